@@ -1,0 +1,1 @@
+"""Hosts, blueprints and servers as rows."""
