@@ -7,5 +7,7 @@ from celery import Celery
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "left4me.settings")
 
 app = Celery("left4me")
+# Web requests run in threads; without a default app those would get an unconfigured one that looks for AMQP.
+app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

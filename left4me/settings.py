@@ -203,6 +203,10 @@ STEAM_WEB_API_KEY = env.text("STEAM_WEB_API_KEY")
 # --- rhythm ---------------------------------------------------------------------------------------------------
 
 LEFT4ME_JOB_SLOTS = env.number("LEFT4ME_JOB_SLOTS", 4, least=1, most=64)
+LEFT4ME_JOBS_WAITING_PER_USER = env.number("LEFT4ME_JOBS_WAITING_PER_USER", 200, least=1, most=100_000)
+LEFT4ME_JOB_LOG_DAYS = env.number("LEFT4ME_JOB_LOG_DAYS", 90, least=1, most=3650)
+LEFT4ME_JOB_DAYS = env.number("LEFT4ME_JOB_DAYS", 365, least=1, most=3650)
+LEFT4ME_STREAMS_PER_USER = env.number("LEFT4ME_STREAMS_PER_USER", 20, least=1, most=100_000)
 LEFT4ME_STATUS_SECONDS = env.number("LEFT4ME_STATUS_SECONDS", 8, least=1, most=3600)
 LEFT4ME_POLL_SECONDS = env.number("LEFT4ME_POLL_SECONDS", 5, least=1, most=3600)
 LEFT4ME_POLL_TIMEOUT_SECONDS = env.number("LEFT4ME_POLL_TIMEOUT_SECONDS", 2, least=1, most=60)
