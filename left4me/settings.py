@@ -12,6 +12,7 @@ from urllib.parse import quote
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
+from left4me.lib import broker
 from left4me.lib.databases import database_from_url
 from left4me.lib.env import Environment, Misconfigured
 
@@ -120,7 +121,7 @@ DATABASES = {
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = env.url("REDIS_URL", f"unix://{LEFT4ME_ROOT / 'run' / 'redis.sock'}", schemes=["redis", "rediss", "unix"])
+REDIS_URL = env.url("REDIS_URL", f"unix://{broker.socket_path(LEFT4ME_ROOT)}", schemes=["redis", "rediss", "unix"])
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
 # --- accounts and sessions ------------------------------------------------------------------------------------
