@@ -9,6 +9,7 @@ import hashlib
 from pathlib import Path
 from urllib.parse import quote
 
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
@@ -207,6 +208,7 @@ STEAM_WEB_API_KEY = env.text("STEAM_WEB_API_KEY")
 
 LEFT4ME_JOB_SLOTS = env.number("LEFT4ME_JOB_SLOTS", 4, least=1, most=64)
 LEFT4ME_JOBS_WAITING_PER_USER = env.number("LEFT4ME_JOBS_WAITING_PER_USER", 200, least=1, most=100_000)
+LEFT4ME_SHUTDOWN_SECONDS = env.number("LEFT4ME_SHUTDOWN_SECONDS", 20, least=0, most=3600)
 LEFT4ME_JOB_LOG_DAYS = env.number("LEFT4ME_JOB_LOG_DAYS", 90, least=1, most=3650)
 LEFT4ME_JOB_DAYS = env.number("LEFT4ME_JOB_DAYS", 365, least=1, most=3650)
 LEFT4ME_STREAMS_PER_USER = env.number("LEFT4ME_STREAMS_PER_USER", 20, least=1, most=100_000)
@@ -223,12 +225,23 @@ CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = f"host.{LEFT4ME_HOST}"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A request must not hang on a broker that does not answer: jobs are found without their wake-up too.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2, "visibility_timeout": 3600}
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = 4
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10, "options": {"expires": 9}},
+    "jobs-prune": {
+        "task": "left4me.jobs.prune",
+        "schedule": crontab(hour="4", minute="17"),
+        "options": {"expires": 3600},
+    },
+}
 
 LOGGING = {
     "version": 1,

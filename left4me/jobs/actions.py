@@ -136,7 +136,7 @@ def _refuse_when_closed(wanted: registry.Operation, *, resource: str, host: str)
 
 
 def _refuse_when_flooding(by: Person | None) -> None:
-    if by is not None and Job.objects.queued().asked_by(by).count() >= settings.LEFT4ME_JOBS_WAITING_PER_USER:
+    if by is not None and Job.objects.queued().filter(user_id=by.pk).count() >= settings.LEFT4ME_JOBS_WAITING_PER_USER:
         raise Refused(_("You have too many jobs waiting. Let some of them end, or cancel them."))
 
 

@@ -6,9 +6,11 @@ raises, and never holds up what it reports on.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import time
+from collections.abc import Iterator
 
 import redis
 import redis.asyncio
@@ -41,6 +43,27 @@ def async_client() -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(
         settings.REDIS_URL, socket_connect_timeout=_SECONDS_TO_ANSWER, health_check_interval=15
     )
+
+
+@contextlib.contextmanager
+def listen(channel: str) -> Iterator[Iterator[bytes | None]]:
+    """What is told on `channel`, from now on; None about once a second, so that the caller can look around.
+
+    Raises RedisError when the connection is lost; what was told meanwhile is lost with it.
+    """
+    listener = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=_SECONDS_TO_ANSWER)
+    try:
+        with listener.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
+            subscription.subscribe(channel)
+            yield _messages(subscription)
+    finally:
+        listener.close()
+
+
+def _messages(subscription: redis.client.PubSub) -> Iterator[bytes | None]:
+    while True:
+        message = subscription.get_message(timeout=1.0)
+        yield message["data"] if message is not None else None
 
 
 def publish(channel: str, message: str) -> bool:
