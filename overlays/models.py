@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Self
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -75,7 +75,7 @@ class Overlay(models.Model):
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[models.Manager[Overlay]] = OverlayQuerySet.as_manager()
+    objects = OverlayQuerySet.as_manager()
 
     class Meta:
         ordering = [Lower("name"), "pk"]
@@ -92,6 +92,7 @@ class Overlay(models.Model):
                 name="system_overlay_name_unique",
                 violation_error_message=_("There is a system overlay of this name already."),
             ),
+            models.CheckConstraint(condition=~Q(name=""), name="overlay_has_a_name"),
             models.CheckConstraint(
                 condition=Q(kind__in=["files", "workshop", "script"]), name="overlay_kind_is_known"
             ),
@@ -102,7 +103,7 @@ class Overlay(models.Model):
                 violation_error_message=_("Script overlays belong to the system."),
             ),
             models.CheckConstraint(
-                condition=~Q(name="") & ~Q(path="") & ~Q(path=".") & ~Q(path__startswith="/") & ~Q(path__contains=".."),
+                condition=~Q(path__in=["", "."]) & ~Q(path__startswith="/") & ~Q(path__contains=".."),
                 name="overlay_path_is_below_root",
                 violation_error_message=_("The directory must lie below the overlay root."),
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Self
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -48,7 +48,7 @@ class Blueprint(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects: ClassVar[models.Manager[Blueprint]] = BlueprintQuerySet.as_manager()
+    objects = BlueprintQuerySet.as_manager()
 
     class Meta:
         ordering = [Lower("name"), "pk"]

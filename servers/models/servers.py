@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Self
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -24,12 +24,12 @@ class ServerQuerySet(models.QuerySet["Server"]):
         """One's own and those shared with one; for admins all."""
         if getattr(user, "is_admin", False):
             return self
-        shared = ServerShare.objects.filter(user_id=user.pk).values("server_id")
+        shared = ServerShare.objects.filter(Q(user_id=user.pk)).values("server_id")
         return self.filter(Q(owner_id=user.pk) | Q(pk__in=shared))
 
     def with_role(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         """With `shared_role`: as what the server is shared with `user`, "" when it is not."""
-        mine = ServerShare.objects.filter(server=OuterRef("pk"), user_id=user.pk).values("role")
+        mine = ServerShare.objects.filter(Q(user_id=user.pk), server=OuterRef("pk")).values("role")
         return self.annotate(shared_role=Coalesce(Subquery(mine), Value("")))
 
     def on_host(self, name: str) -> Self:
@@ -103,7 +103,7 @@ class Server(models.Model):
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[models.Manager[Server]] = ServerQuerySet.as_manager()
+    objects = ServerQuerySet.as_manager()
 
     class Meta:
         ordering = [Lower("name"), "pk"]
