@@ -234,12 +234,14 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"
+# `expires` just under the period: what a busy or absent worker has not taken by then must not pile up.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
-    "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10, "options": {"expires": 9}},
+    "pulse": {"task": "left4me.pulse", "schedule": 5.0, "options": {"expires": 4.5}},
+    "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10.0, "options": {"expires": 9.0}},
     "jobs-prune": {
         "task": "left4me.jobs.prune",
         "schedule": crontab(hour="4", minute="17"),
-        "options": {"expires": 3600},
+        "options": {"expires": 3600.0},
     },
 }
 
