@@ -1,6 +1,254 @@
-"""Settings of the whole application, read from the environment once."""
+"""Settings of the whole application: read from the environment once, checked here, documented in deploy/env.example.
 
-SECRET_KEY = "insecure"  # noqa: S105
-INSTALLED_APPS: list[str] = []
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
-USE_TZ = True
+Only the edges (tasks, views, commands) turn these values into objects; modules below take what they need as arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from urllib.parse import quote
+
+from celery.schedules import crontab
+from csp.constants import NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+from left4me.lib import broker
+from left4me.lib.databases import database_from_url
+from left4me.lib.env import Environment, Misconfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Environment()
+
+# --- where things are -----------------------------------------------------------------------------------------
+
+LEFT4ME_ROOT = Path(env.text("LEFT4ME_ROOT") or BASE_DIR / "var").absolute()
+LEFT4ME_BIND = env.bind("LEFT4ME_BIND", "127.0.0.1:8000")
+LEFT4ME_HOST = env.host_name("LEFT4ME_HOST", "local")
+LEFT4ME_RUNTIME = env.choice("LEFT4ME_RUNTIME", ["process", "systemd"], "process")
+# `bin/up --demo` leaves this mark, so that later starts and commands on the same data play the same game.
+_usual_game = "simulated" if (LEFT4ME_ROOT / "demo").exists() else "steam"
+LEFT4ME_GAME = env.choice("LEFT4ME_GAME", ["steam", "simulated"], _usual_game)
+LEFT4ME_PORTS = env.ports("LEFT4ME_PORTS", "27015-27115")
+LEFT4ME_SIGNUP = env.choice("LEFT4ME_SIGNUP", ["open", "invite", "closed"], "closed")
+
+# --- safety ---------------------------------------------------------------------------------------------------
+
+DEBUG = env.flag("LEFT4ME_DEBUG", default=False)
+ALLOWED_HOSTS = env.words("LEFT4ME_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
+LEFT4ME_BEHIND_TLS = env.flag("LEFT4ME_BEHIND_TLS", default=False)
+
+
+def _secret_key() -> str:
+    key = env.text("LEFT4ME_SECRET_KEY")
+    stored = LEFT4ME_ROOT / "secret_key"
+    if not key and stored.is_file():
+        key = stored.read_text().strip()
+    if not key and LEFT4ME_BIND.is_loopback:
+        # Tests and one-off commands on a fresh checkout: stable for this tree, worthless elsewhere.
+        key = "loopback-only-" + hashlib.sha256(str(BASE_DIR).encode()).hexdigest()
+    if len(key) < 32:
+        raise Misconfigured(
+            "LEFT4ME_SECRET_KEY is missing or shorter than 32 characters. Make one with "
+            "`python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`, or let bin/up make it."
+        )
+    return key
+
+
+SECRET_KEY = _secret_key()
+if not LEFT4ME_BIND.is_loopback:
+    if DEBUG:
+        raise Misconfigured("LEFT4ME_DEBUG shows secrets to visitors. Unset it, or bind to 127.0.0.1.")
+    if "*" in ALLOWED_HOSTS:
+        raise Misconfigured("LEFT4ME_ALLOWED_HOSTS=* trusts any Host header. List your host names instead.")
+
+# --- the application ------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "left4me.apps.AdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "template_partials",
+    "csp",
+    "left4me.apps.Left4meConfig",
+    "left4me.audit",
+    "left4me.jobs",
+    "accounts",
+    "workshop",
+    "overlays",
+    "servers",
+    "livestate",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "left4me.urls"
+WSGI_APPLICATION = "left4me.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "left4me" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "builtins": ["left4me.templatetags.ui"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "left4me.context.site",
+            ],
+        },
+    }
+]
+
+# --- database, broker -----------------------------------------------------------------------------------------
+
+DATABASES = {
+    "default": database_from_url(
+        env.text("DATABASE_URL") or f"sqlite:///{quote(str(LEFT4ME_ROOT / 'left4me.sqlite3'))}"
+    )
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL = env.url("REDIS_URL", f"unix://{broker.socket_path(LEFT4ME_ROOT)}", schemes=["redis", "rediss", "unix"])
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+
+# --- accounts and sessions ------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "accounts:login"
+LOGIN_REDIRECT_URL = "dashboard"
+LOGOUT_REDIRECT_URL = "accounts:login"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LEFT4ME_BEHIND_TLS
+CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
+
+# --- what a browser may do ------------------------------------------------------------------------------------
+
+STEAM_IMAGE_HOSTS = [
+    "https://*.steamstatic.com",
+    "https://*.steamusercontent.com",
+    "https://steamuserimages-a.akamaihd.net",
+    "https://steamcdn-a.akamaihd.net",
+]
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:", *STEAM_IMAGE_HOSTS],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if LEFT4ME_BEHIND_TLS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 60 * 60 * 24 * 365
+
+# --- files, language, time ------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = LEFT4ME_ROOT / "static"
+STATICFILES_DIRS = [BASE_DIR / "left4me" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "left4me" / "locale"]
+USE_I18N = USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- Steam ----------------------------------------------------------------------------------------------------
+
+LEFT4ME_STEAM_API_URL = env.url("LEFT4ME_STEAM_API_URL", "https://api.steampowered.com", schemes=["https", "http"])
+LEFT4ME_STEAM_CONTENT_HOSTS = env.words(
+    "LEFT4ME_STEAM_CONTENT_HOSTS",
+    [
+        ".steamusercontent.com",
+        ".steamstatic.com",
+        "steamusercontent-a.akamaihd.net",
+        "steamuserimages-a.akamaihd.net",
+    ],
+)
+STEAM_WEB_API_KEY = env.text("STEAM_WEB_API_KEY")
+
+# --- rhythm ---------------------------------------------------------------------------------------------------
+
+LEFT4ME_JOB_SLOTS = env.number("LEFT4ME_JOB_SLOTS", 4, least=1, most=64)
+LEFT4ME_JOBS_WAITING_PER_USER = env.number("LEFT4ME_JOBS_WAITING_PER_USER", 200, least=1, most=100_000)
+LEFT4ME_SHUTDOWN_SECONDS = env.number("LEFT4ME_SHUTDOWN_SECONDS", 20, least=0, most=3600)
+LEFT4ME_JOB_LOG_DAYS = env.number("LEFT4ME_JOB_LOG_DAYS", 90, least=1, most=3650)
+LEFT4ME_JOB_DAYS = env.number("LEFT4ME_JOB_DAYS", 365, least=1, most=3650)
+LEFT4ME_STREAMS_PER_USER = env.number("LEFT4ME_STREAMS_PER_USER", 20, least=1, most=100_000)
+LEFT4ME_STATUS_SECONDS = env.number("LEFT4ME_STATUS_SECONDS", 8, least=1, most=3600)
+LEFT4ME_POLL_SECONDS = env.number("LEFT4ME_POLL_SECONDS", 5, least=1, most=3600)
+LEFT4ME_POLL_TIMEOUT_SECONDS = env.number("LEFT4ME_POLL_TIMEOUT_SECONDS", 2, least=1, most=60)
+LEFT4ME_STALE_SECONDS = env.number("LEFT4ME_STALE_SECONDS", 30, least=1, most=86400)
+LEFT4ME_HISTORY_DAYS = env.number("LEFT4ME_HISTORY_DAYS", 30, least=1, most=3650)
+LEFT4ME_STUCK_SESSION_SECONDS = env.number("LEFT4ME_STUCK_SESSION_SECONDS", 60, least=5, most=86400)
+LEFT4ME_PROFILE_TTL_SECONDS = env.number("LEFT4ME_PROFILE_TTL_SECONDS", 86400, least=60, most=31536000)
+LEFT4ME_WORKSHOP_REFRESH_SECONDS = env.number("LEFT4ME_WORKSHOP_REFRESH_SECONDS", 86400, least=0, most=31536000)
+
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = f"host.{LEFT4ME_HOST}"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A request must not hang on a broker that does not answer: jobs are found without their wake-up too.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2, "visibility_timeout": 3600}
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = 4
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"
+# `expires` just under the period: what a busy or absent worker has not taken by then must not pile up.
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "pulse": {"task": "left4me.pulse", "schedule": 5.0, "options": {"expires": 4.5}},
+    "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10.0, "options": {"expires": 9.0}},
+    "jobs-prune": {
+        "task": "left4me.jobs.prune",
+        "schedule": crontab(hour="4", minute="17"),
+        "options": {"expires": 3600.0},
+    },
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{levelname:<7} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+}

@@ -1,0 +1,29 @@
+"""The one way into the audit record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpRequest
+
+from left4me.audit.models import AuditEntry
+
+
+def write(
+    *,
+    action: str,
+    by: AbstractBaseUser | None,
+    target: str = "",
+    request: HttpRequest | None = None,
+    **details: Any,
+) -> AuditEntry:
+    """Add one entry; `by=None` is the system itself. `details` must never hold a secret."""
+    return AuditEntry.objects.create(
+        user=by,  # type: ignore[misc]  # the user model lies above this layer
+        actor=by.get_username() if by is not None else "system",
+        action=action,
+        target=target,
+        address=request.META.get("REMOTE_ADDR") if request is not None else None,
+        details=details,
+    )

@@ -1,0 +1,58 @@
+"""What every router of the JSON API shares: errors as problem+json, pages of a list, scopes of a token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from ninja import Schema
+from pydantic import Field
+
+SCOPES = ("read", "operate", "admin")
+
+
+class Problem(Exception):
+    """An answer that is not what was asked for; becomes `application/problem+json` (RFC 9457)."""
+
+    def __init__(self, status: int, title: str, detail: str = "", **extra: Any) -> None:
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.extra = extra
+        super().__init__(title)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.extra,
+        }
+
+
+class ProblemOut(Schema):
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = ""
+
+
+class Window(Schema):
+    """`?limit=&offset=` of a list."""
+
+    limit: int = Field(50, ge=1, le=500)
+    offset: int = Field(0, ge=0, le=10_000_000)
+
+
+def listed(rows: QuerySet[Any], window: Window) -> dict[str, Any]:
+    """One page of `rows` in the wire's form, with the count of all."""
+    return {"items": list(rows[window.offset : window.offset + window.limit]), "count": rows.count()}
+
+
+def require_scope(request: HttpRequest, scope: str) -> None:
+    """Refuse a token whose scope is below `scope`; a signed-in page session may do all its user may."""
+    granted = getattr(request, "token_scope", "admin")
+    if SCOPES.index(granted) < SCOPES.index(scope):
+        raise Problem(403, "This token may not do that", f"It has the scope “{granted}”; this needs “{scope}”.")

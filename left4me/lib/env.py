@@ -1,0 +1,95 @@
+"""Reading the environment: each value is checked where it is read, and a fault says which variable and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import environ
+
+_ADDRESS = re.compile(r"^(?P<host>\[[0-9a-fA-F:]+\]|[^:\s]+):(?P<port>\d{1,5})$")
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_HOST_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+
+
+class Misconfigured(Exception):
+    """A variable of the environment is wrong; the message names it and says the cure."""
+
+
+@dataclass(frozen=True)
+class Bind:
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in _LOOPBACK
+
+
+class Environment:
+    """The process's environment; every method reads one variable or raises Misconfigured."""
+
+    def __init__(self, source: dict[str, str] | None = None) -> None:
+        self._env = environ.Env()
+        if source is not None:
+            self._env.ENVIRON = source
+
+    def text(self, name: str, default: str = "") -> str:
+        value: str = self._env.str(name, default=default)
+        return value.strip()
+
+    def choice(self, name: str, options: Sequence[str], default: str) -> str:
+        value = self.text(name, default) or default
+        if value not in options:
+            raise Misconfigured(f"{name}={value!r} is not known. Set it to one of: {', '.join(options)}.")
+        return value
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        value = self.text(name, "true" if default else "false").lower()
+        if value in {"1", "true", "yes", "on"}:
+            return True
+        if value in {"", "0", "false", "no", "off"}:
+            return False
+        raise Misconfigured(f"{name}={value!r} is neither true nor false. Set it to true or false.")
+
+    def number(self, name: str, default: int, *, least: int, most: int) -> int:
+        raw = self.text(name, str(default)) or str(default)
+        if not re.fullmatch(r"-?\d+", raw) or not least <= int(raw) <= most:
+            raise Misconfigured(f"{name}={raw!r} must be a whole number from {least} to {most}.")
+        return int(raw)
+
+    def words(self, name: str, default: Sequence[str] = ()) -> list[str]:
+        raw = self.text(name)
+        return [w.strip() for w in raw.split(",") if w.strip()] if raw else list(default)
+
+    def bind(self, name: str, default: str) -> Bind:
+        raw = self.text(name, default) or default
+        match = _ADDRESS.match(raw)
+        if not match or not 1 <= int(match["port"]) <= 65535:
+            raise Misconfigured(f"{name}={raw!r} is no address. Write host:port, for example 127.0.0.1:8000.")
+        return Bind(match["host"].strip("[]"), int(match["port"]))
+
+    def ports(self, name: str, default: str) -> range:
+        raw = self.text(name, default) or default
+        match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", raw)
+        if not match or not 1024 <= int(match[1]) <= int(match[2]) <= 65535:
+            raise Misconfigured(
+                f"{name}={raw!r} is no range of ports. Write first-last between 1024 and 65535, such as 27015-27115."
+            )
+        return range(int(match[1]), int(match[2]) + 1)
+
+    def url(self, name: str, default: str, *, schemes: Sequence[str]) -> str:
+        raw = self.text(name, default) or default
+        if urlsplit(raw).scheme not in schemes:
+            raise Misconfigured(f"{name} must start with {' or '.join(s + '://' for s in schemes)}.")
+        return raw.rstrip("/")
+
+    def host_name(self, name: str, default: str) -> str:
+        raw = self.text(name, default) or default
+        if not _HOST_NAME.match(raw):
+            raise Misconfigured(
+                f"{name}={raw!r} is no host name. Use small letters, digits and hyphens, at most 63 characters."
+            )
+        return raw

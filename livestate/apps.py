@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class LivestateConfig(AppConfig):
+    name = "livestate"
+    label = "livestate"
