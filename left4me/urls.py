@@ -9,6 +9,7 @@ urlpatterns = [
     path("theme", views.theme, name="theme"),
     path("styleguide", styleguide.styleguide, name="styleguide"),
     path("health", views.health, name="health"),
+    path("ready", views.ready, name="ready"),
     path("accounts/", include("accounts.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
