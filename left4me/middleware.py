@@ -47,4 +47,4 @@ def _sign_in_again(request: HttpRequest) -> HttpResponse:
 def _messages_as_toasts(request: HttpRequest, response: HttpResponse) -> None:
     toasts = [{"text": str(each), "tone": message_tone(each.level_tag)} for each in get_messages(request)]
     if toasts:
-        trigger_client_event(response, "toast", toasts)
+        trigger_client_event(response, "toast", {"messages": toasts})

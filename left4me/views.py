@@ -10,9 +10,8 @@ from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
-from left4me.context import THEMES
-
 from left4me import pulse
+from left4me.context import THEMES
 
 
 def dashboard(request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-// Toasts from anywhere: a "toast" event with {text, tone}, or a list of them as the server's HX-Trigger sends it.
+// Toasts from anywhere: a "toast" event with {text, tone}, or {messages: [...]} as the server's HX-Trigger sends it.
 const region = document.getElementById("toasts");
 const pattern = document.getElementById("toast");
 
@@ -18,7 +18,5 @@ function show({ text, tone }) {
 }
 
 document.addEventListener("toast", (event) => {
-  // htmx puts a list from the server under "value".
-  const detail = event.detail.value ?? event.detail;
-  for (const each of Array.isArray(detail) ? detail : [detail]) show(each);
+  for (const each of event.detail.messages ?? [event.detail]) show(each);
 });
