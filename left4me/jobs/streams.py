@@ -23,7 +23,7 @@ def open_stream(user: Person, number: str) -> JobStream | None:
 
 
 class JobStream:
-    """What a viewer of one job gets: `line`, `skipped`, `progress`, `state` and, last, `end`."""
+    """What a viewer of one job gets: `line`, `note`, `progress`, `state` and, last, `end`."""
 
     def __init__(self, job_id: int) -> None:
         self._job_id = job_id
@@ -57,7 +57,7 @@ class JobStream:
         events: list[Event] = []
         if job.last_seq - since > MOST_LINES_REPLAYED:
             first, since = since + 1, job.last_seq - MOST_LINES_REPLAYED
-            events.append(_event("skipped", {"from": first, "to": since, "count": since - first + 1}, (since,)))
+            events.append(Event("note", f"{since - first + 1:,} lines left out", (since,)))
         lines = JobLog.objects.filter(job=job, seq__gt=since, seq__lte=since + _LINES_IN_A_PAGE).order_by("seq")
         events += [_line_event(line.as_json()) for line in lines]
         position = (min(since + _LINES_IN_A_PAGE, job.last_seq),)

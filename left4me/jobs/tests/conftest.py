@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from left4me.jobs import actions, transitions
 from left4me.jobs.models import Job
 from left4me.jobs.tests import operations  # noqa: F401 -- registers them
+from left4me.lib import bus
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=15)
@@ -49,3 +50,9 @@ def claim(db: None) -> Callable[..., list[int]]:
 
 def story(job: Job) -> list[str]:
     return list(job.log.order_by("seq").values_list("line", flat=True))
+
+
+@pytest.fixture(autouse=True)
+def _redis_may_be_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another test without Redis must not make this one believe that it is away."""
+    monkeypatch.setattr(bus._Outage, "until", 0.0)

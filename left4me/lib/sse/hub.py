@@ -94,8 +94,10 @@ class Hub:
         for viewer in [v for channel in self._channels.values() for v in channel.viewers]:
             viewer.close()
         for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+            # Again and again: the Redis client swallows a cancel that comes while it connects.
+            while not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=0.1)
         self._tasks = []
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -145,8 +147,11 @@ class Hub:
             client = self._connect()
             try:
                 async with client.pubsub() as subscription:
-                    await subscription.subscribe(_IDLE_CHANNEL, *self._channels)
+                    await subscription.subscribe(_IDLE_CHANNEL)
+                    # In this order: whoever joins from here on subscribes by itself.
                     self._subscription = subscription
+                    if self._channels:
+                        await subscription.subscribe(*self._channels)
                     async for message in subscription.listen():
                         pause = _FIRST_PAUSE
                         self._hear(message)
