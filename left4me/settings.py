@@ -96,6 +96,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "left4me.middleware.HtmxAnswers",
 ]
 ROOT_URLCONF = "left4me.urls"
 WSGI_APPLICATION = "left4me.wsgi.application"
@@ -143,6 +144,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LEFT4ME_BEHIND_TLS
 CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "left4me.errors.csrf_failure"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
 
 # --- what a browser may do ------------------------------------------------------------------------------------
