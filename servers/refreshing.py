@@ -113,8 +113,7 @@ def _bring_back(server: Server, observed: Observed, *, now: datetime, rebooted: 
     if server.desired_state != Server.Desired.RUNNING:
         return False
     if observed.state is RuntimeState.CRASHED:
-        ended = observed.last_exit.at if observed.last_exit else None
-        abandoned = now - (ended or server.actual_state_at or now) >= ABANDONED_AFTER
+        abandoned = now - _crashed_at(server, observed, now=now) >= ABANDONED_AFTER
     else:
         abandoned = rebooted and observed.state is RuntimeState.STOPPED
     if not abandoned:
@@ -125,3 +124,11 @@ def _bring_back(server: Server, observed: Observed, *, now: datetime, rebooted: 
         logger.warning("server %s could not be brought back: %s", server.pk, refusal)
         return False
     return True
+
+
+def _crashed_at(server: Server, observed: Observed, *, now: datetime) -> datetime:
+    # A supervisor that was killed could not write when; then it counts from the first time this was seen.
+    if observed.last_exit is not None and observed.last_exit.at is not None:
+        return observed.last_exit.at
+    newest = server.state_changes.first()
+    return newest.at if newest is not None and newest.state == Server.State.CRASHED else now
