@@ -12,11 +12,13 @@ from datetime import timedelta
 from django.utils import timezone
 
 from left4me.jobs import registry
+from left4me.lib import secrets
+from overlays import places
 from overlays.models import Overlay
-from servers import local, observing, rcon, readiness, spec
+from servers import local, observing, rcon, readiness, starts
 from servers.models import Server
 from servers.runtime.port import MountFailed, Outcome, RuntimeFault, State, StopTimedOut
-from servers.runtime.spec import InstanceSpec, SpecInvalid
+from servers.runtime.spec import SpecInvalid
 
 # Large campaigns from a slow disk need minutes until the first map stands.
 READY_WITHIN = timedelta(minutes=5)
@@ -26,9 +28,9 @@ _QUIT_TIMEOUT_SECONDS = 5.0
 
 def initialize(server: Server, run: registry.Run) -> None:
     """See that everything the server is made of is on this host, before anybody waits for its start."""
-    composed = _spec(server)
-    run.log(f"{len(composed.layers)} layers, the topmost first:")
-    for layer in composed.layers:
+    prepared = _compose(server)
+    run.log(f"{len(prepared.spec.layers)} layers, the topmost first:")
+    for layer in prepared.spec.layers:
         run.log(f"  {layer}")
     run.log("Everything is there; the server can be started.")
     observing.fail(server, "")
@@ -36,11 +38,11 @@ def initialize(server: Server, run: registry.Run) -> None:
 
 def start(server: Server, run: registry.Run) -> None:
     """Start the game and wait until RCON answers."""
-    composed = _spec(server)
+    prepared = _compose(server)
     observing.note(server, Server.State.STARTING, now=timezone.now())
     run.progress(phase="starting", done=0, total=2)
     try:
-        outcome = local.runtime().start(composed)
+        outcome = local.runtime().start(prepared.spec)
     except RuntimeFault as fault:
         _note_not_started(server, fault)
         raise registry.Failed(str(fault)) from fault
@@ -48,7 +50,7 @@ def start(server: Server, run: registry.Run) -> None:
         run.log("It is running already; waiting until it answers.")
     else:
         run.log("The game is started; waiting until it answers over RCON.")
-        _note_started(server, composed)
+        starts.note(server, prepared, now=timezone.now())
     run.progress(phase="loading the map", done=1, total=2)
     _wait_until_ready(server, run)
     observing.note(server, Server.State.RUNNING, now=timezone.now())
@@ -105,27 +107,25 @@ _WORDS = {
 }
 
 
-def _spec(server: Server) -> InstanceSpec:
-    """Compose the spec, or fail with what is missing and what to do."""
+def _compose(server: Server) -> starts.Start:
+    """Prepare a start, or fail with what is missing and what to do."""
     layers = server.blueprint.layers
     unbuilt = [layer.name for layer in layers if layer.kind != Overlay.Kind.FILES and layer.built_at is None]
     if unbuilt:
         raise registry.Failed(f"Not built yet: {', '.join(unbuilt)}. Build these overlays, then try again.")
+    for layer in layers:
+        places.directory(layer).mkdir(parents=True, exist_ok=True)
     version = local.games().current()
     if version is None:
-        raise registry.Failed("The game is not installed on this host. An admin installs it on the page “Hosts”.")
+        raise registry.Failed("The game is not installed on this host. An admin installs it on the page of the host.")
+    cache = local.workshop_cache()
+    cache.mkdir(parents=True, exist_ok=True)
     try:
-        return spec.build(server, layers, game=version, paths=local.paths())
+        return starts.compose(server, game=version.path, game_version=version.name, cache=cache)
     except SpecInvalid as fault:
         raise registry.Failed(f"This server cannot be composed: {fault}") from fault
-
-
-def _note_started(server: Server, composed: InstanceSpec) -> None:
-    server.started_at = timezone.now()
-    server.applied = spec.applied(server, server.blueprint.layers)
-    server.applied_sealed_rcon_password = server.sealed_rcon_password
-    server.game_version = local.games().current_name()
-    server.save(update_fields=["started_at", "applied", "applied_sealed_rcon_password", "game_version"])
+    except secrets.Unreadable as fault:
+        raise registry.Failed(f"Its RCON password cannot be read: {fault} Rotate it on the server's page.") from fault
 
 
 def _note_not_started(server: Server, fault: RuntimeFault) -> None:

@@ -32,3 +32,7 @@ def row() -> Host:
 def runtime() -> ServerRuntime:
     """The runtime that LEFT4ME_RUNTIME names."""
     return ProcessRuntime(root=root())
+
+
+def workshop_cache() -> Path:
+    return root() / "workshop_cache"
