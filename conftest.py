@@ -1,10 +1,8 @@
-"""What every test shares: a small fixed cast of users."""
+"""What every test shares. left4me.testing.environment, loaded even earlier, gives them a data directory."""
 
-from __future__ import annotations
-
-import os
-import tempfile
-
-# Before settings are read: nothing a test does may touch the checkout's own data.
-os.environ["LEFT4ME_ROOT"] = tempfile.mkdtemp(prefix="left4me-test-")
-os.environ.setdefault("LEFT4ME_GAME", "simulated")
+pytest_plugins = [
+    "left4me.testing.cast",
+    "left4me.testing.needs",
+    "left4me.testing.redis_server",
+    "left4me.testing.static_files",
+]
