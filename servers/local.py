@@ -6,6 +6,7 @@ Only what runs on a host (operations, tasks, commands) imports this; pages and A
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -36,3 +37,34 @@ def runtime() -> ServerRuntime:
 
 def workshop_cache() -> Path:
     return root() / "workshop_cache"
+
+
+def facts() -> dict[str, object]:
+    """What this host tells about itself beside its name."""
+    return {"runtime": settings.LEFT4ME_RUNTIME, "game": settings.LEFT4ME_GAME}
+
+
+@dataclass(frozen=True)
+class GameVersion:
+    name: str
+    path: Path
+
+
+class Games:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def current(self) -> GameVersion | None:
+        link = self._directory / "current"
+        if not link.is_symlink() or not link.exists():
+            return None
+        path = link.resolve()
+        return GameVersion(path.name, path)
+
+    def current_name(self) -> str:
+        version = self.current()
+        return version.name if version else ""
+
+
+def games() -> Games:
+    return Games(root() / "game")

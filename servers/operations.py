@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from left4me.jobs import registry
 from left4me.jobs.models import Job
 from left4me.lib import secrets
-from servers import lifecycle
+from servers import installing, lifecycle
 from servers.models import BlueprintOverlay, Server
 
 GAME = "game"
@@ -52,8 +52,13 @@ def _on_server(body: Callable[[Server, registry.Run], None]) -> registry.Body:
     return run_body
 
 
+def _game_alone(job: Job) -> Iterable[registry.Lock]:
+    yield registry.Lock(GAME, exclusive=True)
+
+
 def register() -> None:
     """Called once when Django is ready."""
+    registry.operation("install", title=_("Install the game"), locks=_game_alone, idempotent=True)(installing.install)
     for name, title, body in (
         ("initialize", _("Initialize"), lifecycle.initialize),
         ("start", _("Start"), lifecycle.start),

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from typing import cast
 
 import redis
 
@@ -99,8 +100,8 @@ class Tailer:
         if not newest:
             return None
         self._client.persist(stream_key(self._server_id))
-        cursor = newest[0][1].get(b"cursor", b"").decode()
-        return cursor or None
+        cursor = cast("dict[bytes, bytes]", newest[0][1]).get(b"cursor", b"")
+        return cursor.decode() or None
 
     def _begin(self) -> str | None:
         lines = self._runtime.tail(self._server_id, lines=FIRST_LINES)

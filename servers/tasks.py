@@ -1,16 +1,33 @@
-"""What beat asks of a host. Each task is also callable as a plain function."""
+"""What beat asks of the hosts. Each task is also callable as a plain function."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from celery import shared_task
+from celery import current_app, shared_task
+from celery.exceptions import CeleryError
 from django.utils import timezone
+from kombu.exceptions import KombuError
 
 from servers import local, observing, readiness, refreshing
 from servers.models import Host
 
+logger = logging.getLogger(__name__)
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@shared_task(name="servers.ask_hosts")
+def ask_hosts(task: str, every_seconds: float) -> None:
+    """Send `task` to every host. It expires before the next one comes, so that a host that is down gathers none."""
+    for name in Host.objects.values_list("name", flat=True):
+        try:
+            current_app.send_task(
+                task, queue=f"host.{name}", expires=every_seconds * 0.9, ignore_result=True, retry=False
+            )
+        except (CeleryError, KombuError, OSError) as error:
+            logger.warning("host %s could not be asked for %s: %s", name, task, error)
 
 
 @shared_task(name="servers.refresh")
