@@ -240,6 +240,11 @@ CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "pulse": {"task": "left4me.pulse", "schedule": 5.0, "options": {"expires": 4.5}},
     "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10.0, "options": {"expires": 9.0}},
+    "poll": {
+        "task": "livestate.poll_hosts",
+        "schedule": float(LEFT4ME_POLL_SECONDS),
+        "options": {"expires": LEFT4ME_POLL_SECONDS * 0.9},
+    },
     "jobs-prune": {
         "task": "left4me.jobs.prune",
         "schedule": crontab(hour="4", minute="17"),
