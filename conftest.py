@@ -1,10 +1,18 @@
-"""What every test shares: a small fixed cast of users."""
+"""What every test shares: a data directory of its own, real servers on demand, and what a test may need."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 
-# Before settings are read: nothing a test does may touch the checkout's own data.
-os.environ["LEFT4ME_ROOT"] = tempfile.mkdtemp(prefix="left4me-test-")
-os.environ.setdefault("LEFT4ME_GAME", "simulated")
+# Before settings are read: nothing a test does may touch the checkout's own data or the developer's servers.
+_root = tempfile.mkdtemp(prefix="left4me-test-")
+atexit.register(shutil.rmtree, _root, ignore_errors=True)
+os.environ["LEFT4ME_ROOT"] = _root
+os.environ["LEFT4ME_GAME"] = "simulated"
+for _name in ("REDIS_URL", "LEFT4ME_BIND", "LEFT4ME_SIGNUP", "LEFT4ME_HOST", "LEFT4ME_DEBUG", "STEAM_WEB_API_KEY"):
+    os.environ.pop(_name, None)
+
+pytest_plugins = ["left4me.testing.needs", "left4me.testing.redis_server"]

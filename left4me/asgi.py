@@ -10,4 +10,4 @@ from a2wsgi import WSGIMiddleware
 
 from left4me.wsgi import application as pages
 
-application = WSGIMiddleware(pages, workers=8)
+application = WSGIMiddleware(pages, workers=8)  # type: ignore[arg-type]

@@ -25,7 +25,9 @@ LEFT4ME_ROOT = Path(env.text("LEFT4ME_ROOT") or BASE_DIR / "var").absolute()
 LEFT4ME_BIND = env.bind("LEFT4ME_BIND", "127.0.0.1:8000")
 LEFT4ME_HOST = env.host_name("LEFT4ME_HOST", "local")
 LEFT4ME_RUNTIME = env.choice("LEFT4ME_RUNTIME", ["process", "systemd"], "process")
-LEFT4ME_GAME = env.choice("LEFT4ME_GAME", ["steam", "simulated"], "steam")
+# `bin/up --demo` leaves this mark, so that later starts and commands on the same data play the same game.
+_usual_game = "simulated" if (LEFT4ME_ROOT / "demo").exists() else "steam"
+LEFT4ME_GAME = env.choice("LEFT4ME_GAME", ["steam", "simulated"], _usual_game)
 LEFT4ME_PORTS = env.ports("LEFT4ME_PORTS", "27015-27115")
 LEFT4ME_SIGNUP = env.choice("LEFT4ME_SIGNUP", ["open", "invite", "closed"], "closed")
 
@@ -223,6 +225,7 @@ CELERY_TASK_DEFAULT_QUEUE = f"host.{LEFT4ME_HOST}"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}

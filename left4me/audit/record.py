@@ -20,7 +20,7 @@ def write(
 ) -> AuditEntry:
     """Add one entry; `by=None` is the system itself. `details` must never hold a secret."""
     return AuditEntry.objects.create(
-        user=by,
+        user=by,  # type: ignore[misc]  # the user model lies above this layer
         actor=by.get_username() if by is not None else "system",
         action=action,
         target=target,

@@ -57,6 +57,7 @@ def command(sock: Path, data: Path) -> list[str]:
         *("--maxmemory-policy", "noeviction"),
         *("--daemonize", "no"),
         *("--loglevel", "warning"),
+        *("--logfile", str(data / "broker.log")),
     ]
 
 

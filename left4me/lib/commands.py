@@ -7,6 +7,7 @@ never an open-ended wait, always a process group of its own that ends as a whole
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import pty
 import select
@@ -23,6 +24,7 @@ _CHUNK = 65_536
 _LONGEST_LINE = 65_536
 _TERM_GRACE_SECONDS = 1.0
 _POLL_SECONDS = 0.2
+_PR_SET_PDEATHSIG = 1
 
 
 class CommandError(Exception):
@@ -143,6 +145,31 @@ def spawn_detached(
     # The child is meant to outlive this object, so its destructor must not warn about a running process.
     process.returncode = 0
     return process.pid
+
+
+def start_piped(argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a service in a session of its own with its output on one pipe; it is told to end if the caller dies.
+
+    Only for a caller with a single thread: the kernel ties the death signal to the thread that forked.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def end_with_parent() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    try:
+        return subprocess.Popen(
+            [str(a) for a in argv],
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=end_with_parent,
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        raise CommandMissing(f"{argv[0]} cannot be run: {error.strerror}") from error
 
 
 def end_group(pid: int, *, grace: float = _TERM_GRACE_SECONDS) -> None:

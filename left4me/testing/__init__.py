@@ -1,0 +1,1 @@
+"""What tests of all apps share; nothing of the application imports it."""

@@ -1,0 +1,39 @@
+"""Tests that need more than Python say so by a marker; without it they are skipped with the cure, in CI they fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Need:
+    met: Callable[[], bool]
+    cure: str
+
+
+def _program(*names: str) -> bool:
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    return all(shutil.which(name, path=path) for name in names)
+
+
+NEEDS = {
+    "browser": Need(lambda: _program("chromium"), "needs Chromium: apt-get install chromium"),
+    "testhost": Need(
+        lambda: os.geteuid() == 0 and _program("systemd-nspawn", "debootstrap"),
+        "needs root and: apt-get install systemd-container debootstrap",
+    ),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, need in NEEDS.items():
+        if item.get_closest_marker(marker) is None or need.met():
+            continue
+        if os.environ.get("CI"):
+            pytest.fail(f"CI runs every test, but this one {need.cure}", pytrace=False)
+        pytest.skip(need.cure)

@@ -1,0 +1,44 @@
+"""Settings are read in a process of their own: what is tested is what an operator sees."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from left4me.lib import commands
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def _start(tmp_path: Path, **variables: str) -> commands.Finished:
+    env = {"PATH": os.environ["PATH"], "LEFT4ME_ROOT": str(tmp_path), **variables}
+    return commands.run([sys.executable, "-m", "left4me.up.plan"], timeout=60, cwd=_REPOSITORY, env=env, check=False)
+
+
+def test_a_fresh_checkout_needs_no_setting_on_loopback(tmp_path: Path):
+    assert _start(tmp_path).status == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"LEFT4ME_BIND": "0.0.0.0:8000"}, "LEFT4ME_SECRET_KEY is missing"),
+        ({"LEFT4ME_SECRET_KEY": "short"}, "LEFT4ME_SECRET_KEY is missing or shorter"),
+        ({"LEFT4ME_BIND": "0.0.0.0:8000", "LEFT4ME_SECRET_KEY": "x" * 40, "LEFT4ME_DEBUG": "true"}, "LEFT4ME_DEBUG"),
+        (
+            {"LEFT4ME_BIND": "0.0.0.0:8000", "LEFT4ME_SECRET_KEY": "x" * 40, "LEFT4ME_ALLOWED_HOSTS": "*"},
+            "LEFT4ME_ALLOWED_HOSTS",
+        ),
+        ({"LEFT4ME_RUNTIME": "docker"}, "LEFT4ME_RUNTIME"),
+        ({"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL must start with"),
+        ({"REDIS_URL": "memcached://x"}, "REDIS_URL must start with"),
+    ],
+)
+def test_an_unsafe_or_wrong_setting_refuses_to_start_with_one_sentence(tmp_path: Path, variables, words):
+    finished = _start(tmp_path, **variables)
+    assert finished.status == 78
+    assert words in finished.output
+    assert len(finished.output.splitlines()) == 1

@@ -1,0 +1,1 @@
+"""`bin/up`: the whole application on one machine, from one command."""

@@ -1,0 +1,285 @@
+"""Reads the answer to the console command `status`. Text in, values out, in one pass.
+
+Names, host names and log lines are written by strangers: every rule here holds for text that imitates the format.
+Lines are cut at line feeds only, since `str.splitlines` also cuts at characters that a player's name may hold.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+STEAM_ID_64_BASE = 76561197960265728
+_HIGHEST_ACCOUNT = 2**32 - 1
+
+_KEYS = frozenset({"hostname", "version", "udp/ip", "os", "map", "players"})
+_STEAM_2 = re.compile(r"STEAM_[0-9]:([01]):([0-9]{1,10})")
+_STEAM_3 = re.compile(r"\[U:[0-9]:([0-9]{1,10})\]")
+_CONNECTED = re.compile(r"(?:([0-9]{1,6}):)?([0-9]{1,2}):([0-9]{2})")
+_COUNTS = re.compile(r"([0-9]{1,6}) humans, ([0-9]{1,6}) bots \(([0-9]{1,6})(?:/[0-9]{1,6})? max\)")
+_OLD_COUNTS = re.compile(r"([0-9]{1,6}) \(([0-9]{1,6}) max\)")
+_RESERVED = re.compile(r"\(reserved(?: ([0-9a-f]{1,16}))?\)")
+_PUBLIC_BRACKETS = re.compile(r"\[ public (\S+) \]")
+_PUBLIC_PARENTHESES = re.compile(r"\(public ip[^:()]*: ?([^ ()]+)\)", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_LOG_LINE = re.compile(r"L [0-9]{2}/[0-9]{2}/[0-9]{4} - ")
+_BLANK = " \t\r"
+
+_Details = tuple[int | None, int | None, int | None, str, int | None, str | None]
+
+
+class NotStatus(Exception):
+    """The text is no answer to `status`, or one in a format whose players cannot be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """One row of the roster. `steamid64` is None for bots, pending and LAN players."""
+
+    userid: int
+    slot: int | None
+    name: str
+    bot: bool
+    uniqueid: str
+    steamid64: str | None
+    connected_seconds: int | None
+    ping: int | None
+    loss: int | None
+    state: str
+    rate: int | None
+    addr: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the server said. `humans`, `bots` and `max` are its own counts: the rows know better about bots.
+
+    Only a `complete` status tells who is on; any other was cut off and must not replace a good one.
+    """
+
+    complete: bool
+    end_marker: bool
+    hostname: str | None
+    version_raw: str | None
+    version: str | None
+    build: str | None
+    secure: bool | None
+    udp_local: str | None
+    udp_public: str | None
+    os: str | None
+    map: str | None
+    map_pos: str | None
+    humans: int | None
+    bots: int | None
+    max: int | None
+    hibernating: bool | None
+    reservation: str | None
+    players: tuple[Player, ...]
+    trailing_log_lines: tuple[str, ...]
+
+    @property
+    def people(self) -> tuple[Player, ...]:
+        return tuple(player for player in self.players if not player.bot)
+
+    @property
+    def bots_seen(self) -> int:
+        """Bots by their rows: Left 4 Dead 2 announces 0 while survivors and infected are played by bots."""
+        return sum(player.bot for player in self.players)
+
+
+def parse_status(text: str) -> Status:
+    """Returns what the text says; raises `NotStatus` and nothing else."""
+    lines = _Lines()
+    for line in text.split("\n"):
+        lines.take(line)
+    return lines.status()
+
+
+def steam_id_64(uniqueid: str) -> str | None:
+    """`STEAM_1:1:42`, `STEAM_0:1:42` and `[U:1:85]` are one account; None where the id names none."""
+    if found := _STEAM_2.fullmatch(uniqueid):
+        account = 2 * int(found[2]) + int(found[1])
+    elif found := _STEAM_3.fullmatch(uniqueid):
+        account = int(found[1])
+    else:
+        return None
+    return str(STEAM_ID_64_BASE + account) if 0 < account <= _HIGHEST_ACCOUNT else None
+
+
+class _Lines:
+    """Sorts the lines: header fields, then the roster's heading, rows, the end marker, log lines."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, str] = {}
+        self.players: list[Player] = []
+        self.log_lines: list[str] = []
+        self.heading: frozenset[str] | None = None
+        self.end_marker = False
+
+    def take(self, line: str) -> None:
+        line = line.strip(_BLANK)
+        if line.startswith("#"):
+            self._take_roster_line(line)
+        elif _LOG_LINE.match(line):
+            if self.heading is not None:
+                self.log_lines.append(line)
+        elif self.heading is None:
+            self._take_header_line(line)
+
+    def _take_header_line(self, line: str) -> None:
+        if line.startswith("os/type"):
+            raise NotStatus("This is the status of a Source 2 server: it names no Steam ids.")
+        key, colon, value = line.partition(":")
+        key = key.rstrip(_BLANK)
+        # The first of each wins: a host name is free text, yet it cannot come before itself.
+        if colon and key in _KEYS and key not in self.fields:
+            self.fields[key] = value.strip(_BLANK)
+
+    def _take_roster_line(self, line: str) -> None:
+        if self.end_marker:
+            return
+        if line.startswith("#end"):
+            self.end_marker = self.heading is not None
+        elif (columns := line[1:].split())[:2] == ["userid", "name"]:
+            self.heading = frozenset(columns)
+        elif (player := _player(line)) is not None:
+            self.players.append(player)
+
+    def status(self) -> Status:
+        fields = self.fields
+        if not self.players and self.heading is None and not {"hostname", "players"} & fields.keys():
+            raise NotStatus("This is no answer to `status`.")
+        version, build, secure = _version(fields.get("version"))
+        udp_local, udp_public = _addresses(fields.get("udp/ip"))
+        map_name, map_pos = _map(fields.get("map"))
+        counts = fields.get("players", "")
+        humans, bots, most = _counts(counts)
+        return Status(
+            complete=self._complete(humans),
+            end_marker=self.end_marker,
+            hostname=fields.get("hostname"),
+            version_raw=fields.get("version"),
+            version=version,
+            build=build,
+            secure=secure,
+            udp_local=udp_local,
+            udp_public=udp_public,
+            os=fields.get("os"),
+            map=map_name,
+            map_pos=map_pos,
+            humans=humans,
+            bots=bots,
+            max=most,
+            hibernating=_hibernating(counts),
+            reservation=_reservation(counts),
+            players=tuple(self.players),
+            trailing_log_lines=tuple(self.log_lines),
+        )
+
+    def _complete(self, humans: int | None) -> bool:
+        if humans is None or self.heading is None:
+            return False
+        # Dialects with a rate column close the roster with #end; the others have nothing but their own count.
+        closed = self.end_marker or "rate" not in self.heading
+        return closed and sum(not player.bot for player in self.players) >= humans
+
+
+def _player(line: str) -> Player | None:
+    """A roster row, or None if it is cut off or none. The name reaches to the last quote: none can follow it."""
+    opening, closing = line.find('"'), line.rfind('"')
+    if opening == closing:
+        return None
+    numbers = line[1:opening].split()
+    columns = line[closing + 1 :].split()
+    if not 1 <= len(numbers) <= 2 or not columns or not all(map(_NUMBER.fullmatch, numbers)):
+        return None
+    bot = columns[0] == "BOT"
+    details = _bot_details(columns) if bot else _human_details(columns)
+    if details is None:
+        return None
+    connected, ping, loss, state, rate, addr = details
+    return Player(
+        userid=int(numbers[0]),
+        slot=int(numbers[1]) if len(numbers) == 2 and not bot else None,
+        name=line[opening + 1 : closing],
+        bot=bot,
+        uniqueid=columns[0],
+        steamid64=steam_id_64(columns[0]),
+        connected_seconds=connected,
+        ping=ping,
+        loss=loss,
+        state=state,
+        rate=rate,
+        addr=addr,
+    )
+
+
+def _bot_details(columns: list[str]) -> _Details | None:
+    return (None, None, None, columns[1], None, None) if len(columns) > 1 else None
+
+
+def _human_details(columns: list[str]) -> _Details | None:
+    if len(columns) < 5:
+        return None
+    time, ping, loss, state, *rest = columns[1:]
+    connected = _CONNECTED.fullmatch(time)
+    if connected is None or not _NUMBER.fullmatch(ping) or not _NUMBER.fullmatch(loss):
+        return None
+    hours, minutes, seconds = connected.groups(default="0")
+    rate = int(rest.pop(0)) if rest and _NUMBER.fullmatch(rest[0]) else None
+    return (
+        int(hours) * 3600 + int(minutes) * 60 + int(seconds),
+        int(ping),
+        int(loss),
+        state,
+        rate,
+        rest[0] if rest else None,
+    )
+
+
+def _version(text: str | None) -> tuple[str | None, str | None, bool | None]:
+    words = (text or "").split()
+    if not words:
+        return None, None, None
+    for position, word in enumerate(words):
+        if word in ("secure", "insecure"):
+            return words[0], " ".join(words[1:position]) or None, word == "secure"
+    return words[0], " ".join(words[1:]) or None, None
+
+
+def _addresses(text: str | None) -> tuple[str | None, str | None]:
+    words = (text or "").split(None, 1)
+    if not words:
+        return None, None
+    public = _PUBLIC_BRACKETS.search(text or "") or _PUBLIC_PARENTHESES.search(text or "")
+    return words[0], public[1] if public else None
+
+
+def _map(text: str | None) -> tuple[str | None, str | None]:
+    words = (text or "").split(None, 2)
+    if not words:
+        return None, None
+    if len(words) == 3 and words[1] in ("at", "at:"):
+        return words[0], words[2]
+    return words[0], None
+
+
+def _counts(text: str) -> tuple[int | None, int | None, int | None]:
+    if found := _COUNTS.match(text):
+        return int(found[1]), int(found[2]), int(found[3])
+    if found := _OLD_COUNTS.match(text):
+        return int(found[1]), None, int(found[2])
+    return None, None, None
+
+
+def _hibernating(text: str) -> bool | None:
+    if "(not hibernating)" in text:
+        return False
+    return True if "(hibernating)" in text else None
+
+
+def _reservation(text: str) -> str | None:
+    if "(unreserved)" in text:
+        return "unreserved"
+    found = _RESERVED.search(text)
+    return (found[1] or "unknown") if found else None
