@@ -26,13 +26,6 @@ class SignInFirst(LoginRequiredMiddleware):
             return None
         return super().process_view(request, view_func, view_args, view_kwargs)
 
-    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseBase:
-        redirect = super().handle_no_permission(request, view_func)
-        if "HX-Request" not in request.headers:
-            return redirect
-        # htmx would follow the redirect and put the login page into a fragment's place: move the whole page.
-        return HttpResponse(status=401, headers={"HX-Redirect": redirect["Location"]})
-
 
 class LastSeen:
     """Notes when and from where a session was last used."""

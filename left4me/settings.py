@@ -83,7 +83,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "left4me.lib.addresses.ForwardedAddress",
-    "left4me.middleware.ApiProblems",
+    "left4me.faults.ApiProblems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -97,7 +97,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "left4me.middleware.Limits",
+    "left4me.faults.Limits",
 ]
 ROOT_URLCONF = "left4me.urls"
 WSGI_APPLICATION = "left4me.wsgi.application"
@@ -170,6 +170,7 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
+CSRF_FAILURE_VIEW = "left4me.faults.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
