@@ -15,4 +15,6 @@ os.environ["LEFT4ME_GAME"] = "simulated"
 for _name in ("REDIS_URL", "LEFT4ME_BIND", "LEFT4ME_SIGNUP", "LEFT4ME_HOST", "LEFT4ME_DEBUG", "STEAM_WEB_API_KEY"):
     os.environ.pop(_name, None)
 
-pytest_plugins = ["left4me.testing.needs", "left4me.testing.redis_server"]
+os.environ["DJANGO_SETTINGS_MODULE"] = "left4me.settings"
+
+pytest_plugins = ["left4me.testing.cast", "left4me.testing.needs", "left4me.testing.redis_server"]

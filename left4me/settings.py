@@ -229,7 +229,10 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}
+# `expires` just under the period: what a busy or absent worker has not taken by then must not pile up.
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "pulse": {"task": "left4me.pulse", "schedule": 5.0, "options": {"expires": 4.5}},
+}
 
 LOGGING = {
     "version": 1,

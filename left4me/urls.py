@@ -7,6 +7,7 @@ from left4me.api import api
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
     path("health", views.health, name="health"),
+    path("ready", views.ready, name="ready"),
     path("", include("accounts.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),

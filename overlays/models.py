@@ -1,0 +1,140 @@
+"""Overlays: directory trees that are laid over the game, and what each is made of."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+from django.db.models import Count, Q
+from django.db.models.functions import Lower
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from left4me.lib import names
+from workshop.models import WorkshopItem
+
+
+class OverlayQuerySet(models.QuerySet["Overlay"]):
+    def system(self) -> Self:
+        return self.filter(owner=None)
+
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """The catalog and one's own; for admins all."""
+        if getattr(user, "is_admin", False):
+            return self
+        return self.usable_by(user)
+
+    def usable_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """What may stand in a blueprint of `user`: seeing another's overlay as admin does not lend it."""
+        return self.filter(Q(owner=None) | Q(owner_id=user.pk))
+
+    def counted(self) -> Self:
+        """With `used_by`: how many blueprints hold it."""
+        return self.annotate(used_by=Count("in_blueprints", distinct=True))
+
+
+class Overlay(models.Model):
+    """One layer. System overlays (without owner) are the admins' catalog, usable by all; others are private."""
+
+    class Kind(models.TextChoices):
+        FILES = "files", _("Files")
+        WORKSHOP = "workshop", _("Workshop")
+        SCRIPT = "script", _("Script")
+
+    name = models.CharField(_("name"), max_length=names.LONGEST, validators=[names.is_plain])
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices, default=Kind.FILES)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("owner"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="overlays",
+    )
+    path = models.CharField(
+        _("directory"),
+        max_length=255,
+        unique=True,
+        help_text=_("Below the overlay root."),
+        error_messages={"unique": _("Another overlay uses this directory.")},
+    )
+    expose_cfg = models.BooleanField(
+        _("use its server.cfg"),
+        default=False,
+        help_text=_("Execute this overlay's own left4dead2/cfg/server.cfg on every server that uses it."),
+    )
+    built_at = models.DateTimeField(_("built"), null=True, blank=True, editable=False)
+    # Counts publications: a running server that was started with a lower one needs a restart to see the content.
+    content_version = models.PositiveIntegerField(default=0, editable=False)
+    size_bytes = models.PositiveBigIntegerField(_("size"), default=0, editable=False)
+    file_count = models.PositiveIntegerField(_("files"), default=0, editable=False)
+    # Counts edits of this row, so that the second of two editors is told.
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = OverlayQuerySet.as_manager()
+
+    class Meta:
+        ordering = [Lower("name"), "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"),
+                "owner",
+                name="overlay_name_unique_per_owner",
+                violation_error_message=_("You have an overlay of this name already."),
+            ),
+            models.UniqueConstraint(
+                Lower("name"),
+                condition=Q(owner=None),
+                name="system_overlay_name_unique",
+                violation_error_message=_("There is a system overlay of this name already."),
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="overlay_has_a_name"),
+            models.CheckConstraint(
+                condition=Q(kind__in=["files", "workshop", "script"]), name="overlay_kind_is_known"
+            ),
+            # A script runs on the host: only the admins' catalog holds such overlays.
+            models.CheckConstraint(
+                condition=~Q(kind="script") | Q(owner=None),
+                name="script_overlay_is_system",
+                violation_error_message=_("Script overlays belong to the system."),
+            ),
+            models.CheckConstraint(
+                condition=~Q(path__in=["", "."]) & ~Q(path__startswith="/") & ~Q(path__contains=".."),
+                name="overlay_path_is_below_root",
+                violation_error_message=_("The directory must lie below the overlay root."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("overlays:detail", args=[self.pk])
+
+    @property
+    def is_system(self) -> bool:
+        return self.owner_id is None
+
+    @property
+    def resource(self) -> str:
+        """How jobs, locks and the audit record name it."""
+        return f"overlay:{self.pk}"
+
+
+class OverlayWorkshopItem(models.Model):
+    """A workshop item that an overlay holds. The item's row and file are shared by all overlays."""
+
+    overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="workshop_links")
+    item = models.ForeignKey(WorkshopItem, on_delete=models.PROTECT, related_name="overlay_links")
+    added_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["added_at", "pk"]
+        constraints = [models.UniqueConstraint(fields=["overlay", "item"], name="item_once_per_overlay")]
+
+    def __str__(self) -> str:
+        return f"{self.overlay_id}: {self.item_id}"

@@ -1,0 +1,57 @@
+"""Who may do what with an overlay. `check_can_x` raises: 404 to strangers, who must not learn that it exists."""
+
+from __future__ import annotations
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from django.utils.translation import gettext as _
+
+from overlays.models import Overlay
+
+Visitor = AbstractBaseUser | AnonymousUser
+
+
+def is_admin(user: Visitor) -> bool:
+    return bool(user.is_active and getattr(user, "is_admin", False))
+
+
+def can_see_overlay(user: Visitor, overlay: Overlay) -> bool:
+    """The catalog is everybody's who signed in; the rest is its owner's and the admins'."""
+    if not user.is_authenticated or not user.is_active:
+        return False
+    return overlay.is_system or overlay.owner_id == user.pk or is_admin(user)
+
+
+def check_can_see_overlay(user: Visitor, overlay: Overlay) -> None:
+    if not can_see_overlay(user, overlay):
+        raise Http404(_("There is no such overlay."))
+
+
+def can_edit_overlay(user: Visitor, overlay: Overlay) -> bool:
+    """Also: change its content, build it, delete it."""
+    if is_admin(user):
+        return True
+    return bool(user.is_active and overlay.owner_id is not None and overlay.owner_id == user.pk)
+
+
+def check_can_edit_overlay(user: Visitor, overlay: Overlay) -> None:
+    check_can_see_overlay(user, overlay)
+    if not can_edit_overlay(user, overlay):
+        raise PermissionDenied(_("System overlays are changed by admins."))
+
+
+def can_make_system_overlay(user: Visitor) -> bool:
+    """Also: script overlays, which run on a host, and choosing a directory."""
+    return is_admin(user)
+
+
+def check_can_make_system_overlay(user: Visitor) -> None:
+    if not can_make_system_overlay(user):
+        raise PermissionDenied(_("Only admins make system overlays."))
+
+
+def can_use_overlay(owner: Visitor, overlay: Overlay) -> bool:
+    """Whether a blueprint of `owner` may hold it; being admin does not lend other people's overlays."""
+    return overlay.is_system or overlay.owner_id == owner.pk

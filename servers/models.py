@@ -1,1 +1,0 @@
-"""Hosts, blueprints and servers as rows."""

@@ -1,0 +1,7 @@
+"""Hosts, blueprints and servers as rows."""
+
+from servers.models.blueprints import Blueprint, BlueprintOverlay, StarterBlueprint
+from servers.models.hosts import Host
+from servers.models.servers import Server, ServerShare
+
+__all__ = ["Blueprint", "BlueprintOverlay", "Host", "Server", "ServerShare", "StarterBlueprint"]

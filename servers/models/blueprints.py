@@ -1,0 +1,108 @@
+"""Blueprints: what a server is made of."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+from django.db.models import Prefetch, Q
+from django.db.models.functions import Lower
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from left4me.lib import names
+from overlays.models import Overlay
+
+
+class BlueprintQuerySet(models.QuerySet["Blueprint"]):
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        return self if getattr(user, "is_admin", False) else self.filter(owner_id=user.pk)
+
+    def with_layers(self) -> Self:
+        """With everything `layers` reads, in two queries however many blueprints there are."""
+        links = BlueprintOverlay.objects.select_related("overlay").order_by("position")
+        return self.prefetch_related(Prefetch("links", queryset=links))
+
+
+class Blueprint(models.Model):
+    """An ordered stack of overlays, launch arguments and server.cfg lines; private to its owner.
+
+    Servers are linked to it: a change applies at a server's next start.
+    """
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("owner"), on_delete=models.PROTECT, related_name="blueprints"
+    )
+    name = models.CharField(_("name"), max_length=names.LONGEST, validators=[names.is_plain])
+    description = models.TextField(_("description"), max_length=2000, blank=True)
+    arguments = models.TextField(_("launch arguments"), blank=True, help_text=_("One per line, with its values."))
+    config = models.TextField(_("server.cfg"), blank=True, help_text=_("One command per line."))
+    overlays: models.ManyToManyField[Overlay, BlueprintOverlay] = models.ManyToManyField(
+        Overlay, through="BlueprintOverlay", related_name="blueprints"
+    )
+    # Counts edits, also those of the stack, so that the second of two editors is told.
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = BlueprintQuerySet.as_manager()
+
+    class Meta:
+        ordering = [Lower("name"), "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"),
+                "owner",
+                name="blueprint_name_unique_per_owner",
+                violation_error_message=_("You have a blueprint of this name already."),
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="blueprint_has_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("servers:blueprint", args=[self.pk])
+
+    @property
+    def layers(self) -> list[Overlay]:
+        """Its overlays, the topmost first."""
+        return [link.overlay for link in sorted(self.links.all(), key=lambda link: link.position)]
+
+
+class BlueprintOverlay(models.Model):
+    """One place in a blueprint's stack; position 0 lies on top and wins."""
+
+    blueprint = models.ForeignKey(Blueprint, on_delete=models.CASCADE, related_name="links")
+    overlay = models.ForeignKey(Overlay, on_delete=models.PROTECT, related_name="in_blueprints")
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["blueprint", "overlay"], name="overlay_once_per_blueprint"),
+            models.UniqueConstraint(fields=["blueprint", "position"], name="one_overlay_per_position"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.blueprint_id}: {self.position} {self.overlay_id}"
+
+
+class StarterBlueprint(models.Model):
+    """A text to begin a blueprint from; an admin edits it or switches it off."""
+
+    name = models.CharField(_("name"), max_length=names.LONGEST, unique=True, validators=[names.is_plain])
+    description = models.TextField(_("description"), max_length=2000, blank=True)
+    arguments = models.TextField(_("launch arguments"), blank=True)
+    config = models.TextField(_("server.cfg"), blank=True)
+    is_offered = models.BooleanField(_("offered"), default=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,59 @@
+"""The machines that run game servers."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+# A host reports every few seconds; after a silent minute it is down rather than late.
+SILENCE = timedelta(minutes=1)
+
+_PORT = [MinValueValidator(1024), MaxValueValidator(65535)]
+
+
+class Host(models.Model):
+    """One machine: its Celery queue is `host.<name>`. What it tells about itself is in `facts`."""
+
+    name = models.SlugField(_("name"), max_length=63, unique=True)
+    address = models.CharField(
+        _("public address"),
+        max_length=255,
+        blank=True,
+        help_text=_("What players type after “connect”; empty: the address this site is visited at."),
+    )
+    first_port = models.PositiveIntegerField(_("first port"), default=27015, validators=_PORT)
+    last_port = models.PositiveIntegerField(_("last port"), default=27115, validators=_PORT)
+    is_enabled = models.BooleanField(_("takes new servers"), default=True)
+    last_seen_at = models.DateTimeField(_("last seen"), null=True, blank=True, editable=False)
+    version = models.CharField(_("left4me version"), max_length=64, blank=True, editable=False)
+    game_version = models.CharField(_("game version"), max_length=64, blank=True, editable=False)
+    facts = models.JSONField(_("facts"), default=dict, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(first_port__gte=1024, last_port__lte=65535, first_port__lte=F("last_port")),
+                name="host_ports_are_a_range",
+                violation_error_message=_("The ports go from a first to a last one between 1024 and 65535."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def ports(self) -> range:
+        return range(self.first_port, self.last_port + 1)
+
+    @property
+    def queue(self) -> str:
+        return f"host.{self.name}"
+
+    def is_down(self, now: datetime) -> bool:
+        """Whether it has been silent for so long that nothing it said is news; one never seen is down."""
+        return self.last_seen_at is None or now - self.last_seen_at > SILENCE

@@ -1,0 +1,212 @@
+"""Servers: what is wanted, what was observed, and what the running game was started with."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Case, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce, Lower
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from left4me.lib import names, secrets
+from servers.models.blueprints import Blueprint
+from servers.models.hosts import Host
+
+
+class ServerQuerySet(models.QuerySet["Server"]):
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """One's own and those shared with one; for admins all."""
+        if getattr(user, "is_admin", False):
+            return self
+        shared = ServerShare.objects.filter(Q(user_id=user.pk)).values("server_id")
+        return self.filter(Q(owner_id=user.pk) | Q(pk__in=shared))
+
+    def with_role(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """With `shared_role`: as what the server is shared with `user`, "" when it is not."""
+        mine = ServerShare.objects.filter(Q(user_id=user.pk), server=OuterRef("pk")).values("role")
+        return self.annotate(shared_role=Coalesce(Subquery(mine), Value("")))
+
+    def on_host(self, name: str) -> Self:
+        return self.filter(host__name=name)
+
+    def running(self) -> Self:
+        """Whose game was observed as running: those that may be asked by RCON."""
+        return self.filter(actual_state=Server.State.RUNNING)
+
+    def drifted(self) -> Self:
+        """Where what was observed is not what is wanted."""
+        astray = Q(desired_state=Server.Desired.RUNNING, actual_state__in=Server.NOT_RUNNING)
+        return self.filter(astray | Q(desired_state=Server.Desired.STOPPED, actual_state__in=Server.NOT_AT_REST))
+
+    def needing_attention_first(self) -> Self:
+        trouble = Case(
+            When(actual_state__in=[Server.State.GAVE_UP, Server.State.CRASHED], then=Value(0)),
+            When(~Q(last_error=""), then=Value(1)),
+            default=Value(2),
+        )
+        return self.order_by(trouble, Lower("name"), "pk")
+
+
+class Server(models.Model):
+    """One game server. Everything but its name, host, port and password comes from its blueprint."""
+
+    class Desired(models.TextChoices):
+        RUNNING = "running", _("running")
+        STOPPED = "stopped", _("stopped")
+
+    class State(models.TextChoices):
+        UNKNOWN = "unknown", _("unknown")
+        STOPPED = "stopped", _("stopped")
+        STARTING = "starting", _("starting")
+        RUNNING = "running", _("running")
+        STOPPING = "stopping", _("stopping")
+        CRASHED = "crashed", _("crashed")
+        GAVE_UP = "gave_up", _("gave up")
+
+    # What contradicts a wish; `unknown` contradicts none: nothing was observed.
+    NOT_RUNNING = (State.STOPPED, State.STOPPING, State.CRASHED, State.GAVE_UP)
+    NOT_AT_REST = (State.STARTING, State.RUNNING, State.CRASHED)
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("owner"), on_delete=models.PROTECT, related_name="servers"
+    )
+    name = models.CharField(
+        _("name"), max_length=names.LONGEST, validators=[names.is_plain], help_text=_("Also its name in the game.")
+    )
+    blueprint = models.ForeignKey(
+        Blueprint, verbose_name=_("blueprint"), on_delete=models.PROTECT, related_name="servers"
+    )
+    host = models.ForeignKey(Host, verbose_name=_("host"), on_delete=models.PROTECT, related_name="servers")
+    port = models.PositiveIntegerField(_("port"), validators=[MinValueValidator(1024), MaxValueValidator(65535)])
+    # Sealed; the property `rcon_password` opens it. A list of servers so never pays for opening any.
+    sealed_rcon_password = models.TextField(editable=False, default="")
+
+    desired_state = models.CharField(_("wanted"), max_length=16, choices=Desired.choices, default=Desired.STOPPED)
+    actual_state = models.CharField(_("observed"), max_length=16, choices=State.choices, default=State.UNKNOWN)
+    actual_state_at = models.DateTimeField(_("observed at"), null=True, blank=True)
+    last_error = models.TextField(_("last error"), blank=True)
+
+    # The present (or last) start: when, and with what. `applied` is `servers.spec.applied` of that moment, without
+    # secrets; what differs from it now is what the next start changes.
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    game_version = models.CharField(_("game version"), max_length=64, blank=True, editable=False)
+    applied = models.JSONField(null=True, blank=True, editable=False)
+    applied_sealed_rcon_password = models.TextField(editable=False, default="")
+
+    # Counts edits by people; what is observed does not count.
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ServerQuerySet.as_manager()
+
+    class Meta:
+        ordering = [Lower("name"), "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"),
+                "owner",
+                name="server_name_unique_per_owner",
+                violation_error_message=_("You have a server of this name already."),
+            ),
+            models.UniqueConstraint(
+                fields=["host", "port"],
+                name="server_port_unique_per_host",
+                violation_error_message=_("Another server on this host has this port."),
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="server_has_a_name"),
+            models.CheckConstraint(condition=Q(port__gte=1024, port__lte=65535), name="server_port_is_a_port"),
+            models.CheckConstraint(
+                condition=Q(desired_state__in=["running", "stopped"]), name="server_desired_state_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    actual_state__in=[
+                        "unknown",
+                        "stopped",
+                        "starting",
+                        "running",
+                        "stopping",
+                        "crashed",
+                        "gave_up",
+                    ]
+                ),
+                name="server_actual_state_is_known",
+            ),
+        ]
+        indexes = [models.Index(fields=["host", "actual_state"], name="server_by_host_and_state")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("servers:detail", args=[self.pk])
+
+    @property
+    def resource(self) -> str:
+        """How jobs, locks and the audit record name it."""
+        return f"server:{self.pk}"
+
+    @property
+    def rcon_password(self) -> str:
+        """The password of the next start; raises secrets.Unreadable when it was sealed with another key."""
+        return secrets.unseal(self.sealed_rcon_password)
+
+    @rcon_password.setter
+    def rcon_password(self, value: str) -> None:
+        self.sealed_rcon_password = secrets.seal(value)
+
+    @property
+    def live_rcon_password(self) -> str:
+        """The password of the game that runs now: a new one counts only from the next start on, and a wrong one
+        would get this host banned by the game."""
+        return secrets.unseal(self.applied_sealed_rcon_password or self.sealed_rcon_password)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether no game of it can be running: then what the game was started with may change."""
+        if self.desired_state == self.Desired.RUNNING:
+            return False
+        if self.actual_state == self.State.UNKNOWN:
+            return self.started_at is None
+        return self.actual_state in {self.State.STOPPED, self.State.GAVE_UP}
+
+    @property
+    def has_drifted(self) -> bool:
+        """The same rule as the queryset's `drifted`, for a row in hand."""
+        wanted_running = self.desired_state == self.Desired.RUNNING
+        return self.actual_state in (self.NOT_RUNNING if wanted_running else self.NOT_AT_REST)
+
+
+class ServerShare(models.Model):
+    """A server lent to another user: `viewer` sees it, `operator` also runs it and uses its console."""
+
+    class Role(models.TextChoices):
+        VIEWER = "viewer", _("viewer")
+        OPERATOR = "operator", _("operator")
+
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="shares")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.CASCADE, related_name="shared_servers"
+    )
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices, default=Role.VIEWER)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["user__username"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["server", "user"],
+                name="server_shared_once_per_user",
+                violation_error_message=_("The server is shared with this user already."),
+            ),
+            models.CheckConstraint(condition=Q(role__in=["viewer", "operator"]), name="share_role_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.server_id}: {self.user_id} {self.role}"

@@ -1,0 +1,96 @@
+"""Who may do what with hosts, blueprints and servers. `check_can_x` raises: 404 to those who may not even see it,
+403 (PermissionDenied) to those who see it and may not do that."""
+
+from __future__ import annotations
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from django.utils.translation import gettext as _
+
+from servers.models import Blueprint, Server, ServerShare
+
+Visitor = AbstractBaseUser | AnonymousUser
+
+OWNER = "owner"
+ADMIN = "admin"
+NOBODY = ""
+
+
+def is_admin(user: Visitor) -> bool:
+    return bool(user.is_active and getattr(user, "is_admin", False))
+
+
+def role_of(user: Visitor, server: Server) -> str:
+    """`owner`, `admin`, `operator`, `viewer` or "". Asks the database only without the list's `shared_role`."""
+    if not user.is_active or not user.is_authenticated:
+        return NOBODY
+    if server.owner_id == user.pk:
+        return OWNER
+    if is_admin(user):
+        return ADMIN
+    if hasattr(server, "shared_role"):
+        return str(server.shared_role)
+    share = ServerShare.objects.filter(server_id=server.pk, user_id=user.pk).values_list("role", flat=True).first()
+    return share or NOBODY
+
+
+def can_see_server(user: Visitor, server: Server) -> bool:
+    """Its state, players and log, not its password."""
+    return role_of(user, server) != NOBODY
+
+
+def check_can_see_server(user: Visitor, server: Server) -> None:
+    if not can_see_server(user, server):
+        raise Http404(_("There is no such server."))
+
+
+def can_operate_server(user: Visitor, server: Server) -> bool:
+    """Start, stop, restart, kill, initialize, and the console."""
+    return role_of(user, server) in {OWNER, ADMIN, ServerShare.Role.OPERATOR}
+
+
+def check_can_operate_server(user: Visitor, server: Server) -> None:
+    check_can_see_server(user, server)
+    if not can_operate_server(user, server):
+        raise PermissionDenied(_("The server is shared with you to look at, not to run."))
+
+
+def can_edit_server(user: Visitor, server: Server) -> bool:
+    """Also: share it, see and rotate its password, delete it."""
+    return role_of(user, server) in {OWNER, ADMIN}
+
+
+def check_can_edit_server(user: Visitor, server: Server) -> None:
+    check_can_see_server(user, server)
+    if not can_edit_server(user, server):
+        raise PermissionDenied(_("Only its owner changes a server."))
+
+
+def can_see_blueprint(user: Visitor, blueprint: Blueprint) -> bool:
+    return bool(user.is_active and user.is_authenticated) and (blueprint.owner_id == user.pk or is_admin(user))
+
+
+def check_can_see_blueprint(user: Visitor, blueprint: Blueprint) -> None:
+    if not can_see_blueprint(user, blueprint):
+        raise Http404(_("There is no such blueprint."))
+
+
+def can_edit_blueprint(user: Visitor, blueprint: Blueprint) -> bool:
+    """Whoever sees a blueprint may change it: it is its owner's or the viewer is an admin."""
+    return can_see_blueprint(user, blueprint)
+
+
+def check_can_edit_blueprint(user: Visitor, blueprint: Blueprint) -> None:
+    check_can_see_blueprint(user, blueprint)
+
+
+def can_operate_host(user: Visitor) -> bool:
+    """Install or update the game, and change what a host is."""
+    return is_admin(user)
+
+
+def check_can_operate_host(user: Visitor) -> None:
+    if not can_operate_host(user):
+        raise PermissionDenied(_("Hosts are run by admins."))

@@ -1,0 +1,49 @@
+"""Hosts, blueprints and servers for tests, as the application would have made them."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+from accounts.models import User
+from left4me.lib import secrets
+from overlays.models import Overlay
+from servers.models import Blueprint, BlueprintOverlay, Host, Server, ServerShare
+
+_numbers = count(1)
+
+
+def make_host(**fields: Any) -> Host:
+    """The default host, or one named by `name`; kept when it is there (a migration makes the default one)."""
+    name = fields.pop("name", "local")
+    host, _ = Host.objects.update_or_create(name=name, defaults=fields)
+    return host
+
+
+def make_blueprint(owner: User, *, overlays: list[Overlay] | None = None, **fields: Any) -> Blueprint:
+    """A blueprint whose stack is `overlays`, the topmost first."""
+    blueprint = Blueprint.objects.create(owner=owner, **{"name": f"blueprint {next(_numbers)}", **fields})
+    BlueprintOverlay.objects.bulk_create(
+        BlueprintOverlay(blueprint=blueprint, overlay=overlay, position=position)
+        for position, overlay in enumerate(overlays or [])
+    )
+    return blueprint
+
+
+def make_server(owner: User, **fields: Any) -> Server:
+    """A server at the next free port of its host; makes a blueprint where none is given."""
+    host = fields.pop("host", None) or make_host()
+    last = Server.objects.filter(host=host).order_by("-port").values_list("port", flat=True).first()
+    given = {
+        "name": f"server {next(_numbers)}",
+        "port": (last + 1) if last else host.first_port,
+        "rcon_password": secrets.new_password(),
+        **fields,
+    }
+    given.setdefault("blueprint", None)
+    given["blueprint"] = given["blueprint"] or make_blueprint(owner)
+    return Server.objects.create(owner=owner, host=host, **given)
+
+
+def share(server: Server, user: User, role: str = ServerShare.Role.VIEWER) -> ServerShare:
+    return ServerShare.objects.create(server=server, user=user, role=role)
