@@ -6,6 +6,9 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
+
+import django
 
 # Before settings are read: nothing a test does may touch the checkout's own data or the developer's servers.
 _root = tempfile.mkdtemp(prefix="left4me-test-")
@@ -16,5 +19,14 @@ for _name in ("REDIS_URL", "LEFT4ME_BIND", "LEFT4ME_SIGNUP", "LEFT4ME_HOST", "LE
     os.environ.pop(_name, None)
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "left4me.settings"
+Path(_root, "static").mkdir()
 
 pytest_plugins = ["left4me.testing.cast", "left4me.testing.needs", "left4me.testing.redis_server"]
+
+
+def pytest_configure() -> None:
+    from django.conf import settings
+
+    # Hashed names need a collectstatic first; tests serve the files as they lie in the tree.
+    settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    django.setup()

@@ -57,7 +57,7 @@ class PasswordChangeForm(NewPasswordForm):
         return current
 
 
-class SignUpForm(forms.ModelForm[User]):
+class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]
     password = forms.CharField(
         label=_("Password"),
         strip=False,
@@ -82,7 +82,7 @@ class SignUpForm(forms.ModelForm[User]):
         return cleaned
 
 
-class NewUserForm(forms.ModelForm[User]):
+class NewUserForm(forms.ModelForm):  # type: ignore[type-arg]
     """An admin adds somebody, who then sets a password by a link."""
 
     class Meta:
@@ -98,7 +98,7 @@ class _ExpiringForm(forms.Form):
         return timedelta(days=days) if days else None
 
 
-class TokenForm(forms.ModelForm[ApiToken], _ExpiringForm):
+class TokenForm(forms.ModelForm, _ExpiringForm):  # type: ignore[type-arg]
     class Meta:
         model = ApiToken
         fields = ["name", "scope"]
@@ -115,7 +115,7 @@ class TokenForm(forms.ModelForm[ApiToken], _ExpiringForm):
         ]
 
 
-class InvitationForm(forms.ModelForm[OneTimeLink], _ExpiringForm):
+class InvitationForm(forms.ModelForm, _ExpiringForm):  # type: ignore[type-arg]
     class Meta:
         model = OneTimeLink
         fields = ["note"]
