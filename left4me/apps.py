@@ -8,6 +8,10 @@ class Left4meConfig(AppConfig):
     name = "left4me"
     label = "left4me"
 
+    def ready(self) -> None:
+        # Whoever sends a wake-up needs the configured Celery application, not only the worker.
+        from left4me import celery  # noqa: F401
+
 
 class AdminConfig(DjangoAdminConfig):
     default_site = "left4me.admin.Site"

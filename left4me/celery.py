@@ -12,6 +12,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "left4me.settings")
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("left4me")
+# Web requests run in threads; without a default app those would get an unconfigured one that looks for AMQP.
+app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(["left4me"], related_name="pulse")
+# By name: the worker loads it after Django is set up, nothing else loads it at all.
+app.steps["worker"].add("left4me.jobs.worker:RunnerStep")

@@ -9,6 +9,7 @@ import hashlib
 from pathlib import Path
 from urllib.parse import quote
 
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
@@ -97,6 +98,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "left4me.middleware.HtmxAnswers",
     "left4me.faults.Limits",
 ]
 ROOT_URLCONF = "left4me.urls"
@@ -146,6 +148,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LEFT4ME_BEHIND_TLS
 CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "left4me.errors.csrf_failure"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
 
 # --- what a browser may do ------------------------------------------------------------------------------------
@@ -170,7 +173,6 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
-CSRF_FAILURE_VIEW = "left4me.faults.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
@@ -211,6 +213,11 @@ STEAM_WEB_API_KEY = env.text("STEAM_WEB_API_KEY")
 # --- rhythm ---------------------------------------------------------------------------------------------------
 
 LEFT4ME_JOB_SLOTS = env.number("LEFT4ME_JOB_SLOTS", 4, least=1, most=64)
+LEFT4ME_JOBS_WAITING_PER_USER = env.number("LEFT4ME_JOBS_WAITING_PER_USER", 200, least=1, most=100_000)
+LEFT4ME_SHUTDOWN_SECONDS = env.number("LEFT4ME_SHUTDOWN_SECONDS", 20, least=0, most=3600)
+LEFT4ME_JOB_LOG_DAYS = env.number("LEFT4ME_JOB_LOG_DAYS", 90, least=1, most=3650)
+LEFT4ME_JOB_DAYS = env.number("LEFT4ME_JOB_DAYS", 365, least=1, most=3650)
+LEFT4ME_STREAMS_PER_USER = env.number("LEFT4ME_STREAMS_PER_USER", 20, least=1, most=100_000)
 LEFT4ME_STATUS_SECONDS = env.number("LEFT4ME_STATUS_SECONDS", 8, least=1, most=3600)
 LEFT4ME_POLL_SECONDS = env.number("LEFT4ME_POLL_SECONDS", 5, least=1, most=3600)
 LEFT4ME_POLL_TIMEOUT_SECONDS = env.number("LEFT4ME_POLL_TIMEOUT_SECONDS", 2, least=1, most=60)
@@ -224,6 +231,10 @@ CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = f"host.{LEFT4ME_HOST}"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A request must not hang on a broker that does not answer: jobs are found without their wake-up too.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2, "visibility_timeout": 3600}
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = 4
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -232,6 +243,12 @@ CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"
 # `expires` just under the period: what a busy or absent worker has not taken by then must not pile up.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "pulse": {"task": "left4me.pulse", "schedule": 5.0, "options": {"expires": 4.5}},
+    "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10.0, "options": {"expires": 9.0}},
+    "jobs-prune": {
+        "task": "left4me.jobs.prune",
+        "schedule": crontab(hour="4", minute="17"),
+        "options": {"expires": 3600.0},
+    },
 }
 
 LOGGING = {

@@ -1,11 +1,13 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from left4me import views
+from left4me import styleguide, views
 from left4me.api import api
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
+    path("theme", views.theme, name="theme"),
+    path("styleguide", styleguide.styleguide, name="styleguide"),
     path("health", views.health, name="health"),
     path("ready", views.ready, name="ready"),
     path("", include("accounts.urls")),
@@ -13,7 +15,7 @@ urlpatterns = [
     path("api/v1/", api.urls),
 ]
 
-handler400 = "left4me.faults.bad_request"
-handler403 = "left4me.faults.forbidden"
-handler404 = "left4me.faults.not_found"
-handler500 = "left4me.faults.server_error"
+handler400 = "left4me.errors.bad_request"
+handler403 = "left4me.errors.permission_denied"
+handler404 = "left4me.errors.page_not_found"
+handler500 = "left4me.errors.server_error"

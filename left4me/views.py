@@ -1,4 +1,4 @@
-"""Pages that belong to no app: the dashboard's frame and health."""
+"""Pages that belong to no app: the dashboard's frame, the choice of a colour scheme, health."""
 
 from __future__ import annotations
 
@@ -6,13 +6,33 @@ import redis
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST
 
 from left4me import pulse
+from left4me.context import THEMES
 
 
 def dashboard(request: HttpRequest) -> HttpResponse:
     return render(request, "dashboard.html")
+
+
+@login_not_required
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Remember light or dark in a cookie, so that the next page arrives in it; anything else forgets the choice."""
+    back = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
+        back = "/"
+    response = redirect(back)
+    choice = request.POST.get("theme", "")
+    if choice in THEMES:
+        # theme.js writes the same cookie, so it is readable by scripts.
+        response.set_cookie("theme", choice, max_age=60 * 60 * 24 * 365, samesite="Lax", secure=request.is_secure())
+    else:
+        response.delete_cookie("theme", samesite="Lax")
+    return response
 
 
 @login_not_required

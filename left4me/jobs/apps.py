@@ -4,3 +4,8 @@ from django.apps import AppConfig
 class JobsConfig(AppConfig):
     name = "left4me.jobs"
     label = "jobs"
+    verbose_name = "Jobs"
+
+    def ready(self) -> None:
+        # Registers the engine's own operation.
+        from left4me.jobs import operations  # noqa: F401

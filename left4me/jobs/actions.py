@@ -1,0 +1,160 @@
+"""What a person or another app may ask of the job engine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from left4me.jobs import broadcast, logs, registry, transitions
+from left4me.jobs.models import Job, JobLock, JobQuerySet
+from left4me.jobs.states import State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from left4me.jobs.registry import Person
+
+_RESOURCE = re.compile(r"[a-z][a-z-]{0,31}(:[1-9]\d{0,18})?")
+
+# Any number, the same in every process: requests take their turn on it, so that ids are visible in order.
+_REQUESTS_TAKE_TURNS = 0x6C346A6F
+
+
+class Refused(Exception):
+    """The request is not accepted; the message says why, in words for the person who asked."""
+
+
+def request(
+    *, operation: str, resource: str, by: Person | None, host: str, params: Mapping[str, Any] | None = None
+) -> Job:
+    """Return the job that will do `operation` on `resource`: a new one, or the equal one that already waits.
+
+    `by=None` is the system itself. Jobs that the operation supersedes are cancelled. The worker is woken after the
+    caller's transaction commits. Raises Refused.
+    """
+    wanted = _operation(operation)
+    if not _RESOURCE.fullmatch(resource):
+        raise Refused(_("“%(resource)s” is no resource.") % {"resource": resource})
+    now = timezone.now()
+    with transaction.atomic():
+        _take_turn()
+        equal = _equal_waiting(wanted, resource=resource, host=host, params=dict(params or {}))
+        if equal is not None:
+            return equal
+        _refuse_when_closed(wanted, resource=resource, host=host)
+        _refuse_when_flooding(by)
+        job = Job.objects.create(
+            user_id=by.pk if by else None,
+            operation=operation,
+            resource=resource,
+            host=host,
+            params=dict(params or {}),
+            created_at=now,
+        )
+        _lock(job, wanted)
+        logs.event(job.pk, f"Asked for by {by.get_username() if by else 'the system'}.", now=now)
+        _supersede(job, wanted, now=now)
+        broadcast.wake_after_commit(host)
+    return job
+
+
+def cancel(*, job: Job, by: Person | None) -> Job:
+    """Cancel a waiting job at once; tell a running one to stop, which it does within two seconds. Raises Refused."""
+    if job.state == State.CANCELLING:
+        return job
+    who = by.get_username() if by else "the system"
+    if transitions.stop(job, why=f"Cancelled by {who}.", now=timezone.now()) is None:
+        job.refresh_from_db()
+        if job.state == State.CANCELLING:
+            return job
+        if job.has_ended:
+            raise Refused(_("This job has already ended."))
+        raise Refused(_("Once it runs, this operation cannot be cancelled."))
+    job.refresh_from_db()
+    return job
+
+
+def retry(*, job: Job, by: Person | None) -> Job:
+    """Ask once more for what a failed or cancelled job was to do; returns the new job. Raises Refused."""
+    if job.state not in (State.FAILED, State.CANCELLED):
+        raise Refused(_("Only a job that failed or was cancelled can be tried again."))
+    again = request(operation=job.operation, resource=job.resource, by=by, host=job.host, params=job.params)
+    logs.event(again.pk, f"This tries job {job.pk} again.", now=timezone.now())
+    return again
+
+
+def lock_name(lock: registry.Lock, host: str) -> str:
+    """The name that conflicts: `game` on one host has nothing to do with `game` on another."""
+    return lock.resource if ":" in lock.resource else f"{lock.resource}@{host}"
+
+
+def _operation(name: str) -> registry.Operation:
+    try:
+        return registry.get(name)
+    except registry.UnknownOperation:
+        raise Refused(_("There is no operation “%(name)s”.") % {"name": name}) from None
+
+
+def _take_turn() -> None:
+    """Until the commit, no other request gets an id.
+
+    PostgreSQL hands out ids before commits, so a job could appear with a smaller id than one that already runs, and
+    take itself for the older. SQLite has one writer at a time anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_REQUESTS_TAKE_TURNS])
+
+
+def _equal_waiting(wanted: registry.Operation, *, resource: str, host: str, params: dict[str, Any]) -> Job | None:
+    # Only the newest counts: "start" behind a waiting "stop" is not the "start" before it.
+    newest = _live_on(resource, host).order_by("-pk").first()
+    if newest is None or (newest.operation, newest.host, newest.params) != (wanted.name, host, params):
+        return None
+    if newest.state == State.QUEUED or (wanted.coalesces_active and newest.state == State.RUNNING):
+        return newest
+    return None
+
+
+def _live_on(resource: str, host: str) -> JobQuerySet:
+    jobs = Job.objects.live().filter(resource=resource)
+    return jobs if ":" in resource else jobs.on_host(host)
+
+
+def _refuse_when_closed(wanted: registry.Operation, *, resource: str, host: str) -> None:
+    closing = [name for name in registry.names() if registry.get(name).final and name != wanted.name]
+    job = _live_on(resource, host).filter(operation__in=closing).first() if closing else None
+    if job is not None:
+        title = registry.get(job.operation).title
+        raise Refused(_("“%(title)s” is under way; nothing more can be asked of it.") % {"title": title})
+
+
+def _refuse_when_flooding(by: Person | None) -> None:
+    if by is not None and Job.objects.queued().filter(user_id=by.pk).count() >= settings.LEFT4ME_JOBS_WAITING_PER_USER:
+        raise Refused(_("You have too many jobs waiting. Let some of them end, or cancel them."))
+
+
+def _lock(job: Job, wanted: registry.Operation) -> None:
+    names: dict[str, bool] = {}
+    for lock in wanted.locks(job):
+        name = lock_name(lock, job.host)
+        names[name] = names.get(name, False) or lock.exclusive
+    JobLock.objects.bulk_create(
+        JobLock(job=job, resource=name, exclusive=exclusive) for name, exclusive in names.items()
+    )
+
+
+def _supersede(job: Job, wanted: registry.Operation, *, now: datetime) -> None:
+    if not wanted.supersedes:
+        return
+    for older in _live_on(job.resource, job.host).filter(pk__lt=job.pk).order_by("-pk"):
+        if wanted.supersedes_operation(older.operation):
+            stopped = transitions.stop(older, why=f"Superseded by job {job.pk}: {wanted.name}.", now=now)
+            if stopped is not None:
+                logs.event(job.pk, f"This supersedes job {older.pk}: {older.operation}.", now=now)

@@ -1,0 +1,75 @@
+"""What is told to others as it happens: wake-ups to hosts, cancels to workers, lines to viewers.
+
+All of it may be lost: workers look by themselves every few seconds, and viewers heal from the rows.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from celery import current_app
+from celery.exceptions import CeleryError
+from django.db import transaction
+from kombu.exceptions import KombuError
+
+from left4me.jobs.models import Job, JobLog
+from left4me.lib import bus
+
+log = logging.getLogger(__name__)
+
+WAKE_TASK = "left4me.jobs.wake"
+_WAKE_IS_STALE_AFTER_SECONDS = 30
+
+
+def channel(job_id: int) -> str:
+    """Where a job's lines, progress and end are told."""
+    return f"left4me:job:{job_id}"
+
+
+def cancel_channel(host: str) -> str:
+    """Where the workers of a host hear which of their jobs to stop."""
+    return f"left4me:cancel:{host}"
+
+
+def wake_after_commit(host: str) -> None:
+    transaction.on_commit(lambda: wake(host), robust=True)
+
+
+def wake(host: str) -> None:
+    """Tell the host's worker that there is something to claim. If the broker is away, the worker finds it itself."""
+    try:
+        current_app.send_task(
+            WAKE_TASK, queue=f"host.{host}", expires=_WAKE_IS_STALE_AFTER_SECONDS, ignore_result=True, retry=False
+        )
+    except (CeleryError, KombuError, OSError) as error:
+        log.warning("The broker takes no wake-up for %s: %s", host, error)
+
+
+def cancel_after_commit(job: Job) -> None:
+    host, job_id = job.host, job.pk
+    transaction.on_commit(lambda: bus.publish(cancel_channel(host), str(job_id)), robust=True)
+
+
+def lines_after_commit(job_id: int, rows: Sequence[JobLog]) -> None:
+    message = lines_message(rows)
+    transaction.on_commit(lambda: bus.publish(channel(job_id), message), robust=True)
+
+
+def lines_message(rows: Sequence[JobLog]) -> str:
+    return json.dumps({"after": rows[0].seq - 1, "lines": [row.as_json() for row in rows]}, ensure_ascii=False)
+
+
+def progress(job_id: int, progress: dict[str, Any]) -> None:
+    bus.publish(channel(job_id), json.dumps({"progress": progress}))
+
+
+def state_after_commit(job_id: int, state: str) -> None:
+    transaction.on_commit(lambda: bus.publish(channel(job_id), json.dumps({"state": state})), robust=True)
+
+
+def end_after_commit(job_id: int, *, last_seq: int, end: dict[str, Any]) -> None:
+    message = json.dumps({"after": last_seq, "end": end})
+    transaction.on_commit(lambda: bus.publish(channel(job_id), message), robust=True)

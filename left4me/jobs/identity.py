@@ -1,0 +1,42 @@
+"""Which process runs a job, written so that another process of the same machine can prove it dead."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+_STARTED_AT_FIELD = 19  # of /proc/PID/stat, counted behind the program's name
+
+
+def of_this_process(host: str) -> str:
+    """A new identity; two of them differ even in one process."""
+    pid = os.getpid()
+    return "/".join([host, _machine(), str(pid), _started_at(pid) or "0", secrets.token_hex(4)])
+
+
+def is_provably_dead(identity: str) -> bool:
+    """True only when that process ran under this very kernel and process table, and is gone from it."""
+    parts = identity.split("/")
+    if len(parts) != 5:
+        return False
+    _host, machine, pid, started_at, _random = parts
+    if not pid.isdigit() or machine != _machine():
+        return False
+    return _started_at(int(pid)) != started_at
+
+
+def _machine() -> str:
+    """The running kernel and its process table: a container's pid 7 is not the host's."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    table = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
+    return f"{boot}:{table}"
+
+
+def _started_at(pid: int) -> str | None:
+    """Clock ticks since boot; with the pid this names a process for good. None when there is none, or a dead one."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[_STARTED_AT_FIELD]

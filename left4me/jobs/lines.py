@@ -1,0 +1,47 @@
+"""What a line must go through before anybody may keep or show it: cut, cleaned, secrets masked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from left4me.jobs.models import LONGEST_LINE
+
+MASK = "•••"
+
+# Shorter words would mask half of an ordinary text.
+_SHORTEST_SECRET = 3
+
+# Colours and cursor movements of terminals, window titles, then whatever single control remains; also the marks that
+# reverse the reading direction, with which a line could pretend to be another.
+_TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Masker:
+    """Replaces secrets by a mask. Empty until told; telling is thread-safe by replacing the pattern whole."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        self.add(secrets)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        self._secrets |= {s for s in secrets if len(s) >= _SHORTEST_SECRET}
+        if self._secrets:
+            # Longest first: one secret may begin with another.
+            longest_first = sorted(self._secrets, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def __call__(self, text: str) -> str:
+        return self._pattern.sub(MASK, text) if self._pattern is not None else text
+
+
+def clean(text: str) -> str:
+    """One line without control characters, 4,096 characters at most."""
+    if not text.isprintable():
+        text = _CONTROL.sub("", _TERMINAL.sub("", text)).replace("\n", " ")
+    if len(text) > LONGEST_LINE:
+        left_out = f" … ({len(text)} characters)"
+        text = text[: LONGEST_LINE - len(left_out)] + left_out
+    return text

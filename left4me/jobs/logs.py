@@ -1,0 +1,42 @@
+"""Adding to a job's log: the one place where lines get their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import F
+
+from left4me.jobs import broadcast
+from left4me.jobs.lines import clean
+from left4me.jobs.models import Job, JobLog
+
+Line = tuple[str, str, datetime]  # stream, text, when
+
+
+def append(job_id: int, lines: Sequence[Line]) -> list[JobLog]:
+    """Number and keep `lines`, which must be clean, and tell viewers after the commit.
+
+    Several processes write to one job (its worker, whoever cancels it): the UPDATE holds the row until the commit,
+    so numbers have no gap and appear in order.
+    """
+    if not lines:
+        return []
+    with transaction.atomic():
+        if not Job.objects.filter(pk=job_id).update(last_seq=F("last_seq") + len(lines)):
+            return []
+        last: int = Job.objects.values_list("last_seq", flat=True).get(pk=job_id)
+        first = last - len(lines) + 1
+        rows = [
+            JobLog(job_id=job_id, seq=seq, stream=stream, line=text, created_at=at)
+            for seq, (stream, text, at) in enumerate(lines, first)
+        ]
+        JobLog.objects.bulk_create(rows)
+        broadcast.lines_after_commit(job_id, rows)
+    return rows
+
+
+def event(job_id: int, text: str, *, now: datetime) -> None:
+    """Add one line of the job's story: who asked, who stopped it, what became of it."""
+    append(job_id, [(JobLog.Stream.EVENT, clean(text), now)])

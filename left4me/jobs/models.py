@@ -1,0 +1,173 @@
+"""Jobs as rows: the truth about every operation that takes time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from left4me.jobs.states import ACTIVE, ENDED, LIVE, State
+
+LONGEST_LINE = 4096
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def queued(self) -> Self:
+        return self.filter(state=State.QUEUED)
+
+    def active(self) -> Self:
+        return self.filter(state__in=ACTIVE)
+
+    def live(self) -> Self:
+        return self.filter(state__in=LIVE)
+
+    def ended(self) -> Self:
+        return self.filter(state__in=ENDED)
+
+    def on_host(self, host: str) -> Self:
+        return self.filter(host=host)
+
+    def asked_by(self, user: AbstractBaseUser) -> Self:
+        return self.filter(user_id=user.pk)
+
+    def abandoned(self, now: datetime) -> Self:
+        """Running by the rows, but their worker has stopped renewing its lease."""
+        return self.active().filter(lease_expires_at__lt=now)
+
+    def claimable(self) -> Self:
+        """Queued, with no older live job in the way.
+
+        Locks are written with the job and go with its end, and only a younger job can be added, so a job that is
+        claimable once stays so until it is claimed: the claim itself needs no lock, only its conditional UPDATE.
+        """
+        older = JobLock.objects.filter(resource=OuterRef("resource"), job_id__lt=OuterRef("job_id"))
+        in_the_way = JobLock.objects.filter(job=OuterRef("pk")).filter(
+            Exists(older.filter(exclusive=True)) | Q(exclusive=True) & Exists(older)
+        )
+        return self.queued().filter(~Exists(in_the_way))
+
+
+class Job(models.Model):
+    """One operation asked for: who, what, on which resource, how it stands."""
+
+    State = State
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("asked by"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="jobs",
+    )
+    operation = models.CharField(_("operation"), max_length=64)
+    resource = models.CharField(_("resource"), max_length=96)
+    host = models.CharField(_("host"), max_length=63)
+    params = models.JSONField(default=dict, blank=True)
+    state = models.CharField(_("state"), max_length=16, choices=State, default=State.QUEUED)
+    exit_code = models.IntegerField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    progress = models.JSONField(null=True, blank=True)
+
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    attempt = models.PositiveSmallIntegerField(default=0)
+    worker = models.CharField(max_length=160, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    # The number of the newest log line. Writers raise it under the row's lock, which keeps the numbers gapless.
+    last_seq = models.PositiveBigIntegerField(default=0)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=State.values), name="job_state_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=ENDED, finished_at__isnull=False) | Q(state__in=LIVE, finished_at__isnull=True),
+                name="job_finished_at_says_ended",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=ACTIVE, lease_expires_at__isnull=False)
+                | ~Q(state__in=ACTIVE) & Q(lease_expires_at__isnull=True, worker=""),
+                name="job_lease_while_active",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["host", "state", "id"], name="job_on_host"),
+            models.Index(fields=["lease_expires_at"], name="job_lease"),
+            models.Index(fields=["resource", "-id"], name="job_of_resource"),
+            models.Index(fields=["user", "-id"], name="job_of_user"),
+            models.Index(fields=["state", "-id"], name="job_in_state"),
+            models.Index(fields=["finished_at"], name="job_finished"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.operation} {self.resource}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("jobs:detail", args=[self.pk])
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in LIVE
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
+
+
+class JobLock(models.Model):
+    """A resource that a live job needs. Gone with the job's end."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="locks")
+    resource = models.CharField(max_length=160)
+    exclusive = models.BooleanField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["resource", "job"], name="job_lock_once")]
+        indexes = [
+            # "Is an older exclusive one in the way" is one step into this index however many shared ones there are.
+            models.Index(fields=["resource", "job"], condition=Q(exclusive=True), name="job_lock_exclusive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.resource} ({'exclusive' if self.exclusive else 'shared'})"
+
+
+class JobLog(models.Model):
+    """One line of a job's log, numbered 1, 2, 3 … per job."""
+
+    class Stream(models.TextChoices):
+        STDOUT = "stdout"
+        STDERR = "stderr"
+        EVENT = "event"
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="log")
+    seq = models.PositiveBigIntegerField()
+    stream = models.CharField(max_length=6, choices=Stream)
+    line = models.CharField(max_length=LONGEST_LINE)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["job", "seq"]
+        constraints = [models.UniqueConstraint(fields=["job", "seq"], name="job_log_numbered")]
+
+    def __str__(self) -> str:
+        return self.line
+
+    def as_json(self) -> dict[str, Any]:
+        return {"seq": self.seq, "stream": self.stream, "line": self.line, "created_at": self.created_at.isoformat()}

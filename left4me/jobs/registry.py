@@ -1,0 +1,232 @@
+"""Where apps say which operations exist and how each behaves; the engine itself knows none.
+
+An app registers in its `operations.py`, imported when Django is ready:
+
+    @registry.operation("start", title=_("Start"), locks=_locks, idempotent=True)
+    def start(run: registry.Run) -> None: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from left4me.lib import commands
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
+    from left4me.jobs.models import Job
+
+
+class Person(Protocol):
+    """What the engine needs to know of a user; the user model itself lives above it."""
+
+    pk: Any
+    is_active: bool
+    is_admin: bool
+
+    def get_username(self) -> str: ...
+
+
+class Cancelled(Exception):
+    """The job was told to stop, and did. Raised by `Run.check` and friends; let it pass."""
+
+
+class Failed(Exception):
+    """The job cannot be done; the message is written for the operator who reads it."""
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
+
+
+class UnknownOperation(LookupError):
+    """No app has registered this operation."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A claim on a resource while the job lives. One without a number (`game`) is the job's host's own."""
+
+    resource: str
+    exclusive: bool
+
+
+class Run(Protocol):
+    """What the body of an operation is given: its job, and the ways to speak and to listen."""
+
+    @property
+    def job_id(self) -> int: ...
+    @property
+    def resource(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def attempt(self) -> int:
+        """1 at first; more when an earlier worker died under this job."""
+        ...
+
+    @property
+    def resource_id(self) -> int:
+        """The number of the resource: 12 of `server:12`."""
+        ...
+
+    def log(self, line: str, stream: Literal["stdout", "stderr", "event"] = "stdout") -> None:
+        """Add to the job's log. Never blocks; a flood is cut, with one line that counts what was left out."""
+        ...
+
+    def progress(self, *, phase: str, done: int, total: int | None = None, unit: str = "") -> None:
+        """Say how far it is. Cheap: only what a person could see is passed on."""
+        ...
+
+    def mask(self, *secrets: str) -> None:
+        """From now on these words never appear in the log or in the error."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether to stop at the next safe point. A few hundred nanoseconds: ask in every loop."""
+        ...
+
+    def check(self) -> None:
+        """Raise Cancelled when it is time to stop."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, for a retry's pause; raises Cancelled as soon as the job is told to stop."""
+        ...
+
+    def command(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        timeout: float,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        with_pty: bool = False,
+        check: bool = True,
+    ) -> commands.Finished:
+        """Run a program with its output in the log; it ends, as a whole group, with a cancel or with the worker.
+
+        Raises Cancelled, and what `commands.run` raises.
+        """
+        ...
+
+
+Body = Callable[[Run], None]
+Locks = Callable[["Job"], Iterable[Lock]]
+Secrets = Callable[["Job"], Iterable[str]]
+Access = Callable[[Any, str], bool]
+
+ALL = "*"
+
+
+@dataclass(frozen=True)
+class Operation:
+    name: str
+    title: StrOrPromise
+    body: Body
+    locks: Locks
+    idempotent: bool
+    supersedes: frozenset[str]
+    cancellable: bool
+    final: bool
+    coalesces_active: bool
+    secrets: Secrets
+
+    def supersedes_operation(self, name: str) -> bool:
+        return name != self.name and (ALL in self.supersedes or name in self.supersedes)
+
+
+_operations: dict[str, Operation] = {}
+_access: dict[str, tuple[Access, Access]] = {}
+
+
+def _own_resource(job: Job) -> Iterable[Lock]:
+    return [Lock(job.resource, exclusive=True)]
+
+
+def _no_secrets(job: Job) -> Iterable[str]:
+    return ()
+
+
+def operation(
+    name: str,
+    *,
+    title: StrOrPromise,
+    locks: Locks = _own_resource,
+    idempotent: bool = False,
+    supersedes: Iterable[str] = (),
+    cancellable: bool = True,
+    final: bool = False,
+    coalesces_active: bool = False,
+    secrets: Secrets = _no_secrets,
+) -> Callable[[Body], Body]:
+    """Register the decorated function as the body of the operation `name`.
+
+    `locks` is asked once, in the transaction that writes the job. `idempotent`: it runs once more when its worker
+    died. `supersedes`: names (or `ALL`) that a request of this one cancels on the same resource, waiting or
+    running. `cancellable=False`: once it runs it runs to its end. `final`: while it lives, nothing else is accepted
+    for its resource (a deletion). `coalesces_active`: asking while an equal one already runs returns that one.
+    `secrets` gives words that must never be logged.
+    """
+
+    def register(body: Body) -> Body:
+        if name in _operations and _operations[name].body is not body:
+            raise ValueError(f"The operation {name!r} is registered twice.")
+        _operations[name] = Operation(
+            name=name,
+            title=title,
+            body=body,
+            locks=locks,
+            idempotent=idempotent,
+            supersedes=frozenset(supersedes),
+            cancellable=cancellable,
+            final=final,
+            coalesces_active=coalesces_active,
+            secrets=secrets,
+        )
+        return body
+
+    return register
+
+
+def get(name: str) -> Operation:
+    """Return the operation; raises UnknownOperation."""
+    try:
+        return _operations[name]
+    except KeyError:
+        raise UnknownOperation(name) from None
+
+
+def find(name: str) -> Operation | None:
+    return _operations.get(name)
+
+
+def names() -> list[str]:
+    return sorted(_operations)
+
+
+def visibility(kind: str, sees: Access, *, operates: Access | None = None) -> None:
+    """Say who, beside the one who asked and the admins, may see jobs on resources of this kind.
+
+    `sees(user, "12")` answers for `server:12`; `operates` says who may cancel and retry them (default: those who see).
+    """
+    _access[kind] = (sees, operates or sees)
+
+
+def may_see(user: Person, resource: str) -> bool:
+    return _asks(user, resource, 0)
+
+
+def may_operate(user: Person, resource: str) -> bool:
+    return _asks(user, resource, 1)
+
+
+def _asks(user: Person, resource: str, which: int) -> bool:
+    kind, _, number = resource.partition(":")
+    return kind in _access and _access[kind][which](user, number)

@@ -1,0 +1,55 @@
+"""The states of a job and the ways between them; the diagram in docs/ is drawn from this table."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class State(models.TextChoices):
+    QUEUED = "queued", _("queued")
+    RUNNING = "running", _("running")
+    CANCELLING = "cancelling", _("cancelling")
+    SUCCEEDED = "succeeded", _("succeeded")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
+
+
+ACTIVE = (State.RUNNING, State.CANCELLING)
+LIVE = (State.QUEUED, *ACTIVE)
+ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+# Each way with what takes it. Nothing leaves an ended state: a retry is a job of its own.
+TRANSITIONS: dict[tuple[State, State], str] = {
+    (State.QUEUED, State.RUNNING): "a worker claims it",
+    (State.QUEUED, State.CANCELLED): "cancelled, or superseded, before it ran",
+    (State.RUNNING, State.SUCCEEDED): "its body returned",
+    (State.RUNNING, State.FAILED): "its body raised, or its worker died",
+    (State.RUNNING, State.CANCELLING): "cancelled, or superseded, while it runs",
+    (State.RUNNING, State.QUEUED): "its worker died or was stopped, and it may run again",
+    (State.CANCELLING, State.CANCELLED): "its body heard it, or its worker died",
+    (State.CANCELLING, State.SUCCEEDED): "it was done before it heard",
+    (State.CANCELLING, State.FAILED): "it failed before it heard",
+}
+
+
+def allowed(old: str, new: str) -> bool:
+    return (old, new) in TRANSITIONS
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram in Markdown."""
+    lines = [
+        "# The states of a job",
+        "",
+        "Drawn by `manage.py draw_job_states` from `left4me/jobs/states.py`; a test compares the two.",
+        "",
+        "```mermaid",
+        "stateDiagram-v2",
+        "    [*] --> queued: asked for",
+        *(f"    {old.value} --> {new.value}: {why}" for (old, new), why in TRANSITIONS.items()),
+        *(f"    {state.value} --> [*]" for state in ENDED),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)

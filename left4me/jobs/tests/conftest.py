@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from left4me.jobs import actions, transitions
+from left4me.jobs.models import Job
+from left4me.jobs.tests import operations  # noqa: F401 -- registers them
+
+NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
+LEASE = timedelta(seconds=15)
+
+
+@pytest.fixture
+def anna(db: None) -> Any:
+    return get_user_model().objects.create(username="anna")
+
+
+@pytest.fixture
+def ben(db: None) -> Any:
+    return get_user_model().objects.create(username="ben")
+
+
+@pytest.fixture
+def admin(db: None) -> Any:
+    return get_user_model().objects.create(username="ada", is_admin=True)
+
+
+@pytest.fixture
+def ask(db: None) -> Callable[..., Job]:
+    def ask(operation: str, resource: str = "server:1", *, by: Any = None, host: str = "local", **params: Any) -> Job:
+        return actions.request(operation=operation, resource=resource, by=by, host=host, params=params)
+
+    return ask
+
+
+@pytest.fixture
+def claim(db: None) -> Callable[..., list[int]]:
+    def claim(*, host: str = "local", worker: str = "worker", limit: int = 10, now: datetime = NOW) -> list[int]:
+        jobs = transitions.claim(host=host, worker=worker, limit=limit, now=now, lease=LEASE)
+        return [job.pk for job in jobs]
+
+    return claim
+
+
+def story(job: Job) -> list[str]:
+    return list(job.log.order_by("seq").values_list("line", flat=True))

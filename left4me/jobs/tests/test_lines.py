@@ -1,0 +1,35 @@
+import pytest
+
+from left4me.jobs.lines import MASK, Masker, clean
+from left4me.jobs.models import LONGEST_LINE
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        ("plain text", "plain text"),
+        ("grün ✓ 日本", "grün ✓ 日本"),
+        ("tab\tstays", "tab\tstays"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07after", "after"),
+        ("nul\x00 bell\x07 back\x08", "nul bell back"),
+        ("right \u202eto left\u202c", "right to left"),
+        ("two\nlines", "two lines"),
+        ("half \ud800 pair", "half  pair"),
+    ],
+)
+def test_what_could_deceive_a_reader_is_taken_out(raw, kept):
+    assert clean(raw) == kept
+
+
+def test_a_long_line_is_cut_and_says_how_long_it_was():
+    line = clean("x" * 10_000)
+    assert len(line) == LONGEST_LINE
+    assert line.endswith("(10000 characters)")
+
+
+def test_secrets_are_masked_the_longer_before_the_shorter_it_begins_with():
+    mask = Masker(["hunter2", "hunter2-long", "", "ab"])
+    assert mask("rcon_password hunter2-long and hunter2, ab") == f"rcon_password {MASK} and {MASK}, ab"
+    mask.add(["c(1)"])
+    assert mask("c(1)") == MASK

@@ -1,0 +1,168 @@
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from left4me.jobs import actions, sweeping, transitions
+from left4me.jobs.models import Job, JobLock, JobLog
+from left4me.jobs.states import State
+from left4me.jobs.tests.conftest import LEASE, NOW, story
+
+
+def _fresh(job):
+    job.refresh_from_db()
+    return job
+
+
+def test_jobs_of_one_server_run_one_after_the_other_in_order_and_those_of_others_beside_them(ask, claim):
+    first, other, second = ask("test-start"), ask("test-start", "server:2"), ask("test-install", "server:1")
+    assert claim() == [first.pk, other.pk]
+    assert claim() == []
+    transitions.finish(_fresh(first), state=State.SUCCEEDED, now=NOW)
+    assert claim() == [second.pk]
+
+
+def test_an_install_waits_for_all_of_its_host_and_is_not_overtaken_by_younger_ones(ask, claim):
+    running = ask("test-start", "server:1")
+    claim()
+    install = ask("test-install", "game")
+    younger = ask("test-start", "server:2")
+    elsewhere = ask("test-start", "server:3", host="other")
+    assert claim() == []
+    assert claim(host="other") == [elsewhere.pk]
+    transitions.finish(_fresh(running), state=State.SUCCEEDED, now=NOW)
+    assert claim() == [install.pk]
+    assert claim() == []
+    transitions.finish(_fresh(install), state=State.FAILED, now=NOW)
+    assert claim() == [younger.pk]
+
+
+def test_a_numbered_resource_is_one_on_all_hosts(ask, claim):
+    ask("test-install", "overlay:7", host="a")
+    ask("test-install", "overlay:7", host="b")
+    assert len(claim(host="a")) == 1
+    assert claim(host="b") == []
+
+
+def test_a_claim_takes_no_more_than_there_are_slots_and_never_the_same_job_twice(ask, claim):
+    jobs = [ask("test-start", f"server:{n}").pk for n in range(1, 6)]
+    assert claim(limit=2) == jobs[:2]
+    assert claim(limit=2, worker="other") == jobs[2:4]
+    job = Job.objects.get(pk=jobs[0])
+    assert (job.worker, job.attempt, job.lease_expires_at) == ("worker", 1, NOW + LEASE)
+
+
+def test_claiming_takes_as_many_queries_from_a_long_queue_as_from_a_short_one(ask, claim):
+    ask("test-install", "game")
+    with CaptureQueriesContext(
+        connection,
+    ) as short:
+        claim(limit=1)
+    running = Job.objects.get()
+    waiting = Job.objects.bulk_create(
+        Job(operation="test-start", resource=f"server:{n % 50 + 1}", host="local") for n in range(2_000)
+    )
+    JobLock.objects.bulk_create(JobLock(job=job, resource=job.resource, exclusive=True) for job in waiting)
+    JobLock.objects.bulk_create(JobLock(job=job, resource="game@local", exclusive=False) for job in waiting)
+    transitions.finish(running, state=State.SUCCEEDED, now=NOW)
+    with CaptureQueriesContext(connection) as long:
+        assert claim(limit=1) == [waiting[0].pk]
+    assert len(long) == len(short)
+
+
+def test_only_the_worker_that_holds_a_job_ends_it_and_only_once(ask, claim):
+    stale = ask("test-start")
+    claim(worker="first")
+    stale.refresh_from_db()
+    sweeping.sweep(host="elsewhere", now=NOW + timedelta(minutes=1))
+    claim(worker="second")
+    assert not transitions.finish(stale, state=State.SUCCEEDED, now=NOW)
+    held = _fresh(Job.objects.get())
+    assert transitions.finish(held, state=State.SUCCEEDED, now=NOW, exit_code=0)
+    assert not transitions.finish(held, state=State.FAILED, now=NOW)
+    assert _fresh(held).state == State.SUCCEEDED
+
+
+def test_a_job_handed_back_keeps_its_place_and_its_attempts(ask, claim):
+    job, younger = ask("test-start"), ask("test-install", "server:1")
+    claim()
+    assert transitions.hand_back(_fresh(job), why="The worker stops.", now=NOW)
+    assert not transitions.hand_back(job, why="The worker stops.", now=NOW)
+    assert _fresh(job).attempt == 0
+    assert claim() == [job.pk]
+    assert _fresh(younger).state == State.QUEUED
+
+
+def test_a_job_whose_worker_died_runs_once_more_when_that_does_no_harm_and_then_fails(ask, claim):
+    job = ask("test-start")
+    claim()
+    assert sweeping.sweep(host="elsewhere", now=NOW + LEASE) == 0
+    late = NOW + LEASE + timedelta(seconds=1)
+    assert sweeping.sweep(host="elsewhere", now=late) == 1
+    assert sweeping.sweep(host="elsewhere", now=late) == 0
+    assert _fresh(job).state == State.QUEUED
+    claim(now=late)
+    assert sweeping.sweep(host="elsewhere", now=late + 2 * LEASE) == 1
+    assert (_fresh(job).state, job.error) == (State.FAILED, "The worker died.")
+    assert not JobLock.objects.exists()
+
+
+def test_a_job_that_must_not_run_twice_fails_with_its_worker(ask, claim):
+    job = ask("test-install")
+    claim()
+    sweeping.sweep(host="elsewhere", now=NOW + 2 * LEASE)
+    assert (_fresh(job).state, job.error) == (State.FAILED, "The worker died.")
+    assert story(job)[-1] == "The worker died."
+
+
+def test_a_job_that_was_being_cancelled_is_cancelled_when_its_worker_dies(ask, claim, anna):
+    job = ask("test-start")
+    claim()
+    actions.cancel(job=job, by=anna)
+    sweeping.sweep(host="elsewhere", now=NOW + 2 * LEASE)
+    assert _fresh(job).state == State.CANCELLED
+
+
+def test_a_renewed_lease_keeps_a_job_from_the_sweep(ask, claim):
+    job = ask("test-start")
+    claim()
+    transitions.renew(worker="worker", now=NOW + LEASE, lease=LEASE)
+    assert sweeping.sweep(host="elsewhere", now=NOW + LEASE + LEASE) == 0
+    assert _fresh(job).state == State.RUNNING
+
+
+def test_one_job_that_cannot_be_settled_does_not_keep_the_sweep_from_others(ask, claim, monkeypatch):
+    broken, sound = ask("test-start"), ask("test-start", "server:2")
+    claim()
+    recover = transitions.recover
+
+    def recover_all_but_one(job, *, now):
+        if job.pk == broken.pk:
+            raise RuntimeError
+        return recover(job, now=now)
+
+    monkeypatch.setattr(transitions, "recover", recover_all_but_one)
+    assert sweeping.sweep(host="elsewhere", now=NOW + 2 * LEASE) == 1
+    assert _fresh(sound).state == State.QUEUED
+
+
+def test_log_lines_go_after_their_days_and_jobs_after_theirs_but_live_ones_stay(ask, claim):
+    ended, live = ask("test-start"), ask("test-start", "server:2")
+    claim(limit=1)
+    transitions.finish(_fresh(ended), state=State.SUCCEEDED, now=timezone.now())
+    later = timezone.now() + timedelta(days=91)
+    assert sweeping.prune(now=later, log_days=90, job_days=365)[0] == 1
+    assert set(JobLog.objects.values_list("job", flat=True)) == {live.pk}
+    assert sweeping.prune(now=timezone.now() + timedelta(days=366), log_days=90, job_days=365) == (0, 1)
+    assert list(Job.objects.all()) == [live]
+
+
+@pytest.mark.parametrize("fields", [{"state": "running"}, {"state": "succeeded"}, {"state": "odd"}])
+def test_the_database_itself_refuses_a_row_that_contradicts_itself(ask, fields):
+    from django.db import IntegrityError
+
+    job = ask("test-start")
+    with pytest.raises(IntegrityError):
+        Job.objects.filter(pk=job.pk).update(**fields)

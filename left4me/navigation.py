@@ -1,0 +1,52 @@
+"""The places of the application, as the side bar shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.urls import Resolver404, resolve
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+@dataclass(frozen=True)
+class Place:
+    path: str
+    icon: str
+    title: str | Promise
+    admins_only: bool = False
+
+    def is_current(self, path: str) -> bool:
+        return path == self.path if self.path == "/" else path.rstrip("/").startswith(self.path.rstrip("/"))
+
+
+PLACES = [
+    Place("/", "layout-dashboard", _("Dashboard")),
+    Place("/servers", "server", _("Servers")),
+    Place("/blueprints", "drafting-compass", _("Blueprints")),
+    Place("/overlays", "layers", _("Overlays")),
+    Place("/jobs", "list-checks", _("Jobs")),
+    Place("/users", "users", _("Users"), admins_only=True),
+    Place("/audit", "scroll-text", _("Audit"), admins_only=True),
+    Place("/admin/", "database", _("Admin"), admins_only=True),
+    Place("/styleguide", "palette", _("Styleguide"), admins_only=True),
+]
+
+
+def is_routed(path: str) -> bool:
+    try:
+        resolve(path)
+    except Resolver404:
+        return False
+    return True
+
+
+def places(request: HttpRequest) -> list[tuple[Place, bool]]:
+    """The places that this visitor may go to, each with whether they are there now."""
+    is_admin = getattr(request.user, "is_admin", False)
+    return [
+        (place, place.is_current(request.path))
+        for place in PLACES
+        if (is_admin or not place.admins_only) and is_routed(place.path)
+    ]

@@ -1,0 +1,121 @@
+// A log that follows its tail unless the reader scrolled up, cheap with thousands of lines.
+//
+//   <section class="log-view" data-log-view data-stream="/jobs/7/stream?last_seq=40" data-keep="5000">
+//     … <div class="log" data-log tabindex="0" role="log"> <div class="log-line" data-seq="40">…</div> </div>
+//
+// Events of the stream: "line" with JSON {seq, stream, line}; "note" with words; "end" closes. Each "progress" and "end"
+// is handed on as a DOM event log:progress or log:end with the parsed data, for the page around it.
+const END_SLACK = 32;
+
+class LogView {
+  constructor(view) {
+    this.view = view;
+    this.log = view.querySelector("[data-log]");
+    this.keep = Number(view.dataset.keep ?? 5000);
+    this.waiting = [];
+    this.lastSeq = Number(this.log.lastElementChild?.dataset.seq ?? 0);
+    this.following = true;
+    this.log.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    view.querySelector(".log-tail")?.addEventListener("click", () => this.toTail());
+    this.toTail();
+    if (view.dataset.stream) this.connect(view.dataset.stream);
+  }
+
+  scrolled() {
+    const { scrollHeight, scrollTop, clientHeight } = this.log;
+    this.following = scrollHeight - scrollTop - clientHeight < END_SLACK;
+    this.view.toggleAttribute("data-behind", !this.following);
+  }
+
+  toTail() {
+    this.following = true;
+    this.view.removeAttribute("data-behind");
+    this.log.scrollTop = this.log.scrollHeight;
+  }
+
+  connect(address) {
+    this.source = new EventSource(address);
+    this.source.addEventListener("line", (event) => this.line(JSON.parse(event.data)));
+    this.source.addEventListener("lines", (event) => JSON.parse(event.data).forEach((each) => this.line(each)));
+    this.source.addEventListener("note", (event) => this.line({ stream: "note", line: event.data }));
+    this.source.addEventListener("progress", (event) => this.handOn("progress", event.data));
+    this.source.addEventListener("end", (event) => {
+      this.close();
+      this.flush();
+      this.handOn("end", event.data);
+      this.state("ended");
+    });
+    this.source.onopen = () => this.state("live");
+    this.source.onerror = () => this.state(this.source.readyState === EventSource.CLOSED ? "lost" : "reconnecting");
+    addEventListener("pagehide", () => this.close(), { once: true });
+  }
+
+  close() {
+    this.source?.close();
+  }
+
+  state(name) {
+    this.view.dataset.state = name;
+    const words = this.view.querySelector("[data-log-state]");
+    if (words) words.textContent = words.dataset[name] ?? "";
+  }
+
+  handOn(name, data) {
+    let detail = null;
+    try {
+      detail = JSON.parse(data);
+    } catch {
+      detail = data;
+    }
+    this.view.dispatchEvent(new CustomEvent(`log:${name}`, { bubbles: true, detail }));
+  }
+
+  line(each) {
+    // A reconnect may replay what is shown already.
+    if (each.seq && each.seq <= this.lastSeq) return;
+    if (each.seq) this.lastSeq = each.seq;
+    this.waiting.push(each);
+    if (this.waiting.length > this.keep) this.waiting.shift();
+    // One insertion per frame, however fast the lines come; hidden tabs get no frames, so they get a timer.
+    if (this.waiting.length === 1) {
+      if (document.hidden) setTimeout(() => this.flush(), 500);
+      else requestAnimationFrame(() => this.flush());
+    }
+  }
+
+  flush() {
+    if (!this.view.isConnected) this.close();
+    if (!this.waiting.length) return;
+    const fresh = document.createDocumentFragment();
+    for (const each of this.waiting) {
+      const line = document.createElement("div");
+      line.className = "log-line";
+      if (each.stream && each.stream !== "stdout") line.dataset.stream = each.stream;
+      if (each.seq) line.dataset.seq = each.seq;
+      line.textContent = each.line;
+      fresh.append(line);
+    }
+    this.waiting = [];
+    this.log.append(fresh);
+    // Cutting above a reader who scrolled up would move the text under their eyes.
+    if (this.following) {
+      const lines = this.log.getElementsByClassName("log-line");
+      for (let extra = lines.length - this.keep; extra > 0; extra -= 1) lines[0].remove();
+      this.log.scrollTop = this.log.scrollHeight;
+    }
+  }
+}
+
+const known = new WeakSet();
+function start(root) {
+  const views = [...root.querySelectorAll("[data-log-view]")];
+  if (root.matches?.("[data-log-view]")) views.push(root);
+  for (const view of views) {
+    if (known.has(view)) continue;
+    known.add(view);
+    new LogView(view);
+  }
+}
+
+start(document);
+document.addEventListener("htmx:load", (event) => start(event.detail.elt));

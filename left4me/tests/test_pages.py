@@ -1,0 +1,115 @@
+import pytest
+from django.contrib.messages import get_messages, success
+from django.contrib.messages.storage.fallback import FallbackStorage
+from django.http import HttpResponse, HttpResponseRedirect
+from django.test import Client
+from django_htmx.middleware import HtmxMiddleware
+
+from accounts.models import User
+from left4me import errors
+from left4me.middleware import HtmxAnswers
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def admin(client):
+    user = User.objects.create_user("admin", is_admin=True)
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def anna(client):
+    user = User.objects.create_user("anna")
+    client.force_login(user)
+    return user
+
+
+def test_the_dashboard_names_the_visitor_and_marks_where_they_are(client, anna):
+    page = client.get("/").content.decode()
+    assert "anna" in page
+    assert 'aria-current="page"' in page
+    assert "Simulated" in page
+
+
+def test_places_for_admins_show_for_admins_only(client, anna):
+    assert "/styleguide" not in client.get("/").content.decode()
+    anna.is_admin = True
+    anna.save()
+    assert "/styleguide" in client.get("/").content.decode()
+
+
+def test_the_style_guide_shows_itself_to_admins(client, admin):
+    assert client.get("/styleguide").status_code == 200
+
+
+def test_the_style_guide_is_refused_to_others(client, anna):
+    response = client.get("/styleguide")
+    assert response.status_code == 403
+    assert "You may not do that" in response.content.decode()
+
+
+def test_the_chosen_scheme_arrives_with_the_page(client, anna):
+    response = client.post("/theme", {"theme": "dark"}, headers={"referer": "http://testserver/jobs?state=failed"})
+    assert response["Location"] == "http://testserver/jobs?state=failed"
+    assert 'data-theme="dark"' in client.get("/").content.decode()
+    client.post("/theme", {"theme": "system"})
+    assert "data-theme=" not in client.get("/").content.decode().split(">")[1]
+
+
+def test_choosing_a_scheme_never_leads_to_another_site(client):
+    assert client.post("/theme", {"theme": "dark"}, headers={"referer": "https://example.org/"})["Location"] == "/"
+
+
+def test_a_missing_page_has_the_look_of_the_house(client, anna):
+    response = client.get("/no-such-page")
+    assert response.status_code == 404
+    assert "There is nothing here" in response.content.decode()
+
+
+def test_a_stale_form_says_what_to_do(anna):
+    strict = Client(enforce_csrf_checks=True)
+    response = strict.post("/accounts/login/", {"username": "anna"})
+    assert response.status_code == 403
+    assert "gone stale" in response.content.decode()
+
+
+@pytest.mark.parametrize("view", [errors.server_error, errors.bad_request, errors.page_not_found])
+def test_error_pages_need_neither_database_nor_session(view, rf, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert "left4me" in view(rf.get("/")).content.decode()
+
+
+def test_too_many_requests_say_how_long_to_wait(rf):
+    response = errors.too_many_requests(rf.get("/"), seconds=41.2)
+    assert response.status_code == 429
+    assert response["Retry-After"] == "42"
+
+
+def htmx_request(rf, **headers):
+    request = rf.get("/servers/1/row", headers={"HX-Request": "true", **headers})
+    request.session = {}
+    request._messages = FallbackStorage(request)
+    HtmxMiddleware(lambda r: None)(request)
+    return request
+
+
+def test_messages_travel_with_a_fragment_as_toasts(rf):
+    request = htmx_request(rf)
+    success(request, "Saved.")
+    response = HtmxAnswers(lambda _: HttpResponse("row"))(request)
+    assert response["HX-Trigger"] == '{"toast": {"messages": [{"text": "Saved.", "tone": "ok"}]}}'
+
+
+def test_messages_wait_for_the_page_behind_a_redirect(rf):
+    request = htmx_request(rf)
+    success(request, "Saved.")
+    response = HtmxAnswers(lambda _: HttpResponseRedirect("/servers"))(request)
+    assert "HX-Trigger" not in response
+    assert len(get_messages(request)) == 1
+
+
+def test_a_fragment_asked_for_after_the_session_ended_leads_to_the_login_page(client):
+    response = client.get("/", headers={"HX-Request": "true", "HX-Current-URL": "http://testserver/servers"})
+    assert response["HX-Redirect"] == "/accounts/login/?next=%2Fservers"
