@@ -28,6 +28,7 @@ ADDRESS = Limit("login-address", 30, _WINDOW)
 NAME_AT_ADDRESS = Limit("login-name-address", 5, _WINDOW)
 NAME = Limit("login-name", 50, _WINDOW)
 DEVICE = Limit("login-device", 10, _WINDOW)
+THROTTLED_ENTRIES = Limit("login-throttled-entries", 1, _WINDOW)
 SIGN_UP = Limit("sign-up", 10, 60 * 60)
 PASSWORD = Limit("password-change", 10, _WINDOW)
 

@@ -20,6 +20,8 @@ class Docs(DocsBase):
             "groups": _groups(schema),
             "schemas": [_shape(name, body) for name, body in sorted(schema["components"]["schemas"].items())],
             "openapi_url": self.get_openapi_url(api, kwargs),
+            # A visitor who is not signed in has no side bar.
+            "layout": "base.html" if request.user.is_authenticated else "door.html",
         }
         return render(request, "api_docs.html", context)
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 class Purpose(models.TextChoices):
     INVITATION = "invitation", _("invitation")
-    PASSWORD = "password", _("new password")  # noqa: S105 -- a purpose, not a password
+    PASSWORD = "password", _("new password")
 
 
 class OneTimeLinkQuerySet(models.QuerySet["OneTimeLink"]):

@@ -9,6 +9,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from accounts import agents
+
 # How exact "last seen" is: one write in this time, not one with each request.
 SEEN_EVERY = timedelta(minutes=5)
 
@@ -40,6 +42,10 @@ class Session(models.Model):
 
     def __str__(self) -> str:
         return f"session of {self.user_id or 'nobody'}"
+
+    @property
+    def device(self) -> str:
+        return agents.named(self.user_agent)
 
     def was_seen(self, *, address: str, now: datetime) -> None:
         """Note the visit, at most once in SEEN_EVERY."""

@@ -20,7 +20,7 @@ from accounts import actions, devices, secrets
 from accounts.forms import LoginForm, NewPasswordForm, SignUpForm
 from accounts.models import OneTimeLink, User
 from accounts.models.links import Purpose
-from accounts.throttle import SIGN_UP, Attempt
+from accounts.throttle import SIGN_UP, THROTTLED_ENTRIES, Attempt
 from left4me.audit import record
 from left4me.lib import counters
 from left4me.lib.addresses import client_address, network
@@ -55,6 +55,10 @@ def _begin(attempt: Attempt, request: HttpRequest) -> None:
     try:
         attempt.begin()
     except TooMany:
+        # Once in a window: whoever goes on must not be able to fill the disk with entries.
+        (entries,) = counters.add((THROTTLED_ENTRIES, f"{attempt.name}\n{attempt.address}"))
+        if entries.is_over:
+            raise
         record.write(action="session.throttled", by=None, target=_who(attempt.name), request=request)
         raise
 
