@@ -91,37 +91,34 @@ class NewUserForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class _ExpiringForm(forms.Form):
-    days = forms.TypedChoiceField(label=_("Expires"), coerce=int, empty_value=0)
-
     def lifetime(self) -> timedelta | None:
         days: int = self.cleaned_data["days"]
         return timedelta(days=days) if days else None
 
 
 class TokenForm(forms.ModelForm, _ExpiringForm):  # type: ignore[type-arg]
+    scope = forms.ChoiceField(label=_("Scope"), choices=Scope.choices, initial=Scope.READ)
+    days = forms.TypedChoiceField(
+        label=_("Expires"),
+        coerce=int,
+        choices=[(30, _("in 30 days")), (90, _("in 90 days")), (365, _("in a year")), (0, _("never"))],
+    )
+
     class Meta:
         model = ApiToken
         fields = ["name", "scope"]
         help_texts = {"name": _("What it is for, such as “status bot”.")}
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["scope"].choices = Scope.choices
-        self.fields["days"].choices = [
-            (30, _("in 30 days")),
-            (90, _("in 90 days")),
-            (365, _("in a year")),
-            (0, _("never")),
-        ]
-
 
 class InvitationForm(forms.ModelForm, _ExpiringForm):  # type: ignore[type-arg]
+    days = forms.TypedChoiceField(
+        label=_("Expires"),
+        coerce=int,
+        choices=[(1, _("in a day")), (7, _("in a week")), (30, _("in 30 days"))],
+        initial=7,
+    )
+
     class Meta:
         model = OneTimeLink
         fields = ["note"]
         help_texts = {"note": _("Only for this list, such as a name.")}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["days"].choices = [(1, _("in a day")), (7, _("in a week")), (30, _("in 30 days"))]
-        self.fields["days"].initial = 7

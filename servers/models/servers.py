@@ -9,7 +9,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Case, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, OuterRef, Prefetch, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Lower
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -31,6 +31,11 @@ class ServerQuerySet(models.QuerySet["Server"]):
         """With `shared_role`: as what the server is shared with `user`, "" when it is not."""
         mine = ServerShare.objects.filter(Q(user_id=user.pk), server=OuterRef("pk")).values("role")
         return self.annotate(shared_role=Coalesce(Subquery(mine), Value("")))
+
+    def with_blueprint(self) -> Self:
+        """With host, owner, blueprint and its overlays: all that pages and a start read, in three queries."""
+        blueprints = Blueprint.objects.with_layers()
+        return self.select_related("host", "owner").prefetch_related(Prefetch("blueprint", queryset=blueprints))
 
     def on_host(self, name: str) -> Self:
         return self.filter(host__name=name)
