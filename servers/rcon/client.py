@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import cast
 
 from servers.rcon import guard, packets
 from servers.rcon.blocking import HUNG_UP_ON_LOGIN, LEAVING_SECONDS
@@ -28,8 +29,7 @@ class _Channel(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- tells mypy what TCP always gives
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self.open = True
 
     def data_received(self, data: bytes) -> None:
@@ -83,6 +83,10 @@ class Client:
         self._channel: _Channel | None = None
         self._turn = asyncio.Lock()
 
+    @property
+    def connected(self) -> bool:
+        return self._channel is not None and self._channel.open
+
     async def ask(self, command: str, *, timeout: float, repeatable: bool = False) -> Answer:
         """Runs one command; raises as `execute` does.
 
@@ -91,7 +95,7 @@ class Client:
         """
         packets.body_of(command)
         async with self._turn, self._limited(timeout):
-            kept = self._channel is not None and self._channel.open
+            kept = self.connected
             try:
                 return await self._ask_once(command)
             except ConnectionLost:

@@ -1,0 +1,142 @@
+"""Many published files into the cache, several side by side, each failing on its own."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from left4me.lib import fetch
+from workshop import download
+from workshop.download import DownloadFailed, NotPossible, Wanted
+
+SIDE_BY_SIDE = 4
+PER_HOST = 4
+# Left alone on the disk: games write logs, the database grows, and a full disk takes both down.
+KEEP_FREE = 256 * 1024 * 1024
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Result:
+    """`error` is empty when the file is in the cache; `fetched` tells whether this run brought it there."""
+
+    wanted: Wanted
+    fetched: bool
+    error: str = ""
+
+
+def download_all(
+    wanted: Sequence[Wanted],
+    cache: Path,
+    *,
+    hosts: fetch.AllowedHosts,
+    log: Callable[[str], None],
+    progress: Callable[[Wanted, int], None],
+    cancelled: Callable[[], bool],
+    side_by_side: int = SIDE_BY_SIDE,
+    keep_free: int = KEEP_FREE,
+) -> Iterator[Result]:
+    """Fetch every item, yielding each as it is settled. Raises fetch.Cancelled.
+
+    `log`, `progress` and `cancelled` are called in the caller's thread only.
+    """
+    stop = threading.Event()
+    calls: queue.Queue[Callable[[], None]] = queue.Queue()
+    room = _Room(cache, keep_free)
+    with fetch.Client(hosts=hosts, cancelled=stop.is_set, per_host=PER_HOST) as client:
+        pool = ThreadPoolExecutor(side_by_side, thread_name_prefix="download")
+
+        def fetch_one(item: Wanted) -> Result:
+            def advance(done: int) -> None:
+                room.filled(item, done)
+                calls.put(partial(progress, item, done))
+
+            def note(line: str) -> None:
+                calls.put(partial(log, line))
+
+            try:
+                with room.reserved(item):
+                    fetched = download.download(
+                        item, cache, client=client, log=note, cancelled=stop.is_set, progress=advance
+                    )
+            except DownloadFailed as failure:
+                return Result(item, fetched=False, error=str(failure))
+            return Result(item, fetched=fetched)
+
+        try:
+            waiting = {pool.submit(fetch_one, item) for item in wanted}
+            for future in waiting:
+                future.add_done_callback(lambda _: calls.put(_wake))
+            while waiting:
+                if cancelled():
+                    raise fetch.Cancelled("cancelled")
+                _make(calls)
+                settled = {future for future in waiting if future.done()}
+                waiting -= settled
+                yield from _results(settled, calls)
+        finally:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _wake() -> None:
+    """Nothing to do but to end the wait."""
+
+
+def _make(calls: queue.Queue[Callable[[], None]]) -> None:
+    """Make the calls that came in, waiting a moment for the first."""
+    try:
+        calls.get(timeout=_POLL_SECONDS)()
+        while True:
+            calls.get_nowait()()
+    except queue.Empty:
+        return
+
+
+def _results(settled: set[Future[Result]], calls: queue.Queue[Callable[[], None]]) -> Iterator[Result]:
+    if settled:
+        # What these said before they settled comes first.
+        while not calls.empty():
+            calls.get_nowait()()
+    for future in settled:
+        yield future.result()
+
+
+class _Room:
+    """Keeps downloads that run side by side from promising each other's free space."""
+
+    def __init__(self, cache: Path, keep_free: int) -> None:
+        self._cache = cache
+        self._keep_free = keep_free
+        self._missing: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def reserved(self, item: Wanted) -> Iterator[None]:
+        """Room for what is missing of `item`. Raises NotPossible when there is not enough."""
+        missing = max(0, item.size - download.partial_bytes(item, self._cache))
+        with self._lock:
+            free = shutil.disk_usage(self._cache).free - self._keep_free - sum(self._missing.values())
+            if missing > free:
+                raise NotPossible(f"needs {_megabytes(missing)} in the cache, {_megabytes(max(0, free))} are free")
+            self._missing[item.steam_id] = missing
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._missing[item.steam_id]
+
+    def filled(self, item: Wanted, done: int) -> None:
+        with self._lock:
+            self._missing[item.steam_id] = max(0, item.size - done)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1_000_000:,.1f} MB"

@@ -1,0 +1,92 @@
+"""Reads what people paste into the workshop box: ids, links to items and collections, many at once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+from django.utils.translation import gettext as _
+
+LONGEST_INPUT = 200_000
+MOST_IDS = 2_000
+
+_HOSTS = ("steamcommunity.com", "www.steamcommunity.com", "m.steamcommunity.com")
+_ID = re.compile(r"[0-9]{1,19}")
+_LARGEST_ID = 2**63 - 1
+_STEAM_LINK = re.compile(r"steam://(?:url/CommunityFilePage|openurl/https?://[^ ]*[?&]id=)/?(\d{1,19})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A line that could not be read; `text` is the part of it that was meant."""
+
+    line: int
+    text: str
+    reason: str
+
+    def __str__(self) -> str:
+        return _("Line %(line)d: “%(text)s” %(reason)s") % {
+            "line": self.line,
+            "text": self.text,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Parsed:
+    ids: tuple[int, ...]
+    problems: tuple[Problem, ...]
+
+
+def parse(text: str) -> Parsed:
+    """The ids in `text`, in order and each once, and every part that is neither an id nor a workshop link.
+
+    A line may hold several, separated by blanks, commas or semicolons; what follows a `#` is a comment.
+    """
+    if len(text) > LONGEST_INPUT:
+        return Parsed((), (Problem(1, text[:20] + "…", _("starts a text that is too long")),))
+    ids: dict[int, None] = {}
+    problems: list[Problem] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        for part in re.split(r"[\s,;]+", re.sub(r"(^|\s)#.*", "", line)):
+            part = part.strip("<>()[]\"'")
+            if not part:
+                continue
+            try:
+                ids[_read(part)] = None
+            except ValueError as error:
+                problems.append(Problem(number, part[:80], str(error)))
+            if len(ids) > MOST_IDS:
+                reason = _("is one more than the %(most)d items that can be added at once") % {"most": MOST_IDS}
+                return Parsed((), (Problem(number, part[:80], reason),))
+    return Parsed(tuple(ids), tuple(problems))
+
+
+def _read(part: str) -> int:
+    """The id in one part. Raises ValueError with the reason in words."""
+    if part.isascii() and part.isdigit():
+        return _id(part)
+    if match := _STEAM_LINK.match(part):
+        return _id(match[1])
+    if "steamcommunity.com" not in part.lower():
+        raise ValueError(_("is not a workshop id or a link to the Steam workshop"))
+    try:
+        link = urlsplit(part if "://" in part else f"https://{part}")
+        host = link.hostname or ""
+    except ValueError:
+        raise ValueError(_("is not a link that can be read")) from None
+    if link.scheme not in ("http", "https") or host not in _HOSTS:
+        raise ValueError(_("does not lead to steamcommunity.com"))
+    if "filedetails" not in link.path:
+        raise ValueError(_("is a Steam page, but not that of a workshop item or collection"))
+    return _id(parse_qs(link.query).get("id", [""])[0])
+
+
+def _id(digits: str) -> int:
+    if not _ID.fullmatch(digits):
+        raise ValueError(_("has no workshop id in it"))
+    number = int(digits)
+    if not 0 < number <= _LARGEST_ID:
+        raise ValueError(_("is not a possible workshop id"))
+    return number

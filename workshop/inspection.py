@@ -1,0 +1,204 @@
+"""What a VPK holds: whether the game can open it, its campaigns, and what an operator should know."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from workshop import keyvalues, missions, vpk
+
+_LARGEST_TEXT_FILE = 1024 * 1024
+_MOST_MISSION_FILES = 64
+_MOST_MAPS = 200
+_MOST_NAMED = 20
+_MOST_PATHS = 100_000
+_GLOBAL_SCRIPTS = frozenset(
+    f"scripts/vscripts/{name}{ending}"
+    for name in ("mapspawn_addon", "scriptedmode_addon", "director_base_addon", "response_testbed_addon")
+    for ending in (".nut", ".nuc")
+)
+_WHOLE_GAME_SCRIPTS = (
+    "scripts/gamemodes.txt",
+    "scripts/vscripts/mapspawn.nut",
+    "scripts/vscripts/scriptedmode.nut",
+)
+# Every addon carries these; two of them never disturb each other.
+_OWN_FILES = frozenset({"addoninfo.txt", "addonimage.jpg", "addonimage.vtf", "readme.txt", ""})
+
+_BSP_HEADER = struct.Struct("<4si")
+_LUMP = struct.Struct("<iiii")
+_PAKFILE_LUMP = 40
+_DICTIONARY = b"stringtable_dictionary.dct"
+_DICTIONARY_WINDOW = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Notice:
+    """`code` is stable for the pages, which hold the words; `names` are the files or maps it is about."""
+
+    code: str
+    names: tuple[str, ...] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Inspection:
+    valid: bool
+    reason: str = ""
+    title: str = ""
+    author: str = ""
+    version: str = ""
+    campaigns: tuple[missions.Campaign, ...] = ()
+    maps: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
+    paths: tuple[str, ...] = field(default=(), repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the list of files, in a shape that JSON holds."""
+        data = asdict(self)
+        del data["paths"]
+        return data
+
+
+def inspect(path: Path, *, stock: Collection[str] = frozenset()) -> Inspection:
+    """Look into the VPK at `path`; `stock` are the paths of the game's own files.
+
+    Never raises for its content.
+    """
+    try:
+        with path.open("rb") as stream:
+            return _inspect(stream, stock)
+    except vpk.NotValid as error:
+        return Inspection(valid=False, reason=str(error))
+
+
+def _inspect(stream: BinaryIO, stock: Collection[str]) -> Inspection:
+    pak = vpk.Vpk(stream)
+    paths: list[str] = []
+    kept: dict[str, vpk.Entry] = {}
+    for entry in pak:
+        if not entry.in_this_file and entry.length:
+            raise vpk.NotValid(f"its content lies in a part that is missing (_{entry.archive:03}.vpk)")
+        if len(paths) < _MOST_PATHS:
+            paths.append(entry.path)
+        if _is_read(entry.path) and len(kept) < _MOST_MISSION_FILES + _MOST_MAPS:
+            kept[entry.path] = entry
+    if not paths:
+        raise vpk.NotValid("holds no files")
+    info = _addon_info(pak, kept)
+    maps = {name: entry for name, entry in kept.items() if name.endswith(".bsp")}
+    return Inspection(
+        valid=True,
+        title=info.text("addontitle")[:200],
+        author=info.text("addonauthor")[:200],
+        version=info.text("addonversion")[:50],
+        campaigns=tuple(missions.merge(_campaigns(pak, kept))),
+        maps=tuple(sorted(_map(name) for name in maps)),
+        warnings=tuple(_warnings(pak, paths, maps, stock)),
+        paths=tuple(sorted(set(paths))),
+    )
+
+
+def _is_read(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    return (
+        (folder == "missions" and name.endswith(".txt"))
+        or (folder == "maps" and name.endswith(".bsp"))
+        or path == "addoninfo.txt"
+    )
+
+
+def _addon_info(pak: vpk.Vpk, kept: dict[str, vpk.Entry]) -> keyvalues.Node:
+    entry = kept.get("addoninfo.txt")
+    if entry is None:
+        return keyvalues.Node("")
+    root = keyvalues.parse(keyvalues.decode(pak.read(entry, limit=_LARGEST_TEXT_FILE)))
+    return next((node for node in root.children if node.children), keyvalues.Node(""))
+
+
+def _campaigns(pak: vpk.Vpk, kept: dict[str, vpk.Entry]) -> Iterator[missions.Campaign]:
+    files = [entry for name, entry in kept.items() if name.startswith("missions/")]
+    for entry in files[:_MOST_MISSION_FILES]:
+        yield from missions.read(pak.read(entry, limit=_LARGEST_TEXT_FILE))
+
+
+def _warnings(
+    pak: vpk.Vpk, paths: Sequence[str], maps: dict[str, vpk.Entry], stock: Collection[str]
+) -> Iterator[Notice]:
+    for code, names in (
+        ("global_scripts", [p for p in paths if p in _GLOBAL_SCRIPTS]),
+        ("game_scripts", [p for p in paths if p in _WHOLE_GAME_SCRIPTS or _is_weapon_script(p)]),
+        ("replaces_game_files", [p for p in paths if p in stock and p not in _OWN_FILES]),
+        ("no_string_table", [_map(n) for n, entry in maps.items() if not _has_dictionary(pak, entry)]),
+    ):
+        if names:
+            yield Notice(code, tuple(sorted(names)[:_MOST_NAMED]), len(names))
+
+
+def _map(path: str) -> str:
+    return path.removeprefix("maps/").removesuffix(".bsp")
+
+
+def _is_weapon_script(path: str) -> bool:
+    return path.startswith("scripts/weapon_") and path.endswith(".txt")
+
+
+def _has_dictionary(pak: vpk.Vpk, entry: vpk.Entry) -> bool:
+    """Whether a map packs its string table; without one, joining players may crash while it is built anew."""
+    head = pak.read_at(entry, 0, _BSP_HEADER.size + (_PAKFILE_LUMP + 1) * _LUMP.size)
+    if len(head) < _BSP_HEADER.size + (_PAKFILE_LUMP + 1) * _LUMP.size or head[:4] != b"VBSP":
+        return False
+    lump = _LUMP.unpack_from(head, _BSP_HEADER.size + _PAKFILE_LUMP * _LUMP.size)
+    # L4D2 writes (version, offset, length, code), its sisters (offset, length, version, code).
+    for offset, length in ((lump[1], lump[2]), (lump[0], lump[1])):
+        if 0 < offset < entry.length and 0 < length <= entry.length - offset:
+            # The names stand in the zip's directory, at its end.
+            window = min(length, _DICTIONARY_WINDOW)
+            if _DICTIONARY in pak.read_at(entry, offset + length - window, window).lower():
+                return True
+    return False
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One file that several items bring; the first in the order of the blueprint is the one that counts."""
+
+    path: str
+    winner: str
+    losers: tuple[str, ...]
+
+
+def conflicts(items: Iterable[tuple[str, Iterable[str]]], *, limit: int = 200) -> list[Conflict]:
+    """Files that more than one of `items` (label and paths, first wins) brings; at most `limit`, by path."""
+    owners: dict[str, str] = {}
+    losers: dict[str, list[str]] = {}
+    for label, paths in items:
+        for path in paths:
+            if path not in _OWN_FILES and owners.setdefault(path, label) != label:
+                losers.setdefault(path, []).append(label)
+    return [Conflict(path, owners[path], tuple(losers[path])) for path in sorted(losers)[:limit]]
+
+
+def pack_paths(paths: Sequence[str]) -> bytes:
+    """A list of paths small enough for a row."""
+    return zlib.compress("\n".join(paths).encode(), level=6)
+
+
+def unpack_paths(packed: bytes) -> list[str]:
+    return zlib.decompress(packed).decode().split("\n")
+
+
+def stock_paths(game: Path) -> frozenset[str]:
+    """The files of the base game that addons commonly replace; empty when the game is not installed."""
+    found: set[str] = set()
+    for pak in sorted(game.glob("*/pak01_dir.vpk")):
+        try:
+            with pak.open("rb") as stream:
+                found.update(entry.path for entry in vpk.Vpk(stream))
+        except (vpk.NotValid, OSError):
+            continue
+    return frozenset(found)

@@ -1,0 +1,127 @@
+"""Reads Valve's KeyValues text as people write it: any encoding, any case, unclosed, duplicated."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass, field
+
+_DEEPEST = 32
+_MOST_NODES = 20_000
+_LONGEST_TOKEN = 4_096
+
+_TOKEN = re.compile(
+    r"""(?P<space>[\s\x00]+|//[^\n]*)
+      | (?P<open>\{) | (?P<close>\})
+      | (?P<condition>\[[^\]\n]{0,64}\])
+      | "(?P<quoted>[^"]*)"
+      | (?P<unclosed>")
+      | (?P<bare>[^\s{}"\x00]+)""",
+    re.VERBOSE,
+)
+
+
+@dataclass
+class Node:
+    """A key with either a value or children; keys may repeat, so children are a list."""
+
+    key: str
+    value: str = ""
+    children: list[Node] = field(default_factory=list)
+
+    def first(self, key: str) -> Node | None:
+        wanted = key.casefold()
+        return next((child for child in self.children if child.key.casefold() == wanted), None)
+
+    def text(self, key: str) -> str:
+        node = self.first(key)
+        return node.value.strip() if node else ""
+
+
+def parse(text: str) -> Node:
+    """A nameless root over everything that can be made out.
+
+    Never raises: what is beyond repair is left out.
+    """
+    root = Node("")
+    stack, key, nodes = [root], None, 0
+    for kind, token in _tokens(text):
+        if nodes >= _MOST_NODES:
+            break
+        if kind == "open":
+            # A block without a key takes part in the nesting, so that its closing brace closes nothing else.
+            node = Node(key or "")
+            nodes += 1
+            if len(stack) > _DEEPEST:
+                break
+            stack[-1].children.append(node)
+            stack.append(node)
+            key = None
+        elif kind == "close":
+            key = None
+            if len(stack) > 1:
+                stack.pop()
+        elif key is None:
+            key = token
+        else:
+            stack[-1].children.append(Node(key, token))
+            nodes += 1
+            key = None
+    return root
+
+
+def _tokens(text: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    at = 0
+    while (match := _TOKEN.match(text, at)) and len(found) < 3 * _MOST_NODES:
+        at = match.end()
+        kind = match.lastgroup or ""
+        if kind in ("space", "condition"):
+            continue
+        if kind == "unclosed" or (kind == "quoted" and _swallows_lines(match["quoted"])):
+            # A quote that was never closed would swallow the rest of the file: let it end with its line.
+            line = (
+                text[match.start() + 1 :].split("\n", 1)[0]
+                if kind == "unclosed"
+                else match["quoted"].split("\n", 1)[0]
+            )
+            at = match.start() + 1 + len(line)
+            found.append(("quoted", line.rstrip("\r")[:_LONGEST_TOKEN]))
+            continue
+        found.append((kind, match[kind][:_LONGEST_TOKEN]))
+    return found
+
+
+def _swallows_lines(value: str) -> bool:
+    # A description may run over several lines; one whose next line starts a block or ends one is a lost
+    # quote.
+    _, newline, rest = value.partition("\n")
+    return bool(newline) and (rest.lstrip()[:1] in ("", "{", "}") or len(value) > _LONGEST_TOKEN)
+
+
+def decode(raw: bytes) -> str:
+    """Text in an encoding that nobody recorded: by its BOM, else UTF-8, GBK where it fits, Windows-1252."""
+    for bom, encoding in (
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ):
+        if raw.startswith(bom):
+            return raw[len(bom) :].decode(encoding, "replace")
+    if raw[:64].count(0) >= 8:
+        encoding = "utf-16-le" if raw[1:64:2].count(0) >= raw[0:64:2].count(0) else "utf-16-be"
+        return raw.decode(encoding, "replace")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("gb18030" if _looks_like_gbk(raw) else "cp1252", "replace")
+
+
+def _looks_like_gbk(raw: bytes) -> bool:
+    try:
+        raw.decode("gb18030")
+    except UnicodeDecodeError:
+        return False
+    # Chinese text comes in pairs of high bytes; accented Latin letters mostly stand alone.
+    runs = re.findall(rb"[\x80-\xff]+", raw)
+    return sum(len(run) % 2 == 0 for run in runs) * 2 > len(runs)

@@ -1,0 +1,316 @@
+"""The Steam Web API as far as left4me needs it: published files, collections, player summaries.
+
+Every answer is a stranger's: numbers may be strings, fields may be absent, a whole body may be empty. What
+cannot be used is left out or said in words; every failure is a SteamError whose message names Steam.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from left4me.lib import fetch
+
+LEFT_4_DEAD_2 = 550
+BATCH = 100
+DEEPEST_COLLECTION = 3
+
+_OK = 1
+_LARGEST_ANSWER = 16 * 1024 * 1024
+_SECONDS_PER_ANSWER = 30.0
+_SECONDS_BETWEEN_CALLS = 1.0
+_BACK_OFF_SECONDS = (1.0, 3.0)
+_LONGEST_BACK_OFF = 30.0
+_MOST_COLLECTIONS = 200
+_LARGEST_NUMBER = 2**63 - 1
+_RESULTS = {
+    2: "Steam could not look it up",
+    8: "Steam does not accept this id",
+    9: "not found: deleted, hidden, or never there",
+    10: "Steam is busy with it",
+    15: "access denied: private or for friends only",
+    16: "Steam took too long over it",
+    84: "Steam limits how often it may be asked",
+}
+
+
+class SteamError(Exception):
+    """Steam could not be asked, or what it said cannot be used; the message names Steam."""
+
+
+class SteamUnavailable(SteamError):
+    """No connection, a time limit, too many requests, or a fault on Steam's side: later it may work."""
+
+
+class SteamRefused(SteamError):
+    """Steam understood and said no (a wrong key, a wrong request)."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One published file as Steam describes it; `problem` says why it cannot be used here."""
+
+    steam_id: int
+    result: int = _OK
+    title: str = ""
+    filename: str = ""
+    file_url: str = ""
+    file_size: int = 0
+    time_updated: int = 0
+    preview_url: str = ""
+    consumer_app_id: int = 0
+    banned: bool = False
+    tags: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> str:
+        if self.result != _OK:
+            return _result_words(self.result)
+        if self.consumer_app_id != LEFT_4_DEAD_2:
+            return f"made for another game (app {self.consumer_app_id}), not for Left 4 Dead 2"
+        if self.banned:
+            return "banned from the workshop"
+        return ""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The items of a collection and of those inside it, in order.
+
+    `problems` by the id of what was left out.
+    """
+
+    steam_id: int
+    items: tuple[int, ...]
+    problems: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Player:
+    steam_id_64: int
+    persona_name: str
+    avatar_url: str
+
+
+class Steam:
+    """Asks Steam through `client`, at a measured pace. `pause` waits and may raise to cancel."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        client: fetch.Client,
+        api_key: str = "",
+        pause: Callable[[float], None] = time.sleep,
+        between_calls: float = _SECONDS_BETWEEN_CALLS,
+    ) -> None:
+        self._base = base_url.rstrip("/")
+        self._client = client
+        self._key = api_key
+        self._pause = pause
+        self._between = between_calls
+        self._last_call: float | None = None
+
+    def items(self, ids: Sequence[int]) -> dict[int, Item]:
+        """What Steam says about up to 100 ids; every id asked for is in the answer. Raises SteamError."""
+        answer = self._post("ISteamRemoteStorage/GetPublishedFileDetails/v1", "itemcount", ids)
+        found = {item.steam_id: item for entry in _entries(answer, "publishedfiledetails") if (item := _item(entry))}
+        return {steam_id: found.get(steam_id, Item(steam_id, result=9)) for steam_id in ids}
+
+    def all_items(self, ids: Sequence[int]) -> dict[int, Item]:
+        """`items` for any number of ids, in batches; the first that fails raises SteamError."""
+        found: dict[int, Item] = {}
+        for batch in batches(ids):
+            found.update(self.items(batch))
+        return found
+
+    def collection(self, steam_id: int) -> Collection:
+        """A collection with what is nested in it, three levels deep, each collection once.
+
+        Raises SteamError.
+        """
+        children: dict[int, list[tuple[int, bool]]] = {}
+        problems: dict[int, str] = {}
+        level = [steam_id]
+        for depth in range(DEEPEST_COLLECTION + 1):
+            level = [i for i in dict.fromkeys(level) if i not in children]
+            if not level:
+                break
+            if depth == DEEPEST_COLLECTION or len(children) + len(level) > _MOST_COLLECTIONS:
+                problems.update((i, "a collection nested too deeply") for i in level)
+                break
+            for batch in batches(level):
+                for found, problem, entries in self._collections(batch):
+                    children[found] = entries
+                    if problem:
+                        problems[found] = problem
+            level = [child for i in level for child, nested in children.get(i, []) if nested]
+        return Collection(steam_id, tuple(_flatten(steam_id, children)), problems)
+
+    def players(self, ids: Sequence[int]) -> list[Player]:
+        """Names and pictures of up to 100 players, in Steam's order; unknown ones are missing.
+
+        Raises SteamError.
+        """
+        if not self._key:
+            raise SteamRefused("Steam needs a web API key for player names (STEAM_WEB_API_KEY)")
+        query = urlencode({"key": self._key, "steamids": ",".join(str(i) for i in ids[:BATCH])})
+        answer = self._call(lambda: self._client.get(f"{self._base}/ISteamUser/GetPlayerSummaries/v2/?{query}"))
+        entries = answer.get("players")
+        return [p for entry in (entries if isinstance(entries, list) else []) if (p := _player(entry))]
+
+    def _collections(self, ids: Sequence[int]) -> Iterator[tuple[int, str, list[tuple[int, bool]]]]:
+        answer = self._post("ISteamRemoteStorage/GetCollectionDetails/v1", "collectioncount", ids)
+        found = {_number(e.get("publishedfileid")): e for e in _entries(answer, "collectiondetails")}
+        for steam_id in ids:
+            entry = found.get(steam_id, {"result": 9})
+            children = _children(entry.get("children"))
+            problem = _result_words(_number(entry.get("result")))
+            # Steam calls an item that is no collection a success, only without children.
+            yield steam_id, problem or ("" if children else "not a collection, or an empty one"), children
+
+    def _post(self, method: str, count: str, ids: Sequence[int]) -> dict[str, Any]:
+        fields = {count: str(len(ids))} | {f"publishedfileids[{n}]": str(i) for n, i in enumerate(ids)}
+        return self._call(lambda: self._client.post_form(f"{self._base}/{method}/", fields))
+
+    def _call(self, request: Callable[[], contextlib.AbstractContextManager[fetch.Answer]]) -> dict[str, Any]:
+        """One call with its second and third try when Steam is busy or out of order."""
+        for wait in (*_BACK_OFF_SECONDS, None):
+            self._keep_pace()
+            try:
+                with request() as answer:
+                    return _response(answer)
+            except _Busy as busy:
+                if wait is None:
+                    raise SteamUnavailable(str(busy)) from busy
+                self._pause(min(busy.retry_after or wait, _LONGEST_BACK_OFF))
+            except fetch.Cancelled:
+                raise
+            except fetch.FetchError as error:
+                if wait is None or isinstance(error, fetch.HostRefused):
+                    raise SteamUnavailable(f"Steam cannot be reached: {self._without_key(str(error))}") from None
+                self._pause(wait)
+        raise AssertionError("the last try either returns or raises")
+
+    def _keep_pace(self) -> None:
+        now = time.monotonic()
+        if self._last_call is not None and (left := self._last_call + self._between - now) > 0:
+            self._pause(left)
+        self._last_call = time.monotonic()
+
+    def _without_key(self, words: str) -> str:
+        return words.replace(self._key, "…") if self._key else words
+
+
+class _Busy(Exception):
+    def __init__(self, words: str, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(words)
+
+
+def batches(ids: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
+    unique = list(dict.fromkeys(ids))
+    for start in range(0, len(unique), size):
+        yield unique[start : start + size]
+
+
+def _response(answer: fetch.Answer) -> dict[str, Any]:
+    if answer.status == 429 or answer.status >= 500:
+        retry = answer.headers.get("Retry-After", "")
+        words = "Steam asks to slow down" if answer.status == 429 else "Steam has a fault"
+        raise _Busy(f"{words} (HTTP status {answer.status})", float(retry) if retry.isdecimal() else None)
+    if answer.status != 200:
+        raise SteamRefused(f"Steam refused the request (HTTP status {answer.status})")
+    body = answer.body(limit=_LARGEST_ANSWER, within=_SECONDS_PER_ANSWER)
+    if not body.strip():
+        raise _Busy("Steam gave an empty answer")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _Busy("Steam gave an answer that is not JSON") from None
+    response = document.get("response") if isinstance(document, dict) else None
+    if not isinstance(response, dict):
+        raise _Busy("Steam gave an answer without content")
+    return response
+
+
+def _result_words(result: int) -> str:
+    return "" if result == _OK else _RESULTS.get(result, f"Steam answered with result {result}")
+
+
+def _entries(answer: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    found = answer.get(key)
+    if not isinstance(found, list):
+        raise SteamUnavailable("Steam gave an answer without content")
+    return [entry for entry in found if isinstance(entry, dict)]
+
+
+def _item(entry: dict[str, Any]) -> Item | None:
+    steam_id = _number(entry.get("publishedfileid"))
+    if not steam_id:
+        return None
+    tags = entry.get("tags")
+    return Item(
+        steam_id=steam_id,
+        result=_number(entry.get("result")),
+        title=_text(entry.get("title"), 200),
+        filename=_text(entry.get("filename"), 255),
+        file_url=_text(entry.get("file_url"), 1000),
+        file_size=_number(entry.get("file_size")),
+        time_updated=_number(entry.get("time_updated")),
+        preview_url=_text(entry.get("preview_url"), 1000),
+        consumer_app_id=_number(entry.get("consumer_app_id") or entry.get("consumer_appid")),
+        banned=bool(_number(entry.get("banned"))),
+        tags=tuple(
+            _text(tag.get("tag"), 50) for tag in (tags if isinstance(tags, list) else []) if isinstance(tag, dict)
+        ),
+    )
+
+
+def _children(found: object) -> list[tuple[int, bool]]:
+    entries = [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
+    entries.sort(key=lambda entry: _number(entry.get("sortorder")))
+    pairs = [(_number(e.get("publishedfileid")), _number(e.get("filetype"))) for e in entries]
+    # File type 0 is an item and 2 a collection; the others (art, guides) are nothing a game can load.
+    return [(steam_id, filetype == 2) for steam_id, filetype in pairs if steam_id and filetype in (0, 2)]
+
+
+def _flatten(root: int, children: dict[int, list[tuple[int, bool]]]) -> dict[int, None]:
+    items: dict[int, None] = {}
+    seen: set[int] = set()
+    stack = [(root, True)]
+    while stack:
+        steam_id, nested = stack.pop()
+        if not nested:
+            items[steam_id] = None
+        elif steam_id not in seen:
+            seen.add(steam_id)
+            stack.extend(reversed(children.get(steam_id, [])))
+    return items
+
+
+def _player(entry: object) -> Player | None:
+    if not isinstance(entry, dict) or not (steam_id := _number(entry.get("steamid"))):
+        return None
+    return Player(steam_id, _text(entry.get("personaname"), 128), _text(entry.get("avatarmedium"), 500))
+
+
+def _number(value: object) -> int:
+    """A number that may come as a string; 0 for whatever is none or does not fit a row."""
+    try:
+        number = int(value) if isinstance(value, int | float | str) else 0
+    except (ValueError, OverflowError):
+        return 0
+    return number if 0 <= number <= _LARGEST_NUMBER else 0
+
+
+def _text(value: object, longest: int) -> str:
+    """Printable text without the characters that a database or a page cannot hold."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(c for c in value if c.isprintable()).strip()[:longest]

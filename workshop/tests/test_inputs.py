@@ -1,0 +1,63 @@
+"""The paste box: what is understood, and what is said about the rest."""
+
+import pytest
+
+from workshop import inputs
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3434972877",
+        "https://steamcommunity.com/sharedfiles/filedetails/?id=3434972877",
+        "https://steamcommunity.com/workshop/filedetails/?id=3434972877&searchtext=helms+deep",
+        "http://www.steamcommunity.com/sharedfiles/filedetails/?l=german&id=3434972877",
+        "steamcommunity.com/sharedfiles/filedetails/?id=3434972877",
+        "steam://url/CommunityFilePage/3434972877",
+        "  <3434972877>,  ",
+        "0003434972877",
+    ],
+)
+def test_an_id_is_found_in_every_form_people_paste(text):
+    assert inputs.parse(text) == inputs.Parsed((3434972877,), ())
+
+
+def test_many_at_once_keep_their_order_and_stand_once():
+    text = "3 2\r\n1,2;3 # my favourites 99\n\n# 98\nhttps://steamcommunity.com/sharedfiles/filedetails/?id=4"
+    assert inputs.parse(text).ids == (3, 2, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1\nhello\n", "Line 2: “hello” is not a workshop id or a link to the Steam workshop"),
+        (
+            "https://steamcommunity.com/id/gaben",
+            "Line 1: “https://steamcommunity.com/id/gaben” is a Steam page, but",
+        ),
+        ("https://steamcommunity.com/sharedfiles/filedetails/", "has no workshop id in it"),
+        (
+            "https://steamcommunity.com.evil.example/sharedfiles/filedetails/?id=1",
+            "does not lead to steamcommunity.com",
+        ),
+        ("https://[steamcommunity.com/filedetails/?id=1", "is not a link that can be read"),
+        ("ftp://steamcommunity.com/sharedfiles/filedetails/?id=1", "does not lead to steamcommunity.com"),
+        ("0", "Line 1: “0” is not a possible workshop id"),
+        ("9999999999999999999", "is not a possible workshop id"),
+        ("12345678901234567890", "has no workshop id in it"),
+        ("-5", "is not a workshop id"),
+        ("٣", "is not a workshop id"),
+        ("\n\n7 8 x9", "Line 3: “x9” is not a workshop id"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_line(text, message):
+    problems = inputs.parse(text).problems
+    assert len(problems) == 1
+    assert message in str(problems[0])
+
+
+def test_a_box_with_too_much_in_it_is_refused_whole():
+    assert inputs.parse("1" * (inputs.LONGEST_INPUT + 1)).ids == ()
+    parsed = inputs.parse("\n".join(str(n) for n in range(1, inputs.MOST_IDS + 5)))
+    assert parsed.ids == ()
+    assert parsed.problems[0].line == inputs.MOST_IDS + 1

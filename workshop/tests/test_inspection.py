@@ -1,0 +1,128 @@
+"""What is said about a VPK before it goes into a game."""
+
+import io
+import json
+import os
+import struct
+import zipfile
+
+import pytest
+
+from workshop import inspection, vpk
+
+MISSION = '"mission" { "Name" "c" "modes" { "coop" { "1" { "Map" "c1" } } } }'
+
+
+@pytest.fixture
+def look(tmp_path):
+    def look(files, **how):
+        path = tmp_path / "a.vpk"
+        vpk.write(path, {name: c.encode() if isinstance(c, str) else c for name, c in files.items()})
+        return inspection.inspect(path, **how)
+
+    return look
+
+
+def bsp(names, *, l4d2_order=True):
+    """A map whose pakfile lump is a zip of `names`."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in names:
+            archive.writestr(name, os.urandom(100))
+    lump = packed.getvalue()
+    lumps = [(0, 0, 0, 0)] * 64
+    at = 8 + 64 * 16 + 4
+    lumps[40] = (0, at, len(lump), 0) if l4d2_order else (at, len(lump), 0, 0)
+    head = struct.pack("<4si", b"VBSP", 21) + b"".join(struct.pack("<iiii", *one) for one in lumps) + bytes(4)
+    return head + lump
+
+
+def codes(found):
+    return {notice.code: notice.names for notice in found.warnings}
+
+
+def test_title_campaigns_and_maps_are_read_whatever_the_case(look):
+    found = look(
+        {
+            "ADDONINFO.TXT": '"AddonInfo" { "addonTitle" "T" addonAuthor "me" addonversion 1.2 }',
+            "Missions/C.txt": MISSION,
+            "maps/c1.bsp": bsp(["stringtable_dictionary.dct"]),
+        }
+    )
+    assert (found.valid, found.title, found.author, found.version) == (True, "T", "me", "1.2")
+    assert found.campaigns[0].modes["coop"][0].map == "c1"
+    assert found.maps == ("c1",)
+    assert found.warnings == ()
+    assert found.paths == ("addoninfo.txt", "maps/c1.bsp", "missions/c.txt")
+    json.dumps(found.as_json())
+
+
+@pytest.mark.parametrize("l4d2_order", [True, False])
+def test_a_map_without_its_string_table_is_named(look, l4d2_order):
+    found = look(
+        {
+            "maps/good.bsp": bsp(["a", "stringtable_dictionary.dct"], l4d2_order=l4d2_order),
+            "maps/bad.bsp": bsp(["a"], l4d2_order=l4d2_order),
+            "maps/stub.bsp": b"VBSP",
+        }
+    )
+    assert codes(found) == {"no_string_table": ("bad", "stub")}
+
+
+def test_scripts_that_reach_into_every_map_are_named(look):
+    found = look(
+        {
+            "scripts/vscripts/mapspawn_addon.nut": "x",
+            "scripts/vscripts/director_base_addon.nut": "x",
+            "scripts/gamemodes.txt": "x",
+            "scripts/weapon_rifle.txt": "x",
+            "scripts/vscripts/my_own.nut": "x",
+        }
+    )
+    assert codes(found) == {
+        "global_scripts": ("scripts/vscripts/director_base_addon.nut", "scripts/vscripts/mapspawn_addon.nut"),
+        "game_scripts": ("scripts/gamemodes.txt", "scripts/weapon_rifle.txt"),
+    }
+
+
+def test_files_that_replace_the_games_own_are_counted_and_some_named(look):
+    files = {f"models/m{n:03}.mdl": "x" for n in range(50)}
+    found = look(files | {"addoninfo.txt": "x"}, stock=frozenset(files) | {"addoninfo.txt"})
+    [notice] = found.warnings
+    assert (notice.code, notice.count, len(notice.names)) == ("replaces_game_files", 50, 20)
+
+
+def test_an_invalid_file_is_an_answer_not_an_error(tmp_path):
+    path = tmp_path / "a.vpk"
+    path.write_bytes(b"<html>")
+    assert inspection.inspect(path) == inspection.Inspection(valid=False, reason="is a web page, not a VPK")
+
+
+def test_conflicts_name_the_winner_in_the_order_given():
+    items = [
+        ("one", ["addoninfo.txt", "a", "b"]),
+        ("two", ["addoninfo.txt", "b", "c"]),
+        ("three", ["b", "c", "d"]),
+    ]
+    assert inspection.conflicts(items) == [
+        inspection.Conflict("b", "one", ("two", "three")),
+        inspection.Conflict("c", "two", ("three",)),
+    ]
+    assert len(inspection.conflicts(items, limit=1)) == 1
+
+
+def test_a_list_of_paths_packs_into_a_row():
+    paths = [f"materials/models/survivors/coach/{n}.vtf" for n in range(5000)]
+    packed = inspection.pack_paths(paths)
+    assert len(packed) < 20_000
+    assert inspection.unpack_paths(packed) == paths
+
+
+def test_the_games_own_files_come_from_its_directories(tmp_path):
+    for folder in ("left4dead2", "left4dead2_dlc1", "update"):
+        (tmp_path / folder).mkdir()
+    vpk.write(tmp_path / "left4dead2" / "pak01_dir.vpk", {"a/b.txt": b"1"})
+    vpk.write(tmp_path / "update" / "pak01_dir.vpk", {"c.txt": b"1"})
+    (tmp_path / "left4dead2_dlc1" / "pak01_dir.vpk").write_bytes(b"broken")
+    assert inspection.stock_paths(tmp_path) == {"a/b.txt", "c.txt"}
+    assert inspection.stock_paths(tmp_path / "missing") == frozenset()

@@ -1,0 +1,90 @@
+"""KeyValues text as authors leave it."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workshop import keyvalues
+
+
+def test_blocks_values_comments_conditions_and_duplicates():
+    root = keyvalues.parse(
+        '// head\n"A" { "k" "v" bare value "k" "second" [$X360] // tail\n "inner" { x "http://a/b" } }\n"B" "1"'
+    )
+    a = root.first("a")
+    assert [(n.key, n.value) for n in a.children] == [
+        ("k", "v"),
+        ("bare", "value"),
+        ("k", "second"),
+        ("inner", ""),
+    ]
+    assert a.text("K") == "v"
+    assert a.first("INNER").text("x") == "http://a/b"
+    assert root.text("b") == "1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"m" { "Name" "one\n "Author" "me" }\n',
+        '"m" { "Name" "one" "Author" "me"',
+        '"m" { "Name" "one" } } } "Author" "x"',
+        '"m"\n{\n"Name" "one"\n"x" "unclosed\n}\n"other" { }',
+    ],
+)
+def test_what_was_never_closed_costs_only_itself(text):
+    node = keyvalues.parse(text).first("m")
+    assert node.text("name").startswith("one")
+
+
+def test_a_description_may_have_several_lines():
+    root = keyvalues.parse('"AddonInfo" { "addonDescription" "one\ntwo\nthree" addontitle "T" }')
+    assert root.children[0].text("addontitle") == "T"
+    assert root.children[0].text("addondescription") == "one\ntwo\nthree"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "标题 é".encode(),
+        b"\xef\xbb\xbf" + "标题 é".encode(),
+        "标题 é".encode("utf-16"),
+        b"\xfe\xff" + "标题 é".encode("utf-16-be"),
+    ],
+)
+def test_unicode_is_read_in_each_of_its_forms(raw):
+    assert keyvalues.decode(raw) == "标题 é"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_recognised(encoding):
+    assert keyvalues.decode('"mission" { "Name" "x" }'.encode(encoding)) == '"mission" { "Name" "x" }'
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [('"DisplayTitle" "死亡中心 第一章"', "gbk"), ('"DisplayTitle" "Café à la française"', "cp1252")],
+)
+def test_old_encodings_are_told_apart(text, encoding):
+    assert keyvalues.decode(text.encode(encoding)) == text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(alphabet='"{}[]/ \n\0ab', max_size=300), st.text(max_size=200)))
+def test_no_text_makes_the_reader_crash(text):
+    keyvalues.parse(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300))
+def test_no_bytes_make_the_decoder_crash(raw):
+    keyvalues.decode(raw)
+
+
+@pytest.mark.parametrize("piece", ['"', "{", "}", '"a\n{', "[", "//", "a ", '"\n'])
+def test_a_megabyte_of_anything_is_read_in_little_time(piece):
+    started = time.process_time()
+    keyvalues.parse(piece * (1_000_000 // len(piece)))
+    assert time.process_time() - started < 3

@@ -1,0 +1,181 @@
+"""The VPK reader on honest files, on broken ones, and on files made to hurt it."""
+
+import os
+import struct
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workshop import vpk
+from workshop.vpk import NotValid
+
+FILES = {
+    "addoninfo.txt": b"x",
+    "maps/c1.bsp": os.urandom(5000),
+    "missions/c1.txt": b"mission",
+    "scripts/vscripts/a.b.nut": b"",
+    "no_extension": b"1",
+    "materials/UPPER/Name.vtf": b"22",
+}
+
+
+@pytest.fixture
+def pak(tmp_path):
+    path = tmp_path / "a.vpk"
+    vpk.write(path, FILES)
+    return path
+
+
+def entries(path):
+    with path.open("rb") as stream:
+        return list(vpk.Vpk(stream))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_every_file_is_listed_and_read(tmp_path, version):
+    path = tmp_path / "a.vpk"
+    vpk.write(path, FILES, version=version)
+    with path.open("rb") as stream:
+        pak = vpk.Vpk(stream)
+        read = {entry.path: pak.read(entry, limit=10_000) for entry in pak}
+    assert read == {name.lower(): content for name, content in FILES.items()}
+    vpk.check(path)
+    assert vpk.is_intact(path)
+
+
+def test_a_damaged_byte_is_noticed_by_the_checksums_only(pak):
+    content = bytearray(pak.read_bytes())
+    content[-3000] ^= 1
+    pak.write_bytes(content)
+    vpk.check(pak)
+    assert not vpk.is_intact(pak)
+
+
+def test_preloaded_bytes_come_first(tmp_path):
+    tree = b"txt\0 \0a\0" + struct.pack("<IHHIIH", 0, 3, 0x7FFF, 0, 2, 0xFFFF) + b"abc" + b"\0\0\0"
+    path = tmp_path / "a.vpk"
+    path.write_bytes(struct.pack("<III", vpk.MAGIC, 1, len(tree)) + tree + b"de")
+    with path.open("rb") as stream:
+        pak = vpk.Vpk(stream)
+        assert [pak.read(entry, limit=99) for entry in pak] == [b"abcde"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is an empty file, not a VPK"),
+        (b"<!DOCTYPE html><html>", "is a web page, not a VPK"),
+        (b"\xff\xd8\xff\xe0", "is a JPEG picture, not a VPK"),
+        (b"\x89PNG\r\n\x1a\n", "is a PNG picture, not a VPK"),
+        (b"PK\x03\x04", "is a zip archive, not a VPK"),
+        (b"Rar!\x1a\x07", "is a RAR archive, not a VPK"),
+        (b"7z\xbc\xaf\x27\x1c", "is a 7z archive, not a VPK"),
+        (b"hello", "is something unknown, not a VPK"),
+        (struct.pack("<II", vpk.MAGIC, 1), "ends within its header"),
+        (struct.pack("<III", vpk.MAGIC, 2, 1), "ends within its header"),
+        (struct.pack("<III", vpk.MAGIC, 3, 0), "has the unknown version 3"),
+        (struct.pack("<III", vpk.MAGIC, 1, 50), "is shorter than its directory"),
+        (struct.pack("<IIIIIII", vpk.MAGIC, 2, 1, 9999, 0, 0, 0) + b"\0", "is shorter than its header says"),
+        (struct.pack("<III", vpk.MAGIC, 1, 1) + b"\0", "holds no files"),
+        (struct.pack("<III", vpk.MAGIC, 1, 8) + b"txt\0 \0a\0", "ends in the middle"),
+        (struct.pack("<III", vpk.MAGIC, 1, 3) + b"txt", "a name that does not end"),
+        (struct.pack("<III", vpk.MAGIC, 1, 9000) + b"x" * 9000, "a name that does not end"),
+    ],
+)
+def test_a_file_the_game_cannot_open_says_why(tmp_path, content, reason):
+    path = tmp_path / "a.vpk"
+    path.write_bytes(content)
+    with pytest.raises(NotValid, match=reason):
+        vpk.check(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (struct.pack("<IHHIIH", 0, 0, 0x7FFF, 0, 99, 0xFFFF), "“a.txt” reaches beyond the end of the file"),
+        (struct.pack("<IHHIIH", 0, 0, 0x7FFF, 0xFFFFFFFF, 1, 0xFFFF), "reaches beyond the end"),
+        (struct.pack("<IHHIIH", 0, 0, 0x7FFF, 0, 0, 0x1234), "has a damaged directory at “a.txt”"),
+        (struct.pack("<IHHIIH", 0, 65535, 0x7FFF, 0, 0, 0xFFFF), "ends in the middle"),
+        (struct.pack("<IHHIIH", 0, 0, 3, 0, 5, 0xFFFF), r"a part that is missing \(_003.vpk\)"),
+    ],
+)
+def test_an_entry_that_lies_is_refused(tmp_path, entry, reason):
+    tree = b"txt\0 \0a\0" + entry + b"\0\0\0"
+    path = tmp_path / "a.vpk"
+    path.write_bytes(struct.pack("<III", vpk.MAGIC, 1, len(tree)) + tree)
+    with pytest.raises(NotValid, match=reason):
+        vpk.check(path)
+
+
+def test_a_split_archive_is_valid_where_its_parts_may_be(tmp_path):
+    tree = b"txt\0 \0a\0" + struct.pack("<IHHIIH", 0, 0, 3, 0, 5, 0xFFFF) + b"\0\0\0"
+    path = tmp_path / "a_dir.vpk"
+    path.write_bytes(struct.pack("<III", vpk.MAGIC, 1, len(tree)) + tree)
+    vpk.check(path, parts=True)
+
+
+def hostile_tree(size):
+    """As many entries of no content as fit, the cheapest way to make a reader work."""
+    one = b"a\0" + struct.pack("<IHHIIH", 0, 0, 0x7FFF, 0, 0, 0xFFFF)
+    return (b"x\0y\0" + one * (size // len(one)))[:size]
+
+
+@pytest.mark.parametrize("megabytes", [100, 60])
+def test_a_huge_hostile_directory_costs_little_memory(tmp_path, megabytes):
+    size = megabytes * 1024 * 1024
+    path = tmp_path / "a.vpk"
+    with path.open("wb") as out:
+        out.write(struct.pack("<III", vpk.MAGIC, 1, size))
+        out.write(hostile_tree(size))
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotValid, match=r"has a directory of 100 MB|lists more than 300000 files"):
+            vpk.check(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * 1024 * 1024
+
+
+def test_what_is_no_vpk_is_not_intact_either(tmp_path):
+    (tmp_path / "a.vpk").write_bytes(b"<html>")
+    assert not vpk.is_intact(tmp_path / "a.vpk")
+
+
+def test_overlapping_entries_do_not_multiply_the_work(tmp_path):
+    content = bytes(1_000_000)
+    one = struct.pack("<IHHIIH", 1, 0, 0x7FFF, 0, len(content), 0xFFFF)
+    tree = b"x\0y\0" + b"".join(b"%d\0" % n + one for n in range(10_000)) + b"\0\0\0"
+    path = tmp_path / "a.vpk"
+    path.write_bytes(struct.pack("<III", vpk.MAGIC, 1, len(tree)) + tree + content)
+    assert not vpk.is_intact(path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.binary(max_size=400), tree_size=st.integers(0, 500), version=st.sampled_from([1, 2, 7]))
+def test_no_bytes_make_the_reader_crash(tmp_path_factory, data, tree_size, version):
+    path = tmp_path_factory.getbasetemp() / "hostile.vpk"
+    path.write_bytes(struct.pack("<III", vpk.MAGIC, version, tree_size) + data)
+    try:
+        found = entries(path)
+    except NotValid:
+        return
+    size = path.stat().st_size
+    assert all(entry.data_at + entry.length <= size for entry in found if entry.in_this_file)
+
+
+@settings(max_examples=200, deadline=None)
+@given(edits=st.lists(st.tuples(st.integers(0, 5300), st.integers(0, 255)), max_size=6), cut=st.integers(0, 300))
+def test_no_damage_to_an_honest_file_makes_the_reader_crash(tmp_path_factory, edits, cut):
+    path = tmp_path_factory.getbasetemp() / "damaged.vpk"
+    vpk.write(path, FILES)
+    content = bytearray(path.read_bytes())
+    for at, value in edits:
+        content[at % len(content)] = value
+    path.write_bytes(content[: len(content) - cut])
+    try:
+        vpk.check(path)
+    except NotValid as reason:
+        assert str(reason)
