@@ -124,9 +124,7 @@ def download_to_cache(
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         kind = NotPossible if full else DownloadFailed
-        raise kind(
-            "the disk is full" if full else f"cannot write into the cache: {error.strerror}"
-        ) from error
+        raise kind("the disk is full" if full else f"cannot write into the cache: {error.strerror}") from error
 
 
 def partial_bytes(wanted: Wanted, cache: Path) -> int:

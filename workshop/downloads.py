@@ -125,9 +125,7 @@ class _Room:
         with self._lock:
             free = shutil.disk_usage(self._cache).free - self._keep_free - sum(self._missing.values())
             if missing > free:
-                raise NotPossible(
-                    f"needs {_megabytes(missing)} in the cache, {_megabytes(max(0, free))} are free"
-                )
+                raise NotPossible(f"needs {_megabytes(missing)} in the cache, {_megabytes(max(0, free))} are free")
             self._missing[item.steam_id] = missing
         try:
             yield

@@ -14,9 +14,7 @@ MOST_IDS = 2_000
 _HOSTS = ("steamcommunity.com", "www.steamcommunity.com", "m.steamcommunity.com")
 _ID = re.compile(r"[0-9]{1,19}")
 _LARGEST_ID = 2**63 - 1
-_STEAM_LINK = re.compile(
-    r"steam://(?:url/CommunityFilePage|openurl/https?://[^ ]*[?&]id=)/?(\d{1,19})", re.ASCII
-)
+_STEAM_LINK = re.compile(r"steam://(?:url/CommunityFilePage|openurl/https?://[^ ]*[?&]id=)/?(\d{1,19})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,7 @@ def parse(text: str) -> Parsed:
             except ValueError as error:
                 problems.append(Problem(number, part[:80], str(error)))
             if len(ids) > MOST_IDS:
-                reason = _("is one more than the %(most)d items that can be added at once") % {
-                    "most": MOST_IDS
-                }
+                reason = _("is one more than the %(most)d items that can be added at once") % {"most": MOST_IDS}
                 return Parsed((), (Problem(number, part[:80], reason),))
     return Parsed(tuple(ids), tuple(problems))
 

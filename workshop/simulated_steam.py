@@ -299,9 +299,7 @@ def _numbered(folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Serve a folder of VPKs the way Steam does, on the loopback."
-    )
+    parser = argparse.ArgumentParser(description="Serve a folder of VPKs the way Steam does, on the loopback.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()

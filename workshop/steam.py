@@ -119,11 +119,7 @@ class Steam:
     def items(self, ids: Sequence[int]) -> dict[int, Item]:
         """What Steam says about up to 100 ids; every id asked for is in the answer. Raises SteamError."""
         answer = self._post("ISteamRemoteStorage/GetPublishedFileDetails/v1", "itemcount", ids)
-        found = {
-            item.steam_id: item
-            for entry in _entries(answer, "publishedfiledetails")
-            if (item := _item(entry))
-        }
+        found = {item.steam_id: item for entry in _entries(answer, "publishedfiledetails") if (item := _item(entry))}
         return {steam_id: found.get(steam_id, Item(steam_id, result=9)) for steam_id in ids}
 
     def all_items(self, ids: Sequence[int]) -> dict[int, Item]:
@@ -164,9 +160,7 @@ class Steam:
         if not self._key:
             raise SteamRefused("Steam needs a web API key for player names (STEAM_WEB_API_KEY)")
         query = urlencode({"key": self._key, "steamids": ",".join(str(i) for i in ids[:BATCH])})
-        answer = self._call(
-            lambda: self._client.get(f"{self._base}/ISteamUser/GetPlayerSummaries/v2/?{query}")
-        )
+        answer = self._call(lambda: self._client.get(f"{self._base}/ISteamUser/GetPlayerSummaries/v2/?{query}"))
         entries = answer.get("players")
         return [p for entry in (entries if isinstance(entries, list) else []) if (p := _player(entry))]
 
@@ -199,9 +193,7 @@ class Steam:
                 raise
             except fetch.FetchError as error:
                 if wait is None or isinstance(error, fetch.HostRefused):
-                    raise SteamUnavailable(
-                        f"Steam cannot be reached: {self._without_key(str(error))}"
-                    ) from None
+                    raise SteamUnavailable(f"Steam cannot be reached: {self._without_key(str(error))}") from None
                 self._pause(wait)
         raise AssertionError("the last try either returns or raises")
 
@@ -275,9 +267,7 @@ def _item(entry: dict[str, Any]) -> Item | None:
         consumer_app_id=_number(entry.get("consumer_app_id") or entry.get("consumer_appid")),
         banned=bool(_number(entry.get("banned"))),
         tags=tuple(
-            _text(tag.get("tag"), 50)
-            for tag in (tags if isinstance(tags, list) else [])
-            if isinstance(tag, dict)
+            _text(tag.get("tag"), 50) for tag in (tags if isinstance(tags, list) else []) if isinstance(tag, dict)
         ),
     )
 

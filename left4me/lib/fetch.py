@@ -91,9 +91,7 @@ class Answer:
             elapsed = time.monotonic() - window_start
             if elapsed > self._slow_after:
                 if window_bytes < elapsed * _SLOWEST_BYTES_PER_SECOND:
-                    raise Unreachable(
-                        f"{self.host} sends too slowly ({window_bytes} bytes in {elapsed:.0f} s)"
-                    )
+                    raise Unreachable(f"{self.host} sends too slowly ({window_bytes} bytes in {elapsed:.0f} s)")
                 window_start, window_bytes = time.monotonic(), 0
 
     def body(self, *, limit: int, within: float) -> bytes:

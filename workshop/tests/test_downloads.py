@@ -63,9 +63,7 @@ def test_one_broken_item_holds_up_no_other(steam_world, run, monkeypatch):
 
 def test_four_run_side_by_side_and_no_more(steam_world, run):
     for steam_id in range(1, 9):
-        steam_world.add(steam_id, files={"a": os.urandom(20_000)}).faults.append(
-            Fault(bytes_per_second=60_000)
-        )
+        steam_world.add(steam_id, files={"a": os.urandom(20_000)}).faults.append(Fault(bytes_per_second=60_000))
     most = 0
     stop = threading.Event()
 
@@ -88,9 +86,7 @@ def test_calls_come_in_the_callers_thread(steam_world, run):
     run.lines = None
     cache = run.cache
     details = steam_world.details(1)
-    wanted = [
-        Wanted(1, details["file_url"], details["file_size"] and int(details["file_size"]), 1_700_000_000)
-    ]
+    wanted = [Wanted(1, details["file_url"], details["file_size"] and int(details["file_size"]), 1_700_000_000)]
     list(
         downloads.download_all(
             wanted,

@@ -11,8 +11,7 @@ from workshop import keyvalues
 
 def test_blocks_values_comments_conditions_and_duplicates():
     root = keyvalues.parse(
-        '// head\n"A" { "k" "v" bare value "k" "second" [$X360] // tail\n'
-        ' "inner" { x "http://a/b" } }\n"B" "1"'
+        '// head\n"A" { "k" "v" bare value "k" "second" [$X360] // tail\n "inner" { x "http://a/b" } }\n"B" "1"'
     )
     a = root.first("a")
     assert [(n.key, n.value) for n in a.children] == [

@@ -16,9 +16,7 @@ def waits():
 
 @pytest.fixture
 def api(steam_world, client, waits):
-    return steam.Steam(
-        base_url=steam_world.url, client=client, pause=waits.append, between_calls=0, api_key="S3CRET"
-    )
+    return steam.Steam(base_url=steam_world.url, client=client, pause=waits.append, between_calls=0, api_key="S3CRET")
 
 
 def test_details_come_for_every_id_and_sizes_are_numbers(api, steam_world):

@@ -167,9 +167,7 @@ def test_no_bytes_make_the_reader_crash(tmp_path_factory, data, tree_size, versi
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    edits=st.lists(st.tuples(st.integers(0, 5300), st.integers(0, 255)), max_size=6), cut=st.integers(0, 300)
-)
+@given(edits=st.lists(st.tuples(st.integers(0, 5300), st.integers(0, 255)), max_size=6), cut=st.integers(0, 300))
 def test_no_damage_to_an_honest_file_makes_the_reader_crash(tmp_path_factory, edits, cut):
     path = tmp_path_factory.getbasetemp() / "damaged.vpk"
     vpk.write(path, FILES)

@@ -244,9 +244,7 @@ def resolve_to(monkeypatch, address):
     ],
 )
 def test_the_list_of_hosts_admits_only_what_it_says(scheme, host, port, admitted):
-    hosts = AllowedHosts.parse(
-        [".steamusercontent.com", "steamusercontent-a.akamaihd.net", "http://127.0.0.1:9000"]
-    )
+    hosts = AllowedHosts.parse([".steamusercontent.com", "steamusercontent-a.akamaihd.net", "http://127.0.0.1:9000"])
     assert hosts.admits(scheme, host, port) is admitted
 
 

@@ -1,0 +1,116 @@
+"""Kicks and bans, of people and of addresses."""
+
+from __future__ import annotations
+
+from .commands import register
+from .grammar import Command
+from .players import Player
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .bans import Bans
+    from .engine import Engine
+
+
+class ModerationCommands:
+    """kick, kickid, banid, removeid, listid, writeid, and the same for addresses."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._log = engine.log
+        self._world = engine.world
+        self._people = engine.banned_people
+        self._addresses = engine.banned_addresses
+        register(self, engine)
+
+    def do_kick(self, command: Command) -> None:
+        """By name, case does not matter."""
+        wanted = command.value.lower()
+        found = next((p for p in self._world.players if p.name.lower() == wanted), None)
+        if found is None:
+            self._log.print(f'Can\'t kick "{command.value}", name not found\n')
+        else:
+            self._world.leave(found, "Kicked by Console")
+
+    def do_kickid(self, command: Command) -> None:
+        """By userid (not by slot) or Steam id, with an optional message."""
+        if not command.args:
+            self._log.print("Usage:  kickid < userid | uniqueid > { message }\n")
+            return
+        found = self._found(command.args[0])
+        message = " ".join(command.args[1:]) or "Kicked by Console"
+        if found is None:
+            self._log.print(f'userid "{command.args[0]}" not found\n')
+        else:
+            self._world.leave(found, message)
+
+    def do_banid(self, command: Command) -> None:
+        if len(command.args) < 2:
+            self._log.print("Usage:  banid < minutes > < userid | uniqueid > { kick }\n")
+            return
+        minutes = _minutes(command.args[0])
+        found = self._found(command.args[1])
+        steam_id = found.steam_id if found is not None else command.args[1]
+        if not steam_id.startswith(("STEAM_", "[U:")):
+            self._log.print(f'banid: couldn\'t find userid "{steam_id}"\n')
+            return
+        self._people.add(steam_id, minutes)
+        span = f"for {minutes:.2f} minutes" if minutes else "permanently"
+        self._log.event(f'Banid: "{found.name if found else ""}<><{steam_id}><>" was banned "{span}" by "Console"')
+        if found is not None and "kick" in command.args[2:]:
+            self._world.leave(found, "Kicked and banned")
+
+    def do_removeid(self, command: Command) -> None:
+        self._remove(command, self._people, "removeid", "filter ID")
+
+    def do_listid(self, _command: Command) -> None:
+        self._list(self._people, "ID filter list")
+
+    def do_writeid(self, _command: Command) -> None:
+        rows = [f"banid 0 {steam_id}\n" for steam_id in self._people.permanent()]
+        self._engine.console.write_file("banned_user.cfg", "".join(rows))
+
+    def do_addip(self, command: Command) -> None:
+        if len(command.args) < 2:
+            self._log.print("Usage:  addip < minutes > < ipaddress >\n")
+            return
+        self._addresses.add(command.args[1], _minutes(command.args[0]))
+
+    def do_removeip(self, command: Command) -> None:
+        self._remove(command, self._addresses, "removeip", "filter IP")
+
+    def do_listip(self, _command: Command) -> None:
+        self._list(self._addresses, "IP filter list")
+
+    def do_writeip(self, _command: Command) -> None:
+        rows = [f"addip 0 {address}\n" for address in self._addresses.permanent()]
+        self._engine.console.write_file("banned_ip.cfg", "".join(rows))
+
+    def _found(self, who: str) -> Player | None:
+        return next((p for p in self._world.players if who in (str(p.userid), p.steam_id)), None)
+
+    def _remove(self, command: Command, bans: Bans, name: str, what: str) -> None:
+        if not command.args:
+            self._log.print(f"Usage:  {name} < {what.split()[1].lower()} >\n")
+        elif bans.remove(command.args[0]):
+            self._log.print(f"{name}:  {what} removed for {command.args[0]}\n")
+        else:
+            self._log.print(f"{name}:  couldn't find {command.args[0]}\n")
+
+    def _list(self, bans: Bans, title: str) -> None:
+        rows = list(bans.rows())
+        if not rows:
+            self._log.print(f"{title}: empty\n")
+            return
+        entries = "entry" if len(rows) == 1 else "entries"
+        lines = [f"{title}: {len(rows)} {entries}"]
+        for number, (key, left) in enumerate(rows, start=1):
+            lines.append(f"{number} {key} : {'permanent' if left is None else f'{left:.3f} min'}")
+        self._log.print("\n".join(lines) + "\n")
+
+
+def _minutes(text: str) -> float:
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return 0.0
