@@ -4,39 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
-from importlib import import_module
-from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user
-from django.http import HttpRequest
 from django.http.request import split_domain_port, validate_host
 
+from accounts import auth
+from accounts.models import User
 from left4me.jobs import streams as job_streams
 from left4me.lib import bus, sse
 
 
-def authenticate(headers: Mapping[str, str]) -> Any:
-    """The active user behind a session cookie or a bearer token; None for anybody else."""
+def authenticate(headers: Mapping[str, str]) -> User | None:
+    """The active user behind a bearer token or a session cookie; None for anybody else."""
     # As Django does for pages: a name that is not ours could be a foreign page that points at this address.
     host, _port = split_domain_port(headers.get("host", "").lower())
     if not host or not validate_host(host, settings.ALLOWED_HOSTS):
         return None
-    user = _user_of_session(headers.get("cookie", ""))
-    return user if user is not None and user.is_active else None
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme:
+        found = auth.user_from_token(token.strip()) if scheme.lower() == "bearer" else None
+        return found[0] if found else None
+    key = _session_key(headers.get("cookie", ""))
+    return auth.user_from_session(key) if key else None
 
 
-def _user_of_session(cookie: str) -> Any:
+def _session_key(cookies: str) -> str:
     try:
-        morsel = SimpleCookie(cookie).get(settings.SESSION_COOKIE_NAME)
+        morsel = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
     except CookieError:
-        return None
-    if morsel is None:
-        return None
-    request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(morsel.value)
-    user = get_user(request)
-    return user if user.is_authenticated else None
+        return ""
+    return morsel.value if morsel is not None else ""
 
 
 application = sse.Application(

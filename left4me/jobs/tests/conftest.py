@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 
 from left4me.jobs import actions, transitions
 from left4me.jobs.models import Job
@@ -17,18 +16,18 @@ LEASE = timedelta(seconds=15)
 
 
 @pytest.fixture
-def anna(db: None) -> Any:
-    return get_user_model().objects.create(username="anna")
+def anna(cast: Any) -> Any:
+    return cast.owner
 
 
 @pytest.fixture
-def ben(db: None) -> Any:
-    return get_user_model().objects.create(username="ben")
+def stan(cast: Any) -> Any:
+    return cast.stranger
 
 
 @pytest.fixture
-def admin(db: None) -> Any:
-    return get_user_model().objects.create(username="ada", is_admin=True)
+def ada(cast: Any) -> Any:
+    return cast.admin
 
 
 @pytest.fixture

@@ -284,10 +284,10 @@ def test_a_quiet_stream_says_that_it_is_still_there(job, watch, monkeypatch):
     watch(scenario)
 
 
-def test_strangers_and_those_not_signed_in_get_nothing(job, watch, ben):
+def test_strangers_and_those_not_signed_in_get_nothing(job, watch, stan):
     async def scenario(application):
-        watch.allowed["ben"] = ben
-        stranger = Browser(application, f"/jobs/{job.pk}/stream", x_user="ben")
+        watch.allowed["stan"] = stan
+        stranger = Browser(application, f"/jobs/{job.pk}/stream", x_user="stan")
         nobody = Browser(application, f"/jobs/{job.pk}/stream", x_user="nobody")
         missing = Browser(application, "/jobs/999999/stream")
         await asyncio.gather(stranger.task, nobody.task, missing.task)
