@@ -117,11 +117,13 @@ class Server(models.Model):
                 Lower("name"),
                 "owner",
                 name="server_name_unique_per_owner",
+                violation_error_code="name_taken",
                 violation_error_message=_("You have a server of this name already."),
             ),
             models.UniqueConstraint(
                 fields=["host", "port"],
                 name="server_port_unique_per_host",
+                violation_error_code="port_taken",
                 violation_error_message=_("Another server on this host has this port."),
             ),
             models.CheckConstraint(condition=~Q(name=""), name="server_has_a_name"),
@@ -208,6 +210,7 @@ class ServerShare(models.Model):
             models.UniqueConstraint(
                 fields=["server", "user"],
                 name="server_shared_once_per_user",
+                violation_error_code="shared_already",
                 violation_error_message=_("The server is shared with this user already."),
             ),
             models.CheckConstraint(condition=Q(role__in=["viewer", "operator"]), name="share_role_is_known"),
