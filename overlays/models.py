@@ -84,12 +84,14 @@ class Overlay(models.Model):
                 Lower("name"),
                 "owner",
                 name="overlay_name_unique_per_owner",
+                violation_error_code="name_taken",
                 violation_error_message=_("You have an overlay of this name already."),
             ),
             models.UniqueConstraint(
                 Lower("name"),
                 condition=Q(owner=None),
                 name="system_overlay_name_unique",
+                violation_error_code="name_taken",
                 violation_error_message=_("There is a system overlay of this name already."),
             ),
             models.CheckConstraint(condition=~Q(name=""), name="overlay_has_a_name"),
@@ -100,11 +102,13 @@ class Overlay(models.Model):
             models.CheckConstraint(
                 condition=~Q(kind="script") | Q(owner=None),
                 name="script_overlay_is_system",
+                violation_error_code="script_is_system",
                 violation_error_message=_("Script overlays belong to the system."),
             ),
             models.CheckConstraint(
                 condition=~Q(path__in=["", "."]) & ~Q(path__startswith="/") & ~Q(path__contains=".."),
                 name="overlay_path_is_below_root",
+                violation_error_code="path_outside",
                 violation_error_message=_("The directory must lie below the overlay root."),
             ),
         ]

@@ -30,7 +30,6 @@ STARTERS = [
                 "sv_consistency 1",
                 "sv_voiceenable 1",
                 "sv_alltalk 0",
-                "vs_max_team_switches 1",
             ]
         ),
     },

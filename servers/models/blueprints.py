@@ -57,6 +57,7 @@ class Blueprint(models.Model):
                 Lower("name"),
                 "owner",
                 name="blueprint_name_unique_per_owner",
+                violation_error_code="name_taken",
                 violation_error_message=_("You have a blueprint of this name already."),
             ),
             models.CheckConstraint(condition=~Q(name=""), name="blueprint_has_a_name"),

@@ -9,7 +9,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Case, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, OuterRef, Prefetch, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Lower
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -31,6 +31,11 @@ class ServerQuerySet(models.QuerySet["Server"]):
         """With `shared_role`: as what the server is shared with `user`, "" when it is not."""
         mine = ServerShare.objects.filter(Q(user_id=user.pk), server=OuterRef("pk")).values("role")
         return self.annotate(shared_role=Coalesce(Subquery(mine), Value("")))
+
+    def with_blueprint(self) -> Self:
+        """With host, owner, blueprint and its overlays: all that pages and a start read, in three queries."""
+        blueprints = Blueprint.objects.with_layers()
+        return self.select_related("host", "owner").prefetch_related(Prefetch("blueprint", queryset=blueprints))
 
     def on_host(self, name: str) -> Self:
         return self.filter(host__name=name)
@@ -112,11 +117,13 @@ class Server(models.Model):
                 Lower("name"),
                 "owner",
                 name="server_name_unique_per_owner",
+                violation_error_code="name_taken",
                 violation_error_message=_("You have a server of this name already."),
             ),
             models.UniqueConstraint(
                 fields=["host", "port"],
                 name="server_port_unique_per_host",
+                violation_error_code="port_taken",
                 violation_error_message=_("Another server on this host has this port."),
             ),
             models.CheckConstraint(condition=~Q(name=""), name="server_has_a_name"),
@@ -203,6 +210,7 @@ class ServerShare(models.Model):
             models.UniqueConstraint(
                 fields=["server", "user"],
                 name="server_shared_once_per_user",
+                violation_error_code="shared_already",
                 violation_error_message=_("The server is shared with this user already."),
             ),
             models.CheckConstraint(condition=Q(role__in=["viewer", "operator"]), name="share_role_is_known"),

@@ -1,0 +1,211 @@
+"""The log file of a server in the process runtime: written by its supervisor, read by anybody.
+
+`log/console.log` and its rotations `.1` (newest) … `.5`; a line is `2026-11-21T09:10:11.123Z text`. A start never
+truncates it. A cursor is `inode:offset`, which survives the renames of a rotation.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+NAME: Final = "console.log"
+LAST_LINES: Final = 50
+
+_KEPT_ROTATIONS: Final = 5
+_LONGEST_LINE: Final = 4096
+_BLOCK: Final = 65_536
+
+# A stored line as the readers see it: its text after the time stamp, the stamp, the cursor behind it.
+Stored = tuple[str, str, str]
+
+
+class Writer:
+    """Stamps and stores lines; a flood is cut to `most_per_second` bytes, and the log says how much is missing."""
+
+    def __init__(self, directory: Path, *, rotate_at: int = 8 * 1024**2, most_per_second: int = 1024**2) -> None:
+        self._path = directory / NAME
+        self._rotate_at = rotate_at
+        self._most_per_second = most_per_second
+        self._partial = b""
+        self._second = 0
+        self._left = most_per_second
+        self._dropped = 0
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._open()
+
+    def feed(self, data: bytes) -> None:
+        """Take output as it comes; only whole lines are stored, an endless one in pieces."""
+        *whole, self._partial = (self._partial + data).split(b"\n")
+        if len(self._partial) > _LONGEST_LINE:
+            whole.append(self._partial)
+            self._partial = b""
+        if whole:
+            self._store(whole, within_budget=True)
+
+    def event(self, text: str) -> None:
+        """A line of the supervisor's own; never counted as flood."""
+        self._store([f"[left4me] {text}".encode()], within_budget=False)
+
+    def finish(self) -> None:
+        """Store what the game wrote last without ending the line."""
+        if self._partial:
+            self._store([self._partial], within_budget=True)
+            self._partial = b""
+        self._tell_dropped()
+
+    def _store(self, lines: list[bytes], *, within_budget: bool) -> None:
+        now = time.time()
+        if within_budget:
+            lines = self._affordable(lines, int(now))
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z "
+        head = stamp.encode()
+        block = bytearray()
+        for line in lines:
+            cut = line.rstrip(b"\r")[:_LONGEST_LINE]
+            block += head + cut + b"\n"
+            self.last_lines.append(cut.decode("utf-8", "replace"))
+        if block:
+            self._write(bytes(block))
+
+    def _affordable(self, lines: list[bytes], second: int) -> list[bytes]:
+        if second != self._second:
+            self._second = second
+            self._left = self._most_per_second
+            self._tell_dropped()
+        for index, line in enumerate(lines):
+            self._left -= len(line) + 1
+            if self._left < 0:
+                self._dropped += len(lines) - index
+                return lines[:index]
+        return lines
+
+    def _tell_dropped(self) -> None:
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            self.event(f"{dropped} lines left out: the game writes too fast")
+
+    def _write(self, block: bytes) -> None:
+        if self._size and self._size + len(block) > self._rotate_at:
+            self._rotate()
+        try:
+            os.write(self._fd, block)
+        except OSError:
+            return  # a full disk must cost log lines, not the game
+        self._size += len(block)
+
+    def _open(self) -> None:
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._fd).st_size
+
+    def _rotate(self) -> None:
+        os.close(self._fd)
+        for number in range(_KEPT_ROTATIONS, 0, -1):
+            older = self._path.with_name(f"{NAME}.{number - 1}") if number > 1 else self._path
+            if older.exists():
+                older.replace(self._path.with_name(f"{NAME}.{number}"))
+        self._open()
+
+
+def files(directory: Path) -> list[Path]:
+    """The log and its rotations, oldest first."""
+    names = [f"{NAME}.{number}" for number in range(_KEPT_ROTATIONS, 0, -1)] + [NAME]
+    return [directory / name for name in names if (directory / name).exists()]
+
+
+def tail(directory: Path, lines: int) -> list[Stored]:
+    """The last `lines`, oldest first, going back over rotations."""
+    found: list[Stored] = []
+    for path in reversed(files(directory)):
+        if len(found) >= lines:
+            break
+        try:
+            found = _last_of(path, lines - len(found)) + found
+        except FileNotFoundError:
+            continue  # rotated away between listing and reading
+    return found
+
+
+def follow(
+    directory: Path,
+    *,
+    cursor: str | None,
+    on_lines: Callable[[list[Stored]], None],
+    cancelled: Callable[[], bool],
+    pause: float = 0.2,
+) -> None:
+    """Hand on new lines until `cancelled`, over rotations; see the port."""
+    inode, offset = _parse(cursor) if cursor else _end(directory)
+    while not cancelled():
+        batch, inode, offset = _read_on(directory, inode, offset)
+        if batch:
+            on_lines(batch)
+        else:
+            time.sleep(pause)
+
+
+def _read_on(directory: Path, inode: int, offset: int) -> tuple[list[Stored], int, int]:
+    """The next batch after the cursor, and the cursor behind it."""
+    present = [(path, path.stat().st_ino) for path in files(directory)]
+    if not present:
+        return [], 0, 0
+    index = next((n for n, (_, number) in enumerate(present) if number == inode), None)
+    if index is None:
+        index, offset = 0, 0
+    while index < len(present):
+        path, inode = present[index]
+        batch, offset = _lines_after(path, offset)
+        if batch or index == len(present) - 1:
+            return batch, inode, offset
+        index, offset = index + 1, 0
+    return [], inode, offset
+
+
+def _lines_after(path: Path, offset: int) -> tuple[list[Stored], int]:
+    with path.open("rb") as file:
+        inode = os.fstat(file.fileno()).st_ino
+        file.seek(offset)
+        block = file.read(_BLOCK)
+    end = block.rfind(b"\n") + 1
+    return list(_stored(block[:end], inode, offset)), offset + end
+
+
+def _last_of(path: Path, count: int) -> list[Stored]:
+    with path.open("rb") as file:
+        inode = os.fstat(file.fileno()).st_ino
+        start = file.seek(0, os.SEEK_END)
+        block = b""
+        while start > 0 and block.count(b"\n") <= count:
+            step = min(_BLOCK, start)
+            start -= step
+            file.seek(start)
+            block = file.read(step) + block
+    if start > 0:
+        first = block.find(b"\n") + 1
+        start, block = start + first, block[first:]
+    return list(_stored(block[: block.rfind(b"\n") + 1], inode, start))[-count:]
+
+
+def _stored(block: bytes, inode: int, offset: int) -> Iterator[Stored]:
+    # Not splitlines: it also splits at a bare carriage return, which belongs to the line.
+    for raw in block.split(b"\n")[:-1]:
+        offset += len(raw) + 1
+        stamp, _, text = raw.decode("utf-8", "replace").partition(" ")
+        yield text, stamp, f"{inode}:{offset}"
+
+
+def _parse(cursor: str) -> tuple[int, int]:
+    inode, _, offset = cursor.partition(":")
+    return (int(inode), int(offset)) if inode.isdigit() and offset.isdigit() else (0, 0)
+
+
+def _end(directory: Path) -> tuple[int, int]:
+    try:
+        stat = (directory / NAME).stat()
+    except FileNotFoundError:
+        return 0, 0
+    return stat.st_ino, stat.st_size
