@@ -6,8 +6,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.jobs import registry
-from overlays.items import refreshing
 from overlays.builders import files, script, workshop
+from overlays.items import refreshing
 from overlays.models import Overlay
 
 _BUILDERS = {

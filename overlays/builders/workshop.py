@@ -132,9 +132,7 @@ class _Progress:
             cache.note_progress(self._items[wanted.steam_id], done=done, now=timezone.now())
 
 
-def _inspect(
-    run: registry.Run, items: list[WorkshopItem], held: dict[int, int], folder: Path, tally: _Tally
-) -> None:
+def _inspect(run: registry.Run, items: list[WorkshopItem], held: dict[int, int], folder: Path, tally: _Tally) -> None:
     """Look into the files whose present version nobody has looked into yet."""
     fresh = [item for item in items if item.steam_id in held and item.inspected_version != held[item.steam_id]]
     stock = inspection.stock_paths(cache.game_directory()) if fresh else frozenset()

@@ -162,9 +162,7 @@ def follow_items(collection: OverlayCollection, found: steam.Collection, *, now:
 
 def _collections(api: steam.Steam, ids: Sequence[int]) -> tuple[tuple[Group, ...], dict[int, str]]:
     if len(ids) > MOST_COLLECTIONS_AT_ONCE:
-        raise NotAddable(
-            _("At most %(most)d collections can be added at once.") % {"most": MOST_COLLECTIONS_AT_ONCE}
-        )
+        raise NotAddable(_("At most %(most)d collections can be added at once.") % {"most": MOST_COLLECTIONS_AT_ONCE})
     titles = api.all_items(ids)
     groups, refused = [], {}
     for steam_id in ids:
