@@ -33,7 +33,7 @@ def look_at(page, path, axe):
     assert not sideways(page)
 
 
-@pytest.mark.parametrize("path", ["/", "/styleguide"])
+@pytest.mark.parametrize("path", ["/", "/styleguide", "/admin/"])
 def test_a_page_is_fine_for_everybody(path, cast, sign_in, axe):
     look_at(sign_in(cast.admin), path, axe)
 
