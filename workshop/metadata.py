@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,8 +40,7 @@ def connect(
     """A Steam client as the settings say; `pause` waits between calls and may raise to cancel."""
     base = settings.LEFT4ME_STEAM_API_URL
     with fetch.Client(hosts=fetch.AllowedHosts().with_origin(base), cancelled=cancelled) as client:
-        how = {} if pause is None else {"pause": pause}
-        yield steam.Steam(base_url=base, client=client, api_key=settings.STEAM_WEB_API_KEY, **how)
+        yield steam.Steam(base_url=base, client=client, api_key=settings.STEAM_WEB_API_KEY, pause=pause or time.sleep)
 
 
 def save(found: Mapping[int, steam.Item], *, now: datetime) -> dict[int, WorkshopItem]:

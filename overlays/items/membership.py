@@ -11,10 +11,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from accounts.models import User
 from left4me.audit import record
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from left4me.jobs.registry import Person
 from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem
 from workshop import inputs, metadata, steam
 from workshop.models import WorkshopItem
@@ -92,7 +92,7 @@ def look_up(*, overlay: Overlay, text: str, mode: Mode, api: steam.Steam) -> Pre
     return Preview(usable, tuple(groups), refused, frozenset(already))
 
 
-def add(*, overlay: Overlay, preview: Preview, by: Person, follow: bool, now: datetime) -> Added:
+def add(*, overlay: Overlay, preview: Preview, by: User, follow: bool, now: datetime) -> Added:
     """Link what the preview found and ask for a build; with `follow`, collections stay linked."""
     if not preview.found:
         reasons = [f"{steam_id}: {reason}" for steam_id, reason in preview.refused.items()]
@@ -116,7 +116,7 @@ def add(*, overlay: Overlay, preview: Preview, by: Person, follow: bool, now: da
     return Added(added, already, dict(preview.refused), job)
 
 
-def remove(*, overlay: Overlay, steam_ids: Iterable[int], by: Person) -> int:
+def remove(*, overlay: Overlay, steam_ids: Iterable[int], by: User) -> int:
     """Take items out of the overlay and ask for a build; their files stay in the cache. Returns how many."""
     wanted = list(steam_ids)
     with transaction.atomic():
@@ -127,18 +127,18 @@ def remove(*, overlay: Overlay, steam_ids: Iterable[int], by: Person) -> int:
     return count
 
 
-def unfollow(*, overlay: Overlay, collection: OverlayCollection, by: Person, keep_items: bool) -> None:
+def unfollow(*, overlay: Overlay, collection: OverlayCollection, by: User, keep_items: bool) -> None:
     """Let go of a collection; its items stay as if they had been added by themselves, or go with it."""
     with transaction.atomic():
         if not keep_items:
             collection.links.all().delete()
             request_build(overlay=overlay, by=by)
-        details = {"collection": collection.steam_id}
-        record.write(action="overlay.collection_removed", by=by, target=overlay.resource, **details)
+        action = "overlay.collection_removed"
+        record.write(action=action, by=by, target=overlay.resource, collection=collection.steam_id)
         collection.delete()
 
 
-def request_build(*, overlay: Overlay, by: Person | None) -> Job:
+def request_build(*, overlay: Overlay, by: User | None) -> Job:
     """An equal build that still waits is the same one. Raises jobs.Refused."""
     return jobs.request(operation="build", resource=overlay.resource, by=by, host=settings.LEFT4ME_HOST)
 
@@ -164,7 +164,8 @@ def _collections(api: steam.Steam, ids: Sequence[int]) -> tuple[tuple[Group, ...
     if len(ids) > MOST_COLLECTIONS_AT_ONCE:
         raise NotAddable(_("At most %(most)d collections can be added at once.") % {"most": MOST_COLLECTIONS_AT_ONCE})
     titles = api.all_items(ids)
-    groups, refused = [], {}
+    groups: list[Group] = []
+    refused: dict[int, str] = {}
     for steam_id in ids:
         found = api.collection(steam_id)
         refused.update(found.problems)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from accounts.models import User
 from left4me.audit import record
 from left4me.jobs import actions as jobs
 from left4me.jobs import registry
@@ -30,7 +31,7 @@ class NothingToRefresh(Exception):
     """The overlay holds no workshop item and follows no collection."""
 
 
-def refresh_overlay(*, overlay: Overlay, by: registry.Person, api: steam.Steam, now: datetime) -> Job:
+def refresh_overlay(*, overlay: Overlay, by: User, api: steam.Steam, now: datetime) -> Job:
     """Bring the rows of one overlay's items up to date, then ask for its build.
 
     Raises NothingToRefresh, and SteamError, after which nothing has changed; jobs.Refused.
@@ -150,7 +151,7 @@ def _in_order(ids: Iterable[int]) -> Iterable[Overlay]:
     return Overlay.objects.filter(pk__in=list(ids)).order_by("pk")
 
 
-def request_refresh(*, by: registry.Person | None) -> Job:
+def request_refresh(*, by: User | None) -> Job:
     """The global refresh that will run or already runs. Raises jobs.Refused."""
     return jobs.request(operation=OPERATION, resource="workshop", by=by, host=settings.LEFT4ME_HOST)
 
