@@ -243,6 +243,17 @@ CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"
 # `expires` just under the period: what a busy or absent worker has not taken by then must not pile up.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "pulse": {"task": "left4me.pulse", "schedule": 5.0, "options": {"expires": 4.5}},
+    "servers-refresh": {
+        "task": "servers.ask_hosts",
+        "args": ["servers.refresh", LEFT4ME_STATUS_SECONDS],
+        "schedule": float(LEFT4ME_STATUS_SECONDS),
+        "options": {"expires": LEFT4ME_STATUS_SECONDS * 0.9},
+    },
+    "servers-prune": {
+        "task": "servers.prune",
+        "schedule": crontab(hour="4", minute="27"),
+        "options": {"expires": 3600.0},
+    },
     "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10.0, "options": {"expires": 9.0}},
     "poll": {
         "task": "livestate.poll_hosts",
