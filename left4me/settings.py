@@ -265,8 +265,9 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "options": {"expires": 3600.0},
     },
     "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10.0, "options": {"expires": 9.0}},
-    "poll": {
-        "task": "livestate.poll_hosts",
+    "livestate-poll": {
+        "task": "servers.ask_hosts",
+        "args": ["livestate.poll", LEFT4ME_POLL_SECONDS],
         "schedule": float(LEFT4ME_POLL_SECONDS),
         "options": {"expires": LEFT4ME_POLL_SECONDS * 0.9},
     },
