@@ -35,7 +35,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
     def prune(self, now: datetime) -> int:
         """Remove what is older than KEPT; return how many."""
         outdated = self.outdated(now)
-        return int(outdated._raw_delete(outdated.db))  # type: ignore[attr-defined]
+        return int(outdated._raw_delete(outdated.db))
 
     def update(self, **fields: Any) -> Never:
         raise OnlyAdded("Audit entries are only added, never changed.")
@@ -67,7 +67,7 @@ class AuditEntry(models.Model):
         return f"{self.actor} {self.action} {self.target}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        if self.pk is not None:
+        if not self._state.adding:
             raise OnlyAdded("Audit entries are only added, never changed.")
         super().save(*args, **kwargs)
 
