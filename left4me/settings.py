@@ -232,7 +232,12 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = f"host.{LEFT4ME_HOST}"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A request must not hang on a broker that does not answer: jobs are found without their wake-up too.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2, "visibility_timeout": 3600}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "max_retries": 0,
+    "visibility_timeout": 3600,
+}
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 4
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -243,7 +248,24 @@ CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"
 # `expires` just under the period: what a busy or absent worker has not taken by then must not pile up.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "pulse": {"task": "left4me.pulse", "schedule": 5.0, "options": {"expires": 4.5}},
+    "servers-refresh": {
+        "task": "servers.ask_hosts",
+        "args": ["servers.refresh", LEFT4ME_STATUS_SECONDS],
+        "schedule": float(LEFT4ME_STATUS_SECONDS),
+        "options": {"expires": LEFT4ME_STATUS_SECONDS * 0.9},
+    },
+    "servers-prune": {
+        "task": "servers.prune",
+        "schedule": crontab(hour="4", minute="27"),
+        "options": {"expires": 3600.0},
+    },
     "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10.0, "options": {"expires": 9.0}},
+    "livestate-poll": {
+        "task": "servers.ask_hosts",
+        "args": ["livestate.poll", LEFT4ME_POLL_SECONDS],
+        "schedule": float(LEFT4ME_POLL_SECONDS),
+        "options": {"expires": LEFT4ME_POLL_SECONDS * 0.9},
+    },
     "jobs-prune": {
         "task": "left4me.jobs.prune",
         "schedule": crontab(hour="4", minute="17"),
