@@ -5,6 +5,8 @@ import re
 import pytest
 import schemathesis
 from django.core.exceptions import ValidationError
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.http import HttpRequest
 from django.urls import reverse
 from hypothesis import HealthCheck, settings
@@ -25,7 +27,17 @@ schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", application)
 
 
 @pytest.fixture
-def key(cast, monkeypatch):
+def _in_one_transaction():
+    """As Django's own test client does: a request must not close the connection that the test's rows live in."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def key(cast, monkeypatch, _in_one_transaction):
     monkeypatch.setattr("accounts.api.REQUESTS", Limit("api-schema-test", 10**9, 60))
     return make_token(cast.admin, scope="admin")
 
