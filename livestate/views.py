@@ -48,6 +48,8 @@ def badges(request: HttpRequest) -> HttpResponse:
     if len(wanted) > MOST_BADGES:
         raise Http404(_("These are too many servers at once."))
     servers = list(Server.objects.visible_to(signed_in(request)).filter(pk__in=wanted))
+    if not servers:
+        return HttpResponse(status=204)
     return render(request, "livestate/badges.html", {"lives": live.of_servers(servers, now=timezone.now())})
 
 
