@@ -20,6 +20,7 @@ from left4me.docs import Docs
 from left4me.jobs.api import router as jobs_router
 from left4me.lib.api import Problem, problem_response
 from left4me.lib.counters import TooMany
+from livestate.api import router as livestate_router
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ api = API(
 )
 api.add_router("", accounts_router)
 api.add_router("", jobs_router)
+api.add_router("", livestate_router)
 
 
 @api.exception_handler(Problem)

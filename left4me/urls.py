@@ -12,6 +12,7 @@ urlpatterns = [
     path("ready", views.ready, name="ready"),
     path("", include("accounts.urls")),
     path("", include("left4me.jobs.urls")),
+    path("", include("livestate.urls")),
     path("", include("left4me.audit.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
