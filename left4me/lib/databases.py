@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 import environ
 
@@ -38,9 +39,11 @@ def database_from_url(url: str) -> dict[str, Any]:
         config["TEST"] = {"NAME": f"{config['NAME']}.test"}
     elif engine.startswith(_POSTGRESQL):
         config["ENGINE"] = _POSTGRESQL
+        # A socket's directory stands where a host name would, with %2F for its slashes.
+        config["HOST"] = unquote(config["HOST"])
         config["OPTIONS"] = {
             **config.get("OPTIONS", {}),
-            "pool": {"min_size": 1, "max_size": 10, "timeout": 10},
+            "pool": {"min_size": 1, "max_size": 20, "timeout": 10},
         }
     else:
         raise Misconfigured("DATABASE_URL must start with sqlite:// or postgres://.")

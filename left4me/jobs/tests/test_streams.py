@@ -94,6 +94,7 @@ def watch(anna):
                 await scenario(application)
             finally:
                 await application.hub.stop()
+                await sync_to_async(connections.close_all)()
 
         allowed = {"anna": anna}
         watch.allowed = allowed
