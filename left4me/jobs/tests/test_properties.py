@@ -165,8 +165,8 @@ def test_the_engine_holds_in_whatever_order_things_happen(db):
     run_state_machine_as_test(
         Engine,
         settings=settings(
-            max_examples=25,
-            stateful_step_count=30,
+            max_examples=60,
+            stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
