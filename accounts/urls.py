@@ -1,8 +1,26 @@
-from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
+
+from accounts.views import entry, own, people
 
 app_name = "accounts"
 urlpatterns = [
-    path("login/", LoginView.as_view(template_name="accounts/login.html"), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("accounts/login/", entry.login, name="login"),
+    path("accounts/logout/", entry.logout, name="logout"),
+    path("accounts/signup/", entry.signup, name="signup"),
+    path("accounts/invitation/<str:secret>/", entry.invitation, name="invitation"),
+    path("accounts/new-password/<str:secret>/", entry.password_link, name="password_link"),
+    path("accounts/", own.profile, name="profile"),
+    path("accounts/password/", own.password, name="password"),
+    path("accounts/sessions/", own.sessions, name="sessions"),
+    path("accounts/sessions/others/revoke/", own.revoke_other_sessions, name="revoke_other_sessions"),
+    path("accounts/sessions/<str:pk>/revoke/", own.revoke_session, name="revoke_session"),
+    path("accounts/tokens/", own.tokens, name="tokens"),
+    path("accounts/tokens/<int:pk>/revoke/", own.revoke_token, name="revoke_token"),
+    path("users", people.users, name="users"),
+    path("users/new", people.new_user, name="new_user"),
+    path("users/<int:pk>/password-link", people.make_password_link, name="make_password_link"),
+    path("users/<int:pk>/admin", people.set_admin, name="set_admin"),
+    path("users/<int:pk>/active", people.set_active, name="set_active"),
+    path("users/invitations", people.invitations, name="invitations"),
+    path("users/invitations/<int:pk>/revoke", people.revoke_invitation, name="revoke_invitation"),
 ]

@@ -1,7 +1,138 @@
-"""The JSON API: one NinjaAPI that mounts each app's router."""
+"""The JSON API: one NinjaAPI that mounts each app's router and answers every fault as problem+json."""
 
 from __future__ import annotations
 
-from ninja import NinjaAPI
+import logging
+from typing import Any
 
-api = NinjaAPI(title="left4me", version="1", urls_namespace="api", docs_url="docs", openapi_url="openapi.json")
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ValidationError as FormFault
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
+
+from accounts.api import Bearer, PageSession
+from accounts.api import router as accounts_router
+from left4me.docs import Docs
+from left4me.lib.api import Problem, problem_response
+from left4me.lib.counters import TooMany
+
+logger = logging.getLogger(__name__)
+
+_PROBLEM = {
+    "description": "What went wrong, as RFC 9457 says it",
+    "content": {
+        "application/problem+json": {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                },
+            }
+        }
+    },
+}
+
+
+class API(NinjaAPI):
+    def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
+        """The document, with the problem that every operation may answer."""
+        schema = super().get_openapi_schema(**kwargs)
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                operation["responses"]["4XX"] = _PROBLEM
+        return schema
+
+
+api = API(
+    title="left4me",
+    version="1",
+    description="Game servers, their blueprints, overlays and jobs: what the pages can do, for programs.",
+    urls_namespace="api",
+    auth=[Bearer(), PageSession()],
+    docs=Docs(),
+    docs_url="docs",
+    openapi_url="openapi.json",
+    # The source is public, so is its API's description; programs fetch it before they have a token.
+    docs_decorator=login_not_required,
+)
+api.add_router("", accounts_router)
+
+
+@api.exception_handler(Problem)
+def _problem(request: HttpRequest, problem: Problem) -> HttpResponse:
+    return problem_response(problem)
+
+
+@api.exception_handler(TooMany)
+def _too_many(request: HttpRequest, fault: TooMany) -> HttpResponse:
+    return problem_response(too_many(fault))
+
+
+@api.exception_handler(AuthenticationError)
+def _anonymous(request: HttpRequest, fault: AuthenticationError) -> HttpResponse:
+    detail = _("Send “Authorization: Bearer <token>”. Tokens are made on the page “API tokens”.")
+    return problem_response(Problem(401, _("Sign in first"), detail))
+
+
+@api.exception_handler(HttpError)
+def _http_error(request: HttpRequest, fault: HttpError) -> HttpResponse:
+    return problem_response(Problem(fault.status_code, str(fault)))
+
+
+@api.exception_handler(Http404)
+def _not_found(request: HttpRequest, fault: Http404) -> HttpResponse:
+    # The same words whether there is no such thing or it belongs to somebody else.
+    return problem_response(Problem(404, _("Not found"), _("There is no such thing, or it is not yours.")))
+
+
+@api.exception_handler(PermissionDenied)
+def _denied(request: HttpRequest, fault: PermissionDenied) -> HttpResponse:
+    return problem_response(Problem(403, _("Not allowed"), str(fault)))
+
+
+@api.exception_handler(ValidationError)
+def _invalid(request: HttpRequest, fault: ValidationError) -> HttpResponse:
+    errors = [{"field": _field(error["loc"]), "message": error["msg"]} for error in fault.errors]
+    return problem_response(invalid(errors))
+
+
+@api.exception_handler(FormFault)
+def _invalid_row(request: HttpRequest, fault: FormFault) -> HttpResponse:
+    by_field = fault.message_dict if hasattr(fault, "error_dict") else {"": fault.messages}
+    errors = [
+        {"field": "" if field == "__all__" else field, "message": message}
+        for field, messages in by_field.items()
+        for message in messages
+    ]
+    return problem_response(invalid(errors))
+
+
+@api.exception_handler(Exception)
+def _unexpected(request: HttpRequest, fault: Exception) -> HttpResponse:
+    logger.error("%s %s failed", request.method, request.path, exc_info=fault)
+    return problem_response(Problem(500, _("Something broke here"), _("It has been written to the server's log.")))
+
+
+def invalid(errors: list[dict[str, str]]) -> Problem:
+    """The problem of a request whose values are wrong, with which field and why."""
+    detail = "; ".join(f"{e['field']}: {e['message']}" if e["field"] else e["message"] for e in errors)
+    return Problem(422, _("Some values are not valid"), detail, errors=errors)
+
+
+def too_many(fault: TooMany) -> Problem:
+    detail = _("Try again in %(wait)d seconds.") % {"wait": fault.wait}
+    return Problem(429, _("Too many requests"), detail, retry_after=fault.wait)
+
+
+def _field(place: tuple[str | int, ...]) -> str:
+    # ninja's place is (body, <the view's argument>, field, …) or (query, field): callers know only their fields.
+    named = place[2:] if place[:1] in (("body",), ("form",)) and len(place) > 2 else place[1:]
+    return ".".join(str(part) for part in named)

@@ -68,7 +68,6 @@ INSTALLED_APPS = [
     "left4me.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_htmx",
@@ -84,6 +83,8 @@ INSTALLED_APPS = [
     "livestate",
 ]
 MIDDLEWARE = [
+    "left4me.lib.addresses.ForwardedAddress",
+    "left4me.faults.ApiProblems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -92,11 +93,13 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "accounts.middleware.SignInFirst",
+    "accounts.middleware.LastSeen",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "left4me.middleware.HtmxAnswers",
+    "left4me.faults.Limits",
 ]
 ROOT_URLCONF = "left4me.urls"
 WSGI_APPLICATION = "left4me.wsgi.application"
@@ -131,7 +134,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", 
 # --- accounts and sessions ------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["accounts.hashers.Argon2"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -140,6 +143,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "accounts:login"
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LEFT4ME_BEHIND_TLS
@@ -239,7 +243,23 @@ CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"
 # `expires` just under the period: what a busy or absent worker has not taken by then must not pile up.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "pulse": {"task": "left4me.pulse", "schedule": 5.0, "options": {"expires": 4.5}},
+    "servers-refresh": {
+        "task": "servers.ask_hosts",
+        "args": ["servers.refresh", LEFT4ME_STATUS_SECONDS],
+        "schedule": float(LEFT4ME_STATUS_SECONDS),
+        "options": {"expires": LEFT4ME_STATUS_SECONDS * 0.9},
+    },
+    "servers-prune": {
+        "task": "servers.prune",
+        "schedule": crontab(hour="4", minute="27"),
+        "options": {"expires": 3600.0},
+    },
     "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10.0, "options": {"expires": 9.0}},
+    "poll": {
+        "task": "livestate.poll_hosts",
+        "schedule": float(LEFT4ME_POLL_SECONDS),
+        "options": {"expires": LEFT4ME_POLL_SECONDS * 0.9},
+    },
     "jobs-prune": {
         "task": "left4me.jobs.prune",
         "schedule": crontab(hour="4", minute="17"),

@@ -10,7 +10,7 @@ urlpatterns = [
     path("styleguide", styleguide.styleguide, name="styleguide"),
     path("health", views.health, name="health"),
     path("ready", views.ready, name="ready"),
-    path("accounts/", include("accounts.urls")),
+    path("", include("accounts.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
 ]

@@ -4,3 +4,8 @@ from django.apps import AppConfig
 class ServersConfig(AppConfig):
     name = "servers"
     label = "servers"
+
+    def ready(self) -> None:
+        from servers import operations
+
+        operations.register()

@@ -8,6 +8,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
 from left4me.audit.models import AuditEntry
+from left4me.lib.addresses import client_address
 
 
 def write(
@@ -24,6 +25,6 @@ def write(
         actor=by.get_username() if by is not None else "system",
         action=action,
         target=target,
-        address=request.META.get("REMOTE_ADDR") if request is not None else None,
+        address=(client_address(request) or None) if request is not None else None,
         details=details,
     )

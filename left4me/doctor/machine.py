@@ -57,7 +57,8 @@ def overlayfs(root: Path) -> Finding:
         for part in ("lower", "upper", "work", "merged"):
             (directory / part).mkdir()
         (directory / "lower" / "probe").write_text("seen")
-        argv: list[str | Path] = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _MOUNT_AND_LOOK, "sh", directory]
+        namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+        argv = [*namespace, "sh", "-c", _MOUNT_AND_LOOK, "sh", str(directory)]
         try:
             commands.run(argv, timeout=20)
         except commands.CommandError as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Schema
 from pydantic import Field
 
@@ -30,6 +32,20 @@ class Problem(Exception):
             "detail": self.detail,
             **self.extra,
         }
+
+
+def problem_response(problem: Problem) -> HttpResponse:
+    """`problem` on the wire, with the headers that belong to its status."""
+    response = HttpResponse(
+        json.dumps(problem.as_json(), cls=DjangoJSONEncoder),
+        status=problem.status,
+        content_type="application/problem+json",
+    )
+    if problem.status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="left4me"'
+    if "retry_after" in problem.extra:
+        response["Retry-After"] = str(problem.extra["retry_after"])
+    return response
 
 
 class ProblemOut(Schema):

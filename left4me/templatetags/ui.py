@@ -99,9 +99,10 @@ def field(bound: BoundField, mono: bool = False, **attrs: Any) -> SafeString:  #
 
 
 @register.inclusion_tag("ui/pagination.html", takes_context=True)
-def pagination(context: Context, page: Page[Any]) -> dict[str, object]:
-    """Links to the pages of a list, with the rest of the query kept."""
+def pagination(context: Context, page: Page[Any], label: str = "") -> dict[str, object]:
+    """Links to the pages of a list, with the rest of the query kept; `label` tells two lists of one page apart."""
     return {
+        "label": label,
         "request": context["request"],
         "page": page,
         "numbers": page.paginator.get_elided_page_range(page.number, on_each_side=1, on_ends=1),

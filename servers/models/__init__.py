@@ -1,7 +1,8 @@
 """Hosts, blueprints and servers as rows."""
 
 from servers.models.blueprints import Blueprint, BlueprintOverlay, StarterBlueprint
+from servers.models.history import StateChange
 from servers.models.hosts import Host
 from servers.models.servers import Server, ServerShare
 
-__all__ = ["Blueprint", "BlueprintOverlay", "Host", "Server", "ServerShare", "StarterBlueprint"]
+__all__ = ["Blueprint", "BlueprintOverlay", "Host", "Server", "ServerShare", "StarterBlueprint", "StateChange"]

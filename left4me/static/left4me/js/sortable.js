@@ -51,31 +51,33 @@ document.addEventListener("pointerdown", (event) => {
   const item = grip.closest("li");
   const list = item.parentElement;
   const before = items(list);
-  grip.setPointerCapture(event.pointerId);
   grip.focus();
   item.classList.add("dragged");
 
   const move = (moved) => {
-    const over = items(list).find((each) => {
+    const all = items(list);
+    const over = all.find((each) => {
       const box = each.getBoundingClientRect();
       return each !== item && moved.clientY > box.top && moved.clientY < box.bottom;
     });
     if (!over) return;
+    // Only past the middle, so that rows of different heights do not swap to and fro.
     const box = over.getBoundingClientRect();
     const below = moved.clientY > box.top + box.height / 2;
-    if (below && over.previousElementSibling !== item) over.after(item);
-    else if (!below && over.nextElementSibling !== item) over.before(item);
-    else if (below) over.after(item);
-    else over.before(item);
+    const comesLater = all.indexOf(over) > all.indexOf(item);
+    if (below && comesLater) over.after(item);
+    if (!below && !comesLater) over.before(item);
   };
+  // On the document: an element that moves in the tree loses its pointer capture.
+  const ended = new AbortController();
   const end = () => {
-    grip.removeEventListener("pointermove", move);
+    ended.abort();
     item.classList.remove("dragged");
     if (items(list).some((each, index) => each !== before[index])) announce(list);
   };
-  grip.addEventListener("pointermove", move);
-  grip.addEventListener("pointerup", end, { once: true });
-  grip.addEventListener("pointercancel", end, { once: true });
+  document.addEventListener("pointermove", move, { signal: ended.signal });
+  document.addEventListener("pointerup", end, { signal: ended.signal });
+  document.addEventListener("pointercancel", end, { signal: ended.signal });
 });
 
 document.querySelectorAll("[data-sortable]").forEach(prepare);

@@ -1,0 +1,192 @@
+"""Everything that changes an account, with who did it. Each act leaves an audit entry."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.contrib.auth import login, update_session_auth_hash
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import secrets
+from accounts.models import ApiToken, OneTimeLink, Session, User
+from accounts.models.links import Purpose
+from left4me.audit import record
+from left4me.lib.addresses import client_address
+
+PASSWORD_LINK_LIFETIME = timedelta(days=2)
+
+
+class Refused(Exception):
+    """The act is not possible; the message says why."""
+
+
+def sign_in(*, user: User, request: HttpRequest) -> None:
+    """Start a session for `user` in this browser."""
+    login(request, user)
+    request.session.save()
+    Session.objects.filter(pk=secrets.digest(request.session.session_key or "")).update(
+        address=client_address(request) or None, user_agent=request.META.get("HTTP_USER_AGENT", "")[:300]
+    )
+    record.write(action="session.start", by=user, target=f"user:{user.pk}", request=request)
+
+
+@transaction.atomic
+def create_user(
+    *, username: str, password: str | None, by: User | None, is_admin: bool = False, request: HttpRequest | None = None
+) -> User:
+    """Add an account; without a password it cannot sign in until one is set by link."""
+    user = User.objects.create_user(username, password, is_admin=is_admin)
+    record.write(action="user.create", by=by, target=f"user:{user.pk}", request=request, name=username, admin=is_admin)
+    return user
+
+
+@transaction.atomic
+def sign_up(*, username: str, password: str, request: HttpRequest, invitation: OneTimeLink | None = None) -> User:
+    """Add one's own account, using up the invitation; raises Refused if that was used meanwhile."""
+    if invitation is not None and not OneTimeLink.objects.filter(pk=invitation.pk).claim(timezone.now()):
+        raise Refused(_("This invitation has been used meanwhile."))
+    user = create_user(username=username, password=password, by=None, request=request)
+    if invitation is not None:
+        OneTimeLink.objects.filter(pk=invitation.pk).update(user=user)
+    return user
+
+
+@transaction.atomic
+def change_password(*, user: User, password: str, request: HttpRequest) -> None:
+    """Set one's own new password; every other session of the user ends."""
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    update_session_auth_hash(request, user)
+    request.session.save()
+    end_sessions(user=user, keep=request.session.session_key)
+    record.write(action="user.password", by=user, target=f"user:{user.pk}", request=request)
+
+
+@transaction.atomic
+def set_password_by_link(*, link: OneTimeLink, password: str, request: HttpRequest) -> User:
+    """Set the password of the link's user and end all their sessions; raises Refused if the link was used."""
+    user = link.user
+    if user is None or not OneTimeLink.objects.filter(pk=link.pk).claim(timezone.now()):
+        raise Refused(_("This link has been used meanwhile."))
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    end_sessions(user=user)
+    record.write(action="user.password_by_link", by=user, target=f"user:{user.pk}", request=request)
+    return user
+
+
+def end_sessions(*, user: User, keep: str | None = None) -> int:
+    """End the user's sessions but the one with the key `keep`; return how many ended."""
+    rows = user.sessions.all() if keep is None else user.sessions.exclude(pk=secrets.digest(keep))
+    return rows.delete()[0]
+
+
+def revoke_session(*, session: Session, by: User, request: HttpRequest) -> None:
+    session.delete()
+    record.write(action="session.revoke", by=by, target=f"user:{session.user_id}", request=request)
+
+
+def revoke_other_sessions(*, user: User, request: HttpRequest) -> int:
+    """End all of the user's sessions but this one; return how many ended."""
+    ended = end_sessions(user=user, keep=request.session.session_key)
+    record.write(action="session.revoke", by=user, target=f"user:{user.pk}", request=request, others=ended)
+    return ended
+
+
+@transaction.atomic
+def create_token(
+    *,
+    user: User,
+    name: str,
+    scope: str,
+    by: User | None,
+    lifetime: timedelta | None = None,
+    request: HttpRequest | None = None,
+) -> tuple[ApiToken, str]:
+    """Make a token; return it with its key, which can be seen only now."""
+    expires_at = None if lifetime is None else timezone.now() + lifetime
+    token = ApiToken(user=user, name=name, scope=scope, expires_at=expires_at)
+    raw = token.set_secret()
+    token.full_clean(exclude=["digest", "hint"])
+    token.save()
+    record.write(action="token.create", by=by, target=f"token:{token.pk}", request=request, name=name, scope=scope)
+    return token, raw
+
+
+@transaction.atomic
+def revoke_token(*, token: ApiToken, by: User, request: HttpRequest) -> None:
+    target = f"token:{token.pk}"
+    token.delete()
+    record.write(action="token.revoke", by=by, target=target, request=request, name=token.name)
+
+
+@transaction.atomic
+def invite(*, by: User, note: str, lifetime: timedelta, request: HttpRequest) -> str:
+    """Make an invitation; return its secret, which can be seen only now."""
+    raw = secrets.new()
+    link = OneTimeLink.objects.create(
+        purpose=Purpose.INVITATION,
+        digest=secrets.digest(raw),
+        note=note,
+        created_by=by,
+        expires_at=timezone.now() + lifetime,
+    )
+    record.write(action="invitation.create", by=by, target=f"link:{link.pk}", request=request, note=note)
+    return raw
+
+
+@transaction.atomic
+def revoke_invitation(*, link: OneTimeLink, by: User, request: HttpRequest) -> None:
+    target = f"link:{link.pk}"
+    link.delete()
+    record.write(action="invitation.revoke", by=by, target=target, request=request, note=link.note)
+
+
+@transaction.atomic
+def make_password_link(*, user: User, by: User, request: HttpRequest) -> str:
+    """Make a link that sets the user's password; earlier ones no longer work. Return its secret, seen only now."""
+    user.links.filter(purpose=Purpose.PASSWORD).delete()
+    raw = secrets.new()
+    OneTimeLink.objects.create(
+        purpose=Purpose.PASSWORD,
+        digest=secrets.digest(raw),
+        user=user,
+        created_by=by,
+        expires_at=timezone.now() + PASSWORD_LINK_LIFETIME,
+    )
+    record.write(action="user.password_link", by=by, target=f"user:{user.pk}", request=request, name=user.username)
+    return raw
+
+
+@transaction.atomic
+def set_admin(*, user: User, is_admin: bool, by: User | None, request: HttpRequest | None = None) -> None:
+    """Give or take the admin's rights; raises Refused rather than leave nobody who could give them back."""
+    if not is_admin:
+        _check_other_admins(user)
+    user.is_admin = is_admin
+    user.save(update_fields=["is_admin"])
+    action = "user.promote" if is_admin else "user.demote"
+    record.write(action=action, by=by, target=f"user:{user.pk}", request=request, name=user.username)
+
+
+@transaction.atomic
+def set_active(*, user: User, is_active: bool, by: User, request: HttpRequest) -> None:
+    """Let the user sign in or not. Deactivating ends sessions at once; tokens and streams ask `is_active`."""
+    if not is_active:
+        _check_other_admins(user)
+        end_sessions(user=user)
+        user.links.filter(purpose=Purpose.PASSWORD).delete()
+    user.is_active = is_active
+    user.save(update_fields=["is_active"])
+    action = "user.activate" if is_active else "user.deactivate"
+    record.write(action=action, by=by, target=f"user:{user.pk}", request=request, name=user.username)
+
+
+def _check_other_admins(user: User) -> None:
+    # Locked, so that two admins who demote each other at once cannot both succeed.
+    admins = list(User.objects.select_for_update().admins().values_list("pk", flat=True))
+    if admins == [user.pk]:
+        raise Refused(_("This is the last admin. Make somebody else an admin first."))

@@ -1,0 +1,79 @@
+"""Authentication of the JSON API, and `me`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from ninja import Router, Schema
+from ninja.security import HttpBearer
+from ninja.security.base import AuthBase
+from ninja.utils import check_csrf
+
+from accounts import auth
+from accounts.models import User
+from left4me.lib import counters
+from left4me.lib.addresses import client_address, network
+from left4me.lib.api import Problem
+
+REQUESTS = counters.Limit("api", 600, 60)
+# A key cannot be guessed; this keeps a broken or hostile client from costing a query per try.
+REFUSED = counters.Limit("api-refused", 60, 60)
+
+
+class Bearer(HttpBearer):
+    """`Authorization: Bearer l4m_…`. A wrong token is refused even if a session would do."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> User:
+        found = auth.user_from_token(token.strip(), request=request)
+        if found is None:
+            counters.enforce(REFUSED, network(client_address(request)))
+            raise Problem(401, _("This token is not valid"), _("It is unknown, has expired, or was revoked."))
+        user, scope = found
+        counters.enforce(REQUESTS, f"user:{user.pk}")
+        request.user = user
+        request.token_scope = scope  # type: ignore[attr-defined]
+        return user
+
+
+class PageSession(AuthBase):
+    """The session of a signed-in page; writes need the CSRF token as pages do."""
+
+    openapi_type = "apiKey"
+    openapi_in = "cookie"
+    openapi_name = settings.SESSION_COOKIE_NAME
+
+    def __call__(self, request: HttpRequest) -> User | None:
+        user = request.user
+        if not isinstance(user, User):
+            return None
+        if check_csrf(request):
+            raise Problem(403, _("CSRF token missing or wrong"), _("Send it as X-CSRFToken, or use an API token."))
+        counters.enforce(REQUESTS, f"user:{user.pk}")
+        return user
+
+
+class Me(Schema):
+    id: int
+    username: str
+    is_admin: bool
+    created_at: datetime
+    scope: str
+
+
+router = Router(tags=["me"])
+
+
+@router.get("/me", response=Me, summary="Who this token or session is")
+def me(request: HttpRequest) -> dict[str, object]:
+    user = request.user
+    assert isinstance(user, User)  # noqa: S101 -- authentication above has set it
+    return {
+        "id": user.pk,
+        "username": user.username,
+        "is_admin": user.is_admin,
+        "created_at": user.created_at,
+        "scope": getattr(request, "token_scope", "admin"),
+    }

@@ -1,0 +1,36 @@
+"""Who stands behind a session's cookie or a token, also outside of a Django request (the streams ask here)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+from django.contrib.auth import get_user
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts import secrets
+from accounts.models import ApiToken, User
+from accounts.models.tokens import PREFIX
+from accounts.sessions import SessionStore
+from left4me.audit import record
+
+
+def user_from_session(session_key: str) -> User | None:
+    """The user signed in with this session; None if it has expired, was ended, or its user may not sign in."""
+    # Django's own check (backend, active, password unchanged since) needs nothing of a request but its session.
+    user = get_user(cast(HttpRequest, SimpleNamespace(session=SessionStore(session_key))))
+    return user if isinstance(user, User) else None
+
+
+def user_from_token(raw: str, *, request: HttpRequest | None = None) -> tuple[User, str] | None:
+    """The token's user and scope; None for a token that is unknown, revoked, expired, or whose user is inactive."""
+    if not raw.startswith(PREFIX):
+        return None
+    now = timezone.now()
+    token = ApiToken.objects.usable(now).select_related("user").filter(digest=secrets.digest(raw)).first()
+    if token is None:
+        return None
+    if token.was_used(now):
+        record.write(action="token.use", by=token.user, target=f"token:{token.pk}", request=request, name=token.name)
+    return token.user, token.scope

@@ -1,0 +1,124 @@
+"""What people type about accounts, checked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib.auth import password_validation
+from django.contrib.auth.forms import AuthenticationForm
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import ApiToken, OneTimeLink, User
+from accounts.models.tokens import Scope
+
+NEW_PASSWORD = forms.PasswordInput(attrs={"autocomplete": "new-password"})
+
+
+class LoginForm(AuthenticationForm):
+    error_messages = {
+        "invalid_login": _("Name and password do not belong together. Mind the case of the password."),
+        "inactive": _("This account may not sign in."),
+    }
+
+
+class NewPasswordForm(forms.Form):
+    """A new password for `user`, held against the rules."""
+
+    password = forms.CharField(label=_("New password"), strip=False, max_length=1000, widget=NEW_PASSWORD)
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        self.user = user
+        super().__init__(*args, **kwargs)
+        self.fields["password"].help_text = _("At least 10 characters. A sentence is easy to keep in mind.")
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        password_validation.validate_password(password, self.user)
+        return password
+
+
+class PasswordChangeForm(NewPasswordForm):
+    """The same for somebody signed in, who has to show the old one."""
+
+    current = forms.CharField(
+        label=_("Current password"),
+        strip=False,
+        max_length=1000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+    field_order = ["current", "password"]
+
+    def clean_current(self) -> str:
+        current: str = self.cleaned_data["current"]
+        if not self.user.check_password(current):
+            raise forms.ValidationError(_("This is not your current password."))
+        return current
+
+
+class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]
+    password = forms.CharField(
+        label=_("Password"),
+        strip=False,
+        max_length=1000,
+        widget=NEW_PASSWORD,
+        help_text=_("At least 10 characters. A sentence is easy to keep in mind."),
+    )
+
+    class Meta:
+        model = User
+        fields = ["username"]
+        help_texts = {"username": _("Letters, digits and @ . + - _")}
+        widgets = {"username": forms.TextInput(attrs={"autocomplete": "username", "autocapitalize": "none"})}
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if password := cleaned.get("password"):
+            try:
+                password_validation.validate_password(password, User(username=cleaned.get("username", "")))
+            except forms.ValidationError as fault:
+                self.add_error("password", fault)
+        return cleaned
+
+
+class NewUserForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An admin adds somebody, who then sets a password by a link."""
+
+    class Meta:
+        model = User
+        fields = ["username", "is_admin"]
+
+
+class _ExpiringForm(forms.Form):
+    def lifetime(self) -> timedelta | None:
+        days: int = self.cleaned_data["days"]
+        return timedelta(days=days) if days else None
+
+
+class TokenForm(forms.ModelForm, _ExpiringForm):  # type: ignore[type-arg]
+    scope = forms.ChoiceField(label=_("Scope"), choices=Scope.choices, initial=Scope.READ)
+    days = forms.TypedChoiceField(
+        label=_("Expires"),
+        coerce=int,
+        choices=[(30, _("in 30 days")), (90, _("in 90 days")), (365, _("in a year")), (0, _("never"))],
+    )
+
+    class Meta:
+        model = ApiToken
+        fields = ["name", "scope"]
+        help_texts = {"name": _("What it is for, such as “status bot”.")}
+
+
+class InvitationForm(forms.ModelForm, _ExpiringForm):  # type: ignore[type-arg]
+    days = forms.TypedChoiceField(
+        label=_("Expires"),
+        coerce=int,
+        choices=[(1, _("in a day")), (7, _("in a week")), (30, _("in 30 days"))],
+        initial=7,
+    )
+
+    class Meta:
+        model = OneTimeLink
+        fields = ["note"]
+        help_texts = {"note": _("Only for this list, such as a name.")}

@@ -1,0 +1,41 @@
+"""Sign-in before every page, and the trace of visits that "your sessions" shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils import timezone
+
+from left4me.lib.addresses import client_address
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class SignInFirst(LoginRequiredMiddleware):
+    """Sends whoever is not signed in to the login page, except from views marked `login_not_required`."""
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
+    ) -> HttpResponseBase | None:
+        match = request.resolver_match
+        if match is not None and match.namespaces[:1] == ["api"]:
+            # The API authenticates by token or session itself and answers 401 with a problem, not with a page.
+            return None
+        return super().process_view(request, view_func, view_args, view_kwargs)
+
+
+class LastSeen:
+    """Notes when and from where a session was last used."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        row = getattr(request.session, "row", None)
+        if row is not None and row.user_id is not None:
+            row.was_seen(address=client_address(request), now=timezone.now())
+        return response

@@ -1,0 +1,54 @@
+"""Where somebody is signed in."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from accounts import agents
+
+# How exact "last seen" is: one write in this time, not one with each request.
+SEEN_EVERY = timedelta(minutes=5)
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    def live(self, now: datetime) -> Self:
+        return self.filter(expires_at__gt=now)
+
+    def expired(self, now: datetime) -> Self:
+        return self.filter(expires_at__lte=now)
+
+
+class Session(models.Model):
+    """One browser's stay. The key in its cookie is stored as a digest, so a copy of the database opens no door."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="sessions")
+    data = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+    last_seen_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+    address = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=300, blank=True)
+
+    objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-last_seen_at"]
+
+    def __str__(self) -> str:
+        return f"session of {self.user_id or 'nobody'}"
+
+    @property
+    def device(self) -> str:
+        return agents.named(self.user_agent)
+
+    def was_seen(self, *, address: str, now: datetime) -> None:
+        """Note the visit, at most once in SEEN_EVERY."""
+        if self.last_seen_at <= now - SEEN_EVERY:
+            self.last_seen_at, self.address = now, address or None
+            Session.objects.filter(pk=self.pk).update(last_seen_at=now, address=address or None)

@@ -1,0 +1,32 @@
+"""Who may do what with accounts."""
+
+from __future__ import annotations
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+
+
+def signed_in(request: HttpRequest) -> User:
+    """The user of this request; raises PermissionDenied if there is none."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied(_("Sign in first."))
+    return request.user
+
+
+def can_administer(user: User) -> bool:
+    return user.is_active and user.is_admin
+
+
+def check_can_administer(user: User) -> None:
+    if not can_administer(user):
+        raise PermissionDenied(_("This is for admins."))
+
+
+def administrator(request: HttpRequest) -> User:
+    """The admin of this request; raises PermissionDenied for everybody else."""
+    user = signed_in(request)
+    check_can_administer(user)
+    return user

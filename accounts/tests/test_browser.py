@@ -1,0 +1,50 @@
+"""The door, as people meet it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def anna(cast):
+    cast.owner.set_password(PASSWORD)
+    cast.owner.save()
+    return cast.owner
+
+
+def enter(page, *, name="anna", password=PASSWORD):
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_signing_in_leads_to_where_one_wanted_to_go(page, anna):
+    page.goto("/?from=link")
+    expect(page).to_have_url(re.compile("/accounts/login"))
+    enter(page)
+    expect(page).to_have_url(re.compile(r"/\?from=link$"))
+    expect(page.locator(".user-menu-name")).to_have_text("anna")
+
+
+def test_a_wrong_password_is_said_without_saying_which_part_was_wrong(page, anna):
+    page.goto("/accounts/login/")
+    enter(page, password="something else")
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_label("User name")).to_have_value("anna")
+
+
+def test_signing_out_ends_the_session(page, anna, sign_in):
+    sign_in(anna)
+    page.goto("/")
+    page.locator(".user-menu > summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/accounts/login"))
+    page.goto("/")
+    expect(page).to_have_url(re.compile("/accounts/login"))

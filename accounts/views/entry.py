@@ -1,0 +1,156 @@
+"""The way in and out: sign in, sign out, sign up, and links that work once."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import logout as end_session
+from django.contrib.auth.decorators import login_not_required
+from django.db import IntegrityError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from accounts import actions, devices, secrets
+from accounts.forms import LoginForm, NewPasswordForm, SignUpForm
+from accounts.models import OneTimeLink, User
+from accounts.models.links import Purpose
+from accounts.throttle import SIGN_UP, THROTTLED_ENTRIES, Attempt
+from left4me.audit import record
+from left4me.lib import counters
+from left4me.lib.addresses import client_address, network
+from left4me.lib.counters import TooMany
+
+
+@login_not_required
+@sensitive_post_parameters("password")
+@never_cache
+def login(request: HttpRequest) -> HttpResponse:
+    target = _target(request)
+    if request.user.is_authenticated:
+        return redirect(target)
+    form = LoginForm(request)
+    if request.method == "POST":
+        name = request.POST.get("username", "").strip()[:64]
+        attempt = Attempt(name, client_address(request), devices.known(request, name))
+        _begin(attempt, request)
+        form = LoginForm(request, data=request.POST)
+        if form.is_valid():
+            attempt.succeeded()
+            actions.sign_in(user=form.get_user(), request=request)
+            response = redirect(target)
+            devices.remember(request, response, form.get_user().username)
+            return response
+        record.write(action="session.refused", by=None, target=_who(name), request=request)
+    context = {"form": form, "next": target, "is_empty": not User.objects.exists()}
+    return render(request, "accounts/login.html", context, status=422 if form.is_bound else 200)
+
+
+def _begin(attempt: Attempt, request: HttpRequest) -> None:
+    try:
+        attempt.begin()
+    except TooMany:
+        # Once in a window: whoever goes on must not be able to fill the disk with entries.
+        (entries,) = counters.add((THROTTLED_ENTRIES, f"{attempt.name}\n{attempt.address}"))
+        if entries.is_over:
+            raise
+        record.write(action="session.throttled", by=None, target=_who(attempt.name), request=request)
+        raise
+
+
+def _who(name: str) -> str:
+    # A name that exists is recorded; anything else may be a password typed into the wrong field.
+    user = User.objects.filter(username__iexact=name).first()
+    return f"user:{user.pk}" if user else ""
+
+
+def _target(request: HttpRequest) -> str:
+    asked = request.POST.get("next") or request.GET.get("next") or ""
+    if url_has_allowed_host_and_scheme(asked, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
+        return asked
+    return resolve_url(settings.LOGIN_REDIRECT_URL)
+
+
+@login_not_required
+@require_POST
+def logout(request: HttpRequest) -> HttpResponse:
+    if isinstance(request.user, User):
+        record.write(action="session.end", by=request.user, target=f"user:{request.user.pk}", request=request)
+    end_session(request)
+    return redirect(settings.LOGOUT_REDIRECT_URL)
+
+
+@login_not_required
+@sensitive_post_parameters("password")
+def signup(request: HttpRequest) -> HttpResponse:
+    """Sign up without an invitation; where one is needed, the page says so."""
+    if settings.LEFT4ME_SIGNUP == "open":
+        return _sign_up(request, None)
+    return render(request, "accounts/signup_closed.html", status=403)
+
+
+@login_not_required
+@sensitive_post_parameters("password")
+@never_cache
+def invitation(request: HttpRequest, secret: str) -> HttpResponse:
+    if settings.LEFT4ME_SIGNUP == "closed":
+        return render(request, "accounts/signup_closed.html", status=403)
+    return _sign_up(request, _usable_link(Purpose.INVITATION, secret))
+
+
+def _sign_up(request: HttpRequest, link: OneTimeLink | None) -> HttpResponse:
+    form = SignUpForm(request.POST or None)
+    if request.method == "POST":
+        counters.enforce(SIGN_UP, network(client_address(request)))
+        if form.is_valid():
+            try:
+                user = actions.sign_up(
+                    username=form.cleaned_data["username"],
+                    password=form.cleaned_data["password"],
+                    request=request,
+                    invitation=link,
+                )
+            except IntegrityError:
+                form.add_error("username", _("This name is taken."))
+            except actions.Refused as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                actions.sign_in(user=user, request=request)
+                response = redirect(settings.LOGIN_REDIRECT_URL)
+                devices.remember(request, response, user.username)
+                return response
+    return render(request, "accounts/signup.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@login_not_required
+@sensitive_post_parameters("password")
+@never_cache
+def password_link(request: HttpRequest, secret: str) -> HttpResponse:
+    """Set a new password by a link that an admin made."""
+    link = _usable_link(Purpose.PASSWORD, secret)
+    if link.user is None or not link.user.is_active:
+        raise Http404
+    form = NewPasswordForm(request.POST or None, user=link.user)
+    if request.method == "POST" and form.is_valid():
+        try:
+            actions.set_password_by_link(link=link, password=form.cleaned_data["password"], request=request)
+        except actions.Refused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(request, _("Your password is set. Sign in with it."))
+            return redirect(settings.LOGIN_URL)
+    context = {"form": form, "name": link.user.username}
+    return render(request, "accounts/password_link.html", context, status=422 if form.errors else 200)
+
+
+def _usable_link(purpose: Purpose, secret: str) -> OneTimeLink:
+    links = OneTimeLink.objects.usable(timezone.now()).select_related("user")
+    link = links.filter(purpose=purpose, digest=secrets.digest(secret)).first()
+    if link is None:
+        raise Http404(_("This link has been used, has expired, or was revoked."))
+    return link

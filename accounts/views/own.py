@@ -1,0 +1,96 @@
+"""What everybody may see and change of their own account."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts import actions, secrets
+from accounts.forms import PasswordChangeForm, TokenForm
+from accounts.models import ApiToken, Session
+from accounts.permissions import signed_in
+from accounts.throttle import PASSWORD
+from left4me.lib import counters
+
+
+@require_safe
+def profile(request: HttpRequest) -> HttpResponse:
+    user = signed_in(request)
+    now = timezone.now()
+    context = {"sessions": user.sessions.live(now).count(), "tokens": user.api_tokens.usable(now).count()}
+    return render(request, "accounts/profile.html", context)
+
+
+@sensitive_post_parameters()
+def password(request: HttpRequest) -> HttpResponse:
+    user = signed_in(request)
+    form = PasswordChangeForm(request.POST or None, user=user)
+    if request.method == "POST":
+        # Whoever sits down at an open session may not try passwords at leisure.
+        counters.enforce(PASSWORD, f"user:{user.pk}")
+        if form.is_valid():
+            actions.change_password(user=user, password=form.cleaned_data["password"], request=request)
+            messages.success(request, _("Your password is changed. Your other sessions have ended."))
+            return redirect("accounts:profile")
+    return render(request, "accounts/password.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_safe
+def sessions(request: HttpRequest) -> HttpResponse:
+    rows = signed_in(request).sessions.live(timezone.now())
+    here = secrets.digest(request.session.session_key or "")
+    return render(request, "accounts/sessions.html", {"sessions": rows, "here": here})
+
+
+@require_POST
+def revoke_session(request: HttpRequest, pk: str) -> HttpResponse:
+    user = signed_in(request)
+    session = get_object_or_404(Session, pk=pk, user=user)
+    actions.revoke_session(session=session, by=user, request=request)
+    if pk == secrets.digest(request.session.session_key or ""):
+        request.session.flush()
+    else:
+        messages.success(request, _("That session has ended."))
+    return redirect("accounts:sessions")
+
+
+@require_POST
+def revoke_other_sessions(request: HttpRequest) -> HttpResponse:
+    ended = actions.revoke_other_sessions(user=signed_in(request), request=request)
+    messages.success(request, ngettext("%(n)d session has ended.", "%(n)d sessions have ended.", ended) % {"n": ended})
+    return redirect("accounts:sessions")
+
+
+@never_cache
+def tokens(request: HttpRequest) -> HttpResponse:
+    """List one's tokens; making one answers with this page and the key on it, for the only time."""
+    user = signed_in(request)
+    form, key = TokenForm(request.POST or None), ""
+    if request.method == "POST" and form.is_valid():
+        _token, key = actions.create_token(
+            user=user,
+            name=form.cleaned_data["name"],
+            scope=form.cleaned_data["scope"],
+            by=user,
+            lifetime=form.lifetime(),
+            request=request,
+        )
+        form = TokenForm()
+    context = {"tokens": user.api_tokens.all(), "form": form, "key": key, "now": timezone.now()}
+    return render(request, "accounts/tokens.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    token = get_object_or_404(ApiToken, pk=pk, user=user)
+    actions.revoke_token(token=token, by=user, request=request)
+    messages.success(request, _("The token “%(name)s” no longer works.") % {"name": token.name})
+    return redirect("accounts:tokens")

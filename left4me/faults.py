@@ -1,0 +1,47 @@
+"""Faults that may arise anywhere get their form here: limits become 429, and below /api/ all is problem+json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
+
+from left4me.errors import too_many_requests
+from left4me.lib.api import Problem, problem_response
+from left4me.lib.counters import TooMany
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+_KEPT_HEADERS = ("Allow", "Retry-After")
+
+
+class Limits:
+    """Turns TooMany, raised by any view, into its page."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, fault: Exception) -> HttpResponse | None:
+        return too_many_requests(request, seconds=fault.wait) if isinstance(fault, TooMany) else None
+
+
+class ApiProblems:
+    """Gives faults that never reached the API's own handlers (no such path, wrong method, bad host) its form."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code < 400 or not request.path_info.startswith("/api/"):
+            return response
+        if "json" in response.get("Content-Type", ""):
+            return response
+        problem = problem_response(Problem(response.status_code, HTTPStatus(response.status_code).phrase))
+        for name in _KEPT_HEADERS:
+            if name in response:
+                problem[name] = response[name]
+        return problem

@@ -1,0 +1,125 @@
+"""Pages in a real browser: Debian's Chromium against the live server, with an eye on all its complaints."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from django.test import Client
+    from playwright.sync_api import ConsoleMessage, Page, Response
+    from pytest_django.live_server_helper import LiveServer
+
+    from accounts.models import User
+
+# Playwright's synchronous face runs an event loop in the test's thread, where Django would refuse the database.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+os.environ["DJANGO_LIVE_TEST_SERVER_ADDRESS"] = "127.0.0.1"
+
+AXE = Path(__file__).resolve().parent.parent / "tests/vendor/axe.min.js"
+AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--headless=new",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Complaints:
+    """What the browser complained about. A test that provokes an answer such as 429 says so with `expect`."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._expected: list[str] = []
+
+    def expect(self, words: str) -> None:
+        self._expected.append(words)
+
+    def watch(self, page: Page) -> None:
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.seen.append(f"script error: {error}"))
+        page.on("response", self._response)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.seen.append(f"console {message.type}: {message.text} ({message.location.get('url')})")
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 500:
+            self.seen.append(f"answer {response.status}: {response.url}")
+
+    def unexpected(self) -> list[str]:
+        return [line for line in self.seen if not any(words in line for words in self._expected)]
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **browser_type_launch_args,
+        "executable_path": shutil.which("chromium"),
+        "args": CHROMIUM_ARGUMENTS,
+    }
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any], live_server: LiveServer) -> dict[str, Any]:
+    return {**browser_context_args, "base_url": live_server.url, "reduced_motion": "reduce"}
+
+
+@pytest.fixture
+def complaints() -> Iterator[Complaints]:
+    """Fails the test that leaves a console error, a script error, a refused CSP source or a 5xx behind."""
+    complaints = Complaints()
+    yield complaints
+    assert not complaints.unexpected(), "\n".join(complaints.unexpected())
+
+
+@pytest.fixture
+def page(page: Page, complaints: Complaints, redis_client: object) -> Page:
+    """A watched page; `page.goto("/jobs")` is relative to the live server."""
+    complaints.watch(page)
+    page.set_default_timeout(20_000)
+    return page
+
+
+@pytest.fixture
+def sign_in(page: Page, client: Client, live_server: LiveServer) -> Callable[[User], Page]:
+    """`sign_in(cast.owner)` is the page with that person's session, without the detour over the form."""
+
+    def enter(user: User) -> Page:
+        client.force_login(user)
+        page.context.add_cookies(
+            [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
+        )
+        return page
+
+    return enter
+
+
+@pytest.fixture
+def axe() -> Callable[[Page], None]:
+    """`axe(page)` fails with what axe-core finds on the page as it stands now."""
+
+    def check(page: Page) -> None:
+        if not page.evaluate("typeof axe === 'object'"):
+            # Evaluated, not added as a tag: the page's own policy refuses tags.
+            page.evaluate(AXE.read_text())
+        found = page.evaluate("rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})", AXE_RULES)
+        lines = [
+            f"{violation['id']} ({violation['impact']}): {violation['help']}\n    "
+            + "\n    ".join(f"{node['target']} {node['failureSummary']}" for node in violation["nodes"][:5])
+            for violation in found["violations"]
+        ]
+        assert not lines, f"axe on {page.url}:\n" + "\n".join(lines)
+
+    return check

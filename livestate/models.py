@@ -1,0 +1,156 @@
+"""Who played where, run-length encoded: a row stands for as long as nothing in it changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import F, OuterRef, Q, Subquery
+from django.utils.translation import gettext_lazy as _
+
+from livestate.reconcile import LONGEST_MAP, LONGEST_NAME, Picture
+from servers.models import Host, Server
+
+
+class SnapshotQuerySet(models.QuerySet["Snapshot"]):
+    def latest_of(self, server_ids: list[int]) -> Self:
+        """The newest row of each of these servers."""
+        # Rows of a server are begun one after the other, so the highest key is the newest.
+        newest = Server.objects.filter(pk__in=server_ids).annotate(
+            newest=Subquery(
+                Snapshot.objects.filter(server=OuterRef("pk")).order_by("-started_at", "-pk").values("pk")[:1]
+            )
+        )
+        return self.filter(pk__in=newest.values("newest"))
+
+    def during(self, start: datetime, end: datetime) -> Self:
+        return self.filter(started_at__lt=end, last_seen_at__gte=start)
+
+
+class Snapshot(models.Model):
+    """What a server showed from `started_at` to `last_seen_at`, at every poll in between."""
+
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="snapshots")
+    started_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    players = models.PositiveIntegerField()
+    max_players = models.PositiveIntegerField()
+    bots = models.PositiveIntegerField()
+    map = models.CharField(max_length=LONGEST_MAP, blank=True)
+    hibernating = models.BooleanField()
+
+    objects = SnapshotQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(last_seen_at__gte=F("started_at")), name="snapshot_ends_after_it_begins"
+            ),
+        ]
+        # Not over `last_seen_at`: it moves with every poll, and so would the index.
+        indexes = [models.Index(fields=["server", "started_at"], name="snapshot_by_server_and_time")]
+
+    def __str__(self) -> str:
+        return f"server {self.server_id}: {self.players}/{self.max_players} {self.map}"
+
+    @property
+    def picture(self) -> Picture:
+        return Picture(self.players, self.max_players, self.bots, self.map, self.hibernating)
+
+
+class PlayerSessionQuerySet(models.QuerySet["PlayerSession"]):
+    def open(self) -> Self:
+        return self.filter(left_at=None)
+
+    def during(self, start: datetime, end: datetime) -> Self:
+        return self.filter(Q(left_at=None) | Q(left_at__gte=start), joined_at__lt=end)
+
+
+class PlayerSession(models.Model):
+    """One stay of one account on one server; open while it lasts."""
+
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="sessions")
+    steam_id_64 = models.BigIntegerField()
+    joined_at = models.DateTimeField()
+    left_at = models.DateTimeField(null=True, blank=True)
+    name_at_join = models.CharField(max_length=LONGEST_NAME, blank=True)
+    min_ping = models.PositiveIntegerField(null=True, blank=True)
+    max_ping = models.PositiveIntegerField(null=True, blank=True)
+
+    objects = PlayerSessionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["server", "steam_id_64"], condition=Q(left_at=None), name="one_open_session_per_player"
+            ),
+            models.CheckConstraint(
+                condition=Q(left_at=None) | Q(left_at__gte=F("joined_at")), name="session_ends_after_it_begins"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["server", "joined_at"], name="session_by_server_and_time"),
+            models.Index(fields=["steam_id_64", "joined_at"], name="session_by_player_and_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"server {self.server_id}: {self.steam_id_64}"
+
+
+class SteamProfile(models.Model):
+    """What Steam says about an account, kept for a day; also that it says nothing."""
+
+    class Kind(models.TextChoices):
+        PUBLIC = "public", _("public")
+        PRIVATE = "private", _("private")
+        MISSING = "missing", _("not known to Steam")
+
+    steam_id_64 = models.BigIntegerField(primary_key=True)
+    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.PUBLIC)
+    persona_name = models.CharField(max_length=LONGEST_NAME, blank=True)
+    avatar_url = models.CharField(max_length=200, blank=True)
+    fetched_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind__in=["public", "private", "missing"]), name="profile_kind_is_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.persona_name or str(self.steam_id_64)
+
+
+class Silence(models.Model):
+    """A running server that does not answer the poll: since when, how often, and why. Gone when it answers."""
+
+    server = models.OneToOneField(Server, on_delete=models.CASCADE, primary_key=True, related_name="silence")
+    since = models.DateTimeField()
+    last_at = models.DateTimeField()
+    count = models.PositiveIntegerField()
+    reason = models.CharField(max_length=16)
+    message = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return f"server {self.server_id}: {self.reason} × {self.count}"
+
+
+class Sweep(models.Model):
+    """The latest sweep of a host. `writer` is the process that made it: what another one remembers is stale."""
+
+    host = models.OneToOneField(Host, on_delete=models.CASCADE, primary_key=True, related_name="sweep")
+    writer = models.UUIDField()
+    started_at = models.DateTimeField()
+    seconds = models.FloatField(default=0)
+    answered = models.PositiveIntegerField(default=0)
+    silent = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.host_id}: {self.answered} answered, {self.silent} silent"
+
+
+def last_seen(server_ids: list[int]) -> dict[int, datetime]:
+    """When each of these servers last answered; those that never did are missing."""
+    return dict(Snapshot.objects.latest_of(server_ids).values_list("server_id", "last_seen_at"))

@@ -1,0 +1,62 @@
+"""The running servers that do not answer: counted while it lasts, gone when they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from livestate.models import Silence
+from livestate.polling import Unanswered
+
+LONGEST_MESSAGE = 300
+
+
+class Silences:
+    """The `Silence` rows of one host, remembered until told to forget."""
+
+    def __init__(self, host_id: int) -> None:
+        self._host_id = host_id
+        self._rows: dict[int, tuple[datetime, int]] | None = None
+
+    def forget(self) -> None:
+        self._rows = None
+
+    def add(self, silent: Iterable[Unanswered], now: datetime) -> int:
+        """Count one more failed poll of each; returns how many."""
+        remembered = self._remembered()
+        rows = []
+        for result in silent:
+            since, count = remembered.get(result.server_id, (now, 0))
+            remembered[result.server_id] = (since, count + 1)
+            rows.append(
+                Silence(
+                    server_id=result.server_id,
+                    since=since,
+                    last_at=now,
+                    count=count + 1,
+                    reason=result.reason,
+                    message=result.message.replace("\0", "")[:LONGEST_MESSAGE],
+                )
+            )
+        Silence.objects.bulk_create(
+            rows,
+            update_conflicts=True,
+            unique_fields=["server"],
+            update_fields=["since", "last_at", "count", "reason", "message"],
+        )
+        return len(rows)
+
+    def end(self, server_ids: Iterable[int]) -> None:
+        """These have been heard, or are not expected to answer any more."""
+        remembered = self._remembered()
+        over = [server_id for server_id in server_ids if server_id in remembered]
+        if over:
+            Silence.objects.filter(server_id__in=over).delete()
+            for server_id in over:
+                del remembered[server_id]
+
+    def _remembered(self) -> dict[int, tuple[datetime, int]]:
+        if self._rows is None:
+            rows = Silence.objects.filter(server__host_id=self._host_id).values_list("server_id", "since", "count")
+            self._rows = {server_id: (since, count) for server_id, since, count in rows}
+        return self._rows

@@ -1,0 +1,181 @@
+"""What happens to a server on its host: each function is the body of one operation.
+
+Every one is idempotent: after a worker died in the middle, running it again ends in the same state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from datetime import timedelta
+
+from django.utils import timezone
+
+from left4me.jobs import registry
+from left4me.lib import secrets
+from overlays import places
+from overlays.models import Overlay
+from servers import local, observing, rcon, readiness, starts
+from servers.models import Server
+from servers.runtime.port import MountFailed, Outcome, RuntimeFault, State, StopTimedOut
+from servers.runtime.spec import SpecInvalid
+
+# Large campaigns from a slow disk need minutes until the first map stands.
+READY_WITHIN = timedelta(minutes=5)
+_ASK_EVERY_SECONDS = 0.5
+_QUIT_TIMEOUT_SECONDS = 5.0
+
+
+def initialize(server: Server, run: registry.Run) -> None:
+    """See that everything the server is made of is on this host, before anybody waits for its start."""
+    prepared = _compose(server)
+    run.log(f"{len(prepared.spec.layers)} layers, the topmost first:")
+    for layer in prepared.spec.layers:
+        run.log(f"  {layer}")
+    run.log("Everything is there; the server can be started.")
+    observing.fail(server, "")
+
+
+def start(server: Server, run: registry.Run) -> None:
+    """Start the game and wait until RCON answers."""
+    prepared = _compose(server)
+    observing.note(server, Server.State.STARTING, now=timezone.now())
+    run.progress(phase="starting", done=0, total=2)
+    try:
+        outcome = local.runtime().start(prepared.spec)
+    except RuntimeFault as fault:
+        _note_not_started(server, fault)
+        raise registry.Failed(str(fault)) from fault
+    if outcome is Outcome.ALREADY_RUNNING:
+        run.log("It is running already; waiting until it answers.")
+    else:
+        run.log("The game is started; waiting until it answers over RCON.")
+        starts.note(server, prepared, now=timezone.now())
+    run.progress(phase="loading the map", done=1, total=2)
+    _wait_until_ready(server, run)
+    observing.note(server, Server.State.RUNNING, now=timezone.now())
+    observing.fail(server, "")
+    run.progress(phase="ready", done=2, total=2)
+    run.log("It answers: the server is ready.")
+
+
+def stop(server: Server, run: registry.Run) -> None:
+    """End the game: RCON quit, then TERM, then KILL."""
+    _warn_players(server, run)
+    observing.note(server, Server.State.STOPPING, now=timezone.now())
+    run.log("Asking the game to quit.")
+    try:
+        outcome = local.runtime().stop(server.pk, quit_game=lambda: _quit(server))
+    except StopTimedOut as fault:
+        observing.fail(server, str(fault))
+        raise registry.Failed(str(fault)) from fault
+    _note_stopped(server)
+    run.log(_WORDS[outcome])
+
+
+def restart(server: Server, run: registry.Run) -> None:
+    stop(server, run)
+    start(server, run)
+
+
+def kill(server: Server, run: registry.Run) -> None:
+    """End everything of the server at once."""
+    try:
+        outcome = local.runtime().kill(server.pk)
+    except StopTimedOut as fault:
+        observing.fail(server, str(fault))
+        raise registry.Failed(str(fault)) from fault
+    _note_stopped(server)
+    run.log(_WORDS[outcome])
+
+
+def delete(server: Server, run: registry.Run) -> None:
+    """End the game, pack its writable layer away, and remove files and row."""
+    stop(server, run)
+    try:
+        local.runtime().delete(server.pk, now=timezone.now())
+    except RuntimeFault as fault:
+        raise registry.Failed(str(fault)) from fault
+    run.log("Its files are removed; an archive of what it wrote is kept for seven days.")
+    server.delete()
+
+
+_WORDS = {
+    Outcome.STOPPED: "The game has ended.",
+    Outcome.KILLED: "The game was killed.",
+    Outcome.ALREADY_STOPPED: "It was not running.",
+}
+
+
+def _compose(server: Server) -> starts.Start:
+    """Prepare a start, or fail with what is missing and what to do."""
+    layers = server.blueprint.layers
+    unbuilt = [layer.name for layer in layers if layer.kind != Overlay.Kind.FILES and layer.built_at is None]
+    if unbuilt:
+        raise registry.Failed(f"Not built yet: {', '.join(unbuilt)}. Build these overlays, then try again.")
+    for layer in layers:
+        places.directory(layer).mkdir(parents=True, exist_ok=True)
+    version = local.games().current()
+    if version is None:
+        raise registry.Failed("The game is not installed on this host. An admin installs it on the page of the host.")
+    cache = local.workshop_cache()
+    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        return starts.compose(server, game=version.path, game_version=version.name, cache=cache)
+    except SpecInvalid as fault:
+        raise registry.Failed(f"This server cannot be composed: {fault}") from fault
+    except secrets.Unreadable as fault:
+        raise registry.Failed(f"Its RCON password cannot be read: {fault} Rotate it on the server's page.") from fault
+
+
+def _note_not_started(server: Server, fault: RuntimeFault) -> None:
+    words = f"The layers could not be mounted: {fault}" if isinstance(fault, MountFailed) else str(fault)
+    observing.note(server, Server.State.STOPPED, now=timezone.now(), detail=words)
+    observing.fail(server, words)
+
+
+def _note_stopped(server: Server) -> None:
+    observing.note(server, Server.State.STOPPED, now=timezone.now())
+    observing.fail(server, "")
+
+
+def _wait_until_ready(server: Server, run: registry.Run) -> None:
+    deadline = time.monotonic() + READY_WITHIN.total_seconds()
+    while not readiness.answers(server):
+        run.check()
+        _fail_if_fallen(server)
+        if time.monotonic() > deadline:
+            minutes = READY_WITHIN.total_seconds() / 60
+            words = f"The game runs, but RCON did not answer within {minutes:.0f} minutes. Its log may say why."
+            observing.fail(server, words)
+            raise registry.Failed(words)
+        run.sleep(_ASK_EVERY_SECONDS)
+
+
+def _fail_if_fallen(server: Server) -> None:
+    observed = local.runtime().observe([server.pk])[server.pk]
+    if observed.state not in {State.GAVE_UP, State.STOPPED}:
+        return
+    words = observing.describe(observed) or "The game ended before it was ready."
+    state = Server.State.GAVE_UP if observed.state is State.GAVE_UP else Server.State.STOPPED
+    observing.note(server, state, now=timezone.now(), detail=words, last_lines=observed.last_lines)
+    observing.fail(server, words)
+    raise registry.Failed(words)
+
+
+def _quit(server: Server) -> None:
+    # Its failure only means that the game did not hear it; TERM follows.
+    with contextlib.suppress(rcon.RconError):
+        rcon.execute("127.0.0.1", server.port, server.live_rcon_password, "quit", timeout=_QUIT_TIMEOUT_SECONDS)
+
+
+def _warn_players(server: Server, run: registry.Run) -> None:
+    """Tell the players and give them time, when the request asks for it."""
+    seconds = int(run.params.get("warn_seconds", 0))
+    if seconds <= 0 or server.actual_state != Server.State.RUNNING:
+        return
+    text = str(run.params.get("message") or f"This server stops in {seconds} seconds.")
+    with contextlib.suppress(rcon.RconError):
+        rcon.execute("127.0.0.1", server.port, server.live_rcon_password, f"say {text}", timeout=_QUIT_TIMEOUT_SECONDS)
+        run.log(f"The players were told: {text}")
+    run.sleep(seconds)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from servers import local, observing
+from servers.models import Server
+from servers.runtime.port import Outcome, RuntimeFault, State
+
+
+class Command(BaseCommand):
+    help = "End every game of this host, also without a worker; the servers are then wanted stopped."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        servers = list(Server.objects.filter(host=local.row()))
+        seen = local.runtime().observe([server.pk for server in servers])
+        failed = []
+        for server in servers:
+            if seen[server.pk].state is State.STOPPED:
+                continue
+            # Wanted stopped first: a worker that looks on must not bring it back.
+            Server.objects.filter(pk=server.pk).update(desired_state=Server.Desired.STOPPED)
+            try:
+                outcome = local.runtime().stop(server.pk)
+            except RuntimeFault as fault:
+                failed.append(f"{server.name}: {fault}")
+                continue
+            observing.note(server, Server.State.STOPPED, now=timezone.now())
+            if outcome is not Outcome.ALREADY_STOPPED:
+                self.stdout.write(f"stopped {server.name}")
+        if failed:
+            raise CommandError("; ".join(failed))

@@ -1,0 +1,52 @@
+"""What beat asks of the hosts. Each task is also callable as a plain function."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from celery import current_app, shared_task
+from celery.exceptions import CeleryError
+from django.utils import timezone
+from kombu.exceptions import KombuError
+
+from servers import local, observing, readiness, refreshing
+from servers.models import Host
+
+logger = logging.getLogger(__name__)
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@shared_task(name="servers.ask_hosts")
+def ask_hosts(task: str, every_seconds: float) -> None:
+    """Send `task` to every host. It expires before the next one comes, so that a host that is down gathers none."""
+    for name in Host.objects.values_list("name", flat=True):
+        try:
+            current_app.send_task(
+                task, queue=f"host.{name}", expires=every_seconds * 0.9, ignore_result=True, retry=False
+            )
+        except (CeleryError, KombuError, OSError) as error:
+            logger.warning("host %s could not be asked for %s: %s", name, task, error)
+
+
+@shared_task(name="servers.refresh")
+def refresh() -> None:
+    """Look at all servers of this host and say that it is alive."""
+    now = timezone.now()
+    host = local.row()
+    boot = _BOOT_ID.read_text().strip()
+    refreshing.refresh(
+        host.name,
+        runtime=local.runtime(),
+        ready=readiness.ready,
+        now=now,
+        rebooted=host.facts.get("boot_id") not in {None, boot},
+    )
+    facts = {**host.facts, **local.facts(), "boot_id": boot}
+    Host.objects.filter(pk=host.pk).update(last_seen_at=now, facts=facts, game_version=local.games().current_name())
+
+
+@shared_task(name="servers.prune")
+def prune() -> None:
+    observing.prune(timezone.now())
