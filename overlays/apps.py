@@ -6,4 +6,5 @@ class OverlaysConfig(AppConfig):
     label = "overlays"
 
     def ready(self) -> None:
-        from overlays import operations  # noqa: F401 -- registers what jobs can do with overlays
+        # Registers operations on overlays, and who may see their jobs.
+        from overlays import access, operations, removal  # noqa: F401
