@@ -8,7 +8,7 @@ from typing import Any, Literal
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
@@ -113,7 +113,7 @@ def list_overlay_items(request: HttpRequest, overlay_id: int, window: Query[Item
 
 
 @router.post("/overlays/{int:overlay_id}/items", response={202: AddedOut}, summary="Add items or collections")
-def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> tuple[int, dict[str, Any]]:
+def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dict[str, Any]]:
     """Ask Steam about what is given, add what can be used, and build the overlay."""
     overlay = _overlay(request, overlay_id, to_edit=True)
     try:
@@ -131,24 +131,27 @@ def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> tuple[int,
         raise Problem(502, _("Steam does not answer as it should"), str(fault)) from None
     except jobs.Refused as fault:
         raise Problem(409, _("Not possible now"), str(fault)) from None
-    return 202, {
-        "added": [str(steam_id) for steam_id in added.added],
-        "already": [str(steam_id) for steam_id in added.already],
-        "refused": [{"steam_id": str(i), "reason": reason} for i, reason in added.refused.items()],
-        "job": added.job,
-    }
+    return Status(
+        202,
+        {
+            "added": [str(steam_id) for steam_id in added.added],
+            "already": [str(steam_id) for steam_id in added.already],
+            "refused": [{"steam_id": str(i), "reason": reason} for i, reason in added.refused.items()],
+            "job": added.job,
+        },
+    )
 
 
 @router.delete("/overlays/{int:overlay_id}/items/{int:steam_id}", response={204: None}, summary="Take an item out")
-def remove_item(request: HttpRequest, overlay_id: int, steam_id: int) -> tuple[int, None]:
+def remove_item(request: HttpRequest, overlay_id: int, steam_id: int) -> Status[None]:
     overlay = _overlay(request, overlay_id, to_edit=True)
     if not membership.remove(overlay=overlay, steam_ids=[steam_id], by=signed_in(request)):
         raise Http404
-    return 204, None
+    return Status(204, None)
 
 
 @router.post("/overlays/{int:overlay_id}/refresh", response={202: JobOut}, summary="Ask Steam again, then build")
-def refresh_overlay(request: HttpRequest, overlay_id: int) -> tuple[int, Job]:
+def refresh_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
     overlay = _overlay(request, overlay_id, to_edit=True)
     try:
         with metadata.connect() as api:
@@ -159,17 +162,17 @@ def refresh_overlay(request: HttpRequest, overlay_id: int) -> tuple[int, Job]:
         raise Problem(502, _("Steam does not answer as it should"), str(fault)) from None
     except jobs.Refused as fault:
         raise Problem(409, _("Not possible now"), str(fault)) from None
-    return 202, job
+    return Status(202, job)
 
 
 @router.post("/overlays/{int:overlay_id}/build", response={202: JobOut}, summary="Build an overlay of any kind")
-def build_overlay(request: HttpRequest, overlay_id: int) -> tuple[int, Job]:
+def build_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
     overlay = Overlay.objects.filter(pk=overlay_id).first()
     if overlay is None:
         raise Http404
     require_scope(request, "operate")
     permissions.check_can_edit_overlay(signed_in(request), overlay)
     try:
-        return 202, membership.request_build(overlay=overlay, by=signed_in(request))
+        return Status(202, membership.request_build(overlay=overlay, by=signed_in(request)))
     except jobs.Refused as fault:
         raise Problem(409, _("Not possible now"), str(fault)) from None

@@ -56,8 +56,10 @@ class Wish:
         )
 
 
-def page(overlay: Overlay, wish: Wish, *, number: str | None, now: datetime) -> Page[Any]:
-    """One page of rows."""
+def page(
+    overlay: Overlay, wish: Wish, *, number: str | None, now: datetime
+) -> tuple[Page[OverlayWorkshopItem], list[Row]]:
+    """One page of the list, and its rows."""
     links = overlay.workshop_links.select_related("item", "collection").order_by(*SORTS[wish.sort])
     if wish.search:
         links = links.filter(item__in=WorkshopItem.objects.matching(wish.search))
@@ -66,8 +68,7 @@ def page(overlay: Overlay, wish: Wish, *, number: str | None, now: datetime) -> 
     if wish.only == "warned":
         links = links.exclude(item__warnings=[])
     found = Paginator(links, PER_PAGE).get_page(number)
-    found.object_list = [_row(link, now) for link in found.object_list]
-    return found
+    return found, [_row(link, now) for link in found.object_list]
 
 
 def live_job(overlay: Overlay) -> Job | None:

@@ -141,11 +141,13 @@ def overlay_conflicts(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, overlay: Overlay, *, form: AddForm, status: int = 200) -> HttpResponse:
     wish = tables.Wish.read(request.GET)
+    page, rows = tables.page(overlay, wish, number=request.GET.get("page"), now=timezone.now())
     context: dict[str, Any] = {
         "overlay": overlay,
         "form": form,
         "wish": wish,
-        "page": tables.page(overlay, wish, number=request.GET.get("page"), now=timezone.now()),
+        "page": page,
+        "rows": rows,
         "collections": overlay.collections.all(),
         "job": tables.live_job(overlay),
         "may_edit": permissions.can_edit_overlay(signed_in(request), overlay),
