@@ -19,6 +19,8 @@ from accounts.api import router as accounts_router
 from left4me.docs import Docs
 from left4me.lib.api import Problem, problem_response
 from left4me.lib.counters import TooMany
+from overlays.api import router as overlays_router
+from servers.api import router as servers_router
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,8 @@ api = API(
     docs_decorator=login_not_required,
 )
 api.add_router("", accounts_router)
+api.add_router("", overlays_router)
+api.add_router("", servers_router)
 
 
 @api.exception_handler(Problem)
