@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("overlays.urls")),
     path("", include("servers.urls")),
+    path("", include("left4me.audit.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
 ]

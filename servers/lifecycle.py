@@ -6,6 +6,7 @@ Every one is idempotent: after a worker died in the middle, running it again end
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from datetime import timedelta
 
@@ -174,7 +175,10 @@ def _warn_players(server: Server, run: registry.Run) -> None:
     seconds = int(run.params.get("warn_seconds", 0))
     if seconds <= 0 or server.actual_state != Server.State.RUNNING:
         return
-    text = str(run.params.get("message") or f"This server stops in {seconds} seconds.")
+    # Quotes and semicolons would end the sentence and begin another command.
+    text = re.sub(
+        r'["; \x00-\x1f]+', " ", str(run.params.get("message") or f"This server stops in {seconds} seconds.")
+    )
     with contextlib.suppress(rcon.RconError):
         rcon.execute("127.0.0.1", server.port, server.live_rcon_password, f"say {text}", timeout=_QUIT_TIMEOUT_SECONDS)
         run.log(f"The players were told: {text}")

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ class ServerDirectory:
         self.logs = path / "log"
         self.state_file = path / "run/state.json"
         self._lock_file = path / "run/lock"
+        self._layers_file = path / "run/layers.json"
         self._generated_file = path / "run/generated.json"
 
     def prepare(self) -> None:
@@ -62,6 +64,26 @@ class ServerDirectory:
             os.close(fd)
             return None
         return fd
+
+    def is_held(self) -> bool:
+        """Whether a game runs or starts here."""
+        try:
+            lock = self.try_lock()
+        except FileNotFoundError:
+            return False
+        if lock is not None:
+            os.close(lock)
+        return lock is None
+
+    def note_layers(self, layers: Iterable[str]) -> None:
+        """Remember what this start mounts: the spec may be written anew while the game runs."""
+        write_atomically(self._layers_file, json.dumps(list(layers)))
+
+    def read_layers(self) -> list[str]:
+        try:
+            return [str(layer) for layer in json.loads(self._layers_file.read_text())]
+        except (OSError, ValueError):
+            return []
 
     def exchange_generated(self, names: set[str]) -> set[str]:
         """Remember the files generated for this start; returns those of earlier starts that are not among them."""

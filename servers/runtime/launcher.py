@@ -78,6 +78,7 @@ def launch(spec: InstanceSpec, directory: ServerDirectory, *, lock: int, output:
     who = identity.of(spec.server_id)
     directory.prepare()
     directory.hand_over(who)
+    directory.note_layers(spec.layers)
     stale = directory.exchange_generated(set(spec.generated))
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # so that process 1 becomes a child of ours
     report_out, report_in = os.pipe()

@@ -28,6 +28,16 @@ class Storage:
     def of(self, server_id: int) -> ServerDirectory:
         return ServerDirectory(self._servers / str(server_id))
 
+    def layers_in_use(self) -> set[Path]:
+        """The layers of every server that runs now; they must stay where they are, as they are."""
+        used: set[Path] = set()
+        for path in self._servers.glob("*/spec.json"):
+            directory = ServerDirectory(path.parent)
+            if directory.is_held():
+                # A spec written for the next start does not tell what the present one mounted.
+                used |= {Path(layer) for layer in directory.read_layers()}
+        return used
+
     def delete(self, server_id: int, *, now: datetime) -> bool:
         """Keep the writable layer as a tar, remove the directory; False if there was none. Raises OSError.
 

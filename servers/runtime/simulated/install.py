@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import sys
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def install(target: Path, *, python: str | None = None) -> None:
     for stale in {path.name for path in program.glob("*.py")} - {path.name for path in wanted}:
         (program / stale).unlink()
     _compile(program, interpreter)
+    _open_to_all(target)
     # Last, so that a tree with srcds_run is a whole one.
     _write(target / "srcds_run", _RUN.format(python=shlex.quote(interpreter), program=_PROGRAM).encode(), mode=0o755)
 
@@ -54,6 +56,15 @@ def _compile(program: Path, interpreter: str) -> None:
     """Compile ahead: the tree is read-only to the servers, and a hundred starts would compile a hundred times."""
     options = ("-q", "-f", "--invalidation-mode", "unchecked-hash")
     commands.run([interpreter, "-I", "-m", "compileall", *options, program], timeout=_COMPILE_SECONDS)
+
+
+def _open_to_all(target: Path) -> None:
+    """Servers run as another user, and this process may have a tight umask."""
+    for path in [target, *target.rglob("*")]:
+        mode = path.lstat().st_mode
+        wanted = 0o755 if stat.S_ISDIR(mode) else 0o644
+        if not stat.S_ISLNK(mode) and mode & wanted != wanted:
+            path.chmod(stat.S_IMODE(mode) | wanted)
 
 
 def _write(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -13,6 +13,7 @@ from servers.runtime import procfs
 from servers.runtime.directory import ServerDirectory
 from servers.runtime.port import Outcome, State
 from servers.runtime.process import ProcessRuntime
+from servers.runtime.storage import Storage
 from servers.runtime.tests.contract import HostileGame, RuntimeContract
 from servers.runtime.tests.stage import (
     ORDINARY,
@@ -151,3 +152,11 @@ def test_after_a_restart_of_the_machine_a_server_is_stopped(stage: Stage) -> Non
     seen = stage.observe(spec)
     assert seen.state is State.STOPPED
     assert "restarted" in seen.detail
+
+
+def test_the_layers_of_a_running_server_are_in_use_also_after_a_new_spec(stage: Stage) -> None:
+    spec = stage.start(stage.spec(1))
+    stage.runtime.start(stage.spec(1, layers=("/elsewhere",)))
+    assert Storage(stage.root).layers_in_use() == {Path(layer) for layer in spec.layers}
+    stage.runtime.stop(1)
+    assert Storage(stage.root).layers_in_use() == set()

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 AUTH, EXEC, AUTH_RESPONSE, RESPONSE = 3, 2, 2, 0
-_SMALLEST = 10
+_OVERHEAD = 10
+# One less than the protocol says: clients that leave out the second NUL work with the real game.
+_SMALLEST = 9
 _UNSENT_LIMIT = 4_000_000
 _APART_SECONDS = 0.05
 # What follows the mirror of an empty RESPONSE_VALUE, before the two closing NULs.
@@ -258,7 +260,7 @@ class RconServer:
 
 
 def _packet(packet_id: int, kind: int, body: bytes = b"") -> bytes:
-    return struct.pack("<iii", len(body) + _SMALLEST, packet_id, kind) + body + b"\0\0"
+    return struct.pack("<iii", len(body) + _OVERHEAD, packet_id, kind) + body + b"\0\0"
 
 
 def _chunks(data: bytes, *, size: int) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 
@@ -50,6 +51,17 @@ def test_the_tree_has_what_a_game_has_and_any_user_may_read_it(tmp_path):
     assert not list(game.rglob("server.cfg"))
     for path in tmp_path.rglob("*"):
         assert path.stat().st_mode & 0o004, path
+
+
+def test_a_tight_umask_shuts_nobody_out(tmp_path):
+    before = os.umask(0o077)
+    try:
+        install(tmp_path / "game")
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "game").rglob("*"):
+        assert path.stat().st_mode & 0o004, path
+        assert path.is_file() or path.stat().st_mode & 0o001, path
 
 
 def test_mission_files_name_their_chapters_in_order(tmp_path):

@@ -228,9 +228,16 @@ def test_an_oversize_packet_bans_the_address(start, data):
 
 def test_a_packet_too_small_to_be_one_only_closes_the_connection(shared):
     with socket.create_connection(("127.0.0.1", shared.port), 10) as probe:
-        probe.sendall(struct.pack("<i", 9) + b"x" * 9)
+        probe.sendall(struct.pack("<i", 8) + b"x" * 8)
         assert probe.recv(1) == b""
     assert "reached" in shared.rcon("echo reached")
+
+
+def test_a_packet_without_the_second_nul_is_understood(shared):
+    with Wire(shared.port) as wire:
+        wire.login(PASSWORD)
+        wire.socket.sendall(struct.pack("<iii", 9, 4, EXEC) + b"\0")
+        assert wire.receive() == (4, RESPONSE, b"")
 
 
 def test_a_slow_frame_delays_the_answer_and_not_the_login(start):
