@@ -12,6 +12,8 @@ urlpatterns = [
     path("ready", views.ready, name="ready"),
     path("", include("accounts.urls")),
     path("", include("overlays.urls")),
+    path("", include("servers.urls")),
+    path("", include("left4me.audit.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
 ]

@@ -48,9 +48,7 @@ class Stale(Refused):
 
 
 @transaction.atomic
-def create(
-    *, name: str, kind: str, owner: User | None, by: User, expose_cfg: bool = False, path: str = ""
-) -> Overlay:
+def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bool = False, path: str = "") -> Overlay:
     """Add an overlay; `owner=None` makes it part of the catalog. Without `path` it gets a directory of its own, named
     by its id; a typed one is an admin's. Raises ValidationError."""
     overlay = Overlay(name=name, kind=kind, owner=owner, expose_cfg=expose_cfg)

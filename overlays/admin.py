@@ -15,7 +15,7 @@ from overlays.models import Overlay
 
 
 @admin.register(Overlay)
-class OverlayAdmin(ActionAdmin[Overlay]):
+class OverlayAdmin(ActionAdmin):
     form = OverlayForm
     refusals = (actions.Refused,)
     list_display = ["name", "kind", "owner", "path", "content_version", "built_at"]
@@ -23,7 +23,7 @@ class OverlayAdmin(ActionAdmin[Overlay]):
     list_select_related = ["owner"]
     search_fields = ["name", "owner__username", "path"]
 
-    def form_arguments(self, request: HttpRequest) -> dict[str, Any]:
+    def form_arguments(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
         return {"by": signed_in(request)}
 
     def create(self, *, values: dict[str, Any], request: HttpRequest) -> Overlay:
@@ -37,7 +37,7 @@ class OverlayAdmin(ActionAdmin[Overlay]):
             path=values["path"],
         )
 
-    def update(self, *, row: Overlay, values: dict[str, Any], request: HttpRequest) -> Overlay:
+    def update(self, *, row: Any, values: dict[str, Any], request: HttpRequest) -> Overlay:
         return actions.update(
             overlay=row,
             seen_version=values["version"] or 0,
@@ -47,5 +47,5 @@ class OverlayAdmin(ActionAdmin[Overlay]):
             path=values["path"] or None,
         )
 
-    def delete(self, *, row: Overlay, request: HttpRequest) -> None:
+    def delete(self, *, row: Any, request: HttpRequest) -> None:
         actions.delete(overlay=row, by=signed_in(request))

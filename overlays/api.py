@@ -94,7 +94,7 @@ def list_overlays(request: HttpRequest, window: Query[OverlayFilter]) -> dict[st
 def create_overlay(request: HttpRequest, given: OverlayIn) -> tuple[int, Overlay]:
     require_scope(request, "operate")
     user = signed_in(request)
-    if given.is_system or given.path or given.kind == Overlay.Kind.SCRIPT:
+    if given.is_system or given.path or given.kind == "script":
         permissions.check_can_make_system_overlay(user)
     overlay = actions.create(
         name=given.name,

@@ -6,5 +6,5 @@ class OverlaysConfig(AppConfig):
     label = "overlays"
 
     def ready(self) -> None:
-        # Registers operations on overlays, and who may see their jobs.
+        # Registers what jobs can do with overlays, and who may see those jobs.
         from overlays import access, operations, removal  # noqa: F401

@@ -12,7 +12,7 @@ from overlays import permissions
 from overlays.models import Overlay
 
 
-class OverlayForm(forms.ModelForm[Overlay]):
+class OverlayForm(forms.ModelForm):  # type: ignore[type-arg]
     """A new or changed overlay as `by` may make it: ordinary users choose neither directory nor catalog."""
 
     version = forms.IntegerField(widget=forms.HiddenInput, required=False)

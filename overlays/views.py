@@ -101,9 +101,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
                 path=values.get("path") or None,
             )
         except actions.Stale as fault:
-            form.add_error(None, _("%s Save again to put your version over it.") % fault)
-            form.data = form.data.copy()  # type: ignore[assignment]
-            form.data["version"] = str(fault.current.version)  # type: ignore[index]
+            lib_forms.offer_overwriting(form, fault, version=fault.current.version)
             status = 409
         except ValidationError as fault:
             lib_forms.add_errors(form, fault)

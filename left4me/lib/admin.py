@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Model
@@ -14,10 +13,8 @@ from django.urls import reverse
 
 from left4me.lib import forms as lib_forms
 
-Row = TypeVar("Row", bound=Model)
 
-
-class ActionAdmin(admin.ModelAdmin[Row]):
+class ActionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows that only actions write: subclasses say which action creates, updates and deletes one.
 
     What an action raises as ValidationError, or as one of `refusals`, is shown at the form.
@@ -27,20 +24,20 @@ class ActionAdmin(admin.ModelAdmin[Row]):
     # Deleting many at once would need a page of refusals.
     actions = None
 
-    def create(self, *, values: dict[str, Any], request: HttpRequest) -> Row:
+    def create(self, *, values: dict[str, Any], request: HttpRequest) -> Model:
         raise NotImplementedError
 
-    def update(self, *, row: Row, values: dict[str, Any], request: HttpRequest) -> Row:
+    def update(self, *, row: Any, values: dict[str, Any], request: HttpRequest) -> Model:
         raise NotImplementedError
 
-    def delete(self, *, row: Row, request: HttpRequest) -> None:
+    def delete(self, *, row: Any, request: HttpRequest) -> None:
         raise NotImplementedError
 
-    def form_arguments(self, request: HttpRequest) -> dict[str, Any]:
+    def form_arguments(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
         """What the form wants beside data and instance."""
         return {}
 
-    def get_form(self, request: HttpRequest, obj: Row | None = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
+    def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
         """The form, made to call the action as the last step of its validation.
 
         The admin has no later step whose failure it could show: after validation it only saves.
@@ -48,10 +45,10 @@ class ActionAdmin(admin.ModelAdmin[Row]):
         site = self
 
         class Acting(self.form):  # type: ignore[misc, name-defined]
-            saved: Row
+            saved: Model
 
             def __init__(self, *args: Any, **more: Any) -> None:
-                super().__init__(*args, **{**site.form_arguments(request), **more})
+                super().__init__(*args, **{**site.form_arguments(request, obj), **more})
 
             def _post_clean(self) -> None:
                 super()._post_clean()
@@ -66,26 +63,26 @@ class ActionAdmin(admin.ModelAdmin[Row]):
 
         return Acting
 
-    def _act(self, obj: Row | None, values: dict[str, Any], request: HttpRequest) -> Row:
+    def _act(self, obj: Model | None, values: dict[str, Any], request: HttpRequest) -> Model:
         if obj is None:
             return self.create(values=values, request=request)
         return self.update(row=obj, values=values, request=request)
 
-    def get_fields(self, request: HttpRequest, obj: Row | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         form = self.get_form(request, obj)(instance=obj)
         return list(form.fields)
 
-    def save_form(self, request: HttpRequest, form: forms.ModelForm[Row], change: bool) -> Row:  # noqa: FBT001
-        saved: Row = form.saved  # type: ignore[attr-defined]
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Model:  # noqa: FBT001
+        saved: Model = form.saved
         return saved
 
-    def save_model(self, request: HttpRequest, obj: Row, form: Any, change: bool) -> None:  # noqa: FBT001
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:  # noqa: FBT001
         """The action has saved it."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
         """The action has saved it."""
 
-    def delete_model(self, request: HttpRequest, obj: Row) -> None:
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
         self.delete(row=obj, request=request)
 
     def delete_view(
