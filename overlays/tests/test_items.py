@@ -21,7 +21,7 @@ def overlay(cast, left4me_root):
 
 
 @pytest.fixture
-def page(client, cast, overlay):
+def paste(client, cast, overlay):
     """Post to the item page as the overlay's owner."""
     client.force_login(cast.owner)
 
@@ -46,87 +46,87 @@ def held(overlay):
     return sorted(overlay.workshop_links.values_list("item__steam_id", flat=True))
 
 
-def test_what_is_pasted_is_previewed_then_added_and_built(page, overlay, steam_world, cast):
+def test_what_is_pasted_is_previewed_then_added_and_built(paste, overlay, steam_world, cast):
     steam_world.add(11, title="Helm's Deep")
     steam_world.add(12)
-    preview = page("11 https://steamcommunity.com/sharedfiles/filedetails/?id=12", confirm=False)
+    preview = paste("11 https://steamcommunity.com/sharedfiles/filedetails/?id=12", confirm=False)
     assert preview.status_code == 200
     assert b"Helm&#x27;s Deep" in preview.content
     assert held(overlay) == []
-    assert page("11 12").status_code == 302
+    assert paste("11 12").status_code == 302
     assert held(overlay) == [11, 12]
     job = Job.objects.get()
     assert (job.operation, job.resource, job.user) == ("build", overlay.resource, cast.owner)
 
 
-def test_adding_twice_keeps_one_link_and_one_queued_build(page, overlay, steam_world):
+def test_adding_twice_keeps_one_link_and_one_queued_build(paste, overlay, steam_world):
     steam_world.add(11)
-    page("11")
-    page("11")
+    paste("11")
+    paste("11")
     assert held(overlay) == [11]
     assert Job.objects.count() == 1
 
 
-def test_an_unreadable_line_is_named_and_nothing_is_added(page, overlay, steam_world):
+def test_an_unreadable_line_is_named_and_nothing_is_added(paste, overlay, steam_world):
     steam_world.add(11)
-    answer = page("11\nhello")
+    answer = paste("11\nhello")
     assert answer.status_code == 422
     assert "Line 2: “hello” is not a workshop id" in answer.content.decode()
     assert held(overlay) == []
     assert b"11\nhello" in answer.content
 
 
-def test_items_that_cannot_be_used_are_left_out_with_the_reason(page, overlay, steam_world):
+def test_items_that_cannot_be_used_are_left_out_with_the_reason(paste, overlay, steam_world):
     steam_world.add(11)
     steam_world.add(12, consumer_app_id=730)
-    text = page("11 12 13", confirm=False).content.decode()
+    text = paste("11 12 13", confirm=False).content.decode()
     assert "made for another game (app 730), not for Left 4 Dead 2" in text
     assert "not found: deleted, hidden, or never there" in text
-    page("11 12 13")
+    paste("11 12 13")
     assert held(overlay) == [11]
 
 
-def test_a_steam_that_does_not_answer_is_named(page, overlay, steam_world):
+def test_a_steam_that_does_not_answer_is_named(paste, overlay, steam_world):
     steam_world.api_faults.extend([Fault(status=503)] * 3)
-    answer = page("11")
+    answer = paste("11")
     assert answer.status_code == 502
     assert b"Steam has a fault (HTTP status 503)" in answer.content
 
 
-def test_a_collection_is_expanded_and_followed(page, overlay, steam_world):
+def test_a_collection_is_expanded_and_followed(paste, overlay, steam_world):
     for steam_id in (1, 2, 3):
         steam_world.add(steam_id)
     steam_world.add(50, title="My maps", file_url="", file_size=0, filename="")
     steam_world.collections = {50: [(1, 0), (51, 2)], 51: [(2, 0), (50, 2)]}
-    page("50", mode="collection", follow="on")
+    paste("50", mode="collection", follow="on")
     assert held(overlay) == [1, 2]
     [collection] = overlay.collections.all()
     assert (collection.steam_id, collection.title) == (50, "My maps")
 
 
-def test_a_collection_pasted_as_an_item_says_how_to_add_it(page, overlay, steam_world):
+def test_a_collection_pasted_as_an_item_says_how_to_add_it(paste, overlay, steam_world):
     steam_world.add(50, file_url="", file_size=0, filename="")
-    assert "if it is a collection, add it as one" in page("50").content.decode()
+    assert "if it is a collection, add it as one" in paste("50").content.decode()
 
 
-def test_items_are_removed_in_bulk(client, page, overlay, steam_world):
+def test_items_are_removed_in_bulk(client, paste, overlay, steam_world):
     for steam_id in (1, 2, 3):
         steam_world.add(steam_id)
-    page("1 2 3")
+    paste("1 2 3")
     client.post(reverse("overlays:remove_items", args=[overlay.pk]), {"item": ["1", "3", "x"]})
     assert held(overlay) == [2]
     assert WorkshopItem.objects.count() == 3
 
 
-def test_refreshing_an_empty_overlay_says_so(client, page, overlay):
+def test_refreshing_an_empty_overlay_says_so(client, paste, overlay):
     answer = client.post(reverse("overlays:refresh", args=[overlay.pk]))
     assert answer.status_code == 400
     assert b"There are no workshop items in this overlay yet" in answer.content
 
 
-def test_refreshing_updates_the_rows_and_asks_for_a_build(client, page, overlay, steam_world):
+def test_refreshing_updates_the_rows_and_asks_for_a_build(client, paste, overlay, steam_world):
     steam_world.add(1)
-    page("1")
+    paste("1")
     Job.objects.all().delete()
     WorkshopItem.objects.update(last_downloaded_at=timezone.now())
     before = WorkshopItem.objects.get().last_downloaded_at
@@ -137,21 +137,21 @@ def test_refreshing_updates_the_rows_and_asks_for_a_build(client, page, overlay,
     assert Job.objects.get().operation == "build"
 
 
-def test_refreshing_follows_collections(client, page, overlay, steam_world):
+def test_refreshing_follows_collections(client, paste, overlay, steam_world):
     for steam_id in (1, 2, 3, 9):
         steam_world.add(steam_id)
     steam_world.add(50)
     steam_world.collections = {50: [(1, 0), (2, 0)]}
-    page("50", mode="collection", follow="on")
-    page("9")
+    paste("50", mode="collection", follow="on")
+    paste("9")
     steam_world.collections = {50: [(2, 0), (3, 0)]}
     client.post(reverse("overlays:refresh", args=[overlay.pk]))
     assert held(overlay) == [2, 3, 9]
 
 
-def test_a_refresh_that_fails_changes_nothing_and_names_steam(client, page, overlay, steam_world):
+def test_a_refresh_that_fails_changes_nothing_and_names_steam(client, paste, overlay, steam_world):
     steam_world.add(1)
-    page("1")
+    paste("1")
     Job.objects.all().delete()
     steam_world.add(1, title="New")
     steam_world.api_faults.extend([Fault(status=500)] * 3)
@@ -162,9 +162,9 @@ def test_a_refresh_that_fails_changes_nothing_and_names_steam(client, page, over
     assert not Job.objects.exists()
 
 
-def test_an_item_that_is_gone_from_steam_is_marked_in_a_refresh(client, page, overlay, steam_world):
+def test_an_item_that_is_gone_from_steam_is_marked_in_a_refresh(client, paste, overlay, steam_world):
     steam_world.add(1)
-    page("1")
+    paste("1")
     del steam_world.items[1]
     client.post(reverse("overlays:refresh", args=[overlay.pk]))
     assert WorkshopItem.objects.get().last_error == "Steam: not found: deleted, hidden, or never there"
@@ -178,10 +178,10 @@ def test_strangers_find_no_such_overlay_and_viewers_of_the_catalog_may_not_chang
     assert client.post(reverse(f"overlays:{name}", args=[catalog.pk])).status_code == 403
 
 
-def test_the_table_searches_sorts_and_filters(client, page, overlay, steam_world):
+def test_the_table_searches_sorts_and_filters(client, paste, overlay, steam_world):
     steam_world.add(1, title="Alpha")
     steam_world.add(2, title="Beta")
-    page("1 2")
+    paste("1 2")
     WorkshopItem.objects.filter(steam_id=2).update(last_error="broken", warnings=[{"code": "global_scripts"}])
     url = reverse("overlays:items", args=[overlay.pk])
     text = client.get(url).content.decode()
@@ -194,7 +194,7 @@ def test_the_table_searches_sorts_and_filters(client, page, overlay, steam_world
     assert client.get(url + "?live=1", headers={"HX-Request": "true"}).content.decode().lstrip().startswith("<div id=")
 
 
-def test_the_number_of_queries_does_not_grow_with_the_items(client, page, overlay, django_assert_max_num_queries):
+def test_the_number_of_queries_does_not_grow_with_the_items(client, paste, overlay, django_assert_max_num_queries):
     client.force_login(overlay.owner)
     url = reverse("overlays:items", args=[overlay.pk])
     WorkshopItem.objects.bulk_create(WorkshopItem(steam_id=n) for n in range(1, 90))
