@@ -6,8 +6,33 @@ viewer stays; and synchronous views pay dearly under Django's own ASGI handler. 
 
 from __future__ import annotations
 
+from typing import Any
+
 from a2wsgi import WSGIMiddleware
 
-from left4me.wsgi import application as pages
+# First: it sets Django up, which the streams' modules need.
+from left4me.wsgi import application as wsgi
 
-application = WSGIMiddleware(pages, workers=8)  # type: ignore[arg-type]
+from left4me import streams  # isort: skip
+
+pages = WSGIMiddleware(wsgi, workers=8)  # type: ignore[arg-type]
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Route one connection by its kind and path."""
+    if scope["type"] == "lifespan":
+        await _live(receive, send)
+    elif scope["type"] == "http" and streams.application.serves(scope["path"]):
+        await streams.application(scope, receive, send)
+    else:
+        await pages(scope, receive, send)
+
+
+async def _live(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.shutdown":
+            await streams.application.hub.stop()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -48,3 +48,34 @@ def test_signing_out_ends_the_session(page, anna, sign_in):
     expect(page).to_have_url(re.compile("/accounts/login"))
     page.goto("/")
     expect(page).to_have_url(re.compile("/accounts/login"))
+
+
+def test_too_many_wrong_passwords_get_a_pause(page, anna, complaints):
+    complaints.expect("429")
+    for _attempt in range(40):
+        page.goto("/accounts/login/")
+        enter(page, password="something else")
+        if page.get_by_text("That was too often").is_visible():
+            break
+    expect(page.get_by_role("heading", level=1)).to_have_text("That was too often")
+
+
+def test_changing_the_password_ends_other_sessions_but_not_this_one(page, anna, browser, live_server):
+    page.goto("/accounts/login/")
+    enter(page)
+    other = browser.new_context(base_url=live_server.url).new_page()
+    other.goto("/accounts/login/")
+    enter(other)
+    expect(other.locator(".user-menu-name")).to_have_text("anna")
+
+    page.goto("/accounts/password/")
+    page.get_by_label("Current password").fill(PASSWORD)
+    page.get_by_label("New password").fill("another horse battery")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_text("Your password is changed.")).to_be_visible()
+
+    other.goto("/")
+    expect(other).to_have_url(re.compile("/accounts/login"))
+    enter(other, password="another horse battery")
+    expect(other.locator(".user-menu-name")).to_have_text("anna")
+    other.context.close()

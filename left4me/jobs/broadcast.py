@@ -6,7 +6,6 @@ All of it may be lost: workers look by themselves every few seconds, and viewers
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +16,6 @@ from kombu.exceptions import KombuError
 
 from left4me.jobs.models import Job, JobLog
 from left4me.lib import bus
-
-log = logging.getLogger(__name__)
 
 WAKE_TASK = "left4me.jobs.wake"
 _WAKE_IS_STALE_AFTER_SECONDS = 30
@@ -40,12 +37,14 @@ def wake_after_commit(host: str) -> None:
 
 def wake(host: str) -> None:
     """Tell the host's worker that there is something to claim. If the broker is away, the worker finds it itself."""
+    if bus.is_away():
+        return
     try:
         current_app.send_task(
             WAKE_TASK, queue=f"host.{host}", expires=_WAKE_IS_STALE_AFTER_SECONDS, ignore_result=True, retry=False
         )
     except (CeleryError, KombuError, OSError) as error:
-        log.warning("The broker takes no wake-up for %s: %s", host, error)
+        bus.note_outage(error)
 
 
 def cancel_after_commit(job: Job) -> None:

@@ -23,9 +23,18 @@ _SECONDS_BEFORE_NEXT_TRY = 1.0
 
 
 class _Outage:
-    """Remembers that Redis was away a moment ago, so that a flood of messages does not wait for it one by one."""
-
     until = 0.0
+
+
+def is_away() -> bool:
+    """Whether Redis did not answer a moment ago; a flood of messages must not wait for it one by one."""
+    return time.monotonic() < _Outage.until
+
+
+def note_outage(error: Exception) -> None:
+    """Remember that Redis did not take a message."""
+    _Outage.until = time.monotonic() + _SECONDS_BEFORE_NEXT_TRY
+    log.warning("Redis does not take live messages: %s", error)
 
 
 @functools.cache
@@ -68,12 +77,11 @@ def _messages(subscription: redis.client.PubSub) -> Iterator[bytes | None]:
 
 def publish(channel: str, message: str) -> bool:
     """Tell whoever listens to `channel`; return whether Redis took it."""
-    if time.monotonic() < _Outage.until:
+    if is_away():
         return False
     try:
         client().publish(channel, message)
     except redis.RedisError as error:
-        _Outage.until = time.monotonic() + _SECONDS_BEFORE_NEXT_TRY
-        log.warning("Redis does not take live messages: %s", error)
+        note_outage(error)
         return False
     return True

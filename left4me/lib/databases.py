@@ -34,6 +34,8 @@ def database_from_url(url: str) -> dict[str, Any]:
         config["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": _SQLITE_PRAGMAS}
         # Opening the file with its PRAGMAs costs as much as a query: keep it open.
         config["CONN_MAX_AGE"] = None
+        # Tests too use a file: the one in memory cannot be shared with threads and worker processes.
+        config["TEST"] = {"NAME": f"{config['NAME']}.test"}
     elif engine.startswith(_POSTGRESQL):
         config["ENGINE"] = _POSTGRESQL
         config["OPTIONS"] = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls.resolvers import RoutePattern
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -33,13 +35,33 @@ def look_at(page, path, axe):
     assert not sideways(page)
 
 
-@pytest.mark.parametrize("path", ["/", "/styleguide"])
-def test_a_page_is_fine_for_everybody(path, cast, sign_in, axe):
-    look_at(sign_in(cast.admin), path, axe)
+def routes_without_arguments(resolver=None, prefix="/"):
+    """Every address that needs no object: admin's own pages and the API have their own looks."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        route = prefix + str(entry.pattern)
+        if "<" in route or not isinstance(entry.pattern, RoutePattern) or route.startswith("/api/v1/"):
+            continue
+        if isinstance(entry, URLResolver) and route != "/admin/":
+            yield from routes_without_arguments(entry, route)
+        elif isinstance(entry, (URLPattern, URLResolver)):
+            yield route
+
+
+@pytest.mark.parametrize("path", [*routes_without_arguments(), "/api/v1/docs"])
+def test_a_page_is_fine_for_everybody(path, cast, sign_in, client, axe):
+    page = sign_in(cast.admin)
+    response = client.get(path)
+    if response.status_code == 200 and "html" in response["Content-Type"]:
+        look_at(page, path, axe)
 
 
 def test_the_login_page_is_fine_for_everybody(page, axe):
     look_at(page, "/accounts/login/", axe)
+
+
+def test_the_sign_up_page_is_fine_for_everybody(page, axe, settings):
+    settings.LEFT4ME_SIGNUP = "open"
+    look_at(page, "/accounts/signup/", axe)
 
 
 def test_an_error_page_is_fine_for_everybody(page, complaints, cast, sign_in, axe):

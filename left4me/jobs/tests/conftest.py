@@ -5,29 +5,29 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 
 from left4me.jobs import actions, transitions
 from left4me.jobs.models import Job
 from left4me.jobs.tests import operations  # noqa: F401 -- registers them
+from left4me.lib import bus
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=15)
 
 
 @pytest.fixture
-def anna(db: None) -> Any:
-    return get_user_model().objects.create(username="anna")
+def anna(cast: Any) -> Any:
+    return cast.owner
 
 
 @pytest.fixture
-def ben(db: None) -> Any:
-    return get_user_model().objects.create(username="ben")
+def stan(cast: Any) -> Any:
+    return cast.stranger
 
 
 @pytest.fixture
-def admin(db: None) -> Any:
-    return get_user_model().objects.create(username="ada", is_admin=True)
+def ada(cast: Any) -> Any:
+    return cast.admin
 
 
 @pytest.fixture
@@ -49,3 +49,9 @@ def claim(db: None) -> Callable[..., list[int]]:
 
 def story(job: Job) -> list[str]:
     return list(job.log.order_by("seq").values_list("line", flat=True))
+
+
+@pytest.fixture(autouse=True)
+def _redis_may_be_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another test without Redis must not make this one believe that it is away."""
+    monkeypatch.setattr(bus._Outage, "until", 0.0)

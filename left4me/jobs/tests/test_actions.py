@@ -89,12 +89,12 @@ def test_nothing_is_accepted_for_a_resource_that_is_being_deleted(ask, claim):
     assert ask("test-start", "server:2")
 
 
-def test_a_user_cannot_fill_the_queue(ask, anna, ben, settings):
+def test_a_user_cannot_fill_the_queue(ask, anna, stan, settings):
     settings.LEFT4ME_JOBS_WAITING_PER_USER = 2
     ask("test-start", "server:1", by=anna), ask("test-start", "server:2", by=anna)
     with pytest.raises(actions.Refused, match="too many jobs waiting"):
         ask("test-start", "server:3", by=anna)
-    assert ask("test-start", "server:3", by=ben)
+    assert ask("test-start", "server:3", by=stan)
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_only_once(ask, anna):

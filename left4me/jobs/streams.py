@@ -1,0 +1,76 @@
+"""A job's log as a live stream: the stored lines, then new ones as they come, then how it ended."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from left4me.jobs import broadcast, permissions, transitions
+from left4me.jobs.models import Job, JobLog
+from left4me.lib.sse import Event, Message, Page, Position, Standing
+
+if TYPE_CHECKING:
+    from left4me.jobs.registry import Person
+
+MOST_LINES_REPLAYED = 2_000
+_LINES_IN_A_PAGE = 250
+
+
+def open_stream(user: Person, number: str) -> JobStream | None:
+    """The stream of the job with this number; None when there is none for this user."""
+    job = Job.objects.filter(pk=int(number)).first()
+    return JobStream(job.pk) if job is not None and permissions.can_see(user, job) else None
+
+
+class JobStream:
+    """What a viewer of one job gets: `line`, `note`, `progress`, `state` and, last, `end`."""
+
+    def __init__(self, job_id: int) -> None:
+        self._job_id = job_id
+
+    @property
+    def channel(self) -> str:
+        return broadcast.channel(self._job_id)
+
+    def decode(self, raw: bytes) -> Message:
+        message = json.loads(raw)
+        if "lines" in message:
+            events = tuple(_line_event(line) for line in message["lines"])
+            return Message(events, after=(message["after"],))
+        if "end" in message:
+            return Message(after=(message["after"],), end=_event("end", message["end"]))
+        kind = "progress" if "progress" in message else "state"
+        return Message((_event(kind, message[kind] if kind == "progress" else message),))
+
+    def standing(self, user: Person) -> Standing:
+        job = Job.objects.filter(pk=self._job_id).first()
+        if job is None or not permissions.can_see(user, job):
+            return Standing(allowed=False, newest=(0,), ended=True)
+        return Standing(allowed=True, newest=(job.last_seq,), ended=job.has_ended)
+
+    def replay(self, after: Position) -> Page:
+        # The row first: lines are only ever added before the end, so with the end seen here all lines are there.
+        job = Job.objects.filter(pk=self._job_id).first()
+        if job is None:
+            return Page((), after, end=_event("end", {"id": self._job_id, "state": "deleted"}))
+        since = min(after[0], job.last_seq)
+        events: list[Event] = []
+        if job.last_seq - since > MOST_LINES_REPLAYED:
+            first, since = since + 1, job.last_seq - MOST_LINES_REPLAYED
+            events.append(Event("note", f"{since - first + 1:,} lines left out", (since,)))
+        lines = JobLog.objects.filter(job=job, seq__gt=since, seq__lte=since + _LINES_IN_A_PAGE).order_by("seq")
+        events += [_line_event(line.as_json()) for line in lines]
+        position = (min(since + _LINES_IN_A_PAGE, job.last_seq),)
+        more = position[0] < job.last_seq
+        if not more and job.progress and job.is_live:
+            events.append(_event("progress", job.progress))
+        end = _event("end", transitions.end_of(job)) if job.has_ended and not more else None
+        return Page(tuple(events), position, more=more, end=end)
+
+
+def _line_event(line: dict[str, Any]) -> Event:
+    return _event("line", line, (line["seq"],))
+
+
+def _event(kind: str, data: object, position: Position | None = None) -> Event:
+    return Event(kind, json.dumps(data, ensure_ascii=False, separators=(",", ":")), position)

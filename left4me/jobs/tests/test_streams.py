@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.utils import timezone
+
+from left4me.jobs import broadcast, logs, streams, transitions
+from left4me.jobs.models import Job, JobLog
+from left4me.jobs.states import State
+from left4me.lib import bus, sse
+from left4me.lib.sse import viewer as viewers
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_client")]
+
+
+class Browser:
+    """One viewer: opens a stream of the application and reads its events."""
+
+    def __init__(self, application: sse.Application, path: str, *, query: str = "", **headers: str) -> None:
+        self.status = 0
+        self.raw = b""
+        self.closed = False
+        self.slow: asyncio.Event | None = None
+        self._changed = asyncio.Condition()
+        self._left = asyncio.Event()
+        pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": pairs}
+        self.task = asyncio.create_task(application(scope, self._receive, self._send))
+
+    async def _receive(self) -> dict[str, Any]:
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if self.slow is not None:
+            await self.slow.wait()
+        async with self._changed:
+            self.status = message.get("status", self.status)
+            self.raw += message.get("body", b"")
+            self.closed = message["type"] == "http.response.body" and not message.get("more_body")
+            self._changed.notify_all()
+
+    @property
+    def events(self) -> list[SimpleNamespace]:
+        found = []
+        for block in self.raw.decode().split("\n\n"):
+            fields = dict(
+                line.split(": ", 1) for line in block.split("\n") if not line.startswith(":") and ": " in line
+            )
+            if "event" in fields:
+                found.append(SimpleNamespace(kind=fields["event"], id=fields.get("id"), data=fields["data"]))
+        return found
+
+    @property
+    def seqs(self) -> list[int]:
+        return [json.loads(event.data)["seq"] for event in self.events if event.kind == "line"]
+
+    async def until(self, condition: Any) -> None:
+        async with asyncio.timeout(20), self._changed:
+            await self._changed.wait_for(condition)
+
+    async def until_seq(self, seq: int) -> None:
+        await self.until(lambda: self.seqs and self.seqs[-1] >= seq)
+
+    async def leave(self) -> None:
+        self._left.set()
+        await asyncio.wait_for(self.task, 20)
+
+
+@pytest.fixture
+def job(ask, anna):
+    return ask("test-start", by=anna)
+
+
+@pytest.fixture
+def watch(anna):
+    """Run a scenario with an application whose streams anna watches."""
+
+    def watch(scenario: Any, *, streams_per_user: int = 10) -> None:
+        async def run() -> None:
+            application = sse.Application(
+                sse.Hub(bus.async_client),
+                [sse.Route(r"/jobs/(\d+)/stream", streams.open_stream)],
+                authenticate=lambda headers: allowed.get(headers.get("x-user", "anna")),
+                streams_per_user=streams_per_user,
+            )
+            try:
+                await scenario(application)
+            finally:
+                await application.hub.stop()
+
+        allowed = {"anna": anna}
+        watch.allowed = allowed
+        try:
+            asyncio.run(run())
+        finally:
+            connections.close_all()
+
+    return watch
+
+
+@sync_to_async
+def say(job: Job, *lines: str) -> None:
+    logs.append(job.pk, [("stdout", line, timezone.now()) for line in lines])
+
+
+@sync_to_async
+def store_silently(job: Job, count: int) -> None:
+    """Lines that no live message told of, as when Redis was away."""
+    job.refresh_from_db()
+    first = job.last_seq + 1
+    JobLog.objects.bulk_create(
+        JobLog(job=job, seq=seq, stream="stdout", line=f"line {seq}", created_at=timezone.now())
+        for seq in range(first, first + count)
+    )
+    job.last_seq += count
+    Job.objects.filter(pk=job.pk).update(last_seq=job.last_seq)
+
+
+@sync_to_async
+def end(job: Job) -> None:
+    Job.objects.filter(pk=job.pk).update(state=State.RUNNING, lease_expires_at=timezone.now(), worker="w", attempt=1)
+    job.refresh_from_db()
+    assert transitions.finish(job, state=State.SUCCEEDED, now=timezone.now(), exit_code=0)
+
+
+def test_a_viewer_gets_what_was_said_then_what_is_said_then_the_end(job, watch):
+    async def scenario(application):
+        await say(job, "two", "three")
+        browser = Browser(application, f"/jobs/{job.pk}/stream")
+        await browser.until_seq(3)
+        await say(job, "four")
+        await browser.until_seq(4)
+        await end(job)
+        await browser.until(lambda: browser.closed)
+        assert browser.status == 200
+        assert browser.seqs == [1, 2, 3, 4]
+        last = browser.events[-1]
+        assert (last.kind, json.loads(last.data)["state"]) == ("end", "succeeded")
+        await browser.task
+
+    watch(scenario)
+
+
+def test_a_viewer_that_comes_back_goes_on_where_it_was(job, watch):
+    async def scenario(application):
+        await say(job, *(f"line {n}" for n in range(2, 11)))
+        await end(job)
+        by_query = Browser(application, f"/jobs/{job.pk}/stream", query="last_seq=8")
+        by_header = Browser(application, f"/jobs/{job.pk}/stream", query="last_seq=2", last_event_id="9")
+        await asyncio.gather(by_query.task, by_header.task)
+        assert by_query.seqs == [9, 10]
+        assert by_header.seqs == [10]
+
+    watch(scenario)
+
+
+@pytest.mark.parametrize("odd", ["last_seq=-3", "last_seq=x", "last_seq=9999999", "last_seq=" + "9" * 400])
+def test_a_position_that_cannot_be_does_no_harm(job, watch, odd):
+    async def scenario(application):
+        await end(job)
+        browser = Browser(application, f"/jobs/{job.pk}/stream", query=odd)
+        await browser.task
+        assert browser.events[-1].kind == "end"
+
+    watch(scenario)
+
+
+def test_a_long_log_is_replayed_from_its_last_2000_lines_with_a_note_of_what_was_left_out(job, watch):
+    async def scenario(application):
+        await store_silently(job, 4_999)
+        await end(job)
+        browser = Browser(application, f"/jobs/{job.pk}/stream")
+        await browser.task
+        assert browser.seqs == list(range(3_001, 5_001))
+        note = browser.events[0]
+        assert (note.kind, note.id, note.data) == ("note", "3000", "3,000 lines left out")
+
+    watch(scenario)
+
+
+def test_what_live_messages_lost_is_made_up_before_the_next_line(job, watch):
+    async def scenario(application):
+        browser = Browser(application, f"/jobs/{job.pk}/stream")
+        await browser.until_seq(1)
+        await store_silently(job, 20)
+        await say(job, "after the gap")
+        await browser.until_seq(22)
+        assert browser.seqs == list(range(1, 23))
+        await browser.leave()
+
+    watch(scenario)
+
+
+def test_without_any_live_message_lines_and_the_end_still_come(job, watch, monkeypatch):
+    monkeypatch.setattr(viewers, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(bus, "publish", lambda channel, message: False)
+
+    async def scenario(application):
+        browser = Browser(application, f"/jobs/{job.pk}/stream")
+        await browser.until_seq(1)
+        await say(job, "two")
+        await browser.until_seq(2)
+        await end(job)
+        await browser.until(lambda: browser.closed)
+        assert browser.events[-1].kind == "end"
+
+    watch(scenario)
+
+
+def test_a_slow_viewer_loses_nothing_and_holds_up_nobody(job, watch):
+    async def scenario(application):
+        slow = Browser(application, f"/jobs/{job.pk}/stream")
+        quick = Browser(application, f"/jobs/{job.pk}/stream")
+        await slow.until_seq(1)
+        slow.slow = asyncio.Event()
+        for number in range(400):
+            await say(job, f"line {number}")
+        await quick.until_seq(401)
+        slow.slow.set()
+        await end(job)
+        await slow.until(lambda: slow.closed)
+        assert slow.seqs == quick.seqs == list(range(1, 402))
+
+    watch(scenario)
+
+
+def test_a_line_told_twice_is_shown_once(job, watch):
+    async def scenario(application):
+        browser = Browser(application, f"/jobs/{job.pk}/stream")
+        await browser.until_seq(1)
+        await say(job, "two", "three")
+        await browser.until_seq(3)
+        rows = await sync_to_async(lambda: list(JobLog.objects.filter(job=job, seq__gte=2).order_by("seq")))()
+        await sync_to_async(bus.publish)(broadcast.channel(job.pk), broadcast.lines_message(rows))
+        await say(job, "four")
+        await browser.until_seq(4)
+        assert browser.seqs == [1, 2, 3, 4]
+        await browser.leave()
+
+    watch(scenario)
+
+
+def test_progress_and_states_pass_by_without_a_number(job, watch):
+    async def scenario(application):
+        browser = Browser(application, f"/jobs/{job.pk}/stream")
+        await browser.until_seq(1)
+        await sync_to_async(broadcast.progress)(job.pk, {"phase": "download", "done": 1, "total": 2, "unit": "items"})
+        await browser.until(lambda: browser.events[-1].kind == "progress")
+        assert browser.events[-1].id is None
+        assert json.loads(browser.events[-1].data)["done"] == 1
+        await browser.leave()
+
+    watch(scenario)
+
+
+def test_a_stream_closes_when_the_right_to_see_it_ends(job, watch, monkeypatch):
+    monkeypatch.setattr(viewers, "LOOK_SECONDS", 0.2)
+
+    async def scenario(application):
+        browser = Browser(application, f"/jobs/{job.pk}/stream")
+        await browser.until_seq(1)
+        watch.allowed.clear()
+        await browser.until(lambda: browser.closed)
+        assert [event.kind for event in browser.events] == ["line"]
+
+    watch(scenario)
+
+
+def test_a_quiet_stream_says_that_it_is_still_there(job, watch, monkeypatch):
+    monkeypatch.setattr(viewers, "KEEP_ALIVE_SECONDS", 0.5)
+
+    async def scenario(application):
+        browser = Browser(application, f"/jobs/{job.pk}/stream")
+        await browser.until(lambda: b": still here" in browser.raw)
+        await browser.leave()
+
+    watch(scenario)
+
+
+def test_strangers_and_those_not_signed_in_get_nothing(job, watch, stan):
+    async def scenario(application):
+        watch.allowed["stan"] = stan
+        stranger = Browser(application, f"/jobs/{job.pk}/stream", x_user="stan")
+        nobody = Browser(application, f"/jobs/{job.pk}/stream", x_user="nobody")
+        missing = Browser(application, "/jobs/999999/stream")
+        await asyncio.gather(stranger.task, nobody.task, missing.task)
+        assert (stranger.status, nobody.status, missing.status) == (404, 401, 404)
+
+    watch(scenario)
+
+
+def test_a_user_has_so_many_streams_and_gets_the_place_back_when_one_is_left(job, watch):
+    async def scenario(application):
+        first = Browser(application, f"/jobs/{job.pk}/stream")
+        await first.until_seq(1)
+        second = Browser(application, f"/jobs/{job.pk}/stream")
+        await second.task
+        assert second.status == 429
+        await first.leave()
+        third = Browser(application, f"/jobs/{job.pk}/stream")
+        await third.until_seq(1)
+        await third.leave()
+
+    watch(scenario, streams_per_user=1)

@@ -1,0 +1,44 @@
+"""Which paths are live streams, and who may open one: composes each app's streams over one hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from accounts import auth
+from accounts.models import User
+from left4me.jobs import streams as job_streams
+from left4me.lib import bus, sse
+
+
+def authenticate(headers: Mapping[str, str]) -> User | None:
+    """The active user behind a bearer token or a session cookie; None for anybody else."""
+    # As Django does for pages: a name that is not ours could be a foreign page that points at this address.
+    host, _port = split_domain_port(headers.get("host", "").lower())
+    if not host or not validate_host(host, settings.ALLOWED_HOSTS):
+        return None
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme:
+        found = auth.user_from_token(token.strip()) if scheme.lower() == "bearer" else None
+        return found[0] if found else None
+    key = _session_key(headers.get("cookie", ""))
+    return auth.user_from_session(key) if key else None
+
+
+def _session_key(cookies: str) -> str:
+    try:
+        morsel = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
+    except CookieError:
+        return ""
+    return morsel.value if morsel is not None else ""
+
+
+application = sse.Application(
+    sse.Hub(bus.async_client),
+    [sse.Route(r"/jobs/(\d{1,18})/stream", job_streams.open_stream)],
+    authenticate=authenticate,
+    streams_per_user=settings.LEFT4ME_STREAMS_PER_USER,
+)

@@ -1,0 +1,46 @@
+"""Static files as production serves them: hashed, compressed, each reference found."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.conf import settings
+from django.core.files.storage import storages
+from django.core.management import call_command
+from django.test import override_settings
+
+from left4me.lib import commands
+
+HASHED = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory):
+    root = tmp_path_factory.mktemp("static")
+    with override_settings(STATIC_ROOT=root, STORAGES={**settings.STORAGES, "staticfiles": {"BACKEND": HASHED}}):
+        call_command("collectstatic", interactive=False, verbosity=0)
+        yield storages["staticfiles"]
+
+
+def test_files_are_hashed_and_compressed(collected):
+    name = collected.stored_name("left4me/css/tokens.css")
+    assert name != "left4me/css/tokens.css"
+    for ending in ("", ".gz", ".br"):
+        assert collected.exists(name + ending)
+
+
+def test_vendored_files_are_what_their_list_says():
+    commands.run(["python3", settings.BASE_DIR / "bin/vendor", "--check"], timeout=60)
+
+
+def test_every_icon_that_templates_name_is_in_the_sprite():
+    sprite = set(
+        re.findall(r'<symbol id="([^"]+)"', (settings.BASE_DIR / "left4me/static/left4me/icons.svg").read_text())
+    )
+    named = {
+        name
+        for template in settings.BASE_DIR.glob("*/templates/**/*.html")
+        for name in re.findall(r'\{% icon "([^"]+)"', template.read_text())
+    }
+    assert named <= sprite, f"missing: {', '.join(sorted(named - sprite))}; add them to vendor.json, run bin/vendor"
