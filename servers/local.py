@@ -14,6 +14,7 @@ from django.conf import settings
 from servers.models import Host
 from servers.runtime.port import ServerRuntime
 from servers.runtime.process import ProcessRuntime
+from servers.tailing import Tailers
 
 
 def root() -> Path:
@@ -33,6 +34,12 @@ def row() -> Host:
 def runtime() -> ServerRuntime:
     """The runtime that LEFT4ME_RUNTIME names."""
     return ProcessRuntime(root=root())
+
+
+@functools.cache
+def tailers() -> Tailers:
+    """The log tailers of this worker."""
+    return Tailers(runtime())
 
 
 def workshop_cache() -> Path:

@@ -47,6 +47,12 @@ def refresh() -> None:
     Host.objects.filter(pk=host.pk).update(last_seen_at=now, facts=facts, game_version=local.games().current_name())
 
 
+@shared_task(name="servers.tail")
+def tail(server_id: int) -> None:
+    """Carry this server's log to those who watch it, for as long as somebody does."""
+    local.tailers().ensure(server_id)
+
+
 @shared_task(name="servers.prune")
 def prune() -> None:
     observing.prune(timezone.now())
