@@ -227,6 +227,11 @@ LEFT4ME_STUCK_SESSION_SECONDS = env.number("LEFT4ME_STUCK_SESSION_SECONDS", 60, 
 LEFT4ME_PROFILE_TTL_SECONDS = env.number("LEFT4ME_PROFILE_TTL_SECONDS", 86400, least=60, most=31536000)
 LEFT4ME_WORKSHOP_REFRESH_SECONDS = env.number("LEFT4ME_WORKSHOP_REFRESH_SECONDS", 86400, least=0, most=31536000)
 
+# Files of items that no overlay holds are deleted after so many days; 0 keeps them.
+LEFT4ME_WORKSHOP_CACHE_DAYS = env.number("LEFT4ME_WORKSHOP_CACHE_DAYS", 0, least=0, most=36500)
+# What one user's files overlays may hold together, and one uploaded file; in megabytes.
+LEFT4ME_UPLOAD_QUOTA_MB = env.number("LEFT4ME_UPLOAD_QUOTA_MB", 20_000, least=1, most=100_000_000)
+
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = f"host.{LEFT4ME_HOST}"
@@ -260,8 +265,9 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "options": {"expires": 3600.0},
     },
     "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10.0, "options": {"expires": 9.0}},
-    "poll": {
-        "task": "livestate.poll_hosts",
+    "livestate-poll": {
+        "task": "servers.ask_hosts",
+        "args": ["livestate.poll", LEFT4ME_POLL_SECONDS],
         "schedule": float(LEFT4ME_POLL_SECONDS),
         "options": {"expires": LEFT4ME_POLL_SECONDS * 0.9},
     },
@@ -271,6 +277,15 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "options": {"expires": 3600.0},
     },
 }
+
+if LEFT4ME_WORKSHOP_REFRESH_SECONDS:
+    # Looks more often than it refreshes: a refresh that was missed while the machine was off comes soon after.
+    _look_every = float(min(LEFT4ME_WORKSHOP_REFRESH_SECONDS, 300))
+    CELERY_BEAT_SCHEDULE["workshop-refresh"] = {
+        "task": "overlays.refresh_when_due",
+        "schedule": _look_every,
+        "options": {"expires": _look_every * 0.9},
+    }
 
 LOGGING = {
     "version": 1,

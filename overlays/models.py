@@ -129,11 +129,37 @@ class Overlay(models.Model):
         return f"overlay:{self.pk}"
 
 
+class OverlayCollection(models.Model):
+    """A Steam collection that an overlay follows: its items come and go with the collection at every refresh."""
+
+    overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="collections")
+    steam_id = models.PositiveBigIntegerField(_("Steam id"))
+    title = models.CharField(_("title"), max_length=255, blank=True)
+    synced_at = models.DateTimeField(_("synchronised"), null=True, blank=True)
+    last_error = models.TextField(_("last error"), blank=True)
+
+    class Meta:
+        ordering = ["title", "steam_id"]
+        constraints = [models.UniqueConstraint(fields=["overlay", "steam_id"], name="collection_once_per_overlay")]
+
+    def __str__(self) -> str:
+        return self.title or str(self.steam_id)
+
+
 class OverlayWorkshopItem(models.Model):
-    """A workshop item that an overlay holds. The item's row and file are shared by all overlays."""
+    """A workshop item that an overlay holds. The item's row and file are shared by all overlays.
+
+    The link stands here and not in `workshop`: it points at an overlay, and `workshop` does not know those.
+    """
 
     overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="workshop_links")
     item = models.ForeignKey(WorkshopItem, on_delete=models.PROTECT, related_name="overlay_links")
+    # Null for items that were added by themselves: those stay when a collection lets go of them.
+    collection = models.ForeignKey(
+        OverlayCollection, on_delete=models.SET_NULL, null=True, blank=True, related_name="links"
+    )
+    # The version that the last build linked; null while the overlay does not hold its file.
+    linked_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
     added_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -142,3 +168,14 @@ class OverlayWorkshopItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.overlay_id}: {self.item_id}"
+
+
+class OverlayScript(models.Model):
+    """The shell script that builds a script overlay, in a sandbox, into a fresh directory."""
+
+    overlay = models.OneToOneField(Overlay, on_delete=models.CASCADE, related_name="script", primary_key=True)
+    text = models.TextField(_("script"), blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.overlay_id}"

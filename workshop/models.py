@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Self
+
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+
+from workshop import inspection
+
+# A download reports how far it is every other second; without a word for so long it has ended, one way or another.
+_PROGRESS_IS_FRESH = timedelta(seconds=20)
+
+
+class WorkshopItemQuerySet(models.QuerySet["WorkshopItem"]):
+    def unused(self) -> Self:
+        """Items that no overlay holds."""
+        return self.filter(overlay_links=None)
+
+    def cached(self) -> Self:
+        return self.filter(cached_version__isnull=False)
+
+    def failed(self) -> Self:
+        return self.exclude(last_error="")
+
+    def matching(self, words: str) -> Self:
+        """By title, author, id, campaign or map."""
+        found = self
+        for word in words.split()[:10]:
+            by_text = Q(title__icontains=word) | Q(author__icontains=word) | Q(chapters__icontains=word)
+            found = found.filter(by_text | Q(steam_id=int(word)) if word.isdecimal() and len(word) < 19 else by_text)
+        return found
 
 
 class WorkshopItem(models.Model):
     """One published file. Steam's words are untrusted: `filename` is shown, never used as a path."""
+
+    class State(models.TextChoices):
+        CACHED = "cached", _("Cached")
+        STALE = "stale", _("Newer version on Steam")
+        MISSING = "missing", _("Not downloaded")
+        DOWNLOADING = "downloading", _("Downloading")
+        FAILED = "failed", _("Failed")
 
     steam_id = models.PositiveBigIntegerField(_("Steam id"), unique=True)
     title = models.CharField(_("title"), max_length=255, blank=True)
@@ -17,17 +53,59 @@ class WorkshopItem(models.Model):
     # Unix seconds as Steam gives them: the version key that a cached file's mtime is compared with.
     time_updated = models.PositiveBigIntegerField(_("updated"), default=0)
     preview_url = models.CharField(max_length=2048, blank=True)
+    refreshed_at = models.DateTimeField(_("asked Steam"), null=True, blank=True)
     last_downloaded_at = models.DateTimeField(_("downloaded"), null=True, blank=True)
     last_error = models.TextField(_("last error"), blank=True)
 
+    # The `time_updated` of the file in the cache; null while there is none.
+    cached_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    # How much of a download has arrived, and when that was said.
+    progress_bytes = models.PositiveBigIntegerField(default=0, editable=False)
+    progress_at = models.DateTimeField(null=True, blank=True, editable=False)
+
     # From the VPK itself; null until one was read.
     is_valid = models.BooleanField(_("valid"), null=True, blank=True)
+    inspected_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    author = models.CharField(_("author"), max_length=200, blank=True)
     campaigns = models.JSONField(_("campaigns"), default=list, blank=True)
     chapters = models.JSONField(_("chapters"), default=list, blank=True)
     warnings = models.JSONField(_("warnings"), default=list, blank=True)
+
+    objects = WorkshopItemQuerySet.as_manager()
 
     class Meta:
         ordering = ["title", "steam_id"]
 
     def __str__(self) -> str:
         return self.title or str(self.steam_id)
+
+    def get_absolute_url(self) -> str:
+        return f"https://steamcommunity.com/sharedfiles/filedetails/?id={self.steam_id}"
+
+    def state(self, now: datetime) -> State:
+        """What an operator wants to know first."""
+        if self.progress_at is not None and now - self.progress_at < _PROGRESS_IS_FRESH:
+            return self.State.DOWNLOADING
+        if self.last_error:
+            return self.State.FAILED
+        if self.cached_version is None:
+            return self.State.MISSING
+        return self.State.CACHED if self.cached_version == self.time_updated else self.State.STALE
+
+    @property
+    def percent(self) -> int:
+        return min(100, 100 * self.progress_bytes // self.file_size) if self.file_size else 0
+
+
+class WorkshopContents(models.Model):
+    """The paths inside an item's VPK: kept apart from its row, which every list reads."""
+
+    item = models.OneToOneField(WorkshopItem, on_delete=models.CASCADE, related_name="contents", primary_key=True)
+    packed_paths = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.item_id}"
+
+    @property
+    def paths(self) -> list[str]:
+        return inspection.unpack_paths(bytes(self.packed_paths))

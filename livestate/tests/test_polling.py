@@ -18,9 +18,9 @@ GOOD = status_text([Person(101)]).encode()
 
 @pytest.fixture(autouse=True)
 def _no_refusals_remembered() -> Iterator[None]:
-    guard._refused.clear()
+    guard.forget_all()
     yield
-    guard._refused.clear()
+    guard.forget_all()
 
 
 class Clock:

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
-    guard._refused.clear()
+    guard.forget_all()
     yield
     sweeping.close()
-    guard._refused.clear()
+    guard.forget_all()
 
 
 @pytest.fixture
@@ -115,10 +115,8 @@ def test_a_sweep_that_fails_lets_the_next_one_begin(cast, game, monkeypatch):
     assert Snapshot.objects.exists()
 
 
-def test_each_host_is_asked_in_its_own_queue_and_only_for_a_while(db, monkeypatch, settings):
-    make_host(name="elsewhere")
-    sent = []
-    monkeypatch.setattr(tasks.poll, "apply_async", lambda **options: sent.append(options))
-    tasks.poll_hosts()
-    assert {options["queue"] for options in sent} == {"host.local", "host.elsewhere"}
-    assert all(options["expires"] < settings.LEFT4ME_POLL_SECONDS for options in sent)
+def test_beat_has_every_host_asked_and_drops_what_is_late(settings):
+    entry = settings.CELERY_BEAT_SCHEDULE["livestate-poll"]
+    assert entry["task"] == "servers.ask_hosts"
+    assert entry["args"] == [tasks.poll.name, settings.LEFT4ME_POLL_SECONDS]
+    assert entry["options"]["expires"] < settings.LEFT4ME_POLL_SECONDS

@@ -15,14 +15,16 @@ HUNG_UP_ON_LOGIN = "The server hung up during the login. It may have banned this
 _CHUNK = 65_536
 
 
-def execute(host: str, port: int, password: str, command: str, *, timeout: float) -> Answer:
+def execute(host: str, port: int, password: str, command: str, *, timeout: float, starting: bool = False) -> Answer:
     """Runs one command and returns its text; everything together takes at most `timeout` seconds.
+
+    `starting` says that the game may not have read its password yet: a refusal is then not the last word.
 
     Raises an `RconError`; its `sent` tells whether the command may have run. Commands that end a connection by
     their nature (`quit`, `map`, …) do not raise when it ends: their answer is not `confirmed`.
     """
     packets.body_of(command)
-    guard.check(host, port, password)
+    guard.check(host, port, password, starting=starting)
     deadline = time.monotonic() + timeout
     conversation = Conversation()
     with _connected(host, port, timeout) as channel:
@@ -53,11 +55,11 @@ def _log_in(
         _send(channel, conversation.login(password))
         _listen(channel, conversation, deadline)
     except PasswordRefused:
-        guard.remember(*address, password)
+        guard.refused(*address, password)
         raise
     except ConnectionLost as error:
         raise Unreachable(HUNG_UP_ON_LOGIN) from error
-    guard.forget(*address)
+    guard.accepted(*address, password)
 
 
 def _ask(channel: socket.socket, conversation: Conversation, command: str, *, deadline: float) -> Answer:

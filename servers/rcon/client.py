@@ -159,9 +159,9 @@ class Client:
         try:
             await channel.say(channel.conversation.login(self.password))
         except PasswordRefused:
-            guard.remember(self.host, self.port, self.password)
+            guard.refused(self.host, self.port, self.password)
             raise
         except ConnectionLost as error:
             raise Unreachable(HUNG_UP_ON_LOGIN) from error
-        guard.forget(self.host, self.port)
+        guard.accepted(self.host, self.port, self.password)
         return channel

@@ -14,9 +14,9 @@ Face = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def _no_refusals_remembered() -> Iterator[None]:
-    guard._refused.clear()
+    guard.forget_all()
     yield
-    guard._refused.clear()
+    guard.forget_all()
 
 
 def _blocking(server: ScriptedServer, command: str, *, password: str = PASSWORD, timeout: float = 10) -> str:

@@ -1,0 +1,13 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from overlays.items import refreshing
+
+
+class Command(BaseCommand):
+    help = "Ask Steam about all workshop items in use; prints the id of the job, new or already active."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        job = refreshing.request_refresh(by=None)
+        self.stdout.write(str(job.pk))

@@ -1,0 +1,33 @@
+"""What the job engine can do with overlays."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from left4me.jobs import registry
+from overlays.builders import files, script, workshop
+from overlays.items import refreshing
+from overlays.models import Overlay
+
+_BUILDERS = {
+    Overlay.Kind.WORKSHOP: workshop.build,
+    Overlay.Kind.FILES: files.build,
+    Overlay.Kind.SCRIPT: script.build,
+}
+
+
+@registry.operation("build", title=_("Build"), idempotent=True)
+def build(run: registry.Run) -> None:
+    """Make an overlay's directory match its rows."""
+    overlay = Overlay.objects.filter(pk=run.resource_id).first()
+    if overlay is None:
+        raise registry.Failed("This overlay is gone.")
+    changed = _BUILDERS[Overlay.Kind(overlay.kind)](run, overlay)
+    run.log("The overlay has new content." if changed else "Nothing changed.", stream="event")
+
+
+@registry.operation("workshop_refresh", title=_("Refresh workshop items"), idempotent=True, coalesces_active=True)
+def workshop_refresh(run: registry.Run) -> None:
+    """Ask Steam about every item in use, follow collections, and build the overlays whose items changed."""
+    refreshing.refresh_all(run, now=timezone.now())

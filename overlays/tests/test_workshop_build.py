@@ -1,0 +1,244 @@
+"""Building a workshop overlay, as a job, against the simulated Steam."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from left4me.jobs import actions as jobs
+from left4me.jobs import runner
+from left4me.jobs.models import JobLog
+from overlays.models import Overlay, OverlayWorkshopItem
+from overlays.tests.factories import make_overlay
+from workshop import metadata, vpk
+from workshop.models import WorkshopItem
+from workshop.simulated_steam import Fault
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
+
+
+@pytest.fixture
+def overlay(left4me_root):
+    return make_overlay(kind=Overlay.Kind.WORKSHOP)
+
+
+@pytest.fixture
+def hold(steam_world, overlay):
+    """Publish items and put them into the overlay, as adding does."""
+
+    def hold(*steam_ids, into=overlay, **details):
+        for steam_id in steam_ids:
+            if steam_id not in steam_world.items:
+                steam_world.add(steam_id, **details)
+        with metadata.connect() as api:
+            rows = metadata.save(api.all_items(list(steam_ids)), now=timezone.now())
+        for row in rows.values():
+            OverlayWorkshopItem.objects.create(overlay=into, item=row)
+
+    return hold
+
+
+def build(overlay):
+    """Run the build; returns its job and its log lines."""
+    job = jobs.request(operation="build", resource=overlay.resource, by=None, host=settings.LEFT4ME_HOST)
+    runner.drain(host=settings.LEFT4ME_HOST)
+    job.refresh_from_db()
+    return job, list(JobLog.objects.filter(job=job, stream__in=["stdout", "stderr"]).values_list("line", flat=True))
+
+
+def addons(overlay):
+    return settings.LEFT4ME_ROOT / "overlays" / overlay.path / "left4dead2" / "addons"
+
+
+def linked(overlay):
+    return sorted(path.name for path in addons(overlay).iterdir() if path.is_symlink())
+
+
+def test_items_are_downloaded_and_linked(hold, overlay):
+    hold(11, 12, 13)
+    job, lines = build(overlay)
+    assert (job.state, job.error) == ("succeeded", "")
+    assert lines[-1] == "downloaded=3 cached=0 skipped=0 created=3 removed=0 unchanged=0"
+    assert linked(overlay) == ["11.vpk", "12.vpk", "13.vpk"]
+    vpk.check(addons(overlay) / "11.vpk")
+    overlay.refresh_from_db()
+    assert (overlay.file_count, overlay.content_version) == (3, 1)
+    assert overlay.built_at is not None
+    item = WorkshopItem.objects.get(steam_id=11)
+    assert (item.is_valid, item.cached_version, item.last_error) == (True, item.time_updated, "")
+    assert item.last_downloaded_at is not None
+
+
+def test_a_second_build_changes_nothing(hold, overlay):
+    hold(11, 12)
+    build(overlay)
+    job, lines = build(overlay)
+    assert job.state == "succeeded"
+    assert lines == ["downloaded=0 cached=2 skipped=0 created=0 removed=0 unchanged=2"]
+    overlay.refresh_from_db()
+    assert overlay.content_version == 1
+
+
+def test_an_item_taken_out_is_unlinked_and_stays_in_the_cache(hold, overlay, left4me_root):
+    hold(11, 12)
+    build(overlay)
+    overlay.workshop_links.filter(item__steam_id=11).delete()
+    _, lines = build(overlay)
+    assert lines[-1] == "downloaded=0 cached=1 skipped=0 created=0 removed=1 unchanged=1"
+    assert linked(overlay) == ["12.vpk"]
+    assert (left4me_root / "workshop_cache" / "11.vpk").exists()
+
+
+def test_foreign_files_are_left_alone(hold, overlay, tmp_path):
+    hold(11, 12)
+    folder = addons(overlay)
+    folder.mkdir(parents=True)
+    (folder / "readme.txt").write_text("mine")
+    (folder / "11.vpk").write_text("mine too")
+    (folder / "99.vpk").symlink_to(tmp_path / "elsewhere.vpk")
+    _, lines = build(overlay)
+    assert lines[-1] == "downloaded=2 cached=0 skipped=0 created=1 removed=0 unchanged=0"
+    assert (folder / "11.vpk").read_text() == "mine too"
+    assert linked(overlay) == ["12.vpk", "99.vpk"]
+
+
+def test_a_link_in_the_way_to_the_addons_is_not_followed(hold, overlay, tmp_path):
+    hold(11)
+    tree = addons(overlay).parent.parent
+    tree.mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (tree / "left4dead2").symlink_to(tmp_path / "outside")
+    job, _ = build(overlay)
+    assert job.state == "failed"
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_an_item_without_a_download_address_is_skipped_and_does_not_fail(hold, overlay):
+    hold(11)
+    hold(12, file_url="", title="Pipe")
+    job, lines = build(overlay)
+    assert job.state == "succeeded"
+    assert "workshop 12 skipped: Steam gives no download address for “Pipe”" in lines
+    assert lines[-1] == "downloaded=1 cached=0 skipped=1 created=1 removed=0 unchanged=0"
+
+
+def test_a_broken_item_is_named_and_the_others_are_served(hold, overlay, steam_world):
+    hold(11, 12, 13)
+    steam_world.items[12].faults.extend([Fault(status=503)] * 3)
+    job, lines = build(overlay)
+    assert job.state == "failed"
+    assert job.error == (
+        "1 of 3 items failed; the others are in place.\n12 “Item 12”: 127.0.0.1 answered with HTTP status 503"
+    )
+    assert [line for line in lines if "attempt" in line] == [
+        f"workshop 12 attempt {n}/3 failed: 127.0.0.1 answered with HTTP status 503" for n in (1, 2, 3)
+    ]
+    assert lines[-1] == "downloaded=2 cached=0 skipped=0 created=2 removed=0 unchanged=0"
+    assert linked(overlay) == ["11.vpk", "13.vpk"]
+    assert WorkshopItem.objects.get(steam_id=12).last_error == "127.0.0.1 answered with HTTP status 503"
+    job, _ = build(overlay)
+    assert job.state == "succeeded"
+    assert WorkshopItem.objects.get(steam_id=12).last_error == ""
+
+
+def test_a_failed_update_keeps_the_old_version_linked(hold, overlay, steam_world):
+    hold(11)
+    build(overlay)
+    steam_world.add(11, files={"new.txt": b"n"}, time_updated=1_800_000_000).faults.extend([Fault(status=500)] * 3)
+    refresh_rows(11)
+    job, _ = build(overlay)
+    assert job.state == "failed"
+    assert linked(overlay) == ["11.vpk"]
+    item = WorkshopItem.objects.get(steam_id=11)
+    assert item.state(timezone.now()) == WorkshopItem.State.FAILED
+    assert item.cached_version == 1_700_000_000
+
+
+def test_an_update_is_downloaded_and_counts_as_new_content(hold, overlay, steam_world):
+    hold(11)
+    build(overlay)
+    steam_world.add(11, files={"new.txt": b"n"}, time_updated=1_800_000_000)
+    refresh_rows(11)
+    _, lines = build(overlay)
+    assert lines[-1] == "downloaded=1 cached=0 skipped=0 created=0 removed=0 unchanged=1"
+    overlay.refresh_from_db()
+    assert overlay.content_version == 2
+
+
+def test_an_overlay_that_shares_an_updated_item_notices_without_downloading(hold, overlay, steam_world):
+    other = make_overlay(kind=Overlay.Kind.WORKSHOP)
+    hold(11)
+    hold(11, into=other)
+    build(overlay)
+    build(other)
+    steam_world.add(11, files={"new.txt": b"n"}, time_updated=1_800_000_000)
+    refresh_rows(11)
+    build(overlay)
+    _, lines = build(other)
+    assert lines[-1] == "downloaded=0 cached=1 skipped=0 created=0 removed=0 unchanged=1"
+    other.refresh_from_db()
+    assert other.content_version == 2
+
+
+def test_a_file_that_rotted_in_the_cache_is_not_linked(hold, overlay, left4me_root):
+    hold(11)
+    path = left4me_root / "workshop_cache" / "11.vpk"
+    path.parent.mkdir(exist_ok=True)
+    item = WorkshopItem.objects.get(steam_id=11)
+    path.write_bytes(b"x" * item.file_size)
+    import os
+
+    os.utime(path, (item.time_updated, item.time_updated))
+    job, _ = build(overlay)
+    assert job.state == "failed"
+    assert "11 “Item 11”: The file is something unknown, not a VPK." in job.error
+    assert linked(overlay) == []
+
+
+def test_campaigns_warnings_and_paths_are_kept(hold, overlay):
+    mission = (
+        b'"mission" { "Name" "c" "DisplayTitle" "Camp" "modes" {'
+        b' "coop" { "1" { "Map" "c1" } } "versus" { "1" { "Map" "c1" } } } }'
+    )
+    hold(11, files={"missions/c.txt": mission, "scripts/vscripts/mapspawn_addon.nut": b"x"})
+    build(overlay)
+    item = WorkshopItem.objects.get(steam_id=11)
+    assert item.campaigns[0]["title"] == "Camp"
+    assert item.chapters == [{"map": "c1", "title": "c1", "campaign": "Camp", "modes": ["coop", "versus"]}]
+    assert [warning["code"] for warning in item.warnings] == ["global_scripts"]
+    assert item.contents.paths == ["missions/c.txt", "scripts/vscripts/mapspawn_addon.nut"]
+    assert WorkshopItem.objects.matching("camp c1").get() == item
+    assert WorkshopItem.objects.matching("11").get() == item
+
+
+def test_a_second_build_of_a_thousand_items_takes_well_under_a_second(overlay, left4me_root):
+    cache = left4me_root / "workshop_cache"
+    cache.mkdir()
+    vpk.write(cache / "1.vpk", {"a": b"1"})
+    content = (cache / "1.vpk").read_bytes()
+    rows = []
+    for steam_id in range(1, 1001):
+        path = cache / f"{steam_id}.vpk"
+        path.write_bytes(content)
+        version = int(path.stat().st_mtime)
+        rows.append(
+            WorkshopItem(steam_id=steam_id, file_url="https://x", file_size=len(content), time_updated=version)
+        )
+    WorkshopItem.objects.bulk_create(rows)
+    OverlayWorkshopItem.objects.bulk_create(
+        OverlayWorkshopItem(overlay=overlay, item=item) for item in WorkshopItem.objects.all()
+    )
+    build(overlay)
+    started = time.process_time()
+    _, lines = build(overlay)
+    assert time.process_time() - started < 1.0
+    assert lines == ["downloaded=0 cached=1000 skipped=0 created=0 removed=0 unchanged=1000"]
+
+
+def refresh_rows(*steam_ids):
+    items = list(WorkshopItem.objects.filter(steam_id__in=steam_ids))
+    with metadata.connect() as api:
+        metadata.apply(items, api.items(steam_ids), now=timezone.now())

@@ -1,0 +1,88 @@
+"""What Steam says about items, kept in rows."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.conf import settings
+
+from left4me.lib import fetch
+from workshop import steam
+from workshop.models import WorkshopItem
+
+_FROM_STEAM = ("title", "filename", "file_url", "file_size", "time_updated", "preview_url")
+_BY_STEAM = "Steam: "
+_ROWS_AT_ONCE = 500
+
+
+@dataclass
+class Outcome:
+    """Steam ids by what became of them in a refresh."""
+
+    changed: list[int] = field(default_factory=list)
+    unchanged: list[int] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+def content_hosts() -> fetch.AllowedHosts:
+    """Where published files may come from."""
+    return fetch.AllowedHosts.parse(settings.LEFT4ME_STEAM_CONTENT_HOSTS)
+
+
+@contextlib.contextmanager
+def connect(
+    *, cancelled: Callable[[], bool] | None = None, pause: Callable[[float], None] | None = None
+) -> Iterator[steam.Steam]:
+    """A Steam client as the settings say; `pause` waits between calls and may raise to cancel."""
+    base = settings.LEFT4ME_STEAM_API_URL
+    with fetch.Client(hosts=fetch.AllowedHosts().with_origin(base), cancelled=cancelled) as client:
+        yield steam.Steam(base_url=base, client=client, api_key=settings.STEAM_WEB_API_KEY, pause=pause or time.sleep)
+
+
+def save(found: Mapping[int, steam.Item], *, now: datetime) -> dict[int, WorkshopItem]:
+    """Make or update the rows of items that can be used; returns them by Steam id."""
+    usable = {steam_id: item for steam_id, item in found.items() if not item.problem}
+    WorkshopItem.objects.bulk_create(
+        [_fill(WorkshopItem(steam_id=steam_id), item, now=now) for steam_id, item in usable.items()],
+        update_conflicts=True,
+        unique_fields=["steam_id"],
+        update_fields=[*_FROM_STEAM, "refreshed_at"],
+        batch_size=_ROWS_AT_ONCE,
+    )
+    return {item.steam_id: item for item in WorkshopItem.objects.filter(steam_id__in=usable)}
+
+
+def apply(items: Sequence[WorkshopItem], found: Mapping[int, steam.Item], *, now: datetime) -> Outcome:
+    """Keep what Steam said about known items.
+
+    Files and `last_downloaded_at` stay as they are: that is a build's business.
+    """
+    outcome = Outcome()
+    for item in items:
+        answer = found[item.steam_id]
+        if answer.problem:
+            # What is cached goes on being served: an item that was hidden today may be back tomorrow.
+            outcome.failed[item.steam_id] = answer.problem
+            item.last_error = f"{_BY_STEAM}{answer.problem}"
+            item.refreshed_at = now
+            continue
+        before = (item.time_updated, item.file_size, item.file_url)
+        _fill(item, answer, now=now)
+        is_changed = before != (item.time_updated, item.file_size, item.file_url)
+        (outcome.changed if is_changed else outcome.unchanged).append(item.steam_id)
+        if item.last_error.startswith(_BY_STEAM):
+            item.last_error = ""
+    fields = [*_FROM_STEAM, "last_error", "refreshed_at"]
+    WorkshopItem.objects.bulk_update(items, fields, batch_size=_ROWS_AT_ONCE)
+    return outcome
+
+
+def _fill(row: WorkshopItem, item: steam.Item, *, now: datetime) -> WorkshopItem:
+    for name in _FROM_STEAM:
+        setattr(row, name, getattr(item, name))
+    row.refreshed_at = now
+    return row
