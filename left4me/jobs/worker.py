@@ -8,6 +8,7 @@ from celery import bootsteps
 from django.conf import settings
 
 from left4me.jobs.runner import Runner
+from left4me.lib import orphans
 
 
 class _Current:
@@ -30,6 +31,7 @@ class RunnerStep(bootsteps.StartStopStep):
         self.runner = Runner(host=settings.LEFT4ME_HOST, slots=settings.LEFT4ME_JOB_SLOTS)
 
     def start(self, parent: Any) -> None:
+        orphans.guard_this_process()
         self.runner.start()
         _Current.runner = self.runner
 

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from left4me.lib import orphans
+
 OnLine = Callable[[str], None]
 
 _CHUNK = 65_536
@@ -92,7 +94,7 @@ def run(
     args = [str(a) for a in argv]
     program = Path(args[0]).name
     started = time.monotonic()
-    reader, process = _spawn(args, program, cwd=cwd, env=env, stdin=stdin, with_pty=with_pty)
+    reader, process, output_name = _spawn(args, program, cwd=cwd, env=env, stdin=stdin, with_pty=with_pty)
     kept: list[str] = []
     size = 0
     try:
@@ -110,6 +112,7 @@ def run(
         raise
     finally:
         os.close(reader)
+        orphans.forget(output_name)
     output = "\n".join(kept)
     if check and status != 0:
         raise CommandFailed(program, status, "\n".join(kept[-5:])[-600:])
@@ -207,8 +210,9 @@ def _spawn(
     env: Mapping[str, str] | None,
     stdin: str | None,
     with_pty: bool,
-) -> tuple[int, subprocess.Popen[bytes]]:
+) -> tuple[int, subprocess.Popen[bytes], str]:
     reader, writer = pty.openpty() if with_pty else os.pipe()
+    output_name = orphans.expect(writer)
     try:
         process = subprocess.Popen(
             args,
@@ -219,8 +223,10 @@ def _spawn(
             stderr=writer,
             start_new_session=True,
         )
+        orphans.know(output_name, process.pid)
     except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
         os.close(reader)
+        orphans.forget(output_name)
         raise CommandMissing(f"{program} cannot be run: {error.strerror}") from error
     finally:
         os.close(writer)
@@ -228,7 +234,7 @@ def _spawn(
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(stdin.encode())
             process.stdin.close()
-    return reader, process
+    return reader, process, output_name
 
 
 def _lines(

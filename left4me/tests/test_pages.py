@@ -30,7 +30,7 @@ def test_the_dashboard_names_the_visitor_and_marks_where_they_are(client, anna):
     page = client.get("/").content.decode()
     assert "anna" in page
     assert 'aria-current="page"' in page
-    assert "Simulated" in page
+    assert "Simulated game" in page
 
 
 def test_places_for_admins_show_for_admins_only(client, anna):

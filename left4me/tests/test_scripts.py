@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -102,3 +103,81 @@ def test_a_lost_connection_shows_a_banner_until_it_is_back(guide, complaints):
     guide.locator("#offline").wait_for(state="visible")
     guide.context.set_offline(False)
     guide.locator("#offline").wait_for(state="hidden")
+
+
+ELEMENT = """html => { const box = document.createElement('div'); box.innerHTML = html;
+    document.querySelector('main').prepend(box); htmx.process(box); box.dispatchEvent(
+    new CustomEvent('htmx:load', {bubbles: true, detail: {elt: box}})); }"""
+
+
+def toasts(page):
+    return page.locator("#toasts .toast p")
+
+
+def test_a_refusal_with_a_reason_is_shown_in_its_own_words(guide, complaints):
+    complaints.expect("409")
+    guide.route(
+        "**/refused",
+        lambda route: route.fulfill(
+            status=409, content_type="application/problem+json", body='{"detail": "Port 27015 is taken."}'
+        ),
+    )
+    guide.evaluate("htmx.ajax('POST', '/refused', {swap: 'none'})")
+    expect(toasts(guide)).to_have_text("Port 27015 is taken.")
+
+
+def test_a_page_that_went_away_is_said_in_general_words(guide, complaints):
+    complaints.expect("404")
+    guide.evaluate("htmx.ajax('POST', '/no-such-thing', {swap: 'none'})")
+    expect(toasts(guide)).to_contain_text("does not exist any more")
+
+
+def test_a_poll_rests_while_the_tab_is_hidden_and_catches_up_after(guide):
+    asked = []
+    guide.route("**/polled", lambda route: (asked.append(1), route.fulfill(body="news", content_type="text/html")))
+    guide.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    guide.evaluate(
+        ELEMENT, '<p id="polled" hx-get="/polled" hx-trigger="every 100ms, visible-again from:document">old</p>'
+    )
+    guide.evaluate("new Promise(done => setTimeout(done, 500))")
+    assert not asked
+    guide.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    expect(guide.locator("#polled")).to_have_text("news")
+
+
+def test_an_htmx_element_asks_its_question_too(guide):
+    guide.route("**/sent", lambda route: route.fulfill(body="done", content_type="text/html"))
+    guide.evaluate(ELEMENT, '<button id="sent" hx-post="/sent" data-confirm="Really?">go</button>')
+    guide.locator("#sent").click()
+    guide.locator("#confirm").get_by_role("button", name="Cancel").click()
+    expect(guide.locator("#sent")).to_have_text("go")
+    guide.locator("#sent").click()
+    guide.locator("#confirm").get_by_role("button", name="Yes, do it").click()
+    expect(guide.locator("#sent")).to_have_text("done")
+
+
+def test_an_ended_session_leads_to_the_door_and_back(guide):
+    guide.context.clear_cookies()
+    guide.evaluate("htmx.ajax('GET', '/', {swap: 'none'})")
+    guide.wait_for_url("**/accounts/login/?next=%2Fstyleguide")
+
+
+def test_a_log_shows_each_line_of_its_stream_once_and_stops_at_the_end(guide):
+    stream = (
+        'event: line\nid: 1\ndata: {"seq": 1, "stream": "stdout", "line": "first <b>"}\n\n'
+        'event: line\nid: 1\ndata: {"seq": 1, "stream": "stdout", "line": "first <b>"}\n\n'
+        'event: progress\ndata: {"done": 1, "total": 2}\n\n'
+        "event: note\ndata: 7 lines left out\n\n"
+        'event: line\nid: 9\ndata: {"seq": 9, "stream": "stderr", "line": "last"}\n\n'
+        'event: end\ndata: {"state": "failed"}\n\n'
+    )
+    guide.route("**/streamed", lambda route: route.fulfill(body=stream, content_type="text/event-stream"))
+    guide.evaluate("document.addEventListener('log:end', event => { window.ended = event.detail.state; })")
+    guide.evaluate(
+        ELEMENT,
+        '<section class="log-view" data-log-view data-stream="/streamed"><div class="log-bar">'
+        '<span data-log-state data-ended="ended"></span></div><div id="live" class="log" data-log></div></section>',
+    )
+    expect(guide.locator("#live .log-line")).to_have_text(["first <b>", "7 lines left out", "last"])
+    assert guide.evaluate("window.ended") == "failed"
+    expect(guide.locator("[data-log-state]").first).to_have_text("ended")

@@ -57,3 +57,11 @@ def break_down(run: registry.Run) -> None:
     if how == "cancelled":
         raise registry.Cancelled
     raise ZeroDivisionError("by s3cret-word")
+
+
+def _run_child(run: registry.Run) -> None:
+    run.command(["sh", "-c", "sleep 600 & echo pid $!; wait"], timeout=600)
+
+
+registry.operation("test-child", title="Child", locks=_own_lock, idempotent=True)(_run_child)
+registry.operation("test-child-once", title="Child once", locks=_own_lock)(_run_child)

@@ -3,8 +3,8 @@
 //   <section class="log-view" data-log-view data-stream="/jobs/7/stream?last_seq=40" data-keep="5000">
 //     … <div class="log" data-log tabindex="0" role="log"> <div class="log-line" data-seq="40">…</div> </div>
 //
-// Events of the stream: "line" with JSON {seq, stream, line}; "note" with words; "end" closes. Each "progress" and "end"
-// is handed on as a DOM event log:progress or log:end with the parsed data, for the page around it.
+// Events of the stream: "line" with JSON {seq, stream, line}; "note" with words; "end" closes. "progress", "state"
+// and "end" are handed on as DOM events log:progress … with the parsed data, for the page around the log.
 const END_SLACK = 32;
 
 class LogView {
@@ -38,7 +38,9 @@ class LogView {
     this.source.addEventListener("line", (event) => this.line(JSON.parse(event.data)));
     this.source.addEventListener("lines", (event) => JSON.parse(event.data).forEach((each) => this.line(each)));
     this.source.addEventListener("note", (event) => this.line({ stream: "note", line: event.data }));
-    this.source.addEventListener("progress", (event) => this.handOn("progress", event.data));
+    for (const name of ["progress", "state"]) {
+      this.source.addEventListener(name, (event) => this.handOn(name, event.data));
+    }
     this.source.addEventListener("end", (event) => {
       this.close();
       this.flush();
@@ -72,8 +74,10 @@ class LogView {
 
   line(each) {
     // A reconnect may replay what is shown already.
-    if (each.seq && each.seq <= this.lastSeq) return;
-    if (each.seq) this.lastSeq = each.seq;
+    if (Number.isInteger(each.seq)) {
+      if (each.seq <= this.lastSeq) return;
+      this.lastSeq = each.seq;
+    }
     this.waiting.push(each);
     if (this.waiting.length > this.keep) this.waiting.shift();
     // One insertion per frame, however fast the lines come; hidden tabs get no frames, so they get a timer.

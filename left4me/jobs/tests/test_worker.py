@@ -1,0 +1,114 @@
+"""The engine with everything real: worker processes, Redis, the database."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+from django.utils import timezone
+
+from left4me.jobs import actions
+from left4me.jobs.models import Job, JobLock
+from left4me.jobs.states import State
+from left4me.jobs.tests.conftest import story
+from left4me.jobs.tests.worker_process import WorkerProcess, alive, wait_until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_client"), pytest.mark.slow]
+
+
+@pytest.fixture
+def worker(tmp_path):
+    """Start workers; what is left of them ends with the test."""
+    started: list[WorkerProcess] = []
+
+    def start(**options) -> WorkerProcess:
+        started.append(WorkerProcess(tmp_path / f"worker-{len(started)}.log", **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.process.poll() is None:
+            process.kill()
+
+
+def _state(job: Job) -> str:
+    job.refresh_from_db()
+    return job.state
+
+
+def _ended(job: Job) -> bool:
+    return _state(job) in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+def _child_of(job: Job) -> int:
+    wait_until(lambda: any(line.startswith("pid ") for line in story(job)), what="the child's pid")
+    return int(next(line for line in story(job) if line.startswith("pid ")).split()[1])
+
+
+def test_a_request_puts_a_wake_up_on_the_queue_of_its_host(ask, redis_client):
+    ask("diagnostic", "diagnostic:1", host="far-away")
+    (message,) = redis_client.lrange("host.far-away", 0, -1)
+    assert json.loads(message)["headers"]["task"] == "left4me.jobs.wake"
+
+
+def test_a_worker_runs_what_is_asked_and_what_it_was_never_told_of(ask, worker):
+    worker()
+    first = ask("diagnostic", "diagnostic:1", lines=2)
+    wait_until(lambda: _ended(first))
+    assert _state(first) == State.SUCCEEDED
+    assert story(first) == ["Asked for by the system.", "line 1 of 2", "line 2 of 2"]
+
+    untold = Job.objects.create(operation="diagnostic", resource="diagnostic:2", host="local")
+    JobLock.objects.create(job=untold, resource="diagnostic:2", exclusive=True)
+    assert wait_until(lambda: _ended(untold), seconds=10) < 10
+
+
+def test_a_cancel_ends_a_pause_and_a_program_with_its_children_within_two_seconds(ask, worker, ada):
+    worker()
+    pausing = ask("diagnostic", "diagnostic:1", lines=1, sleep=600)
+    running = ask("test-child", "server:1")
+    child = _child_of(running)
+    wait_until(lambda: _state(pausing) == State.RUNNING)
+    for job in (pausing, running):
+        actions.cancel(job=job, by=ada)
+        assert wait_until(lambda job=job: _ended(job), seconds=10) < 2
+        assert job.state == State.CANCELLED
+    assert wait_until(lambda: not alive(child), seconds=10) < 2
+
+
+def test_a_killed_worker_leaves_no_program_and_its_successor_takes_over_at_once(ask, worker):
+    first = worker()
+    again, once = ask("test-child", "server:1"), ask("test-child-once", "server:2")
+    children = [_child_of(again), _child_of(once)]
+    first.kill()
+    wait_until(lambda: not any(map(alive, children)))
+
+    worker()
+    wait_until(lambda: _ended(once) and _state(again) == State.RUNNING and again.attempt == 2, seconds=14)
+    assert (once.state, once.error) == (State.FAILED, "The worker died.")
+    assert "The worker died. This is queued again." in story(again)
+
+
+def test_a_stopped_worker_hands_back_what_may_run_again(ask, worker):
+    process = worker()
+    job = ask("test-child", "server:1")
+    child = _child_of(job)
+    assert process.stop() == 0
+    assert _state(job) == State.QUEUED
+    assert job.attempt == 0
+    assert story(job)[-1] == "The worker stops. This is queued again."
+    assert not alive(child)
+
+
+def test_two_workers_of_a_host_share_its_jobs_and_run_none_twice(ask, worker):
+    worker(), worker()
+    jobs = [ask("diagnostic", f"diagnostic:{n % 5 + 1}", lines=n + 1) for n in range(40)]
+    wait_until(lambda: not Job.objects.live().exists())
+    assert set(Job.objects.values_list("state", "attempt")) == {(State.SUCCEEDED, 1)}
+    assert all(len(story(job)) == n + 2 for n, job in enumerate(jobs))
+    for number in range(1, 6):
+        ran = Job.objects.filter(resource=f"diagnostic:{number}").order_by("pk")
+        times = list(ran.values_list("started_at", "finished_at"))
+        assert all(ended <= began for (_, ended), (began, _) in pairwise(times))
+    assert timezone.now() > times[-1][1]
