@@ -181,3 +181,25 @@ def test_a_log_shows_each_line_of_its_stream_once_and_stops_at_the_end(guide):
     expect(guide.locator("#live .log-line")).to_have_text(["first <b>", "7 lines left out", "last"])
     assert guide.evaluate("window.ended") == "failed"
     expect(guide.locator("[data-log-state]").first).to_have_text("ended")
+
+
+def test_a_refreshed_fragment_leaves_open_what_the_visitor_opened(guide):
+    fragment = (
+        '<section id="fresh" hx-get="/fresh" hx-trigger="refresh" hx-swap="morph"><details><summary>More</summary>'
+        '<p>{words}</p></details><time datetime="2026-01-01T00:00:00+00:00" data-relative>Jan. 1, 2026</time>'
+        "</section>"
+    )
+    guide.route("**/fresh", lambda route: route.fulfill(body=fragment.format(words="new"), content_type="text/html"))
+    guide.evaluate(ELEMENT, fragment.format(words="old"))
+    guide.locator("#fresh summary").click()
+    in_words = guide.locator("#fresh time").inner_text()
+    assert in_words != "Jan. 1, 2026"
+    guide.evaluate(
+        "new MutationObserver(() => { window.flashed = true; }).observe(document.querySelector('#fresh time'),"
+        " {childList: true, characterData: true, subtree: true})"
+    )
+    guide.evaluate("htmx.trigger('#fresh', 'refresh')")
+    expect(guide.locator("#fresh p")).to_have_text("new")
+    expect(guide.locator("#fresh p")).to_be_visible()
+    expect(guide.locator("#fresh time")).to_have_text(in_words)
+    assert not guide.evaluate("window.flashed")

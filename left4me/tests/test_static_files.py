@@ -44,3 +44,20 @@ def test_every_icon_that_templates_name_is_in_the_sprite():
         for name in re.findall(r'\{% icon "([^"]+)"', template.read_text())
     }
     assert named <= sprite, f"missing: {', '.join(sorted(named - sprite))}; add them to vendor.json, run bin/vendor"
+
+
+def test_every_class_that_templates_use_is_styled():
+    styled = {
+        name
+        for sheet in settings.BASE_DIR.glob("left4me/static/left4me/css/*.css")
+        for name in re.findall(r"\.([a-zA-Z][\w-]*)", sheet.read_text())
+    }
+    unknown = {
+        f"{template.relative_to(settings.BASE_DIR)}: {name}"
+        for template in settings.BASE_DIR.glob("**/templates/**/*.html")
+        if not template.relative_to(settings.BASE_DIR).parts[0].startswith(".")
+        for value in re.findall(r'class="([^"]*)"', template.read_text())
+        for name in re.sub(r"\{\{.*?\}\}|\{%.*?%\}", " ", value).split()
+        if name not in styled and not name.endswith("-")
+    }
+    assert not unknown, "\n".join(sorted(unknown))

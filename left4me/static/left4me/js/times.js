@@ -47,7 +47,10 @@ refresh();
 count();
 setInterval(() => document.hidden || refresh(), 10_000);
 setInterval(() => document.hidden || count(), 1_000);
-document.addEventListener("htmx:load", () => {
-  refresh();
-  count();
-});
+// Right after the swap, before it is painted: "htmx:load" comes later and would let dates flash up.
+for (const name of ["htmx:afterSwap", "htmx:oobAfterSwap", "htmx:load"]) {
+  document.addEventListener(name, () => {
+    refresh();
+    count();
+  });
+}

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_SLOWEST, _FASTEST = 0.001, 1e6
+_LONGEST_RUN_SECONDS = 0.05
+
+
 class Clock:
     """Seconds of game time since the start, and the wall time of the simulated world."""
 
@@ -26,9 +30,13 @@ class Clock:
         """The simulated date, in seconds since 1970, at game time `at`."""
         return self._epoch + at
 
+    def slip(self, to: float) -> None:
+        """Go on from game time `to`: what the machine could not keep up with is lost."""
+        self._base_game, self._base_real = to, time.monotonic()
+
     def set_speed(self, speed: float) -> None:
         self._base_game, self._base_real = self.now(), time.monotonic()
-        self.speed = max(0.001, speed)
+        self.speed = max(_SLOWEST, min(speed, _FASTEST))
 
 
 class Timer:
@@ -68,12 +76,17 @@ class Timers:
 
     def run_due(self) -> None:
         limit = self.clock.now()
+        started = time.monotonic()
         try:
             while self._heap and self._heap[0][0] <= limit:
                 due, _, timer = heapq.heappop(self._heap)
                 if timer.action is not None:
                     self._frozen = due
                     timer.action()
+                if time.monotonic() - started > _LONGEST_RUN_SECONDS:
+                    # Driven faster than the machine is: the network gets its turn, and game time its own pace.
+                    self.clock.slip(due)
+                    return
         finally:
             self._frozen = None
 

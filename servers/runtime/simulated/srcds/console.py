@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _DEEPEST_EXEC = 16
+_MOST_COMMANDS = 20_000
 _GAME = "left4dead2"
 
 
@@ -25,10 +26,17 @@ class Console:
         self.commands: dict[str, Callable[[Command], None]] = {}
         self.aliases: dict[str, str] = {}
         self._depth = 0
+        self._left = _MOST_COMMANDS
 
     def run(self, text: str) -> None:
         """Run every command of `text`, in order."""
+        if self._depth == 0:
+            self._left = _MOST_COMMANDS
         for line in split_commands(text):
+            self._left -= 1
+            if self._left < 0:
+                # Aliases and files that call each other twice over would never end.
+                return
             if len(line) > LONGEST_COMMAND:
                 self.log.print(
                     "CCommand::Tokenize: Encountered command which overflows the tokenizer buffer.. Skipping!\n"

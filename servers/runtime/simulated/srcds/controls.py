@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import signal
 import time
 
 from .commands import register
-from .grammar import Command
+from .grammar import Command, number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .engine import Engine
 
 _FLOOD_TICK_SECONDS = 0.05
+_FASTEST_FLOOD = 100_000
+_FOR_EVER_SECONDS = 1e8
 
 
 class Controls:
@@ -29,7 +30,7 @@ class Controls:
     def do_sim_players(self, command: Command) -> None:
         """`sim_players N` keeps N on; `sim_players auto` lets them come and go."""
         wanted = command.args[0] if command.args else "auto"
-        on = self._engine.script.keep(int(wanted) if wanted.isdigit() else None)
+        on = self._engine.script.keep(int(wanted) if wanted.isdecimal() else None)
         self._log.print(f"sim: {on} of {self._engine.world.max_players} on\n")
 
     def do_sim_join(self, command: Command) -> None:
@@ -51,8 +52,7 @@ class Controls:
 
     def do_sim_speed(self, command: Command) -> None:
         """`sim_speed X`: game time runs X times as fast."""
-        with contextlib.suppress(ValueError):
-            self._engine.timers.clock.set_speed(float(command.value))
+        self._engine.timers.clock.set_speed(number_of(command.value))
         self._log.print(f"sim: speed {self._engine.timers.clock.speed:g}\n")
 
     def do_sim_record(self, command: Command) -> None:
@@ -72,14 +72,14 @@ class Controls:
 
     def do_sim_after(self, command: Command) -> None:
         """`sim_after SECONDS "commands"`: game seconds from now."""
-        with contextlib.suppress(ValueError, IndexError):
+        if len(command.args) > 1:
             text = " ".join(command.args[1:])
-            self._engine.timers.after(float(command.args[0]), lambda: self._engine.console.run(text))
+            self._engine.timers.after(number_of(command.args[0]), lambda: self._engine.console.run(text))
 
     def do_sim_crash(self, command: Command) -> None:
         """`sim_crash [SIGNAL|STATUS]`: end at once, by a signal (SEGV without an argument) or with a status."""
         how = command.value.upper()
-        if how.isdigit():
+        if how.isdecimal():
             self._log.event(f"sim: ending with status {how}")
             os._exit(int(how) & 0xFF)
         number = getattr(signal, "SIG" + (how.removeprefix("SIG") or "SEGV"), signal.SIGSEGV)
@@ -95,14 +95,14 @@ class Controls:
         """`sim_hang [SECONDS]`: the frame loop stands still. SIGTERM ends it as it ends a hanging game."""
         if not self._engine.cvars.on("sim_ignore_term"):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        with contextlib.suppress(ValueError):
-            time.sleep(float(command.value or "1e8"))
+        time.sleep(max(0.0, number_of(command.value)) or _FOR_EVER_SECONDS)
         self._engine.catch_signals()
 
     def do_sim_flood(self, command: Command) -> None:
         """`sim_flood LINES_PER_SECOND SECONDS`: log lines, in real time."""
-        numbers = [int(arg) for arg in command.args if arg.isdigit()]
+        numbers = [int(number_of(arg)) for arg in command.args]
         rate, seconds = (numbers + [100, 1][len(numbers) :])[:2]
+        rate = min(rate, _FASTEST_FLOOD)
         clock = self._engine.timers.clock
         started, total, written = time.monotonic(), rate * seconds, 0
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from .grammar import number_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,14 +32,7 @@ class Cvar:
 
     @property
     def number(self) -> float:
-        """The value as the engine's atof reads it: the leading number, else 0."""
-        text = self.value.strip()
-        for end in range(len(text), 0, -1):
-            try:
-                return float(text[:end])
-            except ValueError:
-                continue
-        return 0.0
+        return number_of(self.value)
 
     def described(self) -> str:
         lines = [f'"{self.name}" = "{self.value}"']

@@ -52,6 +52,7 @@ class Engine:
         self.status_text: str | None = None
         self.maps_loaded = 0
         self._status: int | None = None
+        self._half_typed = b""
         self._awake = selectors.DefaultSelector()
         # While a map loads only this one is looked at: signals arrive, the network waits.
         self._deaf = selectors.DefaultSelector()
@@ -82,6 +83,7 @@ class Engine:
         while self._status is None:
             self._turn()
         self._rcon.close()
+        self.world.shut_down()
         self.log.print("Server shutting down\n")
         return self._status
 
@@ -154,7 +156,7 @@ class Engine:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listener.bind((ip, port))
                 datagrams.bind((ip, port))
-                listener.listen(16)
+                listener.listen(128)
             except OSError:
                 listener.close()
                 datagrams.close()
@@ -191,9 +193,9 @@ class Engine:
 
         def typed(_events: int) -> None:
             data = os.read(0, _LONGEST_CONSOLE_READ)
-            if data:
-                self.console.run(data.decode("utf-8", "surrogateescape"))
-            else:
+            lines, _, self._half_typed = (self._half_typed + data).rpartition(b"\n")
+            self.console.run(lines.decode("utf-8", "surrogateescape"))
+            if not data:
                 self._awake.unregister(0)
 
         with contextlib.suppress(OSError, ValueError):

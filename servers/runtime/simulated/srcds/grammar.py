@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # The engine's tokenizer buffer; a longer command is skipped as a whole.
 LONGEST_COMMAND = 510
+_LARGEST_NUMBER = 1e9
 
 
 def split_commands(text: str) -> list[str]:
@@ -77,6 +78,24 @@ def tokens_of(line: str) -> list[tuple[str, int]]:
                 position += 1
             tokens.append((line[start:position], position))
     return tokens
+
+
+def number_of(text: str) -> float:
+    """The number at the start of `text`, as C's atof reads it; 0 without one, and never infinite."""
+    text = text.strip()
+    end = 0
+    while end < len(text) and (
+        text[end] in "0123456789" or (text[end] == "." and "." not in text[:end]) or _sign(text, end)
+    ):
+        end += 1
+    try:
+        return max(-_LARGEST_NUMBER, min(float(text[:end]), _LARGEST_NUMBER))
+    except ValueError:
+        return 0.0
+
+
+def _sign(text: str, position: int) -> bool:
+    return position == 0 and text[0] in "+-"
 
 
 def quoted(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .commands import register
-from .grammar import Command
+from .grammar import Command, number_of
 from .players import Player
 
 TYPE_CHECKING = False
@@ -48,7 +48,7 @@ class ModerationCommands:
         if len(command.args) < 2:
             self._log.print("Usage:  banid < minutes > < userid | uniqueid > { kick }\n")
             return
-        minutes = _minutes(command.args[0])
+        minutes = max(0.0, number_of(command.args[0]))
         found = self._found(command.args[1])
         steam_id = found.steam_id if found is not None else command.args[1]
         if not steam_id.startswith(("STEAM_", "[U:")):
@@ -74,7 +74,7 @@ class ModerationCommands:
         if len(command.args) < 2:
             self._log.print("Usage:  addip < minutes > < ipaddress >\n")
             return
-        self._addresses.add(command.args[1], _minutes(command.args[0]))
+        self._addresses.add(command.args[1], max(0.0, number_of(command.args[0])))
 
     def do_removeip(self, command: Command) -> None:
         self._remove(command, self._addresses, "removeip", "filter IP")
@@ -107,10 +107,3 @@ class ModerationCommands:
         for number, (key, left) in enumerate(rows, start=1):
             lines.append(f"{number} {key} : {'permanent' if left is None else f'{left:.3f} min'}")
         self._log.print("\n".join(lines) + "\n")
-
-
-def _minutes(text: str) -> float:
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        return 0.0

@@ -15,8 +15,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHAT = """\
-hi|hello all|anyone got a medkit?|pills here|reloading!|TANK!|wait for me|run|gg|nice one|go go go|lag?|sorry|brb
-who startled the witch|car alarm again...|heal up before the finale|one more chapter?|ready|lol"""
+hi
+hello all
+anyone got a medkit?
+pills here
+reloading!
+TANK!
+wait for me
+run
+gg
+nice one
+go go go
+lag?
+sorry
+brb
+who startled the witch
+car alarm again...
+heal up before the finale
+one more chapter?
+ready
+lol""".splitlines()
 _SPECIALS = ("Smoker", "Boomer", "Hunter", "Spitter", "Jockey", "Charger", "Tank")
 _REASONS = ("Disconnect by user.",) * 5 + ("timed out", "Client left game (Steam auth ticket has been canceled)")
 
@@ -107,7 +125,7 @@ class Script:
             # Looked at again rarely: an empty server sleeps.
             self._plan("chat", 30, self._somebody_chats)
             return
-        self.chat(self._dice.choice(_CHAT.replace("\n", "|").split("|")))
+        self.chat(self._dice.choice(_CHAT))
         self._plan("chat", 1 + self._exponential("sim_chat_seconds"), self._somebody_chats)
 
     def chat(self, text: str) -> bool:

@@ -60,8 +60,7 @@ class World:
         """Start loading map `name`; `loaded` follows after the time a load takes."""
         self._log.event(f"-------- Mapchange to {name} --------" if self.map else f'Loading map "{name}"')
         if not keep_players:
-            for player in list(self.players):
-                self.leave(player, "Server shutting down")
+            self.shut_down()
         if mode in campaigns.MODES:
             self._cvars["mp_gamemode"].write(mode)
         self.map = name
@@ -123,6 +122,11 @@ class World:
         self._fill_survivors()
         if not self.players:
             self._log.print("Server is hibernating\n")
+
+    def shut_down(self) -> None:
+        """Everybody leaves."""
+        for player in list(self.players):
+            self.leave(player, "Server shutting down")
 
     def state_of(self, player: Player) -> str:
         return "spawning" if self._timers.now() - player.spawned_at < _SPAWN_SECONDS else "active"

@@ -45,7 +45,10 @@ def test_an_alias_can_shadow_nothing_but_unknown_names(start):
 
 
 def test_files_that_exec_each_other_end(start):
-    assert "too deep" in start(files={"cfg/loop.cfg": b"exec loop\n"}).rcon("exec loop")
+    sim = start(files={"cfg/loop.cfg": b"exec loop\n" * 4})
+    assert "too deep" in sim.rcon("exec loop")
+    sim.rcon('alias again "again; again; again; again"')
+    assert sim.rcon("again") == ""
 
 
 def test_exec_reads_nothing_outside_the_cfg_directory(shared):

@@ -1,7 +1,7 @@
 import pytest
 
 from servers.runtime.simulated.srcds.arguments import Arguments
-from servers.runtime.simulated.srcds.grammar import Command, split_commands
+from servers.runtime.simulated.srcds.grammar import Command, number_of, split_commands
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,26 @@ def test_a_text_splits_into_commands_as_the_engine_splits_it(text, commands):
 )
 def test_an_assignment_takes_all_after_the_name_without_the_outer_quotes(line, value):
     assert Command(line).value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1", 1),
+        (" -2.5x", -2.5),
+        ("+3", 3),
+        ("1_0", 1),
+        ("nan", 0),
+        ("inf", 0),
+        ("", 0),
+        ("²", 0),
+        ("1.2.3", 1.2),
+        ("-", 0),
+        ("9" * 400, 1e9),
+    ],
+)
+def test_a_number_is_read_as_far_as_it_goes(text, number):
+    assert number_of(text) == number
 
 
 def test_a_quoted_argument_is_one_token_and_its_words_are_two():

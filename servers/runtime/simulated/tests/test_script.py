@@ -125,3 +125,21 @@ def test_the_record_tells_the_whole_story(start, tmp_path):
     assert rows[1]["steam_id_64"] == rows[2]["steam_id_64"]
     assert int(rows[1]["steam_id_64"]) > 76561197960265728
     assert rows[0]["real_at"] <= rows[1]["real_at"] <= rows[2]["real_at"]
+
+
+def test_a_clock_driven_faster_than_the_machine_leaves_rcon_its_turn(start):
+    # Without map changes, which would lose the requests of their time.
+    busy = {"SIM_JOIN_SECONDS": "1", "SIM_CHAT_SECONDS": "1", "SIM_CHAPTER_SECONDS": "1000000000"}
+    sim = start("-maxplayers", "32", env={"SIM_PLAYERS": "auto", **busy})
+    sim.rcon("sim_speed 1000000")
+    for _ in range(5):
+        assert "reached" in sim.rcon("echo reached", timeout=20)
+
+
+def test_everybody_leaves_the_record_when_the_server_ends(start, tmp_path):
+    path = tmp_path / "record.jsonl"
+    sim = start("+sim_record", str(path), "+sim_players", "2")
+    sim.process.terminate()
+    sim.process.wait()
+    events = [json.loads(line)["event"] for line in path.read_text().splitlines()]
+    assert events == ["map", "join", "join", "leave", "leave"]
