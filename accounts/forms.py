@@ -57,7 +57,16 @@ class PasswordChangeForm(NewPasswordForm):
         return current
 
 
-class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]
+class _NameForm(forms.ModelForm):  # type: ignore[type-arg]
+    def clean_username(self) -> str:
+        username: str = self.cleaned_data["username"]
+        # The database holds this rule for any case, but its refusal would not stand beside the field.
+        if User.objects.filter(username__iexact=username).exists():
+            raise forms.ValidationError(_("This name is taken."))
+        return username
+
+
+class SignUpForm(_NameForm):
     password = forms.CharField(
         label=_("Password"),
         strip=False,
@@ -82,7 +91,7 @@ class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
 
-class NewUserForm(forms.ModelForm):  # type: ignore[type-arg]
+class NewUserForm(_NameForm):
     """An admin adds somebody, who then sets a password by a link."""
 
     class Meta:

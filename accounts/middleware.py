@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
@@ -24,7 +25,14 @@ class SignInFirst(LoginRequiredMiddleware):
         if match is not None and match.namespaces[:1] == ["api"]:
             # The API authenticates by token or session itself and answers 401 with a problem, not with a page.
             return None
+        if not getattr(view_func, "login_required", True):
+            # Asked before the user is, which Django does the other way round: /health costs no query.
+            return None
         return super().process_view(request, view_func, view_args, view_kwargs)
+
+    def get_login_url(self, view_func: Callable[..., Any]) -> str:
+        # Django's admin names a login page of its own; there is one door only.
+        return str(settings.LOGIN_URL)
 
 
 class LastSeen:

@@ -276,6 +276,16 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "schedule": crontab(hour="4", minute="17"),
         "options": {"expires": 3600.0},
     },
+    "audit-prune": {
+        "task": "left4me.audit.prune",
+        "schedule": crontab(hour="4", minute="27"),
+        "options": {"expires": 3600.0},
+    },
+    "accounts-prune": {
+        "task": "accounts.prune",
+        "schedule": crontab(hour="4", minute="37"),
+        "options": {"expires": 3600.0},
+    },
 }
 
 if LEFT4ME_WORKSHOP_REFRESH_SECONDS:

@@ -20,6 +20,7 @@ from accounts import actions, devices, secrets
 from accounts.forms import LoginForm, NewPasswordForm, SignUpForm
 from accounts.models import OneTimeLink, User
 from accounts.models.links import Purpose
+from accounts.permissions import signed_in
 from accounts.throttle import SIGN_UP, THROTTLED_ENTRIES, Attempt
 from left4me.audit import record
 from left4me.lib import counters
@@ -76,11 +77,10 @@ def _target(request: HttpRequest) -> str:
     return resolve_url(settings.LOGIN_REDIRECT_URL)
 
 
-@login_not_required
 @require_POST
 def logout(request: HttpRequest) -> HttpResponse:
-    if isinstance(request.user, User):
-        record.write(action="session.end", by=request.user, target=f"user:{request.user.pk}", request=request)
+    user = signed_in(request)
+    record.write(action="session.end", by=user, target=f"user:{user.pk}", request=request)
     end_session(request)
     return redirect(settings.LOGOUT_REDIRECT_URL)
 

@@ -1,16 +1,53 @@
-"""Who did what, when, to what: rows that are only ever added."""
+"""Who did what, when, to what: rows that are only ever added.
+
+The model refuses changes so that no code makes them by mistake; triggers in the database (see migration 0003)
+refuse them to everything else. Only what is older than KEPT may go.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any, Never, Self
+
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+KEPT = timedelta(days=365)
+
+
+class OnlyAdded(Exception):
+    """Somebody tried to change or remove an audit entry."""
+
+
+class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
+    def by(self, name: str) -> Self:
+        return self.filter(actor__icontains=name)
+
+    def of_action(self, action: str) -> Self:
+        """Entries of one action, or of a whole kind: `session` finds `session.start` and `session.refused`."""
+        return self.filter(models.Q(action=action) | models.Q(action__startswith=f"{action}."))
+
+    def outdated(self, now: datetime) -> Self:
+        return self.filter(created_at__lt=now - KEPT)
+
+    def prune(self, now: datetime) -> int:
+        """Remove what is older than KEPT; return how many."""
+        outdated = self.outdated(now)
+        return int(outdated._raw_delete(outdated.db))
+
+    def update(self, **fields: Any) -> Never:
+        raise OnlyAdded("Audit entries are only added, never changed.")
+
+    def delete(self) -> Never:
+        raise OnlyAdded("Audit entries are only added, never removed.")
 
 
 class AuditEntry(models.Model):
     """One act. The actor's name is kept beside the link, so the record outlives the account."""
 
-    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    created_at = models.DateTimeField(_("when"), default=timezone.now, db_index=True, editable=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -20,9 +57,19 @@ class AuditEntry(models.Model):
     address = models.GenericIPAddressField(_("from"), null=True, blank=True)
     details = models.JSONField(default=dict, blank=True)
 
+    objects = AuditEntryQuerySet.as_manager()
+
     class Meta:
         ordering = ["-created_at", "-id"]
         verbose_name_plural = _("audit entries")
 
     def __str__(self) -> str:
         return f"{self.actor} {self.action} {self.target}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise OnlyAdded("Audit entries are only added, never changed.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> Never:
+        raise OnlyAdded("Audit entries are only added, never removed.")

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import Group
+from django.db.models import Model, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from accounts import actions
+from accounts.models import ApiToken, OneTimeLink, Session, User
+from accounts.permissions import administrator
+from left4me.audit.admin import Audited
+
+# Rights here are `is_admin` and ownership; groups would suggest otherwise.
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(Audited):
+    """Passwords are set by their owners, by the link that the users page makes: none is typed here."""
+
+    list_display = ["username", "is_admin", "is_active", "created_at", "last_login"]
+    list_filter = ["is_admin", "is_active"]
+    search_fields = ["username"]
+    fields = ["username", "is_admin", "is_active", "created_at", "last_login"]
+    readonly_fields = ["created_at", "last_login"]
+
+    def save_model(self, request: HttpRequest, obj: Model, form: ModelForm[Any], change: bool) -> None:  # noqa: FBT001
+        assert isinstance(obj, User)  # noqa: S101 -- registered for User
+        by = administrator(request)
+        if not change:
+            obj.set_unusable_password()
+        wanted = {name: getattr(obj, name) for name in ("is_admin", "is_active") if name in form.changed_data}
+        if change:
+            # These two have rules and consequences of their own, so they go the way of the users page.
+            for name, value in wanted.items():
+                setattr(obj, name, not value)
+        super().save_model(request, obj, form, change)
+        if not change:
+            return
+        try:
+            if "is_admin" in wanted:
+                actions.set_admin(user=obj, is_admin=wanted["is_admin"], by=by, request=request)
+            if "is_active" in wanted:
+                actions.set_active(user=obj, is_active=wanted["is_active"], by=by, request=request)
+        except actions.Refused as refusal:
+            messages.error(request, str(refusal))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for user in queryset:
+            self.delete_model(request, user)
+
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        if obj.pk == administrator(request).pk:
+            messages.error(request, _("You cannot delete yourself."))
+            return
+        super().delete_model(request, obj)
+
+
+class _Seen(Audited):
+    """Rows that are made elsewhere: here one can look at them and remove them."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(_Seen):
+    list_display = ["name", "user", "scope", "hint", "expires_at", "last_used_at"]
+    list_filter = ["scope"]
+    search_fields = ["name", "user__username"]
+    fields = ["name", "user", "scope", "hint", "created_at", "expires_at", "last_used_at"]
+
+
+@admin.register(Session)
+class SessionAdmin(_Seen):
+    list_display = ["user", "device", "address", "created_at", "last_seen_at"]
+    search_fields = ["user__username"]
+    fields = ["user", "device", "address", "created_at", "last_seen_at", "expires_at"]
+
+
+@admin.register(OneTimeLink)
+class OneTimeLinkAdmin(_Seen):
+    list_display = ["purpose", "note", "user", "created_by", "created_at", "expires_at", "used_at"]
+    list_filter = ["purpose"]
+    fields = ["purpose", "note", "user", "created_by", "created_at", "expires_at", "used_at"]

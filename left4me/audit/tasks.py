@@ -1,0 +1,18 @@
+"""Clearing out what is older than a year."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import shared_task
+from django.utils import timezone
+
+from left4me.audit.models import AuditEntry
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="left4me.audit.prune", ignore_result=True)
+def prune() -> None:
+    if gone := AuditEntry.objects.prune(timezone.now()):
+        log.info("Cleared out %s audit entries of more than a year ago", gone)

@@ -1,0 +1,97 @@
+"""The API against its own OpenAPI document, and the page that shows the document."""
+
+import re
+
+import pytest
+import schemathesis
+from django.core.exceptions import ValidationError
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+from django.http import HttpRequest
+from django.urls import reverse
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from accounts.tests.factories import make_token
+from left4me.api import api
+from left4me.lib.counters import Limit
+from left4me.wsgi import application
+
+# Routers of all apps are found by themselves; what an operation answers must be what its document says.
+schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", application)
+
+
+@pytest.fixture
+def _in_one_transaction():
+    """As Django's own test client does: a request must not close the connection that the test's rows live in."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def key(cast, monkeypatch, _in_one_transaction):
+    monkeypatch.setattr("accounts.api.REQUESTS", Limit("api-schema-test", 10**9, 60))
+    return make_token(cast.admin, scope="admin")
+
+
+@pytest.mark.slow
+@schema.parametrize()
+@settings(
+    max_examples=15,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_an_operation_answers_as_its_document_says(case, key):
+    answer = case.call(headers={"Authorization": f"Bearer {key}"})
+    case.validate_response(
+        answer,
+        checks=[
+            not_a_server_error,
+            status_code_conformance,
+            content_type_conformance,
+            response_schema_conformance,
+        ],
+    )
+
+
+def test_the_documentation_needs_no_script_and_no_other_host(client, db):
+    page = client.get(reverse("api:openapi-view"))
+    assert page.status_code == 200
+    text = page.content.decode()
+    assert "/api/v1/me" in text
+    assert not re.search(r"<script(?![^>]*\bsrc=\"/static/)", text)
+    assert "cdn" not in text
+
+
+def test_the_documentation_shows_every_operation(client, cast):
+    client.force_login(cast.owner)
+    text = client.get(reverse("api:openapi-view")).content.decode()
+    for path, operations in api.get_openapi_schema()["paths"].items():
+        assert path in text
+        for operation in operations.values():
+            assert f'id="{operation["operationId"]}"' in text
+
+
+def test_a_fault_of_a_form_names_its_fields():
+    answer = api.on_exception(HttpRequest(), ValidationError({"name": ["Too long."], "__all__": ["No."]}))
+    assert answer.status_code == 422
+    assert b'{"field": "name", "message": "Too long."}' in answer.content
+    assert b'{"field": "", "message": "No."}' in answer.content
+
+
+def test_what_nobody_foresaw_is_logged_and_shows_nothing(caplog):
+    answer = api.on_exception(HttpRequest(), RuntimeError("the secret is 42"))
+    assert answer.status_code == 500
+    assert answer["Content-Type"] == "application/problem+json"
+    assert b"42" not in answer.content
+    assert "the secret is 42" in caplog.text

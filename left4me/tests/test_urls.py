@@ -1,0 +1,66 @@
+"""What holds for every address: nobody gets in without signing in, and nothing is changed without a CSRF token."""
+
+import pytest
+from django.conf import settings
+from django.shortcuts import resolve_url
+from django.test import Client
+
+from left4me.testing.routes import Route, all_routes
+
+# Each with the reason why anybody may ask for it.
+PUBLIC = {
+    "health": "load balancers and installers ask it; it says nothing but ok",
+    "ready": "the same; it names no secrets",
+    "theme": "light or dark is chosen on the login page too; it sets a cookie",
+    "accounts:login": "the door",
+    "accounts:signup": "the door; says no where sign-up is not open",
+    "accounts:invitation": "its secret is the permission",
+    "accounts:password_link": "its secret is the permission",
+    "api:openapi-json": "the source is public; programs read it before they have a token",
+    "api:openapi-view": "the same for people",
+    "api:api-root": "nothing is there: 404",
+}
+ROUTES = all_routes()
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def is_api(route: Route) -> bool:
+    return route.name.startswith("api:")
+
+
+def leads_to_login(answer) -> bool:
+    return answer.status_code == 302 and answer["Location"].partition("?")[0] == resolve_url(settings.LOGIN_URL)
+
+
+def test_the_walk_finds_what_is_there():
+    names = {route.name for route in ROUTES}
+    assert {"dashboard", "accounts:login", "accounts:revoke_token", "api:me", "admin:index"} <= names
+    assert len(ROUTES) > 30
+
+
+def test_every_public_address_exists():
+    assert set(PUBLIC) <= {route.name for route in ROUTES}
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if not is_api(r) and r.name not in PUBLIC], ids=str)
+def test_anonymous_gets_the_login_page(route: Route, db):
+    for method in ("get", "post"):
+        assert leads_to_login(getattr(Client(), method)(route.path)), f"{method} {route.path}"
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if is_api(r) and r.name not in PUBLIC], ids=str)
+def test_anonymous_gets_401_from_the_api(route: Route, db):
+    answers = {method: getattr(Client(), method)(route.path).status_code for method in METHODS}
+    assert set(answers.values()) <= {401, 405}, answers
+    assert 401 in answers.values()
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+def test_nothing_is_changed_without_the_csrf_token(route: Route, cast):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.admin)
+    for method in METHODS[1:]:
+        answer = getattr(client, method)(route.path)
+        assert answer.status_code in (403, 404, 405), f"{method} {route.path} answered {answer.status_code}"
+        if answer.status_code == 404:
+            assert route.name == "api:api-root", f"{method} {route.path} looked before it asked for the token"
