@@ -38,7 +38,7 @@ class Command(BaseCommand):
             admin = self._admin()
             host = local.row()
             blueprint = self._blueprint(admin, self._overlays(admin))
-        if not local.games().current():
+        if not local.game_version():
             actions.request_on_host(host=host, operation="install", by=admin)
         for name, config in _SERVERS.items():
             server = self._server(admin, host, name, self._variant(admin, blueprint, name, config))
