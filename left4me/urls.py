@@ -13,6 +13,8 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("overlays.urls")),
     path("", include("servers.urls")),
+    path("", include("left4me.jobs.urls")),
+    path("", include("livestate.urls")),
     path("", include("left4me.audit.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
