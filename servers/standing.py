@@ -73,7 +73,7 @@ def of(servers: Sequence[Server], *, user: permissions.Visitor, now: datetime) -
 
 def _live_jobs(resources: Iterable[str]) -> dict[str, Job]:
     found: dict[str, Job] = {}
-    for job in Job.objects.live().filter(resource__in=list(resources)).order_by("pk"):
+    for job in Job.objects.live().filter(resource__in=list(resources)).select_related("user").order_by("pk"):
         if job.resource not in found or (job.is_active and not found[job.resource].is_active):
             found[job.resource] = job
     return found

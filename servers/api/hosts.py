@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from ninja import Query, Router
 
 from accounts.permissions import signed_in
+from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
 from left4me.lib.api import Problem, Window, require_scope
 from servers import actions, permissions
@@ -55,7 +56,7 @@ def change_host(request: HttpRequest, host_id: int, given: wire.HostChange) -> d
     return wire.host(_host(host_id), now=timezone.now())
 
 
-@router.post("/hosts/{int:host_id}/actions", response={202: wire.JobOut}, summary="Install the game (admins)")
+@router.post("/hosts/{int:host_id}/actions", response={202: JobOut}, summary="Install the game (admins)")
 def act_on_host(request: HttpRequest, host_id: int, given: wire.HostActionIn) -> tuple[int, Job]:
     require_scope(request, "admin")
     user = signed_in(request)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
 from left4me.lib.api import Problem, Window, require_scope
 from servers import actions, changes, found, standing
@@ -87,14 +88,14 @@ def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange
     return one(found.server(user, server_id), user)
 
 
-@router.delete("/servers/{int:server_id}", response={202: wire.JobOut}, summary="Delete it, by a job")
+@router.delete("/servers/{int:server_id}", response={202: JobOut}, summary="Delete it, by a job")
 def delete_server(request: HttpRequest, server_id: int) -> tuple[int, Job]:
     require_scope(request, "operate")
     user = signed_in(request)
     return _request(found.server_to_edit(user, server_id), "delete", user)
 
 
-@router.post("/servers/{int:server_id}/actions", response={202: wire.JobOut}, summary="Run, stop or remove it")
+@router.post("/servers/{int:server_id}/actions", response={202: JobOut}, summary="Run, stop or remove it")
 def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) -> tuple[int, Job]:
     """Answers with the job: a new one, or the equal one that waits already."""
     require_scope(request, "operate")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import Field
 
+from left4me.jobs.api import JobOut
 from servers import checks
 from servers.models import Blueprint, Host, Server, ServerShare
 from servers.standing import Standing
@@ -18,18 +19,6 @@ Role = Literal["viewer", "operator"]
 Lines = list[str] | str
 
 READ_VERSION = "The version that you read; when it is no longer the present one, nothing is changed and 409 answered"
-
-
-class JobOut(Schema):
-    id: int
-    operation: str
-    resource: str
-    state: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
-    exit_code: int | None
-    error: str
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
 
 
 class ServerOut(Schema):
