@@ -5,22 +5,24 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.utils import timezone
-from ninja import Query, Router, Schema
+from django.utils.translation import gettext as _
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.lib.api import Window
-from livestate import access, live
+from left4me.lib.api import Problem, Window, require_scope
+from livestate import access, actions, live
 from livestate import history as histories
 from livestate.history import Regular, Span, Step
 from livestate.live import Kind, Live, Person
-from livestate.models import PlayerSession
+from livestate.models import Order, PlayerSession
 
 router = Router(tags=["live state"])
 
 SpanCode = Literal["24h", "7d", "30d"]
+OrderKind = Literal["command", "say", "kick", "ban", "map", "difficulty", "mode"]
 
 
 class PlayerOut(Schema):
@@ -84,6 +86,32 @@ class PlayersPage(Schema):
     count: int
 
 
+class OrderIn(Schema):
+    kind: OrderKind = "command"
+    value: str = Field(max_length=1000, description="The command, the text, the map, or the player's steam_id_64")
+    minutes: int = Field(0, ge=0, description="Of a ban; 0 is for good")
+
+
+class OrderOut(Schema):
+    id: int
+    kind: OrderKind
+    value: str
+    minutes: int
+    by: str | None
+    state: Literal["queued", "running", "done", "uncertain", "failed"] = Field(
+        description="uncertain: it was sent, but what the game shows does not prove it"
+    )
+    output: str
+    note: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class OrdersPage(Schema):
+    items: list[OrderOut]
+    count: int
+
+
 class HistoryQuery(Schema):
     span: SpanCode = "24h"
 
@@ -123,6 +151,52 @@ def list_players(request: HttpRequest, server_id: int, window: Query[Window]) ->
     rows = PlayerSession.objects.filter(server=server).order_by("-joined_at", "-pk")
     people = live.people(list(rows[window.offset : window.offset + window.limit]))
     return {"items": [_player(person) for person in people], "count": rows.count()}
+
+
+@router.get("/servers/{int:server_id}/orders", response=OrdersPage, summary="What was told to the game")
+def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
+    server = access.server_to_operate(signed_in(request), server_id)
+    rows = Order.objects.filter(server=server).select_related("user").order_by("-pk")
+    found = rows[window.offset : window.offset + window.limit]
+    return {"items": [_order(order) for order in found], "count": rows.count()}
+
+
+@router.post("/servers/{int:server_id}/orders", response={202: OrderOut}, summary="Tell the game something")
+def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[dict[str, Any]]:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    server = access.server_to_operate(user, server_id)
+    try:
+        order = actions.tell(
+            server=server, by=user, kind=body.kind, value=body.value, minutes=body.minutes, request=request
+        )
+    except actions.Refused as refusal:
+        raise Problem(409, _("Not possible"), str(refusal)) from refusal
+    return Status(202, _order(order))
+
+
+@router.get("/servers/{int:server_id}/orders/{int:order_id}", response=OrderOut, summary="How it went")
+def read_order(request: HttpRequest, server_id: int, order_id: int) -> dict[str, Any]:
+    server = access.server_to_operate(signed_in(request), server_id)
+    order = Order.objects.filter(server=server, pk=order_id).select_related("user").first()
+    if order is None:
+        raise Http404
+    return _order(order)
+
+
+def _order(order: Order) -> dict[str, Any]:
+    return {
+        "id": order.pk,
+        "kind": order.kind,
+        "value": order.value,
+        "minutes": order.minutes,
+        "by": order.user.get_username() if order.user else None,
+        "state": order.state_at(timezone.now()),
+        "output": order.output,
+        "note": order.note,
+        "created_at": order.created_at,
+        "finished_at": order.finished_at,
+    }
 
 
 def _live(found: Live, players: list[Person]) -> dict[str, Any]:
