@@ -13,11 +13,12 @@ from pydantic import Field
 
 from accounts.permissions import signed_in
 from left4me.lib.api import Problem, Window, require_scope
-from livestate import access, actions, live
+from livestate import actions, live
 from livestate import history as histories
 from livestate.history import Regular, Span, Step
 from livestate.live import Kind, Live, Person
 from livestate.models import Order, PlayerSession
+from servers import found
 
 router = Router(tags=["live state"])
 
@@ -118,19 +119,19 @@ class HistoryQuery(Schema):
 
 @router.get("/servers/{int:server_id}/live", response=LiveOut, summary="Who plays there now")
 def read_live(request: HttpRequest, server_id: int) -> dict[str, Any]:
-    server = access.server(signed_in(request), server_id)
+    server = found.server(signed_in(request), server_id)
     return _live(live.of(server, now=timezone.now()), live.players_on(server))
 
 
 @router.get("/servers/{int:server_id}/history", response=HistoryOut, summary="Players over time, maps, top players")
 def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery]) -> dict[str, Any]:
-    server = access.server(signed_in(request), server_id)
-    found = histories.of(server, span=Span.of(query.span), now=timezone.now())
+    server = found.server(signed_in(request), server_id)
+    history = histories.of(server, span=Span.of(query.span), now=timezone.now())
     return {
-        "span": found.span.code,
-        "start": found.start,
-        "end": found.end,
-        "steps": [_step(step) for step in found.steps],
+        "span": history.span.code,
+        "start": history.start,
+        "end": history.end,
+        "steps": [_step(step) for step in history.steps],
         "maps": [
             {
                 "map": each.map,
@@ -139,15 +140,15 @@ def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery
                 "on_seconds": each.time.total_seconds(),
                 "played_seconds": each.played.total_seconds(),
             }
-            for each in found.maps
+            for each in history.maps
         ],
-        "top_players": [_regular(regular) for regular in found.regulars],
+        "top_players": [_regular(regular) for regular in history.regulars],
     }
 
 
 @router.get("/servers/{int:server_id}/players", response=PlayersPage, summary="All stays, the latest first")
 def list_players(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
-    server = access.server(signed_in(request), server_id)
+    server = found.server(signed_in(request), server_id)
     rows = PlayerSession.objects.filter(server=server).order_by("-joined_at", "-pk")
     people = live.people(list(rows[window.offset : window.offset + window.limit]))
     return {"items": [_player(person) for person in people], "count": rows.count()}
@@ -155,17 +156,17 @@ def list_players(request: HttpRequest, server_id: int, window: Query[Window]) ->
 
 @router.get("/servers/{int:server_id}/orders", response=OrdersPage, summary="What was told to the game")
 def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
-    server = access.server_to_operate(signed_in(request), server_id)
+    server = found.server_to_operate(signed_in(request), server_id)
     rows = Order.objects.filter(server=server).select_related("user").order_by("-pk")
-    found = rows[window.offset : window.offset + window.limit]
-    return {"items": [_order(order) for order in found], "count": rows.count()}
+    page = rows[window.offset : window.offset + window.limit]
+    return {"items": [_order(order) for order in page], "count": rows.count()}
 
 
 @router.post("/servers/{int:server_id}/orders", response={202: OrderOut}, summary="Tell the game something")
 def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[dict[str, Any]]:
     require_scope(request, "operate")
     user = signed_in(request)
-    server = access.server_to_operate(user, server_id)
+    server = found.server_to_operate(user, server_id)
     try:
         order = actions.tell(
             server=server, by=user, kind=body.kind, value=body.value, minutes=body.minutes, request=request
@@ -177,7 +178,7 @@ def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[di
 
 @router.get("/servers/{int:server_id}/orders/{int:order_id}", response=OrderOut, summary="How it went")
 def read_order(request: HttpRequest, server_id: int, order_id: int) -> dict[str, Any]:
-    server = access.server_to_operate(signed_in(request), server_id)
+    server = found.server_to_operate(signed_in(request), server_id)
     order = Order.objects.filter(server=server, pk=order_id).select_related("user").first()
     if order is None:
         raise Http404
@@ -199,12 +200,12 @@ def _order(order: Order) -> dict[str, Any]:
     }
 
 
-def _live(found: Live, players: list[Person]) -> dict[str, Any]:
+def _live(now: Live, players: list[Person]) -> dict[str, Any]:
     # What the game before this one showed is history, not live.
-    shown = found.snapshot if found.kind not in (Kind.OFF, Kind.UNHEARD) else None
-    chapter = found.chapter if shown else None
+    shown = now.snapshot if now.kind not in (Kind.OFF, Kind.UNHEARD) else None
+    chapter = now.chapter if shown else None
     return {
-        "state": found.kind,
+        "state": now.kind,
         "players": shown.players if shown else None,
         "max_players": shown.max_players if shown else None,
         "bots": shown.bots if shown else None,
@@ -212,8 +213,8 @@ def _live(found: Live, players: list[Person]) -> dict[str, Any]:
         "campaign": chapter.campaign if chapter else None,
         "chapter": chapter.title if chapter else None,
         "hibernating": shown.hibernating if shown else None,
-        "last_seen_at": found.last_seen_at,
-        "silent_since": found.silence.since if found.silence else None,
+        "last_seen_at": now.last_seen_at,
+        "silent_since": now.silence.since if now.silence else None,
         "current": [_player(person) for person in players],
     }
 

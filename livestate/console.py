@@ -11,10 +11,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from livestate import access, actions, completion, live, orders
+from livestate import actions, completion, live, orders
 from livestate.campaigns import Chapter, playable
 from livestate.models import Order
 from livestate.views import is_fragment, panel_context
+from servers import found
 from servers.models import Server
 
 SHOWN = 30
@@ -23,7 +24,7 @@ SHOWN = 30
 @require_http_methods(["GET", "HEAD", "POST"])
 def console(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = access.server_to_operate(user, pk)
+    server = found.server_to_operate(user, pk)
     if request.method == "POST":
         return _command(request, user, server)
     actions.learn_commands(server)
@@ -42,7 +43,7 @@ def console(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def entry(request: HttpRequest, pk: int, order_pk: int) -> HttpResponse:
-    server = access.server_to_operate(signed_in(request), pk)
+    server = found.server_to_operate(signed_in(request), pk)
     order = Order.objects.filter(server=server, pk=order_pk).select_related("user").first()
     if order is None:
         raise Http404(_("There is no such entry."))
@@ -52,7 +53,7 @@ def entry(request: HttpRequest, pk: int, order_pk: int) -> HttpResponse:
 
 @require_safe
 def completions(request: HttpRequest, pk: int) -> HttpResponse:
-    server = access.server_to_operate(signed_in(request), pk)
+    server = found.server_to_operate(signed_in(request), pk)
     names = completion.matching(server, request.GET.get("value", "")[:100])
     return render(request, "livestate/_completions.html", {"suggestions": names})
 
@@ -61,7 +62,7 @@ def completions(request: HttpRequest, pk: int) -> HttpResponse:
 def order(request: HttpRequest, pk: int) -> HttpResponse:
     """An action from the page of players, which then shows how it goes on."""
     user = signed_in(request)
-    server = access.server_to_operate(user, pk)
+    server = found.server_to_operate(user, pk)
     minutes = request.POST.get("minutes", "")
     try:
         actions.tell(
@@ -97,10 +98,10 @@ def _refused(request: HttpRequest, refusal: actions.Refused, server: Server) -> 
     return redirect("livestate:console", server.pk)
 
 
-def shown(found: list[Order]) -> list[dict[str, object]]:
+def shown(given: list[Order]) -> list[dict[str, object]]:
     """Orders as the template shows them: with the state they are in by now."""
     now = timezone.now()
-    return [{"order": each, "state": Order.State(each.state_at(now))} for each in found]
+    return [{"order": each, "state": Order.State(each.state_at(now))} for each in given]
 
 
 def by_campaign(server: Server) -> list[tuple[str, list[Chapter]]]:

@@ -14,10 +14,10 @@ from django_htmx.middleware import HtmxDetails
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from livestate import access, chart, export, live
+from livestate import chart, export, live
 from livestate import history as histories
 from livestate.models import Order, SteamProfile
-from servers import permissions
+from servers import found, permissions
 from servers.models import Server
 
 MOST_BADGES = 200
@@ -34,7 +34,7 @@ def is_fragment(request: HttpRequest) -> bool:
 @require_safe
 def panel(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = access.server(user, pk)
+    server = found.server(user, pk)
     template = "livestate/panel.html#panel" if is_fragment(request) else "livestate/panel.html"
     return render(request, template, panel_context(user, server))
 
@@ -74,13 +74,13 @@ def badges(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
-    server = access.server(signed_in(request), pk)
+    server = found.server(signed_in(request), pk)
     span = histories.Span.of(request.GET.get("span", ""))
-    found = histories.of(server, span=span, now=timezone.now())
+    told = histories.of(server, span=span, now=timezone.now())
     context = {
         "server": server,
-        "history": found,
-        "chart": chart.of(found),
+        "history": told,
+        "chart": chart.of(told),
         "spans": list(histories.Span),
     }
     return render(request, "livestate/history.html", context)
@@ -88,7 +88,7 @@ def history(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def history_csv(request: HttpRequest, pk: int) -> HttpResponse:
-    server = access.server(signed_in(request), pk)
+    server = found.server(signed_in(request), pk)
     span = histories.Span.of(request.GET.get("span", ""))
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="server-{server.pk}-players-{span.code}.csv"'
