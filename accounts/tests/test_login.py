@@ -167,6 +167,11 @@ def test_no_lock_outlasts_its_window_however_long_somebody_goes_on(anna, redis_c
     assert sign_in(Client(), address="192.0.2.66").status_code == 302
 
 
+@pytest.mark.parametrize("name", ["", "\0", "an\0na", "x" * 10_000, "\ud800".encode("utf-8", "surrogatepass")])
+def test_a_name_that_no_database_can_hold_is_a_wrong_name(anna, client, name):
+    assert sign_in(client, name=name).status_code == 422
+
+
 def test_signing_in_works_without_redis(anna, client, settings):
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
     assert sign_in(client).status_code == 302

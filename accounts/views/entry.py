@@ -37,7 +37,7 @@ def login(request: HttpRequest) -> HttpResponse:
         return redirect(target)
     form = LoginForm(request)
     if request.method == "POST":
-        name = request.POST.get("username", "").strip()[:64]
+        name = request.POST.get("username", "").replace("\0", "").strip()[:64]
         attempt = Attempt(name, client_address(request), devices.known(request, name))
         _begin(attempt, request)
         form = LoginForm(request, data=request.POST)
