@@ -17,8 +17,10 @@ from ninja.openapi.schema import OpenAPISchema
 from accounts.api import Bearer, PageSession
 from accounts.api import router as accounts_router
 from left4me.docs import Docs
+from left4me.jobs.api import router as jobs_router
 from left4me.lib.api import Problem, problem_response
 from left4me.lib.counters import TooMany
+from livestate.api import router as livestate_router
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,8 @@ api = API(
     docs_decorator=login_not_required,
 )
 api.add_router("", accounts_router)
+api.add_router("", jobs_router)
+api.add_router("", livestate_router)
 
 
 @api.exception_handler(Problem)

@@ -271,6 +271,12 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "schedule": float(LEFT4ME_POLL_SECONDS),
         "options": {"expires": LEFT4ME_POLL_SECONDS * 0.9},
     },
+    "livestate-profiles": {"task": "livestate.profiles", "schedule": 20.0, "options": {"expires": 18.0}},
+    "livestate-prune": {
+        "task": "livestate.prune",
+        "schedule": crontab(minute="37"),
+        "options": {"expires": 3000.0},
+    },
     "jobs-prune": {
         "task": "left4me.jobs.prune",
         "schedule": crontab(hour="4", minute="17"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.db import models
@@ -96,6 +96,11 @@ class PlayerSession(models.Model):
 
     def __str__(self) -> str:
         return f"server {self.server_id}: {self.steam_id_64}"
+
+    @property
+    def stayed(self) -> timedelta | None:
+        """How long; None while it lasts."""
+        return self.left_at - self.joined_at if self.left_at else None
 
 
 class SteamProfile(models.Model):

@@ -49,7 +49,7 @@ class Writer:
 
     def event(self, text: str) -> None:
         """A line of the supervisor's own; never counted as flood."""
-        self._store([f"[left4me] {text}".encode()], within_budget=False)
+        self._store([f"left4me: {text}".encode()], within_budget=False)
 
     def finish(self) -> None:
         """Store what the game wrote last without ending the line."""

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ class ServerDirectory:
         self.logs = path / "log"
         self.state_file = path / "run/state.json"
         self._lock_file = path / "run/lock"
+        self._start_lock_file = path / "run/start.lock"
+        self._expected_file = path / "run/end-expected"
+        self._exit_file = path / "run/exit.json"
         self._layers_file = path / "run/layers.json"
         self._generated_file = path / "run/generated.json"
 
@@ -74,6 +77,35 @@ class ServerDirectory:
         if lock is not None:
             os.close(lock)
         return lock is None
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """One start at a time, so that the second sees what the first has done."""
+        fd = os.open(self._start_lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def expect_end(self, *, expected: bool) -> None:
+        """Note whether the game's next exit is wanted, for a launcher that a service manager would start again."""
+        if expected:
+            self._expected_file.touch()
+        else:
+            self._expected_file.unlink(missing_ok=True)
+
+    def note_exit(self, code: int, at: float) -> bool:
+        """Note how the game ended; returns whether that was wanted."""
+        write_atomically(self._exit_file, json.dumps([code, at]))
+        return self._expected_file.exists()
+
+    def read_exit(self) -> tuple[int, float] | None:
+        try:
+            code, at = json.loads(self._exit_file.read_text())
+        except (OSError, ValueError, TypeError):
+            return None
+        return int(code), float(at)
 
     def note_layers(self, layers: Iterable[str]) -> None:
         """Remember what this start mounts: the spec may be written anew while the game runs."""

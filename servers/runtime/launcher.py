@@ -30,6 +30,7 @@ from servers.runtime.sandbox import cgroup, identity, kernel, landlock, rootfs, 
 from servers.runtime.sandbox.identity import Identity
 from servers.runtime.spec import GAME_PATH, InstanceSpec, SpecInvalid
 
+EXIT_GAME_ENDED: Final = 69
 EXIT_ALREADY_RUNNING: Final = 70
 EXIT_MOUNT_FAILED: Final = 71
 EXIT_LAUNCH_FAILED: Final = 72
@@ -49,8 +50,7 @@ _LOCK_PATIENCE_SECONDS: Final = 10
 class Launched:
     init: int  # process 1 of the sandbox, as the host counts; a child of the caller
     lifeline: int  # kept open by the caller; process 1 ends when the caller does
-    composed_by: str
-    seconds: float
+    story: str  # in words: how the tree was composed, how long it took, what this kernel could not do
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,10 @@ def launch(spec: InstanceSpec, directory: ServerDirectory, *, lock: int, output:
             os.waitpid(init, 0)
         fault = MountFailed if answer.get("fault") == "MountFailed" else LaunchFailed
         raise fault(answer.get("words") or "the launcher died without a word")
-    seconds = time.monotonic() - began
-    return Launched(init=init, lifeline=lifeline, composed_by=answer["composed_by"], seconds=seconds)
+    story = f"{len(spec.layers)} layers by {answer['composed_by']}, {(time.monotonic() - began) * 1000:.0f} ms"
+    if not answer["network_confined"]:
+        story += "; this kernel does not keep the game from other ports"
+    return Launched(init=init, lifeline=lifeline, story=story)
 
 
 def _say(report: int, **facts: object) -> None:
@@ -217,7 +219,8 @@ def _become_game(start: _Start) -> None:
         signal.signal(number, signal.SIG_DFL)  # Python ignores these, and a program inherits that
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _limit(spec)
-    landlock.restrict_network(listen=spec.port, connect=spec.connect_ports)
+    confined = landlock.restrict_network(listen=spec.port, connect=spec.connect_ports)
+    _say(start.report, network_confined=confined)
     seccomp.install()
     os.umask(0o027)
     os.chdir(GAME_PATH)
@@ -252,7 +255,11 @@ def _limit(spec: InstanceSpec) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Run one server in the foreground, for a service manager."""
+    """Run one server in the foreground, for a service manager.
+
+    Exits with 0 when the end was asked for, by a signal or by a note in the directory; how the game itself ended is
+    noted there. An end that nobody asked for is a failure, whatever the game's own status.
+    """
     directory = ServerDirectory(Path(argv[1]))
     signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED | {signal.SIGCHLD})
     try:
@@ -266,14 +273,18 @@ def main(argv: list[str]) -> int:
     except (RuntimeFault, SpecInvalid, OSError) as error:
         print(f"left4me: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_MOUNT_FAILED if isinstance(error, MountFailed) else EXIT_LAUNCH_FAILED
+    print(f"left4me: started: {launched.story}", flush=True)  # noqa: T201
     _tell_service_manager("READY=1")
+    asked = False
     while True:
         if signal.sigwait(_FORWARDED | {signal.SIGCHLD}) in _FORWARDED:
+            asked = True
             os.kill(launched.init, signal.SIGTERM)
         pid, status = os.waitpid(launched.init, os.WNOHANG)
         if pid:
             code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+            wanted = directory.note_exit(code if code >= 0 else 128 - code, time.time())
+            return 0 if asked or wanted else EXIT_GAME_ENDED
 
 
 def lock_patiently(directory: ServerDirectory, *, unless: Callable[[], bool] = lambda: False) -> int | None:

@@ -111,8 +111,7 @@ class Supervisor:
             os.close(writer)
         self._output = reader
         self._poll.register(reader, select.POLLIN)
-        how, milliseconds = self._launched.composed_by, self._launched.seconds * 1000
-        self._log.event(f"started: {len(self._spec.layers)} layers by {how}, {milliseconds:.0f} ms")
+        self._log.event(f"started: {self._launched.story}")
         self._state["started_at"] = time.time()
         self._tell(State.RUNNING)
 

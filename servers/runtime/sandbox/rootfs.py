@@ -110,7 +110,8 @@ def _make_etc(etc: Path, *, who: Identity, name: str) -> None:
         source = Path("/etc", shared)
         if source.exists():
             _bind(source.resolve(), etc / shared)
-    kernel.set_host_name(name)
+    with contextlib.suppress(OSError):
+        kernel.set_host_name(name)  # a hardened unit may refuse it, and nothing depends on it
 
 
 def _make_devices(dev: Path) -> None:

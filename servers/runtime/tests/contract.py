@@ -45,7 +45,7 @@ class RuntimeContract:
         assert stage.runtime.observe([901])[901].state is State.STOPPED
         assert stage.runtime.stop(901) is Outcome.ALREADY_STOPPED
         assert stage.runtime.kill(901) is Outcome.ALREADY_STOPPED
-        assert stage.runtime.tail(901) == []
+        assert [line.text for line in stage.runtime.tail(901)] == []
 
     def test_a_stop_lets_the_game_quit_and_does_not_restart_it(self, stage: Stage) -> None:
         spec = stage.start(stage.spec(1))

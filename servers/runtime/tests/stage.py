@@ -147,6 +147,21 @@ def open_directory() -> Iterator[Path]:
         shutil.rmtree(path)
 
 
+class Following:
+    """Added to a runtime under test."""
+
+    def call_follow(self, server_id: int, cursor: str | None, until: str) -> list[str]:
+        """Follow until a line says `until`; in one call, so that it can happen in another process."""
+        texts: list[str] = []
+        self.follow(
+            server_id,
+            cursor=cursor,
+            on_lines=lambda lines: texts.extend(line.text for line in lines),
+            cancelled=lambda: until in texts,
+        )
+        return texts
+
+
 class AsOrdinaryUser:
     """Every call on the runtime happens in a child process that has become an ordinary user."""
 

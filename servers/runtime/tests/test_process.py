@@ -18,6 +18,7 @@ from servers.runtime.tests.contract import HostileGame, RuntimeContract
 from servers.runtime.tests.stage import (
     ORDINARY,
     AsOrdinaryUser,
+    Following,
     Stage,
     open_directory,
     order,
@@ -35,7 +36,7 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
         if request.param == "user" and AS_ROOT:
             made = _as_another_user(base)
         else:
-            made = Stage(base / "root", _Callable(ProcessRuntime(root=base / "root")))
+            made = Stage(base / "root", _Runtime(root=base / "root"))
         try:
             yield made
         finally:
@@ -48,24 +49,12 @@ def _as_another_user(base: Path) -> Stage:
     skip = shutil.ignore_patterns("tests", "__pycache__")
     shutil.copytree(PROJECT / "servers/runtime", project / "servers/runtime", ignore=skip)
     (project / "servers/__init__.py").touch()
-    runtime = _Callable(ProcessRuntime(root=base / "root", python="/usr/bin/python3", project=project))
+    runtime = _Runtime(root=base / "root", python="/usr/bin/python3", project=project)
     return Stage(base / "root", AsOrdinaryUser(runtime, ORDINARY), owner=ORDINARY)
 
 
-class _Callable(ProcessRuntime):
-    def __init__(self, runtime: ProcessRuntime) -> None:
-        self.__dict__ = runtime.__dict__
-
-    def call_follow(self, server_id: int, cursor: str | None, until: str) -> list[str]:
-        """Follow until a line says `until`; in one call, so that it can happen in another process."""
-        texts: list[str] = []
-        self.follow(
-            server_id,
-            cursor=cursor,
-            on_lines=lambda lines: texts.extend(line.text for line in lines),
-            cancelled=lambda: until in texts,
-        )
-        return texts
+class _Runtime(Following, ProcessRuntime):
+    pass
 
 
 class TestProcessRuntime(RuntimeContract):

@@ -1,0 +1,176 @@
+"""Live state and history in the JSON API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from accounts.permissions import signed_in
+from left4me.lib.api import Window
+from livestate import access, live
+from livestate import history as histories
+from livestate.history import Regular, Span, Step
+from livestate.live import Kind, Live, Person
+from livestate.models import PlayerSession
+
+router = Router(tags=["live state"])
+
+SpanCode = Literal["24h", "7d", "30d"]
+
+
+class PlayerOut(Schema):
+    steam_id_64: str = Field(description="Text: the number is larger than JavaScript's exact ones")
+    name: str
+    avatar_url: str
+    joined_at: datetime
+    left_at: datetime | None = Field(description="Null: still here")
+    min_ping: int | None
+    max_ping: int | None
+
+
+class LiveOut(Schema):
+    state: Kind = Field(description="off, unheard (has not answered yet), stale, idle or played")
+    players: int | None = Field(description="People; null when nothing is known about the game that runs now")
+    max_players: int | None
+    bots: int | None
+    map: str | None
+    campaign: str | None
+    chapter: str | None
+    hibernating: bool | None
+    last_seen_at: datetime | None
+    silent_since: datetime | None = Field(description="Since when it has not answered; null when it does")
+    current: list[PlayerOut]
+
+
+class StepOut(Schema):
+    start: datetime
+    most: int | None = Field(description="Null: nothing was seen in this step")
+    mean: float | None
+    seen_seconds: float
+
+
+class MapOut(Schema):
+    map: str
+    campaign: str | None
+    chapter: str | None
+    on_seconds: float
+    played_seconds: float
+
+
+class RegularOut(Schema):
+    steam_id_64: str
+    name: str
+    avatar_url: str
+    seconds: float
+    visits: int
+
+
+class HistoryOut(Schema):
+    span: SpanCode
+    start: datetime
+    end: datetime
+    steps: list[StepOut]
+    maps: list[MapOut]
+    top_players: list[RegularOut]
+
+
+class PlayersPage(Schema):
+    items: list[PlayerOut]
+    count: int
+
+
+class HistoryQuery(Schema):
+    span: SpanCode = "24h"
+
+
+@router.get("/servers/{int:server_id}/live", response=LiveOut, summary="Who plays there now")
+def read_live(request: HttpRequest, server_id: int) -> dict[str, Any]:
+    server = access.server(signed_in(request), server_id)
+    return _live(live.of(server, now=timezone.now()), live.players_on(server))
+
+
+@router.get("/servers/{int:server_id}/history", response=HistoryOut, summary="Players over time, maps, top players")
+def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery]) -> dict[str, Any]:
+    server = access.server(signed_in(request), server_id)
+    found = histories.of(server, span=Span.of(query.span), now=timezone.now())
+    return {
+        "span": found.span.code,
+        "start": found.start,
+        "end": found.end,
+        "steps": [_step(step) for step in found.steps],
+        "maps": [
+            {
+                "map": each.map,
+                "campaign": each.chapter.campaign if each.chapter else None,
+                "chapter": each.chapter.title if each.chapter else None,
+                "on_seconds": each.time.total_seconds(),
+                "played_seconds": each.played.total_seconds(),
+            }
+            for each in found.maps
+        ],
+        "top_players": [_regular(regular) for regular in found.regulars],
+    }
+
+
+@router.get("/servers/{int:server_id}/players", response=PlayersPage, summary="All stays, the latest first")
+def list_players(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
+    server = access.server(signed_in(request), server_id)
+    rows = PlayerSession.objects.filter(server=server).order_by("-joined_at", "-pk")
+    people = live.people(list(rows[window.offset : window.offset + window.limit]))
+    return {"items": [_player(person) for person in people], "count": rows.count()}
+
+
+def _live(found: Live, players: list[Person]) -> dict[str, Any]:
+    # What the game before this one showed is history, not live.
+    shown = found.snapshot if found.kind not in (Kind.OFF, Kind.UNHEARD) else None
+    chapter = found.chapter if shown else None
+    return {
+        "state": found.kind,
+        "players": shown.players if shown else None,
+        "max_players": shown.max_players if shown else None,
+        "bots": shown.bots if shown else None,
+        "map": shown.map if shown else None,
+        "campaign": chapter.campaign if chapter else None,
+        "chapter": chapter.title if chapter else None,
+        "hibernating": shown.hibernating if shown else None,
+        "last_seen_at": found.last_seen_at,
+        "silent_since": found.silence.since if found.silence else None,
+        "current": [_player(person) for person in players],
+    }
+
+
+def _player(person: Person) -> dict[str, Any]:
+    session = person.session
+    return {
+        "steam_id_64": str(session.steam_id_64),
+        "name": person.name,
+        "avatar_url": person.avatar_url,
+        "joined_at": session.joined_at,
+        "left_at": session.left_at,
+        "min_ping": session.min_ping,
+        "max_ping": session.max_ping,
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "start": step.start,
+        "most": step.most if step.seen else None,
+        "mean": round(step.mean, 2) if step.seen else None,
+        "seen_seconds": round(step.seen.total_seconds(), 1),
+    }
+
+
+def _regular(regular: Regular) -> dict[str, Any]:
+    return {
+        "steam_id_64": str(regular.person.session.steam_id_64),
+        "name": regular.person.name,
+        "avatar_url": regular.person.avatar_url,
+        "seconds": regular.time.total_seconds(),
+        "visits": regular.visits,
+    }

@@ -1,0 +1,33 @@
+"""Snapshots, stays and profiles for tests, as a sweep would have written them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from livestate.models import PlayerSession, Snapshot, SteamProfile
+from livestate.status import STEAM_ID_64_BASE
+from servers.models import Server
+
+
+def make_snapshot(
+    server: Server, started_at: datetime, last_seen_at: datetime | None = None, **fields: Any
+) -> Snapshot:
+    given = {"players": 0, "max_players": 8, "bots": 0, "map": "c2m3_coaster", "hibernating": False, **fields}
+    return Snapshot.objects.create(
+        server=server, started_at=started_at, last_seen_at=last_seen_at or started_at, **given
+    )
+
+
+def make_session(
+    server: Server, account: int, joined_at: datetime, left_at: datetime | None = None, **fields: Any
+) -> PlayerSession:
+    given = {"name_at_join": f"player {account}", "min_ping": 30, "max_ping": 60, **fields}
+    return PlayerSession.objects.create(
+        server=server, steam_id_64=STEAM_ID_64_BASE + account, joined_at=joined_at, left_at=left_at, **given
+    )
+
+
+def make_profile(account: int, fetched_at: datetime, **fields: Any) -> SteamProfile:
+    given = {"persona_name": f"persona {account}", **fields}
+    return SteamProfile.objects.create(steam_id_64=STEAM_ID_64_BASE + account, fetched_at=fetched_at, **given)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from livestate.status import STEAM_ID_64_BASE
+from livestate.tests.factories import make_session, make_snapshot
+from servers.models import Server
+from servers.tests.factories import make_server, share
+
+pytestmark = pytest.mark.django_db
+
+PATHS = ["live", "history", "players"]
+
+
+def ago(**parts: float):
+    return timezone.now() - timedelta(**parts)
+
+
+@pytest.fixture
+def server(cast):
+    server = make_server(cast.owner, actual_state=Server.State.RUNNING)
+    share(server, cast.viewer, "viewer")
+    return server
+
+
+def read(client, user, server, path: str, **query: object):
+    client.force_login(user)
+    return client.get(f"/api/v1/servers/{server.pk}/{path}", query)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("who", "status"), [("owner", 200), ("viewer", 200), ("admin", 200), ("stranger", 404)])
+def test_the_api_checks_what_the_pages_check(client, cast, server, path, who, status):
+    assert read(client, getattr(cast, who), server, path).status_code == status
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_api_wants_to_know_who_asks(client, server, path):
+    assert client.get(f"/api/v1/servers/{server.pk}/{path}").status_code == 401
+
+
+def test_live_tells_the_latest_snapshot_and_who_is_on(client, cast, server):
+    make_snapshot(server, ago(minutes=5), ago(seconds=2), players=1, bots=3, map="c2m3_coaster")
+    make_session(server, 101, ago(minutes=4))
+    found = read(client, cast.owner, server, "live").json()
+    assert (found["state"], found["players"], found["max_players"], found["bots"]) == ("played", 1, 8, 3)
+    assert (found["map"], found["campaign"], found["chapter"]) == ("c2m3_coaster", "Dark Carnival", "The Coaster")
+    assert [player["steam_id_64"] for player in found["current"]] == [str(STEAM_ID_64_BASE + 101)]
+
+
+def test_live_of_a_server_that_does_not_run_knows_nothing(client, cast, server):
+    make_snapshot(server, ago(minutes=5), ago(seconds=2), players=1)
+    Server.objects.update(actual_state=Server.State.STOPPED)
+    found = read(client, cast.owner, server, "live").json()
+    assert (found["state"], found["players"], found["map"]) == ("off", None, None)
+
+
+def test_history_sums_up_a_span(client, cast, server):
+    make_snapshot(server, ago(hours=2), ago(hours=1), players=4, map="c1m1_hotel")
+    make_session(server, 101, ago(hours=2), ago(hours=1))
+    found = read(client, cast.owner, server, "history", span="7d").json()
+    assert found["span"] == "7d"
+    assert max(step["most"] or 0 for step in found["steps"]) == 4
+    assert found["maps"][0]["played_seconds"] == pytest.approx(3600, abs=1)
+    assert found["top_players"][0]["seconds"] == pytest.approx(3600, abs=1)
+
+
+def test_an_unknown_span_is_refused(client, cast, server):
+    assert read(client, cast.owner, server, "history", span="1y").status_code == 422
+
+
+def test_stays_come_in_pages_the_latest_first(client, cast, server):
+    for hours in range(5):
+        make_session(server, 101 + hours, ago(hours=hours + 1), ago(hours=hours))
+    found = read(client, cast.owner, server, "players", limit=2, offset=1).json()
+    assert found["count"] == 5
+    assert [item["steam_id_64"] for item in found["items"]] == [str(STEAM_ID_64_BASE + n) for n in (102, 103)]

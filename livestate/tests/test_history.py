@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livestate import campaigns, chart, history
+from livestate.history import Span, steps
+from livestate.models import Snapshot
+from livestate.tests.factories import make_session, make_snapshot
+from overlays.models import Overlay, OverlayWorkshopItem
+from servers.runtime.simulated.srcds.campaigns import CAMPAIGNS
+from servers.tests.factories import make_blueprint, make_server
+from workshop.models import WorkshopItem
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+def at(hours: float) -> datetime:
+    return NOW + timedelta(hours=hours)
+
+
+def snapshot(start: float, end: float, players: int) -> Snapshot:
+    return Snapshot(started_at=at(start), last_seen_at=at(end), players=players, map="c1m1_hotel")
+
+
+def test_steps_hold_the_most_the_mean_and_what_was_not_seen():
+    found = steps([snapshot(-4, -2.5, 2), snapshot(-2.5, -2, 6)], start=at(-4), end=at(0), count=4)
+    assert [(step.most, step.mean) for step in found] == [(2, 2.0), (6, 4.0), (0, 0.0), (0, 0.0)]
+    assert [bool(step.seen) for step in found] == [True, True, False, False]
+
+
+def test_a_snapshot_seen_only_once_still_shows():
+    (step,) = steps([snapshot(-1, -1, 3)], start=at(-2), end=at(0), count=1)
+    assert (step.most, step.mean) == (3, 3.0)
+
+
+rows = st.lists(st.tuples(st.floats(-30, 1), st.floats(0, 20), st.integers(0, 32)), max_size=30)
+
+
+@given(rows, st.integers(1, 50))
+def test_steps_never_fail_nor_exceed_what_was_there(found, count):
+    snapshots = [snapshot(start, start + length, players) for start, length, players in found]
+    inside = [s for s in snapshots if s.started_at < NOW and s.last_seen_at >= at(-24)]
+    result = steps(inside, start=at(-24), end=NOW, count=count)
+    assert len(result) == count
+    highest = max((s.players for s in inside), default=0)
+    assert max(step.most for step in result) == highest
+    assert all(-1e-6 <= step.mean <= step.most + 1e-6 for step in result)
+
+
+@pytest.mark.parametrize("span", list(Span))
+def test_a_chart_has_finite_numbers_for_every_span(span):
+    start = NOW - span.length
+    found = steps([snapshot(-20, -10, 5), snapshot(-5, -1, 0)], start=start, end=NOW, count=span.steps)
+    drawn = chart.of(history.History(span, start, NOW, found, found, [], []))
+    assert drawn.line.startswith("M")
+    assert drawn.gaps
+    assert 3 <= len(drawn.x_ticks) <= 8
+    assert "nan" not in drawn.line + drawn.area
+
+
+@pytest.mark.django_db
+def test_time_counts_only_inside_the_span(cast):
+    server = make_server(cast.owner)
+    make_session(server, 101, at(-30), at(-23))
+    make_session(server, 202, at(-3), at(-1))
+    make_session(server, 101, at(-0.5))
+    make_snapshot(server, at(-30), at(-23), players=1, map="c1m1_hotel")
+    found = history.of(server, span=Span.DAY, now=NOW)
+    assert [(regular.visits, regular.time) for regular in found.regulars] == [
+        (1, timedelta(hours=2)),
+        (2, timedelta(hours=1.5)),
+    ]
+    assert [(each.map, each.played) for each in found.maps] == [("c1m1_hotel", timedelta(hours=1))]
+
+
+def test_the_stock_campaigns_are_those_that_the_simulated_game_plays():
+    ours = [(chapter.map, chapter.title, chapter.campaign) for chapter in campaigns.stock().values()]
+    theirs = [(name, title, campaign.title) for campaign in CAMPAIGNS for name, title in campaign.chapters]
+    assert ours == theirs
+
+
+@pytest.mark.django_db
+def test_the_maps_of_workshop_items_are_known_on_the_servers_that_use_them(cast):
+    overlay = Overlay.objects.create(name="maps", kind="workshop", owner=cast.owner, path="1")
+    item = WorkshopItem.objects.create(
+        steam_id=1, title="City", chapters=[{"map": "city_1", "title": "Streets", "campaign": "City 17", "modes": []}]
+    )
+    broken = WorkshopItem.objects.create(steam_id=2, is_valid=False, chapters=[{"map": "broken_1"}])
+    for each in (item, broken):
+        OverlayWorkshopItem.objects.create(overlay=overlay, item=each)
+    with_it = make_server(cast.owner, blueprint=make_blueprint(cast.owner, overlays=[overlay]))
+    without = make_server(cast.owner)
+    words = campaigns.Words([with_it, without])
+    assert str(words.chapter(with_it.pk, "city_1")) == "City 17: Streets"
+    assert words.chapter(without.pk, "city_1") is None
+    assert words.chapter(with_it.pk, "broken_1") is None
+    assert next(iter(campaigns.playable(with_it))) == "city_1"

@@ -1,0 +1,90 @@
+"""Pages about who plays where, now and before."""
+
+from __future__ import annotations
+
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+from django_htmx.middleware import HtmxDetails
+
+from accounts.permissions import signed_in
+from livestate import access, chart, export, live
+from livestate import history as histories
+from livestate.models import SteamProfile
+from servers import permissions
+from servers.models import Server
+
+MOST_BADGES = 200
+VISITS_PER_PAGE = 50
+
+
+def is_fragment(request: HttpRequest) -> bool:
+    """Whether htmx asks for the part that moves, not for the page."""
+    htmx: HtmxDetails = request.htmx  # type: ignore[attr-defined]
+    return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
+
+
+@require_safe
+def panel(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    server = access.server(user, pk)
+    context = {
+        "server": server,
+        "live": live.of(server, now=timezone.now()),
+        "players": live.players_on(server),
+        "recent": live.players_lately(server),
+        "can_operate": permissions.can_operate_server(user, server),
+    }
+    return render(request, "livestate/panel.html#panel" if is_fragment(request) else "livestate/panel.html", context)
+
+
+@require_safe
+def badges(request: HttpRequest) -> HttpResponse:
+    """The badges of `?servers=1,2,3`, each to be put where `live-<id>` stands; others' servers are left out."""
+    wanted = {int(word) for word in request.GET.get("servers", "").split(",") if word.isascii() and word.isdigit()}
+    if len(wanted) > MOST_BADGES:
+        raise Http404(_("These are too many servers at once."))
+    servers = list(Server.objects.visible_to(signed_in(request)).filter(pk__in=wanted))
+    if not servers:
+        return HttpResponse(status=204)
+    return render(request, "livestate/badges.html", {"lives": live.of_servers(servers, now=timezone.now())})
+
+
+@require_safe
+def history(request: HttpRequest, pk: int) -> HttpResponse:
+    server = access.server(signed_in(request), pk)
+    span = histories.Span.of(request.GET.get("span", ""))
+    found = histories.of(server, span=span, now=timezone.now())
+    context = {
+        "server": server,
+        "history": found,
+        "chart": chart.of(found),
+        "spans": list(histories.Span),
+    }
+    return render(request, "livestate/history.html", context)
+
+
+@require_safe
+def history_csv(request: HttpRequest, pk: int) -> HttpResponse:
+    server = access.server(signed_in(request), pk)
+    span = histories.Span.of(request.GET.get("span", ""))
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="server-{server.pk}-players-{span.code}.csv"'
+    export.write_sessions(response, server, span=span, now=timezone.now())
+    return response
+
+
+@require_safe
+def player(request: HttpRequest, steam_id_64: int) -> HttpResponse:
+    """One player's visits to the servers that the viewer may see; 404 for somebody never seen on any of them."""
+    visits = histories.visits(steam_id_64, Server.objects.visible_to(signed_in(request)))
+    page = Paginator(visits, VISITS_PER_PAGE).get_page(request.GET.get("page"))
+    latest = visits.first()
+    if latest is None:
+        raise Http404(_("There is no such player."))
+    profile = SteamProfile.objects.filter(pk=steam_id_64).first()
+    context = {"player": live.Person(latest, profile), "page": page, "steam_id_64": steam_id_64}
+    return render(request, "livestate/player.html", context)
