@@ -32,6 +32,11 @@ def test_the_name_is_found_in_any_case(anna, client):
     assert client.get("/").status_code == 200
 
 
+def test_letters_beyond_ascii_are_found_in_any_case_too(client, db):
+    User.objects.create_user("Jörg", PASSWORD)
+    assert sign_in(client, name="JÖRG").status_code == 302
+
+
 def test_a_wrong_password_keeps_the_name_and_says_so(anna, client):
     answer = sign_in(client, password="wrong")
     assert answer.status_code == 422

@@ -66,7 +66,7 @@ def _begin(attempt: Attempt, request: HttpRequest) -> None:
 
 def _who(name: str) -> str:
     # A name that exists is recorded; anything else may be a password typed into the wrong field.
-    user = User.objects.filter(username__iexact=name).first()
+    user = User.objects.named(name).first()
     return f"user:{user.pk}" if user else ""
 
 

@@ -136,7 +136,8 @@ def _services(plan: dict[str, Any]) -> list[Service]:
     python = sys.executable
     celery = [python, "-m", "celery", "--quiet", "-A"]
     web = [python, "-m", "uvicorn", "left4me.asgi:application", "--host", plan["host"], "--port", str(plan["port"])]
-    quiet = ["--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2"]
+    # X-Forwarded-For is read by left4me.lib.addresses, and only when settings say that a proxy writes it.
+    quiet = ["--no-proxy-headers", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2"]
     worker = ["worker", "--pool", "threads", "--concurrency", "4", "--queues", plan["queue"], "--loglevel", "WARNING"]
     lean = ["--without-gossip", "--without-mingle"]
     return [
