@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from left4me.jobs import registry
 from left4me.jobs.states import ACTIVE, ENDED, LIVE, State
 
 LONGEST_LINE = 4096
@@ -118,12 +119,33 @@ class Job(models.Model):
         return reverse("jobs:detail", args=[self.pk])
 
     @property
+    def title(self) -> str:
+        """What the operation is called; its bare name when no app of this version knows it."""
+        operation = registry.find(self.operation)
+        return str(operation.title) if operation is not None else self.operation
+
+    @property
     def is_live(self) -> bool:
         return self.state in LIVE
 
     @property
     def is_active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Whether asking now would do anything: not once it has been asked, nor for what must run to its end."""
+        operation = registry.find(self.operation)
+        runs_to_its_end = operation is not None and not operation.cancellable
+        return self.state == State.QUEUED or (self.state == State.RUNNING and not runs_to_its_end)
+
+    @property
+    def can_be_retried(self) -> bool:
+        return self.state in (State.FAILED, State.CANCELLED) and registry.find(self.operation) is not None
+
+    @property
+    def ran_for(self) -> timedelta | None:
+        return self.finished_at - self.started_at if self.finished_at and self.started_at else None
 
     @property
     def has_ended(self) -> bool:

@@ -122,6 +122,17 @@ Locks = Callable[["Job"], Iterable[Lock]]
 Secrets = Callable[["Job"], Iterable[str]]
 Access = Callable[[Any, str], bool]
 
+
+@dataclass(frozen=True)
+class Label:
+    """How people know a resource: its name, and the address of its page."""
+
+    name: str
+    url: str
+
+
+Labels = Callable[[Sequence[str]], Mapping[str, Label]]
+
 ALL = "*"
 
 
@@ -142,8 +153,15 @@ class Operation:
         return name != self.name and (ALL in self.supersedes or name in self.supersedes)
 
 
+@dataclass(frozen=True)
+class _Kind:
+    sees: Access
+    operates: Access
+    labels: Labels
+
+
 _operations: dict[str, Operation] = {}
-_access: dict[str, tuple[Access, Access]] = {}
+_kinds: dict[str, _Kind] = {}
 
 
 def _own_resource(job: Job) -> Iterable[Lock]:
@@ -211,22 +229,34 @@ def names() -> list[str]:
     return sorted(_operations)
 
 
-def visibility(kind: str, sees: Access, *, operates: Access | None = None) -> None:
+def visibility(kind: str, sees: Access, *, operates: Access | None = None, labels: Labels | None = None) -> None:
     """Say who, beside the one who asked and the admins, may see jobs on resources of this kind.
 
     `sees(user, "12")` answers for `server:12`; `operates` says who may cancel and retry them (default: those who see).
+    `labels(["12", "13"])` gives those that still exist the name and the address by which people know them.
     """
-    _access[kind] = (sees, operates or sees)
+    _kinds[kind] = _Kind(sees, operates or sees, labels or (lambda numbers: {}))
 
 
 def may_see(user: Person, resource: str) -> bool:
-    return _asks(user, resource, 0)
+    kind, _, number = resource.partition(":")
+    return kind in _kinds and _kinds[kind].sees(user, number)
 
 
 def may_operate(user: Person, resource: str) -> bool:
-    return _asks(user, resource, 1)
-
-
-def _asks(user: Person, resource: str, which: int) -> bool:
     kind, _, number = resource.partition(":")
-    return kind in _access and _access[kind][which](user, number)
+    return kind in _kinds and _kinds[kind].operates(user, number)
+
+
+def labels(resources: Iterable[str]) -> dict[str, Label]:
+    """How people know these resources; those that no app names, or that are gone, are left out. One call a kind."""
+    numbers: dict[str, list[str]] = {}
+    for resource in set(resources):
+        kind, _, number = resource.partition(":")
+        numbers.setdefault(kind, []).append(number)
+    return {
+        f"{kind}:{number}": label
+        for kind, wanted in numbers.items()
+        if kind in _kinds
+        for number, label in _kinds[kind].labels(wanted).items()
+    }

@@ -1,0 +1,147 @@
+"""Jobs for programs: list, follow, cancel, retry."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from ninja import Field, Query, Router, Schema, Status
+
+from left4me.audit import record
+from left4me.jobs import actions, permissions
+from left4me.jobs.forms import Filter
+from left4me.jobs.models import Job, JobLog
+from left4me.lib.api import Problem, Window, listed, require_scope
+
+router = Router(tags=["jobs"])
+
+
+class ProgressOut(Schema):
+    phase: str
+    done: int
+    total: int | None = None
+    unit: str = ""
+
+
+class JobOut(Schema):
+    """One operation that was asked for."""
+
+    id: int
+    operation: str
+    resource: str
+    host: str
+    state: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+    exit_code: int | None
+    error: str
+    attempt: int
+    progress: ProgressOut | None
+    asked_by: str | None
+    last_seq: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @staticmethod
+    def resolve_asked_by(job: Job) -> str | None:
+        return job.user.get_username() if job.user is not None else None
+
+
+class JobsOut(Schema):
+    items: list[JobOut]
+    count: int
+
+
+class LineOut(Schema):
+    seq: int
+    stream: Literal["stdout", "stderr", "event"]
+    line: str
+    created_at: datetime
+
+
+class LinesOut(Schema):
+    items: list[LineOut]
+    count: int
+
+
+class Narrowed(Window):
+    """Which jobs: one's own, or with `whose=all` everybody's for admins."""
+
+    whose: Literal["mine", "all"] = "mine"
+    state: Literal["", "live", "queued", "running", "cancelling", "succeeded", "failed", "cancelled"] = ""
+    operation: str = Field("", max_length=64)
+    resource: str = Field("", max_length=96)
+
+
+class LineWindow(Schema):
+    after: int = Field(0, ge=0, le=2**62)
+    limit: int = Field(500, ge=1, le=5_000)
+
+
+@router.get("/jobs", response=JobsOut, summary="Jobs, newest first")
+def list_jobs(request: HttpRequest, window: Query[Narrowed]) -> dict[str, Any]:
+    require_scope(request, "read")
+    return listed(Filter(window.dict(), user=_person(request)).jobs(), window)
+
+
+@router.get("/jobs/{job_id}", response=JobOut, summary="One job")
+def get_job(request: HttpRequest, job_id: int) -> Job:
+    require_scope(request, "read")
+    job = _job(job_id)
+    permissions.check_can_see(_person(request), job)
+    return job
+
+
+@router.get("/jobs/{job_id}/log", response=LinesOut, summary="Lines of a job's log, beyond the number `after`")
+def get_log(request: HttpRequest, job_id: int, window: Query[LineWindow]) -> dict[str, Any]:
+    """`count` is the number of the newest line. To follow a running job, read `/jobs/{id}/stream`."""
+    require_scope(request, "read")
+    job = _job(job_id)
+    permissions.check_can_see(_person(request), job)
+    lines = JobLog.objects.filter(job=job, seq__gt=window.after).order_by("seq")[: window.limit]
+    return {"items": list(lines), "count": job.last_seq}
+
+
+@router.post("/jobs/{job_id}/cancel", response={202: JobOut}, summary="Cancel a job that waits or runs")
+def cancel_job(request: HttpRequest, job_id: int) -> Status[Job]:
+    require_scope(request, "operate")
+    job = _job(job_id)
+    permissions.check_can_operate(_person(request), job)
+    try:
+        job = actions.cancel(job=job, by=_person(request))
+    except actions.Refused as refused:
+        raise Problem(409, _("Refused"), str(refused)) from None
+    record.write(action="job.cancel", by=_person(request), target=f"job:{job.pk}", request=request)
+    return Status(202, job)
+
+
+@router.post("/jobs/{job_id}/retry", response={202: JobOut}, summary="Try a failed or cancelled job again")
+def retry_job(request: HttpRequest, job_id: int) -> Status[Job]:
+    """Answers with the new job."""
+    require_scope(request, "operate")
+    job = _job(job_id)
+    permissions.check_can_operate(_person(request), job)
+    try:
+        again = actions.retry(job=job, by=_person(request))
+    except actions.Refused as refused:
+        raise Problem(409, _("Refused"), str(refused)) from None
+    record.write(
+        action="job.retry",
+        by=_person(request),
+        target=f"job:{job.pk}",
+        request=request,
+        job=again.pk,
+    )
+    return Status(202, again)
+
+
+def _person(request: HttpRequest) -> Any:
+    """The user whom the API's authentication has found."""
+    return request.user
+
+
+def _job(job_id: int) -> Job:
+    # Beyond what the database can hold there is no job either; SQLite would fail on it.
+    return get_object_or_404(Job.objects.select_related("user"), pk=min(job_id, 2**63 - 1))

@@ -1,0 +1,58 @@
+"""What a list of jobs may be narrowed to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from left4me.jobs import registry
+from left4me.jobs.models import Job, JobQuerySet
+from left4me.jobs.states import LIVE, State
+
+if TYPE_CHECKING:
+    from left4me.jobs.registry import Person
+
+
+class Filter(forms.Form):
+    """Invalid choices narrow nothing: an old bookmark must still show a list."""
+
+    whose = forms.ChoiceField(
+        label=_("Whose"), choices=[("mine", _("mine")), ("all", _("everybody’s"))], required=False
+    )
+    state = forms.ChoiceField(
+        label=_("State"), choices=[("", _("any")), ("live", _("not yet ended")), *State.choices], required=False
+    )
+    operation = forms.ChoiceField(label=_("Operation"), required=False)
+    resource = forms.CharField(label=_("Resource"), max_length=96, required=False)
+
+    def __init__(self, data: Any, *, user: Person) -> None:
+        super().__init__(data)
+        self._user = user
+        self.fields["operation"].choices = [  # type: ignore[attr-defined]
+            ("", _("any")),
+            *((name, registry.get(name).title) for name in registry.names()),
+        ]
+        if not user.is_admin:
+            del self.fields["whose"]
+        self.is_valid()
+
+    @property
+    def narrows(self) -> bool:
+        return any(self.cleaned_data.get(name) for name in ("state", "operation", "resource"))
+
+    def jobs(self) -> JobQuerySet:
+        """The jobs that this user may see and asks for, newest first."""
+        asked = self.cleaned_data
+        jobs = Job.objects.select_related("user").order_by("-pk")
+        resource = asked.get("resource", "")
+        if not (asked.get("whose") == "all" or (resource and registry.may_see(self._user, resource))):
+            jobs = jobs.filter(user_id=self._user.pk)
+        if resource:
+            jobs = jobs.filter(resource=resource)
+        if operation := asked.get("operation"):
+            jobs = jobs.filter(operation=operation)
+        if state := asked.get("state"):
+            jobs = jobs.filter(state__in=LIVE) if state == "live" else jobs.filter(state=state)
+        return jobs

@@ -1,0 +1,13 @@
+from django.urls import path
+
+from left4me.jobs import views
+
+app_name = "jobs"
+urlpatterns = [
+    path("jobs", views.index, name="index"),
+    path("jobs/diagnose", views.diagnose, name="diagnose"),
+    path("jobs/<int:pk>", views.detail, name="detail"),
+    path("jobs/<int:pk>/log", views.log, name="log"),
+    path("jobs/<int:pk>/cancel", views.cancel, name="cancel"),
+    path("jobs/<int:pk>/retry", views.retry, name="retry"),
+]

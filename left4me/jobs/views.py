@@ -1,0 +1,127 @@
+"""The list of jobs, one job with its live log, and what can be done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from left4me.audit import record
+from left4me.jobs import actions, permissions, registry
+from left4me.jobs.forms import Filter
+from left4me.jobs.models import Job, JobLog
+
+_JOBS_ON_A_PAGE = 50
+# As many as the stream would replay: enough to see how it came to this, and the whole log can be downloaded.
+_LINES_ON_A_PAGE = 500
+_LINES_READ_AT_ONCE = 5_000
+
+
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    chosen = Filter(
+        request.GET if request.GET.get("whose") else {**request.GET.dict(), "whose": "mine"}, user=_user(request)
+    )
+    page = Paginator(chosen.jobs(), _JOBS_ON_A_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "filter": chosen,
+        "labels": registry.labels(job.resource for job in page),
+        "moves": any(job.is_live for job in page),
+    }
+    template = "jobs/index.html#rows" if _wants_part(request, "jobs") else "jobs/index.html"
+    return render(request, template, context)
+
+
+@require_safe
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    job = _job(request, pk, permissions.check_can_see)
+    context: dict[str, Any] = {
+        "job": job,
+        "label": registry.labels([job.resource]).get(job.resource),
+        "can_operate": permissions.can_operate(_user(request), job),
+    }
+    if _wants_part(request, "job"):
+        return render(request, "jobs/detail.html#facts", context)
+    lines = list(JobLog.objects.filter(job=job, seq__gt=job.last_seq - _LINES_ON_A_PAGE).order_by("seq"))
+    context["lines"] = lines
+    context["last_seq"] = lines[-1].seq if lines else 0
+    context["left_out"] = max(0, job.last_seq - _LINES_ON_A_PAGE)
+    return render(request, "jobs/detail.html", context)
+
+
+@require_safe
+def log(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """The whole log as a file."""
+    job = _job(request, pk, permissions.check_can_see)
+    response = StreamingHttpResponse(_written_lines(job), content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="job-{job.pk}.log"'
+    return response
+
+
+@require_POST
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    job = _job(request, pk, permissions.check_can_operate)
+    try:
+        actions.cancel(job=job, by=_user(request))
+        record.write(action="job.cancel", by=_user(request), target=f"job:{job.pk}", request=request)
+    except actions.Refused as refused:
+        messages.warning(request, str(refused))
+    return redirect(job)
+
+
+@require_POST
+def retry(request: HttpRequest, pk: int) -> HttpResponse:
+    job = _job(request, pk, permissions.check_can_operate)
+    try:
+        again = actions.retry(job=job, by=_user(request))
+    except actions.Refused as refused:
+        messages.warning(request, str(refused))
+        return redirect(job)
+    record.write(action="job.retry", by=_user(request), target=f"job:{job.pk}", request=request, job=again.pk)
+    return redirect(again)
+
+
+@require_POST
+def diagnose(request: HttpRequest) -> HttpResponse:
+    """Run the engine's own operation on this host, to see that the worker does its part."""
+    user = _user(request)
+    if not user.is_admin:
+        raise PermissionDenied(_("Only admins can do this."))
+    params = {"lines": 20, "interval": 0.2}
+    return redirect(
+        actions.request(
+            operation="diagnostic", resource="diagnostic", by=user, host=settings.LEFT4ME_HOST, params=params
+        )
+    )
+
+
+def _user(request: HttpRequest) -> Any:
+    """The signed-in user: no page here is for anybody else."""
+    return request.user
+
+
+def _job(request: HttpRequest, pk: int, check: Callable[[registry.Person, Job], None]) -> Job:
+    job = get_object_or_404(Job.objects.select_related("user"), pk=pk)
+    check(_user(request), job)
+    return job
+
+
+def _wants_part(request: HttpRequest, target: str) -> bool:
+    return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Target") == target
+
+
+def _written_lines(job: Job) -> Iterator[str]:
+    # By number, not by one long cursor: a slow download must not hold a snapshot of the database open.
+    last = 0
+    while lines := list(JobLog.objects.filter(job=job, seq__gt=last).order_by("seq")[:_LINES_READ_AT_ONCE]):
+        last = lines[-1].seq
+        yield "".join(f"{line.created_at:%Y-%m-%dT%H:%M:%S.%fZ} {line.stream:<6} {line.line}\n" for line in lines)
