@@ -21,6 +21,9 @@ from left4me.jobs.api import router as jobs_router
 from left4me.lib.api import Problem, problem_response
 from left4me.lib.counters import TooMany
 from livestate.api import router as livestate_router
+from overlays.api import router as overlays_router
+from overlays.items.api import router as workshop_items_router
+from servers.api import router as servers_router
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +69,9 @@ api = API(
     docs_decorator=login_not_required,
 )
 api.add_router("", accounts_router)
+api.add_router("", overlays_router)
+api.add_router("", workshop_items_router)
+api.add_router("", servers_router)
 api.add_router("", jobs_router)
 api.add_router("", livestate_router)
 

@@ -1,11 +1,21 @@
-"""The Celery application as beat needs it: the schedule and the broker, and none of Django.
+"""`python -m left4me.beat`: sends the names of periodic tasks on time.
 
-Beat only sends names of tasks on time. Without the apps behind them it takes about half the memory.
+Beat needs the schedule and the broker and none of Django, and Celery's command line would load a terminal toolkit:
+without the two it takes half the memory of `celery beat`, which works as well.
 """
 
 from celery import Celery
+from celery.apps.beat import Beat
 
 from left4me import settings
 
 app = Celery("left4me", fixups=[])
 app.config_from_object(settings, namespace="CELERY")
+
+
+def main() -> None:
+    Beat(app=app, loglevel="WARNING", quiet=True).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -210,6 +210,10 @@ LEFT4ME_STEAM_CONTENT_HOSTS = env.words(
 )
 STEAM_WEB_API_KEY = env.text("STEAM_WEB_API_KEY")
 
+# An account that owns the game: the way out where Steam gives it to no anonymous login.
+LEFT4ME_STEAM_USERNAME = env.text("LEFT4ME_STEAM_USERNAME")
+LEFT4ME_STEAM_PASSWORD = env.text("LEFT4ME_STEAM_PASSWORD")
+
 # --- rhythm ---------------------------------------------------------------------------------------------------
 
 LEFT4ME_JOB_SLOTS = env.number("LEFT4ME_JOB_SLOTS", 4, least=1, most=64)
@@ -264,12 +268,24 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "schedule": crontab(hour="4", minute="27"),
         "options": {"expires": 3600.0},
     },
+    "servers-tidy": {
+        "task": "servers.ask_hosts",
+        "args": ["servers.tidy", 3600],
+        "schedule": crontab(hour="4", minute="47"),
+        "options": {"expires": 3600.0},
+    },
     "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10.0, "options": {"expires": 9.0}},
     "livestate-poll": {
         "task": "servers.ask_hosts",
         "args": ["livestate.poll", LEFT4ME_POLL_SECONDS],
         "schedule": float(LEFT4ME_POLL_SECONDS),
         "options": {"expires": LEFT4ME_POLL_SECONDS * 0.9},
+    },
+    "livestate-profiles": {"task": "livestate.profiles", "schedule": 20.0, "options": {"expires": 18.0}},
+    "livestate-prune": {
+        "task": "livestate.prune",
+        "schedule": crontab(minute="37"),
+        "options": {"expires": 3000.0},
     },
     "jobs-prune": {
         "task": "left4me.jobs.prune",

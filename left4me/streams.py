@@ -12,6 +12,7 @@ from accounts import auth
 from accounts.models import User
 from left4me.jobs import streams as job_streams
 from left4me.lib import bus, sse
+from servers import streams as server_streams
 
 
 def authenticate(headers: Mapping[str, str]) -> User | None:
@@ -38,7 +39,10 @@ def _session_key(cookies: str) -> str:
 
 application = sse.Application(
     sse.Hub(bus.async_client),
-    [sse.Route(r"/jobs/(\d{1,18})/stream", job_streams.open_stream)],
+    [
+        sse.Route(r"/jobs/(\d{1,18})/stream", job_streams.open_stream),
+        sse.Route(r"/servers/(\d{1,18})/logs/stream", server_streams.open_log),
+    ],
     authenticate=authenticate,
     streams_per_user=settings.LEFT4ME_STREAMS_PER_USER,
 )

@@ -33,7 +33,8 @@ class OverlayQuerySet(models.QuerySet["Overlay"]):
 
     def counted(self) -> Self:
         """With `used_by`: how many blueprints hold it."""
-        return self.annotate(used_by=Count("in_blueprints", distinct=True))
+        # Grouping drops the model's own order.
+        return self.annotate(used_by=Count("in_blueprints", distinct=True)).order_by(Lower("name"), "pk")
 
 
 class Overlay(models.Model):
@@ -179,3 +180,26 @@ class OverlayScript(models.Model):
 
     def __str__(self) -> str:
         return f"{self.overlay_id}"
+
+
+class Upload(models.Model):
+    """A file on its way into an overlay, chunk by chunk; what has arrived lies beside the overlays until it is all."""
+
+    overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="uploads")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    path = models.CharField(max_length=1000)
+    size = models.PositiveBigIntegerField()
+    unpack = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            # Starting the same upload again finds the one that was broken off, and continues it.
+            models.UniqueConstraint(
+                fields=["overlay", "user", "path", "size", "unpack"], name="upload_continues_where_it_ended"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.overlay_id}: {self.path}"

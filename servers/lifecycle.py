@@ -18,6 +18,7 @@ from overlays import places
 from overlays.models import Overlay
 from servers import local, observing, rcon, readiness, starts
 from servers.models import Server
+from servers.runtime.game import NoVersion
 from servers.runtime.port import MountFailed, Outcome, RuntimeFault, State, StopTimedOut
 from servers.runtime.spec import SpecInvalid
 
@@ -116,13 +117,16 @@ def _compose(server: Server) -> starts.Start:
         raise registry.Failed(f"Not built yet: {', '.join(unbuilt)}. Build these overlays, then try again.")
     for layer in layers:
         places.directory(layer).mkdir(parents=True, exist_ok=True)
-    version = local.games().current()
-    if version is None:
-        raise registry.Failed("The game is not installed on this host. An admin installs it on the page of the host.")
+    try:
+        version = local.games().current()
+    except NoVersion:
+        raise registry.Failed(
+            "The game is not installed on this host. An admin installs it on the page of the host."
+        ) from None
     cache = local.workshop_cache()
     cache.mkdir(parents=True, exist_ok=True)
     try:
-        return starts.compose(server, game=version.path, game_version=version.name, cache=cache)
+        return starts.compose(server, game=version.path, game_version=version.id, cache=cache)
     except SpecInvalid as fault:
         raise registry.Failed(f"This server cannot be composed: {fault}") from fault
     except secrets.Unreadable as fault:

@@ -6,14 +6,20 @@ Only what runs on a host (operations, tasks, commands) imports this; pages and A
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 
 from servers.models import Host
+from servers.runtime.game import NoVersion, Versions
 from servers.runtime.port import ServerRuntime
 from servers.runtime.process import ProcessRuntime
+from servers.runtime.steamcmd import bootstrap
+from servers.runtime.steamcmd.session import Login, SteamCmd
+from servers.runtime.storage import Storage
+from servers.runtime.systemd import SystemdRuntime
+from servers.runtime.watch import Watch
+from servers.tailing import Tailers
 
 
 def root() -> Path:
@@ -32,7 +38,15 @@ def row() -> Host:
 @functools.cache
 def runtime() -> ServerRuntime:
     """The runtime that LEFT4ME_RUNTIME names."""
+    if settings.LEFT4ME_RUNTIME == "systemd":
+        return SystemdRuntime(root=root())
     return ProcessRuntime(root=root())
+
+
+@functools.cache
+def tailers() -> Tailers:
+    """The log tailers of this worker."""
+    return Tailers(runtime())
 
 
 def workshop_cache() -> Path:
@@ -41,30 +55,43 @@ def workshop_cache() -> Path:
 
 def facts() -> dict[str, object]:
     """What this host tells about itself beside its name."""
-    return {"runtime": settings.LEFT4ME_RUNTIME, "game": settings.LEFT4ME_GAME}
+    return {
+        "runtime": settings.LEFT4ME_RUNTIME,
+        "game": settings.LEFT4ME_GAME,
+        "versions": [
+            {"id": each.id, "kind": each.kind, "build": each.build, "installed_at": each.installed_at.isoformat()}
+            for each in games().all()
+        ],
+    }
 
 
-@dataclass(frozen=True)
-class GameVersion:
-    name: str
-    path: Path
+def game_version() -> str:
+    """The id of the version that a start takes now; empty before the first install."""
+    try:
+        return games().current().id
+    except NoVersion:
+        return ""
 
 
-class Games:
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def current(self) -> GameVersion | None:
-        link = self._directory / "current"
-        if not link.is_symlink() or not link.exists():
-            return None
-        path = link.resolve()
-        return GameVersion(path.name, path)
-
-    def current_name(self) -> str:
-        version = self.current()
-        return version.name if version else ""
+def storage() -> Storage:
+    return Storage(root())
 
 
-def games() -> Games:
-    return Games(root() / "game")
+def games() -> Versions:
+    """The installed versions of the game."""
+    return Versions(root() / "game")
+
+
+def steamcmd(watch: Watch) -> SteamCmd:
+    """SteamCMD, fetched first where this host has none. Raises BootstrapFailed, Cancelled."""
+    return bootstrap.steamcmd(root() / "steamcmd", watch=watch)
+
+
+def steam_login() -> Login | None:
+    """The account to fall back to where Steam gives the game to no anonymous login; None without one.
+
+    Raises ValueError for what SteamCMD could not be told.
+    """
+    if not settings.LEFT4ME_STEAM_USERNAME:
+        return None
+    return Login(username=settings.LEFT4ME_STEAM_USERNAME, password=settings.LEFT4ME_STEAM_PASSWORD)

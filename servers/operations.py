@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from left4me.jobs import registry
@@ -56,9 +57,23 @@ def _game_alone(job: Job) -> Iterable[registry.Lock]:
     yield registry.Lock(GAME, exclusive=True)
 
 
+def _steam_password(job: Job) -> Iterable[str]:
+    if settings.LEFT4ME_STEAM_PASSWORD:
+        yield settings.LEFT4ME_STEAM_PASSWORD
+
+
+def _register_game() -> None:
+    for name, title, body in (
+        ("install", _("Install or update the game"), installing.install),
+        ("rollback_game", _("Go back to the game's version before"), installing.roll_back),
+        ("clean_game", _("Remove unused versions of the game"), installing.clean),
+    ):
+        registry.operation(name, title=title, locks=_game_alone, idempotent=True, secrets=_steam_password)(body)
+
+
 def register() -> None:
     """Called once when Django is ready."""
-    registry.operation("install", title=_("Install the game"), locks=_game_alone, idempotent=True)(installing.install)
+    _register_game()
     for name, title, body in (
         ("initialize", _("Initialize"), lifecycle.initialize),
         ("start", _("Start"), lifecycle.start),

@@ -17,9 +17,7 @@ _QUESTION = "sv_cheats"
 def answers(server: Server, *, timeout: float = 2.0) -> bool:
     """Return whether the server's RCON answers now; a refused password is an answer no game gives on its own."""
     try:
-        rcon.execute(
-            "127.0.0.1", server.port, server.live_rcon_password, _QUESTION, timeout=timeout, starting=True
-        )
+        rcon.execute("127.0.0.1", server.port, server.live_rcon_password, _QUESTION, timeout=timeout, starting=True)
     except (rcon.RconError, secrets.Unreadable):
         return False
     return True

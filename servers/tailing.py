@@ -41,7 +41,7 @@ def watch_key(server_id: int) -> str:
     return f"left4me:log-watched:{server_id}"
 
 
-def _tailer_key(server_id: int) -> str:
+def tailer_key(server_id: int) -> str:
     return f"left4me:log-tailer:{server_id}"
 
 
@@ -80,10 +80,11 @@ class Tailer:
         self._asked_at = 0.0
         self._watched = True
         self._budget = _Budget(_LINES_A_SECOND)
+        self._last_id = "0"
 
     def run(self) -> None:
         """Carry lines until nobody watches. Raises RedisError when Redis is lost."""
-        if not self._client.set(_tailer_key(self._server_id), "1", nx=True, ex=WATCH_SECONDS):
+        if not self._client.set(tailer_key(self._server_id), "1", nx=True, ex=WATCH_SECONDS):
             return
         try:
             cursor = self._resume() or self._begin()
@@ -92,7 +93,7 @@ class Tailer:
             )
         finally:
             self._client.expire(stream_key(self._server_id), _KEPT_AFTER_SECONDS)
-            self._client.delete(_tailer_key(self._server_id))
+            self._client.delete(tailer_key(self._server_id))
 
     def _resume(self) -> str | None:
         """The cursor of the last line carried, if that was a moment ago."""
@@ -100,6 +101,7 @@ class Tailer:
         if not newest:
             return None
         self._client.persist(stream_key(self._server_id))
+        self._last_id = cast("bytes", newest[0][0]).decode()
         cursor = cast("dict[bytes, bytes]", newest[0][1]).get(b"cursor", b"")
         return cursor.decode() or None
 
@@ -113,7 +115,7 @@ class Tailer:
         if now - self._asked_at > 1:
             self._asked_at = now
             self._watched = bool(self._client.exists(watch_key(self._server_id)))
-            self._client.expire(_tailer_key(self._server_id), WATCH_SECONDS)
+            self._client.expire(tailer_key(self._server_id), WATCH_SECONDS)
         return self._watched
 
     def _push(self, lines: list[LogLine]) -> None:
@@ -138,7 +140,9 @@ class Tailer:
         ids = [identifier.decode() for identifier in pipe.execute()]
         for one, identifier in zip(told, ids, strict=True):
             one["id"] = identifier
-        self._client.publish(channel(self._server_id), json.dumps(told))
+        # `after` lets a viewer see that it missed a batch, and read it from the stream.
+        self._client.publish(channel(self._server_id), json.dumps({"after": self._last_id, "lines": told}))
+        self._last_id = ids[-1]
 
 
 class _Budget:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from celery import current_app, shared_task
 from celery.exceptions import CeleryError
+from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
+from left4me.jobs import actions as jobs
 from servers import local, observing, readiness, refreshing
 from servers.models import Host
 
@@ -44,9 +46,28 @@ def refresh() -> None:
         rebooted=host.facts.get("boot_id") not in {None, boot},
     )
     facts = {**host.facts, **local.facts(), "boot_id": boot}
-    Host.objects.filter(pk=host.pk).update(last_seen_at=now, facts=facts, game_version=local.games().current_name())
+    Host.objects.filter(pk=host.pk).update(last_seen_at=now, facts=facts, game_version=local.game_version())
+
+
+@shared_task(name="servers.tail")
+def tail(server_id: int) -> None:
+    """Carry this server's log to those who watch it, for as long as somebody does."""
+    local.tailers().ensure(server_id)
 
 
 @shared_task(name="servers.prune")
 def prune() -> None:
     observing.prune(timezone.now())
+
+
+@shared_task(name="servers.tidy")
+def tidy() -> None:
+    """Remove from this host's disk what was kept long enough: archives of deleted servers, versions nobody runs."""
+    local.storage().purge_deleted(now=timezone.now())
+    if not local.games().unused(in_use=local.storage().layers_in_use()):
+        return
+    # By a job: it has to keep starts away from the versions meanwhile.
+    try:
+        jobs.request(operation="clean_game", resource="game", by=None, host=settings.LEFT4ME_HOST)
+    except jobs.Refused as refusal:
+        logger.warning("unused versions of the game could not be removed: %s", refusal)

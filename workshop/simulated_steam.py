@@ -58,6 +58,7 @@ class SimulatedSteam:
         self.items: dict[int, Item] = {}
         self.collections: dict[int, list[tuple[int, int]]] = {}
         self.players: dict[int, str] = {}
+        self.private_players: set[int] = set()
         self.api_faults: deque[Fault] = deque()
         # (method, path, Range header) of every request, in the order of arrival.
         self.requests: list[tuple[str, str, str]] = []
@@ -159,9 +160,14 @@ class SimulatedSteam:
         ]
         return {"publishedfileid": str(steam_id), "result": 1, "children": children}
 
-    def _player(self, steam_id: int) -> dict[str, str]:
+    def _player(self, steam_id: int) -> dict[str, Any]:
         avatar = f"https://avatars.steamstatic.com/{steam_id:040x}_medium.jpg"
-        return {"steamid": str(steam_id), "personaname": self.players[steam_id], "avatarmedium": avatar}
+        return {
+            "steamid": str(steam_id),
+            "communityvisibilitystate": 1 if steam_id in self.private_players else 3,
+            "personaname": self.players[steam_id],
+            "avatarmedium": avatar,
+        }
 
 
 def _count(form: dict[str, list[str]]) -> int:

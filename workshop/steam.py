@@ -21,6 +21,7 @@ BATCH = 100
 DEEPEST_COLLECTION = 3
 
 _OK = 1
+_VISIBLE_TO_ALL = 3
 _LARGEST_ANSWER = 16 * 1024 * 1024
 _SECONDS_PER_ANSWER = 30.0
 _SECONDS_BETWEEN_CALLS = 1.0
@@ -95,6 +96,7 @@ class Player:
     steam_id_64: int
     persona_name: str
     avatar_url: str
+    is_private: bool = False
 
 
 class Steam:
@@ -297,7 +299,12 @@ def _flatten(root: int, children: dict[int, list[tuple[int, bool]]]) -> dict[int
 def _player(entry: object) -> Player | None:
     if not isinstance(entry, dict) or not (steam_id := _number(entry.get("steamid"))):
         return None
-    return Player(steam_id, _text(entry.get("personaname"), 128), _text(entry.get("avatarmedium"), 500))
+    return Player(
+        steam_id,
+        _text(entry.get("personaname"), 128),
+        _text(entry.get("avatarmedium"), 500),
+        is_private=entry.get("communityvisibilitystate", _VISIBLE_TO_ALL) != _VISIBLE_TO_ALL,
+    )
 
 
 def _number(value: object) -> int:

@@ -39,8 +39,8 @@ def database_from_url(url: str) -> dict[str, Any]:
         config["TEST"] = {"NAME": f"{config['NAME']}.test"}
     elif engine.startswith(_POSTGRESQL):
         config["ENGINE"] = _POSTGRESQL
-        # A socket's directory stands where a host name would, with %2F for its slashes.
-        config["HOST"] = unquote(config["HOST"])
+        # A unix socket's directory stands where a host name would, written with %2F.
+        config["HOST"] = unquote(config.get("HOST") or "")
         config["OPTIONS"] = {
             **config.get("OPTIONS", {}),
             "pool": {"min_size": 1, "max_size": 20, "timeout": 10},

@@ -134,15 +134,13 @@ def _plan() -> dict[str, Any]:
 
 def _services(plan: dict[str, Any]) -> list[Service]:
     python = sys.executable
-    celery = [python, "-m", "celery", "--quiet", "-A"]
     web = [python, "-m", "uvicorn", "left4me.asgi:application", "--host", plan["host"], "--port", str(plan["port"])]
-    quiet = ["--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2"]
-    worker = ["worker", "--pool", "threads", "--concurrency", "4", "--queues", plan["queue"], "--loglevel", "WARNING"]
-    lean = ["--without-gossip", "--without-mingle"]
+    # X-Forwarded-For is read by left4me.lib.addresses, and only when settings say that a proxy writes it.
+    quiet = ["--no-proxy-headers", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2"]
     return [
         Service("web", [*web, *quiet]),
-        Service("worker", [*celery, "left4me", *worker, *lean, "--hostname", f"{plan['queue']}@%h"]),
-        Service("beat", [*celery, "left4me.beat", "beat", "--pidfile", "", "--loglevel", "WARNING"]),
+        Service("worker", [python, "-m", "left4me.worker"]),
+        Service("beat", [python, "-m", "left4me.beat"]),
     ]
 
 

@@ -19,8 +19,6 @@ def main() -> int:
     plan = {
         "host": settings.LEFT4ME_BIND.host,
         "port": settings.LEFT4ME_BIND.port,
-        "queue": settings.CELERY_TASK_DEFAULT_QUEUE,
-        "slots": settings.LEFT4ME_JOB_SLOTS,
         "broker_is_ours": not settings.env.text("REDIS_URL"),
     }
     sys.stdout.write(json.dumps(plan) + "\n")

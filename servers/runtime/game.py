@@ -139,33 +139,38 @@ class Versions:
         return version
 
     def remove_unused(self, *, in_use: Iterable[Path]) -> list[str]:
-        """Remove versions that are neither current, nor the one to roll back to, nor a layer of a running server.
+        """Remove what is `unused`; returns the ids of what was removed."""
+        removed = []
+        for version in self.unused(in_use=in_use):
+            shutil.rmtree(version.path)
+            self._about(version.id).unlink(missing_ok=True)
+            removed.append(version.id)
+        return removed
 
-        `in_use` are layers, see `storage.Storage.layers_in_use`. Returns what was removed.
+    def unused(self, *, in_use: Iterable[Path]) -> list[Version]:
+        """Versions that are neither current, nor the one to roll back to, nor a layer of a running server.
+
+        `in_use` are layers, see `storage.Storage.layers_in_use`.
         """
         kept = {path.resolve() for path in in_use}
         for which in (self.current, self.previous):
             with contextlib.suppress(NoVersion):
                 kept.add(which().path.resolve())
-        removed = []
-        for version in self.all():
-            if version.path.resolve() not in kept:
-                shutil.rmtree(version.path)
-                self._about(version.id).unlink(missing_ok=True)
-                removed.append(version.id)
-        return removed
+        return [version for version in self.all() if version.path.resolve() not in kept]
 
     def _about(self, version_id: str) -> Path:
         return self._versions / f"{version_id}.json"
 
 
-def install_simulated(versions: Versions, *, fill: Callable[[Path], None], watch: Watch, now: datetime) -> Version:
+def install_simulated(
+    versions: Versions, *, fill: Callable[[Path], None], build: str = "0", watch: Watch, now: datetime
+) -> Version:
     """Install the simulated game, which `fill` writes into a directory, as a new version."""
     versions.discard_staging()
     watch.progress(phase="installing", done=0, total=1, unit="steps")
     fill(versions.stage(watch=watch))
     watch.progress(phase="installing", done=1, total=1, unit="steps")
-    return versions.publish(kind="simulated", build="0", now=now)
+    return versions.publish(kind="simulated", build=build, now=now)
 
 
 def copy_tree(source: Path, target: Path, *, watch: Watch) -> None:

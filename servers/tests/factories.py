@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from accounts.models import User
 from left4me.lib import secrets
 from overlays.models import Overlay
 from servers.models import Blueprint, BlueprintOverlay, Host, Server, ServerShare
+from servers.runtime.game import Version, Versions
+from servers.tests.recorded_run import RecordedRun
 
 _numbers = count(1)
+
+
+def install_game(root: Path, *, build: str = "100", kind: str = "simulated") -> Version:
+    """An installed version of the game below `root`, current as the newest; its tree holds nothing that runs."""
+    versions = Versions(root / "game")
+    versions.stage(watch=RecordedRun("game"))
+    return versions.publish(
+        kind=kind, build=build, now=datetime(2030, 1, 1, tzinfo=UTC) + timedelta(days=next(_numbers))
+    )
 
 
 def make_host(**fields: Any) -> Host:

@@ -10,7 +10,7 @@ from overlays.tests.factories import make_overlay
 from servers import lifecycle, local, rcon, readiness
 from servers.models import Server
 from servers.runtime.port import Exit, LaunchFailed, MountFailed, State, StopTimedOut
-from servers.tests.factories import make_blueprint, make_server
+from servers.tests.factories import install_game, make_blueprint, make_server
 from servers.tests.fake_runtime import EPOCH, FakeRuntime
 from servers.tests.recorded_run import RecordedRun
 
@@ -18,8 +18,7 @@ from servers.tests.recorded_run import RecordedRun
 @pytest.fixture
 def runtime(monkeypatch, tmp_path, settings) -> FakeRuntime:
     settings.LEFT4ME_ROOT = tmp_path
-    (tmp_path / "game" / "versions" / "simulated").mkdir(parents=True)
-    (tmp_path / "game" / "current").symlink_to("versions/simulated")
+    install_game(tmp_path)
     fake = FakeRuntime()
     monkeypatch.setattr(local, "runtime", lambda: fake)
     monkeypatch.setattr(readiness, "answers", lambda server, timeout=2.0: True)

@@ -84,6 +84,7 @@ def test_it_serves_refuses_a_second_start_and_stops_without_leaving_anything(run
     with pytest.raises(urllib.error.HTTPError) as login_wanted:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/no-such-page", timeout=10)
     assert login_wanted.value.code in {401, 404}
+    login_wanted.value.close()
 
     process.send_signal(signal.SIGINT)
     started = time.monotonic()

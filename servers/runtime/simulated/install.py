@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import stat
@@ -36,8 +37,7 @@ def install(target: Path, *, python: str | None = None) -> None:
     for name, text in stock.files().items():
         _write(target / name, text.encode())
     program = target / _PROGRAM / "srcds"
-    source = Path(__file__).parent / "srcds"
-    wanted = [path for path in source.iterdir() if path.suffix in (".py", ".txt")]
+    wanted = _program_files()
     for path in wanted:
         _write(program / path.name, path.read_bytes())
     for stale in {path.name for path in program.glob("*.py")} - {path.name for path in wanted}:
@@ -46,6 +46,19 @@ def install(target: Path, *, python: str | None = None) -> None:
     _open_to_all(target)
     # Last, so that a tree with srcds_run is a whole one.
     _write(target / "srcds_run", _RUN.format(python=shlex.quote(interpreter), program=_PROGRAM).encode(), mode=0o755)
+
+
+def build() -> str:
+    """Names what `install` writes: another program or other stock files, another build."""
+    digest = hashlib.sha256(repr(sorted(stock.files().items())).encode())
+    for path in _program_files():
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def _program_files() -> list[Path]:
+    source = Path(__file__).parent / "srcds"
+    return sorted(path for path in source.iterdir() if path.suffix in (".py", ".txt"))
 
 
 def _default_python() -> str:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import transaction
+
+from accounts import actions as account_actions
+from accounts.models import User
+from overlays import actions as overlay_actions
+from overlays import places
+from overlays.models import Overlay
+from servers import actions, local
+from servers.models import Blueprint, Host, Server
+
+ADMIN = "demo"
+
+_HOUSE_RULES_CFG = """\
+// Every server that exposes this overlay executes these lines.
+sv_alltalk 0
+sv_consistency 1
+mp_disable_autokick 1
+"""
+_CONFIG = """\
+z_difficulty Hard
+// Lets friends join without a lobby.
+sv_allow_lobby_connect_only 0
+"""
+_SERVERS = {"Friday night": "", "Practice": "sim_players 2\n"}
+
+
+class Command(BaseCommand):
+    help = "Fill an empty installation with something to look at; run again, it adds only what is missing."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with transaction.atomic():
+            admin = self._admin()
+            host = local.row()
+            blueprint = self._blueprint(admin, self._overlays(admin))
+        if not local.game_version():
+            actions.request_on_host(host=host, operation="install", by=admin)
+        for name, config in _SERVERS.items():
+            server = self._server(admin, host, name, self._variant(admin, blueprint, name, config))
+            if server.desired_state != Server.Desired.RUNNING:
+                actions.request(server=server, operation="start", by=admin)
+
+    def _admin(self) -> User:
+        user = User.objects.filter(username__iexact=ADMIN).first()
+        if user is not None:
+            return user
+        password = secrets.token_urlsafe(12)
+        user = account_actions.create_user(username=ADMIN, password=password, is_admin=True, by=None)
+        self.stdout.write(f"sign in as {ADMIN} with the password {password} (it is not shown again)")
+        return user
+
+    def _overlays(self, admin: User) -> list[Overlay]:
+        rules = Overlay.objects.system().filter(name="House rules").first()
+        if rules is None:
+            rules = overlay_actions.create(
+                name="House rules", kind=Overlay.Kind.FILES, owner=None, by=admin, expose_cfg=True
+            )
+            cfg = places.directory(rules) / places.CFG
+            cfg.parent.mkdir(parents=True, exist_ok=True)
+            cfg.write_text(_HOUSE_RULES_CFG)
+        return [rules]
+
+    def _blueprint(self, admin: User, overlays: list[Overlay]) -> Blueprint:
+        blueprint = Blueprint.objects.filter(owner=admin, name="Co-op").first()
+        return blueprint or actions.create_blueprint(
+            owner=admin,
+            by=admin,
+            name="Co-op",
+            description="Four survivors, a short list of rules.",
+            arguments="+map c2m1_highway",
+            config=_CONFIG,
+            overlays=overlays,
+        )
+
+    def _variant(self, admin: User, blueprint: Blueprint, name: str, config: str) -> Blueprint:
+        """The blueprint itself, or one with more lines for a server that shows something special."""
+        if not config:
+            return blueprint
+        variant = Blueprint.objects.filter(owner=admin, name=name).first()
+        return variant or actions.create_blueprint(
+            owner=admin, by=admin, name=name, arguments="+map c8m1_apartment", config=config, overlays=blueprint.layers
+        )
+
+    def _server(self, admin: User, host: Host, name: str, blueprint: Blueprint) -> Server:
+        server = Server.objects.filter(owner=admin, name=name).first()
+        return server or actions.create_server(owner=admin, by=admin, name=name, blueprint=blueprint, host=host)
