@@ -21,6 +21,8 @@ from left4me.jobs.api import router as jobs_router
 from left4me.lib.api import Problem, problem_response
 from left4me.lib.counters import TooMany
 from livestate.api import router as livestate_router
+from overlays.api import router as overlays_router
+from servers.api import router as servers_router
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ api = API(
     docs_decorator=login_not_required,
 )
 api.add_router("", accounts_router)
+api.add_router("", overlays_router)
+api.add_router("", servers_router)
 api.add_router("", jobs_router)
 api.add_router("", livestate_router)
 

@@ -11,6 +11,8 @@ urlpatterns = [
     path("health", views.health, name="health"),
     path("ready", views.ready, name="ready"),
     path("", include("accounts.urls")),
+    path("", include("overlays.urls")),
+    path("", include("servers.urls")),
     path("", include("left4me.jobs.urls")),
     path("", include("livestate.urls")),
     path("", include("left4me.audit.urls")),

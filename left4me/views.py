@@ -7,15 +7,25 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
+from accounts.permissions import signed_in
 from left4me import pulse
 from left4me.context import THEMES
+from left4me.lib.htmx import is_fragment
+from servers import overview
 
 
+@require_safe
 def dashboard(request: HttpRequest) -> HttpResponse:
-    return render(request, "dashboard.html")
+    """One's servers, what needs attention and what is under way; htmx asks for its moving part."""
+    user = signed_in(request)
+    context = {"overview": overview.of(user, now=timezone.now())}
+    return render(
+        request, "servers/dashboard.html#content" if is_fragment(request) else "servers/dashboard.html", context
+    )
 
 
 @login_not_required

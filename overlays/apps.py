@@ -6,4 +6,5 @@ class OverlaysConfig(AppConfig):
     label = "overlays"
 
     def ready(self) -> None:
-        from overlays import operations  # noqa: F401 -- registers what jobs can do with overlays
+        # Registers what jobs can do with overlays, and who may see those jobs.
+        from overlays import access, operations, removal  # noqa: F401

@@ -33,7 +33,8 @@ class OverlayQuerySet(models.QuerySet["Overlay"]):
 
     def counted(self) -> Self:
         """With `used_by`: how many blueprints hold it."""
-        return self.annotate(used_by=Count("in_blueprints", distinct=True))
+        # Grouping drops the model's own order.
+        return self.annotate(used_by=Count("in_blueprints", distinct=True)).order_by(Lower("name"), "pk")
 
 
 class Overlay(models.Model):

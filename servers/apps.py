@@ -6,6 +6,7 @@ class ServersConfig(AppConfig):
     label = "servers"
 
     def ready(self) -> None:
-        from servers import operations
+        from servers import access, operations
 
+        access.register()
         operations.register()

@@ -9,9 +9,10 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.utils.translation import gettext as _
 
+from left4me.jobs.registry import Person
 from servers.models import Blueprint, Server, ServerShare
 
-Visitor = AbstractBaseUser | AnonymousUser
+Visitor = AbstractBaseUser | AnonymousUser | Person
 
 OWNER = "owner"
 ADMIN = "admin"
@@ -24,7 +25,7 @@ def is_admin(user: Visitor) -> bool:
 
 def role_of(user: Visitor, server: Server) -> str:
     """`owner`, `admin`, `operator`, `viewer` or "". Asks the database only without the list's `shared_role`."""
-    if not user.is_active or not user.is_authenticated:
+    if not user.is_active:
         return NOBODY
     if server.owner_id == user.pk:
         return OWNER
@@ -69,7 +70,7 @@ def check_can_edit_server(user: Visitor, server: Server) -> None:
 
 
 def can_see_blueprint(user: Visitor, blueprint: Blueprint) -> bool:
-    return bool(user.is_active and user.is_authenticated) and (blueprint.owner_id == user.pk or is_admin(user))
+    return user.is_active and (blueprint.owner_id == user.pk or is_admin(user))
 
 
 def check_can_see_blueprint(user: Visitor, blueprint: Blueprint) -> None:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import Prefetch, Q
+from django.db.models import Count, Prefetch, Q
 from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -20,6 +20,12 @@ from overlays.models import Overlay
 class BlueprintQuerySet(models.QuerySet["Blueprint"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         return self if getattr(user, "is_admin", False) else self.filter(owner_id=user.pk)
+
+    def counted(self) -> Self:
+        """With `server_count` and `layer_count`."""
+        counts = {"server_count": Count("servers", distinct=True), "layer_count": Count("links", distinct=True)}
+        # Grouping drops the model's own order.
+        return self.annotate(**counts).order_by(Lower("name"), "pk")
 
     def with_layers(self) -> Self:
         """With everything `layers` reads, in two queries however many blueprints there are."""

@@ -1,0 +1,123 @@
+"""A lived-in installation: servers in every state, jobs, overlays, players now and before. For looking at pages."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+
+from accounts.models import User
+from left4me.jobs.models import Job, JobLog
+from livestate.status import STEAM_ID_64_BASE
+from livestate.tests.factories import make_profile, make_session, make_snapshot
+from overlays.models import Overlay
+from overlays.tests.factories import make_overlay
+from servers.models import Server
+from servers.tests.factories import make_blueprint, make_host, make_server, share
+
+NAMES = ["Nick", "Rochelle", "Coach", "Ellis", "Bill", "Zoey", "Francis", "Louis <3", 'the #end of "names"', "ゾンビ"]
+SERVERS = [
+    ("Friday versus", "running", "running"),
+    ("Campaign evening", "running", "running"),
+    ("Workshop night", "running", "starting"),
+    ("Realism", "stopped", "stopped"),
+    ("Scavenge cup", "running", "gave_up"),
+    ("A server with a name as long as the form allows it to be", "stopped", "running"),
+]
+LOG = [
+    ("event", "start asked for by anna"),
+    ("stdout", "mounting 3 layers over the game"),
+    ("stdout", 'Executing dedicated server config file "server.cfg"'),
+    ("stderr", "CSteam3Server: no answer from the master server yet; trying again in 5 seconds, as often as it takes"),
+    ("stdout", 'L 11/21/2026 - 20:00:12: World triggered "Round_Start"'),
+]
+
+
+def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
+    """Fill the database for `owner`; returns the key of one object of each kind, by the first part of its address."""
+    host = make_host(last_seen_at=now)
+    overlays = [
+        make_overlay(name="Competitive config", kind=Overlay.Kind.FILES, expose_cfg=True, built_at=now),
+        make_overlay(
+            name="Friday maps", kind=Overlay.Kind.WORKSHOP, owner=owner, size_bytes=4_212_345_678, file_count=23
+        ),
+        make_overlay(name="SourceMod", kind=Overlay.Kind.SCRIPT, built_at=now - timedelta(days=3), file_count=1204),
+    ]
+    blueprint = make_blueprint(
+        owner,
+        overlays=overlays,
+        name="Versus with our maps",
+        arguments="+map c5m1_waterfront\n-tickrate 60",
+        config="sv_alltalk 1\nmp_gamemode versus",
+    )
+    servers = [
+        make_server(
+            owner,
+            host=host,
+            blueprint=blueprint,
+            name=name,
+            desired_state=desired,
+            actual_state=actual,
+            actual_state_at=now,
+            started_at=now - timedelta(hours=2) if actual == "running" else None,
+            last_error="srcds ended with signal 11, five times in ten minutes." if actual == "gave_up" else "",
+        )
+        for name, desired, actual in SERVERS
+    ]
+    share(servers[0], friend)
+    _populate(servers[0], now)
+    job = _jobs(owner, servers, now)
+    return {
+        "servers": servers[0].pk,
+        "blueprints": blueprint.pk,
+        "overlays": overlays[1].pk,
+        "jobs": job.pk,
+        "users": friend.pk,
+        "players": STEAM_ID_64_BASE + 100,
+    }
+
+
+def _populate(server: Server, now: datetime) -> None:
+    dice = random.Random(4)
+    for hour in range(48, 0, -1):
+        start = now - timedelta(hours=hour)
+        players = max(0, min(8, round(4 + 4 * dice.uniform(-1, 1) - abs(hour % 24 - 8) / 4)))
+        place = dice.choice(["c5m1_waterfront", "c2m3_coaster", "c8m5_rooftop", "my_custom_map_with_a_long_name"])
+        make_snapshot(server, start, start + timedelta(minutes=59), players=players, map=place)
+    make_snapshot(server, now - timedelta(minutes=20), now, players=5, bots=1, map="c2m3_coaster")
+    for number, name in enumerate(NAMES):
+        joined = now - timedelta(minutes=90 - 7 * number)
+        left = None if number < 5 else now - timedelta(minutes=3 * number)
+        make_session(server, 100 + number, joined - timedelta(hours=1), left, name_at_join=name)
+        make_profile(100 + number, now, persona_name=name)
+
+
+def _jobs(owner: User, servers: list[Server], now: datetime) -> Job:
+    given = {"user": owner, "host": servers[0].host.name}
+    states = [("start", "succeeded"), ("stop", "cancelled"), ("start", "failed"), ("restart", "queued")]
+    for number, (operation, state) in enumerate(states):
+        ended = now if state in {"succeeded", "failed", "cancelled"} else None
+        Job.objects.create(
+            **given,
+            operation=operation,
+            resource=f"server:{servers[number].pk}",
+            state=state,
+            error="the game ended with status 139 before it was ready" if state == "failed" else "",
+            created_at=now - timedelta(minutes=number),
+            started_at=now - timedelta(minutes=number) if ended else None,
+            finished_at=ended,
+        )
+    job = Job.objects.create(
+        **given,
+        operation="start",
+        resource=f"server:{servers[2].pk}",
+        state="running",
+        started_at=now - timedelta(seconds=42),
+        progress={"phase": "Waiting for the map to load", "done": 12, "total": 30, "unit": "s"},
+        lease_expires_at=now + timedelta(days=1),
+        last_seq=len(LOG),
+    )
+    JobLog.objects.bulk_create(
+        JobLog(job=job, seq=number, stream=stream, line=line, created_at=now)
+        for number, (stream, line) in enumerate(LOG, 1)
+    )
+    return job

@@ -1,0 +1,109 @@
+"""Everything that changes an overlay's row, with who did it; for pages, API and admin alike."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import User
+from left4me.audit import record
+from left4me.jobs import actions as jobs
+from left4me.lib import rows
+from overlays import places
+from overlays.models import Overlay
+
+Refused = jobs.Refused
+
+_FIELDS = {"name_taken": "name", "script_is_system": "kind", "path_outside": "path"}
+
+
+class InUse(Refused):
+    """The overlay stands in blueprints; `blueprints` names them, each with its owner."""
+
+    def __init__(self, blueprints: list[tuple[str, str]]) -> None:
+        self.blueprints = blueprints
+        named = ", ".join(f"{name} ({owner})" for name, owner in blueprints)
+        super().__init__(
+            ngettext(
+                "One blueprint uses this overlay: %(names)s.",
+                "%(count)d blueprints use this overlay: %(names)s.",
+                len(blueprints),
+            )
+            % {"count": len(blueprints), "names": named}
+        )
+
+
+class Stale(Refused):
+    """Somebody else changed the row since it was read; `current` is how it stands now."""
+
+    def __init__(self, current: Overlay) -> None:
+        self.current = current
+        super().__init__(_("Somebody else changed this overlay meanwhile; nothing was overwritten."))
+
+
+@transaction.atomic
+def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bool = False, path: str = "") -> Overlay:
+    """Add an overlay; `owner=None` makes it part of the catalog. Without `path` it gets a directory of its own, named
+    by its id; a typed one is an admin's. Raises ValidationError."""
+    overlay = Overlay(name=name, kind=kind, owner=owner, expose_cfg=expose_cfg)
+    # The id is known only after the row; until then the path just has to be one that nobody else has.
+    overlay.path = _typed_path(path) if path else f"new-{uuid4().hex}"
+    rows.save_clean(overlay, places=_FIELDS)
+    if not path:
+        overlay.path = str(overlay.pk)
+        places.refuse_overlap(overlay.path, besides=overlay.pk)
+        overlay.save(update_fields=["path"])
+    record.write(action="overlay.create", by=by, target=overlay.resource, name=name, kind=kind)
+    return overlay
+
+
+@transaction.atomic
+def update(
+    *, overlay: Overlay, seen_version: int, by: User, name: str, expose_cfg: bool, path: str | None = None
+) -> Overlay:
+    """Change an overlay that `by` saw at `seen_version`; raises Stale, or ValidationError."""
+    current = Overlay.objects.select_for_update(of=("self",)).get(pk=overlay.pk)
+    if current.version != seen_version:
+        raise Stale(current)
+    current.name = name
+    current.expose_cfg = expose_cfg
+    if path is not None and path != current.path:
+        current.path = _typed_path(path, besides=current.pk)
+    current.version += 1
+    rows.save_clean(current, places=_FIELDS)
+    record.write(action="overlay.update", by=by, target=current.resource, name=name)
+    return current
+
+
+def delete(*, overlay: Overlay, by: User) -> None:
+    """Remove the row, and by a job the directory if left4me made it; raises InUse with the blueprints that hold it."""
+    try:
+        with transaction.atomic():
+            resource, name, own_directory = overlay.resource, overlay.name, overlay.path == str(overlay.pk)
+            overlay.delete()
+            record.write(action="overlay.delete", by=by, target=resource, name=name)
+            if own_directory:
+                jobs.request(operation="remove_overlay", resource=resource, by=by, host=settings.LEFT4ME_HOST)
+    except (ProtectedError, IntegrityError):
+        raise InUse(used_by(overlay)) from None
+
+
+def used_by(overlay: Overlay) -> list[tuple[str, str]]:
+    """The blueprints that hold it, as (name, owner)."""
+    links = overlay.in_blueprints.order_by("blueprint__name")
+    return list(links.values_list("blueprint__name", "blueprint__owner__username"))
+
+
+def _typed_path(path: str, *, besides: int | None = None) -> str:
+    try:
+        path = places.clean_path(path)
+        places.refuse_overlap(path, besides=besides)
+    except ValidationError as fault:
+        raise ValidationError({"path": fault}) from None
+    return path

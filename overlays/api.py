@@ -1,0 +1,144 @@
+"""Overlays in the JSON API. The wire format is frozen by fixtures in tests/wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from django.http import Http404, HttpRequest
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from accounts.permissions import signed_in
+from left4me.lib.api import Problem, Window, listed, require_scope
+from overlays import actions, permissions
+from overlays.models import Overlay
+
+Kind = Literal["files", "workshop", "script"]
+
+router = Router(tags=["overlays"])
+
+
+class OverlayOut(Schema):
+    id: int
+    name: str
+    kind: Kind
+    owner: str | None = Field(description="Null: part of the catalog")
+    path: str
+    expose_cfg: bool
+    built_at: datetime | None
+    content_version: int
+    size_bytes: int
+    file_count: int
+    used_by: int = Field(description="How many blueprints hold it")
+    version: int = Field(description="Give it back with a change")
+    created_at: datetime
+
+    @staticmethod
+    def resolve_owner(overlay: Overlay) -> str | None:
+        return overlay.owner.get_username() if overlay.owner else None
+
+
+class OverlayPage(Schema):
+    items: list[OverlayOut]
+    count: int
+
+
+class OverlayIn(Schema):
+    name: str = Field(max_length=64)
+    kind: Kind = "files"
+    is_system: bool = Field(False, description="Part of the catalog; admins only")
+    expose_cfg: bool = False
+    path: str = Field("", max_length=255, description="An existing directory below the overlay root; admins only")
+
+
+class OverlayChange(Schema):
+    version: int = Field(description="The version that you read; another one is answered with 409")
+    name: str | None = Field(None, max_length=64)
+    expose_cfg: bool | None = None
+    path: str | None = Field(None, max_length=255, description="Admins only")
+
+
+class OverlayFilter(Window):
+    kind: Kind | None = None
+    q: str = Field("", max_length=100, description="Part of the name")
+
+
+def visible(request: HttpRequest, overlay_id: int) -> Overlay:
+    """The overlay as the caller may see it; raises Http404."""
+    overlay = Overlay.objects.select_related("owner").counted().filter(pk=overlay_id).first()
+    if overlay is None:
+        raise Http404
+    permissions.check_can_see_overlay(signed_in(request), overlay)
+    return overlay
+
+
+def editable(request: HttpRequest, overlay_id: int) -> Overlay:
+    require_scope(request, "operate")
+    overlay = visible(request, overlay_id)
+    permissions.check_can_edit_overlay(signed_in(request), overlay)
+    return overlay
+
+
+@router.get("/overlays", response=OverlayPage, summary="The catalog and your own")
+def list_overlays(request: HttpRequest, window: Query[OverlayFilter]) -> dict[str, Any]:
+    rows = Overlay.objects.visible_to(signed_in(request)).select_related("owner").counted()
+    if window.kind:
+        rows = rows.filter(kind=window.kind)
+    if window.q:
+        rows = rows.filter(name__icontains=window.q)
+    return listed(rows, window)
+
+
+@router.post("/overlays", response={201: OverlayOut}, summary="Make one")
+def create_overlay(request: HttpRequest, given: OverlayIn) -> tuple[int, Overlay]:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    if given.is_system or given.path or given.kind == "script":
+        permissions.check_can_make_system_overlay(user)
+    overlay = actions.create(
+        name=given.name,
+        kind=given.kind,
+        owner=None if given.is_system else user,
+        by=user,
+        expose_cfg=given.expose_cfg,
+        path=given.path,
+    )
+    return 201, visible(request, overlay.pk)
+
+
+@router.get("/overlays/{int:overlay_id}", response=OverlayOut, summary="One overlay")
+def get_overlay(request: HttpRequest, overlay_id: int) -> Overlay:
+    return visible(request, overlay_id)
+
+
+@router.patch("/overlays/{int:overlay_id}", response=OverlayOut, summary="Change it")
+def change_overlay(request: HttpRequest, overlay_id: int, given: OverlayChange) -> Overlay:
+    overlay = editable(request, overlay_id)
+    if given.path is not None:
+        permissions.check_can_make_system_overlay(signed_in(request))
+    try:
+        actions.update(
+            overlay=overlay,
+            seen_version=given.version,
+            by=signed_in(request),
+            name=overlay.name if given.name is None else given.name,
+            expose_cfg=overlay.expose_cfg if given.expose_cfg is None else given.expose_cfg,
+            path=given.path,
+        )
+    except actions.Stale as fault:
+        raise Problem(409, "Changed meanwhile", str(fault), version=fault.current.version) from None
+    return visible(request, overlay_id)
+
+
+@router.delete("/overlays/{int:overlay_id}", response={204: None}, summary="Delete it, unless a blueprint holds it")
+def delete_overlay(request: HttpRequest, overlay_id: int) -> tuple[int, None]:
+    overlay = editable(request, overlay_id)
+    try:
+        actions.delete(overlay=overlay, by=signed_in(request))
+    except actions.InUse as fault:
+        used_by = [{"name": name, "owner": owner} for name, owner in fault.blueprints]
+        raise Problem(409, "In use", str(fault), blueprints=used_by) from None
+    except actions.Refused as fault:
+        raise Problem(409, "Not possible now", str(fault)) from None
+    return 204, None

@@ -1,0 +1,12 @@
+from django.urls import path
+
+from overlays import views
+
+app_name = "overlays"
+urlpatterns = [
+    path("overlays", views.list_, name="list"),
+    path("overlays/new", views.new, name="new"),
+    path("overlays/<int:pk>", views.detail, name="detail"),
+    path("overlays/<int:pk>/edit", views.edit, name="edit"),
+    path("overlays/<int:pk>/delete", views.delete, name="delete"),
+]

@@ -1,0 +1,134 @@
+"""Pages of overlays."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.models import User
+from accounts.permissions import signed_in
+from left4me.lib import forms as lib_forms
+from overlays import actions, permissions
+from overlays.forms import OverlayForm
+from overlays.models import Overlay
+
+PER_PAGE = 50
+
+
+def visible(user: User, pk: int) -> Overlay:
+    """The overlay as `user` may see it; raises Http404."""
+    overlay = Overlay.objects.select_related("owner").filter(pk=pk).first()
+    if overlay is None:
+        raise Http404(_("There is no such overlay."))
+    permissions.check_can_see_overlay(user, overlay)
+    return overlay
+
+
+@require_safe
+def list_(request: HttpRequest) -> HttpResponse:
+    user = signed_in(request)
+    search = request.GET.get("q", "").strip()
+    kind = request.GET.get("kind", "")
+    overlays = Overlay.objects.visible_to(user).select_related("owner").counted()
+    if search:
+        overlays = overlays.filter(name__icontains=search)
+    if kind in Overlay.Kind.values:
+        overlays = overlays.filter(kind=kind)
+    page = Paginator(overlays, PER_PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "q": search, "kind": kind, "kinds": Overlay.Kind.choices, "filtered": search or kind}
+    return render(request, "overlays/list.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    user = signed_in(request)
+    form = OverlayForm(request.POST or None, by=user)
+    if request.method == "POST" and form.is_valid():
+        values = form.cleaned_data
+        owner = None if values.get("is_system") else user
+        try:
+            overlay = actions.create(
+                name=values["name"],
+                kind=values["kind"],
+                owner=owner,
+                by=user,
+                expose_cfg=values["expose_cfg"],
+                path=values.get("path", ""),
+            )
+        except ValidationError as fault:
+            lib_forms.add_errors(form, fault)
+        else:
+            messages.success(request, _("The overlay “%s” is made; now fill it.") % overlay.name)
+            return redirect(overlay)
+    return render(request, "overlays/edit.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_safe
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    overlay = visible(user, pk)
+    context = {
+        "overlay": overlay,
+        "may_edit": permissions.can_edit_overlay(user, overlay),
+        # Blueprints are private: who may not edit the overlay sees only their own among those that use it.
+        "blueprints": overlay.blueprints.visible_to(user).select_related("owner"),
+        "used_by": overlay.in_blueprints.count(),
+    }
+    return render(request, "overlays/detail.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    overlay = visible(user, pk)
+    permissions.check_can_edit_overlay(user, overlay)
+    form = OverlayForm(request.POST or None, instance=overlay, by=user)
+    status = 200
+    if request.method == "POST" and form.is_valid():
+        values = form.cleaned_data
+        try:
+            overlay = actions.update(
+                overlay=overlay,
+                seen_version=values["version"] or 0,
+                by=user,
+                name=values["name"],
+                expose_cfg=values["expose_cfg"],
+                path=values.get("path") or None,
+            )
+        except actions.Stale as fault:
+            lib_forms.offer_overwriting(form, fault, version=fault.current.version)
+            status = 409
+        except ValidationError as fault:
+            lib_forms.add_errors(form, fault)
+        else:
+            messages.success(request, _("The overlay is saved."))
+            return redirect(overlay)
+    if form.errors and status == 200:
+        status = 422
+    return render(request, "overlays/edit.html", {"form": form, "overlay": overlay}, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    overlay = visible(user, pk)
+    permissions.check_can_edit_overlay(user, overlay)
+    used_by = actions.used_by(overlay)
+    status = 200
+    if request.method == "POST":
+        try:
+            actions.delete(overlay=overlay, by=user)
+        except actions.InUse as fault:
+            used_by, status = fault.blueprints, 409
+        except actions.Refused as fault:
+            messages.error(request, str(fault))
+            return redirect(overlay)
+        else:
+            messages.success(request, _("The overlay “%s” is deleted.") % overlay.name)
+            return redirect("overlays:list")
+    return render(request, "overlays/delete.html", {"overlay": overlay, "used_by": used_by}, status=status)

@@ -1,0 +1,40 @@
+"""Everything that changes hosts, blueprints and servers, with who did it; for pages, API and admin alike.
+
+Who may do it is asked before, by `servers.permissions`; what may be done is decided here and in the database.
+"""
+
+from servers.actions.blueprints import (
+    clone_blueprint,
+    create_blueprint,
+    delete_blueprint,
+    free_name,
+    move_overlay,
+    update_blueprint,
+)
+from servers.actions.hosts import request_on_host, update_host
+from servers.actions.power import POWER, request
+from servers.actions.refusals import InUse, Refused, Stale
+from servers.actions.servers import create_server, rotate_password, show_password, update_server
+from servers.actions.sharing import revoke, share
+
+__all__ = [
+    "POWER",
+    "InUse",
+    "Refused",
+    "Stale",
+    "clone_blueprint",
+    "create_blueprint",
+    "create_server",
+    "delete_blueprint",
+    "free_name",
+    "move_overlay",
+    "request",
+    "request_on_host",
+    "revoke",
+    "rotate_password",
+    "share",
+    "show_password",
+    "update_blueprint",
+    "update_host",
+    "update_server",
+]

@@ -1,0 +1,162 @@
+"""Changing blueprints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from left4me.audit import record
+from left4me.lib import names, rows
+from overlays import permissions as overlay_permissions
+from overlays.models import Overlay
+from servers import checks
+from servers.actions.refusals import InUse, Stale
+from servers.models import Blueprint, BlueprintOverlay
+from servers.runtime.spec import MOST_LAYERS
+
+_FIELDS = {"name_taken": "name"}
+
+
+@transaction.atomic
+def create_blueprint(
+    *,
+    owner: User,
+    by: User,
+    name: str,
+    description: str = "",
+    arguments: str = "",
+    config: str = "",
+    overlays: Sequence[Overlay] = (),
+) -> Blueprint:
+    """Add a blueprint whose stack is `overlays`, the topmost first; raises ValidationError, by field."""
+    blueprint = Blueprint(owner=owner, name=name, description=description, arguments=arguments, config=config)
+    _refuse(blueprint, overlays)
+    rows.save_clean(blueprint, places=_FIELDS)
+    _stack(blueprint, overlays)
+    record.write(action="blueprint.create", by=by, target=target(blueprint), name=name)
+    return blueprint
+
+
+@transaction.atomic
+def update_blueprint(
+    *,
+    blueprint: Blueprint,
+    seen_version: int,
+    by: User,
+    name: str,
+    description: str,
+    arguments: str,
+    config: str,
+    overlays: Sequence[Overlay] | None = None,
+) -> Blueprint:
+    """Change a blueprint that `by` saw at `seen_version`; without `overlays` its stack stays.
+
+    Raises Stale, or ValidationError by field. Its servers get the change at their next start.
+    """
+    current = _locked(blueprint, seen_version)
+    current.name, current.description, current.arguments, current.config = name, description, arguments, config
+    _refuse(current, overlays or ())
+    current.version += 1
+    rows.save_clean(current, places=_FIELDS)
+    if overlays is not None:
+        _stack(current, overlays)
+    record.write(action="blueprint.update", by=by, target=target(current), name=name, version=current.version)
+    return current
+
+
+@transaction.atomic
+def move_overlay(*, blueprint: Blueprint, seen_version: int, by: User, overlay: int, step: int) -> Blueprint:
+    """Move one overlay of the stack up (-1) or down (1); at the end of the stack nothing moves. Raises Stale."""
+    current = _locked(blueprint, seen_version)
+    layers = current.layers
+    found = next((at for at, layer in enumerate(layers) if layer.pk == overlay), None)
+    if found is None or not 0 <= found + step < len(layers):
+        return current
+    layers.insert(found + step, layers.pop(found))
+    _stack(current, layers)
+    current.version += 1
+    current.save(update_fields=["version", "updated_at"])
+    record.write(action="blueprint.reorder", by=by, target=target(current), version=current.version)
+    return current
+
+
+@transaction.atomic
+def clone_blueprint(*, blueprint: Blueprint, by: User) -> tuple[Blueprint, list[str]]:
+    """Copy a blueprint for `by`; returns the copy and the names of overlays that `by` may not use."""
+    usable = [layer for layer in blueprint.layers if overlay_permissions.can_use_overlay(by, layer)]
+    left_out = [layer.name for layer in blueprint.layers if layer not in usable]
+    copy = create_blueprint(
+        owner=by,
+        by=by,
+        name=free_name(by, blueprint.name),
+        description=blueprint.description,
+        arguments=blueprint.arguments,
+        config=blueprint.config,
+        overlays=usable,
+    )
+    return copy, left_out
+
+
+def delete_blueprint(*, blueprint: Blueprint, by: User) -> None:
+    """Remove it; raises InUse with the servers that are made from it."""
+    try:
+        with transaction.atomic():
+            gone = target(blueprint)
+            blueprint.delete()
+            record.write(action="blueprint.delete", by=by, target=gone, name=blueprint.name)
+    except (ProtectedError, IntegrityError):
+        linked = Blueprint.objects.get(pk=blueprint.pk).servers.order_by("name").values_list("pk", "name")
+        raise InUse(list(linked)) from None
+
+
+def target(blueprint: Blueprint) -> str:
+    """How the audit record names it."""
+    return f"blueprint:{blueprint.pk}"
+
+
+def free_name(owner: User, wanted: str) -> str:
+    """`wanted`, or with a number behind it where the owner has one of this name."""
+    taken = {name.lower() for name in Blueprint.objects.filter(owner=owner).values_list("name", flat=True)}
+    name, number = wanted[: names.LONGEST], 2
+    while name.lower() in taken:
+        suffix = f" ({number})"
+        name, number = wanted[: names.LONGEST - len(suffix)] + suffix, number + 1
+    return name
+
+
+def _locked(blueprint: Blueprint, seen_version: int) -> Blueprint:
+    current = Blueprint.objects.select_for_update(of=("self",)).get(pk=blueprint.pk)
+    if current.version != seen_version:
+        raise Stale(current)
+    return current
+
+
+def _refuse(blueprint: Blueprint, overlays: Sequence[Overlay]) -> None:
+    """Raise ValidationError for lines that are refused and for overlays that the owner may not use."""
+    faults: dict[str, list[str]] = {}
+    for finding in checks.check(arguments=blueprint.arguments, config=blueprint.config):
+        if finding.severity == checks.Severity.REFUSED:
+            faults.setdefault(finding.field, []).append(str(finding))
+    strange = [layer for layer in overlays if not overlay_permissions.can_use_overlay(blueprint.owner, layer)]
+    if strange:
+        faults["overlays"] = [_("%s may not use this overlay: %s.") % (blueprint.owner, layer) for layer in strange]
+    if len({layer.pk for layer in overlays}) != len(overlays):
+        faults["overlays"] = [_("An overlay stands in a blueprint once.")]
+    if len(overlays) >= MOST_LAYERS:
+        faults["overlays"] = [_("A blueprint holds at most %d overlays.") % (MOST_LAYERS - 1)]
+    if faults:
+        raise ValidationError(faults)
+
+
+def _stack(blueprint: Blueprint, overlays: Sequence[Overlay]) -> None:
+    """Make the stack equal to `overlays`; written anew, since two links may never share a position."""
+    blueprint.links.all().delete()
+    BlueprintOverlay.objects.bulk_create(
+        BlueprintOverlay(blueprint=blueprint, overlay=overlay, position=position)
+        for position, overlay in enumerate(overlays)
+    )

@@ -1,0 +1,107 @@
+"""Changing servers."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from left4me.audit import record
+from left4me.lib import rows, secrets
+from servers.actions.refusals import Stale
+from servers.models import Blueprint, Host, Server
+
+_FIELDS = {"name_taken": "name", "port_taken": "port"}
+
+# Each lost race means that another server was made meanwhile.
+_PORT_TRIES = 20
+
+
+def create_server(
+    *, owner: User, by: User, name: str, blueprint: Blueprint, host: Host, port: int | None = None
+) -> Server:
+    """Add a server with a new RCON password; without `port` it gets the lowest free one of its host's range.
+
+    Free means: no other server's row has it. Whether something else listens there is seen on the host, by the
+    start. Raises ValidationError, by field.
+    """
+    for _attempt in range(_PORT_TRIES):
+        server = Server(owner=owner, name=name, blueprint=blueprint, host=host, port=port or free_port(host))
+        server.rcon_password = secrets.new_password()
+        _refuse(server)
+        try:
+            with transaction.atomic():
+                rows.save_clean(server, places=_FIELDS)
+                record.write(action="server.create", by=by, target=server.resource, name=name, port=server.port)
+        except ValidationError as fault:
+            if port is None and set(fault.error_dict) == {"port"}:
+                continue
+            raise
+        return server
+    raise ValidationError({"port": _("Too many servers are being made at once. Try again.")})
+
+
+@transaction.atomic
+def update_server(
+    *, server: Server, seen_version: int, by: User, name: str, blueprint: Blueprint, port: int
+) -> Server:
+    """Change a server that `by` saw at `seen_version`; raises Stale, or ValidationError by field.
+
+    A running game gets it at its next start; its port cannot change under it.
+    """
+    current = Server.objects.select_for_update(of=("self",)).select_related("host", "owner").get(pk=server.pk)
+    if current.version != seen_version:
+        raise Stale(current)
+    if port != current.port and not current.is_at_rest:
+        raise ValidationError({"port": _("Stop the server before you change its port.")})
+    port_stays = port == current.port
+    current.name, current.blueprint, current.port = name, blueprint, port
+    _refuse(current, port_stays=port_stays)
+    current.version += 1
+    rows.save_clean(current, places=_FIELDS)
+    record.write(action="server.update", by=by, target=current.resource, name=name, port=port, blueprint=blueprint.pk)
+    return current
+
+
+@transaction.atomic
+def rotate_password(*, server: Server, by: User) -> str:
+    """Give it a new RCON password, which counts from its next start on; returns it."""
+    password = secrets.new_password()
+    server.rcon_password = password
+    server.save(update_fields=["sealed_rcon_password"])
+    record.write(action="server.rotate_password", by=by, target=server.resource)
+    return password
+
+
+def show_password(*, server: Server, by: User) -> str:
+    """Return the password, and keep that `by` saw it; raises secrets.Unreadable."""
+    password = server.rcon_password
+    record.write(action="server.show_password", by=by, target=server.resource)
+    return password
+
+
+def free_port(host: Host) -> int:
+    """The lowest port of the host's range that no server has; raises ValidationError when all are taken."""
+    taken = set(Server.objects.filter(host=host).values_list("port", flat=True))
+    free = next((port for port in host.ports if port not in taken), None)
+    if free is None:
+        raise ValidationError({"port": _("All ports of this host are taken; an admin can widen its range.")})
+    return free
+
+
+def _refuse(server: Server, *, port_stays: bool = False) -> None:
+    """Raise ValidationError for what no constraint of one row can hold. A host's range may be narrowed below the
+    ports that servers have already: those stay."""
+    faults = {}
+    if server.blueprint.owner_id != server.owner_id:
+        faults["blueprint"] = _("A server is made from a blueprint of its owner.")
+    if server.port not in server.host.ports and not port_stays:
+        faults["port"] = _("This host gives ports from %(first)d to %(last)d.") % {
+            "first": server.host.first_port,
+            "last": server.host.last_port,
+        }
+    if server._state.adding and not server.host.is_enabled:
+        faults["host"] = _("This host takes no new servers.")
+    if faults:
+        raise ValidationError(faults)

@@ -1,0 +1,34 @@
+"""Lending servers to other users."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from left4me.audit import record
+from servers.models import Server, ServerShare
+
+
+@transaction.atomic
+def share(*, server: Server, username: str, role: str, by: User) -> ServerShare:
+    """Let a user see (`viewer`) or run (`operator`) the server, or change which; raises ValidationError."""
+    user = User.objects.filter(username__iexact=username.strip(), is_active=True).first()
+    if user is None:
+        raise ValidationError({"username": _("Nobody here has this user name.")})
+    if user.pk == server.owner_id:
+        raise ValidationError({"username": _("It is this user's own server.")})
+    if role not in ServerShare.Role.values:
+        raise ValidationError({"role": _("A share is for a viewer or an operator.")})
+    given, _created = ServerShare.objects.update_or_create(server=server, user=user, defaults={"role": role})
+    record.write(action="server.share", by=by, target=server.resource, user=user.username, role=role)
+    return given
+
+
+@transaction.atomic
+def revoke(*, share: ServerShare, by: User) -> None:
+    """Take the server back from a user; their open streams end with their next check."""
+    target, name = share.server.resource, share.user.username
+    share.delete()
+    record.write(action="server.revoke", by=by, target=target, user=name)

@@ -1,0 +1,13 @@
+"""Servers, blueprints and hosts in the JSON API. The wire format is frozen by fixtures in tests/wire."""
+
+from ninja import Router
+
+from servers.api import blueprints, hosts, servers, sharing
+
+router = Router()
+router.add_router("", servers.router)
+router.add_router("", sharing.router)
+router.add_router("", blueprints.router)
+router.add_router("", hosts.router)
+
+__all__ = ["router"]

@@ -1,0 +1,127 @@
+"""Blueprints: list, make, change, copy, exchange."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from ninja import Query, Router
+from pydantic import Field
+
+from accounts.models import User
+from accounts.permissions import signed_in
+from left4me.lib.api import Problem, Window, require_scope
+from overlays.models import Overlay
+from servers import actions, exchange, found
+from servers.api import wire
+from servers.api.servers import changed_meanwhile
+from servers.models import Blueprint
+
+router = Router(tags=["blueprints"])
+
+
+class BlueprintFilter(Window):
+    q: str = Field("", max_length=100, description="Part of the name")
+
+
+@router.get("/blueprints", response=wire.BlueprintPage, summary="Yours; for admins all")
+def list_blueprints(request: HttpRequest, window: Query[BlueprintFilter]) -> dict[str, Any]:
+    rows = Blueprint.objects.visible_to(signed_in(request))
+    if window.q:
+        rows = rows.filter(name__icontains=window.q)
+    page = rows.with_layers().select_related("owner").prefetch_related("servers")
+    items = [wire.blueprint(row) for row in page[window.offset : window.offset + window.limit]]
+    return {"items": items, "count": rows.count()}
+
+
+@router.post("/blueprints", response={201: wire.BlueprintOut}, summary="Make one")
+def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> tuple[int, dict[str, Any]]:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    row = actions.create_blueprint(
+        owner=user,
+        by=user,
+        name=given.name,
+        description=given.description,
+        arguments=wire.text(given.arguments),
+        config=wire.text(given.config),
+        overlays=_overlays(user, given.overlays),
+    )
+    return 201, wire.blueprint(found.blueprint(user, row.pk))
+
+
+@router.get("/blueprints/{int:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")
+def get_blueprint(request: HttpRequest, blueprint_id: int) -> dict[str, Any]:
+    return wire.blueprint(found.blueprint(signed_in(request), blueprint_id))
+
+
+@router.patch("/blueprints/{int:blueprint_id}", response=wire.BlueprintOut, summary="Change it")
+def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.BlueprintChange) -> dict[str, Any]:
+    """Its servers get the change at their next start."""
+    require_scope(request, "operate")
+    user = signed_in(request)
+    row = found.blueprint(user, blueprint_id)
+    try:
+        actions.update_blueprint(
+            blueprint=row,
+            seen_version=given.version,
+            by=user,
+            name=row.name if given.name is None else given.name,
+            description=row.description if given.description is None else given.description,
+            arguments=row.arguments if given.arguments is None else wire.text(given.arguments),
+            config=row.config if given.config is None else wire.text(given.config),
+            overlays=None if given.overlays is None else _overlays(row.owner, given.overlays),
+        )
+    except actions.Stale as fault:
+        raise changed_meanwhile(fault) from None
+    return wire.blueprint(found.blueprint(user, blueprint_id))
+
+
+@router.delete("/blueprints/{int:blueprint_id}", response={204: None}, summary="Delete it, unless servers use it")
+def delete_blueprint(request: HttpRequest, blueprint_id: int) -> tuple[int, None]:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    try:
+        actions.delete_blueprint(blueprint=found.blueprint(user, blueprint_id), by=user)
+    except actions.InUse as fault:
+        linked = [{"id": pk, "name": name} for pk, name in fault.servers]
+        raise Problem(409, _("In use"), str(fault), servers=linked) from None
+    return 204, None
+
+
+@router.post("/blueprints/{int:blueprint_id}/clone", response={201: wire.BlueprintOut}, summary="Copy it for yourself")
+def clone_blueprint(request: HttpRequest, blueprint_id: int) -> tuple[int, dict[str, Any]]:
+    """Private overlays of others are left out."""
+    require_scope(request, "operate")
+    user = signed_in(request)
+    copy, _left_out = actions.clone_blueprint(blueprint=found.blueprint(user, blueprint_id), by=user)
+    return 201, wire.blueprint(found.blueprint(user, copy.pk))
+
+
+@router.get("/blueprints/{int:blueprint_id}/export", summary="As YAML, for another left4me", include_in_schema=True)
+def export_blueprint(request: HttpRequest, blueprint_id: int) -> HttpResponse:
+    row = found.blueprint(signed_in(request), blueprint_id)
+    return HttpResponse(exchange.export(row), content_type="application/yaml; charset=utf-8")
+
+
+@router.post("/blueprints/import", response={201: wire.ImportOut}, summary="From YAML")
+def import_blueprint(request: HttpRequest, given: wire.ImportIn) -> tuple[int, dict[str, Any]]:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    try:
+        made = exchange.import_(given.yaml, owner=user, by=user)
+    except ValidationError as fault:
+        raise ValidationError({"yaml": fault.messages}) from None
+    row = found.blueprint(user, made.blueprint.pk)
+    return 201, {"blueprint": wire.blueprint(row), "made": made.made, "missing": made.missing}
+
+
+def _overlays(owner: User, ids: list[int]) -> list[Overlay]:
+    """The overlays in this order; raises ValidationError for one that the owner may not use."""
+    usable = Overlay.objects.usable_by(owner).in_bulk(ids)
+    strange = [str(pk) for pk in ids if pk not in usable]
+    if strange:
+        raise ValidationError({"overlays": _("There are no such overlays: %s.") % ", ".join(strange)})
+    return [usable[pk] for pk in ids]

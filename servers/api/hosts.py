@@ -1,0 +1,67 @@
+"""Hosts: everybody sees them, admins run them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Count
+from django.http import Http404, HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from ninja import Query, Router
+
+from accounts.permissions import signed_in
+from left4me.jobs.api import JobOut
+from left4me.jobs.models import Job
+from left4me.lib.api import Problem, Window, require_scope
+from servers import actions, permissions
+from servers.api import wire
+from servers.models import Host
+
+router = Router(tags=["hosts"])
+
+
+def _counted() -> Any:
+    return Host.objects.annotate(server_count=Count("servers")).order_by("name")
+
+
+def _host(host_id: int) -> Host:
+    host: Host | None = _counted().filter(pk=host_id).first()
+    if host is None:
+        raise Http404
+    return host
+
+
+@router.get("/hosts", response=wire.HostPage, summary="The machines that run servers")
+def list_hosts(request: HttpRequest, window: Query[Window]) -> dict[str, Any]:
+    rows, now = _counted(), timezone.now()
+    page = rows[window.offset : window.offset + window.limit]
+    return {"items": [wire.host(row, now=now) for row in page], "count": rows.count()}
+
+
+@router.get("/hosts/{int:host_id}", response=wire.HostOut, summary="One host")
+def get_host(request: HttpRequest, host_id: int) -> dict[str, Any]:
+    return wire.host(_host(host_id), now=timezone.now())
+
+
+@router.patch("/hosts/{int:host_id}", response=wire.HostOut, summary="Change it (admins)")
+def change_host(request: HttpRequest, host_id: int, given: wire.HostChange) -> dict[str, Any]:
+    require_scope(request, "admin")
+    user = signed_in(request)
+    permissions.check_can_operate_host(user)
+    host = _host(host_id)
+    changed = given.dict(exclude_none=True)
+    fields = ("address", "first_port", "last_port", "is_enabled")
+    actions.update_host(host=host, by=user, **{name: changed.get(name, getattr(host, name)) for name in fields})
+    return wire.host(_host(host_id), now=timezone.now())
+
+
+@router.post("/hosts/{int:host_id}/actions", response={202: JobOut}, summary="Install the game (admins)")
+def act_on_host(request: HttpRequest, host_id: int, given: wire.HostActionIn) -> tuple[int, Job]:
+    require_scope(request, "admin")
+    user = signed_in(request)
+    permissions.check_can_operate_host(user)
+    try:
+        return 202, actions.request_on_host(host=_host(host_id), operation=given.operation, by=user)
+    except actions.Refused as refusal:
+        raise Problem(409, _("Not possible now"), str(refusal)) from None

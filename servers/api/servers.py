@@ -1,0 +1,136 @@
+"""Servers: list, make, change, run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from ninja import Query, Router
+from pydantic import Field
+
+from accounts.models import User
+from accounts.permissions import signed_in
+from left4me.jobs.api import JobOut
+from left4me.jobs.models import Job
+from left4me.lib.api import Problem, Window, require_scope
+from servers import actions, changes, found, standing
+from servers.api import wire
+from servers.models import Blueprint, Host, Server
+
+router = Router(tags=["servers"])
+
+
+class ServerFilter(Window):
+    q: str = Field("", max_length=100, description="Part of the name")
+    state: wire.State | None = None
+
+
+def one(server: Server, user: User) -> dict[str, Any]:
+    return wire.server(standing.of([server], user=user, now=timezone.now())[0])
+
+
+@router.get("/servers", response=wire.ServerPage, summary="Yours and those shared with you; for admins all")
+def list_servers(request: HttpRequest, window: Query[ServerFilter]) -> dict[str, Any]:
+    user = signed_in(request)
+    rows = Server.objects.visible_to(user)
+    if window.q:
+        rows = rows.filter(name__icontains=window.q)
+    if window.state:
+        rows = rows.filter(actual_state=window.state)
+    page = rows.with_blueprint().with_role(user)[window.offset : window.offset + window.limit]
+    standings = standing.of(list(page), user=user, now=timezone.now())
+    return {"items": [wire.server(each) for each in standings], "count": rows.count()}
+
+
+@router.post("/servers", response={201: wire.ServerOut}, summary="Make one")
+def create_server(request: HttpRequest, given: wire.ServerIn) -> tuple[int, dict[str, Any]]:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    server = actions.create_server(
+        owner=user,
+        by=user,
+        name=given.name,
+        blueprint=_blueprint(user, given.blueprint_id),
+        host=_host(given.host),
+        port=given.port,
+    )
+    return 201, one(found.server(user, server.pk), user)
+
+
+@router.get("/servers/{int:server_id}", response=wire.ServerOut, summary="One server")
+def get_server(request: HttpRequest, server_id: int) -> dict[str, Any]:
+    user = signed_in(request)
+    return one(found.server(user, server_id), user)
+
+
+@router.patch("/servers/{int:server_id}", response=wire.ServerOut, summary="Change it")
+def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange) -> dict[str, Any]:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    server = found.server_to_edit(user, server_id)
+    blueprint = server.blueprint
+    if given.blueprint_id is not None:
+        blueprint = _blueprint(server.owner, given.blueprint_id)
+    try:
+        actions.update_server(
+            server=server,
+            seen_version=given.version,
+            by=user,
+            name=server.name if given.name is None else given.name,
+            blueprint=blueprint,
+            port=server.port if given.port is None else given.port,
+        )
+    except actions.Stale as fault:
+        raise changed_meanwhile(fault) from None
+    return one(found.server(user, server_id), user)
+
+
+@router.delete("/servers/{int:server_id}", response={202: JobOut}, summary="Delete it, by a job")
+def delete_server(request: HttpRequest, server_id: int) -> tuple[int, Job]:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    return _request(found.server_to_edit(user, server_id), "delete", user)
+
+
+@router.post("/servers/{int:server_id}/actions", response={202: JobOut}, summary="Run, stop or remove it")
+def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) -> tuple[int, Job]:
+    """Answers with the job: a new one, or the equal one that waits already."""
+    require_scope(request, "operate")
+    user = signed_in(request)
+    find = found.server_to_edit if given.operation == "delete" else found.server_to_operate
+    return _request(find(user, server_id), given.operation, user)
+
+
+@router.get("/servers/{int:server_id}/changes", response=wire.PendingOut, summary="What its next start changes")
+def pending_changes(request: HttpRequest, server_id: int) -> dict[str, Any]:
+    server = found.server_to_edit(signed_in(request), server_id)
+    return {"restart_needed": changes.restart_needed(server), "changes": changes.pending(server)}
+
+
+def changed_meanwhile(fault: actions.Stale) -> Problem:
+    return Problem(409, _("Changed meanwhile"), str(fault), version=fault.current.version)
+
+
+def _request(server: Server, operation: str, user: User) -> tuple[int, Job]:
+    try:
+        return 202, actions.request(server=server, operation=operation, by=user)
+    except actions.Refused as refusal:
+        raise Problem(409, _("Not possible now"), str(refusal)) from None
+
+
+def _blueprint(owner: User, pk: int) -> Blueprint:
+    blueprint = Blueprint.objects.filter(owner=owner, pk=pk).first()
+    if blueprint is None:
+        raise ValidationError({"blueprint_id": _("There is no such blueprint of the server's owner.")})
+    return blueprint
+
+
+def _host(name: str | None) -> Host:
+    hosts = Host.objects.filter(is_enabled=True) if name is None else Host.objects.filter(name=name)
+    host = hosts.first()
+    if host is None:
+        raise ValidationError({"host": _("There is no such host.")})
+    return host

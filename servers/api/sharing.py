@@ -1,0 +1,63 @@
+"""Who else may see or run a server, and its password."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from django.utils.translation import gettext as _
+from ninja import Query, Router
+
+from accounts.permissions import signed_in
+from left4me.lib import secrets
+from left4me.lib.api import Problem, Window, listed, require_scope
+from servers import actions, found
+from servers.api import wire
+from servers.models import ServerShare
+
+router = Router(tags=["servers"])
+
+
+@router.get("/servers/{int:server_id}/shares", response=wire.SharePage, summary="Who else may see or run it")
+def list_shares(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
+    server = found.server_to_edit(signed_in(request), server_id)
+    return listed(server.shares.select_related("user"), window)
+
+
+@router.post("/servers/{int:server_id}/shares", response={201: wire.ShareOut}, summary="Share it, or change as what")
+def share_server(request: HttpRequest, server_id: int, given: wire.ShareIn) -> tuple[int, ServerShare]:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    server = found.server_to_edit(user, server_id)
+    return 201, actions.share(server=server, username=given.username, role=given.role, by=user)
+
+
+@router.delete("/servers/{int:server_id}/shares/{int:share_id}", response={204: None}, summary="Take it back")
+def revoke_share(request: HttpRequest, server_id: int, share_id: int) -> tuple[int, None]:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    share = found.server_to_edit(user, server_id).shares.select_related("user", "server").filter(pk=share_id).first()
+    if share is None:
+        raise Http404
+    actions.revoke(share=share, by=user)
+    return 204, None
+
+
+@router.get("/servers/{int:server_id}/rcon-password", response=wire.PasswordOut, summary="Read the RCON password")
+def read_password(request: HttpRequest, server_id: int) -> dict[str, str]:
+    """That it was read is recorded."""
+    require_scope(request, "operate")
+    user = signed_in(request)
+    server = found.server_to_edit(user, server_id)
+    try:
+        return {"rcon_password": actions.show_password(server=server, by=user)}
+    except secrets.Unreadable as fault:
+        raise Problem(409, _("Not readable"), str(fault)) from None
+
+
+@router.post("/servers/{int:server_id}/rcon-password", response=wire.PasswordOut, summary="Make a new one")
+def rotate_password(request: HttpRequest, server_id: int) -> dict[str, str]:
+    """It counts from the server's next start on."""
+    require_scope(request, "operate")
+    user = signed_in(request)
+    return {"rcon_password": actions.rotate_password(server=found.server_to_edit(user, server_id), by=user)}

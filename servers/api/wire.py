@@ -1,0 +1,254 @@
+"""What goes over the wire, both ways."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from ninja import Schema
+from pydantic import Field
+
+from left4me.jobs.api import JobOut
+from servers import checks
+from servers.models import Blueprint, Host, Server, ServerShare
+from servers.standing import Standing
+
+State = Literal["unknown", "stopped", "starting", "running", "stopping", "crashed", "gave_up"]
+Power = Literal["initialize", "start", "stop", "restart", "kill", "delete"]
+Role = Literal["viewer", "operator"]
+Lines = list[str] | str
+
+READ_VERSION = "The version that you read; when it is no longer the present one, nothing is changed and 409 answered"
+
+
+class ServerOut(Schema):
+    id: int
+    name: str
+    owner: str
+    role: Literal["owner", "admin", "operator", "viewer"] = Field(description="What you are to it")
+    host: str
+    port: int
+    blueprint_id: int
+    blueprint: str = Field(description="The blueprint's name")
+    desired_state: Literal["running", "stopped"]
+    actual_state: State
+    actual_state_at: datetime | None
+    shown_state: str = Field(description="The operation under way, else the observed state")
+    has_drifted: bool = Field(description="Observed is not what is wanted, and nothing is under way")
+    restart_needed: bool = Field(description="It runs with less than its rows say")
+    last_error: str
+    started_at: datetime | None
+    game_version: str
+    job: JobOut | None = Field(description="The live job on it")
+    version: int
+    created_at: datetime
+
+
+def server(each: Standing) -> dict[str, Any]:
+    """One server on the wire."""
+    row = each.server
+    return {
+        "id": row.pk,
+        "name": row.name,
+        "owner": row.owner.get_username(),
+        "role": each.role,
+        "host": row.host.name,
+        "port": row.port,
+        "blueprint_id": row.blueprint_id,
+        "blueprint": row.blueprint.name,
+        "desired_state": row.desired_state,
+        "actual_state": Server.State.UNKNOWN if each.host_is_down else row.actual_state,
+        "actual_state_at": row.actual_state_at,
+        "shown_state": each.shown,
+        "has_drifted": each.has_drifted,
+        "restart_needed": each.restart_needed,
+        "last_error": row.last_error,
+        "started_at": row.started_at,
+        "game_version": row.game_version,
+        "job": each.job,
+        "version": row.version,
+        "created_at": row.created_at,
+    }
+
+
+class ServerPage(Schema):
+    items: list[ServerOut]
+    count: int
+
+
+class ServerIn(Schema):
+    name: str = Field(max_length=64)
+    blueprint_id: int
+    host: str | None = Field(None, max_length=63, description="Default: the first that takes new servers")
+    port: int | None = Field(None, ge=1024, le=65535, description="Default: the next free one")
+
+
+class ServerChange(Schema):
+    version: int = Field(description=READ_VERSION)
+    name: str | None = Field(None, max_length=64)
+    blueprint_id: int | None = None
+    port: int | None = Field(None, ge=1024, le=65535)
+
+
+class ActionIn(Schema):
+    operation: Power
+
+
+class ChangeOut(Schema):
+    area: Literal["settings", "overlays", "arguments", "config"]
+    before: str
+    after: str
+
+
+class PendingOut(Schema):
+    restart_needed: bool
+    changes: list[ChangeOut]
+
+
+class PasswordOut(Schema):
+    rcon_password: str
+
+
+class ShareOut(Schema):
+    id: int
+    username: str
+    role: Role
+    created_at: datetime
+
+    @staticmethod
+    def resolve_username(share: ServerShare) -> str:
+        return share.user.get_username()
+
+
+class SharePage(Schema):
+    items: list[ShareOut]
+    count: int
+
+
+class ShareIn(Schema):
+    username: str = Field(max_length=64)
+    role: Role = "viewer"
+
+
+class LayerOut(Schema):
+    id: int
+    name: str
+    kind: Literal["files", "workshop", "script"]
+    expose_cfg: bool
+    content_version: int
+
+
+class FindingOut(Schema):
+    field: Literal["arguments", "config"]
+    line: int
+    message: str
+
+
+class BlueprintOut(Schema):
+    id: int
+    name: str
+    description: str
+    owner: str
+    arguments: list[str] = Field(description="One argument with its values per line")
+    config: list[str] = Field(description="The lines of server.cfg")
+    overlays: list[LayerOut] = Field(description="The topmost first")
+    servers: list[int] = Field(description="The servers made from it")
+    warnings: list[FindingOut] = Field(description="Lines that are probably a mistake")
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+def blueprint(row: Blueprint) -> dict[str, Any]:
+    """One blueprint on the wire."""
+    return {
+        "id": row.pk,
+        "name": row.name,
+        "description": row.description,
+        "owner": row.owner.get_username(),
+        "arguments": checks.config_lines(row.arguments) if row.arguments else [],
+        "config": checks.config_lines(row.config) if row.config else [],
+        "overlays": row.layers,
+        "servers": sorted(server.pk for server in row.servers.all()),
+        "warnings": checks.check(arguments=row.arguments, config=row.config),
+        "version": row.version,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+
+
+class BlueprintPage(Schema):
+    items: list[BlueprintOut]
+    count: int
+
+
+class BlueprintIn(Schema):
+    name: str = Field(max_length=64)
+    description: str = Field("", max_length=2000)
+    arguments: Lines = Field(default_factory=list, description="Lines, or one text with line breaks")
+    config: Lines = Field(default_factory=list, description="Lines, or one text with line breaks")
+    overlays: list[int] = Field(default_factory=list, description="Ids of overlays, the topmost first")
+
+
+class BlueprintChange(Schema):
+    version: int = Field(description=READ_VERSION)
+    name: str | None = Field(None, max_length=64)
+    description: str | None = Field(None, max_length=2000)
+    arguments: Lines | None = None
+    config: Lines | None = None
+    overlays: list[int] | None = None
+
+
+class ImportIn(Schema):
+    yaml: str
+
+
+class ImportOut(Schema):
+    blueprint: BlueprintOut
+    made: list[str] = Field(description="Workshop overlays that were made for it; build them next")
+    missing: list[str] = Field(description="Overlays that are not here and were left out")
+
+
+def text(lines: Lines) -> str:
+    return lines if isinstance(lines, str) else "\n".join(lines)
+
+
+class HostOut(Schema):
+    id: int
+    name: str
+    address: str
+    first_port: int
+    last_port: int
+    is_enabled: bool
+    is_down: bool
+    last_seen_at: datetime | None
+    version: str
+    game_version: str
+    servers: int
+
+
+def host(row: Host, *, now: datetime) -> dict[str, Any]:
+    """One host on the wire; wants `server_count`."""
+    fields = ("name", "address", "first_port", "last_port", "is_enabled", "last_seen_at", "version", "game_version")
+    return {
+        "id": row.pk,
+        "is_down": row.is_down(now),
+        "servers": row.server_count,  # type: ignore[attr-defined]
+        **{name: getattr(row, name) for name in fields},
+    }
+
+
+class HostPage(Schema):
+    items: list[HostOut]
+    count: int
+
+
+class HostChange(Schema):
+    address: str | None = Field(None, max_length=255)
+    first_port: int | None = Field(None, ge=1024, le=65535)
+    last_port: int | None = Field(None, ge=1024, le=65535)
+    is_enabled: bool | None = None
+
+
+class HostActionIn(Schema):
+    operation: Literal["install"]

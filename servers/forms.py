@@ -1,0 +1,167 @@
+"""Forms of blueprints, servers, shares and hosts, for pages and admin. The actions validate the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from overlays.models import Overlay
+from servers import checks, exchange
+from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprint
+
+
+class RowForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A form whose action validates the row: it knows owner and version, and holds under concurrency."""
+
+    def _post_clean(self) -> None:
+        pass
+
+
+class StackField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    """Overlays in the order in which they were sent, the topmost first."""
+
+    def clean(self, value: Any) -> Any:
+        found = {str(overlay.pk): overlay for overlay in super().clean(value)}
+        return [found[pk] for pk in dict.fromkeys(map(str, value or ())) if pk in found]
+
+
+class BlueprintForm(RowForm):
+    """`owner` decides which overlays may be chosen."""
+
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+    overlays = StackField(
+        label=_("Overlays"), queryset=Overlay.objects.none(), required=False, help_text=_("The topmost first.")
+    )
+
+    class Meta:
+        model = Blueprint
+        fields = ["name", "description", "overlays", "arguments", "config"]
+        widgets = {
+            "description": forms.Textarea(attrs={"rows": 2}),
+            "arguments": forms.Textarea(attrs={"rows": 5, "wrap": "off"}),
+            "config": forms.Textarea(attrs={"rows": 16, "wrap": "off"}),
+        }
+
+    def __init__(self, *args: Any, owner: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["overlays"].queryset = Overlay.objects.usable_by(owner)  # type: ignore[attr-defined]
+        self.fields["version"].initial = self.instance.version
+        if self.instance.pk:
+            self.initial["overlays"] = [overlay.pk for overlay in self.instance.layers]
+
+    @property
+    def rearranged(self) -> bool:
+        """Whether one of the stack's own buttons was pressed: then nothing is saved, the stack is shown anew."""
+        return self.is_bound and "rearrange" in self.data
+
+    @property
+    def stack(self) -> list[Overlay]:
+        """The overlays as they are to be shown: what was typed, after the pressed button, else what is stored."""
+        if not self.is_bound:
+            chosen = list(map(str, self.initial.get("overlays", [])))
+        else:
+            chosen = list(dict.fromkeys(self.data.getlist("overlays")))  # type: ignore[attr-defined]
+            _rearrange(chosen, self.data.get("rearrange", ""), added=self.data.get("add", ""))
+        usable = {str(overlay.pk): overlay for overlay in self._usable}
+        return [usable[pk] for pk in chosen if pk in usable]
+
+    @property
+    def others(self) -> list[Overlay]:
+        """What may still be added."""
+        chosen = set(self.stack)
+        return [overlay for overlay in self._usable if overlay not in chosen]
+
+    @cached_property
+    def _usable(self) -> list[Overlay]:
+        return list(self.fields["overlays"].queryset)  # type: ignore[attr-defined]
+
+
+def _rearrange(chosen: list[str], button: str, *, added: str) -> None:
+    """Do what a button of the stack says: `up,7`, `down,7`, `remove,7`, or `add`."""
+    way, _comma, pk = button.partition(",")
+    if way == "add" and added and added not in chosen:
+        chosen.insert(0, added)
+    if pk not in chosen:
+        return
+    at = chosen.index(pk)
+    chosen.remove(pk)
+    if way in {"up", "down"}:
+        chosen.insert(max(0, at - 1) if way == "up" else at + 1, pk)
+
+
+class ServerForm(RowForm):
+    """`owner` decides which blueprints may be chosen. An existing server stays on its host."""
+
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+    class Meta:
+        model = Server
+        fields = ["name", "blueprint", "host", "port"]
+
+    def __init__(self, *args: Any, owner: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["blueprint"].queryset = Blueprint.objects.filter(owner=owner)  # type: ignore[attr-defined]
+        self.fields["version"].initial = self.instance.version
+        self.fields["port"].min_value = None  # type: ignore[attr-defined]
+        if self.instance.pk:
+            del self.fields["host"]
+            return
+        self.fields["port"].required = False
+        self.fields["port"].help_text = _("Empty: the next free one.")
+        hosts = Host.objects.filter(is_enabled=True)
+        self.fields["host"].queryset = hosts  # type: ignore[attr-defined]
+        self.fields["host"].empty_label = None  # type: ignore[attr-defined]
+        self.initial.setdefault("host", hosts.values_list("pk", flat=True).first())
+        if not Host.objects.exclude(is_enabled=False)[1:2].exists():
+            # One host is no choice.
+            self.fields["host"].widget = forms.HiddenInput()
+
+
+class ShareForm(forms.Form):
+    username = forms.CharField(label=_("User name"), max_length=64)
+    role = forms.ChoiceField(
+        label=_("May"),
+        choices=[
+            (ServerShare.Role.VIEWER, _("look at it")),
+            (ServerShare.Role.OPERATOR, _("run it and use its console")),
+        ],
+    )
+
+
+class ImportForm(forms.Form):
+    file = forms.FileField(label=_("File"), help_text=_("A .yaml file that a left4me exported."))
+
+    def clean_file(self) -> str:
+        file = self.cleaned_data["file"]
+        if file.size > exchange.LONGEST:
+            raise forms.ValidationError(_("The file is too large for a blueprint."))
+        try:
+            return str(file.read().decode("utf-8"))
+        except UnicodeDecodeError:
+            raise forms.ValidationError(_("The file is no UTF-8 text.")) from None
+
+
+class HostForm(RowForm):
+    class Meta:
+        model = Host
+        fields = ["address", "first_port", "last_port", "is_enabled"]
+
+
+class StarterForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A template whose lines a blueprint would refuse helps nobody."""
+
+    class Meta:
+        model = StarterBlueprint
+        fields = ["name", "description", "arguments", "config", "is_offered"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        texts = {name: cleaned.get(name, "") for name in ("arguments", "config")}
+        for finding in checks.check(**texts):
+            if finding.severity == checks.Severity.REFUSED:
+                self.add_error(finding.field, str(finding))
+        return cleaned

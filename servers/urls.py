@@ -1,0 +1,28 @@
+from django.urls import path
+
+from servers.views import blueprints, servers, sharing
+
+app_name = "servers"
+urlpatterns = [
+    path("servers", servers.list_, name="list"),
+    path("servers/new", servers.new, name="new"),
+    path("servers/<int:pk>", servers.detail, name="detail"),
+    path("servers/<int:pk>/state", servers.state, name="state"),
+    path("servers/<int:pk>/edit", servers.edit, name="edit"),
+    path("servers/<int:pk>/actions", servers.action, name="action"),
+    path("servers/<int:pk>/changes", servers.pending, name="changes"),
+    path("servers/<int:pk>/delete", servers.delete, name="delete"),
+    path("servers/<int:pk>/shares", sharing.share, name="share"),
+    path("servers/<int:pk>/shares/<int:share_pk>/revoke", sharing.revoke, name="revoke"),
+    path("servers/<int:pk>/password", sharing.password, name="password"),
+    path("servers/<int:pk>/password/rotate", sharing.rotate, name="rotate"),
+    path("blueprints", blueprints.blueprints, name="blueprints"),
+    path("blueprints/new", blueprints.blueprint_new, name="blueprint_new"),
+    path("blueprints/import", blueprints.blueprint_import, name="blueprint_import"),
+    path("blueprints/<int:pk>", blueprints.blueprint, name="blueprint"),
+    path("blueprints/<int:pk>/edit", blueprints.blueprint_edit, name="blueprint_edit"),
+    path("blueprints/<int:pk>/move", blueprints.blueprint_move, name="blueprint_move"),
+    path("blueprints/<int:pk>/clone", blueprints.blueprint_clone, name="blueprint_clone"),
+    path("blueprints/<int:pk>/export", blueprints.blueprint_export, name="blueprint_export"),
+    path("blueprints/<int:pk>/delete", blueprints.blueprint_delete, name="blueprint_delete"),
+]

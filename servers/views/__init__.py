@@ -1,0 +1,1 @@
+"""Pages of servers, their shares and passwords, and of blueprints."""

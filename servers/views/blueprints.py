@@ -1,0 +1,185 @@
+"""Pages of blueprints."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.permissions import signed_in
+from left4me.lib import forms as lib_forms
+from servers import actions, checks, exchange, found
+from servers.forms import BlueprintForm, ImportForm
+from servers.models import Blueprint, StarterBlueprint
+
+PER_PAGE = 50
+_FIELDS = ("name", "description", "arguments", "config", "overlays")
+
+
+@require_safe
+def blueprints(request: HttpRequest) -> HttpResponse:
+    user = signed_in(request)
+    search = request.GET.get("q", "").strip()
+    rows = Blueprint.objects.visible_to(user).select_related("owner").counted()
+    if search:
+        rows = rows.filter(name__icontains=search)
+    page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
+    starters = StarterBlueprint.objects.filter(is_offered=True)
+    context = {"page": page, "q": search, "starters": starters, "import_form": ImportForm()}
+    return render(request, "servers/blueprints.html", context)
+
+
+@require_safe
+def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    row = found.blueprint(user, pk)
+    context = {
+        "blueprint": row,
+        "findings": checks.check(arguments=row.arguments, config=row.config),
+        "servers": row.servers.select_related("host"),
+    }
+    return render(request, "servers/blueprint.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def blueprint_new(request: HttpRequest) -> HttpResponse:
+    """An empty form, or one begun from a starter (`?starter=2`)."""
+    user = signed_in(request)
+    form = BlueprintForm(request.POST or None, owner=user, initial=_starter(request))
+    if request.method == "POST" and not form.rearranged and form.is_valid():
+        try:
+            row = actions.create_blueprint(owner=user, by=user, **{name: form.cleaned_data[name] for name in _FIELDS})
+        except ValidationError as fault:
+            lib_forms.add_errors(form, fault)
+        else:
+            messages.success(request, _("The blueprint is saved. Make a server from it."))
+            return redirect(row)
+    return _edited(request, form)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    row = found.blueprint(user, pk)
+    form = BlueprintForm(request.POST or None, instance=row, owner=row.owner)
+    status = 0
+    if request.method == "POST" and not form.rearranged and form.is_valid():
+        values = {name: form.cleaned_data[name] for name in _FIELDS}
+        try:
+            actions.update_blueprint(blueprint=row, seen_version=form.cleaned_data["version"] or 0, by=user, **values)
+        except actions.Stale as fault:
+            lib_forms.offer_overwriting(form, fault, version=fault.current.version)
+            status = 409
+        except ValidationError as fault:
+            lib_forms.add_errors(form, fault)
+        else:
+            messages.success(request, _("The blueprint is saved. Its servers get it at their next start."))
+            return redirect(row)
+    return _edited(request, form, blueprint=row, status=status)
+
+
+@require_POST
+def blueprint_move(request: HttpRequest, pk: int) -> HttpResponse:
+    """The plain up and down buttons of the blueprint's page: they work without a script."""
+    user = signed_in(request)
+    row = found.blueprint(user, pk)
+    overlay, _comma, way = request.POST.get("move", "").partition(",")
+    try:
+        actions.move_overlay(
+            blueprint=row,
+            seen_version=int(request.POST.get("version", "")),
+            by=user,
+            overlay=int(overlay),
+            step={"up": -1, "down": 1}[way],
+        )
+    except actions.Stale as fault:
+        messages.error(request, str(fault))
+    except (ValueError, KeyError):
+        raise Http404 from None
+    return redirect(row)
+
+
+@require_POST
+def blueprint_clone(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    copy, left_out = actions.clone_blueprint(blueprint=found.blueprint(user, pk), by=user)
+    if left_out:
+        messages.warning(request, _("Left out, because they are private: %s.") % ", ".join(left_out))
+    messages.success(request, _("This is your copy."))
+    return redirect(copy)
+
+
+@require_safe
+def blueprint_export(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    row = found.blueprint(user, pk)
+    name = slugify(row.name) or f"blueprint-{row.pk}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}.yaml"'}
+    return HttpResponse(exchange.export(row), content_type="application/yaml; charset=utf-8", headers=headers)
+
+
+@require_POST
+def blueprint_import(request: HttpRequest) -> HttpResponse:
+    user = signed_in(request)
+    form = ImportForm(request.POST, request.FILES)
+    if form.is_valid():
+        try:
+            made = exchange.import_(form.cleaned_data["file"], owner=user, by=user)
+        except ValidationError as fault:
+            form.add_error(None, fault)
+        else:
+            if made.made:
+                messages.info(request, _("Made for it, build them next: %s.") % ", ".join(made.made))
+            if made.missing:
+                messages.warning(request, _("Not found here, so left out: %s.") % ", ".join(made.missing))
+            messages.success(request, _("The blueprint is imported."))
+            return redirect(made.blueprint)
+    return render(request, "servers/import.html", {"import_form": form}, status=422)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def blueprint_delete(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    row = found.blueprint(user, pk)
+    linked, status = list(row.servers.values_list("pk", "name")), 200
+    if request.method == "POST":
+        try:
+            actions.delete_blueprint(blueprint=row, by=user)
+        except actions.InUse as fault:
+            linked, status = fault.servers, 409
+        else:
+            messages.success(request, _("The blueprint “%s” is deleted.") % row.name)
+            return redirect("servers:blueprints")
+    return render(request, "servers/blueprint_delete.html", {"blueprint": row, "linked": linked}, status=status)
+
+
+def _starter(request: HttpRequest) -> dict[str, str]:
+    chosen = request.GET.get("starter", "")
+    if not (chosen.isascii() and chosen.isdigit()):
+        return {}
+    starter = StarterBlueprint.objects.filter(pk=int(chosen), is_offered=True).first()
+    if starter is None:
+        return {}
+    fields = ("name", "description", "arguments", "config")
+    return {name: getattr(starter, name) for name in fields}
+
+
+def _edited(
+    request: HttpRequest, form: BlueprintForm, *, blueprint: Blueprint | None = None, status: int = 0
+) -> HttpResponse:
+    """The form as it stands, with what the checks say of its lines."""
+    arguments, config = form["arguments"].value() or "", form["config"].value() or ""
+    warned = [
+        finding
+        for finding in checks.check(arguments=str(arguments), config=str(config))
+        if finding.severity == checks.Severity.WARNED
+    ]
+    if not status:
+        status = 422 if request.method == "POST" and not form.rearranged and form.errors else 200
+    context = {"form": form, "blueprint": blueprint, "warned": warned}
+    return render(request, "servers/blueprint_edit.html", context, status=status)

@@ -1,0 +1,167 @@
+"""Pages of servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.permissions import signed_in
+from left4me.jobs.models import Job
+from left4me.lib import forms as lib_forms
+from left4me.lib.htmx import is_fragment
+from servers import actions, changes, found, permissions, standing
+from servers.forms import ServerForm, ShareForm
+from servers.models import Blueprint, Server
+
+PER_PAGE = 50
+RECENT_JOBS = 6
+
+
+@require_safe
+def list_(request: HttpRequest) -> HttpResponse:
+    user = signed_in(request)
+    search, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
+    servers = Server.objects.visible_to(user).with_blueprint().with_role(user)
+    if search:
+        servers = servers.filter(name__icontains=search)
+    if state in Server.State.values:
+        servers = servers.filter(actual_state=state)
+    page = Paginator(servers, PER_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "standings": standing.of(list(page.object_list), user=user, now=timezone.now()),
+        "q": search,
+        "state": state,
+        "states": Server.State.choices,
+        "filtered": search or state,
+        "has_blueprint": Blueprint.objects.filter(owner=user).exists(),
+    }
+    return render(request, "servers/list.html#table" if is_fragment(request) else "servers/list.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    user = signed_in(request)
+    if not Blueprint.objects.filter(owner=user).exists():
+        messages.info(request, _("A server is made from a blueprint: make one first."))
+        return redirect("servers:blueprint_new")
+    chosen = request.GET.get("blueprint", "")
+    initial = {"blueprint": int(chosen)} if chosen.isascii() and chosen.isdigit() else {}
+    form = ServerForm(request.POST or None, owner=user, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        try:
+            server = actions.create_server(owner=user, by=user, **_values(form, "name", "blueprint", "host", "port"))
+        except ValidationError as fault:
+            lib_forms.add_errors(form, fault)
+        else:
+            messages.success(request, _("The server is made. Start it when you are ready."))
+            return redirect(server)
+    return render(request, "servers/edit.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_safe
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    server = found.server(user, pk)
+    return render(request, "servers/detail.html", _detail(request, server))
+
+
+@require_safe
+def state(request: HttpRequest, pk: int) -> HttpResponse:
+    """The part of the server's page that moves, asked for every few seconds."""
+    user = signed_in(request)
+    server = found.server(user, pk)
+    return render(request, "servers/detail.html#state", _detail(request, server))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    server = found.server_to_edit(user, pk)
+    form = ServerForm(request.POST or None, instance=server, owner=server.owner)
+    status = 200
+    if request.method == "POST" and form.is_valid():
+        values = _values(form, "name", "blueprint", "port")
+        try:
+            actions.update_server(server=server, seen_version=form.cleaned_data["version"] or 0, by=user, **values)
+        except actions.Stale as fault:
+            lib_forms.offer_overwriting(form, fault, version=fault.current.version)
+            status = 409
+        except ValidationError as fault:
+            lib_forms.add_errors(form, fault)
+        else:
+            messages.success(request, _("The server is saved."))
+            return redirect(server)
+    if form.errors and status == 200:
+        status = 422
+    return render(request, "servers/edit.html", {"form": form, "server": server}, status=status)
+
+
+@require_POST
+def action(request: HttpRequest, pk: int) -> HttpResponse:
+    """A power button: answers at once with the server as it stands now, its job queued."""
+    user = signed_in(request)
+    operation = request.POST.get("operation", "")
+    server = found.server_to_edit(user, pk) if operation == "delete" else found.server_to_operate(user, pk)
+    try:
+        actions.request(server=server, operation=operation, by=user)
+    except actions.Refused as refusal:
+        messages.error(request, str(refusal))
+    if not is_fragment(request):
+        return redirect("servers:list" if operation == "delete" else server)
+    if request.POST.get("from") == "list":
+        row = standing.of([server], user=user, now=timezone.now())[0]
+        return render(request, "servers/list.html#row", {"each": row})
+    return render(request, "servers/detail.html#state", _detail(request, server))
+
+
+@require_safe
+def pending(request: HttpRequest, pk: int) -> HttpResponse:
+    """What changes at the next start."""
+    user = signed_in(request)
+    server = found.server_to_edit(user, pk)
+    context = {"server": server, "changes": changes.pending(server), "needed": changes.restart_needed(server)}
+    return render(request, "servers/changes.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask, then hand over to the operation that removes files and row."""
+    user = signed_in(request)
+    server = found.server_to_edit(user, pk)
+    if request.method == "POST":
+        try:
+            actions.request(server=server, operation="delete", by=user)
+        except actions.Refused as refusal:
+            messages.error(request, str(refusal))
+            return redirect(server)
+        messages.success(request, _("The server “%s” is being deleted.") % server.name)
+        return redirect("servers:list")
+    return render(request, "servers/delete.html", {"server": server})
+
+
+def _values(form: ServerForm, *names: str) -> dict[str, Any]:
+    return {name: form.cleaned_data[name] for name in names}
+
+
+def _detail(request: HttpRequest, server: Server) -> dict[str, object]:
+    user = signed_in(request)
+    each = standing.of([server], user=user, now=timezone.now())[0]
+    address = server.host.address or request.get_host().rpartition(":")[0] or request.get_host()
+    return {
+        "server": server,
+        "each": each,
+        "address": f"{address}:{server.port}",
+        "may_see_blueprint": permissions.can_see_blueprint(user, server.blueprint),
+        "jobs": Job.objects.filter(resource=server.resource).select_related("user")[:RECENT_JOBS],
+        "shares": server.shares.select_related("user") if each.may_edit else [],
+        "share_form": ShareForm(),
+    }

@@ -1,0 +1,67 @@
+"""Lending a server to others, and its password."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from accounts.permissions import signed_in
+from left4me.lib import forms as lib_forms
+from left4me.lib import secrets
+from servers import actions, found
+from servers.forms import ShareForm
+
+
+@require_POST
+def share(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    server = found.server_to_edit(user, pk)
+    form = ShareForm(request.POST)
+    if form.is_valid():
+        try:
+            given = actions.share(server=server, by=user, **form.cleaned_data)
+        except ValidationError as fault:
+            lib_forms.add_errors(form, fault)
+        else:
+            messages.success(request, _("The server is shared with %s.") % given.user)
+            return redirect(server)
+    context = {"server": server, "share_form": form, "shares": server.shares.select_related("user")}
+    return render(request, "servers/share.html", context, status=422)
+
+
+@require_POST
+def revoke(request: HttpRequest, pk: int, share_pk: int) -> HttpResponse:
+    user = signed_in(request)
+    server = found.server_to_edit(user, pk)
+    given = get_object_or_404(server.shares.select_related("user", "server"), pk=share_pk)
+    actions.revoke(share=given, by=user)
+    messages.success(request, _("The server is no longer shared with %s.") % given.user)
+    return redirect(server)
+
+
+@require_POST
+@never_cache
+def password(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the RCON password: by POST, so that no link, prefetch or history entry does."""
+    user = signed_in(request)
+    server = found.server_to_edit(user, pk)
+    try:
+        shown = actions.show_password(server=server, by=user)
+    except secrets.Unreadable as fault:
+        messages.error(request, str(fault))
+        return redirect(server)
+    return render(request, "servers/password.html", {"server": server, "password": shown})
+
+
+@require_POST
+def rotate(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    server = found.server_to_edit(user, pk)
+    actions.rotate_password(server=server, by=user)
+    messages.success(request, _("There is a new RCON password; it counts from the server's next start on."))
+    return redirect(server)
