@@ -61,6 +61,9 @@ def server_cfg(*, name: str, exposed: Sequence[int], config: str, rcon_password:
     lines = [
         "// Written by left4me at every start: change the blueprint instead.",
         f'hostname "{name}"',
+        # What `writeid` and `writeip` wrote: without these a ban lasts only until the next start.
+        "exec banned_user.cfg",
+        "exec banned_ip.cfg",
         *(f"exec server_overlay_{overlay}" for overlay in reversed(exposed)),
         *effective_lines(config),
         f'rcon_password "{rcon_password}"',
