@@ -17,6 +17,7 @@ import redis
 from celery import current_app
 from celery.exceptions import CeleryError
 from django.conf import settings
+from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from left4me.lib import bus
@@ -45,7 +46,9 @@ class Answer:
 
 
 def ask(host: Host, question: str, **values: Any) -> Answer:
-    """Ask and wait; raises HostSilent, or NotThere."""
+    """Ask and wait; raises HostSilent, at once when the host is down, or NotThere."""
+    if host.is_down(timezone.now()):
+        raise HostSilent
     token = secrets.token_urlsafe(16)
     try:
         current_app.send_task(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from django.utils import timezone
 
 from left4me.lib import bus
 from servers import asking, local, tasks
@@ -14,7 +15,7 @@ from servers.asking import Answer
 from servers.models import Host
 from servers.tests.fake_runtime import FakeRuntime
 
-HOST = Host(name="local")
+HOST = Host(name="local", last_seen_at=timezone.now())
 
 
 @pytest.fixture
@@ -64,3 +65,8 @@ def test_a_host_that_does_not_answer_is_silent(host: FakeRuntime, monkeypatch):
     monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.1)
     with pytest.raises(asking.HostSilent):
         asking.ask(HOST, "log_files", server=1)
+
+
+def test_a_host_that_is_down_is_not_waited_for(host: FakeRuntime):
+    with pytest.raises(asking.HostSilent):
+        asking.ask(Host(name="local"), "log_files", server=1)
