@@ -6,23 +6,17 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.jobs import registry
-from overlays.builders import files, script, workshop
+from overlays import builders
 from overlays.files import unpacking
 from overlays.items import refreshing
 from overlays.models import Overlay
-
-_BUILDERS = {
-    Overlay.Kind.WORKSHOP: workshop.build,
-    Overlay.Kind.FILES: files.build,
-    Overlay.Kind.SCRIPT: script.build,
-}
 
 
 @registry.operation("build", title=_("Build"), idempotent=True)
 def build(run: registry.Run) -> None:
     """Make an overlay's directory match its rows."""
     overlay = _overlay(run)
-    changed = _BUILDERS[Overlay.Kind(overlay.kind)](run, overlay)
+    changed = builders.build(run, overlay)
     run.log("The overlay has new content." if changed else "Nothing changed.", stream="event")
 
 
@@ -33,7 +27,7 @@ def unpack(run: registry.Run) -> None:
     try:
         unpacking.unpack(run, overlay)
     finally:
-        files.build(run, overlay)
+        builders.build(run, overlay)
 
 
 def _overlay(run: registry.Run) -> Overlay:
