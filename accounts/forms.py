@@ -61,7 +61,7 @@ class _NameForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_username(self) -> str:
         username: str = self.cleaned_data["username"]
         # The database holds this rule for any case, but its refusal would not stand beside the field.
-        if User.objects.filter(username__iexact=username).exists():
+        if User.objects.named(username).exists():
             raise forms.ValidationError(_("This name is taken."))
         return username
 

@@ -22,6 +22,7 @@ from left4me.lib.api import Problem, problem_response
 from left4me.lib.counters import TooMany
 from livestate.api import router as livestate_router
 from overlays.api import router as overlays_router
+from overlays.items.api import router as workshop_items_router
 from servers.api import router as servers_router
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ api = API(
 )
 api.add_router("", accounts_router)
 api.add_router("", overlays_router)
+api.add_router("", workshop_items_router)
 api.add_router("", servers_router)
 api.add_router("", jobs_router)
 api.add_router("", livestate_router)

@@ -5,22 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.utils import timezone
-from ninja import Query, Router, Schema
+from django.utils.translation import gettext as _
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.lib.api import Window
-from livestate import access, live
+from left4me.lib.api import Problem, Window, require_scope
+from livestate import actions, live
 from livestate import history as histories
 from livestate.history import Regular, Span, Step
 from livestate.live import Kind, Live, Person
-from livestate.models import PlayerSession
+from livestate.models import Order, PlayerSession
+from servers import found
 
 router = Router(tags=["live state"])
 
 SpanCode = Literal["24h", "7d", "30d"]
+OrderKind = Literal["command", "say", "kick", "ban", "map", "difficulty", "mode"]
 
 
 class PlayerOut(Schema):
@@ -84,25 +87,51 @@ class PlayersPage(Schema):
     count: int
 
 
+class OrderIn(Schema):
+    kind: OrderKind = "command"
+    value: str = Field(max_length=1000, description="The command, the text, the map, or the player's steam_id_64")
+    minutes: int = Field(0, ge=0, description="Of a ban; 0 is for good")
+
+
+class OrderOut(Schema):
+    id: int
+    kind: OrderKind
+    value: str
+    minutes: int
+    by: str | None
+    state: Literal["queued", "running", "done", "uncertain", "failed"] = Field(
+        description="uncertain: it was sent, but what the game shows does not prove it"
+    )
+    output: str
+    note: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class OrdersPage(Schema):
+    items: list[OrderOut]
+    count: int
+
+
 class HistoryQuery(Schema):
     span: SpanCode = "24h"
 
 
 @router.get("/servers/{int:server_id}/live", response=LiveOut, summary="Who plays there now")
 def read_live(request: HttpRequest, server_id: int) -> dict[str, Any]:
-    server = access.server(signed_in(request), server_id)
+    server = found.server(signed_in(request), server_id)
     return _live(live.of(server, now=timezone.now()), live.players_on(server))
 
 
 @router.get("/servers/{int:server_id}/history", response=HistoryOut, summary="Players over time, maps, top players")
 def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery]) -> dict[str, Any]:
-    server = access.server(signed_in(request), server_id)
-    found = histories.of(server, span=Span.of(query.span), now=timezone.now())
+    server = found.server(signed_in(request), server_id)
+    history = histories.of(server, span=Span.of(query.span), now=timezone.now())
     return {
-        "span": found.span.code,
-        "start": found.start,
-        "end": found.end,
-        "steps": [_step(step) for step in found.steps],
+        "span": history.span.code,
+        "start": history.start,
+        "end": history.end,
+        "steps": [_step(step) for step in history.steps],
         "maps": [
             {
                 "map": each.map,
@@ -111,26 +140,72 @@ def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery
                 "on_seconds": each.time.total_seconds(),
                 "played_seconds": each.played.total_seconds(),
             }
-            for each in found.maps
+            for each in history.maps
         ],
-        "top_players": [_regular(regular) for regular in found.regulars],
+        "top_players": [_regular(regular) for regular in history.regulars],
     }
 
 
 @router.get("/servers/{int:server_id}/players", response=PlayersPage, summary="All stays, the latest first")
 def list_players(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
-    server = access.server(signed_in(request), server_id)
+    server = found.server(signed_in(request), server_id)
     rows = PlayerSession.objects.filter(server=server).order_by("-joined_at", "-pk")
     people = live.people(list(rows[window.offset : window.offset + window.limit]))
     return {"items": [_player(person) for person in people], "count": rows.count()}
 
 
-def _live(found: Live, players: list[Person]) -> dict[str, Any]:
-    # What the game before this one showed is history, not live.
-    shown = found.snapshot if found.kind not in (Kind.OFF, Kind.UNHEARD) else None
-    chapter = found.chapter if shown else None
+@router.get("/servers/{int:server_id}/orders", response=OrdersPage, summary="What was told to the game")
+def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
+    server = found.server_to_operate(signed_in(request), server_id)
+    rows = Order.objects.filter(server=server).select_related("user").order_by("-pk")
+    page = rows[window.offset : window.offset + window.limit]
+    return {"items": [_order(order) for order in page], "count": rows.count()}
+
+
+@router.post("/servers/{int:server_id}/orders", response={202: OrderOut}, summary="Tell the game something")
+def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[dict[str, Any]]:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    server = found.server_to_operate(user, server_id)
+    try:
+        order = actions.tell(
+            server=server, by=user, kind=body.kind, value=body.value, minutes=body.minutes, request=request
+        )
+    except actions.Refused as refusal:
+        raise Problem(409, _("Not possible"), str(refusal)) from refusal
+    return Status(202, _order(order))
+
+
+@router.get("/servers/{int:server_id}/orders/{int:order_id}", response=OrderOut, summary="How it went")
+def read_order(request: HttpRequest, server_id: int, order_id: int) -> dict[str, Any]:
+    server = found.server_to_operate(signed_in(request), server_id)
+    order = Order.objects.filter(server=server, pk=order_id).select_related("user").first()
+    if order is None:
+        raise Http404
+    return _order(order)
+
+
+def _order(order: Order) -> dict[str, Any]:
     return {
-        "state": found.kind,
+        "id": order.pk,
+        "kind": order.kind,
+        "value": order.value,
+        "minutes": order.minutes,
+        "by": order.user.get_username() if order.user else None,
+        "state": order.state_at(timezone.now()),
+        "output": order.output,
+        "note": order.note,
+        "created_at": order.created_at,
+        "finished_at": order.finished_at,
+    }
+
+
+def _live(now: Live, players: list[Person]) -> dict[str, Any]:
+    # What the game before this one showed is history, not live.
+    shown = now.snapshot if now.kind not in (Kind.OFF, Kind.UNHEARD) else None
+    chapter = now.chapter if shown else None
+    return {
+        "state": now.kind,
         "players": shown.players if shown else None,
         "max_players": shown.max_players if shown else None,
         "bots": shown.bots if shown else None,
@@ -138,8 +213,8 @@ def _live(found: Live, players: list[Person]) -> dict[str, Any]:
         "campaign": chapter.campaign if chapter else None,
         "chapter": chapter.title if chapter else None,
         "hibernating": shown.hibernating if shown else None,
-        "last_seen_at": found.last_seen_at,
-        "silent_since": found.silence.since if found.silence else None,
+        "last_seen_at": now.last_seen_at,
+        "silent_since": now.silence.since if now.silence else None,
         "current": [_player(person) for person in players],
     }
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Self
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from livestate.reconcile import LONGEST_MAP, LONGEST_NAME, Picture
 from servers.models import Host, Server
+
+ORDER_WAITS = timedelta(seconds=20)
+ORDER_RUNS = timedelta(seconds=60)
 
 
 class SnapshotQuerySet(models.QuerySet["Snapshot"]):
@@ -140,6 +144,69 @@ class Silence(models.Model):
 
     def __str__(self) -> str:
         return f"server {self.server_id}: {self.reason} × {self.count}"
+
+
+class OrderQuerySet(models.QuerySet["Order"]):
+    def commands(self) -> Self:
+        return self.filter(kind=Order.Kind.COMMAND)
+
+    def unclaimed(self, now: datetime) -> Self:
+        """Those that may still be carried out: nobody expects a kick that comes minutes later."""
+        return self.filter(state=Order.State.QUEUED, created_at__gte=now - ORDER_WAITS)
+
+
+class Order(models.Model):
+    """Something a person tells a running game: a console command, or an action whose effect is looked for after."""
+
+    class Kind(models.TextChoices):
+        COMMAND = "command", _("command")
+        SAY = "say", _("say")
+        KICK = "kick", _("kick")
+        BAN = "ban", _("ban")
+        MAP = "map", _("change map")
+        DIFFICULTY = "difficulty", _("difficulty")
+        MODE = "mode", _("game mode")
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        RUNNING = "running", _("running")
+        DONE = "done", _("done")
+        UNCERTAIN = "uncertain", _("uncertain")
+        FAILED = "failed", _("failed")
+
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="orders")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    # A command's own words; the value of an action (a Steam id, a map, a text).
+    value = models.CharField(max_length=1000)
+    minutes = models.PositiveIntegerField(default=0)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
+    output = models.TextField(blank=True)
+    note = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OrderQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=["queued", "running", "done", "uncertain", "failed"]),
+                name="order_state_is_known",
+            ),
+        ]
+        indexes = [models.Index(fields=["server", "-created_at"], name="order_by_server_and_time")]
+
+    def __str__(self) -> str:
+        return f"server {self.server_id}: {self.kind} {self.value}"
+
+    def state_at(self, now: datetime) -> str:
+        """The state, also of an order whose message or whose worker was lost."""
+        if self.state == self.State.QUEUED and now - self.created_at > ORDER_WAITS:
+            return self.State.FAILED
+        if self.state == self.State.RUNNING and now - self.created_at > ORDER_WAITS + ORDER_RUNS:
+            return self.State.UNCERTAIN
+        return self.state
 
 
 class Sweep(models.Model):

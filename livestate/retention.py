@@ -7,18 +7,19 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from livestate.models import PlayerSession, Snapshot, SteamProfile
+from livestate.models import Order, PlayerSession, Snapshot, SteamProfile
 
 ROWS_AT_ONCE = 1_000
 
 
 def prune(*, now: datetime, days: int) -> int:
-    """Delete snapshots and stays that ended before, and profiles of people of whom no stay is left."""
+    """Delete snapshots, stays and orders that ended before, and profiles of people of whom no stay is left."""
     before = now - timedelta(days=days)
     stays = PlayerSession.objects.filter(steam_id_64=OuterRef("pk"))
     return (
         _delete(Snapshot.objects.filter(last_seen_at__lt=before))
         + _delete(PlayerSession.objects.filter(left_at__lt=before))
+        + _delete(Order.objects.filter(created_at__lt=before))
         + _delete(SteamProfile.objects.filter(~Exists(stays), fetched_at__lt=before))
     )
 

@@ -9,7 +9,10 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from livestate import profiles, retention, sweeping
+from left4me.lib import secrets
+from livestate import carrying_out, completion, profiles, retention, sweeping
+from servers import rcon
+from servers.models import Server
 from workshop.steam import SteamError
 
 logger = logging.getLogger(__name__)
@@ -22,6 +25,24 @@ def poll() -> None:
     """Ask all running servers of this host; skipped while the sweep before is still under way."""
     if not sweeping.sweep(settings.LEFT4ME_HOST):
         logger.info("The sweep before is still under way; this one is left out")
+
+
+@shared_task(name="livestate.carry_out", ignore_result=True)
+def carry_out(order_id: int) -> None:
+    """Tell a game of this host what somebody ordered."""
+    carrying_out.carry_out(order_id, now=timezone.now())
+
+
+@shared_task(name="livestate.learn_commands", ignore_result=True)
+def learn_commands(server_id: int) -> None:
+    """Keep the names that a running game knows, for the console's completion."""
+    server = Server.objects.running().filter(pk=server_id).first()
+    if server is None or completion.is_told(server):
+        return
+    try:
+        completion.keep(server, carrying_out.known_commands(server))
+    except (rcon.RconError, secrets.Unreadable) as error:
+        logger.info("Server %s did not list its commands: %s", server_id, error)
 
 
 @shared_task(name="livestate.profiles", ignore_result=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -10,15 +12,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 from django_htmx.middleware import HtmxDetails
 
+from accounts.models import User
 from accounts.permissions import signed_in
-from livestate import access, chart, export, live
+from livestate import chart, export, live
 from livestate import history as histories
-from livestate.models import SteamProfile
-from servers import permissions
+from livestate.models import Order, SteamProfile
+from servers import found, permissions
 from servers.models import Server
 
 MOST_BADGES = 200
 VISITS_PER_PAGE = 50
+ACTION_SHOWN = timedelta(minutes=1)
 
 
 def is_fragment(request: HttpRequest) -> bool:
@@ -30,15 +34,30 @@ def is_fragment(request: HttpRequest) -> bool:
 @require_safe
 def panel(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = access.server(user, pk)
-    context = {
+    server = found.server(user, pk)
+    template = "livestate/panel.html#panel" if is_fragment(request) else "livestate/panel.html"
+    return render(request, template, panel_context(user, server))
+
+
+def panel_context(user: User, server: Server) -> dict[str, object]:
+    """What the panel shows; for those who may act on players also how their last action went."""
+    now = timezone.now()
+    can_operate = permissions.can_operate_server(user, server)
+    latest = _latest_action(user, server) if can_operate else None
+    return {
         "server": server,
-        "live": live.of(server, now=timezone.now()),
+        "live": live.of(server, now=now),
         "players": live.players_on(server),
         "recent": live.players_lately(server),
-        "can_operate": permissions.can_operate_server(user, server),
+        "can_operate": can_operate,
+        "order": latest,
+        "state": Order.State(latest.state_at(now)) if latest else None,
     }
-    return render(request, "livestate/panel.html#panel" if is_fragment(request) else "livestate/panel.html", context)
+
+
+def _latest_action(user: User, server: Server) -> Order | None:
+    recent = Order.objects.filter(server=server, user=user, created_at__gte=timezone.now() - ACTION_SHOWN)
+    return recent.exclude(kind=Order.Kind.COMMAND).select_related("user").order_by("-pk").first()
 
 
 @require_safe
@@ -55,13 +74,13 @@ def badges(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
-    server = access.server(signed_in(request), pk)
+    server = found.server(signed_in(request), pk)
     span = histories.Span.of(request.GET.get("span", ""))
-    found = histories.of(server, span=span, now=timezone.now())
+    told = histories.of(server, span=span, now=timezone.now())
     context = {
         "server": server,
-        "history": found,
-        "chart": chart.of(found),
+        "history": told,
+        "chart": chart.of(told),
         "spans": list(histories.Span),
     }
     return render(request, "livestate/history.html", context)
@@ -69,7 +88,7 @@ def history(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def history_csv(request: HttpRequest, pk: int) -> HttpResponse:
-    server = access.server(signed_in(request), pk)
+    server = found.server(signed_in(request), pk)
     span = histories.Span.of(request.GET.get("span", ""))
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="server-{server.pk}-players-{span.code}.csv"'

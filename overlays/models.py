@@ -180,3 +180,26 @@ class OverlayScript(models.Model):
 
     def __str__(self) -> str:
         return f"{self.overlay_id}"
+
+
+class Upload(models.Model):
+    """A file on its way into an overlay, chunk by chunk; what has arrived lies beside the overlays until it is all."""
+
+    overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="uploads")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    path = models.CharField(max_length=1000)
+    size = models.PositiveBigIntegerField()
+    unpack = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            # Starting the same upload again finds the one that was broken off, and continues it.
+            models.UniqueConstraint(
+                fields=["overlay", "user", "path", "size", "unpack"], name="upload_continues_where_it_ended"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.overlay_id}: {self.path}"

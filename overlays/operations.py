@@ -6,25 +6,35 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.jobs import registry
-from overlays.builders import files, script, workshop
+from overlays import builders
+from overlays.files import unpacking
 from overlays.items import refreshing
 from overlays.models import Overlay
-
-_BUILDERS = {
-    Overlay.Kind.WORKSHOP: workshop.build,
-    Overlay.Kind.FILES: files.build,
-    Overlay.Kind.SCRIPT: script.build,
-}
 
 
 @registry.operation("build", title=_("Build"), idempotent=True)
 def build(run: registry.Run) -> None:
     """Make an overlay's directory match its rows."""
+    overlay = _overlay(run)
+    changed = builders.build(run, overlay)
+    run.log("The overlay has new content." if changed else "Nothing changed.", stream="event")
+
+
+@registry.operation("unpack", title=_("Unpack"), idempotent=True)
+def unpack(run: registry.Run) -> None:
+    """Unpack an uploaded archive into its overlay, then look at what is there now."""
+    overlay = _overlay(run)
+    try:
+        unpacking.unpack(run, overlay)
+    finally:
+        builders.build(run, overlay)
+
+
+def _overlay(run: registry.Run) -> Overlay:
     overlay = Overlay.objects.filter(pk=run.resource_id).first()
     if overlay is None:
         raise registry.Failed("This overlay is gone.")
-    changed = _BUILDERS[Overlay.Kind(overlay.kind)](run, overlay)
-    run.log("The overlay has new content." if changed else "Nothing changed.", stream="event")
+    return overlay
 
 
 @registry.operation("workshop_refresh", title=_("Refresh workshop items"), idempotent=True, coalesces_active=True)

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from overlays import views
+from overlays.items import urls as items_urls
 
 app_name = "overlays"
 urlpatterns = [
@@ -9,4 +10,5 @@ urlpatterns = [
     path("overlays/<int:pk>", views.detail, name="detail"),
     path("overlays/<int:pk>/edit", views.edit, name="edit"),
     path("overlays/<int:pk>/delete", views.delete, name="delete"),
+    *items_urls.urlpatterns,
 ]

@@ -11,7 +11,7 @@ from overlays.models import Overlay
 from servers.checks import argument_words, config_lines
 from servers.checks.grammar import commands, without_comment
 from servers.models import Blueprint, Server
-from servers.runtime.spec import CACHE_PATH, Bind, InstanceSpec
+from servers.runtime.spec import Bind, InstanceSpec
 
 CFG_DIRECTORY = "left4dead2/cfg"
 DEFAULT_MAP = "c1m1_hotel"
@@ -51,7 +51,8 @@ def build(
         layers=(*(str(places.overlays[overlay.pk]) for overlay in overlays), str(places.game)),
         port=server.port,
         generated=generated,
-        binds=(Bind(source=str(places.cache), target=CACHE_PATH),),
+        # The links in workshop overlays are absolute: they lead to the same file in the sandbox as outside.
+        binds=(Bind(source=str(places.cache), target=str(places.cache)),),
     )
 
 
@@ -61,6 +62,9 @@ def server_cfg(*, name: str, exposed: Sequence[int], config: str, rcon_password:
     lines = [
         "// Written by left4me at every start: change the blueprint instead.",
         f'hostname "{name}"',
+        # What `writeid` and `writeip` wrote: without these a ban lasts only until the next start.
+        "exec banned_user.cfg",
+        "exec banned_ip.cfg",
         *(f"exec server_overlay_{overlay}" for overlay in reversed(exposed)),
         *effective_lines(config),
         f'rcon_password "{rcon_password}"',

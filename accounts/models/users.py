@@ -6,13 +6,25 @@ from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
+def refuse_capitals_beyond_ascii(name: str) -> None:
+    """SQLite knows the case of a–z only, so `Änna` and `änna` would be two names there and one on PostgreSQL."""
+    beyond = "".join(letter for letter in name if not letter.isascii())
+    if beyond != beyond.lower():
+        raise ValidationError(_("Only A–Z may be capitals here; write other letters small."))
+
+
 class UserQuerySet(models.QuerySet["User"]):
+    def named(self, name: str) -> Self:
+        """The user of this name, in whatever case it is written."""
+        return self.filter(username__iexact=self.model.normalize_username(name).lower())
+
     def active(self) -> Self:
         return self.filter(is_active=True)
 
@@ -28,7 +40,7 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         return user
 
     def get_by_natural_key(self, username: str | None) -> User:
-        user: User = self.get(username__iexact=username)
+        user: User = self.named(username or "").get()
         return user
 
 
@@ -39,7 +51,7 @@ class User(AbstractBaseUser):
         _("user name"),
         max_length=64,
         unique=True,
-        validators=[UnicodeUsernameValidator()],
+        validators=[UnicodeUsernameValidator(), refuse_capitals_beyond_ascii],
         error_messages={"unique": _("This name is taken.")},
     )
     is_admin = models.BooleanField(_("admin"), default=False)

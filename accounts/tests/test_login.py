@@ -32,6 +32,11 @@ def test_the_name_is_found_in_any_case(anna, client):
     assert client.get("/").status_code == 200
 
 
+def test_letters_beyond_ascii_are_found_in_any_case_too(client, db):
+    User.objects.create_user("Jörg", PASSWORD)
+    assert sign_in(client, name="JÖRG").status_code == 302
+
+
 def test_a_wrong_password_keeps_the_name_and_says_so(anna, client):
     answer = sign_in(client, password="wrong")
     assert answer.status_code == 422
@@ -165,6 +170,11 @@ def test_no_lock_outlasts_its_window_however_long_somebody_goes_on(anna, redis_c
         # What time would do: Redis has a clock of its own.
         redis_client.delete(key)
     assert sign_in(Client(), address="192.0.2.66").status_code == 302
+
+
+@pytest.mark.parametrize("name", ["", "\0", "an\0na", "x" * 10_000, "\ud800".encode("utf-8", "surrogatepass")])
+def test_a_name_that_no_database_can_hold_is_a_wrong_name(anna, client, name):
+    assert sign_in(client, name=name).status_code == 422
 
 
 def test_signing_in_works_without_redis(anna, client, settings):

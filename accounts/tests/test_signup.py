@@ -55,6 +55,7 @@ def test_the_form_cannot_make_an_admin(settings, client, db):
         ({"username": "has space"}, "username"),
         ({"username": "x" * 65}, "username"),
         ({"username": "nul\0"}, "username"),
+        ({"username": "Ärger"}, "username"),
         ({"password": "short"}, "password"),
         ({"username": "francis-the-biker", "password": "francis-the-biker"}, "password"),
     ],

@@ -37,7 +37,7 @@ def login(request: HttpRequest) -> HttpResponse:
         return redirect(target)
     form = LoginForm(request)
     if request.method == "POST":
-        name = request.POST.get("username", "").strip()[:64]
+        name = request.POST.get("username", "").replace("\0", "").strip()[:64]
         attempt = Attempt(name, client_address(request), devices.known(request, name))
         _begin(attempt, request)
         form = LoginForm(request, data=request.POST)
@@ -66,7 +66,7 @@ def _begin(attempt: Attempt, request: HttpRequest) -> None:
 
 def _who(name: str) -> str:
     # A name that exists is recorded; anything else may be a password typed into the wrong field.
-    user = User.objects.filter(username__iexact=name).first()
+    user = User.objects.named(name).first()
     return f"user:{user.pk}" if user else ""
 
 

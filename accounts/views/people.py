@@ -27,7 +27,7 @@ def users(request: HttpRequest) -> HttpResponse:
         session_count=Count("sessions", filter=Q(sessions__expires_at__gt=timezone.now())),
         seen_at=Max("sessions__last_seen_at"),
     ).order_by("username")
-    if asked := request.GET.get("q", "").strip():
+    if asked := request.GET.get("q", "").replace("\0", "").strip():
         rows = rows.filter(username__icontains=asked)
     page = Paginator(rows, 50).get_page(request.GET.get("page"))
     return render(request, "accounts/users.html", {"page": page, "q": asked, "invites": _takes_invitations()})

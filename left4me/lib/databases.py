@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 import environ
 
@@ -38,6 +39,8 @@ def database_from_url(url: str) -> dict[str, Any]:
         config["TEST"] = {"NAME": f"{config['NAME']}.test"}
     elif engine.startswith(_POSTGRESQL):
         config["ENGINE"] = _POSTGRESQL
+        # A unix socket's directory stands where a host name would, written with %2F.
+        config["HOST"] = unquote(config.get("HOST") or "")
         config["OPTIONS"] = {
             **config.get("OPTIONS", {}),
             "pool": {"min_size": 1, "max_size": 10, "timeout": 10},

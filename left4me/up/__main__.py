@@ -135,7 +135,8 @@ def _plan() -> dict[str, Any]:
 def _services(plan: dict[str, Any]) -> list[Service]:
     python = sys.executable
     web = [python, "-m", "uvicorn", "left4me.asgi:application", "--host", plan["host"], "--port", str(plan["port"])]
-    quiet = ["--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2"]
+    # X-Forwarded-For is read by left4me.lib.addresses, and only when settings say that a proxy writes it.
+    quiet = ["--no-proxy-headers", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2"]
     return [
         Service("web", [*web, *quiet]),
         Service("worker", [python, "-m", "left4me.worker"]),

@@ -16,6 +16,7 @@ from servers.rcon.errors import (
     Unreachable,
 )
 from servers.rcon.guard import forget
+from servers.rcon.packets import check
 
 __all__ = [
     "Answer",
@@ -27,6 +28,7 @@ __all__ = [
     "RconError",
     "TimedOut",
     "Unreachable",
+    "check",
     "execute",
     "forget",
     "leaves_no_answer",

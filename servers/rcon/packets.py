@@ -48,6 +48,11 @@ def body_of(text: str, *, noun: str = "command") -> bytes:
     return body
 
 
+def check(command: str) -> None:
+    """Raises `InvalidCommand` for what could not be sent as one command."""
+    body_of(command)
+
+
 class Decoder:
     """Cuts a stream of bytes into packets, wherever the network cut it before."""
 

@@ -16,7 +16,6 @@ import os
 import resource
 import select
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -304,6 +303,8 @@ def _tell_service_manager(message: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
+    import socket  # a megabyte, which the process runtime has no use for
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
         notify.connect(f"\0{address[1:]}" if address.startswith("@") else address)
         notify.send(message.encode())

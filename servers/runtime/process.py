@@ -269,11 +269,10 @@ def _interpret(told: dict[str, Any]) -> Observed:
         state = State.STOPPED if rebooted or state is State.STOPPING else State.CRASHED
         detail = "the machine was restarted" if rebooted else "its supervisor was ended"
     init = procfs.same(told["init"]) if alive else None
-    games = procfs.children(init) if init is not None else []
     ended = told["exit"]
     return Observed(
         state=state,
-        pid=games[0] if games else None,
+        pid=procfs.game_of(init) if init is not None else None,
         started_at=_moment(told.get("started_at")) if init is not None else None,
         last_exit=_exit(ended["code"], ended["at"]) if ended else None,
         restarts=told["restarts"],

@@ -59,6 +59,11 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def game_of(init: int) -> int | None:
+    """The game below process 1 of a sandbox; beside it may stand the daemon of the fallback mount."""
+    return next((child for child in children(init) if _name(child) != "fuse-overlayfs"), None)
+
+
 def usage(pid: int) -> Usage | None:
     """What the process and everything below it uses; None when it is gone."""
     cpu, memory, tasks = 0.0, 0, 0
@@ -82,6 +87,13 @@ def _private_bytes(pid: int) -> int:
     except (OSError, ValueError):
         return 0
     return (int(resident) - int(shared)) * _PAGE
+
+
+def _name(pid: int) -> str:
+    try:
+        return (_PROC / str(pid) / "comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _stat(pid: int) -> list[str] | None:

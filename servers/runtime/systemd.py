@@ -201,7 +201,7 @@ def _off_within(server_id: int, seconds: float) -> bool:
 def _game_of(launcher: int) -> int | None:
     """The launcher's child is process 1 of the sandbox, and the first child of that is the game."""
     init = next(iter(procfs.children(launcher)), None)
-    return next(iter(procfs.children(init)), None) if init else None
+    return procfs.game_of(init) if init else None
 
 
 def _last_exit(directory: ServerDirectory, unit: Unit) -> Exit | None:

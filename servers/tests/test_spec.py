@@ -65,7 +65,7 @@ def test_a_start_is_as_its_golden_file_says(case: str) -> None:
 
 def test_the_topmost_exposed_overlay_is_executed_last() -> None:
     cfg = spec.server_cfg(name="n", exposed=[3, 2, 1], config="", rcon_password="p")
-    assert [line for line in cfg.splitlines() if line.startswith("exec")] == [
+    assert [line for line in cfg.splitlines() if line.startswith("exec server")] == [
         "exec server_overlay_1",
         "exec server_overlay_2",
         "exec server_overlay_3",

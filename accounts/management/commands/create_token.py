@@ -26,7 +26,7 @@ class Command(BaseCommand):
         if expires_days is not None and not 1 <= expires_days <= 36_500:
             raise CommandError("--expires-days must be from 1 to 36500.")
         try:
-            user = User.objects.active().get(username__iexact=name)
+            user = User.objects.active().named(name).get()
         except User.DoesNotExist as fault:
             raise CommandError(f"There is no active user {name}.") from fault
         lifetime = None if expires_days is None else timedelta(days=expires_days)

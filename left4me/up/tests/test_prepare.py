@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import os
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from left4me.lib import commands
 from left4me.up import prepare
+
+_REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def test_a_copy_holds_what_stands_in_the_write_ahead_log(tmp_path: Path):
@@ -27,3 +34,20 @@ def test_only_the_newest_copies_are_kept(tmp_path: Path):
         prepare._copy_sqlite(source, tmp_path / "backups" / f"before-migration-{number}.sqlite3")
     kept = sorted(path.name for path in (tmp_path / "backups").iterdir())
     assert kept == [f"before-migration-{number}.sqlite3" for number in range(3, 8)]
+
+
+@pytest.mark.slow
+def test_an_upgrade_copies_the_database_before_it_changes_it(tmp_path: Path):
+    env = {"PATH": os.environ["PATH"], "LEFT4ME_ROOT": str(tmp_path)}
+
+    def run(*words: str) -> str:
+        return commands.run([sys.executable, *words], timeout=120, cwd=_REPOSITORY, env=env).output
+
+    assert "copied the database" not in run("-m", "left4me.up.prepare"), "there is nothing to lose at first"
+    assert "migrations" not in run("-m", "left4me.up.prepare"), "the second start has nothing to do"
+    run("manage.py", "migrate", "livestate", "zero")
+    assert "copied the database to" in run("-m", "left4me.up.prepare")
+    (copy,) = (tmp_path / "backups").iterdir()
+    with closing(sqlite3.connect(copy)) as kept:
+        applied = kept.execute("SELECT count(*) FROM django_migrations WHERE app = 'livestate'").fetchone()
+    assert applied == (0,)

@@ -5,10 +5,10 @@ Plain python3 runs this beside every game, so it is ctypes and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
-import platform
 from typing import Final
 
 CLONE_NEWNS: Final = 0x0002_0000
@@ -38,6 +38,8 @@ PR_SET_DUMPABLE: Final = 4
 PR_CAPBSET_DROP: Final = 24
 PR_SET_CHILD_SUBREAPER: Final = 36
 PR_SET_NO_NEW_PRIVS: Final = 38
+_PR_CAP_AMBIENT: Final = 47
+_PR_CAP_AMBIENT_RAISE: Final = 2
 
 _AT_FDCWD: Final = -100
 _AT_EMPTY_PATH: Final = 0x1000
@@ -101,7 +103,7 @@ def unmount(target: str) -> None:
 
 
 def pivot_root(new: str, old: str) -> None:
-    syscall(_PIVOT_ROOT[platform.machine()], os.fsencode(new), os.fsencode(old), what="pivot_root")
+    syscall(_PIVOT_ROOT[os.uname().machine], os.fsencode(new), os.fsencode(old), what="pivot_root")
 
 
 def clone_mount(path: str, *, attributes: int, recursive: bool, userns_fd: int | None = None) -> int:
@@ -172,6 +174,18 @@ def empty_bounding_set() -> None:
             if error.errno == errno.EINVAL:
                 break  # past the last one that the kernel knows
             raise
+
+
+def keep_capabilities_over_exec() -> None:
+    """Let the next program have what this process may do in its user namespace, although nobody is root there."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    held = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice 32 bits
+    _checked(_libc.capget(header, held), "capget")
+    held[2], held[5] = held[1], held[4]
+    _checked(_libc.capset(header, held), "capset")
+    for capability in range(_HIGHEST_CAPABILITY + 1):
+        with contextlib.suppress(OSError):
+            prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
 
 
 def drop_capabilities() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Sequence
 
 from servers.runtime.port import MountFailed
 from servers.runtime.sandbox import kernel
 
-_FUSE = "fuse-overlayfs"
+_FUSE_PATHS = ("/usr/bin/fuse-overlayfs", "/usr/local/bin/fuse-overlayfs")
 # An old kernel, or one without overlayfs or without it for users; anything else a second way would not mend.
 _TRY_ANOTHER_WAY = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.ENODEV)
 
@@ -50,13 +49,20 @@ def _by_option_string(lowers: Sequence[str], upper: str, work: str, target: str)
 
 def _by_fuse(lowers: Sequence[str], upper: str, work: str, target: str) -> None:
     """The daemon goes to the background once the mount stands, and ends with the namespace."""
-    program = shutil.which(_FUSE, path="/usr/bin:/usr/local/bin:/bin")
+    program = next((path for path in _FUSE_PATHS if os.access(path, os.X_OK)), None)
     if program is None:
-        raise OSError(errno.ENOENT, f"{_FUSE} is not installed")
+        raise OSError(errno.ENOENT, "fuse-overlayfs is not installed")
     options = f"lowerdir={':'.join(lowers)},upperdir={upper},workdir={work}"
     if os.geteuid() == 0:
         options += ",allow_other"  # root mounts, the game's own user reads
-    pid = os.posix_spawn(program, [_FUSE, "-o", options, target], {"PATH": "/usr/bin:/bin"})
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if os.geteuid() != 0:
+                kernel.keep_capabilities_over_exec()
+            os.execve(program, [program, "-o", options, target], {"PATH": "/usr/bin:/bin"})  # noqa: S606 -- a list
+        finally:
+            os._exit(127)
     _, status = os.waitpid(pid, 0)
     if status != 0:
-        raise OSError(errno.EIO, f"{_FUSE} exited with status {os.waitstatus_to_exitcode(status)}")
+        raise OSError(errno.EIO, f"fuse-overlayfs exited with status {os.waitstatus_to_exitcode(status)}")

@@ -29,6 +29,8 @@ def enter(spec: InstanceSpec, *, who: Identity, shift: int | None, root: Path, w
     The caller is process 1 of fresh mount and process namespaces and may mount in them. `writable` holds the
     server's `upper` and `work`; `shift` is the user namespace through which layers are shown. Raises MountFailed.
     """
+    # The game's user has to pass through these directories, whatever the application's own umask.
+    os.umask(0o022)
     kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", str(root), "tmpfs", kernel.MS_NOSUID, "mode=0755,size=16m")
     _bind_system(root)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import platform
+import os
 import struct
 from collections.abc import Iterable
 from typing import Final
@@ -114,7 +114,7 @@ def install() -> bool:
 
     Needs `no_new_privs`. Raises OSError where the kernel has no filters.
     """
-    if platform.machine() != "x86_64":
+    if os.uname().machine != "x86_64":
         return False
     code = assemble()
     program = _Program(len(code) // 8, code)

@@ -1,0 +1,110 @@
+"""Telling a running game something: checked, written down, audited, and handed to its host."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+
+from celery.exceptions import CeleryError
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from kombu.exceptions import KombuError
+
+from accounts.models import User
+from left4me.audit import record
+from left4me.lib import counters
+from livestate import campaigns, completion, orders, tasks
+from livestate.models import Order
+from livestate.status import STEAM_ID_64_BASE
+from servers import checks, permissions, rcon
+from servers.checks import Severity
+from servers.models import Server
+
+logger = logging.getLogger(__name__)
+
+ORDERS = counters.Limit("orders", 60, 60)
+LONGEST_BAN = 60 * 24 * 365
+
+
+class Refused(Exception):
+    """The order was not given; the message says why."""
+
+
+def tell(
+    *, server: Server, by: User, kind: str, value: str, minutes: int = 0, request: HttpRequest | None = None
+) -> Order:
+    """Write the order down and wake its host; raises Refused, PermissionDenied, Http404 or counters.TooMany."""
+    permissions.check_can_operate_server(by, server)
+    counters.enforce(ORDERS, f"user:{by.pk}")
+    if server.actual_state != Server.State.RUNNING:
+        raise Refused(_("The server is not running."))
+    if kind not in Order.Kind.values:
+        raise Refused(_("There is no such order."))
+    value = _checked(server, kind, value.strip())
+    if not 0 <= minutes <= LONGEST_BAN:
+        raise Refused(_("A ban lasts at most a year; 0 minutes are for good."))
+    with transaction.atomic():
+        order = Order.objects.create(
+            server=server, user=by, kind=kind, value=value, minutes=minutes, created_at=timezone.now()
+        )
+        details = {"minutes": minutes} if kind == Order.Kind.BAN else {}
+        record.write(action=f"console.{kind}", by=by, target=server.resource, request=request, value=value, **details)
+        transaction.on_commit(functools.partial(_wake, order))
+    return order
+
+
+def learn_commands(server: Server) -> None:
+    """Have the running game list its commands for the completion, once per start; nobody waits for it."""
+    if server.actual_state != Server.State.RUNNING or completion.is_told(server):
+        return
+    with contextlib.suppress(CeleryError, KombuError, OSError):
+        tasks.learn_commands.apply_async((server.pk,), queue=server.host.queue, expires=20, retry=False)
+
+
+def _checked(server: Server, kind: str, value: str) -> str:
+    """The value as it may be sent; raises Refused."""
+    match kind:
+        case Order.Kind.COMMAND:
+            _check_command(value)
+        case Order.Kind.SAY:
+            value = orders.sayable(value)
+        case Order.Kind.KICK | Order.Kind.BAN:
+            if not value.isascii() or not value.isdigit() or not 0 < int(value) - STEAM_ID_64_BASE < 2**32:
+                raise Refused(_("This is no Steam id of a player."))
+        case Order.Kind.MAP:
+            if value not in campaigns.playable(server):
+                raise Refused(_("This server has no such map."))
+        case Order.Kind.DIFFICULTY:
+            if value not in orders.DIFFICULTIES:
+                raise Refused(_("There is no such difficulty."))
+        case Order.Kind.MODE:
+            if value not in orders.MODES:
+                raise Refused(_("There is no such game mode."))
+    if not value:
+        raise Refused(_("There is nothing to say."))
+    return value
+
+
+def _check_command(text: str) -> None:
+    try:
+        rcon.check(text)
+    except rcon.InvalidCommand as fault:
+        raise Refused(str(fault)) from fault
+    if any("password" in word.lower() for word in text.replace(";", " ").split()):
+        raise Refused(_("Passwords do not belong here: everybody who may use this console reads what was typed."))
+    for finding in checks.check_config(text):
+        if finding.severity is Severity.REFUSED:
+            raise Refused(finding.message)
+
+
+def _wake(order: Order) -> None:
+    try:
+        tasks.carry_out.apply_async((order.pk,), queue=order.server.host.queue, expires=20, retry=False)
+    except (CeleryError, KombuError, OSError) as error:
+        logger.warning("Order %s could not be handed to its host: %s", order.pk, error)
+        Order.objects.filter(pk=order.pk, state=Order.State.QUEUED).update(
+            state=Order.State.FAILED, note=_("The server's host could not be asked."), finished_at=timezone.now()
+        )

@@ -1,0 +1,112 @@
+"""Pages that tell a running game something: the console, and the buttons beside the players."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.models import User
+from accounts.permissions import signed_in
+from livestate import actions, completion, live, orders
+from livestate.campaigns import Chapter, playable
+from livestate.models import Order
+from livestate.views import is_fragment, panel_context
+from servers import found
+from servers.models import Server
+
+SHOWN = 30
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def console(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    server = found.server_to_operate(user, pk)
+    if request.method == "POST":
+        return _command(request, user, server)
+    actions.learn_commands(server)
+    now = timezone.now()
+    context = {
+        "server": server,
+        "live": live.of(server, now=now),
+        "entries": shown(list(Order.objects.filter(server=server).select_related("user").order_by("-pk")[:SHOWN])),
+        "suggestions": completion.matching(server, ""),
+        "campaigns": by_campaign(server),
+        "difficulties": orders.DIFFICULTIES,
+        "modes": orders.MODES,
+    }
+    return render(request, "livestate/console.html", context)
+
+
+@require_safe
+def entry(request: HttpRequest, pk: int, order_pk: int) -> HttpResponse:
+    server = found.server_to_operate(signed_in(request), pk)
+    order = Order.objects.filter(server=server, pk=order_pk).select_related("user").first()
+    if order is None:
+        raise Http404(_("There is no such entry."))
+    template = "livestate/_order.html" if is_fragment(request) else "livestate/order.html"
+    return render(request, template, {"server": server, **shown([order])[0]})
+
+
+@require_safe
+def completions(request: HttpRequest, pk: int) -> HttpResponse:
+    server = found.server_to_operate(signed_in(request), pk)
+    names = completion.matching(server, request.GET.get("value", "")[:100])
+    return render(request, "livestate/_completions.html", {"suggestions": names})
+
+
+@require_POST
+def order(request: HttpRequest, pk: int) -> HttpResponse:
+    """An action from the page of players, which then shows how it goes on."""
+    user = signed_in(request)
+    server = found.server_to_operate(user, pk)
+    minutes = request.POST.get("minutes", "")
+    try:
+        actions.tell(
+            server=server,
+            by=user,
+            kind=request.POST.get("kind", ""),
+            value=request.POST.get("value", ""),
+            minutes=int(minutes) if minutes.isascii() and minutes.isdigit() else 0,
+            request=request,
+        )
+    except actions.Refused as refusal:
+        return _refused(request, refusal, server)
+    if is_fragment(request):
+        return render(request, "livestate/panel.html#panel", panel_context(user, server))
+    return redirect("livestate:panel", server.pk)
+
+
+def _command(request: HttpRequest, user: User, server: Server) -> HttpResponse:
+    kind = request.POST.get("kind", Order.Kind.COMMAND)
+    try:
+        made = actions.tell(server=server, by=user, kind=kind, value=request.POST.get("value", ""), request=request)
+    except actions.Refused as refusal:
+        return _refused(request, refusal, server)
+    if is_fragment(request):
+        return render(request, "livestate/_order.html", {"server": server, **shown([made])[0]})
+    return redirect("livestate:console", server.pk)
+
+
+def _refused(request: HttpRequest, refusal: actions.Refused, server: Server) -> HttpResponse:
+    if is_fragment(request):
+        return HttpResponse(str(refusal), status=409, content_type="text/plain; charset=utf-8")
+    messages.error(request, str(refusal))
+    return redirect("livestate:console", server.pk)
+
+
+def shown(given: list[Order]) -> list[dict[str, object]]:
+    """Orders as the template shows them: with the state they are in by now."""
+    now = timezone.now()
+    return [{"order": each, "state": Order.State(each.state_at(now))} for each in given]
+
+
+def by_campaign(server: Server) -> list[tuple[str, list[Chapter]]]:
+    """The maps that the server can change to, its own campaigns first."""
+    groups: dict[str, list[Chapter]] = {}
+    for chapter in playable(server).values():
+        groups.setdefault(chapter.campaign, []).append(chapter)
+    return list(groups.items())

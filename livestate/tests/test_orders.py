@@ -1,0 +1,125 @@
+"""Orders against the simulated game, and against games that do not do as they are told."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+
+from livestate import orders
+from livestate.orders import Result
+from livestate.status import parse_status
+from livestate.tests.answers import Person, status_text
+from servers import rcon
+from servers.runtime.simulated import harness
+
+ZOEY = Person(101)
+
+
+def no_pause(seconds: float) -> None:
+    return None
+
+
+@pytest.fixture
+def game(tmp_path: Path):
+    with harness.running(tmp_path, args=["+sim_players", "3"]) as sim:
+        sim.ask = functools.partial(rcon.execute, "127.0.0.1", sim.port, sim.password, timeout=20)
+        yield sim
+
+
+def people(game) -> list[int]:
+    return [int(player.steamid64) for player in parse_status(game.ask("status")).people if player.steamid64]
+
+
+def test_a_kicked_player_is_gone_and_that_is_seen(game):
+    target = people(game)[0]
+    game.ask("sim_players 2")
+    target = people(game)[0]
+    assert orders.kick(game.ask, target).result is Result.DONE
+    assert target not in people(game)
+
+
+def test_who_is_not_on_cannot_be_kicked(game):
+    assert orders.kick(game.ask, ZOEY.steam_id_64).result is Result.FAILED
+
+
+def test_a_ban_for_good_is_listed_and_written_for_the_next_start(game):
+    target = people(game)[0]
+    assert orders.ban(game.ask, target, minutes=0).result is Result.DONE
+    written = (game.tree / "left4dead2/cfg/banned_user.cfg").read_text()
+    assert f"banid 0 {orders.steam_id_2(target)}\n" in written
+    assert target not in people(game)
+
+
+def test_a_ban_for_a_time_is_listed(game):
+    assert orders.ban(game.ask, people(game)[0], minutes=30).result is Result.DONE
+    assert "30.000 min" in game.ask("listid") or "29." in game.ask("listid")
+
+
+def test_a_map_change_is_waited_for_and_seen(game):
+    assert orders.change_map(game.ask, "c2m1_highway").result is Result.DONE
+    assert parse_status(game.ask("status")).map == "c2m1_highway"
+
+
+def test_difficulty_and_mode_are_read_back(game):
+    assert orders.set_difficulty(game.ask, "Impossible").result is Result.DONE
+    assert orders.set_mode(game.ask, "versus").result is Result.DONE
+    assert '"z_difficulty" = "Impossible"' in game.ask("z_difficulty")
+
+
+def test_what_is_said_arrives_as_one_harmless_line(game):
+    outcome = orders.say(game.ask, 'hello "all"; quit\n\u202e')
+    assert outcome.result is Result.DONE
+    assert "Console: hello 'all', quit" in outcome.output
+
+
+def test_a_command_gives_what_the_game_prints(game):
+    outcome = orders.command(game.ask, "version")
+    assert outcome.result is Result.DONE
+    assert "Protocol version" in outcome.output
+
+
+class Stubborn:
+    """A game that listens and changes nothing."""
+
+    def __init__(self, *answers: str, status: str = status_text([ZOEY])) -> None:
+        self.heard: list[str] = []
+        self._status = status
+
+    def __call__(self, command: str) -> rcon.Answer:
+        self.heard.append(command)
+        return rcon.Answer(self._status if command == "status" else "")
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda ask: orders.kick(ask, ZOEY.steam_id_64, pause=no_pause),
+        lambda ask: orders.ban(ask, ZOEY.steam_id_64, minutes=0, pause=no_pause),
+        lambda ask: orders.change_map(ask, "c2m1_highway", pause=no_pause),
+        lambda ask: orders.set_difficulty(ask, "Hard"),
+        lambda ask: orders.set_mode(ask, "versus"),
+    ],
+)
+def test_what_cannot_be_seen_afterwards_is_uncertain(act):
+    assert act(Stubborn()).result is Result.UNCERTAIN
+
+
+def test_an_answer_that_was_cut_off_proves_nobodys_absence():
+    game = Stubborn(status=status_text([ZOEY]))
+
+    def ask(command: str) -> rcon.Answer:
+        answer = game(command)
+        return rcon.Answer(status_text()[:-10]) if command == "status" and len(game.heard) > 1 else answer
+
+    assert orders.kick(ask, ZOEY.steam_id_64, pause=no_pause).result is Result.UNCERTAIN
+
+
+def test_a_ban_is_not_confirmed_by_the_ban_of_a_longer_id():
+    def ask(command: str) -> rcon.Answer:
+        text = "ID filter list: 1 entry\n1 STEAM_1:1:501 : permanent\n" if command == "listid" else status_text()
+        return rcon.Answer(text)
+
+    assert orders.ban(ask, Person(101).steam_id_64, minutes=0, pause=no_pause).result is Result.UNCERTAIN
+    assert orders.ban(ask, Person(1003).steam_id_64, minutes=0, pause=no_pause).result is Result.DONE

@@ -1,0 +1,226 @@
+"""Unpacks what strangers packed: only plain files, only into the tree, only so many and so large.
+
+What an archive says about itself is not believed: bytes are counted as they come out, names are checked like any
+path a person types, and links, devices and holes are left out.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from django.utils.translation import gettext as _
+
+from overlays.files import tree
+from overlays.files.tree import BadPath, Parts, Tree
+from workshop import keyvalues
+
+ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".7z", ".rar", ".tar.xz", ".txz")
+_CHUNK = 1024 * 1024
+_LARGEST_DIRECTORY = 32 * 1024 * 1024
+_LARGEST_HEADER = 1024 * 1024
+_SMALL = 10 * 1024 * 1024
+
+
+class BadArchive(Exception):
+    """The archive is not unpacked, or not to its end; the message says why."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    size: int
+    files: int = 50_000
+    # Real maps pack to a third or so; what unpacks to 200 times its size was made to fill a disk.
+    ratio: int = 200
+
+
+@dataclass
+class Unpacked:
+    files: int = 0
+    size: int = 0
+    left_out: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    is_plain: bool
+    open: Callable[[], IO[bytes]]
+
+
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(ENDINGS)
+
+
+def needs_converting(name: str) -> bool:
+    """Whether only an outside program reads this kind."""
+    return name.lower().endswith((".7z", ".rar", ".xz", ".txz"))
+
+
+def unpack(archive: Path, *, into: Tree, base: Parts, limits: Limits, check: Callable[[], None]) -> Unpacked:
+    """Unpack a zip or tar archive below `base`. `check` may raise to cancel. Raises BadArchive.
+
+    Where `base` is the overlay's root, files that belong deeper are put there: VPKs into the addons directory,
+    directories such as `cfg` below `left4dead2`.
+    """
+    budget = min(limits.size, archive.stat().st_size * limits.ratio + _SMALL)
+    done = Unpacked()
+    try:
+        with archive.open("rb") as stream:
+            for member in _members(stream, limits, budget):
+                check()
+                _unpack_one(member, into=into, base=base, done=done, limits=limits, budget=budget, check=check)
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, struct.error) as error:
+        raise BadArchive(_("The archive is damaged: %(reason)s") % {"reason": error}) from error
+    except (NotImplementedError, RuntimeError, OverflowError, ValueError, UnicodeError) as error:
+        raise BadArchive(_("The archive cannot be read: %(reason)s") % {"reason": error}) from error
+    return done
+
+
+def _unpack_one(
+    member: _Member,
+    *,
+    into: Tree,
+    base: Parts,
+    done: Unpacked,
+    limits: Limits,
+    budget: int,
+    check: Callable[[], None],
+) -> None:
+    try:
+        where = (*base, *_place(tree.parts(member.name), base))
+    except BadPath as reason:
+        done.left_out.append(f"{member.name[:200]!r}: {reason}")
+        return
+    if not member.is_plain:
+        done.left_out.append(f"{'/'.join(where)}: not a plain file")
+        return
+    done.files += 1
+    if done.files > limits.files:
+        raise BadArchive(_("The archive holds more than %(most)d files.") % {"most": limits.files})
+    with member.open() as source, into.writing(where) as target:
+        while chunk := source.read(_CHUNK):
+            done.size += len(chunk)
+            if done.size > budget:
+                raise BadArchive(_("The archive unpacks to more than is allowed."))
+            target.write(chunk)
+            check()
+
+
+def _place(parts: Parts, base: Parts) -> Parts:
+    if base or not parts or parts[0].lower() == "left4dead2":
+        return parts
+    if parts[-1].lower().endswith(".vpk"):
+        return ("left4dead2", "addons", parts[-1])
+    if parts[0].lower() in ("addons", "cfg", "maps", "missions", "scripts", "materials", "models", "sound"):
+        return ("left4dead2", *parts)
+    return parts
+
+
+def _members(stream: BinaryIO, limits: Limits, budget: int) -> Iterator[_Member]:
+    head = stream.read(6)
+    stream.seek(0)
+    if head.startswith(b"PK"):
+        return _zip_members(stream, limits)
+    if head.startswith(b"\x1f\x8b"):
+        return _tar_members(gzip.GzipFile(fileobj=stream), limits, budget)
+    if head.startswith(b"BZh"):
+        return _tar_members(bz2.BZ2File(stream), limits, budget)
+    return _tar_members(stream, limits, budget)
+
+
+def _zip_members(stream: BinaryIO, limits: Limits) -> Iterator[_Member]:
+    if _zip_directory_size(stream) > _LARGEST_DIRECTORY:
+        raise BadArchive(_("The archive's directory is too large."))
+    with zipfile.ZipFile(stream) as archive:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        if len(infos) > limits.files:
+            raise BadArchive(_("The archive holds more than %(most)d files.") % {"most": limits.files})
+        for info, name in zip(infos, _zip_names(infos), strict=True):
+            if info.flag_bits & 1:
+                raise BadArchive(_("The archive is protected by a password."))
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            yield _Member(name, kind in (0, stat.S_IFREG), partial(archive.open, info))
+
+
+def _zip_directory_size(stream: BinaryIO) -> int:
+    """What the archive says its directory takes: the library reads all of that into memory at once."""
+    size = stream.seek(0, io.SEEK_END)
+    tail_at = max(0, size - 66_000)
+    stream.seek(tail_at)
+    tail = stream.read()
+    stream.seek(0)
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) < at + 22:
+        raise BadArchive(_("The archive is damaged: %(reason)s") % {"reason": _("it has no directory")})
+    # With 64-bit sizes the field holds all ones, and the real size stands elsewhere; the file bounds that as well.
+    (claimed,) = struct.unpack_from("<I", tail, at + 12)
+    start_of_64 = tail.rfind(b"PK\x06\x06", 0, at)
+    if start_of_64 >= 0 and len(tail) >= start_of_64 + 48:
+        (claimed,) = struct.unpack_from("<Q", tail, start_of_64 + 40)
+    return min(int(claimed), size)
+
+
+def _zip_names(infos: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """Names as their author saw them: without the mark for UTF-8 they are in whatever their system used."""
+    unmarked = [info for info in infos if not info.flag_bits & 0x800]
+    raw = b"\n".join(info.filename.encode("cp437", "replace").replace(b"\n", b"?") for info in unmarked)
+    # Judged together: one name is too short to tell encodings apart.
+    decoded = dict(zip(map(id, unmarked), keyvalues.decode(raw).split("\n"), strict=False))
+    return [decoded.get(id(info), info.filename) for info in infos]
+
+
+def _tar_members(stream: BinaryIO | gzip.GzipFile | bz2.BZ2File, limits: Limits, budget: int) -> Iterator[_Member]:
+    bounded = _Bounded(stream, budget + _SMALL)
+    with tarfile.open(fileobj=bounded, mode="r:", errors="surrogateescape") as archive:  # type: ignore[call-overload]
+        for count, info in enumerate(archive):
+            if count > 2 * limits.files:
+                raise BadArchive(_("The archive holds more than %(most)d files.") % {"most": limits.files})
+            if not info.isdir():
+                name = keyvalues.decode(info.name.encode("utf-8", "surrogateescape"))
+                yield _Member(name, info.isreg() and not info.issparse(), partial(_opened, archive, info))
+
+
+def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    found = archive.extractfile(info)
+    if found is None:
+        raise BadArchive(_("The archive is damaged: %(reason)s") % {"reason": info.name[:100]})
+    return found
+
+
+class _Bounded:
+    """A stream for tarfile that neither reads a header of gigabytes nor unpacks more than allowed to skip it."""
+
+    def __init__(self, stream: BinaryIO | gzip.GzipFile | bz2.BZ2File, most: int) -> None:
+        self._stream = stream
+        self._most = most
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0 or size > max(_LARGEST_HEADER, _CHUNK):
+            raise BadArchive(_("The archive's directory is too large."))
+        self._check(self._stream.tell() + size)
+        return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET:
+            raise BadArchive(_("The archive cannot be read: %(reason)s") % {"reason": "seek"})
+        self._check(offset)
+        return self._stream.seek(offset)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def _check(self, position: int) -> None:
+        if position > self._most:
+            raise BadArchive(_("The archive unpacks to more than is allowed."))

@@ -1,0 +1,69 @@
+"""Unpacking an uploaded archive into its overlay, as a job."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from left4me.jobs import registry
+from left4me.lib import commands
+from overlays import places
+from overlays.files import archives, tree, uploads
+from overlays.files.tree import Tree
+from overlays.models import Overlay, Upload
+
+_CONVERT_SECONDS = 30 * 60
+_CONVERT_MEMORY = 2 * 1024**3
+_LEFT_OUT_NAMED = 20
+_WITHOUT_QUOTA = 200 * 1000**3
+
+
+def unpack(run: registry.Run, overlay: Overlay) -> None:
+    """Unpack the upload that the job names. Raises Failed; what was unpacked before the fault stays, and is said."""
+    upload = Upload.objects.filter(pk=run.params.get("upload", 0), overlay=overlay).first()
+    if upload is None:
+        raise registry.Failed("This upload is gone.")
+    room = uploads.quota_left(overlay)
+    limits = archives.Limits(size=_WITHOUT_QUOTA if room is None else max(0, room) + upload.size)
+    where = tree.parts(upload.path)
+    with tempfile.TemporaryDirectory(dir=uploads.directory()) as scratch:
+        archive = uploads.partial_path(upload)
+        if archives.needs_converting(where[-1]):
+            archive = _convert(run, archive, Path(scratch), limits)
+        try:
+            with Tree(places.directory(overlay)) as content:
+                done = archives.unpack(archive, into=content, base=where[:-1], limits=limits, check=run.check)
+        except (archives.BadArchive, tree.BadPath) as reason:
+            raise registry.Failed(str(reason)) from None
+    for line in done.left_out[:_LEFT_OUT_NAMED]:
+        run.log(f"left out {line}", stream="stderr")
+    run.log(f"files={done.files} bytes={done.size} left_out={len(done.left_out)}")
+    uploads.abort(upload)
+
+
+def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.Limits) -> Path:
+    """A tar of what a 7z, rar or xz archive holds, made by bsdtar in a sandbox that sees nothing else."""
+    try:
+        commands.run(
+            [
+                *("prlimit", f"--as={_CONVERT_MEMORY}", f"--fsize={limits.size + 1024**3}", "--core=0"),
+                *("bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--clearenv"),
+                *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--setenv", "LANG", "C.UTF-8"),
+                *("--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin"),
+                *("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
+                *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108 -- the sandbox's own
+                *("--ro-bind", archive, "/in", "--bind", scratch, "/out"),
+                *("/usr/bin/bsdtar", "--format", "pax", "-cf", "/out/content.tar", "@/in"),
+            ],
+            timeout=_CONVERT_SECONDS,
+            on_line=run.log,
+            cancelled=run.cancelled,
+        )
+    except commands.CommandCancelled:
+        run.check()
+        raise registry.Cancelled from None
+    except commands.CommandError as error:
+        cure = "This kind of archive needs bubblewrap and bsdtar: apt-get install bubblewrap libarchive-tools"
+        is_missing = isinstance(error, commands.CommandMissing) or "bsdtar: No such file" in str(error)
+        raise registry.Failed(cure if is_missing else f"The archive cannot be read: {error}") from None
+    return scratch / "content.tar"

@@ -1,0 +1,138 @@
+"""Files on their way into an overlay: started, continued after a break, and finished."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Sum
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from left4me.audit import record
+from left4me.jobs import actions as jobs
+from left4me.jobs.models import Job
+from overlays import places
+from overlays.files import archives, tree
+from overlays.files.tree import Tree
+from overlays.items.membership import request_build
+from overlays.models import Overlay, Upload
+
+CHUNK = 8 * 1024 * 1024
+FORGOTTEN_AFTER = timedelta(days=3)
+_READ = 256 * 1024
+_KEEP_FREE = 512 * 1024 * 1024
+
+
+class Refused(Exception):
+    """The upload is not accepted; the message says why."""
+
+
+class WrongOffset(Exception):
+    """The chunk does not continue what has arrived; `offset` is where it must start."""
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+        super().__init__(_("The upload continues at byte %(offset)d.") % {"offset": offset})
+
+
+def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, by: User) -> Upload:
+    """Begin an upload, or find the one that was broken off. Raises Refused and BadPath."""
+    where = (*tree.parts(folder), *tree.parts(name))
+    if not where:
+        raise Refused(_("A file needs a name."))
+    if unpack and not archives.is_archive(name):
+        unpack = False
+    if not folder and name.lower().endswith(".vpk"):
+        where = ("left4dead2", "addons", where[-1])
+    known = Upload.objects.filter(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack).first()
+    if known is not None:
+        return known
+    room = quota_left(overlay)
+    if room is not None and size > room:
+        raise Refused(_("This would go over the quota: %(left)d MB are left.") % {"left": max(0, room) // 1_000_000})
+    if size + _KEEP_FREE > shutil.disk_usage(directory()).free:
+        raise Refused(_("There is not enough free space on the host."))
+    return Upload.objects.create(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack)
+
+
+def receive(upload: Upload, *, offset: int, source: BinaryIO) -> int:
+    """Append what `source` holds; returns the new offset. Raises WrongOffset and Refused."""
+    with partial_path(upload).open("ab") as target:
+        at = os.fstat(target.fileno()).st_size
+        if at != offset:
+            raise WrongOffset(at)
+        while chunk := source.read(_READ):
+            if at + len(chunk) > upload.size:
+                raise Refused(_("This is more than the announced %(size)d bytes.") % {"size": upload.size})
+            target.write(chunk)
+            at += len(chunk)
+    return at
+
+
+def received(upload: Upload) -> int:
+    try:
+        return partial_path(upload).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def finish(upload: Upload, *, by: User) -> Job:
+    """Put a complete file in its place, or have it unpacked; returns the job that does the rest.
+
+    Raises Refused, BadPath and jobs.Refused.
+    """
+    overlay = upload.overlay
+    if received(upload) != upload.size:
+        raise Refused(_("The upload is not complete."))
+    with transaction.atomic():
+        record.write(action="overlay.uploaded", by=by, target=overlay.resource, path=upload.path, size=upload.size)
+        if upload.unpack:
+            params = {"upload": upload.pk}
+            return jobs.request(
+                operation="unpack", resource=overlay.resource, by=by, host=settings.LEFT4ME_HOST, params=params
+            )
+        source = partial_path(upload)
+        source.touch()
+        with Tree(places.directory(overlay)) as content:
+            content.take(source, tree.parts(upload.path))
+        upload.delete()
+        return request_build(overlay=overlay, by=by)
+
+
+def abort(upload: Upload) -> None:
+    partial_path(upload).unlink(missing_ok=True)
+    upload.delete()
+
+
+def forget_old(*, now: datetime) -> int:
+    """Remove uploads that nobody continued, and what arrived of them."""
+    old = list(Upload.objects.filter(created_at__lt=now - FORGOTTEN_AFTER))
+    for upload in old:
+        abort(upload)
+    return len(old)
+
+
+def quota_left(overlay: Overlay) -> int | None:
+    """Bytes that the overlay's owner may still upload; None without a limit, as for the catalog."""
+    if overlay.owner_id is None:
+        return None
+    held = Overlay.objects.filter(owner=overlay.owner_id, kind=Overlay.Kind.FILES).aggregate(sum=Sum("size_bytes"))
+    coming = Upload.objects.filter(overlay__owner=overlay.owner_id).aggregate(sum=Sum("size"))
+    return settings.LEFT4ME_UPLOAD_QUOTA_MB * 1_000_000 - (held["sum"] or 0) - (coming["sum"] or 0)
+
+
+def directory() -> Path:
+    """Where unfinished files lie: on the overlays' file system, so that finishing is a rename."""
+    path = places.root() / ".uploads"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def partial_path(upload: Upload) -> Path:
+    return directory() / f"{int(upload.pk)}.part"

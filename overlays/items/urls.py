@@ -1,0 +1,14 @@
+"""Addresses of workshop items; part of the `overlays` namespace."""
+
+from django.urls import path
+
+from overlays.items import views
+
+urlpatterns = [
+    path("overlays/conflicts", views.overlay_conflicts, name="conflicts"),
+    path("overlays/<int:pk>/items", views.items, name="items"),
+    path("overlays/<int:pk>/items/remove", views.remove_items, name="remove_items"),
+    path("overlays/<int:pk>/collections/<int:collection_id>/unfollow", views.unfollow_collection, name="unfollow"),
+    path("overlays/<int:pk>/refresh", views.refresh, name="refresh"),
+    path("overlays/<int:pk>/build", views.build, name="build"),
+]
