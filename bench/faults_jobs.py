@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import secrets
 import signal
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import stack
 
 INCLUDE = "fault_operations"
+_ENOUGH_WAITING = 15
 
 
 class Chaos:
@@ -95,9 +98,12 @@ def main(arguments: list[str]) -> int:
     chaos = Chaos(options.seed)
     began = time.monotonic()
     for number in range(1, options.rounds + 1):
-        for _ in range(chaos.random.randint(1, 4)):
+        for _ in range(chaos.random.randint(1, 4) if _waiting() < _ENOUGH_WAITING else 0):
             chaos.ask()
-        time.sleep(chaos.random.uniform(0, 1.2))
+        # A fault that finds nothing running proves little.
+        with contextlib.suppress(TimeoutError):
+            stack.until(_something_runs, seconds=10)
+        time.sleep(chaos.random.uniform(0, 0.8))
         chaos.hurt()
         if number % 20 == 0:
             print(f"  round {number}, {time.monotonic() - began:.0f} s, {_waiting()} jobs on their way", flush=True)
@@ -108,6 +114,12 @@ def _waiting() -> int:
     from left4me.jobs.models import Job
 
     return Job.objects.live().count()
+
+
+def _something_runs() -> bool:
+    from left4me.jobs.models import Job
+
+    return Job.objects.active().exists()
 
 
 def _report(chaos: Chaos, evidence: Path, mark: str, seconds: float) -> int:
@@ -174,3 +186,7 @@ def _command_line(process: Path) -> str:
         return (process / "cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
