@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 _TRIES_TO_SETTLE = 20
 _PAUSE_BETWEEN_TRIES = 0.5
+_LONGEST_ERROR = 10_000
+# Programs that a job runs have no use for what opens the application's own doors.
+_NOT_PASSED_ON = {"LEFT4ME_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "STEAM_WEB_API_KEY"}
 
 
 class Stop(enum.Enum):
@@ -95,7 +99,7 @@ class ActiveRun:
         self._mask.add(secrets)
 
     def masked(self, text: str) -> str:
-        return "\n".join(clean(line) for line in self._mask(text).splitlines())
+        return "\n".join(clean(line, self._mask) for line in text.splitlines())[:_LONGEST_ERROR]
 
     def cancelled(self) -> bool:
         return self._told.is_set() or time.monotonic() > self.lease_ends
@@ -126,7 +130,7 @@ class ActiveRun:
                 argv,
                 timeout=timeout,
                 cwd=cwd,
-                env=env,
+                env={k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON} if env is None else env,
                 on_line=self.log,
                 cancelled=self.cancelled,
                 with_pty=with_pty,
