@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import DatabaseError
 from django.utils import timezone
@@ -20,6 +20,9 @@ from left4me.jobs.log_writer import LogWriter
 from left4me.jobs.models import Job
 from left4me.jobs.states import State
 from left4me.lib import commands
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +93,11 @@ class ActiveRun:
         return int(self.job.resource.partition(":")[2])
 
     def log(self, line: str, stream: Literal["stdout", "stderr", "event"] = "stdout") -> None:
-        self.voice.say(stream, line)
+        self.voice.say(stream, str(line))
 
-    def progress(self, *, phase: str, done: int, total: int | None = None, unit: str = "") -> None:
-        self.voice.report({"phase": phase, "done": done, "total": total, "unit": unit})
+    def progress(self, *, phase: StrOrPromise, done: int, total: int | None = None, unit: StrOrPromise = "") -> None:
+        # Phases are often translated late; the row and the wire hold plain text.
+        self.voice.report({"phase": str(phase), "done": done, "total": total, "unit": str(unit)})
 
     def mask(self, *secrets: str) -> None:
         self._mask.add(secrets)
