@@ -91,6 +91,9 @@ def beat() -> subprocess.Popen[bytes]:
 
 def web(application: str = "left4me.asgi:application", **environment: str) -> tuple[subprocess.Popen[bytes], int]:
     """Start uvicorn; return it with its port once it answers."""
+    from django.core.management import call_command
+
+    call_command("collectstatic", interactive=False, verbosity=0)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])

@@ -59,9 +59,10 @@ def request(
             host=host,
             params=stored,
             created_at=now,
+            last_seq=1,
         )
         _lock(job, wanted)
-        logs.event(job.pk, f"Asked for by {by.get_username() if by else 'the system'}.", now=now)
+        logs.first_event(job, f"Asked for by {by.get_username() if by else 'the system'}.", now=now)
         _supersede(job, wanted, now=now)
         broadcast.wake_after_commit(host)
     return job
