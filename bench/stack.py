@@ -127,6 +127,10 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+# A bench that is stopped takes its processes along too.
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
 @atexit.register
 def _end() -> None:
     for process in reversed(_processes):
