@@ -10,6 +10,7 @@ import pytest_django
 pytest_plugins = [
     "left4me.testing.audit_rows",
     "left4me.testing.browser",
+    "left4me.testing.caller",
     "left4me.testing.cast",
     "left4me.testing.needs",
     "left4me.testing.redis_server",
