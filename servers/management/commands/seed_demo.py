@@ -46,7 +46,7 @@ class Command(BaseCommand):
                 actions.request(server=server, operation="start", by=admin)
 
     def _admin(self) -> User:
-        present = User.objects.filter(username__iexact=ADMIN).first()
+        present: User | None = User.objects.named(ADMIN).first()
         if present is not None:
             return present
         password = secrets.token_urlsafe(12)
