@@ -19,6 +19,7 @@ from servers import found
 from servers.models import Server
 
 SHOWN = 30
+SHOWN_IN_FRAGMENT = 5
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -28,17 +29,20 @@ def console(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         return _command(request, user, server)
     actions.learn_commands(server)
-    now = timezone.now()
+    # A part of the server's page shows only the latest entries.
+    fragment = is_fragment(request)
+    entries = Order.objects.filter(server=server).select_related("user").order_by("-pk")
     context = {
         "server": server,
-        "live": live.of(server, now=now),
-        "entries": shown(list(Order.objects.filter(server=server).select_related("user").order_by("-pk")[:SHOWN])),
+        "live": live.of(server, now=timezone.now()),
+        "entries": shown(list(entries[: SHOWN_IN_FRAGMENT if fragment else SHOWN])),
+        "is_fragment": fragment,
         "suggestions": completion.matching(server, ""),
         "campaigns": by_campaign(server),
         "difficulties": orders.DIFFICULTIES,
         "modes": orders.MODES,
     }
-    return render(request, "livestate/console.html", context)
+    return render(request, "livestate/console.html#console" if fragment else "livestate/console.html", context)
 
 
 @require_safe

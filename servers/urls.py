@@ -1,6 +1,6 @@
 from django.urls import path
 
-from servers.views import blueprints, servers, sharing
+from servers.views import blueprints, facts, logs, servers, sharing
 
 app_name = "servers"
 urlpatterns = [
@@ -14,6 +14,12 @@ urlpatterns = [
     path("servers/<int:pk>/delete", servers.delete, name="delete"),
     path("servers/<int:pk>/shares", sharing.share, name="share"),
     path("servers/<int:pk>/shares/<int:share_pk>/revoke", sharing.revoke, name="revoke"),
+    path("servers/<int:pk>/logs", logs.logs, name="logs"),
+    path("servers/<int:pk>/logs/search", logs.log_search, name="log_search"),
+    path("servers/<int:pk>/logs/files", logs.log_files, name="log_files"),
+    path("servers/<int:pk>/logs/download", logs.log_download, name="log_download"),
+    path("servers/<int:pk>/resources", facts.resources, name="resources"),
+    path("servers/<int:pk>/states", facts.history, name="history"),
     path("servers/<int:pk>/password", sharing.password, name="password"),
     path("servers/<int:pk>/password/rotate", sharing.rotate, name="rotate"),
     path("blueprints", blueprints.blueprints, name="blueprints"),

@@ -8,18 +8,30 @@ from dataclasses import dataclass
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
+_PARAMETER = re.compile(r"<(?:(\w+):)?\w+>")
 _SAMPLES = {"int": "1", "uuid": "00000000-0000-4000-8000-000000000000"}
 
 
 @dataclass(frozen=True)
 class Route:
-    """One pattern: its name with namespaces, and an address that it matches."""
+    """One pattern: its name with namespaces, and what it matches, such as `/servers/<int:pk>/edit`."""
 
     name: str
-    path: str
+    pattern: str
 
     def __str__(self) -> str:
-        return self.name or self.path
+        return self.name or self.pattern
+
+    @property
+    def kind(self) -> str:
+        """What the first parameter names: the word before it, `servers` in `/api/v1/servers/<int:pk>`; or ""."""
+        before, parameter, _ = self.pattern.partition("/<")
+        return before.rpartition("/")[2] if parameter else ""
+
+    def path(self, first: object = None) -> str:
+        """An address that the pattern matches; `first` fills its first parameter, samples the rest."""
+        given = self.pattern if first is None else _PARAMETER.sub(str(first), self.pattern, count=1)
+        return _PARAMETER.sub(lambda match: _SAMPLES.get(match[1] or "str", "x"), given)
 
 
 def all_routes() -> list[Route]:
@@ -30,17 +42,16 @@ def _walk(
     patterns: Sequence[URLPattern | URLResolver], *, prefix: str, namespaces: tuple[str, ...]
 ) -> Iterator[Route]:
     for pattern in patterns:
-        path = prefix + _sample(str(pattern.pattern))
+        route = prefix + _plain(str(pattern.pattern))
         if isinstance(pattern, URLResolver):
             inner = (*namespaces, pattern.namespace) if pattern.namespace else namespaces
-            yield from _walk(pattern.url_patterns, prefix=path, namespaces=inner)
+            yield from _walk(pattern.url_patterns, prefix=route, namespaces=inner)
         else:
-            yield Route(":".join((*namespaces, pattern.name or "")), path)
+            yield Route(":".join((*namespaces, pattern.name or "")), route)
 
 
-def _sample(route: str) -> str:
-    """An address for `route`: its parameters filled with something that their converters accept."""
-    if route.startswith("^") or route.endswith("$") or "(?P" in route:
-        # Django's admin has two regular expressions: a list of app labels, and everything else.
-        return re.sub(r"\(\?P<\w+>([^)]*)\)", lambda m: m[1].split("|")[0].replace(".*", "x"), route).strip("^$")
-    return re.sub(r"<(?:(\w+):)?\w+>", lambda match: _SAMPLES.get(match[1] or "str", "x"), route.removesuffix("\\Z"))
+def _plain(route: str) -> str:
+    # Django's admin has two regular expressions: a list of app labels, and everything else.
+    if "(?P" not in route:
+        return route
+    return re.sub(r"\(\?P<\w+>([^)]*)\)", lambda match: match[1].split("|")[0].replace(".*", "x"), route).strip("^$")

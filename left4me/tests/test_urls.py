@@ -1,11 +1,14 @@
-"""What holds for every address: nobody gets in without signing in, and nothing is changed without a CSRF token."""
+"""What holds for every address: nobody gets in without signing in, nothing is changed without a CSRF token, and
+nobody finds what is somebody else's."""
 
 import pytest
 from django.conf import settings
 from django.shortcuts import resolve_url
 from django.test import Client
+from django.utils import timezone
 
 from left4me.testing.routes import Route, all_routes
+from left4me.tests.world import furnish
 
 # Each with the reason why anybody may ask for it.
 PUBLIC = {
@@ -21,6 +24,8 @@ PUBLIC = {
     "api:api-root": "nothing is there: 404",
 }
 ROUTES = all_routes()
+# Whose objects are private: a stranger hears the same as if they were not there.
+PRIVATE = ("servers", "blueprints", "overlays", "jobs")
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -45,12 +50,12 @@ def test_every_public_address_exists():
 @pytest.mark.parametrize("route", [r for r in ROUTES if not is_api(r) and r.name not in PUBLIC], ids=str)
 def test_anonymous_gets_the_login_page(route: Route, db):
     for method in ("get", "post"):
-        assert leads_to_login(getattr(Client(), method)(route.path)), f"{method} {route.path}"
+        assert leads_to_login(getattr(Client(), method)(route.path())), f"{method} {route.path()}"
 
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if is_api(r) and r.name not in PUBLIC], ids=str)
 def test_anonymous_gets_401_from_the_api(route: Route, db):
-    answers = {method: getattr(Client(), method)(route.path).status_code for method in METHODS}
+    answers = {method: getattr(Client(), method)(route.path()).status_code for method in METHODS}
     assert set(answers.values()) <= {401, 405}, answers
     assert 401 in answers.values()
 
@@ -60,7 +65,29 @@ def test_nothing_is_changed_without_the_csrf_token(route: Route, cast):
     client = Client(enforce_csrf_checks=True)
     client.force_login(cast.admin)
     for method in METHODS[1:]:
-        answer = getattr(client, method)(route.path)
-        assert answer.status_code in (403, 404, 405), f"{method} {route.path} answered {answer.status_code}"
+        answer = getattr(client, method)(route.path())
+        assert answer.status_code in (403, 404, 405), f"{method} {route.path()} answered {answer.status_code}"
         if answer.status_code == 404:
-            assert route.name == "api:api-root", f"{method} {route.path} looked before it asked for the token"
+            assert route.name == "api:api-root", f"{method} {route.path()} looked before it asked for the token"
+
+
+def of_objects() -> list[Route]:
+    return [route for route in ROUTES if route.kind in PRIVATE and not route.name.startswith("admin:")]
+
+
+@pytest.mark.parametrize("route", of_objects(), ids=str)
+def test_a_stranger_does_not_find_what_is_somebody_else_s(route: Route, cast, client):
+    things = furnish(cast.owner, cast.viewer, timezone.now())
+    client.force_login(cast.stranger)
+    for method in METHODS:
+        answer = getattr(client, method)(route.path(things[route.kind]), data={}, content_type="application/json")
+        # 422 says that the request makes no sense, before anything was looked up.
+        assert answer.status_code in ((404, 405, 422) if is_api(route) else (404, 405)), f"{method} {route.path()}"
+
+
+def test_the_owner_finds_it(cast, client):
+    things = furnish(cast.owner, cast.viewer, timezone.now())
+    client.force_login(cast.owner)
+    for route in of_objects():
+        if route.pattern.endswith(">") and route.pattern.count("<") == 1:
+            assert client.get(route.path(things[route.kind])).status_code in (200, 405), str(route)

@@ -152,7 +152,7 @@ class BlueprintOut(Schema):
     arguments: list[str] = Field(description="One argument with its values per line")
     config: list[str] = Field(description="The lines of server.cfg")
     overlays: list[LayerOut] = Field(description="The topmost first")
-    servers: list[int] = Field(description="The servers made from it")
+    server_ids: list[int] = Field(description="The servers made from it")
     warnings: list[FindingOut] = Field(description="Lines that are probably a mistake")
     version: int
     created_at: datetime
@@ -169,7 +169,7 @@ def blueprint(row: Blueprint) -> dict[str, Any]:
         "arguments": checks.config_lines(row.arguments) if row.arguments else [],
         "config": checks.config_lines(row.config) if row.config else [],
         "overlays": row.layers,
-        "servers": sorted(server.pk for server in row.servers.all()),
+        "server_ids": sorted(server.pk for server in row.servers.all()),
         "warnings": checks.check(arguments=row.arguments, config=row.config),
         "version": row.version,
         "created_at": row.created_at,

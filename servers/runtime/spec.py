@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 # Where things stand inside the sandbox. The game's tree is also its working directory and its HOME, so that
 # `~/.steam/sdk32/steamclient.so` comes from the installed version.
@@ -111,7 +111,7 @@ class InstanceSpec:
 
     @classmethod
     def from_json(cls, text: str) -> InstanceSpec:
-        """Read what `to_json` wrote; raises SpecInvalid for anything else."""
+        """Read what `to_json` wrote, also that of a later version; raises SpecInvalid for anything else."""
         try:
             data: dict[str, Any] = json.loads(text)
             return cls(
@@ -120,14 +120,23 @@ class InstanceSpec:
                 layers=tuple(data["layers"]),
                 port=int(data["port"]),
                 generated=dict(data["generated"]),
-                binds=tuple(Bind(**one) for one in data["binds"]),
+                binds=tuple(_made(Bind, one) for one in data["binds"]),
                 env=dict(data["env"]),
                 connect_ports=tuple(data["connect_ports"]),
-                limits=Limits(**data["limits"]),
-                restart=RestartPolicy(**data["restart"]),
-                stop=StopLimits(**data["stop"]),
+                limits=_made(Limits, data["limits"]),
+                restart=_made(RestartPolicy, data["restart"]),
+                stop=_made(StopLimits, data["stop"]),
             )
         except SpecInvalid:
             raise
         except (ValueError, KeyError, TypeError) as error:
             raise SpecInvalid(f"the spec cannot be read: {error!r}") from error
+
+
+_Part = TypeVar("_Part", Bind, Limits, RestartPolicy, StopLimits)
+
+
+def _made(kind: type[_Part], values: dict[str, Any]) -> _Part:
+    # A supervisor may be older than the application that wrote the spec: what it does not know it does not need.
+    known = {part.name for part in fields(kind)}
+    return kind(**{name: value for name, value in values.items() if name in known})

@@ -46,9 +46,9 @@ class Command(BaseCommand):
                 actions.request(server=server, operation="start", by=admin)
 
     def _admin(self) -> User:
-        user = User.objects.filter(username__iexact=ADMIN).first()
-        if user is not None:
-            return user
+        present: User | None = User.objects.named(ADMIN).first()
+        if present is not None:
+            return present
         password = secrets.token_urlsafe(12)
         user = account_actions.create_user(username=ADMIN, password=password, is_admin=True, by=None)
         self.stdout.write(f"sign in as {ADMIN} with the password {password} (it is not shown again)")

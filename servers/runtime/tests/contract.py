@@ -5,6 +5,7 @@ A subclass provides the fixture `stage`.
 
 from __future__ import annotations
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from servers.runtime.port import LaunchFailed, MountFailed, Outcome, RuntimeFault, State
-from servers.runtime.tests.stage import Stage, ask, order, quit_game, reachable, refusal, value, wait_until
+from servers.runtime.sandbox import landlock
+from servers.runtime.tests.stage import Stage, ask, free_port, order, quit_game, reachable, refusal, value, wait_until
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -327,8 +329,6 @@ class HostileGame:
         assert refusal(spec, fork) == "BlockingIOError"
 
     def test_it_reaches_no_service_on_loopback_but_the_ports_it_was_given(self, stage: Stage) -> None:
-        import socket
-
         with socket.create_server(("127.0.0.1", 0)) as service:
             port = service.getsockname()[1]
             connect = f"bool(__import__('socket').create_connection(('127.0.0.1', {port}), timeout=5))"
@@ -337,9 +337,16 @@ class HostileGame:
             spec = stage.start(stage.spec(2, connect_ports=(port,)))
             assert value(spec, connect) is True
 
-    def test_it_listens_on_no_port_but_its_own(self, stage: Stage) -> None:
-        from servers.runtime.tests.stage import free_port
+    @pytest.mark.skipif(landlock.version() < 6, reason="needs Linux 6.12")
+    def test_it_reaches_no_abstract_socket_of_the_host(self, stage: Stage) -> None:
+        name = f"left4me-test-{stage.spec(1).port}"
+        with socket.socket(socket.AF_UNIX) as service:
+            service.bind(f"\0{name}")
+            service.listen()
+            connect = f"__import__('socket').socket(1).connect('\\0{name}')"
+            assert refusal(stage.start(stage.spec(1)), connect) == "PermissionError"
 
+    def test_it_listens_on_no_port_but_its_own(self, stage: Stage) -> None:
         spec = stage.start(stage.spec(1))
         code = f"bool(__import__('socket').create_server(('127.0.0.1', {free_port()})))"
         assert refusal(spec, code) == "PermissionError"

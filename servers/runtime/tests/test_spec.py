@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -47,3 +48,9 @@ def test_what_could_never_run_is_refused(changes: dict[str, Any]) -> None:
 def test_a_text_that_is_no_spec_is_refused(text: str) -> None:
     with pytest.raises(SpecInvalid):
         InstanceSpec.from_json(text)
+
+
+def test_a_running_supervisor_reads_the_spec_of_a_newer_application() -> None:
+    told = json.loads(spec().to_json())
+    told["colour"] = told["limits"]["colour"] = told["stop"]["colour"] = "teal"
+    assert InstanceSpec.from_json(json.dumps(told)) == spec()
