@@ -324,4 +324,6 @@ LOGGING = {
     "formatters": {"plain": {"format": "{levelname:<7} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    # A visitor's 404 is not the operator's news; what is goes into the audit record.
+    "loggers": {"django.request": {"level": "ERROR"}},
 }
