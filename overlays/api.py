@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from django.http import Http404, HttpRequest
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
@@ -91,7 +91,7 @@ def list_overlays(request: HttpRequest, window: Query[OverlayFilter]) -> dict[st
 
 
 @router.post("/overlays", response={201: OverlayOut}, summary="Make one")
-def create_overlay(request: HttpRequest, given: OverlayIn) -> tuple[int, Overlay]:
+def create_overlay(request: HttpRequest, given: OverlayIn) -> Status[Overlay]:
     require_scope(request, "operate")
     user = signed_in(request)
     if given.is_system or given.path or given.kind == "script":
@@ -104,7 +104,7 @@ def create_overlay(request: HttpRequest, given: OverlayIn) -> tuple[int, Overlay
         expose_cfg=given.expose_cfg,
         path=given.path,
     )
-    return 201, visible(request, overlay.pk)
+    return Status(201, visible(request, overlay.pk))
 
 
 @router.get("/overlays/{int:overlay_id}", response=OverlayOut, summary="One overlay")
@@ -132,7 +132,7 @@ def change_overlay(request: HttpRequest, overlay_id: int, given: OverlayChange) 
 
 
 @router.delete("/overlays/{int:overlay_id}", response={204: None}, summary="Delete it, unless a blueprint holds it")
-def delete_overlay(request: HttpRequest, overlay_id: int) -> tuple[int, None]:
+def delete_overlay(request: HttpRequest, overlay_id: int) -> Status[None]:
     overlay = editable(request, overlay_id)
     try:
         actions.delete(overlay=overlay, by=signed_in(request))
@@ -141,4 +141,4 @@ def delete_overlay(request: HttpRequest, overlay_id: int) -> tuple[int, None]:
         raise Problem(409, "In use", str(fault), blueprints=used_by) from None
     except actions.Refused as fault:
         raise Problem(409, "Not possible now", str(fault)) from None
-    return 204, None
+    return Status(204, None)

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
-from ninja import Query, Router
+from ninja import Query, Router, Status
 from pydantic import Field
 
 from accounts.models import User
@@ -37,7 +37,7 @@ def list_blueprints(request: HttpRequest, window: Query[BlueprintFilter]) -> dic
 
 
 @router.post("/blueprints", response={201: wire.BlueprintOut}, summary="Make one")
-def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> tuple[int, dict[str, Any]]:
+def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> Status[dict[str, Any]]:
     require_scope(request, "operate")
     user = signed_in(request)
     row = actions.create_blueprint(
@@ -49,7 +49,7 @@ def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> tuple[int
         config=wire.text(given.config),
         overlays=_overlays(user, given.overlays),
     )
-    return 201, wire.blueprint(found.blueprint(user, row.pk))
+    return Status(201, wire.blueprint(found.blueprint(user, row.pk)))
 
 
 @router.get("/blueprints/{int:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")
@@ -80,7 +80,7 @@ def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.Bluepr
 
 
 @router.delete("/blueprints/{int:blueprint_id}", response={204: None}, summary="Delete it, unless servers use it")
-def delete_blueprint(request: HttpRequest, blueprint_id: int) -> tuple[int, None]:
+def delete_blueprint(request: HttpRequest, blueprint_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
     try:
@@ -88,16 +88,16 @@ def delete_blueprint(request: HttpRequest, blueprint_id: int) -> tuple[int, None
     except actions.InUse as fault:
         linked = [{"id": pk, "name": name} for pk, name in fault.servers]
         raise Problem(409, _("In use"), str(fault), servers=linked) from None
-    return 204, None
+    return Status(204, None)
 
 
 @router.post("/blueprints/{int:blueprint_id}/clone", response={201: wire.BlueprintOut}, summary="Copy it for yourself")
-def clone_blueprint(request: HttpRequest, blueprint_id: int) -> tuple[int, dict[str, Any]]:
+def clone_blueprint(request: HttpRequest, blueprint_id: int) -> Status[dict[str, Any]]:
     """Private overlays of others are left out."""
     require_scope(request, "operate")
     user = signed_in(request)
     copy, _left_out = actions.clone_blueprint(blueprint=found.blueprint(user, blueprint_id), by=user)
-    return 201, wire.blueprint(found.blueprint(user, copy.pk))
+    return Status(201, wire.blueprint(found.blueprint(user, copy.pk)))
 
 
 @router.get("/blueprints/{int:blueprint_id}/export", summary="As YAML, for another left4me", include_in_schema=True)
@@ -107,7 +107,7 @@ def export_blueprint(request: HttpRequest, blueprint_id: int) -> HttpResponse:
 
 
 @router.post("/blueprints/import", response={201: wire.ImportOut}, summary="From YAML")
-def import_blueprint(request: HttpRequest, given: wire.ImportIn) -> tuple[int, dict[str, Any]]:
+def import_blueprint(request: HttpRequest, given: wire.ImportIn) -> Status[dict[str, Any]]:
     require_scope(request, "operate")
     user = signed_in(request)
     try:
@@ -115,7 +115,7 @@ def import_blueprint(request: HttpRequest, given: wire.ImportIn) -> tuple[int, d
     except ValidationError as fault:
         raise ValidationError({"yaml": fault.messages}) from None
     row = found.blueprint(user, made.blueprint.pk)
-    return 201, {"blueprint": wire.blueprint(row), "made": made.made, "missing": made.missing}
+    return Status(201, {"blueprint": wire.blueprint(row), "made": made.made, "missing": made.missing})
 
 
 def _overlays(owner: User, ids: list[int]) -> list[Overlay]:

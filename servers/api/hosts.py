@@ -8,7 +8,7 @@ from django.db.models import Count
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from ninja import Query, Router
+from ninja import Query, Router, Status
 
 from accounts.permissions import signed_in
 from left4me.jobs.api import JobOut
@@ -57,11 +57,11 @@ def change_host(request: HttpRequest, host_id: int, given: wire.HostChange) -> d
 
 
 @router.post("/hosts/{int:host_id}/actions", response={202: JobOut}, summary="Install the game (admins)")
-def act_on_host(request: HttpRequest, host_id: int, given: wire.HostActionIn) -> tuple[int, Job]:
+def act_on_host(request: HttpRequest, host_id: int, given: wire.HostActionIn) -> Status[Job]:
     require_scope(request, "admin")
     user = signed_in(request)
     permissions.check_can_operate_host(user)
     try:
-        return 202, actions.request_on_host(host=_host(host_id), operation=given.operation, by=user)
+        return Status(202, actions.request_on_host(host=_host(host_id), operation=given.operation, by=user))
     except actions.Refused as refusal:
         raise Problem(409, _("Not possible now"), str(refusal)) from None

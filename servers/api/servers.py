@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from ninja import Query, Router
+from ninja import Query, Router, Status
 from pydantic import Field
 
 from accounts.models import User
@@ -46,7 +46,7 @@ def list_servers(request: HttpRequest, window: Query[ServerFilter]) -> dict[str,
 
 
 @router.post("/servers", response={201: wire.ServerOut}, summary="Make one")
-def create_server(request: HttpRequest, given: wire.ServerIn) -> tuple[int, dict[str, Any]]:
+def create_server(request: HttpRequest, given: wire.ServerIn) -> Status[dict[str, Any]]:
     require_scope(request, "operate")
     user = signed_in(request)
     server = actions.create_server(
@@ -56,8 +56,9 @@ def create_server(request: HttpRequest, given: wire.ServerIn) -> tuple[int, dict
         blueprint=_blueprint(user, given.blueprint_id),
         host=_host(given.host),
         port=given.port,
+        restart_when_hung=given.restart_when_hung,
     )
-    return 201, one(found.server(user, server.pk), user)
+    return Status(201, one(found.server(user, server.pk), user))
 
 
 @router.get("/servers/{int:server_id}", response=wire.ServerOut, summary="One server")
@@ -82,6 +83,7 @@ def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange
             name=server.name if given.name is None else given.name,
             blueprint=blueprint,
             port=server.port if given.port is None else given.port,
+            restart_when_hung=given.restart_when_hung,
         )
     except actions.Stale as fault:
         raise changed_meanwhile(fault) from None
@@ -89,14 +91,14 @@ def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange
 
 
 @router.delete("/servers/{int:server_id}", response={202: JobOut}, summary="Delete it, by a job")
-def delete_server(request: HttpRequest, server_id: int) -> tuple[int, Job]:
+def delete_server(request: HttpRequest, server_id: int) -> Status[Job]:
     require_scope(request, "operate")
     user = signed_in(request)
     return _request(found.server_to_edit(user, server_id), "delete", user)
 
 
 @router.post("/servers/{int:server_id}/actions", response={202: JobOut}, summary="Run, stop or remove it")
-def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) -> tuple[int, Job]:
+def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) -> Status[Job]:
     """Answers with the job: a new one, or the equal one that waits already."""
     require_scope(request, "operate")
     user = signed_in(request)
@@ -114,9 +116,9 @@ def changed_meanwhile(fault: actions.Stale) -> Problem:
     return Problem(409, _("Changed meanwhile"), str(fault), version=fault.current.version)
 
 
-def _request(server: Server, operation: str, user: User) -> tuple[int, Job]:
+def _request(server: Server, operation: str, user: User) -> Status[Job]:
     try:
-        return 202, actions.request(server=server, operation=operation, by=user)
+        return Status(202, actions.request(server=server, operation=operation, by=user))
     except actions.Refused as refusal:
         raise Problem(409, _("Not possible now"), str(refusal)) from None
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest
 from django.utils.translation import gettext as _
-from ninja import Query, Router
+from ninja import Query, Router, Status
 
 from accounts.permissions import signed_in
 from left4me.lib import secrets
@@ -25,22 +25,22 @@ def list_shares(request: HttpRequest, server_id: int, window: Query[Window]) -> 
 
 
 @router.post("/servers/{int:server_id}/shares", response={201: wire.ShareOut}, summary="Share it, or change as what")
-def share_server(request: HttpRequest, server_id: int, given: wire.ShareIn) -> tuple[int, ServerShare]:
+def share_server(request: HttpRequest, server_id: int, given: wire.ShareIn) -> Status[ServerShare]:
     require_scope(request, "operate")
     user = signed_in(request)
     server = found.server_to_edit(user, server_id)
-    return 201, actions.share(server=server, username=given.username, role=given.role, by=user)
+    return Status(201, actions.share(server=server, username=given.username, role=given.role, by=user))
 
 
 @router.delete("/servers/{int:server_id}/shares/{int:share_id}", response={204: None}, summary="Take it back")
-def revoke_share(request: HttpRequest, server_id: int, share_id: int) -> tuple[int, None]:
+def revoke_share(request: HttpRequest, server_id: int, share_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
     share = found.server_to_edit(user, server_id).shares.select_related("user", "server").filter(pk=share_id).first()
     if share is None:
         raise Http404
     actions.revoke(share=share, by=user)
-    return 204, None
+    return Status(204, None)
 
 
 @router.get("/servers/{int:server_id}/rcon-password", response=wire.PasswordOut, summary="Read the RCON password")
