@@ -90,7 +90,7 @@ def disk_bytes(path: Path) -> int:
 
 
 def _open_up(path: Path) -> None:
-    """Let the owner read everything: the game may have closed what it wrote, as overlayfs closes its work directory."""
+    """Let the owner read everything: the game may have closed what it wrote, and overlayfs closes its own."""
     for top, names, files in os.walk(path, topdown=True, followlinks=False):
         for name in (".", *names, *files):
             one = Path(top, name)
