@@ -304,6 +304,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     },
 }
 
+CELERY_BEAT_SCHEDULE["overlays-tidy"] = {
+    "task": "overlays.tidy",
+    "schedule": crontab(hour="5", minute="23"),
+    "options": {"expires": 3600.0},
+}
 if LEFT4ME_WORKSHOP_REFRESH_SECONDS:
     # Looks more often than it refreshes: a refresh that was missed while the machine was off comes soon after.
     _look_every = float(min(LEFT4ME_WORKSHOP_REFRESH_SECONDS, 300))
@@ -319,4 +324,6 @@ LOGGING = {
     "formatters": {"plain": {"format": "{levelname:<7} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    # A visitor's 404 is not the operator's news; what is goes into the audit record.
+    "loggers": {"django.request": {"level": "ERROR"}},
 }

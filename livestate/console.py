@@ -19,6 +19,7 @@ from servers import found
 from servers.models import Server
 
 SHOWN = 30
+SHOWN_IN_FRAGMENT = 5
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -28,17 +29,20 @@ def console(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         return _command(request, user, server)
     actions.learn_commands(server)
-    now = timezone.now()
+    # A part of the server's page shows only the latest entries.
+    fragment, now = is_fragment(request), timezone.now()
+    entries = Order.objects.filter(server=server).select_related("user").order_by("-pk")
     context = {
         "server": server,
         "live": live.of(server, now=now),
-        "entries": shown(list(Order.objects.filter(server=server).select_related("user").order_by("-pk")[:SHOWN])),
+        "entries": live.orders(list(entries[: SHOWN_IN_FRAGMENT if fragment else SHOWN]), now=now),
+        "is_fragment": fragment,
         "suggestions": completion.matching(server, ""),
         "campaigns": by_campaign(server),
         "difficulties": orders.DIFFICULTIES,
         "modes": orders.MODES,
     }
-    return render(request, "livestate/console.html", context)
+    return render(request, "livestate/console.html#console" if fragment else "livestate/console.html", context)
 
 
 @require_safe
@@ -48,7 +52,7 @@ def entry(request: HttpRequest, pk: int, order_pk: int) -> HttpResponse:
     if order is None:
         raise Http404(_("There is no such entry."))
     template = "livestate/_order.html" if is_fragment(request) else "livestate/order.html"
-    return render(request, template, {"server": server, **shown([order])[0]})
+    return render(request, template, {"server": server, **live.orders([order], now=timezone.now())[0]})
 
 
 @require_safe
@@ -87,7 +91,9 @@ def _command(request: HttpRequest, user: User, server: Server) -> HttpResponse:
     except actions.Refused as refusal:
         return _refused(request, refusal, server)
     if is_fragment(request):
-        return render(request, "livestate/_order.html", {"server": server, **shown([made])[0]})
+        return render(
+            request, "livestate/_order.html", {"server": server, **live.orders([made], now=timezone.now())[0]}
+        )
     return redirect("livestate:console", server.pk)
 
 
@@ -96,12 +102,6 @@ def _refused(request: HttpRequest, refusal: actions.Refused, server: Server) -> 
         return HttpResponse(str(refusal), status=409, content_type="text/plain; charset=utf-8")
     messages.error(request, str(refusal))
     return redirect("livestate:console", server.pk)
-
-
-def shown(given: list[Order]) -> list[dict[str, object]]:
-    """Orders as the template shows them: with the state they are in by now."""
-    now = timezone.now()
-    return [{"order": each, "state": Order.State(each.state_at(now))} for each in given]
 
 
 def by_campaign(server: Server) -> list[tuple[str, list[Chapter]]]:

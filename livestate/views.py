@@ -50,8 +50,7 @@ def panel_context(user: User, server: Server) -> dict[str, object]:
         "players": live.players_on(server),
         "recent": live.players_lately(server),
         "can_operate": can_operate,
-        "order": latest,
-        "state": Order.State(latest.state_at(now)) if latest else None,
+        **(live.orders([latest], now=now)[0] if latest else {}),
     }
 
 

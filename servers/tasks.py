@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import redis
 from celery import current_app, shared_task
 from celery.exceptions import CeleryError
 from django.conf import settings
@@ -12,8 +15,9 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from left4me.jobs import actions as jobs
-from servers import local, observing, readiness, refreshing
-from servers.models import Host
+from left4me.lib.version import VERSION
+from servers import answering, asking, local, observing, readiness, refreshing, usage
+from servers.models import Host, Server
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +50,27 @@ def refresh() -> None:
         rebooted=host.facts.get("boot_id") not in {None, boot},
     )
     facts = {**host.facts, **local.facts(), "boot_id": boot}
-    Host.objects.filter(pk=host.pk).update(last_seen_at=now, facts=facts, game_version=local.game_version())
+    Host.objects.filter(pk=host.pk).update(
+        last_seen_at=now, version=VERSION, facts=facts, game_version=local.game_version()
+    )
+
+    _measure(host, now)
+
+
+def _measure(host: Host, now: datetime) -> None:
+    states = dict(Server.objects.filter(host=host).values_list("pk", "actual_state"))
+    idle = {Server.State.STOPPED, Server.State.GAVE_UP, Server.State.UNKNOWN}
+    running = {pk for pk, state in states.items() if state not in idle}
+    try:
+        usage.sample(states, running=running, runtime=local.runtime(), now=now)
+    except redis.RedisError as error:
+        logger.warning("what servers use could not be told: %s", error)
+
+
+@shared_task(name=asking.TASK)
+def answer(token: str, question: str, values: dict[str, Any]) -> None:
+    """Answer a page that waits."""
+    asking.answer(token, answering.answer(question, values))
 
 
 @shared_task(name="servers.tail")

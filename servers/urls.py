@@ -1,6 +1,6 @@
 from django.urls import path
 
-from servers.views import blueprints, servers, sharing
+from servers.views import blueprints, facts, hosts, logs, servers, sharing
 
 app_name = "servers"
 urlpatterns = [
@@ -14,8 +14,17 @@ urlpatterns = [
     path("servers/<int:pk>/delete", servers.delete, name="delete"),
     path("servers/<int:pk>/shares", sharing.share, name="share"),
     path("servers/<int:pk>/shares/<int:share_pk>/revoke", sharing.revoke, name="revoke"),
+    path("servers/<int:pk>/logs", logs.logs, name="logs"),
+    path("servers/<int:pk>/logs/search", logs.log_search, name="log_search"),
+    path("servers/<int:pk>/logs/files", logs.log_files, name="log_files"),
+    path("servers/<int:pk>/logs/download", logs.log_download, name="log_download"),
+    path("servers/<int:pk>/resources", facts.resources, name="resources"),
+    path("servers/<int:pk>/states", facts.history, name="history"),
     path("servers/<int:pk>/password", sharing.password, name="password"),
     path("servers/<int:pk>/password/rotate", sharing.rotate, name="rotate"),
+    path("hosts", hosts.hosts, name="hosts"),
+    path("hosts/<int:pk>", hosts.host, name="host"),
+    path("hosts/<int:pk>/actions", hosts.host_action, name="host_action"),
     path("blueprints", blueprints.blueprints, name="blueprints"),
     path("blueprints/new", blueprints.blueprint_new, name="blueprint_new"),
     path("blueprints/import", blueprints.blueprint_import, name="blueprint_import"),

@@ -58,14 +58,15 @@ class JobStream:
         if job.last_seq - since > MOST_LINES_REPLAYED:
             first, since = since + 1, job.last_seq - MOST_LINES_REPLAYED
             events.append(Event("note", f"{since - first + 1:,} lines left out", (since,)))
-        lines = JobLog.objects.filter(job=job, seq__gt=since, seq__lte=since + _LINES_IN_A_PAGE).order_by("seq")
+        # Not beyond what the row says: a line that came since would be sent, and sent again after `position`.
+        until = min(since + _LINES_IN_A_PAGE, job.last_seq)
+        lines = JobLog.objects.filter(job=job, seq__gt=since, seq__lte=until).order_by("seq")
         events += [_line_event(line.as_json()) for line in lines]
-        position = (min(since + _LINES_IN_A_PAGE, job.last_seq),)
-        more = position[0] < job.last_seq
+        more = until < job.last_seq
         if not more and job.progress and job.is_live:
             events.append(_event("progress", job.progress))
         end = _event("end", transitions.end_of(job)) if job.has_ended and not more else None
-        return Page(tuple(events), position, more=more, end=end)
+        return Page(tuple(events), (until,), more=more, end=end)
 
 
 def _line_event(line: dict[str, Any]) -> Event:

@@ -132,8 +132,8 @@ def _end(
         JobLock.objects.filter(job=job.pk).delete()
         for host in _waiting_for(freed):
             broadcast.wake_after_commit(host)
-        job.refresh_from_db()
-        broadcast.end_after_commit(job.pk, last_seq=job.last_seq, end=end_of(job))
+        row = Job.objects.get(pk=job.pk)
+        broadcast.end_after_commit(job.pk, last_seq=row.last_seq, end=end_of(row))
     return True
 
 

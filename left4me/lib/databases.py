@@ -43,7 +43,7 @@ def database_from_url(url: str) -> dict[str, Any]:
         config["HOST"] = unquote(config.get("HOST") or "")
         config["OPTIONS"] = {
             **config.get("OPTIONS", {}),
-            "pool": {"min_size": 1, "max_size": 10, "timeout": 10},
+            "pool": {"min_size": 1, "max_size": 20, "timeout": 10},
         }
     else:
         raise Misconfigured("DATABASE_URL must start with sqlite:// or postgres://.")

@@ -34,7 +34,7 @@ LOG = [
 
 def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
     """Fill the database for `owner`; returns the key of one object of each kind, by the first part of its address."""
-    host = make_host(last_seen_at=now)
+    host = make_host(last_seen_at=now, game_version="20300102T000000-100", facts=_facts(now))
     overlays = [
         make_overlay(name="Competitive config", kind=Overlay.Kind.FILES, expose_cfg=True, built_at=now),
         make_overlay(
@@ -68,12 +68,26 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
     job = _jobs(owner, servers, now)
     return {
         "servers": servers[0].pk,
+        "hosts": host.pk,
         "blueprints": blueprint.pk,
         "overlays": overlays[1].pk,
         "jobs": job.pk,
         "users": friend.pk,
         "players": STEAM_ID_64_BASE + 100,
     }
+
+
+def _facts(now: datetime) -> dict[str, object]:
+    versions = [
+        {
+            "id": f"2030010{day}T000000-{build}",
+            "kind": "steam",
+            "build": str(build),
+            "installed_at": (now - timedelta(days=9 - day)).isoformat(),
+        }
+        for day, build in ((1, 99), (2, 100))
+    ]
+    return {"runtime": "process", "game": "simulated", "versions": versions}
 
 
 def _populate(server: Server, now: datetime) -> None:

@@ -251,4 +251,4 @@ class HostChange(Schema):
 
 
 class HostActionIn(Schema):
-    operation: Literal["install"]
+    operation: Literal["install", "repair_game", "rollback_game", "clean_game"]

@@ -139,8 +139,11 @@ class ServerRuntime(Protocol):
         the log starts at the oldest line there is.
         """
 
-    def resources(self, server_id: int) -> Resources:
-        """What the server uses at this moment; Nones for what is not running or not told."""
+    def resources(self, server_id: int, *, with_disk: bool = True) -> Resources:
+        """What the server uses at this moment; Nones for what is not running or not told.
+
+        Without `with_disk` the writable layer is not walked through, which may hold many files.
+        """
 
     def delete(self, server_id: int, *, now: datetime) -> Outcome:
         """Remove the server's directory; a tar of its writable layer is kept for 7 days under `deleted/`.

@@ -116,7 +116,7 @@ class ProcessRuntime:
             cancelled=cancelled,
         )
 
-    def resources(self, server_id: int) -> Resources:
+    def resources(self, server_id: int, *, with_disk: bool = True) -> Resources:
         directory = self._storage.of(server_id)
         state = _read(directory)
         init = procfs.same(state.get("init")) if state else None
@@ -125,7 +125,7 @@ class ProcessRuntime:
             cpu_seconds=usage.cpu_seconds if usage else None,
             memory_bytes=usage.memory_bytes if usage else None,
             tasks=usage.tasks if usage else None,
-            disk_bytes=disk_bytes(directory.upper) if directory.upper.exists() else None,
+            disk_bytes=disk_bytes(directory.upper) if with_disk and directory.upper.exists() else None,
         )
 
     def delete(self, server_id: int, *, now: datetime) -> Outcome:

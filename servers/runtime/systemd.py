@@ -110,7 +110,7 @@ class SystemdRuntime:
     ) -> None:
         journal.follow(units.name(server_id), cursor=cursor, on_lines=on_lines, cancelled=cancelled)
 
-    def resources(self, server_id: int) -> Resources:
+    def resources(self, server_id: int, *, with_disk: bool = True) -> Resources:
         unit = units.show_one(server_id)
         upper = self._storage.of(server_id).upper
         # Without its controllers a cgroup counts nothing; the processes themselves still tell.
@@ -120,7 +120,7 @@ class SystemdRuntime:
             cpu_seconds=cpu if unit.cpu_seconds is None else unit.cpu_seconds,
             memory_bytes=memory if unit.memory is None else unit.memory,
             tasks=tasks if unit.tasks is None else unit.tasks,
-            disk_bytes=disk_bytes(upper) if upper.exists() else None,
+            disk_bytes=disk_bytes(upper) if with_disk and upper.exists() else None,
         )
 
     def delete(self, server_id: int, *, now: datetime) -> Outcome:

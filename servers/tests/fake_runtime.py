@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from servers.runtime.port import Exit, LogLine, Observed, Outcome, Resources, RuntimeFault, State
@@ -17,6 +18,9 @@ class FakeRuntime:
         self.specs: dict[int, InstanceSpec] = {}
         self.faults: dict[str, RuntimeFault] = {}
         self.deleted: list[int] = []
+        self.lines: list[str] = []
+        self.used: dict[int, Resources] = {}
+        self.measured: list[tuple[int, bool]] = []
 
     def set(self, server_id: int, state: State, **fields: object) -> None:
         self.observed[server_id] = Observed(state=state, **fields)  # type: ignore[arg-type]
@@ -57,7 +61,7 @@ class FakeRuntime:
         return {i: self.observed.get(i, Observed(state=State.STOPPED)) for i in server_ids}
 
     def tail(self, server_id: int, *, lines: int = 200) -> list[LogLine]:
-        return []
+        return [LogLine(text=text, at=EPOCH, cursor="") for text in self.lines[-lines:]]
 
     def follow(
         self,
@@ -69,8 +73,11 @@ class FakeRuntime:
     ) -> None:
         return None
 
-    def resources(self, server_id: int) -> Resources:
-        return Resources(cpu_seconds=None, memory_bytes=None, tasks=None, disk_bytes=None)
+    def resources(self, server_id: int, *, with_disk: bool = True) -> Resources:
+        self.measured.append((server_id, with_disk))
+        nothing = Resources(cpu_seconds=None, memory_bytes=None, tasks=None, disk_bytes=None)
+        used = self.used.get(server_id, nothing)
+        return used if with_disk else replace(used, disk_bytes=None)
 
     def delete(self, server_id: int, *, now: datetime) -> Outcome:
         self._fail("delete")

@@ -94,6 +94,7 @@ def watch(anna):
                 await scenario(application)
             finally:
                 await application.hub.stop()
+                await sync_to_async(connections.close_all)()
 
         allowed = {"anna": anna}
         watch.allowed = allowed
@@ -309,3 +310,21 @@ def test_a_user_has_so_many_streams_and_gets_the_place_back_when_one_is_left(job
         await third.leave()
 
     watch(scenario, streams_per_user=1)
+
+
+def test_a_line_that_comes_while_the_store_is_read_is_sent_once(job, monkeypatch):
+    read = Job.objects.filter
+
+    def read_and_say_more(*args, **kwargs):
+        rows = list(read(*args, **kwargs))
+        logs.append(job.pk, [("stdout", "came meanwhile", timezone.now())])
+        return SimpleNamespace(first=lambda: rows[0])
+
+    stream = streams.JobStream(job.pk)
+    with monkeypatch.context() as patch:
+        patch.setattr(Job, "objects", SimpleNamespace(filter=read_and_say_more))
+        patch.setattr(logs, "Job", SimpleNamespace(objects=Job._default_manager))
+        page = stream.replay((0,))
+    assert [event.position for event in page.events] == [(1,)]
+    assert page.position == (1,)
+    assert [event.position for event in stream.replay(page.position).events] == [(2,)]

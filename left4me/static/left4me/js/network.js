@@ -35,6 +35,14 @@ document.addEventListener("htmx:responseError", (event) => {
     lost(true);
     return;
   }
+  if (polled && (xhr.status === 403 || xhr.status === 404)) {
+    // What one may not see any more must not stay there as if it were true; without its element the polling ends.
+    const note = document.createElement("p");
+    note.className = "message";
+    note.textContent = words.gone;
+    event.detail.elt.replaceWith(note);
+    return;
+  }
   if (polled) return;
   const known = { 403: words.refused, 404: words.gone, 409: words.conflict, 429: words.tooMany };
   toast(problem(xhr) ?? known[xhr.status] ?? words.fault);

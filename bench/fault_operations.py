@@ -1,0 +1,50 @@
+"""Operations that notice when they run twice: each holds a file lock while it runs, which its death lets go."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from left4me.jobs import registry
+from left4me.jobs.models import Job
+
+EVIDENCE = Path(os.environ["BENCH_EVIDENCE"])
+_CHILD = "import sys,time; print('child', flush=True); time.sleep(float(sys.argv[2]))"
+
+
+def _locks(job: Job) -> Iterable[registry.Lock]:
+    yield registry.Lock(job.resource, exclusive=True)
+    if job.resource != "game":
+        yield registry.Lock("game", exclusive=False)
+
+
+def note(what: str) -> None:
+    with (EVIDENCE / "journal").open("a") as journal:
+        journal.write(what + "\n")
+
+
+def _step(run: registry.Run) -> None:
+    with (EVIDENCE / f"job-{run.job_id}").open("w") as same, (EVIDENCE / run.resource).open("w") as conflicting:
+        for file, what in ((same, "twice"), (conflicting, "conflict")):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                note(f"{what} {run.job_id} attempt {run.attempt}")
+        note(f"ran {run.job_id}")
+        for number in range(5):
+            run.log(f"step {number}")
+            run.sleep(float(run.params["seconds"]) / 10)
+        if run.params.get("child"):
+            # `flock` fails at once when a child of an earlier attempt is still alive.
+            lock = str(EVIDENCE / f"child-{run.job_id}")
+            program = [sys.executable, "-c", _CHILD, os.environ["BENCH_MARK"], str(run.params["seconds"])]
+            if run.command(["flock", "-n", "-E", "99", lock, *program], timeout=60, check=False).status == 99:
+                note(f"twice {run.job_id} child")
+        run.sleep(float(run.params["seconds"]) / 2)
+
+
+registry.operation("bench-step", title="Step", locks=_locks, idempotent=True)(_step)
+registry.operation("bench-once", title="Step once", locks=_locks)(_step)

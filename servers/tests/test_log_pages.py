@@ -1,0 +1,152 @@
+"""The pages of logs, resources and states; the host's answers stand in for its worker."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from left4me.testing.cast import Cast
+from servers import asking, usage
+from servers.asking import Answer
+from servers.models import Server, StateChange
+from servers.tests.factories import make_host, make_server, share
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def server(cast: Cast) -> Server:
+    return make_server(cast.owner, name="Friday", host=make_host(last_seen_at=timezone.now()))
+
+
+@pytest.fixture
+def viewer(cast: Cast, client: Client, server: Server) -> Client:
+    share(server, cast.viewer)
+    client.force_login(cast.viewer)
+    return client
+
+
+@pytest.fixture
+def host(monkeypatch) -> dict[str, object]:
+    """`host["log_files"] = Answer(…)` is what it answers; an exception is raised."""
+    answers: dict[str, object] = {}
+
+    def ask(host: object, question: str, **values: object) -> Answer:
+        answer = answers[question]
+        answer = answer(**values) if callable(answer) and not isinstance(answer, type) else answer
+        if isinstance(answer, type):
+            raise answer
+        assert isinstance(answer, Answer)
+        return answer
+
+    monkeypatch.setattr(asking, "ask", ask)
+    return answers
+
+
+def _text(response) -> str:
+    return b"".join(response).decode() if response.streaming else response.content.decode()
+
+
+@pytest.mark.parametrize("part", ["logs", "logs/search", "logs/files", "logs/download", "resources", "states"])
+def test_a_stranger_finds_nothing(part: str, cast: Cast, client: Client, server: Server):
+    client.force_login(cast.stranger)
+    assert client.get(f"/servers/{server.pk}/{part}").status_code == 404
+
+
+def test_the_panel_follows_the_stream_beside_it(viewer: Client, server: Server):
+    part = _text(viewer.get(f"/servers/{server.pk}/logs", headers=HTMX))
+    assert f'data-stream="/servers/{server.pk}/logs/stream"' in part
+    assert "<html" not in part
+    assert "<html" in _text(viewer.get(f"/servers/{server.pk}/logs"))
+
+
+def test_a_search_shows_lines_as_text(viewer: Client, server: Server, host):
+    host["log_search"] = lambda **asked: Answer([f"<b>{asked['text']}</b> in {asked['file'] or 'console'}"])
+    part = _text(viewer.get(f"/servers/{server.pk}/logs/search?q=tank", headers=HTMX))
+    assert "&lt;b&gt;tank&lt;/b&gt; in console" in part
+    page = _text(viewer.get(f"/servers/{server.pk}/logs/search?q=tank&file=left4dead2/console.log"))
+    assert "in left4dead2/console.log" in page and 'name="file"' in page
+    host["log_search"] = Answer([])
+    assert "No stored line" in _text(viewer.get(f"/servers/{server.pk}/logs/search?q=tank", headers=HTMX))
+
+
+def test_a_silent_host_is_said_not_waited_for(viewer: Client, server: Server, host):
+    host.update(log_search=asking.HostSilent, log_files=asking.HostSilent, console_log=asking.HostSilent)
+    for part in ("search?q=tank", "files"):
+        page = viewer.get(f"/servers/{server.pk}/logs/{part}", headers=HTMX)
+        assert (page.status_code, "does not answer" in _text(page)) == (200, True)
+    answer = viewer.get(f"/servers/{server.pk}/logs/download", follow=True)
+    assert "does not answer" in _text(answer)
+
+
+def test_the_console_is_downloaded_as_text(viewer: Client, server: Server, host):
+    host["console_log"] = Answer(None, b"one\ntwo\n")
+    answer = viewer.get(f"/servers/{server.pk}/logs/download")
+    assert _text(answer) == "one\ntwo\n"
+    assert answer["Content-Disposition"] == 'attachment; filename="friday-console.log"'
+    assert answer["Content-Type"].startswith("text/plain")
+
+
+def test_a_file_is_downloaded_in_pieces_and_cut_where_it_ended_when_asked_for(viewer: Client, server: Server, host):
+    whole = b"0123456789 and what the game added"
+    host["log_piece"] = lambda **asked: Answer({"size": 10}, whole[asked["offset"] : asked["offset"] + 4])
+    answer = viewer.get(f"/servers/{server.pk}/logs/download?file=left4dead2/logs/L1.log")
+    assert (_text(answer), answer["Content-Length"]) == ("0123456789", "10")
+    assert "friday-L1.log" in answer["Content-Disposition"]
+
+
+def test_a_log_that_is_not_there_is_not_found(viewer: Client, server: Server, host):
+    host.update(log_piece=asking.NotThere, log_search=asking.NotThere)
+    assert viewer.get(f"/servers/{server.pk}/logs/download?file=etc/passwd").status_code == 404
+    assert viewer.get(f"/servers/{server.pk}/logs/search?file=etc/passwd&q=root").status_code == 404
+
+
+def test_the_files_lead_to_search_and_download(viewer: Client, server: Server, host):
+    name = "left4dead2/addons/sourcemod/logs/errors&1.log"
+    host["log_files"] = Answer([{"name": name, "size": 2048, "changed_at": timezone.now().isoformat()}])
+    part = _text(viewer.get(f"/servers/{server.pk}/logs/files", headers=HTMX))
+    assert "file=left4dead2%2Faddons%2Fsourcemod%2Flogs%2Ferrors%261.log" in part
+    assert "2.0 kB" in part
+
+
+def test_what_a_server_uses_is_shown_or_that_nothing_is_known(viewer: Client, server: Server, monkeypatch):
+    now = timezone.now()
+    known = usage.Usage(
+        at=now,
+        cpu_percent=12.5,
+        memory_bytes=512_000_000,
+        tasks=3,
+        disk_bytes=None,
+        cpu_seconds=1.0,
+        disk_at=now,
+    )
+    monkeypatch.setattr(usage, "of_one", lambda server_id: known)
+    part = _text(viewer.get(f"/servers/{server.pk}/resources", headers=HTMX))
+    assert "12.5 % of one core" in part and "512 MB" in part
+    monkeypatch.setattr(usage, "of_one", lambda server_id: None)
+    assert "told nothing lately" in _text(viewer.get(f"/servers/{server.pk}/resources", headers=HTMX))
+
+
+def test_a_server_that_gave_up_shows_its_exit_and_last_lines(viewer: Client, server: Server):
+    at = timezone.now() - timedelta(minutes=1)
+    StateChange.objects.create(server=server, at=at, state="running")
+    lines = ["loading addons", "<Segmentation fault>"]
+    StateChange.objects.create(
+        server=server,
+        at=timezone.now(),
+        state="gave_up",
+        detail="ended 6 times (last exit: signal 11)",
+        last_lines=lines,
+    )
+    for page in (
+        viewer.get(f"/servers/{server.pk}/states", headers=HTMX),
+        viewer.get(f"/servers/{server.pk}/states"),
+    ):
+        text = _text(page)
+        assert "last exit: signal 11" in text
+        assert "loading addons\n&lt;Segmentation fault&gt;" in text
+        assert " open>" in text, "the last words of a server that gave up are not hidden"

@@ -1,0 +1,108 @@
+"""A server's log: live, searched, and as files. What is stored is asked of the server's host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import content_disposition_header
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from accounts.permissions import signed_in
+from left4me.lib.htmx import is_fragment
+from servers import asking, found
+from servers.models import Server
+
+LONGEST_QUESTION = 200
+
+
+@require_safe
+def logs(request: HttpRequest, pk: int) -> HttpResponse:
+    """The live log; its lines come by the stream beside this address."""
+    server = found.server(signed_in(request), pk)
+    return _part(request, "panel", {"server": server})
+
+
+@require_safe
+def log_search(request: HttpRequest, pk: int) -> HttpResponse:
+    """The newest lines that hold `q`, of the console or of a `file` that the game wrote."""
+    server = found.server(signed_in(request), pk)
+    text, file = request.GET.get("q", "").strip()[:LONGEST_QUESTION], request.GET.get("file", "")
+    context: dict[str, object] = {"server": server, "q": text, "file": file}
+    if text:
+        try:
+            context["lines"] = asking.ask(server.host, "log_search", server=pk, file=file, text=text).facts
+        except asking.HostSilent:
+            context["silent"] = True
+        except asking.NotThere:
+            raise Http404(_("There is no such log.")) from None
+    return _part(request, "matches", context)
+
+
+@require_safe
+def log_files(request: HttpRequest, pk: int) -> HttpResponse:
+    """What the game wrote itself: SourceMod's logs, console.log and the like."""
+    server = found.server(signed_in(request), pk)
+    context: dict[str, object] = {"server": server}
+    try:
+        files = asking.ask(server.host, "log_files", server=pk).facts
+        context["files"] = [{**file, "changed_at": datetime.fromisoformat(file["changed_at"])} for file in files]
+    except asking.HostSilent:
+        context["silent"] = True
+    return _part(request, "files", context)
+
+
+@require_safe
+def log_download(request: HttpRequest, pk: int) -> HttpResponse | StreamingHttpResponse:
+    """The console as text, or a `file` that the game wrote."""
+    server = found.server(signed_in(request), pk)
+    file = request.GET.get("file", "")
+    try:
+        return _file(server, file) if file else _console(server)
+    except asking.HostSilent:
+        messages.error(request, _("The host does not answer; try again in a moment."))
+        return redirect("servers:logs", pk)
+    except asking.NotThere:
+        raise Http404(_("There is no such log.")) from None
+
+
+def _part(request: HttpRequest, part: str, context: dict[str, object]) -> HttpResponse:
+    template = f"servers/logs.html#{part}" if is_fragment(request) else "servers/logs.html"
+    return render(request, template, {"part": part, **context})
+
+
+def _console(server: Server) -> HttpResponse:
+    text = asking.ask(server.host, "console_log", server=server.pk).data
+    return HttpResponse(text, headers=_headers(server, "console.log"))
+
+
+def _file(server: Server, file: str) -> StreamingHttpResponse:
+    first = asking.ask(server.host, "log_piece", server=server.pk, file=file, offset=0)
+    size = int(first.facts["size"])
+    # What the game adds meanwhile is left for the next time; the length tells a browser when it was cut off.
+    headers = {**_headers(server, PurePosixPath(file).name), "Content-Length": str(size)}
+    return StreamingHttpResponse(_pieces(server, file, first=first.data, size=size), headers=headers)
+
+
+def _pieces(server: Server, file: str, *, first: bytes, size: int) -> Iterator[bytes]:
+    piece, sent = first[:size], 0
+    while piece:
+        yield piece
+        sent += len(piece)
+        if sent >= size:
+            return
+        answer = asking.ask(server.host, "log_piece", server=server.pk, file=file, offset=sent)
+        piece = answer.data[: size - sent]
+
+
+def _headers(server: Server, name: str) -> dict[str, str]:
+    whole = f"{slugify(server.name) or server.pk}-{name}"
+    disposition = content_disposition_header(as_attachment=True, filename=whole) or "attachment"
+    # Never a type that a browser would show as a page: the game wrote it.
+    return {"Content-Type": "text/plain; charset=utf-8", "Content-Disposition": disposition}
