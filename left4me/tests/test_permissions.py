@@ -17,7 +17,8 @@ from left4me.api import api
 from left4me.testing.cast import Cast
 from left4me.testing.routes import all_routes
 from livestate.models import Order
-from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem
+from overlays import places
+from overlays.models import OverlayCollection, OverlayWorkshopItem, Upload
 from overlays.tests.factories import make_overlay
 from servers.models import ServerShare
 from servers.tests.factories import make_blueprint, make_host, make_server, share
@@ -96,21 +97,36 @@ def body(row: Row) -> Any:
     return sample(content["schema"], definitions) if content else {}
 
 
+# What an address needs beside its ids to be there at all.
+QUERIES = {
+    "/overlays/<pk>/files/download": "?path=a.cfg",
+    "/overlays/<pk>/files/edit": "?path=a.cfg",
+}
+
+
 @dataclass
 class World:
     """One object of each kind, Anna's, and what hangs on it."""
 
     ids: dict[str, int]
 
-    def address(self, pattern: str, *, overlay: int) -> str:
+    def address(self, pattern: str, *, context: str = "private") -> str:
+        """The pattern with ids; an overlay is Anna's (private) or the catalog's, and of the kind that it asks for."""
+        names = re.findall(r"<(?:\w+:)?(\w+)>", pattern)
         kind = re.search(r"/(\w+)/<", pattern)[1]
-        ids = {**self.ids, "overlays": overlay}
-        named = iter(re.findall(r"<(?:\w+:)?(\w+)>", pattern))
-        first = next(named)
-        path = re.sub(rf"<(?:\w+:)?{first}>", str(ids[kind]), pattern, count=1)
-        for name in named:
-            path = re.sub(rf"<(?:\w+:)?{name}>", str(ids[name]), path)
-        return path
+        if kind == "overlays":
+            kind = f"{context} {content_of(pattern)}"
+        path = re.sub(rf"<(?:\w+:)?{names[0]}>", str(self.ids[kind]), pattern, count=1)
+        for name in names[1:]:
+            path = re.sub(rf"<(?:\w+:)?{name}>", str(self.ids[name]), path)
+        return path + QUERIES.get(plain(pattern), "")
+
+
+def content_of(pattern: str) -> str:
+    """The kind of overlay that has this address."""
+    if pattern.endswith("/script"):
+        return "script"
+    return "files" if "/files" in pattern or "/uploads" in pattern else "workshop"
 
 
 @pytest.fixture
@@ -119,9 +135,14 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     # Nothing answers there: what asks Steam must be allowed to, not to succeed.
     settings.LEFT4ME_STEAM_API_URL = "http://127.0.0.1:9"
     monkeypatch.setattr("workshop.steam._BACK_OFF_SECONDS", ())
-    host = make_host(last_seen_at=timezone.now())
-    private = make_overlay(owner=cast.owner, kind=Overlay.Kind.WORKSHOP)
-    catalog = make_overlay(kind=Overlay.Kind.WORKSHOP)
+    # A silent host refuses at once what only it could answer.
+    host = make_host(last_seen_at=None)
+    private, catalog = make_overlay(owner=cast.owner, kind="workshop"), make_overlay(kind="workshop")
+    private_files, catalog_files = make_overlay(owner=cast.owner), make_overlay()
+    for overlay in (private_files, catalog_files):
+        places.directory(overlay).mkdir(parents=True)
+        (places.directory(overlay) / "a.cfg").write_text("sv_pure 2")
+    upload = Upload.objects.create(overlay=private_files, user=cast.owner, path="b.cfg", size=1)
     item = WorkshopItem.objects.create(steam_id=7)
     for overlay in (private, catalog):
         OverlayWorkshopItem.objects.create(overlay=overlay, item=item)
@@ -134,8 +155,12 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "servers": server.pk,
         "blueprints": server.blueprint_id,
         "hosts": host.pk,
-        "private": private.pk,
-        "catalog": catalog.pk,
+        "private workshop": private.pk,
+        "catalog workshop": catalog.pk,
+        "private files": private_files.pk,
+        "catalog files": catalog_files.pk,
+        "catalog script": make_overlay(kind="script").pk,
+        "upload_id": upload.pk,
         "share_pk": lent.pk,
         "share_id": lent.pk,
         "order_pk": order.pk,
@@ -155,6 +180,7 @@ def answer(cast: Cast, role: str, row: Row, path: str) -> str:
     with transaction.atomic():
         response = getattr(client, row.method)(path, **({} if row.method == "get" else sent))
         transaction.set_rollback(True)
+    response.close()
     status = response.status_code
     if status == 401 or (status == 302 and response["Location"].startswith("/accounts/login")):
         return "sign in"
@@ -181,25 +207,29 @@ def test_the_document_names_only_what_there_is() -> None:
 
 
 def contexts(row: Row) -> list[tuple[str, str]]:
-    """The rights of a row: an overlay is Anna's own or of the catalog."""
+    """The rights of a row, each with whose the overlay then is: Anna's own or the catalog's."""
     if row.right in RIGHTS:
         return [(row.right, "private")]
-    return [(f"{row.right}: {kind}", kind) for kind in ("private", "catalog")]
+    # Scripts belong to the catalog; what Anna follows and uploads, hangs on her own overlays.
+    there = [kind for kind in ("private", "catalog") if f"{row.right}: {kind}" in RIGHTS]
+    if content_of(row.pattern) == "script":
+        there.remove("private")
+    elif "collection_id" in row.pattern:
+        there.remove("catalog")
+    return [(f"{row.right}: {kind}", kind) for kind in there]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_everybody_gets_what_the_document_says(cast: Cast, world: World, row: Row) -> None:
-    for (right, kind), role in itertools.product(contexts(row), ROLES):
-        path = world.address(row.pattern, overlay=world.ids[kind])
-        if kind == "catalog" and "collection_id" in row.pattern:
-            continue
+    for (right, context), role in itertools.product(contexts(row), ROLES):
+        path = world.address(row.pattern, context=context)
         assert (role, right, answer(cast, role, row, path)) == (role, right, RIGHTS[right][role])
 
 
 @pytest.mark.parametrize("pattern", sorted(object_patterns()))
 def test_a_method_that_the_document_does_not_name_is_not_allowed(cast: Cast, world: World, pattern: str) -> None:
     named = {row.method for row in ROWS if plain(row.pattern) == plain(pattern)}
-    path = world.address(pattern, overlay=world.ids["private"])
+    path = world.address(pattern, context="catalog" if content_of(pattern) == "script" else "private")
     client = Client()
     client.force_login(cast.admin)
     for method in set(METHODS) - named:
