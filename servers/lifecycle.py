@@ -140,6 +140,7 @@ def _note_not_started(server: Server, fault: RuntimeFault) -> None:
 
 
 def _note_stopped(server: Server) -> None:
+    Server.objects.filter(pk=server.pk).update(hung_since=None)
     observing.note(server, Server.State.STOPPED, now=timezone.now())
     observing.fail(server, "")
 
