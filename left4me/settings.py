@@ -26,6 +26,7 @@ LEFT4ME_ROOT = Path(env.text("LEFT4ME_ROOT") or BASE_DIR / "var").absolute()
 LEFT4ME_BIND = env.bind("LEFT4ME_BIND", "127.0.0.1:8000")
 LEFT4ME_HOST = env.host_name("LEFT4ME_HOST", "local")
 LEFT4ME_RUNTIME = env.choice("LEFT4ME_RUNTIME", ["process", "systemd"], "process")
+LEFT4ME_CGROUP = Path(env.text("LEFT4ME_CGROUP")) if env.text("LEFT4ME_CGROUP") else None
 # `bin/up --demo` leaves this mark, so that later starts and commands on the same data play the same game.
 _usual_game = "simulated" if (LEFT4ME_ROOT / "demo").exists() else "steam"
 LEFT4ME_GAME = env.choice("LEFT4ME_GAME", ["steam", "simulated"], _usual_game)

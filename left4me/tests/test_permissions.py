@@ -17,7 +17,7 @@ from left4me.api import api
 from left4me.testing.cast import Cast
 from left4me.testing.routes import all_routes
 from livestate.models import Order
-from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem
+from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem, Upload
 from overlays.tests.factories import make_overlay
 from servers.models import ServerShare
 from servers.tests.factories import make_blueprint, make_host, make_server, share
@@ -102,15 +102,24 @@ class World:
 
     ids: dict[str, int]
 
-    def address(self, pattern: str, *, overlay: int) -> str:
+    def address(self, pattern: str, *, place: str) -> str:
+        """The pattern filled in; `place` says whose overlay is meant: private, or of the catalog."""
         kind = re.search(r"/(\w+)/<", pattern)[1]
-        ids = {**self.ids, "overlays": overlay}
+        ids = {**self.ids, "overlays": self.ids[place + overlay_kind(pattern)]}
         named = iter(re.findall(r"<(?:\w+:)?(\w+)>", pattern))
         first = next(named)
         path = re.sub(rf"<(?:\w+:)?{first}>", str(ids[kind]), pattern, count=1)
+        ids["upload_id"] = self.ids[f"{place}_upload"]
         for name in named:
             path = re.sub(rf"<(?:\w+:)?{name}>", str(ids[name]), path)
         return path
+
+
+def overlay_kind(pattern: str) -> str:
+    """Which kind of overlay an address is for: most are for each, or for one of workshop items."""
+    if "/files" in pattern or "/uploads" in pattern:
+        return "_files"
+    return "_script" if pattern.endswith("/script") else ""
 
 
 @pytest.fixture
@@ -125,6 +134,8 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     item = WorkshopItem.objects.create(steam_id=7)
     for overlay in (private, catalog):
         OverlayWorkshopItem.objects.create(overlay=overlay, item=item)
+    files = {place: make_overlay(owner=owner) for place, owner in (("private", cast.owner), ("catalog", None))}
+    upload = {place: Upload.objects.create(overlay=files[place], user=cast.owner, path="a", size=1) for place in files}
     collection = OverlayCollection.objects.create(overlay=private, steam_id=8)
     server = make_server(cast.owner, host=host, blueprint=make_blueprint(cast.owner, overlays=[private, catalog]))
     share(server, cast.viewer)
@@ -136,6 +147,11 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "hosts": host.pk,
         "private": private.pk,
         "catalog": catalog.pk,
+        "private_files": files["private"].pk,
+        "catalog_files": files["catalog"].pk,
+        "catalog_script": make_overlay(kind=Overlay.Kind.SCRIPT).pk,
+        "private_upload": upload["private"].pk,
+        "catalog_upload": upload["catalog"].pk,
         "share_pk": lent.pk,
         "share_id": lent.pk,
         "order_pk": order.pk,
@@ -184,14 +200,16 @@ def contexts(row: Row) -> list[tuple[str, str]]:
     """The rights of a row: an overlay is Anna's own or of the catalog."""
     if row.right in RIGHTS:
         return [(row.right, "private")]
-    return [(f"{row.right}: {kind}", kind) for kind in ("private", "catalog")]
+    # A script runs on a host, so only the catalog has such overlays.
+    places = ("catalog",) if overlay_kind(row.pattern) == "_script" else ("private", "catalog")
+    return [(f"{row.right}: {place}", place) for place in places]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_everybody_gets_what_the_document_says(cast: Cast, world: World, row: Row) -> None:
-    for (right, kind), role in itertools.product(contexts(row), ROLES):
-        path = world.address(row.pattern, overlay=world.ids[kind])
-        if kind == "catalog" and "collection_id" in row.pattern:
+    for (right, place), role in itertools.product(contexts(row), ROLES):
+        path = world.address(row.pattern, place=place)
+        if place == "catalog" and "collection_id" in row.pattern:
             continue
         assert (role, right, answer(cast, role, row, path)) == (role, right, RIGHTS[right][role])
 
@@ -199,7 +217,7 @@ def test_everybody_gets_what_the_document_says(cast: Cast, world: World, row: Ro
 @pytest.mark.parametrize("pattern", sorted(object_patterns()))
 def test_a_method_that_the_document_does_not_name_is_not_allowed(cast: Cast, world: World, pattern: str) -> None:
     named = {row.method for row in ROWS if plain(row.pattern) == plain(pattern)}
-    path = world.address(pattern, overlay=world.ids["private"])
+    path = world.address(pattern, place="catalog" if overlay_kind(pattern) == "_script" else "private")
     client = Client()
     client.force_login(cast.admin)
     for method in set(METHODS) - named:

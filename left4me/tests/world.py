@@ -9,10 +9,11 @@ from accounts.models import User
 from left4me.jobs.models import Job, JobLog
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot
-from overlays.models import Overlay
+from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from servers.models import Server
 from servers.tests.factories import make_blueprint, make_host, make_server, share
+from workshop.models import WorkshopItem
 
 NAMES = ["Nick", "Rochelle", "Coach", "Ellis", "Bill", "Zoey", "Francis", "Louis <3", 'the #end of "names"', "ゾンビ"]
 SERVERS = [
@@ -65,6 +66,7 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
     ]
     share(servers[0], friend)
     _populate(servers[0], now)
+    _fill(overlays[1], now)
     job = _jobs(owner, servers, now)
     return {
         "servers": servers[0].pk,
@@ -75,6 +77,24 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
         "users": friend.pk,
         "players": STEAM_ID_64_BASE + 100,
     }
+
+
+def _fill(overlay: Overlay, now: datetime) -> None:
+    stamp = int(now.timestamp())
+    ways = {"cached": (stamp, ""), "stale": (stamp - 1, ""), "failed": (None, "Steam answered 404 to the download.")}
+    for number, (title, (version, error)) in enumerate(ways.items(), 1):
+        item = WorkshopItem.objects.create(
+            steam_id=3_000_000_000 + number,
+            title=f"A campaign that is {title}",
+            file_size=number * 123_456_789,
+            file_url="https://cdn.steamusercontent.com/x",
+            time_updated=stamp,
+            cached_version=version,
+            last_error=error,
+            is_valid=True if version else None,
+            campaigns=[{"name": "dead", "title": "Dead Before Dawn", "modes": {"coop": [{"map": "dbd_1"}]}}],
+        )
+        OverlayWorkshopItem.objects.create(overlay=overlay, item=item, linked_version=version)
 
 
 def _facts(now: datetime) -> dict[str, object]:

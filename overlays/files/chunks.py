@@ -72,7 +72,7 @@ def abort_upload(request: HttpRequest, pk: int, upload_id: int) -> JsonResponse:
 
 def _upload(request: HttpRequest, pk: int, upload_id: int) -> Upload:
     overlay = access.editable(request, pk)
-    return get_object_or_404(overlay.uploads.select_related("overlay"), pk=upload_id, user=signed_in(request))
+    return get_object_or_404(overlay.uploads.select_related("overlay"), pk=upload_id)
 
 
 def _refused(words: str, status: int) -> JsonResponse:

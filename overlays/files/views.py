@@ -102,8 +102,10 @@ def delete_files(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def download_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
     overlay = access.visible(request, pk)
+    if not request.GET.get("path"):
+        return _back(overlay, "")
     try:
-        where = tree.parts(request.GET.get("path", ""))
+        where = tree.parts(request.GET["path"])
         with Tree(places.directory(overlay)) as content:
             stream = content.open(where)
     except BadPath as fault:
@@ -117,6 +119,8 @@ def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
     """A text file; on POST its new text, refused with 409 when somebody else saved one meanwhile."""
     overlay = access.editable(request, pk)
     path = request.POST.get("path", "") or request.GET.get("path", "")
+    if not path:
+        return _back(overlay, "")
     context: dict[str, Any] = {"overlay": overlay, "path": path, "text": "", "version": ""}
     try:
         where = tree.parts(path)

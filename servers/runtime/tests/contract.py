@@ -328,6 +328,7 @@ class HostileGame:
         fork = "[__import__('subprocess').Popen(['sleep', '60']) for _ in range(40)]"
         assert refusal(spec, fork) == "BlockingIOError"
 
+    @pytest.mark.skipif(landlock.version() < 4, reason="needs Linux 6.7")
     def test_it_reaches_no_service_on_loopback_but_the_ports_it_was_given(self, stage: Stage) -> None:
         with socket.create_server(("127.0.0.1", 0)) as service:
             port = service.getsockname()[1]
@@ -346,6 +347,7 @@ class HostileGame:
             connect = f"__import__('socket').socket(1).connect('\\0{name}')"
             assert refusal(stage.start(stage.spec(1)), connect) == "PermissionError"
 
+    @pytest.mark.skipif(landlock.version() < 4, reason="needs Linux 6.7")
     def test_it_listens_on_no_port_but_its_own(self, stage: Stage) -> None:
         spec = stage.start(stage.spec(1))
         code = f"bool(__import__('socket').create_server(('127.0.0.1', {free_port()})))"
