@@ -211,7 +211,8 @@ class RuntimeContract:
 
     def test_deleting_keeps_a_tar_of_the_writable_layer(self, stage: Stage) -> None:
         spec = stage.start(stage.spec(1))
-        value(spec, "import os; os.mkdir('shut'); open('shut/in', 'w').write('kept'); os.chmod('shut', 0); value=1")
+        shut = "os.mkdir('shut'); open('shut/in', 'w').write('kept'); os.chmod('shut/in', 0); os.chmod('shut', 0)"
+        value(spec, f"import os; {shut}; os.mkfifo('pipe'); value = 1")
         with pytest.raises(RuntimeFault, match="running"):
             stage.runtime.delete(1, now=NOW)
         stage.runtime.stop(1)
