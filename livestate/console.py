@@ -11,10 +11,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.lib.htmx import is_fragment
 from livestate import actions, completion, live, orders
 from livestate.campaigns import Chapter, playable
 from livestate.models import Order
-from livestate.views import is_fragment, panel_context
+from livestate.views import panel_context
 from servers import found
 from servers.models import Server
 

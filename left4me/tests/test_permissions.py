@@ -128,7 +128,8 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     # Nothing answers there: what asks Steam must be allowed to, not to succeed.
     settings.LEFT4ME_STEAM_API_URL = "http://127.0.0.1:9"
     monkeypatch.setattr("workshop.steam._BACK_OFF_SECONDS", ())
-    host = make_host(last_seen_at=timezone.now())
+    # A silent host refuses at once what only it could answer.
+    host = make_host(last_seen_at=None)
     private = make_overlay(owner=cast.owner, kind=Overlay.Kind.WORKSHOP)
     catalog = make_overlay(kind=Overlay.Kind.WORKSHOP)
     item = WorkshopItem.objects.create(steam_id=7)

@@ -43,9 +43,9 @@ def create_server(
             restart_when_hung=restart_when_hung,
         )
         server.rcon_password = secrets.new_password()
-        _refuse(server)
         try:
             with transaction.atomic():
+                _refuse(server)
                 rows.save_clean(server, places=_FIELDS)
                 record.write(action="server.create", by=by, target=server.resource, name=name, port=server.port)
         except ValidationError as fault:
@@ -117,6 +117,9 @@ def _refuse(server: Server, *, port_stays: bool = False) -> None:
     """Raise ValidationError for what no constraint of one row can hold. A host's range may be narrowed below the
     ports that servers have already: those stay."""
     faults = {}
+    # Held until the commit: PostgreSQL looks at foreign keys only then, too late for words.
+    if Blueprint.objects.select_for_update(no_key=True).filter(pk=server.blueprint_id).first() is None:
+        faults["blueprint"] = _("This blueprint has been deleted meanwhile.")
     if server.blueprint.owner_id != server.owner_id:
         faults["blueprint"] = _("A server is made from a blueprint of its owner.")
     if server.port not in server.host.ports and not port_stays:
