@@ -1,5 +1,12 @@
 """What every test shares. left4me.testing.environment, loaded even earlier, gives them a data directory."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import pytest_django
+
 pytest_plugins = [
     "left4me.testing.audit_rows",
     "left4me.testing.browser",
@@ -8,5 +15,22 @@ pytest_plugins = [
     "left4me.testing.needs",
     "left4me.testing.redis_server",
     "left4me.testing.static_files",
+    "left4me.testing.whole",
     "left4me.testing.testhost",
 ]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> Iterator[None]:
+    """The test database; at the end nobody may hold it open any more."""
+    yield
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        return
+    # Threads of services under test keep their connection for as long as the process lives, as they should.
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )

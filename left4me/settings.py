@@ -26,6 +26,7 @@ LEFT4ME_ROOT = Path(env.text("LEFT4ME_ROOT") or BASE_DIR / "var").absolute()
 LEFT4ME_BIND = env.bind("LEFT4ME_BIND", "127.0.0.1:8000")
 LEFT4ME_HOST = env.host_name("LEFT4ME_HOST", "local")
 LEFT4ME_RUNTIME = env.choice("LEFT4ME_RUNTIME", ["process", "systemd"], "process")
+LEFT4ME_CGROUP = Path(env.text("LEFT4ME_CGROUP")) if env.text("LEFT4ME_CGROUP") else None
 # `bin/up --demo` leaves this mark, so that later starts and commands on the same data play the same game.
 _usual_game = "simulated" if (LEFT4ME_ROOT / "demo").exists() else "steam"
 LEFT4ME_GAME = env.choice("LEFT4ME_GAME", ["steam", "simulated"], _usual_game)
@@ -306,6 +307,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     },
 }
 
+CELERY_BEAT_SCHEDULE["overlays-tidy"] = {
+    "task": "overlays.tidy",
+    "schedule": crontab(hour="5", minute="23"),
+    "options": {"expires": 3600.0},
+}
 if LEFT4ME_WORKSHOP_REFRESH_SECONDS:
     # Looks more often than it refreshes: a refresh that was missed while the machine was off comes soon after.
     _look_every = float(min(LEFT4ME_WORKSHOP_REFRESH_SECONDS, 300))
@@ -321,4 +327,6 @@ LOGGING = {
     "formatters": {"plain": {"format": "{levelname:<7} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    # A visitor's 404 is not the operator's news; what is goes into the audit record.
+    "loggers": {"django.request": {"level": "ERROR"}},
 }

@@ -11,10 +11,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.lib.htmx import is_fragment
 from livestate import actions, completion, live, orders
 from livestate.campaigns import Chapter, playable
 from livestate.models import Order
-from livestate.views import is_fragment, panel_context
+from livestate.views import panel_context
 from servers import found
 from servers.models import Server
 
@@ -30,12 +31,12 @@ def console(request: HttpRequest, pk: int) -> HttpResponse:
         return _command(request, user, server)
     actions.learn_commands(server)
     # A part of the server's page shows only the latest entries.
-    fragment = is_fragment(request)
+    fragment, now = is_fragment(request), timezone.now()
     entries = Order.objects.filter(server=server).select_related("user").order_by("-pk")
     context = {
         "server": server,
-        "live": live.of(server, now=timezone.now()),
-        "entries": shown(list(entries[: SHOWN_IN_FRAGMENT if fragment else SHOWN])),
+        "live": live.of(server, now=now),
+        "entries": live.orders(list(entries[: SHOWN_IN_FRAGMENT if fragment else SHOWN]), now=now),
         "is_fragment": fragment,
         "suggestions": completion.matching(server, ""),
         "campaigns": by_campaign(server),
@@ -52,7 +53,7 @@ def entry(request: HttpRequest, pk: int, order_pk: int) -> HttpResponse:
     if order is None:
         raise Http404(_("There is no such entry."))
     template = "livestate/_order.html" if is_fragment(request) else "livestate/order.html"
-    return render(request, template, {"server": server, **shown([order])[0]})
+    return render(request, template, {"server": server, **live.orders([order], now=timezone.now())[0]})
 
 
 @require_safe
@@ -91,7 +92,9 @@ def _command(request: HttpRequest, user: User, server: Server) -> HttpResponse:
     except actions.Refused as refusal:
         return _refused(request, refusal, server)
     if is_fragment(request):
-        return render(request, "livestate/_order.html", {"server": server, **shown([made])[0]})
+        return render(
+            request, "livestate/_order.html", {"server": server, **live.orders([made], now=timezone.now())[0]}
+        )
     return redirect("livestate:console", server.pk)
 
 
@@ -100,12 +103,6 @@ def _refused(request: HttpRequest, refusal: actions.Refused, server: Server) -> 
         return HttpResponse(str(refusal), status=409, content_type="text/plain; charset=utf-8")
     messages.error(request, str(refusal))
     return redirect("livestate:console", server.pk)
-
-
-def shown(given: list[Order]) -> list[dict[str, object]]:
-    """Orders as the template shows them: with the state they are in by now."""
-    now = timezone.now()
-    return [{"order": each, "state": Order.State(each.state_at(now))} for each in given]
 
 
 def by_campaign(server: Server) -> list[tuple[str, list[Chapter]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,7 +10,7 @@ from enum import StrEnum
 from django.conf import settings
 
 from livestate.campaigns import Chapter, Words
-from livestate.models import PlayerSession, Silence, Snapshot, SteamProfile
+from livestate.models import Order, PlayerSession, Silence, Snapshot, SteamProfile
 from servers.models import Server
 
 RECENT_PLAYERS = 12
@@ -93,6 +93,28 @@ def players_lately(server: Server) -> list[Person]:
         if row.steam_id_64 not in here:
             seen.setdefault(row.steam_id_64, row)
     return people(list(seen.values())[:RECENT_PLAYERS])
+
+
+def orders(given: Sequence[Order], *, now: datetime) -> list[dict[str, object]]:
+    """Orders as templates show them: in the state they are in by now, with a player's name for a Steam id."""
+    about = {int(order.value) for order in given if order.kind in (Order.Kind.KICK, Order.Kind.BAN)}
+    names = names_of(about) if about else {}
+    return [
+        {
+            "order": order,
+            "state": Order.State(order.state_at(now)),
+            "subject": names.get(int(order.value)) if order.value.isascii() and order.value.isdigit() else None,
+        }
+        for order in given
+    ]
+
+
+def names_of(steam_ids: Collection[int]) -> dict[int, str]:
+    """What these accounts call themselves, as far as they were ever seen."""
+    rows = PlayerSession.objects.filter(steam_id_64__in=steam_ids).order_by("joined_at")
+    names = dict(rows.values_list("steam_id_64", "name_at_join"))
+    profiles = SteamProfile.objects.filter(pk__in=steam_ids).exclude(persona_name="")
+    return {**names, **dict(profiles.values_list("pk", "persona_name"))}
 
 
 def people(sessions: Sequence[PlayerSession]) -> list[Person]:

@@ -11,8 +11,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from left4me.lib import secrets
-from livestate.polling import Answered, Endpoint, PollingThread
+from livestate.models import Silence
+from livestate.polling import Answered, Endpoint, PollingThread, Reason
 from livestate.recording import Recorder, WrittenByAnother
+from servers import hanging, local
 from servers.models import Host, Server
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,10 @@ class Sweeper:
             silent += len(batch) - heard
         self._recorder.settle(ended=self._ended(), now=timezone.now())
         self._recorder.end(seconds=time.monotonic() - start, answered=answered, silent=silent)
+        # A refused password or a garbled answer is no sign of a hang.
+        unheard = Silence.objects.filter(server__host=self._host, reason__in=[Reason.TIMED_OUT, Reason.UNREACHABLE])
+        since = dict(unheard.values_list("server_id", "since"))
+        hanging.check(self._host, silent=since, runtime=local.runtime(), now=timezone.now())
 
     def close(self) -> None:
         self._polling.close()

@@ -10,10 +10,10 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
-from django_htmx.middleware import HtmxDetails
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.lib.htmx import is_fragment
 from livestate import chart, export, live
 from livestate import history as histories
 from livestate.models import Order, SteamProfile
@@ -23,12 +23,6 @@ from servers.models import Server
 MOST_BADGES = 200
 VISITS_PER_PAGE = 50
 ACTION_SHOWN = timedelta(minutes=1)
-
-
-def is_fragment(request: HttpRequest) -> bool:
-    """Whether htmx asks for the part that moves, not for the page."""
-    htmx: HtmxDetails = request.htmx  # type: ignore[attr-defined]
-    return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 
 
 @require_safe
@@ -50,8 +44,7 @@ def panel_context(user: User, server: Server) -> dict[str, object]:
         "players": live.players_on(server),
         "recent": live.players_lately(server),
         "can_operate": can_operate,
-        "order": latest,
-        "state": Order.State(latest.state_at(now)) if latest else None,
+        **(live.orders([latest], now=now)[0] if latest else {}),
     }
 
 

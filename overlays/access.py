@@ -1,9 +1,11 @@
-"""Tells the job engine who may see jobs on overlays, and who may cancel or retry them."""
+"""Tells the job engine who may see jobs on overlays, who may cancel or retry them, and what they are called."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from left4me.jobs import registry
-from left4me.jobs.registry import Person
+from left4me.jobs.registry import Label, Person
 from overlays import permissions
 from overlays.models import Overlay
 
@@ -18,4 +20,8 @@ def _operates(user: Person, number: str) -> bool:
     return overlay is not None and permissions.can_edit_overlay(user, overlay)
 
 
-registry.visibility("overlay", _sees, operates=_operates)
+def _labels(numbers: Sequence[str]) -> dict[str, Label]:
+    return {str(each.pk): Label(each.name, each.get_absolute_url()) for each in Overlay.objects.filter(pk__in=numbers)}
+
+
+registry.visibility("overlay", _sees, operates=_operates, labels=_labels)

@@ -6,8 +6,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
-from django.db.models import ProtectedError
+from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -81,17 +80,18 @@ def update(
     return current
 
 
+@transaction.atomic
 def delete(*, overlay: Overlay, by: User) -> None:
     """Remove the row, and by a job the directory if left4me made it; raises InUse with the blueprints that hold it."""
-    try:
-        with transaction.atomic():
-            resource, name, own_directory = overlay.resource, overlay.name, overlay.path == str(overlay.pk)
-            overlay.delete()
-            record.write(action="overlay.delete", by=by, target=resource, name=name)
-            if own_directory:
-                jobs.request(operation="remove_overlay", resource=resource, by=by, host=settings.LEFT4ME_HOST)
-    except (ProtectedError, IntegrityError):
-        raise InUse(used_by(overlay)) from None
+    # Who puts it into a blueprint holds the same lock.
+    current = Overlay.objects.select_for_update(of=("self",)).get(pk=overlay.pk)
+    holders = used_by(current)
+    if holders:
+        raise InUse(holders)
+    record.write(action="overlay.delete", by=by, target=current.resource, name=current.name)
+    if current.path == str(current.pk):
+        jobs.request(operation="remove_overlay", resource=current.resource, by=by, host=settings.LEFT4ME_HOST)
+    current.delete()
 
 
 def used_by(overlay: Overlay) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from left4me.jobs import registry
 from overlays import builders
 from overlays.files import unpacking
-from overlays.items import refreshing
+from overlays.items import care, refreshing
 from overlays.models import Overlay
 
 
@@ -41,3 +41,9 @@ def _overlay(run: registry.Run) -> Overlay:
 def workshop_refresh(run: registry.Run) -> None:
     """Ask Steam about every item in use, follow collections, and build the overlays whose items changed."""
     refreshing.refresh_all(run, now=timezone.now())
+
+
+@registry.operation("workshop_tidy", title=_("Tidy the workshop cache"), idempotent=True)
+def workshop_tidy(run: registry.Run) -> None:
+    """Delete the files and rows of items that no overlay holds: all (`"older_than_days": 0`), or old ones."""
+    care.tidy(run, now=timezone.now())

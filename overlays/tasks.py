@@ -9,7 +9,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from left4me.jobs import actions as jobs
-from overlays.items import refreshing
+from overlays.files import uploads
+from overlays.items import care, refreshing
 
 
 @shared_task(name="overlays.refresh_when_due")
@@ -22,3 +23,13 @@ def refresh_when_due() -> None:
         except jobs.Refused:
             # Something final holds the resource; the next tick asks again.
             return
+
+
+@shared_task(name="overlays.tidy")
+def tidy() -> None:
+    """Once a day: forget uploads that nobody continues, note what no overlay holds, and delete it when it is time."""
+    now = timezone.now()
+    uploads.forget_old(now=now)
+    care.note_unused(now=now)
+    if settings.LEFT4ME_WORKSHOP_CACHE_DAYS:
+        care.request_tidy(by=None, older_than_days=settings.LEFT4ME_WORKSHOP_CACHE_DAYS)

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from overlays import views
+from overlays.files import urls as files_urls
 from overlays.items import urls as items_urls
 
 app_name = "overlays"
@@ -11,4 +12,5 @@ urlpatterns = [
     path("overlays/<int:pk>/edit", views.edit, name="edit"),
     path("overlays/<int:pk>/delete", views.delete, name="delete"),
     *items_urls.urlpatterns,
+    *files_urls.urlpatterns,
 ]

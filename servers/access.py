@@ -1,9 +1,11 @@
-"""Tells the job engine who may see jobs on servers, and who may cancel or retry them."""
+"""Tells the job engine who may see jobs on servers, who may cancel or retry them, and what they are called."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from left4me.jobs import registry
-from left4me.jobs.registry import Person
+from left4me.jobs.registry import Label, Person
 from servers import permissions
 from servers.models import Server
 
@@ -18,6 +20,10 @@ def _operates(user: Person, number: str) -> bool:
     return server is not None and permissions.can_operate_server(user, server)
 
 
+def _labels(numbers: Sequence[str]) -> dict[str, Label]:
+    return {str(each.pk): Label(each.name, each.get_absolute_url()) for each in Server.objects.filter(pk__in=numbers)}
+
+
 def register() -> None:
     """Called once when Django is ready."""
-    registry.visibility("server", _sees, operates=_operates)
+    registry.visibility("server", _sees, operates=_operates, labels=_labels)

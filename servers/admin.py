@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 
 from accounts.permissions import signed_in
 from left4me.lib.admin import ActionAdmin
 from servers import actions
 from servers.forms import BlueprintForm, HostForm, ServerForm, StarterForm
-from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprint
+from servers.models import Blueprint, Host, Server, StarterBlueprint
 
 
 @admin.register(Host)
@@ -55,25 +57,10 @@ class BlueprintAdmin(ActionAdmin):
         actions.delete_blueprint(blueprint=row, by=signed_in(request))
 
 
-class ShareInline(admin.TabularInline):  # type: ignore[type-arg]
-    """To look at; sharing is done on the server's page."""
-
-    model = ServerShare
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(Server)
 class ServerAdmin(ActionAdmin):
     form = ServerForm
     refusals = (actions.Refused,)
-    inlines = [ShareInline]
     list_display = ["name", "owner", "host", "port", "blueprint", "desired_state", "actual_state", "actual_state_at"]
     list_filter = ["actual_state", "desired_state", "host"]
     list_select_related = ["owner", "host", "blueprint"]
@@ -93,6 +80,11 @@ class ServerAdmin(ActionAdmin):
 
     def delete(self, *, row: Any, request: HttpRequest) -> None:
         actions.request(server=row, operation="delete", by=signed_in(request))
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
+        # The row goes with its files, at the end of the job.
+        self.message_user(request, _("The server “%s” is being deleted.") % obj_display)
+        return redirect("admin:servers_server_changelist")
 
 
 @admin.register(StarterBlueprint)

@@ -100,7 +100,7 @@ class ServerForm(RowForm):
 
     class Meta:
         model = Server
-        fields = ["name", "blueprint", "host", "port"]
+        fields = ["name", "blueprint", "host", "port", "restart_when_hung"]
 
     def __init__(self, *args: Any, owner: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

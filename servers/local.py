@@ -40,7 +40,7 @@ def runtime() -> ServerRuntime:
     """The runtime that LEFT4ME_RUNTIME names."""
     if settings.LEFT4ME_RUNTIME == "systemd":
         return SystemdRuntime(root=root())
-    return ProcessRuntime(root=root())
+    return ProcessRuntime(root=root(), limits_in=settings.LEFT4ME_CGROUP)
 
 
 @functools.cache

@@ -38,6 +38,17 @@ def note(
     return True
 
 
+def remark(server: Server, detail: str, last_lines: Sequence[str], *, now: datetime) -> None:
+    """Keep something worth knowing in the history of a server whose state stays as it is."""
+    StateChange.objects.create(
+        server_id=server.pk,
+        at=now,
+        state=server.actual_state,
+        detail=detail,
+        last_lines=list(last_lines)[-_KEPT_LINES:],
+    )
+
+
 def note_all(servers: Sequence[Server], *, state: Server.State, now: datetime) -> None:
     """Bump the time of many servers that are as they were, in one statement."""
     Server.objects.filter(

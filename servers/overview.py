@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Q
 
 from accounts.models import User
+from left4me.jobs import registry
 from left4me.jobs.models import Job
 from servers import standing
 from servers.models import Blueprint, Host, Server
@@ -28,6 +30,11 @@ class Overview:
     jobs: list[Job]
     failed: list[Job]
     silent_hosts: list[Host]
+
+    @property
+    def labels(self) -> Mapping[str, registry.Label]:
+        """What the jobs are about, by the names people know."""
+        return registry.labels(job.resource for job in [*self.jobs, *self.failed])
 
     @property
     def attention(self) -> list[Standing]:

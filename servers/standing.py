@@ -62,7 +62,8 @@ class Standing:
     @property
     def needs_attention(self) -> bool:
         troubled = self.server.actual_state in {Server.State.CRASHED, Server.State.GAVE_UP}
-        return troubled or self.has_drifted or bool(self.server.last_error)
+        hangs = self.server.hung_since is not None
+        return troubled or hangs or self.has_drifted or bool(self.server.last_error)
 
 
 def of(servers: Sequence[Server], *, user: permissions.Visitor, now: datetime) -> list[Standing]:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from left4me.jobs import actions as jobs
+from left4me.lib.version import VERSION
 from servers import answering, asking, local, observing, readiness, refreshing, usage
 from servers.models import Host, Server
 
@@ -49,7 +50,9 @@ def refresh() -> None:
         rebooted=host.facts.get("boot_id") not in {None, boot},
     )
     facts = {**host.facts, **local.facts(), "boot_id": boot}
-    Host.objects.filter(pk=host.pk).update(last_seen_at=now, facts=facts, game_version=local.game_version())
+    Host.objects.filter(pk=host.pk).update(
+        last_seen_at=now, version=VERSION, facts=facts, game_version=local.game_version()
+    )
 
     _measure(host, now)
 

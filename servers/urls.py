@@ -1,6 +1,6 @@
 from django.urls import path
 
-from servers.views import blueprints, facts, logs, servers, sharing
+from servers.views import blueprints, facts, hosts, logs, players, servers, sharing
 
 app_name = "servers"
 urlpatterns = [
@@ -22,6 +22,11 @@ urlpatterns = [
     path("servers/<int:pk>/states", facts.history, name="history"),
     path("servers/<int:pk>/password", sharing.password, name="password"),
     path("servers/<int:pk>/password/rotate", sharing.rotate, name="rotate"),
+    path("servers/<int:pk>/players-link", players.players_link, name="players_link"),
+    path("join/<str:token>", players.join, name="join"),
+    path("hosts", hosts.hosts, name="hosts"),
+    path("hosts/<int:pk>", hosts.host, name="host"),
+    path("hosts/<int:pk>/actions", hosts.host_action, name="host_action"),
     path("blueprints", blueprints.blueprints, name="blueprints"),
     path("blueprints/new", blueprints.blueprint_new, name="blueprint_new"),
     path("blueprints/import", blueprints.blueprint_import, name="blueprint_import"),

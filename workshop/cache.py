@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import ProtectedError
 
 from workshop import download, inspection, missions
 from workshop.download import Wanted
@@ -138,15 +140,16 @@ def usage(cache: Path) -> Usage:
     return Usage(len(sizes), sum(sizes), shutil.disk_usage(cache).free)
 
 
-def remove(items: Sequence[WorkshopItem], cache: Path) -> int:
-    """Delete the files and rows of items; returns the bytes freed. The caller made sure that none is used."""
-    freed = 0
-    for item in items:
-        for path in (download.cached_path(item.steam_id, cache), *cache.glob(f".{item.steam_id}-*.part")):
-            try:
-                freed += path.lstat().st_size
-                path.unlink()
-            except FileNotFoundError:
-                continue
+def remove(item: WorkshopItem, cache: Path) -> int | None:
+    """Delete an item's row and files; returns the bytes freed, or None when an overlay holds it after all."""
+    steam_id = item.steam_id
+    try:
         item.delete()
+    except ProtectedError:
+        return None
+    freed = 0
+    for path in (download.cached_path(steam_id, cache), *cache.glob(f".{steam_id}-*.part")):
+        with contextlib.suppress(FileNotFoundError):
+            freed += path.lstat().st_size
+            path.unlink()
     return freed

@@ -63,6 +63,9 @@ class WorkshopItem(models.Model):
     progress_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     progress_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    # Since when no overlay holds it; null while one does.
+    unused_since = models.DateTimeField(null=True, blank=True, editable=False)
+
     # From the VPK itself; null until one was read.
     is_valid = models.BooleanField(_("valid"), null=True, blank=True)
     inspected_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)

@@ -79,3 +79,17 @@ def test_changing_the_password_ends_other_sessions_but_not_this_one(page, anna, 
     enter(other, password="another horse battery")
     expect(other.locator(".user-menu-name")).to_have_text("anna")
     other.context.close()
+
+
+def test_everything_at_the_door_works_without_scripts(browser, live_server, anna, redis_client):
+    context = browser.new_context(base_url=live_server.url, java_script_enabled=False, color_scheme="light")
+    page = context.new_page()
+    page.goto("/accounts/login/")
+    page.get_by_role("button", name="Dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    enter(page)
+    page.locator(".user-menu > summary").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/accounts/login"))
+    context.close()

@@ -33,6 +33,7 @@ def look_at(page, path, axe):
     page.goto(path)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         axe(page)
     page.set_viewport_size(PHONE)
     axe(page)

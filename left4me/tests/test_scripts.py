@@ -85,16 +85,21 @@ def test_a_log_follows_its_tail_until_the_reader_scrolls_up(guide):
     log = guide.locator("[data-log]").first
     log.evaluate(
         """log => { for (let n = 0; n < 3000; n += 1) {
-             const line = document.createElement('div'); line.className = 'log-line'; line.textContent = 'line ' + n;
+             const line = document.createElement('div'); line.className = 'log-line';
+             line.textContent = 'a line that needs two or three lines of its own where it is shown '.repeat(n % 5) + n;
              log.append(line); } }"""
     )
-    log.evaluate("log => { log.scrollTop = log.scrollHeight / 2; }")
-    guide.wait_for_selector("[data-log-view][data-behind]")
-    guide.get_by_role("button", name="To the end").first.click()
-    guide.wait_for_function(
+    at_end = (
         "() => { const log = document.querySelector('[data-log]');"
         " return log.scrollHeight - log.scrollTop - log.clientHeight < 40; }"
     )
+    log.evaluate("log => { log.scrollTop = log.scrollHeight; }")
+    guide.wait_for_function(at_end)
+    log.hover()
+    guide.mouse.wheel(0, -2000)
+    guide.wait_for_selector("[data-log-view][data-behind]")
+    guide.get_by_role("button", name="To the end").first.click()
+    guide.wait_for_function(at_end)
 
 
 def test_a_lost_connection_shows_a_banner_until_it_is_back(guide, complaints):
@@ -203,3 +208,22 @@ def test_a_refreshed_fragment_leaves_open_what_the_visitor_opened(guide):
     expect(guide.locator("#fresh p")).to_be_visible()
     expect(guide.locator("#fresh time")).to_have_text(in_words)
     assert not guide.evaluate("window.flashed")
+
+
+def test_a_log_stays_at_its_tail_while_tall_lines_stream_in(guide):
+    stream = "".join(
+        f'event: line\nid: {n}\ndata: {{"seq": {n}, "line": "{n} {"a line far wider than its box " * (n % 9)}"}}\n\n'
+        for n in range(1, 400)
+    )
+    guide.route(
+        "**/streamed",
+        lambda route: route.fulfill(body=stream + "event: end\ndata: {}\n\n", content_type="text/event-stream"),
+    )
+    guide.evaluate(
+        ELEMENT,
+        '<section class="log-view" id="tall" data-log-view data-stream="/streamed">'
+        '<div class="log" data-log></div></section>',
+    )
+    expect(guide.locator("#tall .log-line")).to_have_count(399)
+    expect(guide.locator("#tall .log-line").last).to_be_in_viewport()
+    expect(guide.locator("#tall")).not_to_have_attribute("data-behind", "")

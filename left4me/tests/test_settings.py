@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from left4me.lib import commands
+from left4me.lib.version import VERSION
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -42,3 +44,8 @@ def test_an_unsafe_or_wrong_setting_refuses_to_start_with_one_sentence(tmp_path:
     assert finished.status == 78
     assert words in finished.output
     assert len(finished.output.splitlines()) == 1
+
+
+def test_the_release_is_the_one_of_the_project_file():
+    project = tomllib.loads((_REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION

@@ -19,6 +19,7 @@ PUBLIC = {
     "accounts:signup": "the door; says no where sign-up is not open",
     "accounts:invitation": "its secret is the permission",
     "accounts:password_link": "its secret is the permission",
+    "servers:join": "its secret is the permission; it names workshop items, which are public",
     "api:openapi-json": "the source is public; programs read it before they have a token",
     "api:openapi-view": "the same for people",
     "api:api-root": "nothing is there: 404",

@@ -9,10 +9,11 @@ from accounts.models import User
 from left4me.jobs.models import Job, JobLog
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot
-from overlays.models import Overlay
+from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from servers.models import Server
 from servers.tests.factories import make_blueprint, make_host, make_server, share
+from workshop.models import WorkshopItem
 
 NAMES = ["Nick", "Rochelle", "Coach", "Ellis", "Bill", "Zoey", "Francis", "Louis <3", 'the #end of "names"', "ゾンビ"]
 SERVERS = [
@@ -34,7 +35,7 @@ LOG = [
 
 def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
     """Fill the database for `owner`; returns the key of one object of each kind, by the first part of its address."""
-    host = make_host(last_seen_at=now)
+    host = make_host(last_seen_at=now, game_version="20300102T000000-100", facts=_facts(now))
     overlays = [
         make_overlay(name="Competitive config", kind=Overlay.Kind.FILES, expose_cfg=True, built_at=now),
         make_overlay(
@@ -65,15 +66,48 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
     ]
     share(servers[0], friend)
     _populate(servers[0], now)
+    _fill(overlays[1], now)
     job = _jobs(owner, servers, now)
     return {
         "servers": servers[0].pk,
+        "hosts": host.pk,
         "blueprints": blueprint.pk,
         "overlays": overlays[1].pk,
         "jobs": job.pk,
         "users": friend.pk,
         "players": STEAM_ID_64_BASE + 100,
     }
+
+
+def _fill(overlay: Overlay, now: datetime) -> None:
+    stamp = int(now.timestamp())
+    ways = {"cached": (stamp, ""), "stale": (stamp - 1, ""), "failed": (None, "Steam answered 404 to the download.")}
+    for number, (title, (version, error)) in enumerate(ways.items(), 1):
+        item = WorkshopItem.objects.create(
+            steam_id=3_000_000_000 + number,
+            title=f"A campaign that is {title}",
+            file_size=number * 123_456_789,
+            file_url="https://cdn.steamusercontent.com/x",
+            time_updated=stamp,
+            cached_version=version,
+            last_error=error,
+            is_valid=True if version else None,
+            campaigns=[{"name": "dead", "title": "Dead Before Dawn", "modes": {"coop": [{"map": "dbd_1"}]}}],
+        )
+        OverlayWorkshopItem.objects.create(overlay=overlay, item=item, linked_version=version)
+
+
+def _facts(now: datetime) -> dict[str, object]:
+    versions = [
+        {
+            "id": f"2030010{day}T000000-{build}",
+            "kind": "steam",
+            "build": str(build),
+            "installed_at": (now - timedelta(days=9 - day)).isoformat(),
+        }
+        for day, build in ((1, 99), (2, 100))
+    ]
+    return {"runtime": "process", "game": "simulated", "versions": versions}
 
 
 def _populate(server: Server, now: datetime) -> None:

@@ -2,9 +2,12 @@
 
 from django.urls import path
 
-from overlays.items import views
+from overlays.items import care_views, views
 
 urlpatterns = [
+    path("workshop", care_views.cache, name="cache"),
+    path("workshop/refresh", care_views.refresh_all, name="refresh_all"),
+    path("workshop/tidy", care_views.tidy, name="tidy"),
     path("overlays/conflicts", views.overlay_conflicts, name="conflicts"),
     path("overlays/<int:pk>/items", views.items, name="items"),
     path("overlays/<int:pk>/items/remove", views.remove_items, name="remove_items"),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
-from django.db.models import ProtectedError
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -102,16 +101,16 @@ def clone_blueprint(*, blueprint: Blueprint, by: User) -> tuple[Blueprint, list[
     return copy, left_out
 
 
+@transaction.atomic
 def delete_blueprint(*, blueprint: Blueprint, by: User) -> None:
     """Remove it; raises InUse with the servers that are made from it."""
-    try:
-        with transaction.atomic():
-            gone = target(blueprint)
-            blueprint.delete()
-            record.write(action="blueprint.delete", by=by, target=gone, name=blueprint.name)
-    except (ProtectedError, IntegrityError):
-        linked = Blueprint.objects.get(pk=blueprint.pk).servers.order_by("name").values_list("pk", "name")
-        raise InUse(list(linked)) from None
+    # Who makes a server from it holds the same lock.
+    current = Blueprint.objects.select_for_update(of=("self",)).get(pk=blueprint.pk)
+    linked = list(current.servers.order_by("name").values_list("pk", "name"))
+    if linked:
+        raise InUse(linked)
+    record.write(action="blueprint.delete", by=by, target=target(current), name=current.name)
+    current.delete()
 
 
 def target(blueprint: Blueprint) -> str:
@@ -155,6 +154,10 @@ def _refuse(blueprint: Blueprint, overlays: Sequence[Overlay]) -> None:
 
 def _stack(blueprint: Blueprint, overlays: Sequence[Overlay]) -> None:
     """Make the stack equal to `overlays`; written anew, since two links may never share a position."""
+    # Held until the commit: PostgreSQL looks at foreign keys only then, too late for words.
+    there = Overlay.objects.select_for_update(no_key=True).order_by("pk").in_bulk([overlay.pk for overlay in overlays])
+    if len(there) != len(overlays):
+        raise ValidationError({"overlays": _("One of these overlays has been deleted meanwhile.")})
     blueprint.links.all().delete()
     BlueprintOverlay.objects.bulk_create(
         BlueprintOverlay(blueprint=blueprint, overlay=overlay, position=position)

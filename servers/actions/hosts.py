@@ -12,7 +12,13 @@ from left4me.jobs.models import Job
 from left4me.lib import rows
 from servers.models import Host
 
-OPERATIONS = ("install",)
+# What an admin may ask for, with the job's operation. A repair is an install that believes nothing.
+OPERATIONS = {
+    "install": "install",
+    "repair_game": "install",
+    "rollback_game": "rollback_game",
+    "clean_game": "clean_game",
+}
 
 
 @transaction.atomic
@@ -30,6 +36,17 @@ def request_on_host(*, host: Host, operation: str, by: User | None) -> Job:
     """Ask for an operation on the host's game; raises Refused."""
     if operation not in OPERATIONS:
         raise jobs.Refused(_("There is no operation “%s”.") % operation)
-    job = jobs.request(operation=operation, resource="game", by=by, host=host.name)
+    job = jobs.request(
+        operation=OPERATIONS[operation], resource="game", by=by, host=host.name, params=_params(host, operation)
+    )
     record.write(action=f"host.{operation}", by=by, target=f"host:{host.pk}", job=job.pk)
     return job
+
+
+def _params(host: Host, operation: str) -> dict[str, object]:
+    if operation == "repair_game":
+        return {"repair": True}
+    if operation == "rollback_game":
+        # Two clicks, or a second attempt, must not go back twice.
+        return {"from": host.game_version}
+    return {}

@@ -19,7 +19,14 @@ _PORT_TRIES = 20
 
 
 def create_server(
-    *, owner: User, by: User, name: str, blueprint: Blueprint, host: Host, port: int | None = None
+    *,
+    owner: User,
+    by: User,
+    name: str,
+    blueprint: Blueprint,
+    host: Host,
+    port: int | None = None,
+    restart_when_hung: bool = False,
 ) -> Server:
     """Add a server with a new RCON password; without `port` it gets the lowest free one of its host's range.
 
@@ -27,11 +34,18 @@ def create_server(
     start. Raises ValidationError, by field.
     """
     for _attempt in range(_PORT_TRIES):
-        server = Server(owner=owner, name=name, blueprint=blueprint, host=host, port=port or free_port(host))
+        server = Server(
+            owner=owner,
+            name=name,
+            blueprint=blueprint,
+            host=host,
+            port=port or free_port(host),
+            restart_when_hung=restart_when_hung,
+        )
         server.rcon_password = secrets.new_password()
-        _refuse(server)
         try:
             with transaction.atomic():
+                _refuse(server)
                 rows.save_clean(server, places=_FIELDS)
                 record.write(action="server.create", by=by, target=server.resource, name=name, port=server.port)
         except ValidationError as fault:
@@ -44,7 +58,14 @@ def create_server(
 
 @transaction.atomic
 def update_server(
-    *, server: Server, seen_version: int, by: User, name: str, blueprint: Blueprint, port: int
+    *,
+    server: Server,
+    seen_version: int,
+    by: User,
+    name: str,
+    blueprint: Blueprint,
+    port: int,
+    restart_when_hung: bool | None = None,
 ) -> Server:
     """Change a server that `by` saw at `seen_version`; raises Stale, or ValidationError by field.
 
@@ -57,6 +78,8 @@ def update_server(
         raise ValidationError({"port": _("Stop the server before you change its port.")})
     port_stays = port == current.port
     current.name, current.blueprint, current.port = name, blueprint, port
+    if restart_when_hung is not None:
+        current.restart_when_hung = restart_when_hung
     _refuse(current, port_stays=port_stays)
     current.version += 1
     rows.save_clean(current, places=_FIELDS)
@@ -94,6 +117,9 @@ def _refuse(server: Server, *, port_stays: bool = False) -> None:
     """Raise ValidationError for what no constraint of one row can hold. A host's range may be narrowed below the
     ports that servers have already: those stay."""
     faults = {}
+    # Held until the commit: PostgreSQL looks at foreign keys only then, too late for words.
+    if Blueprint.objects.select_for_update(no_key=True).filter(pk=server.blueprint_id).first() is None:
+        faults["blueprint"] = _("This blueprint has been deleted meanwhile.")
     if server.blueprint.owner_id != server.owner_id:
         faults["blueprint"] = _("A server is made from a blueprint of its owner.")
     if server.port not in server.host.ports and not port_stays:

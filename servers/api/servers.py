@@ -56,6 +56,7 @@ def create_server(request: HttpRequest, given: wire.ServerIn) -> Status[dict[str
         blueprint=_blueprint(user, given.blueprint_id),
         host=_host(given.host),
         port=given.port,
+        restart_when_hung=given.restart_when_hung,
     )
     return Status(201, one(found.server(user, server.pk), user))
 
@@ -82,6 +83,7 @@ def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange
             name=server.name if given.name is None else given.name,
             blueprint=blueprint,
             port=server.port if given.port is None else given.port,
+            restart_when_hung=given.restart_when_hung,
         )
     except actions.Stale as fault:
         raise changed_meanwhile(fault) from None

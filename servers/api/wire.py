@@ -37,6 +37,8 @@ class ServerOut(Schema):
     has_drifted: bool = Field(description="Observed is not what is wanted, and nothing is under way")
     restart_needed: bool = Field(description="It runs with less than its rows say")
     last_error: str
+    hung_since: datetime | None = Field(description="Its process lives, but it has not answered since then")
+    restart_when_hung: bool
     started_at: datetime | None
     game_version: str
     job: JobOut | None = Field(description="The live job on it")
@@ -63,6 +65,8 @@ def server(each: Standing) -> dict[str, Any]:
         "has_drifted": each.has_drifted,
         "restart_needed": each.restart_needed,
         "last_error": row.last_error,
+        "hung_since": row.hung_since,
+        "restart_when_hung": row.restart_when_hung,
         "started_at": row.started_at,
         "game_version": row.game_version,
         "job": each.job,
@@ -81,6 +85,7 @@ class ServerIn(Schema):
     blueprint_id: int
     host: str | None = Field(None, max_length=63, description="Default: the first that takes new servers")
     port: int | None = Field(None, ge=1024, le=65535, description="Default: the next free one")
+    restart_when_hung: bool = False
 
 
 class ServerChange(Schema):
@@ -88,6 +93,7 @@ class ServerChange(Schema):
     name: str | None = Field(None, max_length=64)
     blueprint_id: int | None = None
     port: int | None = Field(None, ge=1024, le=65535)
+    restart_when_hung: bool | None = None
 
 
 class ActionIn(Schema):
@@ -251,4 +257,4 @@ class HostChange(Schema):
 
 
 class HostActionIn(Schema):
-    operation: Literal["install"]
+    operation: Literal["install", "repair_game", "rollback_game", "clean_game"]

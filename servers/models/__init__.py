@@ -3,6 +3,16 @@
 from servers.models.blueprints import Blueprint, BlueprintOverlay, StarterBlueprint
 from servers.models.history import StateChange
 from servers.models.hosts import Host
+from servers.models.players_link import PlayersLink
 from servers.models.servers import Server, ServerShare
 
-__all__ = ["Blueprint", "BlueprintOverlay", "Host", "Server", "ServerShare", "StarterBlueprint", "StateChange"]
+__all__ = [
+    "Blueprint",
+    "BlueprintOverlay",
+    "Host",
+    "PlayersLink",
+    "Server",
+    "ServerShare",
+    "StarterBlueprint",
+    "StateChange",
+]

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 # A host reports every few seconds; after a silent minute it is down rather than late.
@@ -45,6 +46,9 @@ class Host(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("servers:host", args=[self.pk])
 
     @property
     def ports(self) -> range:

@@ -104,6 +104,13 @@ class Server(models.Model):
     applied = models.JSONField(null=True, blank=True, editable=False)
     applied_sealed_rcon_password = models.TextField(editable=False, default="")
 
+    restart_when_hung = models.BooleanField(
+        _("restart when it hangs"),
+        default=False,
+        help_text=_("When its process lives but has not answered for a minute, map loads aside."),
+    )
+    hung_since = models.DateTimeField(_("hangs since"), null=True, blank=True, editable=False)
+
     # Counts edits by people; what is observed does not count.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO
 
 from servers.runtime.directory import ServerDirectory
 from servers.runtime.port import LaunchFailed, MountFailed, RuntimeFault
@@ -90,24 +90,36 @@ def launch(spec: InstanceSpec, directory: ServerDirectory, *, lock: int, output:
     os.close(wait_out)
     os.waitpid(stage, 0)
     with os.fdopen(report_out) as report:
-        first = json.loads(report.readline() or "{}")
-        init = first.get("init")
-        if init is not None:
-            cgroup.place(init, server_id=spec.server_id, limits=spec.limits)
-            with contextlib.suppress(BrokenPipeError):
-                os.write(lifeline, b"g")
-        said = [first, *(json.loads(line) for line in report)]
-    answer = {key: value for one in said for key, value in one.items()}
-    if "fault" in answer or init is None:
+        facts = _accompany(report, lifeline, spec)
+    init = facts.get("init")
+    if init is None or "fault" in facts or "network_confined" not in facts:
         os.close(lifeline)
         if init is not None:
             os.waitpid(init, 0)
-        fault = MountFailed if answer.get("fault") == "MountFailed" else LaunchFailed
-        raise fault(answer.get("words") or "the launcher died without a word")
-    story = f"{len(spec.layers)} layers by {answer['composed_by']}, {(time.monotonic() - began) * 1000:.0f} ms"
-    if not answer["network_confined"]:
+        fault = MountFailed if facts.get("fault") == "MountFailed" else LaunchFailed
+        raise fault(facts.get("words") or "the launcher died without a word")
+    return Launched(init=init, lifeline=lifeline, story=_story(spec, facts, time.monotonic() - began))
+
+
+def _accompany(report: TextIO, lifeline: int, spec: InstanceSpec) -> dict[str, Any]:
+    """Let process 1 go on once it is under its limits; returns what it and the game told until the game executed."""
+    facts: dict[str, Any] = json.loads(report.readline() or "{}")
+    if "init" in facts:
+        facts["limited"] = cgroup.place(facts["init"], server_id=spec.server_id, limits=spec.limits)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(lifeline, b"g")
+    for line in report:
+        facts.update(json.loads(line))
+    return facts
+
+
+def _story(spec: InstanceSpec, facts: dict[str, Any], seconds: float) -> str:
+    story = f"{len(spec.layers)} layers by {facts['composed_by']}, {seconds * 1000:.0f} ms"
+    if not facts["network_confined"]:
         story += "; this kernel does not keep the game from other ports"
-    return Launched(init=init, lifeline=lifeline, story=story)
+    if cgroup.parent() and not facts["limited"]:
+        story += "; the cgroup was refused, so memory is limited per process only"
+    return story
 
 
 def _say(report: int, **facts: object) -> None:

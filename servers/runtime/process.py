@@ -30,6 +30,7 @@ from servers.runtime.port import (
     State,
     StopTimedOut,
 )
+from servers.runtime.sandbox import cgroup
 from servers.runtime.spec import InstanceSpec, SpecInvalid, StopLimits
 from servers.runtime.storage import Storage, disk_bytes
 from servers.runtime.supervisor import Order
@@ -40,12 +41,18 @@ _KILL_GRACE_SECONDS: Final = 2
 
 
 class ProcessRuntime:
-    """Implements `port.ServerRuntime` below `root`; `python` runs the supervisors, from `project`."""
+    """Implements `port.ServerRuntime` below `root`; `python` runs the supervisors, from `project`.
 
-    def __init__(self, *, root: Path, python: str = sys.executable, project: Path = _PROJECT) -> None:
+    `limits_in` is a directory of cgroup v2 that was handed to this user; servers then get their limits there.
+    """
+
+    def __init__(
+        self, *, root: Path, python: str = sys.executable, project: Path = _PROJECT, limits_in: Path | None = None
+    ) -> None:
         self._storage = Storage(root)
         self._python = python
         self._project = project
+        self._cgroup = limits_in
 
     def start(self, spec: InstanceSpec) -> Outcome:
         directory = self._storage.of(spec.server_id)
@@ -56,7 +63,7 @@ class ProcessRuntime:
         done = commands.run(
             [self._python, "-S", "-E", "-m", "servers.runtime.supervisor", directory.path],
             cwd=self._project,
-            env=_environment(),
+            env=self._environment(),
             timeout=_START_SECONDS,
             check=False,
         )
@@ -137,6 +144,11 @@ class ProcessRuntime:
             raise RuntimeFault(f"the server's directory could not be removed: {error}") from error
         return Outcome.DELETED if deleted else Outcome.ALREADY_DELETED
 
+    def _environment(self) -> dict[str, str]:
+        # Nothing of the worker's environment (secrets, proxies) goes into a process that stands beside a game.
+        path = {"PATH": os.environ.get("PATH", os.defpath)}
+        return path if self._cgroup is None else {**path, cgroup.VARIABLE: str(self._cgroup)}
+
 
 class _Supervisor:
     """A living supervisor, held by a pidfd: no signal of ours can meet a stranger with a reused pid."""
@@ -170,12 +182,6 @@ class _Supervisor:
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         return bool(poll.poll(seconds * 1000))
-
-
-def _environment() -> dict[str, str]:
-    # Nothing of the worker's environment (secrets, proxies) goes into a process that stands beside a game.
-    kept = ("PATH", "LEFT4ME_CGROUP")
-    return {name: os.environ[name] for name in kept if name in os.environ}
 
 
 def _ask_to_quit(quit_game: Callable[[], None]) -> bool:
@@ -277,6 +283,7 @@ def _interpret(told: dict[str, Any]) -> Observed:
         last_exit=_exit(ended["code"], ended["at"]) if ended else None,
         restarts=told["restarts"],
         detail=detail,
+        is_abandoned=state is State.CRASHED and not alive,
         last_lines=tuple(told["last_lines"]),
     )
 

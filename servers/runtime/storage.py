@@ -90,10 +90,11 @@ def disk_bytes(path: Path) -> int:
 
 
 def _open_up(path: Path) -> None:
-    """Let the owner into every directory: the game may have closed its own, and overlayfs makes closed ones."""
-    for top, names, _ in os.walk(path, topdown=True, followlinks=False):
-        for name in (".", *names):
+    """Let the owner read everything: the game may have closed what it wrote, and overlayfs closes its own."""
+    for top, names, files in os.walk(path, topdown=True, followlinks=False):
+        for name in (".", *names, *files):
             one = Path(top, name)
-            status = one.lstat()
-            if stat.S_ISDIR(status.st_mode) and status.st_mode & 0o700 != 0o700:
-                one.chmod(status.st_mode | 0o700)
+            mode = one.lstat().st_mode
+            wanted = 0o700 if stat.S_ISDIR(mode) else 0o400 if stat.S_ISREG(mode) else 0
+            if mode & wanted != wanted:
+                one.chmod(stat.S_IMODE(mode) | wanted)

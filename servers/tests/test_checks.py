@@ -199,9 +199,15 @@ def test_an_accepted_config_executes_exactly_its_lines_and_ends_with_our_passwor
         return
     made = spec.server_cfg(name="Friday", exposed=[2, 1], config=config, rcon_password="s3cret")
     executed = cfg_reader.executed(made)
-    first, exec_1, exec_2, *own, last = executed
+    first, *exec_lines, last = executed[:5] + executed[-1:]
+    own = executed[5:-1]
     assert first == ["hostname", "Friday"]
-    assert [exec_1, exec_2] == [["exec", "server_overlay_1"], ["exec", "server_overlay_2"]]
+    assert exec_lines == [
+        ["exec", "banned_user.cfg"],
+        ["exec", "banned_ip.cfg"],
+        ["exec", "server_overlay_1"],
+        ["exec", "server_overlay_2"],
+    ]
     assert last == ["rcon_password", "s3cret"]
     assert own == cfg_reader.executed(config.replace("\r\n", "\n"))
     made.encode("utf-8")

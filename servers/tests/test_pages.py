@@ -240,7 +240,7 @@ def test_the_plain_buttons_of_the_page_move_an_overlay(cast: Cast, owner_client:
     response = owner_client.post(address, {"version": 1, "move": f"{first.pk},up"}, follow=True)
     assert "Somebody else" in response.content.decode()
     assert Blueprint.objects.get().layers == [second, first]
-    assert owner_client.post(address, {"version": "x", "move": "y"}).status_code == 404
+    assert owner_client.post(address, {"version": "x", "move": "y"}).status_code == 400
 
 
 def test_an_overlay_of_somebody_else_cannot_be_taken(cast: Cast, owner_client: Client) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
@@ -100,7 +100,7 @@ def blueprint_move(request: HttpRequest, pk: int) -> HttpResponse:
     except actions.Stale as fault:
         messages.error(request, str(fault))
     except (ValueError, KeyError):
-        raise Http404 from None
+        raise BadRequest from None
     return redirect(row)
 
 

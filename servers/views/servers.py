@@ -58,7 +58,9 @@ def new(request: HttpRequest) -> HttpResponse:
     form = ServerForm(request.POST or None, owner=user, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
-            server = actions.create_server(owner=user, by=user, **_values(form, "name", "blueprint", "host", "port"))
+            server = actions.create_server(
+                owner=user, by=user, **_values(form, "name", "blueprint", "host", "port", "restart_when_hung")
+            )
         except ValidationError as fault:
             lib_forms.add_errors(form, fault)
         else:
@@ -89,7 +91,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     form = ServerForm(request.POST or None, instance=server, owner=server.owner)
     status = 200
     if request.method == "POST" and form.is_valid():
-        values = _values(form, "name", "blueprint", "port")
+        values = _values(form, "name", "blueprint", "port", "restart_when_hung")
         try:
             actions.update_server(server=server, seen_version=form.cleaned_data["version"] or 0, by=user, **values)
         except actions.Stale as fault:

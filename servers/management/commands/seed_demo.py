@@ -8,6 +8,7 @@ from django.db import transaction
 
 from accounts import actions as account_actions
 from accounts.models import User
+from left4me.jobs import actions as jobs
 from overlays import actions as overlay_actions
 from overlays import places
 from overlays.models import Overlay
@@ -46,9 +47,9 @@ class Command(BaseCommand):
                 actions.request(server=server, operation="start", by=admin)
 
     def _admin(self) -> User:
-        user = User.objects.filter(username__iexact=ADMIN).first()
-        if user is not None:
-            return user
+        present: User | None = User.objects.named(ADMIN).first()
+        if present is not None:
+            return present
         password = secrets.token_urlsafe(12)
         user = account_actions.create_user(username=ADMIN, password=password, is_admin=True, by=None)
         self.stdout.write(f"sign in as {ADMIN} with the password {password} (it is not shown again)")
@@ -63,6 +64,7 @@ class Command(BaseCommand):
             cfg = places.directory(rules) / places.CFG
             cfg.parent.mkdir(parents=True, exist_ok=True)
             cfg.write_text(_HOUSE_RULES_CFG)
+            jobs.request(operation="build", resource=rules.resource, by=admin, host=local.row().name)
         return [rules]
 
     def _blueprint(self, admin: User, overlays: list[Overlay]) -> Blueprint:

@@ -1,7 +1,7 @@
 """Limits over all processes of a server together, where this machine lets us have a cgroup for it.
 
-Needs cgroup v2 with the controllers handed to us: root outside of systemd, or LEFT4ME_CGROUP naming a
-delegated directory. Without one the limits per process stand alone; under systemd the unit has its own.
+LEFT4ME_CGROUP names a directory of cgroup v2 that was handed to us. Without one the limits per process stand alone;
+under systemd the unit has its own.
 """
 
 from __future__ import annotations

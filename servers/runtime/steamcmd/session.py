@@ -34,6 +34,10 @@ class Login:
     password: str = field(repr=False)
     guard_code: str = field(default="", repr=False)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(secret for secret in (self.password, self.guard_code) if secret)
+
     def __post_init__(self) -> None:
         """Raise ValueError for what a script of SteamCMD cannot hold."""
         for value in (self.username, self.password, self.guard_code):
@@ -82,24 +86,7 @@ class SteamCmd:
         self, script: Sequence[str], *, reading: Reading, login: Login | None, watch: Watch, seconds: float
     ) -> tuple[int | None, str]:
         """Run a script; returns the exit status, None when it fell silent, and the output."""
-        heard = time.monotonic()
-        hidden = [secret for secret in (login.password, login.guard_code) if secret] if login else []
-
-        def on_line(raw: str) -> None:
-            nonlocal heard
-            heard = time.monotonic()
-            line = clean(raw)
-            progress = reading.take(line)
-            if progress:
-                watch.progress(phase=progress.phase, done=progress.done, total=progress.total, unit=progress.unit)
-            elif line:
-                for secret in hidden:
-                    line = line.replace(secret, "…")
-                watch.log(line)
-
-        def unwanted() -> bool:
-            return watch.cancelled() or time.monotonic() - heard > _SILENT_SECONDS
-
+        listener = _Listener(reading, watch, hidden=login.secrets if login else ())
         self.home.mkdir(parents=True, exist_ok=True)
         file = self._write_script(script)
         try:
@@ -108,8 +95,8 @@ class SteamCmd:
                 timeout=seconds,
                 cwd=self.home,
                 env=self._environment(),
-                on_line=on_line,
-                cancelled=unwanted,
+                on_line=listener.take,
+                cancelled=lambda: watch.cancelled() or listener.is_silent,
                 check=False,
                 with_pty=True,  # without one it writes in blocks and progress comes in jumps
             )
@@ -132,6 +119,30 @@ class SteamCmd:
     def _environment(self) -> dict[str, str]:
         # HOME keeps SteamCMD's caches with the application; its app cache makes later runs succeed more often.
         return {"HOME": str(self.home), "PATH": "/usr/games:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+class _Listener:
+    """Hears one session: progress and log go to the watch, secrets go nowhere."""
+
+    def __init__(self, reading: Reading, watch: Watch, *, hidden: Sequence[str]) -> None:
+        self._reading = reading
+        self._watch = watch
+        self._hidden = hidden
+        self._heard_at = time.monotonic()
+
+    @property
+    def is_silent(self) -> bool:
+        return time.monotonic() - self._heard_at > _SILENT_SECONDS
+
+    def take(self, raw: str) -> None:
+        self._heard_at = time.monotonic()
+        line = clean(raw)
+        if told := self._reading.take(line):
+            self._watch.progress(phase=told.phase, done=told.done, total=told.total, unit=told.unit)
+        elif line:
+            for secret in self._hidden:
+                line = line.replace(secret, "…")
+            self._watch.log(line)
 
 
 class _Quiet:

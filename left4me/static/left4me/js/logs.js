@@ -15,6 +15,7 @@ class LogView {
     this.waiting = [];
     this.lastSeq = Number(this.log.lastElementChild?.dataset.seq ?? 0);
     this.following = true;
+    this.top = 0;
     this.log.addEventListener("scroll", () => this.scrolled(), { passive: true });
     view.querySelector(".log-tail")?.addEventListener("click", () => this.toTail());
     this.toTail();
@@ -23,14 +24,25 @@ class LogView {
 
   scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.log;
-    this.following = scrollHeight - scrollTop - clientHeight < END_SLACK;
+    // Only a move upwards is the reader's: lines that turn out taller than estimated push the end away as well.
+    if (scrollHeight - scrollTop - clientHeight < END_SLACK) this.following = true;
+    else if (scrollTop < this.top) this.following = false;
+    this.top = scrollTop;
     this.view.toggleAttribute("data-behind", !this.following);
   }
 
   toTail() {
     this.following = true;
     this.view.removeAttribute("data-behind");
+    this.pin(3);
+  }
+
+  // Each frame may find lines taller than content-visibility assumed, so the end is sought more than once.
+  pin(frames) {
+    if (!this.following) return;
     this.log.scrollTop = this.log.scrollHeight;
+    this.top = this.log.scrollTop;
+    if (frames > 0) requestAnimationFrame(() => this.pin(frames - 1));
   }
 
   connect(address) {
@@ -105,7 +117,7 @@ class LogView {
     if (this.following) {
       const lines = this.log.getElementsByClassName("log-line");
       for (let extra = lines.length - this.keep; extra > 0; extra -= 1) lines[0].remove();
-      this.log.scrollTop = this.log.scrollHeight;
+      this.pin(2);
     }
   }
 }

@@ -1,0 +1,99 @@
+// <form data-upload="…">: sends its files in chunks, each at its offset, so that a broken upload goes on where it
+// ended; also takes files that are dropped on the form. Without this script the form sends them whole.
+const PAUSES = [1000, 2000, 5000, 10000, 20000];
+
+const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
+
+async function post(url, body, type) {
+  const token = JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
+  const headers = { "X-CSRFToken": token, "Content-Type": type };
+  const answer = await fetch(url, { method: "POST", headers, body });
+  const isJson = answer.headers.get("Content-Type")?.includes("json");
+  return { status: answer.status, data: isJson ? await answer.json() : {} };
+}
+
+function row(list, name) {
+  const box = document.createElement("div");
+  box.className = "progress";
+  const words = document.createElement("div");
+  words.className = "progress-words";
+  const title = document.createElement("span");
+  title.textContent = name;
+  const state = document.createElement("span");
+  const bar = document.createElement("progress");
+  bar.max = 1;
+  bar.value = 0;
+  bar.setAttribute("aria-label", name);
+  words.append(title, state);
+  box.append(words, bar);
+  list.append(box);
+  return (value, text, tone) => {
+    bar.value = value;
+    state.textContent = text;
+    if (tone) bar.dataset.tone = tone;
+  };
+}
+
+async function send(form, file, show) {
+  const asked = {
+    name: file.name,
+    folder: form.elements.at.value,
+    size: file.size,
+    unpack: form.elements.unpack.checked,
+  };
+  const begun = await post(form.dataset.upload, JSON.stringify(asked), "application/json");
+  if (begun.status !== 201) throw new Error(begun.data.error ?? begun.status);
+  const url = `${form.dataset.upload}/${begun.data.id}`;
+  let offset = begun.data.offset;
+  let failures = 0;
+  while (offset < file.size) {
+    show(offset / file.size, `${Math.floor((100 * offset) / file.size)} %`);
+    const chunk = file.slice(offset, offset + begun.data.chunk);
+    let answer = null;
+    try {
+      answer = await post(`${url}?offset=${offset}`, chunk, "application/octet-stream");
+    } catch {
+      // The connection is gone: try again below, from where the server stands.
+    }
+    if (answer?.status === 200 || answer?.status === 409) {
+      offset = answer.data.offset;
+      failures = 0;
+    } else if (answer && answer.status < 500) {
+      throw new Error(answer.data.error ?? answer.status);
+    } else {
+      if (failures >= PAUSES.length) throw new Error(form.dataset.failed);
+      await pause(PAUSES[failures]);
+      failures += 1;
+    }
+  }
+  const ended = await post(`${url}/finish`, "", "application/json");
+  if (ended.status !== 202) throw new Error(ended.data.error ?? ended.status);
+}
+
+async function sendAll(form, files) {
+  const list = form.querySelector("[data-upload-list]");
+  let failed = false;
+  for (const file of files) {
+    const show = row(list, file.name);
+    try {
+      await send(form, file, show);
+      show(1, "100 %", "ok");
+    } catch (error) {
+      failed = true;
+      show(0, error.message, "bad");
+    }
+  }
+  if (!failed) location.reload();
+}
+
+for (const form of document.querySelectorAll("form[data-upload]")) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    sendAll(form, [...form.elements.file.files]);
+  });
+  form.addEventListener("dragover", (event) => event.preventDefault());
+  form.addEventListener("drop", (event) => {
+    event.preventDefault();
+    sendAll(form, [...event.dataTransfer.files]);
+  });
+}

@@ -1,0 +1,225 @@
+"""Every address of an object, asked by everybody: what docs/permissions.md says is what happens, and it says all."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+
+from left4me.api import api
+from left4me.testing.cast import Cast
+from left4me.testing.routes import all_routes
+from livestate.models import Order
+from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem, Upload
+from overlays.tests.factories import make_overlay
+from servers.models import ServerShare
+from servers.tests.factories import make_blueprint, make_host, make_server, share
+from workshop.models import WorkshopItem
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "permissions.md"
+ROLES = ("anonymous", "stranger", "viewer", "operator", "owner", "admin")
+KINDS = {"servers", "blueprints", "overlays", "hosts"}
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+@dataclass(frozen=True)
+class Row:
+    pattern: str
+    method: str
+    right: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.pattern}"
+
+
+def table(title: str) -> list[list[str]]:
+    """The cells of the table under a heading of the document."""
+    lines = DOCUMENT.read_text().partition(f"## {title}\n")[2].partition("\n## ")[0].splitlines()
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return rows[2:]
+
+
+RIGHTS = {right: dict(zip(ROLES, cells, strict=True)) for right, *cells in table("Rights")}
+ROWS = [
+    Row(pattern, method, right)
+    for pattern, methods, right in table("Addresses")
+    for method in methods.lower().split(", ")
+]
+
+
+def operations() -> dict[tuple[str, str], dict[str, Any]]:
+    """The API's operations from its own document, by (pattern without converters, method)."""
+    paths = api.get_openapi_schema()["paths"]
+    return {
+        (re.sub(r"{(\w+)}", r"<\1>", path), method): operation
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    }
+
+
+OPERATIONS = operations()
+
+
+def plain(pattern: str) -> str:
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"<\1>", pattern)
+
+
+def object_patterns() -> set[str]:
+    return {route.pattern for route in all_routes() if route.kind in KINDS and not route.pattern.startswith("/admin")}
+
+
+def sample(schema: dict[str, Any], definitions: dict[str, Any]) -> Any:
+    """The least that an operation accepts: permission is asked for, not validation."""
+    if "$ref" in schema:
+        return sample(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "const" in schema or "enum" in schema:
+        return schema.get("const", schema.get("enum", [None])[0])
+    if "anyOf" in schema:
+        return sample(schema["anyOf"][0], definitions)
+    if schema.get("type") == "object":
+        needed = schema.get("required", [])
+        return {name: sample(schema["properties"][name], definitions) for name in needed}
+    return {"string": "x", "integer": 1, "number": 1, "boolean": True, "array": []}[schema["type"]]
+
+
+def body(row: Row) -> Any:
+    operation = OPERATIONS[plain(row.pattern), row.method]
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    definitions = api.get_openapi_schema()["components"]["schemas"]
+    return sample(content["schema"], definitions) if content else {}
+
+
+@dataclass
+class World:
+    """One object of each kind, Anna's, and what hangs on it."""
+
+    ids: dict[str, int]
+
+    def address(self, pattern: str, *, place: str) -> str:
+        """The pattern filled in; `place` says whose overlay is meant: private, or of the catalog."""
+        kind = re.search(r"/(\w+)/<", pattern)[1]
+        ids = {**self.ids, "overlays": self.ids[place + overlay_kind(pattern)]}
+        named = iter(re.findall(r"<(?:\w+:)?(\w+)>", pattern))
+        first = next(named)
+        path = re.sub(rf"<(?:\w+:)?{first}>", str(ids[kind]), pattern, count=1)
+        ids["upload_id"] = self.ids[f"{place}_upload"]
+        for name in named:
+            path = re.sub(rf"<(?:\w+:)?{name}>", str(ids[name]), path)
+        return path
+
+
+def overlay_kind(pattern: str) -> str:
+    """Which kind of overlay an address is for: most are for each, or for one of workshop items."""
+    if "/files" in pattern or "/uploads" in pattern:
+        return "_files"
+    return "_script" if pattern.endswith("/script") else ""
+
+
+@pytest.fixture
+def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_client: object) -> World:
+    settings.LEFT4ME_ROOT = tmp_path
+    # Nothing answers there: what asks Steam must be allowed to, not to succeed.
+    settings.LEFT4ME_STEAM_API_URL = "http://127.0.0.1:9"
+    monkeypatch.setattr("workshop.steam._BACK_OFF_SECONDS", ())
+    # A silent host refuses at once what only it could answer.
+    host = make_host(last_seen_at=None)
+    private = make_overlay(owner=cast.owner, kind=Overlay.Kind.WORKSHOP)
+    catalog = make_overlay(kind=Overlay.Kind.WORKSHOP)
+    item = WorkshopItem.objects.create(steam_id=7)
+    for overlay in (private, catalog):
+        OverlayWorkshopItem.objects.create(overlay=overlay, item=item)
+    files = {place: make_overlay(owner=owner) for place, owner in (("private", cast.owner), ("catalog", None))}
+    upload = {place: Upload.objects.create(overlay=files[place], user=cast.owner, path="a", size=1) for place in files}
+    collection = OverlayCollection.objects.create(overlay=private, steam_id=8)
+    server = make_server(cast.owner, host=host, blueprint=make_blueprint(cast.owner, overlays=[private, catalog]))
+    share(server, cast.viewer)
+    lent = share(server, cast.operator, ServerShare.Role.OPERATOR)
+    order = Order.objects.create(server=server, user=cast.owner, kind="command", value="x", created_at=timezone.now())
+    ids = {
+        "servers": server.pk,
+        "blueprints": server.blueprint_id,
+        "hosts": host.pk,
+        "private": private.pk,
+        "catalog": catalog.pk,
+        "private_files": files["private"].pk,
+        "catalog_files": files["catalog"].pk,
+        "catalog_script": make_overlay(kind=Overlay.Kind.SCRIPT).pk,
+        "private_upload": upload["private"].pk,
+        "catalog_upload": upload["catalog"].pk,
+        "share_pk": lent.pk,
+        "share_id": lent.pk,
+        "order_pk": order.pk,
+        "order_id": order.pk,
+        "steam_id": item.steam_id,
+        "collection_id": collection.pk,
+    }
+    return World(ids)
+
+
+def answer(cast: Cast, role: str, row: Row, path: str) -> str:
+    """What the role gets, in the document's words; nothing of it stays."""
+    client = Client()
+    if role != "anonymous":
+        client.force_login(getattr(cast, role))
+    sent = {"data": body(row), "content_type": "application/json"} if row.pattern.startswith("/api/") else {}
+    with transaction.atomic():
+        response = getattr(client, row.method)(path, **({} if row.method == "get" else sent))
+        transaction.set_rollback(True)
+    status = response.status_code
+    if status == 401 or (status == 302 and response["Location"].startswith("/accounts/login")):
+        return "sign in"
+    # 502 names Steam, which is not there.
+    return str(status) if status in {403, 404, 405} or (status >= 500 and status != 502) else "yes"
+
+
+def test_every_address_of_an_object_stands_in_the_document() -> None:
+    documented = {(plain(row.pattern), row.method) for row in ROWS}
+    missing = []
+    for pattern in sorted(object_patterns()):
+        methods = [method for method in METHODS if (plain(pattern), method) in OPERATIONS]
+        if pattern.startswith("/api/"):
+            missing += [f"{m} {pattern}" for m in methods if (plain(pattern), m) not in documented]
+        elif not any((plain(pattern), m) in documented for m in ("get", "post")):
+            missing.append(pattern)
+    assert not missing, f"Add to docs/permissions.md, with the right that each needs: {missing}"
+
+
+def test_the_document_names_only_what_there_is() -> None:
+    there = {plain(pattern) for pattern in object_patterns()}
+    assert {plain(row.pattern) for row in ROWS} <= there
+    assert {row.right for row in ROWS} <= {name.partition(": ")[0] for name in RIGHTS}
+
+
+def contexts(row: Row) -> list[tuple[str, str]]:
+    """The rights of a row: an overlay is Anna's own or of the catalog."""
+    if row.right in RIGHTS:
+        return [(row.right, "private")]
+    # A script runs on a host, so only the catalog has such overlays.
+    places = ("catalog",) if overlay_kind(row.pattern) == "_script" else ("private", "catalog")
+    return [(f"{row.right}: {place}", place) for place in places]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_everybody_gets_what_the_document_says(cast: Cast, world: World, row: Row) -> None:
+    for (right, place), role in itertools.product(contexts(row), ROLES):
+        path = world.address(row.pattern, place=place)
+        if place == "catalog" and "collection_id" in row.pattern:
+            continue
+        assert (role, right, answer(cast, role, row, path)) == (role, right, RIGHTS[right][role])
+
+
+@pytest.mark.parametrize("pattern", sorted(object_patterns()))
+def test_a_method_that_the_document_does_not_name_is_not_allowed(cast: Cast, world: World, pattern: str) -> None:
+    named = {row.method for row in ROWS if plain(row.pattern) == plain(pattern)}
+    path = world.address(pattern, place="catalog" if overlay_kind(pattern) == "_script" else "private")
+    client = Client()
+    client.force_login(cast.admin)
+    for method in set(METHODS) - named:
+        assert getattr(client, method)(path).status_code == 405, f"{method} {path}"

@@ -1,0 +1,71 @@
+"""The page of a script overlay: admins write the script, and a build runs it in a sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from accounts.permissions import signed_in
+from left4me.audit import record
+from left4me.jobs import actions as jobs
+from overlays import permissions
+from overlays.builders import script as builder
+from overlays.items.membership import request_build
+from overlays.models import Overlay, OverlayScript
+
+_EXAMPLES = Path(builder.__file__).parent / "examples"
+_LONGEST = 100_000
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def script(request: HttpRequest, pk: int) -> HttpResponse:
+    """Everybody who sees the overlay may read its script; only admins may change it."""
+    user = signed_in(request)
+    overlay = get_object_or_404(Overlay, pk=pk)
+    permissions.check_can_see_overlay(user, overlay)
+    if overlay.kind != Overlay.Kind.SCRIPT:
+        raise Http404(_("No script makes this overlay."))
+    kept = getattr(overlay, "script", None)
+    text, error = kept.text if kept else "", ""
+    if request.method == "POST":
+        permissions.check_can_make_system_overlay(user)
+        text = request.POST.get("text", "").replace("\r\n", "\n")
+        error = _("The script is too long.") if len(text) > _LONGEST or "\0" in text else ""
+        if not error:
+            OverlayScript.objects.update_or_create(overlay=overlay, defaults={"text": text})
+            record.write(action="overlay.script_changed", by=user, target=overlay.resource, request=request)
+            return _saved(request, overlay)
+    elif request.GET.get("example") in examples():
+        text = (_EXAMPLES / f"{request.GET['example']}.sh").read_text()
+    context = {
+        "overlay": overlay,
+        "text": text,
+        "error": error,
+        "examples": examples(),
+        "may_edit": permissions.can_make_system_overlay(user),
+        "minutes": builder.SECONDS // 60,
+        "largest": builder.LARGEST_TREE,
+    }
+    return render(request, "overlays/script.html", context, status=422 if error else 200)
+
+
+def examples() -> list[str]:
+    return sorted(path.stem for path in _EXAMPLES.glob("*.sh"))
+
+
+def _saved(request: HttpRequest, overlay: Overlay) -> HttpResponse:
+    if "build" not in request.POST:
+        messages.success(request, _("The script is saved."))
+        return redirect("overlays:script", overlay.pk)
+    try:
+        job = request_build(overlay=overlay, by=signed_in(request))
+    except jobs.Refused as fault:
+        messages.error(request, str(fault))
+        return redirect("overlays:script", overlay.pk)
+    messages.success(request, _("The script is saved; it runs as job %(id)d.") % {"id": job.pk})
+    return redirect(job)

@@ -1,0 +1,186 @@
+"""Pages of the files that an overlay holds: browse, edit, upload without JavaScript, rename, delete, download."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.permissions import signed_in
+from left4me.audit import record
+from left4me.jobs import actions as jobs
+from overlays import places
+from overlays.files import access, archives, texts, tree, uploads
+from overlays.files.tree import BadPath, Tree
+from overlays.items.membership import request_build
+from overlays.models import Overlay
+
+_ROWS = 2_000
+
+
+@require_safe
+def files(request: HttpRequest, pk: int) -> HttpResponse:
+    """One folder of the overlay."""
+    overlay = access.visible(request, pk)
+    try:
+        where = tree.parts(request.GET.get("at", ""))
+        with Tree(places.directory(overlay)) as content:
+            nodes = content.list(where)
+    except BadPath as fault:
+        raise Http404(str(fault)) from None
+    return _page(request, overlay, where, nodes)
+
+
+@require_POST
+def upload_files(request: HttpRequest, pk: int) -> HttpResponse:
+    """Whole files from a plain form; the page's script sends them in chunks instead."""
+    overlay = access.editable(request, pk)
+    folder = request.POST.get("at", "")
+    try:
+        for file in request.FILES.getlist("file"):
+            upload = uploads.start(
+                overlay=overlay,
+                folder=folder,
+                name=file.name or "",
+                size=file.size or 0,
+                unpack="unpack" in request.POST,
+                by=signed_in(request),
+            )
+            uploads.partial_path(upload).unlink(missing_ok=True)
+            uploads.receive(upload, offset=0, source=file.file)  # type: ignore[arg-type]
+            uploads.finish(upload, by=signed_in(request))
+    except (uploads.Refused, uploads.WrongOffset, BadPath, jobs.Refused) as fault:
+        messages.error(request, str(fault))
+    else:
+        messages.success(request, _("The upload is complete."))
+    return _back(overlay, folder)
+
+
+@require_POST
+def make_folder(request: HttpRequest, pk: int) -> HttpResponse:
+    overlay = access.editable(request, pk)
+    at = request.POST.get("at", "")
+
+    def make(content: Tree) -> None:
+        content.make_folder((*tree.parts(at), *tree.parts(request.POST.get("name", ""))))
+
+    return _change(request, overlay, at, make, done=_("The folder is made."))
+
+
+@require_POST
+def rename_file(request: HttpRequest, pk: int) -> HttpResponse:
+    """`name` may hold slashes: that moves the entry, below the folder it is shown in."""
+    overlay = access.editable(request, pk)
+    at = request.POST.get("at", "")
+
+    def rename(content: Tree) -> None:
+        folder = tree.parts(at)
+        old = (*folder, *tree.parts(request.POST.get("old", "")))
+        content.rename(old, (*folder, *tree.parts(request.POST.get("name", ""))))
+
+    return _change(request, overlay, at, rename, done=_("It has its new name."))
+
+
+@require_POST
+def delete_files(request: HttpRequest, pk: int) -> HttpResponse:
+    overlay = access.editable(request, pk)
+    at = request.POST.get("at", "")
+
+    def delete(content: Tree) -> None:
+        for name in request.POST.getlist("name")[:_ROWS]:
+            content.delete((*tree.parts(at), *tree.parts(name)))
+
+    return _change(request, overlay, at, delete, done=_("It is deleted."))
+
+
+@require_safe
+def download_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
+    overlay = access.visible(request, pk)
+    if not request.GET.get("path"):
+        return _back(overlay, "")
+    try:
+        where = tree.parts(request.GET["path"])
+        with Tree(places.directory(overlay)) as content:
+            stream = content.open(where)
+    except BadPath as fault:
+        raise Http404(str(fault)) from None
+    # Whatever it is, the browser must not take it for a page of ours.
+    return FileResponse(stream, as_attachment=True, filename=where[-1], content_type="application/octet-stream")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
+    """A text file; on POST its new text, refused with 409 when somebody else saved one meanwhile."""
+    overlay = access.editable(request, pk)
+    path = request.POST.get("path", "") or request.GET.get("path", "")
+    if not path:
+        return _back(overlay, "")
+    context: dict[str, Any] = {"overlay": overlay, "path": path, "text": "", "version": ""}
+    try:
+        where = tree.parts(path)
+        with Tree(places.directory(overlay)) as content:
+            if request.method == "POST":
+                context["text"] = request.POST.get("text", "")
+                texts.write(content, where, context["text"], seen=request.POST.get("version", ""))
+                return _changed(request, overlay, "/".join(where[:-1]), done=_("The file is saved."))
+            if "new" not in request.GET:
+                found = texts.read(content, where)
+                context |= {"text": found.content, "version": found.version}
+    except texts.Stale as fault:
+        context |= {"error": str(fault), "version": fault.current.version, "theirs": fault.current.content}
+        return render(request, "overlays/file_edit.html", context, status=409)
+    except BadPath as fault:
+        if request.method != "POST":
+            raise Http404(str(fault)) from None
+        return render(request, "overlays/file_edit.html", context | {"error": str(fault)}, status=422)
+    return render(request, "overlays/file_edit.html", context)
+
+
+def _change(request: HttpRequest, overlay: Overlay, at: str, make: Any, *, done: str) -> HttpResponse:
+    try:
+        with Tree(places.directory(overlay)) as content:
+            make(content)
+    except BadPath as fault:
+        messages.error(request, str(fault))
+        return _back(overlay, at)
+    return _changed(request, overlay, at, done=done)
+
+
+def _changed(request: HttpRequest, overlay: Overlay, at: str, *, done: str) -> HttpResponse:
+    """After every change the overlay is measured and its VPKs are checked, as a job."""
+    user = signed_in(request)
+    record.write(action="overlay.files_changed", by=user, target=overlay.resource, request=request, at=at)
+    try:
+        request_build(overlay=overlay, by=user)
+    except jobs.Refused as fault:
+        messages.warning(request, str(fault))
+    messages.success(request, done)
+    return _back(overlay, at)
+
+
+def _back(overlay: Overlay, at: str) -> HttpResponse:
+    query = f"?{urlencode({'at': at})}" if at else ""
+    return redirect(f"{reverse('overlays:files', args=[overlay.pk])}{query}")
+
+
+def _page(request: HttpRequest, overlay: Overlay, where: tree.Parts, nodes: list[tree.Node]) -> HttpResponse:
+    at = "/".join(where)
+    prefix = f"{at}/" if at else ""
+    left = uploads.quota_left(overlay)
+    context = {
+        "overlay": overlay,
+        "at": at,
+        "crumbs": [("/".join(where[: depth + 1]), name) for depth, name in enumerate(where)],
+        "rows": [(node, prefix + node.name, texts.is_text(node.name)) for node in nodes[:_ROWS]],
+        "hidden": max(0, len(nodes) - _ROWS),
+        "may_edit": access.can_change_files(request, overlay),
+        "quota_left": left,
+        "archive_endings": ", ".join(archives.ENDINGS),
+    }
+    return render(request, "overlays/files.html", context)

@@ -1,0 +1,199 @@
+"""The pages of files overlays: uploads in chunks, archives, editing, renaming, deleting."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from datetime import timedelta
+from io import BytesIO
+
+import pytest
+from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+from django.utils import timezone
+
+from left4me.jobs import runner
+from left4me.jobs.models import Job
+from overlays.files import uploads
+from overlays.models import Overlay, Upload
+from overlays.tests.factories import make_overlay
+from workshop import vpk
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
+
+
+@pytest.fixture
+def overlay(cast, left4me_root):
+    return make_overlay(kind=Overlay.Kind.FILES, owner=cast.owner)
+
+
+@pytest.fixture
+def root(overlay):
+    return settings.LEFT4ME_ROOT / "overlays" / overlay.path
+
+
+@pytest.fixture
+def post(client, cast, overlay):
+    """Post to one of the overlay's addresses as its owner."""
+    client.force_login(cast.owner)
+
+    def post(name, data=None, *args, query="", **how):
+        return client.post(reverse(f"overlays:{name}", args=[overlay.pk, *args]) + query, data or {}, **how)
+
+    return post
+
+
+@pytest.fixture
+def start(post):
+    def start(name, size, **more):
+        return post("start_upload", json.dumps({"name": name, "size": size, **more}), content_type="application/json")
+
+    return start
+
+
+def chunk(post, upload, offset, content):
+    return post("upload_chunk", content, upload, query=f"?offset={offset}", content_type="application/octet-stream")
+
+
+def test_a_file_arrives_in_chunks_and_takes_its_name_when_complete(start, post, root, overlay, tmp_path):
+    vpk.write(tmp_path / "a.vpk", {"maps/a.bsp": bytes(5000)})
+    content = (tmp_path / "a.vpk").read_bytes()
+    begun = start("Map.vpk", len(content)).json()
+    assert chunk(post, begun["id"], 0, content[:3000]).json() == {"offset": 3000}
+    assert not (root / "left4dead2/addons/Map.vpk").exists()
+    assert post("finish_upload", None, begun["id"]).status_code == 422
+    assert chunk(post, begun["id"], 3000, content[3000:]).status_code == 200
+    assert post("finish_upload", None, begun["id"]).status_code == 202
+    assert (root / "left4dead2/addons/Map.vpk").read_bytes() == content
+    [job] = runner.drain(host=settings.LEFT4ME_HOST)
+    assert (job.operation, job.state) == ("build", "succeeded")
+    overlay.refresh_from_db()
+    assert (overlay.file_count, overlay.size_bytes, overlay.content_version) == (1, len(content), 1)
+
+
+def test_an_upload_that_broke_off_goes_on_where_it_ended(start, post):
+    begun = start("a.txt", 6).json()
+    chunk(post, begun["id"], 0, b"abc")
+    again = start("a.txt", 6).json()
+    assert (again["id"], again["offset"]) == (begun["id"], 3)
+    wrong = chunk(post, begun["id"], 0, b"abc")
+    assert (wrong.status_code, wrong.json()["offset"]) == (409, 3)
+
+
+def test_more_than_announced_is_refused(start, post):
+    begun = start("a.txt", 3).json()
+    assert chunk(post, begun["id"], 0, b"abcdef").status_code == 422
+
+
+def test_the_quota_counts_what_is_held_and_what_is_coming(start, overlay, settings):
+    settings.LEFT4ME_UPLOAD_QUOTA_MB = 1
+    Overlay.objects.update(size_bytes=400_000)
+    assert start("a.bin", 500_000).status_code == 201
+    refused = start("b.bin", 200_000)
+    assert refused.status_code == 422
+    assert "go over the quota: 0 MB are left" in refused.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "body", ["{", "[]", '{"name": "a"}', '{"name": "a", "size": "x"}', '{"name": "../a", "size": 1}']
+)
+def test_a_start_that_cannot_be_meant_is_refused(post, body):
+    assert post("start_upload", body, content_type="application/json").status_code in (400, 422)
+
+
+def test_an_archive_is_unpacked_by_a_job(start, post, root):
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("cfg/server.cfg", "sv_x 1")
+        archive.writestr("../evil", "x")
+    begun = start("pack.zip", len(packed.getvalue()), unpack=True).json()
+    chunk(post, begun["id"], 0, packed.getvalue())
+    post("finish_upload", None, begun["id"])
+    [job] = runner.drain(host=settings.LEFT4ME_HOST)
+    assert (job.operation, job.state, job.error) == ("unpack", "succeeded", "")
+    assert (root / "left4dead2/cfg/server.cfg").read_text() == "sv_x 1"
+    assert not Upload.objects.exists()
+    assert list(uploads.directory().iterdir()) == []
+
+
+def test_an_upload_can_be_given_up_and_is_forgotten_in_time(start, post):
+    begun = start("a.txt", 3).json()
+    chunk(post, begun["id"], 0, b"a")
+    post("abort_upload", None, begun["id"])
+    assert not Upload.objects.exists()
+    start("b.txt", 3)
+    assert uploads.forget_old(now=timezone.now()) == 0
+    assert uploads.forget_old(now=timezone.now() + timedelta(days=4)) == 1
+
+
+def test_without_javascript_the_form_sends_whole_files(post, root):
+    answer = post("upload_files", {"at": "left4dead2/cfg", "file": [SimpleUploadedFile("server.cfg", b"sv_x 1")]})
+    assert answer.status_code == 302
+    assert (root / "left4dead2/cfg/server.cfg").read_bytes() == b"sv_x 1"
+
+
+def test_a_broken_vpk_fails_the_check_and_is_named(start, post, overlay):
+    begun = start("bad.vpk", 5).json()
+    chunk(post, begun["id"], 0, b"<html")
+    post("finish_upload", None, begun["id"])
+    [job] = runner.drain(host=settings.LEFT4ME_HOST)
+    assert job.state == "failed"
+    assert "left4dead2/addons/bad.vpk is a web page, not a VPK" in job.error
+
+
+def test_a_text_is_edited_and_the_second_of_two_editors_is_told(client, post, root, overlay):
+    root.mkdir(parents=True)
+    (root / "server.cfg").write_text("one\n")
+    version = client.get(reverse("overlays:edit_file", args=[overlay.pk]), {"path": "server.cfg"}).context["version"]
+    assert post("edit_file", {"path": "server.cfg", "text": "two\r\n", "version": version}).status_code == 302
+    assert (root / "server.cfg").read_bytes() == b"two\n"
+    late = post("edit_file", {"path": "server.cfg", "text": "three", "version": version})
+    assert late.status_code == 409
+    assert b"This file was changed meanwhile" in late.content
+    assert (root / "server.cfg").read_bytes() == b"two\n"
+    assert (
+        post("edit_file", {"path": "server.cfg", "text": "three", "version": late.context["version"]}).status_code
+        == 302
+    )
+
+
+@pytest.mark.parametrize("path", ["a.exe", "../x.cfg", "none.txt", "binary.txt", "large.txt"])
+def test_what_is_no_small_text_is_not_edited(client, post, root, overlay, path):
+    root.mkdir(parents=True)
+    (root / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    (root / "large.txt").write_bytes(b"x" * 300_000)
+    assert client.get(reverse("overlays:edit_file", args=[overlay.pk]), {"path": path}).status_code == 404
+
+
+def test_folders_are_made_renamed_browsed_and_deleted(client, post, root, overlay):
+    post("make_folder", {"at": "", "name": "left4dead2/cfg"})
+    (root / "left4dead2/cfg/a.cfg").write_text("x")
+    text = client.get(reverse("overlays:files", args=[overlay.pk]), {"at": "left4dead2/cfg"}).content.decode()
+    assert "a.cfg" in text
+    post("rename_file", {"at": "left4dead2/cfg", "old": "a.cfg", "name": "b.cfg"})
+    answer = client.get(reverse("overlays:download_file", args=[overlay.pk]), {"path": "left4dead2/cfg/b.cfg"})
+    assert (b"".join(answer.streaming_content), answer["Content-Disposition"]) == (
+        b"x",
+        'attachment; filename="b.cfg"',
+    )
+    answer.close()
+    post("delete_files", {"at": "", "name": ["left4dead2"]})
+    assert list(root.iterdir()) == []
+    assert Job.objects.queued().count() == 1
+
+
+@pytest.mark.parametrize("at", ["../", "nowhere", "/etc"])
+def test_a_folder_that_is_not_there_is_not_shown(client, post, overlay, at):
+    assert client.get(reverse("overlays:files", args=[overlay.pk]), {"at": at}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "name", ["upload_files", "make_folder", "rename_file", "delete_files", "edit_file", "start_upload"]
+)
+def test_only_those_who_may_edit_change_files(client, cast, overlay, name):
+    client.force_login(cast.stranger)
+    assert client.post(reverse(f"overlays:{name}", args=[overlay.pk])).status_code == 404
+    catalog = make_overlay(kind=Overlay.Kind.FILES)
+    assert client.post(reverse(f"overlays:{name}", args=[catalog.pk])).status_code == 403
+    assert client.get(reverse("overlays:files", args=[catalog.pk])).status_code == 200

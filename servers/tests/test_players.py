@@ -1,0 +1,56 @@
+"""The page that a server's players are given."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from overlays.models import Overlay, OverlayWorkshopItem
+from overlays.tests.factories import make_overlay
+from servers.models import PlayersLink
+from servers.tests.factories import make_blueprint, make_host, make_server
+from workshop.models import WorkshopItem
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def server(cast):
+    overlay = make_overlay(kind=Overlay.Kind.WORKSHOP, owner=cast.owner, name="secret plans")
+    for steam_id, version in ((11, 5), (12, None)):
+        item = WorkshopItem.objects.create(steam_id=steam_id, title=f"Item {steam_id}", file_size=1000)
+        OverlayWorkshopItem.objects.create(overlay=overlay, item=item, linked_version=version)
+    blueprint = make_blueprint(cast.owner, overlays=[overlay, make_overlay()])
+    return make_server(cast.owner, blueprint=blueprint, host=make_host(address="play.example"))
+
+
+def test_players_read_what_to_subscribe_to_without_an_account(server):
+    link = PlayersLink.objects.create(server=server)
+    answer = Client().get(link.get_absolute_url())
+    text = answer.content.decode()
+    assert "Item 11" in text
+    assert "steam://url/CommunityFilePage/11" in text
+    assert f"steam://connect/play.example:{server.port}" in text
+    assert "Item 12" not in text, "nothing serves it"
+    assert "secret plans" not in text
+    assert answer["Referrer-Policy"] == "no-referrer"
+    assert "noindex" in answer["X-Robots-Tag"]
+
+
+def test_a_guessed_address_leads_nowhere(server):
+    assert Client().get(reverse("servers:join", args=["guessed"])).status_code == 404
+
+
+def test_the_owner_makes_renews_and_takes_back_the_page(client, cast, server):
+    client.force_login(cast.owner)
+    url = reverse("servers:players_link", args=[server.pk])
+    assert "There is no such page yet" in client.get(url).content.decode()
+    client.post(url)
+    first = PlayersLink.objects.get()
+    assert first.token in client.get(url).content.decode()
+    client.post(url)
+    assert PlayersLink.objects.get().token != first.token
+    assert Client().get(first.get_absolute_url()).status_code == 404
+    client.post(url, {"remove": "1"})
+    assert not PlayersLink.objects.exists()

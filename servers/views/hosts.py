@@ -1,0 +1,98 @@
+"""Pages of hosts: how they are, and which versions of the game they hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.permissions import signed_in
+from left4me.jobs.models import Job
+from left4me.lib.htmx import is_fragment
+from servers import actions, permissions
+from servers.models import Host, Server
+
+RECENT_JOBS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One installed version of the game, as its host tells."""
+
+    id: str
+    kind: str
+    build: str
+    installed_at: datetime
+    is_current: bool
+    servers: int  # that run it now
+
+
+@require_safe
+def hosts(request: HttpRequest) -> HttpResponse:
+    rows = Host.objects.annotate(server_count=Count("servers"))
+    now = timezone.now()
+    context = {"hosts": [{"row": row, "is_down": row.is_down(now)} for row in rows]}
+    return render(request, "servers/hosts.html", context)
+
+
+@require_safe
+def host(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    row = get_object_or_404(Host, pk=pk)
+    context = {**_state(row), "may_operate": permissions.can_operate_host(user)}
+    return render(request, "servers/host.html#state" if is_fragment(request) else "servers/host.html", context)
+
+
+@require_POST
+def host_action(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    permissions.check_can_operate_host(user)
+    row = get_object_or_404(Host, pk=pk)
+    try:
+        actions.request_on_host(host=row, operation=request.POST.get("operation", ""), by=user)
+    except actions.Refused as refusal:
+        messages.error(request, str(refusal))
+    if is_fragment(request):
+        return render(request, "servers/host.html#state", {**_state(row), "may_operate": True})
+    return redirect(row)
+
+
+def _state(host: Host) -> dict[str, Any]:
+    jobs = Job.objects.filter(host=host.name, resource="game").select_related("user")
+    return {
+        "host": host,
+        "is_down": host.is_down(timezone.now()),
+        "versions": (versions := _versions(host)),
+        "has_older": bool(versions) and any(v.installed_at < _current_at(versions) for v in versions),
+        "job": jobs.live().order_by("pk").first(),
+        "jobs": jobs[:RECENT_JOBS],
+    }
+
+
+def _versions(host: Host) -> list[Version]:
+    """The newest first."""
+    running = Server.objects.filter(host=host).exclude(actual_state__in=[Server.State.STOPPED, Server.State.GAVE_UP])
+    counts = dict(running.values_list("game_version").annotate(Count("pk")).order_by())
+    told = [
+        Version(
+            id=each["id"],
+            kind=each["kind"],
+            build=each["build"],
+            installed_at=datetime.fromisoformat(each["installed_at"]),
+            is_current=each["id"] == host.game_version,
+            servers=counts.get(each["id"], 0),
+        )
+        for each in host.facts.get("versions", [])
+    ]
+    return sorted(told, key=lambda version: version.installed_at, reverse=True)
+
+
+def _current_at(versions: list[Version]) -> datetime:
+    return next((version.installed_at for version in versions if version.is_current), versions[-1].installed_at)

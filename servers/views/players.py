@@ -1,0 +1,67 @@
+"""What players need before they join: a page that its owner hands out, and that needs no account."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.permissions import signed_in
+from left4me.audit import record
+from servers import found
+from servers.models import PlayersLink, Server
+from workshop.models import WorkshopItem
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def players_link(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the address of the players' page; make it, make it anew, or take it back."""
+    user = signed_in(request)
+    server = found.server_to_edit(user, pk)
+    if request.method == "POST":
+        PlayersLink.objects.filter(server=server).delete()
+        if "remove" not in request.POST:
+            PlayersLink.objects.create(server=server)
+        action = "server.players_link_removed" if "remove" in request.POST else "server.players_link_made"
+        record.write(action=action, by=user, target=server.resource, request=request)
+        messages.success(request, _("The old address no longer works."))
+        return redirect("servers:players_link", server.pk)
+    link = PlayersLink.objects.filter(server=server).first()
+    address = request.build_absolute_uri(link.get_absolute_url()) if link else ""
+    return render(request, "servers/players_link.html", {"server": server, "address": address})
+
+
+@require_safe
+@never_cache
+@login_not_required
+def join(request: HttpRequest, token: str) -> HttpResponse:
+    """The players' page: the workshop items that the server runs, to subscribe to, and how to connect."""
+    link = get_object_or_404(PlayersLink.objects.select_related("server__host"), token=token)
+    server = link.server
+    host = server.host.address or request.get_host().rpartition(":")[0] or request.get_host()
+    items = _items(server)
+    context = {
+        "server": server,
+        "items": items,
+        "total_size": sum(item.file_size for item in items),
+        "address": f"{host}:{server.port}",
+        "is_running": server.actual_state == Server.State.RUNNING,
+    }
+    response = render(request, "servers/join.html", context)
+    # The address is the permission: it must not reach Steam, nor a search engine.
+    response["Referrer-Policy"] = "no-referrer"
+    response["X-Robots-Tag"] = "noindex, nofollow"
+    return response
+
+
+def _items(server: Server) -> list[WorkshopItem]:
+    """What its overlays link, each once, by title."""
+    held = WorkshopItem.objects.filter(
+        overlay_links__overlay__in_blueprints__blueprint=server.blueprint_id,
+        overlay_links__linked_version__isnull=False,
+    )
+    return list(held.distinct().order_by("title", "steam_id"))
