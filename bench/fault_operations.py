@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from left4me.jobs import registry
@@ -26,13 +27,27 @@ def note(what: str) -> None:
         journal.write(what + "\n")
 
 
+@contextlib.contextmanager
+def held(name: str, what: str, run: registry.Run) -> Iterator[None]:
+    """Hold a file's lock; note it when another run does."""
+    with (EVIDENCE / name).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            note(f"{what} {run.job_id} attempt {run.attempt} in {os.getpid()}; held by {file.read()}")
+        file.truncate(0)
+        file.write(f"{run.job_id} attempt {run.attempt} in {os.getpid()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            # Said, not left to the closing: a child that another thread has just forked holds a copy until it execs.
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
 def _step(run: registry.Run) -> None:
-    with (EVIDENCE / f"job-{run.job_id}").open("w") as same, (EVIDENCE / run.resource).open("w") as conflicting:
-        for file, what in ((same, "twice"), (conflicting, "conflict")):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                note(f"{what} {run.job_id} attempt {run.attempt}")
+    with held(f"job-{run.job_id}", "twice", run), held(run.resource, "conflict", run):
         note(f"ran {run.job_id}")
         for number in range(5):
             run.log(f"step {number}")

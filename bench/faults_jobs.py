@@ -156,6 +156,9 @@ def _report(chaos: Chaos, evidence: Path, mark: str, seconds: float) -> int:
     print(f"{'jobs asked for':<34}{asked:8}")
     for what, count in counts.items():
         print(f"{what:<38}{count:4}")
+    for line in journal:
+        if not line.startswith("ran "):
+            print(line)
     return int(any(counts.values()))
 
 

@@ -35,6 +35,8 @@ _processes: list[subprocess.Popen[bytes]] = []
 
 def prepare() -> None:
     """Make the database, and set Django up in this process."""
+    # A bench that is stopped takes its processes along too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     import django
 
     django.setup()
@@ -125,10 +127,6 @@ def percentile(values: list[float], share: float) -> float:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-# A bench that is stopped takes its processes along too.
-signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 @atexit.register

@@ -42,6 +42,7 @@ def _started_at(pid: int) -> str | None:
     """Clock ticks since boot; with the pid this names a process for good. None when there is none, or a dead one."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
+        # Nothing else means that it is gone: not, for one, that this process has too many files open.
         return None
     return None if fields[0] in "ZX" else fields[_STARTED_AT_FIELD]

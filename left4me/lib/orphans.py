@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 _SECONDS_TO_APPEAR = 1.0
+_SECONDS_TO_DIE = 10.0
 
 
 class Guard:
@@ -112,7 +113,8 @@ def main() -> None:
             running[output] = int(group[0])
         else:
             running.pop(output, None)
-    for group in filter(None, running.values()):
+    groups = {group for group in running.values() if group}
+    for group in groups:
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
     just_started = {output for output, group in running.items() if not group}
@@ -120,6 +122,21 @@ def main() -> None:
     while just_started and time.monotonic() < deadline:
         _kill_writers(just_started)
         time.sleep(0.02)
+    # The guard's own end tells others that all of it is over, and a killed program may take a moment to die.
+    deadline = time.monotonic() + _SECONDS_TO_DIE
+    while time.monotonic() < deadline and groups & _living_groups():
+        time.sleep(0.02)
+
+
+def _living_groups() -> set[int]:
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                state, _parent, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+                if state not in "ZX":
+                    found.add(int(group))
+    return found
 
 
 def _kill_writers(outputs: set[str]) -> None:
