@@ -19,7 +19,7 @@ from overlays.models import Overlay
 from servers import local, observing, rcon, readiness, starts
 from servers.models import Server
 from servers.runtime.game import NoVersion
-from servers.runtime.port import MountFailed, Outcome, RuntimeFault, State, StopTimedOut
+from servers.runtime.port import MountFailed, Outcome, RuntimeFault, State
 from servers.runtime.spec import InstanceSpec, SpecInvalid
 
 # Large campaigns from a slow disk need minutes until the first map stands.
@@ -68,7 +68,7 @@ def stop(server: Server, run: registry.Run) -> None:
     run.log("Asking the game to quit.")
     try:
         outcome = local.runtime().stop(server.pk, quit_game=lambda: _quit(server))
-    except StopTimedOut as fault:
+    except RuntimeFault as fault:
         observing.fail(server, str(fault))
         raise registry.Failed(str(fault)) from fault
     _note_stopped(server)
@@ -84,7 +84,7 @@ def kill(server: Server, run: registry.Run) -> None:
     """End everything of the server at once."""
     try:
         outcome = local.runtime().kill(server.pk)
-    except StopTimedOut as fault:
+    except RuntimeFault as fault:
         observing.fail(server, str(fault))
         raise registry.Failed(str(fault)) from fault
     _note_stopped(server)
