@@ -30,10 +30,9 @@ def sideways(page) -> list[str]:
 
 def look_at(page, path, axe):
     page.set_viewport_size(WIDE)
-    page.goto(path)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        page.goto(path)
         axe(page)
     page.set_viewport_size(PHONE)
     axe(page)
