@@ -98,6 +98,7 @@ def test_an_error_page_is_fine_for_everybody(page, complaints, cast, sign_in, ax
 
 def test_the_menu_of_the_visitor_is_fine_when_open(cast, sign_in, axe):
     page = sign_in(cast.admin)
+    page.set_viewport_size(WIDE)
     page.goto("/")
     page.locator(".user-menu > summary").click()
     axe(page)
