@@ -15,6 +15,7 @@ pytest_plugins = [
     "left4me.testing.needs",
     "left4me.testing.redis_server",
     "left4me.testing.static_files",
+    "left4me.testing.whole",
     "left4me.testing.testhost",
 ]
 

@@ -91,6 +91,9 @@ def beat() -> subprocess.Popen[bytes]:
 
 def web(application: str = "left4me.asgi:application", **environment: str) -> tuple[subprocess.Popen[bytes], int]:
     """Start uvicorn; return it with its port once it answers."""
+    from django.core.management import call_command
+
+    call_command("collectstatic", interactive=False, verbosity=0)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -122,6 +125,10 @@ def percentile(values: list[float], share: float) -> float:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+# A bench that is stopped takes its processes along too.
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 @atexit.register

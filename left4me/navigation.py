@@ -28,6 +28,7 @@ PLACES = [
     Place("/overlays", "layers", _("Overlays")),
     Place("/jobs", "list-checks", _("Jobs")),
     Place("/hosts", "hard-drive", _("Hosts"), admins_only=True),
+    Place("/workshop", "package", _("Workshop"), admins_only=True),
     Place("/users", "users", _("Users"), admins_only=True),
     Place("/audit", "scroll-text", _("Audit"), admins_only=True),
     Place("/admin/", "database", _("Admin"), admins_only=True),

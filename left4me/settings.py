@@ -241,6 +241,8 @@ CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = f"host.{LEFT4ME_HOST}"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# Jobs go on without the broker, so a worker must not give up because it is away for long.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # A request must not hang on a broker that does not answer: jobs are found without their wake-up too.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from datetime import datetime
 
 from django.utils import timezone
@@ -36,7 +37,7 @@ def carry_out(order_id: int, *, now: datetime) -> None:
     outcome = _attempt(order)
     Order.objects.filter(pk=order_id).update(
         state=outcome.result,
-        output=outcome.output.replace("\0", "\N{REPLACEMENT CHARACTER}")[:LONGEST_OUTPUT],
+        output=_storable(outcome.output),
         note=str(outcome.note)[:LONGEST_NOTE],
         finished_at=timezone.now(),
     )
@@ -52,7 +53,7 @@ def _attempt(order: Order) -> Outcome:
     if order.server.actual_state != Server.State.RUNNING:
         return Outcome(Result.FAILED, note=_("The server is not running."))
     try:
-        return _do(order, _asker(order.server))
+        return _do(order, _asker(order.server, on_text=functools.partial(_show_so_far, order.pk)))
     except rcon.RconError as error:
         return Outcome(Result.UNCERTAIN if error.sent else Result.FAILED, error.partial, str(error))
     except (NotStatus, secrets.Unreadable) as error:
@@ -82,5 +83,16 @@ def _do(order: Order, ask: Ask) -> Outcome:
     raise ValueError(f"There is no order of the kind {order.kind!r}.")
 
 
-def _asker(server: Server) -> Ask:
-    return functools.partial(rcon.execute, ADDRESS, server.port, server.live_rcon_password, timeout=TIMEOUT_SECONDS)
+def _asker(server: Server, *, on_text: Callable[[str], None] | None = None) -> Ask:
+    return functools.partial(
+        rcon.execute, ADDRESS, server.port, server.live_rcon_password, timeout=TIMEOUT_SECONDS, on_text=on_text
+    )
+
+
+def _show_so_far(order_id: int, text: str) -> None:
+    """Let the page that waits see a long answer grow."""
+    Order.objects.filter(pk=order_id, state=Order.State.RUNNING).update(output=_storable(text))
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:LONGEST_OUTPUT]

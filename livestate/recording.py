@@ -79,19 +79,21 @@ class Recorder:
 
     def settle(self, *, ended: set[int], now: datetime) -> int:
         """Close the stays on servers that were silent for too long or have `ended`; returns how many."""
-        open_stays = PlayerSession.objects.open().filter(server__host_id=self._host_id)
+        # Not joined with the host: the index of open stays answers this alone, however long the history is.
+        with_stays = PlayerSession.objects.open().values_list("server_id", flat=True).distinct()
         suspects = [
-            server_id
-            for server_id in open_stays.values_list("server_id", flat=True).distinct()
-            if server_id in ended or not self._answered_lately(server_id, now)
+            server_id for server_id in with_stays if server_id in ended or not self._answered_lately(server_id, now)
         ]
+        if suspects:
+            ours = Server.objects.filter(pk__in=suspects, host_id=self._host_id)
+            suspects = list(ours.values_list("pk", flat=True))
         seen = last_seen(suspects) if suspects else {}
         lost = [
             server_id
             for server_id in suspects
             if server_id in ended or server_id not in seen or now - seen[server_id] > self._gap
         ]
-        rows = list(open_stays.filter(server_id__in=lost).only("server_id", "joined_at")) if lost else []
+        rows = list(PlayerSession.objects.open().filter(server_id__in=lost)) if lost else []
         for row in rows:
             row.left_at = max(row.joined_at, seen.get(row.server_id, row.joined_at))
         with transaction.atomic():

@@ -19,8 +19,8 @@ from overlays.models import Overlay
 from servers import local, observing, rcon, readiness, starts
 from servers.models import Server
 from servers.runtime.game import NoVersion
-from servers.runtime.port import MountFailed, Outcome, RuntimeFault, State, StopTimedOut
-from servers.runtime.spec import SpecInvalid
+from servers.runtime.port import MountFailed, Outcome, RuntimeFault, State
+from servers.runtime.spec import InstanceSpec, SpecInvalid
 
 # Large campaigns from a slow disk need minutes until the first map stands.
 READY_WITHIN = timedelta(minutes=5)
@@ -54,7 +54,7 @@ def start(server: Server, run: registry.Run) -> None:
         run.log("The game is started; waiting until it answers over RCON.")
         starts.note(server, prepared, now=timezone.now())
     run.progress(phase="loading the map", done=1, total=2)
-    _wait_until_ready(server, run)
+    _wait_until_ready(server, prepared.spec, run)
     observing.note(server, Server.State.RUNNING, now=timezone.now())
     observing.fail(server, "")
     run.progress(phase="ready", done=2, total=2)
@@ -68,7 +68,7 @@ def stop(server: Server, run: registry.Run) -> None:
     run.log("Asking the game to quit.")
     try:
         outcome = local.runtime().stop(server.pk, quit_game=lambda: _quit(server))
-    except StopTimedOut as fault:
+    except RuntimeFault as fault:
         observing.fail(server, str(fault))
         raise registry.Failed(str(fault)) from fault
     _note_stopped(server)
@@ -84,7 +84,7 @@ def kill(server: Server, run: registry.Run) -> None:
     """End everything of the server at once."""
     try:
         outcome = local.runtime().kill(server.pk)
-    except StopTimedOut as fault:
+    except RuntimeFault as fault:
         observing.fail(server, str(fault))
         raise registry.Failed(str(fault)) from fault
     _note_stopped(server)
@@ -145,11 +145,11 @@ def _note_stopped(server: Server) -> None:
     observing.fail(server, "")
 
 
-def _wait_until_ready(server: Server, run: registry.Run) -> None:
+def _wait_until_ready(server: Server, spec: InstanceSpec, run: registry.Run) -> None:
     deadline = time.monotonic() + READY_WITHIN.total_seconds()
     while not readiness.answers(server):
         run.check()
-        _fail_if_fallen(server)
+        _mind_its_fall(server, spec, run)
         if time.monotonic() > deadline:
             minutes = READY_WITHIN.total_seconds() / 60
             words = f"The game runs, but RCON did not answer within {minutes:.0f} minutes. Its log may say why."
@@ -158,8 +158,17 @@ def _wait_until_ready(server: Server, run: registry.Run) -> None:
         run.sleep(_ASK_EVERY_SECONDS)
 
 
-def _fail_if_fallen(server: Server) -> None:
+def _mind_its_fall(server: Server, spec: InstanceSpec, run: registry.Run) -> None:
+    """Fail when the game is down for good; start it once more when only what looks after it has died."""
     observed = local.runtime().observe([server.pk])[server.pk]
+    if observed.is_abandoned:
+        run.log(f"It fell ({observed.detail}); starting it again.")
+        try:
+            local.runtime().start(spec)
+        except RuntimeFault as fault:
+            _note_not_started(server, fault)
+            raise registry.Failed(str(fault)) from fault
+        return
     if observed.state not in {State.GAVE_UP, State.STOPPED}:
         return
     words = observing.describe(observed) or "The game ended before it was ready."

@@ -112,7 +112,9 @@ def _bring_back(server: Server, observed: Observed, *, now: datetime, rebooted: 
     """
     if server.desired_state != Server.Desired.RUNNING:
         return False
-    if observed.state is RuntimeState.CRASHED:
+    if observed.is_abandoned:
+        abandoned = True
+    elif observed.state is RuntimeState.CRASHED:
         abandoned = now - _crashed_at(server, observed, now=now) >= ABANDONED_AFTER
     else:
         abandoned = rebooted and observed.state is RuntimeState.STOPPED

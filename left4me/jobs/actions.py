@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -42,9 +43,11 @@ def request(
     if not _RESOURCE.fullmatch(resource):
         raise Refused(_("“%(resource)s” is no resource.") % {"resource": resource})
     now = timezone.now()
+    # As the row will give them back: lists for tuples, text for the keys; else an equal job would seem another.
+    stored: dict[str, Any] = json.loads(json.dumps(dict(params or {})))
     with transaction.atomic():
         _take_turn()
-        equal = _equal_waiting(wanted, resource=resource, host=host, params=dict(params or {}))
+        equal = _equal_waiting(wanted, resource=resource, host=host, params=stored)
         if equal is not None:
             return equal
         _refuse_when_closed(wanted, resource=resource, host=host)
@@ -54,11 +57,12 @@ def request(
             operation=operation,
             resource=resource,
             host=host,
-            params=dict(params or {}),
+            params=stored,
             created_at=now,
+            last_seq=1,
         )
         _lock(job, wanted)
-        logs.event(job.pk, f"Asked for by {by.get_username() if by else 'the system'}.", now=now)
+        logs.first_event(job, f"Asked for by {by.get_username() if by else 'the system'}.", now=now)
         _supersede(job, wanted, now=now)
         broadcast.wake_after_commit(host)
     return job

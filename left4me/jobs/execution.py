@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import DatabaseError
 from django.utils import timezone
@@ -20,10 +21,16 @@ from left4me.jobs.models import Job
 from left4me.jobs.states import State
 from left4me.lib import commands
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
 log = logging.getLogger(__name__)
 
 _TRIES_TO_SETTLE = 20
 _PAUSE_BETWEEN_TRIES = 0.5
+_LONGEST_ERROR = 10_000
+# Programs that a job runs have no use for what opens the application's own doors.
+_NOT_PASSED_ON = {"LEFT4ME_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "STEAM_WEB_API_KEY"}
 
 
 class Stop(enum.Enum):
@@ -86,16 +93,17 @@ class ActiveRun:
         return int(self.job.resource.partition(":")[2])
 
     def log(self, line: str, stream: Literal["stdout", "stderr", "event"] = "stdout") -> None:
-        self.voice.say(stream, line)
+        self.voice.say(stream, str(line))
 
-    def progress(self, *, phase: str, done: int, total: int | None = None, unit: str = "") -> None:
-        self.voice.report({"phase": phase, "done": done, "total": total, "unit": unit})
+    def progress(self, *, phase: StrOrPromise, done: int, total: int | None = None, unit: StrOrPromise = "") -> None:
+        # Phases are often translated late; the row and the wire hold plain text.
+        self.voice.report({"phase": str(phase), "done": done, "total": total, "unit": str(unit)})
 
     def mask(self, *secrets: str) -> None:
         self._mask.add(secrets)
 
     def masked(self, text: str) -> str:
-        return "\n".join(clean(line) for line in self._mask(text).splitlines())
+        return "\n".join(clean(line, self._mask) for line in text.splitlines())[:_LONGEST_ERROR]
 
     def cancelled(self) -> bool:
         return self._told.is_set() or time.monotonic() > self.lease_ends
@@ -126,7 +134,7 @@ class ActiveRun:
                 argv,
                 timeout=timeout,
                 cwd=cwd,
-                env=env,
+                env={k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON} if env is None else env,
                 on_line=self.log,
                 cancelled=self.cancelled,
                 with_pty=with_pty,

@@ -1,4 +1,7 @@
-"""Which process runs a job, written so that another process of the same machine can prove it dead."""
+"""Which process runs a job, written so that another process of the same machine can prove it dead.
+
+A worker counts as dead once its guard is gone too: only then have the programs that it ran been ended.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,30 @@ from pathlib import Path
 _STARTED_AT_FIELD = 19  # of /proc/PID/stat, counted behind the program's name
 
 
-def of_this_process(host: str) -> str:
-    """A new identity; two of them differ even in one process."""
-    pid = os.getpid()
-    return "/".join([host, _machine(), str(pid), _started_at(pid) or "0", secrets.token_hex(4)])
+def of_this_process(host: str, *, guard: int | None = None) -> str:
+    """A new identity; two of them differ even in one process. `guard` is the pid of this process's guard."""
+    processes = [f"{pid}.{_started_at(pid)}" for pid in (os.getpid(), guard) if pid is not None]
+    return "/".join([host, _machine(), "+".join(processes), secrets.token_hex(4)])
 
 
 def is_provably_dead(identity: str) -> bool:
-    """True only when that process ran under this very kernel and process table, and is gone from it."""
+    """True only when that process and its guard ran under this very kernel and process table, and are gone from it."""
     parts = identity.split("/")
-    if len(parts) != 5:
+    if len(parts) != 4 or parts[1] != _machine():
         return False
-    _host, machine, pid, started_at, _random = parts
-    if not pid.isdigit() or machine != _machine():
-        return False
-    return _started_at(int(pid)) != started_at
+    return not any(_is_alive(process) for process in parts[2].split("+"))
+
+
+def _is_alive(process: str) -> bool:
+    pid, _, started_at = process.partition(".")
+    return _started_at(int(pid)) == started_at
 
 
 def _machine() -> str:
     """The running kernel and its process table: a container's pid 7 is not the host's."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", "")[:12]
     table = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
-    return f"{boot}:{table}"
+    return f"{boot}.{table}"
 
 
 def _started_at(pid: int) -> str | None:

@@ -37,10 +37,13 @@ class Masker:
         return self._pattern.sub(MASK, text) if self._pattern is not None else text
 
 
-def clean(text: str) -> str:
-    """One line without control characters, 4,096 characters at most."""
+def clean(text: str, mask: Masker | None = None) -> str:
+    """One line without control characters and secrets, 4,096 characters at most."""
     if not text.isprintable():
         text = _CONTROL.sub("", _TERMINAL.sub("", text)).replace("\n", " ")
+    # Between the two: a colour must not break a secret up for the mask, nor the cut leave half of one.
+    if mask is not None:
+        text = mask(text)
     if len(text) > LONGEST_LINE:
         left_out = f" … ({len(text)} characters)"
         text = text[: LONGEST_LINE - len(left_out)] + left_out

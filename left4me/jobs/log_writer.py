@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import Any
 
-from django.db import DatabaseError, close_old_connections
+from django.db import close_old_connections
 from django.utils import timezone
 
 from left4me.jobs import broadcast, logs
@@ -51,7 +51,7 @@ class Voice:
             for piece in pieces:
                 if self._may_say_more():
                     self._note_what_was_left_out()
-                    self._waiting.append((stream, clean(self._mask(piece)), timezone.now()))
+                    self._waiting.append((stream, clean(piece, self._mask), timezone.now()))
                 else:
                     self._left_out += 1
         self._writer.nudge()
@@ -163,7 +163,7 @@ class LogWriter:
                     pass
                 if voice.pass_on_progress():
                     again_in = _TELL_PROGRESS_EVERY
-            except DatabaseError:
+            except Exception:
                 log.exception("The log of job %s could not be written yet", job_id)
                 again_in = _PAUSE_AFTER_FAILURE
         close_old_connections()

@@ -40,3 +40,8 @@ def append(job_id: int, lines: Sequence[Line]) -> list[JobLog]:
 def event(job_id: int, text: str, *, now: datetime) -> None:
     """Add one line of the job's story: who asked, who stopped it, what became of it."""
     append(job_id, [(JobLog.Stream.EVENT, clean(text), now)])
+
+
+def first_event(job: Job, text: str, *, now: datetime) -> None:
+    """Begin the story of a job that was just written with `last_seq=1`; nobody can watch it yet."""
+    JobLog.objects.create(job=job, seq=1, stream=JobLog.Stream.EVENT, line=clean(text), created_at=now)

@@ -80,7 +80,7 @@ class Run(Protocol):
         """Add to the job's log. Never blocks; a flood is cut, with one line that counts what was left out."""
         ...
 
-    def progress(self, *, phase: str, done: int, total: int | None = None, unit: str = "") -> None:
+    def progress(self, *, phase: StrOrPromise, done: int, total: int | None = None, unit: StrOrPromise = "") -> None:
         """Say how far it is. Cheap: only what a person could see is passed on."""
         ...
 

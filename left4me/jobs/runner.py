@@ -10,7 +10,7 @@ import time
 from datetime import timedelta
 
 import redis
-from django.db import DatabaseError, close_old_connections
+from django.db import close_old_connections
 from django.utils import timezone
 
 from left4me.jobs import broadcast, execution, identity, sweeping, transitions
@@ -39,10 +39,10 @@ _PAUSE_AFTER_FAILURE = 1.0
 class Runner:
     """Runs the jobs of one host in `slots` threads until it is stopped."""
 
-    def __init__(self, *, host: str, slots: int) -> None:
+    def __init__(self, *, host: str, slots: int, guard: int | None = None) -> None:
         self.host = host
         self.slots = slots
-        self.worker = identity.of_this_process(host)
+        self.worker = identity.of_this_process(host, guard=guard)
         self._runs: dict[int, ActiveRun] = {}
         self._ready: queue.SimpleQueue[ActiveRun | None] = queue.SimpleQueue()
         self._nudged = threading.Event()
@@ -97,13 +97,13 @@ class Runner:
             try:
                 sweeping.take_over_dead(host=self.host, now=timezone.now())
                 break
-            except DatabaseError:
-                log.exception("The database does not answer")
+            except Exception:
+                log.exception("What a predecessor left could not be looked at")
                 self._stopping.wait(_PAUSE_AFTER_FAILURE)
         while not self._stopping.is_set():
             try:
                 self._claim()
-            except DatabaseError:
+            except Exception:
                 log.exception("Nothing could be claimed")
                 self._stopping.wait(_PAUSE_AFTER_FAILURE)
             close_old_connections()
@@ -117,7 +117,14 @@ class Runner:
             return
         claimed_at = time.monotonic()
         for job in transitions.claim(host=self.host, worker=self.worker, limit=free, now=timezone.now(), lease=LEASE):
-            run = ActiveRun(job, self._writer, lease_ends=claimed_at + _STOP_WITHOUT_RENEWAL_AFTER)
+            try:
+                run = ActiveRun(job, self._writer, lease_ends=claimed_at + _STOP_WITHOUT_RENEWAL_AFTER)
+            except Exception as error:
+                # Its app cannot name its secrets, so nothing of it may be logged.
+                log.exception("Job %s cannot begin", job.pk)
+                why = f"It could not begin: {type(error).__name__}."
+                transitions.finish(job, state=State.FAILED, now=timezone.now(), exit_code=1, error=why)
+                continue
             self._runs[job.pk] = run
             self._ready.put(run)
 
@@ -149,10 +156,12 @@ class Runner:
             try:
                 began = time.monotonic()
                 if began - renewed_at >= _RENEW_EVERY:
-                    transitions.renew(worker=self.worker, now=timezone.now(), lease=LEASE)
+                    transitions.renew(
+                        worker=self.worker, jobs=[run.job_id for run in runs], now=timezone.now(), lease=LEASE
+                    )
                     renewed_at = began
                 self._heed_rows(runs, lease_ends=renewed_at + _STOP_WITHOUT_RENEWAL_AFTER)
-            except DatabaseError:
+            except Exception:
                 log.exception("Leases could not be renewed")
             close_old_connections()
             self._exit_if_deaf(runs)
@@ -185,7 +194,7 @@ class Runner:
                         run = self._runs.get(int(message)) if message else None
                         if run is not None:
                             run.tell_to_stop(Stop.CANCEL)
-            except (redis.RedisError, ValueError) as error:
+            except (redis.RedisError, OSError, ValueError) as error:
                 # Cancels are also read from the rows, a second later.
                 log.warning("Cancels are not heard at once: %s", error)
                 self._stopped.wait(_PAUSE_AFTER_FAILURE)

@@ -37,9 +37,9 @@ def claim(*, host: str, worker: str, limit: int, now: datetime, lease: timedelta
     return list(Job.objects.filter(pk__in=claimed).order_by("pk")) if claimed else []
 
 
-def renew(*, worker: str, now: datetime, lease: timedelta) -> None:
-    """Extend the lease of all that `worker` runs."""
-    Job.objects.active().filter(worker=worker).update(lease_expires_at=now + lease)
+def renew(*, worker: str, jobs: Iterable[int], now: datetime, lease: timedelta) -> None:
+    """Extend the lease of those of `jobs` that `worker` holds."""
+    Job.objects.active().filter(pk__in=jobs, worker=worker).update(lease_expires_at=now + lease)
 
 
 def finish(job: Job, *, state: State, now: datetime, exit_code: int | None = None, error: str = "") -> bool:

@@ -28,10 +28,10 @@ class RunnerStep(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
-        self.runner = Runner(host=settings.LEFT4ME_HOST, slots=settings.LEFT4ME_JOB_SLOTS)
+        guard = orphans.guard_this_process()
+        self.runner = Runner(host=settings.LEFT4ME_HOST, slots=settings.LEFT4ME_JOB_SLOTS, guard=guard)
 
     def start(self, parent: Any) -> None:
-        orphans.guard_this_process()
         self.runner.start()
         _Current.runner = self.runner
 

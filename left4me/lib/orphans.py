@@ -27,6 +27,10 @@ class Guard:
         self._running: dict[str, int | None] = {}
         self._process = self._start()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def tell(self, output: str, group: int | None) -> None:
         """A program that writes to `output` is about to start (None), or leads this process group."""
         with self._lock:
@@ -62,10 +66,14 @@ class _This:
     guard: Guard | None = None
 
 
-def guard_this_process() -> None:
-    """From now on, what `commands.run` starts here ends with this process, even when that is killed."""
+def guard_this_process() -> int:
+    """From now on, what `commands.run` starts here ends with this process, even when that is killed.
+
+    Returns the guard's pid; once that is gone, so is all that this process had started.
+    """
     if _This.guard is None:
         _This.guard = Guard()
+    return _This.guard.pid
 
 
 def expect(writer: int) -> str:

@@ -138,6 +138,24 @@ def test_the_worker_asks_the_game_and_keeps_the_answer(cast, server, game):
     assert order.finished_at is not None
 
 
+def test_a_long_answer_grows_in_the_row_while_it_arrives(cast, server, game, monkeypatch):
+    game.quirks.bytes_per_packet, game.quirks.seconds_between_packets = 1_000, 0.4
+    game.quirks.answers["cvarlist"] = b"x" * 3_000
+    seen: list[int] = []
+    show = carrying_out._show_so_far
+
+    def watched(order_id: int, text: str) -> None:
+        show(order_id, text)
+        seen.append(len(Order.objects.get(pk=order_id).output))
+
+    monkeypatch.setattr(carrying_out, "_show_so_far", watched)
+    order = tell(server, cast.owner, value="cvarlist")
+    tasks.carry_out(order.pk)
+    assert 0 < seen[0] < 3_000
+    order.refresh_from_db()
+    assert len(order.output) == 3_000
+
+
 def test_an_order_delivered_twice_is_carried_out_once(cast, server, game):
     order = tell(server, cast.owner, value="stats")
     tasks.carry_out(order.pk)

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import time_machine
 from django.utils import timezone
 
+from left4me.testing import wire
+from left4me.testing.caller import Caller
+from livestate.models import Order
 from livestate.status import STEAM_ID_64_BASE
-from livestate.tests.factories import make_session, make_snapshot
+from livestate.tests.factories import make_profile, make_session, make_snapshot
 from servers.models import Server
 from servers.tests.factories import make_server, share
 
 pytestmark = pytest.mark.django_db
 
 PATHS = ["live", "history", "players"]
+WIRE = Path(__file__).parent / "wire"
+EVENING = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
 
 
 def ago(**parts: float):
@@ -78,3 +85,39 @@ def test_stays_come_in_pages_the_latest_first(client, cast, server):
     found = read(client, cast.owner, server, "players", limit=2, offset=1).json()
     assert found["count"] == 5
     assert [item["steam_id_64"] for item in found["items"]] == [str(STEAM_ID_64_BASE + n) for n in (102, 103)]
+
+
+# --- the wire format is frozen --------------------------------------------------------------------------------
+
+
+@time_machine.travel(EVENING, tick=False)
+def test_the_wire_of_live_state_and_history(cast, api: Caller, server):
+    api = api.by(cast.viewer)
+    wire.check(api.get(f"/servers/{server.pk}/live")[1], WIRE / "live_unheard.json")
+    make_snapshot(server, ago(minutes=5), ago(seconds=2), players=1, bots=3, map="c2m3_coaster")
+    make_session(server, 101, ago(minutes=4))
+    make_session(server, 202, ago(hours=2), ago(hours=1), min_ping=None, max_ping=None)
+    make_profile(101, ago(hours=1), persona_name="Zoey", avatar_url="https://avatars.steamstatic.com/z_medium.jpg")
+    wire.check(api.get(f"/servers/{server.pk}/live")[1], WIRE / "live.json")
+    wire.check(api.get(f"/servers/{server.pk}/players")[1], WIRE / "players.json")
+    history = api.get(f"/servers/{server.pk}/history")[1]
+    history["steps"] = history["steps"][-2:]
+    wire.check(history, WIRE / "history.json")
+
+
+def test_the_wire_of_orders(cast, api: Caller, server):
+    api = api.by(cast.owner)
+    Order.objects.create(
+        server=server,
+        user=cast.owner,
+        kind="ban",
+        value=str(STEAM_ID_64_BASE + 101),
+        minutes=30,
+        state="uncertain",
+        output="said",
+        note="The game's list of bans does not show it.",
+        created_at=timezone.now(),
+        finished_at=timezone.now(),
+    )
+    wire.check(api.get(f"/servers/{server.pk}/orders")[1], WIRE / "orders.json")
+    wire.check(api.post(f"/servers/{server.pk}/orders", {"value": "quit"})[1], WIRE / "order_refused.json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 
 from servers.rcon import guard, packets
 from servers.rcon.conversation import Answer, Conversation, leaves_no_answer
@@ -12,13 +13,26 @@ from servers.rcon.errors import ConnectionLost, PasswordRefused, RconError, Time
 # Long enough for a server that does answer such a command, short enough to wait for one that does not.
 LEAVING_SECONDS = 2.0
 HUNG_UP_ON_LOGIN = "The server hung up during the login. It may have banned this address (`removeip` lifts that)."
+TEXT_SECONDS = 0.3
 _CHUNK = 65_536
 
+OnText = Callable[[str], None]
 
-def execute(host: str, port: int, password: str, command: str, *, timeout: float, starting: bool = False) -> Answer:
+
+def execute(
+    host: str,
+    port: int,
+    password: str,
+    command: str,
+    *,
+    timeout: float,
+    starting: bool = False,
+    on_text: OnText | None = None,
+) -> Answer:
     """Runs one command and returns its text; everything together takes at most `timeout` seconds.
 
     `starting` says that the game may not have read its password yet: a refusal is then not the last word.
+    `on_text` is given the answer so far, now and then, while a long one arrives.
 
     Raises an `RconError`; its `sent` tells whether the command may have run. Commands that end a connection by
     their nature (`quit`, `map`, …) do not raise when it ends: their answer is not `confirmed`.
@@ -31,7 +45,7 @@ def execute(host: str, port: int, password: str, command: str, *, timeout: float
         _log_in(channel, conversation, password, deadline=deadline, address=(host, port))
         if leaves_no_answer(command):
             return _ask_and_let_go(channel, conversation, command, deadline=deadline)
-        return _ask(channel, conversation, command, deadline=deadline)
+        return _ask(channel, conversation, command, deadline=deadline, on_text=on_text)
 
 
 def _connected(host: str, port: int, timeout: float) -> socket.socket:
@@ -62,10 +76,17 @@ def _log_in(
     guard.accepted(*address, password)
 
 
-def _ask(channel: socket.socket, conversation: Conversation, command: str, *, deadline: float) -> Answer:
+def _ask(
+    channel: socket.socket,
+    conversation: Conversation,
+    command: str,
+    *,
+    deadline: float,
+    on_text: OnText | None = None,
+) -> Answer:
     try:
         _send(channel, conversation.ask(command))
-        _listen(channel, conversation, deadline)
+        _listen(channel, conversation, deadline, on_text)
     except RconError as error:
         error.sent = True
         error.partial = conversation.text
@@ -87,7 +108,10 @@ def _send(channel: socket.socket, data: bytes) -> None:
         raise ConnectionLost("The server closed the connection.") from error
 
 
-def _listen(channel: socket.socket, conversation: Conversation, deadline: float) -> None:
+def _listen(
+    channel: socket.socket, conversation: Conversation, deadline: float, on_text: OnText | None = None
+) -> None:
+    told_at = time.monotonic()
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
@@ -103,3 +127,6 @@ def _listen(channel: socket.socket, conversation: Conversation, deadline: float)
             raise ConnectionLost("The server closed the connection.")
         if conversation.receive(data):
             return
+        if on_text is not None and time.monotonic() - told_at >= TEXT_SECONDS:
+            on_text(conversation.text)
+            told_at = time.monotonic()

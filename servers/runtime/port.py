@@ -72,6 +72,7 @@ class Observed:
     last_exit: Exit | None = None
     restarts: int = 0  # unasked exits since the last asked start
     detail: str = ""  # words, when the state needs some
+    is_abandoned: bool = False  # crashed, and nothing brings it back by itself
     last_lines: tuple[str, ...] = ()  # the last 50 log lines, when crashed or gave_up
 
 

@@ -283,6 +283,7 @@ def _interpret(told: dict[str, Any]) -> Observed:
         last_exit=_exit(ended["code"], ended["at"]) if ended else None,
         restarts=told["restarts"],
         detail=detail,
+        is_abandoned=state is State.CRASHED and not alive,
         last_lines=tuple(told["last_lines"]),
     )
 

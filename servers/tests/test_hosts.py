@@ -58,6 +58,8 @@ def test_every_button_is_a_job_that_the_page_shows(host: Host, admin: Client, as
     job = Job.objects.get()
     assert (job.operation, job.resource, job.params) == (operation, "game", params)
     assert "waits for its turn" in part and "<html" not in part
+    Job.objects.update(state="failed", error="the disk is full", started_at=timezone.now(), finished_at=timezone.now())
+    assert "the disk is full" in admin.get(f"/hosts/{host.pk}").content.decode()
 
 
 def test_nothing_unknown_is_asked_of_a_host(host: Host, admin: Client):

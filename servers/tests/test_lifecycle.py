@@ -89,6 +89,24 @@ def test_a_game_that_falls_before_it_is_ready_fails_the_start(server: Server, ru
     assert server.state_changes.first().last_lines == ["Error: bad VPK"]
 
 
+def test_a_game_whose_supervisor_dies_during_the_start_is_started_again(
+    server: Server, runtime: FakeRuntime, monkeypatch
+):
+    falls = iter([True, False])
+
+    def fall_once(server, timeout=2.0):
+        fell = next(falls)
+        if fell:
+            runtime.set(server.pk, State.CRASHED, is_abandoned=True, detail="its supervisor was ended")
+        return not fell
+
+    monkeypatch.setattr(readiness, "answers", fall_once)
+    run = RecordedRun(server.resource)
+    lifecycle.start(server, run)
+    assert "It fell (its supervisor was ended); starting it again." in run.lines
+    assert runtime.observe([server.pk])[server.pk].state is State.RUNNING
+
+
 def test_a_silent_game_fails_the_start_in_the_end_but_goes_on(server: Server, runtime: FakeRuntime, monkeypatch):
     monkeypatch.setattr(readiness, "answers", lambda server, timeout=2.0: False)
     monkeypatch.setattr(lifecycle, "READY_WITHIN", lifecycle.READY_WITHIN * 0)

@@ -130,6 +130,12 @@ def test_a_crash_that_nobody_mends_is_started_again(server: Server, runtime: Fak
     assert _refresh(runtime).brought_back == 1
 
 
+def test_a_crash_that_nothing_will_mend_is_started_again_at_once(server: Server, runtime: FakeRuntime):
+    _wanted(server)
+    runtime.set(server.pk, State.CRASHED, is_abandoned=True)
+    assert _refresh(runtime).brought_back == 1
+
+
 def test_a_game_whose_supervisor_died_without_a_trace_is_started_again(server: Server, runtime: FakeRuntime):
     _wanted(server)
     runtime.set(server.pk, State.CRASHED)

@@ -16,10 +16,11 @@ register = template.Library()
 
 
 @register.simple_tag
-def resource_label(job: Job, labels: Mapping[str, Label] | Label | None) -> SafeString:
+def resource_label(job: Job, labels: Mapping[str, Label] | Label | None = None) -> SafeString:
     """The job's resource by the name people know it by, linked; else as it is."""
     label = labels.get(job.resource) if isinstance(labels, Mapping) else labels
-    if label is None:
+    # A page that names no labels passes the empty string of a missing variable.
+    if not label:
         return format_html('<span class="mono">{}</span>', job.resource)
     return format_html('<a href="{}">{}</a>', label.url, label.name)
 

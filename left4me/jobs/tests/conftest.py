@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from left4me.jobs import actions, transitions
 from left4me.jobs.models import Job
 from left4me.jobs.tests import operations  # noqa: F401 -- registers them
+from left4me.jobs.tests.processes import Process, start_worker
 from left4me.lib import bus
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
@@ -45,6 +47,20 @@ def claim(db: None) -> Callable[..., list[int]]:
         return [job.pk for job in jobs]
 
     return claim
+
+
+@pytest.fixture
+def worker(tmp_path: Path, transactional_db: None, redis_client: object) -> Iterator[Callable[..., Process]]:
+    """Start worker processes; what is left of them ends with the test."""
+    started: list[Process] = []
+
+    def start(**options: Any) -> Process:
+        started.append(start_worker(tmp_path / f"worker-{len(started)}.log", **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
 
 
 def story(job: Job) -> list[str]:

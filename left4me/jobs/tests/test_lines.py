@@ -28,6 +28,12 @@ def test_a_long_line_is_cut_and_says_how_long_it_was():
     assert line.endswith("(10000 characters)")
 
 
+def test_neither_colours_nor_the_cut_let_a_secret_through():
+    mask = Masker(["hunter2"])
+    assert clean("hun\x1b[31mter2", mask) == MASK
+    assert "hunt" not in clean("x" * (LONGEST_LINE - 26) + "hunter2" + "x" * 100, mask)
+
+
 def test_secrets_are_masked_the_longer_before_the_shorter_it_begins_with():
     mask = Masker(["hunter2", "hunter2-long", "", "ab"])
     assert mask("rcon_password hunter2-long and hunter2, ab") == f"rcon_password {MASK} and {MASK}, ab"

@@ -116,7 +116,7 @@ class Engine(RuleBasedStateMachine):
     def a_lease_runs_out(self, survivor: str) -> None:
         self.stale += [job for job in self._active() if job.worker != survivor]
         self.now += LEASE * 0.6
-        transitions.renew(worker=survivor, now=self.now, lease=LEASE)
+        transitions.renew(worker=survivor, jobs=[job.pk for job in self._active()], now=self.now, lease=LEASE)
         self.now += LEASE * 0.6
         sweeping.sweep(host="elsewhere", now=self.now)
         assert not Job.objects.abandoned(self.now).exists()

@@ -128,7 +128,7 @@ def test_a_job_that_was_being_cancelled_is_cancelled_when_its_worker_dies(ask, c
 def test_a_renewed_lease_keeps_a_job_from_the_sweep(ask, claim):
     job = ask("test-start")
     claim()
-    transitions.renew(worker="worker", now=NOW + LEASE, lease=LEASE)
+    transitions.renew(worker="worker", jobs=[job.pk], now=NOW + LEASE, lease=LEASE)
     assert sweeping.sweep(host="elsewhere", now=NOW + LEASE + LEASE) == 0
     assert _fresh(job).state == State.RUNNING
 

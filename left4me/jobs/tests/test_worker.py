@@ -12,24 +12,9 @@ from left4me.jobs import actions
 from left4me.jobs.models import Job, JobLock, JobLog
 from left4me.jobs.states import State
 from left4me.jobs.tests.conftest import story
-from left4me.jobs.tests.worker_process import WorkerProcess, alive, wait_until
+from left4me.jobs.tests.processes import alive, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_client"), pytest.mark.slow]
-
-
-@pytest.fixture
-def worker(tmp_path):
-    """Start workers; what is left of them ends with the test."""
-    started: list[WorkerProcess] = []
-
-    def start(**options) -> WorkerProcess:
-        started.append(WorkerProcess(tmp_path / f"worker-{len(started)}.log", **options))
-        return started[-1]
-
-    yield start
-    for process in started:
-        if process.process.poll() is None:
-            process.kill()
 
 
 def _state(job: Job) -> str:

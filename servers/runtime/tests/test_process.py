@@ -80,6 +80,7 @@ def test_a_game_ends_with_its_supervisor_and_can_be_started_at_once(stage: Stage
     wait_until(lambda: procfs.started(game) is None)
     seen = stage.observe(spec)
     assert seen.state is State.CRASHED
+    assert seen.is_abandoned
     assert "supervisor" in seen.detail
     assert any("ready on" in line for line in seen.last_lines)
     assert stage.runtime.start(spec) is Outcome.STARTED

@@ -31,6 +31,7 @@ class Quirks:
     garbage: bytes | None = None
     log_echo: str = ""
     answer_after_seconds: float = 0.0
+    seconds_between_packets: float = 0.0
     hang_up_on: frozenset[str] = frozenset()
     silent_on: frozenset[str] = frozenset()
     answers: dict[str, bytes] = field(default_factory=dict)
@@ -136,6 +137,11 @@ class ScriptedServer:
     def _answer(self, channel: socket.socket, packet_id: int, body: bytes) -> None:
         step = self.quirks.bytes_per_packet
         pieces = [body[start : start + step] for start in range(0, len(body), step)] or [b""]
+        if self.quirks.seconds_between_packets:
+            for piece in pieces[:-1]:
+                self._send(channel, packet(packet_id, 0, piece))
+                time.sleep(self.quirks.seconds_between_packets)
+            pieces = pieces[-1:]
         out = b"".join(packet(packet_id, 0, piece) for piece in pieces)
         if self.quirks.log_echo:
             out += packet(packet_id, 0, self.quirks.log_echo.encode())

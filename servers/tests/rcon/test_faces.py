@@ -157,3 +157,15 @@ def test_no_error_tells_the_password(ask):
     with ScriptedServer(Quirks(password="other")) as server, pytest.raises(rcon.RconError) as caught:
         ask(server, "status", password="hunter2hunter2")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_long_answer_is_shown_while_it_arrives():
+    quirks = Quirks(bytes_per_packet=1_000, seconds_between_packets=0.4, answers={"cvarlist": b"x" * 4_000})
+    seen: list[int] = []
+    with ScriptedServer(quirks) as server:
+        answer = rcon.execute(
+            "127.0.0.1", server.port, PASSWORD, "cvarlist", timeout=30, on_text=lambda text: seen.append(len(text))
+        )
+    assert len(answer) == 4_000
+    assert seen[0] < 4_000
+    assert seen == sorted(seen)

@@ -1,0 +1,93 @@
+"""The whole application as bin/up runs it, on a data directory and ports of its own, with the simulated game."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_UP_SECONDS = 120
+
+
+class Whole:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        web, first = _free_port(), _free_port()
+        self.url = f"http://127.0.0.1:{web}"
+        foreign = ("LEFT4ME_", "DATABASE_", "REDIS_", "DJANGO_")
+        self._env = {name: text for name, text in os.environ.items() if not name.startswith(foreign)} | {
+            "LEFT4ME_ROOT": str(root),
+            "LEFT4ME_BIND": f"127.0.0.1:{web}",
+            "LEFT4ME_GAME": "simulated",
+            "LEFT4ME_PORTS": f"{first}-{min(first + 9, 65535)}",
+            "PYTHONWARNINGS": "ignore",
+        }
+        self._log = (root / "up.log").open("wb")
+        self._up = subprocess.Popen(
+            [sys.executable, "-m", "left4me.up"], env=self._env, cwd=_REPOSITORY, stdout=self._log, stderr=self._log
+        )
+
+    def wait_until_up(self) -> None:
+        deadline = time.monotonic() + _UP_SECONDS
+        while not self._answers():
+            assert self._up.poll() is None and time.monotonic() < deadline, (self.root / "up.log").read_text()
+            time.sleep(0.1)
+
+    def manage(self, *arguments: str, said: str = "") -> str:
+        """Run a command of manage.py with `said` on its standard input; what it prints."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            env=self._env,
+            cwd=_REPOSITORY,
+            input=said,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def end(self) -> None:
+        """End it and its games."""
+        self._up.send_signal(signal.SIGINT)
+        self._up.wait(60)
+        self._log.close()
+        self.manage("stop_games")
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:  # noqa: S310 -- our own address
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Iterator[Callable[[], Whole]]:
+    """`whole()` starts it and waits until it answers."""
+    started: list[Whole] = []
+
+    def start() -> Whole:
+        application = Whole(tmp_path)
+        started.append(application)
+        application.wait_until_up()
+        return application
+
+    yield start
+    for application in started:
+        application.end()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,62 @@
+"""The file pages in a real browser: what the scripts do, and that everybody can use the pages."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import settings
+from django.urls import reverse
+
+from overlays.models import Overlay, OverlayScript
+from overlays.tests.factories import make_overlay
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("redis_server", "left4me_root"),
+]
+
+
+@pytest.fixture
+def overlay(cast):
+    return make_overlay(kind=Overlay.Kind.FILES, owner=cast.owner, name="My files")
+
+
+def test_files_are_sent_in_chunks_and_shown_when_they_are_there(cast, overlay, sign_in, axe, monkeypatch):
+    monkeypatch.setattr("overlays.files.uploads.CHUNK", 100_000)
+    page = sign_in(cast.owner)
+    page.goto(reverse("overlays:files", args=[overlay.pk]))
+    axe(page)
+    content = bytes(range(256)) * 2000
+    chunks = []
+    page.on("request", lambda request: chunks.append(request.url) if "?offset=" in request.url else None)
+    page.get_by_label("Files").set_input_files({"name": "big.bin", "mimeType": "x/y", "buffer": content})
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("link", name="big.bin").wait_for()
+    assert len(chunks) == 6
+    assert (settings.LEFT4ME_ROOT / "overlays" / overlay.path / "big.bin").read_bytes() == content
+    axe(page)
+
+
+def test_the_editor_numbers_its_lines(cast, overlay, sign_in, axe):
+    folder = settings.LEFT4ME_ROOT / "overlays" / overlay.path
+    folder.mkdir(parents=True)
+    (folder / "server.cfg").write_text("one\ntwo\nthree")
+    page = sign_in(cast.owner)
+    page.goto(reverse("overlays:edit_file", args=[overlay.pk]) + "?path=server.cfg")
+    assert page.locator(".editor-lines").text_content() == "1\n2\n3"
+    page.get_by_label("Text").fill("one\ntwo")
+    assert page.locator(".editor-lines").text_content() == "1\n2"
+    axe(page)
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("link", name="server.cfg").wait_for()
+    assert (folder / "server.cfg").read_text() == "one\ntwo"
+
+
+def test_the_script_page_is_fine_for_everybody(cast, sign_in, axe):
+    overlay = make_overlay(kind=Overlay.Kind.SCRIPT, name="SourceMod")
+    OverlayScript.objects.create(overlay=overlay, text="echo 1 > a\n")
+    page = sign_in(cast.admin)
+    page.goto(reverse("overlays:script", args=[overlay.pk]))
+    axe(page)
+    page.get_by_role("link", name="competitive-settings").click()
+    assert "sv_maxrate" in page.get_by_label("Script").input_value()
