@@ -29,7 +29,7 @@ BATCH_SECONDS = 0.3
 # A thousand simultaneous handshakes overflow listen queues; already open connections are not held back.
 CONNECTING_AT_ONCE = 200
 PATIENT_FAILURES = 2
-LONGEST_PAUSE_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 30.0
 
 
 class Reason(StrEnum):

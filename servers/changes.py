@@ -34,10 +34,14 @@ def current(server: Server) -> dict[str, Any]:
     )
 
 
+def can_be_behind(server: Server) -> bool:
+    """Whether there is a game that could run with something older than the rows say."""
+    return server.actual_state in {Server.State.RUNNING, Server.State.STARTING} and server.applied is not None
+
+
 def restart_needed(server: Server) -> bool:
     """Whether a running game is older than what its rows say."""
-    runs = server.actual_state in {Server.State.RUNNING, Server.State.STARTING}
-    return runs and server.applied is not None and bool(_effect_differs(server))
+    return can_be_behind(server) and _effect_differs(server)
 
 
 def pending(server: Server) -> list[Change]:

@@ -50,6 +50,7 @@ class BlueprintForm(RowForm):
         super().__init__(*args, **kwargs)
         self.fields["overlays"].queryset = Overlay.objects.usable_by(owner)  # type: ignore[attr-defined]
         self.fields["version"].initial = self.instance.version
+        self.fields["config"].label = "server.cfg"
         if self.instance.pk:
             self.initial["overlays"] = [overlay.pk for overlay in self.instance.layers]
 

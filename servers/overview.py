@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from django.db.models import Count, Q
 
@@ -31,7 +32,7 @@ class Overview:
     failed: list[Job]
     silent_hosts: list[Host]
 
-    @property
+    @cached_property
     def labels(self) -> Mapping[str, registry.Label]:
         """What the jobs are about, by the names people know."""
         return registry.labels(job.resource for job in [*self.jobs, *self.failed])
@@ -49,7 +50,7 @@ def of(user: User, *, now: datetime) -> Overview:
         running=Count("pk", filter=Q(actual_state=Server.State.RUNNING)),
         troubled=Count("pk", filter=Q(actual_state__in=[Server.State.CRASHED, Server.State.GAVE_UP])),
     )
-    first = mine.with_blueprint().with_role(user).needing_attention_first()[:MOST_SERVERS]
+    first = mine.listed().with_role(user).needing_attention_first()[:MOST_SERVERS]
     jobs = Job.objects.all() if user.is_admin else Job.objects.asked_by(user)
     failed = jobs.filter(state=Job.State.FAILED, finished_at__gte=now - _LATELY)
     return Overview(

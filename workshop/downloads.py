@@ -22,6 +22,8 @@ PER_HOST = 4
 KEEP_FREE = 256 * 1024 * 1024
 _POLL_SECONDS = 0.2
 
+Calls = queue.Queue[Callable[[], None]]
+
 
 @dataclass(frozen=True)
 class Result:
@@ -48,30 +50,12 @@ def download_all(
     `log`, `progress` and `cancelled` are called in the caller's thread only.
     """
     stop = threading.Event()
-    calls: queue.Queue[Callable[[], None]] = queue.Queue()
-    room = _Room(cache, keep_free)
+    calls: Calls = queue.Queue()
     with fetch.Client(hosts=hosts, cancelled=stop.is_set, per_host=PER_HOST) as client:
+        crew = _Crew(cache, client, _Room(cache, keep_free), stop, calls, log, progress)
         pool = ThreadPoolExecutor(side_by_side, thread_name_prefix="download")
-
-        def fetch_one(item: Wanted) -> Result:
-            def advance(done: int) -> None:
-                room.filled(item, done)
-                calls.put(partial(progress, item, done))
-
-            def note(line: str) -> None:
-                calls.put(partial(log, line))
-
-            try:
-                with room.reserved(item):
-                    fetched = download.download(
-                        item, cache, client=client, log=note, cancelled=stop.is_set, progress=advance
-                    )
-            except DownloadFailed as failure:
-                return Result(item, fetched=False, error=str(failure))
-            return Result(item, fetched=fetched)
-
         try:
-            waiting = {pool.submit(fetch_one, item) for item in wanted}
+            waiting = {pool.submit(crew.fetch, item) for item in wanted}
             for future in waiting:
                 future.add_done_callback(lambda _: calls.put(_wake))
             while waiting:
@@ -86,11 +70,43 @@ def download_all(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+@dataclass(frozen=True)
+class _Crew:
+    """What the threads share; they hand their words to `calls` for the caller's thread to say."""
+
+    cache: Path
+    client: fetch.Client
+    room: _Room
+    stop: threading.Event
+    calls: Calls
+    log: Callable[[str], None]
+    progress: Callable[[Wanted, int], None]
+
+    def fetch(self, item: Wanted) -> Result:
+        def advance(done: int) -> None:
+            self.room.filled(item, done)
+            self.calls.put(partial(self.progress, item, done))
+
+        try:
+            with self.room.reserved(item):
+                fetched = download.download(
+                    item,
+                    self.cache,
+                    client=self.client,
+                    log=lambda line: self.calls.put(partial(self.log, line)),
+                    cancelled=self.stop.is_set,
+                    progress=advance,
+                )
+        except DownloadFailed as failure:
+            return Result(item, fetched=False, error=str(failure))
+        return Result(item, fetched=fetched)
+
+
 def _wake() -> None:
     """Nothing to do but to end the wait."""
 
 
-def _make(calls: queue.Queue[Callable[[], None]]) -> None:
+def _make(calls: Calls) -> None:
     """Make the calls that came in, waiting a moment for the first."""
     try:
         calls.get(timeout=_POLL_SECONDS)()
@@ -100,7 +116,7 @@ def _make(calls: queue.Queue[Callable[[], None]]) -> None:
         return
 
 
-def _results(settled: set[Future[Result]], calls: queue.Queue[Callable[[], None]]) -> Iterator[Result]:
+def _results(settled: set[Future[Result]], calls: Calls) -> Iterator[Result]:
     if settled:
         # What these said before they settled comes first.
         while not calls.empty():

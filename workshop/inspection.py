@@ -71,12 +71,13 @@ def inspect(path: Path, *, stock: Collection[str] = frozenset()) -> Inspection:
     """
     try:
         with path.open("rb") as stream:
-            return _inspect(stream, stock)
+            return inspect_stream(stream, stock=stock)
     except vpk.NotValid as error:
         return Inspection(valid=False, reason=str(error))
 
 
-def _inspect(stream: BinaryIO, stock: Collection[str]) -> Inspection:
+def inspect_stream(stream: BinaryIO, *, stock: Collection[str] = frozenset()) -> Inspection:
+    """`inspect` for an open file. Raises vpk.NotValid."""
     pak = vpk.Vpk(stream)
     paths: list[str] = []
     kept: dict[str, vpk.Entry] = {}

@@ -120,12 +120,12 @@ def test_who_stays_silent_is_asked_more_and_more_seldom_and_at_full_rate_once_ba
 
     with ScriptedServer(quirks(banned=True)) as server:
         asked = asyncio.run(session(server))
-    assert asked[:6] == [0, 5, 10, 20, 40, 80]
+    assert asked[:6] == [0, 5, 10, 20, 40, 70]
     pauses = [after - before for before, after in itertools.pairwise(asked)]
-    assert max(pauses) == 60
+    assert max(pauses) == 30
     back = next(number for number, second in enumerate(asked) if second > 200)
     assert pauses[back:] == [5] * len(pauses[back:])
-    assert asked[back] <= 260
+    assert asked[back] <= 230
 
 
 def test_a_refused_password_is_offered_once_until_the_game_is_started_anew():

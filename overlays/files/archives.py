@@ -7,6 +7,7 @@ path a person types, and links, devices and holes are left out.
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import stat
@@ -76,16 +77,32 @@ def unpack(archive: Path, *, into: Tree, base: Parts, limits: Limits, check: Cal
     """
     budget = min(limits.size, archive.stat().st_size * limits.ratio + _SMALL)
     done = Unpacked()
-    try:
-        with archive.open("rb") as stream:
-            for member in _members(stream, limits, budget):
-                check()
+    with archive.open("rb") as stream:
+        with _reading():
+            members = _members(stream, limits, budget)
+        while member := _next(members):
+            check()
+            try:
                 _unpack_one(member, into=into, base=base, done=done, limits=limits, budget=budget, check=check)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, struct.error) as error:
-        raise BadArchive(_("The archive is damaged: %(reason)s") % {"reason": error}) from error
-    except (NotImplementedError, RuntimeError, OverflowError, ValueError, UnicodeError) as error:
-        raise BadArchive(_("The archive cannot be read: %(reason)s") % {"reason": error}) from error
+            except BadPath as reason:
+                done.left_out.append(f"{member.name[:200]!r}: {reason}")
     return done
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """What the libraries raise over a damaged archive; faults of writing go their own way."""
+    try:
+        yield
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, struct.error, OSError) as error:
+        raise BadArchive(_("The archive is damaged: %(reason)s") % {"reason": error}) from error
+    except (RuntimeError, ArithmeticError, ValueError, LookupError, TypeError) as error:
+        raise BadArchive(_("The archive cannot be read: %(reason)s") % {"reason": error}) from error
+
+
+def _next(members: Iterator[_Member]) -> _Member | None:
+    with _reading():
+        return next(members, None)
 
 
 def _unpack_one(
@@ -98,24 +115,27 @@ def _unpack_one(
     budget: int,
     check: Callable[[], None],
 ) -> None:
-    try:
-        where = (*base, *_place(tree.parts(member.name), base))
-    except BadPath as reason:
-        done.left_out.append(f"{member.name[:200]!r}: {reason}")
-        return
+    where = (*base, *_place(tree.parts(member.name), base))
     if not member.is_plain:
         done.left_out.append(f"{'/'.join(where)}: not a plain file")
         return
     done.files += 1
     if done.files > limits.files:
         raise BadArchive(_("The archive holds more than %(most)d files.") % {"most": limits.files})
-    with member.open() as source, into.writing(where) as target:
-        while chunk := source.read(_CHUNK):
+    with _reading():
+        source = member.open()
+    with source, into.writing(where) as target:
+        while chunk := _read(source):
             done.size += len(chunk)
             if done.size > budget:
                 raise BadArchive(_("The archive unpacks to more than is allowed."))
             target.write(chunk)
             check()
+
+
+def _read(source: IO[bytes]) -> bytes:
+    with _reading():
+        return source.read(_CHUNK)
 
 
 def _place(parts: Parts, base: Parts) -> Parts:

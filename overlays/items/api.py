@@ -13,6 +13,7 @@ from pydantic import Field
 
 from accounts.permissions import signed_in
 from left4me.jobs import actions as jobs
+from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
 from left4me.lib.api import Problem, Window, listed, require_scope
 from overlays import permissions
@@ -22,18 +23,6 @@ from workshop import inputs, metadata, steam
 from workshop.models import WorkshopItem
 
 router = Router(tags=["workshop"])
-
-
-class JobOut(Schema):
-    id: int
-    operation: str
-    resource: str
-    state: str
-    exit_code: int | None
-    error: str
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
 
 
 class ItemOut(Schema):

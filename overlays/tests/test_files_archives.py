@@ -8,6 +8,7 @@ import struct
 import tarfile
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,7 @@ from overlays.files.tree import Tree
 from overlays.tests.folders import listed
 
 ROOMY = Limits(size=50_000_000)
+CORPUS = Path(__file__).parents[2] / "bench" / "corpus" / "archives"
 
 
 @pytest.fixture
@@ -212,3 +214,11 @@ def test_no_damage_leads_out_or_crashes(tmp_path_factory, kind, edits, cut):
             assert str(reason)
     assert listed(folder) == ["archive", "inside"]
     assert listed(folder / "inside") == ["overlay"]
+
+
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("*")), ids=lambda path: path.name)
+def test_what_the_fuzzer_found_is_unpacked_or_refused(unpack, path):
+    try:
+        unpack(path.read_bytes())
+    except BadArchive as reason:
+        assert str(reason)

@@ -2,10 +2,11 @@
 
 from ninja import Router
 
-from servers.api import blueprints, hosts, servers, sharing
+from servers.api import blueprints, facts, hosts, servers, sharing
 
 router = Router()
 router.add_router("", servers.router)
+router.add_router("", facts.router)
 router.add_router("", sharing.router)
 router.add_router("", blueprints.router)
 router.add_router("", hosts.router)

@@ -40,7 +40,7 @@ def list_servers(request: HttpRequest, window: Query[ServerFilter]) -> dict[str,
         rows = rows.filter(name__icontains=window.q)
     if window.state:
         rows = rows.filter(actual_state=window.state)
-    page = rows.with_blueprint().with_role(user)[window.offset : window.offset + window.limit]
+    page = rows.listed().with_role(user)[window.offset : window.offset + window.limit]
     standings = standing.of(list(page), user=user, now=timezone.now())
     return {"items": [wire.server(each) for each in standings], "count": rows.count()}
 

@@ -29,8 +29,7 @@ class BlueprintQuerySet(models.QuerySet["Blueprint"]):
 
     def with_layers(self) -> Self:
         """With everything `layers` reads, in two queries however many blueprints there are."""
-        links = BlueprintOverlay.objects.select_related("overlay").order_by("position")
-        return self.prefetch_related(Prefetch("links", queryset=links))
+        return self.prefetch_related(layers())
 
 
 class Blueprint(models.Model):
@@ -79,6 +78,11 @@ class Blueprint(models.Model):
     def layers(self) -> list[Overlay]:
         """Its overlays, the topmost first."""
         return [link.overlay for link in sorted(self.links.all(), key=lambda link: link.position)]
+
+
+def layers() -> Prefetch[str]:
+    """What `Blueprint.layers` reads, to be fetched for many blueprints at once."""
+    return Prefetch("links", queryset=BlueprintOverlay.objects.select_related("overlay").order_by("position"))
 
 
 class BlueprintOverlay(models.Model):

@@ -150,3 +150,11 @@ def test_a_server_that_gave_up_shows_its_exit_and_last_lines(viewer: Client, ser
         assert "last exit: signal 11" in text
         assert "loading addons\n&lt;Segmentation fault&gt;" in text
         assert " open>" in text, "the last words of a server that gave up are not hidden"
+
+
+def test_the_api_tells_the_same(viewer: Client, server: Server, monkeypatch):
+    monkeypatch.setattr(usage, "of_one", lambda server_id: None)
+    assert viewer.get(f"/api/v1/servers/{server.pk}/resources").json()["memory_bytes"] is None
+    StateChange.objects.create(server=server, at=timezone.now(), state="crashed", last_lines=["the end"])
+    told = viewer.get(f"/api/v1/servers/{server.pk}/states").json()
+    assert (told["count"], told["items"][0]["state"], told["items"][0]["last_lines"]) == (1, "crashed", ["the end"])

@@ -29,7 +29,7 @@ RECENT_JOBS = 6
 def list_(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
     search, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
-    servers = Server.objects.visible_to(user).with_blueprint().with_role(user)
+    servers = Server.objects.visible_to(user).listed().with_role(user)
     if search:
         servers = servers.filter(name__icontains=search)
     if state in Server.State.values:

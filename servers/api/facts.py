@@ -1,0 +1,49 @@
+"""What is observed of servers beside their state: what they use, and the states they went through."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from accounts.permissions import signed_in
+from left4me.lib.api import Window
+from servers import found, usage
+from servers.api import wire
+
+router = Router(tags=["servers"])
+
+
+class UsageOut(Schema):
+    at: datetime | None = Field(description="When it was measured; null: its host has told nothing lately")
+    cpu_percent: float | None = Field(description="Of one core")
+    memory_bytes: int | None
+    tasks: int | None
+    disk_bytes: int | None = Field(description="Of its own writable layer, measured once a minute")
+
+
+class StateChangeOut(Schema):
+    at: datetime
+    state: wire.State
+    detail: str
+    last_lines: list[str] = Field(description="Of its log, when it crashed, gave up or hung")
+
+
+class StateChangePage(Schema):
+    items: list[StateChangeOut]
+    count: int
+
+
+@router.get("/servers/{int:server_id}/resources", response=UsageOut, summary="What it uses of its host")
+def get_resources(request: HttpRequest, server_id: int) -> dict[str, Any]:
+    seen = usage.of_one(found.server(signed_in(request), server_id).pk)
+    return {name: getattr(seen, name, None) for name in UsageOut.model_fields}
+
+
+@router.get("/servers/{int:server_id}/states", response=StateChangePage, summary="Its states, the newest first")
+def list_states(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
+    changes = found.server(signed_in(request), server_id).state_changes.all()
+    return {"items": list(changes[window.offset : window.offset + window.limit]), "count": changes.count()}
