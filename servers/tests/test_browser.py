@@ -1,81 +1,60 @@
-"""From nothing to a running server and its live log, through pages alone: the whole application with a real worker."""
+"""The stack of a blueprint in a real browser: by keyboard, by pointer, by buttons."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
 
-from left4me.testing.whole import Whole
+from overlays.tests.factories import make_overlay
+from servers.models import Blueprint
+from servers.tests.factories import make_blueprint
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.timeout(400),
-    pytest.mark.django_db(transaction=True),
-]
-PASSWORD = "correct horse battery"
-SOON = 60_000
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-def _sign_in(page: Page, application: Whole) -> None:
-    application.manage("create_user", "anna", "--admin", "--password-stdin", said=f"{PASSWORD}\n")
-    page.goto(f"{application.url}/accounts/login/")
-    page.get_by_label("User name").fill("anna")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.locator(".user-menu-name")).to_have_text("anna")
+@pytest.fixture
+def editing(cast, sign_in):
+    layers = [make_overlay(name=name) for name in ("first", "second", "third")]
+    blueprint = make_blueprint(cast.owner, name="b", overlays=layers)
+    page = sign_in(cast.owner)
+    page.goto(f"/blueprints/{blueprint.pk}/edit")
+    return page
 
 
-def _install_the_game(page: Page, application: Whole) -> None:
-    page.goto(f"{application.url}/hosts")
-    page.get_by_role("link", name="local", exact=True).click()
-    page.get_by_role("button", name="Install", exact=True).click()
-    expect(page.locator('#host-state [data-state="current"]')).to_be_visible(timeout=SOON)
+def saved(page) -> list[str]:
+    page.get_by_role("button", name="Save").last.click()
+    page.wait_for_url(re.compile(r"/blueprints/\d+$"))
+    return [layer.name for layer in Blueprint.objects.with_layers().get().layers]
 
 
-def _make_a_server(page: Page, application: Whole) -> None:
-    page.goto(f"{application.url}/blueprints/new")
-    page.get_by_label("Name", exact=True).fill("Co-op")
-    page.get_by_role("button", name=re.compile("Save|Make")).click()
-    expect(page.get_by_role("heading", name="Co-op")).to_be_visible()
-    page.goto(f"{application.url}/servers/new")
-    page.get_by_label("Name", exact=True).fill("Friday")
-    page.get_by_label("Blueprint").select_option(label="Co-op")
-    page.get_by_role("button", name="Make it").click()
-    expect(page.get_by_role("heading", name="Friday")).to_be_visible()
+def test_the_stack_is_ordered_by_keyboard(editing):
+    editing.get_by_role("button", name="Move first").press("ArrowDown")
+    editing.get_by_role("button", name="Move third").press("ArrowUp")
+    assert saved(editing) == ["second", "third", "first"]
 
 
-def test_a_server_is_started_watched_and_stopped_from_its_page(page: Page, whole: Callable[[], Whole]):
-    application = whole()
-    _sign_in(page, application)
-    _install_the_game(page, application)
-    _make_a_server(page, application)
+def test_the_stack_is_ordered_by_dragging(editing):
+    grip = editing.get_by_role("button", name="Move third").bounding_box()
+    target = editing.get_by_role("button", name="Move first").bounding_box()
+    editing.mouse.move(grip["x"] + 5, grip["y"] + 5)
+    editing.mouse.down()
+    editing.mouse.move(target["x"] + 5, target["y"] + 20, steps=10)
+    editing.mouse.move(target["x"] + 5, target["y"] - 2, steps=5)
+    editing.mouse.up()
+    assert saved(editing)[0] == "third"
 
-    state, log = page.locator("#server-state"), page.locator("#server-log .log").first
-    expect(page.locator("[data-log-state]")).to_have_text("live", timeout=SOON)
-    state.get_by_role("button", name="Start", exact=True).click()
-    expect(state.locator('.badge[data-state="running"]')).to_be_visible(timeout=SOON)
-    expect(log).to_contain_text("Started map", timeout=SOON)
-    expect(page.locator("#server-resources")).to_contain_text("MB", timeout=SOON)
-    expect(page.locator("#server-history")).to_contain_text("running", timeout=SOON)
 
-    command = page.get_by_label("Command")
-    command.fill("say the tank is coming")
-    command.press("Enter")
-    expect(log).to_contain_text("the tank is coming", timeout=SOON)
+def test_buttons_move_and_take_out_and_keep_what_was_typed(editing):
+    editing.get_by_label("Name").fill("typed")
+    editing.get_by_role("button", name="second up").click()
+    editing.get_by_role("button", name="Take third out").click()
+    assert editing.get_by_label("Name").input_value() == "typed"
+    assert saved(editing) == ["second", "first"]
+    assert Blueprint.objects.get().name == "typed"
 
-    page.get_by_role("searchbox", name="Search the stored log").fill("TANK IS")
-    page.get_by_role("button", name="Search").click()
-    expect(page.locator("#log-matches .log-line").last).to_contain_text("the tank is coming", timeout=SOON)
-    page.get_by_text("Files that the game writes itself").click()
-    expect(page.locator("[data-files]")).to_contain_text(re.compile("has written none|.log"), timeout=SOON)
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download").first.click()
-    assert "the tank is coming" in download.value.path().read_text()
 
-    state.get_by_role("button", name="Stop", exact=True).click()
-    page.get_by_role("button", name="Yes").click()
-    expect(state.locator('.badge[data-state="stopped"]')).to_be_visible(timeout=SOON)
+def test_enter_in_a_field_saves_and_moves_nothing(editing):
+    editing.get_by_label("Name").press("Enter")
+    editing.wait_for_url(re.compile(r"/blueprints/\d+$"))
+    assert [layer.name for layer in Blueprint.objects.with_layers().get().layers] == ["first", "second", "third"]
