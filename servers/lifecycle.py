@@ -13,7 +13,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from left4me.jobs import registry
-from left4me.lib import secrets
+from left4me.lib import ports, secrets
 from overlays import places
 from overlays.models import Overlay
 from servers import local, observing, rcon, readiness, starts
@@ -41,6 +41,7 @@ def initialize(server: Server, run: registry.Run) -> None:
 def start(server: Server, run: registry.Run) -> None:
     """Start the game and wait until RCON answers."""
     prepared = _compose(server)
+    _refuse_taken_port(server)
     observing.note(server, Server.State.STARTING, now=timezone.now())
     run.progress(phase="starting", done=0, total=2)
     try:
@@ -131,6 +132,21 @@ def _compose(server: Server) -> starts.Start:
         raise registry.Failed(f"This server cannot be composed: {fault}") from fault
     except secrets.Unreadable as fault:
         raise registry.Failed(f"Its RCON password cannot be read: {fault} Rotate it on the server's page.") from fault
+
+
+def _refuse_taken_port(server: Server) -> None:
+    """Fail when another program holds the port: the game itself would only end, again and again, without a word."""
+    # Anything but at rest holds its port itself, or is about to let go of it.
+    at_rest = local.runtime().observe([server.pk])[server.pk].state in {State.STOPPED, State.GAVE_UP}
+    if not at_rest or ports.is_free(server.port):
+        return
+    words = (
+        f"Port {server.port} of this host is used by another program (`ss -lntup 'sport = :{server.port}'` shows "
+        "which). Stop that, or give the server another port."
+    )
+    observing.note(server, Server.State.STOPPED, now=timezone.now(), detail=words)
+    observing.fail(server, words)
+    raise registry.Failed(words)
 
 
 def _note_not_started(server: Server, fault: RuntimeFault) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 import sqlite3
 import tempfile
 from pathlib import Path
 
 from left4me.doctor.findings import Finding, fault, ok, warning
 from left4me.lib import commands
+from left4me.lib.ports import is_free
 
 _GIB = 1024**3
 # The first install of the real game holds the Windows and the Linux files at once.
@@ -114,7 +114,7 @@ def steamcmd(root: Path, *, game: str) -> Finding:
 
 def ports(wanted: range, *, in_use_by_us: frozenset[int]) -> Finding:
     """See whether the servers' ports are free of other programs, over UDP and TCP."""
-    taken = [p for p in wanted if p not in in_use_by_us and not _port_is_free(p)]
+    taken = [p for p in wanted if p not in in_use_by_us and not is_free(p)]
     words = f"{wanted.start}-{wanted.stop - 1}"
     if not taken:
         return ok("ports", f"{words} are free, but for those of our own servers")
@@ -124,18 +124,6 @@ def ports(wanted: range, *, in_use_by_us: frozenset[int]) -> Finding:
         f"other programs use {len(taken)} of the ports {words}: {listed}",
         f"`ss -lntup 'sport = :{taken[0]}'` shows which; stop it, or choose another range in LEFT4ME_PORTS.",
     )
-
-
-def _port_is_free(port: int) -> bool:
-    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        with socket.socket(socket.AF_INET, kind) as probe:
-            if kind == socket.SOCK_STREAM:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("0.0.0.0", port))  # noqa: S104 -- only to see whether it is free
-            except OSError:
-                return False
-    return True
 
 
 def clock(*, ours: float, theirs: float, whose: str) -> Finding:

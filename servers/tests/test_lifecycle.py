@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from left4me.jobs import registry
+from left4me.lib import ports
 from left4me.testing.cast import Cast
 from overlays.tests.factories import make_overlay
 from servers import lifecycle, local, rcon, readiness
@@ -23,6 +24,7 @@ def runtime(monkeypatch, tmp_path, settings) -> FakeRuntime:
     monkeypatch.setattr(local, "runtime", lambda: fake)
     monkeypatch.setattr(readiness, "answers", lambda server, timeout=2.0: True)
     monkeypatch.setattr(rcon, "execute", lambda *args, **kwargs: "")
+    monkeypatch.setattr(ports, "is_free", lambda port: True)
     return fake
 
 
@@ -62,6 +64,16 @@ def test_an_unbuilt_overlay_is_named(cast: Cast, runtime: FakeRuntime):
     server = make_server(cast.owner, blueprint=make_blueprint(cast.owner, overlays=[overlay]))
     with pytest.raises(registry.Failed, match="Not built yet: Custom maps"):
         lifecycle.start(server, RecordedRun())
+    assert runtime.specs == {}
+
+
+def test_a_port_that_another_program_holds_is_named_with_the_cure(server: Server, runtime: FakeRuntime, monkeypatch):
+    monkeypatch.setattr(ports, "is_free", lambda port: False)
+    with pytest.raises(registry.Failed, match=f"Port {server.port} of this host is used by another program"):
+        lifecycle.start(server, RecordedRun())
+    server.refresh_from_db()
+    assert server.actual_state == Server.State.STOPPED
+    assert "give the server another port" in server.last_error
     assert runtime.specs == {}
 
 
