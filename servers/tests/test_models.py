@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
@@ -18,7 +20,11 @@ from servers.tests.factories import make_blueprint, make_host, make_server, shar
 pytestmark = pytest.mark.django_db
 
 
-def test_there_is_a_host_from_the_start() -> None:
+def test_migrating_makes_this_machine_a_host_and_once_only() -> None:
+    # Called here once more: tests that commit clear what migrations wrote.
+    migration = import_module("servers.migrations.0002_default_host")
+    for _ in range(2):
+        migration.make_this_host(apps, None)
     assert Host.objects.get().name == "local"
 
 
