@@ -9,6 +9,7 @@ from django.db import transaction
 from accounts import actions as account_actions
 from accounts.models import User
 from left4me.jobs import actions as jobs
+from left4me.lib import ports
 from overlays import actions as overlay_actions
 from overlays import places
 from overlays.models import Overlay
@@ -90,4 +91,11 @@ class Command(BaseCommand):
 
     def _server(self, admin: User, host: Host, name: str, blueprint: Blueprint) -> Server:
         server = Server.objects.filter(owner=admin, name=name).first()
-        return server or actions.create_server(owner=admin, by=admin, name=name, blueprint=blueprint, host=host)
+        return server or actions.create_server(
+            owner=admin, by=admin, name=name, blueprint=blueprint, host=host, port=self._free_port(host)
+        )
+
+    def _free_port(self, host: Host) -> int | None:
+        """A port that nothing else on this machine holds: another demo may run beside this one."""
+        taken = set(host.servers.values_list("port", flat=True))
+        return next((port for port in host.ports if port not in taken and ports.is_free(port)), None)
