@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
@@ -14,7 +15,8 @@ class Command(BaseCommand):
     help = "End every game of this host, also without a worker; the servers are then wanted stopped."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        servers = list(Server.objects.filter(host=local.row()))
+        # Few columns: this must also work after an update whose migrations have not run yet.
+        servers = list(Server.objects.on_host(settings.LEFT4ME_HOST).only("name", "actual_state", "actual_state_at"))
         seen = local.runtime().observe([server.pk for server in servers])
         failed = []
         for server in servers:
