@@ -21,7 +21,7 @@ from left4me.lib import commands
 
 _COLOURS = ("36", "32", "35", "33", "34", "31")
 _STOP_SECONDS = 4.0
-_LONGEST_PAUSE = 30.0
+_LONGEST_PAUSE = 8.0
 _STEADY_SECONDS = 60.0
 
 
