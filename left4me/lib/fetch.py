@@ -174,6 +174,12 @@ class Client:
         with self._request("POST", self._admit(url), data=dict(fields)) as answer:
             yield answer
 
+    @contextlib.contextmanager
+    def post_json(self, url: str, value: object) -> Iterator[Answer]:
+        """Send `value` as JSON; redirects are not followed, their status is handed back. Raises FetchError."""
+        with self._request("POST", self._admit(url), json=value) as answer:
+            yield answer
+
     def _admit(self, url: str) -> str:
         """`url`, by https where it was http on a host that is allowed by its suffix.
 
