@@ -16,6 +16,7 @@ from kombu.exceptions import KombuError
 
 from left4me.jobs import actions as jobs
 from left4me.lib.version import VERSION
+from overlays.transfer import preparing
 from servers import answering, asking, local, observing, readiness, refreshing, usage
 from servers.models import Host, Server
 
@@ -88,6 +89,7 @@ def prune() -> None:
 def tidy() -> None:
     """Remove from this host's disk what was kept long enough: archives of deleted servers, versions nobody runs."""
     local.storage().purge_deleted(now=timezone.now())
+    preparing.tidy()
     if not local.games().unused(in_use=local.storage().layers_in_use()):
         return
     # By a job: it has to keep starts away from the versions meanwhile.
