@@ -13,7 +13,7 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from left4me.lib import broker, secrets
+from left4me.lib import broker, keepalive, secrets
 from left4me.lib.databases import database_from_url
 from left4me.lib.env import Environment, Misconfigured
 
@@ -259,7 +259,15 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 2,
     "max_retries": 0,
     "visibility_timeout": 3600,
+    # What a host has taken and not yet done with: its own, so that no host can read or restore another's.
+    "unacked_key": f"unacked.{LEFT4ME_HOST}",
+    "unacked_index_key": f"unacked_index.{LEFT4ME_HOST}",
+    "unacked_mutex_key": f"unacked_mutex.{LEFT4ME_HOST}",
+    **keepalive.for_redis(REDIS_URL),
 }
+# Nobody asks a worker by Celery's own means; without them it needs fewer channels of everybody's Redis.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 4
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

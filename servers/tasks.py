@@ -15,6 +15,7 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from left4me.jobs import actions as jobs
+from left4me.lib import schema
 from left4me.lib.version import VERSION
 from overlays.transfer import preparing
 from servers import answering, asking, local, observing, readiness, refreshing, usage
@@ -50,7 +51,7 @@ def refresh() -> None:
         now=now,
         rebooted=host.facts.get("boot_id") not in {None, boot},
     )
-    facts = {**host.facts, **local.facts(), "boot_id": boot}
+    facts = {**host.facts, **local.facts(), "boot_id": boot, "refusal": schema.mismatch()}
     Host.objects.filter(pk=host.pk).update(
         last_seen_at=now, version=VERSION, facts=facts, game_version=local.game_version()
     )
