@@ -1,7 +1,8 @@
 """What uvicorn serves: pages through Django's WSGI handler, streams through a small ASGI application of their own.
 
 A Django streaming response holds a thread, and once it has touched the database a connection, for as long as a
-viewer stays; and synchronous views pay dearly under Django's own ASGI handler. So each goes its own way here.
+viewer stays; and synchronous views pay dearly under Django's own ASGI handler. So each goes its own way here, and so
+do the files that other hosts fetch.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from a2wsgi import WSGIMiddleware
 from left4me.wsgi import application as wsgi
 
 from left4me import streams  # isort: skip
+from servers.content import application as content  # isort: skip
 
 pages = WSGIMiddleware(wsgi, workers=8)  # type: ignore[arg-type]
 
@@ -24,6 +26,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await _live(receive, send)
     elif scope["type"] == "http" and streams.application.serves(scope["path"]):
         await streams.application(scope, receive, send)
+    elif scope["type"] == "http" and content.serves(scope["path"]):
+        await content(scope, receive, send)
     else:
         await pages(scope, receive, send)
 

@@ -13,7 +13,7 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from left4me.lib import broker
+from left4me.lib import broker, keepalive, secrets
 from left4me.lib.databases import database_from_url
 from left4me.lib.env import Environment, Misconfigured
 
@@ -31,6 +31,13 @@ LEFT4ME_CGROUP = Path(env.text("LEFT4ME_CGROUP")) if env.text("LEFT4ME_CGROUP") 
 _usual_game = "simulated" if (LEFT4ME_ROOT / "demo").exists() else "steam"
 LEFT4ME_GAME = env.choice("LEFT4ME_GAME", ["steam", "simulated"], _usual_game)
 LEFT4ME_PORTS = env.ports("LEFT4ME_PORTS", "27015-27115")
+
+# A host beside the web's own: where the content of overlays comes from, and as whom it is asked for.
+LEFT4ME_WEB_URL = env.url("LEFT4ME_WEB_URL", "", schemes=["https", "http"]) if env.text("LEFT4ME_WEB_URL") else ""
+LEFT4ME_WEB_CA = env.text("LEFT4ME_WEB_CA")
+LEFT4ME_HOST_TOKEN = env.text("LEFT4ME_HOST_TOKEN")
+if LEFT4ME_WEB_URL and not LEFT4ME_HOST_TOKEN:
+    raise Misconfigured("LEFT4ME_WEB_URL needs LEFT4ME_HOST_TOKEN too. `left4mectl host add` hands out both.")
 LEFT4ME_SIGNUP = env.choice("LEFT4ME_SIGNUP", ["open", "invite", "closed"], "closed")
 
 # --- safety ---------------------------------------------------------------------------------------------------
@@ -57,6 +64,9 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+LEFT4ME_SEALING_KEY = env.text("LEFT4ME_SEALING_KEY")
+if LEFT4ME_SEALING_KEY and not secrets.is_sealing_key(LEFT4ME_SEALING_KEY):
+    raise Misconfigured("LEFT4ME_SEALING_KEY is no sealing key. `left4mectl host add` hands out the right one.")
 if not LEFT4ME_BIND.is_loopback:
     if DEBUG:
         raise Misconfigured("LEFT4ME_DEBUG shows secrets to visitors. Unset it, or bind to 127.0.0.1.")
@@ -279,7 +289,15 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 2,
     "max_retries": 0,
     "visibility_timeout": 3600,
+    # What a host has taken and not yet done with: its own, so that no host can read or restore another's.
+    "unacked_key": f"unacked.{LEFT4ME_HOST}",
+    "unacked_index_key": f"unacked_index.{LEFT4ME_HOST}",
+    "unacked_mutex_key": f"unacked_mutex.{LEFT4ME_HOST}",
+    **keepalive.for_redis(REDIS_URL),
 }
+# Nobody asks a worker by Celery's own means; without them it needs fewer channels of everybody's Redis.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 4
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

@@ -82,15 +82,19 @@ def update(
 
 @transaction.atomic
 def delete(*, overlay: Overlay, by: User) -> None:
-    """Remove the row, and by a job the directory if left4me made it; raises InUse with the blueprints that hold it."""
+    """Remove the row, and by a job the directory if left4me made it, by one on each host that has a copy the copy.
+
+    Raises InUse with the blueprints that hold it.
+    """
     # Who puts it into a blueprint holds the same lock.
     current = Overlay.objects.select_for_update(of=("self",)).get(pk=overlay.pk)
     holders = used_by(current)
     if holders:
         raise InUse(holders)
     record.write(action="overlay.delete", by=by, target=current.resource, name=current.name)
-    if current.path == str(current.pk):
-        jobs.request(operation="remove_overlay", resource=current.resource, by=by, host=settings.LEFT4ME_HOST)
+    hosts = [settings.LEFT4ME_HOST] if current.path == str(current.pk) else []
+    for host in (*hosts, *current.copies.values_list("host", flat=True)):
+        jobs.request(operation="remove_overlay", resource=current.resource, by=by, host=host)
     current.delete()
 
 

@@ -130,6 +130,24 @@ class Overlay(models.Model):
         return f"overlay:{self.pk}"
 
 
+class OverlayCopy(models.Model):
+    """The content that a host beside the web's own has fetched for its servers."""
+
+    overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="copies")
+    # A name as jobs have it: hosts live above overlays.
+    host = models.CharField(_("host"), max_length=63)
+    content_version = models.PositiveIntegerField(editable=False)
+    is_whole = models.BooleanField(default=True, editable=False)
+    made_at = models.DateTimeField(_("fetched"))
+
+    class Meta:
+        ordering = ["host"]
+        constraints = [models.UniqueConstraint(fields=["overlay", "host"], name="overlay_copy_once_per_host")]
+
+    def __str__(self) -> str:
+        return f"{self.overlay_id}@{self.host}"
+
+
 class OverlayCollection(models.Model):
     """A Steam collection that an overlay follows: its items come and go with the collection at every refresh."""
 

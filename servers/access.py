@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.utils import timezone
+
 from left4me.jobs import registry
 from left4me.jobs.registry import Label, Person
 from servers import permissions
-from servers.models import Server
+from servers.models import Host, Server
 
 
 def _sees(user: Person, number: str) -> bool:
@@ -28,6 +30,12 @@ def _owners(number: str) -> list[int]:
     return list(Server.objects.filter(pk=number).values_list("owner_id", flat=True))
 
 
+def _host_faults() -> dict[str, str]:
+    now = timezone.now()
+    return {host.name: trouble for host in Host.objects.all() if (trouble := host.trouble(now))}
+
+
 def register() -> None:
     """Called once when Django is ready."""
+    registry.host_faults(_host_faults)
     registry.visibility("server", _sees, operates=_operates, labels=_labels, owners=_owners)

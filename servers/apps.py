@@ -6,7 +6,9 @@ class ServersConfig(AppConfig):
     label = "servers"
 
     def ready(self) -> None:
-        from servers import access, operations
+        from overlays.transfer import copies
+        from servers import access, local, operations
 
         access.register()
         operations.register()
+        copies.ask_before_removing(lambda: local.storage().layers_in_use())

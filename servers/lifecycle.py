@@ -8,14 +8,16 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 from django.utils import timezone
 
 from left4me.jobs import registry
 from left4me.lib import ports, secrets
-from overlays import places
 from overlays.models import Overlay
+from overlays.transfer import preparing
 from servers import alerting, local, observing, rcon, readiness, starts
 from servers.models import Server
 from servers.runtime.game import NoVersion
@@ -30,7 +32,7 @@ _QUIT_TIMEOUT_SECONDS = 5.0
 
 def initialize(server: Server, run: registry.Run) -> None:
     """See that everything the server is made of is on this host, before anybody waits for its start."""
-    prepared = _compose(server)
+    prepared = _compose(server, run)
     run.log(f"{len(prepared.spec.layers)} layers, the topmost first:")
     for layer in prepared.spec.layers:
         run.log(f"  {layer}")
@@ -40,7 +42,7 @@ def initialize(server: Server, run: registry.Run) -> None:
 
 def start(server: Server, run: registry.Run) -> None:
     """Start the game and wait until RCON answers."""
-    prepared = _compose(server)
+    prepared = _compose(server, run)
     _refuse_taken_port(server)
     observing.note(server, Server.State.STARTING, now=timezone.now())
     run.progress(phase="starting", done=0, total=2)
@@ -77,6 +79,8 @@ def stop(server: Server, run: registry.Run) -> None:
 
 
 def restart(server: Server, run: registry.Run) -> None:
+    # What has to be fetched is fetched while people still play.
+    _layers(server, run)
     stop(server, run)
     start(server, run)
 
@@ -111,14 +115,9 @@ _WORDS = {
 }
 
 
-def _compose(server: Server) -> starts.Start:
-    """Prepare a start, or fail with what is missing and what to do."""
-    layers = server.blueprint.layers
-    unbuilt = [layer.name for layer in layers if layer.kind != Overlay.Kind.FILES and layer.built_at is None]
-    if unbuilt:
-        raise registry.Failed(f"Not built yet: {', '.join(unbuilt)}. Build these overlays, then try again.")
-    for layer in layers:
-        places.directory(layer).mkdir(parents=True, exist_ok=True)
+def _compose(server: Server, run: registry.Run) -> starts.Start:
+    """Prepare a start, or fail with what is missing and what to do. Elsewhere than on the web's host, fetch it."""
+    layers, trees = _layers(server, run)
     try:
         version = local.games().current()
     except NoVersion:
@@ -128,11 +127,22 @@ def _compose(server: Server) -> starts.Start:
     cache = local.workshop_cache()
     cache.mkdir(parents=True, exist_ok=True)
     try:
-        return starts.compose(server, game=version.path, game_version=version.id, cache=cache)
+        return starts.compose(
+            server, layers=layers, trees=trees, game=version.path, game_version=version.id, cache=cache
+        )
     except SpecInvalid as fault:
         raise registry.Failed(f"This server cannot be composed: {fault}") from fault
     except secrets.Unreadable as fault:
         raise registry.Failed(f"Its RCON password cannot be read: {fault} Rotate it on the server's page.") from fault
+
+
+def _layers(server: Server, run: registry.Run) -> tuple[Sequence[Overlay], Mapping[int, Path]]:
+    """The blueprint's overlays, the topmost first, and where their content stands on this host."""
+    layers = server.blueprint.layers
+    unbuilt = [layer.name for layer in layers if layer.kind != Overlay.Kind.FILES and layer.built_at is None]
+    if unbuilt:
+        raise registry.Failed(f"Not built yet: {', '.join(unbuilt)}. Build these overlays, then try again.")
+    return layers, preparing.trees(run, layers)
 
 
 def _refuse_taken_port(server: Server) -> None:

@@ -17,10 +17,13 @@ GAME = "game"
 
 
 def _locks(job: Job) -> Iterable[registry.Lock]:
-    """The server for itself; the game and the overlays it is composed of only must not change meanwhile."""
+    """The server for itself; the game and the overlays it is composed of must only not change meanwhile."""
     server_id = int(job.resource.partition(":")[2])
     yield registry.Lock(job.resource, exclusive=True)
     yield registry.Lock(GAME, exclusive=False)
+    if job.host != settings.LEFT4ME_HOST:
+        # Another host mounts copies that never change: a build must not wait until a host that is down is back.
+        return
     layers = BlueprintOverlay.objects.filter(blueprint__servers=server_id).values_list("overlay_id", flat=True)
     for overlay_id in layers:
         yield registry.Lock(f"overlay:{overlay_id}", exclusive=False)

@@ -10,6 +10,7 @@ from django.db.models import prefetch_related_objects
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from left4me.jobs import waiting
 from left4me.jobs.models import Job
 from servers import changes, permissions
 from servers.models import Server, ServerShare, blueprints
@@ -86,6 +87,9 @@ def _live_jobs(resources: Iterable[str]) -> dict[str, Job]:
 def _standing(server: Server, job: Job | None, *, user: permissions.Visitor, now: datetime) -> Standing:
     host_is_down = server.host.is_down(now)
     shown, label = _shown(server, job, host_is_down=host_is_down)
+    if job is not None:
+        trouble = server.host.trouble(now) if job.state == Job.State.QUEUED else ""
+        job.waiting_for = waiting.words(server.host.name, trouble) if trouble else ""
     return Standing(
         server=server,
         role=permissions.role_of(user, server),

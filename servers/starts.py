@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from overlays import places
+from overlays.models import Overlay
 from servers import spec
 from servers.models import Server
 from servers.runtime.spec import InstanceSpec
@@ -22,13 +24,19 @@ class Start:
     sealed_rcon_password: str
 
 
-def compose(server: Server, *, game: Path, game_version: str, cache: Path) -> Start:
-    """Read the rows and, from this host's disk, the exposed configurations of the overlays.
+def compose(
+    server: Server,
+    *,
+    layers: Sequence[Overlay],
+    trees: Mapping[int, Path],
+    game: Path,
+    game_version: str,
+    cache: Path,
+) -> Start:
+    """Read the rows and, from this host's disk, the exposed configurations of the overlays, which stand at `trees`.
 
     Raises SpecInvalid for what cannot be run, and secrets.Unreadable for a password sealed with another key.
     """
-    layers = server.blueprint.layers
-    trees = {overlay.pk: places.directory(overlay).resolve() for overlay in layers}
     exposed = {overlay.pk: places.read_cfg(trees[overlay.pk]) for overlay in layers if overlay.expose_cfg}
     return Start(
         spec=spec.build(

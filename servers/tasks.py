@@ -16,7 +16,9 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from left4me.jobs import actions as jobs
+from left4me.lib import schema
 from left4me.lib.version import VERSION
+from overlays.transfer import preparing
 from servers import alerting, answering, asking, local, observing, readiness, refreshing, usage, watching
 from servers.models import Host, Server
 
@@ -51,8 +53,14 @@ def refresh() -> None:
         now=now,
         rebooted=host.facts.get("boot_id") not in {None, boot},
     )
-    # How long a look takes, for those who watch the application.
-    facts = {**host.facts, **local.facts(), "boot_id": boot, "look_seconds": round(time.monotonic() - began, 3)}
+    facts = {
+        **host.facts,
+        **local.facts(),
+        "boot_id": boot,
+        "refusal": schema.mismatch(),
+        # How long a look takes, for those who watch the application.
+        "look_seconds": round(time.monotonic() - began, 3),
+    }
     Host.objects.filter(pk=host.pk).update(
         last_seen_at=now, version=VERSION, facts=facts, game_version=local.game_version()
     )
@@ -97,6 +105,7 @@ def prune() -> None:
 def tidy() -> None:
     """Remove from this host's disk what was kept long enough: archives of deleted servers, versions nobody runs."""
     local.storage().purge_deleted(now=timezone.now())
+    preparing.tidy()
     if not local.games().unused(in_use=local.storage().layers_in_use()):
         return
     # By a job: it has to keep starts away from the versions meanwhile.

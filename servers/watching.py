@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from servers import alerting
 from servers.models import Host
-from servers.models.hosts import SILENCE
 
+# Longer than a page waits before it calls a host down: a short break of the line gets nobody out of bed.
+_TOLD_AFTER = timedelta(minutes=1)
 # A pause between two looks after which what was seen before counts for nothing.
 _GAP = timedelta(seconds=45)
 
@@ -28,8 +29,10 @@ class Watch:
         if self._began is None or self._looked is None or not timedelta(0) <= now - self._looked <= _GAP:
             self._began = now
         self._looked = now
-        for host in Host.objects.exclude(name=here).exclude(last_seen_at=None):
+        for host in Host.objects.exclude(name=here):
+            if host.last_seen_at is None:
+                continue
             if not host.is_down(now):
                 alerting.host_is_heard(host, now=now)
-            elif now - self._began > SILENCE:
+            elif min(now - self._began, now - host.last_seen_at) > _TOLD_AFTER:
                 alerting.host_is_silent(host, now=now)

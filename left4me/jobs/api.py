@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from ninja import Field, Query, Router, Schema, Status
 
 from left4me.audit import record
-from left4me.jobs import actions, permissions
+from left4me.jobs import actions, permissions, waiting
 from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
 from left4me.lib.api import Problem, Window, listed, require_scope
@@ -39,6 +39,7 @@ class JobOut(Schema):
     attempt: int
     progress: ProgressOut | None
     asked_by: str | None
+    waiting_for: str = Field("", description="Why it waits although it is its turn: its host is silent, or older")
     last_seq: int
     created_at: datetime
     started_at: datetime | None
@@ -47,6 +48,12 @@ class JobOut(Schema):
     @staticmethod
     def resolve_asked_by(job: Job) -> str | None:
         return job.user.get_username() if job.user is not None else None
+
+    @staticmethod
+    def resolve_waiting_for(job: Job) -> str:
+        if job.waiting_for is None:
+            waiting.explain([job])
+        return str(job.waiting_for)
 
 
 class JobsOut(Schema):
@@ -83,7 +90,9 @@ class LineWindow(Schema):
 @router.get("/jobs", response=JobsOut, summary="Jobs, newest first")
 def list_jobs(request: HttpRequest, window: Query[Narrowed]) -> dict[str, Any]:
     require_scope(request, "read")
-    return listed(Filter(window.dict(), user=_person(request)).jobs(), window)
+    page = listed(Filter(window.dict(), user=_person(request)).jobs(), window)
+    waiting.explain(page["items"])
+    return page
 
 
 @router.get("/jobs/{job_id}", response=JobOut, summary="One job")

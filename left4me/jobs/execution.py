@@ -30,7 +30,14 @@ _TRIES_TO_SETTLE = 20
 _PAUSE_BETWEEN_TRIES = 0.5
 _LONGEST_ERROR = 10_000
 # Programs that a job runs have no use for what opens the application's own doors.
-_NOT_PASSED_ON = {"LEFT4ME_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "STEAM_WEB_API_KEY"}
+_NOT_PASSED_ON = {
+    "LEFT4ME_SECRET_KEY",
+    "LEFT4ME_SEALING_KEY",
+    "LEFT4ME_HOST_TOKEN",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "STEAM_WEB_API_KEY",
+}
 
 
 class Stop(enum.Enum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -15,6 +15,9 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.jobs import registry
 from left4me.jobs.states import ACTIVE, ENDED, LIVE, State
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 LONGEST_LINE = 4096
 
@@ -59,6 +62,9 @@ class Job(models.Model):
     """One operation asked for: who, what, on which resource, how it stands."""
 
     State = State
+
+    # What it waits for beside its turn, in words; None until `waiting.explain` has set it.
+    waiting_for: StrOrPromise | None = None
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,

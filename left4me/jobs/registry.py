@@ -231,6 +231,20 @@ def names() -> list[str]:
     return sorted(_operations)
 
 
+HostFaults = Callable[[], Mapping[str, "StrOrPromise"]]
+_host_faults: list[HostFaults] = []
+
+
+def host_faults(faults: HostFaults) -> None:
+    """Let `faults` say, by name, of which hosts no work can be expected now, and why: “silent since …”."""
+    _host_faults[:] = [faults]
+
+
+def faults_of_hosts() -> dict[str, StrOrPromise]:
+    """What is known to be wrong with hosts, by name; those not named are fit. One query."""
+    return {name: words for faults in _host_faults for name, words in faults().items()}
+
+
 def visibility(
     kind: str,
     sees: Access,

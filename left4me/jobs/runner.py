@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import redis
@@ -33,13 +34,17 @@ _EXIT_WHEN_DEAF_FOR = 5.0
 _EXIT_STATUS = 70
 
 _PUMP_EVERY = 3.0
+_ASK_EVERY = 10.0
 _PAUSE_AFTER_FAILURE = 1.0
 
 
 class Runner:
     """Runs the jobs of one host in `slots` threads until it is stopped."""
 
-    def __init__(self, *, host: str, slots: int, guard: int | None = None) -> None:
+    def __init__(
+        self, *, host: str, slots: int, guard: int | None = None, refusal: Callable[[], str] = lambda: ""
+    ) -> None:
+        """`refusal` says why this worker must not take jobs now; empty when it may."""
         self.host = host
         self.slots = slots
         self.worker = identity.of_this_process(host, guard=guard)
@@ -50,6 +55,9 @@ class Runner:
         self._stopped = threading.Event()
         self._idle = threading.Condition()
         self._writer = LogWriter()
+        self._refusal = refusal
+        self._refused = ""
+        self._asked_at = float("-inf")
 
     def start(self) -> None:
         """Take over what a dead predecessor left, then begin to claim."""
@@ -111,9 +119,17 @@ class Runner:
             self._nudged.wait(timeout=_PUMP_EVERY)
             self._nudged.clear()
 
+    def _may_claim(self) -> bool:
+        if time.monotonic() - self._asked_at > _ASK_EVERY:
+            refusal = self._refusal()
+            if refusal != self._refused:
+                log.error("%s", refusal) if refusal else log.warning("This worker takes jobs again")
+            self._refused, self._asked_at = refusal, time.monotonic()
+        return not self._refused
+
     def _claim(self) -> None:
         free = self.slots - len(self._runs)
-        if free <= 0:
+        if free <= 0 or not self._may_claim():
             return
         claimed_at = time.monotonic()
         for job in transitions.claim(host=self.host, worker=self.worker, limit=free, now=timezone.now(), lease=LEASE):

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from left4me.audit import record
-from left4me.jobs import actions, permissions, registry
+from left4me.jobs import actions, permissions, registry, waiting
 from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
 
@@ -31,6 +31,7 @@ def index(request: HttpRequest) -> HttpResponse:
         request.GET if request.GET.get("whose") else {**request.GET.dict(), "whose": "mine"}, user=_user(request)
     )
     page = Paginator(chosen.jobs(), _JOBS_ON_A_PAGE).get_page(request.GET.get("page"))
+    waiting.explain(page)
     context = {
         "page": page,
         "filter": chosen,
@@ -44,6 +45,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     job = _job(request, pk, permissions.check_can_see)
+    waiting.explain([job])
     context: dict[str, Any] = {
         "job": job,
         "label": registry.labels([job.resource]).get(job.resource),

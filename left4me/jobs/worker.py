@@ -8,7 +8,7 @@ from celery import bootsteps
 from django.conf import settings
 
 from left4me.jobs.runner import Runner
-from left4me.lib import orphans
+from left4me.lib import orphans, schema
 
 
 class _Current:
@@ -29,7 +29,9 @@ class RunnerStep(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         guard = orphans.guard_this_process()
-        self.runner = Runner(host=settings.LEFT4ME_HOST, slots=settings.LEFT4ME_JOB_SLOTS, guard=guard)
+        self.runner = Runner(
+            host=settings.LEFT4ME_HOST, slots=settings.LEFT4ME_JOB_SLOTS, guard=guard, refusal=schema.mismatch
+        )
 
     def start(self, parent: Any) -> None:
         self.runner.start()

@@ -16,6 +16,8 @@ import redis
 import redis.asyncio
 from django.conf import settings
 
+from left4me.lib import keepalive
+
 log = logging.getLogger(__name__)
 
 _SECONDS_TO_ANSWER = 2.0
@@ -44,13 +46,17 @@ def client() -> redis.Redis:
         settings.REDIS_URL,
         socket_timeout=_SECONDS_TO_ANSWER,
         socket_connect_timeout=_SECONDS_TO_ANSWER,
+        **keepalive.for_redis(settings.REDIS_URL),
     )
 
 
 def async_client() -> redis.asyncio.Redis:
     """A client for the running event loop; the caller closes it. Without a read timeout: it is made to listen."""
     return redis.asyncio.Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=_SECONDS_TO_ANSWER, health_check_interval=15
+        settings.REDIS_URL,
+        socket_connect_timeout=_SECONDS_TO_ANSWER,
+        health_check_interval=15,
+        **keepalive.for_redis(settings.REDIS_URL),
     )
 
 
@@ -60,7 +66,9 @@ def listen(channel: str) -> Iterator[Iterator[bytes | None]]:
 
     Raises RedisError when the connection is lost; what was told meanwhile is lost with it.
     """
-    listener = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=_SECONDS_TO_ANSWER)
+    listener = redis.Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=_SECONDS_TO_ANSWER, **keepalive.for_redis(settings.REDIS_URL)
+    )
     try:
         with listener.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
             subscription.subscribe(channel)

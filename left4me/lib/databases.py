@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 import environ
 
+from left4me.lib import keepalive
 from left4me.lib.env import Misconfigured
 
 _SQLITE = "django.db.backends.sqlite3"
@@ -41,7 +42,10 @@ def database_from_url(url: str) -> dict[str, Any]:
         config["ENGINE"] = _POSTGRESQL
         # A unix socket's directory stands where a host name would, written with %2F.
         config["HOST"] = unquote(config.get("HOST") or "")
+        # A pool keeps connections that died meanwhile; over a network that happens, so there each is tried before use.
+        config["CONN_HEALTH_CHECKS"] = bool(keepalive.for_postgresql(config["HOST"]))
         config["OPTIONS"] = {
+            **keepalive.for_postgresql(config["HOST"]),
             **config.get("OPTIONS", {}),
             "pool": {"min_size": 1, "max_size": 20, "timeout": 10},
         }

@@ -119,7 +119,8 @@ class Answer:
 class Client:
     """Keeps connections open while in use as a context manager; may be shared between threads.
 
-    At most `per_host` connections are open to one host; a further request waits for one of them.
+    At most `per_host` connections are open to one host; a further request waits for one of them. `ca` names a file
+    with the authorities to trust instead of the usual ones.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class Client:
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
         slow_after: float = _SLOW_FOR_SECONDS,
+        ca: str = "",
     ) -> None:
         self._guard = Guard(hosts, cancelled or (lambda: False), connect_timeout, read_timeout)
         self._slow_after = slow_after
@@ -138,6 +140,8 @@ class Client:
         self._session = requests.Session()
         # No proxy, no .netrc, no certificate settings that happen to stand in the environment.
         self._session.trust_env = False
+        if ca:
+            self._session.verify = ca
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         adapter = _GuardedAdapter(self._guard, per_host)
@@ -178,6 +182,12 @@ class Client:
     def post_json(self, url: str, value: object) -> Iterator[Answer]:
         """Send `value` as JSON; redirects are not followed, their status is handed back. Raises FetchError."""
         with self._request("POST", self._admit(url), json=value) as answer:
+            yield answer
+
+    @contextlib.contextmanager
+    def post(self, url: str, body: bytes, *, headers: Mapping[str, str]) -> Iterator[Answer]:
+        """Send `body`; redirects are not followed, their status is handed back. Raises FetchError."""
+        with self._request("POST", self._admit(url), data=body, headers=dict(headers)) as answer:
             yield answer
 
     def _admit(self, url: str) -> str:

@@ -37,6 +37,9 @@ def test_a_fresh_checkout_needs_no_setting_on_loopback(tmp_path: Path):
         ({"LEFT4ME_RUNTIME": "docker"}, "LEFT4ME_RUNTIME"),
         ({"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL must start with"),
         ({"REDIS_URL": "memcached://x"}, "REDIS_URL must start with"),
+        ({"LEFT4ME_SEALING_KEY": "short"}, "LEFT4ME_SEALING_KEY is no sealing key"),
+        ({"LEFT4ME_WEB_URL": "https://central"}, "LEFT4ME_WEB_URL needs LEFT4ME_HOST_TOKEN"),
+        ({"LEFT4ME_WEB_URL": "ftp://central", "LEFT4ME_HOST_TOKEN": "x"}, "LEFT4ME_WEB_URL must start with"),
     ],
 )
 def test_an_unsafe_or_wrong_setting_refuses_to_start_with_one_sentence(tmp_path: Path, variables, words):

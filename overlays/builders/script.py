@@ -16,6 +16,7 @@ from left4me.lib import commands
 from overlays import places
 from overlays.files.tree import Tree
 from overlays.models import Overlay
+from overlays.transfer.manifest import leads_out
 
 SECONDS = 30 * 60
 LARGEST_TREE = 20 * 1000**3
@@ -140,23 +141,11 @@ def _check(fresh: Path) -> tuple[int, int]:
             count, size = count + 1, size + node.size
             if count > MOST_FILES:
                 raise registry.Failed(f"The script made more than {MOST_FILES} files.")
-            if node.is_link and _leads_out(fresh, where):
+            if node.is_link and leads_out(where, str(fresh.joinpath(*where).readlink())):
                 raise registry.Failed(f"The link {'/'.join(where)} leads out of the overlay.")
     if not count:
         raise registry.Failed("The script left no files. It has to write into its working directory, /overlay.")
     return count, size
-
-
-def _leads_out(fresh: Path, where: tuple[str, ...]) -> bool:
-    target = (fresh.joinpath(*where)).readlink()
-    depth = len(where) - 1
-    if target.is_absolute():
-        return True
-    for part in target.parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            return True
-    return False
 
 
 def _swap_in(fresh: Path, tree: Path) -> None:

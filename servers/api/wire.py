@@ -227,6 +227,9 @@ class HostOut(Schema):
     last_port: int
     is_enabled: bool
     is_down: bool
+    silent_since: datetime | None = Field(description="When it is down: since when; null also if it never reported")
+    release_note: str = Field(description="What is to be said of its release when it is not the web's own")
+    refusal: str = Field(description="Why it takes no jobs although it is up")
     last_seen_at: datetime | None
     version: str
     game_version: str
@@ -239,6 +242,9 @@ def host(row: Host, *, now: datetime) -> dict[str, Any]:
     return {
         "id": row.pk,
         "is_down": row.is_down(now),
+        "silent_since": row.last_seen_at if row.is_down(now) else None,
+        "release_note": row.release_note(),
+        "refusal": row.refusal,
         "servers": row.server_count,  # type: ignore[attr-defined]
         **{name: getattr(row, name) for name in fields},
     }

@@ -2,6 +2,7 @@
 
 from servers.models.blueprints import Blueprint, BlueprintOverlay, StarterBlueprint
 from servers.models.history import StateChange
+from servers.models.host_tokens import HostToken
 from servers.models.hosts import Host
 from servers.models.players_link import PlayersLink
 from servers.models.servers import Server, ServerShare
@@ -10,6 +11,7 @@ __all__ = [
     "Blueprint",
     "BlueprintOverlay",
     "Host",
+    "HostToken",
     "PlayersLink",
     "Server",
     "ServerShare",

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-# A host reports every few seconds; after a silent minute it is down rather than late.
-SILENCE = timedelta(minutes=1)
+from left4me.lib import releases
+from left4me.lib.version import VERSION
+
+# A host reports every LEFT4ME_STATUS_SECONDS; several missed in a row mean that it is down rather than late.
+_LEAST_SILENCE_SECONDS = 30
+_MISSED_REPORTS = 4
 
 _PORT = [MinValueValidator(1024), MaxValueValidator(65535)]
 
@@ -60,4 +66,37 @@ class Host(models.Model):
 
     def is_down(self, now: datetime) -> bool:
         """Whether it has been silent for so long that nothing it said is news; one never seen is down."""
-        return self.last_seen_at is None or now - self.last_seen_at > SILENCE
+        return self.last_seen_at is None or now - self.last_seen_at > silence()
+
+    @property
+    def refusal(self) -> str:
+        """Why it takes no jobs although it is up, as it told itself; empty when it does."""
+        return str(self.facts.get("refusal", ""))
+
+    def trouble(self, now: datetime) -> str:
+        """Why no work can be expected of it now; empty when there is no reason."""
+        if self.last_seen_at is None:
+            return _now("which has never reported")
+        if self.is_down(now):
+            return _now("silent since %(moment)s") % {"moment": f"{self.last_seen_at:%Y-%m-%d %H:%M:%S} UTC"}
+        return _now("which takes no jobs: %(why)s") % {"why": self.refusal} if self.refusal else ""
+
+    def release_note(self) -> str:
+        """What is to be said of its release when that is not the web's own; empty when it is, or is not known."""
+        if not self.version or self.version == VERSION:
+            return ""
+        values = {"theirs": self.version, "ours": VERSION}
+        if releases.is_older(self.version, than=VERSION):
+            return (
+                _now(
+                    "This host runs an older release (%(theirs)s, the web runs %(ours)s). On that machine, run: "
+                    "left4mectl upgrade"
+                )
+                % values
+            )
+        return _now("This host runs another release (%(theirs)s, the web runs %(ours)s).") % values
+
+
+def silence() -> timedelta:
+    """After how long without a report a host counts as down."""
+    return timedelta(seconds=max(_LEAST_SILENCE_SECONDS, _MISSED_REPORTS * settings.LEFT4ME_STATUS_SECONDS))

@@ -27,9 +27,21 @@ def running(cast: Cast) -> Server:
         cast.owner, overlays=layers, config="sv_pure 2\nsv_alltalk 0", arguments="+map c1m1_hotel"
     )
     server = make_server(cast.owner, blueprint=blueprint, actual_state=Server.State.RUNNING)
-    start = starts.compose(server, game=Path("/srv/game"), game_version="v1", cache=Path("/srv/cache"))
+    start = composed(server, game_version="v1")
     starts.note(server, start, now=timezone.now())
     return fresh(server)
+
+
+def composed(server: Server, *, game_version: str = "") -> starts.Start:
+    layers = server.blueprint.layers
+    return starts.compose(
+        server,
+        layers=layers,
+        trees={layer.pk: places.directory(layer) for layer in layers},
+        game=Path("/srv/game"),
+        game_version=game_version,
+        cache=Path("/srv/cache"),
+    )
 
 
 def fresh(server: Server) -> Server:
@@ -121,7 +133,7 @@ def test_a_start_reads_the_exposed_configuration_of_an_overlay_and_follows_no_li
     (places.directory(linked) / places.CFG).symlink_to(tmp_path / "secret_key")
     server = make_server(cast.owner, blueprint=make_blueprint(cast.owner, overlays=[plain, linked]))
 
-    start = starts.compose(server, game=Path("/srv/game"), game_version="", cache=Path("/srv/cache"))
+    start = composed(server)
 
     assert start.spec.generated[f"left4dead2/cfg/server_overlay_{plain.pk}.cfg"] == "sv_alltalk 1\n"
     assert "do not read me" not in start.spec.to_json()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from left4me.jobs.models import Job
+from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
 from servers.models import Host
 from servers.tests.factories import make_host, make_server
@@ -73,3 +76,48 @@ def test_hosts_are_run_by_admins_only(host: Host, cast: Cast, client: Client):
     assert 'value="install"' not in client.get(f"/hosts/{host.pk}").content.decode()
     assert client.post(f"/hosts/{host.pk}/actions", {"operation": "install"}).status_code == 403
     assert not Job.objects.exists()
+
+
+def test_a_silent_host_is_shown_as_down_since_when_and_what_is_asked_of_it_says_so(
+    host: Host, admin: Client, api: Caller, cast: Cast
+):
+    server = make_server(cast.owner, host=host, actual_state="running")
+    silent_since = timezone.now() - timedelta(minutes=5)
+    Host.objects.update(last_seen_at=silent_since)
+    _status, told = api.by(cast.admin).get(f"/hosts/{host.pk}")
+    assert (told["is_down"], told["silent_since"][:19]) == (True, silent_since.isoformat()[:19])
+    assert "silent since" in admin.get(f"/hosts/{host.pk}").content.decode()
+    status, job = api.by(cast.owner).post(f"/servers/{server.pk}/actions", {"operation": "stop"})
+    words = f"waits for host local, silent since {silent_since:%Y-%m-%d %H:%M:%S} UTC"
+    assert (status, job["state"], job["waiting_for"]) == (202, "queued", words)
+    _status, listed = api.by(cast.owner).get("/jobs")
+    assert listed["items"][0]["waiting_for"] == words
+    _status, shown = api.by(cast.owner).get(f"/servers/{server.pk}")
+    assert (shown["actual_state"], shown["job"]["waiting_for"]) == ("unknown", words)
+    for page in (f"/servers/{server.pk}", f"/jobs/{job['id']}", "/jobs?whose=all"):
+        assert words in admin.get(page).content.decode(), page
+
+
+def test_an_older_release_is_named_with_its_cure(host: Host, admin: Client, api: Caller, cast: Cast, monkeypatch):
+    monkeypatch.setattr("servers.models.hosts.VERSION", "20300102-abcdef0")
+    for version, words in {
+        "20300101-1234567": "This host runs an older release (20300101-1234567, the web runs 20300102-abcdef0)",
+        "20300103-1234567": "This host runs another release",
+        "20300102-abcdef0": "",
+        "": "",
+    }.items():
+        Host.objects.update(version=version)
+        _status, told = api.by(cast.admin).get(f"/hosts/{host.pk}")
+        assert told["release_note"].startswith(words) if words else told["release_note"] == ""
+        assert words in admin.get(f"/hosts/{host.pk}").content.decode()
+    Host.objects.update(version="20300101-1234567")
+    assert "left4mectl upgrade" in admin.get(f"/hosts/{host.pk}").content.decode()
+    assert "other release" in admin.get("/hosts").content.decode()
+
+
+def test_a_host_that_takes_no_jobs_says_why(host: Host, admin: Client, api: Caller, cast: Cast):
+    Host.objects.update(facts={"refusal": "The database is of a newer release"})
+    server = make_server(cast.owner, host=host)
+    _status, job = api.by(cast.owner).post(f"/servers/{server.pk}/actions", {"operation": "start"})
+    assert job["waiting_for"].endswith("which takes no jobs: The database is of a newer release")
+    assert "The database is of a newer release" in admin.get(f"/hosts/{host.pk}").content.decode()

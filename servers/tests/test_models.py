@@ -98,8 +98,11 @@ def test_drift_is_the_same_rule_for_a_row_and_for_a_query(cast: Cast, desired: s
         assert not server.has_drifted
 
 
-def test_a_host_that_was_silent_for_a_minute_is_down() -> None:
+def test_a_host_that_missed_several_reports_is_down(settings: object) -> None:
     now = timezone.now()
+    settings.LEFT4ME_STATUS_SECONDS = 8
     assert make_host(last_seen_at=None).is_down(now)
-    assert make_host(last_seen_at=now - timedelta(seconds=61)).is_down(now)
-    assert not make_host(last_seen_at=now - timedelta(seconds=59)).is_down(now)
+    assert make_host(last_seen_at=now - timedelta(seconds=33)).is_down(now)
+    assert not make_host(last_seen_at=now - timedelta(seconds=31)).is_down(now)
+    settings.LEFT4ME_STATUS_SECONDS = 60
+    assert not make_host(last_seen_at=now - timedelta(seconds=239)).is_down(now)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import signed_in
+from left4me.jobs import waiting
 from left4me.jobs.models import Job
 from left4me.lib.htmx import is_fragment
 from servers import actions, permissions
@@ -66,12 +67,14 @@ def host_action(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _state(host: Host) -> dict[str, Any]:
     jobs = Job.objects.filter(host=host.name, resource="game").select_related("user")
+    job = jobs.live().order_by("pk").first()
+    waiting.explain([job] if job else [])
     return {
         "host": host,
         "is_down": host.is_down(timezone.now()),
         "versions": (versions := _versions(host)),
         "has_older": bool(versions) and any(v.installed_at < _current_at(versions) for v in versions),
-        "job": jobs.live().order_by("pk").first(),
+        "job": job,
         "jobs": jobs[:RECENT_JOBS],
     }
 

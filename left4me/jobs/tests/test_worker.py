@@ -6,13 +6,16 @@ import json
 from itertools import pairwise
 
 import pytest
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Max, Min
+from django.utils import timezone
 
 from left4me.jobs import actions
 from left4me.jobs.models import Job, JobLock, JobLog
 from left4me.jobs.states import State
 from left4me.jobs.tests.conftest import story
 from left4me.jobs.tests.processes import alive, wait_until
+from left4me.lib import schema
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_client"), pytest.mark.slow]
 
@@ -98,3 +101,20 @@ def test_two_workers_of_a_host_share_its_jobs_and_run_none_twice(ask, worker):
         spans = said.values("job").annotate(first=Min("created_at"), last=Max("created_at")).order_by("job")
         assert len(spans) == 8
         assert all(before["last"] <= after["first"] for before, after in pairwise(spans))
+
+
+def test_a_worker_on_the_database_of_a_newer_release_takes_no_jobs_until_it_fits(ask, worker, tmp_path):
+    future = MigrationRecorder.Migration.objects.create(app="servers", name="9999_of_tomorrow", applied=timezone.now())
+    worker()
+    log = tmp_path / "worker-0.log"
+    job = ask("diagnostic", "diagnostic:1")
+    wait_until(lambda: "of a newer release than this host (servers.9999_of_tomorrow)" in log.read_text())
+    assert (_state(job), job.attempt) == (State.QUEUED, 0)
+    future.delete()
+    wait_until(lambda: _ended(job), what="the job, once the database fits")
+    assert _state(job) == State.SUCCEEDED
+
+
+def test_a_database_that_lacks_migrations_is_named_too(db):
+    MigrationRecorder.Migration.objects.filter(app="servers", name="0001_servers").delete()
+    assert "of an older release than this host (servers.0001_servers missing)" in schema.mismatch()
