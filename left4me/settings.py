@@ -13,7 +13,7 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from left4me.lib import broker, keepalive, secrets
+from left4me.lib import broker, keepalive, logbook, secrets
 from left4me.lib.databases import database_from_url
 from left4me.lib.env import Environment, Misconfigured
 
@@ -95,6 +95,7 @@ INSTALLED_APPS = [
     "livestate",
 ]
 MIDDLEWARE = [
+    "left4me.request_log.RequestLog",
     "left4me.lib.addresses.ForwardedAddress",
     "left4me.faults.ApiProblems",
     "django.middleware.security.SecurityMiddleware",
@@ -376,12 +377,5 @@ if LEFT4ME_WORKSHOP_REFRESH_SECONDS:
         "options": {"expires": _look_every * 0.9},
     }
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{levelname:<7} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": "INFO"},
-    # A visitor's 404 is not the operator's news; what is goes into the audit record.
-    "loggers": {"django.request": {"level": "ERROR"}},
-}
+# plain for a terminal, json for what collects lines.
+LOGGING = logbook.configuration(env.choice("LEFT4ME_LOG_FORMAT", ["plain", "json"], "plain"))

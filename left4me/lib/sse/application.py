@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+from left4me.lib import logbook
 from left4me.lib.sse.events import START, Position, Source, Standing, read_position
 from left4me.lib.sse.hub import Hub
 from left4me.lib.sse.viewer import Receive, Send, Viewer
@@ -76,6 +77,7 @@ class Application:
             if scope["method"] != "GET":
                 raise Refusal(405, "A stream can only be read")
             user, source = await self.hub.blocking(self._admit, scope["path"], headers)
+            logbook.add(user=user.pk)
             with self._counted(user):
                 await self._stream(scope, headers, source, receive, send)
         except Refusal as refusal:
