@@ -45,6 +45,10 @@ LEFT4ME_SIGNUP = env.choice("LEFT4ME_SIGNUP", ["open", "invite", "closed"], "clo
 DEBUG = env.flag("LEFT4ME_DEBUG", default=False)
 ALLOWED_HOSTS = env.words("LEFT4ME_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 LEFT4ME_BEHIND_TLS = env.flag("LEFT4ME_BEHIND_TLS", default=False)
+# Opens /metrics from elsewhere than this machine.
+LEFT4ME_METRICS_TOKEN = env.text("LEFT4ME_METRICS_TOKEN")
+if 0 < len(LEFT4ME_METRICS_TOKEN) < 16:
+    raise Misconfigured("LEFT4ME_METRICS_TOKEN is shorter than 16 characters. Make one with `openssl rand -hex 24`.")
 
 
 def _secret_key() -> str:

@@ -68,6 +68,11 @@ class Application:
         self._streams_per_user = streams_per_user
         self._open: Counter[object] = Counter()
 
+    @property
+    def open_streams(self) -> int:
+        """How many streams are open in this process."""
+        return self._open.total()
+
     def serves(self, path: str) -> bool:
         return any(route.match(path) is not None for route in self._routes)
 
