@@ -13,6 +13,7 @@ pytest_plugins = [
     "left4me.testing.caller",
     "left4me.testing.cast",
     "left4me.testing.needs",
+    "left4me.testing.receiver",
     "left4me.testing.redis_server",
     "left4me.testing.static_files",
     "left4me.testing.whole",

@@ -16,6 +16,7 @@ from ninja.openapi.schema import OpenAPISchema
 
 from accounts.api import Bearer, PageSession
 from accounts.api import router as accounts_router
+from left4me.alerts.api import router as alerts_router
 from left4me.docs import Docs
 from left4me.jobs.api import router as jobs_router
 from left4me.lib.api import Problem, problem_response
@@ -74,6 +75,7 @@ api.add_router("", workshop_items_router)
 api.add_router("", servers_router)
 api.add_router("", jobs_router)
 api.add_router("", livestate_router)
+api.add_router("", alerts_router)
 
 
 @api.exception_handler(Problem)

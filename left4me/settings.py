@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from celery.schedules import crontab
 from csp.constants import NONE, SELF
@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "csp",
     "left4me.apps.Left4meConfig",
     "left4me.audit",
+    "left4me.alerts",
     "left4me.jobs",
     "accounts",
     "workshop",
@@ -225,6 +226,35 @@ STEAM_WEB_API_KEY = env.text("STEAM_WEB_API_KEY")
 LEFT4ME_STEAM_USERNAME = env.text("LEFT4ME_STEAM_USERNAME")
 LEFT4ME_STEAM_PASSWORD = env.text("LEFT4ME_STEAM_PASSWORD")
 
+# --- alerts and mail ------------------------------------------------------------------------------------------
+
+# Origins such as http://127.0.0.1:9000 that webhooks may lead to although they are not on the public internet.
+LEFT4ME_ALERT_ORIGINS = env.origins("LEFT4ME_ALERT_ORIGINS")
+# What nobody took for so long is dropped.
+LEFT4ME_ALERT_DAYS = env.number("LEFT4ME_ALERT_DAYS", 2, least=1, most=30)
+# 0: nobody is told of disks.
+LEFT4ME_DISK_LOW_GB = env.number("LEFT4ME_DISK_LOW_GB", 5, least=0, most=100_000)
+
+
+def _public_url() -> str:
+    name = next((each for each in ALLOWED_HOSTS if not each.startswith((".", "*"))), "localhost")
+    return f"https://{name}" if LEFT4ME_BEHIND_TLS else f"http://{name}:{LEFT4ME_BIND.port}"
+
+
+# Links in alerts begin with it: whoever sends them knows no request.
+LEFT4ME_PUBLIC_URL = env.url("LEFT4ME_PUBLIC_URL", _public_url(), schemes=["https", "http"])
+
+_mail = env.mail("EMAIL_URL")
+LEFT4ME_SENDS_MAIL = bool(_mail)
+EMAIL_BACKEND = _mail.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
+EMAIL_HOST, EMAIL_PORT = _mail.get("EMAIL_HOST", "localhost"), _mail.get("EMAIL_PORT", 25)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_USER", ""), _mail.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
+EMAIL_FILE_PATH = _mail.get("EMAIL_FILE_PATH")
+# A mail server that hangs must not hold the round of alerts.
+EMAIL_TIMEOUT = 5
+DEFAULT_FROM_EMAIL = env.text("LEFT4ME_MAIL_FROM") or f"left4me@{urlsplit(LEFT4ME_PUBLIC_URL).hostname}"
+
 # --- rhythm ---------------------------------------------------------------------------------------------------
 
 LEFT4ME_JOB_SLOTS = env.number("LEFT4ME_JOB_SLOTS", 4, least=1, most=64)
@@ -284,6 +314,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "schedule": float(LEFT4ME_STATUS_SECONDS),
         "options": {"expires": LEFT4ME_STATUS_SECONDS * 0.9},
     },
+    "servers-watch-hosts": {"task": "servers.watch_hosts", "schedule": 15.0, "options": {"expires": 13.0}},
     "servers-prune": {
         "task": "servers.prune",
         "schedule": crontab(hour="4", minute="27"),
@@ -293,6 +324,12 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "task": "servers.ask_hosts",
         "args": ["servers.tidy", 3600],
         "schedule": crontab(hour="4", minute="47"),
+        "options": {"expires": 3600.0},
+    },
+    "alerts-send": {"task": "left4me.alerts.send", "schedule": 5.0, "options": {"expires": 4.5}},
+    "alerts-prune": {
+        "task": "left4me.alerts.prune",
+        "schedule": crontab(hour="4", minute="57"),
         "options": {"expires": 3600.0},
     },
     "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10.0, "options": {"expires": 9.0}},

@@ -11,6 +11,7 @@ urlpatterns = [
     path("health", views.health, name="health"),
     path("ready", views.ready, name="ready"),
     path("", include("accounts.urls")),
+    path("", include("left4me.alerts.urls")),
     path("", include("overlays.urls")),
     path("", include("servers.urls")),
     path("", include("left4me.jobs.urls")),

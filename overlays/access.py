@@ -24,4 +24,8 @@ def _labels(numbers: Sequence[str]) -> dict[str, Label]:
     return {str(each.pk): Label(each.name, each.get_absolute_url()) for each in Overlay.objects.filter(pk__in=numbers)}
 
 
-registry.visibility("overlay", _sees, operates=_operates, labels=_labels)
+def _owners(number: str) -> list[int]:
+    return list(Overlay.objects.filter(pk=number, owner__isnull=False).values_list("owner_id", flat=True))
+
+
+registry.visibility("overlay", _sees, operates=_operates, labels=_labels, owners=_owners)

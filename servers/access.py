@@ -26,6 +26,10 @@ def _labels(numbers: Sequence[str]) -> dict[str, Label]:
     return {str(each.pk): Label(each.name, each.get_absolute_url()) for each in Server.objects.filter(pk__in=numbers)}
 
 
+def _owners(number: str) -> list[int]:
+    return list(Server.objects.filter(pk=number).values_list("owner_id", flat=True))
+
+
 def _host_faults() -> dict[str, str]:
     now = timezone.now()
     return {host.name: trouble for host in Host.objects.all() if (trouble := host.trouble(now))}
@@ -34,4 +38,4 @@ def _host_faults() -> dict[str, str]:
 def register() -> None:
     """Called once when Django is ready."""
     registry.host_faults(_host_faults)
-    registry.visibility("server", _sees, operates=_operates, labels=_labels)
+    registry.visibility("server", _sees, operates=_operates, labels=_labels, owners=_owners)

@@ -18,7 +18,7 @@ from left4me.jobs import registry
 from left4me.lib import ports, secrets
 from overlays.models import Overlay
 from overlays.transfer import preparing
-from servers import local, observing, rcon, readiness, starts
+from servers import alerting, local, observing, rcon, readiness, starts
 from servers.models import Server
 from servers.runtime.game import NoVersion
 from servers.runtime.port import MountFailed, Outcome, RuntimeFault, State
@@ -104,6 +104,7 @@ def delete(server: Server, run: registry.Run) -> None:
     except RuntimeFault as fault:
         raise registry.Failed(str(fault)) from fault
     run.log("Its files are removed; an archive of what it wrote is kept for seven days.")
+    alerting.server_is_gone(server, now=timezone.now())
     server.delete()
 
 

@@ -6,7 +6,9 @@ Only what runs on a host (operations, tasks, commands) imports this; pages and A
 from __future__ import annotations
 
 import functools
+import shutil
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -53,9 +55,11 @@ def workshop_cache() -> Path:
     return root() / "workshop_cache"
 
 
-def facts() -> dict[str, object]:
+def facts() -> dict[str, Any]:
     """What this host tells about itself beside its name."""
+    disk = shutil.disk_usage(root())
     return {
+        "disk": {"free": disk.free, "total": disk.total},
         "runtime": settings.LEFT4ME_RUNTIME,
         "game": settings.LEFT4ME_GAME,
         "versions": [

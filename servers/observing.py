@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
+from servers import alerting
 from servers.models import Server, StateChange
 from servers.runtime.port import Observed
 from servers.runtime.port import State as RuntimeState
@@ -34,6 +35,7 @@ def note(
         StateChange.objects.create(
             server_id=server.pk, at=now, state=state, detail=detail, last_lines=list(last_lines)[-_KEPT_LINES:]
         )
+        alerting.server_was_seen(server, state, detail=detail, now=now)
     server.actual_state, server.actual_state_at = state, now
     return True
 

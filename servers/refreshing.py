@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from servers import observing
+from servers import alerting, observing
 from servers.models import Server
 from servers.runtime.port import Observed, ServerRuntime
 from servers.runtime.port import State as RuntimeState
@@ -61,6 +61,8 @@ def refresh(
         try:
             state = _state(server, seen[server.pk], answers=server.pk in answering)
             summary.states[state] = summary.states.get(state, 0) + 1
+            if crash := alerting.crash_between(server, seen[server.pk]):
+                alerting.server_crashed(server, detail=crash, now=now)
             if state == server.actual_state:
                 as_they_were.setdefault(state, []).append(server)
             else:

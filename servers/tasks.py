@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from left4me.jobs import actions as jobs
 from left4me.lib import schema
 from left4me.lib.version import VERSION
 from overlays.transfer import preparing
-from servers import answering, asking, local, observing, readiness, refreshing, usage
+from servers import alerting, answering, asking, local, observing, readiness, refreshing, usage, watching
 from servers.models import Host, Server
 
 logger = logging.getLogger(__name__)
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_watch = watching.Watch()
 
 
 @shared_task(name="servers.ask_hosts")
@@ -41,7 +43,7 @@ def ask_hosts(task: str, every_seconds: float) -> None:
 @shared_task(name="servers.refresh")
 def refresh() -> None:
     """Look at all servers of this host and say that it is alive."""
-    now = timezone.now()
+    now, began = timezone.now(), time.monotonic()
     host = local.row()
     boot = _BOOT_ID.read_text().strip()
     refreshing.refresh(
@@ -51,11 +53,18 @@ def refresh() -> None:
         now=now,
         rebooted=host.facts.get("boot_id") not in {None, boot},
     )
-    facts = {**host.facts, **local.facts(), "boot_id": boot, "refusal": schema.mismatch()}
+    facts = {
+        **host.facts,
+        **local.facts(),
+        "boot_id": boot,
+        "refusal": schema.mismatch(),
+        # How long a look takes, for those who watch the application.
+        "look_seconds": round(time.monotonic() - began, 3),
+    }
     Host.objects.filter(pk=host.pk).update(
         last_seen_at=now, version=VERSION, facts=facts, game_version=local.game_version()
     )
-
+    alerting.disk_was_seen(host, free=facts["disk"]["free"], now=now)
     _measure(host, now)
 
 
@@ -79,6 +88,12 @@ def answer(token: str, question: str, values: dict[str, Any]) -> None:
 def tail(server_id: int) -> None:
     """Carry this server's log to those who watch it, for as long as somebody does."""
     local.tailers().ensure(server_id)
+
+
+@shared_task(name="servers.watch_hosts", ignore_result=True)
+def watch_hosts() -> None:
+    """See from here which other hosts are silent."""
+    _watch.look(here=settings.LEFT4ME_HOST, now=timezone.now())
 
 
 @shared_task(name="servers.prune")

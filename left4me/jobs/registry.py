@@ -131,6 +131,7 @@ class Label:
     url: str
 
 
+Owners = Callable[[str], Iterable[int]]
 Labels = Callable[[Sequence[str]], Mapping[str, Label]]
 
 ALL = "*"
@@ -158,6 +159,7 @@ class _Kind:
     sees: Access
     operates: Access
     labels: Labels
+    owners: Owners
 
 
 _operations: dict[str, Operation] = {}
@@ -243,13 +245,21 @@ def faults_of_hosts() -> dict[str, StrOrPromise]:
     return {name: words for faults in _host_faults for name, words in faults().items()}
 
 
-def visibility(kind: str, sees: Access, *, operates: Access | None = None, labels: Labels | None = None) -> None:
+def visibility(
+    kind: str,
+    sees: Access,
+    *,
+    operates: Access | None = None,
+    labels: Labels | None = None,
+    owners: Owners | None = None,
+) -> None:
     """Say who, beside the one who asked and the admins, may see jobs on resources of this kind.
 
     `sees(user, "12")` answers for `server:12`; `operates` says who may cancel and retry them (default: those who see).
     `labels(["12", "13"])` gives those that still exist the name and the address by which people know them.
+    `owners("12")` gives the keys of the users whose it is: those whom a failure concerns.
     """
-    _kinds[kind] = _Kind(sees, operates or sees, labels or (lambda numbers: {}))
+    _kinds[kind] = _Kind(sees, operates or sees, labels or (lambda numbers: {}), owners or (lambda number: ()))
 
 
 def may_see(user: Person, resource: str) -> bool:
@@ -260,6 +270,11 @@ def may_see(user: Person, resource: str) -> bool:
 def may_operate(user: Person, resource: str) -> bool:
     kind, _, number = resource.partition(":")
     return kind in _kinds and _kinds[kind].operates(user, number)
+
+
+def owners(resource: str) -> set[int]:
+    kind, _, number = resource.partition(":")
+    return set(_kinds[kind].owners(number)) if kind in _kinds else set()
 
 
 def labels(resources: Iterable[str]) -> dict[str, Label]:

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from left4me.jobs import broadcast, logs, registry
+from left4me.jobs import alerting, broadcast, logs, registry
 from left4me.jobs.models import Job, JobLock, JobQuerySet
 from left4me.jobs.states import ENDED, TRANSITIONS, State
 
@@ -133,6 +133,7 @@ def _end(
         for host in _waiting_for(freed):
             broadcast.wake_after_commit(host)
         row = Job.objects.get(pk=job.pk)
+        alerting.job_has_ended(row, now=now)
         broadcast.end_after_commit(job.pk, last_seq=row.last_seq, end=end_of(row))
     return True
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
 
 _ADDRESS = re.compile(r"^(?P<host>\[[0-9a-fA-F:]+\]|[^:\s]+):(?P<port>\d{1,5})$")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_ORIGIN = re.compile(r"https?://[^/\s?#@]+", re.IGNORECASE)
 _HOST_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 
 
@@ -85,6 +87,26 @@ class Environment:
         if urlsplit(raw).scheme not in schemes:
             raise Misconfigured(f"{name} must start with {' or '.join(s + '://' for s in schemes)}.")
         return raw.rstrip("/")
+
+    def origins(self, name: str) -> list[str]:
+        """Addresses of the form scheme://host[:port], separated by commas."""
+        words = self.words(name)
+        for word in words:
+            if not _ORIGIN.fullmatch(word):
+                raise Misconfigured(
+                    f"{name}: {word!r} is no origin. Write scheme://host:port, such as http://10.0.0.7:9000."
+                )
+        return words
+
+    def mail(self, name: str) -> dict[str, Any]:
+        """How mail is sent, as Django's settings; empty where none is to be sent."""
+        raw = self.text(name)
+        if not raw:
+            return {}
+        if urlsplit(raw).scheme not in environ.Env.EMAIL_SCHEMES:
+            raise Misconfigured(f"{name} must be like smtp+tls://user:password@mail.example.org:587.")
+        given: dict[str, Any] = self._env.email_url_config(raw)
+        return given
 
     def host_name(self, name: str, default: str) -> str:
         raw = self.text(name, default) or default

@@ -179,6 +179,12 @@ class Client:
             yield answer
 
     @contextlib.contextmanager
+    def post_json(self, url: str, value: object) -> Iterator[Answer]:
+        """Send `value` as JSON; redirects are not followed, their status is handed back. Raises FetchError."""
+        with self._request("POST", self._admit(url), json=value) as answer:
+            yield answer
+
+    @contextlib.contextmanager
     def post(self, url: str, body: bytes, *, headers: Mapping[str, str]) -> Iterator[Answer]:
         """Send `body`; redirects are not followed, their status is handed back. Raises FetchError."""
         with self._request("POST", self._admit(url), data=body, headers=dict(headers)) as answer:

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,6 +51,8 @@ class AllowedHosts:
 
     suffixes: tuple[str, ...] = ()
     origins: frozenset[tuple[str, str, int]] = frozenset()
+    # By https any name and port, as long as it leads to a public address: for addresses that users give.
+    any_public: bool = False
 
     @classmethod
     def parse(cls, entries: Iterable[str]) -> AllowedHosts:
@@ -67,7 +69,10 @@ class AllowedHosts:
 
     def with_origin(self, url: str) -> AllowedHosts:
         """These hosts and, literally, the origin of `url` (the configured address of an API)."""
-        return AllowedHosts(self.suffixes, self.origins | {_origin(url)})
+        return replace(self, origins=self.origins | {_origin(url)})
+
+    def with_any_public(self) -> AllowedHosts:
+        return replace(self, any_public=True)
 
     def is_literal(self, scheme: str, host: str, port: int) -> bool:
         return (scheme, host.lower(), port) in self.origins
@@ -75,6 +80,8 @@ class AllowedHosts:
     def admits(self, scheme: str, host: str, port: int) -> bool:
         if self.is_literal(scheme, host, port):
             return True
+        if self.any_public:
+            return scheme == "https"
         name = host.lower().rstrip(".")
         matches = any(name == s.lstrip(".") or name.endswith("." + s.lstrip(".")) for s in self.suffixes)
         return scheme == "https" and port == _DEFAULT_PORTS["https"] and matches
@@ -98,6 +105,15 @@ def is_public(address: str) -> bool:
         if ip.sixtofour is not None or ip.teredo is not None:
             return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def is_literal_private(host: str) -> bool:
+    """Whether `host` is an address, not a name, and none of the public internet; or a name for this machine."""
+    try:
+        return not is_public(host)
+    except ValueError:
+        name = host.lower().rstrip(".")
+        return name == "localhost" or name.endswith((".localhost", ".local", ".internal"))
 
 
 @dataclass

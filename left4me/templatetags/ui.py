@@ -110,6 +110,16 @@ def pagination(context: Context, page: Page[Any], label: str = "") -> dict[str, 
     }
 
 
+@register.simple_block_tag
+def table(content: str, caption: str, *columns: str, has_actions: bool = True) -> SafeString:
+    """The frame of a list: `{% table _("Your tokens") _("Name") _("Scope") %}<tr>…</tr>{% endtable %}`.
+
+    The caption is for screen readers; `has_actions` adds the nameless last column that holds each row's buttons.
+    """
+    context = {"content": content, "caption": caption, "columns": columns, "has_actions": has_actions}
+    return render_to_string("ui/table.html", context)
+
+
 @register.simple_tag(takes_context=True)
 def places(context: Context) -> list[tuple[navigation.Place, bool]]:
     """The side bar's entries for this visitor: (place, is it the current one)."""

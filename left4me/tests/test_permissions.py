@@ -13,6 +13,7 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+from left4me.alerts.tests.factories import make_channel
 from left4me.api import api
 from left4me.testing.cast import Cast
 from left4me.testing.routes import all_routes
@@ -25,7 +26,7 @@ from workshop.models import WorkshopItem
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "permissions.md"
 ROLES = ("anonymous", "stranger", "viewer", "operator", "owner", "admin")
-KINDS = {"servers", "blueprints", "overlays", "hosts"}
+KINDS = {"servers", "blueprints", "overlays", "hosts", "alerts"}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -146,6 +147,7 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "servers": server.pk,
         "blueprints": server.blueprint_id,
         "hosts": host.pk,
+        "alerts": make_channel(cast.owner).pk,
         "private": private.pk,
         "catalog": catalog.pk,
         "private_files": files["private"].pk,

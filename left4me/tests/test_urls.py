@@ -26,7 +26,7 @@ PUBLIC = {
 }
 ROUTES = all_routes()
 # Whose objects are private: a stranger hears the same as if they were not there.
-PRIVATE = ("servers", "blueprints", "overlays", "jobs")
+PRIVATE = ("servers", "blueprints", "overlays", "jobs", "alerts")
 METHODS = ("get", "post", "put", "patch", "delete")
 
 

@@ -6,6 +6,7 @@ import random
 from datetime import datetime, timedelta
 
 from accounts.models import User
+from left4me.alerts.tests.factories import make_channel
 from left4me.jobs.models import Job, JobLog
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot
@@ -74,6 +75,7 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
         "blueprints": blueprint.pk,
         "overlays": overlays[1].pk,
         "jobs": job.pk,
+        "alerts": _alerts(owner, servers, now),
         "users": friend.pk,
         "players": STEAM_ID_64_BASE + 100,
     }
@@ -95,6 +97,19 @@ def _fill(overlay: Overlay, now: datetime) -> None:
             campaigns=[{"name": "dead", "title": "Dead Before Dawn", "modes": {"coop": [{"map": "dbd_1"}]}}],
         )
         OverlayWorkshopItem.objects.create(overlay=overlay, item=item, linked_version=version)
+
+
+def _alerts(owner: User, servers: list[Server], now: datetime) -> int:
+    """Channels in every state; the one that carried something."""
+    well = make_channel(owner, name="our Discord", kind="discord", last_delivered_at=now)
+    make_channel(owner, name="a script", is_enabled=False, events=["job_failed"])
+    error = "hooks.example.org answers with HTTP status 503."
+    make_channel(owner, name="a name as long as anybody would", last_error=error, last_error_at=now, failures=3)
+    for state in ("sent", "waiting", "dropped"):
+        title = f"“{servers[4].name}” gave up"
+        text = "srcds ended with signal 11, five times in ten minutes. It stays down until somebody starts it."
+        well.deliveries.create(event="server_gave_up", title=title, text=text, state=state, created_at=now)
+    return well.pk
 
 
 def _facts(now: datetime) -> dict[str, object]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from left4me.alerts.models import Delivery
+from left4me.alerts.tests.factories import make_channel
 from left4me.jobs.models import Job
 from left4me.lib import bus
 from left4me.testing.cast import Cast
@@ -56,3 +58,13 @@ def test_a_look_counts_also_while_redis_is_away(wanted: Server, monkeypatch):
     monkeypatch.setattr(usage, "sample", fail)
     tasks.refresh()
     assert Host.objects.get().last_seen_at is not None
+
+
+def test_a_look_tells_of_the_disk_and_how_long_it_took(wanted: Server, cast: Cast, settings):
+    make_channel(cast.admin)
+    settings.LEFT4ME_DISK_LOW_GB = 100_000_000
+    tasks.refresh()
+    facts = Host.objects.get().facts
+    assert 0 < facts["disk"]["free"] <= facts["disk"]["total"]
+    assert facts["look_seconds"] >= 0
+    assert list(Delivery.objects.values_list("event", flat=True)) == ["disk_low"]

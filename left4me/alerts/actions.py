@@ -1,0 +1,137 @@
+"""What a person does to their channels. Each act leaves an audit entry; addresses stand in none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from left4me.alerts import destinations, events, sending
+from left4me.alerts.events import Event
+from left4me.alerts.models import Channel, Delivery
+from left4me.alerts.permissions import Person
+from left4me.audit import record
+from left4me.lib import counters, rows
+
+MOST_CHANNELS = 20
+# A test reaches somebody else's machine or mailbox.
+TESTS = counters.Limit("alert-test", 10, 600)
+
+_PLACES = {"name_taken": "name"}
+
+
+class Refused(Exception):
+    """The act is not possible; the message says why."""
+
+
+@transaction.atomic
+def create(
+    *,
+    user: Person,
+    name: str,
+    kind: str,
+    address: str,
+    chosen: Collection[str],
+    everything: bool = False,
+    request: HttpRequest | None = None,
+) -> Channel:
+    """Add a channel; raises ValidationError, and Refused when there are too many."""
+    if Channel.objects.filter(user_id=user.pk).count() >= MOST_CHANNELS:
+        raise Refused(_("You have %(most)d channels already. Delete one first.") % {"most": MOST_CHANNELS})
+    channel = Channel(user_id=user.pk, kind=kind)
+    _fill(channel, owner=user, name=name, chosen=chosen, everything=everything)
+    _lead(channel, address)
+    rows.save_clean(channel, places=_PLACES)
+    _note("create", channel, by=user, request=request, kind=kind, events=channel.events)
+    return channel
+
+
+@transaction.atomic
+def change(
+    *,
+    channel: Channel,
+    by: Person,
+    name: str,
+    address: str,
+    chosen: Collection[str],
+    everything: bool,
+    request: HttpRequest | None = None,
+) -> None:
+    """Change all but the kind; without an `address` it goes on to where it went. Raises ValidationError."""
+    owner: Any = channel.user
+    _fill(channel, owner=owner, name=name, chosen=chosen, everything=everything)
+    if address:
+        _lead(channel, address)
+        # What was wrong with the old address says nothing about the new one.
+        channel.failures, channel.not_before, channel.last_error, channel.last_error_at = 0, None, "", None
+    rows.save_clean(channel, places=_PLACES)
+    _note("change", channel, by=by, request=request, events=channel.events, address_changed=bool(address))
+
+
+@transaction.atomic
+def switch(*, channel: Channel, on: bool, by: Person, now: datetime, request: HttpRequest | None = None) -> None:
+    """Let a channel carry alerts or not; what waits for one that is switched off is dropped."""
+    channel.is_enabled = on
+    channel.failures, channel.not_before = 0, None
+    channel.save(update_fields=["is_enabled", "failures", "not_before"])
+    if not on:
+        sending.drop([channel], now=now)
+    _note("enable" if on else "disable", channel, by=by, request=request)
+
+
+@transaction.atomic
+def delete(*, channel: Channel, by: Person, request: HttpRequest | None = None) -> None:
+    _note("delete", channel, by=by, request=request)
+    channel.delete()
+
+
+@transaction.atomic
+def test(*, channel: Channel, by: Person, now: datetime, request: HttpRequest | None = None) -> Delivery:
+    """Send a test the way alerts go, within seconds. Raises Refused, and counters.TooMany."""
+    if not channel.is_enabled:
+        raise Refused(_("This channel is off. Switch it on first."))
+    counters.enforce(TESTS, f"user:{by.pk}")
+    # Whoever presses the button does not want to wait for a back-off to end.
+    Channel.objects.filter(pk=channel.pk).update(not_before=None)
+    _note("test", channel, by=by, request=request)
+    return Delivery.objects.create(
+        channel=channel,
+        event=Event.TEST,
+        title=_("This is a test"),
+        text=_("Alerts for “%(name)s” arrive here.") % {"name": channel.name},
+        path="/accounts/alerts/",
+        created_at=now,
+    )
+
+
+def _fill(channel: Channel, *, owner: Person, name: str, chosen: Collection[str], everything: bool) -> None:
+    possible = events.choosable(by_admin=owner.is_admin)
+    # One who was an admin may still have what is no longer theirs to choose; saving lets go of it.
+    refused = sorted(set(chosen) - set(possible) - set(channel.events))
+    if refused:
+        raise ValidationError({"events": _("Not for this user: %(events)s.") % {"events": ", ".join(refused)}})
+    if not chosen:
+        raise ValidationError({"events": _("Choose at least one event.")})
+    if everything and not owner.is_admin:
+        raise ValidationError({"everything": _("Only an admin is told of everybody’s servers.")})
+    channel.name, channel.everything = name, everything
+    channel.events = [event.value for event in possible if event in chosen]
+
+
+def _lead(channel: Channel, address: str) -> None:
+    try:
+        channel.address = destinations.clean(channel.kind, address)
+    except ValidationError as fault:
+        raise ValidationError({"address": fault.messages}) from None
+
+
+def _note(act: str, channel: Channel, *, by: Person, request: HttpRequest | None, **details: Any) -> None:
+    who: Any = by
+    record.write(
+        action=f"alert.{act}", by=who, target=f"alert:{channel.pk}", request=request, name=channel.name, **details
+    )

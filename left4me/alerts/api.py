@@ -1,0 +1,179 @@
+"""Channels of alerts for programs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from ninja import Field, Query, Router, Schema, Status
+
+from left4me.alerts import actions, destinations, permissions
+from left4me.alerts.models import Channel, Delivery
+from left4me.lib import names
+from left4me.lib.api import Problem, Window, listed, require_scope
+
+router = Router(tags=["alerts"])
+
+EventName = Literal[
+    "server_crashed",
+    "server_gave_up",
+    "server_recovered",
+    "job_failed",
+    "disk_low",
+    "host_silent",
+    "host_recovered",
+]
+
+
+class AlertOut(Schema):
+    """A channel: where its user is told, and of what. Of the address only a part is shown."""
+
+    id: int
+    user: str
+    name: str
+    kind: Literal["discord", "webhook", "email"]
+    address: str
+    events: list[str]
+    everything: bool
+    is_enabled: bool
+    created_at: datetime
+    last_delivered_at: datetime | None
+    last_error: str
+    last_error_at: datetime | None
+
+    @staticmethod
+    def resolve_user(channel: Channel) -> str:
+        return channel.user.get_username()
+
+    @staticmethod
+    def resolve_address(channel: Channel) -> str:
+        return channel.masked_address
+
+
+class AlertPage(Schema):
+    items: list[AlertOut]
+    count: int
+
+
+class AlertIn(Schema):
+    name: str = Field(max_length=names.LONGEST)
+    kind: Literal["discord", "webhook", "email"]
+    address: str = Field(max_length=destinations.LONGEST, description="An https address, or a mail address")
+    events: list[EventName] = Field(min_length=1, max_length=20)
+    everything: bool = Field(False, description="Also of everybody's servers and jobs; for admins")
+
+
+class AlertChange(Schema):
+    """What is left out stays as it is."""
+
+    name: str | None = Field(None, max_length=names.LONGEST)
+    address: str | None = Field(None, max_length=destinations.LONGEST)
+    events: list[EventName] | None = Field(None, min_length=1, max_length=20)
+    everything: bool | None = None
+    is_enabled: bool | None = None
+
+
+class DeliveryOut(Schema):
+    id: int
+    event: str
+    subject: str
+    title: str
+    text: str
+    state: Literal["waiting", "sent", "dropped"]
+    attempts: int
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class DeliveryPage(Schema):
+    items: list[DeliveryOut]
+    count: int
+
+
+@router.get("/alerts", response=AlertPage, summary="Your channels")
+def list_alerts(request: HttpRequest, window: Query[Window]) -> dict[str, Any]:
+    require_scope(request, "read")
+    return listed(Channel.objects.filter(user_id=_user(request).pk).select_related("user"), window)
+
+
+@router.post("/alerts", response={201: AlertOut}, summary="Add a channel")
+def create_alert(request: HttpRequest, given: AlertIn) -> Status[Channel]:
+    require_scope(request, "operate")
+    try:
+        channel = actions.create(
+            user=_user(request),
+            name=given.name,
+            kind=given.kind,
+            address=given.address,
+            chosen=given.events,
+            everything=given.everything,
+            request=request,
+        )
+    except actions.Refused as refusal:
+        raise _refused(refusal) from None
+    return Status(201, channel)
+
+
+@router.get("/alerts/{int:alert_id}", response=AlertOut, summary="One channel")
+def get_alert(request: HttpRequest, alert_id: int) -> Channel:
+    require_scope(request, "read")
+    return permissions.managed(_user(request), alert_id)
+
+
+@router.patch("/alerts/{int:alert_id}", response=AlertOut, summary="Change it, or switch it on or off")
+def change_alert(request: HttpRequest, alert_id: int, given: AlertChange) -> Channel:
+    require_scope(request, "operate")
+    user = _user(request)
+    channel = permissions.managed(user, alert_id)
+    if (given.name, given.address, given.events, given.everything) != (None, None, None, None):
+        actions.change(
+            channel=channel,
+            by=user,
+            name=channel.name if given.name is None else given.name,
+            address=given.address or "",
+            chosen=channel.events if given.events is None else given.events,
+            everything=channel.everything if given.everything is None else given.everything,
+            request=request,
+        )
+    if given.is_enabled is not None and given.is_enabled != channel.is_enabled:
+        actions.switch(channel=channel, on=given.is_enabled, by=user, now=timezone.now(), request=request)
+    return permissions.managed(user, alert_id)
+
+
+@router.delete("/alerts/{int:alert_id}", response={204: None}, summary="Delete it")
+def delete_alert(request: HttpRequest, alert_id: int) -> Status[None]:
+    require_scope(request, "operate")
+    user = _user(request)
+    actions.delete(channel=permissions.managed(user, alert_id), by=user, request=request)
+    return Status(204, None)
+
+
+@router.post("/alerts/{int:alert_id}/test", response={202: DeliveryOut}, summary="Send a test through it")
+def test_alert(request: HttpRequest, alert_id: int) -> Status[Delivery]:
+    """It goes the way alerts go, within seconds; `/alerts/{id}/deliveries` says how it ended."""
+    require_scope(request, "operate")
+    user = _user(request)
+    try:
+        channel = permissions.managed(user, alert_id)
+        delivery = actions.test(channel=channel, by=user, now=timezone.now(), request=request)
+    except actions.Refused as refusal:
+        raise _refused(refusal) from None
+    return Status(202, delivery)
+
+
+@router.get("/alerts/{int:alert_id}/deliveries", response=DeliveryPage, summary="What it carried, newest first")
+def list_deliveries(request: HttpRequest, alert_id: int, window: Query[Window]) -> dict[str, Any]:
+    require_scope(request, "read")
+    return listed(permissions.managed(_user(request), alert_id).deliveries.all(), window)
+
+
+def _user(request: HttpRequest) -> Any:
+    """The user whom the API's authentication has found."""
+    return request.user
+
+
+def _refused(refusal: actions.Refused) -> Problem:
+    return Problem(409, _("Refused"), str(refusal))

@@ -1,0 +1,60 @@
+"""Which addresses a channel may lead to. Users type them, so they must not become a way into our own network."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.translation import gettext as _
+
+from left4me.alerts.models import Channel
+from left4me.lib.reach import AllowedHosts, is_literal_private
+
+LONGEST = 500
+
+
+def allowed() -> AllowedHosts:
+    """Any public machine by https, and literally what LEFT4ME_ALERT_ORIGINS names.
+
+    The address that a name leads to is looked at where the connection is made, not here: it may change meanwhile.
+    """
+    return AllowedHosts.parse(settings.LEFT4ME_ALERT_ORIGINS).with_any_public()
+
+
+def clean(kind: str, address: str) -> str:
+    """`address` as it is kept; raises ValidationError, in words for whoever typed it."""
+    address = address.strip()
+    if len(address) > LONGEST:
+        raise ValidationError(_("This address is too long."))
+    return _mailbox(address) if kind == Channel.Kind.EMAIL else _webhook(address)
+
+
+def _mailbox(address: str) -> str:
+    if not settings.LEFT4ME_SENDS_MAIL:
+        raise ValidationError(_("This installation sends no mail: its admin has to set EMAIL_URL."))
+    validate_email(address)
+    return address
+
+
+def _webhook(address: str) -> str:
+    fault = ValidationError(_("This is not an https address."))
+    try:
+        parts = urlsplit(address)
+        scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
+    except ValueError:
+        raise fault from None
+    if scheme not in ("http", "https") or not host or parts.username is not None or not address.isprintable():
+        raise fault
+    if " " in address or "\\" in address:
+        raise fault
+    hosts = allowed()
+    port = port or (443 if scheme == "https" else 80)
+    if hosts.is_literal(scheme, host, port):
+        return address
+    if scheme != "https":
+        raise fault
+    if is_literal_private(host):
+        raise ValidationError(_("This address is not on the public internet."))
+    return address

@@ -1,0 +1,57 @@
+"""What people type about channels. The address is write-only: it is a secret once it is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from left4me.alerts import destinations, events
+from left4me.alerts.models import Channel
+from left4me.lib import names
+
+_LIKELY = [events.Event.SERVER_CRASHED, events.Event.SERVER_GAVE_UP, events.Event.SERVER_RECOVERED]
+
+
+class ChannelForm(forms.Form):
+    name = forms.CharField(
+        label=_("Name"), max_length=names.LONGEST, help_text=_("For this list, such as “our Discord”.")
+    )
+    kind = forms.ChoiceField(label=_("Kind"), choices=Channel.Kind.choices)
+    address = forms.CharField(
+        label=_("Address"),
+        max_length=destinations.LONGEST,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "class": "mono"}),
+        help_text=_("The webhook’s https address, or the mail address. Kept sealed and not shown again."),
+    )
+    events = forms.MultipleChoiceField(label=_("Tell of"), widget=forms.CheckboxSelectMultiple, initial=_LIKELY)
+    everything = forms.BooleanField(
+        label=_("Everybody’s servers and jobs, not only mine"), required=False, initial=False
+    )
+
+    def __init__(self, *args: Any, by_admin: bool, channel: Channel | None = None, **kwargs: Any) -> None:
+        """For a new channel, or with `channel` to change that one."""
+        if channel is not None:
+            kwargs["initial"] = {
+                "name": channel.name,
+                "events": channel.events,
+                "everything": channel.everything,
+            }
+        super().__init__(*args, **kwargs)
+        choices = [(each.value, each.label) for each in events.choosable(by_admin=by_admin)]
+        self.fields["events"].choices = choices  # type: ignore[attr-defined]
+        if not by_admin:
+            del self.fields["everything"]
+        if channel is not None:
+            del self.fields["kind"]
+            self.fields["address"].required = False
+            self.fields["address"].label = _("New address")
+            self.fields["address"].help_text = _("Empty: it stays %(address)s") % {"address": channel.masked_address}
+
+    def given(self) -> dict[str, Any]:
+        """The values as `actions` want them."""
+        given = dict(self.cleaned_data)
+        given["chosen"] = given.pop("events")
+        given.setdefault("everything", False)
+        return given

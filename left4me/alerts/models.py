@@ -1,0 +1,193 @@
+"""Who wants to be told of what and where, what is wrong at present, and what is yet to be told.
+
+A delivery is written in the transaction that writes what was observed, so neither exists without the other. It is
+sent later, by one worker, as often as it takes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from left4me.alerts.events import Event
+from left4me.lib import names, secrets
+
+
+class ChannelQuerySet(models.QuerySet["Channel"]):
+    def enabled(self) -> Self:
+        """Those that may carry something: switched on, of somebody who may sign in."""
+        return self.filter(is_enabled=True, user__is_active=True)
+
+    def due(self, now: datetime) -> Self:
+        """Those with something to tell that may be told now, the healthy and the longest waiting first."""
+        waiting = Delivery.objects.waiting().filter(channel=OuterRef("pk"))
+        free = Q(not_before=None) | Q(not_before__lte=now)
+        unclaimed = Q(claimed_until=None) | Q(claimed_until__lt=now)
+        return self.enabled().filter(free, unclaimed, Exists(waiting)).order_by("failures", "not_before", "pk")
+
+
+class Channel(models.Model):
+    """A place where a user wants to be told: a webhook or a mailbox."""
+
+    class Kind(models.TextChoices):
+        DISCORD = "discord", _("Discord webhook")
+        WEBHOOK = "webhook", _("webhook (JSON)")
+        EMAIL = "email", _("e-mail")
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.CASCADE, related_name="alert_channels"
+    )
+    name = models.CharField(_("name"), max_length=names.LONGEST, validators=[names.is_plain])
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices, default=Kind.DISCORD)
+    # Sealed: who has a webhook's address can write there in our name. The property `address` opens it.
+    sealed_address = models.TextField(editable=False, default="")
+    events = models.JSONField(_("events"), default=list)
+    everything = models.BooleanField(
+        _("everybody’s servers and jobs"), default=False, help_text=_("Not only one’s own; for admins.")
+    )
+    is_enabled = models.BooleanField(_("on"), default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    # How sending went, and when it may go on.
+    last_delivered_at = models.DateTimeField(_("last delivered"), null=True, blank=True, editable=False)
+    last_error = models.CharField(_("last error"), max_length=300, blank=True, editable=False)
+    last_error_at = models.DateTimeField(null=True, blank=True, editable=False)
+    failures = models.PositiveIntegerField(default=0, editable=False)
+    not_before = models.DateTimeField(null=True, blank=True, editable=False)
+    claimed_until = models.DateTimeField(null=True, blank=True, editable=False)
+    # Messages since `hour_began_at`: a channel that gets many is told in larger portions.
+    hour_began_at = models.DateTimeField(null=True, blank=True, editable=False)
+    messages_this_hour = models.PositiveIntegerField(default=0, editable=False)
+
+    objects = ChannelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "name"],
+                name="alert_channel_name_unique_per_user",
+                violation_error_code="name_taken",
+                violation_error_message=_("You have a channel of this name already."),
+            ),
+            models.CheckConstraint(condition=Q(kind__in=["discord", "webhook", "email"]), name="alert_kind_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def address(self) -> str:
+        """Where it leads; raises secrets.Unreadable when it was sealed with another key."""
+        return secrets.unseal(self.sealed_address)
+
+    @address.setter
+    def address(self, value: str) -> None:
+        self.sealed_address = secrets.seal(value)
+
+    @property
+    def event_labels(self) -> list[str]:
+        """What it tells of, in words."""
+        return [str(Event(name).label) for name in self.events if name in Event.values]
+
+    @property
+    def masked_address(self) -> str:
+        """What may be shown of the address: enough to tell two of them apart, too little to use one."""
+        try:
+            return mask(self.address)
+        except secrets.Unreadable:
+            return ""
+
+
+def mask(address: str) -> str:
+    """`https://discord.com/…x7Qz`, `a…@example.org`."""
+    if "://" not in address:
+        name, _at, domain = address.partition("@")
+        return f"{name[:1]}…@{domain}"
+    parts = urlsplit(address)
+    where = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    secret = f"{parts.path}{parts.query}".strip("/")
+    return f"{where}/…{secret[-4:] if len(secret) >= 16 else ''}" if secret else where
+
+
+class Incident(models.Model):
+    """Something that is wrong with one thing, from its first sign until it is well: told of once."""
+
+    key = models.CharField(max_length=255)
+    subject = models.CharField(max_length=96)
+    # The events that were told of; a round that ended begins with none.
+    told = models.JSONField(default=list)
+    opened_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    count = models.PositiveIntegerField(default=0)
+    well_since = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    # What to say when it is over.
+    recovered_event = models.CharField(max_length=32, blank=True)
+    recovered_title = models.CharField(max_length=200, blank=True)
+    path = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["key"], condition=Q(closed_at=None), name="one_open_incident_per_key"),
+        ]
+        indexes = [
+            models.Index(fields=["well_since"], condition=Q(closed_at=None), name="incident_open_and_well"),
+            models.Index(fields=["closed_at"], name="incident_by_end"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def waiting(self) -> Self:
+        return self.filter(state=Delivery.State.WAITING)
+
+
+class Delivery(models.Model):
+    """One alert for one channel."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        SENT = "sent", _("sent")
+        DROPPED = "dropped", _("dropped")
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
+    incident = models.ForeignKey(Incident, null=True, on_delete=models.SET_NULL, related_name="deliveries")
+    event = models.CharField(max_length=32, choices=Event.choices)
+    subject = models.CharField(max_length=96, blank=True)
+    title = models.CharField(max_length=200)
+    text = models.CharField(max_length=1000, blank=True)
+    path = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=State.choices, default=State.WAITING)
+    attempts = models.PositiveIntegerField(default=0)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        verbose_name_plural = _("deliveries")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=["waiting", "sent", "dropped"]), name="alert_delivery_state_is_known"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["channel", "id"], condition=Q(state="waiting"), name="alert_waiting_of_channel"),
+            models.Index(fields=["channel", "-id"], name="alert_of_channel"),
+            models.Index(fields=["created_at"], name="alert_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title

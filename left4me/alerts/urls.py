@@ -1,0 +1,12 @@
+from django.urls import path
+
+from left4me.alerts import views
+
+app_name = "alerts"
+urlpatterns = [
+    path("accounts/alerts/", views.channels, name="channels"),
+    path("accounts/alerts/<int:pk>/", views.channel, name="channel"),
+    path("accounts/alerts/<int:pk>/test/", views.test, name="test"),
+    path("accounts/alerts/<int:pk>/switch/", views.switch, name="switch"),
+    path("accounts/alerts/<int:pk>/delete/", views.delete, name="delete"),
+]

@@ -1,0 +1,97 @@
+"""One's channels: list, add, change, try, switch, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from left4me.alerts import actions, permissions
+from left4me.alerts.forms import ChannelForm
+from left4me.alerts.models import Channel
+from left4me.lib import forms as lib_forms
+from left4me.lib.htmx import is_fragment
+
+RECENT = 15
+
+
+@sensitive_post_parameters("address")
+@require_http_methods(["GET", "HEAD", "POST"])
+def channels(request: HttpRequest) -> HttpResponse:
+    user = _user(request)
+    form = ChannelForm(request.POST or None, by_admin=user.is_admin)
+    if request.method == "POST" and form.is_valid():
+        try:
+            channel = actions.create(user=user, request=request, **form.given())
+        except ValidationError as fault:
+            lib_forms.add_errors(form, fault)
+        except actions.Refused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(request, _("“%(name)s” is added. Send it a test.") % {"name": channel.name})
+            return redirect("alerts:channels")
+    context = {"channels": Channel.objects.filter(user_id=user.pk), "form": form}
+    template = "alerts/channels.html#rows" if is_fragment(request) and not form.errors else "alerts/channels.html"
+    return render(request, template, context, status=422 if form.errors else 200)
+
+
+@sensitive_post_parameters("address")
+@require_http_methods(["GET", "HEAD", "POST"])
+def channel(request: HttpRequest, pk: int) -> HttpResponse:
+    """One channel: what it carried lately, and its form."""
+    user = _user(request)
+    row = permissions.managed(user, pk)
+    owner: Any = row.user
+    form = ChannelForm(request.POST or None, by_admin=owner.is_admin, channel=row)
+    if request.method == "POST" and form.is_valid():
+        try:
+            actions.change(channel=row, by=user, request=request, **form.given())
+        except ValidationError as fault:
+            lib_forms.add_errors(form, fault)
+        else:
+            messages.success(request, _("“%(name)s” is saved.") % {"name": row.name})
+            return redirect("alerts:channels")
+    context = {"channel": row, "form": form, "deliveries": row.deliveries.all()[:RECENT]}
+    return render(request, "alerts/channel.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+def test(request: HttpRequest, pk: int) -> HttpResponse:
+    row = permissions.managed(_user(request), pk)
+    try:
+        actions.test(channel=row, by=_user(request), now=timezone.now(), request=request)
+    except actions.Refused as refusal:
+        messages.warning(request, str(refusal))
+    else:
+        messages.success(request, _("A test is on its way; the list shows within seconds whether it arrived."))
+    return redirect("alerts:channels")
+
+
+@require_POST
+def switch(request: HttpRequest, pk: int) -> HttpResponse:
+    row = permissions.managed(_user(request), pk)
+    on = request.POST.get("on") == "yes"
+    actions.switch(channel=row, on=on, by=_user(request), now=timezone.now(), request=request)
+    words = _("“%(name)s” is on.") if on else _("“%(name)s” is off; nothing is sent there.")
+    messages.success(request, words % {"name": row.name})
+    return redirect("alerts:channels")
+
+
+@require_POST
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    row = permissions.managed(_user(request), pk)
+    actions.delete(channel=row, by=_user(request), request=request)
+    messages.success(request, _("“%(name)s” is deleted.") % {"name": row.name})
+    return redirect("alerts:channels")
+
+
+def _user(request: HttpRequest) -> Any:
+    """The signed-in user: no page here is for anybody else."""
+    return request.user
