@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from left4me import host_rights
+from left4me.alerts.events import Event
+from left4me.alerts.models import Channel, Delivery
 from left4me.jobs import actions as jobs
 from left4me.jobs import runner, sweeping
 from left4me.jobs.models import Job
@@ -68,6 +70,7 @@ def as_host(transactional_db) -> Iterator[None]:
         "SELECT * FROM servers_hosttoken",
         "SELECT token FROM servers_playerslink",
         "SELECT text FROM overlays_overlayscript",
+        "SELECT sealed_address FROM alerts_channel",
         "SELECT * FROM audit_auditentry",
         "UPDATE accounts_user SET is_admin = true",
         "UPDATE servers_host SET name = 'mine'",
@@ -93,6 +96,9 @@ def test_a_host_may_do_its_work(as_host, cast: Cast, settings, tmp_path, monkeyp
     server, doomed = make_server(cast.owner, host=host), make_server(cast.owner, host=host)
     share(doomed, cast.viewer)
     Order.objects.create(server=doomed, user=cast.owner, kind="command", value="x", created_at=timezone.now())
+    Channel.objects.create(
+        user=cast.owner, name="x", kind="email", events=[str(e) for e in Event], address="a@b.example"
+    )
     StateChange.objects.create(server=doomed, at=timezone.now(), state="stopped")
     jobs.request(operation="diagnostic", resource="diagnostic:1", by=None, host="two", params={"lines": 2})
     jobs.request(operation="delete", resource=doomed.resource, by=cast.owner, host="two")
@@ -103,10 +109,12 @@ def test_a_host_may_do_its_work(as_host, cast: Cast, settings, tmp_path, monkeyp
         tasks.refresh()
         tasks.tidy()
         observing.note(server, Server.State.RUNNING, now=timezone.now())
+        observing.note(server, Server.State.CRASHED, now=timezone.now())
         sweeping.take_over_dead(host="two", now=timezone.now())
     assert not Server.objects.filter(pk=doomed.pk).exists()
     host.refresh_from_db()
     assert host.last_seen_at is not None
+    assert Delivery.objects.count() == 1
     assert Job.objects.count() == 2 and User.objects.count() == 5
 
 
