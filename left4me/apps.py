@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig as DjangoAdminConfig
+from django.db.models.signals import post_migrate
 
 
 class Left4meConfig(AppConfig):
@@ -10,7 +11,10 @@ class Left4meConfig(AppConfig):
 
     def ready(self) -> None:
         # Whoever sends a wake-up needs the configured Celery application, not only the worker.
-        from left4me import celery  # noqa: F401
+        from left4me import celery, host_rights  # noqa: F401
+
+        # A sender: the handler is told of this app's migration only, which is always among those that run.
+        post_migrate.connect(host_rights.after_migrate, sender=self, dispatch_uid="left4me.host_rights")
 
 
 class AdminConfig(DjangoAdminConfig):

@@ -12,7 +12,7 @@ from pydantic import Field
 from accounts.permissions import signed_in
 from left4me.lib.api import Problem, Window, listed, require_scope
 from overlays import actions, permissions
-from overlays.models import Overlay
+from overlays.models import Overlay, OverlayCopy
 
 Kind = Literal["files", "workshop", "script"]
 
@@ -37,6 +37,13 @@ class OverlayOut(Schema):
     @staticmethod
     def resolve_owner(overlay: Overlay) -> str | None:
         return overlay.owner.get_username() if overlay.owner else None
+
+
+class CopyOut(Schema):
+    host: str
+    content_version: int
+    is_whole: bool = Field(description="False: some workshop items could not be downloaded there")
+    made_at: datetime
 
 
 class OverlayPage(Schema):
@@ -110,6 +117,12 @@ def create_overlay(request: HttpRequest, given: OverlayIn) -> Status[Overlay]:
 @router.get("/overlays/{int:overlay_id}", response=OverlayOut, summary="One overlay")
 def get_overlay(request: HttpRequest, overlay_id: int) -> Overlay:
     return visible(request, overlay_id)
+
+
+@router.get("/overlays/{int:overlay_id}/copies", response=list[CopyOut], summary="What other hosts hold of it")
+def list_copies(request: HttpRequest, overlay_id: int) -> list[OverlayCopy]:
+    """A host fetches an overlay when a server that uses it starts there. The web's own host needs no copy."""
+    return list(visible(request, overlay_id).copies.all())
 
 
 @router.patch("/overlays/{int:overlay_id}", response=OverlayOut, summary="Change it")

@@ -47,7 +47,7 @@ def _secrets(job: Job) -> Iterable[str]:
 
 def _on_server(body: Callable[[Server, registry.Run], None]) -> registry.Body:
     def run_body(run: registry.Run) -> None:
-        server = Server.objects.select_related("host", "blueprint", "owner").filter(pk=run.resource_id).first()
+        server = Server.objects.select_related("host", "blueprint").filter(pk=run.resource_id).first()
         if server is None:
             run.log("The server is gone; there is nothing to do.")
             return

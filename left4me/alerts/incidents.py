@@ -124,7 +124,8 @@ def _listening(sign: Trouble) -> list[Channel]:
             incident__closed_at=None,
         )
         channels = channels.filter(~Exists(known))
-    return list(channels)
+    # Other hosts' workers come here too, and may not read where a channel leads.
+    return list(channels.only("events"))
 
 
 def _tell_of_recovery(incident: Incident, now: datetime) -> None:

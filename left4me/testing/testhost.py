@@ -1,10 +1,11 @@
-"""A real systemd in a container, one per test process, for tests with the marker `testhost`."""
+"""A real systemd in a container, for tests with the marker `testhost`: bare, or as a machine to install left4me on."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,18 +14,24 @@ import pytest
 from left4me.lib import commands
 
 PROJECT = Path(__file__).resolve().parents[2]
+CHECKOUT = "/opt/left4me/current"
 _SCRIPT = PROJECT / "deploy/testhost/testhost"
 _SECONDS = 600
 
+# Found by pip in every virtual environment inside, so that an installation needs no network there.
+_PIP_CONF = "[global]\nfind-links = /srv/wheels\nno-index = true\n"
+
 
 class Testhost:
-    """The checkout is /opt/left4me inside, read-only; this test process's Python works there too."""
+    """A container. As the fixture `testhost` starts it, the checkout is /opt/left4me/current inside, read-only, and
+    this test process's Python works there too."""
 
     __test__ = False  # not a class of tests, whatever its name
     python = Path(sys.prefix).resolve() / "bin/python"
 
-    def __init__(self, name: str) -> None:
-        self._environment = {**os.environ, "TESTHOST_NAME": name}
+    def __init__(self, name: str, *, kind: str = "bare", net: str = "private") -> None:
+        self.name = name
+        self._environment = {**os.environ, "TESTHOST_NAME": name, "TESTHOST_KIND": kind, "TESTHOST_NET": net}
 
     def up(self, *arguments: str) -> None:
         self._call("build")
@@ -45,13 +52,27 @@ class Testhost:
         self, user: str, argv: list[str], *, check: bool = True, on_line: Callable[[str], None] | None = None
     ) -> commands.Finished:
         words = shlex.join(["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--reset-env", *argv])
-        return self.sh(f"cd /opt/left4me && {words}", check=check, on_line=on_line)
+        return self.sh(f"cd {CHECKOUT} && {words}", check=check, on_line=on_line)
 
     def cp(self, source: Path, target: str) -> None:
         self._call("cp", str(source), target)
 
+    def write(self, target: str, text: str) -> None:
+        """Write a file inside."""
+        with tempfile.TemporaryDirectory() as place:
+            source = Path(place) / "file"
+            source.write_text(text)
+            self.cp(source, target)
+
     def reboot(self) -> None:
         self._call("reboot")
+
+    def wheels(self, lock_file: Path) -> Path:
+        """A directory with the packages of a lock file for the Python inside."""
+        return Path(self._call("wheels", str(lock_file)).output.strip().splitlines()[-1])
+
+    def build(self) -> None:
+        self._call("build")
 
     def _call(
         self, *arguments: str, check: bool = True, on_line: Callable[[str], None] | None = None
@@ -61,12 +82,60 @@ class Testhost:
         )
 
 
+def machine_of(name: str, *, net: str = "private", arguments: tuple[str, ...] = ()) -> Testhost:
+    """Boot a Debian on which nothing of left4me is installed and everything is there that an installation fetches.
+
+    /srv/left4me.git holds this checkout as it is, with what is not committed yet, on the branch `main`.
+    """
+    host = Testhost(name, kind="deploy", net=net)
+    host.build()
+    wheels = host.wheels(PROJECT / "requirements.txt")
+    host.up(f"--bind-ro={wheels}:/srv/wheels", *arguments)
+    host.write("/etc/pip.conf", _PIP_CONF)
+    with tempfile.TemporaryDirectory() as place:
+        bare = Path(place) / "left4me.git"
+        clone_as_it_is(bare)
+        host.cp(bare, "/srv/left4me.git")
+    return host
+
+
+def clone_as_it_is(target: Path) -> None:
+    """A bare repository with one branch, `main`: HEAD, and on it what the working tree has beyond it."""
+    with tempfile.TemporaryDirectory() as place:
+        # An index of its own: the developer's stays as it is.
+        env = {**os.environ, "GIT_INDEX_FILE": f"{place}/index"}
+        for name in ("AUTHOR", "COMMITTER"):
+            env |= {f"GIT_{name}_NAME": "left4me", f"GIT_{name}_EMAIL": "left4me@localhost"}
+
+        def git(*arguments: str, where: Path = PROJECT) -> str:
+            return commands.run(["git", "-C", where, *arguments], timeout=_SECONDS, env=env).output.strip()
+
+        git("read-tree", "HEAD")
+        git("add", "--all")
+        tree, head = git("write-tree"), git("rev-parse", "HEAD")
+        commit = head if tree == git("rev-parse", "HEAD^{tree}") else git("commit-tree", tree, "-p", head, "-m", "Now")
+        commands.run(["git", "init", "--quiet", "--bare", target], timeout=_SECONDS)
+        git("fetch", "--quiet", "--update-shallow", str(PROJECT), f"{commit}:refs/heads/main", where=target)
+        git("symbolic-ref", "HEAD", "refs/heads/main", where=target)
+
+
 @pytest.fixture(scope="session")
 def testhost() -> Iterator[Testhost]:
     host = Testhost(f"t{os.getpid()}")
-    binds = {PROJECT: Path("/opt/left4me"), Path(sys.base_prefix): None, Path(sys.prefix).resolve(): None}
+    binds = {PROJECT: Path(CHECKOUT), Path(sys.base_prefix): None, Path(sys.prefix).resolve(): None}
     try:
         host.up(*(f"--bind-ro={source}" + (f":{target}" if target else "") for source, target in binds.items()))
         yield host
+    finally:
+        host.down()
+
+
+@pytest.fixture(scope="module")
+def machine(request: pytest.FixtureRequest) -> Iterator[Testhost]:
+    """A fresh machine for the tests of one module, from `machine_of`."""
+    name = f"m{os.getpid()}-{request.path.stem.removeprefix('test_')[:20]}"
+    host = Testhost(name, kind="deploy")
+    try:
+        yield machine_of(name)
     finally:
         host.down()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from left4me.lib import commands
-from left4me.lib.version import VERSION
+from left4me.lib.version import PROJECT_VERSION, VERSION, release_of
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -51,4 +51,9 @@ def test_an_unsafe_or_wrong_setting_refuses_to_start_with_one_sentence(tmp_path:
 
 def test_the_release_is_the_one_of_the_project_file():
     project = tomllib.loads((_REPOSITORY / "pyproject.toml").read_text())["project"]
-    assert project["version"] == VERSION
+    assert project["version"] == VERSION == PROJECT_VERSION
+
+
+def test_an_installed_tree_is_of_the_release_that_it_says(tmp_path: Path):
+    (tmp_path / "RELEASE").write_text("20261121-0123456789\n")
+    assert release_of(tmp_path) == "20261121-0123456789"

@@ -11,7 +11,7 @@ from servers.actions.blueprints import (
     move_overlay,
     update_blueprint,
 )
-from servers.actions.hosts import request_on_host, update_host
+from servers.actions.hosts import add_host, remove_host, request_on_host, revoke_token, update_host
 from servers.actions.power import POWER, request
 from servers.actions.refusals import InUse, Refused, Stale
 from servers.actions.servers import create_server, rotate_password, show_password, update_server
@@ -22,15 +22,18 @@ __all__ = [
     "InUse",
     "Refused",
     "Stale",
+    "add_host",
     "clone_blueprint",
     "create_blueprint",
     "create_server",
     "delete_blueprint",
     "free_name",
     "move_overlay",
+    "remove_host",
     "request",
     "request_on_host",
     "revoke",
+    "revoke_token",
     "rotate_password",
     "share",
     "show_password",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts import secrets
 from accounts.models import User
 from left4me.audit import record
 from left4me.jobs import actions as jobs
+from left4me.jobs import transitions
 from left4me.jobs.models import Job
 from left4me.lib import rows
-from servers.models import Host
+from overlays.models import OverlayCopy
+from servers.models import Host, HostToken
+from servers.models.host_tokens import PREFIX
 
 # What an admin may ask for, with the job's operation. A repair is an install that believes nothing.
 OPERATIONS = {
@@ -29,6 +35,47 @@ def update_host(*, host: Host, by: User, address: str, first_port: int, last_por
     rows.save_clean(host)
     record.write(action="host.update", by=by, target=f"host:{host.pk}", name=host.name)
     return host
+
+
+@transaction.atomic
+def add_host(*, name: str, by: User | None, address: str = "") -> tuple[Host, str]:
+    """A host beside the web's own, and its new token, which is shown this once; one that is there gets a new token.
+
+    Raises ValidationError and Refused.
+    """
+    if name == settings.LEFT4ME_HOST:
+        raise jobs.Refused(_("“%s” is the name of this machine; another one needs another name.") % name)
+    host = Host.objects.filter(name=name).first() or Host(name=name)
+    host.address = address or host.address
+    rows.save_clean(host)
+    raw = secrets.new(PREFIX)
+    HostToken.objects.update_or_create(
+        host=host, defaults={"digest": secrets.digest(raw), "created_at": timezone.now(), "last_used_at": None}
+    )
+    record.write(action="host.add", by=by, target=f"host:{host.pk}", name=name)
+    return host, raw
+
+
+@transaction.atomic
+def revoke_token(*, host: Host, by: User | None) -> None:
+    """From now on the host fetches nothing; what it has it keeps. Nothing happens to one without a token."""
+    if HostToken.objects.filter(host=host).delete()[0]:
+        record.write(action="host.revoke_token", by=by, target=f"host:{host.pk}", name=host.name)
+
+
+@transaction.atomic
+def remove_host(*, host: Host, by: User | None) -> None:
+    """Forget a host that has no servers, and what waits for it. Raises Refused."""
+    if host.name == settings.LEFT4ME_HOST:
+        raise jobs.Refused(_("This is the web's own host; it stays."))
+    servers = list(host.servers.values_list("name", flat=True))
+    if servers:
+        raise jobs.Refused(_("Delete its servers first: %(names)s.") % {"names": ", ".join(servers)})
+    for job in Job.objects.live().on_host(host.name):
+        transitions.stop(job, why="The host is removed.", now=timezone.now())
+    OverlayCopy.objects.filter(host=host.name).delete()
+    record.write(action="host.remove", by=by, target=f"host:{host.pk}", name=host.name)
+    host.delete()
 
 
 @transaction.atomic

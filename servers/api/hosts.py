@@ -56,6 +56,28 @@ def change_host(request: HttpRequest, host_id: int, given: wire.HostChange) -> d
     return wire.host(_host(host_id), now=timezone.now())
 
 
+@router.delete("/hosts/{int:host_id}", response={204: None}, summary="Forget a host that has no servers (admins)")
+def remove_host(request: HttpRequest, host_id: int) -> Status[None]:
+    require_scope(request, "admin")
+    user = signed_in(request)
+    permissions.check_can_operate_host(user)
+    try:
+        actions.remove_host(host=_host(host_id), by=user)
+    except actions.Refused as refusal:
+        raise Problem(409, _("Not possible now"), str(refusal)) from None
+    return Status(204, None)
+
+
+@router.delete("/hosts/{int:host_id}/token", response={204: None}, summary="Revoke its token (admins)")
+def revoke_token(request: HttpRequest, host_id: int) -> Status[None]:
+    """The host then fetches no content of overlays any more. `left4mectl host add` makes a new one."""
+    require_scope(request, "admin")
+    user = signed_in(request)
+    permissions.check_can_operate_host(user)
+    actions.revoke_token(host=_host(host_id), by=user)
+    return Status(204, None)
+
+
 @router.post("/hosts/{int:host_id}/actions", response={202: JobOut}, summary="Install the game (admins)")
 def act_on_host(request: HttpRequest, host_id: int, given: wire.HostActionIn) -> Status[Job]:
     require_scope(request, "admin")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
+from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
+from servers import content
 from servers.models import Host
 from servers.tests.factories import make_host, make_server
 
@@ -121,3 +125,38 @@ def test_a_host_that_takes_no_jobs_says_why(host: Host, admin: Client, api: Call
     _status, job = api.by(cast.owner).post(f"/servers/{server.pk}/actions", {"operation": "start"})
     assert job["waiting_for"].endswith("which takes no jobs: The database is of a newer release")
     assert "The database is of a newer release" in admin.get(f"/hosts/{host.pk}").content.decode()
+
+
+def test_a_host_is_added_gets_a_new_token_each_time_and_is_forgotten(cast: Cast, admin: Client, capsys):
+    call_command("add_host", "two", "--address", "203.0.113.7")
+    first = json.loads(capsys.readouterr().out)
+    call_command("add_host", "two")
+    second = json.loads(capsys.readouterr().out)
+    assert first["token"] != second["token"] and first["sealing_key"] == second["sealing_key"]
+    two = Host.objects.get(name="two")
+    assert two.address == "203.0.113.7"
+    assert content.host_of({"authorization": f"Bearer {second['token']}"}) == two
+    assert content.host_of({"authorization": f"Bearer {first['token']}"}) is None
+    assert "It may fetch the overlays" in admin.get(f"/hosts/{two.pk}").content.decode()
+    admin.post(f"/hosts/{two.pk}/token/revoke")
+    assert content.host_of({"authorization": f"Bearer {second['token']}"}) is None
+    assert "left4mectl host add two" in admin.get(f"/hosts/{two.pk}").content.decode()
+    server = make_server(cast.owner, host=two)
+    assert "Delete its servers first" in admin.post(f"/hosts/{two.pk}/remove", follow=True).content.decode()
+    with pytest.raises(CommandError, match="Delete its servers first"):
+        call_command("remove_host", "two")
+    server.delete()
+    waiting = jobs.request(operation="install", resource="game", by=None, host="two")
+    assert "is forgotten" in admin.post(f"/hosts/{two.pk}/remove", follow=True).content.decode()
+    waiting.refresh_from_db()
+    assert (waiting.state, Host.objects.filter(name="two").exists()) == ("cancelled", False)
+    call_command("remove_host", "two")
+
+
+def test_the_web_s_own_host_is_neither_added_nor_forgotten(host: Host, api: Caller, cast: Cast):
+    with pytest.raises(CommandError, match="is the name of this machine"):
+        call_command("add_host", "local")
+    status, problem = api.by(cast.admin).delete(f"/hosts/{host.pk}")
+    assert (status, problem["detail"]) == (409, "This is the web's own host; it stays.")
+    with pytest.raises(CommandError, match="is no host name"):
+        call_command("add_host", "Two_Hosts")

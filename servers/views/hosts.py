@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import signed_in
@@ -18,7 +20,7 @@ from left4me.jobs import waiting
 from left4me.jobs.models import Job
 from left4me.lib.htmx import is_fragment
 from servers import actions, permissions
-from servers.models import Host, Server
+from servers.models import Host, HostToken, Server
 
 RECENT_JOBS = 6
 
@@ -47,7 +49,12 @@ def hosts(request: HttpRequest) -> HttpResponse:
 def host(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     row = get_object_or_404(Host, pk=pk)
-    context = {**_state(row), "may_operate": permissions.can_operate_host(user)}
+    context = {
+        **_state(row),
+        "may_operate": permissions.can_operate_host(user),
+        "is_own": row.name == settings.LEFT4ME_HOST,
+        "token": HostToken.objects.filter(host=row).first(),
+    }
     return render(request, "servers/host.html#state" if is_fragment(request) else "servers/host.html", context)
 
 
@@ -63,6 +70,30 @@ def host_action(request: HttpRequest, pk: int) -> HttpResponse:
     if is_fragment(request):
         return render(request, "servers/host.html#state", {**_state(row), "may_operate": True})
     return redirect(row)
+
+
+@require_POST
+def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    permissions.check_can_operate_host(user)
+    row = get_object_or_404(Host, pk=pk)
+    actions.revoke_token(host=row, by=user)
+    messages.success(request, _("The host's token is revoked: it fetches nothing any more."))
+    return redirect(row)
+
+
+@require_POST
+def remove(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    permissions.check_can_operate_host(user)
+    row = get_object_or_404(Host, pk=pk)
+    try:
+        actions.remove_host(host=row, by=user)
+    except actions.Refused as refusal:
+        messages.error(request, str(refusal))
+        return redirect(row)
+    messages.success(request, _("The host “%s” is forgotten.") % row.name)
+    return redirect("servers:hosts")
 
 
 def _state(host: Host) -> dict[str, Any]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from left4me.testing.testhost import PROJECT, Testhost
+from left4me.testing.testhost import CHECKOUT, PROJECT, Testhost
 from servers.runtime import units
 from servers.runtime.port import State
 
@@ -39,9 +39,9 @@ def test_the_units_hold_no_typing_mistake_and_stay_hardened(installed: Testhost)
 @pytest.mark.testhost
 @pytest.mark.slow
 def test_the_contract_holds_over_systemd(installed: Testhost) -> None:
-    options = ["-q", "-vv", "-c", "/dev/null", "--rootdir=/opt/left4me", "--noconftest", "--import-mode=importlib"]
+    options = ["-q", "-vv", "-c", "/dev/null", f"--rootdir={CHECKOUT}", "--noconftest", "--import-mode=importlib"]
     plugins = ["-p", "no:django", "-p", "no:cacheprovider", "-p", "no:valkey", "-p", "no:hypothesispytest"]
-    python = ["env", "PYTHONPATH=/opt/left4me", "PYTHONDONTWRITEBYTECODE=1", str(installed.python)]
+    python = ["env", f"PYTHONPATH={CHECKOUT}", "PYTHONDONTWRITEBYTECODE=1", str(installed.python)]
     inside = [*python, "-m", "pytest", *options, *plugins, "servers/runtime/tests/inside_testhost.py"]
     done = installed.as_user("left4me", inside, check=False)
     assert done.status == 0, done.output[-20_000:]

@@ -1,0 +1,92 @@
+"""What the database lets a host beside the web's own do: what its worker needs, and nothing else.
+
+The hosts' roles are members of one role, made by `left4mectl host add`; without that role nothing happens. Every
+`migrate` brings its rights in line with this list, so that an upgrade that adds tables needs no thought.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+ROLE = "left4me_hosts"
+
+# In PostgreSQL's own words; with columns where not the whole row is a host's business. Empty: no right at all.
+# A host reads whom a job or an order belongs to, never what people sign in with.
+RIGHTS = {
+    "accounts.ApiToken": "",
+    "accounts.OneTimeLink": "",
+    "accounts.Session": "",
+    "accounts.User": "SELECT (id, username, is_admin, is_active, created_at)",
+    "admin.LogEntry": "",
+    "alerts.Channel": "SELECT (id, user_id, name, events, everything, is_enabled)",
+    "alerts.Delivery": "SELECT, INSERT",
+    "alerts.Incident": "SELECT, INSERT, UPDATE",
+    "audit.AuditEntry": "",
+    "auth.Group": "",
+    "auth.Group_permissions": "",
+    "auth.Permission": "",
+    "contenttypes.ContentType": "",
+    "jobs.Job": "SELECT, INSERT, UPDATE",
+    "jobs.JobLock": "SELECT, INSERT, DELETE",
+    "jobs.JobLog": "SELECT, INSERT",
+    "livestate.Order": "SELECT, UPDATE, DELETE",
+    "livestate.PlayerSession": "SELECT, INSERT, UPDATE, DELETE",
+    "livestate.Silence": "SELECT, INSERT, UPDATE, DELETE",
+    "livestate.Snapshot": "SELECT, INSERT, UPDATE, DELETE",
+    "livestate.SteamProfile": "SELECT, INSERT",
+    "livestate.Sweep": "SELECT, INSERT, UPDATE",
+    "overlays.Overlay": "SELECT",
+    "overlays.OverlayCollection": "",
+    "overlays.OverlayCopy": "SELECT, INSERT, UPDATE",
+    "overlays.OverlayScript": "",
+    "overlays.OverlayWorkshopItem": "SELECT",
+    "overlays.Upload": "",
+    "servers.Blueprint": "SELECT",
+    "servers.BlueprintOverlay": "SELECT",
+    "servers.Host": "SELECT, UPDATE (last_seen_at, version, facts, game_version)",
+    "servers.HostToken": "",
+    "servers.PlayersLink": "SELECT (server_id), DELETE",
+    "servers.Server": "SELECT, UPDATE, DELETE",
+    "servers.ServerShare": "SELECT (id, server_id), DELETE",
+    "servers.StarterBlueprint": "",
+    "servers.StateChange": "SELECT, INSERT, DELETE",
+    "workshop.WorkshopContents": "",
+    "workshop.WorkshopItem": "SELECT",
+}
+
+
+def apply(connection: BaseDatabaseWrapper) -> bool:
+    """Make the role's rights equal to RIGHTS; returns False where there is no such role."""
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE])
+        if cursor.fetchone() is None:
+            return False
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        for statement in statements(connection):
+            cursor.execute(statement)
+    return True
+
+
+def statements(connection: BaseDatabaseWrapper) -> list[str]:
+    there = set(connection.introspection.table_names())
+    found = [
+        f'REVOKE ALL ON ALL TABLES IN SCHEMA public FROM "{ROLE}"',
+        f'GRANT USAGE ON SCHEMA public TO "{ROLE}"',
+        f'GRANT SELECT ON django_migrations TO "{ROLE}"',
+    ]
+    for label, rights in RIGHTS.items():
+        table = apps.get_model(label)._meta.db_table
+        if rights and table in there:
+            found.append(f'GRANT {rights} ON "{table}" TO "{ROLE}"')
+    return found
+
+
+def after_migrate(*, using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
+    """What Django calls at the end of every migrate."""
+    apply(connections[using])

@@ -1,0 +1,28 @@
+"""Forget a host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from servers import actions
+from servers.models import Host
+
+
+class Command(BaseCommand):
+    help = "Forget a host that has no servers, its token, and what waits for it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name")
+
+    def handle(self, *args: Any, name: str, **options: Any) -> None:
+        host = Host.objects.filter(name=name).first()
+        if host is None:
+            self.stderr.write(f"There is no host {name}.")
+            return
+        try:
+            actions.remove_host(host=host, by=None)
+        except actions.Refused as fault:
+            raise CommandError(str(fault)) from fault
+        self.stdout.write(f"{name} is forgotten.")
