@@ -85,7 +85,7 @@ def fuse_overlayfs() -> Finding:
 
 
 def archives() -> Finding:
-    """See whether bsdtar runs in a sandbox: uploads of 7z, rar and xz are read by it, script overlays need the sandbox."""
+    """See whether bsdtar runs in a sandbox: it reads uploads of 7z, rar and xz. So do script overlays."""
     check = "archives"
     cure = "Run `apt-get install bubblewrap libarchive-tools`."
     missing = [name for name in ("bwrap", "bsdtar") if not shutil.which(name)]

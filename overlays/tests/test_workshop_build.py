@@ -157,9 +157,9 @@ def test_what_came_whole_and_was_no_vpk_is_not_fetched_again_until_there_is_some
     assert job.error.endswith("12 “Item 12”: the file is shorter than its directory")
     job, lines = build(overlay)
     assert job.error.endswith("12 “Item 12”: the file is shorter than its directory")
+    again = "the next try is when Steam has a new version, or after “Refresh from Steam”"
     assert lines == [
-        "workshop 12 not fetched again: the file is shorter than its directory; the next try is when Steam has a new"
-        " version, or after “Refresh from Steam”",
+        f"workshop 12 not fetched again: the file is shorter than its directory; {again}",
         "downloaded=0 cached=1 skipped=0 created=0 removed=0 unchanged=1",
     ]
     assert steam_world.downloads(12) == fetched
