@@ -49,7 +49,7 @@ class ChannelForm(forms.Form):
             self.fields["address"].required = False
             self.fields["address"].label = _("New address")
             # Help texts are HTML, and a host name is what somebody typed.
-            self.fields["address"].help_text = format_html(_("Empty: it stays {}"), channel.masked_address)
+            self.fields["address"].help_text = format_html(str(_("Empty: it stays {}")), channel.masked_address)
 
     def given(self) -> dict[str, Any]:
         """The values as `actions` want them."""
