@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from deploy.control import application, database, environment, releases, schema, services
+from deploy.control import application, database, environment, machine, releases, schema, services
 from deploy.control.layout import Layout
 from deploy.control.progress import Progress, in_words
 from left4me.lib import commands
@@ -136,13 +136,17 @@ def _look(layout: Layout, tree: Path, ours: database.Database) -> bool:
         application.manage(layout, "check", "--fail-level=ERROR", release=tree)
     except commands.CommandError as error:
         raise UpgradeFault(f"{tree.name} does not accept this machine's settings: {error}") from error
+    layout.backups.mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted, free = 2 * ours.size(), shutil.disk_usage(layout.backups).free
     if free < wanted + _LEAVE_FREE:
         raise UpgradeFault(
             f"The disk is too full for a copy of the database: {layout.backups} has {in_words(free)} free, "
             f"{in_words(wanted + _LEAVE_FREE)} are needed. Free some space, then try again."
         )
-    return bool(application.manage(layout, "migrate", "--check", release=tree, check=False).status)
+    changes = bool(application.manage(layout, "migrate", "--check", release=tree, check=False).status)
+    if changes and services.WEB not in services.of_this_machine(layout):
+        raise UpgradeFault(f"{tree.name} wants a newer database. Upgrade the machine of the web first, then this one.")
+    return changes
 
 
 def _exchange(
@@ -178,7 +182,7 @@ def _exchange(
                 )
             attempt = reach(STARTING)
             progress.phase(f"starting {attempt.new}")
-            releases.switch(layout, attempt.new)
+            _make_current(layout, attempt.new)
             application.forget_pulse(layout)
             _let_web_go(layout)
             services.start(layout)
@@ -210,7 +214,7 @@ def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot:
             services.stop(layout)
         if attempt.phase != STOPPING and attempt.copy:
             database.from_environment(environment.read(layout), data=layout.data).put_back(Path(attempt.copy))
-        releases.switch(layout, attempt.old)
+        _make_current(layout, attempt.old)
         application.forget_pulse(layout)
         _let_web_go(layout)
         if not at_boot:
@@ -231,6 +235,13 @@ def _let_web_go(layout: Layout) -> None:
 def _held(layout: Layout) -> Path:
     # left4me-web.service looks for it. Below /run, so that it does not outlive the boot.
     return layout.root / "run/left4me.hold"
+
+
+def _make_current(layout: Layout, release: str) -> None:
+    """The link, and what the release has outside of itself: units, rules."""
+    releases.switch(layout, release)
+    worker_only = services.WEB not in services.of_this_machine(layout)
+    machine.lay_out(layout, layout.releases / release, worker_only=worker_only)
 
 
 class _Interrupted(Exception):
