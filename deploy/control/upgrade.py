@@ -214,7 +214,11 @@ def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot:
             services.stop(layout)
         if attempt.phase != STOPPING and attempt.copy:
             database.from_environment(environment.read(layout), data=layout.data).put_back(Path(attempt.copy))
-        _make_current(layout, attempt.old)
+        try:
+            _make_current(layout, attempt.old)
+        except (OSError, commands.CommandError) as error:
+            # The newer units run the old release as well: better than none at all.
+            progress.say(f"the units of {attempt.old} could not be laid out again: {error}")
         application.forget_pulse(layout)
         _let_web_go(layout)
         if not at_boot:
