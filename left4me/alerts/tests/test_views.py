@@ -54,6 +54,8 @@ def test_a_channel_is_added_and_its_address_never_shown_again(anna: Client, cast
         ({"address": "https://localhost/x"}, "not on the public internet"),
         ({"address": "https://[::ffff:10.0.0.1]/x"}, "not on the public internet"),
         ({"address": "https://bad\\host/x"}, "not an https address"),
+        ({"address": "https://<b>evil</b>.example.org"}, "not an https address"),
+        ({"address": "https://under_score.example.org/"}, "not an https address"),
         ({"address": "https://host:99999/x"}, "not an https address"),
         ({"events": []}, "required"),
         ({"events": ["disk_low"]}, "not one of the available choices"),
@@ -66,6 +68,12 @@ def test_what_cannot_be_is_refused_beside_its_field(anna: Client, wrong: dict[st
     assert answer.status_code == 422
     assert words in answer.content.decode()
     assert not Channel.objects.exists()
+
+
+def test_an_address_is_shown_as_text(anna: Client, cast: Any):
+    channel = make_channel(cast.owner, "https://<b>bold</b>.example.org/x")
+    for path in (PAGE, f"{PAGE}{channel.pk}/"):
+        assert "<b>bold" not in anna.get(path).content.decode()
 
 
 def test_a_name_is_given_once(anna: Client, cast: Any):
