@@ -8,6 +8,7 @@ phase: the upgrade is taken back, the database with it. Games are not touched.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -117,7 +118,6 @@ def recover(layout: Layout, *, progress: Progress, at_boot: bool = False) -> boo
     and systemd is about to start it all: then nothing is stopped nor started here."""
     attempt = _read(layout)
     if attempt is None:
-        _let_web_go(layout)
         return False
     progress.say(f"the upgrade to {attempt.new} was cut off ({attempt.phase}): going back to {attempt.old}")
     _take_back(layout, attempt, progress, at_boot=at_boot)
@@ -165,9 +165,8 @@ def _exchange(
         return reached
 
     try:
-        with _signals_as_faults():
+        with _signals_as_faults(), _web_held(layout) as let_go:
             attempt = reach(STOPPING)
-            _hold_web(layout)
             progress.phase("stopping beat, worker and web; visitors wait")
             services.stop(layout)
             if ours is not None:
@@ -184,7 +183,7 @@ def _exchange(
             progress.phase(f"starting {attempt.new}")
             _make_current(layout, attempt.new)
             application.forget_pulse(layout)
-            _let_web_go(layout)
+            let_go()
             services.start(layout)
             if why := application.wait_until_ready(layout, seconds=ready_seconds):
                 raise UpgradeFault(f"it was not ready within {ready_seconds:.0f} s: {why}")
@@ -207,9 +206,8 @@ def _exchange(
 
 def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot: bool = False) -> None:
     """The old release and its database; can be repeated after it was itself cut off."""
-    with _signals_ignored():
+    with _signals_ignored(), _web_held(layout) as let_go:
         progress.phase(f"going back to {attempt.old}")
-        _hold_web(layout)
         if not at_boot:
             services.stop(layout)
         if attempt.phase != STOPPING and attempt.copy:
@@ -220,25 +218,24 @@ def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot:
             # The newer units run the old release as well: better than none at all.
             progress.say(f"the units of {attempt.old} could not be laid out again: {error}")
         application.forget_pulse(layout)
-        _let_web_go(layout)
+        let_go()
         if not at_boot:
             services.start(layout)
         _journal(layout).unlink(missing_ok=True)
         progress.end_phase()
 
 
-def _hold_web(layout: Layout) -> None:
-    """From now on the web does not start, whoever asks: its unit waits, and with it the visitors who woke it."""
-    _held(layout).touch()
+@contextmanager
+def _web_held(layout: Layout) -> Iterator[Callable[[], None]]:
+    """Keep the web from starting until the function given is called, or this process ends, however it does.
 
-
-def _let_web_go(layout: Layout) -> None:
-    _held(layout).unlink(missing_ok=True)
-
-
-def _held(layout: Layout) -> Path:
-    # left4me-web.service looks for it. Below /run, so that it does not outlive the boot.
-    return layout.root / "run/left4me.hold"
+    The socket starts the web at its next visitor; the unit waits for this lock then, and the visitor with it.
+    """
+    with (layout.program / "hold").open("w") as lock:
+        os.fchown(lock.fileno(), 0, application.owner()[1])
+        os.fchmod(lock.fileno(), 0o640)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lambda: fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 def _make_current(layout: Layout, release: str) -> None:
