@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -21,10 +20,10 @@ from left4me.lib.version import VERSION
 from overlays.transfer import preparing
 from servers import alerting, answering, asking, local, observing, readiness, refreshing, usage, watching
 from servers.models import Host, Server
+from servers.runtime.port import RuntimeFault
 
 logger = logging.getLogger(__name__)
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _watch = watching.Watch()
 
 
@@ -45,18 +44,18 @@ def refresh() -> None:
     """Look at all servers of this host and say that it is alive."""
     now, began = timezone.now(), time.monotonic()
     host = local.row()
-    boot = _BOOT_ID.read_text().strip()
+    boot = local.boot()
     refreshing.refresh(
         host.name,
         runtime=local.runtime(),
         ready=readiness.ready,
         now=now,
-        rebooted=host.facts.get("boot_id") not in {None, boot},
+        rebooted=host.facts.get("boot") not in {None, boot},
     )
     facts = {
         **host.facts,
         **local.facts(),
-        "boot_id": boot,
+        "boot": boot,
         "refusal": schema.mismatch(),
         # How long a look takes, for those who watch the application.
         "look_seconds": round(time.monotonic() - began, 3),
@@ -74,7 +73,7 @@ def _measure(host: Host, now: datetime) -> None:
     running = {pk for pk, state in states.items() if state not in idle}
     try:
         usage.sample(states, running=running, runtime=local.runtime(), now=now)
-    except redis.RedisError as error:
+    except (redis.RedisError, RuntimeFault) as error:
         logger.warning("what servers use could not be told: %s", error)
 
 

@@ -136,7 +136,7 @@ def testhost() -> Iterator[Testhost]:
 @pytest.fixture(scope="module")
 def machine(request: pytest.FixtureRequest) -> Iterator[Testhost]:
     """A fresh machine for the tests of one module, from `machine_of`."""
-    name = f"m{os.getpid()}-{request.path.stem.removeprefix('test_')[:20]}"
+    name = f"m{os.getpid()}-{request.path.stem.removeprefix('test_')[:20].strip('_').replace('_', '-')}"
     host = Testhost(name, kind="deploy")
     try:
         yield machine_of(name)
