@@ -59,6 +59,9 @@ class Installation:
         self.checkout = checkout
         self.present = environment.read(layout)
         self.release = self._release()
+        # Once, before the steps write what these look at.
+        self.database = self._database()
+        self.database_is_ours = self._database_is_ours()
 
     @property
     def tree(self) -> Path:
@@ -70,20 +73,13 @@ class Installation:
     def game(self) -> str:
         return self.choices.game or self.present.get("LEFT4ME_GAME") or "steam"
 
-    @property
-    def database(self) -> str:
-        if not self.layout.secrets_file.exists():
-            return self.choices.database or "sqlite"
-        is_postgres = self.present.get("DATABASE_URL", "").startswith("postgres")
-        return "postgres" if is_postgres else "sqlite"
-
     def steps(self) -> Iterator[Step]:
         yield self.packages()
         yield self.release_built()
         yield self.laid_out()
         yield self.settings()
         yield self.secrets()
-        if self.database == "postgres" and self._database_is_here():
+        if self.database == "postgres" and self.database_is_ours:
             yield self.database_there()
         yield self.migrated()
         yield self.current()
@@ -268,7 +264,13 @@ class Installation:
             services.stop(self.layout)
             services.start(self.layout)
 
-    def _database_is_here(self) -> bool:
+    def _database(self) -> str:
+        if not self.layout.secrets_file.exists():
+            return self.choices.database or "sqlite"
+        is_postgres = self.present.get("DATABASE_URL", "").startswith("postgres")
+        return "postgres" if is_postgres else "sqlite"
+
+    def _database_is_ours(self) -> bool:
         """Whether it is the one that we made, and not one that the operator has elsewhere."""
         address = self.present.get("DATABASE_URL", "")
         return not address or postgres.is_ours(address)
