@@ -25,6 +25,7 @@ _FAULTS = (
     database.DatabaseFault,
     releases.ReleaseFault,
     commands.CommandError,
+    OSError,
 )
 
 
@@ -107,6 +108,7 @@ def _add_ready(parser: argparse.ArgumentParser) -> None:
 
 def _status(layout: Layout, options: argparse.Namespace) -> int:
     del options
+    _refuse_others()
     sys.stdout.write(f"release  {releases.running(layout)}\n")
     for unit, state in services.states(layout).items():
         sys.stdout.write(f"{state:<8} {unit}\n")
