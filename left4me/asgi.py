@@ -14,9 +14,10 @@ from a2wsgi import WSGIMiddleware
 # First: it sets Django up, which the streams' modules need.
 from left4me.wsgi import application as wsgi
 
-from left4me import streams  # isort: skip
+from left4me import request_log, streams  # isort: skip
 from servers.content import application as content  # isort: skip
 
+live, files = request_log.logged(streams.application), request_log.logged(content)
 pages = WSGIMiddleware(wsgi, workers=8)  # type: ignore[arg-type]
 
 
@@ -25,9 +26,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await _live(receive, send)
     elif scope["type"] == "http" and streams.application.serves(scope["path"]):
-        await streams.application(scope, receive, send)
+        await live(scope, receive, send)
     elif scope["type"] == "http" and content.serves(scope["path"]):
-        await content(scope, receive, send)
+        await files(scope, receive, send)
     else:
         await pages(scope, receive, send)
 

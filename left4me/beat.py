@@ -4,10 +4,18 @@ Beat needs the schedule and the broker and none of Django, and Celery's command 
 without the two it takes half the memory of `celery beat`, which works as well.
 """
 
-from celery import Celery
+import logging.config
+
+from celery import Celery, signals
 from celery.apps.beat import Beat
 
 from left4me import settings
+
+
+@signals.setup_logging.connect
+def _log_as_all_others(**_: object) -> None:
+    logging.config.dictConfig(settings.LOGGING)
+
 
 app = Celery("left4me", fixups=[])
 app.config_from_object(settings, namespace="CELERY")

@@ -3,13 +3,19 @@
 import os
 import warnings
 
-from celery import Celery
+from celery import Celery, signals
 from celery.platforms import SecurityWarning  # type: ignore[attr-defined]
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "left4me.settings")
 
 # Celery warns root about pickled messages; only JSON is accepted here, and games never run as root.
 warnings.filterwarnings("ignore", category=SecurityWarning)
+
+
+@signals.setup_logging.connect
+def _leave_logging_alone(**_: object) -> None:
+    """Django has set it up: Celery's own lines are to look like all others."""
+
 
 app = Celery("left4me")
 # Web requests run in threads; without a default app those would get an unconfigured one that looks for AMQP.

@@ -13,7 +13,7 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from left4me.lib import broker, keepalive, secrets
+from left4me.lib import broker, keepalive, logbook, secrets
 from left4me.lib.databases import database_from_url
 from left4me.lib.env import Environment, Misconfigured
 
@@ -45,6 +45,10 @@ LEFT4ME_SIGNUP = env.choice("LEFT4ME_SIGNUP", ["open", "invite", "closed"], "clo
 DEBUG = env.flag("LEFT4ME_DEBUG", default=False)
 ALLOWED_HOSTS = env.words("LEFT4ME_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 LEFT4ME_BEHIND_TLS = env.flag("LEFT4ME_BEHIND_TLS", default=False)
+# Opens /metrics from elsewhere than this machine.
+LEFT4ME_METRICS_TOKEN = env.text("LEFT4ME_METRICS_TOKEN")
+if 0 < len(LEFT4ME_METRICS_TOKEN) < 16:
+    raise Misconfigured("LEFT4ME_METRICS_TOKEN is shorter than 16 characters. Make one with `openssl rand -hex 24`.")
 
 
 def _secret_key() -> str:
@@ -95,6 +99,7 @@ INSTALLED_APPS = [
     "livestate",
 ]
 MIDDLEWARE = [
+    "left4me.request_log.RequestLog",
     "left4me.lib.addresses.ForwardedAddress",
     "left4me.faults.ApiProblems",
     "django.middleware.security.SecurityMiddleware",
@@ -378,12 +383,5 @@ if LEFT4ME_WORKSHOP_REFRESH_SECONDS:
         "options": {"expires": _look_every * 0.9},
     }
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{levelname:<7} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": "INFO"},
-    # A visitor's 404 is not the operator's news; what is goes into the audit record.
-    "loggers": {"django.request": {"level": "ERROR"}},
-}
+# plain for a terminal, json for what collects lines.
+LOGGING = logbook.configuration(env.choice("LEFT4ME_LOG_FORMAT", ["plain", "json"], "plain"))

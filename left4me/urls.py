@@ -3,6 +3,7 @@ from django.urls import include, path
 
 from left4me import styleguide, views
 from left4me.api import api
+from left4me.metrics.views import metrics
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -10,6 +11,7 @@ urlpatterns = [
     path("styleguide", styleguide.styleguide, name="styleguide"),
     path("health", views.health, name="health"),
     path("ready", views.ready, name="ready"),
+    path("metrics", metrics, name="metrics"),
     path("", include("accounts.urls")),
     path("", include("left4me.alerts.urls")),
     path("", include("overlays.urls")),

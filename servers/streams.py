@@ -28,7 +28,10 @@ def open_log(user: Any, number: str) -> ServerLog | None:
     server = Server.objects.select_related("host").filter(pk=int(number)).first()
     if server is None or not permissions.can_see_server(user, server):
         return None
-    return ServerLog(server.pk, queue=server.host.queue)
+    log = ServerLog(server.pk, queue=server.host.queue)
+    # At once, not at the first look some seconds later: the first lines are on their way while the viewer subscribes.
+    log.watch()
+    return log
 
 
 class ServerLog:
@@ -51,7 +54,7 @@ class ServerLog:
         server = Server.objects.filter(pk=self._server_id).first()
         if server is None or not permissions.can_see_server(user, server):
             return Standing(allowed=False, newest=START, ended=True)
-        self._watch()
+        self.watch()
         newest = _entries(bus.client().xrevrange(tailing.stream_key(self._server_id), count=1))
         return Standing(allowed=True, newest=newest[0][0] if newest else START, ended=False)
 
@@ -71,13 +74,13 @@ class ServerLog:
         oldest = _entries(bus.client().xrange(tailing.stream_key(self._server_id), count=1))
         return bool(oldest) and oldest[0][0] > after
 
-    def _watch(self) -> None:
+    def watch(self) -> None:
         """Say that somebody watches, and have the host carry the log if nobody does yet."""
-        client = bus.client()
-        client.set(tailing.watch_key(self._server_id), "1", ex=tailing.WATCH_SECONDS)
-        if client.exists(tailing.tailer_key(self._server_id)):
-            return
         try:
+            client = bus.client()
+            client.set(tailing.watch_key(self._server_id), "1", ex=tailing.WATCH_SECONDS)
+            if client.exists(tailing.tailer_key(self._server_id)):
+                return
             current_app.send_task(
                 TAIL_TASK, args=[self._server_id], queue=self._queue, expires=10, ignore_result=True, retry=False
             )

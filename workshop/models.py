@@ -26,6 +26,10 @@ class WorkshopItemQuerySet(models.QuerySet["WorkshopItem"]):
     def failed(self) -> Self:
         return self.exclude(last_error="")
 
+    def downloading(self, now: datetime) -> Self:
+        """Items of which something arrived a moment ago."""
+        return self.filter(progress_at__gt=now - _PROGRESS_IS_FRESH)
+
     def matching(self, words: str) -> Self:
         """By title, author, id, campaign or map."""
         found = self

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from left4me.jobs import broadcast, logs, registry, transitions
 from left4me.jobs.models import Job, JobLock, JobQuerySet
 from left4me.jobs.states import State
+from left4me.lib import logbook
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,6 +59,7 @@ def request(
             resource=resource,
             host=host,
             params=stored,
+            request_id=logbook.current("request") or "",
             created_at=now,
             last_seq=1,
         )

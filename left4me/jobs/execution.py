@@ -19,7 +19,7 @@ from left4me.jobs.lines import Masker, clean
 from left4me.jobs.log_writer import LogWriter
 from left4me.jobs.models import Job
 from left4me.jobs.states import State
-from left4me.lib import commands
+from left4me.lib import commands, logbook
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -68,6 +68,10 @@ class ActiveRun:
         if self.stopped_for is None or why is Stop.LEASE_LOST:
             self.stopped_for = why
         self._told.set()
+
+    def hide(self, text: str) -> str:
+        """`text` without the job's secrets, for the process's own log."""
+        return self._mask(text)
 
     def close(self) -> None:
         self._writer.close(self.job.pk)
@@ -153,16 +157,32 @@ class ActiveRun:
 
 def execute(run: ActiveRun) -> None:
     """Run the body and settle the row. Raises nothing: whatever goes wrong ends in the job's state and log."""
-    state, exit_code, error = _outcome(run)
+    job, began = run.job, time.monotonic()
+    named = {"job": job.pk, "operation": job.operation, "resource": job.resource, "host": job.host}
+    asked = {"request": job.request_id or None, "user": job.user_id}
+    with logbook.bound(hide=run.hide, **named, **asked):
+        log.info("Job %s starts: %s %s", *_words(job), extra={"fields": {"attempt": job.attempt}})
+        state, exit_code, error = _outcome(run)
+        became = _settle_with_patience(run, state, exit_code, run.masked(error))
+        took = round((time.monotonic() - began) * 1000)
+        fields = {"state": became, "exit_code": exit_code, "ms": took}
+        log.info("Job %s ends: %s %s, %s after %d ms", *_words(job), became, took, extra={"fields": fields})
+
+
+def _words(job: Job) -> tuple[int, str, str]:
+    return job.pk, job.operation, job.resource
+
+
+def _settle_with_patience(run: ActiveRun, state: State, exit_code: int | None, error: str) -> str:
+    """What became of the job: how it ended, or that somebody else will see to that."""
     for _ in range(_TRIES_TO_SETTLE):
         try:
             run.voice.flush()
-            _settle(run, state, exit_code, run.masked(error))
-            return
+            return _settle(run, state, exit_code, error)
         except DatabaseError:
             log.exception("Job %s has ended, and the database does not take it yet", run.job_id)
             time.sleep(_PAUSE_BETWEEN_TRIES)
-    # Its lease runs out and the sweep settles it.
+    return "left to the sweep, once its lease has run out"
 
 
 def _outcome(run: ActiveRun) -> tuple[State, int | None, str]:
@@ -184,15 +204,17 @@ def _outcome(run: ActiveRun) -> tuple[State, int | None, str]:
     return State.SUCCEEDED, 0, ""
 
 
-def _settle(run: ActiveRun, state: State, exit_code: int | None, error: str) -> None:
+def _settle(run: ActiveRun, state: State, exit_code: int | None, error: str) -> str:
     now = timezone.now()
     if state is State.CANCELLED and run.stopped_for is not Stop.CANCEL:
         if run.operation is not None and run.operation.idempotent:
             why = "The worker stops" if run.stopped_for is Stop.SHUTDOWN else "The worker lost touch"
             if transitions.hand_back(run.job, why=f"{why}. This is queued again.", now=now):
-                return
+                return State.QUEUED
         if transitions.finish(run.job, state=State.CANCELLED, now=now):
-            return  # A cancel was on its way as well.
+            return State.CANCELLED  # A cancel was on its way as well.
         state, exit_code, error = State.FAILED, 1, "The worker was stopped before this was done."
     if not transitions.finish(run.job, state=state, now=now, exit_code=exit_code, error=error):
         log.warning("Job %s was settled by somebody else meanwhile", run.job_id)
+        return "settled by somebody else"
+    return state

@@ -78,6 +78,8 @@ class Job(models.Model):
     resource = models.CharField(_("resource"), max_length=96)
     host = models.CharField(_("host"), max_length=63)
     params = models.JSONField(default=dict, blank=True)
+    # Of the request that asked for it: joins the log lines of the web with those of the worker.
+    request_id = models.CharField(max_length=64, blank=True, editable=False)
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.QUEUED)
     exit_code = models.IntegerField(null=True, blank=True)
     error = models.TextField(blank=True)

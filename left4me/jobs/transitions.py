@@ -134,6 +134,7 @@ def _end(
             broadcast.wake_after_commit(host)
         row = Job.objects.get(pk=job.pk)
         alerting.job_has_ended(row, now=now)
+        broadcast.count_end_after_commit(row)
         broadcast.end_after_commit(job.pk, last_seq=row.last_seq, end=end_of(row))
     return True
 

@@ -93,3 +93,13 @@ def publish(channel: str, message: str) -> bool:
         note_outage(error)
         return False
     return True
+
+
+def count(key: str, field: str) -> None:
+    """Add one to a counter of a hash; nothing is counted while Redis is away."""
+    if is_away():
+        return
+    try:
+        client().hincrby(key, field, 1)
+    except redis.RedisError as error:
+        note_outage(error)

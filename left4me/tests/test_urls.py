@@ -14,6 +14,7 @@ from left4me.tests.world import furnish
 PUBLIC = {
     "health": "load balancers and installers ask it; it says nothing but ok",
     "ready": "the same; it names no secrets",
+    "metrics": "programs of this machine and those with its token; test_metrics holds that",
     "theme": "light or dark is chosen on the login page too; it sets a cookie",
     "accounts:login": "the door",
     "accounts:signup": "the door; says no where sign-up is not open",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+from left4me.lib import logbook
 from left4me.lib.sse.events import START, Position, Source, Standing, read_position
 from left4me.lib.sse.hub import Hub
 from left4me.lib.sse.viewer import Receive, Send, Viewer
@@ -67,6 +68,11 @@ class Application:
         self._streams_per_user = streams_per_user
         self._open: Counter[object] = Counter()
 
+    @property
+    def open_streams(self) -> int:
+        """How many streams are open in this process."""
+        return self._open.total()
+
     def serves(self, path: str) -> bool:
         return any(route.match(path) is not None for route in self._routes)
 
@@ -76,6 +82,7 @@ class Application:
             if scope["method"] != "GET":
                 raise Refusal(405, "A stream can only be read")
             user, source = await self.hub.blocking(self._admit, scope["path"], headers)
+            logbook.add(user=user.pk)
             with self._counted(user):
                 await self._stream(scope, headers, source, receive, send)
         except Refusal as refusal:

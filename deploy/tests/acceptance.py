@@ -1,0 +1,349 @@
+"""A machine's life from installation to removal, step by step; `bench/deploy` and the suite run the same."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+INSIDE = Path(__file__).resolve().parent / "inside"
+PASSWORD = "a long passphrase"
+# Where the machine's operator cloned from; new releases are committed there.
+ORIGIN = "/srv/left4me.git"
+
+
+class Output(Protocol):
+    status: int
+    output: str
+
+
+class Machine(Protocol):
+    def sh(self, script: str, *, check: bool = True) -> Output: ...
+    def cp(self, source: Path, target: str) -> None: ...
+    def reboot(self) -> None: ...
+
+
+class Life:
+    """The steps, in order; each asserts what it promises. `told` hears the seconds of each."""
+
+    def __init__(self, machine: Machine, *, database: str, told: Callable[[str, float], None]) -> None:
+        self.machine = machine
+        self.database = database
+        self._told = told
+        self.server = 0
+        self.page = "/accounts/login/"
+
+    def live(self) -> None:
+        for step in (
+            self.install,
+            self.create_admin,
+            self.start_a_server,
+            self.read_its_log,
+            self.kill_the_game,
+            self.exhaust_it,
+            self.reboot,
+            self.upgrade,
+            self.upgrade_with_a_migration,
+            self.upgrade_that_fails,
+            self.upgrades_cut_off,
+            self.go_back,
+            self.back_up_wipe_and_restore,
+            self.uninstall,
+        ):
+            began = time.monotonic()
+            step()
+            self._told(step.__name__.replace("_", " "), time.monotonic() - began)
+
+    def install(self) -> None:
+        self.machine.cp(INSIDE, "/root/inside")
+        self.machine.sh(f"rm -rf /root/left4me; git clone --quiet {ORIGIN} /root/left4me")
+        self._install()
+        self.expect_ready()
+
+    def _install(self) -> None:
+        self.machine.sh(f"/root/left4me/deploy/install --game simulated --database {self.database}")
+
+    def create_admin(self) -> None:
+        create = "left4mectl manage create_user anna --admin --password-stdin"
+        self.machine.sh(f"echo {shlex.quote(PASSWORD)} | {create}")
+        self.machine.sh(
+            "umask 077; left4mectl manage create_token anna --name acceptance --scope admin 2>/dev/null >/root/token"
+        )
+
+    def start_a_server(self) -> None:
+        self.server = self.client("make")["id"]
+        self.client("act", self.server, "start")
+        assert self.client("wait", self.server, "running", 30)["desired_state"] == "running"
+        assert self.unit("ActiveState") == "active"
+
+    def read_its_log(self) -> None:
+        """From the journal, by way of the worker and Redis, to a stream of the web."""
+        with self.running("sleep 1; left4mectl manage version >/dev/null 2>&1; true"):
+            lines = self.client("log", self.server, 6)
+        assert any("c2m1_highway" in line or "player" in line.lower() for line in lines), lines
+
+    def kill_the_game(self) -> None:
+        before = self.game_pid()
+        self.kill_game()
+        self.until("another game", lambda: self.game_pid(wanted=False) not in ("", before))
+        self.client("wait", self.server, "running", 60)
+
+    def exhaust_it(self) -> None:
+        for _ in range(8):
+            if self.unit("ActiveState") == "failed":
+                break
+            self.kill_game()
+            self.until("the unit starts again or has given up", self._has_a_game_or_gave_up)
+        assert self.unit("ActiveState") == "failed"
+        found = self.client("wait", self.server, "gave_up", 60)
+        assert found["last_error"]
+        self.client("act", self.server, "start")
+        self.client("wait", self.server, "running", 30)
+
+    def _has_a_game_or_gave_up(self) -> bool:
+        return self.unit("ActiveState") in ("active", "failed")
+
+    def reboot(self) -> None:
+        """The server is back, because it was wanted."""
+        self.machine.reboot()
+        self.expect_ready()
+        self.expect_game()
+
+    def expect_game(self) -> None:
+        # The unit first: the state on record may still be that of before.
+        self.until("the server's unit", lambda: self.unit("ActiveState") == "active", seconds=90)
+        self.client("wait", self.server, "running", 60)
+
+    def upgrade(self) -> None:
+        self.commit("CHANGELOG.md", "- Something new.", append=True)
+        old, pid = self.release(), self.game_pid()
+        with self.visitors() as visited:
+            told = self.ctl("upgrade")
+        assert "Something new." in told
+        self.expect_release_after(old)
+        assert self.game_pid() == pid
+        assert visited() == 0
+
+    def upgrade_with_a_migration(self) -> None:
+        self.commit(*_migration("0901_first", "first_table"))
+        old, pid = self.release(), self.game_pid()
+        with self.visitors() as visited:
+            self.ctl("upgrade")
+        self.expect_release_after(old)
+        assert self.has_table("first_table")
+        assert self.game_pid() == pid
+        assert visited() == 0
+
+    def upgrade_that_fails(self) -> None:
+        """The new release migrates, and then its /ready says no."""
+        self.commit(*_migration("0902_second", "second_table"))
+        self.commit("left4me/pulse.py", _NEVER_FRESH, append=True)
+        old, pid = self.release(), self.game_pid()
+        with self.visitors() as visited:
+            told = self.ctl("upgrade --ready-seconds 8", fails=True)
+        assert "runs again with its database as it was" in told
+        assert self.release() == old
+        assert not self.has_table("second_table")
+        assert self.game_pid() == pid
+        assert visited() == 0
+        self.expect_ready()
+        self.machine.sh(_at_origin("git revert --no-edit HEAD"))
+
+    def upgrades_cut_off(self) -> None:
+        """Killed in each phase, then taken back: by the next command, or by the boot."""
+        old, pid = self.release(), self.game_pid()
+        for phase, by in (("stopping", "recover"), ("changing", "recover"), ("starting", "recover")):
+            self.cut_off("upgrade", phase)
+            self.ctl(by)
+            assert self.release() == old
+            assert not self.has_table("second_table")
+            assert self.game_pid() == pid
+            self.expect_ready()
+        self.cut_off("upgrade", "changing")
+        self.machine.reboot()
+        self.expect_ready()
+        assert self.release() == old
+        assert not self.has_table("second_table")
+        self.expect_game()
+        self.ctl("upgrade")
+        self.expect_release_after(old)
+        assert self.has_table("second_table")
+
+    def go_back(self) -> None:
+        new = self.release()
+        assert "--with-database" in self.ctl("rollback", fails=True)
+        self.ctl("rollback --with-database")
+        assert self.release() != new
+        assert not self.has_table("second_table")
+        self.expect_ready()
+
+    def back_up_wipe_and_restore(self) -> None:
+        self.machine.sh(f"echo kept >/var/lib/left4me/servers/{self.server}/upper/left4dead2/kept.txt")
+        self.machine.sh(f"chown left4me: /var/lib/left4me/servers/{self.server}/upper/left4dead2/kept.txt")
+        self.ctl("backup --to /root/whole.tar")
+        self.machine.sh("/root/left4me/deploy/install --uninstall --purge")
+        self.machine.sh("test ! -e /var/lib/left4me && test ! -e /etc/left4me")
+        self._install()
+        self.expect_ready()
+        self.ctl("upgrade")  # the clone is older than the backup
+        self.ctl("restore --yes /root/whole.tar")
+        self.expect_game()
+        kept = f"/var/lib/left4me/servers/{self.server}/upper/left4dead2/kept.txt"
+        assert self.machine.sh(f"cat {kept}; stat -c %U {kept}").output.split() == ["kept", "left4me"]
+        self.ctl("doctor --json >/root/doctor.json; cat /root/doctor.json")
+
+    def uninstall(self) -> None:
+        self.machine.sh("/root/left4me/deploy/install --uninstall")
+        assert self.machine.sh("ls /etc/left4me/left4me.env /var/lib/left4me/servers /var/backups/left4me").output
+        left = "find /etc/systemd /etc/polkit-1 /usr/local /opt /run -xdev -iname '*left4me*'"
+        assert self.machine.sh(left).output.strip() == ""
+        assert self.machine.sh("find /proc -maxdepth 1 -user left4me -name '[0-9]*'").output.strip() == ""
+
+    # --- what the steps are made of ---
+
+    def client(self, *words: object) -> Any:
+        argv = shlex.join(["python3", "/root/inside/client.py", *map(str, words)])
+        return json.loads(self.machine.sh(argv).output.strip().splitlines()[-1])
+
+    def ctl(self, words: str, *, fails: bool = False) -> str:
+        finished = self.machine.sh(f"left4mectl {words}", check=False)
+        assert (finished.status != 0) == fails, f"left4mectl {words}: {finished.status}\n{finished.output}"
+        return finished.output
+
+    def expect_ready(self) -> None:
+        ready = "curl --silent --fail --max-time 20 http://127.0.0.1:8000/ready"
+        self.until("/ready", lambda: self.machine.sh(ready, check=False).status == 0, seconds=90)
+
+    def until(self, what: str, condition: Callable[[], bool], *, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} did not come within {seconds} s"
+            time.sleep(0.2)
+
+    def unit(self, name: str) -> str:
+        show = f"systemctl show --value --property={name} left4me-server@{self.server}"
+        return self.machine.sh(show).output.strip()
+
+    def game_pid(self, *, wanted: bool = True) -> str:
+        """The game itself, not its launcher: of the unit's processes the one that was given a port."""
+        script = f"""
+            group=$(systemctl show --value --property=ControlGroup left4me-server@{self.server})
+            for pid in $(cat "/sys/fs/cgroup$group/cgroup.procs" 2>/dev/null); do
+              tr '\\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -e '-port [0-9]' && echo "$pid"
+            done
+            true
+        """
+        found = self.machine.sh(script).output.strip()
+        assert found or not wanted, "there is no game"
+        return found
+
+    def kill_game(self) -> None:
+        self.until("the game", lambda: bool(self.game_pid(wanted=False)))
+        self.machine.sh(f"kill -KILL {self.game_pid()}")
+        time.sleep(0.5)
+
+    def release(self) -> str:
+        return Path(self.machine.sh("readlink /opt/left4me/current").output.strip()).name
+
+    def expect_release_after(self, old: str) -> None:
+        new = self.release()
+        assert new != old
+        assert self.machine.sh(_at_origin("git log -1 --format=%h --abbrev=7")).output.strip() in new
+        for unit in ("web", "worker", "beat"):
+            cwd = f"readlink /proc/$(systemctl show --value --property=MainPID left4me-{unit})/cwd"
+            assert self.machine.sh(cwd).output.strip().endswith(new), unit
+        self.expect_ready()
+
+    def has_table(self, name: str) -> bool:
+        sql = f"SELECT count(*) FROM {name}"  # noqa: S608 -- a name of ours
+        script = f"from django.db import connection; connection.cursor().execute({sql!r})"
+        return self.machine.sh(f"left4mectl manage shell -c {shlex.quote(script)}", check=False).status == 0
+
+    def commit(self, path: str, text: str, *, append: bool = False) -> None:
+        """A new commit on the branch that the machine follows."""
+        redirect = ">>" if append else ">"
+        write = f"mkdir -p $(dirname {path}); cat {redirect} {path} <<'END_OF_FILE'\n{text}\nEND_OF_FILE\n"
+        self.machine.sh(_at_origin(f"{write}git add -A; git commit --quiet -m 'Change {path}'"))
+
+    @contextmanager
+    def running(self, script: str) -> Iterator[None]:
+        """A script beside what the block does."""
+        self.machine.sh(f"systemd-run --quiet --collect --unit=beside sh -c {shlex.quote(script)}")
+        try:
+            yield
+        finally:
+            self.machine.sh("systemctl stop beside", check=False)
+
+    @contextmanager
+    def visitors(self) -> Iterator[Callable[[], int]]:
+        """Twenty a second while the block runs; the function given tells how many of them failed."""
+        self.machine.sh("rm -f /root/stop /root/visited")
+        loop = f"python3 /root/inside/visitors.py /root/stop {self.page} >/root/visited 2>&1"
+        self.machine.sh(f"systemd-run --quiet --collect --unit=visitors sh -c {shlex.quote(loop)}")
+        found: dict[str, Any] = {}
+        try:
+            yield lambda: self._failed(found)
+        finally:
+            self.machine.sh("touch /root/stop")
+            gone = "! systemctl is-active --quiet visitors"
+            self.until("the visitors' end", lambda: self.machine.sh(gone, check=False).status == 0, seconds=90)
+            found |= json.loads(self.machine.sh("cat /root/visited").output.strip().splitlines()[-1])
+
+    def _failed(self, found: dict[str, Any]) -> int:
+        assert found["asked"] > 40, found
+        self._told(f"  {found['asked']} visitors; the slowest waited", found["slowest"])
+        assert not found["failed"], found
+        return int(found["failed"])
+
+    def cut_off(self, words: str, phase: str) -> None:
+        """Kill `left4mectl` outright once its journal says that it is in this phase."""
+        script = f"""
+            systemd-run --quiet --collect --unit=cut-off left4mectl {words}
+            pid=$(systemctl show --value --property=MainPID cut-off)
+            until grep -q '"phase": "{phase}"' /opt/left4me/upgrade.json 2>/dev/null; do
+              kill -0 $pid || exit 3
+            done
+            kill -KILL $pid
+        """
+        self.machine.sh(script)
+        self.machine.sh("systemctl stop cut-off", check=False)
+        self.machine.sh("test -e /opt/left4me/upgrade.json")
+
+
+_NEVER_FRESH = """
+
+def read() -> Pulse:
+    return Pulse(age=None, waiting=0)
+"""
+
+
+def _migration(name: str, table: str) -> tuple[str, str]:
+    """A migration of `servers` that makes a table; behind the last one that there is."""
+    text = f"""
+from pathlib import Path
+from django.db import migrations
+
+_before = sorted(p.stem for p in Path(__file__).parent.glob("0*.py") if p.stem < {name!r})[-1]
+
+
+class Migration(migrations.Migration):
+    dependencies = [("servers", _before)]
+    operations = [migrations.RunSQL("CREATE TABLE {table} (id integer)", "DROP TABLE {table}")]
+"""
+    return f"servers/migrations/{name}.py", text
+
+
+def _at_origin(script: str) -> str:
+    """In a working tree of what the machine was installed from; what is committed there is published."""
+    identity = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b"
+    return f"""
+        set -e; {identity}
+        [ -d /root/origin ] || git clone --quiet {ORIGIN} /root/origin
+        cd /root/origin
+        {script}
+        git push --quiet origin HEAD
+    """

@@ -1,0 +1,54 @@
+"""The convention for the commands in the operator's documents stands in docs.py."""
+
+import pytest
+
+from deploy.tests import docs
+
+DOCUMENT = """\
+# Title
+
+```console on-host
+# first --option  # a comment
+what it prints
+# second \\
+    --continued
+```
+
+```console on-second fails
+# third
+```
+
+```
+# no command
+```
+"""
+
+
+def _commands(tmp_path, text):
+    (tmp_path / "some.md").write_text(text)
+    return docs.commands_of(tmp_path / "some.md")
+
+
+def test_commands_are_what_stands_behind_a_prompt(tmp_path):
+    found = _commands(tmp_path, DOCUMENT)
+    assert [(c.line, c.place, c.fails, c.text) for c in found] == [
+        (4, "on-host", False, "first --option  # a comment"),
+        (7, "on-host", False, "second     --continued"),
+        (11, "on-second", True, "third"),
+    ]
+
+
+def test_a_block_that_does_not_say_where_it_is_typed_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"some.md:1: .*on-host"):
+        _commands(tmp_path, "```console\n# command\n```\n")
+
+
+def test_what_the_reader_replaces_is_filled_in_as_whole_words(tmp_path):
+    text = "```console on-host\n# git clone https://git.example.org/left4me.git && user NAME NAMES --NAME\n```\n"
+    (command,) = _commands(tmp_path, text)
+    assert command.script == "git clone /srv/left4me.git && user anna NAMES --NAME"
+
+
+def test_every_document_keeps_the_convention_and_has_commands_to_run():
+    documents = {command.document for command in docs.all_commands() if command.place != "on-desk"}
+    assert {"backup.md", "upgrade.md", "troubleshooting.md"} <= documents

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from left4me.jobs import actions as jobs
+from left4me.jobs.models import Job
+from overlays import places
+from overlays.items import membership
+from overlays.models import Overlay
+from servers import actions, local
+from servers.models import Server
+
+
+class Command(BaseCommand):
+    help = "Ask for what no backup holds: the game, workshop files; then for the servers that are wanted running."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        host = local.row()
+        # Whatever ran when the backup was made runs no more, and neither does what was about to.
+        if not local.game_version():
+            self._ask("the game", lambda: actions.request_on_host(host=host, operation="install", by=None))
+        for overlay in Overlay.objects.exclude(kind=Overlay.Kind.FILES):
+            if overlay.kind == Overlay.Kind.WORKSHOP or not places.directory(overlay).is_dir():
+                self._ask(f"overlay “{overlay}”", self._build(overlay))
+        # Jobs on the same things run in the order in which they were asked for: starts wait for game and overlays.
+        for server in Server.objects.on_host(host.name).filter(desired_state=Server.Desired.RUNNING):
+            self._ask(f"server “{server}”", self._start(server))
+
+    def _build(self, overlay: Overlay) -> Callable[[], Job]:
+        return lambda: membership.request_build(overlay=overlay, by=None)
+
+    def _start(self, server: Server) -> Callable[[], Job]:
+        return lambda: actions.request(server=server, operation="start", by=None)
+
+    def _ask(self, what: str, request: Callable[[], Job]) -> None:
+        try:
+            job = request()
+        except jobs.Refused as refusal:
+            self.stdout.write(f"{what}: {refusal}")
+        else:
+            self.stdout.write(f"{what}: job {job.pk}, {job.operation}")
