@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from deploy.control import application, environment, join, postgres, redis_users, services, tls
+from deploy.control import application, environment, host_database, join, redis_users, services, tls
 from deploy.control.layout import USER, Layout
 from deploy.control.plan import CannotGoOn, Step
 from left4me.lib import commands
 
 GROUP: Final = "left4me_hosts"
-CONTENT: Final = "left4me-content.service"
-
 _LOCAL: Final = {"", "127.0.0.1", "localhost", "[::1]"}
 _SECONDS: Final = 120
 
@@ -76,7 +74,7 @@ def steps(layout: Layout, *, address: str, peers: tuple[str, ...]) -> Iterator[S
         lambda: here.authority[1].exists() and tls.serves(here.certificate, address),
         lambda: _certify(here, address),
     )
-    cluster = postgres.cluster(port=url.port or join.DATABASE_PORT)
+    cluster = host_database.cluster(port=url.port or join.DATABASE_PORT)
     yield Step(
         f"PostgreSQL listens on {address} with TLS, for hosts only",
         lambda: cluster.is_open(here.certificate, here.key, address=address, group=GROUP, peers=peers),
@@ -88,10 +86,14 @@ def steps(layout: Layout, *, address: str, peers: tuple[str, ...]) -> Iterator[S
         lambda: _open_redis(layout, here, address),
     )
     settings = {"LEFT4ME_CONTENT_ADDRESS": address, "LEFT4ME_CONTENT_PORT": str(join.CONTENT_PORT)}
-    unit = layout.units / CONTENT
+    unit = layout.units / services.CONTENT
     yield Step(
-        f"{CONTENT} gives overlays on {address}",
-        lambda: _says(here.content_settings, settings) and unit.exists() and services.are_active(layout, [CONTENT]),
+        f"{services.CONTENT} gives overlays on {address}",
+        lambda: (
+            _says(here.content_settings, settings)
+            and unit.exists()
+            and services.are_active(layout, [services.CONTENT])
+        ),
         lambda: _serve_content(layout, here, settings),
     )
 
@@ -107,7 +109,7 @@ def add(layout: Layout, name: str, *, address: str, public: str) -> join.Invitat
     told = json.loads(admitted.strip().splitlines()[-1])
     database_password, redis_password = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     database = unquote(url.path.lstrip("/"))
-    postgres.make_role(role_of(name), password=database_password, group=GROUP, database=database)
+    host_database.make_role(role_of(name), password=database_password, group=GROUP, database=database)
     _manage(layout, "host_rights")
     redis_users.allow(layout, user=user_of(name), host=name, password=redis_password)
     return join.Invitation(
@@ -127,7 +129,7 @@ def add(layout: Layout, name: str, *, address: str, public: str) -> join.Invitat
 def remove(layout: Layout, name: str) -> str:
     """Forget a host, and end its access at once; returns what the application said. Raises CommandError."""
     said = _manage(layout, "remove_host", name)
-    postgres.drop_role(role_of(name))
+    host_database.drop_role(role_of(name))
     redis_users.forbid(layout, user=user_of(name))
     return said.strip()
 
@@ -182,11 +184,8 @@ def _serve_content(layout: Layout, here: Place, settings: dict[str, str]) -> Non
     environment.write(
         here.content_settings, "".join(f"{name}={value}\n" for name, value in settings.items()), layout=layout
     )
-    source = layout.current / "deploy/systemd" / CONTENT
-    (layout.units / CONTENT).write_text(source.read_text())
-    services.reload(layout)
-    services.enable(layout, [CONTENT])
-    services.restart(layout, [CONTENT])
+    services.enable(layout, [services.CONTENT])
+    services.restart(layout, [services.CONTENT])
 
 
 def _says(path: Path, values: dict[str, str]) -> bool:

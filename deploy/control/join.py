@@ -8,7 +8,7 @@ import re
 import secrets
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from deploy.control import environment
@@ -58,8 +58,11 @@ def read(url: str) -> Invitation:
     body = text.removeprefix(_PREFIX)
     try:
         said = json.loads(base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True))
-        kinds = {field.name: field.type for field in fields(Invitation)}
-        found = Invitation(**{name: (int if kinds[name] == "int" else str)(said[name]) for name in kinds})
+        values: dict[str, Any] = {field.name: said[field.name] for field in fields(Invitation)}
+        for name, value in values.items():
+            if not isinstance(value, int if name.endswith("_port") else str):
+                raise TypeError(name)
+        found = Invitation(**values)
     except (ValueError, TypeError, LookupError) as error:
         raise JoinFault("This join URL is not whole. Copy all of it, without a break.") from error
     if not _HOST_NAME.fullmatch(found.name):

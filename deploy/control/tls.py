@@ -67,7 +67,15 @@ def make_certificate(key: Path, certificate: Path, *, address: str, authority: t
             "keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth\n"
         )
         _openssl("req", "-new", "-key", key, "-subj", "/CN=left4me", "-out", request)
-        signing = ["-CA", authority[1], "-CAkey", authority[0], "-CAcreateserial", "-extfile", extensions]
+        signing: list[str | int | Path] = [
+            "-CA",
+            authority[1],
+            "-CAkey",
+            authority[0],
+            "-CAcreateserial",
+            "-extfile",
+            extensions,
+        ]
         _openssl("x509", "-req", "-in", request, "-sha256", "-days", _DAYS, *signing, "-out", certificate)
 
 
