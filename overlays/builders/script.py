@@ -59,8 +59,9 @@ def sandbox(*, program: Path, work: Path) -> list[str | Path]:
     etc = [part for name in _FROM_ETC for part in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")]
     return [
         *("prlimit", f"--as={_MEMORY_PER_PROCESS}", f"--nproc={_PROCESSES}", f"--fsize={LARGEST_TREE}", "--core=0"),
-        *("bwrap", "--unshare-all", "--unshare-user", "--share-net", "--die-with-parent", "--new-session"),
-        *("--uid", "1000", "--gid", "1000", "--hostname", "build", "--cap-drop", "ALL"),
+        # Named one by one: the worker's unit allows these kinds of namespaces and no others.
+        *("bwrap", "--unshare-user", "--unshare-pid", "--die-with-parent", "--new-session"),
+        *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"),
         *("--clearenv", "--setenv", "PATH", "/usr/bin:/usr/sbin", "--setenv", "HOME", "/tmp"),  # noqa: S108
         *("--setenv", "LANG", "C.UTF-8", "--setenv", "OVERLAY", "/overlay"),
         *("--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/sbin", "/sbin"),

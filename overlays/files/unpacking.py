@@ -47,7 +47,9 @@ def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.L
         commands.run(
             [
                 *("prlimit", f"--as={_CONVERT_MEMORY}", f"--fsize={limits.size + 1024**3}", "--core=0"),
-                *("bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--clearenv"),
+                # bubblewrap's own --unshare-net wants a netlink socket, which the worker's unit refuses.
+                *("unshare", "--user", "--map-current-user", "--net"),
+                *("bwrap", "--unshare-user", "--unshare-pid", "--die-with-parent", "--new-session", "--clearenv"),
                 *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--setenv", "LANG", "C.UTF-8"),
                 *("--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin"),
                 *("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),

@@ -34,9 +34,7 @@ EXIT_ALREADY_RUNNING: Final = 70
 EXIT_MOUNT_FAILED: Final = 71
 EXIT_LAUNCH_FAILED: Final = 72
 
-_NAMESPACES: Final = (
-    kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
-)
+_NAMESPACES: Final = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 _NO_NAMESPACES: Final = (
     "the kernel refuses user namespaces to this user (see kernel.unprivileged_userns_clone, "
     "kernel.apparmor_restrict_unprivileged_userns, user.max_user_namespaces)"

@@ -12,7 +12,6 @@ import os
 from typing import Final
 
 CLONE_NEWNS: Final = 0x0002_0000
-CLONE_NEWCGROUP: Final = 0x0200_0000
 CLONE_NEWUTS: Final = 0x0400_0000
 CLONE_NEWIPC: Final = 0x0800_0000
 CLONE_NEWUSER: Final = 0x1000_0000

@@ -33,7 +33,7 @@ def installed(testhost: Testhost) -> Testhost:
 def test_the_units_hold_no_typing_mistake_and_stay_hardened(installed: Testhost) -> None:
     paths = " ".join(f"/etc/systemd/system/{name}" for name in UNITS)
     installed.sh(f"systemd-analyze verify --man=no --recursive-errors=no {paths}")
-    installed.sh(f"systemd-analyze security --offline=true --threshold=35 {paths.split()[0]}")
+    installed.sh(f"systemd-analyze security --offline=true --threshold=20 {paths.split()[0]}")
 
 
 @pytest.mark.testhost

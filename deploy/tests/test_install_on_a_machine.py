@@ -1,0 +1,145 @@
+"""An installation from a clean clone to its removal, on a real systemd without a network."""
+
+from __future__ import annotations
+
+import pytest
+
+from left4me.testing.testhost import Testhost
+
+pytestmark = [pytest.mark.testhost, pytest.mark.slow, pytest.mark.timeout(600)]
+
+INSTALL = "/root/left4me/deploy/install"
+DOMAIN = "left4me.test"
+
+# Every file outside of what a machine writes by itself, with its content; and what runs.
+_EVERYTHING = (
+    "find /etc /opt /usr /var/lib/left4me /var/lib/left4me-redis /var/backups /root -xdev -type f"
+    " ! -name '*.sqlite3*' ! -path '*/appendonlydir/*' -print0 | sort -z | xargs -0 sha256sum;"
+    " systemctl list-units --all --plain --no-legend 'left4me*.service' 'caddy*' | awk '{print $1, $3, $4}'"
+)
+
+
+@pytest.fixture(scope="module")
+def installed(machine: Testhost) -> Testhost:
+    machine.sh("git clone --quiet /srv/left4me.git /root/left4me")
+    before = machine.sh(_EVERYTHING).output
+    told = machine.sh(f"{INSTALL} --dry-run --game simulated --domain {DOMAIN} --tls internal").output
+    assert "would do: the release" in told
+    assert "Nothing was changed." in told
+    assert machine.sh(_EVERYTHING).output == before
+    done = machine.sh(f"{INSTALL} --game simulated", check=False)
+    assert done.status == 0, done.output[-5000:]
+    assert "left4mectl manage create_user NAME --admin" in done.output
+    assert "ssh -L" in done.output
+    return machine
+
+
+def ready(machine: Testhost) -> bool:
+    return machine.sh("curl -sf http://127.0.0.1:8000/ready", check=False).status == 0
+
+
+def test_the_application_is_ready_and_of_the_release(installed: Testhost):
+    assert ready(installed)
+    release = installed.sh("basename $(readlink /opt/left4me/current)").output.strip()
+    assert installed.sh("cat /opt/left4me/current/RELEASE").output.strip() == release
+    assert installed.sh("git -C /root/left4me log -1 --format=%h --abbrev=10").output.strip() in release
+    version = "left4mectl manage shell -c 'from left4me.lib.version import VERSION; print(VERSION)'"
+    assert release in installed.sh(version).output
+
+
+def test_it_is_closed_to_everybody_else(installed: Testhost):
+    modes = installed.sh(
+        "stat -c '%a %U:%G %n' /etc/left4me /etc/left4me/*.env /var/lib/left4me /var/backups/left4me /run/left4me"
+    ).output.splitlines()
+    assert modes == [
+        "750 root:left4me /etc/left4me",
+        "640 root:left4me /etc/left4me/left4me.env",
+        "640 root:left4me /etc/left4me/secrets.env",
+        "750 left4me:left4me /var/lib/left4me",
+        "700 root:root /var/backups/left4me",
+        "750 left4me-redis:left4me /run/left4me",
+    ]
+    assert installed.sh("find /opt/left4me -user left4me").output.strip() == ""
+    listening = installed.sh("ss -ltnH | awk '{print $4}'").output.split()
+    assert listening == ["127.0.0.1:8000"]
+
+
+def test_static_files_come_from_the_release(installed: Testhost):
+    page = "curl -s http://127.0.0.1:8000/accounts/login/ | grep -o '/static/[^\"]*[.]css' | head -n 1"
+    path = installed.sh(page).output.strip()
+    assert "." in path
+    assert installed.sh(f"curl -sf http://127.0.0.1:8000{path} -o /dev/null -w '%{{http_code}}'").output == "200"
+    assert installed.sh("ls /var/lib/left4me/static", check=False).status != 0
+
+
+def test_a_second_run_changes_nothing_and_says_so(installed: Testhost):
+    before = installed.sh(_EVERYTHING).output
+    assert "Nothing to do" in installed.sh(f"{INSTALL}").output
+    assert installed.sh(_EVERYTHING).output == before
+
+
+def test_what_went_missing_is_put_back_and_settings_stay(installed: Testhost):
+    installed.sh("rm /etc/systemd/system/left4me-beat.service; systemctl disable --now left4me-redis.service")
+    installed.sh("sed -i 's/^# LEFT4ME_SIGNUP=.*/LEFT4ME_SIGNUP=invite/' /etc/left4me/left4me.env")
+    told = installed.sh(INSTALL).output
+    assert "units" in told
+    assert "the release" not in told
+    assert ready(installed)
+    assert "LEFT4ME_SIGNUP=invite" in installed.sh("cat /etc/left4me/left4me.env").output
+
+
+def test_a_database_cannot_be_exchanged_and_a_wrong_name_is_refused(installed: Testhost):
+    refused = installed.sh(f"{INSTALL} --database postgres", check=False)
+    assert refused.status == 1
+    assert "runs on sqlite" in refused.output
+    assert installed.sh(f"{INSTALL} --domain 'no name'", check=False).status == 2
+
+
+def test_nobody_but_root_installs(installed: Testhost):
+    installed.sh("useradd --create-home somebody || true; cp -r /root/left4me /home/somebody/")
+    refused = installed.as_user("somebody", ["/home/somebody/left4me/deploy/install"], check=False)
+    assert refused.status == 1
+    assert "run it with sudo" in refused.output
+    assert "Traceback" not in refused.output
+
+
+def test_caddy_serves_the_login_page_over_tls_and_streams_unbuffered(installed: Testhost):
+    installed.sh(f"echo 127.0.0.1 {DOMAIN} >>/etc/hosts")
+    installed.sh(f"{INSTALL} --domain {DOMAIN} --tls internal")
+    root = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
+    page = installed.sh(
+        f"curl -s --retry 20 --retry-all-errors --retry-delay 1 --cacert {root} -i https://{DOMAIN}/accounts/login/"
+    )
+    assert "200" in page.output.splitlines()[0]
+    assert "strict-transport-security" in page.output.lower()
+    assert "Secure" in page.output
+    redirect = installed.sh(f"curl -s -o /dev/null -w '%{{http_code}} %{{redirect_url}}' http://{DOMAIN}/").output
+    assert redirect == f"308 https://{DOMAIN}/"
+    assert "Nothing to do" in installed.sh(f"{INSTALL} --domain {DOMAIN} --tls internal").output
+
+
+def test_removal_leaves_only_data_and_a_new_installation_takes_it_up(installed: Testhost):
+    installed.sh("echo 'a long passphrase' | left4mectl manage create_user anna --admin --password-stdin")
+    listed = installed.sh(f"{INSTALL} --uninstall --dry-run").output
+    assert "left4me-web.service" in listed
+    assert ready(installed)
+    installed.sh(f"{INSTALL} --uninstall")
+    left = installed.sh(
+        "find / -xdev -iname '*left4me*' -not -path '/proc/*' -not -path '/root/*' -not -path '/home/*'"
+        " -not -path '/srv/*' -not -path '/var/log/*' -prune; find /var/lib -maxdepth 1 -name 'left4me*'"
+    )
+    assert sorted(left.output.split()) == ["/etc/left4me", "/var/backups/left4me", "/var/lib/left4me"]
+    assert installed.sh("ss -ltnH").output.strip() == ""
+    assert "Nothing to do" in installed.sh(f"{INSTALL} --uninstall").output
+    installed.sh(INSTALL)
+    users = "left4mectl manage shell -c 'from accounts.models import User; print(*User.objects.all())'"
+    assert "anna" in installed.sh(users).output
+
+
+def test_a_purge_leaves_nothing(installed: Testhost):
+    installed.sh(f"{INSTALL} --uninstall --purge")
+    left = installed.sh(
+        "find /etc /opt /usr /var /run -xdev -iname '*left4me*' -not -path '/var/log/*'; getent passwd left4me",
+        check=False,
+    )
+    assert left.output.strip() == ""
