@@ -11,7 +11,7 @@ from typing import Any
 
 from deploy.tests.acceptance import ORIGIN, PASSWORD
 from left4me.lib import commands
-from left4me.testing.testhost import Testhost
+from left4me.testing.testhost import Testhost, machine_of
 
 FIRST, SECOND = "10.77.0.1", "10.77.0.2"
 HOST = "two"
@@ -52,6 +52,23 @@ class Line:
 
 def _ip(*words: str, check: bool = True) -> None:
     commands.run(["ip", *words], timeout=30, check=check)
+
+
+@contextmanager
+def on_two_machines(name: str, *, told: Callable[[str, float], None]) -> Iterator[TwoHosts]:
+    """Two fresh machines and the cable between them."""
+    line = Line(name)
+    nets = [f"/run/netns/{space}" for space in line.spaces]
+    hosts = [Testhost(f"{name}-{number}", kind="deploy", net=net) for number, net in enumerate(nets, 1)]
+    try:
+        line.lay()
+        for host, net in zip(hosts, nets, strict=True):
+            machine_of(host.name, net=net)
+        yield TwoHosts(*hosts, line, told=told)
+    finally:
+        for host in hosts:
+            host.down()
+        line.take_away()
 
 
 class TwoHosts:
