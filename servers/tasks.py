@@ -21,6 +21,7 @@ from left4me.lib.version import VERSION
 from overlays.transfer import preparing
 from servers import alerting, answering, asking, local, observing, readiness, refreshing, usage, watching
 from servers.models import Host, Server
+from servers.runtime.port import RuntimeFault
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def _measure(host: Host, now: datetime) -> None:
     running = {pk for pk, state in states.items() if state not in idle}
     try:
         usage.sample(states, running=running, runtime=local.runtime(), now=now)
-    except redis.RedisError as error:
+    except (redis.RedisError, RuntimeFault) as error:
         logger.warning("what servers use could not be told: %s", error)
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import redis
 
 from left4me.lib import bus
-from servers.runtime.port import ServerRuntime
+from servers.runtime.port import Resources, ServerRuntime
 
 DISK_EVERY = timedelta(minutes=1)
 _KEPT = timedelta(minutes=2)
@@ -32,17 +32,21 @@ class Usage:
 
 
 def sample(server_ids: Iterable[int], *, running: set[int], runtime: ServerRuntime, now: datetime) -> None:
-    """Measure these servers; of those that do not run only the disk is of interest. Raises RedisError."""
+    """Measure these servers; of those that do not run only the disk is of interest.
+
+    Raises RedisError, RuntimeFault.
+    """
     wanted = list(server_ids)
     before = of(wanted)
+    with_disk = {one for one in wanted if one not in before or now - before[one].disk_at >= DISK_EVERY}
+    have_just_ended = {one for one, old in before.items() if old.tasks is not None}
+    used = runtime.resources(
+        [one for one in wanted if one in running | with_disk | have_just_ended], with_disk=with_disk
+    )
     with bus.client().pipeline(transaction=False) as pipe:
-        for server_id in wanted:
-            old = before.get(server_id)
-            with_disk = old is None or now - old.disk_at >= DISK_EVERY
-            has_just_ended = old is not None and old.tasks is not None
-            if server_id in running or with_disk or has_just_ended:
-                usage = _measure(server_id, old, with_disk=with_disk, runtime=runtime, now=now)
-                pipe.set(_key(server_id), json.dumps(asdict(usage), default=str), ex=_KEPT)
+        for server_id, resources in used.items():
+            usage = _usage(before.get(server_id), resources, with_disk=server_id in with_disk, now=now)
+            pipe.set(_key(server_id), json.dumps(asdict(usage), default=str), ex=_KEPT)
         pipe.execute()
 
 
@@ -64,8 +68,7 @@ def of_one(server_id: int) -> Usage | None:
         return None
 
 
-def _measure(server_id: int, old: Usage | None, *, with_disk: bool, runtime: ServerRuntime, now: datetime) -> Usage:
-    used = runtime.resources(server_id, with_disk=with_disk)
+def _usage(old: Usage | None, used: Resources, *, with_disk: bool, now: datetime) -> Usage:
     return Usage(
         at=now,
         cpu_percent=_percent(old, used.cpu_seconds, now),

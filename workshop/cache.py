@@ -54,6 +54,13 @@ def note_progress(item: WorkshopItem, *, done: int, now: datetime) -> None:
     WorkshopItem.objects.filter(pk=item.pk).update(progress_bytes=done, progress_at=now)
 
 
+def note_refusal(item: WorkshopItem, *, error: str) -> None:
+    """The version that the row names came whole and is of no use: it is not fetched again."""
+    note_failure(item, error=error)
+    item.refused_version, item.refused_size = item.time_updated, item.file_size
+    WorkshopItem.objects.filter(pk=item.pk).update(refused_version=item.time_updated, refused_size=item.file_size)
+
+
 def note_failure(item: WorkshopItem, *, error: str) -> None:
     item.last_error = error
     WorkshopItem.objects.filter(pk=item.pk).update(last_error=error, progress_at=None, progress_bytes=0)

@@ -50,6 +50,10 @@ class NotPossible(DownloadFailed):
     again = False
 
 
+class Refused(DownloadFailed):
+    """The whole file came and is not what it should be; this version of it will not become so."""
+
+
 def cached_path(steam_id: int, cache: Path) -> Path:
     # Steam's own "filename" is whatever the author typed; it is never part of a path.
     return cache / f"{int(steam_id)}.vpk"
@@ -268,7 +272,7 @@ def _verify(part: _Part, wanted: Wanted, *, resumed: bool) -> None:
         vpk.check(part.path)
     except vpk.NotValid as reason:
         part.start_over()
-        raise DownloadFailed(f"the file {reason}") from reason
+        raise Refused(f"the file {reason}") from reason
     # Bytes of an earlier attempt may have been lost by a power cut that kept their length.
     if resumed and not vpk.is_intact(part.path):
         part.start_over()

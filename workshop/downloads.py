@@ -27,11 +27,15 @@ Calls = queue.Queue[Callable[[], None]]
 
 @dataclass(frozen=True)
 class Result:
-    """`error` is empty when the file is in the cache; `fetched` tells whether this run brought it there."""
+    """`error` is empty when the file is in the cache; `fetched` tells whether this run brought it there.
+
+    `is_refused`: the file came whole, and is of no use.
+    """
 
     wanted: Wanted
     fetched: bool
     error: str = ""
+    is_refused: bool = False
 
 
 def download_all(
@@ -98,7 +102,8 @@ class _Crew:
                     progress=advance,
                 )
         except DownloadFailed as failure:
-            return Result(item, fetched=False, error=str(failure))
+            is_refused = isinstance(failure, download.Refused)
+            return Result(item, fetched=False, error=str(failure), is_refused=is_refused)
         return Result(item, fetched=fetched)
 
 

@@ -30,6 +30,10 @@ class WorkshopItemQuerySet(models.QuerySet["WorkshopItem"]):
         """Items of which something arrived a moment ago."""
         return self.filter(progress_at__gt=now - _PROGRESS_IS_FRESH)
 
+    def forget_refusals(self) -> int:
+        """Let the next build fetch what was refused once more."""
+        return self.exclude(refused_version=None).update(refused_version=None, refused_size=None)
+
     def matching(self, words: str) -> Self:
         """By title, author, id, campaign or map."""
         found = self
@@ -63,6 +67,9 @@ class WorkshopItem(models.Model):
 
     # The `time_updated` of the file in the cache; null while there is none.
     cached_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    # The whole file that came last and was no VPK, as (`time_updated`, `file_size`): the same would come again.
+    refused_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    refused_size = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
     # How much of a download has arrived, and when that was said.
     progress_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     progress_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -98,6 +105,11 @@ class WorkshopItem(models.Model):
         if self.cached_version is None:
             return self.State.MISSING
         return self.State.CACHED if self.cached_version == self.time_updated else self.State.STALE
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether this very version arrived whole and could not be used."""
+        return (self.refused_version, self.refused_size) == (self.time_updated, self.file_size)
 
     @property
     def percent(self) -> int:

@@ -128,10 +128,8 @@ class Installation:
 
     def laid_out(self) -> Step:
         def apply() -> None:
-            written = machine.lay_out(self.layout, self.tree)
-            if written and services.are_active(self.layout, [services.WEB]):
-                services.stop(self.layout)
-                services.start(self.layout)
+            if machine.lay_out(self.layout, self.tree):
+                self._restart_what_runs()
 
         pairs = machine.files(self.layout, self.tree).values()
         return Step(
@@ -148,6 +146,7 @@ class Installation:
         def apply() -> None:
             text = file.read_text() if file.exists() else (self.tree / "deploy/env.example").read_text()
             environment.write(file, environment.with_values(text, wanted), layout=self.layout)
+            self._restart_what_runs()
 
         return Step(
             f"settings are in {file}",
@@ -268,6 +267,12 @@ class Installation:
             wanted["LEFT4ME_BEHIND_TLS"] = "true"
         return wanted
 
+    def _restart_what_runs(self) -> None:
+        """Units and settings are read at the start only. Visitors wait meanwhile, games go on."""
+        if services.are_active(self.layout, [services.WEB]):
+            services.stop(self.layout)
+            services.start(self.layout)
+
     def _database_is_here(self) -> bool:
         """Whether it is the one that we made, and not one that the operator has elsewhere."""
         address = self.present.get("DATABASE_URL", "")
@@ -280,7 +285,8 @@ def main(arguments: Sequence[str], *, second: Second, layout: Layout | None = No
     layout = layout or Layout()
     try:
         preflight.refuse_ordinary_users()
-        with _alone(layout, dry_run=options.dry_run):
+        changes = not options.dry_run and (not options.uninstall or layout.program.exists())
+        with _alone(layout, changes=changes):
             if options.uninstall:
                 return uninstall.run(layout, purge=options.purge, dry_run=options.dry_run)
             choices = Choices(options.domain, options.tls, options.database, options.game)
@@ -322,9 +328,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @contextmanager
-def _alone(layout: Layout, *, dry_run: bool) -> Iterator[None]:
+def _alone(layout: Layout, *, changes: bool) -> Iterator[None]:
     """Beside no other installation, upgrade or restore; what it started ends with it, even when it is killed."""
-    if dry_run:
+    if not changes:
         yield
         return
     layout.program.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,8 @@ def _remove_files(layout: Layout) -> None:
 def _without(title: str, paths: list[Path]) -> Step:
     def apply() -> None:
         for path in paths:
-            _remove_tree(path)
+            if path.exists():
+                _remove_tree(path)
 
     there = [str(path) for path in paths if path.exists()]
     return Step(title, is_done=lambda: not any(path.exists() for path in paths), apply=apply, details=there)
@@ -99,7 +100,7 @@ def _without(title: str, paths: list[Path]) -> Step:
 def _remove_tree(path: Path) -> None:
     if any(line.split()[4].startswith(f"{path}/") for line in Path("/proc/self/mountinfo").read_text().splitlines()):
         raise CannotGoOn(f"Something is mounted below {path} (see `findmnt`); unmount it first.")
-    shutil.rmtree(path, ignore_errors=False)
+    shutil.rmtree(path)
 
 
 def _without_account(name: str) -> Step:

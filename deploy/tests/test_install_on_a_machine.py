@@ -13,9 +13,14 @@ DOMAIN = "left4me.test"
 
 # Every file outside of what a machine writes by itself, with its content; and what runs.
 _EVERYTHING = (
-    "find /etc /opt /usr /var/lib/left4me /var/lib/left4me-redis /var/backups /root -xdev -type f"
+    "find /etc /opt /usr/local /var/lib/left4me /var/lib/left4me-redis /var/backups /root -xdev -type f"
     " ! -name '*.sqlite3*' ! -path '*/appendonlydir/*' -print0 | sort -z | xargs -0 sha256sum;"
     " systemctl list-units --all --plain --no-legend 'left4me*.service' 'caddy*' | awk '{print $1, $3, $4}'"
+)
+
+_OURS = (
+    "find /etc /opt /usr /var /run -xdev -iname '*left4me*' -not -path '/var/log/*' -prune;"
+    " find /var/lib -maxdepth 1 -name 'left4me*'"
 )
 
 
@@ -124,11 +129,8 @@ def test_removal_leaves_only_data_and_a_new_installation_takes_it_up(installed: 
     assert "left4me-web.service" in listed
     assert ready(installed)
     installed.sh(f"{INSTALL} --uninstall")
-    left = installed.sh(
-        "find / -xdev -iname '*left4me*' -not -path '/proc/*' -not -path '/root/*' -not -path '/home/*'"
-        " -not -path '/srv/*' -not -path '/var/log/*' -prune; find /var/lib -maxdepth 1 -name 'left4me*'"
-    )
-    assert sorted(left.output.split()) == ["/etc/left4me", "/var/backups/left4me", "/var/lib/left4me"]
+    left = installed.sh(_OURS).output.split()
+    assert sorted(left) == ["/etc/left4me", "/var/backups/left4me", "/var/lib/left4me"]
     assert installed.sh("ss -ltnH").output.strip() == ""
     assert "Nothing to do" in installed.sh(f"{INSTALL} --uninstall").output
     installed.sh(INSTALL)
@@ -138,8 +140,5 @@ def test_removal_leaves_only_data_and_a_new_installation_takes_it_up(installed: 
 
 def test_a_purge_leaves_nothing(installed: Testhost):
     installed.sh(f"{INSTALL} --uninstall --purge")
-    left = installed.sh(
-        "find /etc /opt /usr /var /run -xdev -iname '*left4me*' -not -path '/var/log/*'; getent passwd left4me",
-        check=False,
-    )
-    assert left.output.strip() == ""
+    assert installed.sh(_OURS).output.strip() == ""
+    assert installed.sh("getent passwd left4me left4me-redis", check=False).output.strip() == ""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from hmac import compare_digest
+from secrets import token_hex
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from left4me.alerts import destinations, events, sending
@@ -16,11 +20,13 @@ from left4me.alerts.events import Event
 from left4me.alerts.models import Channel, Delivery
 from left4me.alerts.permissions import Person
 from left4me.audit import record
-from left4me.lib import counters, rows
+from left4me.lib import counters, rows, secrets
 
 MOST_CHANNELS = 20
 # A test reaches somebody else's machine or mailbox.
 TESTS = counters.Limit("alert-test", 10, 600)
+
+_GUESSES = counters.Limit("alert-code", 10, 600)
 
 _PLACES = {"name_taken": "name"}
 
@@ -47,6 +53,7 @@ def create(
     _fill(channel, owner=user, name=name, chosen=chosen, everything=everything)
     _lead(channel, address)
     rows.save_clean(channel, places=_PLACES)
+    _ask_to_confirm(channel, by=user)
     _note("create", channel, by=user, request=request, kind=kind, events=channel.events)
     return channel
 
@@ -70,7 +77,24 @@ def change(
         # What was wrong with the old address says nothing about the new one.
         channel.failures, channel.not_before, channel.last_error, channel.last_error_at = 0, None, "", None
     rows.save_clean(channel, places=_PLACES)
+    if address:
+        _ask_to_confirm(channel, by=by)
     _note("change", channel, by=by, request=request, events=channel.events, address_changed=bool(address))
+
+
+@transaction.atomic
+def confirm(*, channel: Channel, code: str, by: Person, request: HttpRequest | None = None) -> None:
+    """Show that one reads the mailbox. Raises Refused for a wrong code, and counters.TooMany."""
+    counters.enforce(_GUESSES, f"channel:{channel.pk}")
+    try:
+        expected = secrets.unseal(channel.sealed_code)
+    except secrets.Unreadable as fault:
+        raise Refused(str(fault)) from None
+    if not compare_digest(code.strip().upper().encode(), expected.encode()):
+        raise Refused(_("This is not the code of the last mail."))
+    channel.sealed_code = ""
+    channel.save(update_fields=["sealed_code"])
+    _note("confirm", channel, by=by, request=request)
 
 
 @transaction.atomic
@@ -92,13 +116,18 @@ def delete(*, channel: Channel, by: Person, request: HttpRequest | None = None) 
 
 @transaction.atomic
 def test(*, channel: Channel, by: Person, now: datetime, request: HttpRequest | None = None) -> Delivery:
-    """Send a test the way alerts go, within seconds. Raises Refused, and counters.TooMany."""
+    """Send a test the way alerts go, within seconds; to a mailbox that is not confirmed, the code once more.
+
+    Raises Refused, and counters.TooMany.
+    """
     if not channel.is_enabled:
         raise Refused(_("This channel is off. Switch it on first."))
     counters.enforce(TESTS, f"user:{by.pk}")
     # Whoever presses the button does not want to wait for a back-off to end.
     Channel.objects.filter(pk=channel.pk).update(not_before=None)
     _note("test", channel, by=by, request=request)
+    if not channel.is_confirmed:
+        return _question(channel, now=now)
     return Delivery.objects.create(
         channel=channel,
         event=Event.TEST,
@@ -128,6 +157,27 @@ def _lead(channel: Channel, address: str) -> None:
         channel.address = destinations.clean(channel.kind, address)
     except ValidationError as fault:
         raise ValidationError({"address": fault.messages}) from None
+
+
+def _ask_to_confirm(channel: Channel, *, by: Person) -> None:
+    """Let nobody send mail to a stranger's mailbox but one question, and of those only a few."""
+    if channel.kind != Channel.Kind.EMAIL:
+        return
+    counters.enforce(TESTS, f"user:{by.pk}")
+    channel.sealed_code = secrets.seal(token_hex(4).upper())
+    channel.save(update_fields=["sealed_code"])
+    _question(channel, now=timezone.now())
+
+
+def _question(channel: Channel, *, now: datetime) -> Delivery:
+    return Delivery.objects.create(
+        channel=channel,
+        event=Event.CONFIRM,
+        title=_("Confirm this address"),
+        text=_("Type the code of this mail on the page of “%(name)s”.") % {"name": channel.name},
+        path=reverse("alerts:channel", args=[channel.pk]),
+        created_at=now,
+    )
 
 
 def _note(act: str, channel: Channel, *, by: Person, request: HttpRequest | None, **details: Any) -> None:

@@ -39,6 +39,7 @@ class AlertOut(Schema):
     events: list[str]
     everything: bool
     is_enabled: bool
+    is_confirmed: bool
     created_at: datetime
     last_delivered_at: datetime | None
     last_error: str
@@ -74,6 +75,10 @@ class AlertChange(Schema):
     events: list[EventName] | None = Field(None, min_length=1, max_length=20)
     everything: bool | None = None
     is_enabled: bool | None = None
+
+
+class CodeIn(Schema):
+    code: str = Field(max_length=32)
 
 
 class DeliveryOut(Schema):
@@ -162,6 +167,18 @@ def test_alert(request: HttpRequest, alert_id: int) -> Status[Delivery]:
     except actions.Refused as refusal:
         raise _refused(refusal) from None
     return Status(202, delivery)
+
+
+@router.post("/alerts/{int:alert_id}/confirm", response=AlertOut, summary="Say the code that its mailbox was sent")
+def confirm_alert(request: HttpRequest, alert_id: int, given: CodeIn) -> Channel:
+    require_scope(request, "operate")
+    user = _user(request)
+    channel = permissions.managed(user, alert_id)
+    try:
+        actions.confirm(channel=channel, code=given.code, by=user, request=request)
+    except actions.Refused as refusal:
+        raise _refused(refusal) from None
+    return channel
 
 
 @router.get("/alerts/{int:alert_id}/deliveries", response=DeliveryPage, summary="What it carried, newest first")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -13,6 +14,9 @@ from left4me.alerts.models import Channel
 from left4me.lib.reach import AllowedHosts, is_literal_private
 
 LONGEST = 500
+
+# A name (other letters as xn--…), an address, or an address of IPv6 without its brackets.
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\.?|[0-9a-f:.]+", re.IGNORECASE)
 
 
 def allowed() -> AllowedHosts:
@@ -47,7 +51,7 @@ def _webhook(address: str) -> str:
         raise fault from None
     if scheme not in ("http", "https") or not host or parts.username is not None or not address.isprintable():
         raise fault
-    if " " in address or "\\" in address:
+    if " " in address or not _HOST.fullmatch(host):
         raise fault
     hosts = allowed()
     port = port or (443 if scheme == "https" else 80)

@@ -17,6 +17,7 @@ class Event(models.TextChoices):
     HOST_SILENT = "host_silent", _("a host is silent")
     HOST_RECOVERED = "host_recovered", _("a host is well again")
     TEST = "test", _("a test")
+    CONFIRM = "confirm", _("an address to be confirmed")
 
 
 # What an admin alone can be told of: the machines are theirs.

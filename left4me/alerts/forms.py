@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from left4me.alerts import destinations, events
@@ -47,7 +48,8 @@ class ChannelForm(forms.Form):
             del self.fields["kind"]
             self.fields["address"].required = False
             self.fields["address"].label = _("New address")
-            self.fields["address"].help_text = _("Empty: it stays %(address)s") % {"address": channel.masked_address}
+            # Help texts are HTML, and a host name is what somebody typed.
+            self.fields["address"].help_text = format_html(str(_("Empty: it stays {}")), channel.masked_address)
 
     def given(self) -> dict[str, Any]:
         """The values as `actions` want them."""

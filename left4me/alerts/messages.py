@@ -66,8 +66,8 @@ def webhook(alerts: Sequence[Delivery], *, site: str) -> dict[str, Any]:
     }
 
 
-def mail(alerts: Sequence[Delivery], *, site: str) -> tuple[str, str]:
-    """Subject and text of a mail."""
+def mail(alerts: Sequence[Delivery], *, site: str, code: str = "") -> tuple[str, str]:
+    """Subject and text of a mail; `code` is what an address that is to be confirmed has to say back."""
     named, left_out = _split(alerts)
     others = len(alerts) - 1
     subject = named[0].title
@@ -77,7 +77,8 @@ def mail(alerts: Sequence[Delivery], *, site: str) -> tuple[str, str]:
             "n": others,
         }
     told_here = _("You are told of this because of a channel on your page of alerts: %(page)s")
-    body = "\n".join([*_lines(named, left_out, site), "", told_here % {"page": f"{site}/accounts/alerts/"}])
+    asked = [_("The code is %(code)s. Did you not ask for it? Then do nothing.") % {"code": code}] if code else []
+    body = "\n".join([*_lines(named, left_out, site), *asked, "", told_here % {"page": f"{site}/accounts/alerts/"}])
     # A line break in a subject would begin a header of its own.
     return " ".join(f"[left4me] {subject}".split()), body
 

@@ -28,9 +28,10 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
     def due(self, now: datetime) -> Self:
         """Those with something to tell that may be told now, the healthy and the longest waiting first."""
         waiting = Delivery.objects.waiting().filter(channel=OuterRef("pk"))
+        may_be_told = Q(sealed_code="") & Exists(waiting) | Exists(waiting.filter(event=Event.CONFIRM))
         free = Q(not_before=None) | Q(not_before__lte=now)
         unclaimed = Q(claimed_until=None) | Q(claimed_until__lt=now)
-        return self.enabled().filter(free, unclaimed, Exists(waiting)).order_by("failures", "not_before", "pk")
+        return self.enabled().filter(free, unclaimed, may_be_told).order_by("failures", "not_before", "pk")
 
 
 class Channel(models.Model):
@@ -48,6 +49,8 @@ class Channel(models.Model):
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices, default=Kind.DISCORD)
     # Sealed: who has a webhook's address can write there in our name. The property `address` opens it.
     sealed_address = models.TextField(editable=False, default="")
+    # What its mailbox has to say back before it is told anything, sealed; empty once it did, and for webhooks.
+    sealed_code = models.TextField(editable=False, default="")
     events = models.JSONField(_("events"), default=list)
     everything = models.BooleanField(
         _("everybody’s servers and jobs"), default=False, help_text=_("Not only one’s own; for admins.")
@@ -91,6 +94,15 @@ class Channel(models.Model):
     @address.setter
     def address(self, value: str) -> None:
         self.sealed_address = secrets.seal(value)
+
+    @property
+    def is_confirmed(self) -> bool:
+        return not self.sealed_code
+
+    def waiting(self) -> DeliveryQuerySet:
+        """What may go there now, the oldest first: nothing but the question until the address is confirmed."""
+        rows = Delivery.objects.waiting().filter(channel=self).order_by("pk")
+        return rows if self.is_confirmed else rows.filter(event=Event.CONFIRM)
 
     @property
     def event_labels(self) -> list[str]:

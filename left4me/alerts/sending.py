@@ -70,7 +70,7 @@ def send(*, now: datetime) -> Summary:
 def _send_some(
     channels: list[Channel], client: fetch.Client, pool: ThreadPoolExecutor, summary: Summary, now: datetime
 ) -> None:
-    alerts = {each.pk: list(each.deliveries.waiting().order_by("pk")[:_TAKEN_AT_ONCE]) for each in channels}
+    alerts = {each.pk: list(each.waiting()[:_TAKEN_AT_ONCE]) for each in channels}
     parcels = {each.pk: _pack(each, alerts[each.pk]) for each in channels if alerts[each.pk]}
     under_way = {
         pk: pool.submit(transport.carry, parcel, client)
@@ -102,12 +102,12 @@ def _claim(channel: Channel, now: datetime) -> bool:
 
 def _pack(channel: Channel, alerts: list[Delivery]) -> Parcel | Outcome:
     try:
-        address = channel.address
+        address, code = channel.address, secrets.unseal(channel.sealed_code)
     except secrets.Unreadable as fault:
         return Outcome(error=str(fault))
     site = settings.LEFT4ME_PUBLIC_URL
     if channel.kind == Channel.Kind.EMAIL:
-        subject, text = messages.mail(alerts, site=site)
+        subject, text = messages.mail(alerts, site=site, code=code)
         return Parcel(kind=channel.kind, address=address, subject=subject, text=text)
     form = messages.discord if channel.kind == Channel.Kind.DISCORD else messages.webhook
     return Parcel(kind=channel.kind, address=address, body=form(alerts, site=site))

@@ -7,6 +7,7 @@ urlpatterns = [
     path("accounts/alerts/", views.channels, name="channels"),
     path("accounts/alerts/<int:pk>/", views.channel, name="channel"),
     path("accounts/alerts/<int:pk>/test/", views.test, name="test"),
+    path("accounts/alerts/<int:pk>/confirm/", views.confirm, name="confirm"),
     path("accounts/alerts/<int:pk>/switch/", views.switch, name="switch"),
     path("accounts/alerts/<int:pk>/delete/", views.delete, name="delete"),
 ]

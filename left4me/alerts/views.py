@@ -35,6 +35,9 @@ def channels(request: HttpRequest) -> HttpResponse:
         except actions.Refused as refusal:
             form.add_error(None, str(refusal))
         else:
+            if not channel.is_confirmed:
+                messages.success(request, _("A mail with a code is on its way. Type the code here."))
+                return redirect("alerts:channel", channel.pk)
             messages.success(request, _("“%(name)s” is added. Send it a test.") % {"name": channel.name})
             return redirect("alerts:channels")
     context = {"channels": Channel.objects.filter(user_id=user.pk), "form": form}
@@ -71,6 +74,18 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
         messages.warning(request, str(refusal))
     else:
         messages.success(request, _("A test is on its way; the list shows within seconds whether it arrived."))
+    return redirect("alerts:channels")
+
+
+@require_POST
+def confirm(request: HttpRequest, pk: int) -> HttpResponse:
+    row = permissions.managed(_user(request), pk)
+    try:
+        actions.confirm(channel=row, code=request.POST.get("code", ""), by=_user(request), request=request)
+    except actions.Refused as refusal:
+        messages.error(request, str(refusal))
+        return redirect("alerts:channel", row.pk)
+    messages.success(request, _("“%(name)s” is confirmed.") % {"name": row.name})
     return redirect("alerts:channels")
 
 

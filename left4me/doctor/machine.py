@@ -84,6 +84,24 @@ def fuse_overlayfs() -> Finding:
     return ok("fuse-overlayfs", "installed, as a fallback")
 
 
+def archives() -> Finding:
+    """See whether bsdtar runs in a sandbox: it reads uploads of 7z, rar and xz. So do script overlays."""
+    check = "archives"
+    cure = "Run `apt-get install bubblewrap libarchive-tools`."
+    missing = [name for name in ("bwrap", "bsdtar") if not shutil.which(name)]
+    if missing:
+        costs = "script overlays and 7z, rar and xz archives" if "bwrap" in missing else "7z, rar and xz archives"
+        return warning(check, f"{' and '.join(missing)} missing: {costs} do not work", cure)
+    links = [word for name in ("bin", "lib", "lib64") for word in ("--symlink", f"usr/{name}", f"/{name}")]
+    sandbox = ["bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--ro-bind", "/usr", "/usr", *links]
+    try:
+        commands.run([*sandbox, "/usr/bin/bsdtar", "--version"], timeout=20)
+    except commands.CommandError as error:
+        allow = "Allow user namespaces, see overlayfs, and keep bsdtar where Debian puts it: /usr/bin/bsdtar."
+        return warning(check, f"bsdtar does not run in a sandbox: {str(error).splitlines()[-1]}", allow)
+    return ok(check, "7z, rar and xz are unpacked, in a sandbox")
+
+
 def libraries_32_bit(*, game: str) -> Finding:
     check = "32-bit libraries"
     if game != "steam":

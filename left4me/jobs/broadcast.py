@@ -18,9 +18,6 @@ from kombu.exceptions import KombuError
 from left4me.jobs.models import Job, JobLog
 from left4me.lib import bus
 
-# How many jobs ended, by "state operation". Redis may forget it: counters of Prometheus may begin anew.
-ENDED_KEY = "left4me:jobs:ended"
-
 WAKE_TASK = "left4me.jobs.wake"
 _WAKE_IS_STALE_AFTER_SECONDS = 30
 
@@ -75,9 +72,14 @@ def state_after_commit(job_id: int, state: str) -> None:
     transaction.on_commit(lambda: bus.publish(channel(job_id), json.dumps({"state": state})), robust=True)
 
 
+def ended_key(host: str) -> str:
+    """Where the ended jobs of a host are counted, by "state operation". Redis may forget it, as counters may."""
+    return f"left4me:jobs-ended:{host}"
+
+
 def count_end_after_commit(job: Job) -> None:
-    kind = f"{job.state} {job.operation}"
-    transaction.on_commit(lambda: bus.count(ENDED_KEY, kind), robust=True)
+    host, kind = job.host, f"{job.state} {job.operation}"
+    transaction.on_commit(lambda: bus.count(ended_key(host), kind), robust=True)
 
 
 def end_after_commit(job_id: int, *, last_seq: int, end: dict[str, Any]) -> None:

@@ -101,5 +101,8 @@ def count(key: str, field: str) -> None:
         return
     try:
         client().hincrby(key, field, 1)
+    except redis.ResponseError as error:
+        # Not allowed, or no counter: everything else goes on as before.
+        log.warning("%s is not counted: %s", key, error)
     except redis.RedisError as error:
         note_outage(error)

@@ -34,7 +34,7 @@ class _Told:
     is_up: bool = False
     pulse_age: float | None = None
     queues: dict[str, int] = field(default_factory=dict)
-    ended: dict[tuple[str, str], int] = field(default_factory=dict)
+    ended: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
 
 class Figures(Collector):
@@ -88,9 +88,11 @@ class Figures(Collector):
             ["host"],
             [([host], number) for host, number in told.queues.items()],
         )
-        ended = CounterMetricFamily("left4me_jobs_ended", "Jobs that have ended", labels=["state", "operation"])
-        for (state, operation), number in sorted(told.ended.items()):
-            ended.add_metric([state, operation], number)
+        ended = CounterMetricFamily(
+            "left4me_jobs_ended", "Jobs that have ended", labels=["host", "state", "operation"]
+        )
+        for labels, number in sorted(told.ended.items()):
+            ended.add_metric(labels, number)
         yield ended
 
     def _hosts(self, hosts: list[Host]) -> Iterator[Metric]:
@@ -183,19 +185,22 @@ def _ask_redis(hosts: list[str]) -> _Told:
         with bus.client().pipeline(transaction=False) as pipe:
             for host in hosts:
                 pipe.llen(f"host.{host}")
-            pipe.hgetall(broadcast.ENDED_KEY)
-            *depths, ended = pipe.execute()
+            for host in hosts:
+                pipe.hgetall(broadcast.ended_key(host))
+            answers = pipe.execute()
+        depths, ended = answers[: len(hosts)], answers[len(hosts) :]
         return _Told(
             is_up=True,
             pulse_age=pulse.read().age,
             queues=dict(zip(hosts, depths, strict=True)),
-            ended=dict(_counted(ended)),
+            ended=dict(_counted(zip(hosts, ended, strict=True))),
         )
     except redis.RedisError:
         return _Told()
 
 
-def _counted(ended: dict[bytes, bytes]) -> Iterator[tuple[tuple[str, str], int]]:
-    for key, number in ended.items():
-        state, _, operation = key.decode().partition(" ")
-        yield (state, operation), int(number)
+def _counted(ended: Iterable[tuple[str, dict[bytes, bytes]]]) -> Iterator[tuple[tuple[str, str, str], int]]:
+    for host, kinds in ended:
+        for kind, number in kinds.items():
+            state, _, operation = kind.decode().partition(" ")
+            yield (host, state, operation), int(number)

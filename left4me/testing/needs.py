@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 from collections.abc import Callable
@@ -21,8 +22,20 @@ def _program(*names: str) -> bool:
     return all(shutil.which(name, path=path) for name in names)
 
 
+def _library(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
 NEEDS = {
-    "browser": Need(lambda: _program("chromium"), "needs Chromium: apt-get install chromium"),
+    "browser": Need(
+        lambda: _program("chromium") and _library("libatomic.so.1"),
+        "needs Chromium, and what its driver is linked with: apt-get install chromium libatomic1",
+    ),
+    "archives": Need(lambda: _program("bwrap", "bsdtar"), "needs: apt-get install bubblewrap libarchive-tools"),
     "testhost": Need(
         lambda: os.geteuid() == 0 and _program("systemd-nspawn", "debootstrap"),
         "needs root and: apt-get install systemd-container debootstrap",

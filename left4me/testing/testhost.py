@@ -122,7 +122,10 @@ def clone_as_it_is(target: Path) -> None:
 @pytest.fixture(scope="session")
 def testhost() -> Iterator[Testhost]:
     host = Testhost(f"t{os.getpid()}")
-    binds = {PROJECT: Path(CHECKOUT), Path(sys.base_prefix): None, Path(sys.prefix).resolve(): None}
+    binds: dict[Path, Path | None] = {PROJECT: Path(CHECKOUT), Path(sys.prefix).resolve(): None}
+    # Debian's own Python is inside as well; this machine's /usr in its place would take systemd away.
+    if Path(sys.base_prefix) != Path("/usr"):
+        binds[Path(sys.base_prefix)] = None
     try:
         host.up(*(f"--bind-ro={source}" + (f":{target}" if target else "") for source, target in binds.items()))
         yield host
@@ -133,7 +136,7 @@ def testhost() -> Iterator[Testhost]:
 @pytest.fixture(scope="module")
 def machine(request: pytest.FixtureRequest) -> Iterator[Testhost]:
     """A fresh machine for the tests of one module, from `machine_of`."""
-    name = f"m{os.getpid()}-{request.path.stem.removeprefix('test_')[:20]}"
+    name = f"m{os.getpid()}-{request.path.stem.removeprefix('test_')[:20].strip('_').replace('_', '-')}"
     host = Testhost(name, kind="deploy")
     try:
         yield machine_of(name)

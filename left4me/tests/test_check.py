@@ -112,6 +112,16 @@ _BREAKS = {
         _append("bin/up", "\ncd $unquoted\n"),
         "bin/up",
     ),
+    "a fault in the Dockerfile": (
+        "containers",
+        _append("deploy/container/Dockerfile", "\nRUN cd /tmp && ls | wc -l\nMAINTAINER nobody\n"),
+        "DL4000",
+    ),
+    "a key that stands twice in a YAML file": (
+        "containers",
+        _append("deploy/container/compose.yaml", "\nname: twice\n"),
+        "duplication of key",
+    ),
 }
 
 
@@ -125,7 +135,7 @@ def test_the_check_fails_on(what: str, house: Path):
     assert seen in finished.stdout
 
 
-@pytest.mark.parametrize("name", ["lint", "imports", "settings", "templates", "migrations", "shell"])
+@pytest.mark.parametrize("name", ["lint", "imports", "settings", "templates", "migrations", "shell", "containers"])
 def test_the_check_passes_on_the_house_as_it_is(name: str, house: Path):
     finished = _check(house, name)
     assert finished.returncode == 0, finished.stdout

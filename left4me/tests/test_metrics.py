@@ -163,7 +163,7 @@ def test_jobs_that_ended_are_counted_beyond_their_rows(
             jobs.request(operation="start", resource=make_server(cast.owner).resource, by=None, host="local")
             runner.drain(host="local")
     Job.objects.all().delete()
-    assert scrape()["left4me_jobs_ended_total", "start", "failed"] == 2
+    assert scrape()["left4me_jobs_ended_total", "local", "start", "failed"] == 2
 
 
 def test_a_scrape_costs_the_same_with_500_servers(cast: Cast, _own_redis: None, django_assert_num_queries):
@@ -203,7 +203,7 @@ def expressions() -> list[str]:
 
 def test_dashboard_and_rules_ask_only_for_what_is_exported(cast: Cast, _own_redis: None):
     furnish(cast.owner, servers=4)
-    bus.count("left4me:jobs:ended", "failed start")
+    bus.count("left4me:jobs-ended:local", "failed start")
     bus.client().set("left4me:pulse", "1")
     there = exported()
     asked = {name for expression in expressions() for name in named(expression)}

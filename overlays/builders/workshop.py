@@ -20,6 +20,7 @@ from workshop.models import WorkshopItem
 
 _PROGRESS_SECONDS = 2.0
 _FAILURES_NAMED = 20
+_UNTIL = "the next try is when Steam has a new version, or after “Refresh from Steam”"
 
 
 @dataclass
@@ -78,6 +79,8 @@ def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally:
             run.log(f"workshop {item.steam_id} skipped: Steam gives no download address for “{item}”")
         elif download.is_cached(cache.wanted(item), folder):
             tally.cached += 1
+        elif item.is_refused:
+            _leave_refused(run, item, tally)
         else:
             missing[item.steam_id] = item
     if not missing:
@@ -99,10 +102,19 @@ def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally:
         raise registry.Cancelled from None
 
 
+def _leave_refused(run: registry.Run, item: WorkshopItem, tally: _Tally) -> None:
+    """What came whole and was no VPK would come so again: gigabytes at each build, for nothing."""
+    if not item.last_error:
+        cache.note_failure(item, error="the file is not a valid VPK")
+    tally.failed[item.steam_id] = item.last_error
+    run.log(f"workshop {item.steam_id} not fetched again: {item.last_error}; {_UNTIL}", stream="stderr")
+
+
 def _settle(run: registry.Run, item: WorkshopItem, result: downloads.Result, tally: _Tally) -> None:
     if result.error:
         tally.failed[item.steam_id] = result.error
-        cache.note_failure(item, error=result.error)
+        note = cache.note_refusal if result.is_refused else cache.note_failure
+        note(item, error=result.error)
         run.log(f"workshop {item.steam_id} failed: {result.error}", stream="stderr")
         return
     cache.note_download(item, now=timezone.now())

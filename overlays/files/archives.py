@@ -69,21 +69,26 @@ def needs_converting(name: str) -> bool:
     return name.lower().endswith((".7z", ".rar", ".xz", ".txz"))
 
 
+def budget(archive: Path, limits: Limits) -> int:
+    """How many bytes may come out of this archive."""
+    return min(limits.size, archive.stat().st_size * limits.ratio + _SMALL)
+
+
 def unpack(archive: Path, *, into: Tree, base: Parts, limits: Limits, check: Callable[[], None]) -> Unpacked:
     """Unpack a zip or tar archive below `base`. `check` may raise to cancel. Raises BadArchive.
 
     Where `base` is the overlay's root, files that belong deeper are put there: VPKs into the addons directory,
     directories such as `cfg` below `left4dead2`.
     """
-    budget = min(limits.size, archive.stat().st_size * limits.ratio + _SMALL)
+    most = budget(archive, limits)
     done = Unpacked()
     with archive.open("rb") as stream:
         with _reading():
-            members = _members(stream, limits, budget)
+            members = _members(stream, limits, most)
         while member := _next(members):
             check()
             try:
-                _unpack_one(member, into=into, base=base, done=done, limits=limits, budget=budget, check=check)
+                _unpack_one(member, into=into, base=base, done=done, limits=limits, budget=most, check=check)
             except BadPath as reason:
                 done.left_out.append(f"{member.name[:200]!r}: {reason}")
     return done

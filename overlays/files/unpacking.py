@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from left4me.jobs import registry
@@ -15,6 +17,11 @@ from overlays.models import Overlay, Upload
 _CONVERT_SECONDS = 30 * 60
 _CONVERT_MEMORY = 2 * 1024**3
 _LEFT_OUT_NAMED = 20
+# What a tar needs for each file beside its content: the end of its block, and headers for a long name.
+_TAR_BESIDE = 2048
+_MAGICS = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xfd7zXZ\x00")
+_TOO_LARGE = 128 + signal.SIGXFSZ
+_CURE = "This kind of archive needs bubblewrap and bsdtar: apt-get install bubblewrap libarchive-tools"
 _WITHOUT_QUOTA = 200 * 1000**3
 
 
@@ -29,6 +36,8 @@ def unpack(run: registry.Run, overlay: Overlay) -> None:
     with tempfile.TemporaryDirectory(dir=uploads.directory()) as scratch:
         archive = uploads.partial_path(upload)
         if archives.needs_converting(where[-1]):
+            # What may come out is counted from what was uploaded, not from the tar between.
+            limits = replace(limits, size=archives.budget(archive, limits))
             archive = _convert(run, archive, Path(scratch), limits)
         try:
             with Tree(places.directory(overlay)) as content:
@@ -43,10 +52,15 @@ def unpack(run: registry.Run, overlay: Overlay) -> None:
 
 def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.Limits) -> Path:
     """A tar of what a 7z, rar or xz archive holds, made by bsdtar in a sandbox that sees nothing else."""
+    with archive.open("rb") as stream:
+        # bsdtar would take much else, some of it nothing but names of files to read.
+        if not stream.read(8).startswith(_MAGICS):
+            raise registry.Failed("The archive is damaged, or of another kind than its name says.")
+    most = limits.size + limits.files * _TAR_BESIDE
     try:
         commands.run(
             [
-                *("prlimit", f"--as={_CONVERT_MEMORY}", f"--fsize={limits.size + 1024**3}", "--core=0"),
+                *("prlimit", f"--as={_CONVERT_MEMORY}", f"--fsize={most}", "--core=0"),
                 # bubblewrap's own --unshare-net wants a netlink socket, which the worker's unit refuses.
                 *("unshare", "--user", "--map-current-user", "--net"),
                 *("bwrap", "--unshare-user", "--unshare-pid", "--die-with-parent", "--new-session", "--clearenv"),
@@ -64,8 +78,14 @@ def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.L
     except commands.CommandCancelled:
         run.check()
         raise registry.Cancelled from None
+    except commands.CommandFailed as error:
+        if error.status in (_TOO_LARGE, -signal.SIGXFSZ):
+            raise registry.Failed("The archive unpacks to more than is allowed.") from None
+        if "bsdtar: No such file" in error.tail:
+            raise registry.Failed(_CURE) from None
+        raise registry.Failed(f"The archive cannot be read: {error.tail or error}") from None
+    except commands.CommandMissing:
+        raise registry.Failed(_CURE) from None
     except commands.CommandError as error:
-        cure = "This kind of archive needs bubblewrap and bsdtar: apt-get install bubblewrap libarchive-tools"
-        is_missing = isinstance(error, commands.CommandMissing) or "bsdtar: No such file" in str(error)
-        raise registry.Failed(cure if is_missing else f"The archive cannot be read: {error}") from None
+        raise registry.Failed(f"The archive cannot be read: {error}") from None
     return scratch / "content.tar"

@@ -46,6 +46,8 @@ def refresh_overlay(*, overlay: Overlay, by: User, api: steam.Steam, now: dateti
     with transaction.atomic():
         known = {item.steam_id for item in items}
         metadata.apply(items, found, now=now)
+        # A person who asks wants it tried again; the refresh on schedule does not.
+        WorkshopItem.objects.filter(pk__in=[item.pk for item in items]).forget_refusals()
         metadata.save({steam_id: item for steam_id, item in found.items() if steam_id not in known}, now=now)
         for collection, answer in followed.items():
             _follow(collection, answer, now=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from django.utils import timezone
 from left4me.jobs import actions as jobs
 from left4me.jobs import runner
 from left4me.jobs.models import JobLog
+from overlays.items import refreshing
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from workshop import metadata, vpk
@@ -142,6 +144,52 @@ def test_a_broken_item_is_named_and_the_others_are_served(hold, overlay, steam_w
     job, _ = build(overlay)
     assert job.state == "succeeded"
     assert WorkshopItem.objects.get(steam_id=12).last_error == ""
+
+
+def test_what_came_whole_and_was_no_vpk_is_not_fetched_again_until_there_is_something_new(
+    hold, overlay, steam_world, cast
+):
+    hold(11, 12, content=struct.pack("<III", 0x55AA1234, 1, 10_000))
+    steam_world.add(11)
+    refresh_rows(11)
+    job, _ = build(overlay)
+    fetched = steam_world.downloads(12)
+    assert job.error.endswith("12 “Item 12”: the file is shorter than its directory")
+    job, lines = build(overlay)
+    assert job.error.endswith("12 “Item 12”: the file is shorter than its directory")
+    again = "the next try is when Steam has a new version, or after “Refresh from Steam”"
+    assert lines == [
+        f"workshop 12 not fetched again: the file is shorter than its directory; {again}",
+        "downloaded=0 cached=1 skipped=0 created=0 removed=0 unchanged=1",
+    ]
+    assert steam_world.downloads(12) == fetched
+    # The same version, at a person's wish.
+    with metadata.connect() as api:
+        refreshing.refresh_overlay(overlay=overlay, by=cast.admin, api=api, now=timezone.now())
+    runner.drain(host=settings.LEFT4ME_HOST)
+    assert steam_world.downloads(12) > fetched
+    fetched = steam_world.downloads(12)
+    build(overlay)
+    assert steam_world.downloads(12) == fetched
+    # A new version, without anybody's wish.
+    steam_world.add(12, files={"new.txt": b"n"}, time_updated=1_800_000_000)
+    refresh_rows(12)
+    job, _ = build(overlay)
+    assert (job.state, linked(overlay)) == ("succeeded", ["11.vpk", "12.vpk"])
+    assert WorkshopItem.objects.get(steam_id=12).last_error == ""
+
+
+def test_a_refused_update_leaves_the_old_version_in_place(hold, overlay, steam_world):
+    hold(11)
+    build(overlay)
+    broken = struct.pack("<III", 0x55AA1234, 1, 10_000)
+    steam_world.add(11, content=broken, time_updated=1_800_000_000)
+    refresh_rows(11)
+    build(overlay)
+    fetched = steam_world.downloads(11)
+    job, _ = build(overlay)
+    assert (job.state, linked(overlay), steam_world.downloads(11)) == ("failed", ["11.vpk"], fetched)
+    assert WorkshopItem.objects.get(steam_id=11).state(timezone.now()) == WorkshopItem.State.FAILED
 
 
 def test_a_failed_update_keeps_the_old_version_linked(hold, overlay, steam_world):

@@ -7,7 +7,7 @@ its unit are the truth. Every call is idempotent: asking for what already is ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -140,10 +140,10 @@ class ServerRuntime(Protocol):
         the log starts at the oldest line there is.
         """
 
-    def resources(self, server_id: int, *, with_disk: bool = True) -> Resources:
-        """What the server uses at this moment; Nones for what is not running or not told.
+    def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
+        """What each server uses at this moment; Nones for what is not running or not told.
 
-        Without `with_disk` the writable layer is not walked through, which may hold many files.
+        Only the writable layers of those in `with_disk` are walked through: they may hold many files.
         """
 
     def delete(self, server_id: int, *, now: datetime) -> Outcome:

@@ -8,7 +8,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,7 +123,10 @@ class ProcessRuntime:
             cancelled=cancelled,
         )
 
-    def resources(self, server_id: int, *, with_disk: bool = True) -> Resources:
+    def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
+        return {one: self._used(one, with_disk=one in with_disk) for one in server_ids}
+
+    def _used(self, server_id: int, *, with_disk: bool) -> Resources:
         directory = self._storage.of(server_id)
         state = _read(directory)
         init = procfs.same(state.get("init")) if state else None

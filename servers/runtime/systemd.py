@@ -6,7 +6,7 @@ The unit runs the launcher as the application's own user; polkit lets that user 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -110,8 +110,15 @@ class SystemdRuntime:
     ) -> None:
         journal.follow(units.name(server_id), cursor=cursor, on_lines=on_lines, cancelled=cancelled)
 
-    def resources(self, server_id: int, *, with_disk: bool = True) -> Resources:
-        unit = units.show_one(server_id)
+    def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
+        wanted = list(server_ids)
+        try:
+            found = units.show(wanted)
+        except commands.CommandError as error:
+            raise RuntimeFault(f"systemd does not answer: {error}") from error
+        return {one: self._used(one, found[one], with_disk=one in with_disk) for one in wanted}
+
+    def _used(self, server_id: int, unit: Unit, *, with_disk: bool) -> Resources:
         upper = self._storage.of(server_id).upper
         # Without its controllers a cgroup counts nothing; the processes themselves still tell.
         usage = procfs.usage(unit.pid) if unit.pid is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -73,7 +73,10 @@ class FakeRuntime:
     ) -> None:
         return None
 
-    def resources(self, server_id: int, *, with_disk: bool = True) -> Resources:
+    def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
+        return {one: self._used(one, with_disk=one in with_disk) for one in server_ids}
+
+    def _used(self, server_id: int, *, with_disk: bool) -> Resources:
         self.measured.append((server_id, with_disk))
         nothing = Resources(cpu_seconds=None, memory_bytes=None, tasks=None, disk_bytes=None)
         used = self.used.get(server_id, nothing)

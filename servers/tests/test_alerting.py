@@ -233,3 +233,22 @@ def test_whoever_looks_is_not_silent_and_a_host_that_never_spoke_is_not_missed(c
     make_host(name="planned", last_seen_at=None)
     looking(watching.Watch(), first=0, last=300)
     assert told() == []
+
+
+def test_a_hundred_servers_that_fall_at_once_hold_up_neither_the_look_nor_the_sender(
+    runtime: FakeRuntime, cast: Cast, receiver: Receiver, django_assert_max_num_queries: Any
+):
+    make_channel(cast.owner, receiver.url("/hook"))
+    servers = [make_server(cast.owner) for _ in range(100)]
+    for server in servers:
+        runtime.set(server.pk, State.RUNNING, started_at=NOW - 60 * SECOND)
+    look(runtime, now=NOW)
+    for server in servers:
+        runtime.crash(server.pk, at=NOW + SECOND)
+    # Each its state and its history, as before, and its incident with the alert.
+    with django_assert_max_num_queries(100 * 22):
+        look(runtime, now=NOW + 8 * SECOND)
+    with django_assert_max_num_queries(20):
+        assert sending.send(now=NOW + 9 * SECOND).messages == 1
+    (body,) = receiver.bodies
+    assert len(body["alerts"]) + body["left_out"] == 100

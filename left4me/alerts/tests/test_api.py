@@ -11,6 +11,7 @@ from left4me.alerts import sending
 from left4me.alerts.models import Channel
 from left4me.alerts.tests.factories import make_channel
 from left4me.alerts.tests.receiver import Receiver
+from left4me.lib import secrets
 
 
 def given(address: str = "https://hooks.example.org/secret-path-of-the-hook", **fields: Any) -> dict[str, Any]:
@@ -61,3 +62,16 @@ def test_what_cannot_be_is_refused_with_its_field(api: Any, cast: Any, wrong: di
     status, problem = api.by(cast.owner).post("/alerts", given(**wrong))
     assert status == 422
     assert [error["field"] for error in problem["errors"]] == [field]
+
+
+def test_a_mailbox_is_confirmed_by_its_code(api: Any, cast: Any, settings: Any):
+    settings.LEFT4ME_SENDS_MAIL = True
+    anna = api.by(cast.owner)
+    _, made = anna.post("/alerts", given("anna@example.org", kind="email"))
+    assert made["is_confirmed"] is False
+    code = secrets.unseal(Channel.objects.get().sealed_code)
+    assert anna.post(f"/alerts/{made['id']}/confirm", {"code": "0" * 8})[0] == 409
+    status, confirmed = anna.post(f"/alerts/{made['id']}/confirm", {"code": code})
+    assert (status, confirmed["is_confirmed"]) == (200, True)
+    _, deliveries = anna.get(f"/alerts/{made['id']}/deliveries")
+    assert code not in str(deliveries)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from left4me.alerts import sending
+from left4me.alerts import incidents, sending
+from left4me.alerts.events import Event
 from left4me.alerts.models import Channel, Delivery
-from left4me.alerts.tests.factories import make_channel
+from left4me.alerts.tests.factories import crash, make_channel
 from left4me.alerts.tests.receiver import Receiver
 from left4me.audit.models import AuditEntry
 
@@ -54,6 +58,8 @@ def test_a_channel_is_added_and_its_address_never_shown_again(anna: Client, cast
         ({"address": "https://localhost/x"}, "not on the public internet"),
         ({"address": "https://[::ffff:10.0.0.1]/x"}, "not on the public internet"),
         ({"address": "https://bad\\host/x"}, "not an https address"),
+        ({"address": "https://<b>evil</b>.example.org"}, "not an https address"),
+        ({"address": "https://under_score.example.org/"}, "not an https address"),
         ({"address": "https://host:99999/x"}, "not an https address"),
         ({"events": []}, "required"),
         ({"events": ["disk_low"]}, "not one of the available choices"),
@@ -66,6 +72,12 @@ def test_what_cannot_be_is_refused_beside_its_field(anna: Client, wrong: dict[st
     assert answer.status_code == 422
     assert words in answer.content.decode()
     assert not Channel.objects.exists()
+
+
+def test_an_address_is_shown_as_text(anna: Client, cast: Any):
+    channel = make_channel(cast.owner, "https://<b>bold</b>.example.org/x")
+    for path in (PAGE, f"{PAGE}{channel.pk}/"):
+        assert "<b>bold" not in anna.get(path).content.decode()
 
 
 def test_a_name_is_given_once(anna: Client, cast: Any):
@@ -154,3 +166,56 @@ def test_django_s_admin_shows_no_address(client: Client, cast: Any):
     assert "a-token-that-nobody" not in shown
     for page in ("channel", "incident", "delivery"):
         assert client.get(f"/admin/alerts/{page}/").status_code == 200
+
+
+def mail_channel(anna: Client, settings: Any) -> Channel:
+    settings.LEFT4ME_SENDS_MAIL = True
+    anna.post(PAGE, given(kind="email", address="anna@example.org"))
+    return Channel.objects.get()
+
+
+def code_in(text: str) -> str:
+    found = re.search(r"The code is (\w+)\.", text)
+    assert found is not None, text
+    return found[1]
+
+
+def test_a_mailbox_is_told_nothing_until_its_code_is_said(anna: Client, cast: Any, settings: Any):
+    channel = mail_channel(anna, settings)
+    now = timezone.now()
+    incidents.trouble(crash(cast.owner, event=Event.SERVER_GAVE_UP), now=now)
+    sending.send(now=now)
+    (question,) = mail.outbox
+    assert question.subject == "[left4me] Confirm this address"
+    assert "crashed" not in question.body
+    page = anna.get(f"{PAGE}{channel.pk}/").content.decode()
+    assert "Confirm the address" in page
+    assert code_in(question.body) not in page
+    anna.post(f"{PAGE}{channel.pk}/confirm/", {"code": "wrong"})
+    sending.send(now=now + timedelta(minutes=1))
+    assert len(mail.outbox) == 1
+    anna.post(f"{PAGE}{channel.pk}/confirm/", {"code": code_in(question.body).lower()})
+    sending.send(now=now + timedelta(minutes=2))
+    assert len(mail.outbox) == 2
+    assert "The code is" not in mail.outbox[1].body
+
+
+def test_a_new_address_has_to_be_confirmed_too(anna: Client, settings: Any):
+    channel = mail_channel(anna, settings)
+    Channel.objects.update(sealed_code="")
+    form = {"name": "mail", "events": ["job_failed"]}
+    anna.post(f"{PAGE}{channel.pk}/", {**form, "address": ""})
+    channel.refresh_from_db()
+    assert channel.is_confirmed
+    anna.post(f"{PAGE}{channel.pk}/", {**form, "address": "stan@example.org"})
+    channel.refresh_from_db()
+    assert not channel.is_confirmed
+
+
+def test_codes_cannot_be_guessed_nor_mailed_without_end(anna: Client, settings: Any):
+    channel = mail_channel(anna, settings)
+    guesses = [anna.post(f"{PAGE}{channel.pk}/confirm/", {"code": str(n)}).status_code for n in range(12)]
+    assert guesses == [302] * 10 + [429] * 2
+    mails = [anna.post(f"{PAGE}{channel.pk}/test/").status_code for _ in range(12)]
+    assert mails == [302] * 9 + [429] * 3
+    assert set(Delivery.objects.values_list("event", flat=True)) == {"confirm"}

@@ -49,6 +49,7 @@ def examine() -> list[Finding]:
         machine.disk(root, game=game),
         machine.overlayfs(root),
         machine.fuse_overlayfs(),
+        machine.archives(),
         machine.libraries_32_bit(game=game),
         machine.steamcmd(root, game=game),
         machine.ports(settings.LEFT4ME_PORTS, in_use_by_us=_ports_of_servers()),

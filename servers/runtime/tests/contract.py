@@ -203,11 +203,11 @@ class RuntimeContract:
     def test_resources_of_a_running_server_are_told(self, stage: Stage) -> None:
         spec = stage.start(stage.spec(1))
         value(spec, "open('left4dead2/big', 'wb').write(b'x' * 2_000_000)")
-        used = stage.runtime.resources(1)
+        used = stage.runtime.resources([1], with_disk=[1])[1]
         assert used.disk_bytes is not None and used.disk_bytes >= 2_000_000
         assert used.cpu_seconds is None or used.cpu_seconds >= 0
         stage.runtime.stop(1)
-        assert stage.runtime.resources(1).memory_bytes is None
+        assert stage.runtime.resources([1], with_disk=[1])[1].memory_bytes is None
 
     def test_deleting_keeps_a_tar_of_the_writable_layer(self, stage: Stage) -> None:
         spec = stage.start(stage.spec(1))

@@ -1,0 +1,75 @@
+"""The page of alerts in a real browser: add a channel, try it, see how it went, let go of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from left4me.alerts import sending
+from left4me.alerts.models import Channel
+from left4me.alerts.tests.receiver import Receiver
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+def test_a_channel_from_the_menu_to_its_end(cast: Any, sign_in: Any, receiver: Receiver, axe: Any) -> None:
+    page = sign_in(cast.owner)
+    page.goto("/")
+    page.locator(".user-menu > summary").click()
+    page.get_by_role("link", name="Alerts").click()
+    page.get_by_role("heading", name="Nobody is told yet").wait_for()
+
+    page.get_by_label("Name").fill("our Discord")
+    page.get_by_label("Kind").select_option(label="Discord webhook")
+    page.get_by_label("Address").fill("http://10.0.0.1/x")
+    page.get_by_label("a job failed").check()
+    page.get_by_role("button", name="Add the channel").click()
+    page.get_by_text("This is not an https address.").wait_for()
+    axe(page)
+
+    page.get_by_label("Address").fill(receiver.url())
+    page.get_by_role("button", name="Add the channel").click()
+    page.get_by_text("is added. Send it a test").wait_for()
+    row = page.get_by_role("row", name="our Discord")
+    assert "token-of-the-webhook" not in page.content()
+
+    receiver.plan(500)
+    row.get_by_role("button", name="Test our Discord").click()
+    page.get_by_text("A test is on its way").wait_for()
+    sending.send(now=timezone.now())
+    # The list looks by itself.
+    page.get_by_text("answers with HTTP status 500").wait_for()
+    axe(page)
+    Channel.objects.update(not_before=None)
+    sending.send(now=timezone.now())
+    page.get_by_text("answers with HTTP status 500").wait_for(state="detached")
+    assert [body["embeds"][0]["title"] for body in receiver.bodies] == ["This is a test"] * 2
+
+    row.get_by_role("link", name="our Discord").click()
+    page.get_by_role("heading", name="Change it").wait_for()
+    page.get_by_label("a server crashed").uncheck()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("is saved").wait_for()
+    assert "server_crashed" not in Channel.objects.get().events
+
+    row.get_by_role("button", name="Switch off our Discord").click()
+    page.get_by_text("is off; nothing is sent there").wait_for()
+    assert row.get_by_role("button", name="Test our Discord").count() == 0
+
+    row.get_by_role("button", name="Delete our Discord").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.get_by_role("heading", name="Nobody is told yet").wait_for()
+
+
+def test_what_somebody_types_stays_while_the_list_moves(cast: Any, sign_in: Any, receiver: Receiver) -> None:
+    Channel.objects.create(
+        user=cast.owner, name="first", kind="webhook", address=receiver.url(), events=["job_failed"]
+    )
+    page = sign_in(cast.owner)
+    page.goto("/accounts/alerts/")
+    page.get_by_label("Name").fill("half typed")
+    with page.expect_response(lambda answer: answer.url.endswith("/accounts/alerts/")):
+        pass
+    assert page.get_by_label("Name").input_value() == "half typed"
