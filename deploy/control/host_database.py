@@ -103,7 +103,7 @@ class Cluster:
     def _settings(self, address: str) -> str:
         return (
             "# Written by left4mectl host add.\n"
-            f"listen_addresses = 'localhost, {address}'\n"
+            f"listen_addresses = '{_listening(address)}'\n"
             "ssl = on\n"
             "ssl_min_protocol_version = 'TLSv1.2'\n"
             f"ssl_cert_file = '{self.certificate}'\n"
@@ -171,6 +171,11 @@ def _clusters() -> list[list[str]]:
     except commands.CommandMissing as error:
         raise CannotGoOn("PostgreSQL of Debian is not installed here.") from error
     return [line.split() for line in lines if line.strip()]
+
+
+def _listening(address: str) -> str:
+    # The end of a tunnel may be here.
+    return "localhost" if address in ("127.0.0.1", "localhost") else f"localhost, {address}"
 
 
 def _port(wanted: Cluster) -> str:

@@ -140,8 +140,8 @@ def database_url(layout: Layout) -> SplitResult:
     url = urlsplit(text)
     if url.scheme not in {"postgres", "postgresql"}:
         raise CannotGoOn(
-            "Other hosts need PostgreSQL, and this installation keeps its database in a SQLite file. "
-            "`left4mectl move-to-postgres` moves it."
+            "Other hosts need PostgreSQL, and this installation keeps its database in a SQLite file. A new one is "
+            "made with `deploy/install --database postgres`; no command moves what is in this one."
         )
     host = url.netloc.rpartition("@")[2].rpartition(":")[0] or url.netloc.rpartition("@")[2]
     if host not in _LOCAL and not host.startswith("%2F"):

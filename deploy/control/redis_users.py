@@ -24,7 +24,7 @@ _USERS: Final = "users.acl"
 _KEYS: Final = (
     *("~host.{host}", "~host.{host}\x06*", "~unacked.{host}", "~unacked_index.{host}", "~unacked_mutex.{host}"),
     *("~_kombu.binding*", "~left4me:answer:*", "~left4me:usage:*", "~:1:*"),
-    "~left4me:jobs:ended",
+    "~left4me:jobs-ended:{host}",
     *("~left4me:log:*", "~left4me:log-watched:*", "~left4me:log-tailer:*"),
 )
 _CHANNELS: Final = ("&left4me:cancel:{host}", "&left4me:job:*", "&left4me:log-lines:*")

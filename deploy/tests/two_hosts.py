@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from deploy.tests import docs
 from deploy.tests.acceptance import ORIGIN, PASSWORD
 from left4me.lib import commands
 from left4me.testing.testhost import Testhost, machine_of
@@ -79,6 +80,7 @@ class TwoHosts:
         self._told = told
         self.server = self.host = self.overlay = 0
         self._url = ""
+        self._document = [each for each in docs.commands_of(docs.FOLDER / "second-host.md") if each.place != "on-desk"]
 
     def live(self) -> None:
         for step in (
@@ -115,17 +117,15 @@ class TwoHosts:
         self.until("/ready", lambda: self.first.sh(f"{_CURL} --fail {_URL}/ready", check=False).status == 0)
 
     def admit_the_second(self) -> None:
-        add = f"left4mectl host add {HOST} --address {FIRST} --public {SECOND} --from {SECOND}/32"
-        self._url = self.first.sh(f"{add} 2>/dev/null").output.strip()
+        self._url = self.typed("left4mectl host add").strip().splitlines()[-1]
         assert self._url.startswith("left4me://join/")
-        assert "never reported" in self.first.sh("left4mectl host list").output
-        again = self.first.sh(f"{add} --dry-run 2>&1").output
+        assert "never reported" in self.typed("left4mectl host list")
+        again = self.first.sh(f"left4mectl host add {HOST} --address {FIRST} --from {SECOND}/32 --dry-run 2>&1").output
         assert again.strip() == "", f"what is done would be done again: {again}"
 
     def join(self) -> None:
-        self.second.sh(f"git clone --quiet {ORIGIN} /root/left4me")
-        install = "/root/left4me/deploy/install --worker-only --game simulated --join"
-        self.second.sh(f"{install} {shlex.quote(self._url)}")
+        self.typed("git clone")
+        assert "runs servers as “two”" in self.typed("/root/left4me/deploy/install --worker-only")
         self.until("the second host's report", lambda: not self.host_row()["is_down"])
         units = self.second.sh("systemctl list-units --plain --no-legend 'left4me-*'").output
         assert "left4me-worker" in units
@@ -256,13 +256,24 @@ END
         self.until("the copies' end", lambda: self.second.sh(gone, check=False).status == 0)
 
     def take_it_back(self) -> None:
-        assert "is forgotten" in self.first.sh(f"left4mectl host remove {HOST}").output
+        assert "what runs already" in self.typed("left4mectl upgrade")
+        assert "active" in self.typed("left4mectl status")
+        assert "is forgotten" in self.typed("left4mectl host remove")
+        assert not self._document, "commands of the document that nobody has typed"
         assert HOST not in [host["name"] for host in self.call("GET", "/hosts")["items"]]
         self.second.sh("systemctl stop left4me-worker")
         manage = "left4mectl manage list_hosts"
         assert self.second.sh(manage, check=False).status != 0, "its keys still open the database"
 
     # --- what the steps are made of ---
+
+    def typed(self, beginning: str) -> str:
+        """Type the next command of docs/second-host.md, which begins so, where it says; what it prints."""
+        command = self._document.pop(0)
+        assert command.text.startswith(beginning), f"{command.document}:{command.line}: {command.text}"
+        script = command.script.replace("192.0.2.10", FIRST).replace("192.0.2.20", SECOND)
+        script = script.replace("'URL'", shlex.quote(self._url))
+        return (self.first if command.place == "on-web" else self.second).sh(script).output
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         data = "" if body is None else f"--data {shlex.quote(json.dumps(body))}"

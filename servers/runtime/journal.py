@@ -15,8 +15,8 @@ _READ_SECONDS: Final = 30
 _FOLLOW_SECONDS: Final = 7 * 86_400
 _MOST_IN_A_BATCH: Final = 2_000
 _ARGV: Final = ("journalctl", "--no-pager", "--quiet", "--output=json", "--output-fields=MESSAGE")
-# By itself --follow keeps to the present boot, whose id a unit with a /proc of its own reads wrongly in a container: it
-# would follow nothing, and say nothing.
+# By itself --follow keeps to the present boot, whose id a unit with a /proc of its own reads wrongly in a container:
+# it would follow nothing, and say nothing.
 _FOLLOW: Final = (*_ARGV, "--follow", "--merge")
 
 
