@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from servers.models import Host
+from servers.runtime import procfs, units
 from servers.runtime.game import NoVersion, Versions
 from servers.runtime.port import ServerRuntime
 from servers.runtime.process import ProcessRuntime
@@ -43,6 +44,16 @@ def runtime() -> ServerRuntime:
     if settings.LEFT4ME_RUNTIME == "systemd":
         return SystemdRuntime(root=root())
     return ProcessRuntime(root=root(), limits_in=settings.LEFT4ME_CGROUP)
+
+
+@functools.cache
+def boot() -> str:
+    """Which start of this machine it is; a worker does not outlive one."""
+    found = procfs.boot_id()
+    if settings.LEFT4ME_RUNTIME == "systemd":
+        # In a container the kernel's id is that of the machine around it, and stays.
+        found += f" {units.systemd_since()}"
+    return found
 
 
 @functools.cache

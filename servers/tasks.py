@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -25,7 +24,6 @@ from servers.runtime.port import RuntimeFault
 
 logger = logging.getLogger(__name__)
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _watch = watching.Watch()
 
 
@@ -46,18 +44,18 @@ def refresh() -> None:
     """Look at all servers of this host and say that it is alive."""
     now, began = timezone.now(), time.monotonic()
     host = local.row()
-    boot = _BOOT_ID.read_text().strip()
+    boot = local.boot()
     refreshing.refresh(
         host.name,
         runtime=local.runtime(),
         ready=readiness.ready,
         now=now,
-        rebooted=host.facts.get("boot_id") not in {None, boot},
+        rebooted=host.facts.get("boot") not in {None, boot},
     )
     facts = {
         **host.facts,
         **local.facts(),
-        "boot_id": boot,
+        "boot": boot,
         "refusal": schema.mismatch(),
         # How long a look takes, for those who watch the application.
         "look_seconds": round(time.monotonic() - began, 3),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 from urllib.parse import unquote, urlsplit
 
-from deploy.control import environment
+from deploy.control import environment, services
 from deploy.control.layout import Layout
 from left4me.lib import commands
 
@@ -92,7 +92,9 @@ def forget_pulse(layout: Layout) -> None:
 
 
 def unready(layout: Layout) -> str:
-    """Why `/ready` is not content, in words; empty when it is."""
+    """Why `/ready` is not content, in words; empty when it is. A second host has no web: there its worker must run."""
+    if services.WEB not in services.of_this_machine(layout):
+        return "" if services.are_active(layout, [services.WORKER]) else "the worker does not run"
     values = environment.read(layout)
     host, _, port = (values.get("LEFT4ME_BIND") or "127.0.0.1:8000").rpartition(":")
     host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host.strip("[]")  # noqa: S104 -- compared, not bound

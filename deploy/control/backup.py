@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from deploy.control import archive, database, environment, releases
+from deploy.control import archive, database, environment, releases, services
 from deploy.control.layout import Layout
 from deploy.control.progress import Progress, in_words
 
@@ -62,6 +62,10 @@ def make(
 
     Raises BackupFault, DatabaseFault.
     """
+    if services.WEB not in services.of_this_machine(layout):
+        raise BackupFault(
+            "This is a second host: the database is backed up where the web runs. Make the backup there."
+        )
     target = _target(layout, to, now)
     trees = [*TREES, *([WORKSHOP] if with_workshop else [])]
     ours = database.from_environment(environment.read(layout), data=layout.data)

@@ -81,12 +81,15 @@ class Sqlite:
     def put_back(self, copy: Path) -> None:
         owner = self.path.parent.stat()
         fresh = self.path.with_name(self.path.name + ".new")
-        with copy.open("rb") as source, fresh.open("wb") as target:
+        # The directory is the application's: root must not write through a link that lies in wait there.
+        fresh.unlink(missing_ok=True)
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with copy.open("rb") as source, os.fdopen(handle, "wb") as target:
             while chunk := source.read(1024 * 1024):
                 target.write(chunk)
-        os.chown(fresh, owner.st_uid, owner.st_gid)
-        fresh.chmod(0o600)
-        sync(fresh)
+            os.fchown(target.fileno(), owner.st_uid, owner.st_gid)
+            target.flush()
+            os.fsync(target.fileno())
         # The log beside the old file belongs to it; with the new one it would be laid over foreign pages.
         for suffix in ("-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)

@@ -259,6 +259,7 @@ class Installation:
                 "LEFT4ME_RUNTIME": "systemd",
                 "LEFT4ME_GAME": self.game,
                 "REDIS_URL": f"unix://{self.layout.redis_socket}",
+                "LEFT4ME_LOG_FORMAT": "json",
             }
         elif self.choices.game:
             wanted["LEFT4ME_GAME"] = self.choices.game

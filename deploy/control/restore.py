@@ -155,7 +155,7 @@ def _swap(layout: Layout, stage: Path, *, ready_seconds: float, progress: Progre
         application.forget_pulse(layout)
         services.start(layout)
         if why := application.wait_until_ready(layout, seconds=ready_seconds):
-            raise RestoreFault(f"The application did not come up on it: {why}")
+            raise RestoreFault(f"the application did not come up on it: {why}")
     except BaseException as fault:
         progress.end_phase()
         progress.say(f"{fault or type(fault).__name__}")
@@ -170,7 +170,7 @@ def _swap(layout: Layout, stage: Path, *, ready_seconds: float, progress: Progre
 
 
 def _worded(fault: BaseException) -> BaseException:
-    if isinstance(fault, (commands.CommandError, OSError)):
+    if isinstance(fault, (commands.CommandError, database.DatabaseFault, RestoreFault, OSError)):
         return RestoreFault(f"Nothing was restored, and everything is as before: {fault}")
     return fault
 

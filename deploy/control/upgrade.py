@@ -8,6 +8,7 @@ phase: the upgrade is taken back, the database with it. Games are not touched.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from deploy.control import application, database, environment, releases, schema, services
+from deploy.control import application, database, environment, machine, releases, schema, services
 from deploy.control.layout import Layout
 from deploy.control.progress import Progress, in_words
 from left4me.lib import commands
@@ -117,7 +118,6 @@ def recover(layout: Layout, *, progress: Progress, at_boot: bool = False) -> boo
     and systemd is about to start it all: then nothing is stopped nor started here."""
     attempt = _read(layout)
     if attempt is None:
-        _let_web_go(layout)
         return False
     progress.say(f"the upgrade to {attempt.new} was cut off ({attempt.phase}): going back to {attempt.old}")
     _take_back(layout, attempt, progress, at_boot=at_boot)
@@ -136,13 +136,17 @@ def _look(layout: Layout, tree: Path, ours: database.Database) -> bool:
         application.manage(layout, "check", "--fail-level=ERROR", release=tree)
     except commands.CommandError as error:
         raise UpgradeFault(f"{tree.name} does not accept this machine's settings: {error}") from error
+    layout.backups.mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted, free = 2 * ours.size(), shutil.disk_usage(layout.backups).free
     if free < wanted + _LEAVE_FREE:
         raise UpgradeFault(
             f"The disk is too full for a copy of the database: {layout.backups} has {in_words(free)} free, "
             f"{in_words(wanted + _LEAVE_FREE)} are needed. Free some space, then try again."
         )
-    return bool(application.manage(layout, "migrate", "--check", release=tree, check=False).status)
+    changes = bool(application.manage(layout, "migrate", "--check", release=tree, check=False).status)
+    if changes and services.WEB not in services.of_this_machine(layout):
+        raise UpgradeFault(f"{tree.name} wants a newer database. Upgrade the machine of the web first, then this one.")
+    return changes
 
 
 def _exchange(
@@ -161,9 +165,8 @@ def _exchange(
         return reached
 
     try:
-        with _signals_as_faults():
+        with _signals_as_faults(), _web_held(layout) as let_go:
             attempt = reach(STOPPING)
-            _hold_web(layout)
             progress.phase("stopping beat, worker and web; visitors wait")
             services.stop(layout)
             if ours is not None:
@@ -178,9 +181,9 @@ def _exchange(
                 )
             attempt = reach(STARTING)
             progress.phase(f"starting {attempt.new}")
-            releases.switch(layout, attempt.new)
+            _make_current(layout, attempt.new)
             application.forget_pulse(layout)
-            _let_web_go(layout)
+            let_go()
             services.start(layout)
             if why := application.wait_until_ready(layout, seconds=ready_seconds):
                 raise UpgradeFault(f"it was not ready within {ready_seconds:.0f} s: {why}")
@@ -203,34 +206,43 @@ def _exchange(
 
 def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot: bool = False) -> None:
     """The old release and its database; can be repeated after it was itself cut off."""
-    with _signals_ignored():
+    with _signals_ignored(), _web_held(layout) as let_go:
         progress.phase(f"going back to {attempt.old}")
-        _hold_web(layout)
         if not at_boot:
             services.stop(layout)
         if attempt.phase != STOPPING and attempt.copy:
             database.from_environment(environment.read(layout), data=layout.data).put_back(Path(attempt.copy))
-        releases.switch(layout, attempt.old)
+        try:
+            _make_current(layout, attempt.old)
+        except (OSError, commands.CommandError) as error:
+            # The newer units run the old release as well: better than none at all.
+            progress.say(f"the units of {attempt.old} could not be laid out again: {error}")
         application.forget_pulse(layout)
-        _let_web_go(layout)
+        let_go()
         if not at_boot:
             services.start(layout)
         _journal(layout).unlink(missing_ok=True)
         progress.end_phase()
 
 
-def _hold_web(layout: Layout) -> None:
-    """From now on the web does not start, whoever asks: its unit waits, and with it the visitors who woke it."""
-    _held(layout).touch()
+@contextmanager
+def _web_held(layout: Layout) -> Iterator[Callable[[], None]]:
+    """Keep the web from starting until the function given is called, or this process ends, however it does.
+
+    The socket starts the web at its next visitor; the unit waits for this lock then, and the visitor with it.
+    """
+    with (layout.program / "hold").open("w") as lock:
+        os.fchown(lock.fileno(), 0, application.owner()[1])
+        os.fchmod(lock.fileno(), 0o640)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lambda: fcntl.flock(lock, fcntl.LOCK_UN)
 
 
-def _let_web_go(layout: Layout) -> None:
-    _held(layout).unlink(missing_ok=True)
-
-
-def _held(layout: Layout) -> Path:
-    # left4me-web.service looks for it. Below /run, so that it does not outlive the boot.
-    return layout.root / "run/left4me.hold"
+def _make_current(layout: Layout, release: str) -> None:
+    """The link, and what the release has outside of itself: units, rules."""
+    releases.switch(layout, release)
+    worker_only = services.WEB not in services.of_this_machine(layout)
+    machine.lay_out(layout, layout.releases / release, worker_only=worker_only)
 
 
 class _Interrupted(Exception):

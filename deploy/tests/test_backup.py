@@ -43,6 +43,8 @@ def layout(tmp_path):
     (release / "RELEASE").write_text("20261101-abc1234\n")
     layout.current.symlink_to("releases/20261101-abc1234")
     layout.settings.mkdir(parents=True)
+    layout.units.mkdir(parents=True)
+    (layout.units / "left4me-web.service").touch()
     (layout.settings / "left4me.env").write_text("LEFT4ME_HOST=local\n")
     (layout.settings / "secrets.env").write_text("LEFT4ME_SECRET_KEY=a-long-secret-key\n")
     for tree in ("overlays/1/left4dead2/addons", "servers/7/upper", "servers/7/work/work", "workshop_cache", "game"):
@@ -211,6 +213,12 @@ def test_a_backup_cut_off_is_no_backup_and_the_next_clears_it_away(layout, tmp_p
         archive.read_manifest(file)
     made = make(layout)
     assert [path.name for path in layout.backups.iterdir() if path.name != ".lock"] == [made.path.name]
+
+
+def test_a_second_host_has_no_database_of_its_own(layout):
+    (layout.units / "left4me-web.service").unlink()
+    with pytest.raises(backup.BackupFault, match="where the web runs"):
+        make(layout)
 
 
 def test_two_at_once_are_refused(layout):

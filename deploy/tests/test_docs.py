@@ -3,6 +3,7 @@
 import pytest
 
 from deploy.tests import docs
+from left4me.testing.testhost import Testhost
 
 DOCUMENT = """\
 # Title
@@ -52,3 +53,20 @@ def test_what_the_reader_replaces_is_filled_in_as_whole_words(tmp_path):
 def test_every_document_keeps_the_convention_and_has_commands_to_run():
     documents = {command.document for command in docs.all_commands() if command.place != "on-desk"}
     assert {"backup.md", "upgrade.md", "troubleshooting.md"} <= documents
+
+
+@pytest.mark.testhost
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_command_of_the_documents_does_as_they_say(machine: Testhost):
+    """On one machine, in the order in which an operator meets them."""
+    commands = [command for command in docs.all_commands() if command.place == "on-host"]
+    if commands[0].document != "install.md":
+        machine.sh("git clone --quiet /srv/left4me.git /root/left4me && /root/left4me/deploy/install --game simulated")
+    liars = []
+    for command in commands:
+        finished = machine.sh(f"cd /root && {command.script}", check=False)
+        if (finished.status != 0) != command.fails:
+            words = f"{command.document}:{command.line}: `{command.script}` exited with {finished.status}"
+            liars.append(f"{words}\n{finished.output[-2000:]}")
+    assert not liars, "\n\n".join(liars)

@@ -19,7 +19,7 @@ _UP_SECONDS = 120
 
 
 class Whole:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **settings: str) -> None:
         self.root = root
         web, first = _free_port(), _free_port()
         self.url = f"http://127.0.0.1:{web}"
@@ -30,6 +30,7 @@ class Whole:
             "LEFT4ME_GAME": "simulated",
             "LEFT4ME_PORTS": f"{first}-{min(first + 9, 65535)}",
             "PYTHONWARNINGS": "ignore",
+            **settings,
         }
         self._log = (root / "up.log").open("wb")
         self._up = subprocess.Popen(
@@ -72,12 +73,12 @@ class Whole:
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Iterator[Callable[[], Whole]]:
-    """`whole()` starts it and waits until it answers."""
+def whole(tmp_path: Path) -> Iterator[Callable[..., Whole]]:
+    """`whole(LEFT4ME_SIGNUP="open")` starts it with these settings and waits until it answers."""
     started: list[Whole] = []
 
-    def start() -> Whole:
-        application = Whole(tmp_path)
+    def start(**settings: str) -> Whole:
+        application = Whole(tmp_path, **settings)
         started.append(application)
         application.wait_until_up()
         return application

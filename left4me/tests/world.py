@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from accounts.models import User
 from left4me.alerts.tests.factories import make_channel
 from left4me.jobs.models import Job, JobLog
+from left4me.lib import secrets
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot
 from overlays.models import Overlay, OverlayWorkshopItem
@@ -105,6 +106,7 @@ def _alerts(owner: User, servers: list[Server], now: datetime) -> int:
     make_channel(owner, name="a script", is_enabled=False, events=["job_failed"])
     error = "hooks.example.org answers with HTTP status 503."
     make_channel(owner, name="a name as long as anybody would", last_error=error, last_error_at=now, failures=3)
+    make_channel(owner, "anna@example.org", name="mail", kind="email", sealed_code=secrets.seal("0A1B2C3D"))
     for state in ("sent", "waiting", "dropped"):
         title = f"“{servers[4].name}” gave up"
         text = "srcds ended with signal 11, five times in ten minutes. It stays down until somebody starts it."

@@ -70,6 +70,18 @@ class Unit:
         return self.active_state not in ("inactive", "failed")
 
 
+def systemd_since() -> str:
+    """When systemd came up, on the kernel's clock: another value after each boot, also of a container.
+
+    Raises RuntimeFault.
+    """
+    try:
+        argv = ["systemctl", "show", "--property=UserspaceTimestampMonotonic", "--value"]
+        return commands.run(argv, timeout=_SHOW_SECONDS).output.strip()
+    except commands.CommandError as error:
+        raise RuntimeFault(f"systemd does not answer: {error}") from error
+
+
 def name(server_id: int) -> str:
     return f"left4me-server@{server_id}.service"
 

@@ -29,7 +29,7 @@ def wanted(cast: Cast, monkeypatch, settings, tmp_path: Path, redis_client: redi
 
 
 def test_after_a_reboot_of_the_machine_what_should_run_is_started_once(wanted: Server):
-    Host.objects.update(facts={"boot_id": "the boot before"})
+    Host.objects.update(facts={"boot": "the boot before"})
     tasks.refresh()
     assert list(Job.objects.values_list("operation", "resource")) == [("start", wanted.resource)]
     Job.objects.all().delete()

@@ -3,6 +3,7 @@
     make                      the game installed, a blueprint, a server; prints the server
     act ID OPERATION          waits for the job; prints it
     wait ID STATE SECONDS     until the server is in that state; prints it
+    channel URL               alerts of everything go there; prints the channel
     log ID SECONDS            what its live log sends in that time, as lines
 The token is in /root/token, the address in LEFT4ME_URL.
 """
@@ -72,6 +73,11 @@ def wait(server, state, seconds):
     return found
 
 
+def channel(url):
+    wanted = {"name": "Acceptance", "kind": "webhook", "address": url, "events": ["server_gave_up"]}
+    return call("POST", "/api/v1/alerts", wanted)
+
+
 def log(server, seconds):
     """Lines of the live log: the stream stays open, so it is read until the time is up."""
     lines, deadline = [], time.monotonic() + float(seconds)
@@ -88,4 +94,8 @@ def log(server, seconds):
 
 
 if __name__ == "__main__":
-    print(json.dumps({"make": make, "act": act, "wait": wait, "log": log}[sys.argv[1]](*sys.argv[2:])))
+    print(
+        json.dumps(
+            {"make": make, "act": act, "wait": wait, "channel": channel, "log": log}[sys.argv[1]](*sys.argv[2:])
+        )
+    )

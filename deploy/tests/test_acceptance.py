@@ -1,0 +1,24 @@
+"""A machine's life, on the testhost; `bench/deploy` leads the same and prints it as it goes."""
+
+import os
+import sys
+
+import pytest
+
+from deploy.tests import acceptance
+from left4me.testing.testhost import Testhost, machine_of
+
+pytestmark = [pytest.mark.testhost, pytest.mark.slow, pytest.mark.timeout(3600), pytest.mark.xdist_group("testhost")]
+
+
+def told(what: str, seconds: float) -> None:
+    sys.stdout.write(f"{what:<48} {seconds:7.1f} s\n")
+
+
+@pytest.mark.parametrize(("database", "steps"), [("sqlite", acceptance.LIFE), ("postgres", acceptance.WITH_DATABASE)])
+def test_a_machine_is_installed_upgraded_restored_and_left_as_it_was(database, steps):
+    name = f"life{os.getpid()}-{database}"
+    try:
+        acceptance.Life(machine_of(name), database=database, told=told).live(steps)
+    finally:
+        Testhost(name, kind="deploy").down()
