@@ -119,7 +119,7 @@ class TwoHosts:
     def admit_the_second(self) -> None:
         self._url = self.typed("left4mectl host add").strip().splitlines()[-1]
         assert self._url.startswith("left4me://join/")
-        assert "never reported" in self.typed("left4mectl host list")
+        assert "never reported" in self.first.sh("left4mectl host list").output
         again = self.first.sh(f"left4mectl host add {HOST} --address {FIRST} --from {SECOND}/32 --dry-run 2>&1").output
         assert again.strip() == "", f"what is done would be done again: {again}"
 
@@ -127,6 +127,7 @@ class TwoHosts:
         self.typed("git clone")
         assert "runs servers as “two”" in self.typed("/root/left4me/deploy/install --worker-only")
         self.until("the second host's report", lambda: not self.host_row()["is_down"])
+        assert "up" in self.typed("left4mectl host list").partition(HOST)[2].splitlines()[0]
         units = self.second.sh("systemctl list-units --plain --no-legend 'left4me-*'").output
         assert "left4me-worker" in units
         assert not any(name in units for name in ("left4me-web", "left4me-beat", "left4me-redis"))
