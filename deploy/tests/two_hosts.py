@@ -182,7 +182,7 @@ class TwoHosts:
         assert f"{WORD}, again" in self.ask_the_game("hostname")
 
     def cut_the_line(self) -> None:
-        """A running job, one that waits, a viewer: what becomes of them when the host is gone for a minute."""
+        """What becomes of jobs that wait, of a viewer and of the game when the host is gone for a minute."""
         pid = self.game()
         with self.watching() as heard:
             with self.line.cut():
@@ -218,11 +218,18 @@ class TwoHosts:
 
     def refuse_what_is_not_its_business(self) -> None:
         """The second machine's own keys, used for what its worker never does."""
+        log = (
+            "P=$(sed -n 's/^REDIS_URL=unix:..:\\(.*\\)@.*/\\1/p' /etc/left4me/secrets.env); REDISCLI_AUTH=$P redis-cli"
+        )
+        assert self.first.sh(f"{log} -s /run/left4me/redis.sock ACL LOG").output.strip() == "", "Redis refused it"
+        denied = "grep -h 'permission denied' /var/log/postgresql/*.log"
+        assert self.first.sh(denied, check=False).output == "", "PostgreSQL refused its worker"
         script = """
-            set -a; . /etc/left4me/secrets.env; cd /opt/left4me/current
+            cd /opt/left4me/current
             exec .venv/bin/python - <<'END'
-import os, psycopg, redis
-url = os.environ["DATABASE_URL"]
+import psycopg, redis
+values = dict(line.strip().split("=", 1) for line in open("/etc/left4me/secrets.env") if "=" in line)
+url = values["DATABASE_URL"]
 for statement in ("SELECT password FROM accounts_user", "SELECT * FROM servers_hosttoken", "CREATE TABLE x ()"):
     try:
         psycopg.connect(url).execute(statement)
@@ -234,7 +241,7 @@ try:
     print("GOT in without TLS")
 except psycopg.OperationalError:
     pass
-client = redis.Redis.from_url(os.environ["REDIS_URL"])
+client = redis.Redis.from_url(values["REDIS_URL"])
 for words in (["FLUSHALL"], ["CONFIG", "GET", "*"], ["LPUSH", "host.local", "x"], ["ACL", "LIST"], ["KEYS", "*"]):
     try:
         client.execute_command(*words)
