@@ -19,6 +19,7 @@ from accounts.api import router as accounts_router
 from left4me.alerts.api import router as alerts_router
 from left4me.docs import Docs
 from left4me.jobs.api import router as jobs_router
+from left4me.lib import rows
 from left4me.lib.api import Problem, problem_response
 from left4me.lib.counters import TooMany
 from livestate.api import router as livestate_router
@@ -103,6 +104,11 @@ def _http_error(request: HttpRequest, fault: HttpError) -> HttpResponse:
 def _not_found(request: HttpRequest, fault: Http404) -> HttpResponse:
     # The same words whether there is no such thing or it belongs to somebody else.
     return problem_response(Problem(404, _("Not found"), _("There is no such thing, or it is not yours.")))
+
+
+@api.exception_handler(rows.Gone)
+def _gone(request: HttpRequest, fault: rows.Gone) -> HttpResponse:
+    return problem_response(Problem(404, _("Already gone"), _("Somebody else deleted it a moment ago.")))
 
 
 @api.exception_handler(PermissionDenied)

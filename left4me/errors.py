@@ -36,6 +36,11 @@ def page_not_found(request: HttpRequest, exception: Exception | None = None) -> 
     )
 
 
+def already_gone(request: HttpRequest) -> HttpResponse:
+    """Answer 404 to who wanted to change or delete what somebody else has just deleted."""
+    return _page(404, title=_("It is already gone"), text=_("Somebody else deleted it a moment ago."))
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     return _page(
         500,

@@ -1,4 +1,4 @@
-"""Faults that may arise anywhere get their form here: limits become 429, and below /api/ all is problem+json."""
+"""Faults that may arise anywhere get their form here: limits are 429, what is gone 404, /api/ speaks problem+json."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 
-from left4me.errors import too_many_requests
+from left4me.errors import already_gone, too_many_requests
+from left4me.lib import rows
 from left4me.lib.api import Problem, problem_response
 from left4me.lib.counters import TooMany
 
@@ -16,7 +17,7 @@ _KEPT_HEADERS = ("Allow", "Retry-After")
 
 
 class Limits:
-    """Turns TooMany, raised by any view, into its page."""
+    """Turns TooMany and Gone, raised by any view, into their pages."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -25,6 +26,8 @@ class Limits:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, fault: Exception) -> HttpResponse | None:
+        if isinstance(fault, rows.Gone):
+            return already_gone(request)
         return too_many_requests(request, seconds=fault.wait) if isinstance(fault, TooMany) else None
 
 

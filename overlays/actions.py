@@ -66,8 +66,8 @@ def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bo
 def update(
     *, overlay: Overlay, seen_version: int, by: User, name: str, expose_cfg: bool, path: str | None = None
 ) -> Overlay:
-    """Change an overlay that `by` saw at `seen_version`; raises Stale, or ValidationError."""
-    current = Overlay.objects.select_for_update(of=("self",)).get(pk=overlay.pk)
+    """Change an overlay that `by` saw at `seen_version`; raises Stale, rows.Gone, or ValidationError."""
+    current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     if current.version != seen_version:
         raise Stale(current)
     current.name = name
@@ -84,10 +84,10 @@ def update(
 def delete(*, overlay: Overlay, by: User) -> None:
     """Remove the row, and by a job the directory if left4me made it, by one on each host that has a copy the copy.
 
-    Raises InUse with the blueprints that hold it.
+    Raises InUse with the blueprints that hold it, and rows.Gone.
     """
     # Who puts it into a blueprint holds the same lock.
-    current = Overlay.objects.select_for_update(of=("self",)).get(pk=overlay.pk)
+    current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     holders = used_by(current)
     if holders:
         raise InUse(holders)

@@ -7,11 +7,11 @@ import fcntl
 import re
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from deploy.control import (
     application,
@@ -37,6 +37,7 @@ _DOMAIN: Final = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.
 _ABOUT_SECRETS: Final = "# Made by deploy/install. Nobody needs to read or change it.\n"
 _READY_SECONDS: Final = 120.0
 _FAULTS: Final = (CannotGoOn, join.JoinFault, releases.ReleaseFault, commands.CommandError, OSError)
+Second = Callable[..., int]  # worker_only.run
 # Beside the units of the application: what happens at boot and at night.
 _ALSO: Final = ("left4me-recover.service", "left4me-backup.timer")
 
@@ -51,10 +52,6 @@ class Choices:
     game: str | None = None
 
 
-class Second(Protocol):
-    def __call__(self, layout: Layout, choices: Choices, url: str, *, dry_run: bool) -> int: ...
-
-
 class Installation:
     """The steps of an installation, each by itself, so that a second host can take some of them."""
 
@@ -64,8 +61,9 @@ class Installation:
         self.checkout = checkout
         self.present = environment.read(layout)
         self.release = self._release()
-        # Once, before a step writes what it is told by.
+        # Once, before the steps write what these look at.
         self.database = self._database()
+        self.database_is_ours = self._database_is_ours()
 
     @property
     def tree(self) -> Path:
@@ -77,19 +75,13 @@ class Installation:
     def game(self) -> str:
         return self.choices.game or self.present.get("LEFT4ME_GAME") or "steam"
 
-    def _database(self) -> str:
-        if not self.layout.secrets_file.exists():
-            return self.choices.database or "sqlite"
-        is_postgres = self.present.get("DATABASE_URL", "").startswith("postgres")
-        return "postgres" if is_postgres else "sqlite"
-
     def steps(self) -> Iterator[Step]:
         yield self.packages()
         yield self.release_built()
         yield self.laid_out()
         yield self.settings()
         yield self.secrets()
-        if self.database == "postgres" and self._database_is_here():
+        if self.database == "postgres" and self.database_is_ours:
             yield self.database_there()
         yield self.migrated()
         yield self.current()
@@ -274,7 +266,13 @@ class Installation:
             services.stop(self.layout)
             services.start(self.layout)
 
-    def _database_is_here(self) -> bool:
+    def _database(self) -> str:
+        if not self.layout.secrets_file.exists():
+            return self.choices.database or "sqlite"
+        is_postgres = self.present.get("DATABASE_URL", "").startswith("postgres")
+        return "postgres" if is_postgres else "sqlite"
+
+    def _database_is_ours(self) -> bool:
         """Whether it is the one that we made, and not one that the operator has elsewhere."""
         address = self.present.get("DATABASE_URL", "")
         return not address or postgres.is_ours(address)

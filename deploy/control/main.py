@@ -42,6 +42,7 @@ _FAULTS = (
     tls.TlsFault,
     plan.CannotGoOn,
     commands.CommandError,
+    OSError,
 )
 
 
@@ -148,6 +149,7 @@ def _add_ready(parser: argparse.ArgumentParser) -> None:
 
 def _status(layout: Layout, options: argparse.Namespace) -> int:
     del options
+    _refuse_others()
     sys.stdout.write(f"release  {releases.running(layout)}\n")
     for unit, state in services.states(layout).items():
         sys.stdout.write(f"{state:<8} {unit}\n")

@@ -211,16 +211,15 @@ def _put_back(layout: Layout, aside: Path, moved: dict[str, Any]) -> None:
 
 def _write_settings(layout: Layout, fresh: Path) -> None:
     """The backup's settings, but for what says where this machine's own database and Redis are."""
-    here = environment.read(layout)
     for path in _files_below(fresh):
         target = layout.settings / path.relative_to(fresh)
         data = path.read_bytes()
         if path.suffix == ".env":
-            data = _with_ours(data.decode(), target, here).encode()
+            data = _with_ours(data.decode(), target).encode()
         _write_file(target, data, like=target if target.exists() else path)
 
 
-def _with_ours(text: str, target: Path, here: dict[str, str]) -> str:
+def _with_ours(text: str, target: Path) -> str:
     """The lines of a backup's file; of the variables that are this machine's own, the lines that stand here."""
     own = target.read_text().splitlines() if target.exists() else []
     kept = [line for line in own if _variable(line) in _OF_THIS_MACHINE]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from left4me.testing.testhost import Testhost
@@ -10,6 +13,24 @@ pytestmark = [pytest.mark.testhost, pytest.mark.slow, pytest.mark.timeout(600)]
 
 INSTALL = "/root/left4me/deploy/install"
 DOMAIN = "left4me.test"
+PROBE = Path(__file__).parent / "inside/worker_probe.py"
+# A player's question over UDP, and whether RCON's port takes a connection.
+ASK = """\
+import socket, sys
+where = (sys.argv[1], int(sys.argv[2]))
+with socket.socket(type=socket.SOCK_DGRAM) as query:
+    query.settimeout(2)
+    query.sendto(b"\\xff\\xff\\xff\\xffTSource Engine Query\\0", where)
+    try:
+        udp = "yes" if query.recv(2000) else "no"
+    except OSError:
+        udp = "no"
+try:
+    socket.create_connection(where, timeout=2).close()
+    tcp = "yes"
+except OSError:
+    tcp = "no"
+print(f"udp {udp}, tcp {tcp}")"""
 
 # Every file outside of what a machine writes by itself, with its content; and what runs.
 _EVERYTHING = (
@@ -106,6 +127,77 @@ def test_nobody_but_root_installs(installed: Testhost):
     assert refused.status == 1
     assert "run it with sudo" in refused.output
     assert "Traceback" not in refused.output
+
+
+@pytest.fixture(scope="module")
+def with_games(installed: Testhost) -> Testhost:
+    """Two servers of the simulated game, started by the worker as everything is."""
+    installed.sh("left4mectl manage seed_demo")
+    active = "systemctl is-active --quiet left4me-server@1 && systemctl is-active --quiet left4me-server@2"
+    installed.sh(f"for _ in $(seq 300); do {active} && exit; sleep 0.2; done; exit 1")
+    return installed
+
+
+def test_units_hold_no_typing_mistake_and_are_closed_enough(installed: Testhost):
+    units = installed.sh("ls -d /etc/systemd/system/left4me*.* | grep -v '[.]d$'").output.split()
+    assert len(units) > 10
+    said = installed.sh(f"systemd-analyze verify --man=no --recursive-errors=no {' '.join(units)} 2>&1")
+    assert said.output.strip() == ""
+    closed = ("web", "worker", "beat", "redis", "workshop-refresh", "server@")
+    for name in closed:
+        path = f"/etc/systemd/system/left4me-{name}.service"
+        installed.sh(f"systemd-analyze security --no-pager --offline=true --threshold=20 {path}")
+
+
+def test_the_hardened_worker_can_do_all_that_it_must_and_no_more(with_games: Testhost):
+    with_games.write("/opt/left4me/probe.py", PROBE.read_text())
+    with_games.sh("chmod 0644 /opt/left4me/probe.py")
+    shell = "/opt/left4me/current/.venv/bin/python manage.py shell --no-imports --command"
+    command = f"""ExecStart={shell} "exec(open('/opt/left4me/probe.py').read())"\nType=oneshot"""
+    unit = with_games.sh("cat /etc/systemd/system/left4me-worker.service").output
+    unit = re.sub(r"^(Type|Restart|RestartSec)=.*$", "", unit, flags=re.MULTILINE)
+    unit = re.sub(r"^ExecStart=.*$", lambda _: command, unit, flags=re.MULTILINE)
+    with_games.write("/run/systemd/system/left4me-probe.service", unit)
+    with_games.sh("systemctl daemon-reload")
+    done = with_games.sh("systemctl start left4me-probe.service", check=False)
+    told = with_games.sh("journalctl -u left4me-probe.service -o cat --no-pager").output
+    assert done.status == 0, told
+    assert told.count(": ok") == 6
+    with_games.sh("rm /run/systemd/system/left4me-probe.service /opt/left4me/probe.py; systemctl daemon-reload")
+
+
+def test_a_visitor_waits_while_the_web_is_held_and_is_answered(with_games: Testhost):
+    before = with_games.sh("systemctl show --value --property=MainPID left4me-server@1").output
+    with_games.sh(
+        "exec 9>/opt/left4me/hold; flock --exclusive 9; systemctl stop left4me-web.service;"
+        " curl -sf --max-time 60 http://127.0.0.1:8000/health >/root/answered 9>&- & sleep 1;"
+        " test ! -s /root/answered; flock --unlock 9; wait; grep -q ok /root/answered"
+    )
+    assert with_games.sh("systemctl show --value --property=MainPID left4me-server@1").output == before
+
+
+def test_the_nightly_refresh_by_systemd_asks_the_worker(with_games: Testhost):
+    with_games.sh("systemctl start left4me-workshop-refresh.service")
+    with_games.sh("systemd-analyze calendar --iterations=1 '*-*-* 04:00:00'")
+
+
+def test_the_firewall_snippet_closes_rcon_to_others_and_can_be_loaded_twice(with_games: Testhost):
+    snippet = "/opt/left4me/current/deploy/nftables/left4me.nft"
+    with_games.sh(f"nft -c -f {snippet}; nft -f {snippet}; nft -f {snippet}")
+    try:
+        # From another network namespace, as somebody outside.
+        with_games.sh(
+            "ip netns add outside; ip link add near type veth peer name far netns outside;"
+            "ip addr add 10.9.0.1/24 dev near; ip link set near up;"
+            "ip -n outside addr add 10.9.0.2/24 dev far; ip -n outside link set far up"
+        )
+        port = with_games.sh("ss -lunH | awk '{print $4}' | sed 's/.*://' | sort -n | head -n 1").output.strip()
+        ask = f"python3 /root/ask.py 10.9.0.1 {port}"
+        with_games.sh(f"cat >/root/ask.py <<'END'\n{ASK}\nEND")
+        assert with_games.sh(f"ip netns exec outside {ask}").output.strip() == "udp yes, tcp no"
+        assert with_games.sh(ask).output.strip() == "udp yes, tcp yes"
+    finally:
+        with_games.sh("ip netns del outside; nft delete table inet left4me", check=False)
 
 
 def test_caddy_serves_the_login_page_over_tls_and_streams_unbuffered(installed: Testhost):

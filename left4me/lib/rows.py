@@ -1,12 +1,30 @@
-"""Saving a row that its model's rules may refuse: the same words whether the rule was seen first or another writer
-was faster."""
+"""Rows that others change at the same time.
+
+Saving one that its model's rules may refuse: the same words whether the rule was seen first or another writer was
+faster. And holding one that another may have deleted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ObjectDoesNotExist, ValidationError
 from django.db import IntegrityError, models, transaction
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class Gone(Exception):
+    """Somebody else deleted the row between this request's first look at it and its turn. Any view may raise it."""
+
+
+def still_there(rows: models.QuerySet[Row], row: Row) -> Row:
+    """`row` as it is now, by `rows`, which may hold it (`select_for_update`). Raises Gone."""
+    try:
+        return rows.get(pk=row.pk)
+    except ObjectDoesNotExist:
+        raise Gone from None
 
 
 def save_clean(row: models.Model, *, places: Mapping[str, str] | None = None) -> None:

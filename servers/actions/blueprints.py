@@ -103,9 +103,9 @@ def clone_blueprint(*, blueprint: Blueprint, by: User) -> tuple[Blueprint, list[
 
 @transaction.atomic
 def delete_blueprint(*, blueprint: Blueprint, by: User) -> None:
-    """Remove it; raises InUse with the servers that are made from it."""
+    """Remove it; raises InUse with the servers that are made from it, and rows.Gone."""
     # Who makes a server from it holds the same lock.
-    current = Blueprint.objects.select_for_update(of=("self",)).get(pk=blueprint.pk)
+    current = rows.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
     linked = list(current.servers.order_by("name").values_list("pk", "name"))
     if linked:
         raise InUse(linked)
@@ -129,7 +129,7 @@ def free_name(owner: User, wanted: str) -> str:
 
 
 def _locked(blueprint: Blueprint, seen_version: int) -> Blueprint:
-    current = Blueprint.objects.select_for_update(of=("self",)).get(pk=blueprint.pk)
+    current = rows.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
     if current.version != seen_version:
         raise Stale(current)
     return current

@@ -67,11 +67,12 @@ def update_server(
     port: int,
     restart_when_hung: bool | None = None,
 ) -> Server:
-    """Change a server that `by` saw at `seen_version`; raises Stale, or ValidationError by field.
+    """Change a server that `by` saw at `seen_version`; raises Stale, rows.Gone, or ValidationError by field.
 
     A running game gets it at its next start; its port cannot change under it.
     """
-    current = Server.objects.select_for_update(of=("self",)).select_related("host", "owner").get(pk=server.pk)
+    held = Server.objects.select_for_update(of=("self",)).select_related("host", "owner")
+    current = rows.still_there(held, server)
     if current.version != seen_version:
         raise Stale(current)
     if port != current.port and not current.is_at_rest:

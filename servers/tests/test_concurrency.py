@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
 
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
@@ -187,3 +191,55 @@ def test_a_port_does_not_change_under_a_start(cast: Cast, host: Host) -> None:
     server.refresh_from_db()
     assert server.port == (27016 if isinstance(moved, Server) else 27015)
     assert isinstance(moved, Server | ValidationError), moved
+
+
+class _Turn:
+    """Sees what a request's connection is about to do: `waits` is set once it knows the row and wants to hold it."""
+
+    def __init__(self, table: str) -> None:
+        self.waits = threading.Event()
+        self._table = table
+        self._knows = False
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if self._knows and ("BEGIN" in sql or "FOR UPDATE" in sql):
+            self.waits.set()
+        self._knows = self._knows or f'FROM "{self._table}"' in sql
+        return execute(sql, params, many, context)
+
+
+def _deleted_meanwhile(row: Model, ask: Callable[[], Any]) -> Any:
+    """What `ask` is answered when `row` goes after it has looked and before it has its turn."""
+    turn = _Turn(row._meta.db_table)
+
+    def request() -> Any:
+        try:
+            with connection.execute_wrapper(turn):
+                return ask()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            type(row)._default_manager.select_for_update().get(pk=row.pk)
+            answer = pool.submit(request)
+            assert turn.waits.wait(30)
+            row.delete()
+        return answer.result(30)
+
+
+@pytest.mark.parametrize("kind", ["blueprint", "overlay"])
+def test_the_second_who_deletes_the_same_is_told_that_it_is_gone(cast: Cast, client: Client, kind: str) -> None:
+    row = make_blueprint(cast.owner) if kind == "blueprint" else make_overlay(owner=cast.owner)
+    name = "servers:blueprint_delete" if kind == "blueprint" else "overlays:delete"
+    client.force_login(cast.owner)
+    answer = _deleted_meanwhile(row, lambda: client.post(reverse(name, args=[row.pk])))
+    assert answer.status_code == 404
+    assert "It is already gone" in answer.content.decode()
+
+
+def test_the_api_says_so_too(cast: Cast, client: Client) -> None:
+    blueprint = make_blueprint(cast.owner)
+    client.force_login(cast.owner)
+    answer = _deleted_meanwhile(blueprint, lambda: client.delete(f"/api/v1/blueprints/{blueprint.pk}"))
+    assert (answer.status_code, answer.json()["title"]) == (404, "Already gone")
