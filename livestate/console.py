@@ -29,6 +29,10 @@ def console(request: HttpRequest, pk: int) -> HttpResponse:
     server = found.server_to_operate(user, pk)
     if request.method == "POST":
         return _command(request, user, server)
+    if "listening" in request.GET:
+        # Asked every few seconds by a console that is open: a start or a stop shows without touching what is typed.
+        context = {"server": server, "live": live.of(server, now=timezone.now())}
+        return render(request, "livestate/console.html#listening", context)
     actions.learn_commands(server)
     # A part of the server's page shows only the latest entries.
     fragment, now = is_fragment(request), timezone.now()

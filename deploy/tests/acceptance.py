@@ -226,7 +226,7 @@ class Life:
         """Nothing is lost by a file that was cut, an application that does not come up, a kill in the middle."""
         pid = self.game_pid()
         self.ctl("backup --to /root/again.tar")
-        self.machine.sh("head -c 500000 /root/again.tar >/root/cut.tar")
+        self.machine.sh("head -c -1000 /root/again.tar >/root/cut.tar")
         assert "incomplete" in self.ctl("restore --yes /root/cut.tar", fails=True)
         assert self.game_pid() == pid
         self.machine.sh(f"echo {shlex.quote(PASSWORD)} | left4mectl manage create_user later --password-stdin")

@@ -134,3 +134,18 @@ def test_the_api_refuses_who_may_not(client, cast, server, who, status):
     path = f"/api/v1/servers/{server.pk}/orders"
     assert client.get(path).status_code == status
     assert client.post(path, {"value": "stats"}, content_type="application/json").status_code == status
+
+
+def test_a_console_that_is_open_learns_of_a_start_without_losing_what_is_typed(client, cast, server):
+    words = "nobody would hear what you type"
+    client.force_login(cast.owner)
+    Server.objects.filter(pk=server.pk).update(actual_state=Server.State.STOPPED)
+    page = client.get(address("console", server)).content.decode()
+    assert words in page
+    asked = address("console", server) + "?listening"
+    assert f'hx-get="{asked}"' in page
+    assert words in client.get(asked, headers=HTMX).content.decode()
+    Server.objects.filter(pk=server.pk).update(actual_state=Server.State.RUNNING)
+    part = client.get(asked, headers=HTMX).content.decode()
+    assert words not in part
+    assert "<input" not in part and f'hx-get="{asked}"' in part

@@ -274,3 +274,14 @@ def test_a_clone_for_an_admin_leaves_private_overlays_out(cast: Cast, client: Cl
     page = client.post(f"/blueprints/{blueprint.pk}/clone", follow=True).content.decode()
     assert "Left out" in page
     assert Blueprint.objects.get(owner=cast.admin).layers == [shared]
+
+
+def test_a_blueprint_of_many_servers_lists_them_by_pages(cast: Cast, owner_client: Client) -> None:
+    blueprint = make_blueprint(cast.owner)
+    host = make_host(first_port=27015, last_port=27115)
+    for number in range(51):
+        make_server(cast.owner, name=f"Server {number:02}", blueprint=blueprint, host=host, port=27015 + number)
+    address = reverse("servers:blueprint", args=[blueprint.pk])
+    first, second = (owner_client.get(address, {"page": page}).content.decode() for page in (1, 2))
+    assert "Server 49" in first and "Server 50" not in first
+    assert "Server 50" in second and "Server 49" not in second

@@ -41,7 +41,7 @@ def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "blueprint": row,
         "findings": checks.check(arguments=row.arguments, config=row.config),
-        "servers": row.servers.select_related("host"),
+        "page": Paginator(row.servers.order_by("name"), PER_PAGE).get_page(request.GET.get("page")),
     }
     return render(request, "servers/blueprint.html", context)
 
