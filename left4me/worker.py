@@ -24,6 +24,7 @@ def main() -> int:
         quiet=True,
         without_gossip=True,
         without_mingle=True,
+        without_heartbeat=True,
     )
     worker.start()
     return int(worker.exitcode or 0)

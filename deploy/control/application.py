@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from deploy.control import environment, services
 from deploy.control.layout import Layout
@@ -75,23 +75,20 @@ def owner() -> tuple[int, int]:
 
 def forget_pulse(layout: Layout) -> None:
     """Have `/ready` wait for a pulse of the worker that is about to start, not take the last one of the old."""
-    sock = _redis_socket(environment.read(layout))
-    if sock is None:
+    split = urlsplit(environment.read(layout).get("REDIS_URL", ""))
+    if split.scheme != "unix":
         return
+    # It asks for a password once other hosts reach it too.
+    login = f"AUTH {unquote(split.password)}\r\n" if split.password else ""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(5)
         try:
-            client.connect(sock)
-            client.sendall(f"DEL {PULSE}\r\n".encode())
+            client.connect(split.path)
+            client.sendall(f"{login}DEL {PULSE}\r\n".encode())
             client.recv(64)
         except OSError:
             # A Redis that does not answer is something that /ready says by itself.
             return
-
-
-def _redis_socket(values: Mapping[str, str]) -> str | None:
-    split = urlsplit(values.get("REDIS_URL", ""))
-    return split.path if split.scheme == "unix" else None
 
 
 def unready(layout: Layout) -> str:

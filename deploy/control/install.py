@@ -7,7 +7,7 @@ import fcntl
 import re
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Final
 from deploy.control import (
     application,
     environment,
+    join,
     machine,
     packages,
     plan,
@@ -35,7 +36,8 @@ CHECKOUT: Final = Path(__file__).resolve().parents[2]
 _DOMAIN: Final = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 _ABOUT_SECRETS: Final = "# Made by deploy/install. Nobody needs to read or change it.\n"
 _READY_SECONDS: Final = 120.0
-_FAULTS: Final = (CannotGoOn, releases.ReleaseFault, commands.CommandError, OSError)
+_FAULTS: Final = (CannotGoOn, join.JoinFault, releases.ReleaseFault, commands.CommandError, OSError)
+Second = Callable[..., int]  # worker_only.run
 # Beside the units of the application: what happens at boot and at night.
 _ALSO: Final = ("left4me-recover.service", "left4me-backup.timer")
 
@@ -188,7 +190,7 @@ class Installation:
         return Step(
             "the database is at this release",
             is_done=is_done,
-            apply=lambda: _ignore(application.manage(self.layout, "migrate", "--noinput", "-v0", release=self.tree)),
+            apply=lambda: ignore(application.manage(self.layout, "migrate", "--noinput", "-v0", release=self.tree)),
         )
 
     def current(self) -> Step:
@@ -276,8 +278,8 @@ class Installation:
         return not address or postgres.is_ours(address)
 
 
-def main(arguments: Sequence[str], *, layout: Layout | None = None) -> int:
-    """Install or uninstall; returns the exit status."""
+def main(arguments: Sequence[str], *, second: Second, layout: Layout | None = None) -> int:
+    """Install or uninstall; returns the exit status. `second` installs a host that runs games for a web elsewhere."""
     options = _parser().parse_args(arguments)
     layout = layout or Layout()
     try:
@@ -287,6 +289,8 @@ def main(arguments: Sequence[str], *, layout: Layout | None = None) -> int:
             if options.uninstall:
                 return uninstall.run(layout, purge=options.purge, dry_run=options.dry_run)
             choices = Choices(options.domain, options.tls, options.database, options.game)
+            if options.worker_only or options.join:
+                return _install_second(layout, choices, options, second)
             return _install(layout, choices, dry_run=options.dry_run)
     except _FAULTS as fault:
         sys.stderr.write(f"deploy/install: {fault}\n")
@@ -311,6 +315,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--database", choices=["sqlite", "postgres"], help="default: sqlite; cannot be changed later")
     parser.add_argument("--game", choices=["steam", "simulated"], help="default: steam")
+    parser.add_argument(
+        "--worker-only", action="store_true", help="run servers for a web on another machine; needs --join"
+    )
+    parser.add_argument(
+        "--join", metavar="URL", help="what `left4mectl host add` has printed there; - reads it from standard input"
+    )
     parser.add_argument("--uninstall", action="store_true", help="take everything away but data, settings, backups")
     parser.add_argument("--purge", action="store_true", help="with --uninstall: these too")
     return parser
@@ -358,6 +368,14 @@ def _install(layout: Layout, choices: Choices, *, dry_run: bool) -> int:
     return 0
 
 
+def _install_second(layout: Layout, choices: Choices, options: argparse.Namespace, second: Second) -> int:
+    if not (options.worker_only and options.join):
+        raise CannotGoOn("--worker-only and --join URL belong together; `left4mectl host add` prints the URL.")
+    if choices.domain or choices.database:
+        raise CannotGoOn("With --worker-only there is neither a web (--domain) nor a database (--database) here.")
+    return second(layout, choices, options.join, dry_run=options.dry_run)
+
+
 def _what_next(installation: Installation) -> str:
     host = environment.read(installation.layout).get("LEFT4ME_ALLOWED_HOSTS", "").partition(",")[0]
     lines = [f"left4me {installation.release} is installed. Make yourself an admin:", ""]
@@ -376,5 +394,5 @@ def _what_next(installation: Installation) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ignore(_: object) -> None:
+def ignore(_: object) -> None:
     """For steps whose command's output does not matter."""

@@ -11,7 +11,21 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.control import application, archive, backup, database, doctor, releases, restore, services, upgrade
+from deploy.control import (
+    application,
+    archive,
+    backup,
+    database,
+    doctor,
+    hosts,
+    plan,
+    releases,
+    restore,
+    second,
+    services,
+    tls,
+    upgrade,
+)
 from deploy.control.layout import Layout
 from deploy.control.progress import Progress, in_words
 from left4me.lib import commands, orphans
@@ -24,6 +38,9 @@ _FAULTS = (
     archive.BadArchive,
     database.DatabaseFault,
     releases.ReleaseFault,
+    second.SecondFault,
+    tls.TlsFault,
+    plan.CannotGoOn,
     commands.CommandError,
     OSError,
 )
@@ -91,9 +108,33 @@ def _parser() -> argparse.ArgumentParser:
     _add_ready(word)
     word.set_defaults(run=_restore)
 
+    word = words.add_parser("host", help="other machines that run servers for this one")
+    _add_host_words(word.add_subparsers(dest="host_command", required=True, metavar="COMMAND"))
+
     word = words.add_parser("manage", help="manage.py, as the application's user with its settings", add_help=False)
     word.set_defaults(run=_manage)
     return parser
+
+
+def _add_host_words(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    word = words.add_parser("add", help="admit a machine, or give one new keys; prints its join URL, this once")
+    word.add_argument("name", metavar="NAME", help="small letters, digits and hyphens")
+    word.add_argument("--address", required=True, help="this machine's address as the other one reaches it")
+    word.add_argument("--public", default="", help="the other machine's address as players reach it")
+    word.add_argument(
+        "--from",
+        dest="peers",
+        action="append",
+        metavar="NETWORK",
+        help="from where PostgreSQL lets hosts in, such as 203.0.113.7/32; may be said more than once (anywhere)",
+    )
+    word.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    word.set_defaults(run=_host_add)
+    word = words.add_parser("list", help="all hosts, and how they are")
+    word.set_defaults(run=_host_list)
+    word = words.add_parser("remove", help="forget a machine that has no servers, and end its access")
+    word.add_argument("name", metavar="NAME")
+    word.set_defaults(run=_host_remove)
 
 
 def _add_ready(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +155,7 @@ def _status(layout: Layout, options: argparse.Namespace) -> int:
         sys.stdout.write(f"{state:<8} {unit}\n")
     newest = backup.latest(layout)
     sys.stdout.write(f"backup   {newest or 'none yet: `left4mectl backup`'}\n")
-    why = application.unready(layout)
+    why = second.trouble(layout, seconds=1) if services.is_second(layout) else application.unready(layout)
     sys.stdout.write(f"ready    {'yes' if not why else f'no: {why}'}\n")
     return 1 if why else 0
 
@@ -127,7 +168,10 @@ def _doctor(layout: Layout, options: argparse.Namespace) -> int:
 def _upgrade(layout: Layout, options: argparse.Namespace) -> int:
     with _alone(layout):
         progress = Progress()
-        release = upgrade.upgrade(layout, to=options.to, ready_seconds=options.ready_seconds, progress=progress)
+        if services.is_second(layout):
+            release = second.upgrade(layout, to=options.to, progress=progress)
+        else:
+            release = upgrade.upgrade(layout, to=options.to, ready_seconds=options.ready_seconds, progress=progress)
         progress.say(f"{release} runs and is ready")
     return 0
 
@@ -182,6 +226,44 @@ def _restore(layout: Layout, options: argparse.Namespace) -> int:
         for line in left:
             progress.say(line)
     return 0
+
+
+def _host_add(layout: Layout, options: argparse.Namespace) -> int:
+    _refuse_second(layout)
+    with _alone(layout):
+        peers = tuple(options.peers or ("0.0.0.0/0", "::/0"))  # TLS and a password are asked for in any case
+        steps = hosts.steps(layout, address=options.address, peers=peers)
+        plan.run(steps, dry_run=options.dry_run, out=sys.stderr)
+        if options.dry_run:
+            return 0
+        invitation = hosts.add(layout, options.name, address=options.address, public=options.public)
+    sys.stderr.write(
+        f"{options.name} may join. On that machine, in a clone of left4me, run:\n"
+        "    deploy/install --worker-only --join URL\n"
+        "with this URL, which holds its passwords and is shown this once:\n"
+    )
+    sys.stdout.write(f"{invitation.url()}\n")
+    return 0
+
+
+def _host_list(layout: Layout, options: argparse.Namespace) -> int:
+    del options
+    _refuse_others()
+    sys.stdout.write(application.manage(layout, "list_hosts").output.rstrip() + "\n")
+    return 0
+
+
+def _host_remove(layout: Layout, options: argparse.Namespace) -> int:
+    _refuse_second(layout)
+    with _alone(layout):
+        sys.stdout.write(f"{hosts.remove(layout, options.name)}\n")
+    return 0
+
+
+def _refuse_second(layout: Layout) -> None:
+    _refuse_others()
+    if services.is_second(layout):
+        raise Refused("This machine runs servers for a web elsewhere. Run this there.")
 
 
 def _manage(layout: Layout, options: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from left4me.lib import commands
 _OLDEST_DEBIAN: Final = 12
 
 
-def look(layout: Layout, *, with_proxy: bool, game: str) -> None:
+def look(layout: Layout, *, with_proxy: bool, game: str, with_web: bool = True) -> None:
     """Raises CannotGoOn at the first fault."""
     refuse_other_systems((layout.root / "etc/os-release").read_text())
     if not Path("/run/systemd/system").is_dir():
@@ -27,7 +27,7 @@ def look(layout: Layout, *, with_proxy: bool, game: str) -> None:
             f"The game exists for x86-64 only, and this machine is {platform.machine()}. "
             "`--game simulated` installs without it."
         )
-    if not services.are_active(layout, [services.SOCKET]):
+    if with_web and not services.are_active(layout, [services.SOCKET]):
         refuse_busy_port(8000, "`systemctl edit left4me-web.socket` moves the web after the installation")
     if with_proxy and not _serves("caddy.service"):
         for port in (80, 443):

@@ -13,6 +13,8 @@ WEB: Final = "left4me-web.service"
 WORKER: Final = "left4me-worker.service"
 BEAT: Final = "left4me-beat.service"
 REDIS: Final = "left4me-redis.service"
+# Only where other hosts have been added.
+CONTENT: Final = "left4me-content.service"
 GAMES: Final = "left4me-server@*.service"
 
 # In the order in which they start: what a unit needs stands before it.
@@ -25,13 +27,20 @@ _SECONDS: Final = 300
 
 def of_this_machine(layout: Layout) -> tuple[str, ...]:
     """The units that run here: all of them, or the worker alone on a second host."""
-    return CENTRAL if (layout.units / WEB).exists() else SECOND
+    if is_second(layout):
+        return SECOND
+    return (*CENTRAL, CONTENT) if (layout.settings / "hosts/content.env").exists() else CENTRAL
+
+
+def is_second(layout: Layout) -> bool:
+    """Whether this machine runs games for a web elsewhere."""
+    return not (layout.units / WEB).exists()
 
 
 def stop(layout: Layout) -> None:
     """Beat and worker first, web last; the socket stays, so that visitors wait instead of being refused."""
     ours = of_this_machine(layout)
-    _systemctl("stop", *(unit for unit in (BEAT, WORKER) if unit in ours))
+    _systemctl("stop", *(unit for unit in (BEAT, WORKER, CONTENT) if unit in ours))
     if WEB in ours:
         _systemctl("stop", WEB)
 

@@ -5,7 +5,8 @@ What writers of docs/{install,upgrade,backup,second-host,security,troubleshootin
 - Every fenced block whose language is `console` says where it is typed, as the second word of its first line:
 
       ```console on-host        on the machine that runs left4me, as root; run by the suite, each must succeed
-      ```console on-second      on the second host, as root; run by the suite of the second host
+      ```console on-web         on the web's machine of two, as root; run by the suite of the second host
+      ```console on-second      on the second host, as root; run by the same
       ```console on-desk        on the reader's own computer; not run, so keep these few
 
   A further word `fails` says that every command of the block is meant to fail (the document shows a refusal).
@@ -25,7 +26,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parents[2] / "docs"
 # In the order in which an operator meets them.
 DOCUMENTS = ("install.md", "security.md", "backup.md", "upgrade.md", "second-host.md", "troubleshooting.md")
-PLACES = ("on-host", "on-second", "on-desk")
+PLACES = ("on-host", "on-web", "on-second", "on-desk")
 
 # What stands in a document, and what the suite puts there.
 PLACEHOLDERS = {

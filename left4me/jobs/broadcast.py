@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import current_app
 from celery.exceptions import CeleryError
+from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import KombuError
 
@@ -37,7 +38,9 @@ def wake_after_commit(host: str) -> None:
 
 def wake(host: str) -> None:
     """Tell the host's worker that there is something to claim. If the broker is away, the worker finds it itself."""
-    if bus.is_away():
+    # A host beside the web's own cannot write to others' queues; they look by themselves every few seconds.
+    is_closed_to_us = bool(settings.LEFT4ME_WEB_URL) and host != settings.LEFT4ME_HOST
+    if is_closed_to_us or bus.is_away():
         return
     try:
         current_app.send_task(

@@ -125,6 +125,8 @@ def clone_as_it_is(target: Path) -> None:
         git("read-tree", "HEAD")
         git("add", "--all")
         tree, head = git("write-tree"), git("rev-parse", "HEAD")
+        # The same tree is the same commit, and so the same release, on every machine.
+        env |= dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), git("log", "-1", "--format=%cI"))
         commit = head if tree == git("rev-parse", "HEAD^{tree}") else git("commit-tree", tree, "-p", head, "-m", "Now")
         commands.run(["git", "init", "--quiet", "--bare", target], timeout=_SECONDS)
         git("fetch", "--quiet", "--update-shallow", str(PROJECT), f"{commit}:refs/heads/main", where=target)

@@ -15,6 +15,9 @@ _READ_SECONDS: Final = 30
 _FOLLOW_SECONDS: Final = 7 * 86_400
 _MOST_IN_A_BATCH: Final = 2_000
 _ARGV: Final = ("journalctl", "--no-pager", "--quiet", "--output=json", "--output-fields=MESSAGE")
+# By itself --follow keeps to the present boot, whose id a unit with a /proc of its own reads wrongly in a container:
+# it would follow nothing, and say nothing.
+_FOLLOW: Final = (*_ARGV, "--follow", "--merge")
 
 
 def tail(unit: str, lines: int) -> list[LogLine]:
@@ -35,10 +38,10 @@ def follow(
     """Hand on new lines until `cancelled`; see the port. Starts journalctl again should it end."""
     while not cancelled():
         start = ["--lines=0"] if cursor is None else ["--lines=all", f"--after-cursor={cursor}"]
-        last = _follow_once([*_ARGV, "--follow", f"--unit={unit}", *start], on_lines, cancelled)
+        last = _follow_once([*_FOLLOW, f"--unit={unit}", *start], on_lines, cancelled)
         if last is None and cursor is not None:
             # journalctl refuses a cursor that it does not know, so take what there is from the oldest on.
-            last = _follow_once([*_ARGV, "--follow", f"--unit={unit}", "--lines=all"], on_lines, cancelled)
+            last = _follow_once([*_FOLLOW, f"--unit={unit}", "--lines=all"], on_lines, cancelled)
         cursor = last or cursor
 
 

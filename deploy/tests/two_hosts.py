@@ -1,0 +1,348 @@
+"""A second machine, from joining to its return after the line was cut; `bench/two-hosts` and the suite run it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from deploy.tests import docs
+from deploy.tests.acceptance import ORIGIN, PASSWORD
+from left4me.lib import commands
+from left4me.testing.testhost import Testhost, machine_of
+
+FIRST, SECOND = "10.77.0.1", "10.77.0.2"
+HOST = "two"
+CUT_SECONDS = 60.0
+# A word of the overlay's own server.cfg, which the game must know then.
+WORD = "from the overlay"
+
+
+class Line:
+    """Two network namespaces and the cable between them: each has one address, and nothing else of this machine."""
+
+    def __init__(self, name: str) -> None:
+        self.spaces = (f"{name}-1", f"{name}-2")
+        self._ends = ("l4m0", "l4m1")
+
+    def lay(self) -> None:
+        for space in self.spaces:
+            _ip("netns", "add", space)
+        (one, two), (first, second) = self.spaces, self._ends
+        _ip("link", "add", first, "netns", one, "type", "veth", "peer", "name", second, "netns", two)
+        for space, end, address in zip(self.spaces, self._ends, (FIRST, SECOND), strict=True):
+            _ip("-n", space, "addr", "add", f"{address}/24", "dev", end)
+            for device in ("lo", end):
+                _ip("-n", space, "link", "set", device, "up")
+
+    def take_away(self) -> None:
+        for space in self.spaces:
+            _ip("netns", "del", space, check=False)
+
+    @contextmanager
+    def cut(self) -> Iterator[None]:
+        _ip("-n", self.spaces[1], "link", "set", self._ends[1], "down")
+        try:
+            yield
+        finally:
+            _ip("-n", self.spaces[1], "link", "set", self._ends[1], "up")
+
+
+def _ip(*words: str, check: bool = True) -> None:
+    commands.run(["ip", *words], timeout=30, check=check)
+
+
+@contextmanager
+def on_two_machines(name: str, *, told: Callable[[str, float], None]) -> Iterator[TwoHosts]:
+    """Two fresh machines and the cable between them."""
+    line = Line(name)
+    nets = [f"/run/netns/{space}" for space in line.spaces]
+    hosts = [Testhost(f"{name}-{number}", kind="deploy", net=net) for number, net in enumerate(nets, 1)]
+    try:
+        line.lay()
+        for host, net in zip(hosts, nets, strict=True):
+            machine_of(host.name, net=net)
+        yield TwoHosts(*hosts, line, told=told)
+    finally:
+        for host in hosts:
+            host.down()
+        line.take_away()
+
+
+class TwoHosts:
+    """The steps, in order; each asserts what it promises. `told` hears the seconds of each, and of what is in it."""
+
+    def __init__(self, first: Testhost, second: Testhost, line: Line, *, told: Callable[[str, float], None]) -> None:
+        self.first, self.second, self.line = first, second, line
+        self._told = told
+        self.server = self.host = self.overlay = 0
+        self._url = ""
+        self._document = [each for each in docs.commands_of(docs.FOLDER / "second-host.md") if each.place != "on-desk"]
+
+    def live(self) -> None:
+        for step in (
+            self.install_the_first,
+            self.admit_the_second,
+            self.join,
+            self.install_the_game_there,
+            self.lay_an_overlay,
+            self.start_a_server_there,
+            self.poll_it,
+            self.see_the_overlay_in_it,
+            self.watch_its_log,
+            self.change_one_small_file,
+            self.cut_the_line,
+            self.refuse_what_is_not_its_business,
+            self.delete_the_overlay,
+            self.take_it_back,
+        ):
+            began = time.monotonic()
+            step()
+            self._told(step.__name__.replace("_", " "), time.monotonic() - began)
+
+    # --- the steps ---
+
+    def install_the_first(self) -> None:
+        self.first.sh(f"git clone --quiet {ORIGIN} /root/left4me")
+        self.first.sh("/root/left4me/deploy/install --game simulated --database postgres")
+        create = "left4mectl manage create_user anna --admin --password-stdin"
+        self.first.sh(f"echo {shlex.quote(PASSWORD)} | {create}")
+        made = self.first.sh("left4mectl manage create_token anna --name acceptance --scope admin 2>/dev/null")
+        token = made.output.strip().splitlines()[-1]
+        headers = f"Authorization: Bearer {token}\nContent-Type: application/json\nHost: 127.0.0.1\n"
+        self.first.write("/root/headers", headers)
+        self.until("/ready", lambda: self.first.sh(f"{_CURL} --fail {_URL}/ready", check=False).status == 0)
+
+    def admit_the_second(self) -> None:
+        self._url = self.typed("left4mectl host add").strip().splitlines()[-1]
+        assert self._url.startswith("left4me://join/")
+        assert "never reported" in self.first.sh("left4mectl host list").output
+        again = self.first.sh(f"left4mectl host add {HOST} --address {FIRST} --from {SECOND}/32 --dry-run 2>&1").output
+        assert again.strip() == "", f"what is done would be done again: {again}"
+
+    def join(self) -> None:
+        self.typed("git clone")
+        assert "runs servers as “two”" in self.typed("/root/left4me/deploy/install --worker-only")
+        self.until("the second host's report", lambda: not self.host_row()["is_down"])
+        assert "up" in self.typed("left4mectl host list").partition(HOST)[2].splitlines()[0]
+        units = self.second.sh("systemctl list-units --plain --no-legend 'left4me-*'").output
+        assert "left4me-worker" in units
+        assert not any(name in units for name in ("left4me-web", "left4me-beat", "left4me-redis"))
+        assert self.host_row()["release_note"] == ""
+        self.host = self.host_row()["id"]
+
+    def install_the_game_there(self) -> None:
+        self.finish(self.call("POST", f"/hosts/{self.host}/actions", {"operation": "install"}))
+
+    def lay_an_overlay(self) -> None:
+        """Files as an admin would put them, on the first machine only."""
+        made = self.call("POST", "/overlays", {"name": "rules", "is_system": True, "expose_cfg": True})
+        self.overlay = made["id"]
+        self.write_overlay("left4dead2/cfg/server.cfg", f'hostname "{WORD}"\n')
+        self.first.sh(f"head -c 20000000 /dev/urandom >/var/lib/left4me/overlays/{self.overlay}/large.bin")
+        self.build()
+
+    def start_a_server_there(self) -> None:
+        config = ["sim_players 2"]
+        blueprint = {"name": "there", "arguments": ["+map c2m1_highway"], "config": config, "overlays": [self.overlay]}
+        blueprint_id = self.call("POST", "/blueprints", blueprint)["id"]
+        made = self.call("POST", "/servers", {"name": "there", "blueprint_id": blueprint_id, "host": HOST})
+        self.server = made["id"]
+        log = self.finish(self.act("start"))
+        assert any("to fetch: 2 files" in line for line in log), log
+        assert self.call("GET", f"/servers/{self.server}")["actual_state"] == "running"
+        assert self.second.sh(f"systemctl is-active left4me-server@{self.server}").output.strip() == "active"
+        (copy,) = self.call("GET", f"/overlays/{self.overlay}/copies")
+        assert (copy["host"], copy["is_whole"]) == (HOST, True)
+
+    def poll_it(self) -> None:
+        self.until("players", lambda: self.live_state()["players"] == 2)
+        assert self.live_state()["map"] == "c2m1_highway"
+
+    def see_the_overlay_in_it(self) -> None:
+        assert WORD in self.ask_the_game("hostname")
+
+    def watch_its_log(self) -> None:
+        with self.watching() as heard:
+            self.ask_the_game("say hello over there")
+            self.until("the line in the stream", lambda: "hello over there" in heard())
+
+    def change_one_small_file(self) -> None:
+        self.write_overlay("left4dead2/cfg/server.cfg", f'hostname "{WORD}, again"\n')
+        self.build()
+        # What runs is not touched.
+        mounted = f"cat /proc/$(systemctl show --value -p MainPID left4me-server@{self.server})/cmdline"
+        assert self.second.sh(mounted).output
+        assert self.call("GET", f"/servers/{self.server}")["restart_needed"]
+        log = self.finish(self.act("restart"))
+        assert any("to fetch: 1 files" in line for line in log), log
+        assert f"{WORD}, again" in self.ask_the_game("hostname")
+
+    def cut_the_line(self) -> None:
+        """What becomes of jobs that wait, of a viewer and of the game when the host is gone for a minute."""
+        pid = self.game()
+        with self.watching() as heard:
+            with self.line.cut():
+                cut_at = time.monotonic()
+                began = time.monotonic()
+                self.until("down", lambda: self.host_row()["is_down"], seconds=CUT_SECONDS)
+                self._told("  it shows as down after", time.monotonic() - began)
+                assert self.host_row()["silent_since"]
+                assert self.call("GET", f"/servers/{self.server}")["actual_state"] == "unknown"
+                waiting = [self.act("restart"), self.call("POST", f"/hosts/{self.host}/actions", _REPAIR)]
+                for job in waiting:
+                    assert job["state"] == "queued"
+                    assert job["waiting_for"].startswith(f"waits for host {HOST}, silent since")
+                # Nothing else waits for it: the first host goes on.
+                began = time.monotonic()
+                self.build()
+                self._told("  a build on the first host meanwhile", time.monotonic() - began)
+                assert self.game() == pid
+                time.sleep(max(0.0, CUT_SECONDS - (time.monotonic() - cut_at)))
+            began = time.monotonic()
+            self.until("up again", lambda: not self.host_row()["is_down"], seconds=90)
+            self._told("  it shows as up again after", time.monotonic() - began)
+            for job in waiting:
+                self.finish(job)
+            self._told("  what waited is done after", time.monotonic() - began)
+            self.until("running", lambda: self.call("GET", f"/servers/{self.server}")["actual_state"] == "running")
+            self.ask_the_game("say here again")
+            self.until("the line in the old stream", lambda: "here again" in heard())
+        live = self.call("GET", "/jobs?whose=all&state=live")
+        assert live["count"] == 0, live
+        failed = self.call("GET", "/jobs?whose=all&state=failed")
+        assert failed["count"] == 0, failed
+
+    def refuse_what_is_not_its_business(self) -> None:
+        """The second machine's own keys, used for what its worker never does."""
+        log = (
+            "P=$(sed -n 's/^REDIS_URL=unix:..:\\(.*\\)@.*/\\1/p' /etc/left4me/secrets.env); REDISCLI_AUTH=$P redis-cli"
+        )
+        assert self.first.sh(f"{log} -s /run/left4me/redis.sock ACL LOG").output.strip() == "", "Redis refused it"
+        denied = "grep -h 'permission denied' /var/log/postgresql/*.log"
+        assert self.first.sh(denied, check=False).output == "", "PostgreSQL refused its worker"
+        script = """
+            cd /opt/left4me/current
+            exec .venv/bin/python - <<'END'
+import psycopg, redis
+values = dict(line.strip().split("=", 1) for line in open("/etc/left4me/secrets.env") if "=" in line)
+url = values["DATABASE_URL"]
+for statement in ("SELECT password FROM accounts_user", "SELECT * FROM servers_hosttoken", "CREATE TABLE x ()"):
+    try:
+        psycopg.connect(url).execute(statement)
+        print("GOT", statement)
+    except psycopg.errors.InsufficientPrivilege:
+        pass
+try:
+    psycopg.connect(url.replace("sslmode=verify-full", "sslmode=disable"))
+    print("GOT in without TLS")
+except psycopg.OperationalError:
+    pass
+client = redis.Redis.from_url(values["REDIS_URL"])
+for words in (["FLUSHALL"], ["CONFIG", "GET", "*"], ["LPUSH", "host.local", "x"], ["ACL", "LIST"], ["KEYS", "*"]):
+    try:
+        client.execute_command(*words)
+        print("GOT", *words)
+    except redis.exceptions.NoPermissionError:
+        pass
+print("done")
+END
+        """
+        assert self.second.sh(script).output.strip() == "done"
+        login = "redis-cli -h {host} -p 6380 --tls --cacert /etc/left4me/central-ca.pem PING"
+        assert "NOAUTH" in self.second.sh(login.format(host=FIRST), check=False).output
+
+    def delete_the_overlay(self) -> None:
+        self.finish(self.act("delete"))
+        (blueprint,) = self.call("GET", "/blueprints")["items"]
+        self.call("DELETE", f"/blueprints/{blueprint['id']}")
+        self.call("DELETE", f"/overlays/{self.overlay}")
+        gone = f"test ! -e /var/lib/left4me/overlay_copies/{self.overlay}"
+        self.until("the copies' end", lambda: self.second.sh(gone, check=False).status == 0)
+
+    def take_it_back(self) -> None:
+        assert "what runs already" in self.typed("left4mectl upgrade")
+        assert "active" in self.typed("left4mectl status")
+        assert "is forgotten" in self.typed("left4mectl host remove")
+        assert not self._document, "commands of the document that nobody has typed"
+        assert HOST not in [host["name"] for host in self.call("GET", "/hosts")["items"]]
+        self.second.sh("systemctl stop left4me-worker")
+        manage = "left4mectl manage list_hosts"
+        assert self.second.sh(manage, check=False).status != 0, "its keys still open the database"
+
+    # --- what the steps are made of ---
+
+    def typed(self, beginning: str) -> str:
+        """Type the next command of docs/second-host.md, which begins so, where it says; what it prints."""
+        command = self._document.pop(0)
+        assert command.text.startswith(beginning), f"{command.document}:{command.line}: {command.text}"
+        script = command.script.replace("192.0.2.10", FIRST).replace("192.0.2.20", SECOND)
+        script = script.replace("'URL'", shlex.quote(self._url))
+        return (self.first if command.place == "on-web" else self.second).sh(script).output
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        data = "" if body is None else f"--data {shlex.quote(json.dumps(body))}"
+        code = "--write-out '\\n%{http_code}'"
+        said = self.first.sh(f"{_CURL} {code} -X {method} {data} '{_URL}/api/v1{path}'").output
+        answer, _, status = said.strip().rpartition("\n")
+        assert status.startswith("2"), f"{method} {path}: {said}"
+        return json.loads(answer) if answer else None
+
+    def act(self, operation: str) -> Any:
+        return self.call("POST", f"/servers/{self.server}/actions", {"operation": operation})
+
+    def finish(self, job: Any) -> list[str]:
+        """Wait for a job; returns its log."""
+        path = f"/jobs/{job['id']}"
+        self.until(f"the end of {job['operation']}", lambda: self.call("GET", path)["finished_at"], seconds=90)
+        lines = [line["line"] for line in self.call("GET", f"{path}/log")["items"]]
+        assert self.call("GET", path)["state"] == "succeeded", lines
+        return lines
+
+    def build(self) -> None:
+        self.finish(self.call("POST", f"/overlays/{self.overlay}/build"))
+
+    def write_overlay(self, path: str, text: str) -> None:
+        target = f"/var/lib/left4me/overlays/{self.overlay}/{path}"
+        write = f"mkdir -p $(dirname {target}); printf %s {shlex.quote(text)} >{target}"
+        self.first.sh(f"setpriv --reuid=left4me --regid=left4me --init-groups sh -c {shlex.quote(write)}")
+
+    def host_row(self) -> Any:
+        return next(host for host in self.call("GET", "/hosts")["items"] if host["name"] == HOST)
+
+    def live_state(self) -> Any:
+        return self.call("GET", f"/servers/{self.server}/live")
+
+    def game(self) -> str:
+        return self.second.sh(f"systemctl show --value -p MainPID left4me-server@{self.server}").output.strip()
+
+    def ask_the_game(self, command: str) -> str:
+        order = self.call("POST", f"/servers/{self.server}/orders", {"kind": "command", "value": command})
+        path = f"/servers/{self.server}/orders/{order['id']}"
+        self.until("the game's answer", lambda: self.call("GET", path)["state"] not in ("queued", "running"))
+        return str(self.call("GET", path)["output"])
+
+    @contextmanager
+    def watching(self) -> Iterator[Callable[[], str]]:
+        """A viewer of the server's log on the first machine; the function given tells what it has seen."""
+        stream = f"{_CURL} --no-buffer {_URL}/servers/{self.server}/logs/stream >/root/stream"
+        self.first.sh(f"rm -f /root/stream; systemd-run --quiet --collect --unit=viewer sh -c {shlex.quote(stream)}")
+        try:
+            self.until("the stream", lambda: self.first.sh("test -s /root/stream", check=False).status == 0)
+            yield lambda: self.first.sh("cat /root/stream").output
+        finally:
+            self.first.sh("systemctl stop viewer", check=False)
+
+    def until(self, what: str, condition: Callable[[], object], *, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} did not come within {seconds} s"
+            time.sleep(0.2)
+
+
+_CURL = "curl --silent --show-error --header @/root/headers"
+_URL = "http://127.0.0.1:8000"
+_REPAIR = {"operation": "repair_game"}

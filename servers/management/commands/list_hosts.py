@@ -1,0 +1,24 @@
+"""All hosts, and how they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db.models import Count
+from django.utils import timezone
+
+from servers.models import Host
+
+
+class Command(BaseCommand):
+    help = "List the hosts: name, state, release, servers, and what is wrong."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        now = timezone.now()
+        self.stdout.write(f"{'name':<20} {'state':<6} {'release':<22} {'servers':>7}")
+        for host in Host.objects.annotate(server_count=Count("servers")).order_by("name"):
+            state = "down" if host.is_down(now) else "up"
+            self.stdout.write(f"{host.name:<20} {state:<6} {host.version or '–':<22} {host.server_count:>7}")
+            for words in filter(None, (host.trouble(now), host.release_note())):
+                self.stdout.write(f"    {words}")
