@@ -21,6 +21,11 @@ pytest_plugins = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest: begun last, one process would lead them while the others have nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("machine") is None)
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> Iterator[None]:
     """The test database; at the end nobody may hold it open any more."""

@@ -8,7 +8,7 @@ import pytest
 from deploy.tests import acceptance
 from left4me.testing.testhost import Testhost, machine_of
 
-pytestmark = [pytest.mark.testhost, pytest.mark.slow, pytest.mark.timeout(3600), pytest.mark.xdist_group("testhost")]
+pytestmark = [pytest.mark.testhost, pytest.mark.machine, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def told(what: str, seconds: float) -> None:

@@ -56,6 +56,7 @@ def test_every_document_keeps_the_convention_and_has_commands_to_run():
 
 
 @pytest.mark.testhost
+@pytest.mark.machine
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_command_of_the_documents_does_as_they_say(machine: Testhost):
