@@ -207,7 +207,8 @@ def test_the_firewall_snippet_closes_rcon_to_others_and_can_be_loaded_twice(with
         with_games.sh("ip netns del outside; nft delete table inet left4me", check=False)
 
 
-def test_caddy_serves_the_login_page_over_tls_and_streams_unbuffered(installed: Testhost):
+def test_caddy_serves_the_login_page_over_tls_and_streams_unbuffered(with_games: Testhost):
+    installed = with_games
     installed.sh(f"echo 127.0.0.1 {DOMAIN} >>/etc/hosts")
     installed.sh(f"{INSTALL} --domain {DOMAIN} --tls internal")
     root = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
@@ -219,6 +220,15 @@ def test_caddy_serves_the_login_page_over_tls_and_streams_unbuffered(installed: 
     assert "Secure" in page.output
     redirect = installed.sh(f"curl -s -o /dev/null -w '%{{http_code}} %{{redirect_url}}' http://{DOMAIN}/").output
     assert redirect == f"308 https://{DOMAIN}/"
+    token = installed.sh("left4mectl manage create_token demo --name reader 2>/dev/null").output.strip()
+    stream = installed.sh(
+        f"curl -sN --max-time 8 --cacert {root} -H 'Authorization: Bearer {token}'"
+        f" https://{DOMAIN}/servers/1/logs/stream",
+        check=False,
+    )
+    # Cut off by the time limit, so these lines came while the stream went on.
+    assert stream.status == 28
+    assert "event: line" in stream.output
     assert "Nothing to do" in installed.sh(f"{INSTALL} --domain {DOMAIN} --tls internal").output
 
 
