@@ -10,6 +10,7 @@ from deploy.tests.two_hosts import on_two_machines
 
 
 @pytest.mark.testhost
+@pytest.mark.machine
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_second_machine_plays_is_cut_off_and_comes_back():
