@@ -150,7 +150,7 @@ def test_units_hold_no_typing_mistake_and_are_closed_enough(installed: Testhost)
     assert len(units) > 10
     said = installed.sh(f"systemd-analyze verify --man=no --recursive-errors=no {' '.join(units)} 2>&1")
     assert said.output.strip() == ""
-    closed = ("web", "worker", "beat", "redis", "workshop-refresh", "server@")
+    closed = ("web", "worker", "beat", "content", "redis", "workshop-refresh", "server@")
     for name in closed:
         path = f"/etc/systemd/system/left4me-{name}.service"
         installed.sh(f"systemd-analyze security --no-pager --offline=true --threshold=20 {path}")
