@@ -16,7 +16,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -155,17 +155,26 @@ _SKIP: Final = {"overlays": _skip_in_overlays, "servers": _skip_in_servers, WORK
 
 
 def _target(layout: Layout, to: Path | None, now: datetime) -> Path:
-    name = f"left4me-{now:%Y%m%dT%H%M%SZ}.tar"
     if to is None:
         layout.backups.mkdir(parents=True, exist_ok=True, mode=0o700)
-        target = layout.backups / name
+    directory = layout.backups if to is None else to
+    if to is None or to.is_dir():
+        target = directory.absolute() / _name(now)
+        # The second of two backups within one second takes the next second's name, and so still sorts after it.
+        while target.exists():
+            now += timedelta(seconds=1)
+            target = target.with_name(_name(now))
     else:
-        target = (to / name if to.is_dir() else to).absolute()
+        target = to.absolute()
     if not target.parent.is_dir():
         raise BackupFault(f"{target.parent} is no directory. Make it, or name another place.")
     if target.exists():
         raise BackupFault(f"{target} exists already. Name another file, or remove it.")
     return target
+
+
+def _name(now: datetime) -> str:
+    return f"left4me-{now:%Y%m%dT%H%M%SZ}.tar"
 
 
 @contextlib.contextmanager
