@@ -43,7 +43,10 @@ install_locked() { # install_locked requirements.txt: only when the lock file is
   want=$(sha256sum <"$lock")
   [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return
   say "installing the packages of $lock"
-  if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock" >.venv/install.log 2>&1; then
+  # The lock is closed: it names everything that its packages need. Without --no-deps pip would check that again against
+  # the index, and versions of pip disagree about requirements with extras. `pip check` holds the result together.
+  if ! { .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$lock" &&
+    .venv/bin/python -m pip --disable-pip-version-check check; } >.venv/install.log 2>&1; then
     tail -n 5 .venv/install.log >&2
     if grep -qiE 'connection|resolve|network|timed out|retries' .venv/install.log; then
       fail "the package index cannot be reached. Check this machine's network or proxy and start again; nothing is lost."

@@ -167,7 +167,7 @@ def _export(layout: Layout, release: str, tree: Path) -> None:
 
 def _install_packages(tree: Path, on_line: OnLine | None) -> None:
     commands.run(["python3", "-m", "venv", tree / ".venv"], timeout=_SECONDS)
-    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes"]
+    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--no-deps"]
     pip: list[str | Path] = [tree / ".venv/bin/python", "-m", "pip", "install"]
     try:
         commands.run([*pip, *options, "-r", tree / "requirements.txt"], timeout=_PIP_SECONDS, on_line=on_line)

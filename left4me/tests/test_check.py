@@ -139,3 +139,28 @@ def test_the_check_fails_on(what: str, house: Path):
 def test_the_check_passes_on_the_house_as_it_is(name: str, house: Path):
     finished = _check(house, name)
     assert finished.returncode == 0, finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("start", "fault"),
+    [
+        ("coverage", "pytest-cov 7.1.0 requires coverage[toml]>=7.10.6, but the lock has no such package"),
+        ("celery==", "pyproject.toml requires celery>=5.5, but the lock has no such package"),
+    ],
+)
+def test_a_lock_that_lost_a_package_is_seen_without_an_index(house: Path, start: str, fault: str) -> None:
+    _drop_line("requirements-dev.txt", start)(house)
+    finished = subprocess.run(
+        [".venv/bin/python", "bin/check-lock"], cwd=house, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert finished.returncode == 1
+    assert fault in finished.stdout
+
+
+def test_a_lock_without_an_extra_is_seen(house: Path) -> None:
+    lock = house / "requirements-dev.txt"
+    lock.write_text(lock.read_text().replace("\ncoverage[toml]==", "\ncoverage=="))
+    finished = subprocess.run(
+        [".venv/bin/python", "bin/check-lock"], cwd=house, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "without that extra" in finished.stdout
