@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import pwd
 import socket
@@ -15,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from deploy.control import environment, services
 from deploy.control.layout import Layout
-from left4me.lib import commands
+from left4me.lib import commands, readiness
 
 USER: Final = "left4me"
 PULSE: Final = "left4me:pulse"
@@ -98,31 +96,12 @@ def unready(layout: Layout) -> str:
     values = environment.read(layout)
     host, _, port = (values.get("LEFT4ME_BIND") or "127.0.0.1:8000").rpartition(":")
     host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host.strip("[]")  # noqa: S104 -- compared, not bound
-    connection = http.client.HTTPConnection(host, int(port), timeout=_ANSWER_SECONDS)
-    try:
-        connection.request("GET", "/ready", headers={"Host": known_host(values)})
-        answer = connection.getresponse()
-        body = answer.read(65536)
-    except (OSError, http.client.HTTPException) as error:
-        return f"the web does not answer ({error or type(error).__name__})"
-    finally:
-        connection.close()
-    if answer.status == 200:
-        return ""
-    return _faults(body) or f"/ready answered {answer.status}"
+    return readiness.fault(host, int(port), known_as=known_host(values), seconds=_ANSWER_SECONDS)
 
 
 def known_host(values: Mapping[str, str]) -> str:
     named = [name.strip() for name in values.get("LEFT4ME_ALLOWED_HOSTS", "").split(",") if name.strip()]
     return named[0].lstrip(".") if named else "127.0.0.1"
-
-
-def _faults(body: bytes) -> str:
-    try:
-        checks = json.loads(body)["checks"]
-        return "; ".join(f"{name}: {why}" for name, why in checks.items() if why != "ok")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ""
 
 
 def wait_until_ready(layout: Layout, *, seconds: float) -> str:
