@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 from valve.rcon import RCONMessage  # noqa: E402 -- from the throw-away environment
 from valve.testing import TestRCONServer  # noqa: E402
 
-from servers import rcon  # noqa: E402
+from servers.gamehost import rcon  # noqa: E402
 
 QUERIES = 10_000
 CORPUS = ROOT / "livestate" / "tests" / "status_corpus"
