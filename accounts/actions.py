@@ -14,7 +14,7 @@ from accounts import secrets
 from accounts.models import ApiToken, OneTimeLink, Session, User
 from accounts.models.links import Purpose
 from left4me.audit import record
-from left4me.lib.addresses import client_address
+from left4me.core.net.addresses import client_address
 
 PASSWORD_LINK_LIFETIME = timedelta(days=2)
 

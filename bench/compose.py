@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from servers.runtime.spec import InstanceSpec
+from servers.gamehost.spec import InstanceSpec
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -41,7 +41,7 @@ def launcher(root: Path, layers: list[Path]) -> Callable[[], None]:
     server.mkdir(parents=True)
     spec = InstanceSpec(server_id=1, argv=("/bin/true",), layers=tuple(map(str, layers)), port=27015)
     (server / "spec.json").write_text(spec.to_json())
-    argv = [sys.executable, "-S", "-E", "-m", "servers.runtime.launcher", server]
+    argv = [sys.executable, "-S", "-E", "-m", "servers.gamehost.launcher", server]
 
     def run() -> None:
         done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True)

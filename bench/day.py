@@ -70,8 +70,8 @@ def live(root: Path) -> int:
     from django.db import connection
 
     from livestate.models import PlayerSession, Snapshot
-    from livestate.polling import Answered, Reason, Unanswered
-    from livestate.recording import Recorder
+    from livestate.poller import Answered, Reason, Unanswered
+    from livestate.recorder import Recorder
     from livestate.silences import Silences
     from livestate.tests.world import differences, make_world
 

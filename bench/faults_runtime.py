@@ -21,12 +21,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from left4me.lib import commands
-from servers.runtime import procfs
-from servers.runtime.directory import ServerDirectory
-from servers.runtime.port import RuntimeFault, State
-from servers.runtime.process import ProcessRuntime
-from servers.runtime.tests.stage import Stage, quit_game, reachable
+from left4me.core.processes import commands
+from servers.gamehost import procfs
+from servers.gamehost.directory import ServerDirectory
+from servers.gamehost.port import RuntimeFault, State
+from servers.gamehost.process.runtime import ProcessRuntime
+from servers.gamehost.tests.stage import Stage, quit_game, reachable
 
 LIMIT_SECONDS = 30
 OPERATIONS = ("start", "stop", "stop by quit", "kill", "nothing")

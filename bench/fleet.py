@@ -20,13 +20,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from servers import rcon
-from servers.runtime import procfs
-from servers.runtime.directory import ServerDirectory
-from servers.runtime.port import State
-from servers.runtime.process import ProcessRuntime
-from servers.runtime.simulated.install import install
-from servers.runtime.spec import InstanceSpec
+from servers.gamehost import procfs, rcon
+from servers.gamehost.directory import ServerDirectory
+from servers.gamehost.port import State
+from servers.gamehost.process.runtime import ProcessRuntime
+from servers.gamehost.spec import InstanceSpec
+from servers.simulated.install import install
 
 PASSWORD = "fleet"
 AT_ONCE = 4  # as many as a worker has job slots

@@ -29,7 +29,8 @@ import django
 
 with atheris.instrument_imports(include=["workshop", "overlays.files"]):
     django.setup()
-    from overlays.files import archives, tree
+    from left4me.core.files import tree
+    from overlays.files import archives
     from workshop import inspection, missions, vpk
 
 HERE = Path(__file__).resolve().parent

@@ -17,7 +17,7 @@ from pathlib import Path
 from valve.rcon import RCONMessage  # from the throw-away environment
 from valve.testing import TestRCONServer
 
-from servers import rcon
+from servers.gamehost import rcon
 
 QUERIES = 10_000
 CORPUS = Path(__file__).resolve().parent.parent / "livestate" / "tests" / "status_corpus"

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from livestate.status import parse_status
-from servers import rcon
-from servers.runtime.simulated import harness
+from servers.gamehost import rcon
+from servers.simulated import harness
 
 QUERIES = 10_000
 QUIRKS = ["", "apart", "single", "no_empty", "no_mirror"]

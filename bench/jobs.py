@@ -67,7 +67,7 @@ def bare_celery() -> None:
     """The floor: Celery's own way there and back, without a job, a lock or a line."""
     from celery import current_app
 
-    from left4me import pulse
+    from left4me.site import pulse
 
     with pulse.connect() as client:
         taken = []

@@ -64,9 +64,9 @@ class Visitor:
     def forget_requests(self) -> None:
         """Start the API's window of this user again: it counts as in production, but never reaches the limit."""
         from accounts.api import REQUESTS
-        from left4me.lib import counters
+        from left4me.core.redis import rate_limit
 
-        counters.forget([(REQUESTS, f"user:{self.user}")])
+        rate_limit.forget([(REQUESTS, f"user:{self.user}")])
 
 
 def ask(port: int, path: str, visitor: Visitor, until: float, taken: list[float], faults: list[int]) -> None:

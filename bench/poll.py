@@ -117,8 +117,8 @@ def ours(ports: list[int]) -> str:
 
     from accounts.models import User
     from livestate.models import PlayerSession, Snapshot
-    from livestate.polling import Answered
-    from livestate.sweeping import Sweeper
+    from livestate.poller import Answered
+    from livestate.sweep import Sweeper
     from servers.models import Blueprint, Host, Server
 
     owner, _ = User.objects.get_or_create(username="bench")
@@ -171,7 +171,7 @@ def ours(ports: list[int]) -> str:
 
 def sequential(ports: list[int]) -> str:
     from livestate.status import parse_status
-    from servers import rcon
+    from servers.gamehost import rcon
 
     started, spent = time.perf_counter(), cpu()
     for port in ports:

@@ -64,7 +64,7 @@ def start(name: str, *argv: str, **environment: str) -> subprocess.Popen[bytes]:
 
 def redis(*, keep: bool = True) -> subprocess.Popen[bytes]:
     """Start Redis; without `keep` it begins empty."""
-    from left4me.lib import broker
+    from left4me.core.redis import broker
 
     sock = broker.socket_path(ROOT)
     data = ROOT / "broker"

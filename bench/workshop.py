@@ -80,13 +80,13 @@ def aria2c(url: str, target: Path) -> None:
 
 
 def ours(url: str, target: Path) -> None:
-    from left4me.lib import fetch
-    from workshop import downloads, steam
+    from left4me.core.net import fetch
+    from workshop import item_downloads, steam
 
     with fetch.Client(hosts=fetch.AllowedHosts.parse([url])) as client:
         found = steam.Steam(base_url=url, client=client).items(range(1, FILES + 1))
-    wanted = [downloads.Wanted(i.steam_id, i.file_url, i.file_size, i.time_updated) for i in found.values()]
-    results = downloads.download_all(
+    wanted = [item_downloads.Wanted(i.steam_id, i.file_url, i.file_size, i.time_updated) for i in found.values()]
+    results = item_downloads.download_all(
         wanted,
         target,
         hosts=fetch.AllowedHosts.parse([url]),

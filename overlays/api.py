@@ -10,7 +10,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.lib.api import Problem, Window, listed, require_scope
+from left4me.core.web.api import Problem, Window, listed, require_scope
 from overlays import actions, permissions
 from overlays.models import Overlay, OverlayCopy
 

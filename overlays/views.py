@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.lib import forms as lib_forms
+from left4me.core.web import forms as lib_forms
 from overlays import actions, permissions
 from overlays.forms import OverlayForm
 from overlays.models import Overlay

@@ -12,8 +12,8 @@ from ninja import Field, Query, Router, Schema, Status
 
 from left4me.alerts import actions, destinations, permissions
 from left4me.alerts.models import Channel, Delivery
-from left4me.lib import names
-from left4me.lib.api import Problem, Window, listed, require_scope
+from left4me.core import names
+from left4me.core.web.api import Problem, Window, listed, require_scope
 
 router = Router(tags=["alerts"])
 

@@ -12,10 +12,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from left4me.core import logbook
 from left4me.jobs import broadcast, logs, registry, transitions
 from left4me.jobs.models import Job, JobLock, JobQuerySet
 from left4me.jobs.states import State
-from left4me.lib import logbook
 
 if TYPE_CHECKING:
     from datetime import datetime

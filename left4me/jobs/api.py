@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 from ninja import Field, Query, Router, Schema, Status
 
 from left4me.audit import record
+from left4me.core.web.api import Problem, Window, listed, require_scope
 from left4me.jobs import actions, permissions, waiting
 from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
-from left4me.lib.api import Problem, Window, listed, require_scope
 
 router = Router(tags=["jobs"])
 

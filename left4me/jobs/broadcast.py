@@ -15,8 +15,8 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import KombuError
 
+from left4me.core.redis import pubsub
 from left4me.jobs.models import Job, JobLog
-from left4me.lib import bus
 
 WAKE_TASK = "left4me.jobs.wake"
 _WAKE_IS_STALE_AFTER_SECONDS = 30
@@ -40,24 +40,24 @@ def wake(host: str) -> None:
     """Tell the host's worker that there is something to claim. If the broker is away, the worker finds it itself."""
     # A host beside the web's own cannot write to others' queues; they look by themselves every few seconds.
     is_closed_to_us = bool(settings.LEFT4ME_WEB_URL) and host != settings.LEFT4ME_HOST
-    if is_closed_to_us or bus.is_away():
+    if is_closed_to_us or pubsub.is_away():
         return
     try:
         current_app.send_task(
             WAKE_TASK, queue=f"host.{host}", expires=_WAKE_IS_STALE_AFTER_SECONDS, ignore_result=True, retry=False
         )
     except (CeleryError, KombuError, OSError) as error:
-        bus.note_outage(error)
+        pubsub.note_outage(error)
 
 
 def cancel_after_commit(job: Job) -> None:
     host, job_id = job.host, job.pk
-    transaction.on_commit(lambda: bus.publish(cancel_channel(host), str(job_id)), robust=True)
+    transaction.on_commit(lambda: pubsub.publish(cancel_channel(host), str(job_id)), robust=True)
 
 
 def lines_after_commit(job_id: int, rows: Sequence[JobLog]) -> None:
     message = lines_message(rows)
-    transaction.on_commit(lambda: bus.publish(channel(job_id), message), robust=True)
+    transaction.on_commit(lambda: pubsub.publish(channel(job_id), message), robust=True)
 
 
 def lines_message(rows: Sequence[JobLog]) -> str:
@@ -65,11 +65,11 @@ def lines_message(rows: Sequence[JobLog]) -> str:
 
 
 def progress(job_id: int, progress: dict[str, Any]) -> None:
-    bus.publish(channel(job_id), json.dumps({"progress": progress}))
+    pubsub.publish(channel(job_id), json.dumps({"progress": progress}))
 
 
 def state_after_commit(job_id: int, state: str) -> None:
-    transaction.on_commit(lambda: bus.publish(channel(job_id), json.dumps({"state": state})), robust=True)
+    transaction.on_commit(lambda: pubsub.publish(channel(job_id), json.dumps({"state": state})), robust=True)
 
 
 def ended_key(host: str) -> str:
@@ -79,9 +79,9 @@ def ended_key(host: str) -> str:
 
 def count_end_after_commit(job: Job) -> None:
     host, kind = job.host, f"{job.state} {job.operation}"
-    transaction.on_commit(lambda: bus.count(ended_key(host), kind), robust=True)
+    transaction.on_commit(lambda: pubsub.count(ended_key(host), kind), robust=True)
 
 
 def end_after_commit(job_id: int, *, last_seq: int, end: dict[str, Any]) -> None:
     message = json.dumps({"after": last_seq, "end": end})
-    transaction.on_commit(lambda: bus.publish(channel(job_id), message), robust=True)
+    transaction.on_commit(lambda: pubsub.publish(channel(job_id), message), robust=True)

@@ -7,8 +7,9 @@ from typing import Any
 from celery import bootsteps
 from django.conf import settings
 
+from left4me.core import schema
+from left4me.core.processes import process_guard
 from left4me.jobs.runner import Runner
-from left4me.lib import orphans, schema
 
 
 class _Current:
@@ -28,7 +29,7 @@ class RunnerStep(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
-        guard = orphans.guard_this_process()
+        guard = process_guard.guard_this_process()
         self.runner = Runner(
             host=settings.LEFT4ME_HOST, slots=settings.LEFT4ME_JOB_SLOTS, guard=guard, refusal=schema.mismatch
         )

@@ -15,8 +15,8 @@ from left4me.audit import record
 from left4me.jobs import actions as jobs
 from overlays import permissions
 from overlays.builders import script as builder
-from overlays.items.membership import request_build
 from overlays.models import Overlay, OverlayScript
+from overlays.workshop_items.membership import request_build
 
 _EXAMPLES = Path(builder.__file__).parent / "examples"
 _LONGEST = 100_000

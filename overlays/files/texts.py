@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from overlays.files.tree import BadPath, Parts, Tree
+from left4me.core.files.tree import BadPath, Parts, Tree
 
 LARGEST = 256 * 1024
 _ENDINGS = (".cfg", ".txt", ".ini", ".nut", ".vdf", ".res", ".json", ".sp", ".inc", ".md", ".gam", ".db", ".sh")

@@ -15,13 +15,14 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
+from left4me.core.files import tree
+from left4me.core.files.tree import Tree
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from overlays import places
-from overlays.files import archives, tree
-from overlays.files.tree import Tree
-from overlays.items.membership import request_build
+from overlays import paths
+from overlays.files import archives
 from overlays.models import Overlay, Upload
+from overlays.workshop_items.membership import request_build
 
 CHUNK = 8 * 1024 * 1024
 FORGOTTEN_AFTER = timedelta(days=3)
@@ -99,7 +100,7 @@ def finish(upload: Upload, *, by: User) -> Job:
             )
         source = partial_path(upload)
         source.touch()
-        with Tree(places.directory(overlay)) as content:
+        with Tree(paths.directory(overlay)) as content:
             content.take(source, tree.parts(upload.path))
         upload.delete()
         return request_build(overlay=overlay, by=by)
@@ -129,7 +130,7 @@ def quota_left(overlay: Overlay) -> int | None:
 
 def directory() -> Path:
     """Where unfinished files lie: on the overlays' file system, so that finishing is a rename."""
-    path = places.root() / ".uploads"
+    path = paths.root() / ".uploads"
     path.mkdir(parents=True, exist_ok=True)
     return path
 

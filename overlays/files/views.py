@@ -14,12 +14,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.permissions import signed_in
 from left4me.audit import record
+from left4me.core.files import tree
+from left4me.core.files.tree import BadPath, Tree
 from left4me.jobs import actions as jobs
-from overlays import places
-from overlays.files import access, archives, texts, tree, uploads
-from overlays.files.tree import BadPath, Tree
-from overlays.items.membership import request_build
+from overlays import paths
+from overlays.files import access, archives, texts, uploads
 from overlays.models import Overlay
+from overlays.workshop_items.membership import request_build
 
 _ROWS = 2_000
 
@@ -30,7 +31,7 @@ def files(request: HttpRequest, pk: int) -> HttpResponse:
     overlay = access.visible(request, pk)
     try:
         where = tree.parts(request.GET.get("at", ""))
-        with Tree(places.directory(overlay)) as content:
+        with Tree(paths.directory(overlay)) as content:
             nodes = content.list(where)
     except BadPath as fault:
         raise Http404(str(fault)) from None
@@ -106,7 +107,7 @@ def download_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
         return _back(overlay, "")
     try:
         where = tree.parts(request.GET["path"])
-        with Tree(places.directory(overlay)) as content:
+        with Tree(paths.directory(overlay)) as content:
             stream = content.open(where)
     except BadPath as fault:
         raise Http404(str(fault)) from None
@@ -124,7 +125,7 @@ def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
     context: dict[str, Any] = {"overlay": overlay, "path": path, "text": "", "version": ""}
     try:
         where = tree.parts(path)
-        with Tree(places.directory(overlay)) as content:
+        with Tree(paths.directory(overlay)) as content:
             if request.method == "POST":
                 context["text"] = request.POST.get("text", "")
                 texts.write(content, where, context["text"], seen=request.POST.get("version", ""))
@@ -144,7 +145,7 @@ def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _change(request: HttpRequest, overlay: Overlay, at: str, make: Any, *, done: str) -> HttpResponse:
     try:
-        with Tree(places.directory(overlay)) as content:
+        with Tree(paths.directory(overlay)) as content:
             make(content)
     except BadPath as fault:
         messages.error(request, str(fault))

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.urls import reverse
 
-from left4me.doctor import machine
+from deploy.doctor import machine
 from left4me.jobs import runner
 from left4me.jobs.models import JobLog
 from overlays.files import uploads

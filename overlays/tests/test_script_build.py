@@ -11,11 +11,11 @@ from django.urls import reverse
 from left4me.jobs import actions as jobs
 from left4me.jobs import runner
 from left4me.jobs.models import JobLog
+from left4me.testing.folders import listed
 from overlays.builders import script
 from overlays.files import script_views
 from overlays.models import Overlay, OverlayScript
 from overlays.tests.factories import make_overlay
-from overlays.tests.folders import listed
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

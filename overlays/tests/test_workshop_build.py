@@ -12,9 +12,9 @@ from django.utils import timezone
 from left4me.jobs import actions as jobs
 from left4me.jobs import runner
 from left4me.jobs.models import JobLog
-from overlays.items import refreshing
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
+from overlays.workshop_items import refresh
 from workshop import metadata, vpk
 from workshop.models import WorkshopItem
 from workshop.simulated_steam import Fault
@@ -165,7 +165,7 @@ def test_what_came_whole_and_was_no_vpk_is_not_fetched_again_until_there_is_some
     assert steam_world.downloads(12) == fetched
     # The same version, at a person's wish.
     with metadata.connect() as api:
-        refreshing.refresh_overlay(overlay=overlay, by=cast.admin, api=api, now=timezone.now())
+        refresh.refresh_overlay(overlay=overlay, by=cast.admin, api=api, now=timezone.now())
     runner.drain(host=settings.LEFT4ME_HOST)
     assert steam_world.downloads(12) > fetched
     fetched = steam_world.downloads(12)

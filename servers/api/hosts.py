@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from ninja import Query, Router, Status
 
 from accounts.permissions import signed_in
+from left4me.core.web.api import Problem, Window, require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
-from left4me.lib.api import Problem, Window, require_scope
 from servers import actions, permissions
 from servers.api import wire
 from servers.models import Host

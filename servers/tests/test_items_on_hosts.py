@@ -11,10 +11,10 @@ from django.utils import timezone
 from left4me.jobs import actions as jobs
 from left4me.jobs import registry, runner
 from overlays.models import Overlay, OverlayCopy, OverlayWorkshopItem
+from overlays.replication import layers
 from overlays.tests.factories import make_overlay
-from overlays.transfer import preparing
 from servers.tests.recorded_run import RecordedRun
-from workshop import download, metadata, vpk
+from workshop import item_download, metadata, vpk
 from workshop.models import WorkshopItem
 from workshop.simulated_steam import Fault, SimulatedSteam
 
@@ -26,7 +26,7 @@ def steam_world(settings, tmp_path, monkeypatch) -> Iterator[SimulatedSteam]:
     settings.LEFT4ME_ROOT = tmp_path / "root"
     folder = tmp_path / "steam"
     folder.mkdir()
-    monkeypatch.setattr(download, "_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(item_download, "_WAITS", (0.0, 0.0))
     monkeypatch.setattr("workshop.steam._SECONDS_BETWEEN_CALLS", 0.0)
     with SimulatedSteam(folder) as steam:
         settings.LEFT4ME_STEAM_API_URL = steam.url
@@ -65,7 +65,7 @@ def elsewhere(settings, tmp_path, overlay):
 def prepare(overlay):
     run = RecordedRun()
     run.host = "two"
-    return preparing.trees(run, [overlay])[overlay.pk] / "left4dead2/addons", run
+    return layers.trees(run, [overlay])[overlay.pk] / "left4dead2/addons", run
 
 
 def rows():
