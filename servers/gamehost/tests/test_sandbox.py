@@ -28,7 +28,7 @@ def layers() -> Iterator[Path]:
         if os.geteuid() == 0:
             give(base, ORDINARY)
             if FUSE.exists() and not FUSE.stat().st_mode & 0o006:
-                # Without udev, as in many containers, the device is root's only; the way through it is tested all the same.
+                # Without udev, as in many containers, the device is root's only. The fallback is tested all the same.
                 os.mknod(base / "fuse", stat.S_IFCHR | 0o600, FUSE.stat().st_rdev)
                 (base / "fuse").chmod(0o666)
         yield base
