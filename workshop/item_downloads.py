@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from left4me.core import concurrency
 from left4me.core.net import fetch
 from workshop import item_download
 from workshop.item_download import DownloadFailed, NotPossible, Wanted
@@ -49,7 +50,7 @@ def download_all(
     side_by_side: int = SIDE_BY_SIDE,
     keep_free: int = KEEP_FREE,
 ) -> Iterator[Result]:
-    """Fetch every item, yielding each as it is settled. Raises fetch.Cancelled.
+    """Fetch every item, yielding each as it is settled. Raises Cancelled.
 
     `log`, `progress` and `cancelled` are called in the caller's thread only.
     """
@@ -63,8 +64,7 @@ def download_all(
             for future in waiting:
                 future.add_done_callback(lambda _: calls.put(_wake))
             while waiting:
-                if cancelled():
-                    raise fetch.Cancelled("cancelled")
+                concurrency.check(cancelled)
                 _make(calls)
                 settled = {future for future in waiting if future.done()}
                 waiting -= settled

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.processes import commands
 from left4me.core.processes.app_supervisor import Service, Supervisor
 from left4me.core.redis import broker
@@ -109,7 +110,7 @@ def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int
         supervisor.say(f"left4me runs at {address} (Ctrl-C stops it, games go on)")
         supervisor.run()
         return 0
-    except commands.CommandCancelled:
+    except Cancelled:
         return 0
     finally:
         started = time.monotonic()

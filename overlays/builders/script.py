@@ -11,6 +11,7 @@ from pathlib import Path
 
 from django.utils import timezone
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.files.tree import Tree
 from left4me.core.processes import commands
 from left4me.jobs import registry
@@ -82,7 +83,7 @@ def _run(run: registry.Run, *, program: Path, work: Path) -> None:
                 on_line=run.log,
                 cancelled=lambda: run.cancelled() or watch.is_too_large,
             )
-        except commands.CommandCancelled:
+        except Cancelled:
             run.check()
             raise registry.Failed(f"The script wrote more than {LARGEST_TREE // 1000**3} GB and was ended.") from None
         except commands.CommandMissing as missing:

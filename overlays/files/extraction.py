@@ -76,9 +76,6 @@ def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.L
             on_line=run.log,
             cancelled=run.cancelled,
         )
-    except commands.CommandCancelled:
-        run.check()
-        raise registry.Cancelled from None
     except commands.CommandFailed as error:
         if error.status in (_TOO_LARGE, -signal.SIGXFSZ):
             raise registry.Failed("The archive unpacks to more than is allowed.") from None

@@ -51,18 +51,14 @@ class _BeingBuilt(Exception):
 
 
 def pull(run: registry.Run, overlay: Overlay, copies: Copies) -> Current:
-    """Make the copy of the overlay's present content. Raises Unavailable, registry.Cancelled and OSError."""
+    """Make the copy of the overlay's present content. Raises Unavailable, Cancelled and OSError."""
     with fetch.Client(
         hosts=fetch.AllowedHosts().with_origin(settings.LEFT4ME_WEB_URL),
         cancelled=run.cancelled,
         ca=settings.LEFT4ME_WEB_CA,
     ) as client:
         source = _Source(run, overlay, client)
-        try:
-            return _pull(run, overlay, copies, source)
-        except fetch.Cancelled:
-            run.check()
-            raise registry.Cancelled from None
+        return _pull(run, overlay, copies, source)
 
 
 def _pull(run: registry.Run, overlay: Overlay, copies: Copies, source: _Source) -> Current:
@@ -175,7 +171,7 @@ class _Source:
         return {"Authorization": f"Bearer {settings.LEFT4ME_HOST_TOKEN}"}
 
     def manifest(self) -> Manifest:
-        """What the overlay holds now. Raises Unavailable and fetch.Cancelled."""
+        """What the overlay holds now. Raises Unavailable and Cancelled."""
         for attempt in _Attempts(self.run):
             reader = Reader()
             try:
@@ -200,7 +196,7 @@ class _Source:
         raise AssertionError  # attempts end by Unavailable
 
     def fetch(self, entries: list[Entry], arriving: _Arriving, *, total: int) -> None:
-        """Let every entry arrive. Raises _Changed, Unavailable and fetch.Cancelled."""
+        """Let every entry arrive. Raises _Changed, Unavailable and Cancelled."""
         for some in _portions(entries):
             waiting = {entry.path: entry for entry in some}
             for attempt in _Attempts(self.run):
@@ -250,7 +246,7 @@ class _Attempts:
             yield self
 
     def failed(self, error: Exception, *, was_heard: bool) -> None:
-        """Wait before the next one. Raises Unavailable when there is none, and registry.Cancelled."""
+        """Wait before the next one. Raises Unavailable when there is none, and Cancelled."""
         if was_heard:
             self._number, self._heard_at = 0, time.monotonic()
         if time.monotonic() - self._heard_at > PATIENCE_SECONDS:
@@ -261,7 +257,7 @@ class _Attempts:
         self._run.sleep(pause)
 
     def wait(self, why: str) -> None:
-        """Wait for as long as it takes; says why once. Raises registry.Cancelled."""
+        """Wait for as long as it takes; says why once. Raises Cancelled."""
         if not self._waits:
             self._run.log(why)
         self._waits, self._number, self._heard_at = True, 0, time.monotonic()
