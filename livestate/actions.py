@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 
-from celery.exceptions import CeleryError
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from kombu.exceptions import KombuError
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core.redis import rate_limit
+from left4me.core.redis import hosts, rate_limit
 from livestate import campaigns, completion, tasks
 from livestate.models import Order
 from livestate.orders import commands
@@ -31,6 +28,8 @@ logger = logging.getLogger(__name__)
 ORDERS = rate_limit.Limit("orders", 60, 60)
 LONGEST_BAN = 60 * 24 * 365
 
+_MESSAGE_SECONDS = 20
+
 
 class Refused(Exception):
     """The order was not given; the message says why."""
@@ -39,7 +38,7 @@ class Refused(Exception):
 def tell(
     *, server: Server, by: User, kind: str, value: str, minutes: int = 0, request: HttpRequest | None = None
 ) -> Order:
-    """Write the order down and wake its host; raises Refused, PermissionDenied, Http404 or counters.TooMany."""
+    """Write the order down and wake its host; raises Refused, PermissionDenied, Http404 or rate_limit.RateLimited."""
     permissions.check_can_operate_server(by, server)
     rate_limit.enforce(ORDERS, f"user:{by.pk}")
     if server.actual_state != Server.State.RUNNING:
@@ -63,8 +62,7 @@ def learn_commands(server: Server) -> None:
     """Have the running game list its commands for the completion, once per start; nobody waits for it."""
     if server.actual_state != Server.State.RUNNING or completion.is_told(server):
         return
-    with contextlib.suppress(CeleryError, KombuError, OSError):
-        tasks.learn_commands.apply_async((server.pk,), queue=server.host.queue, expires=20, retry=False)
+    hosts.send(server.host.name, tasks.learn_commands.name, server.pk, expires=_MESSAGE_SECONDS)
 
 
 def _checked(server: Server, kind: str, value: str) -> str:
@@ -104,10 +102,8 @@ def _check_command(text: str) -> None:
 
 
 def _wake(order: Order) -> None:
-    try:
-        tasks.carry_out.apply_async((order.pk,), queue=order.server.host.queue, expires=20, retry=False)
-    except (CeleryError, KombuError, OSError) as error:
-        logger.warning("Order %s could not be handed to its host: %s", order.pk, error)
+    if not hosts.send(order.server.host.name, tasks.carry_out.name, order.pk, expires=_MESSAGE_SECONDS):
+        logger.warning("Order %s could not be handed to its host", order.pk)
         Order.objects.filter(pk=order.pk, state=Order.State.QUEUED).update(
             state=Order.State.FAILED, note=_("The server's host could not be asked."), finished_at=timezone.now()
         )
