@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import threading
@@ -11,12 +10,12 @@ from pathlib import Path
 
 from django.utils import timezone
 
+from left4me.core.files import atomic, walk
 from left4me.core.files.tree import Tree
 from left4me.core.processes import commands
 from left4me.jobs import registry
 from overlays import paths
 from overlays.models import Overlay
-from overlays.replication.manifest import leads_out
 
 SECONDS = 30 * 60
 LARGEST_TREE = 20 * 1000**3
@@ -24,8 +23,6 @@ MOST_FILES = 200_000
 _MEMORY_PER_PROCESS = 4 * 1024**3
 _PROCESSES = 512
 _MEASURE_EVERY = 2.0
-_EXCHANGE = 2
-_AT_FDCWD = -100
 _FROM_ETC = ("resolv.conf", "nsswitch.conf", "hosts", "ssl", "ca-certificates", "alternatives", "localtime", "pki")
 
 
@@ -42,7 +39,8 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
         program.write_text(script.text.replace("\r\n", "\n"))
         _run(run, program=program, work=fresh)
         count, size = _check(fresh)
-        _swap_in(fresh, tree)
+        # Games that run have the old tree mounted: it may move, but its files must not go away under them.
+        atomic.swap(fresh, tree, previous=tree.parent / f".previous-{tree.name}")
     finally:
         program.unlink(missing_ok=True)
         shutil.rmtree(fresh, ignore_errors=True)
@@ -142,25 +140,8 @@ def _check(fresh: Path) -> tuple[int, int]:
             count, size = count + 1, size + node.size
             if count > MOST_FILES:
                 raise registry.Failed(f"The script made more than {MOST_FILES} files.")
-            if node.is_link and leads_out(where, str(fresh.joinpath(*where).readlink())):
+            if node.is_link and walk.leads_out(where, str(fresh.joinpath(*where).readlink())):
                 raise registry.Failed(f"The link {'/'.join(where)} leads out of the overlay.")
     if not count:
         raise registry.Failed("The script left no files. It has to write into its working directory, /overlay.")
     return count, size
-
-
-def _swap_in(fresh: Path, tree: Path) -> None:
-    """Put the new tree in place in one step; the old one stays beside it until the next build.
-
-    Games that run have the old tree mounted: it may move, but its files must not go away under them.
-    """
-    previous = tree.parent / f".previous-{tree.name}"
-    shutil.rmtree(previous, ignore_errors=True)
-    if not tree.exists():
-        fresh.rename(tree)
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(_AT_FDCWD, os.fsencode(fresh), _AT_FDCWD, os.fsencode(tree), _EXCHANGE) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error), str(tree))
-    fresh.rename(previous)
