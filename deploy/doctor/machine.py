@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from deploy.doctor.findings import Finding, fault, ok, warning
+from left4me.core.files import room
 from left4me.core.net.ports import is_free
 from left4me.core.processes import commands
 
@@ -39,8 +40,7 @@ def python() -> Finding:
 
 
 def disk(root: Path, *, game: str) -> Finding:
-    place = root if root.exists() else root.parent
-    free = shutil.disk_usage(place).free
+    free = room.free(root)
     words = f"{free / _GIB:.1f} GiB free under {root}"
     if free < _FREE_AT_LEAST:
         return fault("disk", words, "Free at least 2 GiB, or move LEFT4ME_ROOT to a larger disk.")
