@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from left4me.core.files import atomic, walk
 from left4me.core.files.tree import Tree
-from left4me.core.processes import commands
+from left4me.core.processes import commands, sandboxed
 from left4me.jobs import registry
 from overlays import paths
 from overlays.models import Overlay
@@ -20,8 +20,7 @@ from overlays.models import Overlay
 SECONDS = 30 * 60
 LARGEST_TREE = 20 * 1000**3
 MOST_FILES = 200_000
-_MEMORY_PER_PROCESS = 4 * 1024**3
-_PROCESSES = 512
+_LIMITS = sandboxed.Limits(memory=4 * 1024**3, processes=512, largest_file=LARGEST_TREE, temporary=1024**3)
 _MEASURE_EVERY = 2.0
 _FROM_ETC = ("resolv.conf", "nsswitch.conf", "hosts", "ssl", "ca-certificates", "alternatives", "localtime", "pki")
 
@@ -53,22 +52,19 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
 
 
 def sandbox(*, program: Path, work: Path) -> list[str | Path]:
-    """The command line: a minimal read-only system, the network, and one writable directory."""
-    etc = [part for name in _FROM_ETC for part in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")]
-    return [
-        *("prlimit", f"--as={_MEMORY_PER_PROCESS}", f"--nproc={_PROCESSES}", f"--fsize={LARGEST_TREE}", "--core=0"),
-        # Named one by one: the worker's unit allows these kinds of namespaces and no others.
-        *("bwrap", "--unshare-user", "--unshare-pid", "--die-with-parent", "--new-session"),
-        *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"),
-        *("--clearenv", "--setenv", "PATH", "/usr/bin:/usr/sbin", "--setenv", "HOME", "/tmp"),  # noqa: S108
-        *("--setenv", "LANG", "C.UTF-8", "--setenv", "OVERLAY", "/overlay"),
-        *("--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/sbin", "/sbin"),
-        *("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
-        *etc,
-        *("--proc", "/proc", "--dev", "/dev", "--size", "1073741824", "--tmpfs", "/tmp"),  # noqa: S108
-        *("--ro-bind", program, "/script", "--bind", work, "/overlay", "--chdir", "/overlay"),
-        *("sh", "-e", "/script"),
-    ]
+    """The command line that runs `program`: a minimal read-only system, the network, and one writable directory."""
+    return sandboxed.argv(
+        ["sh", "-e", "/script"],
+        limits=_LIMITS,
+        binds=sandboxed.Binds(
+            read_only_if_there=[f"/etc/{name}" for name in _FROM_ETC],
+            read_only={"/script": program},
+            writable={"/overlay": work},
+        ),
+        network=True,
+        environment={"PATH": "/usr/bin:/usr/sbin", "HOME": "/tmp", "OVERLAY": "/overlay"},  # noqa: S108
+        directory="/overlay",
+    )
 
 
 def _run(run: registry.Run, *, program: Path, work: Path) -> None:
