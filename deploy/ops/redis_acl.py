@@ -15,6 +15,7 @@ from deploy.ops.layout import Layout
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
 from deploy.ops.worker_host import invitation
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 from left4me.core.redis import keys
 
@@ -126,13 +127,8 @@ def _keep(layout: Layout, name: str, text: str) -> None:
     directory = _directory(layout)
     directory.mkdir(exist_ok=True, mode=0o700)
     owner = layout.redis_data.stat()
-    fresh = directory / f".{name}"
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    for path in (directory, fresh):
-        os.chown(path, owner.st_uid, owner.st_gid)
-    fresh.replace(directory / name)
+    os.chown(directory, owner.st_uid, owner.st_gid)
+    atomic.write(directory / name, text, mode=0o600, durable=True, owner=(owner.st_uid, owner.st_gid))
 
 
 def _drop_in(layout: Layout) -> Path:

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from left4me.core.files import atomic, room
 from left4me.core.net import fetch
 from left4me.jobs import registry
 from overlays.models import Overlay
@@ -31,7 +31,6 @@ _BUILD_PAUSE = 2.0
 _ROUNDS = 5
 _FILES_AT_ONCE = 1_000
 _BYTES_AT_ONCE = 4 * 1024**3
-_KEEP_FREE = 512 * 1024 * 1024
 _READ = 1024 * 1024
 _LONGEST_LINE = 64 * 1024
 _CHUNK = 256 * 1024  # of what the client hands on at once
@@ -103,10 +102,10 @@ def _forget_others(incoming: Path, wanted: set[str]) -> None:
 
 
 def _refuse_full_disk(where: Path, needed: int) -> None:
-    free = shutil.disk_usage(where).free - _KEEP_FREE
-    if needed > max(0, free):
+    free = room.left(where)
+    if needed > free:
         raise Unavailable(
-            f"it needs {needed / 1_000_000:,.1f} MB on this host's disk, {max(0, free) / 1_000_000:,.1f} MB are free"
+            f"it needs {needed / 1_000_000:,.1f} MB on this host's disk, {free / 1_000_000:,.1f} MB are free"
         )
 
 
@@ -138,7 +137,7 @@ class _Arriving:
         if size != entry.size or hashed.hexdigest() != entry.sha256:
             part.unlink()
             raise _Changed(entry.path)
-        part.rename(self._incoming / entry.sha256)
+        atomic.publish(part, self._incoming / entry.sha256, durable=False)
 
     def _part(self, entry: Entry) -> Path:
         return self._incoming / f"{entry.sha256}.part"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from left4me.core.concurrency import Cancelled
-from left4me.core.processes import process_guard
+from left4me.core.processes import process_guard, procfs
 
 OnLine = Callable[[str], None]
 
@@ -176,24 +176,11 @@ def end_group(pid: int, *, grace: float = _TERM_GRACE_SECONDS) -> None:
         deadline = time.monotonic() + grace
         while time.monotonic() < deadline:
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if not _group_alive(pid):
+            # killpg(…, 0) also succeeds for a zombie leader.
+            if pid not in procfs.living_groups():
                 return
             time.sleep(0.02)
         os.killpg(pid, signal.SIGKILL)
-
-
-def _group_alive(pgid: int) -> bool:
-    # killpg(…, 0) also succeeds for a zombie leader, so ask /proc for a live member.
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[2]) == pgid and fields[0] not in "ZX":
-            return True
-    return False
 
 
 def _spawn(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from left4me.core import concurrency
+from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 from servers.gamehost.game import NoVersion, Version, Versions
 from servers.gamehost.steamcmd.output import Problem, installed_build
@@ -40,7 +40,7 @@ def install(
     login: Login | None = None,
     repair: bool = False,
     pauses: Sequence[float] = PAUSES,
-    free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+    free_bytes: Callable[[Path], int] = room.free,
 ) -> Version:
     """Bring the host's game to Steam's newest build; returns the version that is current afterwards.
 
@@ -144,7 +144,4 @@ def _link_client(tree: Path, steamcmd: SteamCmd, watch: Watch) -> None:
         return
     target = tree / _CLIENT_LINK
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f"{_CLIENT}.new")
-    shutil.copyfile(source, fresh)
-    fresh.chmod(0o755)
-    fresh.replace(target)
+    atomic.write(target, source.read_bytes(), mode=0o755, durable=False)
