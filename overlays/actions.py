@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save
+from left4me.core import rows
 from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from overlays import paths
@@ -48,7 +48,7 @@ def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bo
     overlay = Overlay(name=name, kind=kind, owner=owner, expose_cfg=expose_cfg)
     # The id is known only after the row; until then the path just has to be one that nobody else has.
     overlay.path = _typed_path(path) if path else f"new-{uuid4().hex}"
-    concurrent_save.save_clean(overlay, places=_FIELDS)
+    rows.save_clean(overlay, places=_FIELDS)
     if not path:
         overlay.path = str(overlay.pk)
         paths.refuse_overlap(overlay.path, besides=overlay.pk)
@@ -62,7 +62,7 @@ def update(
     *, overlay: Overlay, seen_version: int, by: User, name: str, expose_cfg: bool, path: str | None = None
 ) -> Overlay:
     """Change an overlay that `by` saw at `seen_version`; raises Stale, rows.Gone, or ValidationError."""
-    current = concurrent_save.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
+    current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     if current.version != seen_version:
         raise Stale(_("Somebody else changed this overlay meanwhile; nothing was overwritten."), current=current)
     current.name = name
@@ -70,7 +70,7 @@ def update(
     if path is not None and path != current.path:
         current.path = _typed_path(path, besides=current.pk)
     current.version += 1
-    concurrent_save.save_clean(current, places=_FIELDS)
+    rows.save_clean(current, places=_FIELDS)
     record.write(action="overlay.update", by=by, target=current.resource, name=name)
     return current
 
@@ -82,7 +82,7 @@ def delete(*, overlay: Overlay, by: User) -> None:
     Raises InUse with the blueprints that hold it, and rows.Gone.
     """
     # Who puts it into a blueprint holds the same lock.
-    current = concurrent_save.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
+    current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     holders = used_by(current)
     if holders:
         raise InUse(holders)
