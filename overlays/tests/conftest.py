@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from left4me.testing.simulated_steam import SimulatedSteam
 from workshop import item_download
-from workshop.simulated_steam import SimulatedSteam
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from left4me.jobs import runner
 from left4me.jobs.models import Job, JobLog
+from left4me.testing.simulated_steam import Fault
 from overlays import tasks
 from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
@@ -19,7 +20,6 @@ from overlays.workshop_items import membership
 from overlays.workshop_items import refresh as items_refresh
 from workshop import metadata, steam
 from workshop.models import WorkshopItem
-from workshop.simulated_steam import Fault
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
 

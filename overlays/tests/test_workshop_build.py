@@ -12,12 +12,12 @@ from django.utils import timezone
 from left4me.jobs import actions as jobs
 from left4me.jobs import runner
 from left4me.jobs.models import JobLog
+from left4me.testing.simulated_steam import Fault
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from overlays.workshop_items import refresh
 from workshop import metadata, vpk
 from workshop.models import WorkshopItem
-from workshop.simulated_steam import Fault
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
 

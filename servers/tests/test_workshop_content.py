@@ -10,6 +10,7 @@ import pytest
 from django.utils import timezone
 
 from left4me.testing.cast import Cast
+from left4me.testing.simulated_steam import SimulatedSteam
 from overlays import builders
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
@@ -20,7 +21,6 @@ from servers.models import Server
 from servers.tests.factories import make_blueprint, make_host, make_server
 from servers.tests.recorded_run import RecordedRun
 from workshop import metadata
-from workshop.simulated_steam import SimulatedSteam
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from left4me.core.net import fetch
+from left4me.testing.simulated_steam import Fault
 from workshop import item_download, vpk
 from workshop.item_download import DownloadFailed, Wanted
-from workshop.simulated_steam import Fault
 
 BIG = {"maps/a.bsp": os.urandom(300_000), "addoninfo.txt": b"x"}
 VERSION = 1_700_000_000

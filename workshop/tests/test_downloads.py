@@ -8,9 +8,9 @@ import time
 import pytest
 
 from left4me.core.net import fetch
+from left4me.testing.simulated_steam import Fault
 from workshop import item_download, item_downloads
 from workshop.item_download import Wanted
-from workshop.simulated_steam import Fault
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 It stands where Steam cannot be reached: in tests, benchmarks and the demo. As a command it serves a folder
 of VPKs:
 
-    python -m workshop.simulated_steam FOLDER [--port N]
+    python -m left4me.testing.simulated_steam FOLDER [--port N]
 """
 
 from __future__ import annotations
