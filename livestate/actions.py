@@ -1,4 +1,4 @@
-"""Telling a running game something: checked, written down, audited, and handed to its host."""
+"""Gives orders to running games: validates, stores and audits an order, then sends it to the server's host."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from kombu.exceptions import KombuError
 from accounts.models import User
 from left4me.audit import record
 from left4me.core.redis import rate_limit
-from livestate import campaigns, completion, tasks
+from livestate import campaigns, tasks
 from livestate.models import Order
-from livestate.orders import commands
+from livestate.orders import commands, completion
 from livestate.status import STEAM_ID_64_BASE
 from servers import permissions
 from servers.blueprints import checks
@@ -39,7 +39,7 @@ class Refused(Exception):
 def tell(
     *, server: Server, by: User, kind: str, value: str, minutes: int = 0, request: HttpRequest | None = None
 ) -> Order:
-    """Write the order down and wake its host; raises Refused, PermissionDenied, Http404 or counters.TooMany."""
+    """Store an order and notify the server's host. Raises Refused, PermissionDenied, Http404 or TooMany."""
     permissions.check_can_operate_server(by, server)
     rate_limit.enforce(ORDERS, f"user:{by.pk}")
     if server.actual_state != Server.State.RUNNING:
@@ -60,15 +60,15 @@ def tell(
 
 
 def learn_commands(server: Server) -> None:
-    """Have the running game list its commands for the completion, once per start; nobody waits for it."""
-    if server.actual_state != Server.State.RUNNING or completion.is_told(server):
+    """Request the command names of the running game for the completion, once per start, in the background."""
+    if server.actual_state != Server.State.RUNNING or completion.has_commands(server):
         return
     with contextlib.suppress(CeleryError, KombuError, OSError):
         tasks.learn_commands.apply_async((server.pk,), queue=server.host.queue, expires=20, retry=False)
 
 
 def _checked(server: Server, kind: str, value: str) -> str:
-    """The value as it may be sent; raises Refused."""
+    """The argument in the form in which it is sent. Raises Refused."""
     match kind:
         case Order.Kind.COMMAND:
             _check_command(value)
@@ -107,7 +107,7 @@ def _wake(order: Order) -> None:
     try:
         tasks.carry_out.apply_async((order.pk,), queue=order.server.host.queue, expires=20, retry=False)
     except (CeleryError, KombuError, OSError) as error:
-        logger.warning("Order %s could not be handed to its host: %s", order.pk, error)
+        logger.warning("Order %s could not be sent to its host: %s", order.pk, error)
         Order.objects.filter(pk=order.pk, state=Order.State.QUEUED).update(
             state=Order.State.FAILED, note=_("The server's host could not be asked."), finished_at=timezone.now()
         )

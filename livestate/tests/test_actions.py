@@ -8,9 +8,9 @@ from django.http import Http404
 from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
-from livestate import actions, completion, tasks
+from livestate import actions, tasks
 from livestate.models import ORDER_WAITS, Order
-from livestate.orders import execution
+from livestate.orders import completion, execution
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.answers import Person, status_text
 from servers.gamehost.tests.rcon.scripted import PASSWORD, Quirks, ScriptedServer
@@ -143,13 +143,13 @@ def test_a_long_answer_grows_in_the_row_while_it_arrives(cast, server, game, mon
     game.quirks.bytes_per_packet, game.quirks.seconds_between_packets = 1_000, 0.4
     game.quirks.answers["cvarlist"] = b"x" * 3_000
     seen: list[int] = []
-    show = execution._show_so_far
+    show = execution._store_partial_output
 
     def watched(order_id: int, text: str) -> None:
         show(order_id, text)
         seen.append(len(Order.objects.get(pk=order_id).output))
 
-    monkeypatch.setattr(execution, "_show_so_far", watched)
+    monkeypatch.setattr(execution, "_store_partial_output", watched)
     order = tell(server, cast.owner, value="cvarlist")
     tasks.carry_out(order.pk)
     assert 0 < seen[0] < 3_000

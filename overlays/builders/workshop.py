@@ -47,8 +47,8 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
     folder = cache.directory()
     tally = _Tally()
     _download(run, items, folder, tally)
-    held = cache.held_versions(items, folder)
-    cache.note_held(items, held)
+    held = cache.cached_versions(items, folder)
+    cache.record_cached_versions(items, held)
     _inspect(run, items, held, folder, tally)
     linked = {item.steam_id: held[item.steam_id] for item in items if item.steam_id in held and item.is_valid}
     targets = {f"{steam_id}.vpk": str(item_download.cached_path(steam_id, folder)) for steam_id in linked}
@@ -105,7 +105,7 @@ def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally:
 def _leave_refused(run: registry.Run, item: WorkshopItem, tally: _Tally) -> None:
     """What came whole and was no VPK would come so again: gigabytes at each build, for nothing."""
     if not item.last_error:
-        cache.note_failure(item, error="the file is not a valid VPK")
+        cache.record_failure(item, error="the file is not a valid VPK")
     tally.failed[item.steam_id] = item.last_error
     run.log(f"workshop {item.steam_id} not fetched again: {item.last_error}; {_UNTIL}", stream="stderr")
 
@@ -113,11 +113,11 @@ def _leave_refused(run: registry.Run, item: WorkshopItem, tally: _Tally) -> None
 def _settle(run: registry.Run, item: WorkshopItem, result: item_downloads.Result, tally: _Tally) -> None:
     if result.error:
         tally.failed[item.steam_id] = result.error
-        note = cache.note_refusal if result.is_refused else cache.note_failure
+        note = cache.record_refusal if result.is_refused else cache.record_failure
         note(item, error=result.error)
         run.log(f"workshop {item.steam_id} failed: {result.error}", stream="stderr")
         return
-    cache.note_download(item, now=timezone.now())
+    cache.record_download(item, now=timezone.now())
     if result.fetched:
         tally.downloaded += 1
         run.log(f"workshop {item.steam_id} downloaded “{item}”, {item.file_size} bytes")
@@ -141,7 +141,7 @@ class _Progress:
         now = time.monotonic()
         if now - self._told.get(wanted.steam_id, 0.0) >= _PROGRESS_SECONDS:
             self._told[wanted.steam_id] = now
-            cache.note_progress(self._items[wanted.steam_id], done=done, now=timezone.now())
+            cache.record_progress(self._items[wanted.steam_id], done=done, now=timezone.now())
 
 
 def _inspect(run: registry.Run, items: list[WorkshopItem], held: dict[int, int], folder: Path, tally: _Tally) -> None:

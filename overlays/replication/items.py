@@ -25,7 +25,7 @@ def link(run: registry.Run, overlay: Overlay, copies: Copies) -> Current:
     items = [each.item for each in overlay.workshop_links.exclude(linked_version=None).select_related("item")]
     folder = cache.directory()
     failed = _download(run, items, overlay)
-    held = cache.held_versions(items, folder)
+    held = cache.cached_versions(items, folder)
     for steam_id, error in failed.items():
         words = "an older version is used" if steam_id in held else "servers start without it"
         run.log(f"workshop {steam_id} failed, {words}: {error}", stream="stderr")

@@ -111,7 +111,7 @@ def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dic
         added = membership.add(
             overlay=overlay, preview=preview, by=signed_in(request), follow=given.follow, now=timezone.now()
         )
-    except membership.Unreadable as fault:
+    except membership.InvalidInput as fault:
         errors = [{"line": p.line, "text": p.text, "message": str(p)} for p in fault.problems]
         raise Problem(400, _("Nothing was added"), str(fault), errors=errors) from None
     except membership.NotAddable as fault:

@@ -138,7 +138,7 @@ def _follow(collection: OverlayCollection, found: steam.Collection, *, now: date
         collection.last_error = found.problems.get(collection.steam_id, "the collection is empty")
         collection.save(update_fields=["last_error"])
         return False
-    return membership.follow_items(collection, found, now=now)
+    return membership.sync_collection(collection, found, now=now)
 
 
 def _build(run: registry.Run, summary: _Summary) -> None:

@@ -56,7 +56,7 @@ def items(request: HttpRequest, pk: int) -> HttpResponse:
         added = membership.add(
             overlay=overlay, preview=preview, by=user, follow=form.cleaned_data["follow"], now=timezone.now()
         )
-    except (membership.Unreadable, membership.NotAddable) as fault:
+    except (membership.InvalidInput, membership.NotAddable) as fault:
         return _page(request, overlay, form=_with_errors(form, str(fault)), status=422)
     except steam.SteamError as fault:
         return _page(request, overlay, form=_with_errors(form, str(fault)), status=502)
@@ -141,12 +141,12 @@ def overlay_conflicts(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, overlay: Overlay, *, form: AddForm, status: int = 200) -> HttpResponse:
-    wish = item_rows.Wish.read(request.GET)
-    page, rows = item_rows.page(overlay, wish, number=request.GET.get("page"), now=timezone.now())
+    item_filter = item_rows.ItemFilter.from_query(request.GET)
+    page, rows = item_rows.page(overlay, item_filter, number=request.GET.get("page"), now=timezone.now())
     context: dict[str, Any] = {
         "overlay": overlay,
         "form": form,
-        "wish": wish,
+        "item_filter": item_filter,
         "page": page,
         "rows": rows,
         "collections": overlay.collections.all(),
