@@ -29,7 +29,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from servers.gamehost import procfs  # noqa: E402
+from left4me.core.processes import procfs  # noqa: E402
 from servers.gamehost.directory import ServerDirectory  # noqa: E402
 
 LIMIT_SECONDS = 30

@@ -24,8 +24,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from left4me.core.processes import commands  # noqa: E402
-from servers.gamehost import procfs  # noqa: E402
+from left4me.core.processes import commands, procfs  # noqa: E402
 from servers.gamehost.directory import ServerDirectory  # noqa: E402
 from servers.gamehost.port import RuntimeFault, State  # noqa: E402
 from servers.gamehost.process.runtime import ProcessRuntime  # noqa: E402

@@ -18,7 +18,7 @@ from accounts.api import Bearer, PageSession
 from accounts.api import router as accounts_router
 from left4me.alerts.api import router as alerts_router
 from left4me.core import concurrent_save
-from left4me.core.redis.rate_limit import TooMany
+from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web.api import Problem, problem_response
 from left4me.jobs.api import router as jobs_router
 from left4me.site.api_docs import Docs
@@ -84,8 +84,8 @@ def _problem(request: HttpRequest, problem: Problem) -> HttpResponse:
     return problem_response(problem)
 
 
-@api.exception_handler(TooMany)
-def _too_many(request: HttpRequest, fault: TooMany) -> HttpResponse:
+@api.exception_handler(RateLimited)
+def _too_many(request: HttpRequest, fault: RateLimited) -> HttpResponse:
     return problem_response(too_many(fault))
 
 
@@ -145,7 +145,7 @@ def invalid(errors: list[dict[str, str]]) -> Problem:
     return Problem(422, _("Some values are not valid"), detail, errors=errors)
 
 
-def too_many(fault: TooMany) -> Problem:
+def too_many(fault: RateLimited) -> Problem:
     detail = _("Try again in %(wait)d seconds.") % {"wait": fault.wait}
     return Problem(429, _("Too many requests"), detail, retry_after=fault.wait)
 

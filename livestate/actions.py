@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 
-from celery.exceptions import CeleryError
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from kombu.exceptions import KombuError
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core.redis import rate_limit
+from left4me.core.redis import hosts, rate_limit
 from livestate import campaigns, tasks
 from livestate.models import Order
 from livestate.orders import commands, completion
@@ -31,6 +28,8 @@ logger = logging.getLogger(__name__)
 ORDERS = rate_limit.Limit("orders", 60, 60)
 LONGEST_BAN = 60 * 24 * 365
 
+_MESSAGE_SECONDS = 20
+
 
 class Refused(Exception):
     """The order was not given; the message says why."""
@@ -39,7 +38,7 @@ class Refused(Exception):
 def tell(
     *, server: Server, by: User, kind: str, value: str, minutes: int = 0, request: HttpRequest | None = None
 ) -> Order:
-    """Store an order and notify the server's host. Raises Refused, PermissionDenied, Http404 or TooMany."""
+    """Store an order and notify its host. Raises Refused, PermissionDenied, Http404 or rate_limit.RateLimited."""
     permissions.check_can_operate_server(by, server)
     rate_limit.enforce(ORDERS, f"user:{by.pk}")
     if server.actual_state != Server.State.RUNNING:
@@ -55,7 +54,7 @@ def tell(
         )
         details = {"minutes": minutes} if kind == Order.Kind.BAN else {}
         record.write(action=f"console.{kind}", by=by, target=server.resource, request=request, value=value, **details)
-        transaction.on_commit(functools.partial(_wake, order))
+        transaction.on_commit(functools.partial(_send, order))
     return order
 
 
@@ -63,8 +62,7 @@ def learn_commands(server: Server) -> None:
     """Request the command names of the running game for the completion, once per start, in the background."""
     if server.actual_state != Server.State.RUNNING or completion.has_commands(server):
         return
-    with contextlib.suppress(CeleryError, KombuError, OSError):
-        tasks.learn_commands.apply_async((server.pk,), queue=server.host.queue, expires=20, retry=False)
+    hosts.send(server.host.name, tasks.learn_commands.name, server.pk, expires=_MESSAGE_SECONDS)
 
 
 def _checked(server: Server, kind: str, value: str) -> str:
@@ -103,11 +101,9 @@ def _check_command(text: str) -> None:
             raise Refused(finding.message)
 
 
-def _wake(order: Order) -> None:
-    try:
-        tasks.carry_out.apply_async((order.pk,), queue=order.server.host.queue, expires=20, retry=False)
-    except (CeleryError, KombuError, OSError) as error:
-        logger.warning("Order %s could not be sent to its host: %s", order.pk, error)
+def _send(order: Order) -> None:
+    if not hosts.send(order.server.host.name, tasks.carry_out.name, order.pk, expires=_MESSAGE_SECONDS):
+        logger.warning("Order %s could not be sent to its host", order.pk)
         Order.objects.filter(pk=order.pk, state=Order.State.QUEUED).update(
             state=Order.State.FAILED, note=_("The server's host could not be asked."), finished_at=timezone.now()
         )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
-from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 from django.conf import settings
@@ -12,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from left4me.core.files import walk
 from overlays.models import Overlay
 
 # An overlay's own configuration, executed on a server when the overlay exposes it.
@@ -60,18 +58,8 @@ def read_cfg(tree: Path) -> str | None:
 
     Follows no symbolic link: the tree's content is untrusted, and what is read here ends up in a game.
     """
-    unfollowed = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    with ExitStack() as opened:
-        try:
-            handle = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            opened.callback(os.close, handle)
-            for part in CFG.parts[:-1]:
-                handle = os.open(part, unfollowed | os.O_DIRECTORY, dir_fd=handle)
-                opened.callback(os.close, handle)
-            # Without O_NONBLOCK a FIFO in the tree would hold the start for ever.
-            file = os.open(CFG.name, unfollowed | os.O_NONBLOCK, dir_fd=handle)
-        except OSError:
-            return None
-        with os.fdopen(file, "rb") as stream:
-            is_file = stat.S_ISREG(os.fstat(file).st_mode)
-            return stream.read(LONGEST_CFG).decode("utf-8", "replace") if is_file else None
+    try:
+        with walk.open_below(tree, CFG.parts) as stream:
+            return stream.read(LONGEST_CFG).decode("utf-8", "replace")
+    except OSError:
+        return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import ProtectedError
 
+from left4me.core.files import room
 from workshop import inspection, item_download, missions
 from workshop.item_download import Wanted
 from workshop.models import WorkshopContents, WorkshopItem
@@ -144,7 +144,7 @@ class CacheUsage:
 def usage(cache: Path) -> CacheUsage:
     """The disk space used by the cache, including partial files, and the free space of its file system."""
     sizes = [entry.stat(follow_symlinks=False).st_size for entry in os.scandir(cache) if entry.is_file()]
-    return CacheUsage(len(sizes), sum(sizes), shutil.disk_usage(cache).free)
+    return CacheUsage(len(sizes), sum(sizes), room.free(cache))
 
 
 def remove(item: WorkshopItem, cache: Path) -> int | None:

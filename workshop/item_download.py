@@ -14,11 +14,11 @@ import fcntl
 import os
 import re
 import stat
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from left4me.core import concurrency
 from left4me.core.net import fetch
 from workshop import vpk
 
@@ -69,15 +69,6 @@ def is_cached(wanted: Wanted, cache: Path) -> bool:
     return stat.S_ISREG(found.st_mode) and int(found.st_mtime) == wanted.version and same_size
 
 
-def pause(seconds: float, cancelled: Callable[[], bool]) -> None:
-    """Wait. Raises fetch.Cancelled within a moment of `cancelled` turning true."""
-    deadline = time.monotonic() + seconds
-    while not cancelled() and (left := deadline - time.monotonic()) > 0:
-        time.sleep(min(left, _POLL_SECONDS))
-    if cancelled():
-        raise fetch.Cancelled("cancelled")
-
-
 def download(
     wanted: Wanted,
     cache: Path,
@@ -87,7 +78,7 @@ def download(
     cancelled: Callable[[], bool],
     progress: Callable[[int], None],
 ) -> bool:
-    """`download_to_cache` with a second and a third attempt. Raises DownloadFailed and fetch.Cancelled."""
+    """`download_to_cache` with a second and a third attempt. Raises DownloadFailed and Cancelled."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return download_to_cache(wanted, cache, client=client, cancelled=cancelled, progress=progress)
@@ -95,7 +86,7 @@ def download(
             log(f"workshop {wanted.steam_id} attempt {attempt}/{ATTEMPTS} failed: {failure}")
             if attempt == ATTEMPTS or not failure.again:
                 raise
-        pause(_WAITS[attempt - 1], cancelled)
+        concurrency.pause(_WAITS[attempt - 1], cancelled)
     raise AssertionError("the last attempt either returns or raises")
 
 
@@ -109,7 +100,7 @@ def download_to_cache(
 ) -> bool:
     """One attempt. True when this call fetched the file, False when it was there, perhaps by another's doing.
 
-    `progress` is told the bytes that are there so far. Raises DownloadFailed and fetch.Cancelled.
+    `progress` is told the bytes that are there so far. Raises DownloadFailed and Cancelled.
     """
     try:
         with _claim(wanted, cache, cancelled) as part:
@@ -119,8 +110,6 @@ def download_to_cache(
             _verify(part, wanted, resumed=resumed)
             _publish(part, wanted, cache)
             return True
-    except fetch.Cancelled:
-        raise
     except fetch.HostRefused as refusal:
         raise NotPossible(str(refusal)) from refusal
     except fetch.FetchError as error:
@@ -171,7 +160,7 @@ def _claim(wanted: Wanted, cache: Path, cancelled: Callable[[], bool]) -> Iterat
                 path.unlink(missing_ok=True)
         finally:
             os.close(fd)
-        pause(_POLL_SECONDS, cancelled)
+        concurrency.pause(_POLL_SECONDS, cancelled)
     yield None
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import queue
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from left4me.core import concurrency
+from left4me.core.files.room import Reservations, TooFull
 from left4me.core.net import fetch
 from workshop import item_download
-from workshop.item_download import DownloadFailed, NotPossible, Wanted
+from workshop.item_download import DownloadFailed, Wanted
 
 SIDE_BY_SIDE = 4
 PER_HOST = 4
@@ -49,22 +49,21 @@ def download_all(
     side_by_side: int = SIDE_BY_SIDE,
     keep_free: int = KEEP_FREE,
 ) -> Iterator[Result]:
-    """Fetch every item, yielding each as it is settled. Raises fetch.Cancelled.
+    """Fetch every item, yielding each as it is settled. Raises Cancelled.
 
     `log`, `progress` and `cancelled` are called in the caller's thread only.
     """
     stop = threading.Event()
     calls: Calls = queue.Queue()
     with fetch.Client(hosts=hosts, cancelled=stop.is_set, per_host=PER_HOST) as client:
-        crew = _Crew(cache, client, _Room(cache, keep_free), stop, calls, log, progress)
+        crew = _Crew(cache, client, Reservations(cache, keep=keep_free), stop, calls, log, progress)
         pool = ThreadPoolExecutor(side_by_side, thread_name_prefix="download")
         try:
             waiting = {pool.submit(crew.fetch, item) for item in wanted}
             for future in waiting:
                 future.add_done_callback(lambda _: calls.put(_wake))
             while waiting:
-                if cancelled():
-                    raise fetch.Cancelled("cancelled")
+                concurrency.check(cancelled)
                 _make(calls)
                 settled = {future for future in waiting if future.done()}
                 waiting -= settled
@@ -80,7 +79,7 @@ class _Crew:
 
     cache: Path
     client: fetch.Client
-    room: _Room
+    room: Reservations
     stop: threading.Event
     calls: Calls
     log: Callable[[str], None]
@@ -88,11 +87,12 @@ class _Crew:
 
     def fetch(self, item: Wanted) -> Result:
         def advance(done: int) -> None:
-            self.room.filled(item, done)
+            self.room.filled(item.steam_id, item.size - done)
             self.calls.put(partial(self.progress, item, done))
 
+        missing = max(0, item.size - item_download.partial_bytes(item, self.cache))
         try:
-            with self.room.reserved(item):
+            with self.room.reserved(item.steam_id, missing):
                 fetched = item_download.download(
                     item,
                     self.cache,
@@ -104,7 +104,14 @@ class _Crew:
         except DownloadFailed as failure:
             is_refused = isinstance(failure, item_download.Refused)
             return Result(item, fetched=False, error=str(failure), is_refused=is_refused)
+        except TooFull as full:
+            needed, left = _megabytes(full.needed), _megabytes(full.left)
+            return Result(item, fetched=False, error=f"needs {needed} in the cache, {left} are free")
         return Result(item, fetched=fetched)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1_000_000:,.1f} MB"
 
 
 def _wake() -> None:
@@ -128,36 +135,3 @@ def _results(settled: set[Future[Result]], calls: Calls) -> Iterator[Result]:
             calls.get_nowait()()
     for future in settled:
         yield future.result()
-
-
-class _Room:
-    """Keeps downloads that run side by side from promising each other's free space."""
-
-    def __init__(self, cache: Path, keep_free: int) -> None:
-        self._cache = cache
-        self._keep_free = keep_free
-        self._missing: dict[int, int] = {}
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def reserved(self, item: Wanted) -> Iterator[None]:
-        """Room for what is missing of `item`. Raises NotPossible when there is not enough."""
-        missing = max(0, item.size - item_download.partial_bytes(item, self._cache))
-        with self._lock:
-            free = shutil.disk_usage(self._cache).free - self._keep_free - sum(self._missing.values())
-            if missing > free:
-                raise NotPossible(f"needs {_megabytes(missing)} in the cache, {_megabytes(max(0, free))} are free")
-            self._missing[item.steam_id] = missing
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._missing[item.steam_id]
-
-    def filled(self, item: Wanted, done: int) -> None:
-        with self._lock:
-            self._missing[item.steam_id] = max(0, item.size - done)
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1_000_000:,.1f} MB"

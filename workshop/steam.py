@@ -191,8 +191,6 @@ class Steam:
                 if wait is None:
                     raise SteamUnavailable(str(busy)) from busy
                 self._pause(min(busy.retry_after or wait, _LONGEST_BACK_OFF))
-            except fetch.Cancelled:
-                raise
             except fetch.FetchError as error:
                 if wait is None or isinstance(error, fetch.HostRefused):
                     raise SteamUnavailable(f"Steam cannot be reached: {self._without_key(str(error))}") from None

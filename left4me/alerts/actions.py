@@ -85,7 +85,7 @@ def change(
 
 @transaction.atomic
 def confirm(*, channel: Channel, code: str, by: Person, request: HttpRequest | None = None) -> None:
-    """Show that one reads the mailbox. Raises Refused for a wrong code, and counters.TooMany."""
+    """Show that one reads the mailbox. Raises Refused for a wrong code, and rate_limit.RateLimited."""
     rate_limit.enforce(_GUESSES, f"channel:{channel.pk}")
     try:
         expected = secrets.unseal(channel.sealed_code)
@@ -119,7 +119,7 @@ def delete(*, channel: Channel, by: Person, request: HttpRequest | None = None) 
 def test(*, channel: Channel, by: Person, now: datetime, request: HttpRequest | None = None) -> Delivery:
     """Send a test the way alerts go, within seconds; to a mailbox that is not confirmed, the code once more.
 
-    Raises Refused, and counters.TooMany.
+    Raises Refused, and rate_limit.RateLimited.
     """
     if not channel.is_enabled:
         raise Refused(_("This channel is off. Switch it on first."))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from left4me.core.concurrency import Cancelled as Cancelled
 from left4me.core.processes import commands
 
 if TYPE_CHECKING:
@@ -29,10 +30,6 @@ class Person(Protocol):
     is_admin: bool
 
     def get_username(self) -> str: ...
-
-
-class Cancelled(Exception):
-    """The job was told to stop, and did. Raised by `Run.check` and friends; let it pass."""
 
 
 class Failed(Exception):

@@ -8,6 +8,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
+from left4me.core.redis import hosts
 from livestate import actions, tasks
 from livestate.models import ORDER_WAITS, Order
 from livestate.orders import completion, execution
@@ -45,8 +46,11 @@ def server(cast, game):
 def sent(monkeypatch) -> list[tuple]:
     """What was handed to Celery, instead of a broker."""
     sent: list[tuple] = []
-    for task in (tasks.carry_out, tasks.learn_commands):
-        monkeypatch.setattr(task, "apply_async", lambda args, task=task, **options: sent.append((task, args, options)))
+
+    def send_task(name: str, *, args: list, **options: object) -> None:
+        sent.append((hosts.current_app.tasks[name], tuple(args), options))
+
+    monkeypatch.setattr(hosts.current_app, "send_task", send_task, raising=False)
     return sent
 
 
@@ -87,7 +91,7 @@ def test_a_broker_that_is_away_fails_the_order_instead_of_losing_it(
     def away(*args: object, **options: object) -> None:
         raise OSError("connection refused")
 
-    monkeypatch.setattr(tasks.carry_out, "apply_async", away)
+    monkeypatch.setattr(hosts.current_app, "send_task", away, raising=False)
     with django_capture_on_commit_callbacks(execute=True):
         order = tell(server, cast.owner)
     order.refresh_from_db()

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from left4me.core.redis import hosts
 from left4me.tests.test_looks import look_at
 from livestate import tasks
 from livestate.models import Order, PlayerSession, Snapshot
@@ -30,8 +31,12 @@ def ago(**parts: float):
 def handed_over(monkeypatch) -> list[int]:
     """Orders that went to a host, instead of a broker."""
     handed: list[int] = []
-    monkeypatch.setattr(tasks.carry_out, "apply_async", lambda args, **options: handed.append(args[0]))
-    monkeypatch.setattr(tasks.learn_commands, "apply_async", lambda args, **options: None)
+
+    def send_task(name: str, *, args: list[int], **options: object) -> None:
+        if name == tasks.carry_out.name:
+            handed.append(args[0])
+
+    monkeypatch.setattr(hosts.current_app, "send_task", send_task, raising=False)
     return handed
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import threading
@@ -11,21 +10,19 @@ from pathlib import Path
 
 from django.utils import timezone
 
+from left4me.core.concurrency import Cancelled
+from left4me.core.files import atomic, walk
 from left4me.core.files.tree import Tree
-from left4me.core.processes import commands
+from left4me.core.processes import commands, sandboxed
 from left4me.jobs import registry
 from overlays import paths
 from overlays.models import Overlay
-from overlays.replication.manifest import leads_out
 
 SECONDS = 30 * 60
 LARGEST_TREE = 20 * 1000**3
 MOST_FILES = 200_000
-_MEMORY_PER_PROCESS = 4 * 1024**3
-_PROCESSES = 512
+_LIMITS = sandboxed.Limits(memory=4 * 1024**3, processes=512, largest_file=LARGEST_TREE, temporary=1024**3)
 _MEASURE_EVERY = 2.0
-_EXCHANGE = 2
-_AT_FDCWD = -100
 _FROM_ETC = ("resolv.conf", "nsswitch.conf", "hosts", "ssl", "ca-certificates", "alternatives", "localtime", "pki")
 
 
@@ -42,7 +39,8 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
         program.write_text(script.text.replace("\r\n", "\n"))
         _run(run, program=program, work=fresh)
         count, size = _check(fresh)
-        _swap_in(fresh, tree)
+        # Games that run have the old tree mounted: it may move, but its files must not go away under them.
+        atomic.swap(fresh, tree, previous=tree.parent / f".previous-{tree.name}")
     finally:
         program.unlink(missing_ok=True)
         shutil.rmtree(fresh, ignore_errors=True)
@@ -55,22 +53,19 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
 
 
 def sandbox(*, program: Path, work: Path) -> list[str | Path]:
-    """The command line: a minimal read-only system, the network, and one writable directory."""
-    etc = [part for name in _FROM_ETC for part in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")]
-    return [
-        *("prlimit", f"--as={_MEMORY_PER_PROCESS}", f"--nproc={_PROCESSES}", f"--fsize={LARGEST_TREE}", "--core=0"),
-        # Named one by one: the worker's unit allows these kinds of namespaces and no others.
-        *("bwrap", "--unshare-user", "--unshare-pid", "--die-with-parent", "--new-session"),
-        *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"),
-        *("--clearenv", "--setenv", "PATH", "/usr/bin:/usr/sbin", "--setenv", "HOME", "/tmp"),  # noqa: S108
-        *("--setenv", "LANG", "C.UTF-8", "--setenv", "OVERLAY", "/overlay"),
-        *("--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/sbin", "/sbin"),
-        *("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
-        *etc,
-        *("--proc", "/proc", "--dev", "/dev", "--size", "1073741824", "--tmpfs", "/tmp"),  # noqa: S108
-        *("--ro-bind", program, "/script", "--bind", work, "/overlay", "--chdir", "/overlay"),
-        *("sh", "-e", "/script"),
-    ]
+    """The command line that runs `program`: a minimal read-only system, the network, and one writable directory."""
+    return sandboxed.argv(
+        ["sh", "-e", "/script"],
+        limits=_LIMITS,
+        binds=sandboxed.Binds(
+            read_only_if_there=[f"/etc/{name}" for name in _FROM_ETC],
+            read_only={"/script": program},
+            writable={"/overlay": work},
+        ),
+        network=True,
+        environment={"PATH": "/usr/bin:/usr/sbin", "HOME": "/tmp", "OVERLAY": "/overlay"},  # noqa: S108
+        directory="/overlay",
+    )
 
 
 def _run(run: registry.Run, *, program: Path, work: Path) -> None:
@@ -82,7 +77,7 @@ def _run(run: registry.Run, *, program: Path, work: Path) -> None:
                 on_line=run.log,
                 cancelled=lambda: run.cancelled() or watch.is_too_large,
             )
-        except commands.CommandCancelled:
+        except Cancelled:
             run.check()
             raise registry.Failed(f"The script wrote more than {LARGEST_TREE // 1000**3} GB and was ended.") from None
         except commands.CommandMissing as missing:
@@ -142,25 +137,8 @@ def _check(fresh: Path) -> tuple[int, int]:
             count, size = count + 1, size + node.size
             if count > MOST_FILES:
                 raise registry.Failed(f"The script made more than {MOST_FILES} files.")
-            if node.is_link and leads_out(where, str(fresh.joinpath(*where).readlink())):
+            if node.is_link and walk.leads_out(where, str(fresh.joinpath(*where).readlink())):
                 raise registry.Failed(f"The link {'/'.join(where)} leads out of the overlay.")
     if not count:
         raise registry.Failed("The script left no files. It has to write into its working directory, /overlay.")
     return count, size
-
-
-def _swap_in(fresh: Path, tree: Path) -> None:
-    """Put the new tree in place in one step; the old one stays beside it until the next build.
-
-    Games that run have the old tree mounted: it may move, but its files must not go away under them.
-    """
-    previous = tree.parent / f".previous-{tree.name}"
-    shutil.rmtree(previous, ignore_errors=True)
-    if not tree.exists():
-        fresh.rename(tree)
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(_AT_FDCWD, os.fsencode(fresh), _AT_FDCWD, os.fsencode(tree), _EXCHANGE) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error), str(tree))
-    fresh.rename(previous)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from left4me.core.net import fetch
 from left4me.jobs import registry
 from overlays import paths
 from overlays.builders import links
@@ -87,19 +86,15 @@ def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally:
         return
     total = sum(item.file_size for item in missing.values())
     progress = _Progress(run, missing, total)
-    try:
-        for result in item_downloads.download_all(
-            [cache.wanted(item) for item in missing.values()],
-            folder,
-            hosts=metadata.content_hosts(),
-            log=run.log,
-            progress=progress.advance,
-            cancelled=run.cancelled,
-        ):
-            _settle(run, missing[result.wanted.steam_id], result, tally)
-    except fetch.Cancelled:
-        run.check()
-        raise registry.Cancelled from None
+    for result in item_downloads.download_all(
+        [cache.wanted(item) for item in missing.values()],
+        folder,
+        hosts=metadata.content_hosts(),
+        log=run.log,
+        progress=progress.advance,
+        cancelled=run.cancelled,
+    ):
+        _settle(run, missing[result.wanted.steam_id], result, tally)
 
 
 def _leave_refused(run: registry.Run, item: WorkshopItem, tally: _Tally) -> None:

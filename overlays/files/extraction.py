@@ -9,7 +9,7 @@ from pathlib import Path
 
 from left4me.core.files import tree
 from left4me.core.files.tree import Tree
-from left4me.core.processes import commands
+from left4me.core.processes import commands, sandboxed
 from left4me.jobs import registry
 from overlays import paths
 from overlays.files import archives, uploads
@@ -60,25 +60,16 @@ def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.L
     most = limits.size + limits.files * _TAR_BESIDE
     try:
         commands.run(
-            [
-                *("prlimit", f"--as={_CONVERT_MEMORY}", f"--fsize={most}", "--core=0"),
-                # bubblewrap's own --unshare-net wants a netlink socket, which the worker's unit refuses.
-                *("unshare", "--user", "--map-current-user", "--net"),
-                *("bwrap", "--unshare-user", "--unshare-pid", "--die-with-parent", "--new-session", "--clearenv"),
-                *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--setenv", "LANG", "C.UTF-8"),
-                *("--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin"),
-                *("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
-                *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108 -- the sandbox's own
-                *("--ro-bind", archive, "/in", "--bind", scratch, "/out"),
-                *("/usr/bin/bsdtar", "--format", "pax", "-cf", "/out/content.tar", "@/in"),
-            ],
+            sandboxed.argv(
+                ["/usr/bin/bsdtar", "--format", "pax", "-cf", "/out/content.tar", "@/in"],
+                limits=sandboxed.Limits(memory=_CONVERT_MEMORY, largest_file=most),
+                binds=sandboxed.Binds(read_only={"/in": archive}, writable={"/out": scratch}),
+                network=False,
+            ),
             timeout=_CONVERT_SECONDS,
             on_line=run.log,
             cancelled=run.cancelled,
         )
-    except commands.CommandCancelled:
-        run.check()
-        raise registry.Cancelled from None
     except commands.CommandFailed as error:
         if error.status in (_TOO_LARGE, -signal.SIGXFSZ):
             raise registry.Failed("The archive unpacks to more than is allowed.") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core.files import tree
+from left4me.core.files import room, tree
 from left4me.core.files.tree import Tree
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
@@ -27,7 +26,6 @@ from overlays.workshop_items.membership import request_build
 CHUNK = 8 * 1024 * 1024
 FORGOTTEN_AFTER = timedelta(days=3)
 _READ = 256 * 1024
-_KEEP_FREE = 512 * 1024 * 1024
 
 
 class Refused(Exception):
@@ -54,10 +52,10 @@ def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, 
     known = Upload.objects.filter(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack).first()
     if known is not None:
         return known
-    room = quota_left(overlay)
-    if room is not None and size > room:
-        raise Refused(_("This would go over the quota: %(left)d MB are left.") % {"left": max(0, room) // 1_000_000})
-    if size + _KEEP_FREE > shutil.disk_usage(directory()).free:
+    quota = quota_left(overlay)
+    if quota is not None and size > quota:
+        raise Refused(_("This would go over the quota: %(left)d MB are left.") % {"left": max(0, quota) // 1_000_000})
+    if size > room.left(directory()):
         raise Refused(_("There is not enough free space on the host."))
     return Upload.objects.create(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack)
 

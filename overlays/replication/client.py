@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from left4me.core.files import atomic, room
 from left4me.core.net import fetch
 from left4me.jobs import registry
 from overlays.models import Overlay
@@ -31,7 +31,6 @@ _BUILD_PAUSE = 2.0
 _ROUNDS = 5
 _FILES_AT_ONCE = 1_000
 _BYTES_AT_ONCE = 4 * 1024**3
-_KEEP_FREE = 512 * 1024 * 1024
 _READ = 1024 * 1024
 _LONGEST_LINE = 64 * 1024
 _CHUNK = 256 * 1024  # of what the client hands on at once
@@ -51,18 +50,14 @@ class _BeingBuilt(Exception):
 
 
 def pull(run: registry.Run, overlay: Overlay, copies: Copies) -> Current:
-    """Make the copy of the overlay's present content. Raises Unavailable, registry.Cancelled and OSError."""
+    """Make the copy of the overlay's present content. Raises Unavailable, Cancelled and OSError."""
     with fetch.Client(
         hosts=fetch.AllowedHosts().with_origin(settings.LEFT4ME_WEB_URL),
         cancelled=run.cancelled,
         ca=settings.LEFT4ME_WEB_CA,
     ) as client:
         source = _Source(run, overlay, client)
-        try:
-            return _pull(run, overlay, copies, source)
-        except fetch.Cancelled:
-            run.check()
-            raise registry.Cancelled from None
+        return _pull(run, overlay, copies, source)
 
 
 def _pull(run: registry.Run, overlay: Overlay, copies: Copies, source: _Source) -> Current:
@@ -107,10 +102,10 @@ def _forget_others(incoming: Path, wanted: set[str]) -> None:
 
 
 def _refuse_full_disk(where: Path, needed: int) -> None:
-    free = shutil.disk_usage(where).free - _KEEP_FREE
-    if needed > max(0, free):
+    free = room.left(where)
+    if needed > free:
         raise Unavailable(
-            f"it needs {needed / 1_000_000:,.1f} MB on this host's disk, {max(0, free) / 1_000_000:,.1f} MB are free"
+            f"it needs {needed / 1_000_000:,.1f} MB on this host's disk, {free / 1_000_000:,.1f} MB are free"
         )
 
 
@@ -142,7 +137,7 @@ class _Arriving:
         if size != entry.size or hashed.hexdigest() != entry.sha256:
             part.unlink()
             raise _Changed(entry.path)
-        part.rename(self._incoming / entry.sha256)
+        atomic.publish(part, self._incoming / entry.sha256, durable=False)
 
     def _part(self, entry: Entry) -> Path:
         return self._incoming / f"{entry.sha256}.part"
@@ -175,7 +170,7 @@ class _Source:
         return {"Authorization": f"Bearer {settings.LEFT4ME_HOST_TOKEN}"}
 
     def manifest(self) -> Manifest:
-        """What the overlay holds now. Raises Unavailable and fetch.Cancelled."""
+        """What the overlay holds now. Raises Unavailable and Cancelled."""
         for attempt in _Attempts(self.run):
             reader = Reader()
             try:
@@ -200,7 +195,7 @@ class _Source:
         raise AssertionError  # attempts end by Unavailable
 
     def fetch(self, entries: list[Entry], arriving: _Arriving, *, total: int) -> None:
-        """Let every entry arrive. Raises _Changed, Unavailable and fetch.Cancelled."""
+        """Let every entry arrive. Raises _Changed, Unavailable and Cancelled."""
         for some in _portions(entries):
             waiting = {entry.path: entry for entry in some}
             for attempt in _Attempts(self.run):
@@ -250,7 +245,7 @@ class _Attempts:
             yield self
 
     def failed(self, error: Exception, *, was_heard: bool) -> None:
-        """Wait before the next one. Raises Unavailable when there is none, and registry.Cancelled."""
+        """Wait before the next one. Raises Unavailable when there is none, and Cancelled."""
         if was_heard:
             self._number, self._heard_at = 0, time.monotonic()
         if time.monotonic() - self._heard_at > PATIENCE_SECONDS:
@@ -261,7 +256,7 @@ class _Attempts:
         self._run.sleep(pause)
 
     def wait(self, why: str) -> None:
-        """Wait for as long as it takes; says why once. Raises registry.Cancelled."""
+        """Wait for as long as it takes; says why once. Raises Cancelled."""
         if not self._waits:
             self._run.log(why)
         self._waits, self._number, self._heard_at = True, 0, time.monotonic()

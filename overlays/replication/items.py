@@ -5,7 +5,6 @@ Nothing is written about the items: their rows tell what the web's host holds, a
 
 from __future__ import annotations
 
-from left4me.core.net import fetch
 from left4me.jobs import registry
 from overlays.builders import links
 from overlays.models import Overlay
@@ -16,7 +15,7 @@ from workshop.models import WorkshopItem
 
 
 def link(run: registry.Run, overlay: Overlay, copies: Copies) -> Current:
-    """Make the copy that links what the overlay's last build linked. Raises registry.Cancelled and OSError.
+    """Make the copy that links what the overlay's last build linked. Raises Cancelled and OSError.
 
     An item that cannot be had keeps no server from starting, just as on the web's host; it is said, and tried again
     at the next start.
@@ -59,20 +58,16 @@ def _download(run: registry.Run, items: list[WorkshopItem], overlay: Overlay) ->
         done[wanted.steam_id] = arrived
         run.progress(phase=f"downloading “{overlay.name}”", done=sum(done.values()), total=total, unit="bytes")
 
-    try:
-        for result in item_downloads.download_all(
-            [cache.wanted(item) for item in missing],
-            folder,
-            hosts=metadata.content_hosts(),
-            log=run.log,
-            progress=advance,
-            cancelled=run.cancelled,
-        ):
-            if result.error:
-                failed[result.wanted.steam_id] = result.error
-            elif result.fetched:
-                run.log(f"workshop {result.wanted.steam_id} downloaded, {result.wanted.size} bytes")
-    except fetch.Cancelled:
-        run.check()
-        raise registry.Cancelled from None
+    for result in item_downloads.download_all(
+        [cache.wanted(item) for item in missing],
+        folder,
+        hosts=metadata.content_hosts(),
+        log=run.log,
+        progress=advance,
+        cancelled=run.cancelled,
+    ):
+        if result.error:
+            failed[result.wanted.steam_id] = result.error
+        elif result.fetched:
+            run.log(f"workshop {result.wanted.steam_id} downloaded, {result.wanted.size} bytes")
     return failed

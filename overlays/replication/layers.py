@@ -18,7 +18,7 @@ from overlays.replication.store import Copies, Current, held, is_needed
 def trees(run: registry.Run, overlays: Sequence[Overlay]) -> dict[int, Path]:
     """Where each overlay's content stands on this host, after fetching what is missing of it.
 
-    Raises registry.Failed with what cannot be had, and registry.Cancelled.
+    Raises registry.Failed with what cannot be had, and Cancelled.
     """
     found = {}
     for overlay in overlays:

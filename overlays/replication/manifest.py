@@ -13,10 +13,10 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from left4me.core.files import tree
+from left4me.core.files import atomic, tree, walk
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,6 @@ MOST_ENTRIES = 400_000
 _TRIES = 3
 _READ = 1024 * 1024
 _TELL_EVERY = 32 * 1024 * 1024
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 Signature = tuple[int, int, int, int]
 
@@ -91,11 +90,10 @@ class Hashes:
 
     def save(self, found: Mapping[str, tuple[Signature, str]]) -> None:
         """Keep these and no others; a disk that does not take them costs time, not content."""
-        fresh = self.file.with_name(f".{self.file.name}.{os.getpid()}")
+        content = json.dumps({path: [*mark, digest] for path, (mark, digest) in found.items()})
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps({path: [*mark, digest] for path, (mark, digest) in found.items()}))
-            fresh.replace(self.file)
+            atomic.write(self.file, content, mode=0o640, durable=False)
         except OSError as error:
             logger.warning("hashes of %s are not kept: %s", self.file.stem, error)
 
@@ -161,24 +159,17 @@ class _Look:
         self.links_and_folders: list[Entry] = []
         self.left_out: list[str] = []
         self.signature: list[tuple[Any, ...]] = []
-        for where, folders, files, handle in os.fwalk(root, follow_symlinks=False):
-            here = PurePosixPath(where).relative_to(root)
-            folders[:] = sorted(name for name in folders if not name.startswith(tree.TEMPORARY))
-            for name in (*folders, *sorted(files)):
-                if not name.startswith(tree.TEMPORARY):
-                    self._note(str(here / name), name, handle)
+        for path, status, link in walk.entries(root, skip_prefix=atomic.TEMPORARY):
+            self._note(path, status, link)
 
-    def _note(self, path: str, name: str, handle: int) -> None:
-        try:
-            status = os.stat(name, dir_fd=handle, follow_symlinks=False)
-            link = os.readlink(name, dir_fd=handle) if stat.S_ISLNK(status.st_mode) else ""
-        except OSError:
+    def _note(self, path: str, status: os.stat_result | None, link: str) -> None:
+        if status is None:
             # Gone between the listing and this look: the second look will differ from it.
             self.signature.append((path, "gone"))
             return
         is_folder = stat.S_ISDIR(status.st_mode)
         self.signature.append((path, is_folder, link, *(() if is_folder else _mark(status))))
-        if not _can_be_used(path) or (link and leads_out(tuple(path.split("/")), link)):
+        if not _can_be_used(path) or (link and walk.leads_out(path.split("/"), link)):
             self.left_out.append(ascii(path)[1:-1])
         elif link:
             self.links_and_folders.append(Entry(path, link=link))
@@ -200,18 +191,6 @@ def _can_be_used(path: str) -> bool:
         return "/".join(tree.parts(path)) == path
     except tree.BadPath:
         return False
-
-
-def leads_out(where: tuple[str, ...], target: str) -> bool:
-    """Whether a link at `where`, counted from the root of its tree, points anywhere but into the tree."""
-    depth = len(where) - 1
-    if target.startswith("/"):
-        return True
-    for part in PurePosixPath(target).parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            return True
-    return False
 
 
 class Reader:
@@ -252,7 +231,7 @@ def _entry(said: Mapping[str, Any]) -> Entry:
     path, link, sha256 = str(said["path"]), str(said.get("link", "")), str(said.get("sha256", ""))
     if not _can_be_used(path) or not path:
         raise Malformed(f"“{path[:100]}” is no path in a tree")
-    if link and leads_out(tuple(path.split("/")), link):
+    if link and walk.leads_out(path.split("/"), link):
         raise Malformed(f"the link “{path[:100]}” leads out of the tree")
     if sha256 and (len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef")):
         raise Malformed("a hash is none")

@@ -8,7 +8,6 @@ overlay_copies/<overlay>/incoming/      files on their way, named by their hash;
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from left4me.core.files import atomic
 from left4me.core.files.tree import Tree
 from overlays.replication.manifest import Entry, Manifest
 
@@ -170,9 +170,9 @@ class Copies:
             # Links last: none of ours stands in the way while folders are made.
             for entry in sorted(manifest.entries, key=lambda each: bool(each.link)):
                 _place(content, entry, held)
-        _sync(fresh)
+        atomic.sync_file_system(fresh)
         _write(self._note_of(target.name), {entry.path: entry.sha256 for entry in manifest.entries if entry.sha256})
-        fresh.rename(target)
+        atomic.publish(fresh, target, durable=True)
 
     def _discard(self, path: Path) -> None:
         shutil.rmtree(path)
@@ -187,43 +187,14 @@ def _is_used(path: Path, in_use: set[Path]) -> bool:
 
 
 def _place(content: Tree, entry: Entry, held: dict[str, Path]) -> None:
-    if not entry.sha256 and not entry.link:
+    if entry.link:
+        content.add_link(entry.parts, entry.link)
+    elif entry.sha256:
+        # Nobody writes to a file of a copy, so that copies may share it.
+        content.share(held[entry.sha256], entry.parts, mode=_PROGRAM if entry.is_program else _PLAIN)
+    else:
         content.make_folder(entry.parts)
-        return
-    with content.folder(entry.parts[:-1], make=True) as handle:
-        name = entry.parts[-1]
-        if entry.link:
-            os.symlink(entry.link, name, dir_fd=handle)
-            return
-        source = held[entry.sha256]
-        mode = _PROGRAM if entry.is_program else _PLAIN
-        if source.stat().st_mode & 0o777 == mode:
-            # Nobody writes to a file of a copy, so that copies may share it.
-            with contextlib.suppress(OSError):
-                os.link(source, name, dst_dir_fd=handle, follow_symlinks=False)
-                return
-        # The same bytes once as a program and once not, or as many names as the file system gives one file.
-        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=handle)
-        with os.fdopen(fd, "wb") as target, source.open("rb") as stream:
-            shutil.copyfileobj(stream, target, 1024 * 1024)
-            os.fchmod(target.fileno(), mode)
 
 
-def _write(path: Path, said: dict[str, object] | dict[str, str]) -> None:
-    fresh = path.with_name(f".{path.name}")
-    with fresh.open("w") as stream:
-        json.dump(said, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)
-
-
-def _sync(path: Path) -> None:
-    """Bring all of the file system that holds `path` to the disk: once, not file by file."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(fd) != 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error), str(path))
-    finally:
-        os.close(fd)
+def _write(path: Path, content: dict[str, object] | dict[str, str]) -> None:
+    atomic.write(path, json.dumps(content), mode=0o640, durable=True)

@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core.net import fetch
 from left4me.jobs import actions as jobs
 from left4me.jobs import registry
 from left4me.jobs.models import Job
@@ -71,13 +70,9 @@ class _Summary:
 def refresh_all(run: registry.Run, *, now: datetime) -> None:
     """Refresh every item in use, batch by batch, each on its own; then build the overlays that changed."""
     summary = _Summary()
-    try:
-        with metadata.connect(cancelled=run.cancelled, pause=run.sleep) as api:
-            _refresh_items(run, api, summary, now=now)
-            _refresh_collections(run, api, summary, now=now)
-    except fetch.Cancelled:
-        run.check()
-        raise registry.Cancelled from None
+    with metadata.connect(cancelled=run.cancelled, pause=run.sleep) as api:
+        _refresh_items(run, api, summary, now=now)
+        _refresh_collections(run, api, summary, now=now)
     affected = Overlay.objects.filter(workshop_links__item__steam_id__in=summary.refreshed)
     summary.overlays.update(affected.values_list("pk", flat=True))
     _build(run, summary)

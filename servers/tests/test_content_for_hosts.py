@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from accounts import secrets
+from left4me.core.concurrency import Cancelled
 from left4me.jobs import actions as jobs
 from left4me.jobs import registry, runner
 from left4me.jobs.models import Job
@@ -253,7 +254,7 @@ def test_a_cancel_ends_a_transfer_that_waits(web, server, overlay):
     web.stop()
     run = RecordedRun()
     run.cancel_after_sleeps = 2
-    with pytest.raises(registry.Cancelled):
+    with pytest.raises(Cancelled):
         prepare(overlay, run)
 
 

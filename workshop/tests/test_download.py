@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.net import fetch
 from left4me.testing.simulated_steam import Fault
 from workshop import item_download, vpk
@@ -245,7 +246,7 @@ def test_a_cancel_ends_a_download_within_two_seconds(fault, steam_world, cache, 
     threading.Timer(0.5, stop.set).start()
     hosts = fetch.AllowedHosts.parse([steam_world.url])
     started = time.monotonic()
-    with fetch.Client(hosts=hosts, cancelled=stop.is_set) as client, pytest.raises(fetch.Cancelled):
+    with fetch.Client(hosts=hosts, cancelled=stop.is_set) as client, pytest.raises(Cancelled):
         item_download.download(
             wanted_item(steam_world),
             cache,
@@ -265,7 +266,7 @@ def len_of(done):
 def test_a_cancel_ends_the_pause_before_the_next_attempt(steam_world, client, cache, lines):
     steam_world.add(7).faults.extend([Fault(status=500)] * 3)
     started = time.monotonic()
-    with pytest.raises(fetch.Cancelled):
+    with pytest.raises(Cancelled):
         item_download.download(
             wanted_item(steam_world),
             cache,

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.net import fetch
 from left4me.testing.simulated_steam import Fault
 from workshop import item_download, item_downloads
@@ -105,7 +106,7 @@ def test_a_cancel_ends_all_within_two_seconds(steam_world, run):
     for steam_id in range(1, 9):
         steam_world.add(steam_id, files={"a": bytes(50_000)}).faults.append(Fault(bytes_per_second=1_000))
     started = time.monotonic()
-    with pytest.raises(fetch.Cancelled):
+    with pytest.raises(Cancelled):
         run(cancelled=lambda: time.monotonic() - started > 0.5)
     assert time.monotonic() - started < 2.5
     assert list(run.cache.glob("*.vpk")) == []

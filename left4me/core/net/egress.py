@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from left4me.core import concurrency
+
 _SLICE_SECONDS = 0.2
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -39,10 +41,6 @@ class HostRefused(FetchError):
 
 class Unreachable(FetchError):
     """No name, no route, no TLS, no answer in time, or an answer that broke off."""
-
-
-class Cancelled(FetchError):
-    """The caller's `cancelled` turned true."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +139,7 @@ class Guard:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def check(self) -> None:
-        if self.cancelled():
-            raise Cancelled("cancelled")
+        concurrency.check(self.cancelled)
 
     def hold(self, sock: socket.socket) -> Lifeline:
         lifeline = Lifeline(socket.socket(fileno=os.dup(sock.fileno())))

@@ -23,13 +23,12 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from left4me.core.net.egress import AllowedHosts, Cancelled, FetchError, Guard, HostRefused, Unreachable, pool_classes
+from left4me.core.net.egress import AllowedHosts, FetchError, Guard, HostRefused, Unreachable, pool_classes
 
 __all__ = [
     "AllowedHosts",
     "Answer",
     "BadStatus",
-    "Cancelled",
     "Client",
     "FetchError",
     "HostRefused",

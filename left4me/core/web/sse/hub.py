@@ -15,6 +15,7 @@ import redis
 import redis.asyncio
 from django.db import close_old_connections
 
+from left4me.core.redis import keys
 from left4me.core.web.sse.events import Message
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ _REMEMBERED_BYTES = 1_000_000
 _SECONDS_TO_SUBSCRIBE = 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _TICK = 1.0
-
-# Keeps the connection subscribed, and so alive, while nobody watches anything.
-_IDLE_CHANNEL = "left4me:hub"
 
 
 class Channel:
@@ -147,7 +145,7 @@ class Hub:
             client = self._connect()
             try:
                 async with client.pubsub() as subscription:
-                    await subscription.subscribe(_IDLE_CHANNEL)
+                    await subscription.subscribe(keys.IDLE_CHANNEL)
                     # In this order: whoever joins from here on subscribes by itself.
                     self._subscription = subscription
                     if self._channels:
