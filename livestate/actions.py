@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from left4me.audit import record
 from left4me.core.redis import hosts, rate_limit
+from left4me.core.web import refusals
 from livestate import campaigns, tasks
 from livestate.models import Order
 from livestate.orders import commands, completion
@@ -25,14 +26,12 @@ from servers.models import Server
 
 logger = logging.getLogger(__name__)
 
+Refused = refusals.Refused
+
 ORDERS = rate_limit.Limit("orders", 60, 60)
 LONGEST_BAN = 60 * 24 * 365
 
 _MESSAGE_SECONDS = 20
-
-
-class Refused(Exception):
-    """The order was not given; the message says why."""
 
 
 def tell(
