@@ -75,7 +75,7 @@ def _pull(run: registry.Run, overlay: Overlay, copies: Copies, source: _Source) 
 
 
 def _fetch_missing(run: registry.Run, overlay: Overlay, manifest: Manifest, copies: Copies, source: _Source) -> None:
-    held = copies.files_held()
+    held = copies.available_files()
     missing = {entry.sha256: entry for entry in manifest.entries if entry.sha256 and entry.sha256 not in held}
     copies.incoming.mkdir(parents=True, exist_ok=True)
     _forget_others(copies.incoming, {entry.sha256 for entry in manifest.entries})

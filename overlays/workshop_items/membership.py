@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
+from overlays import builds
 from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem
 from workshop import inputs, metadata, steam
 from workshop.models import WorkshopItem
@@ -114,7 +113,7 @@ def add(*, overlay: Overlay, preview: Preview, by: User, follow: bool, now: date
         )
         added = [item.steam_id for item in preview.fresh]
         record.write(action="overlay.items_added", by=by, target=overlay.resource, items=added[:100], count=len(added))
-        job = request_build(overlay=overlay, by=by)
+        job = builds.request(overlay=overlay, by=by)
     already = [steam_id for steam_id in preview.found if steam_id in preview.already]
     return Added(added, already, dict(preview.refused), job)
 
@@ -126,7 +125,7 @@ def remove(*, overlay: Overlay, steam_ids: Iterable[int], by: User) -> int:
         count, _by_model = overlay.workshop_links.filter(item__steam_id__in=ids).delete()
         if count:
             record.write(action="overlay.items_removed", by=by, target=overlay.resource, items=ids[:100])
-            request_build(overlay=overlay, by=by)
+            builds.request(overlay=overlay, by=by)
     return count
 
 
@@ -135,15 +134,10 @@ def unfollow(*, overlay: Overlay, collection: OverlayCollection, by: User, keep_
     with transaction.atomic():
         if not keep_items:
             collection.links.all().delete()
-            request_build(overlay=overlay, by=by)
+            builds.request(overlay=overlay, by=by)
         action = "overlay.collection_removed"
         record.write(action=action, by=by, target=overlay.resource, collection=collection.steam_id)
         collection.delete()
-
-
-def request_build(*, overlay: Overlay, by: User | None) -> Job:
-    """Request a build of an overlay of any kind; a queued build is reused. Raises jobs.Refused."""
-    return jobs.request(operation="build", resource=overlay.resource, by=by, host=settings.LEFT4ME_HOST)
 
 
 def sync_collection(collection: OverlayCollection, found: steam.Collection, *, now: datetime) -> bool:

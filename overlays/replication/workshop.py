@@ -1,6 +1,6 @@
-"""Workshop overlays on a host beside the web's own: the host downloads from Steam into its own cache.
+"""Workshop overlays on a host other than the web's: the host downloads the items from Steam into its own cache.
 
-Nothing is written about the items: their rows tell what the web's host holds, and what its last build found in them.
+The rows of the items are not changed: they describe the cache of the web's host and its last build.
 """
 
 from __future__ import annotations
@@ -15,38 +15,43 @@ from workshop.models import WorkshopItem
 
 
 def link(run: registry.Run, overlay: Overlay, copies: Copies) -> Current:
-    """Make the copy that links what the overlay's last build linked. Raises Cancelled and OSError.
+    """Make a copy with links to the items that the overlay's last build linked. Raises Cancelled and OSError.
 
-    An item that cannot be had keeps no server from starting, just as on the web's host; it is said, and tried again
-    at the next start.
+    Servers start without an item that cannot be downloaded, as on the web's host. The failure is logged, and the next
+    start tries again.
     """
     version = overlay.content_version
-    items = [each.item for each in overlay.workshop_links.exclude(linked_version=None).select_related("item")]
+    items = _linked_items(overlay)
     folder = cache.directory()
     failed = _download(run, items, overlay)
-    held = cache.cached_versions(items, folder)
+    cached = cache.cached_versions(items, folder)
     for steam_id, error in failed.items():
-        words = "an older version is used" if steam_id in held else "servers start without it"
-        run.log(f"workshop {steam_id} failed, {words}: {error}", stream="stderr")
-    # Links are absolute and lead to the cache, which a server's sandbox shows at the same place.
+        consequence = "an older version is used" if steam_id in cached else "servers start without it"
+        run.log(f"workshop {steam_id} failed, {consequence}: {error}", stream="stderr")
+    # The links are absolute; the sandbox of a server mounts the cache at the same path.
     entries = [
         Entry(f"{links.ADDONS}/{item.steam_id}.vpk", link=str(item_download.cached_path(item.steam_id, folder)))
         for item in items
-        if item.steam_id in held and item.is_valid is not False
+        if item.steam_id in cached and item.is_valid is not False
     ]
     run.log(f"“{overlay.name}”, version {version}: linked={len(entries)} failed={len(failed)}")
     return copies.publish(Manifest(version, tuple(entries)), is_whole=not failed)
 
 
 def is_cached(overlay: Overlay) -> bool:
-    """Whether this host's cache still holds, in the right version, all that the overlay links."""
-    items = [each.item for each in overlay.workshop_links.exclude(linked_version=None).select_related("item")]
+    """Whether this host's cache contains all items that the overlay links, in their present versions."""
     folder = cache.directory()
-    return all(not item.file_url or item_download.is_cached(cache.wanted(item), folder) for item in items)
+    return all(
+        not item.file_url or item_download.is_cached(cache.wanted(item), folder) for item in _linked_items(overlay)
+    )
+
+
+def _linked_items(overlay: Overlay) -> list[WorkshopItem]:
+    return [link.item for link in overlay.workshop_links.exclude(linked_version=None).select_related("item")]
 
 
 def _download(run: registry.Run, items: list[WorkshopItem], overlay: Overlay) -> dict[int, str]:
-    """Fetch what is missing or stale; returns what could not be had, with the reason."""
+    """Download missing and outdated items; returns the reason for each item that could not be downloaded."""
     folder = cache.directory()
     missing = [item for item in items if item.file_url and not item_download.is_cached(cache.wanted(item), folder)]
     failed = {item.steam_id: "Steam gives no download address" for item in items if not item.file_url}
