@@ -12,7 +12,7 @@ from left4me.jobs import registry
 from overlays import paths
 from overlays.builders import links
 from overlays.models import Overlay, OverlayWorkshopItem
-from workshop import cache, inspection, item_download, item_downloads, metadata
+from workshop import cache, download_batch, inspection, item_download, metadata
 from workshop.item_download import Wanted
 from workshop.models import WorkshopItem
 
@@ -80,7 +80,7 @@ def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally:
         return
     total = sum(item.file_size for item in missing.values())
     progress = _Progress(run, missing, total)
-    for result in item_downloads.download_all(
+    for result in download_batch.download_all(
         [cache.wanted(item) for item in missing.values()],
         folder,
         hosts=metadata.content_hosts(),
@@ -99,7 +99,7 @@ def _skip_refused(run: registry.Run, item: WorkshopItem, tally: _Tally) -> None:
     run.log(f"workshop {item.steam_id} not fetched again: {item.last_error}; {_UNTIL}", stream="stderr")
 
 
-def _settle(run: registry.Run, item: WorkshopItem, result: item_downloads.Result, tally: _Tally) -> None:
+def _settle(run: registry.Run, item: WorkshopItem, result: download_batch.Result, tally: _Tally) -> None:
     if result.error:
         tally.failed[item.steam_id] = result.error
         record = cache.record_refusal if result.is_refused else cache.record_failure

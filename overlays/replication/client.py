@@ -6,10 +6,8 @@ the manifest before a start can see it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +15,9 @@ from pathlib import Path
 
 from django.conf import settings
 
-from left4me.core.files import atomic, room
+from left4me.core.files import room
 from left4me.core.net import fetch
+from left4me.core.net.download import PartialFile
 from left4me.jobs import registry
 from overlays.models import Overlay
 from overlays.replication.manifest import Changing, Entry, Malformed, Manifest, Reader
@@ -31,7 +30,6 @@ _BUILD_PAUSE = 2.0
 _ROUNDS = 5
 _FILES_AT_ONCE = 1_000
 _BYTES_AT_ONCE = 4 * 1024**3
-_READ = 1024 * 1024
 _LONGEST_LINE = 64 * 1024
 _CHUNK = 256 * 1024  # of what the client hands on at once
 _LEFT_OUT_NAMED = 20
@@ -123,33 +121,22 @@ class _Arriving:
 
     def receive(self, entry: Entry, offset: int, pieces: Iterator[bytes]) -> None:
         """Append; the file takes its name when it is what the manifest says. Raises _Changed when it is not."""
-        part = self._part(entry)
-        hashed = _hash_of(part, offset)
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        with os.fdopen(fd, "wb") as stream:
-            stream.truncate(offset)
-            stream.seek(offset)
-            for piece in pieces:
-                stream.write(piece)
-                hashed.update(piece)
-            size = stream.tell()
-            os.fchmod(fd, 0o755 if entry.is_program else 0o644)
-        if size != entry.size or hashed.hexdigest() != entry.sha256:
-            part.unlink()
-            raise _Changed(entry.path)
-        atomic.publish(part, self._incoming / entry.sha256, durable=False)
+        with PartialFile.open(self._part(entry)) as part:
+            digest = part.sha256(offset)
+            part.append(_hashed(pieces, digest), offset=offset)
+            if part.size != entry.size or digest.hexdigest() != entry.sha256:
+                part.remove()
+                raise _Changed(entry.path)
+            part.publish(self._incoming / entry.sha256, mode=0o755 if entry.is_program else 0o644, durable=False)
 
     def _part(self, entry: Entry) -> Path:
         return self._incoming / f"{entry.sha256}.part"
 
 
-def _hash_of(part: Path, length: int) -> hashlib._Hash:
-    hashed = hashlib.sha256()
-    with contextlib.suppress(FileNotFoundError), part.open("rb") as stream:
-        while length and (chunk := stream.read(min(_READ, length))):
-            hashed.update(chunk)
-            length -= len(chunk)
-    return hashed
+def _hashed(pieces: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
 
 
 @dataclass

@@ -10,7 +10,7 @@ from overlays.builders import links
 from overlays.models import Overlay
 from overlays.replication.manifest import Entry, Manifest
 from overlays.replication.store import Copies, Current
-from workshop import cache, item_download, item_downloads, metadata
+from workshop import cache, download_batch, item_download, metadata
 from workshop.models import WorkshopItem
 
 
@@ -63,7 +63,7 @@ def _download(run: registry.Run, items: list[WorkshopItem], overlay: Overlay) ->
         done[wanted.steam_id] = arrived
         run.progress(phase=f"downloading “{overlay.name}”", done=sum(done.values()), total=total, unit="bytes")
 
-    for result in item_downloads.download_all(
+    for result in download_batch.download_all(
         [cache.wanted(item) for item in missing],
         folder,
         hosts=metadata.content_hosts(),

@@ -10,7 +10,7 @@ import pytest
 from left4me.core.concurrency import Cancelled
 from left4me.core.net import fetch
 from left4me.testing.simulated_steam import Fault
-from workshop import item_download, item_downloads
+from workshop import download_batch, item_download
 from workshop.item_download import Wanted
 
 
@@ -26,7 +26,7 @@ def run(steam_world, tmp_path):
             for i in steam_world.items
             for d in [steam_world.details(i)]
         ]
-        results = item_downloads.download_all(
+        results = download_batch.download_all(
             wanted,
             cache,
             hosts=fetch.AllowedHosts.parse([steam_world.url]),
@@ -89,7 +89,7 @@ def test_calls_come_in_the_callers_thread(steam_world, run):
     details = steam_world.details(1)
     wanted = [Wanted(1, details["file_url"], details["file_size"] and int(details["file_size"]), 1_700_000_000)]
     list(
-        item_downloads.download_all(
+        download_batch.download_all(
             wanted,
             cache,
             hosts=fetch.AllowedHosts.parse([steam_world.url]),
