@@ -85,7 +85,9 @@ def ours(url: str, target: Path) -> None:
 
     with fetch.Client(hosts=fetch.AllowedHosts.parse([url])) as client:
         found = steam.Steam(base_url=url, client=client).items(range(1, FILES + 1))
-    wanted = [download_batch.Wanted(i.steam_id, i.file_url, i.file_size, i.time_updated) for i in found.values()]
+    wanted = [
+        download_batch.PublishedFile(i.steam_id, i.file_url, i.file_size, i.time_updated) for i in found.values()
+    ]
     results = download_batch.download_all(
         wanted,
         target,

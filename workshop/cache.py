@@ -16,7 +16,7 @@ from django.db.models import ProtectedError
 
 from left4me.core.files import room
 from workshop import inspection, item_download, missions
-from workshop.item_download import Wanted
+from workshop.item_download import PublishedFile
 from workshop.models import WorkshopContents, WorkshopItem
 
 _ROWS_AT_ONCE = 500
@@ -33,8 +33,8 @@ def game_directory() -> Path:
     return Path(settings.LEFT4ME_ROOT) / "game"
 
 
-def wanted(item: WorkshopItem) -> Wanted:
-    return Wanted(item.steam_id, item.file_url, item.file_size, item.time_updated)
+def published_file(item: WorkshopItem) -> PublishedFile:
+    return PublishedFile(item.steam_id, item.file_url, item.file_size, item.time_updated)
 
 
 def cached_versions(items: Iterable[WorkshopItem], cache: Path) -> dict[int, int]:

@@ -44,7 +44,7 @@ def server(cast, game):
 
 @pytest.fixture(autouse=True)
 def sent(monkeypatch) -> list[tuple]:
-    """What was handed to Celery, instead of a broker."""
+    """The messages sent to Celery; replaces the broker."""
     sent: list[tuple] = []
 
     def send_task(name: str, *, args: list, **options: object) -> None:

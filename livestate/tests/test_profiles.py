@@ -36,7 +36,7 @@ def steam(tmp_path, settings):
 
 
 class Source:
-    """Counts what it is asked for; knows everybody."""
+    """Counts the requested accounts; knows all of them."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []

@@ -19,7 +19,7 @@ def ago(seconds: float) -> datetime:
 
 
 def known(*people: Person, seen: float = 5, **details: object) -> Known:
-    """What the rows say after a poll `seen` seconds ago that showed these people as they are now."""
+    """The rows after a poll `seen` seconds ago that found these people."""
     return Known(
         snapshot_id=1,
         snapshot=reconcile.snapshot_state(status(people, **details)),

@@ -42,7 +42,7 @@ def seen(server, second: int, *people: Person, **details: object) -> Answered:
 
 
 def poll(recorder: Recorder, server, second: int, *people: Person, **details: object):
-    """At this second these people are on; `seconds` of each is when they came."""
+    """Poll at this second, with these people online; `seconds` of each is the time of joining."""
     return recorder.record([seen(server, second, *people, **details)], now=at(second))
 
 
@@ -64,7 +64,7 @@ def test_an_unchanged_sweep_costs_three_queries_however_many_servers(
     blueprint = make_blueprint(cast.owner)
     servers = [server, *(make_server(cast.owner, blueprint=blueprint) for _ in range(20))]
     recorder.record([seen(one, 0, ZOEY) for one in servers], now=at(0))
-    # Besides the savepoint: make sure we are the writer, and move the times on.
+    # Besides the savepoint: lock the writer's row, and update the times.
     with django_assert_num_queries(4):
         recorder.record([seen(one, 5, ZOEY) for one in servers], now=at(5))
     assert Snapshot.objects.filter(last_seen_at=at(5)).count() == 21

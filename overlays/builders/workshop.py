@@ -13,7 +13,7 @@ from overlays import paths
 from overlays.builders import links
 from overlays.models import Overlay, OverlayWorkshopItem
 from workshop import cache, download_batch, inspection, item_download, metadata
-from workshop.item_download import Wanted
+from workshop.item_download import PublishedFile
 from workshop.models import WorkshopItem
 
 _PROGRESS_SECONDS = 2.0
@@ -70,7 +70,7 @@ def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally:
         if not item.file_url:
             tally.skipped += 1
             run.log(f"workshop {item.steam_id} skipped: Steam gives no download address for “{item}”")
-        elif item_download.is_cached(cache.wanted(item), folder):
+        elif item_download.is_cached(cache.published_file(item), folder):
             tally.cached += 1
         elif item.is_refused:
             _skip_refused(run, item, tally)
@@ -81,14 +81,14 @@ def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally:
     total = sum(item.file_size for item in missing.values())
     progress = _Progress(run, missing, total)
     for result in download_batch.download_all(
-        [cache.wanted(item) for item in missing.values()],
+        [cache.published_file(item) for item in missing.values()],
         folder,
         hosts=metadata.content_hosts(),
         log=run.log,
         progress=progress.advance,
         cancelled=run.cancelled,
     ):
-        _settle(run, missing[result.wanted.steam_id], result, tally)
+        _settle(run, missing[result.file.steam_id], result, tally)
 
 
 def _skip_refused(run: registry.Run, item: WorkshopItem, tally: _Tally) -> None:
@@ -99,10 +99,10 @@ def _skip_refused(run: registry.Run, item: WorkshopItem, tally: _Tally) -> None:
     run.log(f"workshop {item.steam_id} not fetched again: {item.last_error}; {_UNTIL}", stream="stderr")
 
 
-def _settle(run: registry.Run, item: WorkshopItem, result: download_batch.Result, tally: _Tally) -> None:
+def _settle(run: registry.Run, item: WorkshopItem, result: download_batch.DownloadResult, tally: _Tally) -> None:
     if result.error:
         tally.failed[item.steam_id] = result.error
-        record = cache.record_refusal if result.is_refused else cache.record_failure
+        record = cache.record_refusal if result.is_invalid else cache.record_failure
         record(item, error=result.error)
         run.log(f"workshop {item.steam_id} failed: {result.error}", stream="stderr")
         return
@@ -124,13 +124,13 @@ class _Progress:
         self._done: dict[int, int] = {}
         self._recorded_at: dict[int, float] = {}
 
-    def advance(self, wanted: Wanted, done: int) -> None:
-        self._done[wanted.steam_id] = done
+    def advance(self, file: PublishedFile, done: int) -> None:
+        self._done[file.steam_id] = done
         self._run.progress(phase="download", done=sum(self._done.values()), total=self._total, unit="bytes")
         now = time.monotonic()
-        if now - self._recorded_at.get(wanted.steam_id, 0.0) >= _PROGRESS_SECONDS:
-            self._recorded_at[wanted.steam_id] = now
-            cache.record_progress(self._items[wanted.steam_id], done=done, now=timezone.now())
+        if now - self._recorded_at.get(file.steam_id, 0.0) >= _PROGRESS_SECONDS:
+            self._recorded_at[file.steam_id] = now
+            cache.record_progress(self._items[file.steam_id], done=done, now=timezone.now())
 
 
 def _inspect(

@@ -42,7 +42,8 @@ def is_cached(overlay: Overlay) -> bool:
     """Whether this host's cache contains all items that the overlay links, in their present versions."""
     folder = cache.directory()
     return all(
-        not item.file_url or item_download.is_cached(cache.wanted(item), folder) for item in _linked_items(overlay)
+        not item.file_url or item_download.is_cached(cache.published_file(item), folder)
+        for item in _linked_items(overlay)
     )
 
 
@@ -53,18 +54,20 @@ def _linked_items(overlay: Overlay) -> list[WorkshopItem]:
 def _download(run: registry.Run, items: list[WorkshopItem], overlay: Overlay) -> dict[int, str]:
     """Download missing and outdated items; returns the reason for each item that could not be downloaded."""
     folder = cache.directory()
-    missing = [item for item in items if item.file_url and not item_download.is_cached(cache.wanted(item), folder)]
+    missing = [
+        item for item in items if item.file_url and not item_download.is_cached(cache.published_file(item), folder)
+    ]
     failed = {item.steam_id: "Steam gives no download address" for item in items if not item.file_url}
     if not missing:
         return failed
     total, done = sum(item.file_size for item in missing), dict.fromkeys((item.steam_id for item in missing), 0)
 
-    def advance(wanted: item_download.Wanted, arrived: int) -> None:
-        done[wanted.steam_id] = arrived
+    def advance(file: item_download.PublishedFile, arrived: int) -> None:
+        done[file.steam_id] = arrived
         run.progress(phase=f"downloading “{overlay.name}”", done=sum(done.values()), total=total, unit="bytes")
 
     for result in download_batch.download_all(
-        [cache.wanted(item) for item in missing],
+        [cache.published_file(item) for item in missing],
         folder,
         hosts=metadata.content_hosts(),
         log=run.log,
@@ -72,7 +75,7 @@ def _download(run: registry.Run, items: list[WorkshopItem], overlay: Overlay) ->
         cancelled=run.cancelled,
     ):
         if result.error:
-            failed[result.wanted.steam_id] = result.error
+            failed[result.file.steam_id] = result.error
         elif result.fetched:
-            run.log(f"workshop {result.wanted.steam_id} downloaded, {result.wanted.size} bytes")
+            run.log(f"workshop {result.file.steam_id} downloaded, {result.file.size} bytes")
     return failed

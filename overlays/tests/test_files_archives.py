@@ -1,4 +1,4 @@
-"""Unpacking what strangers packed."""
+"""Extraction of untrusted archives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CORPUS = Path(__file__).parents[2] / "bench" / "corpus" / "archives"
 
 @pytest.fixture
 def unpack(tmp_path):
-    """Unpack bytes into a fresh tree; returns what was done and the files by path."""
+    """Extract an archive into an empty tree; returns the result and the files by path."""
     root = tmp_path / "overlay"
 
     def unpack(raw, *, base=(), limits=ROOMY):

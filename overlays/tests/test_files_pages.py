@@ -35,7 +35,7 @@ def root(overlay):
 
 @pytest.fixture
 def post(client, cast, overlay):
-    """Post to one of the overlay's addresses as its owner."""
+    """Post to a URL of the overlay as its owner."""
     client.force_login(cast.owner)
 
     def post(name, data=None, *args, query="", **how):

@@ -1,4 +1,4 @@
-"""The global refresh: isolated batches, stale data kept, only what changed is built, and its rhythm."""
+"""The refresh of all items: isolated batches, stale data kept, builds only after changes, and its schedule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture
 def hold(steam_world):
-    """A new overlay that holds published items."""
+    """A new overlay with published items."""
 
     def hold(*steam_ids):
         overlay = make_overlay(kind=Overlay.Kind.WORKSHOP)
@@ -44,7 +44,7 @@ def hold(steam_world):
 
 
 def refresh():
-    """Run the refresh alone; returns its job and log. The builds it asked for stay queued."""
+    """Run only the refresh; returns its job and log. The builds that it requested stay queued."""
     job = items_refresh.request_refresh(by=None)
     runner.drain(host=settings.LEFT4ME_HOST, most=1)
     job.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Pages of overlays, and the rules behind them."""
+"""Pages of overlays, and their permissions and validation."""
 
 from __future__ import annotations
 
