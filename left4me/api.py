@@ -17,7 +17,7 @@ from ninja.openapi.schema import OpenAPISchema
 from accounts.api import Bearer, PageSession
 from accounts.api import router as accounts_router
 from left4me.alerts.api import router as alerts_router
-from left4me.core import concurrent_save
+from left4me.core import rows
 from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web import refusals
 from left4me.core.web.api import Problem, problem_response
@@ -122,8 +122,8 @@ def _not_found(request: HttpRequest, fault: Http404) -> HttpResponse:
     return problem_response(Problem(404, _("Not found"), _("There is no such thing, or it is not yours.")))
 
 
-@api.exception_handler(concurrent_save.Gone)
-def _gone(request: HttpRequest, fault: concurrent_save.Gone) -> HttpResponse:
+@api.exception_handler(rows.Gone)
+def _gone(request: HttpRequest, fault: rows.Gone) -> HttpResponse:
     return problem_response(Problem(404, _("Already gone"), _("Somebody else deleted it a moment ago.")))
 
 

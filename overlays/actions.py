@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save
+from left4me.core import rows
 from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from overlays import paths
@@ -50,7 +50,7 @@ def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bo
     overlay = Overlay(name=name, kind=kind, owner=owner, expose_cfg=expose_cfg)
     # The id is known only after the INSERT; until then the path only has to be unique.
     overlay.path = _typed_path(path) if path else f"new-{uuid4().hex}"
-    concurrent_save.save_clean(overlay, places=_FIELDS)
+    rows.save_clean(overlay, places=_FIELDS)
     if not path:
         overlay.path = str(overlay.pk)
         paths.refuse_overlap(overlay.path, besides=overlay.pk)
@@ -63,8 +63,8 @@ def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bo
 def update(
     *, overlay: Overlay, seen_version: int, by: User, name: str, expose_cfg: bool, path: str | None = None
 ) -> Overlay:
-    """Change an overlay that `by` read at `seen_version`. Raises Stale, concurrent_save.Gone and ValidationError."""
-    current = concurrent_save.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
+    """Change an overlay that `by` read at `seen_version`. Raises Stale, rows.Gone and ValidationError."""
+    current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     if current.version != seen_version:
         raise Stale(_("Somebody else changed this overlay meanwhile; nothing was overwritten."), current=current)
     current.name = name
@@ -72,7 +72,7 @@ def update(
     if path is not None and path != current.path:
         current.path = _typed_path(path, besides=current.pk)
     current.version += 1
-    concurrent_save.save_clean(current, places=_FIELDS)
+    rows.save_clean(current, places=_FIELDS)
     record.write(action="overlay.update", by=by, target=current.resource, name=name)
     return current
 
@@ -81,10 +81,10 @@ def update(
 def delete(*, overlay: Overlay, by: User) -> None:
     """Delete the row, and request jobs that delete its directory (if left4me created it) and its copies on hosts.
 
-    Raises InUse with the blueprints that use it, and concurrent_save.Gone.
+    Raises InUse with the blueprints that use it, and rows.Gone.
     """
     # Adding the overlay to a blueprint takes the same lock.
-    current = concurrent_save.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
+    current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     blueprints = used_by(current)
     if blueprints:
         raise InUse(blueprints)

@@ -20,7 +20,7 @@ from left4me.alerts.events import Event
 from left4me.alerts.models import Channel, Delivery
 from left4me.alerts.permissions import Person
 from left4me.audit import record
-from left4me.core import concurrent_save, secrets
+from left4me.core import rows, secrets
 from left4me.core.redis import rate_limit
 from left4me.core.web import refusals
 
@@ -52,7 +52,7 @@ def create(
     channel = Channel(user_id=user.pk, kind=kind)
     _fill(channel, owner=user, name=name, chosen=chosen, everything=everything)
     _lead(channel, address)
-    concurrent_save.save_clean(channel, places=_PLACES)
+    rows.save_clean(channel, places=_PLACES)
     _ask_to_confirm(channel, by=user)
     _note("create", channel, by=user, request=request, kind=kind, events=channel.events)
     return channel
@@ -76,7 +76,7 @@ def change(
         _lead(channel, address)
         # What was wrong with the old address says nothing about the new one.
         channel.failures, channel.not_before, channel.last_error, channel.last_error_at = 0, None, "", None
-    concurrent_save.save_clean(channel, places=_PLACES)
+    rows.save_clean(channel, places=_PLACES)
     if address:
         _ask_to_confirm(channel, by=by)
     _note("change", channel, by=by, request=request, events=channel.events, address_changed=bool(address))

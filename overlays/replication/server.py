@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections
 
 from left4me.core.files import tree
+from left4me.core.web import asgi
+from left4me.core.web.asgi import Refusal
 from left4me.jobs.models import Job
 from overlays import paths
 from overlays.models import Overlay
 from overlays.replication import manifest
-
-logger = logging.getLogger(__name__)
 
 PATH = re.compile(r"/api/v1/hosts/self/overlays/([1-9]\d{0,17})/content")
 MOST_FILES_AT_ONCE = 2_000
@@ -36,21 +34,12 @@ _THREADS = 4
 _JSON_LINES = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
 _BYTES = [(b"content-type", b"application/octet-stream"), (b"cache-control", b"no-store")]
 
-Headers = Mapping[str, str]
 Pieces = Iterator[bytes]
 # Returns the overlay with this id if the host identified by the headers may fetch it. Raises Refusal.
-Find = Callable[[Headers, int], Overlay]
+Find = Callable[[asgi.Headers, int], Overlay]
 
 
-class Refusal(Exception):
-    """The request is refused; the response is a problem+json."""
-
-    def __init__(self, status: int, title: str) -> None:
-        self.status = status
-        super().__init__(title)
-
-
-class Application:
+class Application(asgi.Application):
     """The ASGI application; `find` authorises a request."""
 
     def __init__(self, find: Find) -> None:
@@ -60,55 +49,34 @@ class Application:
     def serves(self, path: str) -> bool:
         return PATH.fullmatch(path) is not None
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        has_started = False
-        try:
-            kind, pieces = await self._open(scope, headers, receive)
-            await send({"type": "http.response.start", "status": 200, "headers": kind})
-            has_started = True
-            await self._send_all(pieces, receive, send)
-        except Refusal as refusal:
-            await _refuse(send, refusal)
-        except asyncio.CancelledError:
-            logger.debug("A transfer was interrupted")
-        except Exception:
-            logger.exception("The content of %s could not be sent", scope["path"])
-            # A response that has started must not look complete: raising closes the connection without its end.
-            if has_started:
-                raise
-            await _refuse(send, Refusal(500, "Something broke here"))
-
-    async def _send_all(self, pieces: Pieces, receive: Any, send: Any) -> None:
+    async def answer(self, scope: asgi.Scope, headers: asgi.Headers, receive: asgi.Receive, send: asgi.Send) -> None:
+        content_type, pieces = await self._open(scope, headers, receive)
+        await asgi.start(send, content_type)
         # Sending to a closed connection raises no error, so watch for the disconnect and stop reading the disk.
-        disconnected = asyncio.ensure_future(_disconnected(receive))
+        disconnected = asyncio.ensure_future(asgi.disconnected(receive))
         try:
             while (piece := await self._blocking(next, pieces, None)) is not None:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await asgi.send_body(send, piece, more=True)
                 if disconnected.done():
                     return
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await asgi.send_body(send, b"", more=False)
         finally:
             disconnected.cancel()
 
-    async def _open(self, scope: Mapping[str, Any], headers: Headers, receive: Any) -> tuple[list[Any], Pieces]:
+    async def _open(
+        self, scope: asgi.Scope, headers: asgi.Headers, receive: asgi.Receive
+    ) -> tuple[asgi.RawHeaders, Pieces]:
         match = PATH.fullmatch(scope["path"])
         if match is None:
             raise Refusal(404, "There is nothing here")
-        overlay = await self._blocking(self._found, headers, int(match[1]))
+        overlay = await self._blocking(asgi.with_database, self._find, headers, int(match[1]))
         if scope["method"] == "GET":
-            if await self._blocking(_is_being_built, overlay):
+            if await self._blocking(asgi.with_database, _is_being_built, overlay):
                 raise Refusal(409, "This overlay is being built")
             return _JSON_LINES, manifest_pieces(overlay)
         if scope["method"] == "POST":
-            return _BYTES, file_pieces(overlay, _requested_files(await _body(receive)))
+            return _BYTES, file_pieces(overlay, _requested_files(await asgi.body(receive, limit=_LONGEST_REQUEST)))
         raise Refusal(405, "Only GET and POST")
-
-    def _found(self, headers: Headers, overlay_id: int) -> Overlay:
-        try:
-            return self._find(headers, overlay_id)
-        finally:
-            close_old_connections()
 
     async def _blocking(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
@@ -163,10 +131,7 @@ def file_pieces(overlay: Overlay, requested: list[tuple[str, int]]) -> Pieces:
 
 def _is_being_built(overlay: Overlay) -> bool:
     """Whether a job is changing the tree: a half extracted archive must not be replicated."""
-    try:
-        return Job.objects.active().filter(locks__resource=overlay.resource, locks__exclusive=True).exists()
-    finally:
-        close_old_connections()
+    return Job.objects.active().filter(locks__resource=overlay.resource, locks__exclusive=True).exists()
 
 
 def _encoded(lines: list[dict[str, Any]]) -> bytes:
@@ -181,29 +146,3 @@ def _requested_files(body: bytes) -> list[tuple[str, int]]:
     if len(requested) > MOST_FILES_AT_ONCE or any(offset < 0 for _path, offset in requested):
         raise Refusal(400, "Too many files at once, or a negative offset")
     return requested
-
-
-async def _body(receive: Any) -> bytes:
-    parts, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise asyncio.CancelledError
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > _LONGEST_REQUEST:
-            raise Refusal(413, "This request is too long")
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-async def _disconnected(receive: Any) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
-
-
-async def _refuse(send: Any, refusal: Refusal) -> None:
-    body = json.dumps({"type": "about:blank", "title": str(refusal), "status": refusal.status, "detail": ""}).encode()
-    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -1,12 +1,11 @@
-"""HTTP to the outside: allowed hosts at every hop, limits on size and time, nothing from the environment.
+"""Outgoing HTTP: allowed hosts at every hop, limits on size and time, nothing from the environment.
 
     with fetch.Client(hosts=hosts, cancelled=run.cancelled) as client:
         with client.get(url) as answer:
             for chunk in answer.chunks():
                 ...
 
-A cancelled client ends what it does within a second, in every phase: name lookup, connecting, waiting,
-reading.
+A cancelled client raises `Cancelled` within a second, in every phase: name lookup, connecting, waiting, reading.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from left4me.core.net.egress import AllowedHosts, FetchError, Guard, HostRefused, Unreachable, pool_classes
+from left4me.core.net.egress import AllowedHosts, EgressGuard, FetchError, HostRefused, Unreachable, pool_classes
 
 __all__ = [
     "AllowedHosts",
@@ -62,7 +61,7 @@ class TooMuch(FetchError):
 class Answer:
     """The head of an answer, and its body in pieces."""
 
-    def __init__(self, response: requests.Response, guard: Guard, *, slow_after: float) -> None:
+    def __init__(self, response: requests.Response, guard: EgressGuard, *, slow_after: float) -> None:
         self._response = response
         self._guard = guard
         self._slow_after = slow_after
@@ -125,7 +124,7 @@ class Client:
         slow_after: float = _SLOW_FOR_SECONDS,
         ca: str = "",
     ) -> None:
-        self._guard = Guard(hosts, cancelled or (lambda: False), connect_timeout, read_timeout)
+        self._guard = EgressGuard(hosts, cancelled or (lambda: False), connect_timeout, read_timeout)
         self._slow_after = slow_after
         self._timeout = (connect_timeout, read_timeout)
         self._session = requests.Session()
@@ -225,7 +224,7 @@ class Client:
 
 
 class _GuardedAdapter(HTTPAdapter):
-    def __init__(self, guard: Guard, per_host: int) -> None:
+    def __init__(self, guard: EgressGuard, per_host: int) -> None:
         self._guard = guard
         super().__init__(pool_connections=16, pool_maxsize=per_host, pool_block=True, max_retries=0)
 

@@ -200,7 +200,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
         dialled.append(address)
         raise OSError("stop here")
 
-    monkeypatch.setattr(egress.Guard, "_dial", dial)
+    monkeypatch.setattr(egress.EgressGuard, "_dial", dial)
     with (
         fetch.Client(hosts=AllowedHosts.parse([".allowed.example"])) as client,
         pytest.raises(fetch.Unreachable, match=r"cannot connect to cdn.allowed.example: stop here"),
