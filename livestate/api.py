@@ -116,13 +116,13 @@ class HistoryQuery(Schema):
     span: SpanCode = "24h"
 
 
-@router.get("/servers/{int:server_id}/live", response=LiveOut, summary="Who plays there now")
+@router.get("/servers/{id:server_id}/live", response=LiveOut, summary="Who plays there now")
 def read_live(request: HttpRequest, server_id: int) -> dict[str, Any]:
     server = lookups.server(signed_in(request), server_id)
     return _live(live.of(server, now=timezone.now()), live.current_players(server))
 
 
-@router.get("/servers/{int:server_id}/history", response=HistoryOut, summary="Players over time, maps, top players")
+@router.get("/servers/{id:server_id}/history", response=HistoryOut, summary="Players over time, maps, top players")
 def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery]) -> dict[str, Any]:
     server = lookups.server(signed_in(request), server_id)
     history = histories.of(server, span=Span.of(query.span), now=timezone.now())
@@ -145,7 +145,7 @@ def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery
     }
 
 
-@router.get("/servers/{int:server_id}/players", response=PlayersPage, summary="All stays, the latest first")
+@router.get("/servers/{id:server_id}/players", response=PlayersPage, summary="All stays, the latest first")
 def list_players(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
     server = lookups.server(signed_in(request), server_id)
     rows = PlayerSession.objects.filter(server=server).order_by("-joined_at", "-pk")
@@ -153,7 +153,7 @@ def list_players(request: HttpRequest, server_id: int, window: Query[Window]) ->
     return {"items": [_player(player) for player in players], "count": rows.count()}
 
 
-@router.get("/servers/{int:server_id}/orders", response=OrdersPage, summary="What was told to the game")
+@router.get("/servers/{id:server_id}/orders", response=OrdersPage, summary="What was told to the game")
 def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
     server = lookups.server_to_operate(signed_in(request), server_id)
     rows = Order.objects.filter(server=server).select_related("user").order_by("-pk")
@@ -161,7 +161,7 @@ def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> 
     return {"items": [_order(order) for order in page], "count": rows.count()}
 
 
-@router.post("/servers/{int:server_id}/orders", response={202: OrderOut}, summary="Tell the game something")
+@router.post("/servers/{id:server_id}/orders", response={202: OrderOut}, summary="Tell the game something")
 def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[dict[str, Any]]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -172,7 +172,7 @@ def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[di
     return Status(202, _order(order))
 
 
-@router.get("/servers/{int:server_id}/orders/{int:order_id}", response=OrderOut, summary="How it went")
+@router.get("/servers/{id:server_id}/orders/{id:order_id}", response=OrderOut, summary="How it went")
 def read_order(request: HttpRequest, server_id: int, order_id: int) -> dict[str, Any]:
     server = lookups.server_to_operate(signed_in(request), server_id)
     order = Order.objects.filter(server=server, pk=order_id).select_related("user").first()

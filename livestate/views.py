@@ -13,7 +13,8 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.core.web.htmx import is_fragment
+from left4me.core.web.ids import parse_ids
+from left4me.core.web.request import is_fragment
 from livestate import chart, live
 from livestate import history as histories
 from livestate.models import Order, SteamProfile
@@ -56,7 +57,7 @@ def _latest_action(user: User, server: Server) -> Order | None:
 @require_safe
 def badges(request: HttpRequest) -> HttpResponse:
     """The badges of `?servers=1,2,3`, swapped out of band into `live-<id>`; invisible servers are left out."""
-    ids = {int(word) for word in request.GET.get("servers", "").split(",") if word.isascii() and word.isdigit()}
+    ids = set(parse_ids(request.GET.get("servers", "").split(",")))
     if len(ids) > MOST_BADGES:
         raise Http404(_("These are too many servers at once."))
     servers = list(Server.objects.visible_to(signed_in(request)).filter(pk__in=ids))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
 from uuid import uuid4
 
 from django.conf import settings
@@ -41,6 +42,12 @@ class InUse(refusals.InUse):
         )
 
 
+class OverlayChanges(TypedDict, total=False):
+    name: str
+    expose_cfg: bool
+    path: str
+
+
 @transaction.atomic
 def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bool = False, path: str = "") -> Overlay:
     """Create an overlay; `owner=None` makes it part of the catalog.
@@ -60,20 +67,19 @@ def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bo
 
 
 @transaction.atomic
-def update(
-    *, overlay: Overlay, seen_version: int, by: User, name: str, expose_cfg: bool, path: str | None = None
-) -> Overlay:
+def update(*, overlay: Overlay, seen_version: int, by: User, **changes: Unpack[OverlayChanges]) -> Overlay:
     """Change an overlay that `by` read at `seen_version`. Raises Stale, rows.Gone and ValidationError."""
     current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     if current.version != seen_version:
         raise Stale(_("Somebody else changed this overlay meanwhile; nothing was overwritten."), current=current)
-    current.name = name
-    current.expose_cfg = expose_cfg
-    if path is not None and path != current.path:
+    path = changes.pop("path", current.path)
+    if path != current.path:
         current.path = _typed_path(path, besides=current.pk)
+    for name, value in changes.items():
+        setattr(current, name, value)
     current.version += 1
     rows.save_clean(current, places=_FIELDS)
-    record.write(action="overlay.update", by=by, target=current.resource, name=name)
+    record.write(action="overlay.update", by=by, target=current.resource, name=current.name)
     return current
 
 

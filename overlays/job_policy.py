@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from left4me.core.web.request import Person
 from left4me.jobs import registry
-from left4me.jobs.registry import Label, Person
+from left4me.jobs.registry import Label
 from overlays import permissions
 from overlays.models import Overlay
 

@@ -86,7 +86,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
                 by=user,
                 name=values["name"],
                 expose_cfg=values["expose_cfg"],
-                path=values.get("path") or None,
+                path=values.get("path") or overlay.path,
             )
         except actions.Stale as fault:
             lib_forms.offer_overwriting(form, fault, version=fault.current.version)

@@ -8,12 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 
 from django.utils.translation import gettext as _
 
+from left4me.core.web.ids import LARGEST_ID
+
 LONGEST_INPUT = 200_000
 MOST_IDS = 2_000
 
 _HOSTS = ("steamcommunity.com", "www.steamcommunity.com", "m.steamcommunity.com")
 _ID = re.compile(r"[0-9]{1,19}")
-_LARGEST_ID = 2**63 - 1
 _STEAM_LINK = re.compile(r"steam://(?:url/CommunityFilePage|openurl/https?://[^ ]*[?&]id=)/?(\d{1,19})", re.ASCII)
 
 
@@ -87,6 +88,6 @@ def _id(digits: str) -> int:
     if not _ID.fullmatch(digits):
         raise ValueError(_("has no workshop id in it"))
     number = int(digits)
-    if not 0 < number <= _LARGEST_ID:
+    if not 0 < number <= LARGEST_ID:
         raise ValueError(_("is not a possible workshop id"))
     return number

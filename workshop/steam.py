@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from left4me.core.net import fetch
+from left4me.core.web.ids import LARGEST_ID
 
 LEFT_4_DEAD_2 = 550
 BATCH = 100
@@ -28,7 +29,6 @@ _SECONDS_BETWEEN_CALLS = 1.0
 _BACK_OFF_SECONDS = (1.0, 3.0)
 _LONGEST_BACK_OFF = 30.0
 _MOST_COLLECTIONS = 200
-_LARGEST_NUMBER = 2**63 - 1
 _RESULTS = {
     2: "Steam could not look it up",
     8: "Steam does not accept this id",
@@ -306,7 +306,7 @@ def _number(value: object) -> int:
         number = int(value) if isinstance(value, int | float | str) else 0
     except (ValueError, OverflowError):
         return 0
-    return number if 0 <= number <= _LARGEST_NUMBER else 0
+    return number if 0 <= number <= LARGEST_ID else 0
 
 
 def _text(value: object, longest: int) -> str:

@@ -11,7 +11,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.core.web.htmx import is_fragment
+from left4me.core.web.ids import parse_id
+from left4me.core.web.request import is_fragment
 from livestate import actions, live
 from livestate.campaigns import Chapter, playable
 from livestate.models import Order
@@ -73,14 +74,13 @@ def order(request: HttpRequest, pk: int) -> HttpResponse:
     """Give an order from the players panel; the panel then shows the state of the order."""
     user = signed_in(request)
     server = lookups.server_to_operate(user, pk)
-    minutes = request.POST.get("minutes", "")
     try:
         actions.tell(
             server=server,
             by=user,
             kind=request.POST.get("kind", ""),
             value=request.POST.get("value", ""),
-            minutes=int(minutes) if minutes.isascii() and minutes.isdigit() else 0,
+            minutes=parse_id(request.POST.get("minutes", "")) or 0,
             request=request,
         )
     except actions.Refused as refusal:

@@ -93,13 +93,13 @@ def list_items(request: HttpRequest, window: Query[ItemFilter]) -> dict[str, Any
     return listed(found.matching(window.q), window)
 
 
-@router.get("/overlays/{int:overlay_id}/items", response=ItemPage, summary="Items of one overlay")
+@router.get("/overlays/{id:overlay_id}/items", response=ItemPage, summary="Items of one overlay")
 def list_overlay_items(request: HttpRequest, overlay_id: int, window: Query[ItemFilter]) -> dict[str, Any]:
     overlay = _workshop_overlay(request, overlay_id)
     return listed(WorkshopItem.objects.filter(overlay_links__overlay=overlay).matching(window.q), window)
 
 
-@router.post("/overlays/{int:overlay_id}/items", response={202: AddedOut}, summary="Add items or collections")
+@router.post("/overlays/{id:overlay_id}/items", response={202: AddedOut}, summary="Add items or collections")
 def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dict[str, Any]]:
     """Ask Steam about what is given, add what can be used, and build the overlay."""
     overlay = _workshop_overlay(request, overlay_id, to_edit=True)
@@ -127,7 +127,7 @@ def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dic
     )
 
 
-@router.delete("/overlays/{int:overlay_id}/items/{int:steam_id}", response={204: None}, summary="Take an item out")
+@router.delete("/overlays/{id:overlay_id}/items/{id:steam_id}", response={204: None}, summary="Take an item out")
 def remove_item(request: HttpRequest, overlay_id: int, steam_id: int) -> Status[None]:
     overlay = _workshop_overlay(request, overlay_id, to_edit=True)
     if not membership.remove(overlay=overlay, steam_ids=[steam_id], by=signed_in(request)):
@@ -135,7 +135,7 @@ def remove_item(request: HttpRequest, overlay_id: int, steam_id: int) -> Status[
     return Status(204, None)
 
 
-@router.post("/overlays/{int:overlay_id}/refresh", response={202: JobOut}, summary="Ask Steam again, then build")
+@router.post("/overlays/{id:overlay_id}/refresh", response={202: JobOut}, summary="Ask Steam again, then build")
 def refresh_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
     overlay = _workshop_overlay(request, overlay_id, to_edit=True)
     try:
@@ -148,7 +148,7 @@ def refresh_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
     return Status(202, job)
 
 
-@router.post("/overlays/{int:overlay_id}/build", response={202: JobOut}, summary="Build an overlay of any kind")
+@router.post("/overlays/{id:overlay_id}/build", response={202: JobOut}, summary="Build an overlay of any kind")
 def build_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
     require_scope(request, "operate")
     user = signed_in(request)

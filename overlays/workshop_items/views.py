@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.permissions import signed_in
+from left4me.core.web.ids import parse_ids
 from left4me.jobs import actions as jobs
 from overlays import builds, lookups, permissions
 from overlays.forms import AddItemsForm
@@ -61,7 +62,7 @@ def items(request: HttpRequest, pk: int) -> HttpResponse:
 def remove_items(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     overlay = lookups.workshop_overlay_to_edit(user, pk)
-    steam_ids = [int(value) for value in request.POST.getlist("item") if value.isdecimal() and len(value) < 20]
+    steam_ids = parse_ids(request.POST.getlist("item"))
     count = membership.remove(overlay=overlay, steam_ids=steam_ids[: membership.MOST_ITEMS], by=user)
     words = ngettext("%(count)d item is removed.", "%(count)d items are removed.", count) % {"count": count}
     messages.success(request, words)
@@ -117,7 +118,7 @@ def build(request: HttpRequest, pk: int) -> HttpResponse:
 def overlay_conflicts(request: HttpRequest) -> HttpResponse:
     """Files contained in several items of the overlays in `?overlay=3&overlay=7`, highest priority first."""
     user = signed_in(request)
-    ids = [int(value) for value in request.GET.getlist("overlay") if value.isdecimal() and len(value) < 19]
+    ids = parse_ids(request.GET.getlist("overlay"))
     by_pk = Overlay.objects.in_bulk(ids)
     overlays = [by_pk[pk] for pk in dict.fromkeys(ids) if pk in by_pk]
     for overlay in overlays:
