@@ -29,12 +29,12 @@ logger = logging.getLogger(__name__)
 Refused = refusals.Refused
 
 ORDERS = rate_limit.Limit("orders", 60, 60)
-LONGEST_BAN = 60 * 24 * 365
+LONGEST_BAN_MINUTES = 60 * 24 * 365
 
 _MESSAGE_SECONDS = 20
 
 
-def tell(
+def give_order(
     *, server: Server, by: User, kind: str, value: str, minutes: int = 0, request: HttpRequest | None = None
 ) -> Order:
     """Store an order and notify its host. Raises Refused, PermissionDenied, Http404 or rate_limit.RateLimited."""
@@ -45,7 +45,7 @@ def tell(
     if kind not in Order.Kind.values:
         raise Refused(_("There is no such order."))
     value = _checked(server, kind, value.strip())
-    if not 0 <= minutes <= LONGEST_BAN:
+    if not 0 <= minutes <= LONGEST_BAN_MINUTES:
         raise Refused(_("A ban lasts at most a year; 0 minutes are for good."))
     with transaction.atomic():
         order = Order.objects.create(

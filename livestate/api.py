@@ -166,7 +166,7 @@ def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[di
     require_scope(request, "operate")
     user = signed_in(request)
     server = lookups.server_to_operate(user, server_id)
-    order = actions.tell(
+    order = actions.give_order(
         server=server, by=user, kind=body.kind, value=body.value, minutes=body.minutes, request=request
     )
     return Status(202, _order(order))

@@ -75,7 +75,7 @@ def order(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     server = lookups.server_to_operate(user, pk)
     try:
-        actions.tell(
+        actions.give_order(
             server=server,
             by=user,
             kind=request.POST.get("kind", ""),
@@ -93,7 +93,9 @@ def order(request: HttpRequest, pk: int) -> HttpResponse:
 def _send_from_console(request: HttpRequest, user: User, server: Server) -> HttpResponse:
     kind = request.POST.get("kind", Order.Kind.COMMAND)
     try:
-        order = actions.tell(server=server, by=user, kind=kind, value=request.POST.get("value", ""), request=request)
+        order = actions.give_order(
+            server=server, by=user, kind=kind, value=request.POST.get("value", ""), request=request
+        )
     except actions.Refused as refusal:
         return _refused(request, refusal, server)
     if is_fragment(request):

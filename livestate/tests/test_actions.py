@@ -55,7 +55,7 @@ def sent(monkeypatch) -> list[tuple]:
 
 
 def tell(server, by, kind="command", value="stats", **rest) -> Order:
-    return actions.tell(server=server, by=by, kind=kind, value=value, **rest)
+    return actions.give_order(server=server, by=by, kind=kind, value=value, **rest)
 
 
 @pytest.mark.parametrize("who", ["owner", "operator", "admin"])
