@@ -1,9 +1,8 @@
-"""One published file into the shared cache: whole and checked under its final name, or not there at all.
+"""Downloads a published file into the shared cache. A file gets its final name only when it is complete and valid.
 
-The cache holds `<steam_id>.vpk`, whose time of change is Steam's `time_updated`, and beside them the
-partial files `.<steam_id>-<time_updated>-<size>.part`. A partial file is locked by whoever fills it, so
-that processes which want the same version fetch it once, and it stays after a failure, so that the next
-attempt continues it.
+The cache contains `<steam_id>.vpk` with Steam's `time_updated` as its mtime, and partial files named
+`.<steam_id>-<time_updated>-<size>.part`. A process locks the partial file that it fills, so that several processes
+download a version only once. After a failure the partial file stays, and the next attempt resumes it.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ _POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A published file in one version; a size of 0 means that Steam did not say."""
+class PublishedFile:
+    """One version of a published file; a size of 0 means unknown."""
 
     steam_id: int
     url: str
@@ -37,38 +36,38 @@ class Wanted:
 
 
 class DownloadFailed(Exception):
-    """The file is not in the cache; the message is fit for an operator."""
+    """The file was not downloaded; the message gives the operator the reason."""
 
     again = True
 
 
 class NotPossible(DownloadFailed):
-    """The same attempt would fail in the same way: a refused host, a full disk."""
+    """Another attempt would fail in the same way: a refused host, a full disk."""
 
     again = False
 
 
-class Refused(DownloadFailed):
-    """The whole file came and is not what it should be; this version of it will not become so."""
+class InvalidFile(DownloadFailed):
+    """The file was downloaded completely and is not a valid VPK; this version of it stays invalid."""
 
 
 def cached_path(steam_id: int, cache: Path) -> Path:
-    # Steam's own "filename" is whatever the author typed; it is never part of a path.
+    # Steam's "filename" is untrusted text of the author; it is never part of a path.
     return cache / f"{int(steam_id)}.vpk"
 
 
-def is_cached(wanted: Wanted, cache: Path) -> bool:
-    """Whether the cache holds this very version."""
+def is_cached(file: PublishedFile, cache: Path) -> bool:
+    """Whether the cache contains this version of the file."""
     try:
-        found = cached_path(wanted.steam_id, cache).lstat()
+        status = cached_path(file.steam_id, cache).lstat()
     except FileNotFoundError:
         return False
-    same_size = found.st_size == wanted.size if wanted.size else found.st_size > 0
-    return stat.S_ISREG(found.st_mode) and int(found.st_mtime) == wanted.version and same_size
+    same_size = status.st_size == file.size if file.size else status.st_size > 0
+    return stat.S_ISREG(status.st_mode) and int(status.st_mtime) == file.version and same_size
 
 
 def download(
-    wanted: Wanted,
+    file: PublishedFile,
     cache: Path,
     *,
     client: fetch.Client,
@@ -76,12 +75,12 @@ def download(
     cancelled: Callable[[], bool],
     progress: Callable[[int], None],
 ) -> bool:
-    """`download_once`, and again after each of the waits. Raises DownloadFailed and Cancelled."""
+    """Call `download_once`, up to three times. Raises DownloadFailed and Cancelled."""
     for attempt, wait in enumerate((*_WAITS, None), start=1):
         try:
-            return download_once(wanted, cache, client=client, cancelled=cancelled, progress=progress)
+            return download_once(file, cache, client=client, cancelled=cancelled, progress=progress)
         except DownloadFailed as failure:
-            log(f"workshop {wanted.steam_id} attempt {attempt}/{len(_WAITS) + 1} failed: {failure}")
+            log(f"workshop {file.steam_id} attempt {attempt}/{len(_WAITS) + 1} failed: {failure}")
             if wait is None or not failure.again:
                 raise
         concurrency.pause(wait, cancelled)
@@ -89,31 +88,31 @@ def download(
 
 
 def download_once(
-    wanted: Wanted,
+    file: PublishedFile,
     cache: Path,
     *,
     client: fetch.Client,
     cancelled: Callable[[], bool],
     progress: Callable[[int], None],
 ) -> bool:
-    """One attempt. True when this call fetched the file, False when it was cached, perhaps by another process.
+    """Try once to download a file. Returns False if it was in the cache already, or another process downloaded it.
 
-    `progress` is called with the number of bytes that are there. Raises DownloadFailed and Cancelled.
+    `progress` is called with the number of bytes received so far. Raises DownloadFailed and Cancelled.
     """
     try:
-        with _claim(wanted, cache, cancelled) as part:
+        with _claim(file, cache, cancelled) as part:
             if part is None:
                 return False
             resumed = fill(
                 part,
-                wanted.url,
-                size=wanted.size,
+                file.url,
+                size=file.size,
                 client=client,
                 progress=progress,
-                check_start=partial(_check_start, wanted),
+                check_start=partial(_check_start, file),
             )
-            _verify(part, wanted, resumed=resumed)
-            part.publish(cached_path(wanted.steam_id, cache), mode=0o644, mtime=wanted.version, durable=True)
+            _verify(part, file, resumed=resumed)
+            part.publish(cached_path(file.steam_id, cache), mode=0o644, mtime=file.version, durable=True)
             return True
     except fetch.HostRefused as refusal:
         raise NotPossible(str(refusal)) from refusal
@@ -125,27 +124,27 @@ def download_once(
         raise kind("the disk is full" if full else f"cannot write into the cache: {error.strerror}") from error
 
 
-def partial_bytes(wanted: Wanted, cache: Path) -> int:
-    """How many bytes of this version have arrived."""
+def partial_bytes(file: PublishedFile, cache: Path) -> int:
+    """The size of the partial file of this version."""
     try:
-        return _partial_path(wanted, cache).stat().st_size
+        return _partial_path(file, cache).stat().st_size
     except FileNotFoundError:
         return 0
 
 
-def _partial_path(wanted: Wanted, cache: Path) -> Path:
-    return cache / f".{int(wanted.steam_id)}-{int(wanted.version)}-{int(wanted.size)}.part"
+def _partial_path(file: PublishedFile, cache: Path) -> Path:
+    return cache / f".{int(file.steam_id)}-{int(file.version)}-{int(file.size)}.part"
 
 
 @contextlib.contextmanager
-def _claim(wanted: Wanted, cache: Path, cancelled: Callable[[], bool]) -> Iterator[PartialFile | None]:
+def _claim(file: PublishedFile, cache: Path, cancelled: Callable[[], bool]) -> Iterator[PartialFile | None]:
     """The locked partial file, or None once the version is in the cache."""
-    path = _partial_path(wanted, cache)
-    while not is_cached(wanted, cache):
+    path = _partial_path(file, cache)
+    while not is_cached(file, cache):
         with PartialFile.claim(path) as part:
             if part is not None:
-                if not is_cached(wanted, cache):
-                    _remove_other_versions(wanted, cache, path)
+                if not is_cached(file, cache):
+                    _remove_other_versions(file, cache, path)
                     yield part
                     return
                 part.remove()
@@ -153,33 +152,33 @@ def _claim(wanted: Wanted, cache: Path, cancelled: Callable[[], bool]) -> Iterat
     yield None
 
 
-def _remove_other_versions(wanted: Wanted, cache: Path, own: Path) -> None:
-    for path in cache.glob(f".{int(wanted.steam_id)}-*.part"):
+def _remove_other_versions(file: PublishedFile, cache: Path, own: Path) -> None:
+    for path in cache.glob(f".{int(file.steam_id)}-*.part"):
         if path != own:
             with PartialFile.claim(path) as other:
                 if other is not None:
                     other.remove()
 
 
-def _check_start(wanted: Wanted, answer: fetch.Answer, chunk: bytes) -> None:
+def _check_start(file: PublishedFile, answer: fetch.Answer, chunk: bytes) -> None:
     """Refuse an answer whose first bytes or length show that it is not the file."""
     if len(chunk) >= 4 and (kind := vpk.what_is_it(chunk)):
         raise WrongAnswer(f"got {kind} instead of a VPK")
     offered = answer.headers.get("Content-Length", "")
-    if wanted.size and offered.isdecimal() and int(offered) != wanted.size:
-        raise WrongAnswer(f"the server offers {offered} bytes, Steam announced {wanted.size}")
+    if file.size and offered.isdecimal() and int(offered) != file.size:
+        raise WrongAnswer(f"the server offers {offered} bytes, Steam announced {file.size}")
 
 
-def _verify(part: PartialFile, wanted: Wanted, *, resumed: bool) -> None:
+def _verify(part: PartialFile, file: PublishedFile, *, resumed: bool) -> None:
     size = part.size
-    if size < wanted.size:
-        raise DownloadFailed(f"the connection ended after {size} of {wanted.size} bytes")
+    if size < file.size:
+        raise DownloadFailed(f"the connection ended after {size} of {file.size} bytes")
     try:
         vpk.check(part.path)
     except vpk.NotValid as reason:
         part.start_over()
-        raise Refused(f"the file {reason}") from reason
-    # Bytes of an earlier attempt may have been lost by a power cut that kept their length.
+        raise InvalidFile(f"the file {reason}") from reason
+    # A power failure may have lost the bytes of an earlier attempt but kept the length of the file.
     if resumed and not vpk.is_intact(part.path):
         part.start_over()
         raise DownloadFailed("the continued file is damaged; it starts over")

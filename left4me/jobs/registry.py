@@ -19,17 +19,8 @@ from left4me.core.processes import commands
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
+    from left4me.core.web.request import Person
     from left4me.jobs.models import Job
-
-
-class Person(Protocol):
-    """What the engine needs to know of a user; the user model itself lives above it."""
-
-    pk: Any
-    is_active: bool
-    is_admin: bool
-
-    def get_username(self) -> str: ...
 
 
 class Failed(Exception):

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
 from left4me.core.redis import hosts
-from livestate import actions, completion, tasks
+from livestate import actions, tasks
 from livestate.models import ORDER_WAITS, Order
-from livestate.orders import execution
+from livestate.orders import completion, execution
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.answers import Person, status_text
 from servers.gamehost.tests.rcon.scripted import PASSWORD, Quirks, ScriptedServer
@@ -44,7 +44,7 @@ def server(cast, game):
 
 @pytest.fixture(autouse=True)
 def sent(monkeypatch) -> list[tuple]:
-    """What was handed to Celery, instead of a broker."""
+    """The messages sent to Celery; replaces the broker."""
     sent: list[tuple] = []
 
     def send_task(name: str, *, args: list, **options: object) -> None:
@@ -55,7 +55,7 @@ def sent(monkeypatch) -> list[tuple]:
 
 
 def tell(server, by, kind="command", value="stats", **rest) -> Order:
-    return actions.tell(server=server, by=by, kind=kind, value=value, **rest)
+    return actions.give_order(server=server, by=by, kind=kind, value=value, **rest)
 
 
 @pytest.mark.parametrize("who", ["owner", "operator", "admin"])
@@ -147,13 +147,13 @@ def test_a_long_answer_grows_in_the_row_while_it_arrives(cast, server, game, mon
     game.quirks.bytes_per_packet, game.quirks.seconds_between_packets = 1_000, 0.4
     game.quirks.answers["cvarlist"] = b"x" * 3_000
     seen: list[int] = []
-    show = execution._show_so_far
+    show = execution._store_partial_output
 
     def watched(order_id: int, text: str) -> None:
         show(order_id, text)
         seen.append(len(Order.objects.get(pk=order_id).output))
 
-    monkeypatch.setattr(execution, "_show_so_far", watched)
+    monkeypatch.setattr(execution, "_store_partial_output", watched)
     order = tell(server, cast.owner, value="cvarlist")
     tasks.carry_out(order.pk)
     assert 0 < seen[0] < 3_000

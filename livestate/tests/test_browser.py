@@ -19,7 +19,7 @@ from servers.tests.factories import make_server, share
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-# Longer than the panel's own 5 s, on a loaded machine.
+# Longer than the 5 s of the panel, for a loaded machine.
 ROUND = 20_000
 
 
@@ -29,7 +29,7 @@ def ago(**parts: float):
 
 @pytest.fixture(autouse=True)
 def handed_over(monkeypatch) -> list[int]:
-    """Orders that went to a host, instead of a broker."""
+    """The orders sent to a host; replaces the broker."""
     handed: list[int] = []
 
     def send_task(name: str, *, args: list[int], **options: object) -> None:

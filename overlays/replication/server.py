@@ -1,7 +1,7 @@
-"""The web's side: an ASGI application that gives overlays' content to the hosts that run servers with them.
+"""The server of replication: an ASGI application on the web that sends overlays to other hosts.
 
-Beside Django's own handler, because a transfer may last for hours: here it costs a task, there one of a few threads.
-`GET` answers the manifest, `POST` with a list of paths answers those files one behind the other.
+It is separate from Django's handler because a transfer may last for hours: here it occupies a task, there one of a
+few threads. `GET` returns the manifest; `POST` with a list of paths returns those files one after the other.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ MOST_FILES_AT_ONCE = 2_000
 _LONGEST_REQUEST = 4 * 1024 * 1024
 _CHUNK = 256 * 1024
 _LINES_AT_ONCE = 500
-# Reading from disks and hashing; what waits for a slow line holds none of these.
+# For disk reads and hashing. A transfer that waits for the network occupies none of them.
 _THREADS = 4
 _JSON_LINES = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
 _BYTES = [(b"content-type", b"application/octet-stream"), (b"cache-control", b"no-store")]
 
 Pieces = Iterator[bytes]
-# The overlay with this number if the host that these headers name may have it. Raises Refusal.
+# Returns the overlay with this id if the host identified by the headers may fetch it. Raises Refusal.
 Find = Callable[[asgi.Headers, int], Overlay]
 
 
 class Application(asgi.Application):
-    """Serves the content of overlays; `find` decides which host may have which."""
+    """The ASGI application; `find` authorises a request."""
 
     def __init__(self, find: Find) -> None:
         self._find = find
@@ -52,16 +52,16 @@ class Application(asgi.Application):
     async def answer(self, scope: asgi.Scope, headers: asgi.Headers, receive: asgi.Receive, send: asgi.Send) -> None:
         content_type, pieces = await self._open(scope, headers, receive)
         await asgi.start(send, content_type)
-        # The server sends without an error to a connection that is gone, to the end of the last gigabyte.
-        gone = asyncio.ensure_future(asgi.disconnected(receive))
+        # Sending to a closed connection raises no error, so watch for the disconnect and stop reading the disk.
+        disconnected = asyncio.ensure_future(asgi.disconnected(receive))
         try:
             while (piece := await self._blocking(next, pieces, None)) is not None:
                 await asgi.send_body(send, piece, more=True)
-                if gone.done():
+                if disconnected.done():
                     return
             await asgi.send_body(send, b"", more=False)
         finally:
-            gone.cancel()
+            disconnected.cancel()
 
     async def _open(
         self, scope: asgi.Scope, headers: asgi.Headers, receive: asgi.Receive
@@ -75,7 +75,7 @@ class Application(asgi.Application):
                 raise Refusal(409, "This overlay is being built")
             return _JSON_LINES, manifest_pieces(overlay)
         if scope["method"] == "POST":
-            return _BYTES, file_pieces(overlay, _wanted(await asgi.body(receive, limit=_LONGEST_REQUEST)))
+            return _BYTES, file_pieces(overlay, _requested_files(await asgi.body(receive, limit=_LONGEST_REQUEST)))
         raise Refusal(405, "Only GET and POST")
 
     async def _blocking(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -83,66 +83,66 @@ class Application(asgi.Application):
 
 
 def hashes_file(overlay_id: int) -> Path:
-    """Where the hashes of an overlay's files are kept from one manifest to the next."""
+    """The file with the cached hashes of an overlay's files."""
     return Path(settings.LEFT4ME_ROOT) / "overlay_hashes" / f"{overlay_id}.json"
 
 
 def manifest_pieces(overlay: Overlay) -> Pieces:
-    """The manifest of the overlay's tree as it stands now."""
+    """The manifest of the overlay's present tree, encoded, in pieces."""
     root = paths.directory(overlay)
     root.mkdir(parents=True, exist_ok=True)
-    said = manifest.lines(
+    manifest_lines = manifest.lines(
         root.resolve(), content_version=overlay.content_version, hashes=manifest.Hashes.load(hashes_file(overlay.pk))
     )
     lines: list[dict[str, Any]] = []
     try:
-        for line in said:
+        for line in manifest_lines:
             lines.append(line)
-            # While a large file is hashed, the other side must hear that something happens.
+            # Progress is sent at once, so that the other host does not time out while a large file is hashed.
             if line.keys() & {"read", "content_version"} or len(lines) >= _LINES_AT_ONCE:
-                yield _written(lines)
+                yield _encoded(lines)
                 lines = []
     except manifest.Changing:
         lines = [{"changing": True}]
-    yield _written(lines)
+    yield _encoded(lines)
 
 
-def file_pieces(overlay: Overlay, wanted: list[tuple[str, int]]) -> Pieces:
-    """Each wanted file from an offset on: a line that says its length, then so many bytes; or that it is gone."""
+def file_pieces(overlay: Overlay, requested: list[tuple[str, int]]) -> Pieces:
+    """Each requested file from its offset: a line with the number of bytes, then the bytes; or a line with `gone`."""
     with tree.Tree(paths.directory(overlay).resolve()) as content:
-        for path, offset in wanted:
+        for path, offset in requested:
             try:
                 stream = content.open(tree.parts(path))
             except tree.BadPath:
-                yield _written([{"path": path, "gone": True}])
+                yield _encoded([{"path": path, "gone": True}])
                 continue
             with stream:
                 left = max(0, stream.seek(0, 2) - offset)
                 stream.seek(offset)
-                yield _written([{"path": path, "bytes": left}])
+                yield _encoded([{"path": path, "bytes": left}])
                 while left:
                     chunk = stream.read(min(_CHUNK, left))
                     if not chunk:
-                        # It shrank since its length was said; the other side waits for bytes that never come.
+                        # The file shrank after its length was sent: break the connection, or the host would wait.
                         raise OSError(f"{path} shrank while it was sent")
                     left -= len(chunk)
                     yield chunk
 
 
 def _is_being_built(overlay: Overlay) -> bool:
-    """Whether a job changes the tree right now: half of an archive is no content."""
+    """Whether a job is changing the tree: a half extracted archive must not be replicated."""
     return Job.objects.active().filter(locks__resource=overlay.resource, locks__exclusive=True).exists()
 
 
-def _written(lines: list[dict[str, Any]]) -> bytes:
+def _encoded(lines: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(line) + "\n" for line in lines).encode()
 
 
-def _wanted(body: bytes) -> list[tuple[str, int]]:
+def _requested_files(body: bytes) -> list[tuple[str, int]]:
     try:
-        wanted = [(str(path), int(offset)) for path, offset in json.loads(body)["files"]]
+        requested = [(str(path), int(offset)) for path, offset in json.loads(body)["files"]]
     except (ValueError, TypeError, LookupError):
         raise Refusal(400, "Name the files: {“files”: [[path, offset], …]}") from None
-    if len(wanted) > MOST_FILES_AT_ONCE or any(offset < 0 for _path, offset in wanted):
-        raise Refusal(400, "Too many files at once, or an offset that is none")
-    return wanted
+    if len(requested) > MOST_FILES_AT_ONCE or any(offset < 0 for _path, offset in requested):
+        raise Refusal(400, "Too many files at once, or a negative offset")
+    return requested

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -19,6 +20,15 @@ from servers.gamehost.spec import MOST_LAYERS
 from servers.models import Blueprint, BlueprintOverlay
 
 _FIELDS = {"name_taken": "name"}
+
+
+class BlueprintChanges(TypedDict, total=False):
+    name: str
+    description: str
+    arguments: str
+    config: str
+    # The whole stack, the topmost first.
+    overlays: Sequence[Overlay]
 
 
 @transaction.atomic
@@ -43,28 +53,22 @@ def create_blueprint(
 
 @transaction.atomic
 def update_blueprint(
-    *,
-    blueprint: Blueprint,
-    seen_version: int,
-    by: User,
-    name: str,
-    description: str,
-    arguments: str,
-    config: str,
-    overlays: Sequence[Overlay] | None = None,
+    *, blueprint: Blueprint, seen_version: int, by: User, **changes: Unpack[BlueprintChanges]
 ) -> Blueprint:
-    """Change a blueprint that `by` saw at `seen_version`; without `overlays` its stack stays.
+    """Change a blueprint that `by` saw at `seen_version`.
 
     Raises Stale, or ValidationError by field. Its servers get the change at their next start.
     """
     current = _locked(blueprint, seen_version)
-    current.name, current.description, current.arguments, current.config = name, description, arguments, config
+    overlays = changes.pop("overlays", None)
+    for name, value in changes.items():
+        setattr(current, name, value)
     _refuse(current, overlays or ())
     current.version += 1
     rows.save_clean(current, places=_FIELDS)
     if overlays is not None:
         _stack(current, overlays)
-    record.write(action="blueprint.update", by=by, target=target(current), name=name, version=current.version)
+    record.write(action="blueprint.update", by=by, target=target(current), name=current.name, version=current.version)
     return current
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
+
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -27,11 +29,18 @@ OPERATIONS = {
 }
 
 
+class HostChanges(TypedDict, total=False):
+    address: str
+    first_port: int
+    last_port: int
+    is_enabled: bool
+
+
 @transaction.atomic
-def update_host(*, host: Host, by: User, address: str, first_port: int, last_port: int, is_enabled: bool) -> Host:
+def update_host(*, host: Host, by: User, **changes: Unpack[HostChanges]) -> Host:
     """Change what an admin decides of a host; raises ValidationError. Servers keep ports outside of a new range."""
-    host.address, host.is_enabled = address, is_enabled
-    host.first_port, host.last_port = first_port, last_port
+    for name, value in changes.items():
+        setattr(host, name, value)
     rows.save_clean(host)
     record.write(action="host.update", by=by, target=f"host:{host.pk}", name=host.name)
     return host

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypedDict, Unpack
+
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -16,6 +18,13 @@ _FIELDS = {"name_taken": "name", "port_taken": "port"}
 
 # Each lost race means that another server was made meanwhile.
 _PORT_TRIES = 20
+
+
+class ServerChanges(TypedDict, total=False):
+    name: str
+    blueprint: Blueprint
+    port: int
+    restart_when_hung: bool
 
 
 def create_server(
@@ -57,16 +66,7 @@ def create_server(
 
 
 @transaction.atomic
-def update_server(
-    *,
-    server: Server,
-    seen_version: int,
-    by: User,
-    name: str,
-    blueprint: Blueprint,
-    port: int,
-    restart_when_hung: bool | None = None,
-) -> Server:
+def update_server(*, server: Server, seen_version: int, by: User, **changes: Unpack[ServerChanges]) -> Server:
     """Change a server that `by` saw at `seen_version`; raises Stale, rows.Gone, or ValidationError by field.
 
     A running game gets it at its next start; its port cannot change under it.
@@ -75,16 +75,16 @@ def update_server(
     current = rows.still_there(held, server)
     if current.version != seen_version:
         raise Stale(current)
-    if port != current.port and not current.is_at_rest:
+    port_stays = changes.get("port", current.port) == current.port
+    if not port_stays and not current.is_at_rest:
         raise ValidationError({"port": _("Stop the server before you change its port.")})
-    port_stays = port == current.port
-    current.name, current.blueprint, current.port = name, blueprint, port
-    if restart_when_hung is not None:
-        current.restart_when_hung = restart_when_hung
+    for name, value in changes.items():
+        setattr(current, name, value)
     _refuse(current, port_stays=port_stays)
     current.version += 1
     rows.save_clean(current, places=_FIELDS)
-    record.write(action="server.update", by=by, target=current.resource, name=name, port=port, blueprint=blueprint.pk)
+    details: dict[str, Any] = {"name": current.name, "port": current.port, "blueprint": current.blueprint_id}
+    record.write(action="server.update", by=by, target=current.resource, **details)
     return current
 
 

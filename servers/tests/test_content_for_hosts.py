@@ -364,9 +364,9 @@ def test_old_copies_go_once_nobody_runs_them(web, server, overlay, monkeypatch):
     an_hour_ago = time.time() - 2 * 3600
     os.utime(first, (an_hour_ago, an_hour_ago))
     os.utime(second, (an_hour_ago, an_hour_ago))
-    monkeypatch.setattr(replication_store, "_users", [lambda: {first}])
+    monkeypatch.setattr(replication_store, "_mounts", [lambda: {first}])
     assert layers.tidy() == 0
-    monkeypatch.setattr(replication_store, "_users", [lambda: set()])
+    monkeypatch.setattr(replication_store, "_mounts", [lambda: set()])
     assert layers.tidy() == 1
     assert (first.exists(), second.exists()) == (False, True)
 

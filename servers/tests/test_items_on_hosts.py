@@ -11,13 +11,13 @@ from django.utils import timezone
 from left4me.core.concurrency import Cancelled
 from left4me.jobs import actions as jobs
 from left4me.jobs import runner
+from left4me.testing.simulated_steam import Fault, SimulatedSteam
 from overlays.models import Overlay, OverlayCopy, OverlayWorkshopItem
 from overlays.replication import layers
 from overlays.tests.factories import make_overlay
 from servers.tests.recorded_run import RecordedRun
 from workshop import item_download, metadata, vpk
 from workshop.models import WorkshopItem
-from workshop.simulated_steam import Fault, SimulatedSteam
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
 

@@ -1,4 +1,4 @@
-"""Many files side by side."""
+"""Concurrent downloads of many files."""
 
 import os
 import shutil
@@ -9,9 +9,9 @@ import pytest
 
 from left4me.core.concurrency import Cancelled
 from left4me.core.net import fetch
+from left4me.testing.simulated_steam import Fault
 from workshop import download_batch, item_download
-from workshop.item_download import Wanted
-from workshop.simulated_steam import Fault
+from workshop.item_download import PublishedFile
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def run(steam_world, tmp_path):
 
     def run(*, cancelled=lambda: False, **how):
         wanted = [
-            Wanted(i, d["file_url"], int(d["file_size"]), d["time_updated"])
+            PublishedFile(i, d["file_url"], int(d["file_size"]), d["time_updated"])
             for i in steam_world.items
             for d in [steam_world.details(i)]
         ]
@@ -35,7 +35,7 @@ def run(steam_world, tmp_path):
             cancelled=cancelled,
             **({"keep_free": 0} | how),
         )
-        return {result.wanted.steam_id: result for result in results}
+        return {result.file.steam_id: result for result in results}
 
     run.lines, run.progress, run.cache = lines, progress, cache
     return run
@@ -87,7 +87,7 @@ def test_calls_come_in_the_callers_thread(steam_world, run):
     run.lines = None
     cache = run.cache
     details = steam_world.details(1)
-    wanted = [Wanted(1, details["file_url"], details["file_size"] and int(details["file_size"]), 1_700_000_000)]
+    wanted = [PublishedFile(1, details["file_url"], details["file_size"] and int(details["file_size"]), 1_700_000_000)]
     list(
         download_batch.download_all(
             wanted,
