@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from left4me.core.files import atomic
 from left4me.core.net import fetch
 from workshop import vpk
 
@@ -284,9 +285,4 @@ def _publish(part: _Part, wanted: Wanted, cache: Path) -> None:
     os.fchmod(part.fd, 0o644)
     os.utime(part.fd, (wanted.version, wanted.version))
     os.fsync(part.fd)
-    part.path.replace(cached_path(wanted.steam_id, cache))
-    folder = os.open(cache, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    atomic.publish(part.path, cached_path(wanted.steam_id, cache), durable=True)
