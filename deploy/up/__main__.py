@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.ops import application
+from left4me.core.concurrency import Cancelled
 from left4me.core.net import ports
 from left4me.core.processes import commands
 from left4me.core.processes.app_supervisor import Service, Supervisor
@@ -110,7 +111,7 @@ def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int
         say_address(address)
         supervisor.run(each_turn=_Announcement(supervisor, plan["host"], plan["port"], address=address))
         return 0
-    except commands.CommandCancelled:
+    except Cancelled:
         return 0
     finally:
         started = time.monotonic()

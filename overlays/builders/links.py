@@ -1,4 +1,4 @@
-"""Makes the links in a workshop overlay equal to a wish, and touches nothing that it did not make itself."""
+"""Creates and removes the links of a workshop overlay to cached files; leaves all other files alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from left4me.core.files import atomic, walk
 
 ADDONS = Path("left4dead2/addons")
-_OURS = re.compile(r"[0-9]{1,20}\.vpk")
+_LINK_NAME = re.compile(r"[0-9]{1,20}\.vpk")
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,20 @@ class Counts:
 
 
 def reconcile(tree: Path, *, targets: Mapping[str, str], cache: Path) -> Counts:
-    """Link each name in `targets` below the tree's addons directory, and remove other links of ours.
+    """Make a link for each name in `targets` in the addons directory of the tree, and remove outdated links.
 
-    Ours is a link whose name is `<digits>.vpk` and whose target lies in `cache` by name, wherever that is now; a
-    plain file or any other link stays, also where it takes a name that is wanted.
+    Only links named `<digits>.vpk` whose target is in a directory with the name of `cache` are replaced or removed
+    (the path of the cache may have changed). Plain files and other links stay, also at a name in `targets`.
     """
     tree.mkdir(parents=True, exist_ok=True)
     with walk.folder(tree, ADDONS.parts, make=0o777) as folder:
-        links, taken = _look(folder, cache)
+        links, taken = _scan(folder, cache)
         created = unchanged = 0
         for name, target in targets.items():
             if links.get(name) == target:
                 unchanged += 1
             elif name not in taken:
-                # In one step: a game that starts now sees the old link or the new one, never none.
+                # Replaced in one step: a game that starts now sees either the old link or the new one.
                 atomic.link(Path(name), target, durable=False, at=folder)
                 created += name not in links
         stale = [name for name in links if name not in targets]
@@ -43,11 +43,11 @@ def reconcile(tree: Path, *, targets: Mapping[str, str], cache: Path) -> Counts:
     return Counts(created, len(stale), unchanged)
 
 
-def _look(folder: int, cache: Path) -> tuple[dict[str, str], set[str]]:
-    """Our links with their targets, and the names that somebody else's files take."""
+def _scan(folder: int, cache: Path) -> tuple[dict[str, str], set[str]]:
+    """The links made by earlier builds with their targets, and the names of all other entries."""
     links, taken = {}, set()
     for name, target in walk.links(folder):
-        if target is not None and _OURS.fullmatch(name) and Path(target).parent.name == cache.name:
+        if target is not None and _LINK_NAME.fullmatch(name) and Path(target).parent.name == cache.name:
             links[name] = target
         else:
             taken.add(name)

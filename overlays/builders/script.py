@@ -1,4 +1,4 @@
-"""Builds a script overlay: an admin's script fills a fresh directory in a sandbox, which is then swapped in."""
+"""Builds a script overlay: an admin's script fills an empty directory in a sandbox, which then replaces the old."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from django.utils import timezone
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.files import atomic, walk
 from left4me.core.files.tree import Tree
 from left4me.core.processes import commands, sandboxed
@@ -26,7 +27,7 @@ _FROM_ETC = ("resolv.conf", "nsswitch.conf", "hosts", "ssl", "ca-certificates", 
 
 
 def build(run: registry.Run, overlay: Overlay) -> bool:
-    """Run the overlay's script; returns True. Raises Failed, and then the tree is as it was before."""
+    """Run the overlay's script; returns True. Raises Failed, and then the overlay's directory is unchanged."""
     script = getattr(overlay, "script", None)
     if script is None or not script.text.strip():
         raise registry.Failed("This overlay has no script yet.")
@@ -38,15 +39,12 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
         program.write_text(script.text.replace("\r\n", "\n"))
         _run(run, program=program, work=fresh)
         count, size = _check(fresh)
-        # Games that run have the old tree mounted: it may move, but its files must not go away under them.
+        # Running games have the old directory mounted: it may move, but its files must not be deleted yet.
         atomic.swap(fresh, tree, previous=tree.parent / f".previous-{tree.name}")
     finally:
         program.unlink(missing_ok=True)
         shutil.rmtree(fresh, ignore_errors=True)
-    overlay.file_count, overlay.size_bytes = count, size
-    overlay.content_version += 1
-    overlay.built_at = timezone.now()
-    overlay.save(update_fields=["file_count", "size_bytes", "content_version", "built_at"])
+    overlay.record_change(now=timezone.now(), file_count=count, size_bytes=size)
     run.log(f"files={count} bytes={size}")
     return True
 
@@ -76,7 +74,7 @@ def _run(run: registry.Run, *, program: Path, work: Path) -> None:
                 on_line=run.log,
                 cancelled=lambda: run.cancelled() or watch.is_too_large,
             )
-        except commands.CommandCancelled:
+        except Cancelled:
             run.check()
             raise registry.Failed(f"The script wrote more than {LARGEST_TREE // 1000**3} GB and was ended.") from None
         except commands.CommandMissing as missing:
@@ -88,7 +86,7 @@ def _run(run: registry.Run, *, program: Path, work: Path) -> None:
 
 
 class _Watch:
-    """Measures a directory now and then, since no limit of the kernel holds for a whole tree."""
+    """Measures a directory periodically, since the kernel has no limit for the size of a whole tree."""
 
     def __init__(self, work: Path) -> None:
         self.is_too_large = False
@@ -106,10 +104,10 @@ class _Watch:
 
     def _measure(self) -> None:
         while not self._done.wait(_MEASURE_EVERY):
-            began = time.monotonic()
+            start = time.monotonic()
             self.is_too_large = self.is_too_large or _used(self._work) > LARGEST_TREE
-            # A tree of very many files takes long to measure: then measure less often.
-            self._done.wait(4 * (time.monotonic() - began))
+            # Measuring a tree of many files takes long: then measure less often.
+            self._done.wait(4 * (time.monotonic() - start))
 
 
 def _used(work: Path) -> int:
@@ -129,7 +127,7 @@ def _start_empty(fresh: Path) -> None:
 
 
 def _check(fresh: Path) -> tuple[int, int]:
-    """Number and bytes of the files. Raises Failed for links that lead out of the overlay."""
+    """The number and total size of the files. Raises Failed for links that lead out of the overlay."""
     count = size = 0
     with Tree(fresh) as tree:
         for where, node in tree.walk():

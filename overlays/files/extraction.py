@@ -1,4 +1,4 @@
-"""Unpacking an uploaded archive into its overlay, as a job."""
+"""Extraction of an uploaded archive into its overlay, as a job."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _WITHOUT_QUOTA = 200 * 1000**3
 
 
 def unpack(run: registry.Run, overlay: Overlay) -> None:
-    """Unpack the upload that the job names. Raises Failed; what was unpacked before the fault stays, and is said."""
+    """Extract the upload named in the job's parameters. Raises Failed; files extracted before a failure stay."""
     upload = Upload.objects.filter(pk=run.params.get("upload", 0), overlay=overlay).first()
     if upload is None:
         raise registry.Failed("This upload is gone.")
     room = uploads.quota_left(overlay)
-    limits = archives.Limits(size=_WITHOUT_QUOTA if room is None else max(0, room) + upload.size)
+    limits = archives.ArchiveLimits(size=_WITHOUT_QUOTA if room is None else max(0, room) + upload.size)
     where = tree.parts(upload.path)
     with tempfile.TemporaryDirectory(dir=uploads.directory()) as scratch:
         archive = uploads.partial_path(upload)
         if archives.needs_converting(where[-1]):
-            # What may come out is counted from what was uploaded, not from the tar between.
+            # The limit follows from the size of the upload, not from that of the converted tar.
             limits = replace(limits, size=archives.budget(archive, limits))
             archive = _convert(run, archive, Path(scratch), limits)
         try:
@@ -51,10 +51,10 @@ def unpack(run: registry.Run, overlay: Overlay) -> None:
     uploads.abort(upload)
 
 
-def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.Limits) -> Path:
-    """A tar of what a 7z, rar or xz archive holds, made by bsdtar in a sandbox that sees nothing else."""
+def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.ArchiveLimits) -> Path:
+    """Convert a 7z, rar or xz archive to a tar, with bsdtar in a sandbox that contains only the archive."""
     with archive.open("rb") as stream:
-        # bsdtar would take much else, some of it nothing but names of files to read.
+        # bsdtar accepts many other formats, some of which only name files to be read.
         if not stream.read(8).startswith(_MAGICS):
             raise registry.Failed("The archive is damaged, or of another kind than its name says.")
     most = limits.size + limits.files * _TAR_BESIDE
@@ -70,9 +70,6 @@ def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.L
             on_line=run.log,
             cancelled=run.cancelled,
         )
-    except commands.CommandCancelled:
-        run.check()
-        raise registry.Cancelled from None
     except commands.CommandFailed as error:
         if error.status in (_TOO_LARGE, -signal.SIGXFSZ):
             raise registry.Failed("The archive unpacks to more than is allowed.") from None

@@ -20,8 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from left4me.core import concurrency
 from left4me.core.files import atomic
-from servers.gamehost.watch import Cancelled, Watch
+from servers.gamehost.watch import Watch
 
 _PIECE: Final = 64 * 1024**2
 
@@ -183,8 +184,7 @@ def copy_tree(source: Path, target: Path, *, watch: Watch) -> None:
             goal.symlink_to(file.readlink())
             continue
         for size in _copy_pieces(file, goal):
-            if watch.cancelled():
-                raise Cancelled
+            concurrency.check(watch.cancelled)
             done += size
             watch.progress(phase="copying", done=done, total=total, unit="bytes")
         shutil.copystat(file, goal)

@@ -23,7 +23,7 @@ def is_free(port: int) -> bool:
 
 def _refusal(probe: socket.socket, address: str, port: int) -> OSError | None:
     if probe.type == socket.SOCK_STREAM:
-        # Connections that have just ended hold nothing that a server could not take over.
+        # Connections in TIME_WAIT do not keep a server from the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         probe.bind((address, port))

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.processes import process_guard, procfs
 
 OnLine = Callable[[str], None]
@@ -57,14 +58,6 @@ class CommandTimedOut(CommandError):
         super().__init__(f"{program} did not finish within {timeout:g} s and was ended")
 
 
-class CommandCancelled(CommandError):
-    """The caller's `cancelled` turned true; the whole process group was ended."""
-
-    def __init__(self, program: str) -> None:
-        self.program = program
-        super().__init__(f"{program} was cancelled")
-
-
 @dataclass(frozen=True)
 class Finished:
     status: int
@@ -89,7 +82,8 @@ def run(
 
     `env` is the whole environment when given. stdout and stderr arrive together, in order, at `on_line`.
     `with_pty` gives the program a terminal, for those that buffer in blocks without one.
-    Raises CommandMissing, CommandTimedOut, CommandCancelled and, with `check`, CommandFailed.
+    Raises CommandMissing, CommandTimedOut, concurrency.Cancelled (after the whole process group was ended)
+    and, with `check`, CommandFailed.
     """
     args = [str(a) for a in argv]
     program = Path(args[0]).name
@@ -236,7 +230,7 @@ def _lines(
     ended = False
     while True:
         if cancelled is not None and cancelled():
-            raise CommandCancelled(program)
+            raise Cancelled(f"{program} was cancelled")
         if time.monotonic() > deadline:
             raise CommandTimedOut(program, timeout)
         ready, _, _ = select.select([reader], [], [], _POLL_SECONDS)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.processes import commands, procfs
 
 
@@ -53,7 +54,7 @@ def test_a_time_limit_ends_the_whole_process_group():
 def test_cancelling_ends_a_program_that_ignores_term_and_its_children():
     pids: list[int] = []
     started = time.monotonic()
-    with pytest.raises(commands.CommandCancelled):
+    with pytest.raises(Cancelled):
         commands.run(
             ["sh", "-c", "trap '' TERM; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done'"],
             timeout=60,

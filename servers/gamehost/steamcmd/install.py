@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from left4me.core import concurrency
 from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 from servers.gamehost.game import NoVersion, Version, Versions
 from servers.gamehost.steamcmd.output import Problem, installed_build
 from servers.gamehost.steamcmd.session import Login, SteamCmd
-from servers.gamehost.watch import Cancelled, Watch
+from servers.gamehost.watch import Watch
 
 # The Windows files come first, the Linux ones replace a part of them, and both pass through a download area.
 FIRST_INSTALL_BYTES: Final = 25 * 1024**3
@@ -116,16 +116,8 @@ def _try_often(
         if problem is None or not problem.retry or pause is None:
             return problem
         watch.log(f"{problem.words[0].upper()}{problem.words[1:]}; trying again in {pause:g} s.")
-        _wait(pause, watch)
+        concurrency.pause(pause, watch.cancelled)
     return None
-
-
-def _wait(seconds: float, watch: Watch) -> None:
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        if watch.cancelled():
-            raise Cancelled
-        time.sleep(min(left, 0.2))
 
 
 def _verify(tree: Path) -> str:

@@ -1,4 +1,4 @@
-"""Many published files into the cache, several side by side, each failing on its own."""
+"""Downloads many published files into the cache concurrently; a failure of one does not affect the others."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from left4me.core import concurrency
 from left4me.core.files.room import Reservations, TooFull
 from left4me.core.net import fetch
 from workshop import item_download
-from workshop.item_download import DownloadFailed, Wanted
+from workshop.item_download import DownloadFailed, PublishedFile
 
 SIDE_BY_SIDE = 4
 PER_HOST = 4
-# Left alone on the disk: games write logs, the database grows, and a full disk takes both down.
+# Space that downloads leave free: a full disk would stop games, which write logs, and the database.
 KEEP_FREE = 256 * 1024 * 1024
 _POLL_SECONDS = 0.2
 
@@ -25,46 +26,45 @@ Calls = queue.Queue[Callable[[], None]]
 
 
 @dataclass(frozen=True)
-class Result:
-    """`error` is empty when the file is in the cache; `fetched` tells whether this run brought it there.
+class DownloadResult:
+    """`error` is empty if the file is in the cache; `fetched` tells whether this call downloaded it.
 
-    `is_refused`: the file came whole, and is of no use.
+    `is_invalid` means that the file was downloaded completely and is not a valid VPK.
     """
 
-    wanted: Wanted
+    file: PublishedFile
     fetched: bool
     error: str = ""
-    is_refused: bool = False
+    is_invalid: bool = False
 
 
 def download_all(
-    wanted: Sequence[Wanted],
+    files: Sequence[PublishedFile],
     cache: Path,
     *,
     hosts: fetch.AllowedHosts,
     log: Callable[[str], None],
-    progress: Callable[[Wanted, int], None],
+    progress: Callable[[PublishedFile, int], None],
     cancelled: Callable[[], bool],
     side_by_side: int = SIDE_BY_SIDE,
     keep_free: int = KEEP_FREE,
-) -> Iterator[Result]:
-    """Fetch every item, yielding each as it is settled. Raises fetch.Cancelled.
+) -> Iterator[DownloadResult]:
+    """Download all files and yield each result as it is known. Raises Cancelled.
 
-    `log`, `progress` and `cancelled` are called in the caller's thread only.
+    `log`, `progress` and `cancelled` are only called in the caller's thread, so they may use the database.
     """
     stop = threading.Event()
     calls: Calls = queue.Queue()
     with fetch.Client(hosts=hosts, cancelled=stop.is_set, per_host=PER_HOST) as client:
-        crew = _Crew(cache, client, Reservations(cache, keep=keep_free), stop, calls, log, progress)
+        downloader = _Downloader(cache, client, Reservations(cache, keep=keep_free), stop, calls, log, progress)
         pool = ThreadPoolExecutor(side_by_side, thread_name_prefix="download")
         try:
-            waiting = {pool.submit(crew.fetch, item) for item in wanted}
+            waiting = {pool.submit(downloader.fetch, file) for file in files}
             for future in waiting:
                 future.add_done_callback(lambda _: calls.put(_wake))
             while waiting:
-                if cancelled():
-                    raise fetch.Cancelled("cancelled")
-                _make(calls)
+                concurrency.check(cancelled)
+                _run_calls(calls)
                 settled = {future for future in waiting if future.done()}
                 waiting -= settled
                 yield from _results(settled, calls)
@@ -74,8 +74,8 @@ def download_all(
 
 
 @dataclass(frozen=True)
-class _Crew:
-    """What the threads share; they hand their words to `calls` for the caller's thread to say."""
+class _Downloader:
+    """The state shared by the threads. They put calls of `log` and `progress` into `calls` for the caller's thread."""
 
     cache: Path
     client: fetch.Client
@@ -83,18 +83,18 @@ class _Crew:
     stop: threading.Event
     calls: Calls
     log: Callable[[str], None]
-    progress: Callable[[Wanted, int], None]
+    progress: Callable[[PublishedFile, int], None]
 
-    def fetch(self, item: Wanted) -> Result:
+    def fetch(self, file: PublishedFile) -> DownloadResult:
         def advance(done: int) -> None:
-            self.room.filled(item.steam_id, item.size - done)
-            self.calls.put(partial(self.progress, item, done))
+            self.room.filled(file.steam_id, file.size - done)
+            self.calls.put(partial(self.progress, file, done))
 
-        missing = max(0, item.size - item_download.partial_bytes(item, self.cache))
+        missing = max(0, file.size - item_download.partial_bytes(file, self.cache))
         try:
-            with self.room.reserved(item.steam_id, missing):
+            with self.room.reserved(file.steam_id, missing):
                 fetched = item_download.download(
-                    item,
+                    file,
                     self.cache,
                     client=self.client,
                     log=lambda line: self.calls.put(partial(self.log, line)),
@@ -102,12 +102,12 @@ class _Crew:
                     progress=advance,
                 )
         except DownloadFailed as failure:
-            is_refused = isinstance(failure, item_download.Refused)
-            return Result(item, fetched=False, error=str(failure), is_refused=is_refused)
+            is_invalid = isinstance(failure, item_download.InvalidFile)
+            return DownloadResult(file, fetched=False, error=str(failure), is_invalid=is_invalid)
         except TooFull as full:
             needed, left = _megabytes(full.needed), _megabytes(full.left)
-            return Result(item, fetched=False, error=f"needs {needed} in the cache, {left} are free")
-        return Result(item, fetched=fetched)
+            return DownloadResult(file, fetched=False, error=f"needs {needed} in the cache, {left} are free")
+        return DownloadResult(file, fetched=fetched)
 
 
 def _megabytes(count: int) -> str:
@@ -115,11 +115,11 @@ def _megabytes(count: int) -> str:
 
 
 def _wake() -> None:
-    """Nothing to do but to end the wait."""
+    """Do nothing: ends the wait of `_run_calls`."""
 
 
-def _make(calls: Calls) -> None:
-    """Make the calls that came in, waiting a moment for the first."""
+def _run_calls(calls: Calls) -> None:
+    """Run the queued calls, waiting a moment for the first one."""
     try:
         calls.get(timeout=_POLL_SECONDS)()
         while True:
@@ -128,9 +128,9 @@ def _make(calls: Calls) -> None:
         return
 
 
-def _results(settled: set[Future[Result]], calls: Calls) -> Iterator[Result]:
+def _results(settled: set[Future[DownloadResult]], calls: Calls) -> Iterator[DownloadResult]:
     if settled:
-        # What these said before they settled comes first.
+        # The calls that the threads queued before they finished come before their results.
         while not calls.empty():
             calls.get_nowait()()
     for future in settled:
