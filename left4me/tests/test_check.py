@@ -227,6 +227,8 @@ def example(path: Path, fd: int) -> None:
         ("redis.Redis()", "makes a Redis client"),
         ("redis.asyncio.Redis.from_url('redis://')", "makes a Redis client"),
         ("from redis import Redis", "makes a Redis client"),
+        ("path.read_text().rpartition(')')", "parses /proc/PID/stat"),
+        ("class Cancelled(Exception): ...", "defines a second Cancelled"),
         ("shutil.disk_usage(path)", "measures the disk"),
         ("print(['prlimit', '--as=1'])", "limits a program's resources"),
     ],

@@ -15,8 +15,8 @@ _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Fields of /proc/PID/stat, counted from behind the program's name, and the states of a process that has ended.
-_STATE, _GROUP, _STARTED = 0, 2, 19
-_DEAD = "ZX"
+STATE, GROUP, STARTED = 0, 2, 19
+DEAD = "ZX"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,9 @@ def started(pid: int) -> int | None:
     None when there is no such process, or only its zombie.
     """
     fields = _stat(pid)
-    if fields is None or fields[_STATE] in _DEAD:
+    if fields is None or fields[STATE] in DEAD:
         return None
-    return int(fields[_STARTED])
+    return int(fields[STARTED])
 
 
 def is_alive(pid: int) -> bool:
@@ -52,8 +52,8 @@ def living_groups() -> set[int]:
     groups = set()
     for entry in _PROC.iterdir():
         fields = _stat(int(entry.name)) if entry.name.isdigit() else None
-        if fields is not None and fields[_STATE] not in _DEAD:
-            groups.add(int(fields[_GROUP]))
+        if fields is not None and fields[STATE] not in DEAD:
+            groups.add(int(fields[GROUP]))
     return groups
 
 
