@@ -32,7 +32,7 @@ def boot_id() -> str:
 
 
 def started(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot: with the pid it names a process for good.
+    """When the process started, in clock ticks since boot; pid and start time together are never used twice.
 
     None when there is no such process, or only its zombie.
     """
@@ -81,7 +81,7 @@ def children(pid: int) -> list[int]:
 
 
 def usage(pid: int) -> Usage | None:
-    """What the process and everything below it uses; None when it is gone."""
+    """The resources of the process and all its descendants; None when it is gone."""
     cpu, memory, tasks = 0.0, 0, 0
     waiting = [pid]
     while waiting:
@@ -89,7 +89,7 @@ def usage(pid: int) -> Usage | None:
         fields = _stat(one)
         if fields is None:
             continue
-        # Times of children that were waited for count too, or a short-lived helper would never show.
+        # Include the times of children that were waited for: short-lived helpers would never show otherwise.
         cpu += sum(int(fields[n]) for n in (11, 12, 13, 14)) / _TICKS
         memory += _private_bytes(one)
         tasks += int(fields[17])
