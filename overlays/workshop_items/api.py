@@ -89,8 +89,8 @@ def _workshop_overlay(request: HttpRequest, overlay_id: int, *, to_edit: bool = 
 @router.get("/workshop-items", response=ItemPage, summary="Items of all overlays that you can see")
 def list_items(request: HttpRequest, window: Query[ItemFilter]) -> dict[str, Any]:
     overlays = Overlay.objects.visible_to(signed_in(request))
-    found = WorkshopItem.objects.filter(overlay_links__overlay__in=overlays).distinct()
-    return listed(found.matching(window.q), window)
+    items = WorkshopItem.objects.filter(overlay_links__overlay__in=overlays).distinct()
+    return listed(items.matching(window.q), window)
 
 
 @router.get("/overlays/{id:overlay_id}/items", response=ItemPage, summary="Items of one overlay")

@@ -53,8 +53,8 @@ def items(request: HttpRequest, pk: int) -> HttpResponse:
     except jobs.Refused as fault:
         return _page(request, overlay, form=_with_errors(form, str(fault)), status=409)
     count = len(added.added)
-    words = ngettext("%(count)d item is added.", "%(count)d items are added.", count) % {"count": count}
-    messages.success(request, words)
+    message = ngettext("%(count)d item is added.", "%(count)d items are added.", count) % {"count": count}
+    messages.success(request, message)
     return redirect("overlays:items", overlay.pk)
 
 
@@ -64,8 +64,8 @@ def remove_items(request: HttpRequest, pk: int) -> HttpResponse:
     overlay = lookups.workshop_overlay_to_edit(user, pk)
     steam_ids = parse_ids(request.POST.getlist("item"))
     count = membership.remove(overlay=overlay, steam_ids=steam_ids[: membership.MOST_ITEMS], by=user)
-    words = ngettext("%(count)d item is removed.", "%(count)d items are removed.", count) % {"count": count}
-    messages.success(request, words)
+    message = ngettext("%(count)d item is removed.", "%(count)d items are removed.", count) % {"count": count}
+    messages.success(request, message)
     return redirect("overlays:items", overlay.pk)
 
 
