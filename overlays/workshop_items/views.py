@@ -88,14 +88,11 @@ def refresh(request: HttpRequest, pk: int) -> HttpResponse:
         with metadata.connect() as api:
             items_refresh.refresh_overlay(overlay=overlay, by=user, api=api, now=timezone.now())
     except items_refresh.NothingToRefresh as fault:
-        messages.error(request, str(fault))
-        return _page(request, overlay, form=AddItemsForm(), status=400)
+        return _failed(request, overlay, str(fault), status=400)
     except steam.SteamError as fault:
-        messages.error(request, _("Nothing was changed. %(reason)s") % {"reason": fault})
-        return _page(request, overlay, form=AddItemsForm(), status=502)
+        return _failed(request, overlay, _("Nothing was changed. %(reason)s") % {"reason": fault}, status=502)
     except jobs.Refused as fault:
-        messages.error(request, str(fault))
-        return _page(request, overlay, form=AddItemsForm(), status=409)
+        return _failed(request, overlay, str(fault), status=409)
     messages.success(request, _("Steam has been asked; the overlay is being built."))
     return redirect("overlays:items", overlay.pk)
 
@@ -144,6 +141,11 @@ def _page(request: HttpRequest, overlay: Overlay, *, form: AddItemsForm, status:
     }
     partial = "#live" if request.htmx and request.GET.get("live") else ""  # type: ignore[attr-defined]
     return render(request, f"overlays/items.html{partial}", context, status=status)
+
+
+def _failed(request: HttpRequest, overlay: Overlay, message: str, *, status: int) -> HttpResponse:
+    messages.error(request, message)
+    return _page(request, overlay, form=AddItemsForm(), status=status)
 
 
 def _with_errors(form: AddItemsForm, text: str) -> AddItemsForm:
