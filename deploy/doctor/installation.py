@@ -91,7 +91,7 @@ def _release(layout: Layout) -> Iterator[Finding]:
     theirs = [path for path in (tree, tree / "manage.py", tree / ".venv/bin") if path.stat().st_uid != 0]
     if theirs:
         words = f"{theirs[0]} does not belong to root: whoever breaks into the web could change the program"
-        yield fault("release", words, f"Run `chown -R root:root {tree}`.")
+        yield fault("release", words, f"Run `chown -R root:root {layout.program}`.")
     for unit in (services.WEB, services.WORKER, services.BEAT):
         pid = _properties(unit, "MainPID").get("MainPID", "0")
         with contextlib.suppress(OSError):
