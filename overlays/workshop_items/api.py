@@ -58,13 +58,9 @@ class ItemFilter(Window):
 
 
 class AddIn(Schema):
-    input: str = Field(
-        max_length=inputs.LONGEST_INPUT, description="Ids and links, separated by spaces or lines"
-    )
+    input: str = Field(max_length=inputs.LONGEST_INPUT, description="Ids and links, separated by spaces or lines")
     mode: Literal["items", "collection"] = "items"
-    follow: bool = Field(
-        True, description="Follow the collections: refreshes add and remove items as they do"
-    )
+    follow: bool = Field(True, description="Follow the collections: refreshes add and remove items as they do")
 
 
 class RefusedItem(Schema):
