@@ -51,7 +51,7 @@ class Sweeper:
         # A refused password or a garbled answer is no sign of a hang.
         unheard = Silence.objects.filter(server__host=self._host, reason__in=[Reason.TIMED_OUT, Reason.UNREACHABLE])
         since = dict(unheard.values_list("server_id", "since"))
-        hangs.check(self._host, silent=since, runtime=this_host.runtime(), now=timezone.now())
+        hangs.detect(self._host, silent=since, runtime=this_host.runtime(), now=timezone.now())
 
     def close(self) -> None:
         self._polling.close()

@@ -80,9 +80,9 @@ def _measure(host: Host, now: datetime) -> None:
 
 
 @shared_task(name=rpc.TASK)
-def answer(token: str, question: str, values: dict[str, Any]) -> None:
+def answer(token: str, procedure: str, values: dict[str, Any]) -> None:
     """Answer a page that waits."""
-    rpc.answer(token, rpc_handlers.answer(question, values))
+    rpc.reply(token, rpc_handlers.handle(procedure, values))
 
 
 @shared_task(name="servers.tail")

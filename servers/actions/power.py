@@ -12,7 +12,7 @@ from left4me.jobs.models import Job
 from servers.models import Server
 
 # What is wanted of the server once each of these is asked for; None leaves it as it is.
-POWER: dict[str, Server.Desired | None] = {
+POWER_OPERATIONS: dict[str, Server.Desired | None] = {
     "initialize": None,
     "start": Server.Desired.RUNNING,
     "restart": Server.Desired.RUNNING,
@@ -29,10 +29,10 @@ def request(*, server: Server, operation: str, by: User | None) -> Job:
     What is wanted of the server changes with the request, not with its success: a start that fails is still
     wanted. Raises Refused.
     """
-    if operation not in POWER:
+    if operation not in POWER_OPERATIONS:
         raise jobs.Refused(_("There is no operation “%s”.") % operation)
     job = jobs.request(operation=operation, resource=server.resource, by=by, host=server.host.name)
-    desired = POWER[operation]
+    desired = POWER_OPERATIONS[operation]
     if desired is not None:
         server.desired_state = desired
         server.save(update_fields=["desired_state"])

@@ -50,12 +50,12 @@ def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> Status[di
         config=wire.text(given.config),
         overlays=_overlays(user, given.overlays),
     )
-    return Status(201, wire.blueprint(lookups.blueprint(user, row.pk)))
+    return Status(201, wire.blueprint(lookups.blueprint_or_404(user, row.pk)))
 
 
 @router.get("/blueprints/{int:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")
 def get_blueprint(request: HttpRequest, blueprint_id: int) -> dict[str, Any]:
-    return wire.blueprint(lookups.blueprint(signed_in(request), blueprint_id))
+    return wire.blueprint(lookups.blueprint_or_404(signed_in(request), blueprint_id))
 
 
 @router.patch("/blueprints/{int:blueprint_id}", response=wire.BlueprintOut, summary="Change it")
@@ -63,7 +63,7 @@ def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.Bluepr
     """Its servers get the change at their next start."""
     require_scope(request, "operate")
     user = signed_in(request)
-    row = lookups.blueprint(user, blueprint_id)
+    row = lookups.blueprint_or_404(user, blueprint_id)
     try:
         actions.update_blueprint(
             blueprint=row,
@@ -77,7 +77,7 @@ def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.Bluepr
         )
     except actions.Stale as fault:
         raise changed_meanwhile(fault) from None
-    return wire.blueprint(lookups.blueprint(user, blueprint_id))
+    return wire.blueprint(lookups.blueprint_or_404(user, blueprint_id))
 
 
 @router.delete("/blueprints/{int:blueprint_id}", response={204: None}, summary="Delete it, unless servers use it")
@@ -85,7 +85,7 @@ def delete_blueprint(request: HttpRequest, blueprint_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
     try:
-        actions.delete_blueprint(blueprint=lookups.blueprint(user, blueprint_id), by=user)
+        actions.delete_blueprint(blueprint=lookups.blueprint_or_404(user, blueprint_id), by=user)
     except actions.InUse as fault:
         linked = [{"id": pk, "name": name} for pk, name in fault.servers]
         raise Problem(409, _("In use"), str(fault), servers=linked) from None
@@ -97,14 +97,14 @@ def clone_blueprint(request: HttpRequest, blueprint_id: int) -> Status[dict[str,
     """Private overlays of others are left out."""
     require_scope(request, "operate")
     user = signed_in(request)
-    copy, _left_out = actions.clone_blueprint(blueprint=lookups.blueprint(user, blueprint_id), by=user)
-    return Status(201, wire.blueprint(lookups.blueprint(user, copy.pk)))
+    copy, _left_out = actions.clone_blueprint(blueprint=lookups.blueprint_or_404(user, blueprint_id), by=user)
+    return Status(201, wire.blueprint(lookups.blueprint_or_404(user, copy.pk)))
 
 
 @router.get("/blueprints/{int:blueprint_id}/export", summary="As YAML, for another left4me", include_in_schema=True)
 def export_blueprint(request: HttpRequest, blueprint_id: int) -> HttpResponse:
-    row = lookups.blueprint(signed_in(request), blueprint_id)
-    return HttpResponse(yaml.export(row), content_type="application/yaml; charset=utf-8")
+    row = lookups.blueprint_or_404(signed_in(request), blueprint_id)
+    return HttpResponse(yaml.dump(row), content_type="application/yaml; charset=utf-8")
 
 
 @router.post("/blueprints/import", response={201: wire.ImportOut}, summary="From YAML")
@@ -112,10 +112,10 @@ def import_blueprint(request: HttpRequest, given: wire.ImportIn) -> Status[dict[
     require_scope(request, "operate")
     user = signed_in(request)
     try:
-        made = yaml.import_(given.yaml, owner=user, by=user)
+        made = yaml.load(given.yaml, owner=user, by=user)
     except ValidationError as fault:
         raise ValidationError({"yaml": fault.messages}) from None
-    row = lookups.blueprint(user, made.blueprint.pk)
+    row = lookups.blueprint_or_404(user, made.blueprint.pk)
     return Status(201, {"blueprint": wire.blueprint(row), "made": made.made, "missing": made.missing})
 
 

@@ -60,13 +60,13 @@ def create_server(request: HttpRequest, given: wire.ServerIn) -> Status[dict[str
         port=given.port,
         restart_when_hung=given.restart_when_hung,
     )
-    return Status(201, one(lookups.server(user, server.pk), user))
+    return Status(201, one(lookups.server_or_404(user, server.pk), user))
 
 
 @router.get("/servers/{int:server_id}", response=wire.ServerOut, summary="One server")
 def get_server(request: HttpRequest, server_id: int) -> dict[str, Any]:
     user = signed_in(request)
-    return one(lookups.server(user, server_id), user)
+    return one(lookups.server_or_404(user, server_id), user)
 
 
 @router.patch("/servers/{int:server_id}", response=wire.ServerOut, summary="Change it")
@@ -89,7 +89,7 @@ def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange
         )
     except actions.Stale as fault:
         raise changed_meanwhile(fault) from None
-    return one(lookups.server(user, server_id), user)
+    return one(lookups.server_or_404(user, server_id), user)
 
 
 @router.delete("/servers/{int:server_id}", response={202: JobOut}, summary="Delete it, by a job")

@@ -51,7 +51,7 @@ class Imported:
     missing: list[str] = field(default_factory=list)
 
 
-def export(blueprint: Blueprint) -> str:
+def dump(blueprint: Blueprint) -> str:
     """The blueprint as YAML; the overlays' files do not go with it."""
     layers = blueprint.layers
     links = OverlayWorkshopItem.objects.filter(overlay__in=layers).order_by("item__steam_id")
@@ -75,7 +75,7 @@ def _layer(overlay: Overlay, items: list[int]) -> dict[str, Any]:
 
 
 @transaction.atomic
-def import_(text: str, *, owner: User, by: User) -> Imported:
+def load(text: str, *, owner: User, by: User) -> Imported:
     """Make a blueprint from an exported text: the owner's overlays and the catalog's are taken by name, a workshop
     overlay that is not there is made anew. Raises ValidationError; a taken name gets a number."""
     content = _read(text)

@@ -72,7 +72,7 @@ def refresh(
             logger.exception("server %s could not be refreshed", server.pk)
             summary.failed += 1
     for state, unchanged in as_they_were.items():
-        state_log.note_all(unchanged, state=state, now=now)
+        state_log.touch_states(unchanged, state=state, now=now)
     return summary
 
 
@@ -101,10 +101,10 @@ def _state(server: Server, observed: Observed, *, answers: bool) -> Server.State
 def _note(server: Server, state: Server.State, observed: Observed, *, now: datetime) -> bool:
     words = state_log.describe(observed)
     if words:
-        state_log.fail(server, words)
+        state_log.set_last_error(server, words)
     elif state == Server.State.RUNNING and server.last_error:
-        state_log.fail(server, "")
-    return state_log.note(server, state, now=now, detail=words, last_lines=observed.last_lines)
+        state_log.clear_last_error(server)
+    return state_log.record_state(server, state, now=now, detail=words, last_lines=observed.last_lines)
 
 
 def _bring_back(server: Server, observed: Observed, *, now: datetime, rebooted: bool) -> bool:

@@ -35,25 +35,25 @@ class HostSilent(Exception):
     """The host did not answer in time."""
 
 
-class NotThere(LookupError):
+class NotFound(LookupError):
     """The host answered that there is no such thing."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     facts: Any
     data: bytes = b""
 
 
-def ask(host: Host, question: str, **values: Any) -> Answer:
-    """Ask and wait; raises HostSilent, at once when the host is down, or NotThere."""
+def call(host: Host, procedure: str, **values: Any) -> Reply:
+    """Ask and wait; raises HostSilent, at once when the host is down, or NotFound."""
     if host.is_down(timezone.now()):
         raise HostSilent
     token = secrets.token_urlsafe(16)
     try:
         current_app.send_task(
             TASK,
-            args=[token, question, values],
+            args=[token, procedure, values],
             queue=host.queue,
             expires=PATIENCE_SECONDS,
             ignore_result=True,
@@ -61,21 +61,21 @@ def ask(host: Host, question: str, **values: Any) -> Answer:
         )
         raw = _wait(_key(token))
     except (CeleryError, KombuError, OSError, redis.RedisError) as error:
-        logger.warning("host %s could not be asked for %s: %s", host, question, error)
+        logger.warning("host %s could not be asked for %s: %s", host, procedure, error)
         raise HostSilent from error
     if raw is None:
         raise HostSilent
     head, _, data = zlib.decompress(raw).partition(b"\n")
     said = json.loads(head)
     if said["missing"]:
-        raise NotThere
-    return Answer(said["facts"], data)
+        raise NotFound
+    return Reply(said["facts"], data)
 
 
-def answer(token: str, answer: Answer | None) -> None:
+def reply(token: str, reply: Reply | None) -> None:
     """The host's side: leave the answer for who asked; None says that there is no such thing."""
-    head = json.dumps({"missing": answer is None, "facts": answer.facts if answer else None})
-    raw = zlib.compress(head.encode() + b"\n" + (answer.data if answer else b""), level=1)
+    head = json.dumps({"missing": reply is None, "facts": reply.facts if reply else None})
+    raw = zlib.compress(head.encode() + b"\n" + (reply.data if reply else b""), level=1)
     with pubsub.client().pipeline() as pipe:
         pipe.rpush(_key(token), raw)
         pipe.expire(_key(token), _KEPT_SECONDS)

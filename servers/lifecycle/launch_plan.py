@@ -16,7 +16,7 @@ from servers.models import Server
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class LaunchPlan:
     """One start, prepared: what the runtime runs, and what the row keeps of it."""
 
     spec: InstanceSpec
@@ -32,13 +32,13 @@ def compose(
     game: Path,
     game_version: str,
     cache: Path,
-) -> Start:
+) -> LaunchPlan:
     """Read the rows and, from this host's disk, the exposed configurations of the overlays, which stand at `trees`.
 
     Raises SpecInvalid for what cannot be run, and secrets.Unreadable for a password sealed with another key.
     """
     exposed = {overlay.pk: paths.read_cfg(trees[overlay.pk]) for overlay in layers if overlay.expose_cfg}
-    return Start(
+    return LaunchPlan(
         spec=spec.build(
             server=server,
             blueprint=server.blueprint,
@@ -52,10 +52,10 @@ def compose(
     )
 
 
-def note(server: Server, start: Start, *, now: datetime) -> None:
+def record_start(server: Server, plan: LaunchPlan, *, now: datetime) -> None:
     """Keep what the game was started with; what differs from it later is what a restart would apply."""
     server.started_at = now
-    server.game_version = start.applied["game_version"]
-    server.applied = start.applied
-    server.applied_sealed_rcon_password = start.sealed_rcon_password
+    server.game_version = plan.applied["game_version"]
+    server.applied = plan.applied
+    server.applied_sealed_rcon_password = plan.sealed_rcon_password
     server.save(update_fields=["started_at", "game_version", "applied", "applied_sealed_rcon_password"])

@@ -41,14 +41,14 @@ def initialize(server: Server, run: registry.Run) -> None:
     for layer in prepared.spec.layers:
         run.log(f"  {layer}")
     run.log("Everything is there; the server can be started.")
-    state_log.fail(server, "")
+    state_log.clear_last_error(server)
 
 
 def start(server: Server, run: registry.Run) -> None:
     """Start the game and wait until RCON answers."""
     prepared = _compose(server, run)
     _refuse_taken_port(server)
-    state_log.note(server, Server.State.STARTING, now=timezone.now())
+    state_log.record_state(server, Server.State.STARTING, now=timezone.now())
     run.progress(phase="starting", done=0, total=2)
     try:
         outcome = this_host.runtime().start(prepared.spec)
@@ -59,11 +59,11 @@ def start(server: Server, run: registry.Run) -> None:
         run.log("It is running already; waiting until it answers.")
     else:
         run.log("The game is started; waiting until it answers over RCON.")
-        launch_plan.note(server, prepared, now=timezone.now())
+        launch_plan.record_start(server, prepared, now=timezone.now())
     run.progress(phase="loading the map", done=1, total=2)
     _wait_until_ready(server, prepared.spec, run)
-    state_log.note(server, Server.State.RUNNING, now=timezone.now())
-    state_log.fail(server, "")
+    state_log.record_state(server, Server.State.RUNNING, now=timezone.now())
+    state_log.clear_last_error(server)
     run.progress(phase="ready", done=2, total=2)
     run.log("It answers: the server is ready.")
 
@@ -71,12 +71,12 @@ def start(server: Server, run: registry.Run) -> None:
 def stop(server: Server, run: registry.Run) -> None:
     """End the game: RCON quit, then TERM, then KILL."""
     _warn_players(server, run)
-    state_log.note(server, Server.State.STOPPING, now=timezone.now())
+    state_log.record_state(server, Server.State.STOPPING, now=timezone.now())
     run.log("Asking the game to quit.")
     try:
         outcome = this_host.runtime().stop(server.pk, quit_game=lambda: _quit(server))
     except RuntimeFault as fault:
-        state_log.fail(server, str(fault))
+        state_log.set_last_error(server, str(fault))
         raise registry.Failed(str(fault)) from fault
     _note_stopped(server)
     run.log(_WORDS[outcome])
@@ -94,7 +94,7 @@ def kill(server: Server, run: registry.Run) -> None:
     try:
         outcome = this_host.runtime().kill(server.pk)
     except RuntimeFault as fault:
-        state_log.fail(server, str(fault))
+        state_log.set_last_error(server, str(fault))
         raise registry.Failed(str(fault)) from fault
     _note_stopped(server)
     run.log(_WORDS[outcome])
@@ -119,7 +119,7 @@ _WORDS = {
 }
 
 
-def _compose(server: Server, run: registry.Run) -> launch_plan.Start:
+def _compose(server: Server, run: registry.Run) -> launch_plan.LaunchPlan:
     """Prepare a start, or fail with what is missing and what to do. Elsewhere than on the web's host, fetch it."""
     layers, trees = _layers(server, run)
     try:
@@ -159,37 +159,37 @@ def _refuse_taken_port(server: Server) -> None:
         f"Port {server.port} of this host is used by another program (`ss -lntup 'sport = :{server.port}'` shows "
         "which). Stop that, or give the server another port."
     )
-    state_log.note(server, Server.State.STOPPED, now=timezone.now(), detail=words)
-    state_log.fail(server, words)
+    state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=words)
+    state_log.set_last_error(server, words)
     raise registry.Failed(words)
 
 
 def _note_not_started(server: Server, fault: RuntimeFault) -> None:
     words = f"The layers could not be mounted: {fault}" if isinstance(fault, MountFailed) else str(fault)
-    state_log.note(server, Server.State.STOPPED, now=timezone.now(), detail=words)
-    state_log.fail(server, words)
+    state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=words)
+    state_log.set_last_error(server, words)
 
 
 def _note_stopped(server: Server) -> None:
     Server.objects.filter(pk=server.pk).update(hung_since=None)
-    state_log.note(server, Server.State.STOPPED, now=timezone.now())
-    state_log.fail(server, "")
+    state_log.record_state(server, Server.State.STOPPED, now=timezone.now())
+    state_log.clear_last_error(server)
 
 
 def _wait_until_ready(server: Server, spec: InstanceSpec, run: registry.Run) -> None:
     deadline = time.monotonic() + READY_WITHIN.total_seconds()
     while not readiness.answers(server):
         run.check()
-        _mind_its_fall(server, spec, run)
+        _raise_if_exited(server, spec, run)
         if time.monotonic() > deadline:
             minutes = READY_WITHIN.total_seconds() / 60
             words = f"The game runs, but RCON did not answer within {minutes:.0f} minutes. Its log may say why."
-            state_log.fail(server, words)
+            state_log.set_last_error(server, words)
             raise registry.Failed(words)
         run.sleep(_ASK_EVERY_SECONDS)
 
 
-def _mind_its_fall(server: Server, spec: InstanceSpec, run: registry.Run) -> None:
+def _raise_if_exited(server: Server, spec: InstanceSpec, run: registry.Run) -> None:
     """Fail when the game is down for good; start it once more when only what looks after it has died."""
     observed = this_host.runtime().observe([server.pk])[server.pk]
     if observed.is_abandoned:
@@ -204,8 +204,8 @@ def _mind_its_fall(server: Server, spec: InstanceSpec, run: registry.Run) -> Non
         return
     words = state_log.describe(observed) or "The game ended before it was ready."
     state = Server.State.GAVE_UP if observed.state is State.GAVE_UP else Server.State.STOPPED
-    state_log.note(server, state, now=timezone.now(), detail=words, last_lines=observed.last_lines)
-    state_log.fail(server, words)
+    state_log.record_state(server, state, now=timezone.now(), detail=words, last_lines=observed.last_lines)
+    state_log.set_last_error(server, words)
     raise registry.Failed(words)
 
 

@@ -27,7 +27,7 @@ _LINES = 50
 _LOADS_A_MAP = ("Mapchange to ", "Loading map ")
 
 
-def check(host: Host, *, silent: Mapping[int, datetime], runtime: ServerRuntime, now: datetime) -> int:
+def detect(host: Host, *, silent: Mapping[int, datetime], runtime: ServerRuntime, now: datetime) -> int:
     """Look at the servers that have been silent, each since when; returns how many are newly taken for hung."""
     Server.objects.filter(host=host, hung_since__isnull=False).exclude(pk__in=silent).update(hung_since=None)
     long = [server_id for server_id, since in silent.items() if now - since >= HUNG_AFTER]
@@ -37,7 +37,7 @@ def check(host: Host, *, silent: Mapping[int, datetime], runtime: ServerRuntime,
     newly = 0
     for server in Server.objects.filter(host=host, pk__in=long, hung_since=None).running().select_related("host"):
         try:
-            if not _has_reason(seen[server.pk], server, runtime, now):
+            if not _may_be_silent(seen[server.pk], server, runtime, now):
                 _take_for_hung(server, since=silent[server.pk], runtime=runtime, now=now)
                 newly += 1
         except Exception:
@@ -45,7 +45,7 @@ def check(host: Host, *, silent: Mapping[int, datetime], runtime: ServerRuntime,
     return newly
 
 
-def _has_reason(observed: Observed, server: Server, runtime: ServerRuntime, now: datetime) -> bool:
+def _may_be_silent(observed: Observed, server: Server, runtime: ServerRuntime, now: datetime) -> bool:
     """Whether its silence is explained by something else than a hang."""
     if observed.state is not State.RUNNING or Job.objects.live().filter(resource=server.resource).exists():
         return True
@@ -61,7 +61,7 @@ def _has_reason(observed: Observed, server: Server, runtime: ServerRuntime, now:
 def _take_for_hung(server: Server, *, since: datetime, runtime: ServerRuntime, now: datetime) -> None:
     words = f"Its process lives, but it has not answered since {since:%H:%M:%S} UTC."
     lines = [line.text for line in runtime.tail(server.pk, lines=_LINES)]
-    state_log.remark(server, f"{words} It is restarted." if server.restart_when_hung else words, lines, now=now)
+    state_log.record_remark(server, f"{words} It is restarted." if server.restart_when_hung else words, lines, now=now)
     Server.objects.filter(pk=server.pk).update(hung_since=since)
     if not server.restart_when_hung:
         return

@@ -17,7 +17,7 @@ HISTORY = timedelta(days=30)
 _KEPT_LINES = 50
 
 
-def note(
+def record_state(
     server: Server, state: Server.State, *, now: datetime, detail: str = "", last_lines: Sequence[str] = ()
 ) -> bool:
     """Write `state` as observed at `now`; return whether it is news.
@@ -40,7 +40,7 @@ def note(
     return True
 
 
-def remark(server: Server, detail: str, last_lines: Sequence[str], *, now: datetime) -> None:
+def record_remark(server: Server, detail: str, last_lines: Sequence[str], *, now: datetime) -> None:
     """Keep something worth knowing in the history of a server whose state stays as it is."""
     StateChange.objects.create(
         server_id=server.pk,
@@ -51,15 +51,19 @@ def remark(server: Server, detail: str, last_lines: Sequence[str], *, now: datet
     )
 
 
-def note_all(servers: Sequence[Server], *, state: Server.State, now: datetime) -> None:
+def touch_states(servers: Sequence[Server], *, state: Server.State, now: datetime) -> None:
     """Bump the time of many servers that are as they were, in one statement."""
     Server.objects.filter(
         Q(actual_state_at__lte=now), pk__in=[server.pk for server in servers], actual_state=state
     ).update(actual_state_at=now)
 
 
-def fail(server: Server, message: str) -> None:
-    """Keep what the operator must know until a start succeeds."""
+def clear_last_error(server: Server) -> None:
+    set_last_error(server, "")
+
+
+def set_last_error(server: Server, message: str) -> None:
+    """Show this error until the next successful start."""
     Server.objects.filter(pk=server.pk).update(last_error=message)
     server.last_error = message
 

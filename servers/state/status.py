@@ -16,7 +16,7 @@ from servers import permissions
 from servers.lifecycle import pending_changes
 from servers.models import Server, ServerShare, blueprints
 
-_UNDER_WAY: dict[str, tuple[str, Promise]] = {
+STATUS_BY_OPERATION: dict[str, tuple[str, Promise]] = {
     "initialize": ("initializing", _("initializing")),
     "start": ("starting", _("starting")),
     "restart": ("restarting", _("restarting")),
@@ -26,7 +26,7 @@ _UNDER_WAY: dict[str, tuple[str, Promise]] = {
 }
 
 # What makes sense in each state; the first is the obvious one.
-_FITTING: dict[str, tuple[str, ...]] = {
+ACTIONS_BY_STATUS: dict[str, tuple[str, ...]] = {
     "unknown": ("start", "stop", "kill"),
     "stopped": ("start", "initialize"),
     "starting": ("stop", "kill"),
@@ -56,7 +56,7 @@ class Standing:
         """The operations to offer this viewer, the obvious one first."""
         if self.role not in {permissions.OWNER, permissions.ADMIN, ServerShare.Role.OPERATOR}:
             return ()
-        return _FITTING[self.shown]
+        return ACTIONS_BY_STATUS[self.shown]
 
     @property
     def may_edit(self) -> bool:
@@ -104,8 +104,8 @@ def _standing(server: Server, job: Job | None, *, user: permissions.Visitor, now
 
 
 def _shown(server: Server, job: Job | None, *, host_is_down: bool) -> tuple[str, str | Promise]:
-    if job is not None and job.operation in _UNDER_WAY:
-        return _UNDER_WAY[job.operation]
+    if job is not None and job.operation in STATUS_BY_OPERATION:
+        return STATUS_BY_OPERATION[job.operation]
     if host_is_down:
         # What a silent host said last is no news.
         return "unknown", _("unknown")

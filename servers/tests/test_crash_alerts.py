@@ -121,7 +121,7 @@ def test_a_server_that_somebody_stops_is_told_of_no_more(server: Server, runtime
     make_channel(cast.owner)
     runtime.crash(server.pk, at=NOW, state=State.GAVE_UP)
     look(runtime, now=NOW)
-    state_log.note(server, Server.State.STOPPED, now=NOW + 5 * SECOND)
+    state_log.record_state(server, Server.State.STOPPED, now=NOW + 5 * SECOND)
     assert Incident.objects.get().closed_at == NOW + 5 * SECOND
     assert incidents.settle(now=NOW + timedelta(hours=1)) == 0
     assert told() == ["server_gave_up"]
@@ -140,8 +140,8 @@ def test_one_that_gives_up_again_after_somebody_started_it_is_news(server: Serve
 
 def test_an_observation_that_is_not_written_raises_no_alert(server: Server, cast: Cast):
     make_channel(cast.owner)
-    state_log.note(server, Server.State.RUNNING, now=NOW)
-    assert not state_log.note(server, Server.State.GAVE_UP, now=NOW - SECOND)
+    state_log.record_state(server, Server.State.RUNNING, now=NOW)
+    assert not state_log.record_state(server, Server.State.GAVE_UP, now=NOW - SECOND)
     assert told() == []
 
 
@@ -167,7 +167,7 @@ def test_a_failed_job_is_told_to_the_owner_of_the_server_and_to_who_asked(server
 def test_who_heard_that_a_server_gave_up_does_not_hear_that_its_start_failed(server: Server, cast: Cast):
     make_channel(cast.owner, name="both")
     make_channel(cast.owner, name="jobs", events=["job_failed"])
-    state_log.note(server, Server.State.GAVE_UP, now=NOW, detail="status 1")
+    state_log.record_state(server, Server.State.GAVE_UP, now=NOW, detail="status 1")
     jobs.request(operation="start", resource=server.resource, by=cast.owner, host="local")
     runner.drain(host="local")
     heard = Delivery.objects.order_by("pk").values_list("channel__name", "event")

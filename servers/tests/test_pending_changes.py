@@ -28,11 +28,11 @@ def running(cast: Cast) -> Server:
     )
     server = make_server(cast.owner, blueprint=blueprint, actual_state=Server.State.RUNNING)
     start = composed(server, game_version="v1")
-    launch_plan.note(server, start, now=timezone.now())
+    launch_plan.record_start(server, start, now=timezone.now())
     return fresh(server)
 
 
-def composed(server: Server, *, game_version: str = "") -> launch_plan.Start:
+def composed(server: Server, *, game_version: str = "") -> launch_plan.LaunchPlan:
     layers = server.blueprint.layers
     return launch_plan.compose(
         server,

@@ -19,7 +19,7 @@ NEWEST = 8
 @require_safe
 def resources(request: HttpRequest, pk: int) -> HttpResponse:
     """What the server uses of its host."""
-    server = lookups.server(signed_in(request), pk)
+    server = lookups.server_or_404(signed_in(request), pk)
     context = {"server": server, "usage": usage.of_one(server.pk)}
     template = "servers/resources.html#figures" if is_fragment(request) else "servers/resources.html"
     return render(request, template, context)
@@ -28,7 +28,7 @@ def resources(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
     """The states that were observed, the newest first: a few on the server's page, all on a page of their own."""
-    server = lookups.server(signed_in(request), pk)
+    server = lookups.server_or_404(signed_in(request), pk)
     changes = server.state_changes.all()
     if is_fragment(request):
         return render(request, "servers/history.html#newest", {"server": server, "changes": changes[:NEWEST]})

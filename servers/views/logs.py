@@ -26,22 +26,22 @@ LONGEST_QUESTION = 200
 @require_safe
 def logs(request: HttpRequest, pk: int) -> HttpResponse:
     """The live log; its lines come by the stream beside this address."""
-    server = lookups.server(signed_in(request), pk)
+    server = lookups.server_or_404(signed_in(request), pk)
     return _part(request, "panel", {"server": server})
 
 
 @require_safe
 def log_search(request: HttpRequest, pk: int) -> HttpResponse:
     """The newest lines that hold `q`, of the console or of a `file` that the game wrote."""
-    server = lookups.server(signed_in(request), pk)
+    server = lookups.server_or_404(signed_in(request), pk)
     text, file = request.GET.get("q", "").strip()[:LONGEST_QUESTION], request.GET.get("file", "")
     context: dict[str, object] = {"server": server, "q": text, "file": file}
     if text:
         try:
-            context["lines"] = rpc.ask(server.host, "log_search", server=pk, file=file, text=text).facts
+            context["lines"] = rpc.call(server.host, "log_search", server=pk, file=file, text=text).facts
         except rpc.HostSilent:
             context["silent"] = True
-        except rpc.NotThere:
+        except rpc.NotFound:
             raise Http404(_("There is no such log.")) from None
     return _part(request, "matches", context)
 
@@ -49,10 +49,10 @@ def log_search(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def log_files(request: HttpRequest, pk: int) -> HttpResponse:
     """What the game wrote itself: SourceMod's logs, console.log and the like."""
-    server = lookups.server(signed_in(request), pk)
+    server = lookups.server_or_404(signed_in(request), pk)
     context: dict[str, object] = {"server": server}
     try:
-        files = rpc.ask(server.host, "log_files", server=pk).facts
+        files = rpc.call(server.host, "log_files", server=pk).facts
         context["files"] = [{**file, "changed_at": datetime.fromisoformat(file["changed_at"])} for file in files]
     except rpc.HostSilent:
         context["silent"] = True
@@ -62,14 +62,14 @@ def log_files(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def log_download(request: HttpRequest, pk: int) -> HttpResponse | StreamingHttpResponse:
     """The console as text, or a `file` that the game wrote."""
-    server = lookups.server(signed_in(request), pk)
+    server = lookups.server_or_404(signed_in(request), pk)
     file = request.GET.get("file", "")
     try:
         return _file(server, file) if file else _console(server)
     except rpc.HostSilent:
         messages.error(request, _("The host does not answer; try again in a moment."))
         return redirect("servers:logs", pk)
-    except rpc.NotThere:
+    except rpc.NotFound:
         raise Http404(_("There is no such log.")) from None
 
 
@@ -79,12 +79,12 @@ def _part(request: HttpRequest, part: str, context: dict[str, object]) -> HttpRe
 
 
 def _console(server: Server) -> HttpResponse:
-    text = rpc.ask(server.host, "console_log", server=server.pk).data
+    text = rpc.call(server.host, "console_log", server=server.pk).data
     return HttpResponse(text, headers=_headers(server, "console.log"))
 
 
 def _file(server: Server, file: str) -> StreamingHttpResponse:
-    first = rpc.ask(server.host, "log_piece", server=server.pk, file=file, offset=0)
+    first = rpc.call(server.host, "log_piece", server=server.pk, file=file, offset=0)
     size = int(first.facts["size"])
     # What the game adds meanwhile is left for the next time; the length tells a browser when it was cut off.
     headers = {**_headers(server, PurePosixPath(file).name), "Content-Length": str(size)}
@@ -98,7 +98,7 @@ def _pieces(server: Server, file: str, *, first: bytes, size: int) -> Iterator[b
         sent += len(piece)
         if sent >= size:
             return
-        answer = rpc.ask(server.host, "log_piece", server=server.pk, file=file, offset=sent)
+        answer = rpc.call(server.host, "log_piece", server=server.pk, file=file, offset=sent)
         piece = answer.data[: size - sent]
 
 

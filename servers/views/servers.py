@@ -74,7 +74,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = lookups.server(user, pk)
+    server = lookups.server_or_404(user, pk)
     return render(request, "servers/detail.html", _detail(request, server))
 
 
@@ -82,7 +82,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 def state(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of the server's page that moves, asked for every few seconds."""
     user = signed_in(request)
-    server = lookups.server(user, pk)
+    server = lookups.server_or_404(user, pk)
     return render(request, "servers/detail.html#state", _detail(request, server))
 
 

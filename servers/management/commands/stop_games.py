@@ -30,7 +30,7 @@ class Command(BaseCommand):
             except RuntimeFault as fault:
                 failed.append(f"{server.name}: {fault}")
                 continue
-            state_log.note(server, Server.State.STOPPED, now=timezone.now())
+            state_log.record_state(server, Server.State.STOPPED, now=timezone.now())
             if outcome is not Outcome.ALREADY_STOPPED:
                 self.stdout.write(f"stopped {server.name}")
         if failed:
