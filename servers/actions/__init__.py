@@ -12,9 +12,15 @@ from servers.actions.blueprints import (
     update_blueprint,
 )
 from servers.actions.hosts import add_host, remove_host, request_on_host, revoke_token, update_host
-from servers.actions.power import POWER_OPERATIONS, request
 from servers.actions.refusals import InUse, Refused, Stale
-from servers.actions.servers import create_server, rotate_password, show_password, update_server
+from servers.actions.servers import (
+    POWER_OPERATIONS,
+    create_server,
+    request,
+    rotate_password,
+    show_password,
+    update_server,
+)
 from servers.actions.sharing import revoke, share
 
 __all__ = [

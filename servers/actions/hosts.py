@@ -16,7 +16,7 @@ from left4me.jobs import transitions
 from left4me.jobs.models import Job
 from overlays.models import OverlayCopy
 from servers.models import Host, HostToken
-from servers.models.host_tokens import PREFIX
+from servers.models.hosts import TOKEN_PREFIX
 
 # What an admin may ask for, with the job's operation. A repair is an install that believes nothing.
 OPERATIONS = {
@@ -48,7 +48,7 @@ def add_host(*, name: str, by: User | None, address: str = "") -> tuple[Host, st
     host = Host.objects.filter(name=name).first() or Host(name=name)
     host.address = address or host.address
     concurrent_save.save_clean(host)
-    raw = secrets.new(PREFIX)
+    raw = secrets.new(TOKEN_PREFIX)
     HostToken.objects.update_or_create(
         host=host, defaults={"digest": secrets.digest(raw), "created_at": timezone.now(), "last_used_at": None}
     )

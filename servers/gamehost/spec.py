@@ -1,4 +1,4 @@
-"""What a runtime needs to know to run one server: plain values, made from rows by `servers.lifecycle.spec`.
+"""The spec of a server: plain values, made from rows by `servers.lifecycle.launch_plan`.
 
 The spec is written to `servers/<id>/spec.json` (mode 0600: it holds the RCON password) and read back by the
 launcher, which runs outside the application and knows nothing else.

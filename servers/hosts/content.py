@@ -10,13 +10,13 @@ from accounts import secrets
 from overlays.models import Overlay
 from overlays.replication.server import Application, Refusal
 from servers.models import BlueprintOverlay, Host, HostToken
-from servers.models.host_tokens import PREFIX
+from servers.models.hosts import TOKEN_PREFIX
 
 
 def host_of(headers: Mapping[str, str]) -> Host | None:
     """The host whose token these headers carry."""
     scheme, _, raw = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not raw.strip().startswith(PREFIX):
+    if scheme.lower() != "bearer" or not raw.strip().startswith(TOKEN_PREFIX):
         return None
     token = HostToken.objects.select_related("host").filter(digest=secrets.digest(raw.strip())).first()
     if token is None:

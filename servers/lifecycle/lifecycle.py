@@ -132,7 +132,10 @@ def _compose(server: Server, run: registry.Run) -> launch_plan.LaunchPlan:
     cache.mkdir(parents=True, exist_ok=True)
     try:
         return launch_plan.compose(
-            server, layers=layers, trees=trees, game=version.path, game_version=version.id, cache=cache
+            server,
+            layers=layers,
+            places=launch_plan.HostPaths(game=version.path, overlays=trees, cache=cache),
+            game_version=version.id,
         )
     except SpecInvalid as fault:
         raise registry.Failed(f"This server cannot be composed: {fault}") from fault

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from servers.lifecycle import spec
+from servers.lifecycle import launch_plan
 from servers.models import Server
 
 _FIELDS = ("name", "port", "game_version")
@@ -25,7 +25,7 @@ class Change:
 
 def current(server: Server) -> dict[str, Any]:
     """What a start now would apply; no query when the server came from `with_blueprint`."""
-    return spec.applied(
+    return launch_plan.applied(
         server=server,
         blueprint=server.blueprint,
         overlays=server.blueprint.layers,

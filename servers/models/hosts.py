@@ -1,4 +1,4 @@
-"""The machines that run game servers."""
+"""Hosts, the machines that run game servers, and the tokens with which they fetch overlays."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -18,6 +19,10 @@ from left4me.core.version import VERSION
 # A host reports every LEFT4ME_STATUS_SECONDS; several missed in a row mean that it is down rather than late.
 _LEAST_SILENCE_SECONDS = 30
 _MISSED_REPORTS = 4
+
+TOKEN_PREFIX = "l4h_"  # noqa: S105 -- how a token begins, not a token
+# The precision of "last used": one write in this time instead of one for each request.
+_TOKEN_USED_EVERY = timedelta(minutes=5)
 
 _PORT = [MinValueValidator(1024), MaxValueValidator(65535)]
 
@@ -100,3 +105,22 @@ class Host(models.Model):
 def silence() -> timedelta:
     """After how long without a report a host counts as down."""
     return timedelta(seconds=max(_LEAST_SILENCE_SECONDS, _MISSED_REPORTS * settings.LEFT4ME_STATUS_SECONDS))
+
+
+class HostToken(models.Model):
+    """The one token of a host, of which only a digest is kept. It opens overlays' content and nothing else.
+
+    In a table of its own, so that the database can keep it from the hosts themselves.
+    """
+
+    host = models.OneToOneField(Host, on_delete=models.CASCADE, primary_key=True, related_name="token")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.host_id}"
+
+    def was_used(self, now: datetime) -> None:
+        unused_for_long = Q(last_used_at=None) | Q(last_used_at__lt=now - _TOKEN_USED_EVERY)
+        HostToken.objects.filter(unused_for_long, pk=self.pk).update(last_used_at=now)

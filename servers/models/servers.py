@@ -1,4 +1,4 @@
-"""Servers: what is wanted, what was observed, and what the running game was started with."""
+"""Servers, the users they are shared with, and the history of their states."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Server(models.Model):
     actual_state_at = models.DateTimeField(_("observed at"), null=True, blank=True)
     last_error = models.TextField(_("last error"), blank=True)
 
-    # The present (or last) start: when, and with what. `applied` is what `servers.lifecycle.spec.applied`
+    # The present (or last) start: when, and with what. `applied` is what `launch_plan.applied`
     # returned then, without secrets; what differs from it now is what the next start changes.
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     game_version = models.CharField(_("game version"), max_length=64, blank=True, editable=False)
@@ -229,3 +229,20 @@ class ServerShare(models.Model):
 
     def __str__(self) -> str:
         return f"{self.server_id}: {self.user_id} {self.role}"
+
+
+class StateChange(models.Model):
+    """From `at` on the server was observed in `state`. A crash keeps its last words, since logs rotate."""
+
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="state_changes")
+    at = models.DateTimeField(_("since"))
+    state = models.CharField(_("state"), max_length=16, choices=Server.State.choices)
+    detail = models.TextField(_("detail"), blank=True)
+    last_lines = models.JSONField(_("last log lines"), default=list, blank=True)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        indexes = [models.Index(fields=["server", "-at"], name="state_change_by_server")]
+
+    def __str__(self) -> str:
+        return f"{self.server_id}: {self.state} since {self.at:%Y-%m-%d %H:%M:%S}"

@@ -12,15 +12,14 @@ import sys
 from . import addons, commands
 from .a2s import QueryServer
 from .arguments import Arguments
-from .bans import Bans
 from .clock import Clock, Timers
 from .console import Console
 from .controls import Controls
 from .cvars import Cvars
-from .log import Log
+from .log import Log, Record
 from .moderation import ModerationCommands
+from .players import Bans
 from .rcon import RconServer
-from .record import Record
 from .script import Script
 from .world import World
 

@@ -8,8 +8,8 @@ from .players import Player
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .bans import Bans
     from .engine import Engine
+    from .players import Bans
 
 
 class ModerationCommands:

@@ -7,11 +7,11 @@ import selectors
 import socket
 import struct
 
-from .bans import Bans
 from .clock import Timers
 from .console import Console
 from .cvars import Cvars
 from .log import Log, encoded
+from .players import Bans
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import random
 
 from . import campaigns
-from .bans import Bans
 from .clock import Timer, Timers
 from .cvars import Cvars
-from .log import Log
-from .players import Bot, Player, account_of
-from .record import Record
+from .log import Log, Record
+from .players import Bans, Bot, Player, account_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
