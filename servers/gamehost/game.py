@@ -14,7 +14,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,17 +160,6 @@ class Versions:
 
     def _about(self, version_id: str) -> Path:
         return self._versions / f"{version_id}.json"
-
-
-def install_simulated(
-    versions: Versions, *, fill: Callable[[Path], None], build: str = "0", watch: Watch, now: datetime
-) -> Version:
-    """Install the simulated game, which `fill` writes into a directory, as a new version."""
-    versions.discard_staging()
-    watch.progress(phase="installing", done=0, total=1, unit="steps")
-    fill(versions.stage(watch=watch))
-    watch.progress(phase="installing", done=1, total=1, unit="steps")
-    return versions.publish(kind="simulated", build=build, now=now)
 
 
 def copy_tree(source: Path, target: Path, *, watch: Watch) -> None:

@@ -51,13 +51,24 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class RestartPolicy:
-    """An exit that nobody asked for starts the game again, after a pause that doubles, until there were `most`
-    such restarts within `within_seconds`; then the server has given up."""
+    """How a game that ended unasked is restarted.
+
+    Each restart waits for a pause, which doubles. After `most` restarts within `within_seconds` the server gives up.
+    """
 
     most: int = 5
     within_seconds: float = 600
     first_pause_seconds: float = 1
     longest_pause_seconds: float = 30
+
+    def pause_before(self, restart: int) -> float:
+        """The seconds before restart number `restart` of those that count; the first one is 1."""
+        return min(float(self.first_pause_seconds * 2 ** (restart - 1)), self.longest_pause_seconds)
+
+    @property
+    def last_pause_seconds(self) -> float:
+        """The longest pause that occurs: `most` may end the doubling before `longest_pause_seconds` is reached."""
+        return self.pause_before(self.most)
 
 
 @dataclass(frozen=True, kw_only=True)

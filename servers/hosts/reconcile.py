@@ -11,13 +11,16 @@ from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from servers.gamehost.port import Observed, ServerRuntime
 from servers.gamehost.port import State as RuntimeState
+from servers.gamehost.spec import RestartPolicy
 from servers.models import Server
 from servers.state import crash_alerts, state_log
 
 logger = logging.getLogger(__name__)
 
-# A crashed game comes back by its own supervisor after at most 30 s of pause; longer means that this died as well.
-ABANDONED_AFTER = timedelta(seconds=20)
+# A crashed game is restarted by its own supervisor (or by systemd) after a pause. Only a server that stays crashed for
+# longer than the longest pause has lost its supervisor as well; a start during the pause would start the same server a
+# second time. Computed from the policy, so that a longer pause cannot break this; the margin covers a slow start.
+ABANDONED_AFTER = timedelta(seconds=RestartPolicy().last_pause_seconds + 4)
 
 _AS_OBSERVED = {
     RuntimeState.UNKNOWN: Server.State.UNKNOWN,

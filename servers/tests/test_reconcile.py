@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
 from servers.gamehost.port import State
+from servers.gamehost.spec import RestartPolicy
 from servers.hosts import reconcile
 from servers.models import Server, StateChange
 from servers.state import state_log
@@ -188,3 +190,12 @@ def test_history_is_pruned_but_the_present_state_stays(server: Server, runtime: 
     state_log.record_state(server, Server.State.STOPPED, now=long_ago + timedelta(hours=1))
     assert state_log.prune(NOW) == 1
     assert list(server.state_changes.values_list("state", flat=True)) == ["stopped"]
+
+
+def test_a_server_counts_as_abandoned_only_after_every_pause_that_its_own_restarts_make():
+    policy = RestartPolicy()
+    assert policy.last_pause_seconds == 16
+    assert max(policy.pause_before(restart) for restart in range(1, policy.most + 1)) == policy.last_pause_seconds
+    unit = (Path(__file__).parents[2] / "deploy/systemd/left4me-server@.service").read_text()
+    [pause_of_systemd] = [int(line.removeprefix("RestartSec=")) for line in unit.splitlines() if "RestartSec" in line]
+    assert reconcile.ABANDONED_AFTER.total_seconds() > max(policy.last_pause_seconds, pause_of_systemd)

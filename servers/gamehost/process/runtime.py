@@ -15,33 +15,31 @@ from pathlib import Path
 from typing import Any, Final
 
 from left4me.core.processes import commands
-from servers.gamehost import procfs
+from servers.gamehost import procfs, shared
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
-    Exit,
     LaunchFailed,
     LogLine,
     MountFailed,
     Observed,
     Outcome,
     Resources,
-    RuntimeFault,
     State,
     StopTimedOut,
 )
 from servers.gamehost.process import console
 from servers.gamehost.process.supervisor import Order
 from servers.gamehost.sandbox import cgroup
-from servers.gamehost.spec import InstanceSpec, SpecInvalid, StopLimits
-from servers.gamehost.storage import Storage, disk_bytes
+from servers.gamehost.shared import RuntimeBase
+from servers.gamehost.spec import InstanceSpec, StopLimits
 
 _PROJECT: Final = Path(__file__).resolve().parents[3]
 _START_SECONDS: Final = 60
 _KILL_GRACE_SECONDS: Final = 2
 
 
-class ProcessRuntime:
+class ProcessRuntime(RuntimeBase):
     """Implements `port.ServerRuntime` below `root`; `python` runs the supervisors, from `project`.
 
     `limits_in` is a directory of cgroup v2 that was handed to this user; servers then get their limits there.
@@ -50,7 +48,7 @@ class ProcessRuntime:
     def __init__(
         self, *, root: Path, python: str = sys.executable, project: Path = _PROJECT, limits_in: Path | None = None
     ) -> None:
-        self._storage = Storage(root)
+        super().__init__(root=root)
         self._python = python
         self._project = project
         self._cgroup = limits_in
@@ -87,9 +85,9 @@ class ProcessRuntime:
         with _Supervisor.of(directory) as supervisor:
             if supervisor is None:
                 return _settle_stopped(directory)
-            limits = limits or _limits_of(directory)
+            limits = limits or shared.stop_limits(directory)
             supervisor.order(Order.HOLD)
-            if quit_game is not None and _ask_to_quit(quit_game) and supervisor.ends_within(limits.quit_seconds):
+            if quit_game is not None and shared.ask_to_quit(quit_game) and supervisor.ends_within(limits.quit_seconds):
                 return _how_it_ended(directory)
             supervisor.order(Order.END)
             if supervisor.ends_within(limits.term_seconds):
@@ -101,7 +99,7 @@ class ProcessRuntime:
         with _Supervisor.of(directory) as supervisor:
             if supervisor is None:
                 return _settle_stopped(directory)
-            return _kill(supervisor, directory, _limits_of(directory).kill_seconds)
+            return _kill(supervisor, directory, shared.stop_limits(directory).kill_seconds)
 
     def observe(self, server_ids: Iterable[int]) -> dict[int, Observed]:
         return {server_id: _observe(self._storage.of(server_id)) for server_id in server_ids}
@@ -128,25 +126,18 @@ class ProcessRuntime:
         return {one: self._used(one, with_disk=one in with_disk) for one in server_ids}
 
     def _used(self, server_id: int, *, with_disk: bool) -> Resources:
-        directory = self._storage.of(server_id)
-        state = _read(directory)
+        state = _read(self._storage.of(server_id))
         init = procfs.same(state.get("init")) if state else None
         usage = procfs.usage(init) if init is not None else None
         return Resources(
             cpu_seconds=usage.cpu_seconds if usage else None,
             memory_bytes=usage.memory_bytes if usage else None,
             tasks=usage.tasks if usage else None,
-            disk_bytes=disk_bytes(directory.upper) if with_disk and directory.upper.exists() else None,
+            disk_bytes=self._used_bytes(server_id, with_disk=with_disk),
         )
 
-    def delete(self, server_id: int, *, now: datetime) -> Outcome:
-        if self._storage.of(server_id).living_supervisor() is not None:
-            raise RuntimeFault("the server is running")
-        try:
-            deleted = self._storage.delete(server_id, now=now)
-        except OSError as error:
-            raise RuntimeFault(f"the server's directory could not be removed: {error}") from error
-        return Outcome.DELETED if deleted else Outcome.ALREADY_DELETED
+    def _is_on(self, server_id: int) -> bool:
+        return self._storage.of(server_id).living_supervisor() is not None
 
     def _environment(self) -> dict[str, str]:
         # Nothing of the worker's environment (secrets, proxies) goes into a process that stands beside a game.
@@ -186,15 +177,6 @@ class _Supervisor:
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         return bool(poll.poll(seconds * 1000))
-
-
-def _ask_to_quit(quit_game: Callable[[], None]) -> bool:
-    try:
-        quit_game()
-    except Exception:
-        # Whatever RCON met, the game may not have heard it; TERM follows at once.
-        return False
-    return True
 
 
 def _kill(supervisor: _Supervisor, directory: ServerDirectory, seconds: float) -> Outcome:
@@ -244,13 +226,6 @@ def _how_it_ended(directory: ServerDirectory) -> Outcome:
     return Outcome.KILLED if killed else Outcome.STOPPED
 
 
-def _limits_of(directory: ServerDirectory) -> StopLimits:
-    try:
-        return directory.read_spec().stop
-    except (OSError, SpecInvalid):
-        return StopLimits()
-
-
 def _read(directory: ServerDirectory) -> dict[str, Any] | None:
     try:
         return directory.read_state()
@@ -284,17 +259,12 @@ def _interpret(told: dict[str, Any]) -> Observed:
         state=state,
         pid=procfs.game_of(init) if init is not None else None,
         started_at=_moment(told.get("started_at")) if init is not None else None,
-        last_exit=_exit(ended["code"], ended["at"]) if ended else None,
+        last_exit=shared.exit_of(ended["code"], ended["at"]) if ended else None,
         restarts=told["restarts"],
         detail=detail,
         is_abandoned=state is State.CRASHED and not alive,
         last_lines=tuple(told["last_lines"]),
     )
-
-
-def _exit(code: int, at: float) -> Exit:
-    signaled = code > 128
-    return Exit(status=None if signaled else code, signal=code - 128 if signaled else None, at=_moment(at))
 
 
 def _moment(seconds: float | None) -> datetime | None:

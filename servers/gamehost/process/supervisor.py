@@ -191,8 +191,7 @@ class Supervisor:
         self._exits = [at for at in self._exits if now - at < policy.within_seconds] + [now]
         if len(self._exits) > policy.most:
             return None
-        doubled: float = policy.first_pause_seconds * 2 ** (len(self._exits) - 1)
-        return min(doubled, policy.longest_pause_seconds)
+        return policy.pause_before(len(self._exits))
 
     def _ordered_within(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds

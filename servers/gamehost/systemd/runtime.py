@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from left4me.core.processes import commands
-from servers.gamehost import procfs
+from servers.gamehost import procfs, shared
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
@@ -28,19 +26,16 @@ from servers.gamehost.port import (
     StopTimedOut,
 )
 from servers.gamehost.process.console import LAST_LINES
-from servers.gamehost.spec import InstanceSpec, SpecInvalid, StopLimits
-from servers.gamehost.storage import Storage, disk_bytes
+from servers.gamehost.shared import RuntimeBase
+from servers.gamehost.spec import InstanceSpec, StopLimits
 from servers.gamehost.systemd import journal, units
 from servers.gamehost.systemd.units import Unit
 
 _LOOK_SECONDS: Final = 0.05
 
 
-class SystemdRuntime:
+class SystemdRuntime(RuntimeBase):
     """Implements `port.ServerRuntime`. `root` must be the one that the unit names."""
-
-    def __init__(self, *, root: Path) -> None:
-        self._storage = Storage(root)
 
     def start(self, spec: InstanceSpec) -> Outcome:
         directory = self._storage.of(spec.server_id)
@@ -67,11 +62,11 @@ class SystemdRuntime:
         limits: StopLimits | None = None,
     ) -> Outcome:
         directory = self._storage.of(server_id)
-        if not units.show_one(server_id).is_on:
+        if not self._is_on(server_id):
             return self._settle_stopped(server_id)
-        limits = limits or _limits_of(directory)
+        limits = limits or shared.stop_limits(directory)
         directory.expect_end(expected=True)
-        if quit_game is not None and _ask_to_quit(quit_game):
+        if quit_game is not None and shared.ask_to_quit(quit_game):
             _off_within(server_id, limits.quit_seconds)
         # Also after a successful quit: it takes back a restart that systemd may have planned just before.
         units.manage("stop", server_id, block=False)
@@ -82,10 +77,10 @@ class SystemdRuntime:
 
     def kill(self, server_id: int) -> Outcome:
         directory = self._storage.of(server_id)
-        if not units.show_one(server_id).is_on:
+        if not self._is_on(server_id):
             return self._settle_stopped(server_id)
         directory.expect_end(expected=True)
-        return self._kill(server_id, _limits_of(directory).kill_seconds)
+        return self._kill(server_id, shared.stop_limits(directory).kill_seconds)
 
     def observe(self, server_ids: Iterable[int]) -> dict[int, Observed]:
         wanted = list(server_ids)
@@ -120,7 +115,6 @@ class SystemdRuntime:
         return {one: self._used(one, found[one], with_disk=one in with_disk) for one in wanted}
 
     def _used(self, server_id: int, unit: Unit, *, with_disk: bool) -> Resources:
-        upper = self._storage.of(server_id).upper
         # Without its controllers a cgroup counts nothing; the processes themselves still tell.
         usage = procfs.usage(unit.pid) if unit.pid is not None else None
         cpu, memory, tasks = (usage.cpu_seconds, usage.memory_bytes, usage.tasks) if usage else (None, None, None)
@@ -128,17 +122,11 @@ class SystemdRuntime:
             cpu_seconds=cpu if unit.cpu_seconds is None else unit.cpu_seconds,
             memory_bytes=memory if unit.memory is None else unit.memory,
             tasks=tasks if unit.tasks is None else unit.tasks,
-            disk_bytes=disk_bytes(upper) if with_disk and upper.exists() else None,
+            disk_bytes=self._used_bytes(server_id, with_disk=with_disk),
         )
 
-    def delete(self, server_id: int, *, now: datetime) -> Outcome:
-        if units.show_one(server_id).is_on:
-            raise RuntimeFault("the server is running")
-        try:
-            deleted = self._storage.delete(server_id, now=now)
-        except OSError as error:
-            raise RuntimeFault(f"the server's directory could not be removed: {error}") from error
-        return Outcome.DELETED if deleted else Outcome.ALREADY_DELETED
+    def _is_on(self, server_id: int) -> bool:
+        return units.show_one(server_id).is_on
 
     def _start_fault(self, server_id: int, error: commands.CommandFailed) -> RuntimeFault:
         unit = units.show_one(server_id)
@@ -181,22 +169,6 @@ class SystemdRuntime:
         )
 
 
-def _limits_of(directory: ServerDirectory) -> StopLimits:
-    try:
-        return directory.read_spec().stop
-    except (OSError, SpecInvalid):
-        return StopLimits()
-
-
-def _ask_to_quit(quit_game: Callable[[], None]) -> bool:
-    try:
-        quit_game()
-    except Exception:
-        # Whatever RCON met, the game may not have heard it; TERM follows at once.
-        return False
-    return True
-
-
 def _off_within(server_id: int, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while units.show_one(server_id).is_on:
@@ -217,8 +189,4 @@ def _last_exit(directory: ServerDirectory, unit: Unit) -> Exit | None:
     if unit.was_killed_by:
         return Exit(status=None, signal=unit.was_killed_by, at=unit.ended_at)
     noted = directory.read_exit()
-    if noted is None:
-        return None
-    code, at = noted
-    signaled = code - 128 if code > 128 else None
-    return Exit(status=None if signaled else code, signal=signaled, at=datetime.fromtimestamp(at, UTC))
+    return None if noted is None else shared.exit_of(*noted)

@@ -76,8 +76,7 @@ def systemd_since() -> str:
     Raises RuntimeFault.
     """
     try:
-        argv = ["systemctl", "show", "--property=UserspaceTimestampMonotonic", "--value"]
-        return commands.run(argv, timeout=_SHOW_SECONDS).output.strip()
+        return _systemctl(["show", "--property=UserspaceTimestampMonotonic", "--value"], _SHOW_SECONDS).output.strip()
     except commands.CommandError as error:
         raise RuntimeFault(f"systemd does not answer: {error}") from error
 
