@@ -1,4 +1,4 @@
-"""Tells the job engine who may see jobs on servers, who may cancel or retry them, and what they are called."""
+"""Registers the resource kind "server" with the job engine: who may see, cancel and retry its jobs, and its labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching rows as a visitor may see them: the first line of every view, of pages and API alike."""
+"""Lookups of rows with permission checks. Every view of pages and API begins with one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from servers.models import Blueprint, Server
 
 
 def server_or_404(user: User, pk: int) -> Server:
-    """The server with its blueprint and the user's role; raises Http404 for who may not see it."""
+    """The server with its blueprint and the user's role. Raises Http404 for users who may not see it."""
     server = Server.objects.with_blueprint().with_role(user).filter(pk=pk).first()
     if server is None:
         raise Http404(_("There is no such server."))
@@ -32,7 +32,7 @@ def server_to_edit(user: User, pk: int) -> Server:
 
 
 def blueprint_or_404(user: User, pk: int) -> Blueprint:
-    """The blueprint with its layers; raises Http404 for who may not see it."""
+    """The blueprint with its layers. Raises Http404 for users who may not see it."""
     blueprint = Blueprint.objects.with_layers().select_related("owner").filter(pk=pk).first()
     if blueprint is None:
         raise Http404(_("There is no such blueprint."))

@@ -1,6 +1,6 @@
-"""Everything that changes hosts, blueprints and servers, with who did it; for pages, API and admin alike.
+"""The actions that change hosts, blueprints and servers, and record who did it. Pages, API and admin use them.
 
-Who may do it is asked before, by `servers.permissions`; what may be done is decided here and in the database.
+Callers check permissions before, by `servers.permissions`. Actions and database constraints check the values.
 """
 
 from servers.actions.blueprints import (

@@ -16,7 +16,7 @@ from servers.models import Blueprint, Host, Server
 
 _FIELDS = {"name_taken": "name", "port_taken": "port"}
 
-# What is wanted of the server once each of these is asked for; None leaves it as it is.
+# The operations that can be requested, each with the desired state that the request sets; None keeps the old one.
 POWER_OPERATIONS: dict[str, Server.Desired | None] = {
     "initialize": None,
     "start": Server.Desired.RUNNING,
@@ -26,7 +26,7 @@ POWER_OPERATIONS: dict[str, Server.Desired | None] = {
     "delete": Server.Desired.STOPPED,
 }
 
-# Each lost race means that another server was made meanwhile.
+# Each failed attempt means that another server took the port in the same moment.
 _PORT_TRIES = 20
 
 
@@ -40,10 +40,10 @@ def create_server(
     port: int | None = None,
     restart_when_hung: bool = False,
 ) -> Server:
-    """Add a server with a new RCON password; without `port` it gets the lowest free one of its host's range.
+    """Create a server with a new RCON password. Without `port` it gets the lowest free one of its host's range.
 
-    Free means: no other server's row has it. Whether something else listens there is seen on the host, by the
-    start. Raises ValidationError, by field.
+    Free means that no other server has it. Whether another program of the host listens there is checked by the start.
+    Raises ValidationError, by field.
     """
     for _attempt in range(_PORT_TRIES):
         server = Server(
@@ -79,12 +79,13 @@ def update_server(
     port: int,
     restart_when_hung: bool | None = None,
 ) -> Server:
-    """Change a server that `by` saw at `seen_version`; raises Stale, rows.Gone, or ValidationError by field.
+    """Change a server that `by` read at `seen_version`.
 
-    A running game gets it at its next start; its port cannot change under it.
+    A running game gets the change at its next start; its port cannot be changed while it runs. Raises Stale,
+    concurrent_save.Gone, or ValidationError by field.
     """
-    held = Server.objects.select_for_update(of=("self",)).select_related("host", "owner")
-    current = concurrent_save.still_there(held, server)
+    locked = Server.objects.select_for_update(of=("self",)).select_related("host", "owner")
+    current = concurrent_save.still_there(locked, server)
     if current.version != seen_version:
         raise Stale(current)
     if port != current.port and not current.is_at_rest:
@@ -102,10 +103,10 @@ def update_server(
 
 @transaction.atomic
 def request(*, server: Server, operation: str, by: User | None) -> Job:
-    """Ask for an operation on the server; returns its job, or the equal one that already waits.
+    """Request an operation on the server. Returns its job, or an equal one that is already queued.
 
-    What is wanted of the server changes with the request, not with its success: a start that fails is still
-    wanted. Raises Refused.
+    The desired state changes with the request and not with its success: a start that fails is still desired. Raises
+    Refused.
     """
     if operation not in POWER_OPERATIONS:
         raise jobs.Refused(_("There is no operation “%s”.") % operation)
@@ -120,7 +121,7 @@ def request(*, server: Server, operation: str, by: User | None) -> Job:
 
 @transaction.atomic
 def rotate_password(*, server: Server, by: User) -> str:
-    """Give it a new RCON password, which counts from its next start on; returns it."""
+    """Set and return a new RCON password, which is used from the next start on."""
     password = secrets.new_password()
     server.rcon_password = password
     server.save(update_fields=["sealed_rcon_password"])
@@ -129,14 +130,14 @@ def rotate_password(*, server: Server, by: User) -> str:
 
 
 def show_password(*, server: Server, by: User) -> str:
-    """Return the password, and keep that `by` saw it; raises secrets.Unreadable."""
+    """Return the password, and record in the audit log that `by` read it. Raises secrets.Unreadable."""
     password = server.rcon_password
     record.write(action="server.show_password", by=by, target=server.resource)
     return password
 
 
 def free_port(host: Host) -> int:
-    """The lowest port of the host's range that no server has; raises ValidationError when all are taken."""
+    """The lowest port of the host's range that no server has. Raises ValidationError when all are taken."""
     taken = set(Server.objects.filter(host=host).values_list("port", flat=True))
     free = next((port for port in host.ports if port not in taken), None)
     if free is None:
@@ -145,10 +146,12 @@ def free_port(host: Host) -> int:
 
 
 def _refuse(server: Server, *, port_stays: bool = False) -> None:
-    """Raise ValidationError for what no constraint of one row can hold. A host's range may be narrowed below the
-    ports that servers have already: those stay."""
+    """Raise ValidationError for rules that no database constraint can express.
+
+    A server keeps its port (`port_stays`) when its host's range no longer contains it.
+    """
     faults = {}
-    # Held until the commit: PostgreSQL looks at foreign keys only then, too late for words.
+    # Locked until the commit: PostgreSQL checks foreign keys only then, too late for a message to the user.
     if Blueprint.objects.select_for_update(no_key=True).filter(pk=server.blueprint_id).first() is None:
         faults["blueprint"] = _("This blueprint has been deleted meanwhile.")
     if server.blueprint.owner_id != server.owner_id:

@@ -1,4 +1,4 @@
-"""Blueprints: list, make, change, copy, exchange."""
+"""The API of blueprints: list, create, change, copy, export and import."""
 
 from __future__ import annotations
 
@@ -112,9 +112,9 @@ def import_blueprint(request: HttpRequest, given: wire.ImportIn) -> Status[dict[
 
 
 def _overlays(owner: User, ids: list[int]) -> list[Overlay]:
-    """The overlays in this order; raises ValidationError for one that the owner may not use."""
+    """The overlays in this order. Raises ValidationError for one that the owner may not use."""
     usable = Overlay.objects.usable_by(owner).in_bulk(ids)
-    strange = [str(pk) for pk in ids if pk not in usable]
-    if strange:
-        raise ValidationError({"overlays": _("There are no such overlays: %s.") % ", ".join(strange)})
+    not_usable = [str(pk) for pk in ids if pk not in usable]
+    if not_usable:
+        raise ValidationError({"overlays": _("There are no such overlays: %s.") % ", ".join(not_usable)})
     return [usable[pk] for pk in ids]

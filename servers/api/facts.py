@@ -1,4 +1,4 @@
-"""What is observed of servers beside their state: what they use, and the states they went through."""
+"""The API of observed facts of servers: resource usage and history of states."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class StateChangePage(Schema):
 
 @router.get("/servers/{int:server_id}/resources", response=UsageOut, summary="What it uses of its host")
 def get_resources(request: HttpRequest, server_id: int) -> dict[str, Any]:
-    seen = usage.of_one(lookups.server_or_404(signed_in(request), server_id).pk)
-    return {name: getattr(seen, name, None) for name in UsageOut.model_fields}
+    measured = usage.of_one(lookups.server_or_404(signed_in(request), server_id).pk)
+    return {name: getattr(measured, name, None) for name in UsageOut.model_fields}
 
 
 @router.get("/servers/{int:server_id}/states", response=StateChangePage, summary="Its states, the newest first")

@@ -1,4 +1,4 @@
-"""Servers: list, make, change, run."""
+"""The API of servers: list, create, change, operate."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def list_servers(request: HttpRequest, window: Query[ServerFilter]) -> dict[str,
     if window.state:
         rows = rows.filter(actual_state=window.state)
     page = rows.listed().with_role(user)[window.offset : window.offset + window.limit]
-    standings = server_status.of(list(page), user=user, now=timezone.now())
-    return {"items": [wire.server(each) for each in standings], "count": rows.count()}
+    statuses = server_status.of(list(page), user=user, now=timezone.now())
+    return {"items": [wire.server(each) for each in statuses], "count": rows.count()}
 
 
 @router.post("/servers", response={201: wire.ServerOut}, summary="Make one")

@@ -1,4 +1,4 @@
-"""What goes over the wire, both ways."""
+"""The schemas of requests and responses, and the functions that fill them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field
 from left4me.jobs.api import JobOut
 from servers.blueprints import checks
 from servers.models import Blueprint, Host, Server, ServerShare
-from servers.state.status import Standing
+from servers.state.status import ServerStatus
 
 State = Literal["unknown", "stopped", "starting", "running", "stopping", "crashed", "gave_up"]
 Power = Literal["initialize", "start", "stop", "restart", "kill", "delete"]
@@ -46,8 +46,8 @@ class ServerOut(Schema):
     created_at: datetime
 
 
-def server(each: Standing) -> dict[str, Any]:
-    """One server on the wire."""
+def server(each: ServerStatus) -> dict[str, Any]:
+    """A `ServerOut`."""
     row = each.server
     return {
         "id": row.pk,
@@ -61,7 +61,7 @@ def server(each: Standing) -> dict[str, Any]:
         "desired_state": row.desired_state,
         "actual_state": Server.State.UNKNOWN if each.host_is_down else row.actual_state,
         "actual_state_at": row.actual_state_at,
-        "shown_state": each.shown,
+        "shown_state": each.status,
         "has_drifted": each.has_drifted,
         "restart_needed": each.restart_needed,
         "last_error": row.last_error,
@@ -166,7 +166,7 @@ class BlueprintOut(Schema):
 
 
 def blueprint(row: Blueprint) -> dict[str, Any]:
-    """One blueprint on the wire."""
+    """A `BlueprintOut`."""
     return {
         "id": row.pk,
         "name": row.name,
@@ -237,7 +237,7 @@ class HostOut(Schema):
 
 
 def host(row: Host, *, now: datetime) -> dict[str, Any]:
-    """One host on the wire; wants `server_count`."""
+    """A `HostOut`; needs rows annotated with `server_count`."""
     fields = ("name", "address", "first_port", "last_port", "is_enabled", "last_seen_at", "version", "game_version")
     return {
         "id": row.pk,

@@ -1,4 +1,4 @@
-"""How long work of the runtime tells of itself and hears that it is no longer wanted."""
+"""Progress and cancellation for long runtime operations."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Protocol
 
 
 class Cancelled(Exception):
-    """The caller's `cancelled` turned true; what was done so far can be gone on with."""
+    """The caller's `cancelled` returned true. Work done so far is kept and can be resumed."""
 
 
 class Watch(Protocol):
-    """Given by the caller of long work; a running job fits as it is."""
+    """Receives progress and log lines of a long operation, and cancels it. A job's context implements it."""
 
     def progress(self, *, phase: str, done: int, total: int | None = None, unit: str = "") -> None: ...
 

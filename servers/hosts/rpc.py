@@ -1,7 +1,7 @@
-"""Questions of a page to a host, answered at once: the web never touches a host's files.
+"""Remote procedure calls from a page to a host, since the web never accesses a host's files.
 
-A question travels as a task on the host's queue; the answer comes back as one value in Redis that is gone after a
-minute. Nothing of it is kept: a page that is told too late asks again.
+A call is a Celery task on the host's queue. The reply is one value in Redis, which expires after a minute: a reply
+that comes too late is lost, and the page calls again. `servers.hosts.rpc_handlers` holds the procedures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from servers.models import Host
 logger = logging.getLogger(__name__)
 
 TASK = "servers.answer"
-PATIENCE_SECONDS = 10
+TIMEOUT_SECONDS = 10
 
 _KEPT_SECONDS = 60
 
@@ -36,7 +36,7 @@ class HostSilent(Exception):
 
 
 class NotFound(LookupError):
-    """The host answered that there is no such thing."""
+    """The host replied that the requested object does not exist."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Reply:
 
 
 def call(host: Host, procedure: str, **values: Any) -> Reply:
-    """Ask and wait; raises HostSilent, at once when the host is down, or NotFound."""
+    """Call a procedure and wait for its reply. Raises NotFound, and HostSilent: at once when the host is down."""
     if host.is_down(timezone.now()):
         raise HostSilent
     token = secrets.token_urlsafe(16)
@@ -55,25 +55,25 @@ def call(host: Host, procedure: str, **values: Any) -> Reply:
             TASK,
             args=[token, procedure, values],
             queue=host.queue,
-            expires=PATIENCE_SECONDS,
+            expires=TIMEOUT_SECONDS,
             ignore_result=True,
             retry=False,
         )
         raw = _wait(_key(token))
     except (CeleryError, KombuError, OSError, redis.RedisError) as error:
-        logger.warning("host %s could not be asked for %s: %s", host, procedure, error)
+        logger.warning("host %s could not be called for %s: %s", host, procedure, error)
         raise HostSilent from error
     if raw is None:
         raise HostSilent
     head, _, data = zlib.decompress(raw).partition(b"\n")
-    said = json.loads(head)
-    if said["missing"]:
+    header = json.loads(head)
+    if header["missing"]:
         raise NotFound
-    return Reply(said["facts"], data)
+    return Reply(header["facts"], data)
 
 
 def reply(token: str, reply: Reply | None) -> None:
-    """The host's side: leave the answer for who asked; None says that there is no such thing."""
+    """Send the reply of a call, on the host. None means that the object does not exist."""
     head = json.dumps({"missing": reply is None, "facts": reply.facts if reply else None})
     raw = zlib.compress(head.encode() + b"\n" + (reply.data if reply else b""), level=1)
     with pubsub.client().pipeline() as pipe:
@@ -83,11 +83,11 @@ def reply(token: str, reply: Reply | None) -> None:
 
 
 def _wait(key: str) -> bytes | None:
-    # A client of its own: the shared one gives up reading long before a host with much to read has answered.
+    # A client of its own: the shared one stops reading long before a host with much data has replied.
     with redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=PATIENCE_SECONDS + 5, socket_connect_timeout=2
+        settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS + 5, socket_connect_timeout=2
     ) as client:
-        popped = cast("tuple[bytes, bytes] | None", client.blpop([key], timeout=PATIENCE_SECONDS))
+        popped = cast("tuple[bytes, bytes] | None", client.blpop([key], timeout=TIMEOUT_SECONDS))
     return popped[1] if popped else None
 
 

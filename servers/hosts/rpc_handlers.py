@@ -1,4 +1,4 @@
-"""What a host answers to the questions of `servers.hosts.rpc`."""
+"""The procedures that pages can call on a host over `servers.hosts.rpc`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from servers.logs.stored import NoSuchLog, StoredLogs
 
 
 def handle(procedure: str, values: dict[str, Any]) -> Reply | None:
-    """The answer, None when there is no such thing. Raises KeyError for a question nobody knows."""
+    """Carry out a call; None when the object does not exist. Raises KeyError for an unknown procedure."""
     try:
         return _HANDLERS[procedure](**values)
     except NoSuchLog:

@@ -1,4 +1,4 @@
-"""Hosts, blueprints and servers as rows."""
+"""The models of hosts, blueprints and servers."""
 
 from servers.models.blueprints import Blueprint, BlueprintOverlay, StarterBlueprint
 from servers.models.hosts import Host, HostToken

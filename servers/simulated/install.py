@@ -52,23 +52,23 @@ def publish(*, versions: Versions, watch: Watch, repair: bool) -> Version:
 
 
 def install(target: Path, *, python: str | None = None) -> None:
-    """Write the tree into `target`, which may hold an older or a partial one; running servers are not disturbed.
+    """Write the tree into `target`, which may contain an older or partial one. Running servers are not disturbed.
 
-    `python` is the interpreter the game runs on; a sandbox that shows only /usr must find it there, so the
-    system's own is preferred to the one running now. Raises commands.CommandError when it does not work.
+    `python` is the interpreter of the game. The default is the system's own instead of the one running now, since the
+    sandbox contains only /usr. Raises commands.CommandError when it does not work.
     """
     interpreter = python or _default_python()
     for name, text in stock.files().items():
         _write(target / name, text.encode())
     program = target / _PROGRAM / "srcds"
-    wanted = _program_files()
-    for path in wanted:
+    sources = _program_files()
+    for path in sources:
         _write(program / path.name, path.read_bytes())
-    for stale in {path.name for path in program.glob("*.py")} - {path.name for path in wanted}:
+    for stale in {path.name for path in program.glob("*.py")} - {path.name for path in sources}:
         (program / stale).unlink()
     _compile(program, interpreter)
     _open_to_all(target)
-    # Last, so that a tree with srcds_run is a whole one.
+    # Last, so that a tree with srcds_run is complete.
     _write(target / "srcds_run", _RUN.format(python=shlex.quote(interpreter), program=_PROGRAM).encode(), mode=0o755)
 
 
@@ -90,22 +90,22 @@ def _default_python() -> str:
 
 
 def _compile(program: Path, interpreter: str) -> None:
-    """Compile ahead: the tree is read-only to the servers, and a hundred starts would compile a hundred times."""
+    """Compile in advance: the tree is read-only for the servers, so that every start would compile again."""
     options = ("-q", "-f", "--invalidation-mode", "unchecked-hash")
     commands.run([interpreter, "-I", "-m", "compileall", *options, program], timeout=_COMPILE_SECONDS)
 
 
 def _open_to_all(target: Path) -> None:
-    """Servers run as another user, and this process may have a tight umask."""
+    """Make all files readable for everyone: servers run as another user, and the umask may be restrictive."""
     for path in [target, *target.rglob("*")]:
         mode = path.lstat().st_mode
-        wanted = 0o755 if stat.S_ISDIR(mode) else 0o644
-        if not stat.S_ISLNK(mode) and mode & wanted != wanted:
-            path.chmod(stat.S_IMODE(mode) | wanted)
+        needed = 0o755 if stat.S_ISDIR(mode) else 0o644
+        if not stat.S_ISLNK(mode) and mode & needed != needed:
+            path.chmod(stat.S_IMODE(mode) | needed)
 
 
 def _write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace by rename, readable for all: servers run as another user."""
+    """Replace a file by rename, readable for everyone, since servers run as another user."""
     if path.is_file() and path.read_bytes() == data and path.stat().st_mode & 0o777 == mode:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

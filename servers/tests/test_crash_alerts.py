@@ -1,4 +1,4 @@
-"""From what is observed of servers and hosts to what somebody is told."""
+"""From the observed states of servers and hosts to alerts."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_nobody_is_told_of_disks_where_the_limit_is_0(host: Host, cast: Cast, se
 
 def looking(watch: silence.Watch, *, first: float, last: float) -> None:
     for seconds in range(int(first), int(last) + 1, 15):
-        watch.look(here="local", now=NOW + seconds * SECOND)
+        watch.check(here="local", now=NOW + seconds * SECOND)
 
 
 def test_a_silent_host_is_told_of_once_and_again_when_it_is_back(host: Host, cast: Cast):

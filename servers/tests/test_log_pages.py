@@ -1,4 +1,4 @@
-"""The pages of logs, resources and states; the host's answers stand in for its worker."""
+"""The pages of logs, resources and states, with replies of a host in place of its worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions of pages to hosts, over a real Redis; the host's worker is a thread."""
+"""Calls from pages to hosts over a real Redis; the host's worker is a thread."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_answers_do_not_stay(host: FakeRuntime, redis_client: redis.Redis):
 
 def test_a_host_that_does_not_answer_is_silent(host: FakeRuntime, monkeypatch):
     monkeypatch.setattr(rpc.current_app, "send_task", lambda *args, **options: None, raising=False)
-    monkeypatch.setattr(rpc, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(rpc, "TIMEOUT_SECONDS", 0.1)
     with pytest.raises(rpc.HostSilent):
         rpc.call(HOST, "log_files", server=1)
 

@@ -49,7 +49,7 @@ def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def blueprint_new(request: HttpRequest) -> HttpResponse:
-    """An empty form, or one begun from a starter (`?starter=2`)."""
+    """An empty form, or one filled from a template (`?starter=2`)."""
     user = signed_in(request)
     form = BlueprintForm(request.POST or None, owner=user, initial=_starter(request))
     if request.method == "POST" and not form.rearranged and form.is_valid():
@@ -86,17 +86,17 @@ def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def blueprint_move(request: HttpRequest, pk: int) -> HttpResponse:
-    """The plain up and down buttons of the blueprint's page: they work without a script."""
+    """The up and down buttons of the blueprint's page, which work without JavaScript."""
     user = signed_in(request)
     row = lookups.blueprint_or_404(user, pk)
-    overlay, _comma, way = request.POST.get("move", "").partition(",")
+    overlay, _comma, direction = request.POST.get("move", "").partition(",")
     try:
         actions.move_overlay(
             blueprint=row,
             seen_version=int(request.POST.get("version", "")),
             by=user,
             overlay=int(overlay),
-            step={"up": -1, "down": 1}[way],
+            step={"up": -1, "down": 1}[direction],
         )
     except actions.Stale as fault:
         messages.error(request, str(fault))
@@ -173,7 +173,7 @@ def _starter(request: HttpRequest) -> dict[str, str]:
 def _edited(
     request: HttpRequest, form: BlueprintForm, *, blueprint: Blueprint | None = None, status: int = 0
 ) -> HttpResponse:
-    """The form as it stands, with what the checks say of its lines."""
+    """The form with its current values, and the warnings about its lines."""
     arguments, config = form["arguments"].value() or "", form["config"].value() or ""
     warned = [
         finding

@@ -1,4 +1,4 @@
-"""The runtime without a service manager: one supervisor process per server. No root, no systemd."""
+"""The runtime without a service manager: one supervisor process per server. Needs neither root nor systemd."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _KILL_GRACE_SECONDS: Final = 2
 
 
 class ProcessRuntime(RuntimeBase):
-    """Implements `port.ServerRuntime` below `root`; `python` runs the supervisors, from `project`.
+    """Implements `port.ServerRuntime` below `root`. `python` runs the supervisors, in the directory `project`.
 
-    `limits_in` is a directory of cgroup v2 that was handed to this user; servers then get their limits there.
+    `limits_in` is a directory of cgroup v2 that was delegated to this user; servers then get their limits there.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class ProcessRuntime(RuntimeBase):
             if supervisor is None:
                 return _settle_stopped(directory)
             limits = limits or shared.stop_limits(directory)
+            # From here on the supervisor does not restart the game, whatever ends it.
             supervisor.order(Order.HOLD)
             if quit_game is not None and shared.ask_to_quit(quit_game) and supervisor.ends_within(limits.quit_seconds):
                 return _how_it_ended(directory)
@@ -140,13 +141,13 @@ class ProcessRuntime(RuntimeBase):
         return self._storage.of(server_id).living_supervisor() is not None
 
     def _environment(self) -> dict[str, str]:
-        # Nothing of the worker's environment (secrets, proxies) goes into a process that stands beside a game.
+        # Nothing of the worker's environment (secrets, proxies) is passed to a process that runs beside a game.
         path = {"PATH": os.environ.get("PATH", os.defpath)}
         return path if self._cgroup is None else {**path, cgroup.VARIABLE: str(self._cgroup)}
 
 
 class _Supervisor:
-    """A living supervisor, held by a pidfd: no signal of ours can meet a stranger with a reused pid."""
+    """A running supervisor, held by a pidfd, so that no signal reaches another process with a reused pid."""
 
     def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
@@ -164,7 +165,7 @@ class _Supervisor:
             yield None
             return
         try:
-            # It may have ended, and its pid gone to another, between looking and opening.
+            # It may have ended, and its pid been reused, between the check and the open.
             yield _Supervisor(pid, pidfd) if directory.living_supervisor() == pid else None
         finally:
             os.close(pidfd)
@@ -182,7 +183,7 @@ class _Supervisor:
 def _kill(supervisor: _Supervisor, directory: ServerDirectory, seconds: float) -> Outcome:
     supervisor.order(Order.KILL)
     if not supervisor.ends_within(min(seconds, _KILL_GRACE_SECONDS)):
-        # It does not listen; process 1 of the sandbox ends with it, and with that everything else.
+        # It does not react. Process 1 of the sandbox ends with it, and with that everything else.
         supervisor.order(signal.SIGKILL)
         if not supervisor.ends_within(seconds):
             raise StopTimedOut(f"process {supervisor.pid} could not be ended")
@@ -190,7 +191,7 @@ def _kill(supervisor: _Supervisor, directory: ServerDirectory, seconds: float) -
 
 
 def _wait_until_free(directory: ServerDirectory, seconds: float) -> Outcome:
-    """The lock is shared by supervisor and process 1: free means that nothing of the server is left."""
+    """Wait for the lock of the directory. Supervisor and process 1 hold it: once it is free, nothing is left."""
     deadline = time.monotonic() + seconds
     while (lock := directory.try_lock()) is None:
         if time.monotonic() > deadline:
@@ -204,7 +205,7 @@ def _wait_until_free(directory: ServerDirectory, seconds: float) -> Outcome:
 
 
 def _settle_stopped(directory: ServerDirectory) -> Outcome:
-    """Nothing runs; a crash or a giving-up is settled by the wish that it be stopped."""
+    """Nothing runs: store STOPPED, also over CRASHED and GAVE_UP."""
     lock = directory.try_lock() if directory.state_file.exists() else None
     if lock is not None:
         try:
@@ -236,34 +237,35 @@ def _read(directory: ServerDirectory) -> dict[str, Any] | None:
 def _observe(directory: ServerDirectory) -> Observed:
     try:
         state = directory.read_state()
-        seen = Observed(state=State.STOPPED) if state is None else _interpret(state)
+        observed = Observed(state=State.STOPPED) if state is None else _interpret(state)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Observed(state=State.UNKNOWN, detail=f"the state cannot be read: {error}")
-    if seen.state is State.CRASHED and not seen.last_lines:
+    if observed.state is State.CRASHED and not observed.last_lines:
         lines = console.tail(directory.logs, console.LAST_LINES)
-        seen = replace(seen, last_lines=tuple(text for text, _, _ in lines))
-    return seen
+        observed = replace(observed, last_lines=tuple(text for text, _, _ in lines))
+    return observed
 
 
-def _interpret(told: dict[str, Any]) -> Observed:
-    """What the supervisor told last, corrected by whether it lives: a dead one cannot tell of its own end."""
-    state, detail = State(told["state"]), told["detail"]
-    alive = told["boot"] == procfs.boot_id() and procfs.same(told["supervisor"]) is not None
+def _interpret(stored: dict[str, Any]) -> Observed:
+    """The state that the supervisor stored last, corrected if it is dead: it cannot store its own end."""
+    state, detail = State(stored["state"]), stored["detail"]
+    alive = stored["boot"] == procfs.boot_id() and procfs.same(stored["supervisor"]) is not None
+    # A dead supervisor leaves the state behind that it had: after a reboot nothing runs, otherwise it was killed.
     if not alive and state not in (State.STOPPED, State.GAVE_UP):
-        rebooted = told["boot"] != procfs.boot_id()
+        rebooted = stored["boot"] != procfs.boot_id()
         state = State.STOPPED if rebooted or state is State.STOPPING else State.CRASHED
         detail = "the machine was restarted" if rebooted else "its supervisor was ended"
-    init = procfs.same(told["init"]) if alive else None
-    ended = told["exit"]
+    init = procfs.same(stored["init"]) if alive else None
+    ended = stored["exit"]
     return Observed(
         state=state,
         pid=procfs.game_of(init) if init is not None else None,
-        started_at=_moment(told.get("started_at")) if init is not None else None,
+        started_at=_moment(stored.get("started_at")) if init is not None else None,
         last_exit=shared.exit_of(ended["code"], ended["at"]) if ended else None,
-        restarts=told["restarts"],
+        restarts=stored["restarts"],
         detail=detail,
         is_abandoned=state is State.CRASHED and not alive,
-        last_lines=tuple(told["last_lines"]),
+        last_lines=tuple(stored["last_lines"]),
     )
 
 

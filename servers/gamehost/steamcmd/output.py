@@ -1,6 +1,6 @@
-"""Understand what SteamCMD prints: how far it is, whether it succeeded, and what went wrong, in words.
+"""Parses the output of SteamCMD: progress, success, and problems with a message for the operator.
 
-Its exit status alone says little (8 for anything about an app, 0 also after some failures), so an installation
+Its exit status alone means little (8 for anything about an app, 0 also after some failures), so an installation
 counts only when status, `Success!` line and the app's manifest agree.
 """
 
@@ -35,7 +35,7 @@ class Progress:
 class Problem:
     words: str
     retry: bool = False  # the same attempt may succeed a little later
-    platform: bool = False  # what anonymous installs of this app run into since it left the free package
+    platform: bool = False  # how Steam refuses anonymous installs of this app since it left the free package
 
 
 _APP_STATES: Final = {
@@ -82,14 +82,14 @@ _LINES: Final = (
 
 
 class Reading:
-    """What a session's lines amount to so far."""
+    """The result of a session's lines so far."""
 
     def __init__(self) -> None:
         self.successes = 0
         self.problem: Problem | None = None
 
     def take(self, line: str) -> Progress | None:
-        """Understand one line; returns the progress it tells, if it does."""
+        """Parse one line. Returns progress if the line contains it."""
         if progress := _progress(line):
             return progress
         if _SUCCESS.search(line):
@@ -105,13 +105,13 @@ def clean(line: str) -> str:
 
 
 def public_build(output: str) -> str | None:
-    """The newest build that Steam offers to everybody, from what `app_info_print` prints."""
+    """The newest public build, from the output of `app_info_print`."""
     found = _PUBLIC_BUILD.search(output)
     return found.group(1) if found else None
 
 
 def installed_build(tree: Path) -> str | None:
-    """The build of a complete installation in `tree`; None for none, or one that was cut off."""
+    """The build of a complete installation in `tree`; None if there is none, or it is incomplete."""
     try:
         manifest = (tree / f"steamapps/appmanifest_{APP}.acf").read_text("utf-8", "replace")
     except OSError:

@@ -41,7 +41,7 @@ class SystemdRuntime(RuntimeBase):
         directory = self._storage.of(spec.server_id)
         directory.prepare()
         directory.write_spec(spec)
-        # systemd makes one job of two starts and tells both that it worked.
+        # systemd merges two start jobs into one and reports success to both callers.
         with directory.starting():
             unit = units.show_one(spec.server_id)
             if unit.is_on:
@@ -68,7 +68,7 @@ class SystemdRuntime(RuntimeBase):
         directory.expect_end(expected=True)
         if quit_game is not None and shared.ask_to_quit(quit_game):
             _off_within(server_id, limits.quit_seconds)
-        # Also after a successful quit: it takes back a restart that systemd may have planned just before.
+        # Also after a successful quit: it cancels a restart that systemd may have scheduled just before.
         units.manage("stop", server_id, block=False)
         if _off_within(server_id, limits.term_seconds):
             units.forget_failures(server_id)
@@ -83,12 +83,12 @@ class SystemdRuntime(RuntimeBase):
         return self._kill(server_id, shared.stop_limits(directory).kill_seconds)
 
     def observe(self, server_ids: Iterable[int]) -> dict[int, Observed]:
-        wanted = list(server_ids)
+        ids = list(server_ids)
         try:
-            found = units.show(wanted)
+            shown = units.show(ids)
         except commands.CommandError as error:
-            return {one: Observed(state=State.UNKNOWN, detail=f"systemd does not answer: {error}") for one in wanted}
-        return {one: self._interpret(one, found[one]) for one in wanted}
+            return {one: Observed(state=State.UNKNOWN, detail=f"systemd does not answer: {error}") for one in ids}
+        return {one: self._interpret(one, shown[one]) for one in ids}
 
     def tail(self, server_id: int, *, lines: int = 200) -> list[LogLine]:
         try:
@@ -107,15 +107,15 @@ class SystemdRuntime(RuntimeBase):
         journal.follow(units.name(server_id), cursor=cursor, on_lines=on_lines, cancelled=cancelled)
 
     def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
-        wanted = list(server_ids)
+        ids = list(server_ids)
         try:
-            found = units.show(wanted)
+            shown = units.show(ids)
         except commands.CommandError as error:
             raise RuntimeFault(f"systemd does not answer: {error}") from error
-        return {one: self._used(one, found[one], with_disk=one in with_disk) for one in wanted}
+        return {one: self._used(one, shown[one], with_disk=one in with_disk) for one in ids}
 
     def _used(self, server_id: int, unit: Unit, *, with_disk: bool) -> Resources:
-        # Without its controllers a cgroup counts nothing; the processes themselves still tell.
+        # Without controllers a cgroup counts nothing; /proc still has the figures of its processes.
         usage = procfs.usage(unit.pid) if unit.pid is not None else None
         cpu, memory, tasks = (usage.cpu_seconds, usage.memory_bytes, usage.tasks) if usage else (None, None, None)
         return Resources(
@@ -130,15 +130,15 @@ class SystemdRuntime(RuntimeBase):
 
     def _start_fault(self, server_id: int, error: commands.CommandFailed) -> RuntimeFault:
         unit = units.show_one(server_id)
-        said = [line.text for line in journal.tail(units.name(server_id), 20) if line.text.startswith("left4me: ")]
+        messages = [line.text for line in journal.tail(units.name(server_id), 20) if line.text.startswith("left4me: ")]
         units.forget_failures(server_id)
-        words = said[-1].removeprefix("left4me: ") if said else error.tail
+        message = messages[-1].removeprefix("left4me: ") if messages else error.tail
         if unit.exit_status == EXIT_ALREADY_RUNNING:
             return LaunchFailed("the server's directory is in use by another process")
-        return MountFailed(words) if unit.exit_status == EXIT_MOUNT_FAILED else LaunchFailed(words)
+        return MountFailed(message) if unit.exit_status == EXIT_MOUNT_FAILED else LaunchFailed(message)
 
     def _settle_stopped(self, server_id: int) -> Outcome:
-        """Nothing runs; a giving-up is settled by the wish that the server be stopped."""
+        """Nothing runs: reset a failed unit, which then counts as stopped."""
         units.forget_failures(server_id)
         return Outcome.ALREADY_STOPPED
 
@@ -185,8 +185,8 @@ def _game_of(launcher: int) -> int | None:
 
 
 def _last_exit(directory: ServerDirectory, unit: Unit) -> Exit | None:
-    """The launcher notes how the game ended; when it was itself killed, only systemd knows."""
+    """The exit that the launcher stored; if the launcher itself was killed, only systemd knows it."""
     if unit.was_killed_by:
         return Exit(status=None, signal=unit.was_killed_by, at=unit.ended_at)
-    noted = directory.read_exit()
-    return None if noted is None else shared.exit_of(*noted)
+    stored = directory.read_exit()
+    return None if stored is None else shared.exit_of(*stored)

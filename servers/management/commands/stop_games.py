@@ -23,7 +23,7 @@ class Command(BaseCommand):
         for server in servers:
             if seen[server.pk].state is State.STOPPED:
                 continue
-            # Wanted stopped first: a worker that looks on must not bring it back.
+            # The desired state first, so that a running worker does not restart the game.
             Server.objects.filter(pk=server.pk).update(desired_state=Server.Desired.STOPPED)
             try:
                 outcome = this_host.runtime().stop(server.pk)

@@ -13,11 +13,11 @@ _LARGEST_TREE_READ = 8_000_000
 
 
 class Unreadable(Exception):
-    """An archive that the engine cannot mount: it ends the process."""
+    """The engine cannot mount an archive, which ends the process."""
 
 
 def scan() -> list[str]:
-    """The addons' maps. Raises Unreadable for the first archive that is none."""
+    """The addons' maps. Raises Unreadable for the first invalid archive."""
     try:
         names = sorted(os.listdir(_DIRECTORY))
     except OSError:

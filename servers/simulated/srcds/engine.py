@@ -29,7 +29,7 @@ _LONGEST_CONSOLE_READ = 4096
 
 
 class StartFailed(Exception):
-    """The engine cannot start; the message is what it prints before it ends."""
+    """The engine cannot start. It prints the message and ends."""
 
 
 class Engine:
@@ -73,7 +73,7 @@ class Engine:
         self._environment = environment
 
     def run(self) -> int:
-        """Serve until told to end; the exit status."""
+        """Serve until ended. Returns the exit status."""
         try:
             self._start()
         except StartFailed as error:
@@ -87,7 +87,7 @@ class Engine:
         return self._status
 
     def _turn(self) -> None:
-        """One round: what is due, then sleep until something comes in or the next thing is due."""
+        """One round: run the due timers, then sleep until there is input or the next timer is due."""
         self.timers.run_due()
         if self._status is not None:
             return

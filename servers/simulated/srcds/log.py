@@ -1,4 +1,4 @@
-"""What the server prints and logs: stdout unbuffered, console.log on -condebug, log files after `log on`."""
+"""Output and logs of the server: stdout unbuffered, console.log with -condebug, log files after `log on`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Log:
         self.taker: list[str] | None = None
 
     def print(self, text: str) -> None:
-        """Console output: to whoever runs a command right now, else to stdout."""
+        """Write console output: to the reader whose command is running, otherwise to stdout."""
         if self.taker is not None:
             self.taker.append(text)
         else:

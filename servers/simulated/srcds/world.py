@@ -1,4 +1,4 @@
-"""The state of the game: the map, who is on it, what a map change does to them."""
+"""The state of the game: the map, its players, and the effect of a map change on them."""
 
 from __future__ import annotations
 
