@@ -77,6 +77,11 @@ _BREAKS = {
         _append("accounts/models.py", "\nimport left4me.settings  # noqa\n"),
         "accounts.models -> left4me.settings",
     ),
+    "product code importing the simulated game": (
+        "imports",
+        _append("servers/hosts/installs.py", "\nfrom servers.simulated import install as game  # noqa\n"),
+        "servers.hosts.installs -> servers.simulated.install",
+    ),
     "subprocess outside of the one door": (
         "lint",
         _append("accounts/models.py", "\nimport subprocess\n"),
