@@ -23,7 +23,8 @@ def _operates(user: Person, number: str) -> bool:
 
 
 def _labels(numbers: Sequence[str]) -> dict[str, Label]:
-    return {str(each.pk): Label(each.name, each.get_absolute_url()) for each in Server.objects.filter(pk__in=numbers)}
+    servers = Server.objects.filter(pk__in=numbers)
+    return {str(server.pk): Label(server.name, server.get_absolute_url()) for server in servers}
 
 
 def _owners(number: str) -> list[int]:

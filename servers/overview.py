@@ -39,7 +39,7 @@ class Overview:
 
     @property
     def attention(self) -> list[ServerStatus]:
-        return [each for each in self.statuses if each.needs_attention]
+        return [status for status in self.statuses if status.needs_attention]
 
 
 def of(user: User, *, now: datetime) -> Overview:

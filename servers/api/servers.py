@@ -44,7 +44,7 @@ def list_servers(request: HttpRequest, window: Query[ServerFilter]) -> dict[str,
         rows = rows.filter(actual_state=window.state)
     page = rows.listed().with_role(user)[window.offset : window.offset + window.limit]
     statuses = server_status.of(list(page), user=user, now=timezone.now())
-    return {"items": [wire.server(each) for each in statuses], "count": rows.count()}
+    return {"items": [wire.server(status) for status in statuses], "count": rows.count()}
 
 
 @router.post("/servers", response={201: wire.ServerOut}, summary="Make one")

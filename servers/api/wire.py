@@ -46,30 +46,30 @@ class ServerOut(Schema):
     created_at: datetime
 
 
-def server(each: ServerStatus) -> dict[str, Any]:
+def server(status: ServerStatus) -> dict[str, Any]:
     """A `ServerOut`."""
-    row = each.server
+    row = status.server
     return {
         "id": row.pk,
         "name": row.name,
         "owner": row.owner.get_username(),
-        "role": each.role,
+        "role": status.role,
         "host": row.host.name,
         "port": row.port,
         "blueprint_id": row.blueprint_id,
         "blueprint": row.blueprint.name,
         "desired_state": row.desired_state,
-        "actual_state": Server.State.UNKNOWN if each.host_is_down else row.actual_state,
+        "actual_state": Server.State.UNKNOWN if status.host_is_down else row.actual_state,
         "actual_state_at": row.actual_state_at,
-        "shown_state": each.status,
-        "has_drifted": each.has_drifted,
-        "restart_needed": each.restart_needed,
+        "shown_state": status.status,
+        "has_drifted": status.has_drifted,
+        "restart_needed": status.restart_needed,
         "last_error": row.last_error,
         "hung_since": row.hung_since,
         "restart_when_hung": row.restart_when_hung,
         "started_at": row.started_at,
         "game_version": row.game_version,
-        "job": each.job,
+        "job": status.job,
         "version": row.version,
         "created_at": row.created_at,
     }

@@ -82,7 +82,7 @@ class Versions:
     def previous(self) -> Version:
         """The version that `roll_back` would return to. Raises NoVersion."""
         current = self.current()
-        older = [one for one in self.all() if one.installed_at < current.installed_at]
+        older = [version for version in self.all() if version.installed_at < current.installed_at]
         if not older:
             raise NoVersion("there is no older version of the game on this host")
         return older[-1]

@@ -131,7 +131,7 @@ class InstanceSpec:
                 layers=tuple(data["layers"]),
                 port=int(data["port"]),
                 generated=dict(data["generated"]),
-                binds=tuple(_from_dict(Bind, one) for one in data["binds"]),
+                binds=tuple(_from_dict(Bind, bind) for bind in data["binds"]),
                 env=dict(data["env"]),
                 connect_ports=tuple(data["connect_ports"]),
                 limits=_from_dict(Limits, data["limits"]),
@@ -149,5 +149,5 @@ _Part = TypeVar("_Part", Bind, Limits, RestartPolicy, StopLimits)
 
 def _from_dict(kind: type[_Part], values: dict[str, Any]) -> _Part:
     # A supervisor may be older than the application that wrote the spec: it ignores fields that it does not know.
-    known = {part.name for part in fields(kind)}
-    return kind(**{name: value for name, value in values.items() if name in known})
+    known_fields = {part.name for part in fields(kind)}
+    return kind(**{name: value for name, value in values.items() if name in known_fields})

@@ -75,8 +75,13 @@ def facts() -> dict[str, Any]:
         "runtime": settings.LEFT4ME_RUNTIME,
         "game": settings.LEFT4ME_GAME,
         "versions": [
-            {"id": each.id, "kind": each.kind, "build": each.build, "installed_at": each.installed_at.isoformat()}
-            for each in games().all()
+            {
+                "id": version.id,
+                "kind": version.kind,
+                "build": version.build,
+                "installed_at": version.installed_at.isoformat(),
+            }
+            for version in games().all()
         ],
     }
 

@@ -82,9 +82,9 @@ def disk_was_seen(host: Host, *, free: int, now: datetime) -> None:
 
 
 def host_is_silent(host: Host, *, now: datetime) -> None:
-    seen = host.last_seen_at
+    last_seen = host.last_seen_at
     text = _("Nothing was heard of it since %(moment)s UTC. What its servers do is not known.") % {
-        "moment": f"{seen:%H:%M:%S}" if seen else "–"
+        "moment": f"{last_seen:%H:%M:%S}" if last_seen else "–"
     }
     incidents.trouble(
         Trouble(

@@ -38,10 +38,11 @@ def sample(server_ids: Iterable[int], *, running: set[int], runtime: ServerRunti
     """
     ids = list(server_ids)
     previous = of(ids)
-    with_disk = {one for one in ids if one not in previous or now - previous[one].disk_at >= DISK_EVERY}
+    with_disk = {pk for pk in ids if pk not in previous or now - previous[pk].disk_at >= DISK_EVERY}
     # Measured once more, so that the figures of the ended game are replaced.
-    have_just_ended = {one for one, old in previous.items() if old.tasks is not None}
-    used = runtime.resources([one for one in ids if one in running | with_disk | have_just_ended], with_disk=with_disk)
+    have_just_ended = {pk for pk, usage in previous.items() if usage.tasks is not None}
+    measured = [pk for pk in ids if pk in running | with_disk | have_just_ended]
+    used = runtime.resources(measured, with_disk=with_disk)
     with pubsub.client().pipeline(transaction=False) as pipe:
         for server_id, resources in used.items():
             usage = _usage(previous.get(server_id), resources, with_disk=server_id in with_disk, now=now)

@@ -116,14 +116,14 @@ def _versions(host: Host) -> list[Version]:
     counts = dict(running.values_list("game_version").annotate(Count("pk")).order_by())
     versions = [
         Version(
-            id=each["id"],
-            kind=each["kind"],
-            build=each["build"],
-            installed_at=datetime.fromisoformat(each["installed_at"]),
-            is_current=each["id"] == host.game_version,
-            servers=counts.get(each["id"], 0),
+            id=version["id"],
+            kind=version["kind"],
+            build=version["build"],
+            installed_at=datetime.fromisoformat(version["installed_at"]),
+            is_current=version["id"] == host.game_version,
+            servers=counts.get(version["id"], 0),
         )
-        for each in host.facts.get("versions", [])
+        for version in host.facts.get("versions", [])
     ]
     return sorted(versions, key=lambda version: version.installed_at, reverse=True)
 

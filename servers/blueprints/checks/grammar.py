@@ -30,8 +30,8 @@ class Malformed(ValueError):
 
 def refuse_characters(line: str) -> None:
     """Raise Malformed for control characters, and for a line that is too long."""
-    if found := _CONTROL.search(line):
-        raise Malformed(_("A control character (U+%04X) stands in this line.") % ord(found.group()))
+    if match := _CONTROL.search(line):
+        raise Malformed(_("A control character (U+%04X) stands in this line.") % ord(match.group()))
     if len(line.encode("utf-8", "surrogatepass")) > LONGEST_LINE:
         raise Malformed(_("The line is longer than %d bytes; the game would cut it.") % LONGEST_LINE)
 
@@ -74,7 +74,7 @@ def commands(line: str) -> list[Command]:
     Raises Malformed, also for a command whose first word is no name.
     """
     refuse_characters(line)
-    found: list[Command] = []
+    line_commands: list[Command] = []
     words: list[str] = []
     for token in [*_tokens(line, comments=True), None]:
         if token is not None:
@@ -82,9 +82,9 @@ def commands(line: str) -> list[Command]:
         elif words:
             if not _NAME.match(words[0]):
                 raise Malformed(_("“%s” is no name of a command or setting.") % words[0])
-            found.append(tuple(words))
+            line_commands.append(tuple(words))
             words = []
-    return found
+    return line_commands
 
 
 def config_lines(text: str) -> list[str]:
@@ -115,8 +115,8 @@ def argument_words(line: str) -> list[str]:
     for token in _tokens(line, comments=False):
         if token is None or ";" in token:
             raise Malformed(_("A semicolon would start another command; write one argument per line."))
-        if found := _SHELL.search(token):
-            raise Malformed(_("The character %s has a meaning for the shell that starts the game.") % found.group())
+        if match := _SHELL.search(token):
+            raise Malformed(_("The character %s has a meaning for the shell that starts the game.") % match.group())
         words.append(token)
     if words and not is_option(words[0]):
         raise Malformed(_("An argument starts with - or +, for example “+map c1m1_hotel”."))

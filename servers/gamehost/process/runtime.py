@@ -124,7 +124,7 @@ class ProcessRuntime(RuntimeBase):
         )
 
     def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
-        return {one: self._used(one, with_disk=one in with_disk) for one in server_ids}
+        return {server_id: self._used(server_id, with_disk=server_id in with_disk) for server_id in server_ids}
 
     def _used(self, server_id: int, *, with_disk: bool) -> Resources:
         state = _read(self._storage.of(server_id))

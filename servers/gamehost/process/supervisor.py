@@ -89,7 +89,7 @@ class Supervisor:
             pause = self._pause_before_restart()
             if pause is None:
                 return self._give_up(code)
-            self._tell(State.CRASHED, ended=code, detail=f"ended with {_words(code)}; starts again in {pause:g} s")
+            self._tell(State.CRASHED, ended=code, detail=f"ended with {_exit_text(code)}; starts again in {pause:g} s")
             # An order to end during the pause ends it at once; the loop then takes the first branch.
             if not self._ordered_within(pause):
                 self._launch_again()
@@ -186,7 +186,7 @@ class Supervisor:
         self._log.finish()
         code = os.waitstatus_to_exitcode(status)
         code = code if code >= 0 else 128 - code
-        self._log.event(f"ended: {_words(code)}")
+        self._log.event(f"ended: {_exit_text(code)}")
         return code
 
     def _pause_before_restart(self) -> float | None:
@@ -206,9 +206,9 @@ class Supervisor:
 
     def _give_up(self, code: int) -> None:
         policy = self._spec.restart
-        words = f"ended {len(self._exits)} times within {policy.within_seconds:g} s, last with {_words(code)}"
-        self._log.event(f"given up: {words}")
-        self._tell(State.GAVE_UP, ended=code, detail=words)
+        reason = f"ended {len(self._exits)} times within {policy.within_seconds:g} s, last with {_exit_text(code)}"
+        self._log.event(f"given up: {reason}")
+        self._tell(State.GAVE_UP, ended=code, detail=reason)
 
     def _tell(self, state: State, *, ended: int | None = None, detail: str = "") -> None:
         init = self._launched.init if self._launched else None
@@ -224,7 +224,7 @@ class Supervisor:
             self._directory.write_state(self._state)
 
 
-def _words(code: int) -> str:
+def _exit_text(code: int) -> str:
     return f"signal {code - 128}" if code > 128 else f"status {code}"
 
 
@@ -237,8 +237,8 @@ def _signal_pipe() -> int:
     return reader
 
 
-def _answer(ready: int, code: int, words: str = "") -> None:
-    os.write(ready, bytes([code]) + words.encode())
+def _answer(ready: int, code: int, message: str = "") -> None:
+    os.write(ready, bytes([code]) + message.encode())
     os.close(ready)
 
 

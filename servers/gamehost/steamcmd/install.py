@@ -102,9 +102,9 @@ def _update(tree: Path, *, steamcmd: SteamCmd, login: Login | None, pauses: Sequ
         watch.log("Steam gives the game to no anonymous login now; logging in with the account.")
         problem = _try_often(tree, steamcmd=steamcmd, login=login, pauses=pauses, watch=watch)
     if problem and problem.platform and not login:
-        raise InstallFailed(f"{problem.words}; try later, or set up a Steam account that owns the game")
+        raise InstallFailed(f"{problem.message}; try later, or set up a Steam account that owns the game")
     if problem:
-        raise InstallFailed(problem.words)
+        raise InstallFailed(problem.message)
 
 
 def _try_often(
@@ -115,7 +115,7 @@ def _try_often(
         problem = steamcmd.update(tree, login=login, watch=watch)
         if problem is None or not problem.retry or pause is None:
             return problem
-        watch.log(f"{problem.words[0].upper()}{problem.words[1:]}; trying again in {pause:g} s.")
+        watch.log(f"{problem.message[0].upper()}{problem.message[1:]}; trying again in {pause:g} s.")
         _wait(pause, watch)
     return None
 

@@ -19,10 +19,10 @@ _SILENT_SECONDS: Final = 900
 _LOOK_SECONDS: Final = 300
 
 _EXIT_PROBLEMS: Final = {
-    1: Problem(words="SteamCMD gave up: no answer from Steam", retry=True),
-    5: Problem(words="Steam refused the login"),
-    8: Problem(words="Steam refused the installation", retry=True),
-    127: Problem(words="SteamCMD cannot run: install lib32gcc-s1 and lib32stdc++6"),
+    1: Problem(message="SteamCMD gave up: no answer from Steam", retry=True),
+    5: Problem(message="Steam refused the login"),
+    8: Problem(message="Steam refused the installation", retry=True),
+    127: Problem(message="SteamCMD cannot run: install lib32gcc-s1 and lib32stdc++6"),
 }
 
 
@@ -66,14 +66,14 @@ class SteamCmd:
         reading = Reading()
         status, _ = self._run(script, reading=reading, login=login, watch=watch, seconds=_LONGEST_SECONDS)
         if status is None:
-            return Problem(words=f"SteamCMD said nothing for {_SILENT_SECONDS // 60} minutes", retry=True)
+            return Problem(message=f"SteamCMD said nothing for {_SILENT_SECONDS // 60} minutes", retry=True)
         if reading.problem:
             return reading.problem
         if status != 0:
-            unknown = Problem(words=f"SteamCMD exited with status {status}", retry=True)
+            unknown = Problem(message=f"SteamCMD exited with status {status}", retry=True)
             return _EXIT_PROBLEMS.get(status, unknown)
         if reading.successes < (2 if both else 1):
-            return Problem(words="SteamCMD ended without saying that the game is installed", retry=True)
+            return Problem(message="SteamCMD ended without saying that the game is installed", retry=True)
         return None
 
     def newest_build(self, *, watch: Watch) -> str | None:

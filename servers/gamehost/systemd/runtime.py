@@ -35,7 +35,7 @@ _LOOK_SECONDS: Final = 0.05
 
 
 class SystemdRuntime(RuntimeBase):
-    """Implements `port.ServerRuntime`. `root` must be the one that the unit names."""
+    """Implements `port.ServerRuntime`. `root` must be the directory that the unit names."""
 
     def start(self, spec: InstanceSpec) -> Outcome:
         directory = self._storage.of(spec.server_id)
@@ -87,8 +87,8 @@ class SystemdRuntime(RuntimeBase):
         try:
             shown = units.show(ids)
         except commands.CommandError as error:
-            return {one: Observed(state=State.UNKNOWN, detail=f"systemd does not answer: {error}") for one in ids}
-        return {one: self._interpret(one, shown[one]) for one in ids}
+            return dict.fromkeys(ids, Observed(state=State.UNKNOWN, detail=f"systemd does not answer: {error}"))
+        return {pk: self._interpret(pk, unit) for pk, unit in shown.items()}
 
     def tail(self, server_id: int, *, lines: int = 200) -> list[LogLine]:
         try:
@@ -112,7 +112,7 @@ class SystemdRuntime(RuntimeBase):
             shown = units.show(ids)
         except commands.CommandError as error:
             raise RuntimeFault(f"systemd does not answer: {error}") from error
-        return {one: self._used(one, shown[one], with_disk=one in with_disk) for one in ids}
+        return {pk: self._used(pk, unit, with_disk=pk in with_disk) for pk, unit in shown.items()}
 
     def _used(self, server_id: int, unit: Unit, *, with_disk: bool) -> Resources:
         # Without controllers a cgroup counts nothing; /proc still has the figures of its processes.

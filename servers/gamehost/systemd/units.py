@@ -95,7 +95,7 @@ def show(server_ids: Iterable[int]) -> dict[int, Unit]:
     )
     blocks = [_facts(block) for block in done.output.split("\n\n") if block.strip()]
     by_name = {facts["Id"]: facts for facts in blocks if "Id" in facts}
-    return {one: _read(by_name.get(name(one), {})) for one in ids}
+    return {server_id: _read(by_name.get(name(server_id), {})) for server_id in ids}
 
 
 def show_one(server_id: int) -> Unit:

@@ -18,10 +18,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         # Few columns: this must also work after an update whose migrations have not run yet.
         servers = list(Server.objects.on_host(settings.LEFT4ME_HOST).only("name", "actual_state", "actual_state_at"))
-        seen = this_host.runtime().observe([server.pk for server in servers])
+        observed = this_host.runtime().observe([server.pk for server in servers])
         failed = []
         for server in servers:
-            if seen[server.pk].state is State.STOPPED:
+            if observed[server.pk].state is State.STOPPED:
                 continue
             # The desired state first, so that a running worker does not restart the game.
             Server.objects.filter(pk=server.pk).update(desired_state=Server.Desired.STOPPED)

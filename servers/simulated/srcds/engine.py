@@ -123,7 +123,7 @@ class Engine:
         self.log.print("Console initialized.\nUsing breakpad minidump system\n")
         try:
             self.world.addon_maps = addons.scan()
-        except addons.Unreadable as error:
+        except addons.InvalidArchive as error:
             raise StartFailed(f'Engine Error: CPackedStore: unable to open or parse archive "{error}"') from error
         self._bind()
         ip, port = self.address
@@ -145,9 +145,9 @@ class Engine:
 
     def _bind(self) -> None:
         """One port for TCP and UDP. -strictportbind fails where the engine would take the next free one."""
-        ip, wanted = self.arguments.text("ip", "0.0.0.0"), self.arguments.number("port", 27015)  # noqa: S104
+        ip, wanted_port = self.arguments.text("ip", "0.0.0.0"), self.arguments.number("port", 27015)  # noqa: S104
         tries = 1 if self.arguments.has("strictportbind") else _PORT_TRIES
-        for port in range(wanted, wanted + tries):
+        for port in range(wanted_port, wanted_port + tries):
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             try:
@@ -168,7 +168,7 @@ class Engine:
             return
         if tries == 1:
             raise StartFailed(
-                f'ERROR: Port {wanted} was unavailable, quitting due to "-strictportbind" command-line flag!'
+                f'ERROR: Port {wanted_port} was unavailable, quitting due to "-strictportbind" command-line flag!'
             )
         raise StartFailed("Couldn't allocate dedicated server IP port")
 
