@@ -5,10 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Cancelled(Exception):
-    """The caller's `cancelled` returned true. Work done so far is kept and can be resumed."""
-
-
 class Watch(Protocol):
     """Receives progress and log lines of a long operation, and cancels it. A job's context implements it."""
 

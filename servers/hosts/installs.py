@@ -15,7 +15,7 @@ from left4me.jobs import registry
 from servers.gamehost.game import NoVersion, Version, Versions
 from servers.gamehost.steamcmd import install as steam
 from servers.gamehost.steamcmd.bootstrap import BootstrapFailed
-from servers.gamehost.watch import Cancelled, Watch
+from servers.gamehost.watch import Watch
 from servers.hosts import this_host
 from servers.models import Host
 
@@ -87,8 +87,6 @@ def _readable_faults() -> Iterator[None]:
     """Turn errors of the runtime into those of the job engine, with a message for the operator."""
     try:
         yield
-    except Cancelled:
-        raise registry.Cancelled from None
     except (NoVersion, BootstrapFailed, steam.InstallFailed) as fault:
         message = str(fault)
         raise registry.Failed(f"{message[:1].upper()}{message[1:]}.") from fault

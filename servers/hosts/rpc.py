@@ -14,13 +14,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
-from celery import current_app
-from celery.exceptions import CeleryError
-from django.conf import settings
 from django.utils import timezone
-from kombu.exceptions import KombuError
 
-from left4me.core.redis import pubsub
+from left4me.core.redis import hosts, keys
+from left4me.core.redis.client import client
 from servers.models import Host
 
 logger = logging.getLogger(__name__)
@@ -50,17 +47,11 @@ def call(host: Host, procedure: str, **values: Any) -> Reply:
     if host.is_down(timezone.now()):
         raise HostSilent
     token = secrets.token_urlsafe(16)
+    if not hosts.send(host.name, TASK, token, procedure, values, expires=TIMEOUT_SECONDS):
+        raise HostSilent
     try:
-        current_app.send_task(
-            TASK,
-            args=[token, procedure, values],
-            queue=host.queue,
-            expires=TIMEOUT_SECONDS,
-            ignore_result=True,
-            retry=False,
-        )
-        raw = _wait(_key(token))
-    except (CeleryError, KombuError, OSError, redis.RedisError) as error:
+        raw = _wait(keys.host_answer(token))
+    except redis.RedisError as error:
         logger.warning("host %s could not be called for %s: %s", host, procedure, error)
         raise HostSilent from error
     if raw is None:
@@ -76,20 +67,14 @@ def reply(token: str, reply: Reply | None) -> None:
     """Send the reply of a call, on the host. None means that the object does not exist."""
     head = json.dumps({"missing": reply is None, "facts": reply.facts if reply else None})
     raw = zlib.compress(head.encode() + b"\n" + (reply.data if reply else b""), level=1)
-    with pubsub.client().pipeline() as pipe:
-        pipe.rpush(_key(token), raw)
-        pipe.expire(_key(token), _KEPT_SECONDS)
+    with client().pipeline() as pipe:
+        pipe.rpush(keys.host_answer(token), raw)
+        pipe.expire(keys.host_answer(token), _KEPT_SECONDS)
         pipe.execute()
 
 
 def _wait(key: str) -> bytes | None:
-    # A client of its own: the shared one stops reading long before a host with much data has replied.
-    with redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS + 5, socket_connect_timeout=2
-    ) as client:
-        popped = cast("tuple[bytes, bytes] | None", client.blpop([key], timeout=TIMEOUT_SECONDS))
+    # A longer read timeout than usual: the usual one would end long before a host with much data has replied.
+    patient = client(timeout=TIMEOUT_SECONDS + 5)
+    popped = cast("tuple[bytes, bytes] | None", patient.blpop([key], timeout=TIMEOUT_SECONDS))
     return popped[1] if popped else None
-
-
-def _key(token: str) -> str:
-    return f"left4me:answer:{token}"

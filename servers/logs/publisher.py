@@ -15,7 +15,8 @@ from typing import cast
 
 import redis
 
-from left4me.core.redis import pubsub
+from left4me.core.redis import keys
+from left4me.core.redis.client import client
 from servers.gamehost.port import LogLine, ServerRuntime
 
 logger = logging.getLogger(__name__)
@@ -27,22 +28,6 @@ _KEPT_AFTER_SECONDS = 60
 _STREAM_LINES = 2_000
 _LINES_A_SECOND = 200
 _LONGEST_LINE = 4_096
-
-
-def stream_key(server_id: int) -> str:
-    return f"left4me:log:{server_id}"
-
-
-def channel(server_id: int) -> str:
-    return f"left4me:log-lines:{server_id}"
-
-
-def watch_key(server_id: int) -> str:
-    return f"left4me:log-watched:{server_id}"
-
-
-def tailer_key(server_id: int) -> str:
-    return f"left4me:log-tailer:{server_id}"
 
 
 class Tailers:
@@ -63,7 +48,7 @@ class Tailers:
 
     def _run(self, server_id: int) -> None:
         try:
-            Tailer(server_id, runtime=self._runtime, client=pubsub.client()).run()
+            Tailer(server_id, runtime=self._runtime, client=client()).run()
         except redis.RedisError as error:
             # Viewers notice that the tailer is gone and request it again.
             logger.warning("the tailer of server %s ended: %s", server_id, error)
@@ -87,7 +72,7 @@ class Tailer:
     def run(self) -> None:
         """Publish lines until there are no viewers. Raises RedisError when Redis is lost."""
         # The key is a lock with an expiry: another worker of this host may have started the same tailer.
-        if not self._client.set(tailer_key(self._server_id), "1", nx=True, ex=WATCH_SECONDS):
+        if not self._client.set(keys.server_log_tailer(self._server_id), "1", nx=True, ex=WATCH_SECONDS):
             return
         try:
             cursor = self._resume() or self._begin()
@@ -95,15 +80,15 @@ class Tailer:
                 self._server_id, cursor=cursor, on_lines=self._push, cancelled=lambda: not self._has_viewers()
             )
         finally:
-            self._client.expire(stream_key(self._server_id), _KEPT_AFTER_SECONDS)
-            self._client.delete(tailer_key(self._server_id))
+            self._client.expire(keys.server_log(self._server_id), _KEPT_AFTER_SECONDS)
+            self._client.delete(keys.server_log_tailer(self._server_id))
 
     def _resume(self) -> str | None:
         """The cursor of the last published line, if its stream still exists."""
-        newest = self._client.xrevrange(stream_key(self._server_id), count=1)
+        newest = self._client.xrevrange(keys.server_log(self._server_id), count=1)
         if not newest:
             return None
-        self._client.persist(stream_key(self._server_id))
+        self._client.persist(keys.server_log(self._server_id))
         self._last_id = cast("bytes", newest[0][0]).decode()
         cursor = cast("dict[bytes, bytes]", newest[0][1]).get(b"cursor", b"")
         return cursor.decode() or None
@@ -117,8 +102,8 @@ class Tailer:
         now = time.monotonic()
         if now - self._checked_at > 1:
             self._checked_at = now
-            self._viewers = bool(self._client.exists(watch_key(self._server_id)))
-            self._client.expire(tailer_key(self._server_id), WATCH_SECONDS)
+            self._viewers = bool(self._client.exists(keys.server_log_watched(self._server_id)))
+            self._client.expire(keys.server_log_tailer(self._server_id), WATCH_SECONDS)
         return self._viewers
 
     def _push(self, lines: list[LogLine]) -> None:
@@ -138,13 +123,15 @@ class Tailer:
             at = line.at.isoformat() if line.at else ""
             text = line.text[:_LONGEST_LINE]
             fields: dict[str | bytes, str] = {"text": text, "at": at, "cursor": line.cursor}
-            pipe.xadd(stream_key(self._server_id), fields, maxlen=_STREAM_LINES, approximate=True)  # type: ignore[arg-type]
+            pipe.xadd(keys.server_log(self._server_id), fields, maxlen=_STREAM_LINES, approximate=True)  # type: ignore[arg-type]
             messages.append({"text": text, "at": at})
         ids = [identifier.decode() for identifier in pipe.execute()]
         for message, identifier in zip(messages, ids, strict=True):
             message["id"] = identifier
         # By `after` viewers notice a missed batch, and read it from the stream.
-        self._client.publish(channel(self._server_id), json.dumps({"after": self._last_id, "lines": messages}))
+        self._client.publish(
+            keys.server_log_channel(self._server_id), json.dumps({"after": self._last_id, "lines": messages})
+        )
         self._last_id = ids[-1]
 
 

@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from left4me.core import releases
-from left4me.core.version import VERSION
+from left4me.core.redis import keys
+from left4me.core.version import VERSION, is_older
 
 # A host reports every LEFT4ME_STATUS_SECONDS; it counts as down after several missed reports in a row.
 _LEAST_SILENCE_SECONDS = 30
@@ -67,7 +67,7 @@ class Host(models.Model):
 
     @property
     def queue(self) -> str:
-        return f"host.{self.name}"
+        return keys.host_queue(self.name)
 
     def is_down(self, now: datetime) -> bool:
         """Whether its last report is too old to describe the present. A host that never reported is down."""
@@ -91,7 +91,7 @@ class Host(models.Model):
         if not self.version or self.version == VERSION:
             return ""
         values = {"theirs": self.version, "ours": VERSION}
-        if releases.is_older(self.version, than=VERSION):
+        if is_older(self.version, than=VERSION):
             return (
                 _now(
                     "This host runs an older release (%(theirs)s, the web runs %(ours)s). On that machine, run: "

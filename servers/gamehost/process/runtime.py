@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from left4me.core.processes import commands
-from servers.gamehost import procfs, shared
+from left4me.core.processes import commands, procfs
+from servers.gamehost import shared
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
@@ -30,7 +30,7 @@ from servers.gamehost.port import (
 )
 from servers.gamehost.process import console
 from servers.gamehost.process.supervisor import Order
-from servers.gamehost.sandbox import cgroup
+from servers.gamehost.sandbox import cgroup, overlay
 from servers.gamehost.shared import RuntimeBase
 from servers.gamehost.spec import InstanceSpec, StopLimits
 
@@ -259,7 +259,7 @@ def _interpret(stored: dict[str, Any]) -> Observed:
     ended = stored["exit"]
     return Observed(
         state=state,
-        pid=procfs.game_of(init) if init is not None else None,
+        pid=overlay.game_of(init) if init is not None else None,
         started_at=_moment(stored.get("started_at")) if init is not None else None,
         last_exit=shared.exit_of(ended["code"], ended["at"]) if ended else None,
         restarts=stored["restarts"],

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from left4me.core.processes import commands
-from servers.gamehost import procfs, shared
+from left4me.core.processes import commands, procfs
+from servers.gamehost import shared
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
@@ -26,6 +26,7 @@ from servers.gamehost.port import (
     StopTimedOut,
 )
 from servers.gamehost.process.console import LAST_LINES
+from servers.gamehost.sandbox import overlay
 from servers.gamehost.shared import RuntimeBase
 from servers.gamehost.spec import InstanceSpec, StopLimits
 from servers.gamehost.systemd import journal, units
@@ -181,7 +182,7 @@ def _off_within(server_id: int, seconds: float) -> bool:
 def _game_of(launcher: int) -> int | None:
     """The launcher's child is process 1 of the sandbox, and the first child of that is the game."""
     init = next(iter(procfs.children(launcher)), None)
-    return procfs.game_of(init) if init else None
+    return overlay.game_of(init) if init else None
 
 
 def _last_exit(directory: ServerDirectory, unit: Unit) -> Exit | None:
