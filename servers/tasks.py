@@ -25,7 +25,7 @@ from servers.state import crash_alerts, state_log, usage
 
 logger = logging.getLogger(__name__)
 
-_watch = silence.Watch()
+_watch = silence.SilenceMonitor()
 
 
 @shared_task(name="servers.ask_hosts")

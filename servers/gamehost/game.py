@@ -23,7 +23,7 @@ from typing import Final
 
 from left4me.core import concurrency
 from left4me.core.files import atomic
-from servers.gamehost.watch import Watch
+from servers.gamehost.port import Watch
 
 _PIECE: Final = 64 * 1024**2
 

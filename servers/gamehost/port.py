@@ -100,6 +100,16 @@ class Resources:
     disk_bytes: int | None  # of its own writable layer
 
 
+class Watch(Protocol):
+    """Receives progress and log lines of a long operation, and cancels it. A job's context implements it."""
+
+    def progress(self, *, phase: str, done: int, total: int | None = None, unit: str = "") -> None: ...
+
+    def log(self, line: str) -> None: ...
+
+    def cancelled(self) -> bool: ...
+
+
 class ServerRuntime(Protocol):
     """Runs servers on this host.
 

@@ -13,9 +13,9 @@ from django.utils.module_loading import import_string
 from left4me.core.processes import commands
 from left4me.jobs import registry
 from servers.gamehost.game import NoVersion, Version, Versions
+from servers.gamehost.port import Watch
 from servers.gamehost.steamcmd import install as steam
 from servers.gamehost.steamcmd.bootstrap import BootstrapFailed
-from servers.gamehost.watch import Watch
 from servers.hosts import this_host
 from servers.models import Host
 

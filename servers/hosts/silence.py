@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.utils.translation import gettext as _
+
+from left4me.alerts import incidents
+from left4me.alerts.events import Event
+from left4me.alerts.incidents import Trouble
 from servers.models import Host
-from servers.state import crash_alerts
 
 # Longer than the time after which pages show a host as down, so that short network breaks do not alert.
 _ALERT_AFTER = timedelta(minutes=1)
@@ -13,7 +17,7 @@ _ALERT_AFTER = timedelta(minutes=1)
 _GAP = timedelta(seconds=45)
 
 
-class Watch:
+class SilenceMonitor:
     """Checks the hosts repeatedly and knows since when it has done so without a gap.
 
     Silence during a gap means nothing: after the database or this worker was down, or the machine slept, the hosts
@@ -33,6 +37,30 @@ class Watch:
             if host.last_seen_at is None:
                 continue
             if not host.is_down(now):
-                crash_alerts.host_is_heard(host, now=now)
+                _clear_silence(host, now=now)
             elif min(now - self._since, now - host.last_seen_at) > _ALERT_AFTER:
-                crash_alerts.host_is_silent(host, now=now)
+                _report_silence(host, now=now)
+
+
+def _report_silence(host: Host, *, now: datetime) -> None:
+    last_seen = host.last_seen_at
+    text = _("Nothing was heard of it since %(moment)s UTC. What its servers do is not known.") % {
+        "moment": f"{last_seen:%H:%M:%S}" if last_seen else "–"
+    }
+    incidents.trouble(
+        Trouble(
+            event=Event.HOST_SILENT,
+            key=f"host:{host.pk}",
+            subject=f"host:{host.pk}",
+            title=_("Host “%(name)s” is silent") % {"name": host.name},
+            text=text,
+            path=host.get_absolute_url(),
+            recovered=Event.HOST_RECOVERED,
+            recovered_title=_("Host “%(name)s” is back") % {"name": host.name},
+        ),
+        now=now,
+    )
+
+
+def _clear_silence(host: Host, *, now: datetime) -> None:
+    incidents.well(f"host:{host.pk}", now=now)

@@ -14,14 +14,13 @@ from django.conf import settings
 
 from left4me.core.processes import procfs
 from servers.gamehost.game import NoVersion, Versions
-from servers.gamehost.port import ServerRuntime
+from servers.gamehost.port import ServerRuntime, Watch
 from servers.gamehost.process.runtime import ProcessRuntime
 from servers.gamehost.steamcmd import bootstrap
 from servers.gamehost.steamcmd.session import Login, SteamCmd
 from servers.gamehost.storage import Storage
 from servers.gamehost.systemd import units
 from servers.gamehost.systemd.runtime import SystemdRuntime
-from servers.gamehost.watch import Watch
 from servers.logs.publisher import Tailers
 from servers.models import Host
 

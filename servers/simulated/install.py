@@ -13,7 +13,7 @@ from pathlib import Path
 from left4me.core.files import atomic
 from left4me.core.processes import commands
 from servers.gamehost.game import NoVersion, Version, Versions
-from servers.gamehost.watch import Watch
+from servers.gamehost.port import Watch
 from servers.simulated import stock
 
 _KIND = "simulated"

@@ -1,4 +1,4 @@
-"""Reports problems of servers and hosts to the alerts.
+"""Reports problems of servers, and nearly full disks of hosts, to the alerts.
 
 Log lines are left out on purpose: they contain players' addresses, and alerts are sent to other services.
 """
@@ -79,30 +79,6 @@ def disk_was_seen(host: Host, *, free: int, now: datetime) -> None:
         ),
         now=now,
     )
-
-
-def host_is_silent(host: Host, *, now: datetime) -> None:
-    last_seen = host.last_seen_at
-    text = _("Nothing was heard of it since %(moment)s UTC. What its servers do is not known.") % {
-        "moment": f"{last_seen:%H:%M:%S}" if last_seen else "–"
-    }
-    incidents.trouble(
-        Trouble(
-            event=Event.HOST_SILENT,
-            key=f"host:{host.pk}",
-            subject=f"host:{host.pk}",
-            title=_("Host “%(name)s” is silent") % {"name": host.name},
-            text=text,
-            path=host.get_absolute_url(),
-            recovered=Event.HOST_RECOVERED,
-            recovered_title=_("Host “%(name)s” is back") % {"name": host.name},
-        ),
-        now=now,
-    )
-
-
-def host_is_heard(host: Host, *, now: datetime) -> None:
-    incidents.well(f"host:{host.pk}", now=now)
 
 
 def _problem_of_server(server: Server, event: Event, *, title: str, text: str) -> Trouble:

@@ -199,14 +199,14 @@ def test_nobody_is_told_of_disks_where_the_limit_is_0(host: Host, cast: Cast, se
     assert told() == []
 
 
-def looking(watch: silence.Watch, *, first: float, last: float) -> None:
+def looking(watch: silence.SilenceMonitor, *, first: float, last: float) -> None:
     for seconds in range(int(first), int(last) + 1, 15):
         watch.check(here="local", now=NOW + seconds * SECOND)
 
 
 def test_a_silent_host_is_told_of_once_and_again_when_it_is_back(host: Host, cast: Cast):
     make_channel(cast.admin)
-    watch = silence.Watch()
+    watch = silence.SilenceMonitor()
     looking(watch, first=0, last=60)
     assert told() == []
     looking(watch, first=75, last=300)
@@ -219,7 +219,7 @@ def test_a_silent_host_is_told_of_once_and_again_when_it_is_back(host: Host, cas
 
 def test_silence_counts_only_where_somebody_listened(host: Host, cast: Cast):
     make_channel(cast.admin)
-    watch = silence.Watch()
+    watch = silence.SilenceMonitor()
     looking(watch, first=3600, last=3660)
     assert told() == [], "the application was down; the host gets its minute"
     looking(watch, first=3660 + 600, last=3660 + 600 + 60)
@@ -232,7 +232,7 @@ def test_whoever_looks_is_not_silent_and_a_host_that_never_spoke_is_not_missed(c
     make_channel(cast.admin)
     make_host(last_seen_at=NOW - timedelta(hours=1))
     make_host(name="planned", last_seen_at=None)
-    looking(silence.Watch(), first=0, last=300)
+    looking(silence.SilenceMonitor(), first=0, last=300)
     assert told() == []
 
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from left4me.core.net import fetch
 from left4me.core.net.egress import AllowedHosts
+from servers.gamehost.port import Watch
 from servers.gamehost.steamcmd.session import SteamCmd
-from servers.gamehost.watch import Watch
 
 ARCHIVE_URL: Final = "https://steamcdn-a.akamaihd.net/client/installer/steamcmd_linux.tar.gz"
 

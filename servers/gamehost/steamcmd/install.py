@@ -11,9 +11,9 @@ from left4me.core import concurrency
 from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 from servers.gamehost.game import NoVersion, Version, Versions
+from servers.gamehost.port import Watch
 from servers.gamehost.steamcmd.output import Problem, installed_build
 from servers.gamehost.steamcmd.session import Login, SteamCmd
-from servers.gamehost.watch import Watch
 
 # The Windows files are downloaded first, the Linux ones replace a part of them, and both pass a download area.
 FIRST_INSTALL_BYTES: Final = 25 * 1024**3

@@ -12,8 +12,8 @@ from typing import Final
 
 from left4me.core.concurrency import Cancelled
 from left4me.core.processes import commands
+from servers.gamehost.port import Watch
 from servers.gamehost.steamcmd.output import APP, Problem, Reading, clean, installed_build, public_build
-from servers.gamehost.watch import Watch
 
 _LONGEST_SECONDS: Final = 6 * 3600
 _SILENT_SECONDS: Final = 900
