@@ -12,6 +12,7 @@ from typing import Final
 
 from deploy.ops import venvs
 from deploy.ops.layout import Layout
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 NAME: Final = re.compile(r"\d{8}-[0-9a-f]{7,40}")
@@ -135,18 +136,13 @@ def build(layout: Layout, release: str, *, on_line: venvs.OnLine | None = None) 
         _remove(tree)
         raise ReleaseFault(f"The release {release} cannot be built: {error}") from error
     # Last: this file is what makes the release whole.
-    fresh = tree / ".RELEASE"
-    fresh.write_text(f"{release}\n")
-    fresh.replace(tree / "RELEASE")
+    atomic.write(tree / "RELEASE", f"{release}\n", mode=0o644, durable=True)
     return tree
 
 
 def switch(layout: Layout, release: str) -> None:
     """Make `current` point to `release`; whoever looks sees the old or the new one."""
-    fresh = layout.program / ".current.new"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(f"releases/{release}")
-    fresh.replace(layout.current)
+    atomic.link(layout.current, f"releases/{release}", durable=True)
 
 
 def prune(layout: Layout, *, keep: set[str]) -> list[str]:
