@@ -19,6 +19,7 @@ from accounts.api import router as accounts_router
 from left4me.alerts.api import router as alerts_router
 from left4me.core import concurrent_save
 from left4me.core.redis.rate_limit import TooMany
+from left4me.core.web import refusals
 from left4me.core.web.api import Problem, problem_response
 from left4me.jobs.api import router as jobs_router
 from left4me.site.api_docs import Docs
@@ -82,6 +83,21 @@ api.add_router("", alerts_router)
 @api.exception_handler(Problem)
 def _problem(request: HttpRequest, problem: Problem) -> HttpResponse:
     return problem_response(problem)
+
+
+@api.exception_handler(refusals.Refused)
+def _refused(request: HttpRequest, refusal: refusals.Refused) -> HttpResponse:
+    return problem_response(Problem(409, _("Not possible"), str(refusal)))
+
+
+@api.exception_handler(refusals.Stale)
+def _stale(request: HttpRequest, refusal: refusals.Stale) -> HttpResponse:
+    return problem_response(Problem(409, _("Changed meanwhile"), str(refusal), version=refusal.current.version))
+
+
+@api.exception_handler(refusals.InUse)
+def _in_use(request: HttpRequest, refusal: refusals.InUse) -> HttpResponse:
+    return problem_response(Problem(409, _("In use"), str(refusal), **refusal.used_by))
 
 
 @api.exception_handler(TooMany)

@@ -16,6 +16,7 @@ from kombu.exceptions import KombuError
 from accounts.models import User
 from left4me.audit import record
 from left4me.core.redis import rate_limit
+from left4me.core.web import refusals
 from livestate import campaigns, completion, tasks
 from livestate.models import Order
 from livestate.orders import commands
@@ -28,12 +29,10 @@ from servers.models import Server
 
 logger = logging.getLogger(__name__)
 
+Refused = refusals.Refused
+
 ORDERS = rate_limit.Limit("orders", 60, 60)
 LONGEST_BAN = 60 * 24 * 365
-
-
-class Refused(Exception):
-    """The order was not given; the message says why."""
 
 
 def tell(

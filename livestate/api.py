@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 from django.http import Http404, HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import Problem, Window, require_scope
+from left4me.core.web.api import Window, require_scope
 from livestate import actions, live
 from livestate import history as histories
 from livestate.history import Regular, Span, Step
@@ -167,12 +166,9 @@ def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[di
     require_scope(request, "operate")
     user = signed_in(request)
     server = lookups.server_to_operate(user, server_id)
-    try:
-        order = actions.tell(
-            server=server, by=user, kind=body.kind, value=body.value, minutes=body.minutes, request=request
-        )
-    except actions.Refused as refusal:
-        raise Problem(409, _("Not possible"), str(refusal)) from refusal
+    order = actions.tell(
+        server=server, by=user, kind=body.kind, value=body.value, minutes=body.minutes, request=request
+    )
     return Status(202, _order(order))
 
 

@@ -13,17 +13,19 @@ from django.utils.translation import ngettext
 from accounts.models import User
 from left4me.audit import record
 from left4me.core import concurrent_save
+from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from overlays import paths
 from overlays.models import Overlay
 
-Refused = jobs.Refused
+Refused = refusals.Refused
+Stale = refusals.Stale
 
 _FIELDS = {"name_taken": "name", "script_is_system": "kind", "path_outside": "path"}
 
 
-class InUse(Refused):
-    """The overlay stands in blueprints; `blueprints` names them, each with its owner."""
+class InUse(refusals.InUse):
+    """Blueprints use the overlay: `blueprints` holds (name, owner) of each."""
 
     def __init__(self, blueprints: list[tuple[str, str]]) -> None:
         self.blueprints = blueprints
@@ -34,16 +36,9 @@ class InUse(Refused):
                 "%(count)d blueprints use this overlay: %(names)s.",
                 len(blueprints),
             )
-            % {"count": len(blueprints), "names": named}
+            % {"count": len(blueprints), "names": named},
+            blueprints=[{"name": name, "owner": owner} for name, owner in blueprints],
         )
-
-
-class Stale(Refused):
-    """Somebody else changed the row since it was read; `current` is how it stands now."""
-
-    def __init__(self, current: Overlay) -> None:
-        self.current = current
-        super().__init__(_("Somebody else changed this overlay meanwhile; nothing was overwritten."))
 
 
 @transaction.atomic
@@ -69,7 +64,7 @@ def update(
     """Change an overlay that `by` saw at `seen_version`; raises Stale, rows.Gone, or ValidationError."""
     current = concurrent_save.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     if current.version != seen_version:
-        raise Stale(current)
+        raise Stale(_("Somebody else changed this overlay meanwhile; nothing was overwritten."), current=current)
     current.name = name
     current.expose_cfg = expose_cfg
     if path is not None and path != current.path:

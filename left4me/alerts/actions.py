@@ -22,6 +22,9 @@ from left4me.alerts.permissions import Person
 from left4me.audit import record
 from left4me.core import concurrent_save, secrets
 from left4me.core.redis import rate_limit
+from left4me.core.web import refusals
+
+Refused = refusals.Refused
 
 MOST_CHANNELS = 20
 # A test reaches somebody else's machine or mailbox.
@@ -30,10 +33,6 @@ TESTS = rate_limit.Limit("alert-test", 10, 600)
 _GUESSES = rate_limit.Limit("alert-code", 10, 600)
 
 _PLACES = {"name_taken": "name"}
-
-
-class Refused(Exception):
-    """The act is not possible; the message says why."""
 
 
 @transaction.atomic

@@ -12,14 +12,15 @@ from django.views.decorators.http import require_POST
 from accounts.permissions import signed_in
 from left4me.core.files.tree import BadPath
 from left4me.jobs import actions as jobs
-from overlays.files import access, uploads
+from overlays import lookups
+from overlays.files import uploads
 from overlays.models import Upload
 
 
 @require_POST
 def start_upload(request: HttpRequest, pk: int) -> JsonResponse:
     """`{"name", "folder", "size", "unpack"}`; an upload that was broken off is continued at the offset answered."""
-    overlay = access.editable(request, pk)
+    overlay = lookups.files_to_edit(signed_in(request), pk)
     try:
         asked = json.loads(request.body)
         upload = uploads.start(
@@ -32,7 +33,7 @@ def start_upload(request: HttpRequest, pk: int) -> JsonResponse:
         )
     except (ValueError, KeyError, AttributeError, TypeError):
         return _refused(_("The request cannot be read."), 400)
-    except (uploads.Refused, BadPath) as fault:
+    except (uploads.UploadRefused, BadPath) as fault:
         return _refused(str(fault), 422)
     return JsonResponse({"id": upload.pk, "offset": uploads.received(upload), "chunk": uploads.CHUNK}, status=201)
 
@@ -47,7 +48,7 @@ def upload_chunk(request: HttpRequest, pk: int, upload_id: int) -> JsonResponse:
         at = uploads.receive(upload, offset=int(offset) if offset.isdecimal() else -1, source=request)  # type: ignore[arg-type]
     except uploads.WrongOffset as fault:
         return JsonResponse({"offset": fault.offset, "error": str(fault)}, status=409)
-    except uploads.Refused as fault:
+    except uploads.UploadRefused as fault:
         return _refused(str(fault), 422)
     return JsonResponse({"offset": at})
 
@@ -57,7 +58,7 @@ def finish_upload(request: HttpRequest, pk: int, upload_id: int) -> JsonResponse
     upload = _upload(request, pk, upload_id)
     try:
         job = uploads.finish(upload, by=signed_in(request))
-    except (uploads.Refused, BadPath) as fault:
+    except (uploads.UploadRefused, BadPath) as fault:
         return _refused(str(fault), 422)
     except jobs.Refused as fault:
         return _refused(str(fault), 409)
@@ -71,7 +72,7 @@ def abort_upload(request: HttpRequest, pk: int, upload_id: int) -> JsonResponse:
 
 
 def _upload(request: HttpRequest, pk: int, upload_id: int) -> Upload:
-    overlay = access.editable(request, pk)
+    overlay = lookups.files_to_edit(signed_in(request), pk)
     return get_object_or_404(overlay.uploads.select_related("overlay"), pk=upload_id)
 
 

@@ -12,10 +12,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.jobs import actions as jobs
-from overlays import permissions
+from overlays import lookups, permissions
 from overlays.models import Overlay
 from overlays.workshop_items import conflicts, item_rows, membership
 from overlays.workshop_items import refresh as items_refresh
@@ -23,22 +22,12 @@ from overlays.workshop_items.forms import AddForm
 from workshop import metadata, steam
 
 
-def _workshop_overlay(user: User, pk: int, *, to_edit: bool = False) -> Overlay:
-    """The overlay as `user` may see or change it. Raises Http404 and PermissionDenied."""
-    overlay = get_object_or_404(Overlay.objects.select_related("owner"), pk=pk)
-    permissions.check_can_see_overlay(user, overlay)
-    if overlay.kind != Overlay.Kind.WORKSHOP:
-        raise Http404(_("This overlay holds no workshop items."))
-    if to_edit:
-        permissions.check_can_edit_overlay(user, overlay)
-    return overlay
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 def items(request: HttpRequest, pk: int) -> HttpResponse:
     """The table and, on POST, what was pasted: first a preview, then, confirmed, the adding."""
     user = signed_in(request)
-    overlay = _workshop_overlay(user, pk, to_edit=request.method == "POST")
+    find = lookups.workshop_overlay_to_edit if request.method == "POST" else lookups.workshop_overlay
+    overlay = find(user, pk)
     if request.method != "POST":
         return _page(request, overlay, form=AddForm())
     form = AddForm(request.POST)
@@ -71,7 +60,7 @@ def items(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def remove_items(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    overlay = _workshop_overlay(user, pk, to_edit=True)
+    overlay = lookups.workshop_overlay_to_edit(user, pk)
     wanted = [int(value) for value in request.POST.getlist("item") if value.isdecimal() and len(value) < 20]
     count = membership.remove(overlay=overlay, steam_ids=wanted[: membership.MOST_ITEMS], by=user)
     words = ngettext("%(count)d item is removed.", "%(count)d items are removed.", count) % {"count": count}
@@ -82,7 +71,7 @@ def remove_items(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def unfollow_collection(request: HttpRequest, pk: int, collection_id: int) -> HttpResponse:
     user = signed_in(request)
-    overlay = _workshop_overlay(user, pk, to_edit=True)
+    overlay = lookups.workshop_overlay_to_edit(user, pk)
     collection = get_object_or_404(overlay.collections, pk=collection_id)
     membership.unfollow(overlay=overlay, collection=collection, by=user, keep_items="keep" in request.POST)
     messages.success(request, _("The collection is no longer followed."))
@@ -93,7 +82,7 @@ def unfollow_collection(request: HttpRequest, pk: int, collection_id: int) -> Ht
 def refresh(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask Steam about this overlay's items, then build: 400 when there are none, 502 when Steam does not answer."""
     user = signed_in(request)
-    overlay = _workshop_overlay(user, pk, to_edit=True)
+    overlay = lookups.workshop_overlay_to_edit(user, pk)
     try:
         with metadata.connect() as api:
             items_refresh.refresh_overlay(overlay=overlay, by=user, api=api, now=timezone.now())
@@ -114,8 +103,7 @@ def refresh(request: HttpRequest, pk: int) -> HttpResponse:
 def build(request: HttpRequest, pk: int) -> HttpResponse:
     """Build an overlay of any kind again."""
     user = signed_in(request)
-    overlay = get_object_or_404(Overlay, pk=pk)
-    permissions.check_can_edit_overlay(user, overlay)
+    overlay = lookups.overlay_to_edit(user, pk)
     try:
         membership.request_build(overlay=overlay, by=user)
     except jobs.Refused as fault:

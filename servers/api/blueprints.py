@@ -12,11 +12,10 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.core.web.api import Problem, Window, require_scope
+from left4me.core.web.api import Window, require_scope
 from overlays.models import Overlay
 from servers import actions, lookups
 from servers.api import wire
-from servers.api.servers import changed_meanwhile
 from servers.blueprints import yaml
 from servers.models import Blueprint
 
@@ -64,19 +63,16 @@ def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.Bluepr
     require_scope(request, "operate")
     user = signed_in(request)
     row = lookups.blueprint(user, blueprint_id)
-    try:
-        actions.update_blueprint(
-            blueprint=row,
-            seen_version=given.version,
-            by=user,
-            name=row.name if given.name is None else given.name,
-            description=row.description if given.description is None else given.description,
-            arguments=row.arguments if given.arguments is None else wire.text(given.arguments),
-            config=row.config if given.config is None else wire.text(given.config),
-            overlays=None if given.overlays is None else _overlays(row.owner, given.overlays),
-        )
-    except actions.Stale as fault:
-        raise changed_meanwhile(fault) from None
+    actions.update_blueprint(
+        blueprint=row,
+        seen_version=given.version,
+        by=user,
+        name=row.name if given.name is None else given.name,
+        description=row.description if given.description is None else given.description,
+        arguments=row.arguments if given.arguments is None else wire.text(given.arguments),
+        config=row.config if given.config is None else wire.text(given.config),
+        overlays=None if given.overlays is None else _overlays(row.owner, given.overlays),
+    )
     return wire.blueprint(lookups.blueprint(user, blueprint_id))
 
 
@@ -84,11 +80,7 @@ def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.Bluepr
 def delete_blueprint(request: HttpRequest, blueprint_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
-    try:
-        actions.delete_blueprint(blueprint=lookups.blueprint(user, blueprint_id), by=user)
-    except actions.InUse as fault:
-        linked = [{"id": pk, "name": name} for pk, name in fault.servers]
-        raise Problem(409, _("In use"), str(fault), servers=linked) from None
+    actions.delete_blueprint(blueprint=lookups.blueprint(user, blueprint_id), by=user)
     return Status(204, None)
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.core.web.api import Problem, Window, require_scope
+from left4me.core.web.api import Window, require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
 from servers import actions, lookups
@@ -77,18 +77,15 @@ def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange
     blueprint = server.blueprint
     if given.blueprint_id is not None:
         blueprint = _blueprint(server.owner, given.blueprint_id)
-    try:
-        actions.update_server(
-            server=server,
-            seen_version=given.version,
-            by=user,
-            name=server.name if given.name is None else given.name,
-            blueprint=blueprint,
-            port=server.port if given.port is None else given.port,
-            restart_when_hung=given.restart_when_hung,
-        )
-    except actions.Stale as fault:
-        raise changed_meanwhile(fault) from None
+    actions.update_server(
+        server=server,
+        seen_version=given.version,
+        by=user,
+        name=server.name if given.name is None else given.name,
+        blueprint=blueprint,
+        port=server.port if given.port is None else given.port,
+        restart_when_hung=given.restart_when_hung,
+    )
     return one(lookups.server(user, server_id), user)
 
 
@@ -96,7 +93,8 @@ def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange
 def delete_server(request: HttpRequest, server_id: int) -> Status[Job]:
     require_scope(request, "operate")
     user = signed_in(request)
-    return _request(lookups.server_to_edit(user, server_id), "delete", user)
+    server = lookups.server_to_edit(user, server_id)
+    return Status(202, actions.request(server=server, operation="delete", by=user))
 
 
 @router.post("/servers/{int:server_id}/actions", response={202: JobOut}, summary="Run, stop or remove it")
@@ -105,24 +103,13 @@ def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) ->
     require_scope(request, "operate")
     user = signed_in(request)
     find = lookups.server_to_edit if given.operation == "delete" else lookups.server_to_operate
-    return _request(find(user, server_id), given.operation, user)
+    return Status(202, actions.request(server=find(user, server_id), operation=given.operation, by=user))
 
 
 @router.get("/servers/{int:server_id}/changes", response=wire.PendingOut, summary="What its next start changes")
 def pending_changes(request: HttpRequest, server_id: int) -> dict[str, Any]:
     server = lookups.server_to_edit(signed_in(request), server_id)
     return {"restart_needed": pending.restart_needed(server), "changes": pending.pending(server)}
-
-
-def changed_meanwhile(fault: actions.Stale) -> Problem:
-    return Problem(409, _("Changed meanwhile"), str(fault), version=fault.current.version)
-
-
-def _request(server: Server, operation: str, user: User) -> Status[Job]:
-    try:
-        return Status(202, actions.request(server=server, operation=operation, by=user))
-    except actions.Refused as refusal:
-        raise Problem(409, _("Not possible now"), str(refusal)) from None
 
 
 def _blueprint(owner: User, pk: int) -> Blueprint:

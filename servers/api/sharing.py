@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import Http404, HttpRequest
-from django.utils.translation import gettext as _
 from ninja import Query, Router, Status
 
 from accounts.permissions import signed_in
 from left4me.core import secrets
-from left4me.core.web.api import Problem, Window, listed, require_scope
+from left4me.core.web.api import Window, listed, require_scope
 from servers import actions, lookups
 from servers.api import wire
 from servers.models import ServerShare
@@ -52,7 +51,7 @@ def read_password(request: HttpRequest, server_id: int) -> dict[str, str]:
     try:
         return {"rcon_password": actions.show_password(server=server, by=user)}
     except secrets.Unreadable as fault:
-        raise Problem(409, _("Not readable"), str(fault)) from None
+        raise actions.Refused(str(fault)) from None
 
 
 @router.post("/servers/{int:server_id}/rcon-password", response=wire.PasswordOut, summary="Make a new one")
