@@ -105,14 +105,13 @@ def unready(layout: Layout) -> str:
         return "" if services.are_active([services.WORKER]) else "the worker does not run"
     values = environment.read(layout)
     host, _, port = (values.get("LEFT4ME_BIND") or "127.0.0.1:8000").rpartition(":")
-    host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host.strip("[]")  # noqa: S104 -- compared, not bound
-    return not_ready(host, int(port), known_as=known_host(values), seconds=_ANSWER_SECONDS)
+    return not_ready(reachable(host), int(port), known_as=known_host(values), seconds=_ANSWER_SECONDS)
 
 
 def not_ready(host: str, port: int, *, known_as: str, seconds: float) -> str:
-    """Return why `/ready` does not answer 200, in words, or "" when it does.
+    """Why `/ready` does not answer with 200, as a message; empty when it does.
 
-    `known_as` is a host name that the application accepts, since not every address it listens on is one.
+    `known_as` is a host name that the application accepts, because not every address it listens on is one.
     """
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
@@ -126,6 +125,11 @@ def not_ready(host: str, port: int, *, known_as: str, seconds: float) -> str:
     if answer.status == 200:
         return ""
     return _faults(body) or f"/ready answered {answer.status}"
+
+
+def reachable(host: str) -> str:
+    """An address at which a socket bound to `host` can be reached on this machine."""
+    return "127.0.0.1" if host in ("0.0.0.0", "[::]", "::") else host.strip("[]")  # noqa: S104 -- compared, not bound
 
 
 def known_host(values: Mapping[str, str]) -> str:
