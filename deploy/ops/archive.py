@@ -127,7 +127,7 @@ class Writer:
         """Complete the archive with its manifest, to which parts, size and checksum are added."""
         self._tar.close()
         end = self._file.tell()
-        whole = {
+        completed = {
             **manifest,
             "parts": {name: {"files": part.files, "bytes": part.size} for name, part in self.parts.items()},
             "skipped": {"count": self.skipped.count, "names": self.skipped.names},
@@ -135,7 +135,7 @@ class Writer:
             "sha256": self._hashing.digest.hexdigest(),
         }
         self._file.seek(0)
-        self._file.write(_manifest_block(json.dumps(whole, indent=1).encode()))
+        self._file.write(_manifest_block(json.dumps(completed, indent=1).encode()))
         self._file.seek(end)
 
     def _add_folder(self, handle: int, name: str, below: str, *, depth: int, skip: Callable[[str], bool]) -> None:
