@@ -1,4 +1,4 @@
-"""Overlays in the JSON API. The wire format is frozen by fixtures in tests/wire."""
+"""JSON API of overlays. Fixtures in tests/wire freeze the wire format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import Window, listed, require_scope
+from left4me.core.web.api import Window, changed_fields, listed, require_scope
 from overlays import actions, lookups, permissions
 from overlays.models import Overlay, OverlayCopy
 
@@ -98,36 +98,30 @@ def create_overlay(request: HttpRequest, given: OverlayIn) -> Status[Overlay]:
     return Status(201, lookups.overlay_or_404(user, overlay.pk))
 
 
-@router.get("/overlays/{int:overlay_id}", response=OverlayOut, summary="One overlay")
+@router.get("/overlays/{id:overlay_id}", response=OverlayOut, summary="One overlay")
 def get_overlay(request: HttpRequest, overlay_id: int) -> Overlay:
     return lookups.overlay_or_404(signed_in(request), overlay_id)
 
 
-@router.get("/overlays/{int:overlay_id}/copies", response=list[CopyOut], summary="What other hosts hold of it")
+@router.get("/overlays/{id:overlay_id}/copies", response=list[CopyOut], summary="What other hosts hold of it")
 def list_copies(request: HttpRequest, overlay_id: int) -> list[OverlayCopy]:
     """A host fetches an overlay when a server that uses it starts there. The web's own host needs no copy."""
     return list(lookups.overlay_or_404(signed_in(request), overlay_id).copies.all())
 
 
-@router.patch("/overlays/{int:overlay_id}", response=OverlayOut, summary="Change it")
+@router.patch("/overlays/{id:overlay_id}", response=OverlayOut, summary="Change it")
 def change_overlay(request: HttpRequest, overlay_id: int, given: OverlayChange) -> Overlay:
     require_scope(request, "operate")
     user = signed_in(request)
     overlay = lookups.overlay_to_edit(user, overlay_id)
     if given.path is not None:
         permissions.check_can_make_system_overlay(user)
-    actions.update(
-        overlay=overlay,
-        seen_version=given.version,
-        by=user,
-        name=overlay.name if given.name is None else given.name,
-        expose_cfg=overlay.expose_cfg if given.expose_cfg is None else given.expose_cfg,
-        path=given.path,
-    )
+    changes = changed_fields(given, besides={"version"})
+    actions.update(overlay=overlay, seen_version=given.version, by=user, **changes)
     return lookups.overlay_or_404(user, overlay_id)
 
 
-@router.delete("/overlays/{int:overlay_id}", response={204: None}, summary="Delete it, unless a blueprint holds it")
+@router.delete("/overlays/{id:overlay_id}", response={204: None}, summary="Delete it, unless a blueprint holds it")
 def delete_overlay(request: HttpRequest, overlay_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from django.utils import timezone
 
+from left4me.core.web.request import Person
 from left4me.jobs import registry
-from left4me.jobs.registry import Label, Person
+from left4me.jobs.registry import Label
 from servers import permissions
 from servers.models import Host, Server
 

@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.utils.translation import gettext as _
 
-from left4me.jobs.registry import Person
+from left4me.core.web.request import Person
 from servers.models import Blueprint, Server, ServerShare
 
 Visitor = AbstractBaseUser | AnonymousUser | Person

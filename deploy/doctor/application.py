@@ -11,6 +11,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from deploy.doctor import findings, machine
 from deploy.doctor.findings import Finding, fault, ok, warning
+from left4me.core.redis.client import client
 from left4me.site import pulse
 from servers.models import Server
 
@@ -49,9 +50,8 @@ def database() -> Finding:
 def broker() -> list[Finding]:
     """Whether Redis answers, its clock, and through Redis whether worker and beat run."""
     try:
-        with pulse.connect() as client:
-            version = client.info("server").get("redis_version", "?")
-            seconds, micros = client.time()
+        version = client().info("server").get("redis_version", "?")
+        seconds, micros = client().time()
         heart = pulse.read()
     except redis.exceptions.NoPermissionError:
         # A worker host reaches its own keys only. Its clock and the web's pulse are examined where the web runs.

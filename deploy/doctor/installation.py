@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import shutil
 import socket
 import ssl
 import time
@@ -20,6 +19,7 @@ from deploy.ops import application, backup, environment, releases
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
 from deploy.ops.progress import readable_size
+from left4me.core.files import room
 from left4me.core.processes import commands
 
 _OLDEST_BACKUP_SECONDS: Final = 36 * 3600
@@ -81,7 +81,7 @@ def _release(layout: Layout) -> Iterator[Finding]:
     writable = [path for path in (tree, tree / "manage.py", tree / ".venv/bin") if path.stat().st_uid != 0]
     if writable:
         message = f"{writable[0]} does not belong to root: an attacker in the web process could change the program"
-        yield fault("release", message, f"Run `chown -R root:root {tree}`.")
+        yield fault("release", message, f"Run `chown -R root:root {layout.program}`.")
     for unit in (services.WEB, services.WORKER, services.BEAT):
         pid = services.properties(unit, "MainPID").get("MainPID", "0")
         with contextlib.suppress(OSError):
@@ -116,7 +116,7 @@ def _backups(layout: Layout) -> Iterator[Finding]:
         return
     status = newest.stat()
     age = max(0.0, time.time() - status.st_mtime)
-    free = shutil.disk_usage(layout.backups).free
+    free = room.free(layout.backups)
     message = f"the last is {age / 3600:.0f} h old, {readable_size(status.st_size)}; {readable_size(free)} are free"
     if age > _OLDEST_BACKUP_SECONDS:
         cure = "`systemctl status left4me-backup.timer left4me-backup` shows why; `left4mectl backup` makes one."

@@ -10,14 +10,16 @@ import tempfile
 from pathlib import Path
 
 from deploy.doctor.findings import Finding, fault, ok, warning
+from left4me.core.files import room
 from left4me.core.net.ports import is_free
-from left4me.core.processes import commands
+from left4me.core.processes import commands, sandboxed
 
 _GIB = 1024**3
 # During the first installation of the real game, its Windows and its Linux files exist at the same time.
 _FREE_FOR_STEAM = 25 * _GIB
 _FREE_AT_LEAST = 2 * _GIB
 _OLDEST_SQLITE = (3, 35, 0)
+_LIMITS = sandboxed.Limits(memory=2 * _GIB, largest_file=0)
 _CLOCK_SLACK_SECONDS = 30.0
 
 _MOUNT_AND_LOOK = """
@@ -40,7 +42,7 @@ def python() -> Finding:
 
 def disk(root: Path, *, game: str) -> Finding:
     """Whether the disk has room for the game."""
-    free = shutil.disk_usage(root if root.exists() else root.parent).free
+    free = room.free(root)
     message = f"{free / _GIB:.1f} GiB free under {root}"
     if free < _FREE_AT_LEAST:
         return fault("disk", message, "Free at least 2 GiB, or move LEFT4ME_ROOT to a larger disk.")
@@ -93,10 +95,11 @@ def archives() -> Finding:
     if missing:
         disabled = "script overlays and 7z, rar and xz archives" if "bwrap" in missing else "7z, rar and xz archives"
         return warning(check, f"{' and '.join(missing)} missing: {disabled} do not work", cure)
-    links = [argument for name in ("bin", "lib", "lib64") for argument in ("--symlink", f"usr/{name}", f"/{name}")]
-    sandbox = ["bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--ro-bind", "/usr", "/usr", *links]
     try:
-        commands.run([*sandbox, "/usr/bin/bsdtar", "--version"], timeout=20)
+        commands.run(
+            sandboxed.argv(["/usr/bin/bsdtar", "--version"], limits=_LIMITS, binds=sandboxed.Binds(), network=False),
+            timeout=20,
+        )
     except commands.CommandError as error:
         allow = "Allow user namespaces, see overlayfs, and keep bsdtar where Debian puts it: /usr/bin/bsdtar."
         return warning(check, f"bsdtar does not run in a sandbox: {str(error).splitlines()[-1]}", allow)

@@ -17,8 +17,7 @@ from deploy.ops import environment
 from deploy.ops.layout import USER, Layout, Role
 from deploy.ops.machine import services
 from left4me.core.processes import commands
-
-PULSE: Final = "left4me:pulse"
+from left4me.core.redis import keys
 
 _ANSWER_SECONDS: Final = 20.0
 _LOOK_EVERY: Final = 0.25
@@ -89,7 +88,7 @@ def forget_pulse(layout: Layout) -> None:
         client.settimeout(5)
         try:
             client.connect(split.path)
-            client.sendall(f"{login}DEL {PULSE}\r\n".encode())
+            client.sendall(f"{login}DEL {keys.PULSE}\r\n".encode())
             client.recv(64)
         except OSError:
             # /ready reports by itself that Redis does not answer.

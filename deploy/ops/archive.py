@@ -19,11 +19,13 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import quote, unquote
+
+from left4me.core.files import walk
 
 MANIFEST: Final = "manifest.json"
 DEEPEST: Final = 64
@@ -37,7 +39,6 @@ _XATTR: Final = "SCHILY.xattr."
 # These refer to a file system of this machine; the kernel ignores them anywhere else.
 _MEANINGLESS_ELSEWHERE: Final = {"user.overlay.origin", "user.overlay.uuid"}
 _LARGE: Final = 64 * 1024**2
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SKIPPED_NAMED: Final = 50
 _NAMES: Final[Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
 _LONGEST_NAME: Final = 4000
@@ -107,8 +108,7 @@ class Writer:
 
     def add_file(self, path: Path, name: str) -> None:
         """Add one file. Raises OSError, also for a symbolic link."""
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
+        with walk.open_file(path) as file:
             self._add_open(file, name)
 
     def add_tree(self, top: Path, name: str, *, skip: Callable[[str], bool] = lambda _: False) -> None:
@@ -118,7 +118,7 @@ class Writer:
         `top` and returns True for what is to be left out.
         """
         try:
-            handle = os.open(top, _FOLDER)
+            handle = walk.open_folder(top)
         except FileNotFoundError:
             return
         self._add_folder(handle, name, "", depth=0, skip=skip)
@@ -161,13 +161,14 @@ class Writer:
     def _add_entry(
         self, folder: int, entry: str, name: str, below: str, *, depth: int, skip: Callable[[str], bool]
     ) -> None:
-        seen = os.stat(entry, dir_fd=folder, follow_symlinks=False)
+        seen = walk.status(entry, at=folder)
+        if seen is None:
+            return
         try:
             if stat.S_ISDIR(seen.st_mode):
-                self._add_folder(os.open(entry, _FOLDER, dir_fd=folder), name, below, depth=depth + 1, skip=skip)
+                self._add_folder(walk.open_folder(entry, at=folder), name, below, depth=depth + 1, skip=skip)
             elif stat.S_ISREG(seen.st_mode):
-                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-                with os.fdopen(os.open(entry, flags, dir_fd=folder), "rb") as file:
+                with walk.open_file(entry, at=folder) as file:
                     self._add_open(file, name)
             elif stat.S_ISLNK(seen.st_mode):
                 info = tarfile.TarInfo(name)
@@ -189,8 +190,6 @@ class Writer:
 
     def _add_open(self, file: BinaryIO, name: str) -> None:
         seen = os.fstat(file.fileno())
-        if not stat.S_ISREG(seen.st_mode):
-            raise OSError(0, "is no longer a file")
         if seen.st_size > _LARGE and seen.st_blocks * 512 * 2 < seen.st_size:
             # A hostile game can create huge sparse files at no cost; in the archive they would fill the disk.
             self.skipped.note(name, f"{seen.st_size} bytes, mostly holes")
@@ -307,14 +306,14 @@ def extract(
     effect outside of `target` or is of a kind that no backup holds. The caller then removes what was unpacked.
     """
     file.seek(_BLOCK + _MANIFEST_SPACE)
-    top = os.open(target, _FOLDER)
+    top = walk.open_folder(target)
     try:
         with tarfile.open(fileobj=file, mode="r:", **_NAMES) as tar:
             while (info := tar.next()) is not None:
                 # tarfile keeps every member in memory, and there may be hundreds of thousands.
                 tar.members.clear()  # type: ignore[attr-defined]
                 parts = _parts(info.name)
-                with _opened(top, parts[:-1]) as folder:
+                with walk.folder(top, parts[:-1], make=0o700) as folder:
                     _extract_one(tar, info, folder, parts[-1], owner(info.name), on_bytes)
     except tarfile.TarError as error:
         raise BadArchive(f"this backup cannot be unpacked: {error}") from error
@@ -334,22 +333,6 @@ def _parts(name: str) -> list[str]:
     return parts
 
 
-@contextlib.contextmanager
-def _opened(top: int, folders: list[str]) -> Iterator[int]:
-    """Open a directory below `top` without following links; missing directories are created."""
-    handle = os.dup(top)
-    try:
-        for name in folders:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, 0o700, dir_fd=handle)
-            below = os.open(name, _FOLDER, dir_fd=handle)
-            os.close(handle)
-            handle = below
-        yield handle
-    finally:
-        os.close(handle)
-
-
 def _extract_one(
     tar: tarfile.TarFile,
     info: tarfile.TarInfo,
@@ -359,9 +342,8 @@ def _extract_one(
     on_bytes: OnBytes,
 ) -> None:
     if info.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and info.sparse is None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         source = tar.extractfile(info)
-        with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "wb") as file:
+        with walk.create_file(name, 0o600, at=folder) as file:
             while source is not None and (chunk := source.read(_CHUNK)):
                 file.write(chunk)
                 on_bytes(len(chunk))
@@ -369,13 +351,8 @@ def _extract_one(
             _dress(file.fileno(), info, owner)
             os.utime(file.fileno(), (info.mtime, info.mtime))
     elif info.isdir():
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=folder)
-        handle = os.open(name, _FOLDER, dir_fd=folder)
-        try:
+        with walk.folder(folder, (name,), make=0o700) as handle:
             _dress(handle, info, owner)
-        finally:
-            os.close(handle)
     elif info.issym():
         os.symlink(info.linkname, name, dir_fd=folder)
         os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)

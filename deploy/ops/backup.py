@@ -23,6 +23,7 @@ from deploy.ops.database import copies
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
 from deploy.ops.progress import Progress, readable_size
+from left4me.core.files import atomic, room
 
 FORMAT: Final = 1
 KEEP: Final = 7
@@ -33,7 +34,6 @@ TREES: Final = ("overlays", "servers", "deleted")
 WORKSHOP: Final = "workshop_cache"
 
 _NAME: Final = re.compile(r"left4me-\d{8}T\d{6}Z\.tar")
-_LEAVE_FREE: Final = 512 * 1024**2
 # The archive's overhead for each file: headers, and padding to whole blocks.
 _PER_FILE: Final = 2048
 
@@ -81,10 +81,9 @@ def make(
         try:
             skipped = _write(layout, database, part, trees=trees, expected=size, now=now, progress=progress)
             # It gets its name only now, so that a file with such a name is always a whole backup.
-            part.replace(target)
+            atomic.publish(part, target, durable=True)
         finally:
             part.unlink(missing_ok=True)
-        copies.sync(target.parent)
         # A file that the operator named is theirs to remove.
         if to is None or to.is_dir():
             _remove_old(target.parent, keep=keep, progress=progress)
@@ -213,11 +212,11 @@ def _measure(trees: list[Path]) -> tuple[int, int]:
 
 
 def _refuse_full_disk(directory: Path, needed: int) -> None:
-    free = shutil.disk_usage(directory).free
-    if free < needed + _LEAVE_FREE:
+    if needed > room.left(directory):
         raise BackupFault(
-            f"The disk is too full: the backup takes about {readable_size(needed)}, and {readable_size(_LEAVE_FREE)} "
-            f"must stay free, but {directory} has {readable_size(free)}. Free some space, keep fewer backups "
+            f"The disk is too full: the backup takes about {readable_size(needed)}, and "
+            f"{readable_size(room.KEEP_FREE)} must stay free, but {directory} has "
+            f"{readable_size(room.free(directory))}. Free some space, keep fewer backups "
             "(--keep), or write it to another disk (--to)."
         )
 

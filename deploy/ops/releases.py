@@ -1,16 +1,18 @@
-"""Releases on this machine: source trees with their own virtual environment, and the link to the one that runs."""
+"""Releases on this machine: source trees with a Python environment, and the link to the one that runs."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from deploy.ops import venvs
 from deploy.ops.layout import Layout
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 NAME: Final = re.compile(r"\d{8}-[0-9a-f]{7,40}")
@@ -18,14 +20,10 @@ NAME: Final = re.compile(r"\d{8}-[0-9a-f]{7,40}")
 KEPT: Final = 2
 
 _SECONDS: Final = 600
-_PIP_SECONDS: Final = 1800
+# In a release: a digest of the sources of its static files.
+_STATIC_SOURCES: Final = "STATIC-SOURCES"
 # This ref keeps the installed commit even when origin deletes or rewrites its branch.
 _INSTALLED: Final = "refs/left4me/installed"
-_NO_NETWORK: Final = re.compile(
-    r"connection|resolve|network|timed out|retries|No matching distribution", re.IGNORECASE
-)
-
-OnLine = Callable[[str], None]
 
 
 class ReleaseFault(Exception):
@@ -120,7 +118,7 @@ def news(layout: Layout, old: str, new: str) -> list[str]:
     return []
 
 
-def build(layout: Layout, release: str, *, on_line: OnLine | None = None) -> Path:
+def build(layout: Layout, release: str, *, on_line: venvs.OnLine | None = None) -> Path:
     """Build a release with its packages and static files; returns its tree. A complete one is left unchanged.
 
     Raises ReleaseFault.
@@ -132,34 +130,37 @@ def build(layout: Layout, release: str, *, on_line: OnLine | None = None) -> Pat
         _remove(tree)  # the remains of an interrupted build
         tree.mkdir(parents=True)
         _export(layout, release, tree)
-        _install_packages(tree, on_line)
-        _collect_static(tree)
+        venvs.provide(layout, tree, on_line=on_line)
+        _make_static(layout, release, tree)
+        _compile(tree)
+    except venvs.NoNetwork as error:
+        _remove(tree)
+        raise ReleaseFault(str(error)) from error
     except commands.CommandError as error:
         _remove(tree)
         raise ReleaseFault(f"The release {release} cannot be built: {error}") from error
     # Last, because this file marks the release as complete.
-    fresh = tree / ".RELEASE"
-    fresh.write_text(f"{release}\n")
-    fresh.replace(tree / "RELEASE")
+    atomic.write(tree / "RELEASE", f"{release}\n", mode=0o644, durable=True)
     return tree
 
 
 def switch(layout: Layout, release: str) -> None:
     """Make `current` point to `release`, in one step."""
-    fresh = layout.program / ".current.new"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(f"releases/{release}")
-    fresh.replace(layout.current)
+    atomic.link(layout.current, f"releases/{release}", durable=True)
 
 
 def prune(layout: Layout, *, previous: str) -> list[str]:
-    """Remove releases until KEPT are left: the running one, `previous` and the newest others; returns the removed."""
+    """Remove releases until KEPT are left: the running one, `previous` and the newest others.
+
+    Environments that no release uses any more are removed too. Returns the removed releases.
+    """
     trees = [tree for tree in layout.releases.iterdir() if NAME.fullmatch(tree.name)]
     others = sorted(tree for tree in trees if tree.name not in (running(layout), previous))
     kept = len(trees) - len(others)
     surplus = others[: max(0, len(others) - (KEPT - kept))]
     for tree in surplus:
         _remove(tree)
+    venvs.prune(layout)
     return [tree.name for tree in surplus]
 
 
@@ -185,24 +186,31 @@ def _export(layout: Layout, release: str, tree: Path) -> None:
     archive.unlink()
 
 
-def _install_packages(tree: Path, on_line: OnLine | None) -> None:
-    commands.run(["python3", "-m", "venv", tree / ".venv"], timeout=_SECONDS)
-    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--no-deps"]
-    pip: list[str | Path] = [tree / ".venv/bin/python", "-m", "pip", "install"]
-    try:
-        commands.run([*pip, *options, "-r", tree / "requirements.txt"], timeout=_PIP_SECONDS, on_line=on_line)
-    except commands.CommandFailed as error:
-        if _NO_NETWORK.search(error.tail):
-            _remove(tree)
-            raise ReleaseFault(
-                f"The Python packages could not be fetched: {error.tail}\nCheck this machine's network or proxy "
-                "(/etc/pip.conf), then run the command again."
-            ) from error
-        raise
+def _make_static(layout: Layout, release: str, tree: Path) -> None:
+    """Give the release its own static files, so that a running web keeps its own beside those of a newer release.
+
+    Most upgrades change none, so they are copied from a release that was made from the same sources.
+    """
+    sources = _static_sources(layout, release, tree)
+    for name in installed(layout):
+        other = layout.releases / name
+        with contextlib.suppress(OSError):
+            if (other / _STATIC_SOURCES).read_text() == sources:
+                shutil.copytree(other / "static", tree / "static")
+                break
+    else:
+        _collect_static(tree)
+    (tree / _STATIC_SOURCES).write_text(sources)
+
+
+def _static_sources(layout: Layout, release: str, tree: Path) -> str:
+    """A digest of everything that static files are made from: those in the release, its settings and its packages."""
+    files = _git(layout, "ls-tree", "-r", _commit(release)).splitlines()
+    sources = [line for line in files if "/static/" in line or line.endswith("\tleft4me/settings.py")]
+    return hashlib.sha256("\n".join([*sources, (tree / ".venv").readlink().name]).encode()).hexdigest()
 
 
 def _collect_static(tree: Path) -> None:
-    """Collect static files into the release, so that a running web keeps its own beside those of a newer release."""
     scratch = tree / ".scratch"
     # Without this machine's settings: the same commit gives the same release everywhere.
     env = {
@@ -214,8 +222,11 @@ def _collect_static(tree: Path) -> None:
     python = tree / ".venv/bin/python"
     commands.run([python, "manage.py", "collectstatic", "--noinput", "-v0"], timeout=_SECONDS, cwd=tree, env=env)
     _remove(scratch)
-    # The application cannot write here, so a module that is not compiled now would be compiled at every start.
-    compiling: list[str | Path] = [python, "-m", "compileall", "-q", "-x", r"/\.venv/", tree]
+
+
+def _compile(tree: Path) -> None:
+    """Compile the modules: the application cannot write here, and would compile them at every start."""
+    compiling: list[str | Path] = [tree / ".venv/bin/python", "-m", "compileall", "-q", "-x", r"/\.venv/", tree]
     commands.run(compiling, timeout=_SECONDS, check=False)
 
 

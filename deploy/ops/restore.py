@@ -19,11 +19,11 @@ from deploy.ops.database import copies
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
 from deploy.ops.progress import Progress, readable_size
+from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 
 # Settings that describe this machine instead of its data: where its database and its Redis are.
 _OF_THIS_MACHINE: Final = ("DATABASE_URL", "REDIS_URL")
-_LEAVE_FREE: Final = 512 * 1024**2
 
 
 class RestoreFault(Exception):
@@ -118,11 +118,10 @@ def _empty_directory(path: Path) -> Path:
 
 def _unpack(layout: Layout, source: BinaryIO, manifest: dict[str, Any], stage: Path, progress: Progress) -> None:
     needed = manifest["size"] + manifest["parts"].get("database", {}).get("bytes", 0)
-    free = shutil.disk_usage(layout.data).free
-    if free < needed + _LEAVE_FREE:
+    if needed > room.left(layout.data):
         raise RestoreFault(
             f"The disk is too full: unpacking the backup takes {readable_size(needed)} beside the present data, and "
-            f"{layout.data} has {readable_size(free)} free. Free some space, then try again."
+            f"{layout.data} has {readable_size(room.free(layout.data))} free. Free some space, then try again."
         )
     application_ids = application.owner()
     progress.phase("unpacking", manifest["size"])
@@ -200,7 +199,7 @@ def _keep_aside(layout: Layout, aside: Path, name: str) -> None:
         database.copy_to(aside / backup.DATABASE, check=False)
     # On disk before the journal says so.
     for path in aside.rglob("*"):
-        copies.sync(path)
+        atomic.sync(path)
 
 
 def _exchange(tree: Path, unpacked: Path, aside: Path) -> None:
@@ -256,15 +255,7 @@ def _write_file(target: Path, data: bytes, *, like: Path) -> None:
     seen = like.stat()
     gid = seen.st_gid if like == target else application.owner()[1]
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-    fresh = target.with_name(f".{target.name}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        os.fchown(file.fileno(), 0, gid)
-        os.fchmod(file.fileno(), seen.st_mode & 0o777)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(target)
+    atomic.write(target, data, mode=seen.st_mode & 0o777, durable=True, owner=(0, gid))
 
 
 def _files_below(top: Path) -> Iterable[Path]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from deploy.ops.database import copies as database_copies
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services, system_files
 from deploy.ops.progress import Progress, readable_size
+from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 
 READY_SECONDS: Final = 60.0
@@ -174,10 +174,11 @@ def _check(layout: Layout, tree: Path, database: database_copies.Database | None
 def _refuse_full_disk(layout: Layout, database: database_copies.Database) -> None:
     layout.backups.mkdir(parents=True, exist_ok=True, mode=0o700)
     # The copy, and room for as much again: migrating writes too.
-    needed, free = 2 * database.size(), shutil.disk_usage(layout.backups).free
-    if free < needed + _LEAVE_FREE:
+    needed = 2 * database.size()
+    if needed > room.left(layout.backups, keep=_LEAVE_FREE):
         raise UpgradeFault(
-            f"The disk is too full for a copy of the database: {layout.backups} has {readable_size(free)} free, "
+            f"The disk is too full for a copy of the database: {layout.backups} has "
+            f"{readable_size(room.free(layout.backups))} free, "
             f"{readable_size(needed + _LEAVE_FREE)} are needed. Free some space, then try again."
         )
 
@@ -229,15 +230,19 @@ def _exchange(
         progress.end_phase()
         progress.say(f"{attempt.new}: {fault or type(fault).__name__}")
         _take_back(layout, attempt, progress)
-        if why := application.wait_until_ready(layout, seconds=ready_seconds):
-            raise UpgradeFault(
-                f"{attempt.new} failed ({fault}), {attempt.old} is back, but is not ready: {why}. Run "
-                "`left4mectl doctor`."
-            ) from fault
-        raise UpgradeFault(
-            f"{attempt.new} failed, and {attempt.old} runs again with its database as it was: {fault}. "
-            "`journalctl -u left4me-web -u left4me-worker -u left4me-beat` shows its last log lines."
-        ) from fault
+        raise _taken_back(layout, attempt, fault, ready_seconds=ready_seconds) from fault
+
+
+def _taken_back(layout: Layout, attempt: Attempt, fault: BaseException, *, ready_seconds: float) -> UpgradeFault:
+    """The message after a failed upgrade was taken back; it also reports when the old release is not ready."""
+    if why := application.wait_until_ready(layout, seconds=ready_seconds):
+        return UpgradeFault(
+            f"{attempt.new} failed ({fault}), {attempt.old} is back, but is not ready: {why}. Run `left4mectl doctor`."
+        )
+    return UpgradeFault(
+        f"{attempt.new} failed, and {attempt.old} runs again with its database as it was: {fault}. "
+        "`journalctl -u left4me-web -u left4me-worker -u left4me-beat` shows its last log lines."
+    )
 
 
 def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot: bool = False) -> None:
@@ -341,11 +346,4 @@ def _parse(path: Path) -> Attempt | None:
 
 def _write(path: Path, attempt: Attempt) -> None:
     """Write the file and sync it to disk before the next step, because that step may be interrupted."""
-    fresh = path.with_name(f".{path.name}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump(asdict(attempt), file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    database_copies.sync(path.parent)
+    atomic.write(path, json.dumps(asdict(attempt)), mode=0o600, durable=True)

@@ -21,7 +21,7 @@ from left4me.jobs.states import State
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from left4me.jobs.registry import Person
+    from left4me.core.web.request import Person
 
 Refused = refusals.Refused
 

@@ -75,7 +75,7 @@ def test_a_page_of_an_object_is_fine_for_everybody(route, cast, sign_in, client,
     complaints.expect("status of 404")
     things = furnish(cast.admin, cast.viewer, timezone.now())
     page = sign_in(cast.admin)
-    # The word before the first parameter, as in /accounts/alerts/<int:pk>/.
+    # The word before the first parameter, as in /accounts/alerts/<id:pk>/.
     kind = route.partition("/<")[0].rpartition("/")[2]
     if kind in things:
         path = re.sub("<[^>]*>", str(things[kind]), route)

@@ -1,4 +1,4 @@
-"""Workshop items in the JSON API."""
+"""JSON API of workshop items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from left4me.core.web.api import Problem, Window, listed, require_scope
 from left4me.core.web.refusals import Refused
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
-from overlays import lookups
+from overlays import builds, lookups
 from overlays.models import Overlay
 from overlays.workshop_items import membership, refresh
 from workshop import inputs, metadata, steam
@@ -93,13 +93,13 @@ def list_items(request: HttpRequest, window: Query[ItemFilter]) -> dict[str, Any
     return listed(found.matching(window.q), window)
 
 
-@router.get("/overlays/{int:overlay_id}/items", response=ItemPage, summary="Items of one overlay")
+@router.get("/overlays/{id:overlay_id}/items", response=ItemPage, summary="Items of one overlay")
 def list_overlay_items(request: HttpRequest, overlay_id: int, window: Query[ItemFilter]) -> dict[str, Any]:
     overlay = _workshop_overlay(request, overlay_id)
     return listed(WorkshopItem.objects.filter(overlay_links__overlay=overlay).matching(window.q), window)
 
 
-@router.post("/overlays/{int:overlay_id}/items", response={202: AddedOut}, summary="Add items or collections")
+@router.post("/overlays/{id:overlay_id}/items", response={202: AddedOut}, summary="Add items or collections")
 def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dict[str, Any]]:
     """Ask Steam about what is given, add what can be used, and build the overlay."""
     overlay = _workshop_overlay(request, overlay_id, to_edit=True)
@@ -109,7 +109,7 @@ def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dic
         added = membership.add(
             overlay=overlay, preview=preview, by=signed_in(request), follow=given.follow, now=timezone.now()
         )
-    except membership.Unreadable as fault:
+    except membership.InvalidInput as fault:
         errors = [{"line": p.line, "text": p.text, "message": str(p)} for p in fault.problems]
         raise Problem(400, _("Nothing was added"), str(fault), errors=errors) from None
     except membership.NotAddable as fault:
@@ -127,7 +127,7 @@ def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dic
     )
 
 
-@router.delete("/overlays/{int:overlay_id}/items/{int:steam_id}", response={204: None}, summary="Take an item out")
+@router.delete("/overlays/{id:overlay_id}/items/{id:steam_id}", response={204: None}, summary="Take an item out")
 def remove_item(request: HttpRequest, overlay_id: int, steam_id: int) -> Status[None]:
     overlay = _workshop_overlay(request, overlay_id, to_edit=True)
     if not membership.remove(overlay=overlay, steam_ids=[steam_id], by=signed_in(request)):
@@ -135,7 +135,7 @@ def remove_item(request: HttpRequest, overlay_id: int, steam_id: int) -> Status[
     return Status(204, None)
 
 
-@router.post("/overlays/{int:overlay_id}/refresh", response={202: JobOut}, summary="Ask Steam again, then build")
+@router.post("/overlays/{id:overlay_id}/refresh", response={202: JobOut}, summary="Ask Steam again, then build")
 def refresh_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
     overlay = _workshop_overlay(request, overlay_id, to_edit=True)
     try:
@@ -148,8 +148,8 @@ def refresh_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
     return Status(202, job)
 
 
-@router.post("/overlays/{int:overlay_id}/build", response={202: JobOut}, summary="Build an overlay of any kind")
+@router.post("/overlays/{id:overlay_id}/build", response={202: JobOut}, summary="Build an overlay of any kind")
 def build_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
     require_scope(request, "operate")
     user = signed_in(request)
-    return Status(202, membership.request_build(overlay=lookups.overlay_to_edit(user, overlay_id), by=user))
+    return Status(202, builds.request(overlay=lookups.overlay_to_edit(user, overlay_id), by=user))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -10,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save, names
+from left4me.core import names, rows
 from overlays import permissions as overlay_permissions
 from overlays.models import Overlay
 from servers.actions.refusals import InUse, Stale
@@ -19,6 +20,15 @@ from servers.gamehost.spec import MOST_LAYERS
 from servers.models import Blueprint, BlueprintOverlay
 
 _FIELDS = {"name_taken": "name"}
+
+
+class BlueprintChanges(TypedDict, total=False):
+    name: str
+    description: str
+    arguments: str
+    config: str
+    # The whole stack, the topmost first.
+    overlays: Sequence[Overlay]
 
 
 @transaction.atomic
@@ -35,7 +45,7 @@ def create_blueprint(
     """Add a blueprint whose stack is `overlays`, the topmost first; raises ValidationError, by field."""
     blueprint = Blueprint(owner=owner, name=name, description=description, arguments=arguments, config=config)
     _refuse(blueprint, overlays)
-    concurrent_save.save_clean(blueprint, places=_FIELDS)
+    rows.save_clean(blueprint, places=_FIELDS)
     _stack(blueprint, overlays)
     record.write(action="blueprint.create", by=by, target=target(blueprint), name=name)
     return blueprint
@@ -43,28 +53,22 @@ def create_blueprint(
 
 @transaction.atomic
 def update_blueprint(
-    *,
-    blueprint: Blueprint,
-    seen_version: int,
-    by: User,
-    name: str,
-    description: str,
-    arguments: str,
-    config: str,
-    overlays: Sequence[Overlay] | None = None,
+    *, blueprint: Blueprint, seen_version: int, by: User, **changes: Unpack[BlueprintChanges]
 ) -> Blueprint:
-    """Change a blueprint that `by` saw at `seen_version`; without `overlays` its stack stays.
+    """Change a blueprint that `by` saw at `seen_version`.
 
     Raises Stale, or ValidationError by field. Its servers get the change at their next start.
     """
     current = _locked(blueprint, seen_version)
-    current.name, current.description, current.arguments, current.config = name, description, arguments, config
+    overlays = changes.pop("overlays", None)
+    for name, value in changes.items():
+        setattr(current, name, value)
     _refuse(current, overlays or ())
     current.version += 1
-    concurrent_save.save_clean(current, places=_FIELDS)
+    rows.save_clean(current, places=_FIELDS)
     if overlays is not None:
         _stack(current, overlays)
-    record.write(action="blueprint.update", by=by, target=target(current), name=name, version=current.version)
+    record.write(action="blueprint.update", by=by, target=target(current), name=current.name, version=current.version)
     return current
 
 
@@ -105,7 +109,7 @@ def clone_blueprint(*, blueprint: Blueprint, by: User) -> tuple[Blueprint, list[
 def delete_blueprint(*, blueprint: Blueprint, by: User) -> None:
     """Remove it; raises InUse with the servers that are made from it, and rows.Gone."""
     # Who makes a server from it holds the same lock.
-    current = concurrent_save.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
+    current = rows.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
     linked = list(current.servers.order_by("name").values_list("pk", "name"))
     if linked:
         raise InUse(linked)
@@ -129,7 +133,7 @@ def free_name(owner: User, wanted: str) -> str:
 
 
 def _locked(blueprint: Blueprint, seen_version: int) -> Blueprint:
-    current = concurrent_save.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
+    current = rows.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
     if current.version != seen_version:
         raise Stale(current)
     return current

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
+
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -10,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts import secrets
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save
+from left4me.core import rows
 from left4me.jobs import actions as jobs
 from left4me.jobs import transitions
 from left4me.jobs.models import Job
@@ -27,12 +29,19 @@ OPERATIONS = {
 }
 
 
+class HostChanges(TypedDict, total=False):
+    address: str
+    first_port: int
+    last_port: int
+    is_enabled: bool
+
+
 @transaction.atomic
-def update_host(*, host: Host, by: User, address: str, first_port: int, last_port: int, is_enabled: bool) -> Host:
+def update_host(*, host: Host, by: User, **changes: Unpack[HostChanges]) -> Host:
     """Change what an admin decides of a host; raises ValidationError. Servers keep ports outside of a new range."""
-    host.address, host.is_enabled = address, is_enabled
-    host.first_port, host.last_port = first_port, last_port
-    concurrent_save.save_clean(host)
+    for name, value in changes.items():
+        setattr(host, name, value)
+    rows.save_clean(host)
     record.write(action="host.update", by=by, target=f"host:{host.pk}", name=host.name)
     return host
 
@@ -47,7 +56,7 @@ def add_host(*, name: str, by: User | None, address: str = "") -> tuple[Host, st
         raise jobs.Refused(_("“%s” is the name of this machine; another one needs another name.") % name)
     host = Host.objects.filter(name=name).first() or Host(name=name)
     host.address = address or host.address
-    concurrent_save.save_clean(host)
+    rows.save_clean(host)
     raw = secrets.new(PREFIX)
     HostToken.objects.update_or_create(
         host=host, defaults={"digest": secrets.digest(raw), "created_at": timezone.now(), "last_used_at": None}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, TypedDict, Unpack
+
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save, secrets
+from left4me.core import rows, secrets
 from servers.actions.refusals import Stale
 from servers.models import Blueprint, Host, Server
 
@@ -16,6 +18,13 @@ _FIELDS = {"name_taken": "name", "port_taken": "port"}
 
 # Each lost race means that another server was made meanwhile.
 _PORT_TRIES = 20
+
+
+class ServerChanges(TypedDict, total=False):
+    name: str
+    blueprint: Blueprint
+    port: int
+    restart_when_hung: bool
 
 
 def create_server(
@@ -46,7 +55,7 @@ def create_server(
         try:
             with transaction.atomic():
                 _refuse(server)
-                concurrent_save.save_clean(server, places=_FIELDS)
+                rows.save_clean(server, places=_FIELDS)
                 record.write(action="server.create", by=by, target=server.resource, name=name, port=server.port)
         except ValidationError as fault:
             if port is None and set(fault.error_dict) == {"port"}:
@@ -57,34 +66,25 @@ def create_server(
 
 
 @transaction.atomic
-def update_server(
-    *,
-    server: Server,
-    seen_version: int,
-    by: User,
-    name: str,
-    blueprint: Blueprint,
-    port: int,
-    restart_when_hung: bool | None = None,
-) -> Server:
+def update_server(*, server: Server, seen_version: int, by: User, **changes: Unpack[ServerChanges]) -> Server:
     """Change a server that `by` saw at `seen_version`; raises Stale, rows.Gone, or ValidationError by field.
 
     A running game gets it at its next start; its port cannot change under it.
     """
     held = Server.objects.select_for_update(of=("self",)).select_related("host", "owner")
-    current = concurrent_save.still_there(held, server)
+    current = rows.still_there(held, server)
     if current.version != seen_version:
         raise Stale(current)
-    if port != current.port and not current.is_at_rest:
+    port_stays = changes.get("port", current.port) == current.port
+    if not port_stays and not current.is_at_rest:
         raise ValidationError({"port": _("Stop the server before you change its port.")})
-    port_stays = port == current.port
-    current.name, current.blueprint, current.port = name, blueprint, port
-    if restart_when_hung is not None:
-        current.restart_when_hung = restart_when_hung
+    for name, value in changes.items():
+        setattr(current, name, value)
     _refuse(current, port_stays=port_stays)
     current.version += 1
-    concurrent_save.save_clean(current, places=_FIELDS)
-    record.write(action="server.update", by=by, target=current.resource, name=name, port=port, blueprint=blueprint.pk)
+    rows.save_clean(current, places=_FIELDS)
+    details: dict[str, Any] = {"name": current.name, "port": current.port, "blueprint": current.blueprint_id}
+    record.write(action="server.update", by=by, target=current.resource, **details)
     return current
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.core.web.api import Window, require_scope
+from left4me.core.web.api import Window, changed_fields, require_scope
 from overlays.models import Overlay
 from servers import actions, lookups
 from servers.api import wire
@@ -52,31 +52,27 @@ def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> Status[di
     return Status(201, wire.blueprint(lookups.blueprint(user, row.pk)))
 
 
-@router.get("/blueprints/{int:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")
+@router.get("/blueprints/{id:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")
 def get_blueprint(request: HttpRequest, blueprint_id: int) -> dict[str, Any]:
     return wire.blueprint(lookups.blueprint(signed_in(request), blueprint_id))
 
 
-@router.patch("/blueprints/{int:blueprint_id}", response=wire.BlueprintOut, summary="Change it")
+@router.patch("/blueprints/{id:blueprint_id}", response=wire.BlueprintOut, summary="Change it")
 def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.BlueprintChange) -> dict[str, Any]:
     """Its servers get the change at their next start."""
     require_scope(request, "operate")
     user = signed_in(request)
     row = lookups.blueprint(user, blueprint_id)
-    actions.update_blueprint(
-        blueprint=row,
-        seen_version=given.version,
-        by=user,
-        name=row.name if given.name is None else given.name,
-        description=row.description if given.description is None else given.description,
-        arguments=row.arguments if given.arguments is None else wire.text(given.arguments),
-        config=row.config if given.config is None else wire.text(given.config),
-        overlays=None if given.overlays is None else _overlays(row.owner, given.overlays),
-    )
+    changes = changed_fields(given, besides={"version"})
+    for name in {"arguments", "config"} & changes.keys():
+        changes[name] = wire.text(changes[name])
+    if "overlays" in changes:
+        changes["overlays"] = _overlays(row.owner, changes["overlays"])
+    actions.update_blueprint(blueprint=row, seen_version=given.version, by=user, **changes)
     return wire.blueprint(lookups.blueprint(user, blueprint_id))
 
 
-@router.delete("/blueprints/{int:blueprint_id}", response={204: None}, summary="Delete it, unless servers use it")
+@router.delete("/blueprints/{id:blueprint_id}", response={204: None}, summary="Delete it, unless servers use it")
 def delete_blueprint(request: HttpRequest, blueprint_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -84,7 +80,7 @@ def delete_blueprint(request: HttpRequest, blueprint_id: int) -> Status[None]:
     return Status(204, None)
 
 
-@router.post("/blueprints/{int:blueprint_id}/clone", response={201: wire.BlueprintOut}, summary="Copy it for yourself")
+@router.post("/blueprints/{id:blueprint_id}/clone", response={201: wire.BlueprintOut}, summary="Copy it for yourself")
 def clone_blueprint(request: HttpRequest, blueprint_id: int) -> Status[dict[str, Any]]:
     """Private overlays of others are left out."""
     require_scope(request, "operate")
@@ -93,7 +89,7 @@ def clone_blueprint(request: HttpRequest, blueprint_id: int) -> Status[dict[str,
     return Status(201, wire.blueprint(lookups.blueprint(user, copy.pk)))
 
 
-@router.get("/blueprints/{int:blueprint_id}/export", summary="As YAML, for another left4me", include_in_schema=True)
+@router.get("/blueprints/{id:blueprint_id}/export", summary="As YAML, for another left4me", include_in_schema=True)
 def export_blueprint(request: HttpRequest, blueprint_id: int) -> HttpResponse:
     row = lookups.blueprint(signed_in(request), blueprint_id)
     return HttpResponse(yaml.export(row), content_type="application/yaml; charset=utf-8")

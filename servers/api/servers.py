@@ -13,7 +13,7 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.core.web.api import Window, require_scope
+from left4me.core.web.api import Window, changed_fields, require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
 from servers import actions, lookups
@@ -63,33 +63,25 @@ def create_server(request: HttpRequest, given: wire.ServerIn) -> Status[dict[str
     return Status(201, one(lookups.server(user, server.pk), user))
 
 
-@router.get("/servers/{int:server_id}", response=wire.ServerOut, summary="One server")
+@router.get("/servers/{id:server_id}", response=wire.ServerOut, summary="One server")
 def get_server(request: HttpRequest, server_id: int) -> dict[str, Any]:
     user = signed_in(request)
     return one(lookups.server(user, server_id), user)
 
 
-@router.patch("/servers/{int:server_id}", response=wire.ServerOut, summary="Change it")
+@router.patch("/servers/{id:server_id}", response=wire.ServerOut, summary="Change it")
 def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange) -> dict[str, Any]:
     require_scope(request, "operate")
     user = signed_in(request)
     server = lookups.server_to_edit(user, server_id)
-    blueprint = server.blueprint
-    if given.blueprint_id is not None:
-        blueprint = _blueprint(server.owner, given.blueprint_id)
-    actions.update_server(
-        server=server,
-        seen_version=given.version,
-        by=user,
-        name=server.name if given.name is None else given.name,
-        blueprint=blueprint,
-        port=server.port if given.port is None else given.port,
-        restart_when_hung=given.restart_when_hung,
-    )
+    changes = changed_fields(given, besides={"version"})
+    if blueprint_id := changes.pop("blueprint_id", None):
+        changes["blueprint"] = _blueprint(server.owner, blueprint_id)
+    actions.update_server(server=server, seen_version=given.version, by=user, **changes)
     return one(lookups.server(user, server_id), user)
 
 
-@router.delete("/servers/{int:server_id}", response={202: JobOut}, summary="Delete it, by a job")
+@router.delete("/servers/{id:server_id}", response={202: JobOut}, summary="Delete it, by a job")
 def delete_server(request: HttpRequest, server_id: int) -> Status[Job]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -97,7 +89,7 @@ def delete_server(request: HttpRequest, server_id: int) -> Status[Job]:
     return Status(202, actions.request(server=server, operation="delete", by=user))
 
 
-@router.post("/servers/{int:server_id}/actions", response={202: JobOut}, summary="Run, stop or remove it")
+@router.post("/servers/{id:server_id}/actions", response={202: JobOut}, summary="Run, stop or remove it")
 def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) -> Status[Job]:
     """Answers with the job: a new one, or the equal one that waits already."""
     require_scope(request, "operate")
@@ -106,7 +98,7 @@ def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) ->
     return Status(202, actions.request(server=find(user, server_id), operation=given.operation, by=user))
 
 
-@router.get("/servers/{int:server_id}/changes", response=wire.PendingOut, summary="What its next start changes")
+@router.get("/servers/{id:server_id}/changes", response=wire.PendingOut, summary="What its next start changes")
 def pending_changes(request: HttpRequest, server_id: int) -> dict[str, Any]:
     server = lookups.server_to_edit(signed_in(request), server_id)
     return {"restart_needed": pending.restart_needed(server), "changes": pending.pending(server)}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import Field
 
+from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
 from servers.blueprints import checks
 from servers.models import Blueprint, Host, Server, ServerShare
@@ -82,7 +83,7 @@ class ServerPage(Schema):
 
 class ServerIn(Schema):
     name: str = Field(max_length=64)
-    blueprint_id: int
+    blueprint_id: Id
     host: str | None = Field(None, max_length=63, description="Default: the first that takes new servers")
     port: int | None = Field(None, ge=1024, le=65535, description="Default: the next free one")
     restart_when_hung: bool = False
@@ -91,7 +92,7 @@ class ServerIn(Schema):
 class ServerChange(Schema):
     version: int = Field(description=READ_VERSION)
     name: str | None = Field(None, max_length=64)
-    blueprint_id: int | None = None
+    blueprint_id: Id | None = None
     port: int | None = Field(None, ge=1024, le=65535)
     restart_when_hung: bool | None = None
 
@@ -193,7 +194,7 @@ class BlueprintIn(Schema):
     description: str = Field("", max_length=2000)
     arguments: Lines = Field(default_factory=list, description="Lines, or one text with line breaks")
     config: Lines = Field(default_factory=list, description="Lines, or one text with line breaks")
-    overlays: list[int] = Field(default_factory=list, description="Ids of overlays, the topmost first")
+    overlays: list[Id] = Field(default_factory=list, description="Ids of overlays, the topmost first")
 
 
 class BlueprintChange(Schema):
@@ -202,7 +203,7 @@ class BlueprintChange(Schema):
     description: str | None = Field(None, max_length=2000)
     arguments: Lines | None = None
     config: Lines | None = None
-    overlays: list[int] | None = None
+    overlays: list[Id] | None = None
 
 
 class ImportIn(Schema):

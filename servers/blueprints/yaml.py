@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic import ValidationError as SchemaFault
 
 from accounts.models import User
+from left4me.core.web.ids import LARGEST_ID
 from overlays import actions as overlay_actions
 from overlays.models import Overlay, OverlayWorkshopItem
 from servers import actions
@@ -137,7 +138,7 @@ def _make(layer: _Layer, *, owner: User, by: User) -> Overlay:
         name=layer.name, kind=Overlay.Kind.WORKSHOP, owner=owner, by=by, expose_cfg=layer.expose_cfg
     )
     for steam_id in dict.fromkeys(layer.workshop_items):
-        if not 0 < steam_id < 2**63:
+        if not 0 < steam_id <= LARGEST_ID:
             raise ValidationError(_("%d is no workshop item.") % steam_id)
         # What Steam says of it comes with the overlay's first build or refresh.
         item, _created = WorkshopItem.objects.get_or_create(steam_id=steam_id)

@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from left4me.core import releases
-from left4me.core.version import VERSION
+from left4me.core.redis import keys
+from left4me.core.version import VERSION, is_older
 
 # A host reports every LEFT4ME_STATUS_SECONDS; several missed in a row mean that it is down rather than late.
 _LEAST_SILENCE_SECONDS = 30
@@ -62,7 +62,7 @@ class Host(models.Model):
 
     @property
     def queue(self) -> str:
-        return f"host.{self.name}"
+        return keys.host_queue(self.name)
 
     def is_down(self, now: datetime) -> bool:
         """Whether it has been silent for so long that nothing it said is news; one never seen is down."""
@@ -86,7 +86,7 @@ class Host(models.Model):
         if not self.version or self.version == VERSION:
             return ""
         values = {"theirs": self.version, "ours": VERSION}
-        if releases.is_older(self.version, than=VERSION):
+        if is_older(self.version, than=VERSION):
             return (
                 _now(
                     "This host runs an older release (%(theirs)s, the web runs %(ours)s). On that machine, run: "

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
+from left4me.core.web.ids import parse_id
 from servers import actions, lookups
 from servers.blueprints import checks, yaml
 from servers.forms import BlueprintForm, ImportForm
@@ -160,10 +161,8 @@ def blueprint_delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _starter(request: HttpRequest) -> dict[str, str]:
-    chosen = request.GET.get("starter", "")
-    if not (chosen.isascii() and chosen.isdigit()):
-        return {}
-    starter = StarterBlueprint.objects.filter(pk=int(chosen), is_offered=True).first()
+    chosen = parse_id(request.GET.get("starter", "")) or 0
+    starter = StarterBlueprint.objects.filter(pk=chosen, is_offered=True).first()
     if starter is None:
         return {}
     fields = ("name", "description", "arguments", "config")

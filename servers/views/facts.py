@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.permissions import signed_in
-from left4me.core.web.htmx import is_fragment
+from left4me.core.web.request import is_fragment
 from servers import lookups
 from servers.state import usage
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.permissions import signed_in
-from left4me.core.web.htmx import is_fragment
+from left4me.core.web.request import is_fragment
 from servers import lookups
 from servers.hosts import rpc
 from servers.models import Server

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
-from left4me.core.web.htmx import is_fragment
+from left4me.core.web.ids import parse_id
+from left4me.core.web.request import is_fragment
 from left4me.jobs.models import Job
 from servers import actions, lookups, permissions
 from servers.forms import ServerForm, ShareForm
@@ -55,8 +56,7 @@ def new(request: HttpRequest) -> HttpResponse:
     if not Blueprint.objects.filter(owner=user).exists():
         messages.info(request, _("A server is made from a blueprint: make one first."))
         return redirect("servers:blueprint_new")
-    chosen = request.GET.get("blueprint", "")
-    initial = {"blueprint": int(chosen)} if chosen.isascii() and chosen.isdigit() else {}
+    initial = {"blueprint": parse_id(request.GET.get("blueprint", ""))}
     form = ServerForm(request.POST or None, owner=user, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:

@@ -6,6 +6,7 @@ This module does not use Django, because `left4mectl` must work when the applica
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 _SECONDS: Final = 6 * 3600
@@ -78,25 +80,19 @@ class Sqlite:
         except sqlite3.Error as error:
             raise DatabaseFault(f"{self.path} cannot be copied: {error}") from error
         target.chmod(0o600)
-        sync(target)
+        atomic.sync(target)
 
     def put_back(self, copy: Path) -> None:
         owner = self.path.parent.stat()
-        fresh = self.path.with_name(self.path.name + ".new")
         # The application owns this directory and could have placed a link there for root to write through.
-        fresh.unlink(missing_ok=True)
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with copy.open("rb") as source, os.fdopen(handle, "wb") as target:
-            while chunk := source.read(1024 * 1024):
-                target.write(chunk)
-            os.fchown(target.fileno(), owner.st_uid, owner.st_gid)
+        with atomic.replacing(self.path, mode=0o600, durable=True, owner=(owner.st_uid, owner.st_gid)) as target:
+            with copy.open("rb") as source:
+                shutil.copyfileobj(source, target, 1024 * 1024)
             target.flush()
             os.fsync(target.fileno())
-        # SQLite would apply the old file's log to the new file.
-        for suffix in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        fresh.replace(self.path)
-        sync(self.path.parent)
+            # SQLite would apply the old file's log to the new file.
+            for suffix in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def migrations(self) -> list[str]:
         if not self.path.exists():
@@ -135,7 +131,7 @@ class Postgres:
         # pg_dump reads one snapshot, taken when it starts.
         self._run(["pg_dump", "--format=custom", "--compress=1", "--no-owner", f"--file={target}"])
         target.chmod(0o600)
-        sync(target)
+        atomic.sync(target)
 
     def put_back(self, copy: Path) -> None:
         script = copy.with_name(copy.name + ".sql")
@@ -199,12 +195,3 @@ def connection_of(url: str) -> dict[str, str]:
     options = {"sslmode", "sslrootcert", "sslcert", "sslkey"}
     variables |= {f"PG{key.upper()}": value for key, value in parse_qsl(split.query) if key in options}
     return {key: value for key, value in variables.items() if value}
-
-
-def sync(path: Path) -> None:
-    """Make the kernel write a file or a directory to disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import pwd
 import re
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 from deploy.ops.database import postgres
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 _SECONDS: Final = 120
@@ -85,19 +85,17 @@ class Cluster:
     def open(self, certificate: Path, key: Path, *, address: str, group: str, peers: tuple[str, ...]) -> None:
         """Listen on `address` too, with this certificate. Members of `group` can connect with TLS and a password."""
         for source, target, mode in ((certificate, self.certificate, 0o644), (key, self.key, 0o600)):
-            fresh = target.with_name(f".{target.name}")
-            shutil.copyfile(source, fresh)
-            fresh.chmod(mode)
-            shutil.chown(fresh, "postgres", "postgres")
-            fresh.replace(target)
+            atomic.write(target, source.read_bytes(), mode=mode, durable=True, owner=_postgres())
         self.settings_file.write_text(self._settings(address))
         others = _OURS.sub("", self.access_file.read_text())
-        mode, owner = self.access_file.stat().st_mode, self.access_file.stat()
-        fresh = self.access_file.with_name(".pg_hba.conf.new")
-        fresh.write_text(others.rstrip("\n") + "\n" + access(group, peers))
-        fresh.chmod(mode & 0o777)
-        os.chown(fresh, owner.st_uid, owner.st_gid)
-        fresh.replace(self.access_file)
+        present = self.access_file.stat()
+        atomic.write(
+            self.access_file,
+            others.rstrip("\n") + "\n" + access(group, peers),
+            mode=present.st_mode & 0o777,
+            durable=True,
+            owner=(present.st_uid, present.st_gid),
+        )
         self._wait_for_network()
         services.restart([self.unit])
         self._wait()
@@ -155,6 +153,11 @@ def make_role(role: str, *, password: str, group: str, database: str) -> None:
 def drop_role(role: str) -> None:
     """Remove the role and end its connections. A missing role is no error."""
     postgres.psql(_DROP_ROLE, L4M_ROLE=role)
+
+
+def _postgres() -> tuple[int, int]:
+    account = pwd.getpwnam("postgres")
+    return account.pw_uid, account.pw_gid
 
 
 def _clusters() -> list[list[str]]:
