@@ -70,6 +70,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", dest="as_json", help="print the findings as JSON")
     command.set_defaults(run=_doctor)
 
+    _add_upgrade_commands(subparsers)
+    _add_backup_commands(subparsers)
+
+    command = subparsers.add_parser("host", help="manage other machines that run servers for this one")
+    _add_host_commands(command.add_subparsers(dest="host_command", required=True, metavar="COMMAND"))
+
+    command = subparsers.add_parser(
+        "manage", help="run manage.py as the application's user, with its settings", add_help=False
+    )
+    command.set_defaults(run=_manage)
+    return parser
+
+
+def _add_upgrade_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = subparsers.add_parser("upgrade", help="move to a newer release; games go on")
     command.add_argument(
         "--to", metavar="REF", help="a branch, tag or commit (default: the newest commit of the present branch)"
@@ -86,6 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--boot", action="store_true", help="start nothing: systemd does so afterwards")
     command.set_defaults(run=_recover)
 
+
+def _add_backup_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = subparsers.add_parser(
         "backup", help="write everything that cannot be recreated to one file, while left4me runs"
     )
@@ -102,15 +118,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--yes", action="store_true", help="do not ask")
     _add_ready(command)
     command.set_defaults(run=_restore)
-
-    command = subparsers.add_parser("host", help="manage other machines that run servers for this one")
-    _add_host_commands(command.add_subparsers(dest="host_command", required=True, metavar="COMMAND"))
-
-    command = subparsers.add_parser(
-        "manage", help="run manage.py as the application's user, with its settings", add_help=False
-    )
-    command.set_defaults(run=_manage)
-    return parser
 
 
 def _add_host_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
