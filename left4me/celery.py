@@ -1,4 +1,4 @@
-"""The Celery application: carries wake-ups to the hosts' queues and ticks the periodic tasks."""
+"""The Celery application: runs jobs and periodic tasks from the queues of the hosts."""
 
 import os
 import warnings
@@ -24,4 +24,4 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(["left4me"], related_name="pulse")
 # By name: the worker loads it after Django is set up, nothing else loads it at all.
-app.steps["worker"].add("left4me.jobs.worker:RunnerStep")
+app.steps["worker"].add("left4me.jobs.tasks:JobsStep")
