@@ -17,6 +17,15 @@ def _leave_logging_alone(**_: object) -> None:
     """Django has set it up: Celery's own lines are to look like all others."""
 
 
+@signals.task_prerun.connect
+@signals.task_postrun.connect
+def _close_broken_connections(**_: object) -> None:
+    """Close this thread's database connections that broke or are too old, as Django does around a request."""
+    from django.db import close_old_connections
+
+    close_old_connections()
+
+
 app = Celery("left4me")
 # Web requests run in threads; without a default app those would get an unconfigured one that looks for AMQP.
 app.set_default()

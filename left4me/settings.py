@@ -316,6 +316,8 @@ CELERY_WORKER_CONCURRENCY = LEFT4ME_JOB_SLOTS + 4
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # Messages are acknowledged early, so long jobs hold none of those that a worker may prefetch.
 CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
+# Celery would open a new connection to the database for every task; left4me/celery.py closes those that broke.
+CELERY_DB_REUSE_MAX = 1_000_000_000
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"

@@ -61,9 +61,7 @@ class LeaseKeeper:
     def _look(self, runs: list[ActiveRun]) -> None:
         began = time.monotonic()
         if began - self._renewed_at >= _RENEW_EVERY:
-            transitions.renew(
-                worker=self._worker, jobs=[run.job_id for run in runs], now=timezone.now(), lease=LEASE
-            )
+            transitions.renew(worker=self._worker, jobs=[run.job_id for run in runs], now=timezone.now(), lease=LEASE)
             self._renewed_at = began
         states = dict(Job.objects.active().filter(worker=self._worker).values_list("pk", "state"))
         for run in runs:
