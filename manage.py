@@ -9,7 +9,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "left4me.settings")
     from django.core.management import execute_from_command_line
 
-    from left4me.lib.env import Misconfigured
+    from left4me.core.env import Misconfigured
 
     try:
         execute_from_command_line(sys.argv)

@@ -14,13 +14,13 @@ from ninja.utils import check_csrf
 
 from accounts import auth
 from accounts.models import User
-from left4me.lib import counters
-from left4me.lib.addresses import client_address, network
-from left4me.lib.api import Problem
+from left4me.core.net.addresses import client_address, network
+from left4me.core.redis import rate_limit
+from left4me.core.web.api import Problem
 
-REQUESTS = counters.Limit("api", 600, 60)
+REQUESTS = rate_limit.Limit("api", 600, 60)
 # A key cannot be guessed; this keeps a broken or hostile client from costing a query per try.
-REFUSED = counters.Limit("api-refused", 60, 60)
+REFUSED = rate_limit.Limit("api-refused", 60, 60)
 
 
 class Bearer(HttpBearer):
@@ -29,10 +29,10 @@ class Bearer(HttpBearer):
     def authenticate(self, request: HttpRequest, token: str) -> User:
         found = auth.user_from_token(token.strip(), request=request)
         if found is None:
-            counters.enforce(REFUSED, network(client_address(request)))
+            rate_limit.enforce(REFUSED, network(client_address(request)))
             raise Problem(401, _("This token is not valid"), _("It is unknown, has expired, or was revoked."))
         user, scope = found
-        counters.enforce(REQUESTS, f"user:{user.pk}")
+        rate_limit.enforce(REQUESTS, f"user:{user.pk}")
         request.user = user
         request.token_scope = scope  # type: ignore[attr-defined]
         return user
@@ -51,7 +51,7 @@ class PageSession(AuthBase):
             return None
         if check_csrf(request):
             raise Problem(403, _("CSRF token missing or wrong"), _("Send it as X-CSRFToken, or use an API token."))
-        counters.enforce(REQUESTS, f"user:{user.pk}")
+        rate_limit.enforce(REQUESTS, f"user:{user.pk}")
         return user
 
 

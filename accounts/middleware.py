@@ -10,7 +10,7 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
-from left4me.lib.addresses import client_address
+from left4me.core.net.addresses import client_address
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 

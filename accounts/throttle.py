@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from left4me.lib import counters
-from left4me.lib.addresses import network
-from left4me.lib.counters import Limit, TooMany
+from left4me.core.net.addresses import network
+from left4me.core.redis import rate_limit
+from left4me.core.redis.rate_limit import Limit, TooMany
 
 _WINDOW = 15 * 60
 ADDRESS = Limit("login-address", 30, _WINDOW)
@@ -44,11 +44,11 @@ class Attempt:
     def begin(self) -> None:
         """Count this try; raises TooMany if it may not be made."""
         if self.device:
-            (device,) = counters.add((DEVICE, self.device))
+            (device,) = rate_limit.add((DEVICE, self.device))
             if device.is_over:
                 raise TooMany(device.wait)
             return
-        address, pair, name = counters.add(*self._windows())
+        address, pair, name = rate_limit.add(*self._windows())
         if address.is_over:
             raise TooMany(address.wait)
         if pair.is_over or (name.is_over and pair.number > 1):
@@ -56,7 +56,7 @@ class Attempt:
 
     def succeeded(self) -> None:
         """Start anew for this name here. The address goes on counting: it may be trying other names."""
-        counters.forget([(DEVICE, self.device)] if self.device else self._windows()[1:2])
+        rate_limit.forget([(DEVICE, self.device)] if self.device else self._windows()[1:2])
 
     def _windows(self) -> list[tuple[Limit, str]]:
         where = network(self.address)

@@ -26,12 +26,10 @@ from pathlib import Path
 from subprocess import STDOUT, Popen
 from typing import Any
 
+from servers.gamehost import procfs
+from servers.gamehost.directory import ServerDirectory
+
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
-
-from servers.runtime import procfs  # noqa: E402
-from servers.runtime.directory import ServerDirectory  # noqa: E402
-
 LIMIT_SECONDS = 30
 UP_SECONDS = 180
 OPERATIONS = ("start", "stop", "restart", "kill", "install", "nothing")
@@ -64,7 +62,7 @@ class Application:
         root.mkdir(exist_ok=True)
         self._log = (root / "up.log").open("wb")
         self._up = Popen(
-            [sys.executable, "-m", "left4me.up"], env=self.env, cwd=REPOSITORY, stdout=self._log, stderr=STDOUT
+            [sys.executable, "-m", "deploy.up"], env=self.env, cwd=REPOSITORY, stdout=self._log, stderr=STDOUT
         )
         self._address = ("127.0.0.1", web_port)
 
@@ -100,15 +98,16 @@ class Fleet:
 
     def __init__(self, application: Application, count: int) -> None:
         from accounts.actions import create_user
-        from servers import actions, local
+        from servers import actions
+        from servers.hosts import this_host
         from servers.models import Server
 
         self._application = application
         self._actions = actions
         self._rows = Server.objects
-        user = create_user(username="bench", password="a long passphrase", is_admin=True, by=None)  # noqa: S106
+        user = create_user(username="bench", password="a long passphrase", is_admin=True, by=None)
         self._user = user
-        self._host = local.row()
+        self._host = this_host.row()
         blueprint = actions.create_blueprint(owner=user, by=user, name="bench")
         made = [
             actions.create_server(
@@ -141,7 +140,7 @@ class Fleet:
     def faults(self) -> list[str]:
         """What is not as wanted now."""
         from left4me.jobs.models import Job
-        from servers import readiness
+        from servers.lifecycle import readiness
 
         found = [f"job {job.pk} {job.operation} is {job.state}" for job in Job.objects.live()]
         for server in self._rows.all():

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from livestate.status import parse_status
-from servers import rcon
-from servers.runtime.simulated import harness
+from servers.gamehost import rcon
+from servers.simulated import harness
 
 QUERIES = 10_000
 QUIRKS = ["", "apart", "single", "no_empty", "no_mirror"]

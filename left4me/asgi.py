@@ -14,8 +14,9 @@ from a2wsgi import WSGIMiddleware
 # First: it sets Django up, which the streams' modules need.
 from left4me.wsgi import application as wsgi
 
-from left4me import request_log, streams  # isort: skip
-from servers.content import application as content  # isort: skip
+from left4me.site.middleware import request_log  # isort: skip
+from left4me import streams  # isort: skip
+from servers.hosts.content import application as content  # isort: skip
 
 live, files = request_log.logged(streams.application), request_log.logged(content)
 pages = WSGIMiddleware(wsgi, workers=8)  # type: ignore[arg-type]

@@ -31,6 +31,6 @@ app = Celery("left4me")
 app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["left4me"], related_name="pulse")
+app.autodiscover_tasks(["left4me.site"], related_name="pulse")
 # By name: the worker loads it after Django is set up, nothing else loads it at all.
 app.steps["worker"].add("left4me.jobs.tasks:JobsStep")

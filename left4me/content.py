@@ -11,7 +11,7 @@ from typing import Any
 # First: it sets Django up, which the rest needs.
 from left4me.wsgi import application as _wsgi  # noqa: F401
 
-from servers.content import application as content  # isort: skip
+from servers.hosts.content import application as content  # isort: skip
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

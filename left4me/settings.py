@@ -13,9 +13,11 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from left4me.lib import broker, keepalive, logbook, secrets
-from left4me.lib.databases import database_from_url
-from left4me.lib.env import Environment, Misconfigured
+from left4me.core import logbook, secrets
+from left4me.core.databases import database_from_url
+from left4me.core.env import Environment, Misconfigured
+from left4me.core.net import keepalive
+from left4me.core.redis import broker
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -80,7 +82,7 @@ if not LEFT4ME_BIND.is_loopback:
 # --- the application ------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "left4me.apps.AdminConfig",
+    "left4me.site.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -88,7 +90,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "template_partials",
     "csp",
-    "left4me.apps.Left4meConfig",
+    "left4me.site.apps.Left4meConfig",
     "left4me.audit",
     "left4me.alerts",
     "left4me.jobs",
@@ -99,9 +101,9 @@ INSTALLED_APPS = [
     "livestate",
 ]
 MIDDLEWARE = [
-    "left4me.request_log.RequestLog",
-    "left4me.lib.addresses.ForwardedAddress",
-    "left4me.faults.ApiProblems",
+    "left4me.site.middleware.request_log.RequestLog",
+    "left4me.core.net.addresses.ForwardedAddress",
+    "left4me.site.middleware.exceptions.ApiProblems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -115,8 +117,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "left4me.middleware.HtmxAnswers",
-    "left4me.faults.Limits",
+    "left4me.site.middleware.htmx.HtmxAnswers",
+    "left4me.site.middleware.exceptions.Limits",
 ]
 ROOT_URLCONF = "left4me.urls"
 WSGI_APPLICATION = "left4me.wsgi.application"
@@ -126,12 +128,12 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "left4me" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["left4me.templatetags.ui"],
+            "builtins": ["left4me.site.templatetags.ui"],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "left4me.context.site",
+                "left4me.site.context.site",
             ],
         },
     }
@@ -165,7 +167,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LEFT4ME_BEHIND_TLS
 CSRF_COOKIE_SAMESITE = "Lax"
-CSRF_FAILURE_VIEW = "left4me.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "left4me.site.error_pages.csrf_failure"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
 
 # --- what a browser may do ------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from django.http.request import split_domain_port, validate_host
 
 from accounts import auth
 from accounts.models import User
+from left4me.core.redis import pubsub
+from left4me.core.web import sse
 from left4me.jobs import streams as job_streams
-from left4me.lib import bus, sse
-from servers import streams as server_streams
+from servers.logs import streams as server_streams
 
 
 def authenticate(headers: Mapping[str, str]) -> User | None:
@@ -38,7 +39,7 @@ def _session_key(cookies: str) -> str:
 
 
 application = sse.Application(
-    sse.Hub(bus.async_client),
+    sse.Hub(pubsub.async_client),
     [
         sse.Route(r"/jobs/(\d{1,18})/stream", job_streams.open_stream),
         sse.Route(r"/servers/(\d{1,18})/logs/stream", server_streams.open_log),

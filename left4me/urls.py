@@ -1,9 +1,9 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from left4me import styleguide, views
 from left4me.api import api
-from left4me.metrics.views import metrics
+from left4me.site import styleguide, views
+from left4me.site.metrics.views import metrics
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -23,7 +23,7 @@ urlpatterns = [
     path("api/v1/", api.urls),
 ]
 
-handler400 = "left4me.errors.bad_request"
-handler403 = "left4me.errors.permission_denied"
-handler404 = "left4me.errors.page_not_found"
-handler500 = "left4me.errors.server_error"
+handler400 = "left4me.site.error_pages.bad_request"
+handler403 = "left4me.site.error_pages.permission_denied"
+handler404 = "left4me.site.error_pages.page_not_found"
+handler500 = "left4me.site.error_pages.server_error"

@@ -15,22 +15,24 @@ from kombu.exceptions import KombuError
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.lib import counters
-from livestate import campaigns, completion, orders, tasks
+from left4me.core.redis import rate_limit
+from left4me.core.web import refusals
+from livestate import campaigns, completion, tasks
 from livestate.models import Order
+from livestate.orders import commands
 from livestate.status import STEAM_ID_64_BASE
-from servers import checks, permissions, rcon
-from servers.checks import Severity
+from servers import permissions
+from servers.blueprints import checks
+from servers.blueprints.checks import Severity
+from servers.gamehost import rcon
 from servers.models import Server
 
 logger = logging.getLogger(__name__)
 
-ORDERS = counters.Limit("orders", 60, 60)
+Refused = refusals.Refused
+
+ORDERS = rate_limit.Limit("orders", 60, 60)
 LONGEST_BAN = 60 * 24 * 365
-
-
-class Refused(Exception):
-    """The order was not given; the message says why."""
 
 
 def tell(
@@ -38,7 +40,7 @@ def tell(
 ) -> Order:
     """Write the order down and wake its host; raises Refused, PermissionDenied, Http404 or counters.TooMany."""
     permissions.check_can_operate_server(by, server)
-    counters.enforce(ORDERS, f"user:{by.pk}")
+    rate_limit.enforce(ORDERS, f"user:{by.pk}")
     if server.actual_state != Server.State.RUNNING:
         raise Refused(_("The server is not running."))
     if kind not in Order.Kind.values:
@@ -70,7 +72,7 @@ def _checked(server: Server, kind: str, value: str) -> str:
         case Order.Kind.COMMAND:
             _check_command(value)
         case Order.Kind.SAY:
-            value = orders.sayable(value)
+            value = commands.sayable(value)
         case Order.Kind.KICK | Order.Kind.BAN:
             if not value.isascii() or not value.isdigit() or not 0 < int(value) - STEAM_ID_64_BASE < 2**32:
                 raise Refused(_("This is no Steam id of a player."))
@@ -78,10 +80,10 @@ def _checked(server: Server, kind: str, value: str) -> str:
             if value not in campaigns.playable(server):
                 raise Refused(_("This server has no such map."))
         case Order.Kind.DIFFICULTY:
-            if value not in orders.DIFFICULTIES:
+            if value not in commands.DIFFICULTIES:
                 raise Refused(_("There is no such difficulty."))
         case Order.Kind.MODE:
-            if value not in orders.MODES:
+            if value not in commands.MODES:
                 raise Refused(_("There is no such game mode."))
     if not value:
         raise Refused(_("There is nothing to say."))

@@ -7,18 +7,17 @@ from typing import Any, Literal
 
 from django.http import Http404, HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.lib.api import Problem, Window, require_scope
+from left4me.core.web.api import Window, require_scope
 from livestate import actions, live
 from livestate import history as histories
 from livestate.history import Regular, Span, Step
 from livestate.live import Kind, Live, Person
 from livestate.models import Order, PlayerSession
-from servers import found
+from servers import lookups
 
 router = Router(tags=["live state"])
 
@@ -119,13 +118,13 @@ class HistoryQuery(Schema):
 
 @router.get("/servers/{int:server_id}/live", response=LiveOut, summary="Who plays there now")
 def read_live(request: HttpRequest, server_id: int) -> dict[str, Any]:
-    server = found.server(signed_in(request), server_id)
+    server = lookups.server(signed_in(request), server_id)
     return _live(live.of(server, now=timezone.now()), live.players_on(server))
 
 
 @router.get("/servers/{int:server_id}/history", response=HistoryOut, summary="Players over time, maps, top players")
 def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery]) -> dict[str, Any]:
-    server = found.server(signed_in(request), server_id)
+    server = lookups.server(signed_in(request), server_id)
     history = histories.of(server, span=Span.of(query.span), now=timezone.now())
     return {
         "span": history.span.code,
@@ -148,7 +147,7 @@ def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery
 
 @router.get("/servers/{int:server_id}/players", response=PlayersPage, summary="All stays, the latest first")
 def list_players(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
-    server = found.server(signed_in(request), server_id)
+    server = lookups.server(signed_in(request), server_id)
     rows = PlayerSession.objects.filter(server=server).order_by("-joined_at", "-pk")
     people = live.people(list(rows[window.offset : window.offset + window.limit]))
     return {"items": [_player(person) for person in people], "count": rows.count()}
@@ -156,7 +155,7 @@ def list_players(request: HttpRequest, server_id: int, window: Query[Window]) ->
 
 @router.get("/servers/{int:server_id}/orders", response=OrdersPage, summary="What was told to the game")
 def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
-    server = found.server_to_operate(signed_in(request), server_id)
+    server = lookups.server_to_operate(signed_in(request), server_id)
     rows = Order.objects.filter(server=server).select_related("user").order_by("-pk")
     page = rows[window.offset : window.offset + window.limit]
     return {"items": [_order(order) for order in page], "count": rows.count()}
@@ -166,19 +165,16 @@ def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> 
 def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[dict[str, Any]]:
     require_scope(request, "operate")
     user = signed_in(request)
-    server = found.server_to_operate(user, server_id)
-    try:
-        order = actions.tell(
-            server=server, by=user, kind=body.kind, value=body.value, minutes=body.minutes, request=request
-        )
-    except actions.Refused as refusal:
-        raise Problem(409, _("Not possible"), str(refusal)) from refusal
+    server = lookups.server_to_operate(user, server_id)
+    order = actions.tell(
+        server=server, by=user, kind=body.kind, value=body.value, minutes=body.minutes, request=request
+    )
     return Status(202, _order(order))
 
 
 @router.get("/servers/{int:server_id}/orders/{int:order_id}", response=OrderOut, summary="How it went")
 def read_order(request: HttpRequest, server_id: int, order_id: int) -> dict[str, Any]:
-    server = found.server_to_operate(signed_in(request), server_id)
+    server = lookups.server_to_operate(signed_in(request), server_id)
     order = Order.objects.filter(server=server, pk=order_id).select_related("user").first()
     if order is None:
         raise Http404

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.core.cache import cache
 
-from servers.checks import known
+from servers.blueprints.checks import known
 from servers.models import Server
 
 MOST = 20

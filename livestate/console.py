@@ -11,12 +11,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.lib.htmx import is_fragment
-from livestate import actions, completion, live, orders
+from left4me.core.web.htmx import is_fragment
+from livestate import actions, completion, live
 from livestate.campaigns import Chapter, playable
 from livestate.models import Order
+from livestate.orders import commands
 from livestate.views import panel_context
-from servers import found
+from servers import lookups
 from servers.models import Server
 
 SHOWN = 30
@@ -26,7 +27,7 @@ SHOWN_IN_FRAGMENT = 5
 @require_http_methods(["GET", "HEAD", "POST"])
 def console(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = found.server_to_operate(user, pk)
+    server = lookups.server_to_operate(user, pk)
     if request.method == "POST":
         return _command(request, user, server)
     if "listening" in request.GET:
@@ -44,15 +45,15 @@ def console(request: HttpRequest, pk: int) -> HttpResponse:
         "is_fragment": fragment,
         "suggestions": completion.matching(server, ""),
         "campaigns": by_campaign(server),
-        "difficulties": orders.DIFFICULTIES,
-        "modes": orders.MODES,
+        "difficulties": commands.DIFFICULTIES,
+        "modes": commands.MODES,
     }
     return render(request, "livestate/console.html#console" if fragment else "livestate/console.html", context)
 
 
 @require_safe
 def entry(request: HttpRequest, pk: int, order_pk: int) -> HttpResponse:
-    server = found.server_to_operate(signed_in(request), pk)
+    server = lookups.server_to_operate(signed_in(request), pk)
     order = Order.objects.filter(server=server, pk=order_pk).select_related("user").first()
     if order is None:
         raise Http404(_("There is no such entry."))
@@ -62,7 +63,7 @@ def entry(request: HttpRequest, pk: int, order_pk: int) -> HttpResponse:
 
 @require_safe
 def completions(request: HttpRequest, pk: int) -> HttpResponse:
-    server = found.server_to_operate(signed_in(request), pk)
+    server = lookups.server_to_operate(signed_in(request), pk)
     names = completion.matching(server, request.GET.get("value", "")[:100])
     return render(request, "livestate/_completions.html", {"suggestions": names})
 
@@ -71,7 +72,7 @@ def completions(request: HttpRequest, pk: int) -> HttpResponse:
 def order(request: HttpRequest, pk: int) -> HttpResponse:
     """An action from the page of players, which then shows how it goes on."""
     user = signed_in(request)
-    server = found.server_to_operate(user, pk)
+    server = lookups.server_to_operate(user, pk)
     minutes = request.POST.get("minutes", "")
     try:
         actions.tell(

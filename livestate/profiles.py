@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Exists, Max, OuterRef, Q
 from django.utils import timezone
 
-from left4me.lib import fetch
+from left4me.core.net import fetch
 from livestate.models import PlayerSession, SteamProfile
 from livestate.reconcile import LONGEST_NAME
 from workshop import steam

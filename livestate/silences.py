@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from livestate.models import Silence
-from livestate.polling import Unanswered
+from livestate.poller import Unanswered
 
 LONGEST_MESSAGE = 300
 

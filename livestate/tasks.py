@@ -9,9 +9,10 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from left4me.lib import secrets
-from livestate import carrying_out, completion, profiles, retention, sweeping
-from servers import rcon
+from left4me.core import secrets
+from livestate import completion, profiles, retention, sweep
+from livestate.orders import execution
+from servers.gamehost import rcon
 from servers.models import Server
 from workshop.steam import SteamError
 
@@ -23,14 +24,14 @@ _asking_steam = threading.Lock()
 @shared_task(name="livestate.poll", ignore_result=True)
 def poll() -> None:
     """Ask all running servers of this host; skipped while the sweep before is still under way."""
-    if not sweeping.sweep(settings.LEFT4ME_HOST):
+    if not sweep.sweep(settings.LEFT4ME_HOST):
         logger.info("The sweep before is still under way; this one is left out")
 
 
 @shared_task(name="livestate.carry_out", ignore_result=True)
 def carry_out(order_id: int) -> None:
     """Tell a game of this host what somebody ordered."""
-    carrying_out.carry_out(order_id, now=timezone.now())
+    execution.carry_out(order_id, now=timezone.now())
 
 
 @shared_task(name="livestate.learn_commands", ignore_result=True)
@@ -40,7 +41,7 @@ def learn_commands(server_id: int) -> None:
     if server is None or completion.is_told(server):
         return
     try:
-        completion.keep(server, carrying_out.known_commands(server))
+        completion.keep(server, execution.known_commands(server))
     except (rcon.RconError, secrets.Unreadable) as error:
         logger.info("Server %s did not list its commands: %s", server_id, error)
 

@@ -13,11 +13,11 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.lib.htmx import is_fragment
+from left4me.core.web.htmx import is_fragment
 from livestate import chart, export, live
 from livestate import history as histories
 from livestate.models import Order, SteamProfile
-from servers import found, permissions
+from servers import lookups, permissions
 from servers.models import Server
 
 MOST_BADGES = 200
@@ -28,7 +28,7 @@ ACTION_SHOWN = timedelta(minutes=1)
 @require_safe
 def panel(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = found.server(user, pk)
+    server = lookups.server(user, pk)
     template = "livestate/panel.html#panel" if is_fragment(request) else "livestate/panel.html"
     return render(request, template, panel_context(user, server))
 
@@ -67,7 +67,7 @@ def badges(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
-    server = found.server(signed_in(request), pk)
+    server = lookups.server(signed_in(request), pk)
     span = histories.Span.of(request.GET.get("span", ""))
     told = histories.of(server, span=span, now=timezone.now())
     context = {
@@ -81,7 +81,7 @@ def history(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def history_csv(request: HttpRequest, pk: int) -> HttpResponse:
-    server = found.server(signed_in(request), pk)
+    server = lookups.server(signed_in(request), pk)
     span = histories.Span.of(request.GET.get("span", ""))
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="server-{server.pk}-players-{span.code}.csv"'

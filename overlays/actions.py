@@ -12,18 +12,20 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from left4me.audit import record
+from left4me.core import concurrent_save
+from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
-from left4me.lib import rows
-from overlays import places
+from overlays import paths
 from overlays.models import Overlay
 
-Refused = jobs.Refused
+Refused = refusals.Refused
+Stale = refusals.Stale
 
 _FIELDS = {"name_taken": "name", "script_is_system": "kind", "path_outside": "path"}
 
 
-class InUse(Refused):
-    """The overlay stands in blueprints; `blueprints` names them, each with its owner."""
+class InUse(refusals.InUse):
+    """Blueprints use the overlay: `blueprints` holds (name, owner) of each."""
 
     def __init__(self, blueprints: list[tuple[str, str]]) -> None:
         self.blueprints = blueprints
@@ -34,16 +36,9 @@ class InUse(Refused):
                 "%(count)d blueprints use this overlay: %(names)s.",
                 len(blueprints),
             )
-            % {"count": len(blueprints), "names": named}
+            % {"count": len(blueprints), "names": named},
+            blueprints=[{"name": name, "owner": owner} for name, owner in blueprints],
         )
-
-
-class Stale(Refused):
-    """Somebody else changed the row since it was read; `current` is how it stands now."""
-
-    def __init__(self, current: Overlay) -> None:
-        self.current = current
-        super().__init__(_("Somebody else changed this overlay meanwhile; nothing was overwritten."))
 
 
 @transaction.atomic
@@ -53,10 +48,10 @@ def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bo
     overlay = Overlay(name=name, kind=kind, owner=owner, expose_cfg=expose_cfg)
     # The id is known only after the row; until then the path just has to be one that nobody else has.
     overlay.path = _typed_path(path) if path else f"new-{uuid4().hex}"
-    rows.save_clean(overlay, places=_FIELDS)
+    concurrent_save.save_clean(overlay, places=_FIELDS)
     if not path:
         overlay.path = str(overlay.pk)
-        places.refuse_overlap(overlay.path, besides=overlay.pk)
+        paths.refuse_overlap(overlay.path, besides=overlay.pk)
         overlay.save(update_fields=["path"])
     record.write(action="overlay.create", by=by, target=overlay.resource, name=name, kind=kind)
     return overlay
@@ -67,15 +62,15 @@ def update(
     *, overlay: Overlay, seen_version: int, by: User, name: str, expose_cfg: bool, path: str | None = None
 ) -> Overlay:
     """Change an overlay that `by` saw at `seen_version`; raises Stale, rows.Gone, or ValidationError."""
-    current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
+    current = concurrent_save.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     if current.version != seen_version:
-        raise Stale(current)
+        raise Stale(_("Somebody else changed this overlay meanwhile; nothing was overwritten."), current=current)
     current.name = name
     current.expose_cfg = expose_cfg
     if path is not None and path != current.path:
         current.path = _typed_path(path, besides=current.pk)
     current.version += 1
-    rows.save_clean(current, places=_FIELDS)
+    concurrent_save.save_clean(current, places=_FIELDS)
     record.write(action="overlay.update", by=by, target=current.resource, name=name)
     return current
 
@@ -87,7 +82,7 @@ def delete(*, overlay: Overlay, by: User) -> None:
     Raises InUse with the blueprints that hold it, and rows.Gone.
     """
     # Who puts it into a blueprint holds the same lock.
-    current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
+    current = concurrent_save.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     holders = used_by(current)
     if holders:
         raise InUse(holders)
@@ -106,8 +101,8 @@ def used_by(overlay: Overlay) -> list[tuple[str, str]]:
 
 def _typed_path(path: str, *, besides: int | None = None) -> str:
     try:
-        path = places.clean_path(path)
-        places.refuse_overlap(path, besides=besides)
+        path = paths.clean_path(path)
+        paths.refuse_overlap(path, besides=besides)
     except ValidationError as fault:
         raise ValidationError({"path": fault}) from None
     return path

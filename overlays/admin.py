@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from accounts.permissions import signed_in
-from left4me.lib.admin import ActionAdmin
+from left4me.core.web.admin import ActionAdmin
 from overlays import actions
 from overlays.forms import OverlayForm
 from overlays.models import Overlay

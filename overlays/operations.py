@@ -7,9 +7,9 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.jobs import registry
 from overlays import builders
-from overlays.files import unpacking
-from overlays.items import care, refreshing
+from overlays.files import extraction
 from overlays.models import Overlay
+from overlays.workshop_items import cache_cleanup, refresh
 
 
 @registry.operation("build", title=_("Build"), idempotent=True)
@@ -25,7 +25,7 @@ def unpack(run: registry.Run) -> None:
     """Unpack an uploaded archive into its overlay, then look at what is there now."""
     overlay = _overlay(run)
     try:
-        unpacking.unpack(run, overlay)
+        extraction.unpack(run, overlay)
     finally:
         builders.build(run, overlay)
 
@@ -40,10 +40,10 @@ def _overlay(run: registry.Run) -> Overlay:
 @registry.operation("workshop_refresh", title=_("Refresh workshop items"), idempotent=True, coalesces_active=True)
 def workshop_refresh(run: registry.Run) -> None:
     """Ask Steam about every item in use, follow collections, and build the overlays whose items changed."""
-    refreshing.refresh_all(run, now=timezone.now())
+    refresh.refresh_all(run, now=timezone.now())
 
 
 @registry.operation("workshop_tidy", title=_("Tidy the workshop cache"), idempotent=True)
 def workshop_tidy(run: registry.Run) -> None:
     """Delete the files and rows of items that no overlay holds: all (`"older_than_days": 0`), or old ones."""
-    care.tidy(run, now=timezone.now())
+    cache_cleanup.tidy(run, now=timezone.now())

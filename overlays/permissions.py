@@ -43,6 +43,11 @@ def check_can_edit_overlay(user: Visitor, overlay: Overlay) -> None:
         raise PermissionDenied(_("System overlays are changed by admins."))
 
 
+def can_edit_files(user: Visitor, overlay: Overlay) -> bool:
+    """Files of other kinds are made by a build."""
+    return overlay.kind == Overlay.Kind.FILES and can_edit_overlay(user, overlay)
+
+
 def can_make_system_overlay(user: Visitor) -> bool:
     """Also: script overlays, which run on a host, and choosing a directory."""
     return is_admin(user)

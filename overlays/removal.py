@@ -10,10 +10,10 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.jobs import registry
 from left4me.jobs.models import Job
-from overlays import places
+from overlays import paths
 from overlays.models import Overlay
-from overlays.transfer.copies import Copies, is_needed
-from overlays.transfer.serving import hashes_file
+from overlays.replication.server import hashes_file
+from overlays.replication.store import Copies, is_needed
 
 
 def _locks(job: Job) -> Iterable[registry.Lock]:
@@ -34,7 +34,7 @@ def remove_overlay(run: registry.Run) -> None:
     if is_needed():
         _remove_copies(run)
         return
-    tree = places.root() / str(run.resource_id)
+    tree = paths.root() / str(run.resource_id)
     if tree.is_symlink():
         tree.unlink()
     elif tree.exists():

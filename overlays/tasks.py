@@ -10,16 +10,16 @@ from django.utils import timezone
 
 from left4me.jobs import actions as jobs
 from overlays.files import uploads
-from overlays.items import care, refreshing
+from overlays.workshop_items import cache_cleanup, refresh
 
 
 @shared_task(name="overlays.refresh_when_due")
 def refresh_when_due() -> None:
     """Ask for the global refresh when its time has come; one that was missed while off comes soon after the start."""
     every = timedelta(seconds=settings.LEFT4ME_WORKSHOP_REFRESH_SECONDS)
-    if every and refreshing.is_due(now=timezone.now(), every=every):
+    if every and refresh.is_due(now=timezone.now(), every=every):
         try:
-            refreshing.request_refresh(by=None)
+            refresh.request_refresh(by=None)
         except jobs.Refused:
             # Something final holds the resource; the next tick asks again.
             return
@@ -30,6 +30,6 @@ def tidy() -> None:
     """Once a day: forget uploads that nobody continues, note what no overlay holds, and delete it when it is time."""
     now = timezone.now()
     uploads.forget_old(now=now)
-    care.note_unused(now=now)
+    cache_cleanup.note_unused(now=now)
     if settings.LEFT4ME_WORKSHOP_CACHE_DAYS:
-        care.request_tidy(by=None, older_than_days=settings.LEFT4ME_WORKSHOP_CACHE_DAYS)
+        cache_cleanup.request_tidy(by=None, older_than_days=settings.LEFT4ME_WORKSHOP_CACHE_DAYS)

@@ -2,7 +2,7 @@ from django.urls import path
 
 from overlays import views
 from overlays.files import urls as files_urls
-from overlays.items import urls as items_urls
+from overlays.workshop_items import urls as items_urls
 
 app_name = "overlays"
 urlpatterns = [

@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from accounts.permissions import signed_in
-from left4me.lib.admin import ActionAdmin
+from left4me.core.web.admin import ActionAdmin
 from servers import actions
 from servers.forms import BlueprintForm, HostForm, ServerForm, StarterForm
 from servers.models import Blueprint, Host, Server, StarterBlueprint

@@ -6,9 +6,11 @@ class ServersConfig(AppConfig):
     label = "servers"
 
     def ready(self) -> None:
-        from overlays.transfer import copies
-        from servers import access, local, operations
+        from overlays.replication import store as replication_store
+        from servers import job_policy
+        from servers.hosts import this_host
+        from servers.lifecycle import operations
 
-        access.register()
+        job_policy.register()
         operations.register()
-        copies.ask_before_removing(lambda: local.storage().layers_in_use())
+        replication_store.ask_before_removing(lambda: this_host.storage().layers_in_use())

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from overlays.models import Overlay
-from servers import checks, exchange
+from servers.blueprints import checks, yaml
 from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprint
 
 
@@ -138,7 +138,7 @@ class ImportForm(forms.Form):
 
     def clean_file(self) -> str:
         file = self.cleaned_data["file"]
-        if file.size > exchange.LONGEST:
+        if file.size > yaml.LONGEST:
             raise forms.ValidationError(_("The file is too large for a blueprint."))
         try:
             return str(file.read().decode("utf-8"))

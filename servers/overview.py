@@ -12,9 +12,9 @@ from django.db.models import Count, Q
 from accounts.models import User
 from left4me.jobs import registry
 from left4me.jobs.models import Job
-from servers import standing
 from servers.models import Blueprint, Host, Server
-from servers.standing import Standing
+from servers.state import status as server_status
+from servers.state.status import Standing
 
 MOST_SERVERS = 12
 MOST_JOBS = 8
@@ -54,7 +54,7 @@ def of(user: User, *, now: datetime) -> Overview:
     jobs = Job.objects.all() if user.is_admin else Job.objects.asked_by(user)
     failed = jobs.filter(state=Job.State.FAILED, finished_at__gte=now - _LATELY)
     return Overview(
-        standings=standing.of(list(first), user=user, now=now),
+        standings=server_status.of(list(first), user=user, now=now),
         blueprints=Blueprint.objects.visible_to(user).count(),
         jobs=list(jobs.live().select_related("user")[:MOST_JOBS]),
         failed=list(failed.select_related("user")[:MOST_JOBS]),

@@ -14,17 +14,19 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
+from left4me.core import schema
+from left4me.core.version import VERSION
 from left4me.jobs import actions as jobs
-from left4me.lib import schema
-from left4me.lib.version import VERSION
-from overlays.transfer import preparing
-from servers import alerting, answering, asking, local, observing, readiness, refreshing, usage, watching
+from overlays.replication import layers
+from servers.gamehost.port import RuntimeFault
+from servers.hosts import reconcile, rpc, rpc_handlers, silence, this_host
+from servers.lifecycle import readiness
 from servers.models import Host, Server
-from servers.runtime.port import RuntimeFault
+from servers.state import crash_alerts, state_log, usage
 
 logger = logging.getLogger(__name__)
 
-_watch = watching.Watch()
+_watch = silence.Watch()
 
 
 @shared_task(name="servers.ask_hosts")
@@ -43,27 +45,27 @@ def ask_hosts(task: str, every_seconds: float) -> None:
 def refresh() -> None:
     """Look at all servers of this host and say that it is alive."""
     now, began = timezone.now(), time.monotonic()
-    host = local.row()
-    boot = local.boot()
-    refreshing.refresh(
+    host = this_host.row()
+    boot = this_host.boot()
+    reconcile.refresh(
         host.name,
-        runtime=local.runtime(),
+        runtime=this_host.runtime(),
         ready=readiness.ready,
         now=now,
         rebooted=host.facts.get("boot") not in {None, boot},
     )
     facts = {
         **host.facts,
-        **local.facts(),
+        **this_host.facts(),
         "boot": boot,
         "refusal": schema.mismatch(),
         # How long a look takes, for those who watch the application.
         "look_seconds": round(time.monotonic() - began, 3),
     }
     Host.objects.filter(pk=host.pk).update(
-        last_seen_at=now, version=VERSION, facts=facts, game_version=local.game_version()
+        last_seen_at=now, version=VERSION, facts=facts, game_version=this_host.game_version()
     )
-    alerting.disk_was_seen(host, free=facts["disk"]["free"], now=now)
+    crash_alerts.disk_was_seen(host, free=facts["disk"]["free"], now=now)
     _measure(host, now)
 
 
@@ -72,21 +74,21 @@ def _measure(host: Host, now: datetime) -> None:
     idle = {Server.State.STOPPED, Server.State.GAVE_UP, Server.State.UNKNOWN}
     running = {pk for pk, state in states.items() if state not in idle}
     try:
-        usage.sample(states, running=running, runtime=local.runtime(), now=now)
+        usage.sample(states, running=running, runtime=this_host.runtime(), now=now)
     except (redis.RedisError, RuntimeFault) as error:
         logger.warning("what servers use could not be told: %s", error)
 
 
-@shared_task(name=asking.TASK)
+@shared_task(name=rpc.TASK)
 def answer(token: str, question: str, values: dict[str, Any]) -> None:
     """Answer a page that waits."""
-    asking.answer(token, answering.answer(question, values))
+    rpc.answer(token, rpc_handlers.answer(question, values))
 
 
 @shared_task(name="servers.tail")
 def tail(server_id: int) -> None:
     """Carry this server's log to those who watch it, for as long as somebody does."""
-    local.tailers().ensure(server_id)
+    this_host.tailers().ensure(server_id)
 
 
 @shared_task(name="servers.watch_hosts", ignore_result=True)
@@ -97,15 +99,15 @@ def watch_hosts() -> None:
 
 @shared_task(name="servers.prune")
 def prune() -> None:
-    observing.prune(timezone.now())
+    state_log.prune(timezone.now())
 
 
 @shared_task(name="servers.tidy")
 def tidy() -> None:
     """Remove from this host's disk what was kept long enough: archives of deleted servers, versions nobody runs."""
-    local.storage().purge_deleted(now=timezone.now())
-    preparing.tidy()
-    if not local.games().unused(in_use=local.storage().layers_in_use()):
+    this_host.storage().purge_deleted(now=timezone.now())
+    layers.tidy()
+    if not this_host.games().unused(in_use=this_host.storage().layers_in_use()):
         return
     # By a job: it has to keep starts away from the versions meanwhile.
     try:

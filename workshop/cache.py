@@ -15,8 +15,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from workshop import download, inspection, missions
-from workshop.download import Wanted
+from workshop import inspection, item_download, missions
+from workshop.item_download import Wanted
 from workshop.models import WorkshopContents, WorkshopItem
 
 _ROWS_AT_ONCE = 500
@@ -42,7 +42,7 @@ def held_versions(items: Iterable[WorkshopItem], cache: Path) -> dict[int, int]:
     held = {}
     for item in items:
         try:
-            found = download.cached_path(item.steam_id, cache).lstat()
+            found = item_download.cached_path(item.steam_id, cache).lstat()
         except FileNotFoundError:
             continue
         if stat.S_ISREG(found.st_mode):
@@ -93,7 +93,7 @@ def note_held(items: Sequence[WorkshopItem], held: dict[int, int]) -> None:
 
 def inspect(item: WorkshopItem, cache: Path, *, version: int, stock: frozenset[str]) -> inspection.Inspection:
     """Look into the cached file and keep what it holds."""
-    found = inspection.inspect(download.cached_path(item.steam_id, cache), stock=stock)
+    found = inspection.inspect(item_download.cached_path(item.steam_id, cache), stock=stock)
     item.is_valid = found.valid
     item.inspected_version = version
     item.author = found.author
@@ -155,7 +155,7 @@ def remove(item: WorkshopItem, cache: Path) -> int | None:
     except ProtectedError:
         return None
     freed = 0
-    for path in (download.cached_path(steam_id, cache), *cache.glob(f".{steam_id}-*.part")):
+    for path in (item_download.cached_path(steam_id, cache), *cache.glob(f".{steam_id}-*.part")):
         with contextlib.suppress(FileNotFoundError):
             freed += path.lstat().st_size
             path.unlink()

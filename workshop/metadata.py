@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.conf import settings
 
-from left4me.lib import fetch
+from left4me.core.net import fetch
 from workshop import steam
 from workshop.models import WorkshopItem
 

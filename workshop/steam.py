@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from left4me.lib import fetch
+from left4me.core.net import fetch
 
 LEFT_4_DEAD_2 = 550
 BATCH = 100

@@ -23,9 +23,9 @@ from accounts.models.links import Purpose
 from accounts.permissions import signed_in
 from accounts.throttle import SIGN_UP, THROTTLED_ENTRIES, Attempt
 from left4me.audit import record
-from left4me.lib import counters
-from left4me.lib.addresses import client_address, network
-from left4me.lib.counters import TooMany
+from left4me.core.net.addresses import client_address, network
+from left4me.core.redis import rate_limit
+from left4me.core.redis.rate_limit import TooMany
 
 
 @login_not_required
@@ -57,7 +57,7 @@ def _begin(attempt: Attempt, request: HttpRequest) -> None:
         attempt.begin()
     except TooMany:
         # Once in a window: whoever goes on must not be able to fill the disk with entries.
-        (entries,) = counters.add((THROTTLED_ENTRIES, f"{attempt.name}\n{attempt.address}"))
+        (entries,) = rate_limit.add((THROTTLED_ENTRIES, f"{attempt.name}\n{attempt.address}"))
         if entries.is_over:
             raise
         record.write(action="session.throttled", by=None, target=_who(attempt.name), request=request)
@@ -106,7 +106,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
 def _sign_up(request: HttpRequest, link: OneTimeLink | None) -> HttpResponse:
     form = SignUpForm(request.POST or None)
     if request.method == "POST":
-        counters.enforce(SIGN_UP, network(client_address(request)))
+        rate_limit.enforce(SIGN_UP, network(client_address(request)))
         if form.is_valid():
             try:
                 user = actions.sign_up(

@@ -17,7 +17,7 @@ from accounts.forms import PasswordChangeForm, TokenForm
 from accounts.models import ApiToken, Session
 from accounts.permissions import signed_in
 from accounts.throttle import PASSWORD
-from left4me.lib import counters
+from left4me.core.redis import rate_limit
 
 
 @require_safe
@@ -34,7 +34,7 @@ def password(request: HttpRequest) -> HttpResponse:
     form = PasswordChangeForm(request.POST or None, user=user)
     if request.method == "POST":
         # Whoever sits down at an open session may not try passwords at leisure.
-        counters.enforce(PASSWORD, f"user:{user.pk}")
+        rate_limit.enforce(PASSWORD, f"user:{user.pk}")
         if form.is_valid():
             actions.change_password(user=user, password=form.cleaned_data["password"], request=request)
             messages.success(request, _("Your password is changed. Your other sessions have ended."))

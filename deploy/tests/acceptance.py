@@ -167,7 +167,7 @@ class Life:
     def upgrade_that_fails(self) -> None:
         """The new release migrates, and then its /ready says no."""
         self.commit(*_migration("0902_second", "second_table"))
-        self.commit("left4me/pulse.py", _NEVER_FRESH, append=True)
+        self.commit("left4me/site/pulse.py", _NEVER_FRESH, append=True)
         old, pid = self.release(), self.game_pid()
         with self.visitors() as visited:
             told = self.ctl("upgrade --ready-seconds 8", fails=True)

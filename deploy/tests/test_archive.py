@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from deploy.control import archive
-from left4me.lib import commands
+from deploy.ops import archive
+from left4me.core.processes import commands
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a backup is made and restored by root")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.control import archive, backup
-from deploy.control.layout import Layout
-from deploy.control.progress import Progress
+from deploy.ops import archive, backup
+from deploy.ops.layout import Layout
+from deploy.ops.progress import Progress
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a backup is made by root")
 
@@ -264,5 +264,5 @@ def test_tar_itself_can_list_it(layout):
 
 def test_the_code_runs_on_the_system_s_own_python(layout):
     """Without the virtual environment: `left4mectl` must work when a release is broken."""
-    argv = ["/usr/bin/python3", "-S", "-E", "-c", "import deploy.control.backup, deploy.control.restore"]
+    argv = ["/usr/bin/python3", "-S", "-E", "-c", "import deploy.ops.backup, deploy.ops.restore"]
     subprocess.run(argv, cwd=Path(__file__).parents[2], check=True)

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from deploy.control import database
+from deploy.ops.database import copies
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a database is put back by root")
 
@@ -63,8 +63,8 @@ class OnPostgres:
         del folder
         server = os.environ["DATABASE_URL"]
         self.values = {"DATABASE_URL": f"{server.rpartition('/')[0]}/deploy_{os.getpid()}"}
-        self.environment = {**os.environ, **database._connection(self.values["DATABASE_URL"])}
-        whole = {**os.environ, **database._connection(server)}
+        self.environment = {**os.environ, **copies._connection(self.values["DATABASE_URL"])}
+        whole = {**os.environ, **copies._connection(server)}
         for sql in ("DROP DATABASE IF EXISTS {}", "CREATE DATABASE {}"):
             subprocess.run(["psql", "-qc", sql.format(self.environment["PGDATABASE"])], env=whole, check=True)
         self.run(SCHEMA)
@@ -92,7 +92,7 @@ def place(request, tmp_path):
 
 @pytest.fixture
 def ours(place, tmp_path):
-    return database.from_environment(place.values, data=tmp_path)
+    return copies.from_environment(place.values, data=tmp_path)
 
 
 def test_a_copy_is_of_one_moment_whoever_writes_meanwhile(place, ours, tmp_path):
@@ -133,11 +133,11 @@ def test_migrations_are_named_in_order_also_of_an_empty_database(place, ours):
 def test_a_damaged_copy_changes_nothing(tmp_path):
     """Of SQLite the backup's checksum says it, before anything is put back."""
     place = OnPostgres(tmp_path)
-    ours = database.from_environment(place.values, data=tmp_path)
+    ours = copies.from_environment(place.values, data=tmp_path)
     ours.copy_to(tmp_path / "copy")
     with (tmp_path / "copy").open("r+b") as file:
         file.truncate(600)
-    with pytest.raises(database.DatabaseFault):
+    with pytest.raises(copies.DatabaseFault):
         ours.put_back(tmp_path / "copy")
     assert place.run("SELECT sum(amount) FROM account") == [(1000,)]
 
@@ -153,14 +153,14 @@ def test_a_damaged_database_is_not_taken_for_a_backup(tmp_path):
     with place.path.open("r+b") as file:
         file.seek(200_000)
         file.write(b"\xff" * 4096)
-    with pytest.raises(database.DatabaseFault, match="damaged"):
-        database.from_environment(place.values, data=tmp_path).copy_to(tmp_path / "copy")
+    with pytest.raises(copies.DatabaseFault, match="damaged"):
+        copies.from_environment(place.values, data=tmp_path).copy_to(tmp_path / "copy")
 
 
 def test_a_link_in_the_place_of_the_database_is_not_followed(tmp_path):
     (tmp_path / "left4me.sqlite3").symlink_to("/etc/passwd")
-    with pytest.raises(database.DatabaseFault, match="regular"):
-        database.from_environment({}, data=tmp_path).copy_to(tmp_path / "copy")
+    with pytest.raises(copies.DatabaseFault, match="regular"):
+        copies.from_environment({}, data=tmp_path).copy_to(tmp_path / "copy")
 
 
 @pytest.mark.parametrize(
@@ -182,11 +182,11 @@ def test_a_link_in_the_place_of_the_database_is_not_followed(tmp_path):
     ],
 )
 def test_a_url_says_how_to_reach_postgresql(url, connection, tmp_path):
-    found = database.from_environment({"DATABASE_URL": url}, data=tmp_path).connection
+    found = copies.from_environment({"DATABASE_URL": url}, data=tmp_path).connection
     assert {key: value for key, value in found.items() if key != "PGCONNECT_TIMEOUT"} == connection
 
 
 def test_sqlite_stands_in_the_data_or_where_a_url_says(tmp_path):
-    assert database.from_environment({}, data=tmp_path).path == tmp_path / "left4me.sqlite3"
+    assert copies.from_environment({}, data=tmp_path).path == tmp_path / "left4me.sqlite3"
     values = {"DATABASE_URL": "sqlite:////srv/a%20b.sqlite3"}
-    assert str(database.from_environment(values, data=tmp_path).path) == "/srv/a b.sqlite3"
+    assert str(copies.from_environment(values, data=tmp_path).path) == "/srv/a b.sqlite3"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.control import environment
-from deploy.control.layout import Layout
+from deploy.ops import environment
+from deploy.ops.layout import Layout
 
 
 def test_comments_empty_lines_and_what_is_no_assignment_are_passed_over():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.control import environment, host_database, hosts, join, redis_users, tls
-from deploy.control.layout import Layout
-from deploy.control.plan import CannotGoOn
-from left4me.lib import commands
+from deploy.ops import environment, redis_acl, tls
+from deploy.ops.layout import Layout
+from deploy.ops.plan import CannotGoOn
+from deploy.ops.worker_host import database_role, invitation, registry
+from left4me.core.processes import commands
 
-INVITATION = join.Invitation(
+INVITATION = invitation.Invitation(
     name="two",
     address="10.0.0.1",
     authority="-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n",
@@ -62,39 +63,39 @@ def test_what_is_no_address_gets_no_certificate(address):
 
 def test_the_join_url_brings_everything_across_and_survives_line_breaks():
     url = INVITATION.url()
-    assert join.read(url) == INVITATION
-    assert join.read("\n".join(url[at : at + 60] for at in range(0, len(url), 60)) + "\n") == INVITATION
+    assert invitation.read(url) == INVITATION
+    assert invitation.read("\n".join(url[at : at + 60] for at in range(0, len(url), 60)) + "\n") == INVITATION
 
 
 @pytest.mark.parametrize("url", ["", "https://x", "left4me://join/", INVITATION.url()[:-40], "left4me://join/e30"])
 def test_a_join_url_that_is_not_whole_is_refused(url):
-    with pytest.raises(join.JoinFault):
-        join.read(url)
+    with pytest.raises(invitation.JoinFault):
+        invitation.read(url)
 
 
 def test_joining_writes_settings_once_and_keeps_what_else_stands_there(layout):
     layout.settings_file.write_text("LEFT4ME_JOB_SLOTS=9\n")
-    assert not join.has_joined(layout, INVITATION)
-    join.write(layout, INVITATION)
-    assert join.has_joined(layout, INVITATION)
+    assert not invitation.has_joined(layout, INVITATION)
+    invitation.write(layout, INVITATION)
+    assert invitation.has_joined(layout, INVITATION)
     said = environment.read(layout)
     assert (said["LEFT4ME_JOB_SLOTS"], said["LEFT4ME_HOST"]) == ("9", "two")
     assert said["DATABASE_URL"].startswith(
         "postgres://left4me_host_two:a-b_c@10.0.0.1:5432/left4me?sslmode=verify-full"
     )
     assert said["REDIS_URL"].startswith("rediss://host-two:d-e_f@10.0.0.1:6380/0?ssl_cert_reqs=required")
-    join.write(layout, INVITATION)
+    invitation.write(layout, INVITATION)
     assert environment.read(layout) == said, "the host's own secret key stays"
 
 
 def test_the_line_that_lets_hosts_in_asks_for_tls_and_a_password():
-    assert host_database.access("left4me_hosts", ("10.0.0.2/32",)).splitlines()[1:-1] == [
+    assert database_role.access("left4me_hosts", ("10.0.0.2/32",)).splitlines()[1:-1] == [
         "hostssl all +left4me_hosts 10.0.0.2/32 scram-sha-256"
     ]
 
 
 def test_a_host_s_user_reaches_its_own_queue_and_no_password_stands_in_the_list():
-    rule = redis_users.rule("host-two", "two", "secret")
+    rule = redis_acl.rule("host-two", "two", "secret")
     assert "secret" not in rule
     assert "~host.two " in rule
     assert "~* " not in rule and "&* " not in rule
@@ -105,24 +106,24 @@ def test_redis_keeps_its_own_command_and_listens_besides(layout):
     (layout.units / "left4me-redis.service").write_text(
         "[Service]\nExecStart=/usr/bin/redis-server --port 0 \\\n    --dir /x\nRestart=always\n"
     )
-    text = redis_users._drop_in_text(layout, (layout.units / "left4me-redis.service").read_text(), "10.0.0.1")
+    text = redis_acl._drop_in_text(layout, (layout.units / "left4me-redis.service").read_text(), "10.0.0.1")
     assert "ExecStart=\nExecStart=/usr/bin/redis-server --port 0 \\\n    --dir /x --bind 10.0.0.1" in text
     assert "--tls-port 6380" in text
 
 
 def test_an_installation_on_sqlite_says_what_is_missing(layout):
     with pytest.raises(CannotGoOn, match="--database postgres"):
-        hosts.database_url(layout)
+        registry.database_url(layout)
 
 
 @pytest.mark.parametrize("host", ["db.example.org", "10.9.9.9:6432"])
 def test_a_database_elsewhere_is_not_opened_from_here(layout, host):
     layout.secrets_file.write_text(f"DATABASE_URL=postgres://left4me:x@{host}/left4me\n")
     with pytest.raises(CannotGoOn, match="second-host"):
-        hosts.database_url(layout)
+        registry.database_url(layout)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:5432", "127.0.0.1", "localhost", "%2Frun%2Fpostgresql"])
 def test_a_database_of_this_machine_is(layout, host):
     layout.secrets_file.write_text(f"DATABASE_URL=postgres://left4me:x@{host}/left4me\n")
-    assert hosts.database_url(layout).path == "/left4me"
+    assert registry.database_url(layout).path == "/left4me"

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.control import environment, install, machine, postgres, preflight, proxy
-from deploy.control.install import CHECKOUT, Choices, Installation
-from deploy.control.layout import Layout
-from deploy.control.plan import CannotGoOn
+from deploy.ops import environment, install
+from deploy.ops.database import postgres
+from deploy.ops.install import CHECKOUT, Choices, Installation
+from deploy.ops.layout import Layout
+from deploy.ops.machine import preflight, proxy, system_files
+from deploy.ops.plan import CannotGoOn
 
 
 @pytest.fixture
@@ -77,23 +79,23 @@ def test_a_database_elsewhere_is_the_operators(layout: Layout):
 
 
 def test_what_a_release_lays_out_is_taken_away_again_with_drop_ins(layout: Layout):
-    assert not machine.is_laid_out(layout, CHECKOUT)
-    machine.lay_out(layout, CHECKOUT)
-    assert machine.is_laid_out(layout, CHECKOUT)
-    assert machine.lay_out(layout, CHECKOUT) == []
+    assert not system_files.is_laid_out(layout, CHECKOUT)
+    system_files.lay_out(layout, CHECKOUT)
+    assert system_files.is_laid_out(layout, CHECKOUT)
+    assert system_files.lay_out(layout, CHECKOUT) == []
     drop_in = layout.units / "left4me-web.service.d/mine.conf"
     drop_in.parent.mkdir()
     drop_in.touch()
-    machine.remove(layout)
+    system_files.remove(layout)
     assert [path for path in layout.root.rglob("*left4me*") if "etc" in path.parts and not path.is_dir()] == []
     assert not layout.command.is_symlink()
 
 
 def test_a_changed_unit_is_written_again(layout: Layout):
-    machine.lay_out(layout, CHECKOUT)
+    system_files.lay_out(layout, CHECKOUT)
     unit = layout.units / "left4me-web.service"
     unit.write_text("[Unit]\n")
-    assert machine.lay_out(layout, CHECKOUT) == [unit]
+    assert system_files.lay_out(layout, CHECKOUT) == [unit]
 
 
 @pytest.mark.parametrize("text", ["left4me.example.org", "Left4me.Example.ORG.", "a-b.de"])

@@ -76,7 +76,7 @@ def test_the_application_is_ready_and_of_the_release(installed: Testhost):
     release = installed.sh("basename $(readlink /opt/left4me/current)").output.strip()
     assert installed.sh("cat /opt/left4me/current/RELEASE").output.strip() == release
     assert installed.sh("git -C /root/left4me log -1 --format=%h --abbrev=10").output.strip() in release
-    version = "left4mectl manage shell -c 'from left4me.lib.version import VERSION; print(VERSION)'"
+    version = "left4mectl manage shell -c 'from left4me.core.version import VERSION; print(VERSION)'"
     assert release in installed.sh(version).output
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import io
 
-from deploy.control import plan
-from deploy.control.plan import Step
+from deploy.ops import plan
+from deploy.ops.plan import Step
 
 
 class _Machine:

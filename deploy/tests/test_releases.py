@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.control import releases
-from deploy.control.layout import Layout
+from deploy.ops import releases
+from deploy.ops.layout import Layout
 
 _MANAGE = """\
 import os, pathlib, sys

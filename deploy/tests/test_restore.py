@@ -4,9 +4,10 @@ from contextlib import closing
 
 import pytest
 
-from deploy.control import restore, schema
-from deploy.control.layout import Layout
-from deploy.control.main import main
+from deploy.ops import restore
+from deploy.ops.cli import main
+from deploy.ops.database import migrations
+from deploy.ops.layout import Layout
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a backup is restored by root")
 
@@ -31,7 +32,7 @@ def manifest(**changed):
 
 
 def test_a_release_knows_the_migrations_of_its_apps_and_of_django(layout):
-    assert schema.migrations(layout.current) == {"auth.0001_initial", "jobs.0001_jobs", "servers.0001_servers"}
+    assert migrations.migrations(layout.current) == {"auth.0001_initial", "jobs.0001_jobs", "servers.0001_servers"}
 
 
 def test_a_backup_of_this_or_an_older_release_is_taken(layout):

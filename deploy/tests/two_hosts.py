@@ -11,7 +11,7 @@ from typing import Any
 
 from deploy.tests import docs
 from deploy.tests.acceptance import ORIGIN, PASSWORD
-from left4me.lib import commands
+from left4me.core.processes import commands
 from left4me.testing.testhost import Testhost, machine_of
 
 FIRST, SECOND = "10.77.0.1", "10.77.0.2"

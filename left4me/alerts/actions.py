@@ -15,24 +15,24 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from left4me.alerts import destinations, events, sending
+from left4me.alerts import delivery, destinations, events
 from left4me.alerts.events import Event
 from left4me.alerts.models import Channel, Delivery
 from left4me.alerts.permissions import Person
 from left4me.audit import record
-from left4me.lib import counters, rows, secrets
+from left4me.core import concurrent_save, secrets
+from left4me.core.redis import rate_limit
+from left4me.core.web import refusals
+
+Refused = refusals.Refused
 
 MOST_CHANNELS = 20
 # A test reaches somebody else's machine or mailbox.
-TESTS = counters.Limit("alert-test", 10, 600)
+TESTS = rate_limit.Limit("alert-test", 10, 600)
 
-_GUESSES = counters.Limit("alert-code", 10, 600)
+_GUESSES = rate_limit.Limit("alert-code", 10, 600)
 
 _PLACES = {"name_taken": "name"}
-
-
-class Refused(Exception):
-    """The act is not possible; the message says why."""
 
 
 @transaction.atomic
@@ -52,7 +52,7 @@ def create(
     channel = Channel(user_id=user.pk, kind=kind)
     _fill(channel, owner=user, name=name, chosen=chosen, everything=everything)
     _lead(channel, address)
-    rows.save_clean(channel, places=_PLACES)
+    concurrent_save.save_clean(channel, places=_PLACES)
     _ask_to_confirm(channel, by=user)
     _note("create", channel, by=user, request=request, kind=kind, events=channel.events)
     return channel
@@ -76,7 +76,7 @@ def change(
         _lead(channel, address)
         # What was wrong with the old address says nothing about the new one.
         channel.failures, channel.not_before, channel.last_error, channel.last_error_at = 0, None, "", None
-    rows.save_clean(channel, places=_PLACES)
+    concurrent_save.save_clean(channel, places=_PLACES)
     if address:
         _ask_to_confirm(channel, by=by)
     _note("change", channel, by=by, request=request, events=channel.events, address_changed=bool(address))
@@ -85,7 +85,7 @@ def change(
 @transaction.atomic
 def confirm(*, channel: Channel, code: str, by: Person, request: HttpRequest | None = None) -> None:
     """Show that one reads the mailbox. Raises Refused for a wrong code, and counters.TooMany."""
-    counters.enforce(_GUESSES, f"channel:{channel.pk}")
+    rate_limit.enforce(_GUESSES, f"channel:{channel.pk}")
     try:
         expected = secrets.unseal(channel.sealed_code)
     except secrets.Unreadable as fault:
@@ -104,7 +104,7 @@ def switch(*, channel: Channel, on: bool, by: Person, now: datetime, request: Ht
     channel.failures, channel.not_before = 0, None
     channel.save(update_fields=["is_enabled", "failures", "not_before"])
     if not on:
-        sending.drop([channel], now=now)
+        delivery.drop([channel], now=now)
     _note("enable" if on else "disable", channel, by=by, request=request)
 
 
@@ -122,7 +122,7 @@ def test(*, channel: Channel, by: Person, now: datetime, request: HttpRequest | 
     """
     if not channel.is_enabled:
         raise Refused(_("This channel is off. Switch it on first."))
-    counters.enforce(TESTS, f"user:{by.pk}")
+    rate_limit.enforce(TESTS, f"user:{by.pk}")
     # Whoever presses the button does not want to wait for a back-off to end.
     Channel.objects.filter(pk=channel.pk).update(not_before=None)
     _note("test", channel, by=by, request=request)
@@ -163,7 +163,7 @@ def _ask_to_confirm(channel: Channel, *, by: Person) -> None:
     """Let nobody send mail to a stranger's mailbox but one question, and of those only a few."""
     if channel.kind != Channel.Kind.EMAIL:
         return
-    counters.enforce(TESTS, f"user:{by.pk}")
+    rate_limit.enforce(TESTS, f"user:{by.pk}")
     channel.sealed_code = secrets.seal(token_hex(4).upper())
     channel.save(update_fields=["sealed_code"])
     _question(channel, now=timezone.now())

@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from ninja import Field, Query, Router, Schema, Status
 
 from left4me.alerts import actions, destinations, permissions
 from left4me.alerts.models import Channel, Delivery
-from left4me.lib import names
-from left4me.lib.api import Problem, Window, listed, require_scope
+from left4me.core import names
+from left4me.core.web.api import Window, listed, require_scope
 
 router = Router(tags=["alerts"])
 
@@ -107,18 +106,15 @@ def list_alerts(request: HttpRequest, window: Query[Window]) -> dict[str, Any]:
 @router.post("/alerts", response={201: AlertOut}, summary="Add a channel")
 def create_alert(request: HttpRequest, given: AlertIn) -> Status[Channel]:
     require_scope(request, "operate")
-    try:
-        channel = actions.create(
-            user=_user(request),
-            name=given.name,
-            kind=given.kind,
-            address=given.address,
-            chosen=given.events,
-            everything=given.everything,
-            request=request,
-        )
-    except actions.Refused as refusal:
-        raise _refused(refusal) from None
+    channel = actions.create(
+        user=_user(request),
+        name=given.name,
+        kind=given.kind,
+        address=given.address,
+        chosen=given.events,
+        everything=given.everything,
+        request=request,
+    )
     return Status(201, channel)
 
 
@@ -161,11 +157,8 @@ def test_alert(request: HttpRequest, alert_id: int) -> Status[Delivery]:
     """It goes the way alerts go, within seconds; `/alerts/{id}/deliveries` says how it ended."""
     require_scope(request, "operate")
     user = _user(request)
-    try:
-        channel = permissions.managed(user, alert_id)
-        delivery = actions.test(channel=channel, by=user, now=timezone.now(), request=request)
-    except actions.Refused as refusal:
-        raise _refused(refusal) from None
+    channel = permissions.managed(user, alert_id)
+    delivery = actions.test(channel=channel, by=user, now=timezone.now(), request=request)
     return Status(202, delivery)
 
 
@@ -174,10 +167,7 @@ def confirm_alert(request: HttpRequest, alert_id: int, given: CodeIn) -> Channel
     require_scope(request, "operate")
     user = _user(request)
     channel = permissions.managed(user, alert_id)
-    try:
-        actions.confirm(channel=channel, code=given.code, by=user, request=request)
-    except actions.Refused as refusal:
-        raise _refused(refusal) from None
+    actions.confirm(channel=channel, code=given.code, by=user, request=request)
     return channel
 
 
@@ -190,7 +180,3 @@ def list_deliveries(request: HttpRequest, alert_id: int, window: Query[Window]) 
 def _user(request: HttpRequest) -> Any:
     """The user whom the API's authentication has found."""
     return request.user
-
-
-def _refused(refusal: actions.Refused) -> Problem:
-    return Problem(409, _("Refused"), str(refusal))

@@ -11,7 +11,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
 from left4me.alerts.models import Channel
-from left4me.lib.reach import AllowedHosts, is_literal_private
+from left4me.core.net.egress import AllowedHosts, is_literal_private
 
 LONGEST = 500
 

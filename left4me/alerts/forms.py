@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.alerts import destinations, events
 from left4me.alerts.models import Channel
-from left4me.lib import names
+from left4me.core import names
 
 _LIKELY = [events.Event.SERVER_CRASHED, events.Event.SERVER_GAVE_UP, events.Event.SERVER_RECOVERED]
 

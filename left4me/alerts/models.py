@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.alerts.events import Event
-from left4me.lib import names, secrets
+from left4me.core import names, secrets
 
 
 class ChannelQuerySet(models.QuerySet["Channel"]):

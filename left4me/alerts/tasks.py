@@ -8,7 +8,7 @@ import threading
 from celery import shared_task
 from django.utils import timezone
 
-from left4me.alerts import incidents, sending
+from left4me.alerts import delivery, incidents
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ def send() -> None:
     try:
         now = timezone.now()
         incidents.settle(now=now)
-        summary = sending.send(now=now)
+        summary = delivery.send(now=now)
         if summary.dropped:
             logger.warning("%d alerts were dropped: nobody took them in time", summary.dropped)
     finally:
@@ -32,4 +32,4 @@ def send() -> None:
 
 @shared_task(name="left4me.alerts.prune", ignore_result=True)
 def prune() -> None:
-    logger.info("Cleared out %d rows of old alerts", sending.prune(now=timezone.now()))
+    logger.info("Cleared out %d rows of old alerts", delivery.prune(now=timezone.now()))

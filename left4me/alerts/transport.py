@@ -12,7 +12,7 @@ from django.core.mail import EmailMessage
 from django.utils.translation import gettext as _
 
 from left4me.alerts.models import Channel
-from left4me.lib import fetch
+from left4me.core.net import fetch
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 8.0

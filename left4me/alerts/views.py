@@ -16,8 +16,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from left4me.alerts import actions, permissions
 from left4me.alerts.forms import ChannelForm
 from left4me.alerts.models import Channel
-from left4me.lib import forms as lib_forms
-from left4me.lib.htmx import is_fragment
+from left4me.core.web import forms as lib_forms
+from left4me.core.web.htmx import is_fragment
 
 RECENT = 15
 

@@ -8,7 +8,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
 from left4me.audit.models import AuditEntry
-from left4me.lib.addresses import client_address
+from left4me.core.net.addresses import client_address
 
 
 def write(

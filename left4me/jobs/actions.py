@@ -12,24 +12,23 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from left4me.core import logbook
+from left4me.core.web import refusals
 from left4me.jobs import dispatch, logs, registry, transitions
 from left4me.jobs.models import Job, JobLock, JobQuerySet
 from left4me.jobs.states import State
-from left4me.lib import logbook
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from left4me.jobs.registry import Person
 
+Refused = refusals.Refused
+
 _RESOURCE = re.compile(r"[a-z][a-z-]{0,31}(:[1-9]\d{0,18})?")
 
 # Any number, the same in every process: requests take their turn on it, so that ids are visible in order.
 _REQUESTS_TAKE_TURNS = 0x6C346A6F
-
-
-class Refused(Exception):
-    """The request is not accepted; the message says why, in words for the person who asked."""
 
 
 def request(

@@ -7,14 +7,13 @@ from typing import Any, Literal
 
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
-from django.utils.translation import gettext as _
 from ninja import Field, Query, Router, Schema, Status
 
 from left4me.audit import record
+from left4me.core.web.api import Window, listed, require_scope
 from left4me.jobs import actions, permissions, waiting
 from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
-from left4me.lib.api import Problem, Window, listed, require_scope
 
 router = Router(tags=["jobs"])
 
@@ -118,10 +117,7 @@ def cancel_job(request: HttpRequest, job_id: int) -> Status[Job]:
     require_scope(request, "operate")
     job = _job(job_id)
     permissions.check_can_operate(_person(request), job)
-    try:
-        job = actions.cancel(job=job, by=_person(request))
-    except actions.Refused as refused:
-        raise Problem(409, _("Refused"), str(refused)) from None
+    job = actions.cancel(job=job, by=_person(request))
     record.write(action="job.cancel", by=_person(request), target=f"job:{job.pk}", request=request)
     return Status(202, job)
 
@@ -132,10 +128,7 @@ def retry_job(request: HttpRequest, job_id: int) -> Status[Job]:
     require_scope(request, "operate")
     job = _job(job_id)
     permissions.check_can_operate(_person(request), job)
-    try:
-        again = actions.retry(job=job, by=_person(request))
-    except actions.Refused as refused:
-        raise Problem(409, _("Refused"), str(refused)) from None
+    again = actions.retry(job=job, by=_person(request))
     record.write(
         action="job.retry",
         by=_person(request),

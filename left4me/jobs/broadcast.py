@@ -11,8 +11,8 @@ from typing import Any
 
 from django.db import transaction
 
+from left4me.core.redis import pubsub
 from left4me.jobs.models import Job, JobLog
-from left4me.lib import bus
 
 
 def channel(job_id: int) -> str:
@@ -27,12 +27,12 @@ def cancel_channel(host: str) -> str:
 
 def cancel_after_commit(job: Job) -> None:
     host, job_id = job.host, job.pk
-    transaction.on_commit(lambda: bus.publish(cancel_channel(host), str(job_id)), robust=True)
+    transaction.on_commit(lambda: pubsub.publish(cancel_channel(host), str(job_id)), robust=True)
 
 
 def lines_after_commit(job_id: int, rows: Sequence[JobLog]) -> None:
     message = lines_message(rows)
-    transaction.on_commit(lambda: bus.publish(channel(job_id), message), robust=True)
+    transaction.on_commit(lambda: pubsub.publish(channel(job_id), message), robust=True)
 
 
 def lines_message(rows: Sequence[JobLog]) -> str:
@@ -40,11 +40,11 @@ def lines_message(rows: Sequence[JobLog]) -> str:
 
 
 def progress(job_id: int, progress: dict[str, Any]) -> None:
-    bus.publish(channel(job_id), json.dumps({"progress": progress}))
+    pubsub.publish(channel(job_id), json.dumps({"progress": progress}))
 
 
 def state_after_commit(job_id: int, state: str) -> None:
-    transaction.on_commit(lambda: bus.publish(channel(job_id), json.dumps({"state": state})), robust=True)
+    transaction.on_commit(lambda: pubsub.publish(channel(job_id), json.dumps({"state": state})), robust=True)
 
 
 def ended_key(host: str) -> str:
@@ -54,9 +54,9 @@ def ended_key(host: str) -> str:
 
 def count_end_after_commit(job: Job) -> None:
     host, kind = job.host, f"{job.state} {job.operation}"
-    transaction.on_commit(lambda: bus.count(ended_key(host), kind), robust=True)
+    transaction.on_commit(lambda: pubsub.count(ended_key(host), kind), robust=True)
 
 
 def end_after_commit(job_id: int, *, last_seq: int, end: dict[str, Any]) -> None:
     message = json.dumps({"after": last_seq, "end": end})
-    transaction.on_commit(lambda: bus.publish(channel(job_id), message), robust=True)
+    transaction.on_commit(lambda: pubsub.publish(channel(job_id), message), robust=True)

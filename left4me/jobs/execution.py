@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from django.db import DatabaseError
 from django.utils import timezone
 
+from left4me.core import logbook
+from left4me.core.processes import commands
 from left4me.jobs import registry, transitions
 from left4me.jobs.lines import Masker, clean
 from left4me.jobs.log_writer import LogWriter
 from left4me.jobs.models import Job
 from left4me.jobs.states import State
-from left4me.lib import commands, logbook
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise

@@ -13,11 +13,11 @@ import redis
 from django.db import close_old_connections
 from django.utils import timezone
 
+from left4me.core.redis import pubsub
 from left4me.jobs import broadcast, transitions
 from left4me.jobs.execution import ActiveRun, Stop
 from left4me.jobs.models import Job
 from left4me.jobs.states import State
-from left4me.lib import bus
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class CancelListener:
     def _listen(self) -> None:
         while not self._stopped.is_set():
             try:
-                with bus.listen(broadcast.cancel_channel(self._host)) as messages:
+                with pubsub.listen(broadcast.cancel_channel(self._host)) as messages:
                     for message in messages:
                         if self._stopped.is_set():
                             return

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from left4me.lib import commands
+from left4me.core.processes import commands
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise

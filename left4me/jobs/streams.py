@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from left4me.core.web.sse import Event, Message, Page, Position, Standing
 from left4me.jobs import broadcast, permissions, transitions
 from left4me.jobs.models import Job, JobLog
-from left4me.lib.sse import Event, Message, Page, Position, Standing
 
 if TYPE_CHECKING:
     from left4me.jobs.registry import Person

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from celery import Celery, Task, bootsteps, shared_task
-from celery.exceptions import CeleryError, Ignore, Retry
+from celery import Task, bootsteps, shared_task
+from celery.exceptions import Ignore, Retry
 from django.conf import settings
 from django.utils import timezone
-from kombu.exceptions import KombuError
 
+from left4me.core import schema
+from left4me.core.processes import process_guard
 from left4me.jobs import dispatch, registry, sweeping
 from left4me.jobs.states import State
 from left4me.jobs.worker import JobWorker, NotNow, NotToRun
-from left4me.lib import orphans, schema
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,10 @@ class JobTask(Task):  # type: ignore[type-arg]
 
     ignore_result = True
 
-    def __init__(self, name: str, worker: JobWorker) -> None:
+    def __init__(self, name: str, worker: JobWorker, celery_worker: Any) -> None:
         self.name = name
         self._worker = worker
+        self._celery_worker = celery_worker
 
     def run(self, job_id: int) -> str:
         try:
@@ -60,12 +61,9 @@ class JobTask(Task):  # type: ignore[type-arg]
 
     def _announce_revoked(self) -> None:
         """Send the event with which Celery itself announces a revoked task: Ignore alone sends none."""
-        if not settings.CELERY_WORKER_SEND_TASK_EVENTS:
-            return
-        try:
-            self.send_event("task-revoked", retry=False, terminated=False, signum=None, expired=False)
-        except (CeleryError, KombuError, OSError) as error:
-            log.warning("The end of a task is not announced: %s", error)
+        events = self._celery_worker.consumer.event_dispatcher
+        if events is not None and events.enabled:
+            events.send("task-revoked", uuid=self.request.id, terminated=False, signum=None, expired=False)
 
 
 class JobsStep(bootsteps.StartStopStep):
@@ -75,11 +73,11 @@ class JobsStep(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
-        guard = orphans.guard_this_process()
+        guard = process_guard.guard_this_process()
         self.worker = JobWorker(
             host=settings.LEFT4ME_HOST, slots=settings.LEFT4ME_JOB_SLOTS, guard=guard, refusal=schema.mismatch
         )
-        _register(parent.app, self.worker)
+        _register(parent, self.worker)
 
     def start(self, parent: Any) -> None:
         self.worker.start()
@@ -91,10 +89,10 @@ class JobsStep(bootsteps.StartStopStep):
         self.worker.stop(within=0)
 
 
-def _register(app: Celery, worker: JobWorker) -> None:
-    """Give `app` a task for each operation, before its consumer asks which tasks there are."""
+def _register(celery_worker: Any, worker: JobWorker) -> None:
+    """Give the application a task for each operation, before the worker's consumer asks which tasks there are."""
     for name in (*map(dispatch.task_name, registry.names()), dispatch.UNKNOWN_TASK):
-        app.register_task(JobTask(name, worker))
+        celery_worker.app.register_task(JobTask(name, worker, celery_worker))
 
 
 @shared_task(name="left4me.jobs.sweep", ignore_result=True)

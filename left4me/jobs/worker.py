@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from django.db import close_old_connections
 from django.utils import timezone
@@ -46,13 +46,12 @@ class JobWorker:
         self.slots = slots
         self.worker = identity.of_this_process(host, guard=guard)
         self._runs: dict[int, ActiveRun] = {}
-        # Messages that this worker sent and that have not come back to it, with the time.
-        self._sent: dict[int, float] = {}
+        # Jobs whose message came when they could not run, and those whose message was sent again since.
+        self._deferred: set[int] = set()
+        self._resent: set[int] = set()
         self._slots = threading.BoundedSemaphore(slots)
         # Whether a message found all slots taken since the last look at what could run.
         self._turned_away = threading.Event()
-        # Whether jobs of this host may be waiting for a slot or a lock: then the end of a job makes room for them.
-        self._some_wait = threading.Event()
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._idle = threading.Condition()
@@ -88,30 +87,31 @@ class JobWorker:
 
     def run(self, job_id: int) -> Ending:
         """Claim the job and run it to its end. Raises NotNow and NotToRun, which leave the row as it is."""
-        self._sent.pop(job_id, None)
+        self._resent.discard(job_id)
         # Before the database is asked: while all slots are taken a message costs nothing, and the threads beside the
         # slots stay free for periodic tasks.
         if not self._slots.acquire(blocking=False):
-            # The second try: who let a slot go after the first one failed may not have seen that it did.
+            self._deferred.add(job_id)
             self._turned_away.set()
-            self._some_wait.set()
+            # Once more: who released a slot after the first try may have looked at the two lines above too early.
             if not self._slots.acquire(blocking=False):
                 raise NotNow("all job slots are taken")
+            self._deferred.discard(job_id)
         has_run = False
         try:
             ending = self._run_in_slot(job_id)
             has_run = True
             return ending
         except NotNow:
-            self._some_wait.set()
+            self._deferred.add(job_id)
             raise
         finally:
             self._slots.release()
-            # Only now: before the release the next job's message would have found the slot taken. A job that was not
-            # claimed after all held a slot too, for the time of a query or two.
-            if (has_run and self._some_wait.is_set()) or self._turned_away.is_set():
+            # Only now: before the release, the next job's message would have found the slot taken. A job that was not
+            # claimed held a slot too, for a query or two, and may have kept another one out.
+            if (has_run and self._deferred) or self._turned_away.is_set():
                 self._turned_away.clear()
-                self._send_runnable()
+                self._send_runnable(self._deferred)
 
     def _run_in_slot(self, job_id: int) -> Ending:
         run = self._claim(job_id)
@@ -133,7 +133,7 @@ class JobWorker:
         # Among the oldest that fit into the free slots only: else younger jobs, whose messages come as they are asked
         # for, would starve an older one that found all slots taken.
         free = self.slots - len(self._runs)
-        if sum(older < job_id for older in self._under_way()) >= free:
+        if sum(older < job_id for older in set(self._resent)) >= free:
             raise NotNow("older jobs take the free slots")
         claimed_at = time.monotonic()
         jobs = transitions.claim(
@@ -172,7 +172,7 @@ class JobWorker:
                     sweeping.take_over_dead(host=self.host, now=timezone.now())
                     is_taken_over = True
                 self._ask_whether_to_claim()
-                self._forget_what_did_not_come_back()
+                self._forget_what_is_settled()
             except Exception:
                 log.exception("This host's jobs could not be looked at")
                 pause = _PAUSE_AFTER_FAILURE
@@ -188,27 +188,25 @@ class JobWorker:
             log.error("%s", refusal) if refusal else log.warning("This worker takes jobs again")
         self._refused, self._asked_at, self._may_claim = refusal, time.monotonic(), not refusal
 
-    def _under_way(self) -> set[int]:
-        """The jobs whose message this worker sent a moment ago and has not got back yet."""
-        since = time.monotonic() - _SEND_AGAIN_EVERY
-        return {job_id for job_id, sent_at in list(self._sent.items()) if sent_at > since}
-
-    def _forget_what_did_not_come_back(self) -> None:
-        """Another worker of this host took the messages, or they were lost."""
-        if not Job.objects.queued().on_host(self.host).exists():
-            self._some_wait.clear()
-        for job_id in self._sent.keys() - self._under_way():
-            self._sent.pop(job_id, None)
-
-    def _send_runnable(self) -> None:
+    def _send_runnable(self, among: Container[int] | None = None) -> None:
+        """Send the tasks of the oldest jobs that could run in the free slots; of `among` alone, if it is given."""
         if self._stopping.is_set() or not self._may_claim:
             return
         try:
-            free = self.slots - len(self._runs)
-            sent = dispatch.send_runnable(self.host, most=free, but=self._under_way())
-            self._sent.update(dict.fromkeys(sent, time.monotonic()))
+            for job_id, operation in dispatch.runnable(self.host, most=self.slots - len(self._runs)):
+                # The message of a job that is in neither set is still on its way.
+                if among is None or job_id in among:
+                    self._deferred.discard(job_id)
+                    self._resent.add(job_id)
+                    dispatch.send(self.host, job_id, operation, its_turn=True)
         except Exception:
             log.exception("The tasks of waiting jobs could not be sent")
+
+    def _forget_what_is_settled(self) -> None:
+        """Other workers of this host take messages too, and some get lost: both sets would only ever grow."""
+        self._resent.clear()
+        if self._deferred:
+            self._deferred.intersection_update(Job.objects.queued().on_host(self.host).values_list("pk", flat=True))
 
 
 def _why_not(job_id: int) -> NotNow | NotToRun:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from left4me.lib import broker, commands
+from left4me.core.processes import commands
+from left4me.core.redis import broker
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from left4me.lib import commands
+from left4me.core.processes import commands
 
 PROJECT = Path(__file__).resolve().parents[2]
 CHECKOUT = "/opt/left4me/current"

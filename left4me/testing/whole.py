@@ -34,7 +34,7 @@ class Whole:
         }
         self._log = (root / "up.log").open("wb")
         self._up = subprocess.Popen(
-            [sys.executable, "-m", "left4me.up"], env=self._env, cwd=_REPOSITORY, stdout=self._log, stderr=self._log
+            [sys.executable, "-m", "deploy.up"], env=self._env, cwd=_REPOSITORY, stdout=self._log, stderr=self._log
         )
 
     def wait_until_up(self) -> None:

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 
 from accounts.tests.factories import make_token
 from left4me.api import api
-from left4me.lib.counters import Limit
+from left4me.core.redis.rate_limit import Limit
 from left4me.wsgi import application
 
 # Routers of all apps are found by themselves; what an operation answers must be what its document says.

@@ -69,8 +69,8 @@ _BREAKS = {
     ),
     "the runtime importing Django": (
         "imports",
-        _append("servers/runtime/spec.py", "\nimport django.db  # noqa\n"),
-        "servers.runtime.spec -> django",
+        _append("servers/gamehost/spec.py", "\nimport django.db  # noqa\n"),
+        "servers.gamehost.spec -> django",
     ),
     "an app importing the root": (
         "imports",
@@ -89,12 +89,12 @@ _BREAKS = {
     ),
     "a type error": (
         "types",
-        _append("left4me/lib/broker.py", '\n\ndef wrong() -> int:\n    return "a string"\n'),
-        "left4me/lib/broker.py",
+        _append("left4me/core/redis/broker.py", '\n\ndef wrong() -> int:\n    return "a string"\n'),
+        "left4me/core/redis/broker.py",
     ),
     "a template fault": (
         "templates",
-        _append("left4me/templates/base.html", "<button>left open\n"),
+        _append("left4me/site/templates/base.html", "<button>left open\n"),
         "base.html",
     ),
     "a setting missing from env.example": (

@@ -6,8 +6,8 @@ from django.test import Client
 from django_htmx.middleware import HtmxMiddleware
 
 from accounts.models import User
-from left4me import errors
-from left4me.middleware import HtmxAnswers
+from left4me.site import error_pages
+from left4me.site.middleware.htmx import HtmxAnswers
 
 pytestmark = pytest.mark.django_db
 
@@ -75,14 +75,14 @@ def test_a_stale_form_says_what_to_do(anna):
     assert "gone stale" in response.content.decode()
 
 
-@pytest.mark.parametrize("view", [errors.server_error, errors.bad_request, errors.page_not_found])
+@pytest.mark.parametrize("view", [error_pages.server_error, error_pages.bad_request, error_pages.page_not_found])
 def test_error_pages_need_neither_database_nor_session(view, rf, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert "left4me" in view(rf.get("/")).content.decode()
 
 
 def test_too_many_requests_say_how_long_to_wait(rf):
-    response = errors.too_many_requests(rf.get("/"), seconds=41.2)
+    response = error_pages.too_many_requests(rf.get("/"), seconds=41.2)
     assert response.status_code == 429
     assert response["Retry-After"] == "42"
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from left4me.lib import commands
-from left4me.lib.version import PROJECT_VERSION, VERSION, release_of
+from left4me.core.processes import commands
+from left4me.core.version import PROJECT_VERSION, VERSION, release_of
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def _start(tmp_path: Path, **variables: str) -> commands.Finished:
     env = {"PATH": os.environ["PATH"], "LEFT4ME_ROOT": str(tmp_path), **variables}
-    return commands.run([sys.executable, "-m", "left4me.up.plan"], timeout=60, cwd=_REPOSITORY, env=env, check=False)
+    return commands.run([sys.executable, "-m", "deploy.up.plan"], timeout=60, cwd=_REPOSITORY, env=env, check=False)
 
 
 def test_a_fresh_checkout_needs_no_setting_on_loopback(tmp_path: Path):

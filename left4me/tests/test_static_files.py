@@ -10,7 +10,7 @@ from django.core.files.storage import storages
 from django.core.management import call_command
 from django.test import override_settings
 
-from left4me.lib import commands
+from left4me.core.processes import commands
 
 HASHED = "whitenoise.storage.CompressedManifestStaticFilesStorage"
 
@@ -36,7 +36,7 @@ def test_vendored_files_are_what_their_list_says():
 
 def test_every_icon_that_templates_name_is_in_the_sprite():
     sprite = set(
-        re.findall(r'<symbol id="([^"]+)"', (settings.BASE_DIR / "left4me/static/left4me/icons.svg").read_text())
+        re.findall(r'<symbol id="([^"]+)"', (settings.BASE_DIR / "left4me/site/static/left4me/icons.svg").read_text())
     )
     named = {
         name
@@ -49,7 +49,7 @@ def test_every_icon_that_templates_name_is_in_the_sprite():
 def test_every_class_that_templates_use_is_styled():
     styled = {
         name
-        for sheet in settings.BASE_DIR.glob("left4me/static/left4me/css/*.css")
+        for sheet in settings.BASE_DIR.glob("left4me/site/static/left4me/css/*.css")
         for name in re.findall(r"\.([a-zA-Z][\w-]*)", sheet.read_text())
     }
     unknown = {

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from left4me.lib import commands
+from left4me.core.processes import commands
 from left4me.testing.testhost import PROJECT, clone_as_it_is
 
 

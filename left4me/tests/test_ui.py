@@ -4,7 +4,7 @@ import pytest
 from django import forms
 from django.template import Context, Template
 
-from left4me.templatetags import ui
+from left4me.site.templatetags import ui
 
 
 class Sample(forms.Form):

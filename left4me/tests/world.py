@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from accounts.models import User
 from left4me.alerts.tests.factories import make_channel
+from left4me.core import secrets
 from left4me.jobs.models import Job, JobLog
-from left4me.lib import secrets
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot
 from overlays.models import Overlay, OverlayWorkshopItem

@@ -8,13 +8,14 @@ from django.http import Http404
 from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
-from livestate import actions, carrying_out, completion, tasks
+from livestate import actions, completion, tasks
 from livestate.models import ORDER_WAITS, Order
+from livestate.orders import execution
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.answers import Person, status_text
+from servers.gamehost.tests.rcon.scripted import PASSWORD, Quirks, ScriptedServer
 from servers.models import Server
 from servers.tests.factories import make_server, share
-from servers.tests.rcon.scripted import PASSWORD, Quirks, ScriptedServer
 
 pytestmark = pytest.mark.django_db
 ZOEY = str(STEAM_ID_64_BASE + 101)
@@ -142,13 +143,13 @@ def test_a_long_answer_grows_in_the_row_while_it_arrives(cast, server, game, mon
     game.quirks.bytes_per_packet, game.quirks.seconds_between_packets = 1_000, 0.4
     game.quirks.answers["cvarlist"] = b"x" * 3_000
     seen: list[int] = []
-    show = carrying_out._show_so_far
+    show = execution._show_so_far
 
     def watched(order_id: int, text: str) -> None:
         show(order_id, text)
         seen.append(len(Order.objects.get(pk=order_id).output))
 
-    monkeypatch.setattr(carrying_out, "_show_so_far", watched)
+    monkeypatch.setattr(execution, "_show_so_far", watched)
     order = tell(server, cast.owner, value="cvarlist")
     tasks.carry_out(order.pk)
     assert 0 < seen[0] < 3_000
@@ -166,7 +167,7 @@ def test_an_order_delivered_twice_is_carried_out_once(cast, server, game):
 def test_an_order_that_comes_too_late_is_not_carried_out(cast, server, game):
     order = tell(server, cast.owner)
     late = order.created_at + ORDER_WAITS + timedelta(seconds=1)
-    carrying_out.carry_out(order.pk, now=late)
+    execution.carry_out(order.pk, now=late)
     order.refresh_from_db()
     assert game.commands == []
     assert order.state_at(late) == Order.State.FAILED

@@ -11,7 +11,7 @@ from livestate.history import Span, steps
 from livestate.models import Snapshot
 from livestate.tests.factories import make_session, make_snapshot
 from overlays.models import Overlay, OverlayWorkshopItem
-from servers.runtime.simulated.srcds.campaigns import CAMPAIGNS
+from servers.simulated.srcds.campaigns import CAMPAIGNS
 from servers.tests.factories import make_blueprint, make_server
 from workshop.models import WorkshopItem
 

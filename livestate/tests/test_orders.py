@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from livestate import orders
-from livestate.orders import Result
+from livestate.orders import commands
+from livestate.orders.commands import Result
 from livestate.status import parse_status
 from livestate.tests.answers import Person, status_text
-from servers import rcon
-from servers.runtime.simulated import harness
+from servers.gamehost import rcon
+from servers.simulated import harness
 
 ZOEY = Person(101)
 
@@ -36,46 +36,46 @@ def test_a_kicked_player_is_gone_and_that_is_seen(game):
     target = people(game)[0]
     game.ask("sim_players 2")
     target = people(game)[0]
-    assert orders.kick(game.ask, target).result is Result.DONE
+    assert commands.kick(game.ask, target).result is Result.DONE
     assert target not in people(game)
 
 
 def test_who_is_not_on_cannot_be_kicked(game):
-    assert orders.kick(game.ask, ZOEY.steam_id_64).result is Result.FAILED
+    assert commands.kick(game.ask, ZOEY.steam_id_64).result is Result.FAILED
 
 
 def test_a_ban_for_good_is_listed_and_written_for_the_next_start(game):
     target = people(game)[0]
-    assert orders.ban(game.ask, target, minutes=0).result is Result.DONE
+    assert commands.ban(game.ask, target, minutes=0).result is Result.DONE
     written = (game.tree / "left4dead2/cfg/banned_user.cfg").read_text()
-    assert f"banid 0 {orders.steam_id_2(target)}\n" in written
+    assert f"banid 0 {commands.steam_id_2(target)}\n" in written
     assert target not in people(game)
 
 
 def test_a_ban_for_a_time_is_listed(game):
-    assert orders.ban(game.ask, people(game)[0], minutes=30).result is Result.DONE
+    assert commands.ban(game.ask, people(game)[0], minutes=30).result is Result.DONE
     assert "30.000 min" in game.ask("listid") or "29." in game.ask("listid")
 
 
 def test_a_map_change_is_waited_for_and_seen(game):
-    assert orders.change_map(game.ask, "c2m1_highway").result is Result.DONE
+    assert commands.change_map(game.ask, "c2m1_highway").result is Result.DONE
     assert parse_status(game.ask("status")).map == "c2m1_highway"
 
 
 def test_difficulty_and_mode_are_read_back(game):
-    assert orders.set_difficulty(game.ask, "Impossible").result is Result.DONE
-    assert orders.set_mode(game.ask, "versus").result is Result.DONE
+    assert commands.set_difficulty(game.ask, "Impossible").result is Result.DONE
+    assert commands.set_mode(game.ask, "versus").result is Result.DONE
     assert '"z_difficulty" = "Impossible"' in game.ask("z_difficulty")
 
 
 def test_what_is_said_arrives_as_one_harmless_line(game):
-    outcome = orders.say(game.ask, 'hello "all"; quit\n\u202e')
+    outcome = commands.say(game.ask, 'hello "all"; quit\n\u202e')
     assert outcome.result is Result.DONE
     assert "Console: hello 'all', quit" in outcome.output
 
 
 def test_a_command_gives_what_the_game_prints(game):
-    outcome = orders.command(game.ask, "version")
+    outcome = commands.command(game.ask, "version")
     assert outcome.result is Result.DONE
     assert "Protocol version" in outcome.output
 
@@ -95,11 +95,11 @@ class Stubborn:
 @pytest.mark.parametrize(
     "act",
     [
-        lambda ask: orders.kick(ask, ZOEY.steam_id_64, pause=no_pause),
-        lambda ask: orders.ban(ask, ZOEY.steam_id_64, minutes=0, pause=no_pause),
-        lambda ask: orders.change_map(ask, "c2m1_highway", pause=no_pause),
-        lambda ask: orders.set_difficulty(ask, "Hard"),
-        lambda ask: orders.set_mode(ask, "versus"),
+        lambda ask: commands.kick(ask, ZOEY.steam_id_64, pause=no_pause),
+        lambda ask: commands.ban(ask, ZOEY.steam_id_64, minutes=0, pause=no_pause),
+        lambda ask: commands.change_map(ask, "c2m1_highway", pause=no_pause),
+        lambda ask: commands.set_difficulty(ask, "Hard"),
+        lambda ask: commands.set_mode(ask, "versus"),
     ],
 )
 def test_what_cannot_be_seen_afterwards_is_uncertain(act):
@@ -113,7 +113,7 @@ def test_an_answer_that_was_cut_off_proves_nobodys_absence():
         answer = game(command)
         return rcon.Answer(status_text()[:-10]) if command == "status" and len(game.heard) > 1 else answer
 
-    assert orders.kick(ask, ZOEY.steam_id_64, pause=no_pause).result is Result.UNCERTAIN
+    assert commands.kick(ask, ZOEY.steam_id_64, pause=no_pause).result is Result.UNCERTAIN
 
 
 def test_a_ban_is_not_confirmed_by_the_ban_of_a_longer_id():
@@ -121,5 +121,5 @@ def test_a_ban_is_not_confirmed_by_the_ban_of_a_longer_id():
         text = "ID filter list: 1 entry\n1 STEAM_1:1:501 : permanent\n" if command == "listid" else status_text()
         return rcon.Answer(text)
 
-    assert orders.ban(ask, Person(101).steam_id_64, minutes=0, pause=no_pause).result is Result.UNCERTAIN
-    assert orders.ban(ask, Person(1003).steam_id_64, minutes=0, pause=no_pause).result is Result.DONE
+    assert commands.ban(ask, Person(101).steam_id_64, minutes=0, pause=no_pause).result is Result.UNCERTAIN
+    assert commands.ban(ask, Person(1003).steam_id_64, minutes=0, pause=no_pause).result is Result.DONE

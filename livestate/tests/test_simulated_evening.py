@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from livestate import sweeping, tasks
+from livestate import sweep, tasks
 from livestate.models import PlayerSession, Snapshot
-from servers import rcon
+from servers.gamehost import rcon
 from servers.models import Server
-from servers.runtime.simulated import harness
+from servers.simulated import harness
 from servers.tests.factories import make_server
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 def game(tmp_path: Path):
     with harness.running(tmp_path, args=["-maxplayers", "8", "+sim_record", str(tmp_path / "record")]) as sim:
         yield sim
-    sweeping.close()
+    sweep.close()
 
 
 def tell(game: harness.Sim, command: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from livestate.status import NotStatus, parse_status
-from servers.runtime.simulated import harness
+from servers.simulated import harness
 
 CORPUS = Path(__file__).parent / "status_corpus"
 SAMPLES = sorted(CORPUS.glob("*.txt"))

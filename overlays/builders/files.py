@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from left4me.core.files.tree import Tree
 from left4me.jobs import registry
-from overlays import places
-from overlays.files.tree import Tree
+from overlays import paths
 from overlays.models import Overlay
 from workshop import vpk
 
@@ -18,7 +18,7 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
     """
     bad: list[str] = []
     count = size = 0
-    with Tree(places.directory(overlay)) as tree:
+    with Tree(paths.directory(overlay)) as tree:
         for where, node in tree.walk():
             run.check()
             count, size = count + 1, size + node.size

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from django.utils import timezone
 
+from left4me.core.files.tree import Tree
+from left4me.core.processes import commands
 from left4me.jobs import registry
-from left4me.lib import commands
-from overlays import places
-from overlays.files.tree import Tree
+from overlays import paths
 from overlays.models import Overlay
-from overlays.transfer.manifest import leads_out
+from overlays.replication.manifest import leads_out
 
 SECONDS = 30 * 60
 LARGEST_TREE = 20 * 1000**3
@@ -34,7 +34,7 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
     script = getattr(overlay, "script", None)
     if script is None or not script.text.strip():
         raise registry.Failed("This overlay has no script yet.")
-    tree = places.directory(overlay)
+    tree = paths.directory(overlay)
     fresh = tree.parent / f".building-{overlay.pk}"
     program = tree.parent / f".script-{overlay.pk}"
     try:

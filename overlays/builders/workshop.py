@@ -9,13 +9,13 @@ from pathlib import Path
 
 from django.utils import timezone
 
+from left4me.core.net import fetch
 from left4me.jobs import registry
-from left4me.lib import fetch
-from overlays import places
+from overlays import paths
 from overlays.builders import links
 from overlays.models import Overlay, OverlayWorkshopItem
-from workshop import cache, download, downloads, inspection, metadata
-from workshop.download import Wanted
+from workshop import cache, inspection, item_download, item_downloads, metadata
+from workshop.item_download import Wanted
 from workshop.models import WorkshopItem
 
 _PROGRESS_SECONDS = 2.0
@@ -51,8 +51,8 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
     cache.note_held(items, held)
     _inspect(run, items, held, folder, tally)
     linked = {item.steam_id: held[item.steam_id] for item in items if item.steam_id in held and item.is_valid}
-    targets = {f"{steam_id}.vpk": str(download.cached_path(steam_id, folder)) for steam_id in linked}
-    counts = links.reconcile(places.directory(overlay), targets=targets, cache=folder)
+    targets = {f"{steam_id}.vpk": str(item_download.cached_path(steam_id, folder)) for steam_id in linked}
+    counts = links.reconcile(paths.directory(overlay), targets=targets, cache=folder)
     versions_changed = _note_links(held_links, linked)
     _note_size(overlay, items, linked)
     run.log(tally.line(counts))
@@ -77,7 +77,7 @@ def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally:
         if not item.file_url:
             tally.skipped += 1
             run.log(f"workshop {item.steam_id} skipped: Steam gives no download address for “{item}”")
-        elif download.is_cached(cache.wanted(item), folder):
+        elif item_download.is_cached(cache.wanted(item), folder):
             tally.cached += 1
         elif item.is_refused:
             _leave_refused(run, item, tally)
@@ -88,7 +88,7 @@ def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally:
     total = sum(item.file_size for item in missing.values())
     progress = _Progress(run, missing, total)
     try:
-        for result in downloads.download_all(
+        for result in item_downloads.download_all(
             [cache.wanted(item) for item in missing.values()],
             folder,
             hosts=metadata.content_hosts(),
@@ -110,7 +110,7 @@ def _leave_refused(run: registry.Run, item: WorkshopItem, tally: _Tally) -> None
     run.log(f"workshop {item.steam_id} not fetched again: {item.last_error}; {_UNTIL}", stream="stderr")
 
 
-def _settle(run: registry.Run, item: WorkshopItem, result: downloads.Result, tally: _Tally) -> None:
+def _settle(run: registry.Run, item: WorkshopItem, result: item_downloads.Result, tally: _Tally) -> None:
     if result.error:
         tally.failed[item.steam_id] = result.error
         note = cache.note_refusal if result.is_refused else cache.note_failure

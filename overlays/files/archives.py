@@ -23,8 +23,8 @@ from typing import IO, BinaryIO
 
 from django.utils.translation import gettext as _
 
-from overlays.files import tree
-from overlays.files.tree import BadPath, Parts, Tree
+from left4me.core.files import tree
+from left4me.core.files.tree import BadPath, Parts, Tree
 from workshop import keyvalues
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".7z", ".rar", ".tar.xz", ".txz")

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from accounts.permissions import signed_in
 from left4me.audit import record
 from left4me.jobs import actions as jobs
-from overlays import permissions
+from overlays import lookups, permissions
 from overlays.builders import script as builder
-from overlays.items.membership import request_build
 from overlays.models import Overlay, OverlayScript
+from overlays.workshop_items.membership import request_build
 
 _EXAMPLES = Path(builder.__file__).parent / "examples"
 _LONGEST = 100_000
@@ -26,8 +26,7 @@ _LONGEST = 100_000
 def script(request: HttpRequest, pk: int) -> HttpResponse:
     """Everybody who sees the overlay may read its script; only admins may change it."""
     user = signed_in(request)
-    overlay = get_object_or_404(Overlay, pk=pk)
-    permissions.check_can_see_overlay(user, overlay)
+    overlay = lookups.overlay_or_404(user, pk)
     if overlay.kind != Overlay.Kind.SCRIPT:
         raise Http404(_("No script makes this overlay."))
     kept = getattr(overlay, "script", None)

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from overlays.files.tree import BadPath, Parts, Tree
+from left4me.core.files.tree import BadPath, Parts, Tree
+from left4me.core.web import refusals
 
 LARGEST = 256 * 1024
 _ENDINGS = (".cfg", ".txt", ".ini", ".nut", ".vdf", ".res", ".json", ".sp", ".inc", ".md", ".gam", ".db", ".sh")
 
 
-class Stale(Exception):
-    """Somebody saved another text since this one was read; `current` is theirs."""
+class Stale(refusals.Stale):
+    """Another text was saved since the caller read this one; `current` is that text."""
 
     def __init__(self, current: Text) -> None:
-        self.current = current
-        super().__init__(_("This file was changed meanwhile. Save again to put your text over it."))
+        super().__init__(_("This file was changed meanwhile. Save again to put your text over it."), current=current)
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,15 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
+from left4me.core.files import tree
+from left4me.core.files.tree import Tree
+from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from overlays import places
-from overlays.files import archives, tree
-from overlays.files.tree import Tree
-from overlays.items.membership import request_build
+from overlays import paths
+from overlays.files import archives
 from overlays.models import Overlay, Upload
+from overlays.workshop_items.membership import request_build
 
 CHUNK = 8 * 1024 * 1024
 FORGOTTEN_AFTER = timedelta(days=3)
@@ -29,7 +31,7 @@ _READ = 256 * 1024
 _KEEP_FREE = 512 * 1024 * 1024
 
 
-class Refused(Exception):
+class UploadRefused(refusals.Refused):
     """The upload is not accepted; the message says why."""
 
 
@@ -42,10 +44,10 @@ class WrongOffset(Exception):
 
 
 def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, by: User) -> Upload:
-    """Begin an upload, or find the one that was broken off. Raises Refused and BadPath."""
+    """Begin an upload, or find the one that was broken off. Raises UploadRefused and BadPath."""
     where = (*tree.parts(folder), *tree.parts(name))
     if not where:
-        raise Refused(_("A file needs a name."))
+        raise UploadRefused(_("A file needs a name."))
     if unpack and not archives.is_archive(name):
         unpack = False
     if not folder and name.lower().endswith(".vpk"):
@@ -55,21 +57,23 @@ def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, 
         return known
     room = quota_left(overlay)
     if room is not None and size > room:
-        raise Refused(_("This would go over the quota: %(left)d MB are left.") % {"left": max(0, room) // 1_000_000})
+        raise UploadRefused(
+            _("This would go over the quota: %(left)d MB are left.") % {"left": max(0, room) // 1_000_000}
+        )
     if size + _KEEP_FREE > shutil.disk_usage(directory()).free:
-        raise Refused(_("There is not enough free space on the host."))
+        raise UploadRefused(_("There is not enough free space on the host."))
     return Upload.objects.create(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack)
 
 
 def receive(upload: Upload, *, offset: int, source: BinaryIO) -> int:
-    """Append what `source` holds; returns the new offset. Raises WrongOffset and Refused."""
+    """Append what `source` holds; returns the new offset. Raises WrongOffset and UploadRefused."""
     with partial_path(upload).open("ab") as target:
         at = os.fstat(target.fileno()).st_size
         if at != offset:
             raise WrongOffset(at)
         while chunk := source.read(_READ):
             if at + len(chunk) > upload.size:
-                raise Refused(_("This is more than the announced %(size)d bytes.") % {"size": upload.size})
+                raise UploadRefused(_("This is more than the announced %(size)d bytes.") % {"size": upload.size})
             target.write(chunk)
             at += len(chunk)
     return at
@@ -85,11 +89,11 @@ def received(upload: Upload) -> int:
 def finish(upload: Upload, *, by: User) -> Job:
     """Put a complete file in its place, or have it unpacked; returns the job that does the rest.
 
-    Raises Refused, BadPath and jobs.Refused.
+    Raises UploadRefused, BadPath and jobs.Refused.
     """
     overlay = upload.overlay
     if received(upload) != upload.size:
-        raise Refused(_("The upload is not complete."))
+        raise UploadRefused(_("The upload is not complete."))
     with transaction.atomic():
         record.write(action="overlay.uploaded", by=by, target=overlay.resource, path=upload.path, size=upload.size)
         if upload.unpack:
@@ -99,7 +103,7 @@ def finish(upload: Upload, *, by: User) -> Job:
             )
         source = partial_path(upload)
         source.touch()
-        with Tree(places.directory(overlay)) as content:
+        with Tree(paths.directory(overlay)) as content:
             content.take(source, tree.parts(upload.path))
         upload.delete()
         return request_build(overlay=overlay, by=by)
@@ -129,7 +133,7 @@ def quota_left(overlay: Overlay) -> int | None:
 
 def directory() -> Path:
     """Where unfinished files lie: on the overlays' file system, so that finishing is a rename."""
-    path = places.root() / ".uploads"
+    path = paths.root() / ".uploads"
     path.mkdir(parents=True, exist_ok=True)
     return path
 

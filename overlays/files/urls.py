@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from overlays.files import chunks, script_views, views
+from overlays.files import script_views, upload_views, views
 
 urlpatterns = [
     path("overlays/<int:pk>/files", views.files, name="files"),
@@ -12,9 +12,9 @@ urlpatterns = [
     path("overlays/<int:pk>/files/delete", views.delete_files, name="delete_files"),
     path("overlays/<int:pk>/files/download", views.download_file, name="download_file"),
     path("overlays/<int:pk>/files/edit", views.edit_file, name="edit_file"),
-    path("overlays/<int:pk>/uploads", chunks.start_upload, name="start_upload"),
-    path("overlays/<int:pk>/uploads/<int:upload_id>", chunks.upload_chunk, name="upload_chunk"),
-    path("overlays/<int:pk>/uploads/<int:upload_id>/finish", chunks.finish_upload, name="finish_upload"),
-    path("overlays/<int:pk>/uploads/<int:upload_id>/abort", chunks.abort_upload, name="abort_upload"),
+    path("overlays/<int:pk>/uploads", upload_views.start_upload, name="start_upload"),
+    path("overlays/<int:pk>/uploads/<int:upload_id>", upload_views.upload_chunk, name="upload_chunk"),
+    path("overlays/<int:pk>/uploads/<int:upload_id>/finish", upload_views.finish_upload, name="finish_upload"),
+    path("overlays/<int:pk>/uploads/<int:upload_id>/abort", upload_views.abort_upload, name="abort_upload"),
     path("overlays/<int:pk>/script", script_views.script, name="script"),
 ]

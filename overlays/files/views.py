@@ -14,12 +14,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.permissions import signed_in
 from left4me.audit import record
+from left4me.core.files import tree
+from left4me.core.files.tree import BadPath, Tree
 from left4me.jobs import actions as jobs
-from overlays import places
-from overlays.files import access, archives, texts, tree, uploads
-from overlays.files.tree import BadPath, Tree
-from overlays.items.membership import request_build
+from overlays import lookups, paths, permissions
+from overlays.files import archives, texts, uploads
 from overlays.models import Overlay
+from overlays.workshop_items.membership import request_build
 
 _ROWS = 2_000
 
@@ -27,10 +28,10 @@ _ROWS = 2_000
 @require_safe
 def files(request: HttpRequest, pk: int) -> HttpResponse:
     """One folder of the overlay."""
-    overlay = access.visible(request, pk)
+    overlay = lookups.overlay_with_files(signed_in(request), pk)
     try:
         where = tree.parts(request.GET.get("at", ""))
-        with Tree(places.directory(overlay)) as content:
+        with Tree(paths.directory(overlay)) as content:
             nodes = content.list(where)
     except BadPath as fault:
         raise Http404(str(fault)) from None
@@ -40,7 +41,7 @@ def files(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def upload_files(request: HttpRequest, pk: int) -> HttpResponse:
     """Whole files from a plain form; the page's script sends them in chunks instead."""
-    overlay = access.editable(request, pk)
+    overlay = lookups.files_to_edit(signed_in(request), pk)
     folder = request.POST.get("at", "")
     try:
         for file in request.FILES.getlist("file"):
@@ -55,7 +56,7 @@ def upload_files(request: HttpRequest, pk: int) -> HttpResponse:
             uploads.partial_path(upload).unlink(missing_ok=True)
             uploads.receive(upload, offset=0, source=file.file)  # type: ignore[arg-type]
             uploads.finish(upload, by=signed_in(request))
-    except (uploads.Refused, uploads.WrongOffset, BadPath, jobs.Refused) as fault:
+    except (jobs.Refused, uploads.WrongOffset, BadPath) as fault:
         messages.error(request, str(fault))
     else:
         messages.success(request, _("The upload is complete."))
@@ -64,7 +65,7 @@ def upload_files(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def make_folder(request: HttpRequest, pk: int) -> HttpResponse:
-    overlay = access.editable(request, pk)
+    overlay = lookups.files_to_edit(signed_in(request), pk)
     at = request.POST.get("at", "")
 
     def make(content: Tree) -> None:
@@ -76,7 +77,7 @@ def make_folder(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def rename_file(request: HttpRequest, pk: int) -> HttpResponse:
     """`name` may hold slashes: that moves the entry, below the folder it is shown in."""
-    overlay = access.editable(request, pk)
+    overlay = lookups.files_to_edit(signed_in(request), pk)
     at = request.POST.get("at", "")
 
     def rename(content: Tree) -> None:
@@ -89,7 +90,7 @@ def rename_file(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def delete_files(request: HttpRequest, pk: int) -> HttpResponse:
-    overlay = access.editable(request, pk)
+    overlay = lookups.files_to_edit(signed_in(request), pk)
     at = request.POST.get("at", "")
 
     def delete(content: Tree) -> None:
@@ -101,12 +102,12 @@ def delete_files(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def download_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
-    overlay = access.visible(request, pk)
+    overlay = lookups.overlay_with_files(signed_in(request), pk)
     if not request.GET.get("path"):
         return _back(overlay, "")
     try:
         where = tree.parts(request.GET["path"])
-        with Tree(places.directory(overlay)) as content:
+        with Tree(paths.directory(overlay)) as content:
             stream = content.open(where)
     except BadPath as fault:
         raise Http404(str(fault)) from None
@@ -117,14 +118,14 @@ def download_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
     """A text file; on POST its new text, refused with 409 when somebody else saved one meanwhile."""
-    overlay = access.editable(request, pk)
+    overlay = lookups.files_to_edit(signed_in(request), pk)
     path = request.POST.get("path", "") or request.GET.get("path", "")
     if not path:
         return _back(overlay, "")
     context: dict[str, Any] = {"overlay": overlay, "path": path, "text": "", "version": ""}
     try:
         where = tree.parts(path)
-        with Tree(places.directory(overlay)) as content:
+        with Tree(paths.directory(overlay)) as content:
             if request.method == "POST":
                 context["text"] = request.POST.get("text", "")
                 texts.write(content, where, context["text"], seen=request.POST.get("version", ""))
@@ -144,7 +145,7 @@ def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _change(request: HttpRequest, overlay: Overlay, at: str, make: Any, *, done: str) -> HttpResponse:
     try:
-        with Tree(places.directory(overlay)) as content:
+        with Tree(paths.directory(overlay)) as content:
             make(content)
     except BadPath as fault:
         messages.error(request, str(fault))
@@ -179,7 +180,7 @@ def _page(request: HttpRequest, overlay: Overlay, where: tree.Parts, nodes: list
         "crumbs": [("/".join(where[: depth + 1]), name) for depth, name in enumerate(where)],
         "rows": [(node, prefix + node.name, texts.is_text(node.name)) for node in nodes[:_ROWS]],
         "hidden": max(0, len(nodes) - _ROWS),
-        "may_edit": access.can_change_files(request, overlay),
+        "may_edit": permissions.can_edit_files(signed_in(request), overlay),
         "quota_left": left,
         "archive_endings": ", ".join(archives.ENDINGS),
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workshop import download
+from workshop import item_download
 from workshop.simulated_steam import SimulatedSteam
 
 
@@ -22,7 +22,7 @@ def steam_world(settings, tmp_path, left4me_root, monkeypatch) -> Iterator[Simul
     """A simulated Steam that the settings point at; pauses between attempts take no time."""
     folder = tmp_path / "steam"
     folder.mkdir()
-    monkeypatch.setattr(download, "_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(item_download, "_WAITS", (0.0, 0.0))
     monkeypatch.setattr("workshop.steam._SECONDS_BETWEEN_CALLS", 0.0)
     monkeypatch.setattr("workshop.steam._BACK_OFF_SECONDS", (0.0, 0.0))
     with SimulatedSteam(folder) as steam:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from left4me.lib import commands
+from left4me.core.processes import commands
 
 Member = tuple[str | tarfile.TarInfo, bytes]
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from left4me.core.files.tree import Tree
+from left4me.testing.folders import listed
 from overlays.files import archives
 from overlays.files.archives import BadArchive, Limits
-from overlays.files.tree import Tree
-from overlays.tests.folders import listed
 
 ROOMY = Limits(size=50_000_000)
 CORPUS = Path(__file__).parents[2] / "bench" / "corpus" / "archives"

@@ -9,7 +9,7 @@ from django.test import Client
 
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
-from overlays import places, removal
+from overlays import paths, removal
 from overlays.models import Overlay
 from overlays.tests.factories import make_overlay
 
@@ -86,7 +86,7 @@ def test_deleting_an_overlay_removes_its_own_directory_by_a_job(
 ) -> None:
     owner_client.post("/overlays/new", {"name": "Maps", "kind": "files"})
     overlay = Overlay.objects.get()
-    (places.directory(overlay) / "left4dead2").mkdir(parents=True)
+    (paths.directory(overlay) / "left4dead2").mkdir(parents=True)
     assert owner_client.post(f"/overlays/{overlay.pk}/delete").status_code == 302
     job = Job.objects.get()
     assert (job.operation, job.resource) == ("remove_overlay", f"overlay:{overlay.pk}")

@@ -10,10 +10,10 @@ from django.utils.translation import gettext as _
 from accounts import secrets
 from accounts.models import User
 from left4me.audit import record
+from left4me.core import concurrent_save
 from left4me.jobs import actions as jobs
 from left4me.jobs import transitions
 from left4me.jobs.models import Job
-from left4me.lib import rows
 from overlays.models import OverlayCopy
 from servers.models import Host, HostToken
 from servers.models.host_tokens import PREFIX
@@ -32,7 +32,7 @@ def update_host(*, host: Host, by: User, address: str, first_port: int, last_por
     """Change what an admin decides of a host; raises ValidationError. Servers keep ports outside of a new range."""
     host.address, host.is_enabled = address, is_enabled
     host.first_port, host.last_port = first_port, last_port
-    rows.save_clean(host)
+    concurrent_save.save_clean(host)
     record.write(action="host.update", by=by, target=f"host:{host.pk}", name=host.name)
     return host
 
@@ -47,7 +47,7 @@ def add_host(*, name: str, by: User | None, address: str = "") -> tuple[Host, st
         raise jobs.Refused(_("“%s” is the name of this machine; another one needs another name.") % name)
     host = Host.objects.filter(name=name).first() or Host(name=name)
     host.address = address or host.address
-    rows.save_clean(host)
+    concurrent_save.save_clean(host)
     raw = secrets.new(PREFIX)
     HostToken.objects.update_or_create(
         host=host, defaults={"digest": secrets.digest(raw), "created_at": timezone.now(), "last_used_at": None}

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.lib import rows, secrets
+from left4me.core import concurrent_save, secrets
 from servers.actions.refusals import Stale
 from servers.models import Blueprint, Host, Server
 
@@ -46,7 +46,7 @@ def create_server(
         try:
             with transaction.atomic():
                 _refuse(server)
-                rows.save_clean(server, places=_FIELDS)
+                concurrent_save.save_clean(server, places=_FIELDS)
                 record.write(action="server.create", by=by, target=server.resource, name=name, port=server.port)
         except ValidationError as fault:
             if port is None and set(fault.error_dict) == {"port"}:
@@ -72,7 +72,7 @@ def update_server(
     A running game gets it at its next start; its port cannot change under it.
     """
     held = Server.objects.select_for_update(of=("self",)).select_related("host", "owner")
-    current = rows.still_there(held, server)
+    current = concurrent_save.still_there(held, server)
     if current.version != seen_version:
         raise Stale(current)
     if port != current.port and not current.is_at_rest:
@@ -83,7 +83,7 @@ def update_server(
         current.restart_when_hung = restart_when_hung
     _refuse(current, port_stays=port_stays)
     current.version += 1
-    rows.save_clean(current, places=_FIELDS)
+    concurrent_save.save_clean(current, places=_FIELDS)
     record.write(action="server.update", by=by, target=current.resource, name=name, port=port, blueprint=blueprint.pk)
     return current
 

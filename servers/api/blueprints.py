@@ -12,11 +12,11 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.lib.api import Problem, Window, require_scope
+from left4me.core.web.api import Window, require_scope
 from overlays.models import Overlay
-from servers import actions, exchange, found
+from servers import actions, lookups
 from servers.api import wire
-from servers.api.servers import changed_meanwhile
+from servers.blueprints import yaml
 from servers.models import Blueprint
 
 router = Router(tags=["blueprints"])
@@ -49,12 +49,12 @@ def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> Status[di
         config=wire.text(given.config),
         overlays=_overlays(user, given.overlays),
     )
-    return Status(201, wire.blueprint(found.blueprint(user, row.pk)))
+    return Status(201, wire.blueprint(lookups.blueprint(user, row.pk)))
 
 
 @router.get("/blueprints/{int:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")
 def get_blueprint(request: HttpRequest, blueprint_id: int) -> dict[str, Any]:
-    return wire.blueprint(found.blueprint(signed_in(request), blueprint_id))
+    return wire.blueprint(lookups.blueprint(signed_in(request), blueprint_id))
 
 
 @router.patch("/blueprints/{int:blueprint_id}", response=wire.BlueprintOut, summary="Change it")
@@ -62,32 +62,25 @@ def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.Bluepr
     """Its servers get the change at their next start."""
     require_scope(request, "operate")
     user = signed_in(request)
-    row = found.blueprint(user, blueprint_id)
-    try:
-        actions.update_blueprint(
-            blueprint=row,
-            seen_version=given.version,
-            by=user,
-            name=row.name if given.name is None else given.name,
-            description=row.description if given.description is None else given.description,
-            arguments=row.arguments if given.arguments is None else wire.text(given.arguments),
-            config=row.config if given.config is None else wire.text(given.config),
-            overlays=None if given.overlays is None else _overlays(row.owner, given.overlays),
-        )
-    except actions.Stale as fault:
-        raise changed_meanwhile(fault) from None
-    return wire.blueprint(found.blueprint(user, blueprint_id))
+    row = lookups.blueprint(user, blueprint_id)
+    actions.update_blueprint(
+        blueprint=row,
+        seen_version=given.version,
+        by=user,
+        name=row.name if given.name is None else given.name,
+        description=row.description if given.description is None else given.description,
+        arguments=row.arguments if given.arguments is None else wire.text(given.arguments),
+        config=row.config if given.config is None else wire.text(given.config),
+        overlays=None if given.overlays is None else _overlays(row.owner, given.overlays),
+    )
+    return wire.blueprint(lookups.blueprint(user, blueprint_id))
 
 
 @router.delete("/blueprints/{int:blueprint_id}", response={204: None}, summary="Delete it, unless servers use it")
 def delete_blueprint(request: HttpRequest, blueprint_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
-    try:
-        actions.delete_blueprint(blueprint=found.blueprint(user, blueprint_id), by=user)
-    except actions.InUse as fault:
-        linked = [{"id": pk, "name": name} for pk, name in fault.servers]
-        raise Problem(409, _("In use"), str(fault), servers=linked) from None
+    actions.delete_blueprint(blueprint=lookups.blueprint(user, blueprint_id), by=user)
     return Status(204, None)
 
 
@@ -96,14 +89,14 @@ def clone_blueprint(request: HttpRequest, blueprint_id: int) -> Status[dict[str,
     """Private overlays of others are left out."""
     require_scope(request, "operate")
     user = signed_in(request)
-    copy, _left_out = actions.clone_blueprint(blueprint=found.blueprint(user, blueprint_id), by=user)
-    return Status(201, wire.blueprint(found.blueprint(user, copy.pk)))
+    copy, _left_out = actions.clone_blueprint(blueprint=lookups.blueprint(user, blueprint_id), by=user)
+    return Status(201, wire.blueprint(lookups.blueprint(user, copy.pk)))
 
 
 @router.get("/blueprints/{int:blueprint_id}/export", summary="As YAML, for another left4me", include_in_schema=True)
 def export_blueprint(request: HttpRequest, blueprint_id: int) -> HttpResponse:
-    row = found.blueprint(signed_in(request), blueprint_id)
-    return HttpResponse(exchange.export(row), content_type="application/yaml; charset=utf-8")
+    row = lookups.blueprint(signed_in(request), blueprint_id)
+    return HttpResponse(yaml.export(row), content_type="application/yaml; charset=utf-8")
 
 
 @router.post("/blueprints/import", response={201: wire.ImportOut}, summary="From YAML")
@@ -111,10 +104,10 @@ def import_blueprint(request: HttpRequest, given: wire.ImportIn) -> Status[dict[
     require_scope(request, "operate")
     user = signed_in(request)
     try:
-        made = exchange.import_(given.yaml, owner=user, by=user)
+        made = yaml.import_(given.yaml, owner=user, by=user)
     except ValidationError as fault:
         raise ValidationError({"yaml": fault.messages}) from None
-    row = found.blueprint(user, made.blueprint.pk)
+    row = lookups.blueprint(user, made.blueprint.pk)
     return Status(201, {"blueprint": wire.blueprint(row), "made": made.made, "missing": made.missing})
 
 

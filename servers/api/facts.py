@@ -10,9 +10,10 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.lib.api import Window
-from servers import found, usage
+from left4me.core.web.api import Window
+from servers import lookups
 from servers.api import wire
+from servers.state import usage
 
 router = Router(tags=["servers"])
 
@@ -39,11 +40,11 @@ class StateChangePage(Schema):
 
 @router.get("/servers/{int:server_id}/resources", response=UsageOut, summary="What it uses of its host")
 def get_resources(request: HttpRequest, server_id: int) -> dict[str, Any]:
-    seen = usage.of_one(found.server(signed_in(request), server_id).pk)
+    seen = usage.of_one(lookups.server(signed_in(request), server_id).pk)
     return {name: getattr(seen, name, None) for name in UsageOut.model_fields}
 
 
 @router.get("/servers/{int:server_id}/states", response=StateChangePage, summary="Its states, the newest first")
 def list_states(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
-    changes = found.server(signed_in(request), server_id).state_changes.all()
+    changes = lookups.server(signed_in(request), server_id).state_changes.all()
     return {"items": list(changes[window.offset : window.offset + window.limit]), "count": changes.count()}

@@ -7,13 +7,12 @@ from typing import Any
 from django.db.models import Count
 from django.http import Http404, HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from ninja import Query, Router, Status
 
 from accounts.permissions import signed_in
+from left4me.core.web.api import Window, require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
-from left4me.lib.api import Problem, Window, require_scope
 from servers import actions, permissions
 from servers.api import wire
 from servers.models import Host
@@ -61,10 +60,7 @@ def remove_host(request: HttpRequest, host_id: int) -> Status[None]:
     require_scope(request, "admin")
     user = signed_in(request)
     permissions.check_can_operate_host(user)
-    try:
-        actions.remove_host(host=_host(host_id), by=user)
-    except actions.Refused as refusal:
-        raise Problem(409, _("Not possible now"), str(refusal)) from None
+    actions.remove_host(host=_host(host_id), by=user)
     return Status(204, None)
 
 
@@ -83,7 +79,4 @@ def act_on_host(request: HttpRequest, host_id: int, given: wire.HostActionIn) ->
     require_scope(request, "admin")
     user = signed_in(request)
     permissions.check_can_operate_host(user)
-    try:
-        return Status(202, actions.request_on_host(host=_host(host_id), operation=given.operation, by=user))
-    except actions.Refused as refusal:
-        raise Problem(409, _("Not possible now"), str(refusal)) from None
+    return Status(202, actions.request_on_host(host=_host(host_id), operation=given.operation, by=user))

@@ -13,12 +13,14 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.core.web.api import Window, require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
-from left4me.lib.api import Problem, Window, require_scope
-from servers import actions, changes, found, standing
+from servers import actions, lookups
 from servers.api import wire
+from servers.lifecycle import pending_changes as pending
 from servers.models import Blueprint, Host, Server
+from servers.state import status as server_status
 
 router = Router(tags=["servers"])
 
@@ -29,7 +31,7 @@ class ServerFilter(Window):
 
 
 def one(server: Server, user: User) -> dict[str, Any]:
-    return wire.server(standing.of([server], user=user, now=timezone.now())[0])
+    return wire.server(server_status.of([server], user=user, now=timezone.now())[0])
 
 
 @router.get("/servers", response=wire.ServerPage, summary="Yours and those shared with you; for admins all")
@@ -41,7 +43,7 @@ def list_servers(request: HttpRequest, window: Query[ServerFilter]) -> dict[str,
     if window.state:
         rows = rows.filter(actual_state=window.state)
     page = rows.listed().with_role(user)[window.offset : window.offset + window.limit]
-    standings = standing.of(list(page), user=user, now=timezone.now())
+    standings = server_status.of(list(page), user=user, now=timezone.now())
     return {"items": [wire.server(each) for each in standings], "count": rows.count()}
 
 
@@ -58,43 +60,41 @@ def create_server(request: HttpRequest, given: wire.ServerIn) -> Status[dict[str
         port=given.port,
         restart_when_hung=given.restart_when_hung,
     )
-    return Status(201, one(found.server(user, server.pk), user))
+    return Status(201, one(lookups.server(user, server.pk), user))
 
 
 @router.get("/servers/{int:server_id}", response=wire.ServerOut, summary="One server")
 def get_server(request: HttpRequest, server_id: int) -> dict[str, Any]:
     user = signed_in(request)
-    return one(found.server(user, server_id), user)
+    return one(lookups.server(user, server_id), user)
 
 
 @router.patch("/servers/{int:server_id}", response=wire.ServerOut, summary="Change it")
 def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange) -> dict[str, Any]:
     require_scope(request, "operate")
     user = signed_in(request)
-    server = found.server_to_edit(user, server_id)
+    server = lookups.server_to_edit(user, server_id)
     blueprint = server.blueprint
     if given.blueprint_id is not None:
         blueprint = _blueprint(server.owner, given.blueprint_id)
-    try:
-        actions.update_server(
-            server=server,
-            seen_version=given.version,
-            by=user,
-            name=server.name if given.name is None else given.name,
-            blueprint=blueprint,
-            port=server.port if given.port is None else given.port,
-            restart_when_hung=given.restart_when_hung,
-        )
-    except actions.Stale as fault:
-        raise changed_meanwhile(fault) from None
-    return one(found.server(user, server_id), user)
+    actions.update_server(
+        server=server,
+        seen_version=given.version,
+        by=user,
+        name=server.name if given.name is None else given.name,
+        blueprint=blueprint,
+        port=server.port if given.port is None else given.port,
+        restart_when_hung=given.restart_when_hung,
+    )
+    return one(lookups.server(user, server_id), user)
 
 
 @router.delete("/servers/{int:server_id}", response={202: JobOut}, summary="Delete it, by a job")
 def delete_server(request: HttpRequest, server_id: int) -> Status[Job]:
     require_scope(request, "operate")
     user = signed_in(request)
-    return _request(found.server_to_edit(user, server_id), "delete", user)
+    server = lookups.server_to_edit(user, server_id)
+    return Status(202, actions.request(server=server, operation="delete", by=user))
 
 
 @router.post("/servers/{int:server_id}/actions", response={202: JobOut}, summary="Run, stop or remove it")
@@ -102,25 +102,14 @@ def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) ->
     """Answers with the job: a new one, or the equal one that waits already."""
     require_scope(request, "operate")
     user = signed_in(request)
-    find = found.server_to_edit if given.operation == "delete" else found.server_to_operate
-    return _request(find(user, server_id), given.operation, user)
+    find = lookups.server_to_edit if given.operation == "delete" else lookups.server_to_operate
+    return Status(202, actions.request(server=find(user, server_id), operation=given.operation, by=user))
 
 
 @router.get("/servers/{int:server_id}/changes", response=wire.PendingOut, summary="What its next start changes")
 def pending_changes(request: HttpRequest, server_id: int) -> dict[str, Any]:
-    server = found.server_to_edit(signed_in(request), server_id)
-    return {"restart_needed": changes.restart_needed(server), "changes": changes.pending(server)}
-
-
-def changed_meanwhile(fault: actions.Stale) -> Problem:
-    return Problem(409, _("Changed meanwhile"), str(fault), version=fault.current.version)
-
-
-def _request(server: Server, operation: str, user: User) -> Status[Job]:
-    try:
-        return Status(202, actions.request(server=server, operation=operation, by=user))
-    except actions.Refused as refusal:
-        raise Problem(409, _("Not possible now"), str(refusal)) from None
+    server = lookups.server_to_edit(signed_in(request), server_id)
+    return {"restart_needed": pending.restart_needed(server), "changes": pending.pending(server)}
 
 
 def _blueprint(owner: User, pk: int) -> Blueprint:

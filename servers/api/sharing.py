@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import Http404, HttpRequest
-from django.utils.translation import gettext as _
 from ninja import Query, Router, Status
 
 from accounts.permissions import signed_in
-from left4me.lib import secrets
-from left4me.lib.api import Problem, Window, listed, require_scope
-from servers import actions, found
+from left4me.core import secrets
+from left4me.core.web.api import Window, listed, require_scope
+from servers import actions, lookups
 from servers.api import wire
 from servers.models import ServerShare
 
@@ -20,7 +19,7 @@ router = Router(tags=["servers"])
 
 @router.get("/servers/{int:server_id}/shares", response=wire.SharePage, summary="Who else may see or run it")
 def list_shares(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
-    server = found.server_to_edit(signed_in(request), server_id)
+    server = lookups.server_to_edit(signed_in(request), server_id)
     return listed(server.shares.select_related("user"), window)
 
 
@@ -28,7 +27,7 @@ def list_shares(request: HttpRequest, server_id: int, window: Query[Window]) -> 
 def share_server(request: HttpRequest, server_id: int, given: wire.ShareIn) -> Status[ServerShare]:
     require_scope(request, "operate")
     user = signed_in(request)
-    server = found.server_to_edit(user, server_id)
+    server = lookups.server_to_edit(user, server_id)
     return Status(201, actions.share(server=server, username=given.username, role=given.role, by=user))
 
 
@@ -36,7 +35,7 @@ def share_server(request: HttpRequest, server_id: int, given: wire.ShareIn) -> S
 def revoke_share(request: HttpRequest, server_id: int, share_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
-    share = found.server_to_edit(user, server_id).shares.select_related("user", "server").filter(pk=share_id).first()
+    share = lookups.server_to_edit(user, server_id).shares.select_related("user", "server").filter(pk=share_id).first()
     if share is None:
         raise Http404
     actions.revoke(share=share, by=user)
@@ -48,11 +47,11 @@ def read_password(request: HttpRequest, server_id: int) -> dict[str, str]:
     """That it was read is recorded."""
     require_scope(request, "operate")
     user = signed_in(request)
-    server = found.server_to_edit(user, server_id)
+    server = lookups.server_to_edit(user, server_id)
     try:
         return {"rcon_password": actions.show_password(server=server, by=user)}
     except secrets.Unreadable as fault:
-        raise Problem(409, _("Not readable"), str(fault)) from None
+        raise actions.Refused(str(fault)) from None
 
 
 @router.post("/servers/{int:server_id}/rcon-password", response=wire.PasswordOut, summary="Make a new one")
@@ -60,4 +59,4 @@ def rotate_password(request: HttpRequest, server_id: int) -> dict[str, str]:
     """It counts from the server's next start on."""
     require_scope(request, "operate")
     user = signed_in(request)
-    return {"rcon_password": actions.rotate_password(server=found.server_to_edit(user, server_id), by=user)}
+    return {"rcon_password": actions.rotate_password(server=lookups.server_to_edit(user, server_id), by=user)}

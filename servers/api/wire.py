@@ -9,9 +9,9 @@ from ninja import Schema
 from pydantic import Field
 
 from left4me.jobs.api import JobOut
-from servers import checks
+from servers.blueprints import checks
 from servers.models import Blueprint, Host, Server, ServerShare
-from servers.standing import Standing
+from servers.state.status import Standing
 
 State = Literal["unknown", "stopped", "starting", "running", "stopping", "crashed", "gave_up"]
 Power = Literal["initialize", "start", "stop", "restart", "kill", "delete"]

@@ -13,7 +13,7 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from left4me.lib import names
+from left4me.core import names
 from overlays.models import Overlay
 
 

@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from left4me.lib import releases
-from left4me.lib.version import VERSION
+from left4me.core import releases
+from left4me.core.version import VERSION
 
 # A host reports every LEFT4ME_STATUS_SECONDS; several missed in a row mean that it is down rather than late.
 _LEAST_SILENCE_SECONDS = 30

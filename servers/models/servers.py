@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce, Lower
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from left4me.lib import names, secrets
+from left4me.core import names, secrets
 from servers.models.blueprints import Blueprint
 from servers.models.hosts import Host
 
@@ -101,8 +101,8 @@ class Server(models.Model):
     actual_state_at = models.DateTimeField(_("observed at"), null=True, blank=True)
     last_error = models.TextField(_("last error"), blank=True)
 
-    # The present (or last) start: when, and with what. `applied` is `servers.spec.applied` of that moment, without
-    # secrets; what differs from it now is what the next start changes.
+    # The present (or last) start: when, and with what. `applied` is what `servers.lifecycle.spec.applied`
+    # returned then, without secrets; what differs from it now is what the next start changes.
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     game_version = models.CharField(_("game version"), max_length=64, blank=True, editable=False)
     applied = models.JSONField(null=True, blank=True, editable=False)

@@ -1,6 +1,6 @@
 """An independent reader of Source cfg files, written from the engine's documented behaviour, character by character.
 
-It shares no code with `servers.checks` and answers what the game would execute.
+It shares no code with `servers.blueprints.checks` and answers what the game would execute.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from accounts.models import User
-from left4me.lib import secrets
+from left4me.core import secrets
 from overlays.models import Overlay
+from servers.gamehost.game import Version, Versions
 from servers.models import Blueprint, BlueprintOverlay, Host, Server, ServerShare
-from servers.runtime.game import Version, Versions
 from servers.tests.recorded_run import RecordedRun
 
 _numbers = count(1)

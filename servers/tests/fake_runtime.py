@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from servers.runtime.port import Exit, LogLine, Observed, Outcome, Resources, RuntimeFault, State
-from servers.runtime.spec import InstanceSpec, StopLimits
+from servers.gamehost.port import Exit, LogLine, Observed, Outcome, Resources, RuntimeFault, State
+from servers.gamehost.spec import InstanceSpec, StopLimits
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from left4me.core.processes import commands
 from left4me.jobs import registry
-from left4me.lib import commands
 
 
 class RecordedRun:

@@ -4,7 +4,7 @@ import pytest
 from django.core.management import call_command
 
 from left4me.jobs.models import Job
-from overlays import places
+from overlays import paths
 from overlays.models import Overlay
 from overlays.tests.factories import make_overlay
 from servers.models import Server
@@ -26,7 +26,7 @@ def test_an_empty_machine_fetches_the_game_and_the_overlays_before_it_starts_wha
     workshop = make_overlay(kind=Overlay.Kind.WORKSHOP)
     lost = make_overlay(kind=Overlay.Kind.SCRIPT)
     kept = make_overlay(kind=Overlay.Kind.SCRIPT)
-    places.directory(kept).mkdir(parents=True)
+    paths.directory(kept).mkdir(parents=True)
     make_overlay(kind=Overlay.Kind.FILES)
     wanted = make_server(cast.owner, desired_state=Server.Desired.RUNNING)
     make_server(cast.owner, desired_state=Server.Desired.STOPPED)

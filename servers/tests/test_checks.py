@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servers import checks, spec
-from servers.checks import Severity, known, rules
+from servers.blueprints import checks
+from servers.blueprints.checks import Severity, known, rules
+from servers.lifecycle import spec
 from servers.models import StarterBlueprint
 from servers.tests import cfg_reader
 

@@ -15,15 +15,18 @@ import requests
 
 from accounts import secrets
 from left4me.jobs import actions as jobs
-from left4me.jobs import registry, runner
+from left4me.jobs import registry
 from left4me.jobs.models import Job
 from left4me.jobs.tests.processes import Process, wait_until
 from left4me.testing.cast import Cast
+from left4me.testing.jobs import drain
 from overlays import actions as overlay_actions
 from overlays.models import Overlay, OverlayCopy
+from overlays.replication import client as replication_client
+from overlays.replication import layers
+from overlays.replication import store as replication_store
+from overlays.replication.store import Copies
 from overlays.tests.factories import make_overlay
-from overlays.transfer import copies, preparing, pulling
-from overlays.transfer.copies import Copies
 from servers.models import Host, HostToken, Server
 from servers.models.host_tokens import PREFIX
 from servers.tests.factories import make_blueprint, make_host, make_server
@@ -129,7 +132,7 @@ def prepare(overlay: Overlay, run: Any = None) -> tuple[Path, RecordedRun]:
     overlay.refresh_from_db()
     run = run or RecordedRun()
     run.host = "two"
-    return preparing.trees(run, [overlay])[overlay.pk], run
+    return layers.trees(run, [overlay])[overlay.pk], run
 
 
 def bytes_fetched(run: RecordedRun) -> int:
@@ -212,7 +215,7 @@ def test_a_broken_transfer_goes_on_where_it_ended(web, server, overlay, monkeypa
     """The connection breaks in the middle of the large file: what has arrived is not sent again."""
     write(web.tree(overlay), {"huge": os.urandom(3_000_000)})
     counted: list[int] = []
-    take = pulling._Lines.take
+    take = replication_client._Lines.take
     broken = []
 
     def breaking(self, length):
@@ -221,9 +224,9 @@ def test_a_broken_transfer_goes_on_where_it_ended(web, server, overlay, monkeypa
             yield piece
             if sum(counted) > 1_000_000 and not broken:
                 broken.append(True)
-                raise pulling.fetch.Unreachable("cut")
+                raise replication_client.fetch.Unreachable("cut")
 
-    monkeypatch.setattr(pulling._Lines, "take", breaking)
+    monkeypatch.setattr(replication_client._Lines, "take", breaking)
     tree, run = prepare(overlay)
     assert content(tree) == content(web.tree(overlay))
     assert sum(counted) == bytes_fetched(run)
@@ -241,7 +244,7 @@ def test_while_the_web_is_away_the_job_waits_for_it(web, server, overlay):
 
 
 def test_when_the_web_stays_away_the_job_fails_with_its_address(web, server, overlay, monkeypatch):
-    monkeypatch.setattr(pulling, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(replication_client, "PATIENCE_SECONDS", 0.0)
     web.stop()
     with pytest.raises(registry.Failed, match=f"“maps” is not on this host: {web.url} does not answer"):
         prepare(overlay)
@@ -257,7 +260,7 @@ def test_a_cancel_ends_a_transfer_that_waits(web, server, overlay):
 
 def test_a_file_that_is_changed_meanwhile_is_looked_at_again(web, server, overlay, monkeypatch):
     """The manifest is made, then somebody saves the file: what arrives is not what was announced."""
-    fetch = pulling._Source.fetch
+    fetch = replication_client._Source.fetch
     changed = []
 
     def late(self, entries, arriving, *, total):
@@ -266,7 +269,7 @@ def test_a_file_that_is_changed_meanwhile_is_looked_at_again(web, server, overla
             write(web.tree(overlay), {"left4dead2/cfg/server.cfg": b"sv_x 9\n"})
         return fetch(self, entries, arriving, total=total)
 
-    monkeypatch.setattr(pulling._Source, "fetch", late)
+    monkeypatch.setattr(replication_client._Source, "fetch", late)
     tree, run = prepare(overlay)
     assert content(tree) == content(web.tree(overlay))
     assert any("was changed meanwhile" in line for line in run.lines)
@@ -319,7 +322,7 @@ def test_no_request_reads_outside_of_the_overlay(web, server, overlay, settings,
 
 def test_a_web_that_lies_writes_nowhere_else(web, server, overlay, monkeypatch, tmp_path):
     """A manifest that leads out is refused as a whole."""
-    from overlays.transfer.manifest import Malformed, Reader
+    from overlays.replication.manifest import Malformed, Reader
 
     for said in (
         b'{"path": "../../evil", "sha256": "%s", "size": 1}' % (b"0" * 64),
@@ -347,7 +350,7 @@ def _prepare_in_thread(overlay: Overlay, run: RecordedRun) -> None:
 
     run.host = "two"
     try:
-        preparing.trees(run, [Overlay.objects.get(pk=overlay.pk)])
+        layers.trees(run, [Overlay.objects.get(pk=overlay.pk)])
     finally:
         connection.close()
 
@@ -357,14 +360,14 @@ def test_old_copies_go_once_nobody_runs_them(web, server, overlay, monkeypatch):
     write(web.tree(overlay), {"new": b"x"})
     bump(overlay)
     second, _run = prepare(overlay)
-    assert preparing.tidy() == 0, "a start that was prepared a moment ago may still mount it"
+    assert layers.tidy() == 0, "a start that was prepared a moment ago may still mount it"
     an_hour_ago = time.time() - 2 * 3600
     os.utime(first, (an_hour_ago, an_hour_ago))
     os.utime(second, (an_hour_ago, an_hour_ago))
-    monkeypatch.setattr(copies, "_users", [lambda: {first}])
-    assert preparing.tidy() == 0
-    monkeypatch.setattr(copies, "_users", [lambda: set()])
-    assert preparing.tidy() == 1
+    monkeypatch.setattr(replication_store, "_users", [lambda: {first}])
+    assert layers.tidy() == 0
+    monkeypatch.setattr(replication_store, "_users", [lambda: set()])
+    assert layers.tidy() == 1
     assert (first.exists(), second.exists()) == (False, True)
 
 
@@ -385,10 +388,10 @@ def test_deleting_an_overlay_removes_its_files_on_every_host(web, server, overla
     # The other host is down for now: its job waits, and holds up nobody.
     mine = settings.LEFT4ME_ROOT, settings.LEFT4ME_WEB_URL
     settings.LEFT4ME_ROOT, settings.LEFT4ME_WEB_URL = web.root, ""
-    runner.drain(host="local")
+    drain(host="local")
     assert not tree.exists()
     settings.LEFT4ME_ROOT, settings.LEFT4ME_WEB_URL = mine
-    runner.drain(host="two")
+    drain(host="two")
     assert set(Job.objects.values_list("host", "state")) == {("local", "succeeded"), ("two", "succeeded")}
     assert not here.exists()
 
@@ -397,6 +400,6 @@ def test_a_start_that_waits_for_a_host_that_is_down_holds_up_no_build(web, serve
     waiting = jobs.request(operation="start", resource=server.resource, by=None, host="two")
     build = jobs.request(operation="build", resource=overlay.resource, by=None, host="local")
     settings.LEFT4ME_ROOT, settings.LEFT4ME_WEB_URL = web.root, ""
-    assert [job.pk for job in runner.drain(host="local")] == [build.pk]
+    assert [job.pk for job in drain(host="local")] == [build.pk]
     waiting.refresh_from_db()
     assert waiting.state == "queued"

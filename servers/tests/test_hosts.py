@@ -14,7 +14,7 @@ from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
-from servers import content
+from servers.hosts import content
 from servers.models import Host
 from servers.tests.factories import make_host, make_server
 

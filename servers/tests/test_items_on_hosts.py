@@ -9,12 +9,13 @@ from django.conf import settings
 from django.utils import timezone
 
 from left4me.jobs import actions as jobs
-from left4me.jobs import registry, runner
+from left4me.jobs import registry
+from left4me.testing.jobs import drain
 from overlays.models import Overlay, OverlayCopy, OverlayWorkshopItem
+from overlays.replication import layers
 from overlays.tests.factories import make_overlay
-from overlays.transfer import preparing
 from servers.tests.recorded_run import RecordedRun
-from workshop import download, metadata, vpk
+from workshop import item_download, metadata, vpk
 from workshop.models import WorkshopItem
 from workshop.simulated_steam import Fault, SimulatedSteam
 
@@ -26,7 +27,7 @@ def steam_world(settings, tmp_path, monkeypatch) -> Iterator[SimulatedSteam]:
     settings.LEFT4ME_ROOT = tmp_path / "root"
     folder = tmp_path / "steam"
     folder.mkdir()
-    monkeypatch.setattr(download, "_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(item_download, "_WAITS", (0.0, 0.0))
     monkeypatch.setattr("workshop.steam._SECONDS_BETWEEN_CALLS", 0.0)
     with SimulatedSteam(folder) as steam:
         settings.LEFT4ME_STEAM_API_URL = steam.url
@@ -49,7 +50,7 @@ def overlay(steam_world):
 
 def build(overlay):
     jobs.request(operation="build", resource=overlay.resource, by=None, host=settings.LEFT4ME_HOST)
-    runner.drain(host=settings.LEFT4ME_HOST)
+    drain(host=settings.LEFT4ME_HOST)
     overlay.refresh_from_db()
 
 
@@ -65,7 +66,7 @@ def elsewhere(settings, tmp_path, overlay):
 def prepare(overlay):
     run = RecordedRun()
     run.host = "two"
-    return preparing.trees(run, [overlay])[overlay.pk] / "left4dead2/addons", run
+    return layers.trees(run, [overlay])[overlay.pk] / "left4dead2/addons", run
 
 
 def rows():

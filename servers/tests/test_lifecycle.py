@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from left4me.core.net import ports
 from left4me.jobs import registry
-from left4me.lib import ports
 from left4me.testing.cast import Cast
 from overlays.tests.factories import make_overlay
-from servers import lifecycle, local, rcon, readiness
+from servers.gamehost import rcon
+from servers.gamehost.port import Exit, LaunchFailed, MountFailed, State, StopTimedOut
+from servers.hosts import this_host
+from servers.lifecycle import lifecycle, readiness
 from servers.models import Server
-from servers.runtime.port import Exit, LaunchFailed, MountFailed, State, StopTimedOut
 from servers.tests.factories import install_game, make_blueprint, make_server
 from servers.tests.fake_runtime import EPOCH, FakeRuntime
 from servers.tests.recorded_run import RecordedRun
@@ -21,7 +23,7 @@ def runtime(monkeypatch, tmp_path, settings) -> FakeRuntime:
     settings.LEFT4ME_ROOT = tmp_path
     install_game(tmp_path)
     fake = FakeRuntime()
-    monkeypatch.setattr(local, "runtime", lambda: fake)
+    monkeypatch.setattr(this_host, "runtime", lambda: fake)
     monkeypatch.setattr(readiness, "answers", lambda server, timeout=2.0: True)
     monkeypatch.setattr(rcon, "execute", lambda *args, **kwargs: "")
     monkeypatch.setattr(ports, "is_free", lambda port: True)

@@ -9,9 +9,10 @@ from django.test import Client
 from django.utils import timezone
 
 from left4me.testing.cast import Cast
-from servers import asking, usage
-from servers.asking import Answer
+from servers.hosts import rpc
+from servers.hosts.rpc import Answer
 from servers.models import Server, StateChange
+from servers.state import usage
 from servers.tests.factories import make_host, make_server, share
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +44,7 @@ def host(monkeypatch) -> dict[str, object]:
         assert isinstance(answer, Answer)
         return answer
 
-    monkeypatch.setattr(asking, "ask", ask)
+    monkeypatch.setattr(rpc, "ask", ask)
     return answers
 
 
@@ -75,7 +76,7 @@ def test_a_search_shows_lines_as_text(viewer: Client, server: Server, host):
 
 
 def test_a_silent_host_is_said_not_waited_for(viewer: Client, server: Server, host):
-    host.update(log_search=asking.HostSilent, log_files=asking.HostSilent, console_log=asking.HostSilent)
+    host.update(log_search=rpc.HostSilent, log_files=rpc.HostSilent, console_log=rpc.HostSilent)
     for part in ("search?q=tank", "files"):
         page = viewer.get(f"/servers/{server.pk}/logs/{part}", headers=HTMX)
         assert (page.status_code, "does not answer" in _text(page)) == (200, True)
@@ -100,7 +101,7 @@ def test_a_file_is_downloaded_in_pieces_and_cut_where_it_ended_when_asked_for(vi
 
 
 def test_a_log_that_is_not_there_is_not_found(viewer: Client, server: Server, host):
-    host.update(log_piece=asking.NotThere, log_search=asking.NotThere)
+    host.update(log_piece=rpc.NotThere, log_search=rpc.NotThere)
     assert viewer.get(f"/servers/{server.pk}/logs/download?file=etc/passwd").status_code == 404
     assert viewer.get(f"/servers/{server.pk}/logs/search?file=etc/passwd&q=root").status_code == 404
 

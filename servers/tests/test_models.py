@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
-from left4me.lib import secrets
+from left4me.core import secrets
 from left4me.testing.cast import Cast
 from overlays.tests.factories import make_overlay
 from servers.models import Host, Server

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from left4me.testing.cast import Cast
-from overlays import places
+from overlays import paths
 from overlays.tests.factories import make_overlay
-from servers import installing, lifecycle, local, rcon, readiness, refreshing, tailing
+from servers.gamehost import rcon
+from servers.gamehost.port import State
+from servers.hosts import installs, reconcile, this_host
+from servers.lifecycle import lifecycle, readiness
+from servers.logs import publisher
 from servers.models import Server
-from servers.runtime.port import State
 from servers.tests.factories import make_blueprint, make_host, make_server
 from servers.tests.recorded_run import RecordedRun
 
@@ -26,19 +29,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 @pytest.fixture
 def host(tmp_path: Path, settings, db) -> Iterator[Path]:
     settings.LEFT4ME_ROOT = tmp_path
-    local.runtime.cache_clear()
-    installing.install(RecordedRun("game"))
+    this_host.runtime.cache_clear()
+    installs.install(RecordedRun("game"))
     yield tmp_path
     for server_id in Server.objects.values_list("pk", flat=True):
         with contextlib.suppress(Exception):
-            local.runtime().kill(server_id)
-    local.runtime.cache_clear()
+            this_host.runtime().kill(server_id)
+    this_host.runtime.cache_clear()
 
 
 @pytest.fixture
 def server(host: Path, cast: Cast) -> Server:
     overlay = make_overlay(name="House rules", path="house", expose_cfg=True)
-    cfg = places.directory(overlay) / places.CFG
+    cfg = paths.directory(overlay) / paths.CFG
     cfg.parent.mkdir(parents=True)
     cfg.write_text('hostname "from the overlay"\nsv_alltalk 1\n')
     blueprint = make_blueprint(cast.owner, overlays=[overlay], config="sv_alltalk 0\nmotd_enabled 0")
@@ -66,17 +69,17 @@ def test_a_server_starts_as_its_rows_say_and_stops_without_a_trace(server: Serve
     assert '"sv_alltalk" = "0"' in _ask(server, "sv_alltalk")
     lifecycle.stop(server, RecordedRun(server.resource))
     assert not readiness.answers(server, timeout=0.5)
-    assert local.runtime().observe([server.pk])[server.pk].state is State.STOPPED
+    assert this_host.runtime().observe([server.pk])[server.pk].state is State.STOPPED
 
 
 def test_a_crash_is_seen_and_mended(server: Server):
     lifecycle.start(server, RecordedRun(server.resource))
-    before = local.runtime().observe([server.pk])[server.pk]
+    before = this_host.runtime().observe([server.pk])[server.pk]
     with contextlib.suppress(rcon.RconError):
         _ask(server, "sim_crash SEGV")
-    _until(lambda: local.runtime().observe([server.pk])[server.pk].restarts == 1)
+    _until(lambda: this_host.runtime().observe([server.pk])[server.pk].restarts == 1)
     _until(lambda: readiness.answers(server, timeout=1))
-    after = local.runtime().observe([server.pk])[server.pk]
+    after = this_host.runtime().observe([server.pk])[server.pk]
     assert after.state is State.RUNNING
     assert after.pid != before.pid
     assert str(after.last_exit) == "signal 11"
@@ -84,11 +87,11 @@ def test_a_crash_is_seen_and_mended(server: Server):
 
 def test_the_log_is_carried_to_those_who_watch(server: Server, redis_client):
     lifecycle.start(server, RecordedRun(server.resource))
-    redis_client.set(tailing.watch_key(server.pk), "1", ex=60)
+    redis_client.set(publisher.watch_key(server.pk), "1", ex=60)
     heard: list[bytes] = []
     with redis_client.pubsub(ignore_subscribe_messages=True) as subscription:
-        subscription.subscribe(tailing.channel(server.pk))
-        tailer = tailing.Tailer(server.pk, runtime=local.runtime(), client=redis_client)
+        subscription.subscribe(publisher.channel(server.pk))
+        tailer = publisher.Tailer(server.pk, runtime=this_host.runtime(), client=redis_client)
         thread = threading.Thread(target=tailer.run, daemon=True)
         thread.start()
 
@@ -101,21 +104,21 @@ def test_the_log_is_carried_to_those_who_watch(server: Server, redis_client):
         _until(lambda: hears(b"c1m1_hotel"))
         _ask(server, "say the tank is coming")
         _until(lambda: hears(b"the tank is coming"))
-    redis_client.delete(tailing.watch_key(server.pk))
+    redis_client.delete(publisher.watch_key(server.pk))
     thread.join(30)
     assert not thread.is_alive(), "a tailer without viewers ends"
-    assert redis_client.xlen(tailing.stream_key(server.pk)) > 3
+    assert redis_client.xlen(publisher.stream_key(server.pk)) > 3
 
 
 def test_after_everything_died_at_once_the_sweep_asks_for_a_start(server: Server):
     lifecycle.start(server, RecordedRun(server.resource))
     Server.objects.update(desired_state=Server.Desired.RUNNING)
-    seen = local.runtime().observe([server.pk])[server.pk]
+    seen = this_host.runtime().observe([server.pk])[server.pk]
     assert seen.started_at is not None
-    local.runtime().kill(server.pk)
-    summary = refreshing.refresh(
+    this_host.runtime().kill(server.pk)
+    summary = reconcile.refresh(
         server.host.name,
-        runtime=local.runtime(),
+        runtime=this_host.runtime(),
         ready=readiness.ready,
         now=seen.started_at.replace(year=seen.started_at.year + 1),
         rebooted=True,

@@ -9,9 +9,9 @@ import pytest
 from left4me.testing.cast import Cast
 from overlays.models import Overlay
 from overlays.tests.factories import make_overlay
-from servers import spec
+from servers.gamehost.spec import InstanceSpec
+from servers.lifecycle import spec
 from servers.models import Blueprint, Server
-from servers.runtime.spec import InstanceSpec
 from servers.tests.factories import make_blueprint, make_server
 
 GOLDEN = Path(__file__).parent / "golden"

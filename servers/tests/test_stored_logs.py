@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from servers import stored_logs
-from servers.stored_logs import NoSuchLog, StoredLogs
+from servers.logs import stored
+from servers.logs.stored import NoSuchLog, StoredLogs
 from servers.tests.fake_runtime import FakeRuntime
 
 LOGS = "left4dead2/logs"
@@ -71,7 +71,7 @@ def test_links_and_fifos_that_a_game_left_are_neither_listed_nor_followed(upper:
 
 
 def test_a_long_file_is_read_in_pieces(upper: Path, monkeypatch):
-    monkeypatch.setattr(stored_logs, "PIECE", 4)
+    monkeypatch.setattr(stored, "PIECE", 4)
     (upper / LOGS / "a.log").write_text("0123456789")
     pieces = [_logs(upper).read(f"{LOGS}/a.log", offset=offset) for offset in (0, 4, 8, 12)]
     assert b"".join(piece.data for piece in pieces) == b"0123456789"
@@ -84,7 +84,7 @@ def test_the_console_is_searched_in_any_case_with_the_time_of_each_line(upper: P
 
 
 def test_a_search_shows_the_newest_lines_and_joins_lines_over_pieces(upper: Path, monkeypatch):
-    monkeypatch.setattr(stored_logs, "PIECE", 7)
-    monkeypatch.setattr(stored_logs, "MOST_FOUND", 2)
+    monkeypatch.setattr(stored, "PIECE", 7)
+    monkeypatch.setattr(stored, "MOST_FOUND", 2)
     (upper / LOGS / "a.log").write_bytes(b"tank 1\r\ntank 2\r\nwitch\r\ntank 3")
     assert _logs(upper).find("tank", name=f"{LOGS}/a.log") == ["tank 2", "tank 3"]

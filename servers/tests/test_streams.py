@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 import pytest
 import redis
 
-from left4me.lib import bus
-from left4me.lib.sse import Position
-from left4me.lib.sse.events import START
+from left4me.core.redis import pubsub
+from left4me.core.web.sse import Position
+from left4me.core.web.sse.events import START
 from left4me.testing.cast import Cast
-from servers import streams, tailing
+from servers.gamehost.port import LogLine
+from servers.logs import publisher, streams
 from servers.models import Server
-from servers.runtime.port import LogLine
 from servers.tests.factories import make_server, share
 from servers.tests.fake_runtime import FakeRuntime
 
@@ -21,7 +21,7 @@ AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def client(redis_client: redis.Redis) -> redis.Redis:
-    bus.client.cache_clear()
+    pubsub.client.cache_clear()
     return redis_client
 
 
@@ -43,8 +43,8 @@ def server(cast: Cast) -> Server:
     return make_server(cast.owner)
 
 
-def _tailer(server: Server, client: redis.Redis) -> tailing.Tailer:
-    return tailing.Tailer(server.pk, runtime=FakeRuntime(), client=client)
+def _tailer(server: Server, client: redis.Redis) -> publisher.Tailer:
+    return publisher.Tailer(server.pk, runtime=FakeRuntime(), client=client)
 
 
 def _lines(*texts: str) -> list[LogLine]:
@@ -70,11 +70,11 @@ def test_watching_asks_the_host_once_for_a_tailer(server: Server, cast: Cast, cl
     log = _open(server, cast.owner)
     # With the opening itself: whoever opens a page must not wait for the first look at it.
     assert sent == [("servers.tail", [server.pk], "host.local")]
-    assert client.ttl(tailing.watch_key(server.pk)) > 0
-    client.set(tailing.tailer_key(server.pk), "1")
-    client.delete(tailing.watch_key(server.pk))
+    assert client.ttl(publisher.watch_key(server.pk)) > 0
+    client.set(publisher.tailer_key(server.pk), "1")
+    client.delete(publisher.watch_key(server.pk))
     assert log.standing(cast.owner).allowed
-    assert client.ttl(tailing.watch_key(server.pk)) > 0
+    assert client.ttl(publisher.watch_key(server.pk)) > 0
     assert len(sent) == 1
 
 
@@ -119,6 +119,6 @@ def test_live_messages_follow_one_another_without_a_gap(server, cast, client, se
 def test_a_flood_is_cut_with_a_count_and_its_newest_lines_stay(server, cast, client, sent):
     tailer = _tailer(server, client)
     tailer._push(_lines(*(f"line {number}" for number in range(5000))))
-    texts = [fields[b"text"].decode() for _, fields in client.xrange(tailing.stream_key(server.pk))]
+    texts = [fields[b"text"].decode() for _, fields in client.xrange(publisher.stream_key(server.pk))]
     assert texts[0].startswith("… 4600 lines")
     assert texts[-1] == "line 4999"

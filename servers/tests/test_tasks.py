@@ -9,11 +9,13 @@ import redis
 
 from left4me.alerts.models import Delivery
 from left4me.alerts.tests.factories import make_channel
+from left4me.core.redis import pubsub
 from left4me.jobs.models import Job
-from left4me.lib import bus
 from left4me.testing.cast import Cast
-from servers import local, tasks, usage
+from servers import tasks
+from servers.hosts import this_host
 from servers.models import Host, Server
+from servers.state import usage
 from servers.tests.factories import install_game, make_host, make_server
 from servers.tests.fake_runtime import FakeRuntime
 
@@ -21,10 +23,10 @@ from servers.tests.fake_runtime import FakeRuntime
 @pytest.fixture
 def wanted(cast: Cast, monkeypatch, settings, tmp_path: Path, redis_client: redis.Redis) -> Server:
     """A server that should run and does not, on this host."""
-    bus.client.cache_clear()
+    pubsub.client.cache_clear()
     settings.LEFT4ME_ROOT = tmp_path
     runtime = FakeRuntime()
-    monkeypatch.setattr(local, "runtime", lambda: runtime)
+    monkeypatch.setattr(this_host, "runtime", lambda: runtime)
     return make_server(cast.owner, host=make_host(), desired_state=Server.Desired.RUNNING)
 
 

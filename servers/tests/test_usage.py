@@ -5,15 +5,15 @@ from datetime import timedelta
 import pytest
 import redis
 
-from left4me.lib import bus
-from servers import usage
-from servers.runtime.port import Resources
+from left4me.core.redis import pubsub
+from servers.gamehost.port import Resources
+from servers.state import usage
 from servers.tests.fake_runtime import EPOCH, FakeRuntime
 
 
 @pytest.fixture(autouse=True)
 def client(redis_client: redis.Redis) -> redis.Redis:
-    bus.client.cache_clear()
+    pubsub.client.cache_clear()
     return redis_client
 
 

@@ -13,7 +13,9 @@ from left4me.testing.cast import Cast
 from overlays import builders
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
-from servers import installing, lifecycle, local, rcon
+from servers.gamehost import rcon
+from servers.hosts import installs, this_host
+from servers.lifecycle import lifecycle
 from servers.models import Server
 from servers.tests.factories import make_blueprint, make_host, make_server
 from servers.tests.recorded_run import RecordedRun
@@ -30,16 +32,16 @@ def steam_world(tmp_path, settings, db) -> Iterator[SimulatedSteam]:
     settings.LEFT4ME_ROOT = tmp_path / "root"
     folder = tmp_path / "steam"
     folder.mkdir()
-    local.runtime.cache_clear()
-    installing.install(RecordedRun("game"))
+    this_host.runtime.cache_clear()
+    installs.install(RecordedRun("game"))
     with SimulatedSteam(folder) as steam:
         settings.LEFT4ME_STEAM_API_URL = steam.url
         settings.LEFT4ME_STEAM_CONTENT_HOSTS = [steam.url]
         yield steam
     for server_id in Server.objects.values_list("pk", flat=True):
         with contextlib.suppress(Exception):
-            local.runtime().kill(server_id)
-    local.runtime.cache_clear()
+            this_host.runtime().kill(server_id)
+    this_host.runtime.cache_clear()
 
 
 def test_a_server_plays_a_map_from_the_workshop(steam_world: SimulatedSteam, cast: Cast):

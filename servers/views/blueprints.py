@@ -12,8 +12,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.permissions import signed_in
-from left4me.lib import forms as lib_forms
-from servers import actions, checks, exchange, found
+from left4me.core.web import forms as lib_forms
+from servers import actions, lookups
+from servers.blueprints import checks, yaml
 from servers.forms import BlueprintForm, ImportForm
 from servers.models import Blueprint, StarterBlueprint
 
@@ -37,7 +38,7 @@ def blueprints(request: HttpRequest) -> HttpResponse:
 @require_safe
 def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = found.blueprint(user, pk)
+    row = lookups.blueprint(user, pk)
     context = {
         "blueprint": row,
         "findings": checks.check(arguments=row.arguments, config=row.config),
@@ -65,7 +66,7 @@ def blueprint_new(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = found.blueprint(user, pk)
+    row = lookups.blueprint(user, pk)
     form = BlueprintForm(request.POST or None, instance=row, owner=row.owner)
     status = 0
     if request.method == "POST" and not form.rearranged and form.is_valid():
@@ -87,7 +88,7 @@ def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
 def blueprint_move(request: HttpRequest, pk: int) -> HttpResponse:
     """The plain up and down buttons of the blueprint's page: they work without a script."""
     user = signed_in(request)
-    row = found.blueprint(user, pk)
+    row = lookups.blueprint(user, pk)
     overlay, _comma, way = request.POST.get("move", "").partition(",")
     try:
         actions.move_overlay(
@@ -107,7 +108,7 @@ def blueprint_move(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def blueprint_clone(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    copy, left_out = actions.clone_blueprint(blueprint=found.blueprint(user, pk), by=user)
+    copy, left_out = actions.clone_blueprint(blueprint=lookups.blueprint(user, pk), by=user)
     if left_out:
         messages.warning(request, _("Left out, because they are private: %s.") % ", ".join(left_out))
     messages.success(request, _("This is your copy."))
@@ -117,10 +118,10 @@ def blueprint_clone(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def blueprint_export(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = found.blueprint(user, pk)
+    row = lookups.blueprint(user, pk)
     name = slugify(row.name) or f"blueprint-{row.pk}"
     headers = {"Content-Disposition": f'attachment; filename="{name}.yaml"'}
-    return HttpResponse(exchange.export(row), content_type="application/yaml; charset=utf-8", headers=headers)
+    return HttpResponse(yaml.export(row), content_type="application/yaml; charset=utf-8", headers=headers)
 
 
 @require_POST
@@ -129,7 +130,7 @@ def blueprint_import(request: HttpRequest) -> HttpResponse:
     form = ImportForm(request.POST, request.FILES)
     if form.is_valid():
         try:
-            made = exchange.import_(form.cleaned_data["file"], owner=user, by=user)
+            made = yaml.import_(form.cleaned_data["file"], owner=user, by=user)
         except ValidationError as fault:
             form.add_error(None, fault)
         else:
@@ -145,7 +146,7 @@ def blueprint_import(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def blueprint_delete(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = found.blueprint(user, pk)
+    row = lookups.blueprint(user, pk)
     linked, status = list(row.servers.values_list("pk", "name")), 200
     if request.method == "POST":
         try:

@@ -8,8 +8,9 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.permissions import signed_in
-from left4me.lib.htmx import is_fragment
-from servers import found, usage
+from left4me.core.web.htmx import is_fragment
+from servers import lookups
+from servers.state import usage
 
 PER_PAGE = 50
 NEWEST = 8
@@ -18,7 +19,7 @@ NEWEST = 8
 @require_safe
 def resources(request: HttpRequest, pk: int) -> HttpResponse:
     """What the server uses of its host."""
-    server = found.server(signed_in(request), pk)
+    server = lookups.server(signed_in(request), pk)
     context = {"server": server, "usage": usage.of_one(server.pk)}
     template = "servers/resources.html#figures" if is_fragment(request) else "servers/resources.html"
     return render(request, template, context)
@@ -27,7 +28,7 @@ def resources(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
     """The states that were observed, the newest first: a few on the server's page, all on a page of their own."""
-    server = found.server(signed_in(request), pk)
+    server = lookups.server(signed_in(request), pk)
     changes = server.state_changes.all()
     if is_fragment(request):
         return render(request, "servers/history.html#newest", {"server": server, "changes": changes[:NEWEST]})

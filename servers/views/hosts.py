@@ -16,9 +16,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import signed_in
+from left4me.core.web.htmx import is_fragment
 from left4me.jobs import waiting
 from left4me.jobs.models import Job
-from left4me.lib.htmx import is_fragment
 from servers import actions, permissions
 from servers.models import Host, HostToken, Server
 

@@ -15,8 +15,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.permissions import signed_in
-from left4me.lib.htmx import is_fragment
-from servers import asking, found
+from left4me.core.web.htmx import is_fragment
+from servers import lookups
+from servers.hosts import rpc
 from servers.models import Server
 
 LONGEST_QUESTION = 200
@@ -25,22 +26,22 @@ LONGEST_QUESTION = 200
 @require_safe
 def logs(request: HttpRequest, pk: int) -> HttpResponse:
     """The live log; its lines come by the stream beside this address."""
-    server = found.server(signed_in(request), pk)
+    server = lookups.server(signed_in(request), pk)
     return _part(request, "panel", {"server": server})
 
 
 @require_safe
 def log_search(request: HttpRequest, pk: int) -> HttpResponse:
     """The newest lines that hold `q`, of the console or of a `file` that the game wrote."""
-    server = found.server(signed_in(request), pk)
+    server = lookups.server(signed_in(request), pk)
     text, file = request.GET.get("q", "").strip()[:LONGEST_QUESTION], request.GET.get("file", "")
     context: dict[str, object] = {"server": server, "q": text, "file": file}
     if text:
         try:
-            context["lines"] = asking.ask(server.host, "log_search", server=pk, file=file, text=text).facts
-        except asking.HostSilent:
+            context["lines"] = rpc.ask(server.host, "log_search", server=pk, file=file, text=text).facts
+        except rpc.HostSilent:
             context["silent"] = True
-        except asking.NotThere:
+        except rpc.NotThere:
             raise Http404(_("There is no such log.")) from None
     return _part(request, "matches", context)
 
@@ -48,12 +49,12 @@ def log_search(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def log_files(request: HttpRequest, pk: int) -> HttpResponse:
     """What the game wrote itself: SourceMod's logs, console.log and the like."""
-    server = found.server(signed_in(request), pk)
+    server = lookups.server(signed_in(request), pk)
     context: dict[str, object] = {"server": server}
     try:
-        files = asking.ask(server.host, "log_files", server=pk).facts
+        files = rpc.ask(server.host, "log_files", server=pk).facts
         context["files"] = [{**file, "changed_at": datetime.fromisoformat(file["changed_at"])} for file in files]
-    except asking.HostSilent:
+    except rpc.HostSilent:
         context["silent"] = True
     return _part(request, "files", context)
 
@@ -61,14 +62,14 @@ def log_files(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def log_download(request: HttpRequest, pk: int) -> HttpResponse | StreamingHttpResponse:
     """The console as text, or a `file` that the game wrote."""
-    server = found.server(signed_in(request), pk)
+    server = lookups.server(signed_in(request), pk)
     file = request.GET.get("file", "")
     try:
         return _file(server, file) if file else _console(server)
-    except asking.HostSilent:
+    except rpc.HostSilent:
         messages.error(request, _("The host does not answer; try again in a moment."))
         return redirect("servers:logs", pk)
-    except asking.NotThere:
+    except rpc.NotThere:
         raise Http404(_("There is no such log.")) from None
 
 
@@ -78,12 +79,12 @@ def _part(request: HttpRequest, part: str, context: dict[str, object]) -> HttpRe
 
 
 def _console(server: Server) -> HttpResponse:
-    text = asking.ask(server.host, "console_log", server=server.pk).data
+    text = rpc.ask(server.host, "console_log", server=server.pk).data
     return HttpResponse(text, headers=_headers(server, "console.log"))
 
 
 def _file(server: Server, file: str) -> StreamingHttpResponse:
-    first = asking.ask(server.host, "log_piece", server=server.pk, file=file, offset=0)
+    first = rpc.ask(server.host, "log_piece", server=server.pk, file=file, offset=0)
     size = int(first.facts["size"])
     # What the game adds meanwhile is left for the next time; the length tells a browser when it was cut off.
     headers = {**_headers(server, PurePosixPath(file).name), "Content-Length": str(size)}
@@ -97,7 +98,7 @@ def _pieces(server: Server, file: str, *, first: bytes, size: int) -> Iterator[b
         sent += len(piece)
         if sent >= size:
             return
-        answer = asking.ask(server.host, "log_piece", server=server.pk, file=file, offset=sent)
+        answer = rpc.ask(server.host, "log_piece", server=server.pk, file=file, offset=sent)
         piece = answer.data[: size - sent]
 
 

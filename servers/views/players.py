@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.permissions import signed_in
 from left4me.audit import record
-from servers import found
+from servers import lookups
 from servers.models import PlayersLink, Server
 from workshop.models import WorkshopItem
 
@@ -21,7 +21,7 @@ from workshop.models import WorkshopItem
 def players_link(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the address of the players' page; make it, make it anew, or take it back."""
     user = signed_in(request)
-    server = found.server_to_edit(user, pk)
+    server = lookups.server_to_edit(user, pk)
     if request.method == "POST":
         PlayersLink.objects.filter(server=server).delete()
         if "remove" not in request.POST:

@@ -14,12 +14,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.permissions import signed_in
+from left4me.core.web import forms as lib_forms
+from left4me.core.web.htmx import is_fragment
 from left4me.jobs.models import Job
-from left4me.lib import forms as lib_forms
-from left4me.lib.htmx import is_fragment
-from servers import actions, changes, found, permissions, standing
+from servers import actions, lookups, permissions
 from servers.forms import ServerForm, ShareForm
+from servers.lifecycle import pending_changes
 from servers.models import Blueprint, Server
+from servers.state import status as server_status
 
 PER_PAGE = 50
 RECENT_JOBS = 6
@@ -37,7 +39,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     page = Paginator(servers, PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
-        "standings": standing.of(list(page.object_list), user=user, now=timezone.now()),
+        "standings": server_status.of(list(page.object_list), user=user, now=timezone.now()),
         "q": search,
         "state": state,
         "states": Server.State.choices,
@@ -72,7 +74,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = found.server(user, pk)
+    server = lookups.server(user, pk)
     return render(request, "servers/detail.html", _detail(request, server))
 
 
@@ -80,14 +82,14 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 def state(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of the server's page that moves, asked for every few seconds."""
     user = signed_in(request)
-    server = found.server(user, pk)
+    server = lookups.server(user, pk)
     return render(request, "servers/detail.html#state", _detail(request, server))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = found.server_to_edit(user, pk)
+    server = lookups.server_to_edit(user, pk)
     form = ServerForm(request.POST or None, instance=server, owner=server.owner)
     status = 200
     if request.method == "POST" and form.is_valid():
@@ -112,7 +114,7 @@ def action(request: HttpRequest, pk: int) -> HttpResponse:
     """A power button: answers at once with the server as it stands now, its job queued."""
     user = signed_in(request)
     operation = request.POST.get("operation", "")
-    server = found.server_to_edit(user, pk) if operation == "delete" else found.server_to_operate(user, pk)
+    server = lookups.server_to_edit(user, pk) if operation == "delete" else lookups.server_to_operate(user, pk)
     try:
         actions.request(server=server, operation=operation, by=user)
     except actions.Refused as refusal:
@@ -120,7 +122,7 @@ def action(request: HttpRequest, pk: int) -> HttpResponse:
     if not is_fragment(request):
         return redirect("servers:list" if operation == "delete" else server)
     if request.POST.get("from") == "list":
-        row = standing.of([server], user=user, now=timezone.now())[0]
+        row = server_status.of([server], user=user, now=timezone.now())[0]
         return render(request, "servers/list.html#row", {"each": row})
     return render(request, "servers/detail.html#state", _detail(request, server))
 
@@ -129,8 +131,12 @@ def action(request: HttpRequest, pk: int) -> HttpResponse:
 def pending(request: HttpRequest, pk: int) -> HttpResponse:
     """What changes at the next start."""
     user = signed_in(request)
-    server = found.server_to_edit(user, pk)
-    context = {"server": server, "changes": changes.pending(server), "needed": changes.restart_needed(server)}
+    server = lookups.server_to_edit(user, pk)
+    context = {
+        "server": server,
+        "changes": pending_changes.pending(server),
+        "needed": pending_changes.restart_needed(server),
+    }
     return render(request, "servers/changes.html", context)
 
 
@@ -138,7 +144,7 @@ def pending(request: HttpRequest, pk: int) -> HttpResponse:
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask, then hand over to the operation that removes files and row."""
     user = signed_in(request)
-    server = found.server_to_edit(user, pk)
+    server = lookups.server_to_edit(user, pk)
     if request.method == "POST":
         try:
             actions.request(server=server, operation="delete", by=user)
@@ -156,7 +162,7 @@ def _values(form: ServerForm, *names: str) -> dict[str, Any]:
 
 def _detail(request: HttpRequest, server: Server) -> dict[str, object]:
     user = signed_in(request)
-    each = standing.of([server], user=user, now=timezone.now())[0]
+    each = server_status.of([server], user=user, now=timezone.now())[0]
     address = server.host.address or request.get_host().rpartition(":")[0] or request.get_host()
     return {
         "server": server,

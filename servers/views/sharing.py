@@ -11,16 +11,16 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import signed_in
-from left4me.lib import forms as lib_forms
-from left4me.lib import secrets
-from servers import actions, found
+from left4me.core import secrets
+from left4me.core.web import forms as lib_forms
+from servers import actions, lookups
 from servers.forms import ShareForm
 
 
 @require_POST
 def share(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = found.server_to_edit(user, pk)
+    server = lookups.server_to_edit(user, pk)
     form = ShareForm(request.POST)
     if form.is_valid():
         try:
@@ -37,7 +37,7 @@ def share(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def revoke(request: HttpRequest, pk: int, share_pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = found.server_to_edit(user, pk)
+    server = lookups.server_to_edit(user, pk)
     given = get_object_or_404(server.shares.select_related("user", "server"), pk=share_pk)
     actions.revoke(share=given, by=user)
     messages.success(request, _("The server is no longer shared with %s.") % given.user)
@@ -49,7 +49,7 @@ def revoke(request: HttpRequest, pk: int, share_pk: int) -> HttpResponse:
 def password(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the RCON password: by POST, so that no link, prefetch or history entry does."""
     user = signed_in(request)
-    server = found.server_to_edit(user, pk)
+    server = lookups.server_to_edit(user, pk)
     try:
         shown = actions.show_password(server=server, by=user)
     except secrets.Unreadable as fault:
@@ -61,7 +61,7 @@ def password(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def rotate(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = found.server_to_edit(user, pk)
+    server = lookups.server_to_edit(user, pk)
     actions.rotate_password(server=server, by=user)
     messages.success(request, _("There is a new RCON password; it counts from the server's next start on."))
     return redirect(server)

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from left4me.lib import fetch
+from left4me.core.net import fetch
 from workshop.simulated_steam import SimulatedSteam
 
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from left4me.lib import fetch
-from workshop import download, vpk
-from workshop.download import DownloadFailed, Wanted
+from left4me.core.net import fetch
+from workshop import item_download, vpk
+from workshop.item_download import DownloadFailed, Wanted
 from workshop.simulated_steam import Fault
 
 BIG = {"maps/a.bsp": os.urandom(300_000), "addoninfo.txt": b"x"}
@@ -34,10 +34,10 @@ def lines():
 @pytest.fixture
 def get(steam_world, client, cache, lines, monkeypatch):
     """Download item 7 as the build does, with pauses of no length."""
-    monkeypatch.setattr(download, "_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(item_download, "_WAITS", (0.0, 0.0))
 
     def get(wanted=None, *, cancelled=never):
-        return download.download(
+        return item_download.download(
             wanted or wanted_item(steam_world),
             cache,
             client=client,
@@ -210,7 +210,7 @@ def test_a_file_that_is_no_vpk_inside_is_refused(steam_world, get, cache):
 )
 def test_a_host_that_is_not_allowed_is_refused_without_a_second_attempt(steam_world, get, lines, url, words):
     steam_world.add(7)
-    with pytest.raises(download.NotPossible, match=words):
+    with pytest.raises(item_download.NotPossible, match=words):
         get(wanted_item(steam_world, url=url))
     assert len(lines) == 1
 
@@ -218,7 +218,7 @@ def test_a_host_that_is_not_allowed_is_refused_without_a_second_attempt(steam_wo
 def test_a_redirect_to_a_host_that_is_not_allowed_is_refused(steam_world, get, lines):
     fault = Fault(status=302, headers=(("Location", "http://169.254.169.254/latest/meta-data"),))
     steam_world.add(7).faults.append(fault)
-    with pytest.raises(download.NotPossible, match=r"169\.254\.169\.254 is not on the list"):
+    with pytest.raises(item_download.NotPossible, match=r"169\.254\.169\.254 is not on the list"):
         get()
 
 
@@ -246,7 +246,7 @@ def test_a_cancel_ends_a_download_within_two_seconds(fault, steam_world, cache, 
     hosts = fetch.AllowedHosts.parse([steam_world.url])
     started = time.monotonic()
     with fetch.Client(hosts=hosts, cancelled=stop.is_set) as client, pytest.raises(fetch.Cancelled):
-        download.download(
+        item_download.download(
             wanted_item(steam_world),
             cache,
             client=client,
@@ -266,7 +266,7 @@ def test_a_cancel_ends_the_pause_before_the_next_attempt(steam_world, client, ca
     steam_world.add(7).faults.extend([Fault(status=500)] * 3)
     started = time.monotonic()
     with pytest.raises(fetch.Cancelled):
-        download.download(
+        item_download.download(
             wanted_item(steam_world),
             cache,
             client=client,
@@ -285,7 +285,7 @@ def test_two_builds_that_want_the_same_file_fetch_it_once(steam_world, client, c
 
     def one():
         how = {"client": client, "log": print, "cancelled": never, "progress": len_of}
-        results.append(download.download(wanted, cache, **how))
+        results.append(item_download.download(wanted, cache, **how))
 
     threads = [threading.Thread(target=one) for _ in range(3)]
     for thread in threads:

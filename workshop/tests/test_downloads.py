@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from left4me.lib import fetch
-from workshop import download, downloads
-from workshop.download import Wanted
+from left4me.core.net import fetch
+from workshop import item_download, item_downloads
+from workshop.item_download import Wanted
 from workshop.simulated_steam import Fault
 
 
@@ -25,7 +25,7 @@ def run(steam_world, tmp_path):
             for i in steam_world.items
             for d in [steam_world.details(i)]
         ]
-        results = downloads.download_all(
+        results = item_downloads.download_all(
             wanted,
             cache,
             hosts=fetch.AllowedHosts.parse([steam_world.url]),
@@ -50,7 +50,7 @@ def test_every_item_settles_and_tells_how_far_it_came(steam_world, run):
 
 
 def test_one_broken_item_holds_up_no_other(steam_world, run, monkeypatch):
-    monkeypatch.setattr(download, "_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(item_download, "_WAITS", (0.0, 0.0))
     for steam_id in range(1, 11):
         steam_world.add(steam_id)
     steam_world.items[4].faults.extend([Fault(status=500)] * 3)
@@ -88,7 +88,7 @@ def test_calls_come_in_the_callers_thread(steam_world, run):
     details = steam_world.details(1)
     wanted = [Wanted(1, details["file_url"], details["file_size"] and int(details["file_size"]), 1_700_000_000)]
     list(
-        downloads.download_all(
+        item_downloads.download_all(
             wanted,
             cache,
             hosts=fetch.AllowedHosts.parse([steam_world.url]),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from left4me.lib import fetch
+from left4me.core.net import fetch
 from workshop import steam
 from workshop.simulated_steam import Fault, SimulatedSteam
 

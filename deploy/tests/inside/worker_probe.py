@@ -4,9 +4,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from left4me.lib import commands
+from left4me.core.processes import commands
 from overlays.builders import script
-from servers.runtime import journal, units
+from servers.gamehost.systemd import journal, units
 
 
 def start_and_end_a_server() -> None:

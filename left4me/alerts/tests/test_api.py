@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from left4me.alerts import sending
+from left4me.alerts import delivery
 from left4me.alerts.models import Channel
 from left4me.alerts.tests.factories import make_channel
 from left4me.alerts.tests.receiver import Receiver
-from left4me.lib import secrets
+from left4me.core import secrets
 
 
 def given(address: str = "https://hooks.example.org/secret-path-of-the-hook", **fields: Any) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def test_from_post_to_the_receiver(api: Any, cast: Any, receiver: Receiver):
     assert made["address"] == f"{receiver.origin}/…hook"
     status, test = anna.post(f"/alerts/{made['id']}/test")
     assert (status, test["state"]) == (202, "waiting")
-    sending.send(now=timezone.now())
+    delivery.send(now=timezone.now())
     assert [alert["event"] for alert in receiver.bodies[0]["alerts"]] == ["test"]
     _, deliveries = anna.get(f"/alerts/{made['id']}/deliveries")
     assert [(each["id"], each["state"]) for each in deliveries["items"]] == [(test["id"], "sent")]

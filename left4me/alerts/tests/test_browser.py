@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from left4me.alerts import sending
+from left4me.alerts import delivery
 from left4me.alerts.models import Channel
 from left4me.alerts.tests.receiver import Receiver
 
@@ -38,12 +38,12 @@ def test_a_channel_from_the_menu_to_its_end(cast: Any, sign_in: Any, receiver: R
     receiver.plan(500)
     row.get_by_role("button", name="Test our Discord").click()
     page.get_by_text("A test is on its way").wait_for()
-    sending.send(now=timezone.now())
+    delivery.send(now=timezone.now())
     # The list looks by itself.
     page.get_by_text("answers with HTTP status 500").wait_for()
     axe(page)
     Channel.objects.update(not_before=None)
-    sending.send(now=timezone.now())
+    delivery.send(now=timezone.now())
     page.get_by_text("answers with HTTP status 500").wait_for(state="detached")
     assert [body["embeds"][0]["title"] for body in receiver.bodies] == ["This is a test"] * 2
 

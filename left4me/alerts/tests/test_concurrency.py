@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from left4me.alerts import incidents, sending
+from left4me.alerts import delivery, incidents
 from left4me.alerts.models import Delivery, Incident
 from left4me.alerts.tests.factories import crash, make_channel
 from left4me.alerts.tests.receiver import Receiver
@@ -52,7 +52,7 @@ def test_what_four_workers_want_to_send_at_once_is_sent_once(cast: Any, receiver
     for _ in range(3):
         make_channel(cast.owner, receiver.url())
     incidents.trouble(crash(cast.owner), now=NOW)
-    at_once(4, lambda: sending.send(now=NOW))
+    at_once(4, lambda: delivery.send(now=NOW))
     assert len(receiver.bodies) == 3
 
 

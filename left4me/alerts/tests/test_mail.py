@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from left4me.alerts import incidents, sending
+from left4me.alerts import delivery, incidents
 from left4me.alerts.models import Channel
 from left4me.alerts.tests.factories import crash, make_channel
 
@@ -82,7 +82,7 @@ def channel(cast: Any) -> Channel:
 
 
 def test_a_mail_server_gets_the_mail(channel: Channel, mail_server: MailServer, settings: Any):
-    assert sending.send(now=NOW).messages == 1
+    assert delivery.send(now=NOW).messages == 1
     (said,) = mail_server.mails
     assert "To: anna@example.org" in said
     assert f"From: {settings.DEFAULT_FROM_EMAIL}" in said
@@ -91,7 +91,7 @@ def test_a_mail_server_gets_the_mail(channel: Channel, mail_server: MailServer, 
 
 def test_what_it_refuses_is_shown_without_the_address(channel: Channel, mail_server: MailServer):
     mail_server.refuses = True
-    assert sending.send(now=NOW).failed == 1
+    assert delivery.send(now=NOW).failed == 1
     channel.refresh_from_db()
     assert "550" in channel.last_error
     assert "anna@" not in channel.last_error
@@ -99,6 +99,6 @@ def test_what_it_refuses_is_shown_without_the_address(channel: Channel, mail_ser
 
 def test_one_that_never_answers_is_given_up(channel: Channel, mail_server: MailServer):
     mail_server.hangs = True
-    assert sending.send(now=NOW).failed == 1
+    assert delivery.send(now=NOW).failed == 1
     channel.refresh_from_db()
     assert "timed out" in channel.last_error

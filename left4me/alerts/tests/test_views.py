@@ -11,7 +11,7 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from left4me.alerts import incidents, sending
+from left4me.alerts import delivery, incidents
 from left4me.alerts.events import Event
 from left4me.alerts.models import Channel, Delivery
 from left4me.alerts.tests.factories import crash, make_channel
@@ -116,11 +116,11 @@ def test_the_button_sends_a_test_and_the_page_says_how_it_went(anna: Client, cas
     channel = make_channel(cast.owner, receiver.url())
     anna.post(f"{PAGE}{channel.pk}/test/")
     receiver.plan(500)
-    sending.send(now=timezone.now())
+    delivery.send(now=timezone.now())
     assert receiver.bodies[0]["alerts"][0]["event"] == "test"
     assert "HTTP status 500" in anna.get(PAGE).content.decode()
     anna.post(f"{PAGE}{channel.pk}/test/")
-    sending.send(now=timezone.now())
+    delivery.send(now=timezone.now())
     shown = anna.get(PAGE).content.decode()
     assert "HTTP status 500" not in shown
     assert "data-relative" in shown
@@ -184,7 +184,7 @@ def test_a_mailbox_is_told_nothing_until_its_code_is_said(anna: Client, cast: An
     channel = mail_channel(anna, settings)
     now = timezone.now()
     incidents.trouble(crash(cast.owner, event=Event.SERVER_GAVE_UP), now=now)
-    sending.send(now=now)
+    delivery.send(now=now)
     (question,) = mail.outbox
     assert question.subject == "[left4me] Confirm this address"
     assert "crashed" not in question.body
@@ -192,10 +192,10 @@ def test_a_mailbox_is_told_nothing_until_its_code_is_said(anna: Client, cast: An
     assert "Confirm the address" in page
     assert code_in(question.body) not in page
     anna.post(f"{PAGE}{channel.pk}/confirm/", {"code": "wrong"})
-    sending.send(now=now + timedelta(minutes=1))
+    delivery.send(now=now + timedelta(minutes=1))
     assert len(mail.outbox) == 1
     anna.post(f"{PAGE}{channel.pk}/confirm/", {"code": code_in(question.body).lower()})
-    sending.send(now=now + timedelta(minutes=2))
+    delivery.send(now=now + timedelta(minutes=2))
     assert len(mail.outbox) == 2
     assert "The code is" not in mail.outbox[1].body
 

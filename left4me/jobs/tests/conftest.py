@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from left4me.core.redis import pubsub
 from left4me.jobs import actions, transitions
 from left4me.jobs.models import Job
 from left4me.jobs.tests import operations  # noqa: F401 -- registers them
 from left4me.jobs.tests.processes import Process, start_worker
-from left4me.lib import bus
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=15)
@@ -70,4 +70,4 @@ def story(job: Job) -> list[str]:
 @pytest.fixture(autouse=True)
 def _redis_may_be_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another test without Redis must not make this one believe that it is away."""
-    monkeypatch.setattr(bus._Outage, "until", 0.0)
+    monkeypatch.setattr(pubsub._Outage, "until", 0.0)

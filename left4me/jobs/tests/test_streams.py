@@ -10,11 +10,12 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 from django.utils import timezone
 
+from left4me.core.redis import pubsub
+from left4me.core.web import sse
+from left4me.core.web.sse import viewer as viewers
 from left4me.jobs import broadcast, logs, streams, transitions
 from left4me.jobs.models import Job, JobLog
 from left4me.jobs.states import State
-from left4me.lib import bus, sse
-from left4me.lib.sse import viewer as viewers
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_client")]
 
@@ -85,7 +86,7 @@ def watch(anna):
     def watch(scenario: Any, *, streams_per_user: int = 10) -> None:
         async def run() -> None:
             application = sse.Application(
-                sse.Hub(bus.async_client),
+                sse.Hub(pubsub.async_client),
                 [sse.Route(r"/jobs/(\d+)/stream", streams.open_stream)],
                 authenticate=lambda headers: allowed.get(headers.get("x-user", "anna")),
                 streams_per_user=streams_per_user,
@@ -201,7 +202,7 @@ def test_what_live_messages_lost_is_made_up_before_the_next_line(job, watch):
 
 def test_without_any_live_message_lines_and_the_end_still_come(job, watch, monkeypatch):
     monkeypatch.setattr(viewers, "LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(bus, "publish", lambda channel, message: False)
+    monkeypatch.setattr(pubsub, "publish", lambda channel, message: False)
 
     async def scenario(application):
         browser = Browser(application, f"/jobs/{job.pk}/stream")
@@ -239,7 +240,7 @@ def test_a_line_told_twice_is_shown_once(job, watch):
         await say(job, "two", "three")
         await browser.until_seq(3)
         rows = await sync_to_async(lambda: list(JobLog.objects.filter(job=job, seq__gte=2).order_by("seq")))()
-        await sync_to_async(bus.publish)(broadcast.channel(job.pk), broadcast.lines_message(rows))
+        await sync_to_async(pubsub.publish)(broadcast.channel(job.pk), broadcast.lines_message(rows))
         await say(job, "four")
         await browser.until_seq(4)
         assert browser.seqs == [1, 2, 3, 4]

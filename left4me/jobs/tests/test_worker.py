@@ -10,12 +10,12 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Max, Min
 from django.utils import timezone
 
+from left4me.core import schema
 from left4me.jobs import actions
 from left4me.jobs.models import Job, JobLock, JobLog
 from left4me.jobs.states import State
 from left4me.jobs.tests.conftest import story
 from left4me.jobs.tests.processes import alive, wait_until
-from left4me.lib import schema
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_client"), pytest.mark.slow]
 

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from left4me.lib import secrets
-from left4me.lib.env import Environment, Misconfigured
+from left4me.core import secrets
+from left4me.core.env import Environment, Misconfigured
 from servers import actions
 
 

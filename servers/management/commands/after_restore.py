@@ -7,10 +7,11 @@ from django.core.management.base import BaseCommand
 
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from overlays import places
-from overlays.items import membership
+from overlays import paths
 from overlays.models import Overlay
-from servers import actions, local
+from overlays.workshop_items import membership
+from servers import actions
+from servers.hosts import this_host
 from servers.models import Server
 
 
@@ -18,12 +19,12 @@ class Command(BaseCommand):
     help = "Ask for what no backup holds: the game, workshop files; then for the servers that are wanted running."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        host = local.row()
+        host = this_host.row()
         # Whatever ran when the backup was made runs no more, and neither does what was about to.
-        if not local.game_version():
+        if not this_host.game_version():
             self._ask("the game", lambda: actions.request_on_host(host=host, operation="install", by=None))
         for overlay in Overlay.objects.exclude(kind=Overlay.Kind.FILES):
-            if overlay.kind == Overlay.Kind.WORKSHOP or not places.directory(overlay).is_dir():
+            if overlay.kind == Overlay.Kind.WORKSHOP or not paths.directory(overlay).is_dir():
                 self._ask(f"overlay “{overlay}”", self._build(overlay))
         # Jobs on the same things run in the order in which they were asked for: starts wait for game and overlays.
         for server in Server.objects.on_host(host.name).filter(desired_state=Server.Desired.RUNNING):

@@ -8,12 +8,13 @@ from django.db import transaction
 
 from accounts import actions as account_actions
 from accounts.models import User
+from left4me.core.net import ports
 from left4me.jobs import actions as jobs
-from left4me.lib import ports
 from overlays import actions as overlay_actions
-from overlays import places
+from overlays import paths
 from overlays.models import Overlay
-from servers import actions, local
+from servers import actions
+from servers.hosts import this_host
 from servers.models import Blueprint, Host, Server
 
 ADMIN = "demo"
@@ -38,9 +39,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with transaction.atomic():
             admin = self._admin()
-            host = local.row()
+            host = this_host.row()
             blueprint = self._blueprint(admin, self._overlays(admin))
-        if not local.game_version():
+        if not this_host.game_version():
             actions.request_on_host(host=host, operation="install", by=admin)
         for name, config in _SERVERS.items():
             server = self._server(admin, host, name, self._variant(admin, blueprint, name, config))
@@ -62,10 +63,10 @@ class Command(BaseCommand):
             rules = overlay_actions.create(
                 name="House rules", kind=Overlay.Kind.FILES, owner=None, by=admin, expose_cfg=True
             )
-            cfg = places.directory(rules) / places.CFG
+            cfg = paths.directory(rules) / paths.CFG
             cfg.parent.mkdir(parents=True, exist_ok=True)
             cfg.write_text(_HOUSE_RULES_CFG)
-            jobs.request(operation="build", resource=rules.resource, by=admin, host=local.row().name)
+            jobs.request(operation="build", resource=rules.resource, by=admin, host=this_host.row().name)
         return [rules]
 
     def _blueprint(self, admin: User, overlays: list[Overlay]) -> Blueprint:

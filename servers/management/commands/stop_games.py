@@ -6,9 +6,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from servers import local, observing
+from servers.gamehost.port import Outcome, RuntimeFault, State
+from servers.hosts import this_host
 from servers.models import Server
-from servers.runtime.port import Outcome, RuntimeFault, State
+from servers.state import state_log
 
 
 class Command(BaseCommand):
@@ -17,7 +18,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         # Few columns: this must also work after an update whose migrations have not run yet.
         servers = list(Server.objects.on_host(settings.LEFT4ME_HOST).only("name", "actual_state", "actual_state_at"))
-        seen = local.runtime().observe([server.pk for server in servers])
+        seen = this_host.runtime().observe([server.pk for server in servers])
         failed = []
         for server in servers:
             if seen[server.pk].state is State.STOPPED:
@@ -25,11 +26,11 @@ class Command(BaseCommand):
             # Wanted stopped first: a worker that looks on must not bring it back.
             Server.objects.filter(pk=server.pk).update(desired_state=Server.Desired.STOPPED)
             try:
-                outcome = local.runtime().stop(server.pk)
+                outcome = this_host.runtime().stop(server.pk)
             except RuntimeFault as fault:
                 failed.append(f"{server.name}: {fault}")
                 continue
-            observing.note(server, Server.State.STOPPED, now=timezone.now())
+            state_log.note(server, Server.State.STOPPED, now=timezone.now())
             if outcome is not Outcome.ALREADY_STOPPED:
                 self.stdout.write(f"stopped {server.name}")
         if failed:

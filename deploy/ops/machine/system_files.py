@@ -1,0 +1,93 @@
+"""What a release puts onto the machine outside of itself: units, the account, directories, rules, the command."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Final
+
+from deploy.ops.layout import Layout
+from deploy.ops.machine import services
+from left4me.core.processes import commands
+
+_SECONDS: Final = 120
+
+# Of all units, those of a host that only runs games for a web elsewhere.
+_OF_SECOND_HOSTS: Final = frozenset(
+    {"left4me-worker.service", "left4me-server@.service", "left4me.slice", "left4me-recover.service"}
+)
+
+
+def files(layout: Layout, tree: Path, *, worker_only: bool = False) -> dict[Path, Path]:
+    """Which file of a release goes where."""
+    deploy = tree / "deploy"
+    units = [
+        unit for unit in sorted((deploy / "systemd").iterdir()) if not worker_only or unit.name in _OF_SECOND_HOSTS
+    ]
+    return {unit: layout.units / unit.name for unit in units} | {
+        deploy / "sysusers.d/left4me.conf": layout.root / "etc/sysusers.d/left4me.conf",
+        deploy / "tmpfiles.d/left4me.conf": layout.root / "etc/tmpfiles.d/left4me.conf",
+        deploy / "polkit/50-left4me.rules": layout.root / "etc/polkit-1/rules.d/50-left4me.rules",
+    }
+
+
+def is_laid_out(layout: Layout, tree: Path, *, worker_only: bool = False) -> bool:
+    pairs = files(layout, tree, worker_only=worker_only).items()
+    return all(_same(source, target) for source, target in pairs) and _command_is_there(layout)
+
+
+def lay_out(layout: Layout, tree: Path, *, worker_only: bool = False) -> list[Path]:
+    """Write what differs, and have systemd take note; returns what was written. Drop-ins stay as they are."""
+    written = []
+    for source, target in files(layout, tree, worker_only=worker_only).items():
+        if not _same(source, target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fresh = target.with_name(f".{target.name}.new")
+            fresh.write_bytes(source.read_bytes())
+            fresh.chmod(0o644)
+            fresh.replace(target)
+            written.append(target)
+    if not _command_is_there(layout):
+        layout.command.parent.mkdir(parents=True, exist_ok=True)
+        layout.command.unlink(missing_ok=True)
+        layout.command.symlink_to("/opt/left4me/current/deploy/left4mectl")
+        written.append(layout.command)
+    if written and layout.root == Path("/"):
+        make_account(layout, tree)
+        services.reload(layout)
+    return written
+
+
+def make_account(layout: Layout, tree: Path) -> None:
+    """The users and directories; those that there are stay as they are."""
+    commands.run(["systemd-sysusers", tree / "deploy/sysusers.d/left4me.conf"], timeout=_SECONDS)
+    layout.program.mkdir(parents=True, exist_ok=True)
+    commands.run(["systemd-tmpfiles", "--create", tree / "deploy/tmpfiles.d/left4me.conf"], timeout=_SECONDS)
+
+
+def traces(layout: Layout) -> list[Path]:
+    """Everything that any release has laid out, with the drop-ins that the operator put beside it."""
+    units = [*layout.units.glob("*.wants/left4me*"), *layout.units.glob("left4me*")]
+    kept = ("sysusers.d/left4me.conf", "tmpfiles.d/left4me.conf", "polkit-1/rules.d/50-left4me.rules")
+    others = [layout.root / "etc" / name for name in kept]
+    ours = [path for path in others if path.exists()]
+    return [*sorted(units), *ours, *([layout.command] if layout.command.is_symlink() else [])]
+
+
+def remove(layout: Layout) -> None:
+    for path in traces(layout):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _same(source: Path, target: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return source.read_bytes() == target.read_bytes()
+    return False
+
+
+def _command_is_there(layout: Layout) -> bool:
+    return layout.command.is_symlink() and str(layout.command.readlink()) == "/opt/left4me/current/deploy/left4mectl"

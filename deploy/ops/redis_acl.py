@@ -1,0 +1,157 @@
+"""Redis for other hosts: over TLS, each as a user of its own that reaches its own keys."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from deploy.ops import environment
+from deploy.ops.layout import Layout
+from deploy.ops.machine import services
+from deploy.ops.plan import CannotGoOn
+from deploy.ops.worker_host import invitation
+from left4me.core.processes import commands
+
+_SECONDS: Final = 60
+_DROP_IN: Final = "hosts.conf"
+_USERS: Final = "users.acl"
+
+# What a worker does there. Its queue and what it has taken from it; answers and logs for pages; wake-ups and cancels.
+# `*` stands for numbers of jobs and servers, which are not tied to a host here.
+_KEYS: Final = (
+    *("~host.{host}", "~host.{host}\x06*", "~unacked.{host}", "~unacked_index.{host}", "~unacked_mutex.{host}"),
+    *("~_kombu.binding*", "~left4me:answer:*", "~left4me:usage:*", "~:1:*"),
+    "~left4me:jobs-ended:{host}",
+    *("~left4me:log:*", "~left4me:log-watched:*", "~left4me:log-tailer:*"),
+)
+_CHANNELS: Final = ("&left4me:cancel:{host}", "&left4me:job:*", "&left4me:log-lines:*")
+_COMMANDS: Final = (
+    *("-@all", "+@read", "+@write", "+@connection", "+@transaction", "+@pubsub", "+@scripting"),
+    *("-@dangerous", "-@admin", "-scan", "-randomkey", "-dbsize", "-script|flush", "-script|kill", "-function"),
+)
+
+
+def rule(user: str, host: str, password: str) -> str:
+    """A line of Redis's ACL file."""
+    words = [word.format(host=host) for word in (*_KEYS, *_CHANNELS)]
+    return " ".join([f"user {user} on #{_digest(password)} resetkeys resetchannels", *words, *_COMMANDS])
+
+
+def own_password(layout: Layout) -> str:
+    """What the machine's own services say to Redis; empty as long as it asks for nothing."""
+    return unquote(urlsplit(environment.read(layout).get("REDIS_URL", "")).password or "")
+
+
+def is_open(layout: Layout, certificate: Path, *, address: str) -> bool:
+    drop_in = _drop_in(layout)
+    unit = layout.units / services.REDIS
+    if not (unit.exists() and drop_in.exists() and own_password(layout)):
+        return False
+    held = _directory(layout) / certificate.name
+    if not held.exists() or held.read_bytes() != certificate.read_bytes():
+        return False
+    return drop_in.read_text() == _drop_in_text(layout, unit.read_text(), address)
+
+
+def open_to(layout: Layout, certificates: Sequence[Path], *, address: str, own_password: str) -> None:
+    """Write what lets Redis listen on `address`; it is so after its next start. Raises CannotGoOn."""
+    text = _drop_in_text(layout, (layout.units / services.REDIS).read_text(), address)
+    for source in certificates:
+        _keep(layout, source.name, source.read_text())
+    users = _users(layout)
+    users["default"] = f"user default on #{_digest(own_password)} ~* &* +@all"
+    _write(layout, users)
+    _drop_in(layout).parent.mkdir(parents=True, exist_ok=True)
+    _drop_in(layout).write_text(text)
+    services.reload(layout)
+
+
+def allow(layout: Layout, *, user: str, host: str, password: str) -> None:
+    """Let a host in; one that is there gets the new password, and its connections end."""
+    users = _users(layout)
+    users[user] = rule(user, host, password)
+    _write(layout, users)
+    _tell(layout, "ACL", "LOAD")
+
+
+def forbid(layout: Layout, *, user: str) -> None:
+    users = _users(layout)
+    if users.pop(user, None) is not None:
+        _write(layout, users)
+        _tell(layout, "ACL", "LOAD")
+
+
+def _tell(layout: Layout, *words: str) -> None:
+    socket = urlsplit(environment.read(layout)["REDIS_URL"]).path
+    env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "REDISCLI_AUTH": own_password(layout)}
+    said = commands.run(["redis-cli", "-s", socket, *words], timeout=_SECONDS, env=env).output.strip()
+    if said != "OK":
+        raise CannotGoOn(f"Redis does not take its list of users: {said}")
+
+
+def _directory(layout: Layout) -> Path:
+    """Redis sees nothing of the application's settings, so what it needs lies with its data."""
+    return layout.redis_data / "hosts"
+
+
+def _users(layout: Layout) -> dict[str, str]:
+    path = _directory(layout) / _USERS
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {line.split()[1]: line for line in lines if line.startswith("user ")}
+
+
+def _write(layout: Layout, users: dict[str, str]) -> None:
+    _keep(layout, _USERS, "".join(f"{line}\n" for line in users.values()))
+
+
+def _keep(layout: Layout, name: str, text: str) -> None:
+    """Write a file that Redis alone can read."""
+    directory = _directory(layout)
+    directory.mkdir(exist_ok=True, mode=0o700)
+    owner = layout.redis_data.stat()
+    fresh = directory / f".{name}"
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    for path in (directory, fresh):
+        os.chown(path, owner.st_uid, owner.st_gid)
+    fresh.replace(directory / name)
+
+
+def _drop_in(layout: Layout) -> Path:
+    return layout.units / f"{services.REDIS}.d" / _DROP_IN
+
+
+def _drop_in_text(layout: Layout, unit: str, address: str) -> str:
+    """The unit's own command with more options, and the network that it does without otherwise."""
+    start = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", unit, re.MULTILINE)
+    if start is None:
+        raise CannotGoOn(f"{services.REDIS} is not the one that deploy/install wrote.")
+    directory = Path("/") / _directory(layout).relative_to(layout.root)
+    options = {
+        "bind": address,
+        "tls-port": invitation.REDIS_PORT,
+        "tls-cert-file": directory / "server.pem",
+        "tls-key-file": directory / "server.key",
+        "tls-ca-cert-file": directory / "ca.pem",
+        "tls-auth-clients": "no",
+        "aclfile": directory / _USERS,
+        "tcp-keepalive": 10,
+    }
+    more = " ".join(f"--{name} {value}" for name, value in options.items())
+    return (
+        "# Written by left4mectl host add.\n"
+        "[Unit]\nWants=network-online.target\nAfter=network-online.target\n\n"
+        "[Service]\n"
+        f"ExecStart=\nExecStart={start[1]} {more}\n"
+        "PrivateNetwork=no\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\nIPAddressDeny=\nSocketBindDeny=\n"
+    )
+
+
+def _digest(password: str) -> str:
+    return hashlib.sha256(password.encode()).hexdigest()

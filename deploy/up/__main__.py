@@ -1,0 +1,239 @@
+"""Starts broker, web, worker and beat under one supervisor, and ends them together. Called by bin/up."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deploy.ops import application
+from left4me.core.processes import commands
+from left4me.core.processes.app_supervisor import Service, Supervisor
+from left4me.core.redis import broker
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_HEALTHY_SECONDS = 60.0
+_SOON_READY_SECONDS = 15.0
+
+
+class CannotStart(Exception):
+    """bin/up cannot go on; the message is one sentence with the cure."""
+
+
+def main() -> int:
+    arguments = _arguments()
+    root = Path(os.environ.get("LEFT4ME_ROOT") or _REPOSITORY / "var").absolute()
+    try:
+        if arguments.stop_games:
+            return _stop_games()
+        with _only_one(root) as say_address:
+            return _serve(root, demo=arguments.demo, say_address=say_address)
+    except (CannotStart, broker.NoBroker, commands.CommandError) as fault:
+        sys.stderr.write(f"bin/up: {fault}\n")
+        return 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bin/up", description="Set up left4me and run it in the foreground; Ctrl-C stops it, games go on."
+    )
+    parser.add_argument("--demo", action="store_true", help="simulated game, an admin “demo”, two running servers")
+    parser.add_argument("--stop-games", action="store_true", help="end all games of this machine, then exit")
+    return parser.parse_args()
+
+
+@contextlib.contextmanager
+def _only_one(root: Path) -> Any:
+    """Hold the data directory for this process; yields a function that notes where it serves."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "run").mkdir(mode=0o700, exist_ok=True)
+        lock = (root / "run" / "up.lock").open("a+")
+    except OSError as error:
+        raise CannotStart(
+            f"{root} cannot be written ({error.strerror}). Make it writable for you, or set LEFT4ME_ROOT to a "
+            "directory that is."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            where = lock.read().strip() or "just starting"
+            raise CannotStart(f"left4me is already running on {root} ({where}). Use that one, or stop it.") from None
+
+        def say_address(address: str) -> None:
+            lock.truncate(0)
+            lock.write(f"{address}, process {os.getpid()}")
+            lock.flush()
+
+        say_address("just starting")
+        yield say_address
+
+
+def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int:
+    _make_secret_key(root)
+    if demo:
+        # Settings read this mark, so that later commands and later starts play the same game.
+        (root / "demo").touch()
+    plan = _plan()
+    _refuse_busy_port(plan["host"], plan["port"])
+    supervisor = Supervisor(cwd=_REPOSITORY, env=_environment(root))
+    supervisor.listen_to_signals()
+    try:
+        if plan["broker_is_ours"]:
+            _start_broker(supervisor, root)
+        commands.run(
+            [sys.executable, "-m", "deploy.up.prepare", *(["--demo"] if demo else [])],
+            timeout=900,
+            cwd=_REPOSITORY,
+            on_line=supervisor.say,
+            cancelled=lambda: supervisor.stopping,
+        )
+        for service in _services(plan):
+            supervisor.start(service)
+        address = f"http://{plan['host']}:{plan['port']}"
+        if not supervisor.wait_until(lambda: _healthy(plan["host"], plan["port"]), seconds=_HEALTHY_SECONDS):
+            if supervisor.stopping:
+                return 0
+            raise CannotStart("the application did not come up; the lines above say why.")
+        say_address(address)
+        supervisor.run(each_turn=_Announcement(supervisor, plan["host"], plan["port"], address=address))
+        return 0
+    except commands.CommandCancelled:
+        return 0
+    finally:
+        started = time.monotonic()
+        supervisor.say("stopping")
+        supervisor.stop()
+        supervisor.say(f"stopped in {time.monotonic() - started:.1f} s")
+
+
+class _Announcement:
+    """Says that left4me runs once `/ready` answers 200; when that takes long, says which part it waits for."""
+
+    def __init__(self, supervisor: Supervisor, host: str, port: int, *, address: str) -> None:
+        self._supervisor = supervisor
+        self._host, self._port, self._address = host, port, address
+        self._late_at: float | None = time.monotonic() + _SOON_READY_SECONDS
+        self._is_ready = False
+
+    def __call__(self) -> None:
+        if self._is_ready:
+            return
+        why = application.not_ready(_reachable(self._host), self._port, known_as="localhost", seconds=2)
+        if not why:
+            self._is_ready = True
+            self._supervisor.say(f"left4me runs at {self._address} (Ctrl-C stops it, games go on)")
+        elif self._late_at is not None and time.monotonic() > self._late_at:
+            self._late_at = None
+            self._supervisor.say(f"{self._address} is not ready yet: {why}")
+
+
+def _environment(root: Path) -> dict[str, str]:
+    # prepare has looked at everything Django's checks look at; the worker would load the whole API only for them.
+    return {**os.environ, "LEFT4ME_ROOT": str(root), "CELERY_SKIP_CHECKS": "true"}
+
+
+def _plan() -> dict[str, Any]:
+    finished = commands.run(
+        [sys.executable, "-m", "deploy.up.plan"], timeout=60, cwd=_REPOSITORY, env=dict(os.environ), check=False
+    )
+    if finished.status != 0:
+        raise CannotStart(finished.output.strip().splitlines()[-1].removeprefix("left4me: "))
+    plan: dict[str, Any] = json.loads(finished.output.strip().splitlines()[-1])
+    return plan
+
+
+def _services(plan: dict[str, Any]) -> list[Service]:
+    python = sys.executable
+    web = [python, "-m", "uvicorn", "left4me.asgi:application", "--host", plan["host"], "--port", str(plan["port"])]
+    # X-Forwarded-For is read by left4me.core.net.addresses, and only when settings say that a proxy writes it.
+    quiet = ["--no-proxy-headers", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2"]
+    return [
+        Service("web", [*web, *quiet]),
+        Service("worker", [python, "-m", "left4me.worker"]),
+        Service("beat", [python, "-m", "left4me.beat"]),
+    ]
+
+
+def _start_broker(supervisor: Supervisor, root: Path) -> None:
+    sock = broker.socket_path(root)
+    data = root / "broker"
+    data.mkdir(mode=0o700, exist_ok=True)
+    sock.parent.mkdir(mode=0o700, exist_ok=True)
+    if broker.answers(sock):
+        raise CannotStart(f"another Redis already serves {sock}; stop it, or set REDIS_URL to use it.")
+    sock.unlink(missing_ok=True)
+    supervisor.start(Service("broker", broker.command(sock, data), last=True))
+    if not supervisor.wait_until(lambda: broker.answers(sock), seconds=20) and not supervisor.stopping:
+        raise CannotStart(f"the embedded Redis did not start; {data / 'broker.log'} says why.")
+
+
+def _make_secret_key(root: Path) -> None:
+    if os.environ.get("LEFT4ME_SECRET_KEY"):
+        return
+    path = root / "secret_key"
+    with contextlib.suppress(FileExistsError):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(48) + "\n")
+
+
+def _refuse_busy_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CannotStart(
+                f"port {port} on {host} cannot be used ({error.strerror}). Stop what uses it "
+                f"(`ss -ltnp 'sport = :{port}'` shows it), or set LEFT4ME_BIND={host}:{port + 1}."
+            ) from error
+
+
+def _healthy(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(_reachable(host), port, timeout=2)
+    try:
+        connection.request("GET", "/health", headers={"Host": "localhost"})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _reachable(host: str) -> str:
+    """An address that reaches a socket bound to `host`."""
+    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 -- compared, not bound
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _stop_games() -> int:
+    finished = commands.run(
+        [sys.executable, "manage.py", "stop_games"],
+        timeout=600,
+        cwd=_REPOSITORY,
+        on_line=_print,
+        check=False,
+    )
+    return finished.status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from deploy.up import prepare
+from left4me.core.processes import commands
+
+_REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def test_a_copy_holds_what_stands_in_the_write_ahead_log(tmp_path: Path):
+    source, target = tmp_path / "live.sqlite3", tmp_path / "backups" / "before-migration-1.sqlite3"
+    with closing(sqlite3.connect(source)) as live:
+        live.execute("PRAGMA journal_mode=WAL")
+        live.execute("CREATE TABLE t (x)")
+        live.execute("INSERT INTO t VALUES (42)")
+        live.commit()
+        prepare._copy_sqlite(source, target)
+    with closing(sqlite3.connect(target)) as copy:
+        assert copy.execute("SELECT x FROM t").fetchall() == [(42,)]
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_only_the_newest_copies_are_kept(tmp_path: Path):
+    source = tmp_path / "live.sqlite3"
+    sqlite3.connect(source).close()
+    for number in range(8):
+        prepare._copy_sqlite(source, tmp_path / "backups" / f"before-migration-{number}.sqlite3")
+    kept = sorted(path.name for path in (tmp_path / "backups").iterdir())
+    assert kept == [f"before-migration-{number}.sqlite3" for number in range(3, 8)]
+
+
+@pytest.mark.slow
+def test_an_upgrade_copies_the_database_before_it_changes_it(tmp_path: Path):
+    env = {"PATH": os.environ["PATH"], "LEFT4ME_ROOT": str(tmp_path)}
+
+    def run(*words: str) -> str:
+        return commands.run([sys.executable, *words], timeout=120, cwd=_REPOSITORY, env=env).output
+
+    assert "copied the database" not in run("-m", "deploy.up.prepare"), "there is nothing to lose at first"
+    assert "migrations" not in run("-m", "deploy.up.prepare"), "the second start has nothing to do"
+    run("manage.py", "migrate", "livestate", "zero")
+    assert "copied the database to" in run("-m", "deploy.up.prepare")
+    (copy,) = (tmp_path / "backups").iterdir()
+    with closing(sqlite3.connect(copy)) as kept:
+        applied = kept.execute("SELECT count(*) FROM django_migrations WHERE app = 'livestate'").fetchone()
+    assert applied == (0,)

@@ -1,0 +1,179 @@
+"""Runs a few services side by side: their lines prefixed, a fallen one started again, all ended together.
+
+Stays small and free of Django, because it lives as long as the application does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen  # noqa: TID251 -- the type only; commands.start_piped makes it
+from typing import IO
+
+from left4me.core.processes import commands
+
+_COLOURS = ("36", "32", "35", "33", "34", "31")
+_STOP_SECONDS = 4.0
+_LONGEST_PAUSE = 8.0
+_STEADY_SECONDS = 60.0
+
+
+@dataclass
+class Service:
+    """One program to keep running. Those with `last` are ended after all others have ended."""
+
+    name: str
+    argv: list[str]
+    last: bool = False
+    process: Popen[bytes] | None = None
+    started_at: float = 0.0
+    falls: int = 0
+    due_at: float | None = None
+    partial: bytes = field(default=b"", repr=False)
+
+
+class Supervisor:
+    """Starts services, relays their lines, and on SIGINT or SIGTERM ends them all within a few seconds."""
+
+    def __init__(self, *, cwd: Path, env: Mapping[str, str], out: IO[str] | None = None) -> None:
+        self._cwd = cwd
+        self._env = dict(env)
+        self._out = out or sys.stdout
+        self._colour = self._out.isatty() and "NO_COLOR" not in os.environ
+        self._services: list[Service] = []
+        self._selector = selectors.DefaultSelector()
+        self._stopping = False
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+
+    def listen_to_signals(self) -> None:
+        self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._stopping = True
+        os.write(self._wake_write, b"x")
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
+
+    def start(self, service: Service) -> None:
+        """Start `service` and keep it running; raises CommandMissing when its program does not exist."""
+        self._services.append(service)
+        self._launch(service)
+
+    def run(self, *, each_turn: Callable[[], None] | None = None) -> None:
+        """Relay and restart until a signal comes; `each_turn` is called about four times a second."""
+        while not self._stopping:
+            self._relay(0.25)
+            self._restart_due()
+            if each_turn is not None:
+                each_turn()
+
+    def wait_until(self, condition: Callable[[], bool], *, seconds: float) -> bool:
+        """Relay lines until `condition` holds; False when it does not in time, a signal came or a service fell."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self._stopping:
+            if condition():
+                return True
+            self._relay(0.05)
+            if any(s.process is None for s in self._services):
+                return False
+        return False
+
+    def stop(self) -> None:
+        """End every service: TERM to its group, KILL after a few seconds; those marked `last` come last."""
+        self._stopping = True
+        for last in (False, True):
+            group = [s for s in self._services if s.last is last and s.process is not None]
+            for service in group:
+                self._signal(service, signal.SIGTERM)
+            deadline = time.monotonic() + (_STOP_SECONDS if not last else 1.0)
+            while any(s.process is not None for s in group) and time.monotonic() < deadline:
+                self._relay(0.05)
+            for service in group:
+                # Also after a clean end: what a service left behind in its group is not left running.
+                self._signal(service, signal.SIGKILL)
+            self._relay(0)
+
+    def say(self, text: str, *, name: str = "left4me") -> None:
+        if self._colour:
+            names = ["left4me", *(s.name for s in self._services)]
+            code = _COLOURS[names.index(name) % len(_COLOURS)] if name in names else "0"
+            self._out.write(f"\x1b[{code}m{name:>7} │\x1b[0m {text}\n")
+        else:
+            self._out.write(f"{name:>7} | {text}\n")
+        self._out.flush()
+
+    def _launch(self, service: Service) -> None:
+        process = commands.start_piped(service.argv, cwd=self._cwd, env=self._env)
+        assert process.stdout is not None  # noqa: S101 -- start_piped always makes a pipe
+        os.set_blocking(process.stdout.fileno(), False)
+        service.process, service.started_at, service.due_at = process, time.monotonic(), None
+        self._selector.register(process.stdout, selectors.EVENT_READ, service)
+
+    def _relay(self, timeout: float) -> None:
+        for key, _ in self._selector.select(timeout):
+            if key.data is None:
+                os.read(self._wake_read, 100)
+                continue
+            self._read(key.data)
+        for service in self._services:
+            if service.process is not None and service.process.poll() is not None:
+                self._ended(service)
+
+    def _read(self, service: Service) -> bool:
+        process = service.process
+        if process is None or process.stdout is None:
+            return False
+        try:
+            chunk = os.read(process.stdout.fileno(), 65_536)
+        except BlockingIOError:
+            return False
+        *lines, service.partial = (service.partial + chunk).split(b"\n")
+        for line in lines:
+            self.say(line.decode("utf-8", "replace"), name=service.name)
+        return bool(chunk)
+
+    def _ended(self, service: Service) -> None:
+        process = service.process
+        if process is None or process.stdout is None:
+            return
+        while self._read(service):
+            pass
+        if service.partial:
+            self.say(service.partial.decode("utf-8", "replace"), name=service.name)
+            service.partial = b""
+        self._selector.unregister(process.stdout)
+        process.stdout.close()
+        service.process = None
+        if self._stopping:
+            return
+        if time.monotonic() - service.started_at > _STEADY_SECONDS:
+            service.falls = 0
+        pause = min(2.0**service.falls, _LONGEST_PAUSE)
+        service.falls += 1
+        service.due_at = time.monotonic() + pause
+        self.say(f"{service.name} ended with status {process.returncode}; starting it again in {pause:g} s.")
+
+    def _restart_due(self) -> None:
+        now = time.monotonic()
+        for service in self._services:
+            if service.process is None and service.due_at is not None and now >= service.due_at:
+                self._launch(service)
+
+    @staticmethod
+    def _signal(service: Service, number: signal.Signals) -> None:
+        if service.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(service.process.pid, number)

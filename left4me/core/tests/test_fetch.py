@@ -1,0 +1,266 @@
+"""Outgoing HTTP: whom it speaks to, what it refuses, and how it ends."""
+
+import contextlib
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from left4me.core.net import egress, fetch
+from left4me.core.net.egress import AllowedHosts
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Clients hang up in these tests."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    seen = []
+
+    def log_message(self, *_):
+        """Quiet."""
+
+    def do_GET(self):
+        self.seen.append(dict(self.headers))
+        what = self.path.strip("/")
+        if what.startswith("to/"):
+            self.send_response(302)
+            self.send_header("Location", what[3:])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif what == "drip-headers":
+            with contextlib.suppress(OSError):
+                for byte in b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.1)
+        else:
+            body = b"x" * 1000
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Set-Cookie", "a=b")
+            if what == "close":
+                self.send_header("Connection", "close")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for at in range(0, len(body), 100):
+                    self.wfile.write(body[at : at + 100])
+                    time.sleep(1 if what == "trickle" else 0)
+
+
+@pytest.fixture
+def url():
+    Handler.seen = []
+    server = Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def client(url):
+    with fetch.Client(hosts=AllowedHosts.parse([".allowed.example", url]), read_timeout=5) as client:
+        yield client
+
+
+def body(client, url, limit=10_000, **how):
+    with client.get(url, **how) as answer:
+        return answer.body(limit=limit, within=30)
+
+
+def test_a_literal_origin_is_reached_and_its_connection_kept(client, url):
+    assert [len(body(client, url + "/a")) for _ in range(3)] == [1000, 1000, 1000]
+    assert Handler.seen[0]["Accept-Encoding"] == "identity"
+    assert "Cookie" not in Handler.seen[2]
+
+
+def test_nothing_of_the_environment_is_used(client, url, monkeypatch, tmp_path):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    assert len(body(client, url + "/a")) == 1000
+    assert "Authorization" not in Handler.seen[0]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://127.0.0.1:9/",
+        "https://evil.example/",
+        "//evil.example/x",
+        "ftp://x.allowed.example/",
+        "http://[::1]/",
+    ],
+)
+def test_a_redirect_is_checked_like_a_first_address(client, url, target):
+    with pytest.raises(fetch.HostRefused):
+        body(client, f"{url}/to/{target}")
+
+
+def test_a_body_larger_than_the_limit_is_cut_off(client, url):
+    with pytest.raises(fetch.TooMuch, match="more than 500 bytes"):
+        body(client, url + "/a", limit=500)
+
+
+@pytest.mark.parametrize("path", ["/trickle", "/close-not", "/drip-headers"])
+def test_a_cancel_wakes_a_waiting_reader(url, path):
+    stop = threading.Event()
+    threading.Timer(0.4, stop.set).start()
+    started = time.monotonic()
+    with (
+        fetch.Client(hosts=AllowedHosts.parse([url]), cancelled=stop.is_set) as client,
+        contextlib.suppress(fetch.Cancelled),
+    ):
+        body(client, url + path)
+        assert path == "/close-not"
+    assert time.monotonic() - started < 2
+
+
+def test_a_body_that_trickles_is_given_up(url):
+    with (
+        fetch.Client(hosts=AllowedHosts.parse([url]), slow_after=1) as client,
+        pytest.raises(fetch.Unreachable, match="sends too slowly"),
+    ):
+        body(client, url + "/trickle")
+
+
+def test_headers_that_drip_are_given_up(url):
+    with (
+        fetch.Client(hosts=AllowedHosts.parse([url]), read_timeout=1) as client,
+        pytest.raises(fetch.Unreachable, match="the answer took longer than 1 s"),
+    ):
+        body(client, url + "/drip-headers")
+
+
+def test_a_server_that_closes_after_its_answer_is_read_to_the_end(client, url):
+    assert [len(body(client, url + "/close")) for _ in range(2)] == [1000, 1000]
+
+
+def test_a_silent_server_is_given_up_in_time():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with (
+            fetch.Client(hosts=AllowedHosts.parse([url]), read_timeout=0.5) as client,
+            pytest.raises(fetch.Unreachable, match=r"took longer than|no data in time"),
+        ):
+            body(client, url)
+
+
+def test_a_tls_handshake_with_a_silent_server_can_be_cancelled():
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        threading.Timer(0.4, stop.set).start()
+        started = time.monotonic()
+        with (
+            fetch.Client(hosts=AllowedHosts.parse([url]), cancelled=stop.is_set) as client,
+            pytest.raises(fetch.Cancelled),
+        ):
+            body(client, url)
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "169.254.169.254",
+        "100.64.0.1",
+        "::1",
+        "::ffff:127.0.0.1",
+        "fe80::1",
+        "0.0.0.0",
+    ],
+)
+def test_a_name_that_leads_to_a_private_address_is_refused(monkeypatch, address):
+    resolve_to(monkeypatch, address)
+    with (
+        fetch.Client(hosts=AllowedHosts.parse([".allowed.example"])) as client,
+        pytest.raises(fetch.HostRefused, match=r"cdn\.allowed\.example leads to a private address"),
+    ):
+        body(client, "https://cdn.allowed.example/x")
+
+
+def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
+    resolve_to(monkeypatch, "93.184.216.34")
+    dialled = []
+
+    def dial(self, family, address):
+        dialled.append(address)
+        raise OSError("stop here")
+
+    monkeypatch.setattr(egress.Guard, "_dial", dial)
+    with (
+        fetch.Client(hosts=AllowedHosts.parse([".allowed.example"])) as client,
+        pytest.raises(fetch.Unreachable, match=r"cannot connect to cdn.allowed.example: stop here"),
+    ):
+        body(client, "http://cdn.allowed.example/x")
+    # Also: plain http became https.
+    assert dialled == [("93.184.216.34", 443)]
+
+
+def test_a_name_server_that_does_not_answer_can_be_cancelled(monkeypatch):
+    stop = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(5) or [])
+    threading.Timer(0.3, stop.set).start()
+    started = time.monotonic()
+    with (
+        fetch.Client(hosts=AllowedHosts.parse([".allowed.example"]), cancelled=stop.is_set) as client,
+        pytest.raises(fetch.Cancelled),
+    ):
+        body(client, "https://cdn.allowed.example/x")
+    assert time.monotonic() - started < 2
+
+
+def resolve_to(monkeypatch, address):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **_: [(family, 1, 6, "", (address, port))])
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "port", "admitted"),
+    [
+        ("https", "cdn.steamusercontent.com", 443, True),
+        ("https", "CDN.SteamUserContent.com.", 443, True),
+        ("https", "steamusercontent-a.akamaihd.net", 443, True),
+        ("http", "cdn.steamusercontent.com", 80, False),
+        ("https", "cdn.steamusercontent.com", 8443, False),
+        ("https", "evilsteamusercontent.com", 443, False),
+        ("https", "steamusercontent.com.evil.example", 443, False),
+        ("https", "evil.akamaihd.net", 443, False),
+        ("http", "127.0.0.1", 9000, True),
+        ("http", "127.0.0.1", 9001, False),
+        ("https", "127.0.0.1", 9000, False),
+    ],
+)
+def test_the_list_of_hosts_admits_only_what_it_says(scheme, host, port, admitted):
+    hosts = AllowedHosts.parse([".steamusercontent.com", "steamusercontent-a.akamaihd.net", "http://127.0.0.1:9000"])
+    assert hosts.admits(scheme, host, port) is admitted
+
+
+@pytest.mark.parametrize("entry", ["127.0.0.1:9000", "a/b", "ftp://x", "http://"])
+def test_a_list_that_cannot_be_meant_is_refused(entry):
+    with pytest.raises(ValueError, match=r"neither a host suffix|not an http or https address"):
+        AllowedHosts.parse([entry])
+
+
+@pytest.mark.parametrize(
+    "address", ["64:ff9b::7f00:1", "2002:7f00:1::", "ff02::1", "224.0.0.1", "192.0.2.1", "fc00::1"]
+)
+def test_private_addresses_in_disguise_are_not_public(address):
+    assert not egress.is_public(address)
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"])
+def test_public_addresses_are_public(address):
+    assert egress.is_public(address)

@@ -1,0 +1,154 @@
+"""Log lines: whole, joined by what is bound, and without secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+from collections.abc import Iterator
+
+import pytest
+
+from left4me.core import logbook
+from left4me.testing.routes import all_routes
+
+log = logging.getLogger("left4me.core.tests.logbook")
+
+
+class Kept(logging.Handler):
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    handler = Kept(logbook.Json())
+    log.addHandler(handler)
+    yield handler
+    log.removeHandler(handler)
+
+
+def said(kept: Kept) -> dict[str, object]:
+    (line,) = kept.lines
+    assert "\n" not in line
+    found: dict[str, object] = json.loads(line)
+    return found
+
+
+def test_a_line_is_one_object_with_what_is_bound_and_what_it_adds(kept: Kept):
+    with logbook.bound(request="r1", host="local"), logbook.bound(job=7):
+        log.warning("it took %d s", 3, extra={"fields": {"ms": 3000}})
+    line = said(kept)
+    assert (line["message"], line["level"], line["request"], line["job"], line["host"], line["ms"]) == (
+        "it took 3 s",
+        "warning",
+        "r1",
+        7,
+        "local",
+        3000,
+    )
+    assert str(line["time"]).endswith("+00:00")
+
+
+def test_what_was_bound_ends_with_its_block(kept: Kept):
+    with logbook.bound(job=7):
+        logbook.add(user=3)
+    log.warning("after")
+    assert not {"job", "user"} & said(kept).keys()
+
+
+def test_an_exception_is_part_of_its_object(kept: Kept):
+    try:
+        raise ValueError("no\nway")
+    except ValueError:
+        log.exception("It broke")
+    exception = said(kept)["exception"]
+    assert isinstance(exception, dict)
+    assert (exception["type"], exception["message"]) == ("builtins.ValueError", "no\nway")
+    assert 'raise ValueError("no\\nway")' in exception["traceback"]
+
+
+def test_what_json_cannot_say_is_said_as_text(kept: Kept):
+    log.warning("odd", extra={"fields": {"what": object}})
+    assert "object" in str(said(kept)["what"])
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("GET /accounts/invitation/sEcReT/ failed", "sEcReT"),
+        ("Internal Server Error: /accounts/new-password/sEcReT", "sEcReT"),
+        ("/join/sEcReT?x=1", "sEcReT"),
+        ("https://left4me.example.org/join/sEcReT", "sEcReT"),
+        ("POST https://discord.com/api/webhooks/123/sEcReT-_x", "sEcReT"),
+        ("https://hooks.slack.com/services/T0/B0/sEcReT", "sEcReT"),
+        ("Authorization: Bearer l4m_sEcReT", "sEcReT"),
+        ("Authorization: Bearer sEcReT", "sEcReT"),
+        ("token l4h_sEcReT was refused", "sEcReT"),
+        ("cannot connect to postgres://left4me:sEcReT@db/left4me", "sEcReT"),
+        ("redis://:sEcReT@127.0.0.1:6379/0 is away", "sEcReT"),
+        ("smtp+tls://user:sEcReT@mail:587", "sEcReT"),
+        ("Cookie: sessionid=sEcReT; csrftoken=x", "sEcReT"),
+    ],
+)
+@pytest.mark.parametrize("formatter", [logbook.Json(), logbook.Plain()])
+def test_secrets_stand_in_no_line_and_in_no_traceback(formatter: logging.Formatter, text: str, secret: str):
+    handler = Kept(formatter)
+    log.addHandler(handler)
+    try:
+        log.warning(text)
+        try:
+            raise RuntimeError(text)
+        except RuntimeError:
+            log.exception("It broke")
+    finally:
+        log.removeHandler(handler)
+    assert len(handler.lines) == 2
+    assert secret not in "".join(handler.lines)
+    assert logbook.MASK in handler.lines[0]
+
+
+def test_a_job_s_own_secrets_are_hidden_while_it_runs(kept: Kept):
+    with logbook.bound(hide=lambda text: text.replace("hunter2", logbook.MASK)):
+        log.warning("the password is hunter2")
+    assert said(kept)["message"] == f"the password is {logbook.MASK}"
+
+
+@pytest.mark.parametrize("route", [each for each in all_routes() if "<str:" in each.pattern], ids=str)
+def test_words_in_paths_that_may_be_a_permission_are_not_logged(route):
+    """A new page with a secret in its address has to be known to the logbook, or its secret has to be long."""
+    secret = "Nt8_kQ-3rXv5ZbL0aYwPq1"
+    assert secret not in logbook.path(route.path().replace("/x", f"/{secret}"))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("0af7651916cd43dd8448eb211c80319c", True),
+        ("req-1.2_3abc", True),
+        ("", False),
+        (None, False),
+        ("short", False),
+        ("x" * 65, False),
+        ("with spaces in it", False),
+        ("line\nbreak-in-it", False),
+        ('quote"and-more', False),
+        ("-starts-with-hyphen", False),
+    ],
+)
+def test_a_request_id_is_taken_over_only_when_it_looks_like_one(given: str | None, kept: bool):
+    found = logbook.request_id(given)
+    assert (found == given) is kept
+    assert 8 <= len(found) <= 64
+
+
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_each_form_can_be_set_up(form: str):
+    configuration = logbook.configuration(form)
+    logging.config.DictConfigurator(configuration)  # raises for what it cannot read
+    assert configuration["handlers"]["console"]["formatter"] in configuration["formatters"]

@@ -1,0 +1,11 @@
+"""Live streams to browsers and scripts: server-sent events over raw ASGI.
+
+However many viewers watch, a process holds one Redis subscription and a handful of threads; a viewer costs a task.
+An app describes what a path shows by a `Source`, the root routes paths to sources in `left4me/streams.py`.
+"""
+
+from left4me.core.web.sse.application import Application, Route
+from left4me.core.web.sse.events import Event, Message, Page, Position, Source, Standing
+from left4me.core.web.sse.hub import Hub
+
+__all__ = ["Application", "Event", "Hub", "Message", "Page", "Position", "Route", "Source", "Standing"]

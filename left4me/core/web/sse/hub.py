@@ -1,0 +1,202 @@
+"""One Redis subscription for all viewers of a process, and the clock that all of them share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import redis
+import redis.asyncio
+from django.db import close_old_connections
+
+from left4me.core.web.sse.events import Message
+
+if TYPE_CHECKING:
+    from left4me.core.web.sse.viewer import Viewer
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+Decode = Callable[[bytes], Message]
+
+# What a channel remembers for viewers that are a little behind; those further behind read the database again.
+_REMEMBERED_MESSAGES = 256
+_REMEMBERED_BYTES = 1_000_000
+
+_SECONDS_TO_SUBSCRIBE = 2.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_TICK = 1.0
+
+# Keeps the connection subscribed, and so alive, while nobody watches anything.
+_IDLE_CHANNEL = "left4me:hub"
+
+
+class Channel:
+    """The last messages of one Redis channel, shared by its viewers; each keeps only the number of its next one."""
+
+    def __init__(self, name: str, decode: Decode) -> None:
+        self.name = name
+        self.viewers: set[Viewer] = set()
+        self.subscribed = asyncio.Event()
+        self._decode = decode
+        self._messages: deque[Message] = deque()
+        self._bytes = 0
+        self.first = self.next = 0
+
+    def push(self, raw: bytes) -> None:
+        message = self._decode(raw)
+        self._messages.append(message)
+        self._bytes += len(message.encoded)
+        self.next += 1
+        while len(self._messages) > _REMEMBERED_MESSAGES or (
+            self._bytes > _REMEMBERED_BYTES and len(self._messages) > 1
+        ):
+            self._bytes -= len(self._messages.popleft().encoded)
+            self.first += 1
+        for viewer in self.viewers:
+            viewer.wake()
+
+    def get(self, number: int) -> Message | None:
+        """Message `number`; None when it has not come yet. IndexError when it is no longer remembered."""
+        if number >= self.next:
+            return None
+        if number < self.first:
+            raise IndexError(number)
+        return self._messages[number - self.first]
+
+
+class Hub:
+    """Everything that the viewers of a process share. Belongs to the event loop that first uses it."""
+
+    def __init__(self, connect: Callable[[], redis.asyncio.Redis], *, threads: int = 4) -> None:
+        self._connect = connect
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._channels: dict[str, Channel] = {}
+        self._subscription: redis.asyncio.client.PubSub | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._checks: dict[object, tuple[float, asyncio.Future[Any]]] = {}
+
+    def start(self) -> None:
+        """Begin to listen; nothing happens when it does already."""
+        if not self._tasks:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="stream")
+            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._tick())]
+
+    async def stop(self) -> None:
+        """End all streams and let go of Redis."""
+        for viewer in [v for channel in self._channels.values() for v in channel.viewers]:
+            viewer.close()
+        for task in self._tasks:
+            # Again and again: the Redis client swallows a cancel that comes while it connects.
+            while not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=0.1)
+        self._tasks = []
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def blocking(self, call: Callable[..., Result], *args: Any) -> Result:
+        """Run something that uses the database, in one of few threads; no connection stays with a viewer."""
+        self.start()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _and_let_go, call, *args)
+
+    async def shared(self, key: object, good_for: float, call: Callable[..., Result], *args: Any) -> Result:
+        """The answer of `call`, asked once for all who want it under the same `key` within some seconds."""
+        now = time.monotonic()
+        until, answer = self._checks.get(key, (0.0, None))
+        if answer is None or now >= until:
+            answer = asyncio.ensure_future(self.blocking(call, *args))
+            self._checks[key] = (now + good_for, answer)
+        # Shielded: a viewer that leaves must not take the answer from the others.
+        result: Result = await asyncio.shield(answer)
+        return result
+
+    async def join(self, viewer: Viewer, name: str, decode: Decode) -> Channel:
+        """Let `viewer` hear a channel. Waits for Redis to confirm, but not for a Redis that is away."""
+        self.start()
+        channel = self._channels.get(name)
+        if channel is None:
+            channel = self._channels[name] = Channel(name, decode)
+            if self._subscription is not None:
+                with contextlib.suppress(redis.RedisError, OSError):
+                    await self._subscription.subscribe(name)
+        channel.viewers.add(viewer)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SECONDS_TO_SUBSCRIBE):
+                await channel.subscribed.wait()
+        return channel
+
+    async def leave(self, viewer: Viewer, channel: Channel) -> None:
+        channel.viewers.discard(viewer)
+        if not channel.viewers and self._channels.get(channel.name) is channel:
+            del self._channels[channel.name]
+            if self._subscription is not None:
+                with contextlib.suppress(redis.RedisError, OSError):
+                    await self._subscription.unsubscribe(channel.name)
+
+    async def _listen(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            client = self._connect()
+            try:
+                async with client.pubsub() as subscription:
+                    await subscription.subscribe(_IDLE_CHANNEL)
+                    # In this order: whoever joins from here on subscribes by itself.
+                    self._subscription = subscription
+                    if self._channels:
+                        await subscription.subscribe(*self._channels)
+                    async for message in subscription.listen():
+                        pause = _FIRST_PAUSE
+                        self._hear(message)
+            except (redis.RedisError, OSError) as error:
+                log.warning("Live messages are interrupted: %s", error)
+            finally:
+                self._subscription = None
+                with contextlib.suppress(redis.RedisError, OSError):
+                    await client.aclose()
+            self._interrupt()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        channel = self._channels.get(message["channel"].decode())
+        if channel is None:
+            return
+        if message["type"] == "subscribe":
+            channel.subscribed.set()
+            # What was told before this moment may be missing.
+            for viewer in channel.viewers:
+                viewer.messages_were_lost()
+        elif message["type"] == "message":
+            try:
+                channel.push(message["data"])
+            except (ValueError, KeyError, TypeError):
+                log.exception("A live message on %s cannot be read", channel.name)
+
+    def _interrupt(self) -> None:
+        for channel in self._channels.values():
+            channel.subscribed.clear()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            now = time.monotonic()
+            for channel in list(self._channels.values()):
+                for viewer in list(channel.viewers):
+                    viewer.tick(now)
+            for key in [key for key, (until, _) in self._checks.items() if now >= until + 60]:
+                del self._checks[key]
+
+
+def _and_let_go(call: Callable[..., Result], *args: Any) -> Result:
+    try:
+        return call(*args)
+    finally:
+        close_old_connections()

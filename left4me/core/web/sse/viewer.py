@@ -1,0 +1,179 @@
+"""One open stream: brings its viewer up to date, then passes on what comes, without a line lost or doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from left4me.core.web.sse.events import Message, Position, Source, Standing
+from left4me.core.web.sse.hub import Channel, Hub
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+KEEP_ALIVE_SECONDS = 15.0
+LOOK_SECONDS = 5.0
+# Who takes nothing for so long has gone without saying so.
+_STUCK_SECONDS = 30.0
+
+_KEEP_ALIVE = b": still here\n\n"
+
+
+class Viewer:
+    """Follows `source` from `position` and writes to `send` until the end, the viewer's leave or the loss of rights.
+
+    `check` is asked every few seconds, in a thread; viewers with an equal `check_key` share its answer.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        source: Source,
+        send: Send,
+        *,
+        position: Position,
+        check: Callable[[], Standing],
+        check_key: object,
+    ) -> None:
+        self._hub = hub
+        self._source = source
+        self._send_raw = send
+        self._position = position
+        self._check = check
+        self._check_key = check_key
+        self._closed = False
+        self._behind = True
+        self._woken: asyncio.Future[None] | None = None
+        self._next = 0
+        self._sent_at = time.monotonic()
+        self._sending_since: float | None = None
+        # Spread over time, or a thousand viewers that came together would look together ever after.
+        self._look_at = self._sent_at + LOOK_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
+        self._task = asyncio.current_task()
+
+    async def follow(self, receive: Receive) -> None:
+        """Serve the stream; returns when it is over."""
+        leaving = asyncio.create_task(self._notice_leave(receive))
+        channel = await self._hub.join(self, self._source.channel, self._source.decode)
+        try:
+            self._next = channel.next
+            ended = False
+            while not ended and not self._closed:
+                ended = await self._pass_on(channel)
+        finally:
+            leaving.cancel()
+            await self._hub.leave(self, channel)
+
+    # --- called by the hub ---
+
+    def wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    def close(self) -> None:
+        self._closed = True
+        self.wake()
+
+    def messages_were_lost(self) -> None:
+        self._behind = True
+        self.wake()
+
+    def tick(self, now: float) -> None:
+        if self._sending_since is not None:
+            if now - self._sending_since > _STUCK_SECONDS and self._task is not None:
+                self._closed = True
+                self._task.cancel()
+        elif now >= self._look_at or now - self._sent_at >= KEEP_ALIVE_SECONDS:
+            self.wake()
+
+    # --- the stream itself ---
+
+    async def _pass_on(self, channel: Channel) -> bool:
+        """Send the next message, or wait for one; True when the stream has ended."""
+        try:
+            message = channel.get(self._next)
+        except IndexError:
+            # Too far behind for what the channel remembers: the oldest are dropped here and read from the store.
+            self._next = channel.next
+            return await self._catch_up()
+        if message is not None:
+            self._next += 1
+            return await self._send_message(message)
+        if self._behind:
+            return await self._catch_up()
+        await self._wait()
+        now = time.monotonic()
+        if not self._closed and now >= self._look_at:
+            return await self._look()
+        if not self._closed and now - self._sent_at >= KEEP_ALIVE_SECONDS:
+            await self._send(_KEEP_ALIVE)
+        return False
+
+    async def _send_message(self, message: Message) -> bool:
+        if message.after is None:
+            await self._send(message.encoded)
+            return False
+        if message.after > self._position and await self._catch_up():
+            return True
+        if message.last is not None and message.last > self._position:
+            whole = message.after == self._position
+            await self._send(message.encoded if whole else message.beyond(self._position))
+            self._position = message.last
+        if message.end is not None and self._position >= message.after:
+            await self._send(message.end.encoded())
+            return True
+        return False
+
+    async def _catch_up(self) -> bool:
+        """Read what is stored beyond the viewer's position; True when the stream has ended with it."""
+        while not self._closed:
+            self._behind = False
+            page = await self._hub.blocking(self._source.replay, self._position)
+            if page.events:
+                await self._send(b"".join(event.encoded() for event in page.events))
+            self._position = max(self._position, page.position)
+            if page.more:
+                continue
+            if page.end is not None:
+                await self._send(page.end.encoded())
+            return page.end is not None
+        return True
+
+    async def _look(self) -> bool:
+        """Check the viewer's rights, and whether messages were lost; True when the stream is over."""
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        standing = await self._hub.shared(self._check_key, LOOK_SECONDS / 2, self._check)
+        if not standing.allowed:
+            return True
+        if standing.newest > self._position or standing.ended:
+            return await self._catch_up()
+        return False
+
+    async def _wait(self) -> None:
+        self._woken = asyncio.get_running_loop().create_future()
+        try:
+            await self._woken
+        finally:
+            self._woken = None
+
+    async def _send(self, body: bytes) -> None:
+        if not body or self._closed:
+            return
+        self._sending_since = time.monotonic()
+        try:
+            await self._send_raw({"type": "http.response.body", "body": body, "more_body": True})
+        finally:
+            self._sent_at, self._sending_since = time.monotonic(), None
+
+    async def _notice_leave(self, receive: Receive) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.close()

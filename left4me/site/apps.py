@@ -1,0 +1,22 @@
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig as DjangoAdminConfig
+from django.db.models.signals import post_migrate
+
+
+class Left4meConfig(AppConfig):
+    """The root as an app: owns the base templates, template tags and commands that belong to no other app."""
+
+    name = "left4me.site"
+    label = "left4me"
+
+    def ready(self) -> None:
+        # Whoever sends a wake-up needs the configured Celery application, not only the worker.
+        from left4me import celery  # noqa: F401
+        from left4me.site import host_rights
+
+        # A sender: the handler is told of this app's migration only, which is always among those that run.
+        post_migrate.connect(host_rights.after_migrate, sender=self, dispatch_uid="left4me.site.host_rights")
+
+
+class AdminConfig(DjangoAdminConfig):
+    default_site = "left4me.site.admin.Site"

@@ -1,0 +1,206 @@
+"""What is measured, and how it is asked for: a bounded number of queries, however many servers and jobs there are.
+
+Nothing is counted in this process but its own live streams: worker, beat and other hosts are other processes, and
+what they know stands in rows or in Redis. Labels name hosts, states and operations, never single servers or people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import redis
+from django.db.models import Count, Min, Q, Sum
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from left4me.alerts.models import Channel, Delivery, Incident
+from left4me.core.redis import pubsub
+from left4me.core.version import VERSION
+from left4me.jobs import broadcast
+from left4me.jobs.models import Job
+from left4me.site import pulse
+from livestate.models import PlayerSession, Sweep
+from servers.models import Host, Server
+from workshop.models import WorkshopItem
+
+
+@dataclass
+class _Told:
+    """What Redis said; empty when it did not."""
+
+    is_up: bool = False
+    pulse_age: float | None = None
+    queues: dict[str, int] = field(default_factory=dict)
+    ended: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+
+class Figures(Collector):
+    """Every figure as it is at `now`; `streams` is what only the web process knows."""
+
+    def __init__(self, *, now: datetime, streams: int) -> None:
+        self._now = now
+        self._streams = streams
+
+    def collect(self) -> Iterator[Metric]:
+        hosts = list(Host.objects.all())
+        told = _ask_redis([host.name for host in hosts])
+        yield from self._application(told)
+        yield from self._jobs(hosts, told)
+        yield from self._hosts(hosts)
+        yield from self._sweeps(hosts)
+        yield from self._servers(hosts)
+        yield from self._downloads()
+        yield from self._alerts()
+
+    def _application(self, told: _Told) -> Iterator[Metric]:
+        yield _gauge("left4me_build_info", "1, with the release of the web as label", ["version"], [([VERSION], 1)])
+        yield _one("left4me_stream_clients", "Live streams (logs, jobs) open in the web process", self._streams)
+        yield _one("left4me_redis_up", "1 when Redis answers", told.is_up)
+        if told.pulse_age is not None:
+            yield _one("left4me_pulse_age_seconds", "Since beat's last tick went through a worker", told.pulse_age)
+
+    def _jobs(self, hosts: list[Host], told: _Told) -> Iterator[Metric]:
+        rows = Job.objects.live().order_by().values_list("state", "operation", "host")
+        live = list(rows.annotate(Count("pk"), Min("created_at")))
+        by_kind: dict[tuple[str, ...], int] = {}
+        waiting = {host.name: (0, self._now) for host in hosts}
+        for state, operation, host, number, oldest in live:
+            by_kind[state, operation] = by_kind.get((state, operation), 0) + number
+            if state == Job.State.QUEUED:
+                before = waiting.get(host, (0, self._now))
+                waiting[host] = (before[0] + number, min(before[1], oldest))
+        yield _gauge("left4me_jobs", "Jobs that wait or run", ["state", "operation"], by_kind.items())
+        yield _gauge(
+            "left4me_jobs_queued", "Jobs that wait for a host", ["host"], [([h], n) for h, (n, _) in waiting.items()]
+        )
+        yield _gauge(
+            "left4me_jobs_oldest_queued_seconds",
+            "How long the oldest of them has waited",
+            ["host"],
+            [([host], self._age(oldest)) for host, (_, oldest) in waiting.items()],
+        )
+        yield _gauge(
+            "left4me_queue_messages",
+            "Wake-ups and periodic tasks that a host's worker has not taken",
+            ["host"],
+            [([host], number) for host, number in told.queues.items()],
+        )
+        ended = CounterMetricFamily(
+            "left4me_jobs_ended", "Jobs that have ended", labels=["host", "state", "operation"]
+        )
+        for labels, number in sorted(told.ended.items()):
+            ended.add_metric(labels, number)
+        yield ended
+
+    def _hosts(self, hosts: list[Host]) -> Iterator[Metric]:
+        def of_hosts(name: str, words: str, values: Iterable[tuple[Host, Any]]) -> Metric:
+            return _gauge(name, words, ["host"], [([host.name], value) for host, value in values if value is not None])
+
+        info = [([h.name, h.version, str(h.facts.get("runtime", "")), str(h.facts.get("game", ""))], 1) for h in hosts]
+        yield _gauge(
+            "left4me_host_info", "1, with what a host is as labels", ["host", "version", "runtime", "game"], info
+        )
+        up = [(host, not host.is_down(self._now)) for host in hosts]
+        yield of_hosts("left4me_host_up", "1 when the host has reported lately", up)
+        seen = [(host, self._age(host.last_seen_at) if host.last_seen_at else None) for host in hosts]
+        yield of_hosts("left4me_host_seen_seconds", "Since the host reported", seen)
+        disks = {host.pk: host.facts.get("disk", {}) for host in hosts}
+        for name, key in (("free", "free"), ("size", "total")):
+            values = [(host, disks[host.pk].get(key)) for host in hosts]
+            yield of_hosts(f"left4me_host_disk_{name}_bytes", f"{name} of the disk that holds a host's data", values)
+        looks = [(host, host.facts.get("look_seconds")) for host in hosts]
+        yield of_hosts("left4me_status_sweep_seconds", "How long the host's last look at all its servers took", looks)
+
+    def _sweeps(self, hosts: list[Host]) -> Iterator[Metric]:
+        names = {host.pk: host.name for host in hosts}
+        sweeps = [sweep for sweep in Sweep.objects.all() if sweep.host_id in names]
+        for name, words, value in (
+            ("left4me_poll_sweep_seconds", "How long the last poll of a host's servers took", lambda s: s.seconds),
+            ("left4me_poll_sweep_age_seconds", "Since it began", lambda s: self._age(s.started_at)),
+            ("left4me_poll_answered", "Servers that answered it", lambda s: s.answered),
+            ("left4me_poll_silent", "Running servers that did not", lambda s: s.silent),
+        ):
+            yield _gauge(name, words, ["host"], [([names[sweep.host_id]], value(sweep)) for sweep in sweeps])
+
+    def _servers(self, hosts: list[Host]) -> Iterator[Metric]:
+        # Every state of every host, so that a figure that falls to 0 is not one that vanishes.
+        states = {(host.name, str(state)): 0 for host in hosts for state in Server.State}
+        rows = Server.objects.order_by().values_list("host__name", "actual_state")
+        states.update({(host, state): number for host, state, number in rows.annotate(Count("pk"))})
+        yield _gauge("left4me_servers", "Servers as they were seen", ["host", "state"], states.items())
+        totals = Server.objects.aggregate(
+            wanted=Count("pk", filter=Q(desired_state=Server.Desired.RUNNING)),
+            hung=Count("pk", filter=Q(hung_since__isnull=False)),
+        )
+        yield _one("left4me_servers_wanted", "Servers that should run", totals["wanted"])
+        yield _one("left4me_servers_hung", "Servers that live and do not answer", totals["hung"])
+        players = {host.name: 0 for host in hosts}
+        stays = PlayerSession.objects.open().order_by().values_list("server__host__name")
+        players.update(dict(stays.annotate(Count("pk"))))
+        yield _gauge("left4me_players", "People who play", ["host"], [([host], n) for host, n in players.items()])
+
+    def _downloads(self) -> Iterator[Metric]:
+        under_way = WorkshopItem.objects.downloading(self._now).aggregate(
+            number=Count("pk"), done=Sum("progress_bytes"), size=Sum("file_size")
+        )
+        yield _one("left4me_downloads", "Workshop items that are being downloaded", under_way["number"])
+        yield _one("left4me_download_done_bytes", "What of them has arrived", under_way["done"] or 0)
+        yield _one("left4me_download_size_bytes", "What they are in all", under_way["size"] or 0)
+
+    def _alerts(self) -> Iterator[Metric]:
+        waiting = Delivery.objects.waiting().aggregate(number=Count("pk"), oldest=Min("created_at"))
+        yield _one("left4me_alerts_waiting", "Alerts that nobody has taken yet", waiting["number"])
+        oldest = self._age(waiting["oldest"]) if waiting["oldest"] else 0
+        yield _one("left4me_alerts_oldest_waiting_seconds", "How long the oldest of them has waited", oldest)
+        failing = Channel.objects.enabled().filter(failures__gt=0).count()
+        yield _one("left4me_alert_channels_failing", "Channels that did not take their last alert", failing)
+        incidents = {"server": 0, "host": 0, "job": 0}
+        for key, number in Incident.objects.filter(closed_at=None).values_list("subject").annotate(Count("pk")):
+            kind = key.partition(":")[0]
+            incidents[kind] = incidents.get(kind, 0) + number
+        yield _gauge(
+            "left4me_incidents", "What is wrong at present", ["subject"], [([k], n) for k, n in incidents.items()]
+        )
+
+    def _age(self, moment: datetime) -> float:
+        return max(0.0, (self._now - moment).total_seconds())
+
+
+def _one(name: str, words: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, words, value=float(value))
+
+
+def _gauge(name: str, words: str, labels: list[str], values: Iterable[tuple[Iterable[str], float]]) -> Metric:
+    family = GaugeMetricFamily(name, words, labels=labels)
+    for label_values, value in values:
+        family.add_metric(list(label_values), float(value))
+    return family
+
+
+def _ask_redis(hosts: list[str]) -> _Told:
+    try:
+        with pubsub.client().pipeline(transaction=False) as pipe:
+            for host in hosts:
+                pipe.llen(f"host.{host}")
+            for host in hosts:
+                pipe.hgetall(broadcast.ended_key(host))
+            answers = pipe.execute()
+        depths, ended = answers[: len(hosts)], answers[len(hosts) :]
+        return _Told(
+            is_up=True,
+            pulse_age=pulse.read().age,
+            queues=dict(zip(hosts, depths, strict=True)),
+            ended=dict(_counted(zip(hosts, ended, strict=True))),
+        )
+    except redis.RedisError:
+        return _Told()
+
+
+def _counted(ended: Iterable[tuple[str, dict[bytes, bytes]]]) -> Iterator[tuple[tuple[str, str, str], int]]:
+    for host, kinds in ended:
+        for kind, number in kinds.items():
+            state, _, operation = kind.decode().partition(" ")
+            yield (host, state, operation), int(number)

@@ -1,0 +1,50 @@
+"""Faults that may arise anywhere get their form here: limits are 429, what is gone 404, /api/ speaks problem+json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
+
+from left4me.core import concurrent_save
+from left4me.core.redis.rate_limit import TooMany
+from left4me.core.web.api import Problem, problem_response
+from left4me.site.error_pages import already_gone, too_many_requests
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+_KEPT_HEADERS = ("Allow", "Retry-After")
+
+
+class Limits:
+    """Turns TooMany and Gone, raised by any view, into their pages."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, fault: Exception) -> HttpResponse | None:
+        if isinstance(fault, concurrent_save.Gone):
+            return already_gone(request)
+        return too_many_requests(request, seconds=fault.wait) if isinstance(fault, TooMany) else None
+
+
+class ApiProblems:
+    """Gives faults that never reached the API's own handlers (no such path, wrong method, bad host) its form."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code < 400 or not request.path_info.startswith("/api/"):
+            return response
+        if "json" in response.get("Content-Type", ""):
+            return response
+        problem = problem_response(Problem(response.status_code, HTTPStatus(response.status_code).phrase))
+        for name in _KEPT_HEADERS:
+            if name in response:
+                problem[name] = response[name]
+        return problem

@@ -1,0 +1,50 @@
+"""What htmx needs from every answer, so that no view has to think of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlencode, urlsplit
+
+from django.conf import settings
+from django.contrib.messages import get_messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
+
+from left4me.site.templatetags.ui import message_tone
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class HtmxAnswers:
+    """Sends messages along as toasts, and a visitor whose session ended to the login page as a whole."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not request.htmx:  # type: ignore[attr-defined]
+            return response
+        if isinstance(response, HttpResponseRedirect) and _leads_to_login(response):
+            return _sign_in_again(request)
+        # A redirect is followed by htmx; the page behind it shows the messages.
+        if not 300 <= response.status_code < 400 and not response.has_header("HX-Redirect"):
+            _messages_as_toasts(request, response)
+        return response
+
+
+def _leads_to_login(response: HttpResponseRedirect) -> bool:
+    return urlsplit(response.url).path == resolve_url(settings.LOGIN_URL)
+
+
+def _sign_in_again(request: HttpRequest) -> HttpResponse:
+    # Back to the page, not to the fragment that it asked for.
+    page = urlsplit(request.headers.get("HX-Current-URL", "")).path or "/"
+    return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': page})}")
+
+
+def _messages_as_toasts(request: HttpRequest, response: HttpResponse) -> None:
+    toasts = [{"text": str(each), "tone": message_tone(each.level_tag)} for each in get_messages(request)]
+    if toasts:
+        trigger_client_event(response, "toast", {"messages": toasts})

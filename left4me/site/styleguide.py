@@ -1,0 +1,106 @@
+"""The style guide: every component in every state, in both schemes side by side. For admins."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from functools import cache
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+COLOURS = [
+    "ground",
+    "surface",
+    "surface-sunk",
+    "surface-raised",
+    "surface-hover",
+    "line",
+    "line-strong",
+    "ink",
+    "ink-soft",
+    "link",
+    "accent",
+    "accent-soft",
+    "focus",
+    "ok-fill",
+    "busy-fill",
+    "warn-fill",
+    "bad-fill",
+    "idle-fill",
+    "note-fill",
+    "danger",
+]
+SCHEMES = ["light", "dark"]
+PARTS = [
+    ("colours", _("Colours")),
+    ("letters", _("Letters")),
+    ("buttons", _("Buttons")),
+    ("states", _("States")),
+    ("messages", _("Messages")),
+    ("forms", _("Forms")),
+    ("tables", _("Tables")),
+    ("cards", _("Cards")),
+    ("progress", _("Progress")),
+    ("log", _("Log")),
+    ("icons", _("Icons")),
+]
+SERVER_STATES = ["unknown", "stopped", "starting", "running", "stopping", "crashed", "gave_up", "initializing"]
+JOB_STATES = ["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+
+
+class Specimen(forms.Form):
+    """One field of each kind; bound with `{}` it shows its errors."""
+
+    name = forms.CharField(label=_("Name"), help_text=_("Also what players see in the server browser."))
+    port = forms.IntegerField(label=_("Port"), required=False, min_value=27015, max_value=27115)
+    kind = forms.ChoiceField(label=_("Kind"), choices=[("files", _("Files")), ("workshop", _("Workshop"))])
+    config = forms.CharField(label=_("server.cfg lines"), widget=forms.Textarea(attrs={"rows": 4}))
+    scope = forms.ChoiceField(
+        label=_("Rights"),
+        choices=[("read", _("Read")), ("operate", _("Start and stop"))],
+        widget=forms.RadioSelect,
+    )
+    upload = forms.FileField(label=_("File"), required=False)
+    sure = forms.BooleanField(label=_("Restart it when it hangs"), help_text=_("Asks for an answer every minute."))
+
+
+@cache
+def _icons() -> list[str]:
+    listed = json.loads((settings.BASE_DIR / "left4me/site/static/vendor/vendor.json").read_text())
+    return list(listed["icons"]["names"])
+
+
+def _forms(scheme: str) -> list[Specimen]:
+    """One form as it comes, one with every error. Each appears once per scheme, so each needs ids of its own."""
+    usual = {"name": "Friday versus", "config": "sv_alltalk 1\nmp_gamemode versus"}
+    wrong = f"{scheme}-wrong"
+    return [Specimen(prefix=scheme, initial=usual), Specimen({f"{wrong}-port": "80"}, prefix=wrong)]
+
+
+def styleguide(request: HttpRequest) -> HttpResponse:
+    if not getattr(request.user, "is_admin", False):
+        raise PermissionDenied
+    now = timezone.now()
+    context = {
+        "parts": [{"id": name, "title": title, "template": f"styleguide/{name}.html"} for name, title in PARTS],
+        "schemes": SCHEMES,
+        "colours": COLOURS,
+        "icons": _icons(),
+        "server_states": SERVER_STATES,
+        "job_states": JOB_STATES,
+        "specimens": [(scheme, form) for scheme in SCHEMES for form in _forms(scheme)],
+        "layers": ["Competitive config", "Friday maps", "SourceMod"],
+        "page": Paginator(range(1, 501), 25).page(7),
+        "lately": now - timedelta(minutes=5),
+        "started": now - timedelta(hours=1, minutes=4, seconds=7),
+        "took": timedelta(minutes=3, seconds=21),
+        "log_lines": [("stdout", f"L 11/21/2026 - 20:1{n}: World triggered Round_Start") for n in range(8)],
+    }
+    return render(request, "styleguide.html", context)

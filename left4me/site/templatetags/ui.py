@@ -1,0 +1,199 @@
+"""Small building blocks of every page; a builtin of all templates, so nothing has to load it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.core.paginator import Page
+from django.forms import BoundField, CheckboxInput
+from django.http import HttpRequest
+from django.template.context import Context
+from django.template.loader import render_to_string
+from django.templatetags.static import static
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+
+from left4me.site import navigation
+
+register = template.Library()
+
+TONES = {
+    "server": {
+        "running": "ok",
+        "starting": "busy",
+        "stopping": "busy",
+        "initializing": "busy",
+        "deleting": "busy",
+        "restarting": "busy",
+        "crashed": "bad",
+        "gave_up": "bad",
+    },
+    "job": {
+        "queued": "note",
+        "running": "busy",
+        "cancelling": "warn",
+        "succeeded": "ok",
+        "failed": "bad",
+    },
+}
+MESSAGE_TONES = {"success": "ok", "warning": "warn", "error": "bad"}
+
+
+@register.simple_tag
+def icon(name: str, label: str = "", extra: str = "") -> SafeString:
+    """One symbol of the sprite: decorative beside a text, or named by `label` where it stands alone."""
+    said = format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')
+    return format_html(
+        '<svg class="icon{}" {}><use href="{}#{}"></use></svg>',
+        f" {extra}" if extra else "",
+        said,
+        static("left4me/icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def badge(state: str, label: str = "", kind: str = "server", tone: str = "") -> SafeString:
+    """A state as a dot and a word. `kind` is server or job; `tone` (ok busy warn bad idle note) overrules it."""
+    return format_html(
+        '<span class="badge" data-tone="{}" data-state="{}"><span class="badge-dot"></span>{}</span>',
+        tone or TONES.get(kind, {}).get(state, "idle"),
+        state,
+        label or str(state).replace("_", " "),
+    )
+
+
+@register.simple_tag
+def avatar(name: str, url: str = "", size: str = "") -> SafeString:
+    """A person's picture, or the first letter of their name; decorative: the name stands beside it."""
+    if url:
+        return format_html('<img class="avatar {}" src="{}" alt="" loading="lazy">', size, url)
+    return format_html('<span class="avatar {}" aria-hidden="true">{}</span>', size, name[:1])
+
+
+@register.simple_tag
+def field(bound: BoundField, mono: bool = False, **attrs: Any) -> SafeString:  # noqa: FBT001, FBT002 -- template syntax
+    """A form field with its label, help and errors; further arguments become attributes of the control.
+
+    `mono` is for what machines read. An underscore in a name stands for a hyphen: `hx_get=…`.
+    """
+    control = {name.replace("_", "-"): value for name, value in attrs.items()}
+    if mono:
+        control["class"] = f"{bound.field.widget.attrs.get('class', '')} mono".strip()
+        control.setdefault("spellcheck", "false")
+    is_check = isinstance(bound.field.widget, CheckboxInput)
+    context = {
+        "field": bound,
+        "control": bound.as_widget(attrs=control),
+        "is_check": is_check,
+        "is_set": bound.use_fieldset,
+        "is_optional": not bound.field.required and not is_check,
+    }
+    return render_to_string("ui/field.html", context)
+
+
+@register.inclusion_tag("ui/pagination.html", takes_context=True)
+def pagination(context: Context, page: Page[Any], label: str = "") -> dict[str, object]:
+    """Links to the pages of a list, with the rest of the query kept; `label` tells two lists of one page apart."""
+    return {
+        "label": label,
+        "request": context["request"],
+        "page": page,
+        "numbers": page.paginator.get_elided_page_range(page.number, on_each_side=1, on_ends=1),
+        "gap": page.paginator.ELLIPSIS,
+    }
+
+
+@register.simple_block_tag
+def table(content: str, caption: str, *columns: str, has_actions: bool = True) -> SafeString:
+    """The frame of a list: `{% table _("Your tokens") _("Name") _("Scope") %}<tr>…</tr>{% endtable %}`.
+
+    The caption is for screen readers; `has_actions` adds the nameless last column that holds each row's buttons.
+    """
+    context = {"content": content, "caption": caption, "columns": columns, "has_actions": has_actions}
+    return render_to_string("ui/table.html", context)
+
+
+@register.simple_tag(takes_context=True)
+def places(context: Context) -> list[tuple[navigation.Place, bool]]:
+    """The side bar's entries for this visitor: (place, is it the current one)."""
+    request: HttpRequest | None = context.get("request")
+    return navigation.places(request) if request is not None else []
+
+
+@register.simple_tag
+def url_or_none(name: str, *args: Any) -> str | None:
+    """The address of a view, or None where that part of the application is not installed."""
+    try:
+        return reverse(name, args=args)
+    except NoReverseMatch:
+        return None
+
+
+@register.filter
+def message_tone(level_tag: str) -> str:
+    return MESSAGE_TONES.get(level_tag, "busy")
+
+
+@register.filter
+def relative(moment: datetime | None) -> SafeString | str:
+    """A time that reads "5 minutes ago" and stays true in the browser; without JavaScript the date stands there."""
+    if moment is None:
+        return "–"
+    return format_html(
+        '<time datetime="{}" data-relative>{}</time>',
+        moment.isoformat(),
+        date_format(timezone.localtime(moment), "DATETIME_FORMAT"),
+    )
+
+
+@register.filter
+def since(moment: datetime | None) -> SafeString | str:
+    """The time that has passed, counting on in the browser."""
+    if moment is None:
+        return "–"
+    return format_html(
+        '<time datetime="{}" data-since>{}</time>', moment.isoformat(), elapsed(timezone.now() - moment)
+    )
+
+
+@register.filter
+def elapsed(duration: timedelta | float | None) -> str:
+    """A duration in its two largest units."""
+    if duration is None:
+        return "–"
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    if seconds < 10:
+        return gettext("%(seconds).1f s") % {"seconds": max(seconds, 0)}
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    days, hours_left = divmod(hours, 24)
+    if days:
+        return ngettext("%(days)d day %(hours)d h", "%(days)d days %(hours)d h", days) % {
+            "days": days,
+            "hours": hours_left,
+        }
+    if hours:
+        return gettext("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": minutes_left}
+    if minutes:
+        return gettext("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": left}
+    return gettext("%(seconds)d s") % {"seconds": left}
+
+
+@register.filter("bytes")
+def in_bytes(size: float | None) -> str:
+    """A size in powers of 1,000, as disks and downloads are sold."""
+    if size is None:
+        return "–"
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(amount) < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"

@@ -1,0 +1,76 @@
+"""Pages that belong to no app: the dashboard's frame, the choice of a colour scheme, health."""
+
+from __future__ import annotations
+
+import redis
+from django.contrib.auth.decorators import login_not_required
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.permissions import signed_in
+from left4me.core.web.htmx import is_fragment
+from left4me.site import pulse
+from left4me.site.context import THEMES
+from servers import overview
+
+
+@require_safe
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """One's servers, what needs attention and what is under way; htmx asks for its moving part."""
+    user = signed_in(request)
+    context = {"overview": overview.of(user, now=timezone.now())}
+    return render(
+        request, "servers/dashboard.html#content" if is_fragment(request) else "servers/dashboard.html", context
+    )
+
+
+@login_not_required
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Remember light or dark in a cookie, so that the next page arrives in it; anything else forgets the choice."""
+    back = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
+        back = "/"
+    response = redirect(back)
+    choice = request.POST.get("theme", "")
+    if choice in THEMES:
+        # theme.js writes the same cookie, so it is readable by scripts.
+        response.set_cookie("theme", choice, max_age=60 * 60 * 24 * 365, samesite="Lax", secure=request.is_secure())
+    else:
+        response.delete_cookie("theme", samesite="Lax")
+    return response
+
+
+@login_not_required
+def health(request: HttpRequest) -> JsonResponse:
+    """Answer that the process serves requests; `/ready` says whether what it needs is there."""
+    return JsonResponse({"status": "ok"})
+
+
+@login_not_required
+def ready(request: HttpRequest) -> JsonResponse:
+    """Answer 200 when database, Redis, worker and beat do their part, else 503 with what does not."""
+    checks = {"database": _database_fault(), **_broker_faults()}
+    ok = not any(checks.values())
+    body = {"status": "ok" if ok else "unavailable", "checks": {name: why or "ok" for name, why in checks.items()}}
+    return JsonResponse(body, status=200 if ok else 503)
+
+
+def _database_fault() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except (DatabaseError, OSError):
+        return "the database does not answer"
+    return ""
+
+
+def _broker_faults() -> dict[str, str]:
+    try:
+        return {"redis": "", "worker": pulse.read().fault}
+    except redis.RedisError:
+        return {"redis": "Redis does not answer", "worker": "unknown without Redis"}

@@ -1,0 +1,152 @@
+"""Carrying out what a person told a running game, and looking whether it came true. Knows no rows.
+
+The game's own answer proves little: a kick is silent, a map change hangs up. So each action is confirmed by what the
+game shows afterwards; where it shows nothing, the outcome is uncertain and says so.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from livestate.status import STEAM_ID_64_BASE, NotStatus, Player, Status, parse_status
+from servers.gamehost import rcon
+
+LOOKS = 4
+PAUSE_SECONDS = 0.5
+MAP_LOOKS = 16
+MAP_PAUSE_SECONDS = 1.0
+
+DIFFICULTIES = ("Easy", "Normal", "Hard", "Impossible")
+MODES = ("coop", "realism", "versus", "survival", "scavenge", "mutation12")
+LONGEST_SAYING = 120
+
+Ask = Callable[[str], rcon.Answer]
+Pause = Callable[[float], None]
+
+
+class Result(StrEnum):
+    DONE = "done"
+    UNCERTAIN = "uncertain"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`note` is for the person who asked; `output` what the game printed."""
+
+    result: Result
+    output: str = ""
+    note: str | Promise = ""
+
+
+def command(ask: Ask, text: str) -> Outcome:
+    answer = ask(text)
+    if answer.confirmed:
+        return Outcome(Result.DONE, answer)
+    return Outcome(
+        Result.UNCERTAIN,
+        answer,
+        _("The game fell silent, as it does after such a command. The live state shows what came of it."),
+    )
+
+
+def say(ask: Ask, text: str) -> Outcome:
+    return Outcome(Result.DONE, ask(f"say {sayable(text)}"))
+
+
+def kick(ask: Ask, steam_id_64: int, *, pause: Pause = time.sleep) -> Outcome:
+    player = _find(_status(ask), steam_id_64)
+    if player is None:
+        return Outcome(Result.FAILED, note=_("This player is not on the server any more."))
+    output = ask(f"kickid {player.userid} Kicked by an admin")
+    if _holds(lambda: _find(_status(ask), steam_id_64) is None, pause):
+        return Outcome(Result.DONE, output, _("The player is gone."))
+    return Outcome(Result.UNCERTAIN, output, _("The player still shows in the status."))
+
+
+def ban(ask: Ask, steam_id_64: int, *, minutes: int, pause: Pause = time.sleep) -> Outcome:
+    """For `minutes`, or for good with 0: then it is written to banned_user.cfg, which every start reads back."""
+    steam_id = steam_id_2(steam_id_64)
+    output = ask(f"banid {minutes} {steam_id} kick")
+    if not minutes:
+        output = rcon.Answer(output + ask("writeid"))
+    wanted = re.compile(re.escape(steam_id[len("STEAM_1") :]) + r"(?![0-9])")
+    if not wanted.search(ask("listid")):
+        return Outcome(Result.UNCERTAIN, output, _("The game's list of bans does not show it."))
+    if not _holds(lambda: _find(_status(ask), steam_id_64) is None, pause):
+        return Outcome(Result.UNCERTAIN, output, _("The ban is listed, but the player still shows in the status."))
+    if minutes:
+        return Outcome(Result.DONE, output, _("Banned. A ban for a time ends when the server restarts."))
+    return Outcome(Result.DONE, output, _("Banned for good."))
+
+
+def change_map(ask: Ask, name: str, *, pause: Pause = time.sleep) -> Outcome:
+    """`changelevel` keeps the players, `map` would drop them."""
+    answer = ask(f"changelevel {name}")
+
+    def is_there() -> bool:
+        return _status(ask).map == name
+
+    if _holds(is_there, pause, looks=MAP_LOOKS, seconds=MAP_PAUSE_SECONDS):
+        return Outcome(Result.DONE, answer, _("The map is loaded."))
+    return Outcome(Result.UNCERTAIN, answer, _("The game does not show the new map yet."))
+
+
+def set_difficulty(ask: Ask, level: str) -> Outcome:
+    return _set(ask, "z_difficulty", level, _("It counts from now on."))
+
+
+def set_mode(ask: Ask, mode: str) -> Outcome:
+    return _set(ask, "mp_gamemode", mode, _("It counts in full from the next map on."))
+
+
+def sayable(text: str) -> str:
+    """The text as one harmless argument: no second command, no quotes, no control or direction characters."""
+    words = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(words.replace('"', "'").replace(";", ",").split())[:LONGEST_SAYING]
+
+
+def steam_id_2(steam_id_64: int) -> str:
+    account = steam_id_64 - STEAM_ID_64_BASE
+    return f"STEAM_1:{account % 2}:{account // 2}"
+
+
+def _set(ask: Ask, name: str, value: str, note: str | Promise) -> Outcome:
+    ask(f"{name} {value}")
+    shown = ask(name)
+    found = re.search(rf'"{name}" = "([^"]*)"', shown)
+    if found and found[1].casefold() == value.casefold():
+        return Outcome(Result.DONE, shown, note)
+    return Outcome(Result.UNCERTAIN, shown, _("The game does not show the new value."))
+
+
+def _status(ask: Ask) -> Status:
+    """Raises NotStatus also for an answer that was cut off: it proves nobody's absence."""
+    status = parse_status(ask("status"))
+    if not status.complete:
+        raise NotStatus("The answer was cut off.")
+    return status
+
+
+def _find(status: Status, steam_id_64: int) -> Player | None:
+    return next((player for player in status.players if player.steamid64 == str(steam_id_64)), None)
+
+
+def _holds(condition: Callable[[], bool], pause: Pause, *, looks: int = LOOKS, seconds: float = PAUSE_SECONDS) -> bool:
+    """Whether the condition comes true within some looks; a game that does not answer meanwhile is looked at again."""
+    for look in range(looks):
+        if look:
+            pause(seconds)
+        try:
+            if condition():
+                return True
+        except (rcon.RconError, NotStatus):
+            continue
+    return False

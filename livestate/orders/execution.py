@@ -1,0 +1,98 @@
+"""The worker's side of orders: claim the row, ask the game, write down what came of it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from left4me.core import secrets
+from livestate.models import Order
+from livestate.orders import commands
+from livestate.orders.commands import Ask, Outcome, Result
+from livestate.status import NotStatus
+from servers.gamehost import rcon
+from servers.models import Server
+
+logger = logging.getLogger(__name__)
+
+ADDRESS = "127.0.0.1"
+TIMEOUT_SECONDS = 10.0
+# A cvarlist has a quarter of a megabyte; what is kept of a longer answer is its beginning.
+LONGEST_OUTPUT = 400_000
+LONGEST_NOTE = 500
+
+
+def carry_out(order_id: int, *, now: datetime) -> None:
+    """Do it, unless it was done, lost its time, or vanished: Redis may deliver a message twice, or late."""
+    # One conditional UPDATE: of two deliveries one finds nothing to claim.
+    if not Order.objects.unclaimed(now).filter(pk=order_id).update(state=Order.State.RUNNING):
+        logger.info("Order %s is not to be carried out (any more)", order_id)
+        return
+    order = Order.objects.select_related("server").get(pk=order_id)
+    outcome = _attempt(order)
+    Order.objects.filter(pk=order_id).update(
+        state=outcome.result,
+        output=_storable(outcome.output),
+        note=str(outcome.note)[:LONGEST_NOTE],
+        finished_at=timezone.now(),
+    )
+
+
+def known_commands(server: Server) -> list[str]:
+    """The names of all commands and settings that the running game has, plugins' included."""
+    names = (line.partition(" : ")[0].strip() for line in _asker(server)("cvarlist").splitlines() if " : " in line)
+    return sorted({name for name in names if name and " " not in name})
+
+
+def _attempt(order: Order) -> Outcome:
+    if order.server.actual_state != Server.State.RUNNING:
+        return Outcome(Result.FAILED, note=_("The server is not running."))
+    try:
+        return _do(order, _asker(order.server, on_text=functools.partial(_show_so_far, order.pk)))
+    except rcon.RconError as error:
+        return Outcome(Result.UNCERTAIN if error.sent else Result.FAILED, error.partial, str(error))
+    except (NotStatus, secrets.Unreadable) as error:
+        return Outcome(Result.FAILED, note=str(error))
+    except Exception as error:
+        # Task boundary: the person who waits is told, and the log has the rest.
+        logger.exception("Order %s failed", order.pk)
+        return Outcome(Result.UNCERTAIN, note=f"{type(error).__name__}: {error}")
+
+
+def _do(order: Order, ask: Ask) -> Outcome:
+    match order.kind:
+        case Order.Kind.COMMAND:
+            return commands.command(ask, order.value)
+        case Order.Kind.SAY:
+            return commands.say(ask, order.value)
+        case Order.Kind.KICK:
+            return commands.kick(ask, int(order.value))
+        case Order.Kind.BAN:
+            return commands.ban(ask, int(order.value), minutes=order.minutes)
+        case Order.Kind.MAP:
+            return commands.change_map(ask, order.value)
+        case Order.Kind.DIFFICULTY:
+            return commands.set_difficulty(ask, order.value)
+        case Order.Kind.MODE:
+            return commands.set_mode(ask, order.value)
+    raise ValueError(f"There is no order of the kind {order.kind!r}.")
+
+
+def _asker(server: Server, *, on_text: Callable[[str], None] | None = None) -> Ask:
+    return functools.partial(
+        rcon.execute, ADDRESS, server.port, server.live_rcon_password, timeout=TIMEOUT_SECONDS, on_text=on_text
+    )
+
+
+def _show_so_far(order_id: int, text: str) -> None:
+    """Let the page that waits see a long answer grow."""
+    Order.objects.filter(pk=order_id, state=Order.State.RUNNING).update(output=_storable(text))
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:LONGEST_OUTPUT]

@@ -1,0 +1,276 @@
+"""Writes what a sweep found: one short transaction per batch, in bulk.
+
+What the rows say is remembered between sweeps, so that an unchanged server costs one id in one UPDATE. The memory
+is a cache and no more: each transaction first makes sure that no other process has written since, and whatever
+goes wrong empties it.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from livestate import reconcile
+from livestate.models import PlayerSession, Snapshot, Sweep, last_seen
+from livestate.poller import Answered, Result, Unanswered
+from livestate.reconcile import Changes, Known, Stay
+from livestate.silences import Silences
+from servers.models import Server
+
+logger = logging.getLogger(__name__)
+
+
+class WrittenByAnother(Exception):
+    """Another process has recorded a sweep of this host since ours."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many rows a batch inserted and changed, without the times last seen that merely moved on."""
+
+    seen: int = 0
+    snapshots: int = 0
+    opened: int = 0
+    updated: int = 0
+    silent: int = 0
+
+
+class Recorder:
+    """Records the sweeps of one host, from one thread at a time."""
+
+    def __init__(self, *, host_id: int, gap: timedelta) -> None:
+        self._host_id = host_id
+        self._gap = gap
+        self._writer = uuid.uuid4()
+        self._known: dict[int, Known] = {}
+        self._silences = Silences(host_id)
+
+    def begin(self, *, now: datetime) -> None:
+        """Take over: from here on this process is the host's writer."""
+        sweep = Sweep.objects.filter(host_id=self._host_id).first()
+        if sweep is None or sweep.writer != self._writer:
+            self._forget()
+        Sweep.objects.update_or_create(
+            host_id=self._host_id, defaults={"writer": self._writer, "started_at": now, "answered": 0, "silent": 0}
+        )
+
+    def record(self, batch: Iterable[Result], *, now: datetime) -> Tally:
+        """Write a batch; raises `WrittenByAnother`, and then nothing of it was written."""
+        batch = list(batch)
+        try:
+            return self._record(batch, now)
+        except IntegrityError:
+            # What was remembered is not what is there, or a server has just been deleted: look, and once more.
+            logger.warning("Recording a sweep collided with other changes; reading the rows anew")
+            self._forget()
+        try:
+            return self._record(batch, now)
+        except BaseException:
+            self._forget()
+            raise
+
+    def end(self, *, seconds: float, answered: int, silent: int) -> None:
+        self._claim(seconds=seconds, answered=answered, silent=silent)
+
+    def settle(self, *, ended: set[int], now: datetime) -> int:
+        """Close the stays on servers that were silent for too long or have `ended`; returns how many."""
+        # Not joined with the host: the index of open stays answers this alone, however long the history is.
+        with_stays = PlayerSession.objects.open().values_list("server_id", flat=True).distinct()
+        suspects = [
+            server_id for server_id in with_stays if server_id in ended or not self._answered_lately(server_id, now)
+        ]
+        if suspects:
+            ours = Server.objects.filter(pk__in=suspects, host_id=self._host_id)
+            suspects = list(ours.values_list("pk", flat=True))
+        seen = last_seen(suspects) if suspects else {}
+        lost = [
+            server_id
+            for server_id in suspects
+            if server_id in ended or server_id not in seen or now - seen[server_id] > self._gap
+        ]
+        rows = list(PlayerSession.objects.open().filter(server_id__in=lost)) if lost else []
+        for row in rows:
+            row.left_at = max(row.joined_at, seen.get(row.server_id, row.joined_at))
+        with transaction.atomic():
+            self._claim()
+            PlayerSession.objects.bulk_update(rows, ["left_at"], batch_size=500)
+            self._silences.end(ended)
+        for server_id in ended.union(lost):
+            self._known.pop(server_id, None)
+        return len(rows)
+
+    def _answered_lately(self, server_id: int, now: datetime) -> bool:
+        known = self._known.get(server_id)
+        return known is not None and known.seen_at is not None and now - known.seen_at <= self._gap
+
+    def _record(self, batch: list[Result], now: datetime) -> Tally:
+        try:
+            self._load([result.server_id for result in batch if result.server_id not in self._known])
+            batch = [result for result in batch if result.server_id in self._known]
+            answered = [result for result in batch if isinstance(result, Answered)]
+            silent = [result for result in batch if isinstance(result, Unanswered)]
+            compared = self._compare(answered, now)
+            with transaction.atomic():
+                self._claim()
+                tally = self._write(compared, now)
+                tally.silent = self._silences.add(silent, now)
+                self._silences.end(result.server_id for result in answered)
+        except BaseException:
+            self._forget()
+            raise
+        return tally
+
+    def _claim(self, **fields: float) -> None:
+        mine = Sweep.objects.filter(host_id=self._host_id, writer=self._writer)
+        # An UPDATE also without news: it locks the row until the end of the transaction.
+        if not mine.update(writer=self._writer, **fields):
+            self._forget()
+            raise WrittenByAnother
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._silences.forget()
+
+    # --- reading ---------------------------------------------------------------------------------------------
+
+    def _load(self, server_ids: list[int]) -> None:
+        """Remember these servers, as far as there still are rows of them."""
+        if not server_ids:
+            return
+        existing = Server.objects.filter(pk__in=server_ids).values_list("pk", flat=True)
+        fresh = {server_id: Known() for server_id in existing}
+        for snapshot in Snapshot.objects.latest_of(server_ids):
+            known = fresh[snapshot.server_id]
+            known.snapshot_id, known.picture, known.seen_at = snapshot.pk, snapshot.picture, snapshot.last_seen_at
+        for session in PlayerSession.objects.open().filter(server_id__in=server_ids):
+            fresh[session.server_id].stays[session.steam_id_64] = _stay(session)
+        self._known.update(fresh)
+
+    def _compare(self, answered: list[Answered], now: datetime) -> list[tuple[int, Changes]]:
+        earlier = self._earlier_stays(answered, now)
+        return [
+            (
+                result.server_id,
+                reconcile.changes(
+                    self._known[result.server_id],
+                    result.status,
+                    now,
+                    earlier=earlier.get(result.server_id, {}),
+                    gap=self._gap,
+                ),
+            )
+            for result in answered
+        ]
+
+    def _earlier_stays(self, answered: list[Answered], now: datetime) -> dict[int, dict[int, Stay]]:
+        """The newcomers' last closed stays, as far as they reach into the visit that is going on now."""
+        newcomers: dict[int, set[int]] = {}
+        longest = 0
+        for result in answered:
+            accounts = reconcile.newcomers(self._known[result.server_id], result.status)
+            if accounts:
+                newcomers[result.server_id] = accounts
+                longest = max(longest, *(player.connected_seconds or 0 for player in result.status.people))
+        if not newcomers:
+            return {}
+        rows = PlayerSession.objects.filter(
+            server_id__in=newcomers.keys(),
+            steam_id_64__in=set().union(*newcomers.values()),
+            left_at__gte=now - timedelta(seconds=longest) - reconcile.JOIN_TOLERANCE,
+        ).order_by("left_at", "pk")
+        found: dict[int, dict[int, Stay]] = {}
+        for row in rows:
+            if row.steam_id_64 in newcomers[row.server_id]:
+                found.setdefault(row.server_id, {})[row.steam_id_64] = _stay(row)
+        return found
+
+    # --- writing ---------------------------------------------------------------------------------------------
+
+    def _write(self, compared: list[tuple[int, Changes]], now: datetime) -> Tally:
+        tally = Tally(seen=len(compared))
+        self._write_snapshots(compared, now, tally)
+        touched = {
+            stay.id: stay
+            for _, changes in compared
+            for stay in (*changes.pinged, *(entry[1] for entry in (*changes.closed, *changes.reopened)))
+        }
+        # Before the new ones: who left and came back between two polls may have one open stay only.
+        PlayerSession.objects.bulk_update(
+            [
+                PlayerSession(pk=stay.id, left_at=stay.left_at, min_ping=stay.min_ping, max_ping=stay.max_ping)
+                for stay in touched.values()
+            ],
+            ["left_at", "min_ping", "max_ping"],
+            batch_size=200,
+        )
+        tally.updated = len(touched)
+        self._remember_stays(compared)
+        self._open_stays(compared, tally)
+        return tally
+
+    def _write_snapshots(self, compared: list[tuple[int, Changes]], now: datetime, tally: Tally) -> None:
+        unchanged: list[int] = [
+            snapshot_id
+            for server_id, changes in compared
+            if changes.picture is None and (snapshot_id := self._known[server_id].snapshot_id) is not None
+        ]
+        if unchanged and Snapshot.objects.filter(pk__in=unchanged).update(last_seen_at=now) != len(unchanged):
+            raise IntegrityError("A snapshot that was remembered is no longer there.")
+        rows = {
+            server_id: _snapshot(server_id, changes.picture, now)
+            for server_id, changes in compared
+            if changes.picture is not None
+        }
+        Snapshot.objects.bulk_create(rows.values())
+        tally.snapshots = len(rows)
+        for server_id, changes in compared:
+            known = self._known[server_id]
+            known.seen_at = now
+            if changes.picture is not None:
+                known.snapshot_id, known.picture = rows[server_id].pk, changes.picture
+
+    def _remember_stays(self, compared: list[tuple[int, Changes]]) -> None:
+        for server_id, changes in compared:
+            stays = self._known[server_id].stays
+            for account, _ in changes.closed:
+                del stays[account]
+            stays.update(changes.reopened)
+
+    def _open_stays(self, compared: list[tuple[int, Changes]], tally: Tally) -> None:
+        rows = [
+            PlayerSession(
+                server_id=server_id,
+                steam_id_64=arrival.steam_id_64,
+                joined_at=arrival.joined_at,
+                name_at_join=arrival.name,
+                min_ping=arrival.ping,
+                max_ping=arrival.ping,
+            )
+            for server_id, changes in compared
+            for arrival in changes.opened
+        ]
+        for row in PlayerSession.objects.bulk_create(rows):
+            self._known[row.server_id].stays[row.steam_id_64] = _stay(row)
+        tally.opened = len(rows)
+
+
+def _stay(session: PlayerSession) -> Stay:
+    return Stay(session.pk, session.joined_at, session.left_at, session.min_ping, session.max_ping)
+
+
+def _snapshot(server_id: int, picture: reconcile.Picture, now: datetime) -> Snapshot:
+    return Snapshot(
+        server_id=server_id,
+        started_at=now,
+        last_seen_at=now,
+        players=picture.players,
+        max_players=picture.max_players,
+        bots=picture.bots,
+        map=picture.map,
+        hibernating=picture.hibernating,
+    )

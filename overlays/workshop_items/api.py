@@ -1,0 +1,155 @@
+"""Workshop items in the JSON API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from django.http import Http404, HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from ninja import Query, Router, Schema, Status
+from pydantic import Field
+
+from accounts.permissions import signed_in
+from left4me.core.web.api import Problem, Window, listed, require_scope
+from left4me.core.web.refusals import Refused
+from left4me.jobs.api import JobOut
+from left4me.jobs.models import Job
+from overlays import lookups
+from overlays.models import Overlay
+from overlays.workshop_items import membership, refresh
+from workshop import inputs, metadata, steam
+from workshop.models import WorkshopItem
+
+router = Router(tags=["workshop"])
+
+
+class ItemOut(Schema):
+    steam_id: str = Field(description="As text: it does not fit every JSON reader's numbers")
+    title: str
+    file_size: int
+    time_updated: int = Field(description="Unix seconds, as Steam says")
+    preview_url: str
+    state: Literal["cached", "stale", "missing", "downloading", "failed"]
+    last_downloaded_at: datetime | None
+    last_error: str
+    is_valid: bool | None = Field(description="Null until its file was looked into")
+    campaigns: list[Any]
+    chapters: list[Any]
+    warnings: list[Any]
+
+    @staticmethod
+    def resolve_steam_id(item: WorkshopItem) -> str:
+        return str(item.steam_id)
+
+    @staticmethod
+    def resolve_state(item: WorkshopItem) -> str:
+        return item.state(timezone.now()).value
+
+
+class ItemPage(Schema):
+    items: list[ItemOut]
+    count: int
+
+
+class ItemFilter(Window):
+    q: str = Field("", max_length=200, description="Words of the title, a map, a campaign, or an id")
+
+
+class AddIn(Schema):
+    input: str = Field(max_length=inputs.LONGEST_INPUT, description="Ids and links, separated by blanks or lines")
+    mode: Literal["items", "collection"] = "items"
+    follow: bool = Field(True, description="Follow collections: what they gain or lose later comes and goes here too")
+
+
+class RefusedItem(Schema):
+    steam_id: str
+    reason: str
+
+
+class AddedOut(Schema):
+    added: list[str]
+    already: list[str]
+    refused: list[RefusedItem]
+    job: JobOut | None
+
+
+def _workshop_overlay(request: HttpRequest, overlay_id: int, *, to_edit: bool = False) -> Overlay:
+    """Raises Http404, PermissionDenied, and Refused for an overlay of another kind."""
+    if to_edit:
+        require_scope(request, "operate")
+    find = lookups.overlay_to_edit if to_edit else lookups.overlay_or_404
+    overlay = find(signed_in(request), overlay_id)
+    if overlay.kind != Overlay.Kind.WORKSHOP:
+        raise Refused(_("This overlay holds no workshop items."))
+    return overlay
+
+
+@router.get("/workshop-items", response=ItemPage, summary="Items of all overlays that you can see")
+def list_items(request: HttpRequest, window: Query[ItemFilter]) -> dict[str, Any]:
+    overlays = Overlay.objects.visible_to(signed_in(request))
+    found = WorkshopItem.objects.filter(overlay_links__overlay__in=overlays).distinct()
+    return listed(found.matching(window.q), window)
+
+
+@router.get("/overlays/{int:overlay_id}/items", response=ItemPage, summary="Items of one overlay")
+def list_overlay_items(request: HttpRequest, overlay_id: int, window: Query[ItemFilter]) -> dict[str, Any]:
+    overlay = _workshop_overlay(request, overlay_id)
+    return listed(WorkshopItem.objects.filter(overlay_links__overlay=overlay).matching(window.q), window)
+
+
+@router.post("/overlays/{int:overlay_id}/items", response={202: AddedOut}, summary="Add items or collections")
+def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dict[str, Any]]:
+    """Ask Steam about what is given, add what can be used, and build the overlay."""
+    overlay = _workshop_overlay(request, overlay_id, to_edit=True)
+    try:
+        with metadata.connect() as api:
+            preview = membership.look_up(overlay=overlay, text=given.input, mode=given.mode, api=api)
+        added = membership.add(
+            overlay=overlay, preview=preview, by=signed_in(request), follow=given.follow, now=timezone.now()
+        )
+    except membership.Unreadable as fault:
+        errors = [{"line": p.line, "text": p.text, "message": str(p)} for p in fault.problems]
+        raise Problem(400, _("Nothing was added"), str(fault), errors=errors) from None
+    except membership.NotAddable as fault:
+        raise Problem(400, _("Nothing was added"), str(fault)) from None
+    except steam.SteamError as fault:
+        raise Problem(502, _("Steam does not answer as it should"), str(fault)) from None
+    return Status(
+        202,
+        {
+            "added": [str(steam_id) for steam_id in added.added],
+            "already": [str(steam_id) for steam_id in added.already],
+            "refused": [{"steam_id": str(i), "reason": reason} for i, reason in added.refused.items()],
+            "job": added.job,
+        },
+    )
+
+
+@router.delete("/overlays/{int:overlay_id}/items/{int:steam_id}", response={204: None}, summary="Take an item out")
+def remove_item(request: HttpRequest, overlay_id: int, steam_id: int) -> Status[None]:
+    overlay = _workshop_overlay(request, overlay_id, to_edit=True)
+    if not membership.remove(overlay=overlay, steam_ids=[steam_id], by=signed_in(request)):
+        raise Http404
+    return Status(204, None)
+
+
+@router.post("/overlays/{int:overlay_id}/refresh", response={202: JobOut}, summary="Ask Steam again, then build")
+def refresh_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
+    overlay = _workshop_overlay(request, overlay_id, to_edit=True)
+    try:
+        with metadata.connect() as api:
+            job = refresh.refresh_overlay(overlay=overlay, by=signed_in(request), api=api, now=timezone.now())
+    except refresh.NothingToRefresh as fault:
+        raise Problem(400, _("Nothing to refresh"), str(fault)) from None
+    except steam.SteamError as fault:
+        raise Problem(502, _("Steam does not answer as it should"), str(fault)) from None
+    return Status(202, job)
+
+
+@router.post("/overlays/{int:overlay_id}/build", response={202: JobOut}, summary="Build an overlay of any kind")
+def build_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    return Status(202, membership.request_build(overlay=lookups.overlay_to_edit(user, overlay_id), by=user))

@@ -1,0 +1,89 @@
+"""The rows of the item page: what a person reads about each workshop item of an overlay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Q
+
+from left4me.jobs.models import Job
+from overlays.models import Overlay, OverlayWorkshopItem
+from overlays.workshop_items import labels
+from workshop.models import WorkshopItem
+
+PER_PAGE = 100
+SORTS = {
+    "title": ("item__title", "pk"),
+    "-size": ("-item__file_size", "pk"),
+    "-updated": ("-item__time_updated", "pk"),
+    "-added": ("-added_at", "-pk"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    link: OverlayWorkshopItem
+    item: WorkshopItem
+    state: WorkshopItem.State
+    tone: str
+    updated: datetime | None
+    warnings: list[labels.Warned]
+
+    @property
+    def is_served(self) -> bool:
+        return self.link.linked_version is not None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to show, as the address says it."""
+
+    search: str = ""
+    sort: str = "title"
+    only: str = ""
+
+    @classmethod
+    def read(cls, query: Any) -> Wish:
+        sort = query.get("sort", "title")
+        only = query.get("only", "")
+        return cls(
+            query.get("q", "").strip()[:200],
+            sort if sort in SORTS else "title",
+            only if only in ("failed", "warned") else "",
+        )
+
+
+def page(
+    overlay: Overlay, wish: Wish, *, number: str | None, now: datetime
+) -> tuple[Page[OverlayWorkshopItem], list[Row]]:
+    """One page of the list, and its rows."""
+    links = overlay.workshop_links.select_related("item", "collection").order_by(*SORTS[wish.sort])
+    if wish.search:
+        links = links.filter(item__in=WorkshopItem.objects.matching(wish.search))
+    if wish.only == "failed":
+        links = links.filter(~Q(item__last_error="") | Q(item__is_valid=False))
+    if wish.only == "warned":
+        links = links.exclude(item__warnings=[])
+    found = Paginator(links, PER_PAGE).get_page(number)
+    return found, [_row(link, now) for link in found.object_list]
+
+
+def live_job(overlay: Overlay) -> Job | None:
+    """The build that waits or runs, which the page follows."""
+    return Job.objects.live().filter(resource=overlay.resource).order_by("pk").first()
+
+
+def _row(link: OverlayWorkshopItem, now: datetime) -> Row:
+    item = link.item
+    state = item.state(now)
+    return Row(
+        link=link,
+        item=item,
+        state=state,
+        tone=labels.TONES[state],
+        updated=datetime.fromtimestamp(item.time_updated, tz=UTC) if 0 < item.time_updated < 32_503_680_000 else None,
+        warnings=labels.warnings(item.warnings),
+    )

@@ -1,0 +1,171 @@
+"""Asking Steam again: about one overlay at a user's wish, about everything in use on schedule."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from left4me.audit import record
+from left4me.core.net import fetch
+from left4me.jobs import actions as jobs
+from left4me.jobs import registry
+from left4me.jobs.models import Job
+from overlays.models import Overlay, OverlayCollection
+from overlays.workshop_items import membership
+from workshop import metadata, steam
+from workshop.models import WorkshopItem
+
+OPERATION = "workshop_refresh"
+_JITTER = 0.1
+_NAMED = 20
+
+
+class NothingToRefresh(Exception):
+    """The overlay holds no workshop item and follows no collection."""
+
+
+def refresh_overlay(*, overlay: Overlay, by: User, api: steam.Steam, now: datetime) -> Job:
+    """Bring the rows of one overlay's items up to date, then ask for its build.
+
+    Raises NothingToRefresh, and SteamError, after which nothing has changed; jobs.Refused.
+    """
+    items = list(WorkshopItem.objects.filter(overlay_links__overlay=overlay))
+    collections = list(overlay.collections.all())
+    if not items and not collections:
+        raise NothingToRefresh(_("There are no workshop items in this overlay yet. Add some first."))
+    followed = {collection: api.collection(collection.steam_id) for collection in collections}
+    ids = [item.steam_id for item in items] + [i for found in followed.values() for i in found.items]
+    found = api.all_items(ids)
+    with transaction.atomic():
+        known = {item.steam_id for item in items}
+        metadata.apply(items, found, now=now)
+        # A person who asks wants it tried again; the refresh on schedule does not.
+        WorkshopItem.objects.filter(pk__in=[item.pk for item in items]).forget_refusals()
+        metadata.save({steam_id: item for steam_id, item in found.items() if steam_id not in known}, now=now)
+        for collection, answer in followed.items():
+            _follow(collection, answer, now=now)
+        record.write(action="overlay.refreshed", by=by, target=overlay.resource, items=len(items))
+        return membership.request_build(overlay=overlay, by=by)
+
+
+@dataclass
+class _Summary:
+    refreshed: list[int] = field(default_factory=list)
+    unchanged: list[int] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+    # What Steam did not answer at all: these keep their old data, and the job says that it is not done.
+    unanswered: list[str] = field(default_factory=list)
+    overlays: set[int] = field(default_factory=set)
+
+    def line(self) -> str:
+        return f"refreshed={len(self.refreshed)} unchanged={len(self.unchanged)} failed={len(self.failed)}"
+
+
+def refresh_all(run: registry.Run, *, now: datetime) -> None:
+    """Refresh every item in use, batch by batch, each on its own; then build the overlays that changed."""
+    summary = _Summary()
+    try:
+        with metadata.connect(cancelled=run.cancelled, pause=run.sleep) as api:
+            _refresh_items(run, api, summary, now=now)
+            _refresh_collections(run, api, summary, now=now)
+    except fetch.Cancelled:
+        run.check()
+        raise registry.Cancelled from None
+    affected = Overlay.objects.filter(workshop_links__item__steam_id__in=summary.refreshed)
+    summary.overlays.update(affected.values_list("pk", flat=True))
+    _build(run, summary)
+    for steam_id, problem in list(summary.failed.items())[:_NAMED]:
+        run.log(f"workshop {steam_id} failed: {problem}", stream="stderr")
+    run.log(f"{summary.line()} overlays={len(summary.overlays)}")
+    if summary.unanswered:
+        raise registry.Failed("\n".join([summary.line(), *summary.unanswered[:_NAMED]]))
+
+
+def _refresh_items(run: registry.Run, api: steam.Steam, summary: _Summary, *, now: datetime) -> None:
+    ids = list(WorkshopItem.objects.exclude(overlay_links=None).order_by("pk").values_list("pk", flat=True))
+    done = 0
+    for batch in steam.batches(ids):
+        run.check()
+        items = list(WorkshopItem.objects.filter(pk__in=batch))
+        try:
+            outcome = metadata.apply(items, api.items([item.steam_id for item in items]), now=now)
+        except steam.SteamError as error:
+            summary.unanswered.append(str(error))
+            summary.failed.update((item.steam_id, str(error)) for item in items)
+        else:
+            summary.refreshed += outcome.changed
+            summary.unchanged += outcome.unchanged
+            summary.failed.update(outcome.failed)
+        done += len(batch)
+        run.progress(phase="refresh", done=done, total=len(ids), unit="items")
+
+
+def _refresh_collections(run: registry.Run, api: steam.Steam, summary: _Summary, *, now: datetime) -> None:
+    by_steam_id: dict[int, list[OverlayCollection]] = {}
+    for collection in OverlayCollection.objects.select_related("overlay"):
+        by_steam_id.setdefault(collection.steam_id, []).append(collection)
+    for steam_id, collections in by_steam_id.items():
+        run.check()
+        try:
+            found = api.collection(steam_id)
+            _add_missing_rows(api, found.items, now=now)
+        except steam.SteamError as error:
+            summary.unanswered.append(f"collection {steam_id}: {error}")
+            continue
+        for collection in collections:
+            with transaction.atomic():
+                if _follow(collection, found, now=now):
+                    summary.overlays.add(collection.overlay_id)
+
+
+def _add_missing_rows(api: steam.Steam, ids: Sequence[int], *, now: datetime) -> None:
+    known = set(WorkshopItem.objects.filter(steam_id__in=ids).values_list("steam_id", flat=True))
+    missing = [steam_id for steam_id in ids if steam_id not in known]
+    if missing:
+        metadata.save(api.all_items(missing), now=now)
+
+
+def _follow(collection: OverlayCollection, found: steam.Collection, *, now: datetime) -> bool:
+    """Links as the collection has them now; one that vanished or was emptied keeps what it brought."""
+    if not found.items:
+        collection.last_error = found.problems.get(collection.steam_id, "the collection is empty")
+        collection.save(update_fields=["last_error"])
+        return False
+    return membership.follow_items(collection, found, now=now)
+
+
+def _build(run: registry.Run, summary: _Summary) -> None:
+    for overlay in _in_order(summary.overlays):
+        try:
+            membership.request_build(overlay=overlay, by=None)
+        except jobs.Refused as refusal:
+            run.log(f"overlay {overlay.pk} is not built: {refusal}", stream="stderr")
+
+
+def _in_order(ids: Iterable[int]) -> Iterable[Overlay]:
+    return Overlay.objects.filter(pk__in=list(ids)).order_by("pk")
+
+
+def request_refresh(*, by: User | None) -> Job:
+    """The global refresh that will run or already runs. Raises jobs.Refused."""
+    return jobs.request(operation=OPERATION, resource="workshop", by=by, host=settings.LEFT4ME_HOST)
+
+
+def is_due(*, now: datetime, every: timedelta) -> bool:
+    """Whether the next scheduled refresh should start: some time after the last, which is kept over restarts.
+
+    The extra time, up to a tenth, is drawn from the last job's number: the same for every caller, and different
+    enough that many installations do not ask Steam in the same minute.
+    """
+    last = Job.objects.filter(operation=OPERATION).order_by("-pk").first()
+    if last is None:
+        return True
+    jitter = random.Random(f"{settings.SECRET_KEY}{last.pk}").random() * _JITTER  # noqa: S311 -- spreads load
+    return not last.is_live and now >= last.created_at + every * (1 + jitter)

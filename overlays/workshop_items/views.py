@@ -1,0 +1,151 @@
+"""Pages of the workshop items that an overlay holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.permissions import signed_in
+from left4me.jobs import actions as jobs
+from overlays import lookups, permissions
+from overlays.models import Overlay
+from overlays.workshop_items import conflicts, item_rows, membership
+from overlays.workshop_items import refresh as items_refresh
+from overlays.workshop_items.forms import AddForm
+from workshop import metadata, steam
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def items(request: HttpRequest, pk: int) -> HttpResponse:
+    """The table and, on POST, what was pasted: first a preview, then, confirmed, the adding."""
+    user = signed_in(request)
+    find = lookups.workshop_overlay_to_edit if request.method == "POST" else lookups.workshop_overlay
+    overlay = find(user, pk)
+    if request.method != "POST":
+        return _page(request, overlay, form=AddForm())
+    form = AddForm(request.POST)
+    if not form.is_valid():
+        return _page(request, overlay, form=form, status=422)
+    try:
+        with metadata.connect() as api:
+            preview = membership.look_up(
+                overlay=overlay, text=form.cleaned_data["input"], mode=form.cleaned_data["mode"], api=api
+            )
+        if "confirm" not in request.POST:
+            return render(
+                request, "overlays/items_preview.html", {"overlay": overlay, "form": form, "preview": preview}
+            )
+        added = membership.add(
+            overlay=overlay, preview=preview, by=user, follow=form.cleaned_data["follow"], now=timezone.now()
+        )
+    except (membership.Unreadable, membership.NotAddable) as fault:
+        return _page(request, overlay, form=_with_errors(form, str(fault)), status=422)
+    except steam.SteamError as fault:
+        return _page(request, overlay, form=_with_errors(form, str(fault)), status=502)
+    except jobs.Refused as fault:
+        return _page(request, overlay, form=_with_errors(form, str(fault)), status=409)
+    count = len(added.added)
+    words = ngettext("%(count)d item is added.", "%(count)d items are added.", count) % {"count": count}
+    messages.success(request, words)
+    return redirect("overlays:items", overlay.pk)
+
+
+@require_POST
+def remove_items(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    overlay = lookups.workshop_overlay_to_edit(user, pk)
+    wanted = [int(value) for value in request.POST.getlist("item") if value.isdecimal() and len(value) < 20]
+    count = membership.remove(overlay=overlay, steam_ids=wanted[: membership.MOST_ITEMS], by=user)
+    words = ngettext("%(count)d item is removed.", "%(count)d items are removed.", count) % {"count": count}
+    messages.success(request, words)
+    return redirect("overlays:items", overlay.pk)
+
+
+@require_POST
+def unfollow_collection(request: HttpRequest, pk: int, collection_id: int) -> HttpResponse:
+    user = signed_in(request)
+    overlay = lookups.workshop_overlay_to_edit(user, pk)
+    collection = get_object_or_404(overlay.collections, pk=collection_id)
+    membership.unfollow(overlay=overlay, collection=collection, by=user, keep_items="keep" in request.POST)
+    messages.success(request, _("The collection is no longer followed."))
+    return redirect("overlays:items", overlay.pk)
+
+
+@require_POST
+def refresh(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask Steam about this overlay's items, then build: 400 when there are none, 502 when Steam does not answer."""
+    user = signed_in(request)
+    overlay = lookups.workshop_overlay_to_edit(user, pk)
+    try:
+        with metadata.connect() as api:
+            items_refresh.refresh_overlay(overlay=overlay, by=user, api=api, now=timezone.now())
+    except items_refresh.NothingToRefresh as fault:
+        messages.error(request, str(fault))
+        return _page(request, overlay, form=AddForm(), status=400)
+    except steam.SteamError as fault:
+        messages.error(request, _("Nothing was changed. %(reason)s") % {"reason": fault})
+        return _page(request, overlay, form=AddForm(), status=502)
+    except jobs.Refused as fault:
+        messages.error(request, str(fault))
+        return _page(request, overlay, form=AddForm(), status=409)
+    messages.success(request, _("Steam has been asked; the overlay is being built."))
+    return redirect("overlays:items", overlay.pk)
+
+
+@require_POST
+def build(request: HttpRequest, pk: int) -> HttpResponse:
+    """Build an overlay of any kind again."""
+    user = signed_in(request)
+    overlay = lookups.overlay_to_edit(user, pk)
+    try:
+        membership.request_build(overlay=overlay, by=user)
+    except jobs.Refused as fault:
+        messages.error(request, str(fault))
+    else:
+        messages.success(request, _("The overlay is being built."))
+    return redirect(overlay)
+
+
+@require_safe
+def overlay_conflicts(request: HttpRequest) -> HttpResponse:
+    """Files that several items of the given overlays bring; `?overlay=3&overlay=7`, the topmost first."""
+    user = signed_in(request)
+    wanted = [int(value) for value in request.GET.getlist("overlay") if value.isdecimal() and len(value) < 19]
+    by_pk = Overlay.objects.in_bulk(wanted)
+    overlays = [by_pk[pk] for pk in dict.fromkeys(wanted) if pk in by_pk]
+    for overlay in overlays:
+        permissions.check_can_see_overlay(user, overlay)
+    if not overlays:
+        raise Http404(_("Say which overlays to compare."))
+    found = conflicts.between(overlays)
+    return render(request, "overlays/conflicts.html", {"overlays": overlays, "found": found})
+
+
+def _page(request: HttpRequest, overlay: Overlay, *, form: AddForm, status: int = 200) -> HttpResponse:
+    wish = item_rows.Wish.read(request.GET)
+    page, rows = item_rows.page(overlay, wish, number=request.GET.get("page"), now=timezone.now())
+    context: dict[str, Any] = {
+        "overlay": overlay,
+        "form": form,
+        "wish": wish,
+        "page": page,
+        "rows": rows,
+        "collections": overlay.collections.all(),
+        "job": item_rows.live_job(overlay),
+        "may_edit": permissions.can_edit_overlay(signed_in(request), overlay),
+    }
+    partial = "#live" if request.htmx and request.GET.get("live") else ""  # type: ignore[attr-defined]
+    return render(request, f"overlays/items.html{partial}", context, status=status)
+
+
+def _with_errors(form: AddForm, text: str) -> AddForm:
+    for line in text.splitlines()[:50]:
+        form.add_error("input", line)
+    return form

@@ -1,0 +1,145 @@
+"""Blueprints as one YAML file that another left4me can read: overlays by name, workshop items by id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ValidationError as SchemaFault
+
+from accounts.models import User
+from overlays import actions as overlay_actions
+from overlays.models import Overlay, OverlayWorkshopItem
+from servers import actions
+from servers.blueprints.checks import config_lines
+from servers.models import Blueprint
+from workshop.models import WorkshopItem
+
+FORMAT = 1
+LONGEST = 256 * 1024
+
+
+class _Layer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1, max_length=64)
+    kind: str = "files"
+    expose_cfg: bool = False
+    workshop_items: list[int] = Field(default_factory=list, max_length=5000)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    left4me_blueprint: int
+    name: str = Field(min_length=1, max_length=64)
+    description: str = Field("", max_length=2000)
+    arguments: list[str] = Field(default_factory=list, max_length=1000)
+    config: list[str] = Field(default_factory=list, max_length=1000)
+    overlays: list[_Layer] = Field(default_factory=list, max_length=200)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import made: overlays that it had to make, and those it could not find."""
+
+    blueprint: Blueprint
+    made: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def export(blueprint: Blueprint) -> str:
+    """The blueprint as YAML; the overlays' files do not go with it."""
+    layers = blueprint.layers
+    links = OverlayWorkshopItem.objects.filter(overlay__in=layers).order_by("item__steam_id")
+    items: dict[int, list[int]] = {}
+    for overlay_id, steam_id in links.values_list("overlay_id", "item__steam_id"):
+        items.setdefault(overlay_id, []).append(steam_id)
+    content: dict[str, Any] = {
+        "left4me_blueprint": FORMAT,
+        "name": blueprint.name,
+        "description": blueprint.description,
+        "arguments": config_lines(blueprint.arguments) if blueprint.arguments else [],
+        "config": config_lines(blueprint.config) if blueprint.config else [],
+        "overlays": [_layer(layer, items.get(layer.pk, [])) for layer in layers],
+    }
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _layer(overlay: Overlay, items: list[int]) -> dict[str, Any]:
+    content: dict[str, Any] = {"name": overlay.name, "kind": overlay.kind, "expose_cfg": overlay.expose_cfg}
+    return {**content, "workshop_items": items} if items else content
+
+
+@transaction.atomic
+def import_(text: str, *, owner: User, by: User) -> Imported:
+    """Make a blueprint from an exported text: the owner's overlays and the catalog's are taken by name, a workshop
+    overlay that is not there is made anew. Raises ValidationError; a taken name gets a number."""
+    content = _read(text)
+    found = _overlays_by_name(owner)
+    layers: list[Overlay] = []
+    made, missing = [], []
+    for layer in content.overlays:
+        overlay = found.get(layer.name.lower())
+        if overlay is None and layer.kind == Overlay.Kind.WORKSHOP and layer.workshop_items:
+            overlay = _make(layer, owner=owner, by=by)
+            made.append(layer.name)
+        if overlay is None:
+            missing.append(layer.name)
+        elif overlay not in layers:
+            layers.append(overlay)
+    blueprint = actions.create_blueprint(
+        owner=owner,
+        by=by,
+        name=actions.free_name(owner, content.name),
+        description=content.description,
+        arguments="\n".join(content.arguments),
+        config="\n".join(content.config),
+        overlays=layers,
+    )
+    return Imported(blueprint, made, missing)
+
+
+def _read(text: str) -> _File:
+    if len(text.encode()) > LONGEST:
+        raise ValidationError(_("The file is too large for a blueprint."))
+    try:
+        # An alias can make a small file expand into a huge one; no exported blueprint has any.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
+            raise ValidationError(_("The file has YAML aliases, which blueprints do not use."))
+        content = _File.model_validate(yaml.safe_load(text))
+    except (yaml.YAMLError, RecursionError) as fault:
+        raise ValidationError(_("This is no YAML: %s") % str(fault).replace("\n", " ")[:300]) from None
+    except SchemaFault as fault:
+        first = fault.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValidationError(
+            _("This is no exported blueprint: %(place)s: %(why)s") % {"place": place or "file", "why": first["msg"]}
+        ) from None
+    if content.left4me_blueprint != FORMAT:
+        raise ValidationError(
+            _("This file has format %d, which this left4me cannot read.") % content.left4me_blueprint
+        )
+    return content
+
+
+def _overlays_by_name(owner: User) -> dict[str, Overlay]:
+    """What the owner may use, by name in lower case; their own stand before the catalog's."""
+    usable = Overlay.objects.usable_by(owner)
+    return {overlay.name.lower(): overlay for overlay in sorted(usable, key=lambda each: each.owner_id is not None)}
+
+
+def _make(layer: _Layer, *, owner: User, by: User) -> Overlay:
+    overlay = overlay_actions.create(
+        name=layer.name, kind=Overlay.Kind.WORKSHOP, owner=owner, by=by, expose_cfg=layer.expose_cfg
+    )
+    for steam_id in dict.fromkeys(layer.workshop_items):
+        if not 0 < steam_id < 2**63:
+            raise ValidationError(_("%d is no workshop item.") % steam_id)
+        # What Steam says of it comes with the overlay's first build or refresh.
+        item, _created = WorkshopItem.objects.get_or_create(steam_id=steam_id)
+        OverlayWorkshopItem.objects.create(overlay=overlay, item=item)
+    return overlay

@@ -1,0 +1,159 @@
+"""The directory of one server: where its spec, its writable layer, its log and its state stand."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from servers.gamehost import procfs
+from servers.gamehost.sandbox.identity import Identity
+from servers.gamehost.spec import InstanceSpec
+
+
+class ServerDirectory:
+    """`servers/<id>/`. Nothing in `upper` may be trusted: the game writes there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.spec_file = path / "spec.json"
+        self.upper = path / "upper"
+        self.work = path / "work"
+        self.merged = path / "merged"
+        self.logs = path / "log"
+        self.state_file = path / "run/state.json"
+        self._lock_file = path / "run/lock"
+        self._start_lock_file = path / "run/start.lock"
+        self._expected_file = path / "run/end-expected"
+        self._exit_file = path / "run/exit.json"
+        self._layers_file = path / "run/layers.json"
+        self._generated_file = path / "run/generated.json"
+
+    def prepare(self) -> None:
+        """Make what is missing; only the owner may look inside."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for part in (self.upper, self.work, self.merged, self.logs, self.state_file.parent):
+            part.mkdir(exist_ok=True, mode=0o700)
+
+    def hand_over(self, who: Identity) -> None:
+        """Give the writable layer to the game's own user, where it has one."""
+        if not who.by_root:
+            return
+        for part in (self.upper, self.work):
+            if part.stat().st_uid != who.uid:
+                os.chown(part, who.uid, who.gid)
+
+    def write_spec(self, spec: InstanceSpec) -> None:
+        write_atomically(self.spec_file, spec.to_json())
+
+    def read_spec(self) -> InstanceSpec:
+        """Raises OSError or SpecInvalid."""
+        return InstanceSpec.from_json(self.spec_file.read_text())
+
+    def try_lock(self) -> int | None:
+        """An open file that holds the server for this process and its children, or None if someone has it.
+
+        The kernel itself lets two mounts write to one upper directory; this is what prevents it.
+        """
+        fd = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        return fd
+
+    def is_held(self) -> bool:
+        """Whether a game runs or starts here."""
+        try:
+            lock = self.try_lock()
+        except FileNotFoundError:
+            return False
+        if lock is not None:
+            os.close(lock)
+        return lock is None
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """One start at a time, so that the second sees what the first has done."""
+        fd = os.open(self._start_lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def expect_end(self, *, expected: bool) -> None:
+        """Note whether the game's next exit is wanted, for a launcher that a service manager would start again."""
+        if expected:
+            self._expected_file.touch()
+        else:
+            self._expected_file.unlink(missing_ok=True)
+
+    def note_exit(self, code: int, at: float) -> bool:
+        """Note how the game ended; returns whether that was wanted."""
+        write_atomically(self._exit_file, json.dumps([code, at]))
+        return self._expected_file.exists()
+
+    def read_exit(self) -> tuple[int, float] | None:
+        try:
+            code, at = json.loads(self._exit_file.read_text())
+        except (OSError, ValueError, TypeError):
+            return None
+        return int(code), float(at)
+
+    def note_layers(self, layers: Iterable[str]) -> None:
+        """Remember what this start mounts: the spec may be written anew while the game runs."""
+        write_atomically(self._layers_file, json.dumps(list(layers)))
+
+    def read_layers(self) -> list[str]:
+        try:
+            return [str(layer) for layer in json.loads(self._layers_file.read_text())]
+        except (OSError, ValueError):
+            return []
+
+    def exchange_generated(self, names: set[str]) -> set[str]:
+        """Remember the files generated for this start; returns those of earlier starts that are not among them."""
+        earlier: set[str] = set()
+        with contextlib.suppress(OSError, ValueError):
+            earlier = set(json.loads(self._generated_file.read_text()))
+        if earlier != names:
+            write_atomically(self._generated_file, json.dumps(sorted(names)))
+        return earlier - names
+
+    def read_state(self) -> dict[str, Any] | None:
+        """The supervisor's last word; None when there never was one. Raises ValueError or OSError."""
+        try:
+            state = json.loads(self.state_file.read_text())
+        except FileNotFoundError:
+            return None
+        if not isinstance(state, dict):
+            raise ValueError("the state is not an object")
+        return state
+
+    def living_supervisor(self) -> int | None:
+        """The pid of this server's supervisor, if it lives; never that of a process which got its pid later."""
+        try:
+            state = self.read_state()
+            if not state or state["boot"] != procfs.boot_id():
+                return None
+            return procfs.same(state["supervisor"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write_state(self, state: dict[str, Any]) -> None:
+        write_atomically(self.state_file, json.dumps(state))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """A reader sees the old text or the new one, whole, whatever dies in between."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w") as file:
+        file.write(text)
+    fresh.replace(path)

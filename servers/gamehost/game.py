@@ -1,0 +1,199 @@
+"""The installed versions of the game on this host: directories that never change once they are published.
+
+    game/versions/<id>/       a whole installation, the lowest layer of servers
+    game/versions/<id>.json   what is known about it
+    game/staging/             the installation being made; an interrupted one is gone on with
+    game/current              a link to the version that the next start takes
+
+A server keeps the version it was started with, so an update tears no running game, and going back is one link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from servers.gamehost.directory import write_atomically
+from servers.gamehost.watch import Cancelled, Watch
+
+_PIECE: Final = 64 * 1024**2
+
+
+class NoVersion(LookupError):
+    """There is no such installed version; the message says which was looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    id: str
+    path: Path
+    kind: str  # "steam" or "simulated"
+    build: str  # Steam's build number
+    installed_at: datetime
+
+
+class Versions:
+    """The versions below `game`, which need not exist yet. One writer at a time; the jobs' lock sees to that."""
+
+    def __init__(self, game: Path) -> None:
+        self._versions = game / "versions"
+        self._link = game / "current"
+        self.staging = game / "staging"
+
+    def current(self) -> Version:
+        """The version that a start takes now. Raises NoVersion before the first install."""
+        try:
+            name = self._link.readlink().name
+        except OSError:
+            raise NoVersion("the game is not installed on this host") from None
+        return self.get(name)
+
+    def all(self) -> list[Version]:
+        """Every version, oldest first; one whose description cannot be read is left out."""
+        found = []
+        for about in sorted(self._versions.glob("*.json")):
+            with contextlib.suppress(NoVersion):
+                found.append(self.get(about.stem))
+        return found
+
+    def get(self, version_id: str) -> Version:
+        """Raises NoVersion."""
+        path = self._versions / version_id
+        try:
+            about = json.loads(self._about(version_id).read_text())
+            installed_at = datetime.fromisoformat(about["installed_at"])
+            found = Version(
+                id=version_id, path=path, kind=about["kind"], build=about["build"], installed_at=installed_at
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            raise NoVersion(f"there is no version {version_id} of the game") from None
+        if not path.is_dir():
+            raise NoVersion(f"the directory of version {version_id} is gone")
+        return found
+
+    def previous(self) -> Version:
+        """The version that `roll_back` would return to. Raises NoVersion."""
+        current = self.current()
+        older = [one for one in self.all() if one.installed_at < current.installed_at]
+        if not older:
+            raise NoVersion("there is no older version of the game on this host")
+        return older[-1]
+
+    def stage(self, *, watch: Watch, base: Version | None = None) -> Path:
+        """An installation to work on: the one begun earlier on the same base, else a copy of `base` or nothing.
+
+        A real copy, since SteamCMD may write into files in place. Raises Cancelled, OSError.
+        """
+        marker = self.staging.with_suffix(".json")
+        wanted = {"base": base.id if base else None}
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(marker.read_text()) == wanted and self.staging.is_dir():
+                return self.staging
+        self.discard_staging()
+        self.staging.parent.mkdir(parents=True, exist_ok=True)
+        if base is None:
+            self.staging.mkdir()
+        else:
+            copy_tree(base.path, self.staging, watch=watch)
+        # Last, so that a copy cut off half-way is made anew.
+        write_atomically(marker, json.dumps(wanted))
+        return self.staging
+
+    def discard_staging(self) -> None:
+        self.staging.with_suffix(".json").unlink(missing_ok=True)
+        if self.staging.exists():
+            shutil.rmtree(self.staging)
+
+    def publish(self, *, kind: str, build: str, now: datetime) -> Version:
+        """Turn the staged installation into a version and make it current."""
+        now = now.astimezone(UTC)
+        version_id = f"{now:%Y%m%dT%H%M%S%f}-{build}"
+        self._versions.mkdir(parents=True, exist_ok=True)
+        # The description first: a version without one could never be removed, the reverse is harmless.
+        about = {"kind": kind, "build": build, "installed_at": now.isoformat()}
+        write_atomically(self._about(version_id), json.dumps(about))
+        self.staging.rename(self._versions / version_id)
+        self.staging.with_suffix(".json").unlink(missing_ok=True)
+        version = self.get(version_id)
+        self.activate(version)
+        return version
+
+    def activate(self, version: Version) -> None:
+        """Make `version` the one that starts take from now on; running servers keep theirs."""
+        fresh = self._link.with_name(f"{self._link.name}.new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(version.path.relative_to(self._link.parent))
+        fresh.replace(self._link)
+
+    def roll_back(self) -> Version:
+        """Return to the version before the current one. Raises NoVersion."""
+        version = self.previous()
+        self.activate(version)
+        return version
+
+    def remove_unused(self, *, in_use: Iterable[Path]) -> list[str]:
+        """Remove what is `unused`; returns the ids of what was removed."""
+        removed = []
+        for version in self.unused(in_use=in_use):
+            shutil.rmtree(version.path)
+            self._about(version.id).unlink(missing_ok=True)
+            removed.append(version.id)
+        return removed
+
+    def unused(self, *, in_use: Iterable[Path]) -> list[Version]:
+        """Versions that are neither current, nor the one to roll back to, nor a layer of a running server.
+
+        `in_use` are layers, see `storage.Storage.layers_in_use`.
+        """
+        kept = {path.resolve() for path in in_use}
+        for which in (self.current, self.previous):
+            with contextlib.suppress(NoVersion):
+                kept.add(which().path.resolve())
+        return [version for version in self.all() if version.path.resolve() not in kept]
+
+    def _about(self, version_id: str) -> Path:
+        return self._versions / f"{version_id}.json"
+
+
+def install_simulated(
+    versions: Versions, *, fill: Callable[[Path], None], build: str = "0", watch: Watch, now: datetime
+) -> Version:
+    """Install the simulated game, which `fill` writes into a directory, as a new version."""
+    versions.discard_staging()
+    watch.progress(phase="installing", done=0, total=1, unit="steps")
+    fill(versions.stage(watch=watch))
+    watch.progress(phase="installing", done=1, total=1, unit="steps")
+    return versions.publish(kind="simulated", build=build, now=now)
+
+
+def copy_tree(source: Path, target: Path, *, watch: Watch) -> None:
+    """Copy a tree with progress, sharing blocks where the file system can. Raises Cancelled, OSError."""
+    files = [Path(top, name) for top, _, names in os.walk(source) for name in names]
+    total = sum(file.lstat().st_size for file in files)
+    done = 0
+    target.mkdir()
+    for file in files:
+        goal = target / file.relative_to(source)
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_symlink():
+            goal.symlink_to(file.readlink())
+            continue
+        for size in _copy_pieces(file, goal):
+            if watch.cancelled():
+                raise Cancelled
+            done += size
+            watch.progress(phase="copying", done=done, total=total, unit="bytes")
+        shutil.copystat(file, goal)
+
+
+def _copy_pieces(source: Path, target: Path) -> Iterable[int]:
+    with source.open("rb") as reader, target.open("wb") as writer:
+        while size := os.copy_file_range(reader.fileno(), writer.fileno(), _PIECE):
+            yield size

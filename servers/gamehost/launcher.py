@@ -1,0 +1,324 @@
+"""Compose a server's tree, shut the game into it, execute the game: the one way for both runtimes.
+
+    python3 -S -E -m servers.gamehost.launcher /path/of/servers/12
+
+runs one game in the foreground (the systemd unit does); the supervisor of the process runtime calls `launch`.
+Standard library only. Three processes: the launcher outside; process 1 of the sandbox, which makes the mounts,
+reaps, and ends with the launcher; the game. When process 1 ends, the kernel ends whatever the game started
+and takes the mounts away, so that nothing is left to clean up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn, TextIO
+
+from servers.gamehost.directory import ServerDirectory
+from servers.gamehost.port import LaunchFailed, MountFailed, RuntimeFault
+from servers.gamehost.sandbox import cgroup, identity, kernel, landlock, rootfs, seccomp
+from servers.gamehost.sandbox.identity import Identity
+from servers.gamehost.spec import GAME_PATH, InstanceSpec, SpecInvalid
+
+EXIT_GAME_ENDED: Final = 69
+EXIT_ALREADY_RUNNING: Final = 70
+EXIT_MOUNT_FAILED: Final = 71
+EXIT_LAUNCH_FAILED: Final = 72
+
+_NAMESPACES: Final = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+_NO_NAMESPACES: Final = (
+    "the kernel refuses user namespaces to this user (see kernel.unprivileged_userns_clone, "
+    "kernel.apparmor_restrict_unprivileged_userns, user.max_user_namespaces)"
+)
+_FORWARDED: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_LOCK_PATIENCE_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launched:
+    init: int  # process 1 of the sandbox, as the host counts; a child of the caller
+    lifeline: int  # kept open by the caller; process 1 ends when the caller does
+    story: str  # in words: how the tree was composed, how long it took, what this kernel could not do
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What the processes of one start share."""
+
+    spec: InstanceSpec
+    directory: ServerDirectory
+    who: Identity
+    stale: set[str]  # generated files of the last start that this one has not
+    report: int  # facts and faults go to the launcher here; the exec closes it
+    wait: int  # answers when the launcher is ready, ends when the launcher does
+    lock: int
+    output: int | None
+
+
+def launch(spec: InstanceSpec, directory: ServerDirectory, *, lock: int, output: int | None = None) -> Launched:
+    """Start the game and return once it executes; its stdout and stderr go to `output`, or to the caller's.
+
+    `lock` is the directory's, which process 1 holds as well. The caller waits for the `init` child, whose
+    exit status is the game's (128 + n for signal n). Raises MountFailed or LaunchFailed; then no process of this
+    start is left.
+    """
+    began = time.monotonic()
+    who = identity.of(spec.server_id)
+    directory.prepare()
+    directory.hand_over(who)
+    directory.note_layers(spec.layers)
+    stale = directory.exchange_generated(set(spec.generated))
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # so that process 1 becomes a child of ours
+    report_out, report_in = os.pipe()
+    wait_out, lifeline = os.pipe()
+    start = _Start(spec, directory, who, stale, report_in, wait_out, lock, output)
+    stage = os.fork()
+    if stage == 0:
+        _guarded(start, _enter_namespaces)
+    os.close(report_in)
+    os.close(wait_out)
+    os.waitpid(stage, 0)
+    with os.fdopen(report_out) as report:
+        facts = _accompany(report, lifeline, spec)
+    init = facts.get("init")
+    if init is None or "fault" in facts or "network_confined" not in facts:
+        os.close(lifeline)
+        if init is not None:
+            os.waitpid(init, 0)
+        fault = MountFailed if facts.get("fault") == "MountFailed" else LaunchFailed
+        raise fault(facts.get("words") or "the launcher died without a word")
+    return Launched(init=init, lifeline=lifeline, story=_story(spec, facts, time.monotonic() - began))
+
+
+def _accompany(report: TextIO, lifeline: int, spec: InstanceSpec) -> dict[str, Any]:
+    """Let process 1 go on once it is under its limits; returns what it and the game told until the game executed."""
+    facts: dict[str, Any] = json.loads(report.readline() or "{}")
+    if "init" in facts:
+        facts["limited"] = cgroup.place(facts["init"], server_id=spec.server_id, limits=spec.limits)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(lifeline, b"g")
+    for line in report:
+        facts.update(json.loads(line))
+    return facts
+
+
+def _story(spec: InstanceSpec, facts: dict[str, Any], seconds: float) -> str:
+    story = f"{len(spec.layers)} layers by {facts['composed_by']}, {seconds * 1000:.0f} ms"
+    if not facts["network_confined"]:
+        story += "; this kernel does not keep the game from other ports"
+    if cgroup.parent() and not facts["limited"]:
+        story += "; the cgroup was refused, so memory is limited per process only"
+    return story
+
+
+def _say(report: int, **facts: object) -> None:
+    os.write(report, (json.dumps(facts) + "\n").encode())
+
+
+def _guarded(start: _Start, work: Callable[[_Start], None]) -> NoReturn:
+    """Run a forked child's work; whatever goes wrong is told to the launcher and never returns into its code."""
+    try:
+        work(start)
+    except RuntimeFault as fault:
+        _say(start.report, fault=type(fault).__name__, words=str(fault))
+    except OSError as error:
+        _say(start.report, fault="LaunchFailed", words=_words(error))
+    except BaseException as error:  # a child of fork must not unwind into the launcher's frames
+        _say(start.report, fault="LaunchFailed", words=repr(error))
+    finally:
+        os._exit(EXIT_LAUNCH_FAILED)
+
+
+def _words(error: OSError) -> str:
+    return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+
+
+def _enter_namespaces(start: _Start) -> None:
+    """Enter the namespaces and start process 1 in them; then this process has done its part."""
+    signal.set_wakeup_fd(-1)
+    _close_all_but({0, 1, 2, start.report, start.wait, start.lock, start.output})
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)  # process 1 ignores what it has no handler for
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED | {signal.SIGCHLD})
+    try:
+        shift = identity.shifting_namespace(start.who) if start.who.by_root else None
+        if not start.who.by_root:
+            identity.enter_user_namespace(start.who)
+        kernel.unshare(_NAMESPACES)
+    except PermissionError:
+        raise MountFailed(_NO_NAMESPACES) from None
+    except OSError as error:
+        raise MountFailed(f"no namespaces for the server: {_words(error)}") from error
+    init = os.fork()
+    if init == 0:
+        _guarded(start, lambda s: _run_init(s, shift))
+    _say(start.report, init=init)
+    os._exit(0)
+
+
+def _run_init(start: _Start, shift: int | None) -> None:
+    """Process 1: mounts, privileges away, generated files, the game; then only waiting."""
+    if os.read(start.wait, 1) != b"g":
+        os._exit(EXIT_LAUNCH_FAILED)
+    place = start.directory
+    try:
+        how = rootfs.enter(start.spec, who=start.who, shift=shift, root=place.merged, writable=place.path)
+    except OSError as error:
+        raise MountFailed(_words(error)) from error
+    identity.become(start.who)
+    # After the change of user, which clears it. The pipe tells whether the launcher died before this line.
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if select.select([start.wait], [], [], 0)[0]:
+        os._exit(EXIT_LAUNCH_FAILED)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # the game, the same user, may neither trace nor read process 1
+    rootfs.write_generated(start.spec.generated, stale=start.stale)
+    _say(start.report, composed_by=how)
+    game = os.fork()
+    if game == 0:
+        _guarded(start, _become_game)
+    os.close(start.report)
+    os.chdir("/")
+    _reap_until_ended(game)
+
+
+def _close_all_but(kept: set[int | None]) -> None:
+    below = 0
+    for fd in sorted(fd for fd in kept if fd is not None):
+        if below < fd:  # closerange takes an empty range for all there are
+            os.closerange(below, fd)
+        below = fd + 1
+    os.closerange(below, 1 << 20)
+
+
+def _reap_until_ended(game: int) -> NoReturn:
+    while True:
+        if signal.sigwait(_FORWARDED | {signal.SIGCHLD}) in _FORWARDED:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(game, signal.SIGTERM)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid == game:
+                code = os.waitstatus_to_exitcode(status)
+                os._exit(code if code >= 0 else 128 - code)
+
+
+def _become_game(start: _Start) -> None:
+    spec = start.spec
+    os.setsid()
+    os.dup2(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), 0)
+    if start.output is not None:
+        os.dup2(start.output, 1)
+        os.dup2(start.output, 2)
+    _close_all_but({0, 1, 2, start.report})
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores these, and a program inherits that
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _limit(spec)
+    confined = landlock.restrict_network(listen=spec.port, connect=spec.connect_ports)
+    _say(start.report, network_confined=confined)
+    seccomp.install()
+    os.umask(0o027)
+    os.chdir(GAME_PATH)
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": GAME_PATH,
+        "USER": "game",
+        "LANG": "C.UTF-8",
+        "TMPDIR": "/tmp",  # noqa: S108 -- the sandbox's own
+        **spec.env,
+    }
+    try:
+        os.execvpe(spec.argv[0], spec.argv, environment)  # noqa: S606 -- a list, and nothing of it from a shell
+    except OSError as error:
+        raise LaunchFailed(f"{spec.argv[0]} cannot be executed: {error.strerror}") from error
+
+
+def _limit(spec: InstanceSpec) -> None:
+    wanted = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: spec.limits.file_size,
+        resource.RLIMIT_NOFILE: spec.limits.open_files,
+        # Counted per user and user namespace, so per server; memory is per process. A cgroup, where there is
+        # one, holds them together.
+        resource.RLIMIT_NPROC: spec.limits.tasks,
+        resource.RLIMIT_DATA: spec.limits.memory,
+    }
+    for what, most in wanted.items():
+        hard = resource.getrlimit(what)[1]
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (value, value))
+
+
+def main(argv: list[str]) -> int:
+    """Run one server in the foreground, for a service manager.
+
+    Exits with 0 when the end was asked for, by a signal or by a note in the directory; how the game itself ended is
+    noted there. An end that nobody asked for is a failure, whatever the game's own status.
+    """
+    directory = ServerDirectory(Path(argv[1]))
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED | {signal.SIGCHLD})
+    try:
+        spec = directory.read_spec()
+        directory.prepare()
+        lock = lock_patiently(directory)
+        if lock is None:
+            print("left4me: the server is already running", file=sys.stderr)  # noqa: T201
+            return EXIT_ALREADY_RUNNING
+        launched = launch(spec, directory, lock=lock)
+    except (RuntimeFault, SpecInvalid, OSError) as error:
+        print(f"left4me: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_MOUNT_FAILED if isinstance(error, MountFailed) else EXIT_LAUNCH_FAILED
+    print(f"left4me: started: {launched.story}", flush=True)  # noqa: T201
+    _tell_service_manager("READY=1")
+    asked = False
+    while True:
+        if signal.sigwait(_FORWARDED | {signal.SIGCHLD}) in _FORWARDED:
+            asked = True
+            os.kill(launched.init, signal.SIGTERM)
+        pid, status = os.waitpid(launched.init, os.WNOHANG)
+        if pid:
+            code = os.waitstatus_to_exitcode(status)
+            wanted = directory.note_exit(code if code >= 0 else 128 - code, time.time())
+            return 0 if asked or wanted else EXIT_GAME_ENDED
+
+
+def lock_patiently(directory: ServerDirectory, *, unless: Callable[[], bool] = lambda: False) -> int | None:
+    """The directory's lock, for the life of this process and of process 1; waits for a game that is just ending.
+
+    None if it is really held, or as soon as `unless` says so.
+    """
+    deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
+    while (lock := directory.try_lock()) is None:
+        if time.monotonic() > deadline or unless():
+            return None
+        time.sleep(0.05)
+    return lock
+
+
+def _tell_service_manager(message: str) -> None:
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    import socket  # a megabyte, which the process runtime has no use for
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+        notify.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+        notify.send(message.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

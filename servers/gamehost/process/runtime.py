@@ -1,0 +1,312 @@
+"""The runtime without a service manager: one supervisor process per server. No root, no systemd."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from left4me.core.processes import commands
+from servers.gamehost import procfs
+from servers.gamehost.directory import ServerDirectory
+from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
+from servers.gamehost.port import (
+    Exit,
+    LaunchFailed,
+    LogLine,
+    MountFailed,
+    Observed,
+    Outcome,
+    Resources,
+    RuntimeFault,
+    State,
+    StopTimedOut,
+)
+from servers.gamehost.process import console
+from servers.gamehost.process.supervisor import Order
+from servers.gamehost.sandbox import cgroup
+from servers.gamehost.spec import InstanceSpec, SpecInvalid, StopLimits
+from servers.gamehost.storage import Storage, disk_bytes
+
+_PROJECT: Final = Path(__file__).resolve().parents[3]
+_START_SECONDS: Final = 60
+_KILL_GRACE_SECONDS: Final = 2
+
+
+class ProcessRuntime:
+    """Implements `port.ServerRuntime` below `root`; `python` runs the supervisors, from `project`.
+
+    `limits_in` is a directory of cgroup v2 that was handed to this user; servers then get their limits there.
+    """
+
+    def __init__(
+        self, *, root: Path, python: str = sys.executable, project: Path = _PROJECT, limits_in: Path | None = None
+    ) -> None:
+        self._storage = Storage(root)
+        self._python = python
+        self._project = project
+        self._cgroup = limits_in
+
+    def start(self, spec: InstanceSpec) -> Outcome:
+        directory = self._storage.of(spec.server_id)
+        directory.prepare()
+        directory.write_spec(spec)
+        if directory.living_supervisor() is not None:
+            return Outcome.ALREADY_RUNNING
+        done = commands.run(
+            [self._python, "-S", "-E", "-m", "servers.gamehost.process.supervisor", directory.path],
+            cwd=self._project,
+            env=self._environment(),
+            timeout=_START_SECONDS,
+            check=False,
+        )
+        if done.status == EXIT_ALREADY_RUNNING:
+            return Outcome.ALREADY_RUNNING
+        if done.status == EXIT_MOUNT_FAILED:
+            raise MountFailed(done.output.strip())
+        if done.status != 0:
+            raise LaunchFailed(done.output.strip())
+        return Outcome.STARTED
+
+    def stop(
+        self,
+        server_id: int,
+        *,
+        quit_game: Callable[[], None] | None = None,
+        limits: StopLimits | None = None,
+    ) -> Outcome:
+        directory = self._storage.of(server_id)
+        with _Supervisor.of(directory) as supervisor:
+            if supervisor is None:
+                return _settle_stopped(directory)
+            limits = limits or _limits_of(directory)
+            supervisor.order(Order.HOLD)
+            if quit_game is not None and _ask_to_quit(quit_game) and supervisor.ends_within(limits.quit_seconds):
+                return _how_it_ended(directory)
+            supervisor.order(Order.END)
+            if supervisor.ends_within(limits.term_seconds):
+                return _how_it_ended(directory)
+            return _kill(supervisor, directory, limits.kill_seconds)
+
+    def kill(self, server_id: int) -> Outcome:
+        directory = self._storage.of(server_id)
+        with _Supervisor.of(directory) as supervisor:
+            if supervisor is None:
+                return _settle_stopped(directory)
+            return _kill(supervisor, directory, _limits_of(directory).kill_seconds)
+
+    def observe(self, server_ids: Iterable[int]) -> dict[int, Observed]:
+        return {server_id: _observe(self._storage.of(server_id)) for server_id in server_ids}
+
+    def tail(self, server_id: int, *, lines: int = 200) -> list[LogLine]:
+        return _log_lines(console.tail(self._storage.of(server_id).logs, lines))
+
+    def follow(
+        self,
+        server_id: int,
+        *,
+        cursor: str | None,
+        on_lines: Callable[[list[LogLine]], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        console.follow(
+            self._storage.of(server_id).logs,
+            cursor=cursor,
+            on_lines=lambda stored: on_lines(_log_lines(stored)),
+            cancelled=cancelled,
+        )
+
+    def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
+        return {one: self._used(one, with_disk=one in with_disk) for one in server_ids}
+
+    def _used(self, server_id: int, *, with_disk: bool) -> Resources:
+        directory = self._storage.of(server_id)
+        state = _read(directory)
+        init = procfs.same(state.get("init")) if state else None
+        usage = procfs.usage(init) if init is not None else None
+        return Resources(
+            cpu_seconds=usage.cpu_seconds if usage else None,
+            memory_bytes=usage.memory_bytes if usage else None,
+            tasks=usage.tasks if usage else None,
+            disk_bytes=disk_bytes(directory.upper) if with_disk and directory.upper.exists() else None,
+        )
+
+    def delete(self, server_id: int, *, now: datetime) -> Outcome:
+        if self._storage.of(server_id).living_supervisor() is not None:
+            raise RuntimeFault("the server is running")
+        try:
+            deleted = self._storage.delete(server_id, now=now)
+        except OSError as error:
+            raise RuntimeFault(f"the server's directory could not be removed: {error}") from error
+        return Outcome.DELETED if deleted else Outcome.ALREADY_DELETED
+
+    def _environment(self) -> dict[str, str]:
+        # Nothing of the worker's environment (secrets, proxies) goes into a process that stands beside a game.
+        path = {"PATH": os.environ.get("PATH", os.defpath)}
+        return path if self._cgroup is None else {**path, cgroup.VARIABLE: str(self._cgroup)}
+
+
+class _Supervisor:
+    """A living supervisor, held by a pidfd: no signal of ours can meet a stranger with a reused pid."""
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        self._pidfd = pidfd
+
+    @staticmethod
+    @contextlib.contextmanager
+    def of(directory: ServerDirectory) -> Iterator[_Supervisor | None]:
+        pid = directory.living_supervisor()
+        try:
+            pidfd = None if pid is None else os.pidfd_open(pid)
+        except ProcessLookupError:
+            pidfd = None
+        if pid is None or pidfd is None:
+            yield None
+            return
+        try:
+            # It may have ended, and its pid gone to another, between looking and opening.
+            yield _Supervisor(pid, pidfd) if directory.living_supervisor() == pid else None
+        finally:
+            os.close(pidfd)
+
+    def order(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    def ends_within(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
+
+def _ask_to_quit(quit_game: Callable[[], None]) -> bool:
+    try:
+        quit_game()
+    except Exception:
+        # Whatever RCON met, the game may not have heard it; TERM follows at once.
+        return False
+    return True
+
+
+def _kill(supervisor: _Supervisor, directory: ServerDirectory, seconds: float) -> Outcome:
+    supervisor.order(Order.KILL)
+    if not supervisor.ends_within(min(seconds, _KILL_GRACE_SECONDS)):
+        # It does not listen; process 1 of the sandbox ends with it, and with that everything else.
+        supervisor.order(signal.SIGKILL)
+        if not supervisor.ends_within(seconds):
+            raise StopTimedOut(f"process {supervisor.pid} could not be ended")
+    return _wait_until_free(directory, seconds)
+
+
+def _wait_until_free(directory: ServerDirectory, seconds: float) -> Outcome:
+    """The lock is shared by supervisor and process 1: free means that nothing of the server is left."""
+    deadline = time.monotonic() + seconds
+    while (lock := directory.try_lock()) is None:
+        if time.monotonic() > deadline:
+            raise StopTimedOut("the server's processes could not be ended")
+        time.sleep(0.02)
+    try:
+        _mark_stopped(directory)
+    finally:
+        os.close(lock)
+    return Outcome.KILLED
+
+
+def _settle_stopped(directory: ServerDirectory) -> Outcome:
+    """Nothing runs; a crash or a giving-up is settled by the wish that it be stopped."""
+    lock = directory.try_lock() if directory.state_file.exists() else None
+    if lock is not None:
+        try:
+            _mark_stopped(directory)
+        finally:
+            os.close(lock)
+    return Outcome.ALREADY_STOPPED
+
+
+def _mark_stopped(directory: ServerDirectory) -> None:
+    state = _read(directory)
+    if state and state.get("state") != State.STOPPED:
+        directory.write_state({**state, "state": State.STOPPED.value, "detail": "", "last_lines": []})
+
+
+def _how_it_ended(directory: ServerDirectory) -> Outcome:
+    state = _read(directory) or {}
+    killed = (state.get("exit") or {}).get("code") == 128 + signal.SIGKILL
+    return Outcome.KILLED if killed else Outcome.STOPPED
+
+
+def _limits_of(directory: ServerDirectory) -> StopLimits:
+    try:
+        return directory.read_spec().stop
+    except (OSError, SpecInvalid):
+        return StopLimits()
+
+
+def _read(directory: ServerDirectory) -> dict[str, Any] | None:
+    try:
+        return directory.read_state()
+    except (OSError, ValueError):
+        return None
+
+
+def _observe(directory: ServerDirectory) -> Observed:
+    try:
+        state = directory.read_state()
+        seen = Observed(state=State.STOPPED) if state is None else _interpret(state)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Observed(state=State.UNKNOWN, detail=f"the state cannot be read: {error}")
+    if seen.state is State.CRASHED and not seen.last_lines:
+        lines = console.tail(directory.logs, console.LAST_LINES)
+        seen = replace(seen, last_lines=tuple(text for text, _, _ in lines))
+    return seen
+
+
+def _interpret(told: dict[str, Any]) -> Observed:
+    """What the supervisor told last, corrected by whether it lives: a dead one cannot tell of its own end."""
+    state, detail = State(told["state"]), told["detail"]
+    alive = told["boot"] == procfs.boot_id() and procfs.same(told["supervisor"]) is not None
+    if not alive and state not in (State.STOPPED, State.GAVE_UP):
+        rebooted = told["boot"] != procfs.boot_id()
+        state = State.STOPPED if rebooted or state is State.STOPPING else State.CRASHED
+        detail = "the machine was restarted" if rebooted else "its supervisor was ended"
+    init = procfs.same(told["init"]) if alive else None
+    ended = told["exit"]
+    return Observed(
+        state=state,
+        pid=procfs.game_of(init) if init is not None else None,
+        started_at=_moment(told.get("started_at")) if init is not None else None,
+        last_exit=_exit(ended["code"], ended["at"]) if ended else None,
+        restarts=told["restarts"],
+        detail=detail,
+        is_abandoned=state is State.CRASHED and not alive,
+        last_lines=tuple(told["last_lines"]),
+    )
+
+
+def _exit(code: int, at: float) -> Exit:
+    signaled = code > 128
+    return Exit(status=None if signaled else code, signal=code - 128 if signaled else None, at=_moment(at))
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _log_lines(stored: list[console.Stored]) -> list[LogLine]:
+    lines = []
+    for text, stamp, cursor in stored:
+        try:
+            at = datetime.fromisoformat(stamp)
+        except ValueError:
+            at = None
+        lines.append(LogLine(text=text, at=at, cursor=cursor))
+    return lines

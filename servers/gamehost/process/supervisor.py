@@ -1,0 +1,303 @@
+"""One small process per server of the process runtime: starts the game, keeps its log, restarts it, ends it.
+
+    python3 -S -E -m servers.gamehost.process.supervisor /path/of/servers/12
+
+returns once the game executes (or says why not) and leaves the supervisor behind in a session of its own, so
+that games outlive worker and web. It is told what to do by signals (see Order) and tells by the state file.
+When it is killed, its game ends with it: nothing runs unmanaged, and whoever wants the server running sees
+`crashed` and starts it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import sys
+import time
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from servers.gamehost import launcher, procfs
+from servers.gamehost.directory import ServerDirectory
+from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_LAUNCH_FAILED, EXIT_MOUNT_FAILED, Launched
+from servers.gamehost.port import MountFailed, RuntimeFault, State
+from servers.gamehost.process.console import Writer
+from servers.gamehost.sandbox import cgroup
+from servers.gamehost.spec import InstanceSpec, SpecInvalid
+
+_CHUNK: Final = 65_536
+
+
+class Order(IntEnum):
+    """What a supervisor understands."""
+
+    HOLD = signal.SIGUSR1  # the game is about to be asked to quit: its exit is wanted, do not restart it
+    END = signal.SIGTERM  # end the game: TERM, and KILL after the spec's time
+    KILL = signal.SIGUSR2  # end everything at once
+
+
+class Supervisor:
+    def __init__(self, directory: ServerDirectory, spec: InstanceSpec, *, lock: int) -> None:
+        self._lock = lock
+        self._directory = directory
+        self._spec = spec
+        self._log = Writer(directory.logs)
+        self._launched: Launched | None = None
+        self._output: int | None = None
+        self._ending = False
+        self._term_at: float | None = None
+        self._kill_at: float | None = None
+        self._exits: list[float] = []  # monotonic times of exits nobody asked for
+        self._state: dict[str, Any] = {
+            "boot": procfs.boot_id(),
+            "supervisor": procfs.named(os.getpid()),
+            "restarts": 0,
+            "exit": None,
+        }
+        self._signals = _signal_pipe()
+        self._poll = select.poll()
+        self._poll.register(self._signals, select.POLLIN)
+
+    def start(self) -> None:
+        """The first start. Raises MountFailed or LaunchFailed, with the state told as stopped."""
+        self._tell(State.STARTING)
+        try:
+            self._launch()
+        except RuntimeFault as fault:
+            self._log.event(f"not started: {fault}")
+            self._tell(State.STOPPED, detail=str(fault))
+            raise
+
+    def run(self) -> None:
+        """Look after the game until it is ended on request or has given up."""
+        while self._launched is not None:
+            self._look_after()
+            self._settle(self._finish())
+
+    def _settle(self, code: int) -> None:
+        """After an exit: done if it was asked for, else start again, with growing pauses and within the limit."""
+        while self._launched is None:
+            if self._ending:
+                return self._tell(State.STOPPED, ended=code)
+            pause = self._pause_before_restart()
+            if pause is None:
+                return self._give_up(code)
+            self._tell(State.CRASHED, ended=code, detail=f"ended with {_words(code)}; starts again in {pause:g} s")
+            if not self._ordered_within(pause):
+                self._launch_again()
+        return None
+
+    def _launch_again(self) -> None:
+        self._state["restarts"] = len(self._exits)
+        self._tell(State.STARTING)
+        try:
+            self._spec = self._directory.read_spec()
+            self._launch()
+        except (RuntimeFault, SpecInvalid, OSError) as fault:
+            self._log.event(f"not started: {fault}")
+
+    def _launch(self) -> None:
+        reader, writer = os.pipe()
+        try:
+            self._launched = launcher.launch(self._spec, self._directory, lock=self._lock, output=writer)
+        except BaseException:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+        self._output = reader
+        self._poll.register(reader, select.POLLIN)
+        self._log.event(f"started: {self._launched.story}")
+        self._state["started_at"] = time.time()
+        self._tell(State.RUNNING)
+
+    def _look_after(self) -> None:
+        """Store output and follow orders until the game's pipe ends, which is when its last process has."""
+        while self._output is not None:
+            for fd, _ in self._poll.poll(self._poll_timeout()):
+                if fd == self._signals:
+                    self._follow_orders()
+                elif data := os.read(fd, _CHUNK):
+                    self._log.feed(data)
+                else:
+                    self._close_output()
+            self._keep_deadlines()
+
+    def _poll_timeout(self) -> float | None:
+        due = [at for at in (self._term_at, self._kill_at) if at is not None]
+        return max(0.0, min(due) - time.monotonic()) * 1000 + 1 if due else None
+
+    def _keep_deadlines(self) -> None:
+        now = time.monotonic()
+        if self._term_at is not None and now >= self._term_at:
+            self._end()
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = None
+            self._signal(signal.SIGKILL)
+
+    def _follow_orders(self) -> None:
+        for number in os.read(self._signals, 100):
+            if number == Order.HOLD and not self._ending:
+                self._ending = True
+                # Whoever asked may die before asking on, and a stop once begun must end.
+                self._term_at = time.monotonic() + 2 * self._spec.stop.quit_seconds
+                self._tell(State.STOPPING)
+            elif number == Order.END:
+                self._end()
+            elif number == Order.KILL:
+                self._ending = True
+                self._signal(signal.SIGKILL)
+
+    def _end(self) -> None:
+        self._term_at = None
+        if self._kill_at is None:
+            self._ending = True
+            self._kill_at = time.monotonic() + self._spec.stop.term_seconds
+            self._tell(State.STOPPING)
+            self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._launched is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._launched.init, number)
+
+    def _close_output(self) -> None:
+        if self._output is not None:
+            self._poll.unregister(self._output)
+            os.close(self._output)
+            self._output = None
+
+    def _finish(self) -> int:
+        """Wait for process 1, whose end closed the pipe; returns the exit code, 128 + n for signal n."""
+        launched, self._launched = self._launched, None
+        if launched is None:
+            return 0
+        _, status = os.waitpid(launched.init, 0)
+        os.close(launched.lifeline)
+        cgroup.remove(self._spec.server_id)
+        self._log.finish()
+        code = os.waitstatus_to_exitcode(status)
+        code = code if code >= 0 else 128 - code
+        self._log.event(f"ended: {_words(code)}")
+        return code
+
+    def _pause_before_restart(self) -> float | None:
+        policy = self._spec.restart
+        now = time.monotonic()
+        self._exits = [at for at in self._exits if now - at < policy.within_seconds] + [now]
+        if len(self._exits) > policy.most:
+            return None
+        doubled: float = policy.first_pause_seconds * 2 ** (len(self._exits) - 1)
+        return min(doubled, policy.longest_pause_seconds)
+
+    def _ordered_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not self._ending and (left := deadline - time.monotonic()) > 0:
+            if self._poll.poll(left * 1000 + 1):
+                self._follow_orders()
+        return self._ending
+
+    def _give_up(self, code: int) -> None:
+        policy = self._spec.restart
+        words = f"ended {len(self._exits)} times within {policy.within_seconds:g} s, last with {_words(code)}"
+        self._log.event(f"given up: {words}")
+        self._tell(State.GAVE_UP, ended=code, detail=words)
+
+    def _tell(self, state: State, *, ended: int | None = None, detail: str = "") -> None:
+        init = self._launched.init if self._launched else None
+        self._state.update(
+            state=state.value,
+            detail=detail,
+            init=procfs.named(init) if init else None,
+            last_lines=list(self._log.last_lines) if state in (State.CRASHED, State.GAVE_UP) else [],
+        )
+        if ended is not None:
+            self._state["exit"] = {"code": ended, "at": time.time()}
+        with contextlib.suppress(OSError):  # a full disk must not end the game
+            self._directory.write_state(self._state)
+
+
+def _words(code: int) -> str:
+    return f"signal {code - 128}" if code > 128 else f"status {code}"
+
+
+def _signal_pipe() -> int:
+    """The reading end of a pipe in which every order appears as a byte, so that one poll waits for all."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    for number in Order:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    return reader
+
+
+def _answer(ready: int, code: int, words: str = "") -> None:
+    os.write(ready, bytes([code]) + words.encode())
+    os.close(ready)
+
+
+def _detach(directory: ServerDirectory) -> None:
+    """Become a session of our own that holds nothing of the caller's: neither its terminal nor its pipes."""
+    os.setsid()
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    trace = directory.state_file.with_name("supervisor.err")
+    errors = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    for standard, target in ((0, null), (1, null), (2, errors)):
+        os.dup2(target, standard)
+
+
+def _is_managed(directory: ServerDirectory) -> bool:
+    """Whether the holder of the lock looks after a game, rather than just ending."""
+    if directory.living_supervisor() is None:
+        return False
+    state = directory.read_state() or {}
+    return state.get("state") not in (State.STOPPED, State.STOPPING, State.GAVE_UP)
+
+
+def _supervise(directory: ServerDirectory, ready: int) -> NoReturn:
+    try:
+        _detach(directory)
+        lock = launcher.lock_patiently(directory, unless=lambda: _is_managed(directory))
+        if lock is None:
+            _answer(ready, EXIT_ALREADY_RUNNING)
+            os._exit(EXIT_ALREADY_RUNNING)
+        try:
+            supervisor = Supervisor(directory, directory.read_spec(), lock=lock)
+            gc.freeze()  # process 1 of each sandbox shares these pages as long as nobody touches them
+            supervisor.start()
+        except (RuntimeFault, SpecInvalid, OSError) as fault:
+            code = EXIT_MOUNT_FAILED if isinstance(fault, MountFailed) else EXIT_LAUNCH_FAILED
+            _answer(ready, code, str(fault))
+            os._exit(code)
+        _answer(ready, 0)
+        supervisor.run()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+    os._exit(0)
+
+
+def main(argv: list[str]) -> int:
+    """Start a supervisor, hand on its first answer, and leave it behind."""
+    directory = ServerDirectory(Path(argv[1]))
+    directory.prepare()
+    answer, ready = os.pipe()
+    if os.fork() == 0:
+        os.close(answer)
+        _supervise(directory, ready)
+    os.close(ready)
+    with os.fdopen(answer, "rb") as file:
+        said = file.read()
+    if not said:
+        print("the supervisor died before it started the game")  # noqa: T201
+        return EXIT_LAUNCH_FAILED
+    print(said[1:].decode("utf-8", "replace"))  # noqa: T201
+    return said[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,35 @@
+"""The remote console of Source servers: `rcon.execute(…)` for one command, `rcon.Client` to keep asking.
+
+Knows no Django and nothing of this application.
+"""
+
+from servers.gamehost.rcon.blocking import execute
+from servers.gamehost.rcon.client import Client
+from servers.gamehost.rcon.conversation import Answer, leaves_no_answer
+from servers.gamehost.rcon.errors import (
+    ConnectionLost,
+    InvalidCommand,
+    PasswordRefused,
+    ProtocolFault,
+    RconError,
+    TimedOut,
+    Unreachable,
+)
+from servers.gamehost.rcon.guard import forget
+from servers.gamehost.rcon.packets import check
+
+__all__ = [
+    "Answer",
+    "Client",
+    "ConnectionLost",
+    "InvalidCommand",
+    "PasswordRefused",
+    "ProtocolFault",
+    "RconError",
+    "TimedOut",
+    "Unreachable",
+    "check",
+    "execute",
+    "forget",
+    "leaves_no_answer",
+]

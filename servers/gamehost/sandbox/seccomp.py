@@ -1,0 +1,159 @@
+"""A system-call filter for the game: no new namespaces, mounts, keyrings, tracing of the kernel, modules.
+
+It names what is refused, for plugins are native code that may use anything ordinary. x86 only, where srcds
+exists; elsewhere namespaces and dropped capabilities stand alone. ptrace stays: crash handlers use it, and
+the process namespace holds nothing foreign to trace.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Iterable
+from typing import Final
+
+from servers.gamehost.sandbox import kernel
+
+_REFUSED_EVERYWHERE: Final = frozenset(
+    (425, 426, 427, 428, 429, 430, 431, 432, 433, 442)  # io_uring and the mount calls since 5.1
+)
+_REFUSED_64: Final = _REFUSED_EVERYWHERE | frozenset(
+    {
+        "chroot": 161,
+        "mount": 165,
+        "umount2": 166,
+        "pivot_root": 155,
+        "unshare": 272,
+        "setns": 308,
+        "acct": 163,
+        "swapon": 167,
+        "swapoff": 168,
+        "reboot": 169,
+        "quotactl": 179,
+        "syslog": 103,
+        "iopl": 172,
+        "ioperm": 173,
+        "init_module": 175,
+        "delete_module": 176,
+        "finit_module": 313,
+        "kexec_load": 246,
+        "kexec_file_load": 320,
+        "add_key": 248,
+        "request_key": 249,
+        "keyctl": 250,
+        "bpf": 321,
+        "perf_event_open": 298,
+        "userfaultfd": 323,
+        "open_by_handle_at": 304,
+    }.values()
+)
+_REFUSED_32: Final = _REFUSED_EVERYWHERE | frozenset(
+    {
+        "chroot": 61,
+        "mount": 21,
+        "umount": 22,
+        "umount2": 52,
+        "pivot_root": 217,
+        "unshare": 310,
+        "setns": 346,
+        "acct": 51,
+        "swapon": 87,
+        "swapoff": 115,
+        "reboot": 88,
+        "quotactl": 131,
+        "syslog": 103,
+        "iopl": 110,
+        "ioperm": 101,
+        "init_module": 128,
+        "delete_module": 129,
+        "finit_module": 350,
+        "kexec_load": 283,
+        "add_key": 286,
+        "request_key": 287,
+        "keyctl": 288,
+        "bpf": 357,
+        "perf_event_open": 336,
+        "userfaultfd": 374,
+        "open_by_handle_at": 342,
+    }.values()
+)
+_CLONE_64: Final = 56
+_CLONE_32: Final = 120
+_CLONE3: Final = 435  # its flags lie in memory, which a filter cannot read; glibc falls back to clone
+
+_ARCH_64: Final = 0xC000_003E
+_ARCH_32: Final = 0x4000_0003
+_X32_BIT: Final = 0x4000_0000
+
+_LOAD: Final = 0x20
+_JUMP_EQUAL: Final = 0x15
+_JUMP_AT_LEAST: Final = 0x35
+_JUMP_ANY_BIT: Final = 0x45
+_RETURN: Final = 0x06
+
+_ALLOW: Final = 0x7FFF_0000
+_REFUSE: Final = 0x0005_0000 | errno.EPERM
+_UNKNOWN: Final = 0x0005_0000 | errno.ENOSYS
+
+_NUMBER_AT: Final = 0
+_ARCH_AT: Final = 4
+_FIRST_ARGUMENT_AT: Final = 16
+
+_PR_SET_SECCOMP: Final = 22
+_SECCOMP_MODE_FILTER: Final = 2
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
+
+
+def install() -> bool:
+    """Put the filter on this process and all it starts; False where it does not exist for the machine.
+
+    Needs `no_new_privs`. Raises OSError where the kernel has no filters.
+    """
+    if os.uname().machine != "x86_64":
+        return False
+    code = assemble()
+    program = _Program(len(code) // 8, code)
+    kernel.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))
+    return True
+
+
+def assemble() -> bytes:
+    """The filter as BPF: one block per architecture, since 32-bit srcds and 64-bit tools may both run."""
+    wide = _block(_REFUSED_64, clone=_CLONE_64, check_x32=True)
+    narrow = _block(_REFUSED_32, clone=_CLONE_32, check_x32=False)
+    # A jump reaches 255 instructions, and the 64-bit block is shorter.
+    head = [
+        _op(_LOAD, _ARCH_AT),
+        _op(_JUMP_EQUAL, _ARCH_64, 0, len(wide)),
+        *wide,
+        _op(_JUMP_EQUAL, _ARCH_32, 0, len(narrow)),
+        *narrow,
+        _op(_RETURN, _REFUSE),
+    ]
+    return b"".join(head)
+
+
+def _block(refused: Iterable[int], *, clone: int, check_x32: bool) -> list[bytes]:
+    code = [_op(_LOAD, _NUMBER_AT)]
+    if check_x32:
+        code += [_op(_JUMP_AT_LEAST, _X32_BIT, 0, 1), _op(_RETURN, _UNKNOWN)]
+    code += [_op(_JUMP_EQUAL, _CLONE3, 0, 1), _op(_RETURN, _UNKNOWN)]
+    for number in sorted(refused):
+        code += [_op(_JUMP_EQUAL, number, 0, 1), _op(_RETURN, _REFUSE)]
+    code += [
+        _op(_JUMP_EQUAL, clone, 0, 3),
+        _op(_LOAD, _FIRST_ARGUMENT_AT),
+        _op(_JUMP_ANY_BIT, kernel.CLONE_NEWUSER, 0, 1),
+        _op(_RETURN, _REFUSE),
+        _op(_RETURN, _ALLOW),
+    ]
+    return code
+
+
+def _op(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, if_true, if_false, value)

@@ -1,0 +1,142 @@
+"""What a runtime needs to know to run one server: plain values, made from rows by `servers.lifecycle.spec`.
+
+The spec is written to `servers/<id>/spec.json` (mode 0600: it holds the RCON password) and read back by the
+launcher, which runs outside the application and knows nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import PurePosixPath
+from typing import Any, Final, TypeVar
+
+# Where things stand inside the sandbox. The game's tree is also its working directory and its HOME, so that
+# `~/.steam/sdk32/steamclient.so` comes from the installed version.
+GAME_PATH: Final = "/game"
+CACHE_PATH: Final = "/workshop_cache"
+
+# The kernel takes 500 lower layers; the launcher is tested with this many.
+MOST_LAYERS: Final = 200
+
+# Name resolution, web, MySQL for plugins, Steam. A service that listens on loopback on any other port cannot
+# be reached by the game where the kernel has Landlock's network rules (6.7 and newer).
+CONNECT_PORTS: Final = (53, 80, 443, 3306, *range(27015, 27051))
+
+
+class SpecInvalid(ValueError):
+    """The spec cannot be run; the message says which value and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bind:
+    """A host file or directory that the game sees read-only at `target`."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Ceilings for one server. Under systemd the unit's own MemoryMax, TasksMax and CPUWeight count instead."""
+
+    memory: int = 4 * 1024**3
+    tasks: int = 256
+    cpu_weight: int = 100
+    open_files: int = 8192
+    file_size: int = 2 * 1024**3
+    temporary: int = 256 * 1024**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartPolicy:
+    """An exit that nobody asked for starts the game again, after a pause that doubles, until there were `most`
+    such restarts within `within_seconds`; then the server has given up."""
+
+    most: int = 5
+    within_seconds: float = 600
+    first_pause_seconds: float = 1
+    longest_pause_seconds: float = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopLimits:
+    """How long a stop waits after RCON `quit`, after TERM, and after KILL."""
+
+    quit_seconds: float = 15
+    term_seconds: float = 10
+    kill_seconds: float = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceSpec:
+    """One server as it shall run.
+
+    `argv` is executed as it stands, in GAME_PATH; a relative program (`./srcds_run`) is found in the tree.
+    `layers` are absolute host directories, the topmost first and the game version last.
+    `generated` maps paths below GAME_PATH to texts; they are written at every start, readable by the game's
+    user only, and a file generated for the previous start and absent now is removed.
+    `binds` usually holds the workshop cache at CACHE_PATH.
+    `env` is added to the small environment that the launcher makes; nothing else is inherited.
+    """
+
+    server_id: int
+    argv: tuple[str, ...]
+    layers: tuple[str, ...]
+    port: int
+    generated: Mapping[str, str] = field(default_factory=dict)
+    binds: tuple[Bind, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    connect_ports: tuple[int, ...] = CONNECT_PORTS
+    limits: Limits = field(default_factory=Limits)
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    stop: StopLimits = field(default_factory=StopLimits)
+
+    def __post_init__(self) -> None:
+        """Raise SpecInvalid for what could never run, so that no caller finds out half-way."""
+        if not self.argv or any("\0" in part for part in self.argv):
+            raise SpecInvalid("argv must name a program and hold no NUL")
+        if not 1 <= len(self.layers) <= MOST_LAYERS:
+            raise SpecInvalid(f"a server has 1 to {MOST_LAYERS} layers, not {len(self.layers)}")
+        for path in (*self.layers, *(b.source for b in self.binds), *(b.target for b in self.binds)):
+            if not path.startswith("/") or ".." in PurePosixPath(path).parts:
+                raise SpecInvalid(f"not an absolute path: {path}")
+        for path in self.generated:
+            if path.startswith("/") or not path or ".." in PurePosixPath(path).parts:
+                raise SpecInvalid(f"not a path below the game: {path}")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> InstanceSpec:
+        """Read what `to_json` wrote, also that of a later version; raises SpecInvalid for anything else."""
+        try:
+            data: dict[str, Any] = json.loads(text)
+            return cls(
+                server_id=int(data["server_id"]),
+                argv=tuple(data["argv"]),
+                layers=tuple(data["layers"]),
+                port=int(data["port"]),
+                generated=dict(data["generated"]),
+                binds=tuple(_made(Bind, one) for one in data["binds"]),
+                env=dict(data["env"]),
+                connect_ports=tuple(data["connect_ports"]),
+                limits=_made(Limits, data["limits"]),
+                restart=_made(RestartPolicy, data["restart"]),
+                stop=_made(StopLimits, data["stop"]),
+            )
+        except SpecInvalid:
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            raise SpecInvalid(f"the spec cannot be read: {error!r}") from error
+
+
+_Part = TypeVar("_Part", Bind, Limits, RestartPolicy, StopLimits)
+
+
+def _made(kind: type[_Part], values: dict[str, Any]) -> _Part:
+    # A supervisor may be older than the application that wrote the spec: what it does not know it does not need.
+    known = {part.name for part in fields(kind)}
+    return kind(**{name: value for name, value in values.items() if name in known})

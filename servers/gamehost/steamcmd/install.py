@@ -1,0 +1,158 @@
+"""Install and update the real game beside the version that runs, and publish it when it is whole."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from left4me.core.processes import commands
+from servers.gamehost.game import NoVersion, Version, Versions
+from servers.gamehost.steamcmd.output import Problem, installed_build
+from servers.gamehost.steamcmd.session import Login, SteamCmd
+from servers.gamehost.watch import Cancelled, Watch
+
+# The Windows files come first, the Linux ones replace a part of them, and both pass through a download area.
+FIRST_INSTALL_BYTES: Final = 25 * 1024**3
+# An update works on a copy of the present version.
+UPDATE_BYTES: Final = 13 * 1024**3
+
+PAUSES: Final = (5.0, 10.0, 20.0, 40.0)
+
+_REQUIRED: Final = ("srcds_run", "srcds_linux", "left4dead2/cfg/valve.rc")
+_CLIENT: Final = "steamclient.so"
+_CLIENT_LINK: Final = Path(".steam/sdk32") / _CLIENT
+
+
+class InstallFailed(Exception):
+    """The game was not installed; the present version is as it was. The message is for the operator."""
+
+
+def install(
+    *,
+    versions: Versions,
+    steamcmd: SteamCmd,
+    watch: Watch,
+    now: Callable[[], datetime],
+    login: Login | None = None,
+    repair: bool = False,
+    pauses: Sequence[float] = PAUSES,
+    free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+) -> Version:
+    """Bring the host's game to Steam's newest build; returns the version that is current afterwards.
+
+    Nothing changes when it is the newest already, unless `repair`. Anonymous first; where Steam refuses that,
+    `login`. Interrupted, it goes on where it was. Raises InstallFailed and Cancelled.
+    """
+    base = _installed(versions)
+    _require_space(versions, base, free_bytes)
+    try:
+        if base and not repair and steamcmd.newest_build(watch=watch) == base.build:
+            watch.log(f"Build {base.build} is the newest already.")
+            return base
+        tree = versions.stage(watch=watch, base=base)
+        _update(tree, steamcmd=steamcmd, login=login, pauses=pauses, watch=watch)
+        build = _verify(tree)
+        _link_client(tree, steamcmd, watch)
+    except commands.CommandError as error:
+        raise InstallFailed(str(error)) from error
+    except OSError as error:
+        raise InstallFailed(f"the installation could not be written: {error}") from error
+    if base and build == base.build and not repair:
+        versions.discard_staging()
+        return base
+    version = versions.publish(kind="steam", build=build, now=now())
+    watch.log(f"Build {build} is installed; servers take it when they start next.")
+    return version
+
+
+def roll_back(*, versions: Versions, steamcmd: SteamCmd, watch: Watch) -> Version:
+    """Return to the version before, with today's steamclient.so: with an old one the login to Steam hangs.
+
+    Raises NoVersion.
+    """
+    version = versions.previous()
+    _link_client(version.path, steamcmd, watch)
+    return versions.roll_back()
+
+
+def _installed(versions: Versions) -> Version | None:
+    try:
+        current = versions.current()
+    except NoVersion:
+        return None
+    return current if current.kind == "steam" else None
+
+
+def _require_space(versions: Versions, base: Version | None, free_bytes: Callable[[Path], int]) -> None:
+    game = versions.staging.parent
+    game.mkdir(parents=True, exist_ok=True)
+    needed = UPDATE_BYTES if base or versions.staging.exists() else FIRST_INSTALL_BYTES
+    free = free_bytes(game)
+    if free < needed:
+        raise InstallFailed(f"{needed / 1024**3:.0f} GB must be free at {game}, but only {free / 1024**3:.1f} GB are")
+
+
+def _update(tree: Path, *, steamcmd: SteamCmd, login: Login | None, pauses: Sequence[float], watch: Watch) -> None:
+    problem = _try_often(tree, steamcmd=steamcmd, login=None, pauses=pauses, watch=watch)
+    if problem and problem.platform and login:
+        watch.log("Steam gives the game to no anonymous login now; logging in with the account.")
+        problem = _try_often(tree, steamcmd=steamcmd, login=login, pauses=pauses, watch=watch)
+    if problem and problem.platform and not login:
+        raise InstallFailed(f"{problem.words}; try later, or set up a Steam account that owns the game")
+    if problem:
+        raise InstallFailed(problem.words)
+
+
+def _try_often(
+    tree: Path, *, steamcmd: SteamCmd, login: Login | None, pauses: Sequence[float], watch: Watch
+) -> Problem | None:
+    """Try until it works, the problem is none that passes, or the pauses are used up."""
+    for pause in (*pauses, None):
+        problem = steamcmd.update(tree, login=login, watch=watch)
+        if problem is None or not problem.retry or pause is None:
+            return problem
+        watch.log(f"{problem.words[0].upper()}{problem.words[1:]}; trying again in {pause:g} s.")
+        _wait(pause, watch)
+    return None
+
+
+def _wait(seconds: float, watch: Watch) -> None:
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if watch.cancelled():
+            raise Cancelled
+        time.sleep(min(left, 0.2))
+
+
+def _verify(tree: Path) -> str:
+    build = installed_build(tree)
+    if build is None:
+        raise InstallFailed("SteamCMD said success, but its manifest does not say that the game is complete")
+    missing = [name for name in _REQUIRED if not (tree / name).is_file()]
+    if missing:
+        raise InstallFailed(f"SteamCMD said success, but {', '.join(missing)} is missing")
+    return build
+
+
+def _link_client(tree: Path, steamcmd: SteamCmd, watch: Watch) -> None:
+    """Put steamclient.so where the game looks for it; the game's HOME is its own tree."""
+    places = (
+        steamcmd.program.parent / "linux32",
+        steamcmd.home / ".local/share/Steam/steamcmd/linux32",
+        steamcmd.home / ".steam/steamcmd/linux32",
+        steamcmd.home / "Steam/linux32",
+    )
+    source = next((place / _CLIENT for place in places if (place / _CLIENT).is_file()), None)
+    if source is None:
+        watch.log(f"{_CLIENT} was not found beside SteamCMD; the game falls back to its own.")
+        return
+    target = tree / _CLIENT_LINK
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f"{_CLIENT}.new")
+    shutil.copyfile(source, fresh)
+    fresh.chmod(0o755)
+    fresh.replace(target)

@@ -1,0 +1,168 @@
+"""One run of SteamCMD with a script of its own: nothing secret on the command line, in the log or left on disk."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from left4me.core.processes import commands
+from servers.gamehost.steamcmd.output import APP, Problem, Reading, clean, installed_build, public_build
+from servers.gamehost.watch import Cancelled, Watch
+
+_LONGEST_SECONDS: Final = 6 * 3600
+_SILENT_SECONDS: Final = 900
+_LOOK_SECONDS: Final = 300
+
+_EXIT_PROBLEMS: Final = {
+    1: Problem(words="SteamCMD gave up: no answer from Steam", retry=True),
+    5: Problem(words="Steam refused the login"),
+    8: Problem(words="Steam refused the installation", retry=True),
+    127: Problem(words="SteamCMD cannot run: install lib32gcc-s1 and lib32stdc++6"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """An account that owns the game; the way out where Steam gives the app to no anonymous login."""
+
+    username: str
+    password: str = field(repr=False)
+    guard_code: str = field(default="", repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(secret for secret in (self.password, self.guard_code) if secret)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what a script of SteamCMD cannot hold."""
+        for value in (self.username, self.password, self.guard_code):
+            if any(c in '"\r\n\0' for c in value):
+                raise ValueError("a Steam login may hold no quote and no line break")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteamCmd:
+    """The program, and the home directory that keeps its caches from run to run."""
+
+    program: Path
+    home: Path
+
+    def update(self, tree: Path, *, login: Login | None, watch: Watch) -> Problem | None:
+        """Install or update the game in `tree`; returns what went wrong. Raises Cancelled, CommandError.
+
+        The anonymous login is refused the Linux app unless the Windows one was installed before, in the same
+        session; an installation that is complete takes Linux updates directly.
+        """
+        both = login is None and installed_build(tree) is None
+        script = [f'force_install_dir "{tree}"', _login_line(login)]
+        if both:
+            script += ["@sSteamCmdForcePlatformType windows", f"app_update {APP}"]
+        script += ["@sSteamCmdForcePlatformType linux", f"app_update {APP} validate"]
+        reading = Reading()
+        status, _ = self._run(script, reading=reading, login=login, watch=watch, seconds=_LONGEST_SECONDS)
+        if status is None:
+            return Problem(words=f"SteamCMD said nothing for {_SILENT_SECONDS // 60} minutes", retry=True)
+        if reading.problem:
+            return reading.problem
+        if status != 0:
+            unknown = Problem(words=f"SteamCMD exited with status {status}", retry=True)
+            return _EXIT_PROBLEMS.get(status, unknown)
+        if reading.successes < (2 if both else 1):
+            return Problem(words="SteamCMD ended without saying that the game is installed", retry=True)
+        return None
+
+    def newest_build(self, *, watch: Watch) -> str | None:
+        """The build that Steam offers now; None when it cannot be learnt. Raises Cancelled, CommandError."""
+        script = [_login_line(None), "app_info_update 1", f"app_info_print {APP}"]
+        _, said = self._run(script, reading=Reading(), login=None, watch=_Quiet(watch), seconds=_LOOK_SECONDS)
+        return public_build(said)
+
+    def _run(
+        self, script: Sequence[str], *, reading: Reading, login: Login | None, watch: Watch, seconds: float
+    ) -> tuple[int | None, str]:
+        """Run a script; returns the exit status, None when it fell silent, and the output."""
+        listener = _Listener(reading, watch, hidden=login.secrets if login else ())
+        self.home.mkdir(parents=True, exist_ok=True)
+        file = self._write_script(script)
+        try:
+            done = commands.run(
+                [self.program, "+runscript", file],
+                timeout=seconds,
+                cwd=self.home,
+                env=self._environment(),
+                on_line=listener.take,
+                cancelled=lambda: watch.cancelled() or listener.is_silent,
+                check=False,
+                with_pty=True,  # without one it writes in blocks and progress comes in jumps
+            )
+        except commands.CommandCancelled:
+            if watch.cancelled():
+                raise Cancelled from None
+            return None, ""
+        finally:
+            file.unlink(missing_ok=True)
+        return done.status, done.output
+
+    def _write_script(self, lines: Sequence[str]) -> Path:
+        file = self.home / f"script-{secrets.token_hex(8)}.txt"
+        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        whole = ["@ShutdownOnFailedCommand 1", "@NoPromptForPassword 1", *lines, "quit"]
+        with os.fdopen(fd, "w") as script:
+            script.write("\n".join(whole) + "\n")
+        return file
+
+    def _environment(self) -> dict[str, str]:
+        # HOME keeps SteamCMD's caches with the application; its app cache makes later runs succeed more often.
+        return {"HOME": str(self.home), "PATH": "/usr/games:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+class _Listener:
+    """Hears one session: progress and log go to the watch, secrets go nowhere."""
+
+    def __init__(self, reading: Reading, watch: Watch, *, hidden: Sequence[str]) -> None:
+        self._reading = reading
+        self._watch = watch
+        self._hidden = hidden
+        self._heard_at = time.monotonic()
+
+    @property
+    def is_silent(self) -> bool:
+        return time.monotonic() - self._heard_at > _SILENT_SECONDS
+
+    def take(self, raw: str) -> None:
+        self._heard_at = time.monotonic()
+        line = clean(raw)
+        if told := self._reading.take(line):
+            self._watch.progress(phase=told.phase, done=told.done, total=told.total, unit=told.unit)
+        elif line:
+            for secret in self._hidden:
+                line = line.replace(secret, "…")
+            self._watch.log(line)
+
+
+class _Quiet:
+    """A watch for a look that fills thousands of lines."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def progress(self, *, phase: str, done: int, total: int | None = None, unit: str = "") -> None:
+        self._watch.progress(phase=phase, done=done, total=total, unit=unit)
+
+    def log(self, line: str) -> None:
+        pass
+
+    def cancelled(self) -> bool:
+        return self._watch.cancelled()
+
+
+def _login_line(login: Login | None) -> str:
+    if login is None:
+        return "login anonymous"
+    words = [login.username, login.password, *([login.guard_code] if login.guard_code else [])]
+    return "login " + " ".join(f'"{word}"' for word in words)

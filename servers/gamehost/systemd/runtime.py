@@ -1,0 +1,224 @@
+"""The runtime of production: a unit `left4me-server@<id>.service` per server, its log in the journal.
+
+The unit runs the launcher as the application's own user; polkit lets that user start and end these units only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from left4me.core.processes import commands
+from servers.gamehost import procfs
+from servers.gamehost.directory import ServerDirectory
+from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
+from servers.gamehost.port import (
+    Exit,
+    LaunchFailed,
+    LogLine,
+    MountFailed,
+    Observed,
+    Outcome,
+    Resources,
+    RuntimeFault,
+    State,
+    StopTimedOut,
+)
+from servers.gamehost.process.console import LAST_LINES
+from servers.gamehost.spec import InstanceSpec, SpecInvalid, StopLimits
+from servers.gamehost.storage import Storage, disk_bytes
+from servers.gamehost.systemd import journal, units
+from servers.gamehost.systemd.units import Unit
+
+_LOOK_SECONDS: Final = 0.05
+
+
+class SystemdRuntime:
+    """Implements `port.ServerRuntime`. `root` must be the one that the unit names."""
+
+    def __init__(self, *, root: Path) -> None:
+        self._storage = Storage(root)
+
+    def start(self, spec: InstanceSpec) -> Outcome:
+        directory = self._storage.of(spec.server_id)
+        directory.prepare()
+        directory.write_spec(spec)
+        # systemd makes one job of two starts and tells both that it worked.
+        with directory.starting():
+            unit = units.show_one(spec.server_id)
+            if unit.is_on:
+                return Outcome.ALREADY_RUNNING
+            directory.expect_end(expected=False)
+            units.forget_failures(spec.server_id)
+            try:
+                units.manage("start", spec.server_id)
+            except commands.CommandFailed as error:
+                raise self._start_fault(spec.server_id, error) from error
+        return Outcome.STARTED
+
+    def stop(
+        self,
+        server_id: int,
+        *,
+        quit_game: Callable[[], None] | None = None,
+        limits: StopLimits | None = None,
+    ) -> Outcome:
+        directory = self._storage.of(server_id)
+        if not units.show_one(server_id).is_on:
+            return self._settle_stopped(server_id)
+        limits = limits or _limits_of(directory)
+        directory.expect_end(expected=True)
+        if quit_game is not None and _ask_to_quit(quit_game):
+            _off_within(server_id, limits.quit_seconds)
+        # Also after a successful quit: it takes back a restart that systemd may have planned just before.
+        units.manage("stop", server_id, block=False)
+        if _off_within(server_id, limits.term_seconds):
+            units.forget_failures(server_id)
+            return Outcome.STOPPED
+        return self._kill(server_id, limits.kill_seconds)
+
+    def kill(self, server_id: int) -> Outcome:
+        directory = self._storage.of(server_id)
+        if not units.show_one(server_id).is_on:
+            return self._settle_stopped(server_id)
+        directory.expect_end(expected=True)
+        return self._kill(server_id, _limits_of(directory).kill_seconds)
+
+    def observe(self, server_ids: Iterable[int]) -> dict[int, Observed]:
+        wanted = list(server_ids)
+        try:
+            found = units.show(wanted)
+        except commands.CommandError as error:
+            return {one: Observed(state=State.UNKNOWN, detail=f"systemd does not answer: {error}") for one in wanted}
+        return {one: self._interpret(one, found[one]) for one in wanted}
+
+    def tail(self, server_id: int, *, lines: int = 200) -> list[LogLine]:
+        try:
+            return journal.tail(units.name(server_id), lines)
+        except commands.CommandError as error:
+            raise RuntimeFault(f"the journal cannot be read: {error}") from error
+
+    def follow(
+        self,
+        server_id: int,
+        *,
+        cursor: str | None,
+        on_lines: Callable[[list[LogLine]], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        journal.follow(units.name(server_id), cursor=cursor, on_lines=on_lines, cancelled=cancelled)
+
+    def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
+        wanted = list(server_ids)
+        try:
+            found = units.show(wanted)
+        except commands.CommandError as error:
+            raise RuntimeFault(f"systemd does not answer: {error}") from error
+        return {one: self._used(one, found[one], with_disk=one in with_disk) for one in wanted}
+
+    def _used(self, server_id: int, unit: Unit, *, with_disk: bool) -> Resources:
+        upper = self._storage.of(server_id).upper
+        # Without its controllers a cgroup counts nothing; the processes themselves still tell.
+        usage = procfs.usage(unit.pid) if unit.pid is not None else None
+        cpu, memory, tasks = (usage.cpu_seconds, usage.memory_bytes, usage.tasks) if usage else (None, None, None)
+        return Resources(
+            cpu_seconds=cpu if unit.cpu_seconds is None else unit.cpu_seconds,
+            memory_bytes=memory if unit.memory is None else unit.memory,
+            tasks=tasks if unit.tasks is None else unit.tasks,
+            disk_bytes=disk_bytes(upper) if with_disk and upper.exists() else None,
+        )
+
+    def delete(self, server_id: int, *, now: datetime) -> Outcome:
+        if units.show_one(server_id).is_on:
+            raise RuntimeFault("the server is running")
+        try:
+            deleted = self._storage.delete(server_id, now=now)
+        except OSError as error:
+            raise RuntimeFault(f"the server's directory could not be removed: {error}") from error
+        return Outcome.DELETED if deleted else Outcome.ALREADY_DELETED
+
+    def _start_fault(self, server_id: int, error: commands.CommandFailed) -> RuntimeFault:
+        unit = units.show_one(server_id)
+        said = [line.text for line in journal.tail(units.name(server_id), 20) if line.text.startswith("left4me: ")]
+        units.forget_failures(server_id)
+        words = said[-1].removeprefix("left4me: ") if said else error.tail
+        if unit.exit_status == EXIT_ALREADY_RUNNING:
+            return LaunchFailed("the server's directory is in use by another process")
+        return MountFailed(words) if unit.exit_status == EXIT_MOUNT_FAILED else LaunchFailed(words)
+
+    def _settle_stopped(self, server_id: int) -> Outcome:
+        """Nothing runs; a giving-up is settled by the wish that the server be stopped."""
+        units.forget_failures(server_id)
+        return Outcome.ALREADY_STOPPED
+
+    def _kill(self, server_id: int, seconds: float) -> Outcome:
+        units.kill(server_id)
+        units.manage("stop", server_id, block=False)
+        if not _off_within(server_id, seconds):
+            raise StopTimedOut(f"{units.name(server_id)} could not be ended")
+        units.forget_failures(server_id)
+        return Outcome.KILLED
+
+    def _interpret(self, server_id: int, unit: Unit) -> Observed:
+        state = unit.state
+        last_lines: tuple[str, ...] = ()
+        if state in (State.CRASHED, State.GAVE_UP):
+            try:
+                last_lines = tuple(line.text for line in self.tail(server_id, lines=LAST_LINES))
+            except RuntimeFault:
+                last_lines = ()
+        return Observed(
+            state=state,
+            pid=_game_of(unit.pid) if unit.pid else None,
+            started_at=unit.started_at if state is State.RUNNING else None,
+            last_exit=_last_exit(self._storage.of(server_id), unit),
+            restarts=unit.restarts,
+            detail=f"{unit.active_state} ({unit.sub_state}), {unit.result}" if last_lines else "",
+            last_lines=last_lines,
+        )
+
+
+def _limits_of(directory: ServerDirectory) -> StopLimits:
+    try:
+        return directory.read_spec().stop
+    except (OSError, SpecInvalid):
+        return StopLimits()
+
+
+def _ask_to_quit(quit_game: Callable[[], None]) -> bool:
+    try:
+        quit_game()
+    except Exception:
+        # Whatever RCON met, the game may not have heard it; TERM follows at once.
+        return False
+    return True
+
+
+def _off_within(server_id: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while units.show_one(server_id).is_on:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True
+
+
+def _game_of(launcher: int) -> int | None:
+    """The launcher's child is process 1 of the sandbox, and the first child of that is the game."""
+    init = next(iter(procfs.children(launcher)), None)
+    return procfs.game_of(init) if init else None
+
+
+def _last_exit(directory: ServerDirectory, unit: Unit) -> Exit | None:
+    """The launcher notes how the game ended; when it was itself killed, only systemd knows."""
+    if unit.was_killed_by:
+        return Exit(status=None, signal=unit.was_killed_by, at=unit.ended_at)
+    noted = directory.read_exit()
+    if noted is None:
+        return None
+    code, at = noted
+    signaled = code - 128 if code > 128 else None
+    return Exit(status=None if signaled else code, signal=signaled, at=datetime.fromtimestamp(at, UTC))

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from servers.gamehost.game import NoVersion, Versions, install_simulated
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Silent:
+    def progress(self, *, phase: str, done: int, total: int | None = None, unit: str = "") -> None:
+        pass
+
+    def log(self, line: str) -> None:
+        pass
+
+    def cancelled(self) -> bool:
+        return False
+
+
+def publish(versions: Versions, hours: int) -> str:
+    def fill(target: Path) -> None:
+        (target / "srcds_run").write_text(str(hours))
+
+    return install_simulated(versions, fill=fill, watch=Silent(), now=NOW + timedelta(hours=hours)).id
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Versions:
+    return Versions(tmp_path / "game")
+
+
+def test_without_an_install_there_is_no_current_version(versions: Versions) -> None:
+    with pytest.raises(NoVersion, match="not installed"):
+        versions.current()
+    assert versions.all() == []
+
+
+def test_the_newest_install_is_current(versions: Versions) -> None:
+    publish(versions, 1)
+    newest = publish(versions, 2)
+    assert versions.current().id == newest
+    assert (versions.current().path / "srcds_run").read_text() == "2"
+    assert versions.current().kind == "simulated"
+
+
+def test_only_versions_that_nobody_needs_are_removed(versions: Versions) -> None:
+    first, second, third, fourth = (publish(versions, hour) for hour in range(4))
+    removed = versions.remove_unused(in_use=[versions.get(first).path])
+    assert removed == [second]
+    assert [one.id for one in versions.all()] == [first, third, fourth]
+    assert versions.remove_unused(in_use=[]) == [first]
+
+
+def test_going_back_twice_goes_back_twice(versions: Versions) -> None:
+    first, second, _ = (publish(versions, hour) for hour in range(3))
+    assert versions.roll_back().id == second
+    assert versions.roll_back().id == first
+    with pytest.raises(NoVersion):
+        versions.roll_back()
+    assert versions.current().id == first
+
+
+def test_a_version_whose_directory_is_gone_is_no_version(versions: Versions) -> None:
+    only = versions.get(publish(versions, 1))
+    (only.path / "srcds_run").unlink()
+    only.path.rmdir()
+    with pytest.raises(NoVersion, match="gone"):
+        versions.current()
+
+
+def test_the_link_may_be_followed_by_anybody_and_moves_with_the_directory(versions: Versions, tmp_path: Path) -> None:
+    publish(versions, 1)
+    (tmp_path / "game").rename(tmp_path / "moved")
+    assert (tmp_path / "moved/current/srcds_run").read_text() == "1"

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import gzip  # noqa: F401 -- loaded before the child gives up the right to read this Python's own files
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from servers.gamehost import procfs
+from servers.gamehost.directory import ServerDirectory
+from servers.gamehost.port import Outcome, State
+from servers.gamehost.process.runtime import ProcessRuntime
+from servers.gamehost.storage import Storage
+from servers.gamehost.tests.contract import HostileGame, RuntimeContract
+from servers.gamehost.tests.stage import (
+    ORDINARY,
+    AsOrdinaryUser,
+    Following,
+    Stage,
+    open_directory,
+    order,
+    reachable,
+    wait_until,
+)
+
+PROJECT = Path(__file__).resolve().parents[3]
+AS_ROOT = os.geteuid() == 0
+
+
+@pytest.fixture(params=["root", "user"] if AS_ROOT else ["user"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    with open_directory() as base:
+        if request.param == "user" and AS_ROOT:
+            made = _as_another_user(base)
+        else:
+            made = Stage(base / "root", _Runtime(root=base / "root"))
+        try:
+            yield made
+        finally:
+            made.clear()
+
+
+def _as_another_user(base: Path) -> Stage:
+    # The checkout may lie where only its owner can go.
+    project = base / "app"
+    skip = shutil.ignore_patterns("tests", "__pycache__")
+    shutil.copytree(PROJECT / "servers/gamehost", project / "servers/gamehost", ignore=skip)
+    (project / "servers/__init__.py").touch()
+    runtime = _Runtime(root=base / "root", python="/usr/bin/python3", project=project)
+    return Stage(base / "root", AsOrdinaryUser(runtime, ORDINARY), owner=ORDINARY)
+
+
+class _Runtime(Following, ProcessRuntime):
+    pass
+
+
+class TestProcessRuntime(RuntimeContract):
+    pass
+
+
+class TestHostileGameInAProcess(HostileGame):
+    pass
+
+
+def _supervisor(stage: Stage) -> int:
+    pid = ServerDirectory(stage.root / "servers/1").living_supervisor()
+    assert pid is not None
+    return pid
+
+
+def test_a_game_ends_with_its_supervisor_and_can_be_started_at_once(stage: Stage) -> None:
+    spec = stage.start(stage.spec(1))
+    wait_until(lambda: any("ready on" in line.text for line in stage.runtime.tail(1)))
+    game = stage.observe(spec).pid
+    assert game is not None
+    os.kill(_supervisor(stage), signal.SIGKILL)
+    wait_until(lambda: procfs.started(game) is None)
+    seen = stage.observe(spec)
+    assert seen.state is State.CRASHED
+    assert seen.is_abandoned
+    assert "supervisor" in seen.detail
+    assert any("ready on" in line for line in seen.last_lines)
+    assert stage.runtime.start(spec) is Outcome.STARTED
+
+
+def test_a_supervisor_that_does_not_listen_is_ended_by_a_kill(stage: Stage) -> None:
+    spec = stage.start(stage.spec(1))
+    os.kill(_supervisor(stage), signal.SIGSTOP)
+    assert stage.runtime.kill(1) is Outcome.KILLED
+    assert not reachable(spec)
+    assert stage.observe(spec).state is State.STOPPED
+
+
+def test_killing_process_1_of_the_sandbox_counts_as_a_crash(stage: Stage) -> None:
+    spec = stage.start(stage.spec(1))
+    init = procfs.children(_supervisor(stage))
+    os.kill(init[0], signal.SIGKILL)
+    wait_until(lambda: stage.observe(spec).restarts == 1 and reachable(spec))
+
+
+def test_a_supervisor_holds_nothing_of_its_caller_and_stays_small(stage: Stage) -> None:
+    stage.start(stage.spec(1))
+    pid = _supervisor(stage)
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    assert int(fields[1]) != os.getpid()
+    assert os.getsid(pid) not in (os.getsid(0), os.getpid())
+    memory = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line)
+    assert int(memory.split()[1]) < 15 * 1024
+
+
+def test_a_supervisor_leaves_no_zombie(stage: Stage) -> None:
+    spec = stage.start(stage.spec(1))
+    order(spec, "__import__('os')._exit(4)")
+    wait_until(lambda: stage.observe(spec).restarts == 1 and reachable(spec))
+    assert len(procfs.children(_supervisor(stage))) == 1
+
+
+def test_a_supervisor_that_was_only_told_to_expect_an_end_brings_it_about(stage: Stage) -> None:
+    spec = stage.spec(1)
+    stage.start(stage.spec(1, port=spec.port, stop=type(spec.stop)(quit_seconds=0.1)))
+    os.kill(_supervisor(stage), signal.SIGUSR1)
+    wait_until(lambda: stage.observe(spec).state is State.STOPPED)
+
+
+def test_an_unreadable_state_is_unknown(stage: Stage) -> None:
+    spec = stage.start(stage.spec(1))
+    stage.runtime.stop(1)
+    (stage.root / "servers/1/run/state.json").write_text("{")
+    assert stage.observe(spec).state is State.UNKNOWN
+    assert stage.runtime.start(spec) is Outcome.STARTED
+
+
+def test_after_a_restart_of_the_machine_a_server_is_stopped(stage: Stage) -> None:
+    spec = stage.start(stage.spec(1))
+    state = stage.root / "servers/1/run/state.json"
+    told = state.read_text()
+    stage.runtime.kill(1)
+    state.write_text(told.replace(procfs.boot_id(), "another-boot"))
+    seen = stage.observe(spec)
+    assert seen.state is State.STOPPED
+    assert "restarted" in seen.detail
+
+
+def test_the_layers_of_a_running_server_are_in_use_also_after_a_new_spec(stage: Stage) -> None:
+    spec = stage.start(stage.spec(1))
+    stage.runtime.start(stage.spec(1, layers=("/elsewhere",)))
+    assert Storage(stage.root).layers_in_use() == {Path(layer) for layer in spec.layers}
+    stage.runtime.stop(1)
+    assert Storage(stage.root).layers_in_use() == set()

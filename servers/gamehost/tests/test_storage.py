@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import tarfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from servers.gamehost.storage import Storage, disk_bytes
+
+NOW = datetime(2026, 1, 10, tzinfo=UTC)
+
+
+def with_upper(root: Path, server_id: int) -> Storage:
+    storage = Storage(root)
+    directory = storage.of(server_id)
+    directory.prepare()
+    (directory.upper / "file").write_text("kept")
+    return storage
+
+
+def test_the_tar_holds_links_as_links(tmp_path: Path) -> None:
+    storage = with_upper(tmp_path, 1)
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    (storage.of(1).upper / "link").symlink_to(secret)
+    assert storage.delete(1, now=NOW)
+    [kept] = (tmp_path / "deleted").iterdir()
+    with tarfile.open(kept) as tar:
+        assert tar.getmember("upper/link").issym()
+        assert tar.getmember("upper/file").isreg()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert secret.read_text() == "secret"
+
+
+def test_a_delete_that_was_cut_off_can_be_repeated(tmp_path: Path) -> None:
+    storage = with_upper(tmp_path, 1)
+    storage.of(1).upper.rename(tmp_path / "gone")
+    assert storage.delete(1, now=NOW)
+    assert not storage.delete(1, now=NOW)
+
+
+def test_what_was_kept_for_a_week_goes(tmp_path: Path) -> None:
+    storage = with_upper(tmp_path, 1)
+    storage.delete(1, now=NOW - timedelta(days=8))
+    with_upper(tmp_path, 2).delete(2, now=NOW - timedelta(days=6))
+    (tmp_path / "deleted/readme.txt").write_text("somebody's")
+    assert storage.purge_deleted(now=NOW) == ["1-20260102T000000Z.tar.gz"]
+    assert sorted(path.name for path in (tmp_path / "deleted").iterdir()) == [
+        "2-20260104T000000Z.tar.gz",
+        "readme.txt",
+    ]
+
+
+def test_purging_where_nothing_was_ever_deleted_does_nothing(tmp_path: Path) -> None:
+    assert Storage(tmp_path).purge_deleted(now=NOW) == []
+
+
+def test_disk_use_counts_links_and_not_what_they_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(b"x" * 1_000_000)
+    layer = tmp_path / "upper"
+    (layer / "deep").mkdir(parents=True)
+    (layer / "deep/file").write_bytes(b"x" * 100_000)
+    (layer / "link").symlink_to(tmp_path / "outside")
+    assert 100_000 <= disk_bytes(layer) < 200_000

@@ -1,0 +1,40 @@
+"""Which host may fetch which overlay: the one that its token names, what its own servers are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.utils import timezone
+
+from accounts import secrets
+from overlays.models import Overlay
+from overlays.replication.server import Application, Refusal
+from servers.models import BlueprintOverlay, Host, HostToken
+from servers.models.host_tokens import PREFIX
+
+
+def host_of(headers: Mapping[str, str]) -> Host | None:
+    """The host whose token these headers carry."""
+    scheme, _, raw = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not raw.strip().startswith(PREFIX):
+        return None
+    token = HostToken.objects.select_related("host").filter(digest=secrets.digest(raw.strip())).first()
+    if token is None:
+        return None
+    token.was_used(timezone.now())
+    return token.host
+
+
+def find(headers: Mapping[str, str], overlay_id: int) -> Overlay:
+    """The overlay, for a host that runs servers with it. Raises Refusal."""
+    host = host_of(headers)
+    if host is None:
+        raise Refusal(401, "Send this host's token")
+    is_used = BlueprintOverlay.objects.filter(overlay=overlay_id, blueprint__servers__host=host).exists()
+    overlay = Overlay.objects.filter(pk=overlay_id).exclude(kind=Overlay.Kind.WORKSHOP).first() if is_used else None
+    if overlay is None:
+        raise Refusal(404, "No server of this host uses such an overlay")
+    return overlay
+
+
+application = Application(find)

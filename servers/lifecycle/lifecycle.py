@@ -1,0 +1,230 @@
+"""What happens to a server on its host: each function is the body of one operation.
+
+Every one is idempotent: after a worker died in the middle, running it again ends in the same state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from django.utils import timezone
+
+from left4me.core import secrets
+from left4me.core.net import ports
+from left4me.jobs import registry
+from overlays.models import Overlay
+from overlays.replication import layers as replication_layers
+from servers.gamehost import rcon
+from servers.gamehost.game import NoVersion
+from servers.gamehost.port import MountFailed, Outcome, RuntimeFault, State
+from servers.gamehost.spec import InstanceSpec, SpecInvalid
+from servers.hosts import this_host
+from servers.lifecycle import launch_plan, readiness
+from servers.models import Server
+from servers.state import crash_alerts, state_log
+
+# Large campaigns from a slow disk need minutes until the first map stands.
+READY_WITHIN = timedelta(minutes=5)
+_ASK_EVERY_SECONDS = 0.5
+_QUIT_TIMEOUT_SECONDS = 5.0
+
+
+def initialize(server: Server, run: registry.Run) -> None:
+    """See that everything the server is made of is on this host, before anybody waits for its start."""
+    prepared = _compose(server, run)
+    run.log(f"{len(prepared.spec.layers)} layers, the topmost first:")
+    for layer in prepared.spec.layers:
+        run.log(f"  {layer}")
+    run.log("Everything is there; the server can be started.")
+    state_log.fail(server, "")
+
+
+def start(server: Server, run: registry.Run) -> None:
+    """Start the game and wait until RCON answers."""
+    prepared = _compose(server, run)
+    _refuse_taken_port(server)
+    state_log.note(server, Server.State.STARTING, now=timezone.now())
+    run.progress(phase="starting", done=0, total=2)
+    try:
+        outcome = this_host.runtime().start(prepared.spec)
+    except RuntimeFault as fault:
+        _note_not_started(server, fault)
+        raise registry.Failed(str(fault)) from fault
+    if outcome is Outcome.ALREADY_RUNNING:
+        run.log("It is running already; waiting until it answers.")
+    else:
+        run.log("The game is started; waiting until it answers over RCON.")
+        launch_plan.note(server, prepared, now=timezone.now())
+    run.progress(phase="loading the map", done=1, total=2)
+    _wait_until_ready(server, prepared.spec, run)
+    state_log.note(server, Server.State.RUNNING, now=timezone.now())
+    state_log.fail(server, "")
+    run.progress(phase="ready", done=2, total=2)
+    run.log("It answers: the server is ready.")
+
+
+def stop(server: Server, run: registry.Run) -> None:
+    """End the game: RCON quit, then TERM, then KILL."""
+    _warn_players(server, run)
+    state_log.note(server, Server.State.STOPPING, now=timezone.now())
+    run.log("Asking the game to quit.")
+    try:
+        outcome = this_host.runtime().stop(server.pk, quit_game=lambda: _quit(server))
+    except RuntimeFault as fault:
+        state_log.fail(server, str(fault))
+        raise registry.Failed(str(fault)) from fault
+    _note_stopped(server)
+    run.log(_WORDS[outcome])
+
+
+def restart(server: Server, run: registry.Run) -> None:
+    # What has to be fetched is fetched while people still play.
+    _layers(server, run)
+    stop(server, run)
+    start(server, run)
+
+
+def kill(server: Server, run: registry.Run) -> None:
+    """End everything of the server at once."""
+    try:
+        outcome = this_host.runtime().kill(server.pk)
+    except RuntimeFault as fault:
+        state_log.fail(server, str(fault))
+        raise registry.Failed(str(fault)) from fault
+    _note_stopped(server)
+    run.log(_WORDS[outcome])
+
+
+def delete(server: Server, run: registry.Run) -> None:
+    """End the game, pack its writable layer away, and remove files and row."""
+    stop(server, run)
+    try:
+        this_host.runtime().delete(server.pk, now=timezone.now())
+    except RuntimeFault as fault:
+        raise registry.Failed(str(fault)) from fault
+    run.log("Its files are removed; an archive of what it wrote is kept for seven days.")
+    crash_alerts.server_is_gone(server, now=timezone.now())
+    server.delete()
+
+
+_WORDS = {
+    Outcome.STOPPED: "The game has ended.",
+    Outcome.KILLED: "The game was killed.",
+    Outcome.ALREADY_STOPPED: "It was not running.",
+}
+
+
+def _compose(server: Server, run: registry.Run) -> launch_plan.Start:
+    """Prepare a start, or fail with what is missing and what to do. Elsewhere than on the web's host, fetch it."""
+    layers, trees = _layers(server, run)
+    try:
+        version = this_host.games().current()
+    except NoVersion:
+        raise registry.Failed(
+            "The game is not installed on this host. An admin installs it on the page of the host."
+        ) from None
+    cache = this_host.workshop_cache()
+    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        return launch_plan.compose(
+            server, layers=layers, trees=trees, game=version.path, game_version=version.id, cache=cache
+        )
+    except SpecInvalid as fault:
+        raise registry.Failed(f"This server cannot be composed: {fault}") from fault
+    except secrets.Unreadable as fault:
+        raise registry.Failed(f"Its RCON password cannot be read: {fault} Rotate it on the server's page.") from fault
+
+
+def _layers(server: Server, run: registry.Run) -> tuple[Sequence[Overlay], Mapping[int, Path]]:
+    """The blueprint's overlays, the topmost first, and where their content stands on this host."""
+    layers = server.blueprint.layers
+    unbuilt = [layer.name for layer in layers if layer.kind != Overlay.Kind.FILES and layer.built_at is None]
+    if unbuilt:
+        raise registry.Failed(f"Not built yet: {', '.join(unbuilt)}. Build these overlays, then try again.")
+    return layers, replication_layers.trees(run, layers)
+
+
+def _refuse_taken_port(server: Server) -> None:
+    """Fail when another program holds the port: the game itself would only end, again and again, without a word."""
+    # Anything but at rest holds its port itself, or is about to let go of it.
+    at_rest = this_host.runtime().observe([server.pk])[server.pk].state in {State.STOPPED, State.GAVE_UP}
+    if not at_rest or ports.is_free(server.port):
+        return
+    words = (
+        f"Port {server.port} of this host is used by another program (`ss -lntup 'sport = :{server.port}'` shows "
+        "which). Stop that, or give the server another port."
+    )
+    state_log.note(server, Server.State.STOPPED, now=timezone.now(), detail=words)
+    state_log.fail(server, words)
+    raise registry.Failed(words)
+
+
+def _note_not_started(server: Server, fault: RuntimeFault) -> None:
+    words = f"The layers could not be mounted: {fault}" if isinstance(fault, MountFailed) else str(fault)
+    state_log.note(server, Server.State.STOPPED, now=timezone.now(), detail=words)
+    state_log.fail(server, words)
+
+
+def _note_stopped(server: Server) -> None:
+    Server.objects.filter(pk=server.pk).update(hung_since=None)
+    state_log.note(server, Server.State.STOPPED, now=timezone.now())
+    state_log.fail(server, "")
+
+
+def _wait_until_ready(server: Server, spec: InstanceSpec, run: registry.Run) -> None:
+    deadline = time.monotonic() + READY_WITHIN.total_seconds()
+    while not readiness.answers(server):
+        run.check()
+        _mind_its_fall(server, spec, run)
+        if time.monotonic() > deadline:
+            minutes = READY_WITHIN.total_seconds() / 60
+            words = f"The game runs, but RCON did not answer within {minutes:.0f} minutes. Its log may say why."
+            state_log.fail(server, words)
+            raise registry.Failed(words)
+        run.sleep(_ASK_EVERY_SECONDS)
+
+
+def _mind_its_fall(server: Server, spec: InstanceSpec, run: registry.Run) -> None:
+    """Fail when the game is down for good; start it once more when only what looks after it has died."""
+    observed = this_host.runtime().observe([server.pk])[server.pk]
+    if observed.is_abandoned:
+        run.log(f"It fell ({observed.detail}); starting it again.")
+        try:
+            this_host.runtime().start(spec)
+        except RuntimeFault as fault:
+            _note_not_started(server, fault)
+            raise registry.Failed(str(fault)) from fault
+        return
+    if observed.state not in {State.GAVE_UP, State.STOPPED}:
+        return
+    words = state_log.describe(observed) or "The game ended before it was ready."
+    state = Server.State.GAVE_UP if observed.state is State.GAVE_UP else Server.State.STOPPED
+    state_log.note(server, state, now=timezone.now(), detail=words, last_lines=observed.last_lines)
+    state_log.fail(server, words)
+    raise registry.Failed(words)
+
+
+def _quit(server: Server) -> None:
+    # Its failure only means that the game did not hear it; TERM follows.
+    with contextlib.suppress(rcon.RconError):
+        rcon.execute("127.0.0.1", server.port, server.live_rcon_password, "quit", timeout=_QUIT_TIMEOUT_SECONDS)
+
+
+def _warn_players(server: Server, run: registry.Run) -> None:
+    """Tell the players and give them time, when the request asks for it."""
+    seconds = int(run.params.get("warn_seconds", 0))
+    if seconds <= 0 or server.actual_state != Server.State.RUNNING:
+        return
+    # Quotes and semicolons would end the sentence and begin another command.
+    text = re.sub(
+        r'["; \x00-\x1f]+', " ", str(run.params.get("message") or f"This server stops in {seconds} seconds.")
+    )
+    with contextlib.suppress(rcon.RconError):
+        rcon.execute("127.0.0.1", server.port, server.live_rcon_password, f"say {text}", timeout=_QUIT_TIMEOUT_SECONDS)
+        run.log(f"The players were told: {text}")
+    run.sleep(seconds)

@@ -1,0 +1,108 @@
+"""The operations on servers, as the job engine knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from left4me.core import secrets
+from left4me.jobs import registry
+from left4me.jobs.models import Job
+from servers.hosts import installs
+from servers.lifecycle import lifecycle
+from servers.models import BlueprintOverlay, Server
+
+GAME = "game"
+
+
+def _locks(job: Job) -> Iterable[registry.Lock]:
+    """The server for itself; the game and the overlays it is composed of must only not change meanwhile."""
+    server_id = int(job.resource.partition(":")[2])
+    yield registry.Lock(job.resource, exclusive=True)
+    yield registry.Lock(GAME, exclusive=False)
+    if job.host != settings.LEFT4ME_HOST:
+        # Another host mounts copies that never change: a build must not wait until a host that is down is back.
+        return
+    layers = BlueprintOverlay.objects.filter(blueprint__servers=server_id).values_list("overlay_id", flat=True)
+    for overlay_id in layers:
+        yield registry.Lock(f"overlay:{overlay_id}", exclusive=False)
+
+
+def _server_alone(job: Job) -> Iterable[registry.Lock]:
+    """Ending a game needs nothing but the server: it must not wait for an install or a build."""
+    yield registry.Lock(job.resource, exclusive=True)
+
+
+def _secrets(job: Job) -> Iterable[str]:
+    server = Server.objects.filter(pk=int(job.resource.partition(":")[2])).first()
+    if server is None:
+        return
+    try:
+        yield server.rcon_password
+        yield server.live_rcon_password
+    except secrets.Unreadable:
+        return
+
+
+def _on_server(body: Callable[[Server, registry.Run], None]) -> registry.Body:
+    def run_body(run: registry.Run) -> None:
+        server = Server.objects.select_related("host", "blueprint").filter(pk=run.resource_id).first()
+        if server is None:
+            run.log("The server is gone; there is nothing to do.")
+            return
+        body(server, run)
+
+    return run_body
+
+
+def _game_alone(job: Job) -> Iterable[registry.Lock]:
+    yield registry.Lock(GAME, exclusive=True)
+
+
+def _steam_password(job: Job) -> Iterable[str]:
+    if settings.LEFT4ME_STEAM_PASSWORD:
+        yield settings.LEFT4ME_STEAM_PASSWORD
+
+
+def _register_game() -> None:
+    for name, title, body in (
+        ("install", _("Install or update the game"), installs.install),
+        ("rollback_game", _("Go back to the game's version before"), installs.roll_back),
+        ("clean_game", _("Remove unused versions of the game"), installs.clean),
+    ):
+        registry.operation(name, title=title, locks=_game_alone, idempotent=True, secrets=_steam_password)(body)
+
+
+def register() -> None:
+    """Called once when Django is ready."""
+    _register_game()
+    for name, title, body in (
+        ("initialize", _("Initialize"), lifecycle.initialize),
+        ("start", _("Start"), lifecycle.start),
+    ):
+        registry.operation(name, title=title, locks=_locks, idempotent=True, secrets=_secrets)(_on_server(body))
+    registry.operation(
+        "restart", title=_("Restart"), locks=_locks, idempotent=True, supersedes=("start",), secrets=_secrets
+    )(_on_server(lifecycle.restart))
+    registry.operation(
+        "stop",
+        title=_("Stop"),
+        locks=_server_alone,
+        idempotent=True,
+        supersedes=("start", "restart", "initialize"),
+        secrets=_secrets,
+    )(_on_server(lifecycle.stop))
+    registry.operation(
+        "kill", title=_("Kill"), locks=_server_alone, idempotent=True, supersedes=(registry.ALL,), secrets=_secrets
+    )(_on_server(lifecycle.kill))
+    registry.operation(
+        "delete",
+        title=_("Delete"),
+        locks=_server_alone,
+        idempotent=True,
+        supersedes=(registry.ALL,),
+        final=True,
+        secrets=_secrets,
+    )(_on_server(lifecycle.delete))

@@ -1,0 +1,115 @@
+"""From rows to what a runtime is told: pure functions, so that a page can show what a start would do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from overlays.models import Overlay
+from servers.blueprints.checks import argument_words, config_lines
+from servers.blueprints.checks.grammar import commands, without_comment
+from servers.gamehost.spec import Bind, InstanceSpec
+from servers.models import Blueprint, Server
+
+CFG_DIRECTORY = "left4dead2/cfg"
+DEFAULT_MAP = "c1m1_hotel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where things stand on the host that starts the server."""
+
+    game: Path  # the game version to run
+    overlays: Mapping[int, Path]  # each overlay's tree by its id
+    cache: Path  # workshop files
+
+
+def build(
+    *,
+    server: Server,
+    blueprint: Blueprint,
+    overlays: Sequence[Overlay],
+    overlay_cfgs: Mapping[int, str],
+    rcon_password: str,
+    places: Places,
+) -> InstanceSpec:
+    """What a start runs. `overlays` are the blueprint's, the topmost first; `overlay_cfgs` holds the own server.cfg
+    of those that have one, by overlay id. Raises SpecInvalid for what no runtime could run."""
+    exposed = [overlay for overlay in overlays if overlay.expose_cfg and overlay.pk in overlay_cfgs]
+    generated = {f"{CFG_DIRECTORY}/server_overlay_{overlay.pk}.cfg": overlay_cfgs[overlay.pk] for overlay in exposed}
+    generated[f"{CFG_DIRECTORY}/server.cfg"] = server_cfg(
+        name=server.name,
+        exposed=[overlay.pk for overlay in exposed],
+        config=blueprint.config,
+        rcon_password=rcon_password,
+    )
+    return InstanceSpec(
+        server_id=server.pk,
+        argv=arguments(port=server.port, text=blueprint.arguments),
+        layers=(*(str(places.overlays[overlay.pk]) for overlay in overlays), str(places.game)),
+        port=server.port,
+        generated=generated,
+        # The links in workshop overlays are absolute: they lead to the same file in the sandbox as outside.
+        binds=(Bind(source=str(places.cache), target=str(places.cache)),),
+    )
+
+
+def server_cfg(*, name: str, exposed: Sequence[int], config: str, rcon_password: str) -> str:
+    """The generated server.cfg. The last assignment wins: the name is only a default, the topmost overlay wins over
+    those below, the blueprint over all overlays, and nothing over the password."""
+    lines = [
+        "// Written by left4me at every start: change the blueprint instead.",
+        f'hostname "{name}"',
+        # What `writeid` and `writeip` wrote: without these a ban lasts only until the next start.
+        "exec banned_user.cfg",
+        "exec banned_ip.cfg",
+        *(f"exec server_overlay_{overlay}" for overlay in reversed(exposed)),
+        *effective_lines(config),
+        f'rcon_password "{rcon_password}"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def arguments(*, port: int, text: str) -> tuple[str, ...]:
+    """The argument list that is executed in the game's tree; never goes through a shell of ours."""
+    own = [word for line in config_lines(text) for word in argument_words(line)]
+    has_map = any(word.lower() == "+map" for word in own)
+    return (
+        "./srcds_run",
+        *("-game", "left4dead2"),
+        *("-console", "-norestart", "-strictportbind"),
+        # Without it the console's TCP port is bound to the address of the host's name, often 127.0.1.1.
+        *("-ip", "0.0.0.0"),  # noqa: S104
+        *("-port", str(port)),
+        *(() if has_map else ("+map", DEFAULT_MAP)),
+        *own,
+    )
+
+
+def effective_lines(config: str) -> list[str]:
+    """The lines that hold a command, without comments: the game broke non-ASCII ones into commands."""
+    return [without_comment(line) for line in config_lines(config) if commands(line)]
+
+
+def applied(*, server: Server, blueprint: Blueprint, overlays: Sequence[Overlay], game_version: str) -> dict[str, Any]:
+    """What a start now would apply, without secrets: kept on the server's row, so that a later change is seen."""
+    return {
+        "name": server.name,
+        "port": server.port,
+        "game_version": game_version,
+        "arguments": [
+            " ".join(words) for line in config_lines(blueprint.arguments) if (words := argument_words(line))
+        ],
+        "config": effective_lines(blueprint.config),
+        "overlays": [
+            {
+                "id": overlay.pk,
+                "name": overlay.name,
+                "content_version": overlay.content_version,
+                "expose_cfg": overlay.expose_cfg,
+            }
+            for overlay in overlays
+        ],
+    }

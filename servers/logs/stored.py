@@ -1,0 +1,116 @@
+"""The logs of a server as they are stored on its host: its console, and the files that the game writes itself.
+
+The host's side; pages reach it through `servers.hosts.rpc`. What the game wrote is untrusted: names,
+links and content.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from left4me.core.files import safe_open
+from servers.gamehost.port import ServerRuntime
+
+CONSOLE: Final = ""
+CONSOLE_LINES: Final = 50_000
+MOST_FOUND: Final = 500
+MOST_FILES: Final = 200
+PIECE: Final = 1024**2
+
+_SEARCHED_BYTES: Final = 32 * 1024**2
+_LONGEST_LINE: Final = 2_000
+_GAME = PurePosixPath("left4dead2")
+# Where the engine and SourceMod write logs, and how these are named there.
+_PLACES: Final = (
+    (_GAME, "console*.log"),
+    (_GAME / "logs", "*.log"),
+    (_GAME / "addons/sourcemod/logs", "*.log"),
+)
+
+
+class NoSuchLog(LookupError):
+    """The server has no such log file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogFile:
+    name: str  # its path in the game's tree
+    size: int
+    changed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    data: bytes
+    size: int  # of the whole file at this moment
+
+
+class StoredLogs:
+    """The stored logs of one server, whose writable layer is `upper`."""
+
+    def __init__(self, server_id: int, *, runtime: ServerRuntime, upper: Path) -> None:
+        self._server_id = server_id
+        self._runtime = runtime
+        self._upper = upper
+
+    def files(self) -> list[LogFile]:
+        """What the game wrote, the newest first."""
+        found = [
+            LogFile(
+                name=str(place / name), size=status.st_size, changed_at=datetime.fromtimestamp(status.st_mtime, UTC)
+            )
+            for place, pattern in _PLACES
+            for name, status in safe_open.list_files(self._upper, place.parts).items()
+            if fnmatchcase(name, pattern) and name.isprintable()
+        ]
+        return sorted(found, key=lambda file: file.changed_at, reverse=True)[:MOST_FILES]
+
+    def console(self) -> Iterator[str]:
+        """The lines of the console, each with its time, the oldest first."""
+        for line in self._runtime.tail(self._server_id, lines=CONSOLE_LINES):
+            at = line.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S ") if line.at else ""
+            yield f"{at}{line.text}"
+
+    def read(self, name: str, *, offset: int) -> Piece:
+        """A part of a file that `files` lists. Raises NoSuchLog."""
+        place = PurePosixPath(name)
+        if not any(place.parent == folder and fnmatchcase(place.name, pattern) for folder, pattern in _PLACES):
+            raise NoSuchLog(name)
+        try:
+            with safe_open.open_file(self._upper, place.parts) as file:
+                size = file.seek(0, 2)
+                file.seek(offset)
+                return Piece(data=file.read(PIECE), size=size)
+        except OSError:
+            raise NoSuchLog(name) from None
+
+    def find(self, text: str, *, name: str = CONSOLE) -> list[str]:
+        """The newest lines that hold `text` in any case, the oldest of them first. Raises NoSuchLog."""
+        wanted = text.casefold()
+        lines = self.console() if name == CONSOLE else self._lines(name)
+        return list(deque((line[:_LONGEST_LINE] for line in lines if wanted in line.casefold()), maxlen=MOST_FOUND))
+
+    def _lines(self, name: str) -> Iterator[str]:
+        offset = max(0, self.read(name, offset=0).size - _SEARCHED_BYTES)
+        return _split(self._pieces(name, offset))
+
+    def _pieces(self, name: str, offset: int) -> Iterator[bytes]:
+        while data := self.read(name, offset=offset).data:
+            offset += len(data)
+            yield data
+
+
+def _split(pieces: Iterable[bytes]) -> Iterator[str]:
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        for raw in whole:
+            yield raw.decode("utf-8", "replace").rstrip("\r")
+    if rest:
+        yield rest.decode("utf-8", "replace")

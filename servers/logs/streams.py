@@ -1,0 +1,108 @@
+"""A server's log as a live stream: the viewers' side of what `servers.logs.publisher` carries from its host."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, cast
+
+import redis
+from celery import current_app
+from celery.exceptions import CeleryError
+from kombu.exceptions import KombuError
+
+from left4me.core.redis import pubsub
+from left4me.core.web.sse import Event, Message, Page, Position, Standing
+from left4me.core.web.sse.events import START, read_position, written
+from servers import permissions
+from servers.logs import publisher
+from servers.models import Server
+
+logger = logging.getLogger(__name__)
+
+TAIL_TASK = "servers.tail"
+_LINES_IN_A_PAGE = 500
+
+
+def open_log(user: Any, number: str) -> ServerLog | None:
+    """The stream of the server with this number; None when there is none for this user."""
+    server = Server.objects.select_related("host").filter(pk=int(number)).first()
+    if server is None or not permissions.can_see_server(user, server):
+        return None
+    log = ServerLog(server.pk, queue=server.host.queue)
+    # At once, not at the first look some seconds later: the first lines are on their way while the viewer subscribes.
+    log.watch()
+    return log
+
+
+class ServerLog:
+    """What a viewer of one server's log gets: `line`, and `note` where lines are missing. It never ends by itself."""
+
+    def __init__(self, server_id: int, *, queue: str) -> None:
+        self._server_id = server_id
+        self._queue = queue
+
+    @property
+    def channel(self) -> str:
+        return publisher.channel(self._server_id)
+
+    def decode(self, raw: bytes) -> Message:
+        message = json.loads(raw)
+        events = tuple(_line(line) for line in message["lines"])
+        return Message(events, after=read_position(message["after"]) or START)
+
+    def standing(self, user: Any) -> Standing:
+        server = Server.objects.filter(pk=self._server_id).first()
+        if server is None or not permissions.can_see_server(user, server):
+            return Standing(allowed=False, newest=START, ended=True)
+        self.watch()
+        newest = _entries(pubsub.client().xrevrange(publisher.stream_key(self._server_id), count=1))
+        return Standing(allowed=True, newest=newest[0][0] if newest else START, ended=False)
+
+    def replay(self, after: Position) -> Page:
+        key = publisher.stream_key(self._server_id)
+        if after == START:
+            lines = _entries(pubsub.client().xrevrange(key, count=publisher.FIRST_LINES))[::-1]
+            return Page(tuple(_event(*line) for line in lines), lines[-1][0] if lines else START)
+        lines = _entries(pubsub.client().xrange(key, min=f"({written(after)}", count=_LINES_IN_A_PAGE))
+        events = [_event(*line) for line in lines]
+        if lines and self._is_cut_off(after):
+            events.insert(0, Event("note", "Some lines are left out; the log file has them.", lines[0][0]))
+        position = lines[-1][0] if lines else after
+        return Page(tuple(events), position, more=len(lines) == _LINES_IN_A_PAGE)
+
+    def _is_cut_off(self, after: Position) -> bool:
+        oldest = _entries(pubsub.client().xrange(publisher.stream_key(self._server_id), count=1))
+        return bool(oldest) and oldest[0][0] > after
+
+    def watch(self) -> None:
+        """Say that somebody watches, and have the host carry the log if nobody does yet."""
+        try:
+            client = pubsub.client()
+            client.set(publisher.watch_key(self._server_id), "1", ex=publisher.WATCH_SECONDS)
+            if client.exists(publisher.tailer_key(self._server_id)):
+                return
+            current_app.send_task(
+                TAIL_TASK, args=[self._server_id], queue=self._queue, expires=10, ignore_result=True, retry=False
+            )
+        except (CeleryError, KombuError, OSError, redis.RedisError) as error:
+            logger.warning("nobody could be asked for the log of server %s: %s", self._server_id, error)
+
+
+def _entries(raw: Any) -> list[tuple[Position, dict[str, str]]]:
+    return [
+        (
+            read_position(identifier.decode()) or START,
+            {k.decode(): v.decode("utf-8", "replace") for k, v in fields.items()},
+        )
+        for identifier, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", raw)
+    ]
+
+
+def _event(position: Position, fields: dict[str, str]) -> Event:
+    return _line({"id": written(position), "text": fields.get("text", ""), "at": fields.get("at", "")})
+
+
+def _line(line: dict[str, str]) -> Event:
+    data = json.dumps({"line": line["text"], "at": line["at"]}, ensure_ascii=False, separators=(",", ":"))
+    return Event("line", data, read_position(line["id"]))

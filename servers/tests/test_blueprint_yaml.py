@@ -1,0 +1,100 @@
+"""One file that another left4me can read."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from left4me.testing.cast import Cast
+from overlays.models import Overlay, OverlayWorkshopItem
+from overlays.tests.factories import make_overlay
+from servers.blueprints import yaml
+from servers.models import Blueprint
+from servers.tests.factories import make_blueprint
+from workshop.models import WorkshopItem
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def blueprint(cast: Cast) -> Blueprint:
+    maps = make_overlay(name="Maps", kind="workshop", owner=cast.owner)
+    for steam_id in (3434972877, 7):
+        OverlayWorkshopItem.objects.create(overlay=maps, item=WorkshopItem.objects.create(steam_id=steam_id))
+    layers = [maps, make_overlay(name="Base"), make_overlay(name="Mine", owner=cast.owner)]
+    return make_blueprint(
+        cast.owner,
+        name="Zoë's",
+        description="two\nlines",
+        arguments="+map c1m1_hotel\n\n-tickrate 60",
+        config='// why: "because"\n\thostname "a: b #1"\n\n- not yaml',
+        overlays=layers,
+    )
+
+
+def test_a_blueprint_comes_back_as_it_went(cast: Cast, blueprint: Blueprint) -> None:
+    blueprint.config = '// why: "because"\n\thostname "a: b #1"\n\nsv_tags "x"'
+    made = yaml.import_(yaml.export(blueprint), owner=cast.owner, by=cast.owner)
+    copy = made.blueprint
+    assert (copy.name, copy.description, copy.arguments) == ("Zoë's (2)", blueprint.description, blueprint.arguments)
+    assert copy.config.split("\n")[1].strip() == 'hostname "a: b #1"'
+    assert copy.layers == blueprint.layers
+    assert made.made == made.missing == []
+
+
+def test_another_installation_makes_workshop_overlays_and_names_what_it_lacks(
+    cast: Cast, blueprint: Blueprint
+) -> None:
+    blueprint.config = ""
+    text = yaml.export(blueprint)
+    Blueprint.objects.all().delete()
+    Overlay.objects.all().delete()
+    WorkshopItem.objects.all().delete()
+    base = make_overlay(name="BASE")
+    made = yaml.import_(text, owner=cast.stranger, by=cast.stranger)
+    maps = Overlay.objects.get(name="Maps")
+    assert (made.made, made.missing) == (["Maps"], ["Mine"])
+    assert made.blueprint.layers == [maps, base]
+    assert maps.owner == cast.stranger
+    assert set(maps.workshop_links.values_list("item__steam_id", flat=True)) == {3434972877, 7}
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "no exported blueprint"),
+        ("just words", "no exported blueprint"),
+        ("{", "no YAML"),
+        ("left4me_blueprint: 2\nname: x", "format 2"),
+        ("left4me_blueprint: 1", "name"),
+        ("left4me_blueprint: 1\nname: x\nsurprise: 1", "surprise"),
+        ("left4me_blueprint: 1\nname: x\nconfig: [rcon_password x]", "Line 1"),
+        ("left4me_blueprint: 1\nname: x\nconfig: ['sv_pure 2\n\n  quit']", "Line 2"),
+        ('left4me_blueprint: 1\nname: "a\\"b"', "quotation"),
+        ("a: &a [1]\nb: [*a, *a]", "aliases"),
+        ("!!python/object/apply:os.system [id]", "no YAML"),
+        ("[" * 5000, "no YAML"),
+        ("x" * 300_000, "too large"),
+        ("left4me_blueprint: 1\nname: x\noverlays: [{name: a, kind: workshop, workshop_items: [-1]}]", "no workshop"),
+    ],
+)
+def test_what_is_no_blueprint_is_refused_in_words_and_leaves_nothing(cast: Cast, text: str, word: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        yaml.import_(text, owner=cast.owner, by=cast.owner)
+    assert word in str(refused.value.messages), refused.value.messages
+    assert not Blueprint.objects.exists()
+    assert not Overlay.objects.exists()
+
+
+def test_the_page_downloads_a_file_and_takes_it_back(cast: Cast, client: Client) -> None:
+    blueprint = make_blueprint(cast.owner, name="Friday night", config="sv_pure 2")
+    client.force_login(cast.owner)
+    response = client.get(f"/blueprints/{blueprint.pk}/export")
+    assert 'filename="friday-night.yaml"' in response["Content-Disposition"]
+    file = SimpleUploadedFile("x.yaml", response.content)
+    response = client.post("/blueprints/import", {"file": file})
+    assert Blueprint.objects.exclude(pk=blueprint.pk).get().config == "sv_pure 2"
+    response = client.post("/blueprints/import", {"file": SimpleUploadedFile("x.yaml", b"\xff\xfe")})
+    assert response.status_code == 422
