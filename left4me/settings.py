@@ -209,7 +209,6 @@ STATIC_URL = "/static/"
 # A release brings its own, so that a web which still runs keeps its files while the next release lies beside it.
 _usual_static = (BASE_DIR if (BASE_DIR / "RELEASE").is_file() else LEFT4ME_ROOT) / "static"
 STATIC_ROOT = Path(env.text("LEFT4ME_STATIC_ROOT") or _usual_static).absolute()
-STATICFILES_DIRS = [BASE_DIR / "left4me" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
