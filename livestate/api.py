@@ -118,13 +118,13 @@ class HistoryQuery(Schema):
 
 @router.get("/servers/{id:server_id}/live", response=LiveOut, summary="Live state and current players")
 def read_live(request: HttpRequest, server_id: int) -> dict[str, Any]:
-    server = lookups.server(signed_in(request), server_id)
+    server = lookups.server_or_404(signed_in(request), server_id)
     return _live(live.of(server, now=timezone.now()), live.current_players(server))
 
 
 @router.get("/servers/{id:server_id}/history", response=HistoryOut, summary="Players over time, maps and top players")
 def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery]) -> dict[str, Any]:
-    server = lookups.server(signed_in(request), server_id)
+    server = lookups.server_or_404(signed_in(request), server_id)
     history = histories.of(server, span=Span.of(query.span), now=timezone.now())
     return {
         "span": history.span.code,
@@ -147,7 +147,7 @@ def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery
 
 @router.get("/servers/{id:server_id}/players", response=PlayersPage, summary="Player sessions, the latest first")
 def list_players(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
-    server = lookups.server(signed_in(request), server_id)
+    server = lookups.server_or_404(signed_in(request), server_id)
     rows = PlayerSession.objects.filter(server=server).order_by("-joined_at", "-pk")
     players = live.with_profiles(list(rows[window.offset : window.offset + window.limit]))
     return {"items": [_player(player) for player in players], "count": rows.count()}
