@@ -38,3 +38,9 @@ def blueprint(user: User, pk: int) -> Blueprint:
         raise Http404(_("There is no such blueprint."))
     permissions.check_can_see_blueprint(user, found)
     return found
+
+
+def blueprint_to_edit(user: User, pk: int) -> Blueprint:
+    found = blueprint(user, pk)
+    permissions.check_can_edit_blueprint(user, found)
+    return found

@@ -1,7 +1,7 @@
-"""The proof that beat and worker are alive: beat sends a task every few seconds, the worker notes when it ran.
+"""Health of beat and worker: beat sends a task every few seconds, and the worker records in Redis when it ran.
 
-One key answers for both, because the queue tells them apart: messages waiting means that the worker does not take
-them, none waiting and no pulse means that beat does not send.
+One key serves for both, because the queue tells them apart: if messages are waiting, the worker does not take them;
+if none are waiting and the pulse is old, beat does not send.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _KEY = "left4me:pulse"
 
 @dataclass(frozen=True)
 class Pulse:
-    """`age` is None when no pulse was ever seen; `waiting` counts messages that no worker has taken yet."""
+    """`age` is None if no pulse was ever recorded; `waiting` counts the messages in the queue."""
 
     age: float | None
     waiting: int
@@ -31,7 +31,7 @@ class Pulse:
 
     @property
     def fault(self) -> str:
-        """What is wrong, in words; empty when nothing is."""
+        """A description of the problem; empty if there is none."""
         if self.is_fresh:
             return ""
         since = "since it started" if self.age is None else f"for {self.age:.0f} s"
@@ -51,7 +51,7 @@ def connect(*, timeout: float = 2.0) -> redis.Redis:
 
 
 def read() -> Pulse:
-    """The pulse now; raises redis.RedisError when Redis cannot be reached."""
+    """Read the pulse. Raises redis.RedisError."""
     with connect() as client:
         stamp = client.get(_KEY)
         waiting = client.llen(settings.CELERY_TASK_DEFAULT_QUEUE)

@@ -10,6 +10,7 @@ from django.db.models import prefetch_related_objects
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from left4me.core.web.request import Visitor
 from left4me.jobs import waiting
 from left4me.jobs.models import Job
 from servers import permissions
@@ -69,7 +70,7 @@ class Standing:
         return troubled or hangs or self.has_drifted or bool(self.server.last_error)
 
 
-def of(servers: Sequence[Server], *, user: permissions.Visitor, now: datetime) -> list[Standing]:
+def of(servers: Sequence[Server], *, user: Visitor, now: datetime) -> list[Standing]:
     """How each of these stands, in three queries for all of them. Wants rows from `listed().with_role(user)`."""
     behind = [server.blueprint for server in servers if pending_changes.can_be_behind(server)]
     prefetch_related_objects(behind, blueprints.layers())
@@ -85,7 +86,7 @@ def _live_jobs(resources: Iterable[str]) -> dict[str, Job]:
     return found
 
 
-def _standing(server: Server, job: Job | None, *, user: permissions.Visitor, now: datetime) -> Standing:
+def _standing(server: Server, job: Job | None, *, user: Visitor, now: datetime) -> Standing:
     host_is_down = server.host.is_down(now)
     shown, label = _shown(server, job, host_is_down=host_is_down)
     if job is not None:

@@ -1,7 +1,7 @@
-"""What is measured, and how it is asked for: a bounded number of queries, however many servers and jobs there are.
+"""The metrics and how they are read: by a fixed number of queries, regardless of the number of servers and jobs.
 
-Nothing is counted in this process but its own live streams: worker, beat and other hosts are other processes, and
-what they know stands in rows or in Redis. Labels name hosts, states and operations, never single servers or people.
+Only the live streams are counted in this process. Everything else happens in other processes (worker, beat, other
+hosts) and is read from the database or Redis. Labels name hosts, states and operations, never servers or users.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from workshop.models import WorkshopItem
 
 @dataclass
 class _Told:
-    """What Redis said; empty when it did not."""
+    """The values read from Redis; empty if it did not answer."""
 
     is_up: bool = False
     pulse_age: float | None = None
@@ -38,7 +38,7 @@ class _Told:
 
 
 class Figures(Collector):
-    """Every figure as it is at `now`; `streams` is what only the web process knows."""
+    """All metrics at the time `now`. `streams` counts the live streams of this process."""
 
     def __init__(self, *, now: datetime, streams: int) -> None:
         self._now = now
@@ -126,7 +126,7 @@ class Figures(Collector):
             yield _gauge(name, words, ["host"], [([names[sweep.host_id]], value(sweep)) for sweep in sweeps])
 
     def _servers(self, hosts: list[Host]) -> Iterator[Metric]:
-        # Every state of every host, so that a figure that falls to 0 is not one that vanishes.
+        # All states of every host, so that a metric falls to 0 instead of disappearing.
         states = {(host.name, str(state)): 0 for host in hosts for state in Server.State}
         rows = Server.objects.order_by().values_list("host__name", "actual_state")
         states.update({(host, state): number for host, state, number in rows.annotate(Count("pk"))})

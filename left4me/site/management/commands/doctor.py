@@ -16,7 +16,7 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "fault": "FAULT  "}
 
 class Command(BaseCommand):
     help = "Look at this machine and say what is missing, with the cure. Exits 1 when there is a fault."
-    # Doctor must also speak when the database or a setting is what is broken.
+    # The command must also run when the database or a setting is broken.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -40,7 +40,7 @@ class Command(BaseCommand):
 
 
 def examine() -> list[Finding]:
-    """Run every check; none stops the others."""
+    """Run all checks; an error in one does not stop the others."""
     root, game = settings.LEFT4ME_ROOT, settings.LEFT4ME_GAME
     return [
         machine.python(),
