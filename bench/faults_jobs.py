@@ -14,9 +14,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import stack
+from bench import stack
 
-INCLUDE = "fault_operations"
+INCLUDE = "bench.fault_operations"
 _ENOUGH_WAITING = 15
 
 
@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> int:
     evidence.mkdir()
     os.environ.update(BENCH_EVIDENCE=str(evidence), BENCH_MARK=mark)
     stack.prepare()
-    import fault_operations  # noqa: F401 -- the one who asks must know the operations too
+    from bench import fault_operations  # noqa: F401 -- the one who asks must know the operations too
 
     print(f"seed {options.seed}, {options.rounds} rounds")
     chaos = Chaos(options.seed)

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import stack
+from bench import stack
 
 
 def main(arguments: list[str]) -> int:

@@ -99,9 +99,17 @@ def unready(layout: Layout) -> str:
     values = environment.read(layout)
     host, _, port = (values.get("LEFT4ME_BIND") or "127.0.0.1:8000").rpartition(":")
     host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host.strip("[]")  # noqa: S104 -- compared, not bound
-    connection = http.client.HTTPConnection(host, int(port), timeout=_ANSWER_SECONDS)
+    return not_ready(host, int(port), known_as=known_host(values), seconds=_ANSWER_SECONDS)
+
+
+def not_ready(host: str, port: int, *, known_as: str, seconds: float) -> str:
+    """Return why `/ready` does not answer 200, in words, or "" when it does.
+
+    `known_as` is a host name that the application accepts, since not every address it listens on is one.
+    """
+    connection = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
-        connection.request("GET", "/ready", headers={"Host": known_host(values)})
+        connection.request("GET", "/ready", headers={"Host": known_as})
         answer = connection.getresponse()
         body = answer.read(65536)
     except (OSError, http.client.HTTPException) as error:

@@ -16,12 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from deploy.ops import application
 from left4me.core.processes import commands
 from left4me.core.processes.app_supervisor import Service, Supervisor
 from left4me.core.redis import broker
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_READY_SECONDS = 60.0
+_HEALTHY_SECONDS = 60.0
+_SOON_READY_SECONDS = 15.0
 
 
 class CannotStart(Exception):
@@ -101,13 +103,12 @@ def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int
         for service in _services(plan):
             supervisor.start(service)
         address = f"http://{plan['host']}:{plan['port']}"
-        if not supervisor.wait_until(lambda: _healthy(plan["host"], plan["port"]), seconds=_READY_SECONDS):
+        if not supervisor.wait_until(lambda: _healthy(plan["host"], plan["port"]), seconds=_HEALTHY_SECONDS):
             if supervisor.stopping:
                 return 0
             raise CannotStart("the application did not come up; the lines above say why.")
         say_address(address)
-        supervisor.say(f"left4me runs at {address} (Ctrl-C stops it, games go on)")
-        supervisor.run()
+        supervisor.run(each_turn=_Announcement(supervisor, plan["host"], plan["port"], address=address))
         return 0
     except commands.CommandCancelled:
         return 0
@@ -116,6 +117,27 @@ def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int
         supervisor.say("stopping")
         supervisor.stop()
         supervisor.say(f"stopped in {time.monotonic() - started:.1f} s")
+
+
+class _Announcement:
+    """Says that left4me runs once `/ready` answers 200; when that takes long, says which part it waits for."""
+
+    def __init__(self, supervisor: Supervisor, host: str, port: int, *, address: str) -> None:
+        self._supervisor = supervisor
+        self._host, self._port, self._address = host, port, address
+        self._late_at: float | None = time.monotonic() + _SOON_READY_SECONDS
+        self._is_ready = False
+
+    def __call__(self) -> None:
+        if self._is_ready:
+            return
+        why = application.not_ready(_reachable(self._host), self._port, known_as="localhost", seconds=2)
+        if not why:
+            self._is_ready = True
+            self._supervisor.say(f"left4me runs at {self._address} (Ctrl-C stops it, games go on)")
+        elif self._late_at is not None and time.monotonic() > self._late_at:
+            self._late_at = None
+            self._supervisor.say(f"{self._address} is not ready yet: {why}")
 
 
 def _environment(root: Path) -> dict[str, str]:
@@ -182,7 +204,7 @@ def _refuse_busy_port(host: str, port: int) -> None:
 
 
 def _healthy(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, port, timeout=2)  # noqa: S104
+    connection = http.client.HTTPConnection(_reachable(host), port, timeout=2)
     try:
         connection.request("GET", "/health", headers={"Host": "localhost"})
         return connection.getresponse().status == 200
@@ -190,6 +212,11 @@ def _healthy(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _reachable(host: str) -> str:
+    """An address that reaches a socket bound to `host`."""
+    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 -- compared, not bound
 
 
 def _print(line: str) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 _RUNS_A_PROGRAM = """
 import sys
-from left4me.core import commands, orphans
-orphans.guard_this_process()
+from left4me.core.processes import commands, process_guard
+process_guard.guard_this_process()
 commands.run(["echo", "a first one that ends"], timeout=10)
 commands.run(
     ["sh", "-c", "sleep 300 & echo $!; trap '' TERM HUP; echo $$; wait"], timeout=300, with_pty={with_pty},
@@ -22,10 +22,10 @@ commands.run(
 # As if killed between the announcement and the knowledge of the group: it never says which group was started.
 _DIES_BEFORE_IT_KNOWS = """
 import os, subprocess
-from left4me.core import orphans
-orphans.guard_this_process()
+from left4me.core.processes import process_guard
+process_guard.guard_this_process()
 reader, writer = os.pipe()
-orphans.expect(writer)
+process_guard.expect(writer)
 child = subprocess.Popen(["sleep", "300"], stdout=writer, start_new_session=True)
 print(child.pid, flush=True)
 print(os.getpid(), flush=True)
