@@ -110,11 +110,22 @@ def pagination(context: Context, page: Page[Any], label: str = "") -> dict[str, 
     }
 
 
+class _NumericColumn(str):
+    is_numeric = True
+
+
+@register.filter
+def numeric(title: str) -> str:
+    """Marks a column of `table` whose numbers are right-aligned."""
+    return _NumericColumn(title)
+
+
 @register.simple_block_tag
 def table(content: str, caption: str, *columns: str, has_actions: bool = True) -> SafeString:
     """The frame of a list: `{% table _("Your tokens") _("Name") _("Scope") %}<tr>…</tr>{% endtable %}`.
 
-    The caption is for screen readers; `has_actions` adds the nameless last column that holds each row's buttons.
+    `_("Size")|numeric` right-aligns a column; a column with an empty title is left out. The caption is for screen
+    readers. `has_actions` adds the last column, without a visible title, that holds the buttons of each row.
     """
     context = {"content": content, "caption": caption, "columns": columns, "has_actions": has_actions}
     return render_to_string("ui/table.html", context)
