@@ -110,24 +110,15 @@ def pagination(context: Context, page: Page[Any], label: str = "") -> dict[str, 
     }
 
 
-class _NumericColumn(str):
-    is_numeric = True
-
-
-@register.filter
-def numeric(title: str) -> str:
-    """Marks a column of `table` whose numbers are right-aligned."""
-    return _NumericColumn(title)
-
-
 @register.simple_block_tag
-def table(content: str, caption: str, *columns: str, has_actions: bool = True) -> SafeString:
+def table(content: str, caption: str, *columns: str, numeric: str = "", has_actions: bool = True) -> SafeString:
     """The frame of a list: `{% table _("Your tokens") _("Name") _("Scope") %}<tr>…</tr>{% endtable %}`.
 
-    `_("Size")|numeric` right-aligns a column; a column with an empty title is left out. The caption is for screen
-    readers. `has_actions` adds the last column, without a visible title, that holds the buttons of each row.
+    The caption is for screen readers. `numeric="2 3"` right-aligns the second and third column; a column with an empty
+    title is left out. `has_actions` adds the last column, without a visible title, that holds the buttons of each row.
     """
-    context = {"content": content, "caption": caption, "columns": columns, "has_actions": has_actions}
+    heads = [(title, str(number) in numeric.split()) for number, title in enumerate(columns, 1) if title]
+    context = {"content": content, "caption": caption, "heads": heads, "has_actions": has_actions}
     return render_to_string("ui/table.html", context)
 
 
