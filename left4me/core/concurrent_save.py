@@ -1,7 +1,6 @@
-"""Rows that others change at the same time.
+"""Saving and locking rows that may be changed or deleted concurrently.
 
-Saving one that its model's rules may refuse: the same words whether the rule was seen first or another writer was
-faster. And holding one that another may have deleted.
+A unique constraint gives the same ValidationError whether validation or the database detects the conflict.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class Gone(Exception):
-    """Somebody else deleted the row between this request's first look at it and its turn. Any view may raise it."""
+    """The row was deleted since the request read it. Any view may raise this; a middleware answers 404."""
 
 
 def still_there(rows: models.QuerySet[Row], row: Row) -> Row:
-    """`row` as it is now, by `rows`, which may hold it (`select_for_update`). Raises Gone."""
+    """Read `row` again through `rows`, which may lock it (`select_for_update`). Raises Gone."""
     try:
         return rows.get(pk=row.pk)
     except ObjectDoesNotExist:
@@ -28,22 +27,22 @@ def still_there(rows: models.QuerySet[Row], row: Row) -> Row:
 
 
 def save_clean(row: models.Model, *, places: Mapping[str, str] | None = None) -> None:
-    """Validate and save `row`; raises ValidationError.
+    """Validate and save `row`. Raises ValidationError.
 
-    `places` says at which field a constraint's message belongs, by the constraint's `violation_error_code`.
+    `places` maps the `violation_error_code` of a constraint to the field at which its message is shown.
     """
     clean(row, places=places)
     try:
         with transaction.atomic():
             row.save()
     except IntegrityError:
-        # Another writer took the name or the port between the check and the save: now the check sees it.
+        # A concurrent writer took the name or the port after validation: validating again reports it.
         clean(row, places=places)
         raise
 
 
 def clean(row: models.Model, *, places: Mapping[str, str] | None = None) -> None:
-    """Raise ValidationError for all that is wrong with `row`, by field."""
+    """Validate `row`. Raises ValidationError with all errors by field."""
     try:
         row.full_clean()
     except ValidationError as fault:

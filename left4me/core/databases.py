@@ -1,4 +1,4 @@
-"""Database settings from one URL, with what each engine needs to serve several writers at once."""
+"""Database settings from a URL, with the options that each engine needs for concurrent writers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from left4me.core.net import keepalive
 _SQLITE = "django.db.backends.sqlite3"
 _POSTGRESQL = "django.db.backends.postgresql"
 
-# WAL lets readers go on while one writes; NORMAL is safe with WAL (a power cut loses at most the last commits,
-# never the file); the rest keeps hot pages in memory.
+# With WAL, readers do not wait for a writer. NORMAL is safe with WAL: a power cut loses at most the last commits. The
+# rest keeps hot pages in memory.
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
     " PRAGMA cache_size=-8000; PRAGMA temp_store=MEMORY;"
@@ -22,7 +22,7 @@ _SQLITE_PRAGMAS = (
 
 
 def database_from_url(url: str) -> dict[str, Any]:
-    """Return Django's DATABASES entry for `url`; raises Misconfigured for an engine that is not supported."""
+    """The entry of Django's DATABASES for `url`. Raises Misconfigured for an unsupported engine."""
     try:
         config: dict[str, Any] = dict(environ.Env.db_url_config(url))
     except Exception as error:
@@ -31,18 +31,18 @@ def database_from_url(url: str) -> dict[str, Any]:
         ) from error
     engine = config.get("ENGINE", "")
     if engine == _SQLITE:
-        # IMMEDIATE: a transaction that reads and then writes would otherwise fail at once when another writes
-        # in between, instead of waiting for its turn.
+        # IMMEDIATE: otherwise a transaction that reads and then writes would fail at once if another writes in
+        # between, instead of waiting for the lock.
         config["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": _SQLITE_PRAGMAS}
-        # Opening the file with its PRAGMAs costs as much as a query: keep it open.
+        # Opening the file and running the PRAGMAs costs as much as a query, so connections are kept open.
         config["CONN_MAX_AGE"] = None
-        # Tests too use a file: the one in memory cannot be shared with threads and worker processes.
+        # Tests use a file too: an in-memory database cannot be shared with threads and worker processes.
         config["TEST"] = {"NAME": f"{config['NAME']}.test"}
     elif engine.startswith(_POSTGRESQL):
         config["ENGINE"] = _POSTGRESQL
-        # A unix socket's directory stands where a host name would, written with %2F.
+        # The directory of a unix socket takes the place of the host name, with its slashes written as %2F.
         config["HOST"] = unquote(config.get("HOST") or "")
-        # A pool keeps connections that died meanwhile; over a network that happens, so there each is tried before use.
+        # Pooled connections may have died; over a network that happens, so there each is checked before use.
         config["CONN_HEALTH_CHECKS"] = bool(keepalive.for_postgresql(config["HOST"]))
         config["OPTIONS"] = {
             **keepalive.for_postgresql(config["HOST"]),

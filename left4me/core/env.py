@@ -1,4 +1,4 @@
-"""Reading the environment: each value is checked where it is read, and a fault says which variable and what to do."""
+"""Reads environment variables. Values are checked when they are read; errors name the variable and the remedy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HOST_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 
 
 class Misconfigured(Exception):
-    """A variable of the environment is wrong; the message names it and says the cure."""
+    """An environment variable is invalid. The message names it and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Bind:
 
 
 class Environment:
-    """The process's environment; every method reads one variable or raises Misconfigured."""
+    """The environment variables. Every method reads one variable and may raise Misconfigured."""
 
     def __init__(self, source: dict[str, str] | None = None) -> None:
         self._env = environ.Env()
@@ -89,7 +89,7 @@ class Environment:
         return raw.rstrip("/")
 
     def origins(self, name: str) -> list[str]:
-        """Addresses of the form scheme://host[:port], separated by commas."""
+        """A comma-separated list of origins: scheme://host[:port]."""
         words = self.words(name)
         for word in words:
             if not _ORIGIN.fullmatch(word):
@@ -99,7 +99,7 @@ class Environment:
         return words
 
     def mail(self, name: str) -> dict[str, Any]:
-        """How mail is sent, as Django's settings; empty where none is to be sent."""
+        """Django's settings for sending mail; empty if no mail is sent."""
         raw = self.text(name)
         if not raw:
             return {}

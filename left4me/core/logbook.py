@@ -1,9 +1,8 @@
-"""Log lines: for a person at a terminal, or one JSON object each for what collects them.
+"""Logging configuration: plain lines for a terminal, or one JSON object per line for log collectors.
 
-The standard library does it: everything here, Django, Celery and uvicorn log through it already, so that a formatter
-and one context variable are all that is missing. structlog would be a second way to log beside the first.
+It uses the standard library's logging, as Django, Celery and uvicorn do; it adds formatters and one context variable.
 
-Nothing secret gets past here, in whichever form: addresses that are a permission, tokens, passwords in addresses.
+Secrets are removed from every line: URLs that grant access, tokens, passwords in URLs.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ _hide: ContextVar[Callable[[str], str] | None] = ContextVar("log_hide", default=
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
-# Each with what is kept of it.
+# Patterns of secrets, each with its replacement.
 _SECRETS = [
-    # Addresses that let whoever knows them in. The first part of a path decides, however the rest is spelled.
+    # URLs that grant access to anyone who knows them. Matched by the first part of the path.
     (re.compile(r"(/accounts/(?:invitation|new-password)/|/join/)[^/\s?#\"']+"), rf"\1{MASK}"),
-    # Webhooks of chat programs: who knows them writes there in our name.
+    # Webhooks of chat programs: anyone who knows the URL can post there.
     (re.compile(r"(/api/webhooks/\d+/|hooks\.slack\.com/services/)[\w/-]+"), rf"\1{MASK}"),
     (re.compile(r"\bl4[a-z]_[\w-]+"), MASK),
     (re.compile(r"(\b(?:Bearer|Basic)\s+)[^\s\"',]+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@\"']+@", re.IGNORECASE), rf"\1{MASK}@"),
     (re.compile(r"(\b(?:sessionid|csrftoken|password|rcon_password)=)[^\s;&\"']+", re.IGNORECASE), rf"\1{MASK}"),
 ]
-# A part of a path that only a program would write: an id that nobody typed may be somebody's secret.
+# A long random part of a path may be a secret.
 _LONG_PART = re.compile(r"(?<=/)[A-Za-z0-9_-]{20,}(?=/|$)")
 
 
 def hidden(text: str) -> str:
-    """`text` without what is known to be secret in any text."""
+    """`text` with known secrets removed."""
     for pattern, kept in _SECRETS:
         text = pattern.sub(kept, text)
     hide = _hide.get()
@@ -51,18 +50,18 @@ def hidden(text: str) -> str:
 
 
 def path(text: str) -> str:
-    """A request's path as it may be logged."""
+    """The path of a request with secrets removed."""
     return _LONG_PART.sub(MASK, hidden(text))[:500]
 
 
 def request_id(given: str | None) -> str:
-    """The id that a caller or a proxy gave, when it looks like one, else a new one."""
+    """The request id given by a client or proxy if it is valid, else a new one."""
     return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
 
 
 @contextlib.contextmanager
 def bound(*, hide: Callable[[str], str] | None = None, **fields: Any) -> Iterator[None]:
-    """Every line logged inside carries these fields; `hide` takes further secrets out of them."""
+    """Add these fields to every line logged inside. `hide` lists further secrets to remove."""
     context = _context.set({**_context.get(), **fields})
     hiding = _hide.set(hide or _hide.get())
     try:
@@ -73,17 +72,17 @@ def bound(*, hide: Callable[[str], str] | None = None, **fields: Any) -> Iterato
 
 
 def add(**fields: Any) -> None:
-    """From here to the end of the surrounding `bound` these fields too."""
+    """Add fields until the end of the surrounding `bound`."""
     _context.set({**_context.get(), **fields})
 
 
 def current(name: str) -> Any:
-    """What is bound to `name`; None when nothing is."""
+    """The value of the bound field `name`; None if it is not bound."""
     return _context.get().get(name)
 
 
 class Plain(logging.Formatter):
-    """`WARNING servers.tasks: …` with the traceback behind it."""
+    """Formats records as `WARNING servers.tasks: …`, followed by the traceback."""
 
     def __init__(self) -> None:
         super().__init__("{levelname:<7} {name}: {message}", style="{")
@@ -93,7 +92,7 @@ class Plain(logging.Formatter):
 
 
 class Json(logging.Formatter):
-    """One object a line: time, level, logger, message, what is bound, what the line adds, and an exception whole."""
+    """Formats records as one JSON object per line: time, level, logger, message, bound and own fields, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -120,7 +119,7 @@ def _exception(error: BaseException) -> dict[str, str]:
 
 
 def configuration(form: str) -> dict[str, Any]:
-    """Settings for logging.config, in one of the forms plain and json."""
+    """The settings for `logging.config` in the format `plain` or `json`."""
     formatter = {"plain": "left4me.core.logbook.Plain", "json": "left4me.core.logbook.Json"}[form]
     ours = {"handlers": [], "propagate": True}
     return {
@@ -130,16 +129,16 @@ def configuration(form: str) -> dict[str, Any]:
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["console"], "level": "INFO"},
         "loggers": {
-            # A visitor's 404 is not the operator's news; what is goes into the audit record.
+            # 404s of visitors do not concern the operator; security events go to the audit log.
             "django.request": {"level": "ERROR"},
-            # A person at a terminal wants to know of requests that broke, a collector of each.
+            # In a terminal only failed requests are logged, for a collector all of them.
             "left4me.site.middleware.request_log": {"level": "INFO" if form == "json" else "ERROR"},
-            # A line for every tick of beat says nothing.
+            # Beat would log a line for every task it sends.
             "celery": {"level": "WARNING"},
             "kombu": {"level": "WARNING"},
             "uvicorn": ours,
             "uvicorn.error": ours,
-            # It writes whole paths, also those that are a permission.
+            # It logs full paths, including those that grant access.
             "uvicorn.access": {"handlers": [], "propagate": False, "level": "CRITICAL"},
         },
     }

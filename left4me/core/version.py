@@ -1,12 +1,19 @@
-"""Which release this is; hosts tell it, so that an older one among them is seen."""
+"""The release of this installation, and which of two releases is older. Hosts report theirs to the web."""
 
+from __future__ import annotations
+
+import re
 from pathlib import Path
 
 PROJECT_VERSION = "0.1.0"
 
+# The installer's names: the date of the commit and the beginning of its hash.
+_DATED = re.compile(r"(\d{8})-[0-9a-f]+")
+_NUMBERED = re.compile(r"\d+(\.\d+)*")
+
 
 def release_of(tree: Path) -> str:
-    """What an installed tree says of itself in its file RELEASE; a checkout is of the project's version."""
+    """The release named in the file RELEASE of an installed tree; for a checkout the project's version."""
     try:
         return (tree / "RELEASE").read_text().strip() or PROJECT_VERSION
     except OSError:
@@ -14,3 +21,17 @@ def release_of(tree: Path) -> str:
 
 
 VERSION = release_of(Path(__file__).resolve().parents[2])
+
+
+def is_older(release: str, *, than: str) -> bool:
+    """True if `release` is certainly older. Names of different kinds, or of the same day, cannot be compared."""
+    dated = _DATED.fullmatch(release), _DATED.fullmatch(than)
+    if dated[0] and dated[1]:
+        return dated[0][1] < dated[1][1]
+    if _NUMBERED.fullmatch(release) and _NUMBERED.fullmatch(than):
+        return _numbers(release) < _numbers(than)
+    return False
+
+
+def _numbers(release: str) -> list[int]:
+    return [int(part) for part in release.split(".")]

@@ -12,8 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from left4me.core import releases
-from left4me.core.version import VERSION
+from left4me.core.version import VERSION, is_older
 
 # A host reports every LEFT4ME_STATUS_SECONDS; several missed in a row mean that it is down rather than late.
 _LEAST_SILENCE_SECONDS = 30
@@ -86,7 +85,7 @@ class Host(models.Model):
         if not self.version or self.version == VERSION:
             return ""
         values = {"theirs": self.version, "ours": VERSION}
-        if releases.is_older(self.version, than=VERSION):
+        if is_older(self.version, than=VERSION):
             return (
                 _now(
                     "This host runs an older release (%(theirs)s, the web runs %(ours)s). On that machine, run: "
