@@ -114,7 +114,7 @@ def live(root: Path) -> int:
                 recorder.begin(now=now)
             Silences.end = ended
         recorder.record(batch, now=now)
-        recorder.settle(ended=set(), now=now)
+        recorder.close_lost_stays(ended=set(), now=now)
     seconds = time.perf_counter() - began
     faults = [
         f"server {server.server_id}: {fault}"

@@ -26,7 +26,7 @@ from pathlib import Path
 from subprocess import STDOUT, Popen
 from typing import Any
 
-from servers.gamehost import procfs
+from left4me.core.processes import procfs
 from servers.gamehost.directory import ServerDirectory
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -21,8 +21,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from left4me.core.processes import commands
-from servers.gamehost import procfs
+from left4me.core.processes import commands, procfs
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.port import RuntimeFault, State
 from servers.gamehost.process.runtime import ProcessRuntime

@@ -53,7 +53,7 @@ def unpack(data: bytes) -> None:
     inside = SCRATCH / "inside" / "overlay"
     archive = SCRATCH / "archive"
     archive.write_bytes(data)
-    limits = archives.Limits(size=2_000_000, files=200)
+    limits = archives.ArchiveLimits(size=2_000_000, files=200)
     with tree.Tree(inside) as content:
         try:
             archives.unpack(archive, into=content, base=(), limits=limits, check=lambda: None)

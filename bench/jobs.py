@@ -67,17 +67,17 @@ def bare_celery() -> None:
     """The floor: Celery's own way there and back, without a job, a lock or a line."""
     from celery import current_app
 
-    from left4me.site import pulse
+    from left4me.core.redis import keys
+    from left4me.core.redis.client import client
 
-    with pulse.connect() as client:
-        taken = []
-        for _ in range(CLICKS + 5):
-            client.delete("left4me:pulse")
-            began = time.perf_counter()
-            current_app.send_task("left4me.pulse", queue="host.local")
-            stack.until(lambda: client.exists("left4me:pulse"), what="the pulse")
-            taken.append(1000 * (time.perf_counter() - began))
-            time.sleep(0.03)
+    taken = []
+    for _ in range(CLICKS + 5):
+        client().delete(keys.PULSE)
+        began = time.perf_counter()
+        current_app.send_task("left4me.pulse", queue="host.local")
+        stack.until(lambda: client().exists(keys.PULSE), what="the pulse")
+        taken.append(1000 * (time.perf_counter() - began))
+        time.sleep(0.03)
     row("the same by a bare Celery message, p50", stack.percentile(taken[5:], 0.5), "ms")
     row("the same by a bare Celery message, p99", stack.percentile(taken[5:], 0.99), "ms")
 

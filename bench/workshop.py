@@ -28,7 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         published = publish(folder / "published")
-        argv = [sys.executable, "-m", "workshop.simulated_steam", str(published)]
+        argv = [sys.executable, "-m", "left4me.testing.simulated_steam", str(published)]
         server = subprocess.Popen(argv, cwd=stack.REPOSITORY, stdout=subprocess.PIPE)
         assert server.stdout is not None
         url = server.stdout.readline().decode().strip()
@@ -81,12 +81,14 @@ def aria2c(url: str, target: Path) -> None:
 
 def ours(url: str, target: Path) -> None:
     from left4me.core.net import fetch
-    from workshop import item_downloads, steam
+    from workshop import download_batch, steam
 
     with fetch.Client(hosts=fetch.AllowedHosts.parse([url])) as client:
         found = steam.Steam(base_url=url, client=client).items(range(1, FILES + 1))
-    wanted = [item_downloads.Wanted(i.steam_id, i.file_url, i.file_size, i.time_updated) for i in found.values()]
-    results = item_downloads.download_all(
+    wanted = [
+        download_batch.PublishedFile(i.steam_id, i.file_url, i.file_size, i.time_updated) for i in found.values()
+    ]
+    results = download_batch.download_all(
         wanted,
         target,
         hosts=fetch.AllowedHosts.parse([url]),
@@ -101,7 +103,7 @@ def ours(url: str, target: Path) -> None:
 def no_op_build() -> None:
     """A build that finds everything in place, as a job's body, with rows in SQLite."""
     stack.prepare()
-    from overlays import builders
+    from overlays import builds
     from overlays.models import Overlay, OverlayWorkshopItem
     from servers.tests.recorded_run import RecordedRun
     from workshop import cache, vpk
@@ -126,7 +128,7 @@ def no_op_build() -> None:
     for title in (f"first build, {ITEMS} cached", "second build, no-op"):
         run = RecordedRun(overlay.resource)
         began = time.monotonic()
-        builders.build(run, overlay)
+        builds.build(run, overlay)
         print(f"{title:<32}{time.monotonic() - began:8.3f} s   {run.lines[-1]}")
 
 

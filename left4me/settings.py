@@ -17,7 +17,7 @@ from left4me.core import logbook, secrets
 from left4me.core.databases import database_from_url
 from left4me.core.env import Environment, Misconfigured
 from left4me.core.net import keepalive
-from left4me.core.redis import broker
+from left4me.core.redis import broker, keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -206,7 +206,6 @@ STATIC_URL = "/static/"
 # A release brings its own, so that a web which still runs keeps its files while the next release lies beside it.
 _usual_static = (BASE_DIR if (BASE_DIR / "RELEASE").is_file() else LEFT4ME_ROOT) / "static"
 STATIC_ROOT = Path(env.text("LEFT4ME_STATIC_ROOT") or _usual_static).absolute()
-STATICFILES_DIRS = [BASE_DIR / "left4me" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
@@ -288,7 +287,7 @@ LEFT4ME_UPLOAD_QUOTA_MB = env.number("LEFT4ME_UPLOAD_QUOTA_MB", 20_000, least=1,
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_DEFAULT_QUEUE = f"host.{LEFT4ME_HOST}"
+CELERY_TASK_DEFAULT_QUEUE = keys.host_queue(LEFT4ME_HOST)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Jobs go on without the broker, so a worker must not give up because it is away for long.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -298,10 +297,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 2,
     "max_retries": 0,
     "visibility_timeout": 3600,
-    # What a host has taken and not yet done with: its own, so that no host can read or restore another's.
-    "unacked_key": f"unacked.{LEFT4ME_HOST}",
-    "unacked_index_key": f"unacked_index.{LEFT4ME_HOST}",
-    "unacked_mutex_key": f"unacked_mutex.{LEFT4ME_HOST}",
+    **keys.unacknowledged(LEFT4ME_HOST),
     **keepalive.for_redis(REDIS_URL),
 }
 # Nobody asks a worker by Celery's own means; without them it needs fewer channels of everybody's Redis.

@@ -19,7 +19,7 @@ def main() -> int:
         hostname=f"{settings.LEFT4ME_HOST}@%h",
         pool_cls="threads",
         concurrency=_PERIODIC_TASKS_AT_ONCE,
-        queues=[f"host.{settings.LEFT4ME_HOST}"],
+        queues=[settings.CELERY_TASK_DEFAULT_QUEUE],
         loglevel="WARNING",
         quiet=True,
         without_gossip=True,

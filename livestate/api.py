@@ -1,4 +1,4 @@
-"""Live state and history in the JSON API."""
+"""JSON API for live state, history and orders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from left4me.core.web.api import Window, require_scope
 from livestate import actions, live
 from livestate import history as histories
 from livestate.history import Regular, Span, Step
-from livestate.live import Kind, Live, Person
+from livestate.live import Kind, Live, ShownPlayer
 from livestate.models import Order, PlayerSession
 from servers import lookups
 
@@ -119,7 +119,7 @@ class HistoryQuery(Schema):
 @router.get("/servers/{id:server_id}/live", response=LiveOut, summary="Who plays there now")
 def read_live(request: HttpRequest, server_id: int) -> dict[str, Any]:
     server = lookups.server(signed_in(request), server_id)
-    return _live(live.of(server, now=timezone.now()), live.players_on(server))
+    return _live(live.of(server, now=timezone.now()), live.current_players(server))
 
 
 @router.get("/servers/{id:server_id}/history", response=HistoryOut, summary="Players over time, maps, top players")
@@ -133,13 +133,13 @@ def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery
         "steps": [_step(step) for step in history.steps],
         "maps": [
             {
-                "map": each.map,
-                "campaign": each.chapter.campaign if each.chapter else None,
-                "chapter": each.chapter.title if each.chapter else None,
-                "on_seconds": each.time.total_seconds(),
-                "played_seconds": each.played.total_seconds(),
+                "map": played.map,
+                "campaign": played.chapter.campaign if played.chapter else None,
+                "chapter": played.chapter.title if played.chapter else None,
+                "on_seconds": played.time.total_seconds(),
+                "played_seconds": played.played.total_seconds(),
             }
-            for each in history.maps
+            for played in history.maps
         ],
         "top_players": [_regular(regular) for regular in history.regulars],
     }
@@ -149,8 +149,8 @@ def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery
 def list_players(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
     server = lookups.server(signed_in(request), server_id)
     rows = PlayerSession.objects.filter(server=server).order_by("-joined_at", "-pk")
-    people = live.people(list(rows[window.offset : window.offset + window.limit]))
-    return {"items": [_player(person) for person in people], "count": rows.count()}
+    players = live.with_profiles(list(rows[window.offset : window.offset + window.limit]))
+    return {"items": [_player(player) for player in players], "count": rows.count()}
 
 
 @router.get("/servers/{id:server_id}/orders", response=OrdersPage, summary="What was told to the game")
@@ -166,7 +166,7 @@ def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[di
     require_scope(request, "operate")
     user = signed_in(request)
     server = lookups.server_to_operate(user, server_id)
-    order = actions.tell(
+    order = actions.give_order(
         server=server, by=user, kind=body.kind, value=body.value, minutes=body.minutes, request=request
     )
     return Status(202, _order(order))
@@ -196,12 +196,12 @@ def _order(order: Order) -> dict[str, Any]:
     }
 
 
-def _live(now: Live, players: list[Person]) -> dict[str, Any]:
-    # What the game before this one showed is history, not live.
-    shown = now.snapshot if now.kind not in (Kind.OFF, Kind.UNHEARD) else None
-    chapter = now.chapter if shown else None
+def _live(current: Live, players: list[ShownPlayer]) -> dict[str, Any]:
+    # A snapshot from before the latest start is history, not live state.
+    shown = current.snapshot if current.kind not in (Kind.OFF, Kind.UNHEARD) else None
+    chapter = current.chapter if shown else None
     return {
-        "state": now.kind,
+        "state": current.kind,
         "players": shown.players if shown else None,
         "max_players": shown.max_players if shown else None,
         "bots": shown.bots if shown else None,
@@ -209,18 +209,18 @@ def _live(now: Live, players: list[Person]) -> dict[str, Any]:
         "campaign": chapter.campaign if chapter else None,
         "chapter": chapter.title if chapter else None,
         "hibernating": shown.hibernating if shown else None,
-        "last_seen_at": now.last_seen_at,
-        "silent_since": now.silence.since if now.silence else None,
-        "current": [_player(person) for person in players],
+        "last_seen_at": current.last_seen_at,
+        "silent_since": current.silence.since if current.silence else None,
+        "current": [_player(player) for player in players],
     }
 
 
-def _player(person: Person) -> dict[str, Any]:
-    session = person.session
+def _player(player: ShownPlayer) -> dict[str, Any]:
+    session = player.session
     return {
         "steam_id_64": str(session.steam_id_64),
-        "name": person.name,
-        "avatar_url": person.avatar_url,
+        "name": player.name,
+        "avatar_url": player.avatar_url,
         "joined_at": session.joined_at,
         "left_at": session.left_at,
         "min_ping": session.min_ping,
@@ -239,9 +239,9 @@ def _step(step: Step) -> dict[str, Any]:
 
 def _regular(regular: Regular) -> dict[str, Any]:
     return {
-        "steam_id_64": str(regular.person.session.steam_id_64),
-        "name": regular.person.name,
-        "avatar_url": regular.person.avatar_url,
+        "steam_id_64": str(regular.player.session.steam_id_64),
+        "name": regular.player.name,
+        "avatar_url": regular.player.avatar_url,
         "seconds": regular.time.total_seconds(),
         "visits": regular.visits,
     }

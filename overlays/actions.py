@@ -1,4 +1,4 @@
-"""Everything that changes an overlay's row, with who did it; for pages, API and admin alike."""
+"""Creating, changing and deleting overlays, with an audit entry; used by pages, API and admin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save
+from left4me.core import rows
 from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from overlays import paths
@@ -50,12 +50,14 @@ class OverlayChanges(TypedDict, total=False):
 
 @transaction.atomic
 def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bool = False, path: str = "") -> Overlay:
-    """Add an overlay; `owner=None` makes it part of the catalog. Without `path` it gets a directory of its own, named
-    by its id; a typed one is an admin's. Raises ValidationError."""
+    """Create an overlay; `owner=None` makes it part of the catalog.
+
+    Without `path` it gets a new directory named by its id; only admins choose one. Raises ValidationError.
+    """
     overlay = Overlay(name=name, kind=kind, owner=owner, expose_cfg=expose_cfg)
-    # The id is known only after the row; until then the path just has to be one that nobody else has.
+    # The id is known only after the INSERT; until then the path only has to be unique.
     overlay.path = _typed_path(path) if path else f"new-{uuid4().hex}"
-    concurrent_save.save_clean(overlay, places=_FIELDS)
+    rows.save_clean(overlay, places=_FIELDS)
     if not path:
         overlay.path = str(overlay.pk)
         paths.refuse_overlap(overlay.path, besides=overlay.pk)
@@ -66,8 +68,8 @@ def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bo
 
 @transaction.atomic
 def update(*, overlay: Overlay, seen_version: int, by: User, **changes: Unpack[OverlayChanges]) -> Overlay:
-    """Change an overlay that `by` saw at `seen_version`; raises Stale, rows.Gone, or ValidationError."""
-    current = concurrent_save.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
+    """Change an overlay that `by` read at `seen_version`. Raises Stale, rows.Gone and ValidationError."""
+    current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     if current.version != seen_version:
         raise Stale(_("Somebody else changed this overlay meanwhile; nothing was overwritten."), current=current)
     path = changes.pop("path", current.path)
@@ -76,22 +78,22 @@ def update(*, overlay: Overlay, seen_version: int, by: User, **changes: Unpack[O
     for name, value in changes.items():
         setattr(current, name, value)
     current.version += 1
-    concurrent_save.save_clean(current, places=_FIELDS)
+    rows.save_clean(current, places=_FIELDS)
     record.write(action="overlay.update", by=by, target=current.resource, name=current.name)
     return current
 
 
 @transaction.atomic
 def delete(*, overlay: Overlay, by: User) -> None:
-    """Remove the row, and by a job the directory if left4me made it, by one on each host that has a copy the copy.
+    """Delete the row, and request jobs that delete its directory (if left4me created it) and its copies on hosts.
 
-    Raises InUse with the blueprints that hold it, and rows.Gone.
+    Raises InUse with the blueprints that use it, and rows.Gone.
     """
-    # Who puts it into a blueprint holds the same lock.
-    current = concurrent_save.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
-    holders = used_by(current)
-    if holders:
-        raise InUse(holders)
+    # Adding the overlay to a blueprint takes the same lock.
+    current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
+    blueprints = used_by(current)
+    if blueprints:
+        raise InUse(blueprints)
     record.write(action="overlay.delete", by=by, target=current.resource, name=current.name)
     hosts = [settings.LEFT4ME_HOST] if current.path == str(current.pk) else []
     for host in (*hosts, *current.copies.values_list("host", flat=True)):
@@ -100,7 +102,7 @@ def delete(*, overlay: Overlay, by: User) -> None:
 
 
 def used_by(overlay: Overlay) -> list[tuple[str, str]]:
-    """The blueprints that hold it, as (name, owner)."""
+    """The blueprints that use the overlay, as (name, owner)."""
     links = overlay.in_blueprints.order_by("blueprint__name")
     return list(links.values_list("blueprint__name", "blueprint__owner__username"))
 

@@ -1,4 +1,4 @@
-"""Overlays in the JSON API. The wire format is frozen by fixtures in tests/wire."""
+"""JSON API of overlays. Fixtures in tests/wire freeze the wire format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of overlays."""
+"""Pages of overlays: list, creation, details, editing and deletion."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "overlay": overlay,
         "may_edit": permissions.can_edit_overlay(user, overlay),
-        # Blueprints are private: who may not edit the overlay sees only their own among those that use it.
+        # Blueprints are private: of those that use the overlay, the page lists only the ones visible to the user.
         "blueprints": overlay.blueprints.visible_to(user).select_related("owner"),
     }
     return render(request, "overlays/detail.html", context)

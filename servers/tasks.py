@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import redis
-from celery import current_app, shared_task
-from celery.exceptions import CeleryError
+from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
-from kombu.exceptions import KombuError
 
 from left4me.core import schema
+from left4me.core.redis import hosts
 from left4me.core.version import VERSION
 from left4me.jobs import actions as jobs
 from overlays.replication import layers
@@ -33,12 +32,7 @@ _watch = silence.Watch()
 def ask_hosts(task: str, every_seconds: float) -> None:
     """Send `task` to every host. It expires before the next one comes, so that a host that is down gathers none."""
     for name in Host.objects.values_list("name", flat=True):
-        try:
-            current_app.send_task(
-                task, queue=f"host.{name}", expires=every_seconds * 0.9, ignore_result=True, retry=False
-            )
-        except (CeleryError, KombuError, OSError) as error:
-            logger.warning("host %s could not be asked for %s: %s", name, task, error)
+        hosts.send(name, task, expires=every_seconds * 0.9)
 
 
 @shared_task(name="servers.refresh")

@@ -1,4 +1,4 @@
-"""Reads what people paste into the workshop box: ids, links to items and collections, many at once."""
+"""Parses the text pasted into the form for workshop items: any number of ids and links to items or collections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STEAM_LINK = re.compile(r"steam://(?:url/CommunityFilePage|openurl/https?://[^ 
 
 @dataclass(frozen=True)
 class Problem:
-    """A line that could not be read; `text` is the part of it that was meant."""
+    """A part of the input, `text`, that is neither an id nor a link."""
 
     line: int
     text: str
@@ -41,9 +41,9 @@ class Parsed:
 
 
 def parse(text: str) -> Parsed:
-    """The ids in `text`, in order and each once, and every part that is neither an id nor a workshop link.
+    """The ids in `text`, in order and without duplicates, and the parts that are neither ids nor workshop links.
 
-    A line may hold several, separated by blanks, commas or semicolons; what follows a `#` is a comment.
+    Spaces, commas and semicolons separate parts of a line; text after a `#` is a comment.
     """
     if len(text) > LONGEST_INPUT:
         return Parsed((), (Problem(1, text[:20] + "…", _("starts a text that is too long")),))
@@ -55,7 +55,7 @@ def parse(text: str) -> Parsed:
             if not part:
                 continue
             try:
-                ids[_read(part)] = None
+                ids[_parse_part(part)] = None
             except ValueError as error:
                 problems.append(Problem(number, part[:80], str(error)))
             if len(ids) > MOST_IDS:
@@ -64,8 +64,8 @@ def parse(text: str) -> Parsed:
     return Parsed(tuple(ids), tuple(problems))
 
 
-def _read(part: str) -> int:
-    """The id in one part. Raises ValueError with the reason in words."""
+def _parse_part(part: str) -> int:
+    """The id in one part. Raises ValueError with a reason for the user."""
     if part.isascii() and part.isdigit():
         return _id(part)
     if match := _STEAM_LINK.match(part):

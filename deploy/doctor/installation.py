@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import shutil
 import socket
 import ssl
 import time
@@ -18,6 +17,7 @@ from deploy.ops import application, backup, environment, releases
 from deploy.ops.layout import Layout
 from deploy.ops.machine import services
 from deploy.ops.progress import in_words
+from left4me.core.files import room
 from left4me.core.processes import commands
 
 _MARKS: Final = {"ok": "ok     ", "warning": "warning", "fault": "FAULT  "}
@@ -91,7 +91,7 @@ def _release(layout: Layout) -> Iterator[Finding]:
     theirs = [path for path in (tree, tree / "manage.py", tree / ".venv/bin") if path.stat().st_uid != 0]
     if theirs:
         words = f"{theirs[0]} does not belong to root: whoever breaks into the web could change the program"
-        yield fault("release", words, f"Run `chown -R root:root {tree}`.")
+        yield fault("release", words, f"Run `chown -R root:root {layout.program}`.")
     for unit in (services.WEB, services.WORKER, services.BEAT):
         pid = _properties(unit, "MainPID").get("MainPID", "0")
         with contextlib.suppress(OSError):
@@ -126,7 +126,7 @@ def _backups(layout: Layout) -> Iterator[Finding]:
         return
     seen = newest.stat()
     age = max(0.0, time.time() - seen.st_mtime)
-    free = shutil.disk_usage(layout.backups).free
+    free = room.free(layout.backups)
     words = f"the last is {age / 3600:.0f} h old, {in_words(seen.st_size)}; {in_words(free)} are free"
     if age > _OLDEST_BACKUP_SECONDS:
         cure = "`systemctl status left4me-backup.timer left4me-backup` says why; `left4mectl backup` makes one."

@@ -10,14 +10,16 @@ import tempfile
 from pathlib import Path
 
 from deploy.doctor.findings import Finding, fault, ok, warning
+from left4me.core.files import room
 from left4me.core.net.ports import is_free
-from left4me.core.processes import commands
+from left4me.core.processes import commands, sandboxed
 
 _GIB = 1024**3
 # The first install of the real game holds the Windows and the Linux files at once.
 _FREE_FOR_STEAM = 25 * _GIB
 _FREE_AT_LEAST = 2 * _GIB
 _OLDEST_SQLITE = (3, 35, 0)
+_LIMITS = sandboxed.Limits(memory=2 * _GIB, largest_file=0)
 _CLOCK_SLACK_SECONDS = 30.0
 
 _MOUNT_AND_LOOK = """
@@ -39,8 +41,7 @@ def python() -> Finding:
 
 
 def disk(root: Path, *, game: str) -> Finding:
-    place = root if root.exists() else root.parent
-    free = shutil.disk_usage(place).free
+    free = room.free(root)
     words = f"{free / _GIB:.1f} GiB free under {root}"
     if free < _FREE_AT_LEAST:
         return fault("disk", words, "Free at least 2 GiB, or move LEFT4ME_ROOT to a larger disk.")
@@ -92,10 +93,11 @@ def archives() -> Finding:
     if missing:
         costs = "script overlays and 7z, rar and xz archives" if "bwrap" in missing else "7z, rar and xz archives"
         return warning(check, f"{' and '.join(missing)} missing: {costs} do not work", cure)
-    links = [word for name in ("bin", "lib", "lib64") for word in ("--symlink", f"usr/{name}", f"/{name}")]
-    sandbox = ["bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--ro-bind", "/usr", "/usr", *links]
     try:
-        commands.run([*sandbox, "/usr/bin/bsdtar", "--version"], timeout=20)
+        commands.run(
+            sandboxed.argv(["/usr/bin/bsdtar", "--version"], limits=_LIMITS, binds=sandboxed.Binds(), network=False),
+            timeout=20,
+        )
     except commands.CommandError as error:
         allow = "Allow user namespaces, see overlayfs, and keep bsdtar where Debian puts it: /usr/bin/bsdtar."
         return warning(check, f"bsdtar does not run in a sandbox: {str(error).splitlines()[-1]}", allow)

@@ -11,6 +11,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from deploy.doctor import machine
 from deploy.doctor.findings import Finding, fault, ok, warning
+from left4me.core.redis.client import client
 from left4me.site import pulse
 
 
@@ -28,9 +29,8 @@ def database() -> Finding:
 def broker() -> list[Finding]:
     """Redis, its clock, and through it worker and beat."""
     try:
-        with pulse.connect() as client:
-            version = client.info("server").get("redis_version", "?")
-            seconds, micros = client.time()
+        version = client().info("server").get("redis_version", "?")
+        seconds, micros = client().time()
         heart = pulse.read()
     except redis.RedisError as error:
         cure = "Start bin/up, which runs one, or point REDIS_URL at a server that runs."

@@ -17,9 +17,9 @@ from deploy.ops import environment
 from deploy.ops.layout import Layout
 from deploy.ops.machine import services
 from left4me.core.processes import commands
+from left4me.core.redis import keys
 
 USER: Final = "left4me"
-PULSE: Final = "left4me:pulse"
 
 _ANSWER_SECONDS: Final = 20.0
 _LOOK_EVERY: Final = 0.25
@@ -85,7 +85,7 @@ def forget_pulse(layout: Layout) -> None:
         client.settimeout(5)
         try:
             client.connect(split.path)
-            client.sendall(f"{login}DEL {PULSE}\r\n".encode())
+            client.sendall(f"{login}DEL {keys.PULSE}\r\n".encode())
             client.recv(64)
         except OSError:
             # A Redis that does not answer is something that /ready says by itself.

@@ -19,11 +19,13 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import quote, unquote
+
+from left4me.core.files import walk
 
 MANIFEST: Final = "manifest.json"
 DEEPEST: Final = 64
@@ -37,7 +39,6 @@ _XATTR: Final = "SCHILY.xattr."
 # A handle of the file below, as this machine's file system counts; the kernel ignores it anywhere else.
 _MEANINGLESS_ELSEWHERE: Final = {"user.overlay.origin", "user.overlay.uuid"}
 _LARGE: Final = 64 * 1024**2
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SKIPPED_NAMED: Final = 50
 _NAMES: Final[Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
 _LONGEST_NAME: Final = 4000
@@ -107,8 +108,7 @@ class Writer:
 
     def add_file(self, path: Path, name: str) -> None:
         """One file; a symbolic link in its place is refused. Raises OSError."""
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
+        with walk.open_file(path) as file:
             self._add_open(file, name)
 
     def add_tree(self, top: Path, name: str, *, skip: Callable[[str], bool] = lambda _: False) -> None:
@@ -118,7 +118,7 @@ class Writer:
         `top`.
         """
         try:
-            handle = os.open(top, _FOLDER)
+            handle = walk.open_folder(top)
         except FileNotFoundError:
             return
         self._add_folder(handle, name, "", depth=0, skip=skip)
@@ -160,13 +160,14 @@ class Writer:
     def _add_entry(
         self, folder: int, entry: str, name: str, below: str, *, depth: int, skip: Callable[[str], bool]
     ) -> None:
-        seen = os.stat(entry, dir_fd=folder, follow_symlinks=False)
+        seen = walk.status(entry, at=folder)
+        if seen is None:
+            return
         try:
             if stat.S_ISDIR(seen.st_mode):
-                self._add_folder(os.open(entry, _FOLDER, dir_fd=folder), name, below, depth=depth + 1, skip=skip)
+                self._add_folder(walk.open_folder(entry, at=folder), name, below, depth=depth + 1, skip=skip)
             elif stat.S_ISREG(seen.st_mode):
-                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-                with os.fdopen(os.open(entry, flags, dir_fd=folder), "rb") as file:
+                with walk.open_file(entry, at=folder) as file:
                     self._add_open(file, name)
             elif stat.S_ISLNK(seen.st_mode):
                 info = tarfile.TarInfo(name)
@@ -188,8 +189,6 @@ class Writer:
 
     def _add_open(self, file: BinaryIO, name: str) -> None:
         seen = os.fstat(file.fileno())
-        if not stat.S_ISREG(seen.st_mode):
-            raise OSError(0, "is no file any more")
         if seen.st_size > _LARGE and seen.st_blocks * 512 * 2 < seen.st_size:
             # A file of nothing but holes costs a hostile game nothing, and would fill the disk here.
             self.skipped.note(name, f"{seen.st_size} bytes, mostly holes")
@@ -306,14 +305,14 @@ def extract(
     outside of `target`, or is of a kind that no backup holds; then `target` holds a part, for the caller to remove.
     """
     file.seek(_BLOCK + _MANIFEST_SPACE)
-    top = os.open(target, _FOLDER)
+    top = walk.open_folder(target)
     try:
         with tarfile.open(fileobj=file, mode="r:", **_NAMES) as tar:
             while (info := tar.next()) is not None:
                 # What is done need not stay in memory: there may be hundreds of thousands.
                 tar.members.clear()  # type: ignore[attr-defined]
                 parts = _parts(info.name)
-                with _opened(top, parts[:-1]) as folder:
+                with walk.folder(top, parts[:-1], make=0o700) as folder:
                     _extract_one(tar, info, folder, parts[-1], owner(info.name), on_bytes)
     except tarfile.TarError as error:
         raise BadArchive(f"this backup cannot be laid out: {error}") from error
@@ -333,22 +332,6 @@ def _parts(name: str) -> list[str]:
     return parts
 
 
-@contextlib.contextmanager
-def _opened(top: int, folders: list[str]) -> Iterator[int]:
-    """The folder below `top`, reached without following a link; made where it is missing."""
-    handle = os.dup(top)
-    try:
-        for name in folders:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, 0o700, dir_fd=handle)
-            below = os.open(name, _FOLDER, dir_fd=handle)
-            os.close(handle)
-            handle = below
-        yield handle
-    finally:
-        os.close(handle)
-
-
 def _extract_one(
     tar: tarfile.TarFile,
     info: tarfile.TarInfo,
@@ -358,9 +341,8 @@ def _extract_one(
     on_bytes: OnBytes,
 ) -> None:
     if info.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and info.sparse is None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         source = tar.extractfile(info)
-        with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "wb") as file:
+        with walk.create_file(name, 0o600, at=folder) as file:
             while source is not None and (chunk := source.read(_CHUNK)):
                 file.write(chunk)
                 on_bytes(len(chunk))
@@ -368,13 +350,8 @@ def _extract_one(
             _dress(file.fileno(), info, owner)
             os.utime(file.fileno(), (info.mtime, info.mtime))
     elif info.isdir():
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=folder)
-        handle = os.open(name, _FOLDER, dir_fd=folder)
-        try:
+        with walk.folder(folder, (name,), make=0o700) as handle:
             _dress(handle, info, owner)
-        finally:
-            os.close(handle)
     elif info.issym():
         os.symlink(info.linkname, name, dir_fd=folder)
         os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)

@@ -25,6 +25,7 @@ from deploy.ops.database import copies
 from deploy.ops.layout import Layout
 from deploy.ops.machine import services
 from deploy.ops.progress import Progress, in_words
+from left4me.core.files import atomic, room
 
 FORMAT: Final = 1
 KEEP: Final = 7
@@ -35,7 +36,6 @@ TREES: Final = ("overlays", "servers", "deleted")
 WORKSHOP: Final = "workshop_cache"
 
 _NAME: Final = re.compile(r"left4me-\d{8}T\d{6}Z\.tar")
-_LEAVE_FREE: Final = 512 * 1024**2
 # Above what files hold: one header per file, the manifest, the ends of blocks.
 _PER_FILE: Final = 2048
 
@@ -79,10 +79,9 @@ def make(
         part = target.with_name(f".{target.name}.part")
         try:
             made = _write(layout, ours, part, trees=trees, expected=size, now=now, progress=progress)
-            part.replace(target)
+            atomic.publish(part, target, durable=True)
         finally:
             part.unlink(missing_ok=True)
-        copies.sync(target.parent)
         if to is None or to.is_dir():
             _forget_old(target.parent, keep=keep, progress=progress)
     return Made(target, target.stat().st_size, made)
@@ -214,12 +213,11 @@ def _measure(trees: list[Path]) -> tuple[int, int]:
 
 
 def _refuse_full_disk(directory: Path, wanted: int) -> None:
-    free = shutil.disk_usage(directory).free
-    if free < wanted + _LEAVE_FREE:
+    if wanted > room.left(directory):
         raise BackupFault(
-            f"The disk is too full: the backup takes about {in_words(wanted)}, and {in_words(_LEAVE_FREE)} must stay "
-            f"free, but {directory} has {in_words(free)}. Free some space, keep fewer backups (--keep), or write "
-            "it to another disk (--to)."
+            f"The disk is too full: the backup takes about {in_words(wanted)}, and {in_words(room.KEEP_FREE)} must "
+            f"stay free, but {directory} has {in_words(room.free(directory))}. Free some space, keep fewer backups "
+            "(--keep), or write it to another disk (--to)."
         )
 
 

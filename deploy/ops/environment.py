@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import grp
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from deploy.ops.layout import USER, Layout
+from left4me.core.files import atomic
 
 _MODE: Final = 0o640
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -58,16 +58,8 @@ def with_values(text: str, values: Mapping[str, str]) -> str:
 def write(path: Path, text: str, *, layout: Layout) -> None:
     """Replace a file as a whole; from its first byte on, root and the application alone can read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    if layout.root == Path("/"):
-        shutil.chown(fresh, "root", USER)
-    fresh.chmod(_MODE)
-    fresh.replace(path)
+    owner = (0, grp.getgrnam(USER).gr_gid) if layout.root == Path("/") else None
+    atomic.write(path, text, mode=_MODE, durable=True, owner=owner)
 
 
 def _unquoted(value: str) -> str:

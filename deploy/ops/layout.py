@@ -30,6 +30,11 @@ class Layout:
         return self.program / "releases"
 
     @property
+    def venvs(self) -> Path:
+        """The Python environments that releases link to."""
+        return self.program / "venvs"
+
+    @property
     def current(self) -> Path:
         """A link to the release that runs."""
         return self.program / "current"

@@ -15,30 +15,43 @@ from deploy.ops.layout import Layout
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
 from deploy.ops.worker_host import invitation
+from left4me.core.files import atomic
 from left4me.core.processes import commands
+from left4me.core.redis import keys
 
 _SECONDS: Final = 60
 _DROP_IN: Final = "hosts.conf"
 _USERS: Final = "users.acl"
 
-# What a worker does there. Its queue and what it has taken from it; answers and logs for pages; wake-ups and cancels.
-# `*` stands for numbers of jobs and servers, which are not tied to a host here.
-_KEYS: Final = (
-    *("~host.{host}", "~host.{host}\x06*", "~unacked.{host}", "~unacked_index.{host}", "~unacked_mutex.{host}"),
-    *("~_kombu.binding*", "~left4me:answer:*", "~left4me:usage:*", "~:1:*"),
-    "~left4me:jobs-ended:{host}",
-    *("~left4me:log:*", "~left4me:log-watched:*", "~left4me:log-tailer:*"),
-)
-_CHANNELS: Final = ("&left4me:cancel:{host}", "&left4me:job:*", "&left4me:log-lines:*")
+# "*" stands for ids of jobs and servers, which are not tied to a host here.
 _COMMANDS: Final = (
     *("-@all", "+@read", "+@write", "+@connection", "+@transaction", "+@pubsub", "+@scripting"),
     *("-@dangerous", "-@admin", "-scan", "-randomkey", "-dbsize", "-script|flush", "-script|kill", "-function"),
 )
 
 
+def _keys(host: str) -> list[str]:
+    """The keys that a worker of `host` uses."""
+    return [
+        keys.host_queue(host),
+        f"{keys.host_queue(host)}\x06*",  # its queues for other priorities
+        *keys.unacknowledged(host).values(),
+        f"{keys.KOMBU_BINDINGS}*",
+        f"{keys.CACHE}*",
+        keys.ended_jobs(host),
+        keys.host_answer("*"),
+        keys.server_usage("*"),
+        *(keys.server_log("*"), keys.server_log_watched("*"), keys.server_log_tailer("*")),
+    ]
+
+
+def _channels(host: str) -> list[str]:
+    return [keys.cancel_channel(host), keys.job_channel("*"), keys.server_log_channel("*")]
+
+
 def rule(user: str, host: str, password: str) -> str:
     """A line of Redis's ACL file."""
-    words = [word.format(host=host) for word in (*_KEYS, *_CHANNELS)]
+    words = [*(f"~{key}" for key in _keys(host)), *(f"&{channel}" for channel in _channels(host))]
     return " ".join([f"user {user} on #{_digest(password)} resetkeys resetchannels", *words, *_COMMANDS])
 
 
@@ -114,13 +127,8 @@ def _keep(layout: Layout, name: str, text: str) -> None:
     directory = _directory(layout)
     directory.mkdir(exist_ok=True, mode=0o700)
     owner = layout.redis_data.stat()
-    fresh = directory / f".{name}"
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    for path in (directory, fresh):
-        os.chown(path, owner.st_uid, owner.st_gid)
-    fresh.replace(directory / name)
+    os.chown(directory, owner.st_uid, owner.st_gid)
+    atomic.write(directory / name, text, mode=0o600, durable=True, owner=(owner.st_uid, owner.st_gid))
 
 
 def _drop_in(layout: Layout) -> Path:

@@ -1,29 +1,27 @@
-"""Releases on this machine: exported trees with an environment of their own, and the link that says which one runs."""
+"""Releases on this machine: exported trees with a Python environment, and the link that says which one runs."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from deploy.ops import venvs
 from deploy.ops.layout import Layout
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 NAME: Final = re.compile(r"\d{8}-[0-9a-f]{7,40}")
 
 _SECONDS: Final = 600
-_PIP_SECONDS: Final = 1800
+# In a release: what its static files were made of.
+_STATIC_SOURCES: Final = "STATIC-SOURCES"
 # What was installed from the checkout stays reachable, whatever becomes of the branches of origin.
 _INSTALLED: Final = "refs/left4me/installed"
-_NO_NETWORK: Final = re.compile(
-    r"connection|resolve|network|timed out|retries|No matching distribution", re.IGNORECASE
-)
-
-OnLine = Callable[[str], None]
 
 
 class ReleaseFault(Exception):
@@ -116,7 +114,7 @@ def news(layout: Layout, old: str, new: str) -> list[str]:
     return []
 
 
-def build(layout: Layout, release: str, *, on_line: OnLine | None = None) -> Path:
+def build(layout: Layout, release: str, *, on_line: venvs.OnLine | None = None) -> Path:
     """The tree of a release with its packages and static files; one that is whole already stays as it is.
 
     Raises ReleaseFault.
@@ -128,33 +126,33 @@ def build(layout: Layout, release: str, *, on_line: OnLine | None = None) -> Pat
         _remove(tree)  # what an interrupted build left
         tree.mkdir(parents=True)
         _export(layout, release, tree)
-        _install_packages(tree, on_line)
-        _collect_static(tree)
+        venvs.provide(layout, tree, on_line=on_line)
+        _make_static(layout, release, tree)
+        _compile(tree)
+    except venvs.NoNetwork as error:
+        _remove(tree)
+        raise ReleaseFault(str(error)) from error
     except commands.CommandError as error:
         _remove(tree)
         raise ReleaseFault(f"The release {release} cannot be built: {error}") from error
     # Last: this file is what makes the release whole.
-    fresh = tree / ".RELEASE"
-    fresh.write_text(f"{release}\n")
-    fresh.replace(tree / "RELEASE")
+    atomic.write(tree / "RELEASE", f"{release}\n", mode=0o644, durable=True)
     return tree
 
 
 def switch(layout: Layout, release: str) -> None:
     """Make `current` point to `release`; whoever looks sees the old or the new one."""
-    fresh = layout.program / ".current.new"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(f"releases/{release}")
-    fresh.replace(layout.current)
+    atomic.link(layout.current, f"releases/{release}", durable=True)
 
 
 def prune(layout: Layout, *, keep: set[str]) -> list[str]:
-    """Remove all other releases; returns which."""
+    """Remove all other releases, and the environments that only they used; returns which releases."""
     gone = []
     for tree in sorted(layout.releases.iterdir()):
         if NAME.fullmatch(tree.name) and tree.name not in keep | {running(layout)}:
             _remove(tree)
             gone.append(tree.name)
+    venvs.prune(layout)
     return gone
 
 
@@ -165,24 +163,31 @@ def _export(layout: Layout, release: str, tree: Path) -> None:
     archive.unlink()
 
 
-def _install_packages(tree: Path, on_line: OnLine | None) -> None:
-    commands.run(["python3", "-m", "venv", tree / ".venv"], timeout=_SECONDS)
-    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--no-deps"]
-    pip: list[str | Path] = [tree / ".venv/bin/python", "-m", "pip", "install"]
-    try:
-        commands.run([*pip, *options, "-r", tree / "requirements.txt"], timeout=_PIP_SECONDS, on_line=on_line)
-    except commands.CommandFailed as error:
-        if _NO_NETWORK.search(error.tail):
-            _remove(tree)
-            raise ReleaseFault(
-                f"The Python packages could not be fetched: {error.tail}\nCheck this machine's network or proxy "
-                "(/etc/pip.conf) and start again; nothing is lost."
-            ) from error
-        raise
+def _make_static(layout: Layout, release: str, tree: Path) -> None:
+    """Give the release static files of its own: a web that runs on keeps its own files beside a newer release's.
+
+    Most upgrades change none, so they are copied from a release that made them of the same sources.
+    """
+    sources = _static_sources(layout, release, tree)
+    for name in installed(layout):
+        other = layout.releases / name
+        with contextlib.suppress(OSError):
+            if (other / _STATIC_SOURCES).read_text() == sources:
+                shutil.copytree(other / "static", tree / "static")
+                break
+    else:
+        _collect_static(tree)
+    (tree / _STATIC_SOURCES).write_text(sources)
+
+
+def _static_sources(layout: Layout, release: str, tree: Path) -> str:
+    """A digest of all that static files are made of: those in the release, its settings and its packages."""
+    files = _git(layout, "ls-tree", "-r", _commit(release)).splitlines()
+    sources = [line for line in files if "/static/" in line or line.endswith("\tleft4me/settings.py")]
+    return hashlib.sha256("\n".join([*sources, (tree / ".venv").readlink().name]).encode()).hexdigest()
 
 
 def _collect_static(tree: Path) -> None:
-    """Into the release itself: a web that runs on keeps its own files beside a newer release's."""
     scratch = tree / ".scratch"
     # Nothing of this machine's settings: the same commit makes the same release everywhere.
     env = {
@@ -194,8 +199,11 @@ def _collect_static(tree: Path) -> None:
     python = tree / ".venv/bin/python"
     commands.run([python, "manage.py", "collectstatic", "--noinput", "-v0"], timeout=_SECONDS, cwd=tree, env=env)
     _remove(scratch)
-    # The application cannot write here, so what is not compiled now would be compiled at every start.
-    compiling: list[str | Path] = [python, "-m", "compileall", "-q", "-x", r"/\.venv/", tree]
+
+
+def _compile(tree: Path) -> None:
+    """The application cannot write here, so what is not compiled now would be compiled at every start."""
+    compiling: list[str | Path] = [tree / ".venv/bin/python", "-m", "compileall", "-q", "-x", r"/\.venv/", tree]
     commands.run(compiling, timeout=_SECONDS, check=False)
 
 

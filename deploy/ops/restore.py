@@ -19,11 +19,11 @@ from deploy.ops.database import copies, migrations
 from deploy.ops.layout import Layout
 from deploy.ops.machine import services
 from deploy.ops.progress import Progress, in_words
+from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 
 # What is true of a machine and not of the data: the database that runs here, and its Redis.
 _OF_THIS_MACHINE: Final = ("DATABASE_URL", "REDIS_URL")
-_LEAVE_FREE: Final = 512 * 1024**2
 
 
 class RestoreFault(Exception):
@@ -111,11 +111,10 @@ def _fresh(path: Path) -> Path:
 
 def _lay_out(layout: Layout, source: BinaryIO, manifest: dict[str, Any], stage: Path, progress: Progress) -> None:
     wanted = manifest["size"] + manifest["parts"].get("database", {}).get("bytes", 0)
-    free = shutil.disk_usage(layout.data).free
-    if free < wanted + _LEAVE_FREE:
+    if wanted > room.left(layout.data):
         raise RestoreFault(
             f"The disk is too full: laying out the backup takes {in_words(wanted)} beside what is there, and "
-            f"{layout.data} has {in_words(free)} free. Free some space, then try again."
+            f"{layout.data} has {in_words(room.free(layout.data))} free. Free some space, then try again."
         )
     ours = application.owner()
     progress.phase("unpacking", manifest["size"])
@@ -184,7 +183,7 @@ def _keep_aside(layout: Layout, aside: Path, name: str) -> None:
         (aside / "database").mkdir(mode=0o700)
         ours.copy_to(aside / backup.DATABASE, check=False)
     for path in aside.rglob("*"):
-        copies.sync(path)
+        atomic.sync(path)
 
 
 def _exchange(place: Path, fresh: Path, aside: Path) -> None:
@@ -237,15 +236,7 @@ def _write_file(target: Path, data: bytes, *, like: Path) -> None:
     seen = like.stat()
     gid = seen.st_gid if like == target else application.owner()[1]
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-    fresh = target.with_name(f".{target.name}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        os.fchown(file.fileno(), 0, gid)
-        os.fchmod(file.fileno(), seen.st_mode & 0o777)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(target)
+    atomic.write(target, data, mode=seen.st_mode & 0o777, durable=True, owner=(0, gid))
 
 
 def _files_below(top: Path) -> Iterable[Path]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from deploy.ops.database import migrations
 from deploy.ops.layout import Layout
 from deploy.ops.machine import services, system_files
 from deploy.ops.progress import Progress, in_words
+from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 
 READY_SECONDS: Final = 60.0
@@ -140,10 +140,11 @@ def _look(layout: Layout, tree: Path, ours: database_copies.Database) -> bool:
     except commands.CommandError as error:
         raise UpgradeFault(f"{tree.name} does not accept this machine's settings: {error}") from error
     layout.backups.mkdir(parents=True, exist_ok=True, mode=0o700)
-    wanted, free = 2 * ours.size(), shutil.disk_usage(layout.backups).free
-    if free < wanted + _LEAVE_FREE:
+    wanted = 2 * ours.size()
+    if wanted > room.left(layout.backups, keep=_LEAVE_FREE):
         raise UpgradeFault(
-            f"The disk is too full for a copy of the database: {layout.backups} has {in_words(free)} free, "
+            f"The disk is too full for a copy of the database: {layout.backups} has "
+            f"{in_words(room.free(layout.backups))} free, "
             f"{in_words(wanted + _LEAVE_FREE)} are needed. Free some space, then try again."
         )
     changes = bool(application.manage(layout, "migrate", "--check", release=tree, check=False).status)
@@ -319,11 +320,4 @@ def _note(layout: Layout, attempt: Attempt) -> None:
 
 def _write(path: Path, attempt: Attempt) -> None:
     """On the disk before this returns: what comes next may be the power cut that it is for."""
-    fresh = path.with_name(f".{path.name}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump(asdict(attempt), file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    database_copies.sync(path.parent)
+    atomic.write(path, json.dumps(asdict(attempt)), mode=0o600, durable=True)

@@ -9,7 +9,6 @@ import http.client
 import json
 import os
 import secrets
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.ops import application
+from left4me.core.concurrency import Cancelled
+from left4me.core.net import ports
 from left4me.core.processes import commands
 from left4me.core.processes.app_supervisor import Service, Supervisor
 from left4me.core.redis import broker
@@ -110,7 +111,7 @@ def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int
         say_address(address)
         supervisor.run(each_turn=_Announcement(supervisor, plan["host"], plan["port"], address=address))
         return 0
-    except commands.CommandCancelled:
+    except Cancelled:
         return 0
     finally:
         started = time.monotonic()
@@ -191,16 +192,11 @@ def _make_secret_key(root: Path) -> None:
 
 
 def _refuse_busy_port(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise CannotStart(
-                f"port {port} on {host} cannot be used ({error.strerror}). Stop what uses it "
-                f"(`ss -ltnp 'sport = :{port}'` shows it), or set LEFT4ME_BIND={host}:{port + 1}."
-            ) from error
+    if error := ports.refusal(host, port):
+        raise CannotStart(
+            f"port {port} on {host} cannot be used ({error.strerror}). Stop what uses it "
+            f"(`ss -ltnp 'sport = :{port}'` shows it), or set LEFT4ME_BIND={host}:{port + 1}."
+        ) from error
 
 
 def _healthy(host: str, port: int) -> bool:

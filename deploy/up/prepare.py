@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import django
 from django.core.management import call_command
+
+from deploy.ops.database.copies import Sqlite
 
 _KEPT_COPIES = 5
 
@@ -44,18 +44,15 @@ def migrate(database: dict[str, Any], *, copies: Path, stamp: Any) -> None:
     path = Path(database["NAME"])
     if connection.vendor == "sqlite" and executor.loader.applied_migrations and path.is_file():
         copy = copies / f"before-migration-{stamp:%Y%m%d-%H%M%S}.sqlite3"
-        _copy_sqlite(path, copy)
+        _keep_copy(path, copy)
         say(f"copied the database to {copy} before changing it")
     say(f"applying {len(pending)} migrations")
     call_command("migrate", verbosity=0, interactive=False)
 
 
-def _copy_sqlite(source: Path, target: Path) -> None:
+def _keep_copy(source: Path, target: Path) -> None:
     target.parent.mkdir(mode=0o700, exist_ok=True)
-    # SQLite's own copy: consistent, with what still stands in the write-ahead log.
-    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
-        old.backup(new)
-    target.chmod(0o600)
+    Sqlite(source).copy_to(target, check=False)
     for stale in sorted(target.parent.glob("before-migration-*.sqlite3"))[:-_KEPT_COPIES]:
         stale.unlink()
 

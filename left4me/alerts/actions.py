@@ -19,7 +19,7 @@ from left4me.alerts import delivery, destinations
 from left4me.alerts.events import Event, choosable
 from left4me.alerts.models import Channel, Delivery
 from left4me.audit import record
-from left4me.core import concurrent_save, secrets
+from left4me.core import rows, secrets
 from left4me.core.redis import rate_limit
 from left4me.core.web import refusals
 from left4me.core.web.request import Person
@@ -52,7 +52,7 @@ def create(
     channel = Channel(user_id=user.pk, kind=kind)
     _fill(channel, owner=user, name=name, events=events, everything=everything)
     _lead(channel, address)
-    concurrent_save.save_clean(channel, places=_PLACES)
+    rows.save_clean(channel, places=_PLACES)
     _ask_to_confirm(channel, by=user)
     _note("create", channel, by=user, request=request, kind=kind, events=channel.events)
     return channel
@@ -83,7 +83,7 @@ def change(
         _lead(channel, address)
         # Errors of the old address do not apply to the new one.
         channel.failures, channel.not_before, channel.last_error, channel.last_error_at = 0, None, "", None
-    concurrent_save.save_clean(channel, places=_PLACES)
+    rows.save_clean(channel, places=_PLACES)
     if address:
         _ask_to_confirm(channel, by=by)
     _note("change", channel, by=by, request=request, events=channel.events, address_changed=bool(address))
@@ -91,7 +91,7 @@ def change(
 
 @transaction.atomic
 def confirm(*, channel: Channel, code: str, by: Person, request: HttpRequest | None = None) -> None:
-    """Confirm a mailbox by the code that was sent to it. Raises Refused for a wrong code, and rate_limit.TooMany."""
+    """Confirm a mailbox by the code sent to it. Raises Refused for a wrong code, and rate_limit.RateLimited."""
     rate_limit.enforce(_GUESSES, f"channel:{channel.pk}")
     try:
         expected = secrets.unseal(channel.sealed_code)
@@ -125,7 +125,7 @@ def delete(*, channel: Channel, by: Person, request: HttpRequest | None = None) 
 def test(*, channel: Channel, by: Person, now: datetime, request: HttpRequest | None = None) -> Delivery:
     """Queue a test, which is sent like an alert within seconds. An unconfirmed mailbox gets its code once more.
 
-    Raises Refused and rate_limit.TooMany.
+    Raises Refused and rate_limit.RateLimited.
     """
     if not channel.is_enabled:
         raise Refused(_("This channel is off. Switch it on first."))

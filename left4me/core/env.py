@@ -1,4 +1,7 @@
-"""Reads environment variables. Values are checked when they are read; errors name the variable and the remedy."""
+"""Validated settings from the environment. An error names the variable and the cure.
+
+django-environ reads the variables and parses URLs; this adds the checks and the messages.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _HOST_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 
 
 class Misconfigured(Exception):
-    """An environment variable is invalid. The message names it and says what to do."""
+    """A variable of the environment is invalid; the message names it and the cure."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Bind:
 
 
 class Environment:
-    """The environment variables. Every method reads one variable and may raise Misconfigured."""
+    """The process's environment; every method reads one variable or raises Misconfigured."""
 
     def __init__(self, source: dict[str, str] | None = None) -> None:
         self._env = environ.Env()
@@ -89,7 +92,7 @@ class Environment:
         return raw.rstrip("/")
 
     def origins(self, name: str) -> list[str]:
-        """A comma-separated list of origins: scheme://host[:port]."""
+        """Addresses of the form scheme://host[:port], separated by commas."""
         words = self.words(name)
         for word in words:
             if not _ORIGIN.fullmatch(word):
@@ -99,7 +102,7 @@ class Environment:
         return words
 
     def mail(self, name: str) -> dict[str, Any]:
-        """Django's settings for sending mail; empty if no mail is sent."""
+        """Django's mail settings from a URL; empty when the variable is."""
         raw = self.text(name)
         if not raw:
             return {}

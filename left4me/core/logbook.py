@@ -1,8 +1,9 @@
-"""Logging configuration: plain lines for a terminal, or one JSON object per line for log collectors.
+"""Log formatting: plain lines for a terminal, or one JSON object per line for log collectors.
 
-It uses the standard library's logging, as Django, Celery and uvicorn do; it adds formatters and one context variable.
+Django, Celery and uvicorn use the standard library's logging already, so a formatter and one context variable are all
+that is needed; structlog would be a second logging system beside it.
 
-Secrets are removed from every line: URLs that grant access, tokens, passwords in URLs.
+Both formatters mask secrets: URLs that grant access, tokens, passwords in URLs.
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ _hide: ContextVar[Callable[[str], str] | None] = ContextVar("log_hide", default=
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
-# Patterns of secrets, each with its replacement.
+# Each with its replacement.
 _SECRETS = [
-    # URLs that grant access to anyone who knows them. Matched by the first part of the path.
+    # URLs that grant access to whoever knows them; recognised by the first parts of the path.
     (re.compile(r"(/accounts/(?:invitation|new-password)/|/join/)[^/\s?#\"']+"), rf"\1{MASK}"),
-    # Webhooks of chat programs: anyone who knows the URL can post there.
+    # Webhooks of chat programs: whoever knows the URL can post there.
     (re.compile(r"(/api/webhooks/\d+/|hooks\.slack\.com/services/)[\w/-]+"), rf"\1{MASK}"),
     (re.compile(r"\bl4[a-z]_[\w-]+"), MASK),
     (re.compile(r"(\b(?:Bearer|Basic)\s+)[^\s\"',]+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@\"']+@", re.IGNORECASE), rf"\1{MASK}@"),
     (re.compile(r"(\b(?:sessionid|csrftoken|password|rcon_password)=)[^\s;&\"']+", re.IGNORECASE), rf"\1{MASK}"),
 ]
-# A long random part of a path may be a secret.
+# A part of a path as only programs make it: such an id may be a secret.
 _LONG_PART = re.compile(r"(?<=/)[A-Za-z0-9_-]{20,}(?=/|$)")
 
 
 def hidden(text: str) -> str:
-    """`text` with known secrets removed."""
+    """`text` with its secrets masked: those known by their form, and those of the surrounding `bound`."""
     for pattern, kept in _SECRETS:
         text = pattern.sub(kept, text)
     hide = _hide.get()
@@ -50,18 +51,18 @@ def hidden(text: str) -> str:
 
 
 def path(text: str) -> str:
-    """The path of a request with secrets removed."""
+    """A request's path as it may be logged."""
     return _LONG_PART.sub(MASK, hidden(text))[:500]
 
 
 def request_id(given: str | None) -> str:
-    """The request id given by a client or proxy if it is valid, else a new one."""
+    """The request id that a client or a proxy sent, if it is well-formed, else a new one."""
     return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
 
 
 @contextlib.contextmanager
 def bound(*, hide: Callable[[str], str] | None = None, **fields: Any) -> Iterator[None]:
-    """Add these fields to every line logged inside. `hide` lists further secrets to remove."""
+    """Add these fields to every line logged inside; `hide` masks further secrets in them."""
     context = _context.set({**_context.get(), **fields})
     hiding = _hide.set(hide or _hide.get())
     try:
@@ -77,12 +78,12 @@ def add(**fields: Any) -> None:
 
 
 def current(name: str) -> Any:
-    """The value of the bound field `name`; None if it is not bound."""
+    """The field bound to `name`, or None."""
     return _context.get().get(name)
 
 
 class Plain(logging.Formatter):
-    """Formats records as `WARNING servers.tasks: …`, followed by the traceback."""
+    """`WARNING servers.tasks: …`, followed by the traceback."""
 
     def __init__(self) -> None:
         super().__init__("{levelname:<7} {name}: {message}", style="{")
@@ -92,7 +93,7 @@ class Plain(logging.Formatter):
 
 
 class Json(logging.Formatter):
-    """Formats records as one JSON object per line: time, level, logger, message, bound and own fields, exception."""
+    """One object per line: time, level, logger, message, bound fields, the record's own `fields`, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -119,7 +120,7 @@ def _exception(error: BaseException) -> dict[str, str]:
 
 
 def configuration(form: str) -> dict[str, Any]:
-    """The settings for `logging.config` in the format `plain` or `json`."""
+    """Settings for logging.config, in one of the forms plain and json."""
     formatter = {"plain": "left4me.core.logbook.Plain", "json": "left4me.core.logbook.Json"}[form]
     ours = {"handlers": [], "propagate": True}
     return {
@@ -129,16 +130,16 @@ def configuration(form: str) -> dict[str, Any]:
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["console"], "level": "INFO"},
         "loggers": {
-            # 404s of visitors do not concern the operator; security events go to the audit log.
+            # A visitor's 404 is of no interest to the operator.
             "django.request": {"level": "ERROR"},
-            # In a terminal only failed requests are logged, for a collector all of them.
+            # At a terminal only failed requests are shown; a collector gets all.
             "left4me.site.middleware.request_log": {"level": "INFO" if form == "json" else "ERROR"},
-            # Beat would log a line for every task it sends.
+            # A line for every periodic task would hide the others.
             "celery": {"level": "WARNING"},
             "kombu": {"level": "WARNING"},
             "uvicorn": ours,
             "uvicorn.error": ours,
-            # It logs full paths, including those that grant access.
+            # It logs whole paths, also those that grant access.
             "uvicorn.access": {"handlers": [], "propagate": False, "level": "CRITICAL"},
         },
     }

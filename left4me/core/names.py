@@ -1,4 +1,4 @@
-"""Validator for display names: one line, no quotation marks, no control characters."""
+"""Validator for display names: one line, no control characters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 LONGEST = 64
 
-# Names are written to server.cfg as `hostname "…"`: a quote would end it, a line break would start a new command.
+# A quote would end the quoted `hostname "…"` of server.cfg; a line or control character would start a new command.
 is_plain = RegexValidator(
     r'^[^"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+\Z',
     _("A name is one line without quotation marks."),

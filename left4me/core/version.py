@@ -1,4 +1,4 @@
-"""The release of this installation, and which of two releases is older. Hosts report theirs to the web."""
+"""The release of this installation, and which of two releases is the older one. Hosts report theirs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 PROJECT_VERSION = "0.1.0"
 
-# The installer's names: the date of the commit and the beginning of its hash.
+# As the installer names releases: the day of the commit and the beginning of its hash.
 _DATED = re.compile(r"(\d{8})-[0-9a-f]+")
 _NUMBERED = re.compile(r"\d+(\.\d+)*")
 
 
 def release_of(tree: Path) -> str:
-    """The release named in the file RELEASE of an installed tree; for a checkout the project's version."""
+    """The release in an installed tree's file RELEASE; the project's version for a checkout, which has none."""
     try:
         return (tree / "RELEASE").read_text().strip() or PROJECT_VERSION
     except OSError:
@@ -24,7 +24,7 @@ VERSION = release_of(Path(__file__).resolve().parents[2])
 
 
 def is_older(release: str, *, than: str) -> bool:
-    """True if `release` is certainly older. Names of different kinds, or of the same day, cannot be compared."""
+    """Whether `release` is certainly older; unknown for names of different kinds and within one day."""
     dated = _DATED.fullmatch(release), _DATED.fullmatch(than)
     if dated[0] and dated[1]:
         return dated[0][1] < dated[1][1]

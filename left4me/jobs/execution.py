@@ -141,19 +141,16 @@ class ActiveRun:
         with_pty: bool = False,
         check: bool = True,
     ) -> commands.Finished:
-        try:
-            return commands.run(
-                argv,
-                timeout=timeout,
-                cwd=cwd,
-                env={k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON} if env is None else env,
-                on_line=self.log,
-                cancelled=self.cancelled,
-                with_pty=with_pty,
-                check=check,
-            )
-        except commands.CommandCancelled as error:
-            raise registry.Cancelled from error
+        return commands.run(
+            argv,
+            timeout=timeout,
+            cwd=cwd,
+            env={k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON} if env is None else env,
+            on_line=self.log,
+            cancelled=self.cancelled,
+            with_pty=with_pty,
+            check=check,
+        )
 
 
 def execute(run: ActiveRun) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from left4me.core.concurrency import Cancelled as Cancelled
 from left4me.core.processes import commands
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 
     from left4me.core.web.request import Person
     from left4me.jobs.models import Job
-
-
-class Cancelled(Exception):
-    """The job was told to stop, and did. Raised by `Run.check` and friends; let it pass."""
 
 
 class Failed(Exception):

@@ -99,10 +99,10 @@ def test_a_server_that_does_not_answer_is_noted(cast, game):
 
 def test_a_sweep_that_overruns_is_skipped_not_piled_up(cast, game):
     running(cast, game)
-    with sweep._turn:
+    with sweep._sweeping:
         tasks.poll()
     assert game.connections == 0
-    assert not sweep._turn.locked()
+    assert not sweep._sweeping.locked()
 
 
 def test_a_sweep_that_fails_lets_the_next_one_begin(cast, game, monkeypatch):

@@ -1,4 +1,4 @@
-"""Small text files that are edited in the browser."""
+"""Reading and writing of small text files that users edit in the browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Stale(refusals.Stale):
 @dataclass(frozen=True)
 class Text:
     content: str
-    # Stands for this very content: given back with a change.
+    # A hash of the content; the client sends it back with a change.
     version: str
 
 
@@ -33,7 +33,7 @@ def is_text(name: str) -> bool:
 
 
 def read(tree: Tree, where: Parts) -> Text:
-    """A text as UTF-8. Raises BadPath for what is too large or no text."""
+    """Read a UTF-8 text. Raises BadPath for a file that is too large or not text."""
     if not where or not is_text(where[-1]):
         raise BadPath(_("This kind of file is not edited here."))
     with tree.open(where) as stream:
@@ -47,7 +47,7 @@ def read(tree: Tree, where: Parts) -> Text:
 
 
 def write(tree: Tree, where: Parts, content: str, *, seen: str) -> None:
-    """Put `content` in place of what was read as version `seen` (empty for a new file). Raises Stale and BadPath."""
+    """Replace the text that was read as version `seen` (empty for a new file). Raises Stale and BadPath."""
     if not where or not is_text(where[-1]):
         raise BadPath(_("This kind of file is not edited here."))
     raw = content.replace("\r\n", "\n").encode()

@@ -1,4 +1,4 @@
-"""Addresses of an overlay's files; part of the `overlays` namespace."""
+"""URLs of an overlay's files, in the `overlays` namespace."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""7z, rar and xz, which only bsdtar reads: from the upload to what a server's layer holds."""
+"""7z, rar and xz archives, which only bsdtar reads: from the upload to the files of the overlay."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def root(overlay):
 
 @pytest.fixture
 def send(client, cast, overlay):
-    """Upload an archive as a browser does, and unpack it; returns the job and what its log says."""
+    """Upload an archive as a browser does, and extract it; returns the job and its log lines."""
     client.force_login(cast.owner)
 
     def address(name, *args):

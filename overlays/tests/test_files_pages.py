@@ -35,7 +35,7 @@ def root(overlay):
 
 @pytest.fixture
 def post(client, cast, overlay):
-    """Post to one of the overlay's addresses as its owner."""
+    """Post to a URL of the overlay as its owner."""
     client.force_login(cast.owner)
 
     def post(name, data=None, *args, query="", **how):
@@ -123,8 +123,8 @@ def test_an_upload_can_be_given_up_and_is_forgotten_in_time(start, post):
     post("abort_upload", None, begun["id"])
     assert not Upload.objects.exists()
     start("b.txt", 3)
-    assert uploads.forget_old(now=timezone.now()) == 0
-    assert uploads.forget_old(now=timezone.now() + timedelta(days=4)) == 1
+    assert uploads.delete_abandoned(now=timezone.now()) == 0
+    assert uploads.delete_abandoned(now=timezone.now() + timedelta(days=4)) == 1
 
 
 def test_without_javascript_the_form_sends_whole_files(post, root):

@@ -1,4 +1,4 @@
-"""Care of the cache: what no overlay holds is listed, and deleted when asked or when it is time."""
+"""Cleanup of the cache: unused items are listed, and deleted on request or after a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Script overlays: run in a sandbox into a fresh directory, swapped in only on success."""
+"""Script overlays: the script runs in a sandbox in an empty directory, which is used only on success."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workshop items in the JSON API."""
+"""JSON API of workshop items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from left4me.core.web.api import Problem, Window, listed, require_scope
 from left4me.core.web.refusals import Refused
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
-from overlays import lookups
+from overlays import builds, lookups
 from overlays.models import Overlay
 from overlays.workshop_items import membership, refresh
 from workshop import inputs, metadata, steam
@@ -109,7 +109,7 @@ def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dic
         added = membership.add(
             overlay=overlay, preview=preview, by=signed_in(request), follow=given.follow, now=timezone.now()
         )
-    except membership.Unreadable as fault:
+    except membership.InvalidInput as fault:
         errors = [{"line": p.line, "text": p.text, "message": str(p)} for p in fault.problems]
         raise Problem(400, _("Nothing was added"), str(fault), errors=errors) from None
     except membership.NotAddable as fault:
@@ -152,4 +152,4 @@ def refresh_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
 def build_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
     require_scope(request, "operate")
     user = signed_in(request)
-    return Status(202, membership.request_build(overlay=lookups.overlay_to_edit(user, overlay_id), by=user))
+    return Status(202, builds.request(overlay=lookups.overlay_to_edit(user, overlay_id), by=user))

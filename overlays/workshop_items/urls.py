@@ -1,4 +1,4 @@
-"""Addresses of workshop items; part of the `overlays` namespace."""
+"""URLs of workshop items, in the `overlays` namespace."""
 
 from django.urls import path
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save, names
+from left4me.core import names, rows
 from overlays import permissions as overlay_permissions
 from overlays.models import Overlay
 from servers.actions.refusals import InUse, Stale
@@ -45,7 +45,7 @@ def create_blueprint(
     """Add a blueprint whose stack is `overlays`, the topmost first; raises ValidationError, by field."""
     blueprint = Blueprint(owner=owner, name=name, description=description, arguments=arguments, config=config)
     _refuse(blueprint, overlays)
-    concurrent_save.save_clean(blueprint, places=_FIELDS)
+    rows.save_clean(blueprint, places=_FIELDS)
     _stack(blueprint, overlays)
     record.write(action="blueprint.create", by=by, target=target(blueprint), name=name)
     return blueprint
@@ -65,7 +65,7 @@ def update_blueprint(
         setattr(current, name, value)
     _refuse(current, overlays or ())
     current.version += 1
-    concurrent_save.save_clean(current, places=_FIELDS)
+    rows.save_clean(current, places=_FIELDS)
     if overlays is not None:
         _stack(current, overlays)
     record.write(action="blueprint.update", by=by, target=target(current), name=current.name, version=current.version)
@@ -109,7 +109,7 @@ def clone_blueprint(*, blueprint: Blueprint, by: User) -> tuple[Blueprint, list[
 def delete_blueprint(*, blueprint: Blueprint, by: User) -> None:
     """Remove it; raises InUse with the servers that are made from it, and rows.Gone."""
     # Who makes a server from it holds the same lock.
-    current = concurrent_save.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
+    current = rows.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
     linked = list(current.servers.order_by("name").values_list("pk", "name"))
     if linked:
         raise InUse(linked)
@@ -133,7 +133,7 @@ def free_name(owner: User, wanted: str) -> str:
 
 
 def _locked(blueprint: Blueprint, seen_version: int) -> Blueprint:
-    current = concurrent_save.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
+    current = rows.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
     if current.version != seen_version:
         raise Stale(current)
     return current

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts import secrets
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save
+from left4me.core import rows
 from left4me.jobs import actions as jobs
 from left4me.jobs import transitions
 from left4me.jobs.models import Job
@@ -41,7 +41,7 @@ def update_host(*, host: Host, by: User, **changes: Unpack[HostChanges]) -> Host
     """Change what an admin decides of a host; raises ValidationError. Servers keep ports outside of a new range."""
     for name, value in changes.items():
         setattr(host, name, value)
-    concurrent_save.save_clean(host)
+    rows.save_clean(host)
     record.write(action="host.update", by=by, target=f"host:{host.pk}", name=host.name)
     return host
 
@@ -56,7 +56,7 @@ def add_host(*, name: str, by: User | None, address: str = "") -> tuple[Host, st
         raise jobs.Refused(_("“%s” is the name of this machine; another one needs another name.") % name)
     host = Host.objects.filter(name=name).first() or Host(name=name)
     host.address = address or host.address
-    concurrent_save.save_clean(host)
+    rows.save_clean(host)
     raw = secrets.new(PREFIX)
     HostToken.objects.update_or_create(
         host=host, defaults={"digest": secrets.digest(raw), "created_at": timezone.now(), "last_used_at": None}

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save, secrets
+from left4me.core import rows, secrets
 from servers.actions.refusals import Stale
 from servers.models import Blueprint, Host, Server
 
@@ -55,7 +55,7 @@ def create_server(
         try:
             with transaction.atomic():
                 _refuse(server)
-                concurrent_save.save_clean(server, places=_FIELDS)
+                rows.save_clean(server, places=_FIELDS)
                 record.write(action="server.create", by=by, target=server.resource, name=name, port=server.port)
         except ValidationError as fault:
             if port is None and set(fault.error_dict) == {"port"}:
@@ -72,7 +72,7 @@ def update_server(*, server: Server, seen_version: int, by: User, **changes: Unp
     A running game gets it at its next start; its port cannot change under it.
     """
     held = Server.objects.select_for_update(of=("self",)).select_related("host", "owner")
-    current = concurrent_save.still_there(held, server)
+    current = rows.still_there(held, server)
     if current.version != seen_version:
         raise Stale(current)
     port_stays = changes.get("port", current.port) == current.port
@@ -82,7 +82,7 @@ def update_server(*, server: Server, seen_version: int, by: User, **changes: Unp
         setattr(current, name, value)
     _refuse(current, port_stays=port_stays)
     current.version += 1
-    concurrent_save.save_clean(current, places=_FIELDS)
+    rows.save_clean(current, places=_FIELDS)
     details: dict[str, Any] = {"name": current.name, "port": current.port, "blueprint": current.blueprint_id}
     record.write(action="server.update", by=by, target=current.resource, **details)
     return current

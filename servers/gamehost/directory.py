@@ -6,12 +6,12 @@ import contextlib
 import fcntl
 import json
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from servers.gamehost import procfs
+from left4me.core.files import atomic
+from left4me.core.processes import procfs
 from servers.gamehost.sandbox.identity import Identity
 from servers.gamehost.spec import InstanceSpec
 
@@ -49,7 +49,7 @@ class ServerDirectory:
                 os.chown(part, who.uid, who.gid)
 
     def write_spec(self, spec: InstanceSpec) -> None:
-        write_atomically(self.spec_file, spec.to_json())
+        _write(self.spec_file, spec.to_json(), durable=True)
 
     def read_spec(self) -> InstanceSpec:
         """Raises OSError or SpecInvalid."""
@@ -97,7 +97,7 @@ class ServerDirectory:
 
     def note_exit(self, code: int, at: float) -> bool:
         """Note how the game ended; returns whether that was wanted."""
-        write_atomically(self._exit_file, json.dumps([code, at]))
+        _write(self._exit_file, json.dumps([code, at]))
         return self._expected_file.exists()
 
     def read_exit(self) -> tuple[int, float] | None:
@@ -109,7 +109,7 @@ class ServerDirectory:
 
     def note_layers(self, layers: Iterable[str]) -> None:
         """Remember what this start mounts: the spec may be written anew while the game runs."""
-        write_atomically(self._layers_file, json.dumps(list(layers)))
+        _write(self._layers_file, json.dumps(list(layers)))
 
     def read_layers(self) -> list[str]:
         try:
@@ -123,7 +123,7 @@ class ServerDirectory:
         with contextlib.suppress(OSError, ValueError):
             earlier = set(json.loads(self._generated_file.read_text()))
         if earlier != names:
-            write_atomically(self._generated_file, json.dumps(sorted(names)))
+            _write(self._generated_file, json.dumps(sorted(names)), durable=True)
         return earlier - names
 
     def read_state(self) -> dict[str, Any] | None:
@@ -147,13 +147,12 @@ class ServerDirectory:
             return None
 
     def write_state(self, state: dict[str, Any]) -> None:
-        write_atomically(self.state_file, json.dumps(state))
+        _write(self.state_file, json.dumps(state), durable=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """A reader sees the old text or the new one, whole, whatever dies in between."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(text)
-    fresh.replace(path)
+def _write(path: Path, content: str, *, durable: bool = False) -> None:
+    """A reader sees the old content or the new one, whole; with `durable` also after a power cut.
+
+    What is true only of the processes of this boot need not survive one.
+    """
+    atomic.write(path, content, mode=0o600, durable=durable)

@@ -20,8 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from servers.gamehost.directory import write_atomically
-from servers.gamehost.watch import Cancelled, Watch
+from left4me.core import concurrency
+from left4me.core.files import atomic
+from servers.gamehost.watch import Watch
 
 _PIECE: Final = 64 * 1024**2
 
@@ -103,7 +104,7 @@ class Versions:
         else:
             copy_tree(base.path, self.staging, watch=watch)
         # Last, so that a copy cut off half-way is made anew.
-        write_atomically(marker, json.dumps(wanted))
+        atomic.write(marker, json.dumps(wanted), mode=0o600, durable=True)
         return self.staging
 
     def discard_staging(self) -> None:
@@ -118,8 +119,8 @@ class Versions:
         self._versions.mkdir(parents=True, exist_ok=True)
         # The description first: a version without one could never be removed, the reverse is harmless.
         about = {"kind": kind, "build": build, "installed_at": now.isoformat()}
-        write_atomically(self._about(version_id), json.dumps(about))
-        self.staging.rename(self._versions / version_id)
+        atomic.write(self._about(version_id), json.dumps(about), mode=0o600, durable=True)
+        atomic.publish(self.staging, self._versions / version_id, durable=True)
         self.staging.with_suffix(".json").unlink(missing_ok=True)
         version = self.get(version_id)
         self.activate(version)
@@ -127,10 +128,7 @@ class Versions:
 
     def activate(self, version: Version) -> None:
         """Make `version` the one that starts take from now on; running servers keep theirs."""
-        fresh = self._link.with_name(f"{self._link.name}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(version.path.relative_to(self._link.parent))
-        fresh.replace(self._link)
+        atomic.link(self._link, version.path.relative_to(self._link.parent), durable=True)
 
     def roll_back(self) -> Version:
         """Return to the version before the current one. Raises NoVersion."""
@@ -186,8 +184,7 @@ def copy_tree(source: Path, target: Path, *, watch: Watch) -> None:
             goal.symlink_to(file.readlink())
             continue
         for size in _copy_pieces(file, goal):
-            if watch.cancelled():
-                raise Cancelled
+            concurrency.check(watch.cancelled)
             done += size
             watch.progress(phase="copying", done=done, total=total, unit="bytes")
         shutil.copystat(file, goal)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from left4me.core.files import atomic
 from servers.gamehost.directory import ServerDirectory
 
 KEPT: Final = timedelta(days=7)
@@ -54,7 +55,7 @@ class Storage:
             with tarfile.open(part, "w:gz", compresslevel=1) as tar:
                 tar.add(directory.upper, arcname="upper")
             part.chmod(0o600)
-            part.replace(final)
+            atomic.publish(part, final, durable=False)
         if directory.work.is_dir():
             _open_up(directory.work)
         shutil.rmtree(directory.path)

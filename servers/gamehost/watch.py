@@ -1,12 +1,8 @@
-"""How long work of the runtime tells of itself and hears that it is no longer wanted."""
+"""Progress and cancellation for long runtime operations."""
 
 from __future__ import annotations
 
 from typing import Protocol
-
-
-class Cancelled(Exception):
-    """The caller's `cancelled` turned true; what was done so far can be gone on with."""
 
 
 class Watch(Protocol):

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from django.utils import timezone
 
 from accounts import secrets
+from left4me.core.web.asgi import Refusal
 from overlays.models import Overlay
-from overlays.replication.server import Application, Refusal
+from overlays.replication.server import Application
 from servers.models import BlueprintOverlay, Host, HostToken
 from servers.models.host_tokens import PREFIX
 

@@ -13,7 +13,6 @@ from left4me.jobs import registry
 from servers.gamehost.game import NoVersion, Version, install_simulated
 from servers.gamehost.steamcmd import install as steam
 from servers.gamehost.steamcmd.bootstrap import BootstrapFailed
-from servers.gamehost.watch import Cancelled
 from servers.hosts import this_host
 from servers.models import Host
 from servers.simulated import install as simulated
@@ -87,8 +86,6 @@ def _faults_in_words() -> Iterator[None]:
     """From what the runtime raises to what the job engine knows."""
     try:
         yield
-    except Cancelled:
-        raise registry.Cancelled from None
     except (NoVersion, BootstrapFailed, steam.InstallFailed) as fault:
         words = str(fault)
         raise registry.Failed(f"{words[:1].upper()}{words[1:]}.") from fault

@@ -14,13 +14,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
-from celery import current_app
-from celery.exceptions import CeleryError
-from django.conf import settings
 from django.utils import timezone
-from kombu.exceptions import KombuError
 
-from left4me.core.redis import pubsub
+from left4me.core.redis import hosts, keys
+from left4me.core.redis.client import client
 from servers.models import Host
 
 logger = logging.getLogger(__name__)
@@ -50,17 +47,11 @@ def ask(host: Host, question: str, **values: Any) -> Answer:
     if host.is_down(timezone.now()):
         raise HostSilent
     token = secrets.token_urlsafe(16)
+    if not hosts.send(host.name, TASK, token, question, values, expires=PATIENCE_SECONDS):
+        raise HostSilent
     try:
-        current_app.send_task(
-            TASK,
-            args=[token, question, values],
-            queue=host.queue,
-            expires=PATIENCE_SECONDS,
-            ignore_result=True,
-            retry=False,
-        )
-        raw = _wait(_key(token))
-    except (CeleryError, KombuError, OSError, redis.RedisError) as error:
+        raw = _wait(keys.host_answer(token))
+    except redis.RedisError as error:
         logger.warning("host %s could not be asked for %s: %s", host, question, error)
         raise HostSilent from error
     if raw is None:
@@ -76,20 +67,14 @@ def answer(token: str, answer: Answer | None) -> None:
     """The host's side: leave the answer for who asked; None says that there is no such thing."""
     head = json.dumps({"missing": answer is None, "facts": answer.facts if answer else None})
     raw = zlib.compress(head.encode() + b"\n" + (answer.data if answer else b""), level=1)
-    with pubsub.client().pipeline() as pipe:
-        pipe.rpush(_key(token), raw)
-        pipe.expire(_key(token), _KEPT_SECONDS)
+    with client().pipeline() as pipe:
+        pipe.rpush(keys.host_answer(token), raw)
+        pipe.expire(keys.host_answer(token), _KEPT_SECONDS)
         pipe.execute()
 
 
 def _wait(key: str) -> bytes | None:
-    # A client of its own: the shared one gives up reading long before a host with much to read has answered.
-    with redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=PATIENCE_SECONDS + 5, socket_connect_timeout=2
-    ) as client:
-        popped = cast("tuple[bytes, bytes] | None", client.blpop([key], timeout=PATIENCE_SECONDS))
+    # A longer read timeout than usual, which would give up reading long before a host with much to read has answered.
+    patient = client(timeout=PATIENCE_SECONDS + 5)
+    popped = cast("tuple[bytes, bytes] | None", patient.blpop([key], timeout=PATIENCE_SECONDS))
     return popped[1] if popped else None
-
-
-def _key(token: str) -> str:
-    return f"left4me:answer:{token}"

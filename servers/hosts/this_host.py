@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
-from servers.gamehost import procfs
+from left4me.core.processes import procfs
 from servers.gamehost.game import NoVersion, Versions
 from servers.gamehost.port import ServerRuntime
 from servers.gamehost.process.runtime import ProcessRuntime

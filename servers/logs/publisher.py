@@ -15,7 +15,8 @@ from typing import cast
 
 import redis
 
-from left4me.core.redis import pubsub
+from left4me.core.redis import keys
+from left4me.core.redis.client import client
 from servers.gamehost.port import LogLine, ServerRuntime
 
 logger = logging.getLogger(__name__)
@@ -27,22 +28,6 @@ _KEPT_AFTER_SECONDS = 60
 _STREAM_LINES = 2_000
 _LINES_A_SECOND = 200
 _LONGEST_LINE = 4_096
-
-
-def stream_key(server_id: int) -> str:
-    return f"left4me:log:{server_id}"
-
-
-def channel(server_id: int) -> str:
-    return f"left4me:log-lines:{server_id}"
-
-
-def watch_key(server_id: int) -> str:
-    return f"left4me:log-watched:{server_id}"
-
-
-def tailer_key(server_id: int) -> str:
-    return f"left4me:log-tailer:{server_id}"
 
 
 class Tailers:
@@ -63,7 +48,7 @@ class Tailers:
 
     def _run(self, server_id: int) -> None:
         try:
-            Tailer(server_id, runtime=self._runtime, client=pubsub.client()).run()
+            Tailer(server_id, runtime=self._runtime, client=client()).run()
         except redis.RedisError as error:
             # Viewers notice the silence and ask again.
             logger.warning("the log of server %s is not carried on: %s", server_id, error)
@@ -84,7 +69,7 @@ class Tailer:
 
     def run(self) -> None:
         """Carry lines until nobody watches. Raises RedisError when Redis is lost."""
-        if not self._client.set(tailer_key(self._server_id), "1", nx=True, ex=WATCH_SECONDS):
+        if not self._client.set(keys.server_log_tailer(self._server_id), "1", nx=True, ex=WATCH_SECONDS):
             return
         try:
             cursor = self._resume() or self._begin()
@@ -92,15 +77,15 @@ class Tailer:
                 self._server_id, cursor=cursor, on_lines=self._push, cancelled=lambda: not self._is_watched()
             )
         finally:
-            self._client.expire(stream_key(self._server_id), _KEPT_AFTER_SECONDS)
-            self._client.delete(tailer_key(self._server_id))
+            self._client.expire(keys.server_log(self._server_id), _KEPT_AFTER_SECONDS)
+            self._client.delete(keys.server_log_tailer(self._server_id))
 
     def _resume(self) -> str | None:
         """The cursor of the last line carried, if that was a moment ago."""
-        newest = self._client.xrevrange(stream_key(self._server_id), count=1)
+        newest = self._client.xrevrange(keys.server_log(self._server_id), count=1)
         if not newest:
             return None
-        self._client.persist(stream_key(self._server_id))
+        self._client.persist(keys.server_log(self._server_id))
         self._last_id = cast("bytes", newest[0][0]).decode()
         cursor = cast("dict[bytes, bytes]", newest[0][1]).get(b"cursor", b"")
         return cursor.decode() or None
@@ -114,8 +99,8 @@ class Tailer:
         now = time.monotonic()
         if now - self._asked_at > 1:
             self._asked_at = now
-            self._watched = bool(self._client.exists(watch_key(self._server_id)))
-            self._client.expire(tailer_key(self._server_id), WATCH_SECONDS)
+            self._watched = bool(self._client.exists(keys.server_log_watched(self._server_id)))
+            self._client.expire(keys.server_log_tailer(self._server_id), WATCH_SECONDS)
         return self._watched
 
     def _push(self, lines: list[LogLine]) -> None:
@@ -135,13 +120,15 @@ class Tailer:
             at = line.at.isoformat() if line.at else ""
             text = line.text[:_LONGEST_LINE]
             fields: dict[str | bytes, str] = {"text": text, "at": at, "cursor": line.cursor}
-            pipe.xadd(stream_key(self._server_id), fields, maxlen=_STREAM_LINES, approximate=True)  # type: ignore[arg-type]
+            pipe.xadd(keys.server_log(self._server_id), fields, maxlen=_STREAM_LINES, approximate=True)  # type: ignore[arg-type]
             told.append({"text": text, "at": at})
         ids = [identifier.decode() for identifier in pipe.execute()]
         for one, identifier in zip(told, ids, strict=True):
             one["id"] = identifier
         # `after` lets a viewer see that it missed a batch, and read it from the stream.
-        self._client.publish(channel(self._server_id), json.dumps({"after": self._last_id, "lines": told}))
+        self._client.publish(
+            keys.server_log_channel(self._server_id), json.dumps({"after": self._last_id, "lines": told})
+        )
         self._last_id = ids[-1]
 
 

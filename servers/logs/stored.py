@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from left4me.core.files import safe_open
+from left4me.core.files import walk
 from servers.gamehost.port import ServerRuntime
 
 CONSOLE: Final = ""
@@ -66,7 +66,7 @@ class StoredLogs:
                 name=str(place / name), size=status.st_size, changed_at=datetime.fromtimestamp(status.st_mtime, UTC)
             )
             for place, pattern in _PLACES
-            for name, status in safe_open.list_files(self._upper, place.parts).items()
+            for name, status in walk.list_files(self._upper, place.parts).items()
             if fnmatchcase(name, pattern) and name.isprintable()
         ]
         return sorted(found, key=lambda file: file.changed_at, reverse=True)[:MOST_FILES]
@@ -83,7 +83,7 @@ class StoredLogs:
         if not any(place.parent == folder and fnmatchcase(place.name, pattern) for folder, pattern in _PLACES):
             raise NoSuchLog(name)
         try:
-            with safe_open.open_file(self._upper, place.parts) as file:
+            with walk.open_below(self._upper, place.parts) as file:
                 size = file.seek(0, 2)
                 file.seek(offset)
                 return Piece(data=file.read(PIECE), size=size)

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from left4me.core.redis import keys
 from left4me.core.version import VERSION, is_older
 
 # A host reports every LEFT4ME_STATUS_SECONDS; several missed in a row mean that it is down rather than late.
@@ -61,7 +62,7 @@ class Host(models.Model):
 
     @property
     def queue(self) -> str:
-        return f"host.{self.name}"
+        return keys.host_queue(self.name)
 
     def is_down(self, now: datetime) -> bool:
         """Whether it has been silent for so long that nothing it said is news; one never seen is down."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shlex
 import stat
 import sys
 from pathlib import Path
 
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 from servers.simulated import stock
 
@@ -85,7 +85,4 @@ def _write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     if path.is_file() and path.read_bytes() == data and path.stat().st_mode & 0o777 == mode:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.chmod(mode)
-    temporary.replace(path)
+    atomic.write(path, data, mode=mode, durable=False)

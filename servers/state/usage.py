@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import redis
 
-from left4me.core.redis import pubsub
+from left4me.core.redis import keys
+from left4me.core.redis.client import client
 from servers.gamehost.port import Resources, ServerRuntime
 
 DISK_EVERY = timedelta(minutes=1)
@@ -43,10 +44,10 @@ def sample(server_ids: Iterable[int], *, running: set[int], runtime: ServerRunti
     used = runtime.resources(
         [one for one in wanted if one in running | with_disk | have_just_ended], with_disk=with_disk
     )
-    with pubsub.client().pipeline(transaction=False) as pipe:
+    with client().pipeline(transaction=False) as pipe:
         for server_id, resources in used.items():
             usage = _usage(before.get(server_id), resources, with_disk=server_id in with_disk, now=now)
-            pipe.set(_key(server_id), json.dumps(asdict(usage), default=str), ex=_KEPT)
+            pipe.set(keys.server_usage(server_id), json.dumps(asdict(usage), default=str), ex=_KEPT)
         pipe.execute()
 
 
@@ -54,7 +55,7 @@ def of(server_ids: Sequence[int]) -> Mapping[int, Usage]:
     """The newest figures of those that have some. Raises RedisError."""
     if not server_ids:
         return {}
-    found = cast("list[bytes | None]", pubsub.client().mget([_key(server_id) for server_id in server_ids]))
+    found = cast("list[bytes | None]", client().mget([keys.server_usage(server_id) for server_id in server_ids]))
     return {
         server_id: _read(json.loads(raw)) for server_id, raw in zip(server_ids, found, strict=True) if raw is not None
     }
@@ -91,7 +92,3 @@ def _percent(old: Usage | None, cpu_seconds: float | None, now: datetime) -> flo
 def _read(stored: dict[str, Any]) -> Usage:
     times = {name: datetime.fromisoformat(stored[name]) for name in ("at", "disk_at")}
     return Usage(**{**stored, **times})
-
-
-def _key(server_id: int) -> str:
-    return f"left4me:usage:{server_id}"

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from accounts import secrets
+from left4me.core.concurrency import Cancelled
 from left4me.jobs import actions as jobs
 from left4me.jobs import registry, runner
 from left4me.jobs.models import Job
@@ -253,7 +254,7 @@ def test_a_cancel_ends_a_transfer_that_waits(web, server, overlay):
     web.stop()
     run = RecordedRun()
     run.cancel_after_sleeps = 2
-    with pytest.raises(registry.Cancelled):
+    with pytest.raises(Cancelled):
         prepare(overlay, run)
 
 
@@ -363,9 +364,9 @@ def test_old_copies_go_once_nobody_runs_them(web, server, overlay, monkeypatch):
     an_hour_ago = time.time() - 2 * 3600
     os.utime(first, (an_hour_ago, an_hour_ago))
     os.utime(second, (an_hour_ago, an_hour_ago))
-    monkeypatch.setattr(replication_store, "_users", [lambda: {first}])
+    monkeypatch.setattr(replication_store, "_mounts", [lambda: {first}])
     assert layers.tidy() == 0
-    monkeypatch.setattr(replication_store, "_users", [lambda: set()])
+    monkeypatch.setattr(replication_store, "_mounts", [lambda: set()])
     assert layers.tidy() == 1
     assert (first.exists(), second.exists()) == (False, True)
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 from django.utils import timezone
 
-from left4me.core.redis import pubsub
+from left4me.core.redis import hosts
 from servers import tasks
 from servers.hosts import rpc, this_host
 from servers.hosts.rpc import Answer
@@ -22,7 +22,6 @@ HOST = Host(name="local")
 @pytest.fixture
 def host(redis_client: redis.Redis, monkeypatch, tmp_path: Path, settings) -> FakeRuntime:
     """A host that takes messages."""
-    pubsub.client.cache_clear()
     # Now, not when the module was read: that is minutes ago in a long run, and a silent host is not asked.
     monkeypatch.setattr(HOST, "last_seen_at", timezone.now())
     settings.LEFT4ME_ROOT = tmp_path
@@ -33,7 +32,7 @@ def host(redis_client: redis.Redis, monkeypatch, tmp_path: Path, settings) -> Fa
         assert (name, queue) == (rpc.TASK, "host.local")
         threading.Thread(target=tasks.answer, args=args).start()
 
-    monkeypatch.setattr(rpc.current_app, "send_task", take, raising=False)
+    monkeypatch.setattr(hosts.current_app, "send_task", take, raising=False)
     return runtime
 
 
@@ -64,7 +63,7 @@ def test_answers_do_not_stay(host: FakeRuntime, redis_client: redis.Redis):
 
 
 def test_a_host_that_does_not_answer_is_silent(host: FakeRuntime, monkeypatch):
-    monkeypatch.setattr(rpc.current_app, "send_task", lambda *args, **options: None, raising=False)
+    monkeypatch.setattr(hosts.current_app, "send_task", lambda *args, **options: None, raising=False)
     monkeypatch.setattr(rpc, "PATIENCE_SECONDS", 0.1)
     with pytest.raises(rpc.HostSilent):
         rpc.ask(HOST, "log_files", server=1)

@@ -6,6 +6,7 @@ Knows no Django: `left4mectl` must work when the application does not.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 _SECONDS: Final = 6 * 3600
@@ -76,25 +78,19 @@ class Sqlite:
         except sqlite3.Error as error:
             raise DatabaseFault(f"{self.path} cannot be copied: {error}") from error
         target.chmod(0o600)
-        sync(target)
+        atomic.sync(target)
 
     def put_back(self, copy: Path) -> None:
         owner = self.path.parent.stat()
-        fresh = self.path.with_name(self.path.name + ".new")
         # The directory is the application's: root must not write through a link that lies in wait there.
-        fresh.unlink(missing_ok=True)
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with copy.open("rb") as source, os.fdopen(handle, "wb") as target:
-            while chunk := source.read(1024 * 1024):
-                target.write(chunk)
-            os.fchown(target.fileno(), owner.st_uid, owner.st_gid)
+        with atomic.replacing(self.path, mode=0o600, durable=True, owner=(owner.st_uid, owner.st_gid)) as target:
+            with copy.open("rb") as source:
+                shutil.copyfileobj(source, target, 1024 * 1024)
             target.flush()
             os.fsync(target.fileno())
-        # The log beside the old file belongs to it; with the new one it would be laid over foreign pages.
-        for suffix in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        fresh.replace(self.path)
-        sync(self.path.parent)
+            # The log beside the old file belongs to it; with the new one it would be laid over foreign pages.
+            for suffix in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def migrations(self) -> list[str]:
         if not self.path.exists():
@@ -133,7 +129,7 @@ class Postgres:
         # pg_dump reads one snapshot, as of its beginning.
         self._run(["pg_dump", "--format=custom", "--compress=1", "--no-owner", f"--file={target}"])
         target.chmod(0o600)
-        sync(target)
+        atomic.sync(target)
 
     def put_back(self, copy: Path) -> None:
         script = copy.with_name(copy.name + ".sql")
@@ -196,12 +192,3 @@ def _connection(url: str) -> dict[str, str]:
     known = {"sslmode", "sslrootcert", "sslcert", "sslkey"}
     found |= {f"PG{key.upper()}": value for key, value in parse_qsl(split.query) if key in known}
     return {key: value for key, value in found.items() if value}
-
-
-def sync(path: Path) -> None:
-    """Have the kernel write a file or a directory to the disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ from deploy.ops.environment import parse
 from deploy.ops.layout import Layout
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
+from left4me.core.net import ports
 from left4me.core.processes import commands
 
 _OLDEST_DEBIAN: Final = 12
@@ -53,15 +53,11 @@ def refuse_other_systems(os_release: str) -> None:
 
 def refuse_busy_port(port: int, otherwise: str) -> None:
     """Raises CannotGoOn when another program has this port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise CannotGoOn(
-                f"Port {port} is in use ({error.strerror}). `ss -ltnp 'sport = :{port}'` shows by what; stop that, "
-                f"{otherwise}."
-            ) from error
+    if error := ports.refusal("127.0.0.1", port):
+        raise CannotGoOn(
+            f"Port {port} is in use ({error.strerror}). `ss -ltnp 'sport = :{port}'` shows by what; stop that, "
+            f"{otherwise}."
+        ) from error
 
 
 def _serves(unit: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.ops.layout import Layout
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 _IMPORT: Final = "import left4me.caddy"
@@ -67,7 +68,4 @@ def _is_as_packaged(text: str) -> bool:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text)
-    fresh.chmod(0o644)
-    fresh.replace(path)
+    atomic.write(path, text, mode=0o644, durable=True)

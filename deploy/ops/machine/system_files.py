@@ -9,6 +9,7 @@ from typing import Final
 
 from deploy.ops.layout import Layout
 from deploy.ops.machine import services
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 _SECONDS: Final = 120
@@ -43,10 +44,7 @@ def lay_out(layout: Layout, tree: Path, *, worker_only: bool = False) -> list[Pa
     for source, target in files(layout, tree, worker_only=worker_only).items():
         if not _same(source, target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            fresh = target.with_name(f".{target.name}.new")
-            fresh.write_bytes(source.read_bytes())
-            fresh.chmod(0o644)
-            fresh.replace(target)
+            atomic.write(target, source.read_bytes(), mode=0o644, durable=True)
             written.append(target)
     if not _command_is_there(layout):
         layout.command.parent.mkdir(parents=True, exist_ok=True)

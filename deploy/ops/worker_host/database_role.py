@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from deploy.ops.plan import CannotGoOn
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 _SECONDS: Final = 120
@@ -83,19 +84,17 @@ class Cluster:
     def open(self, certificate: Path, key: Path, *, address: str, group: str, peers: tuple[str, ...]) -> None:
         """Listen on `address` too, with this certificate; let members of `group` in, by TLS and password only."""
         for source, target, mode in ((certificate, self.certificate, 0o644), (key, self.key, 0o600)):
-            fresh = target.with_name(f".{target.name}")
-            shutil.copyfile(source, fresh)
-            fresh.chmod(mode)
-            shutil.chown(fresh, "postgres", "postgres")
-            fresh.replace(target)
+            atomic.write(target, source.read_bytes(), mode=mode, durable=True, owner=_postgres())
         self.settings_file.write_text(self._settings(address))
         others = _OURS.sub("", self.access_file.read_text())
-        mode, owner = self.access_file.stat().st_mode, self.access_file.stat()
-        fresh = self.access_file.with_name(".pg_hba.conf.new")
-        fresh.write_text(others.rstrip("\n") + "\n" + access(group, peers))
-        fresh.chmod(mode & 0o777)
-        os.chown(fresh, owner.st_uid, owner.st_gid)
-        fresh.replace(self.access_file)
+        present = self.access_file.stat()
+        atomic.write(
+            self.access_file,
+            others.rstrip("\n") + "\n" + access(group, peers),
+            mode=present.st_mode & 0o777,
+            durable=True,
+            owner=(present.st_uid, present.st_gid),
+        )
         self._wait_for_network()
         _systemctl("restart", self.unit)
         self._wait()
@@ -159,6 +158,11 @@ def _psql(script: str, **values: str) -> None:
     argv = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-", "postgres"]
     env = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LC_ALL": "C.UTF-8", **values}
     commands.run([*_as_postgres(), *argv], timeout=_SECONDS, env=env, stdin=script, cwd=Path("/"))
+
+
+def _postgres() -> tuple[int, int]:
+    account = pwd.getpwnam("postgres")
+    return account.pw_uid, account.pw_gid
 
 
 def _as_postgres() -> list[str]:

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from left4me.core.processes import process_guard
+from left4me.core.concurrency import Cancelled
+from left4me.core.processes import process_guard, procfs
 
 OnLine = Callable[[str], None]
 
@@ -57,14 +58,6 @@ class CommandTimedOut(CommandError):
         super().__init__(f"{program} did not finish within {timeout:g} s and was ended")
 
 
-class CommandCancelled(CommandError):
-    """The caller's `cancelled` turned true; the whole process group was ended."""
-
-    def __init__(self, program: str) -> None:
-        self.program = program
-        super().__init__(f"{program} was cancelled")
-
-
 @dataclass(frozen=True)
 class Finished:
     status: int
@@ -89,7 +82,8 @@ def run(
 
     `env` is the whole environment when given. stdout and stderr arrive together, in order, at `on_line`.
     `with_pty` gives the program a terminal, for those that buffer in blocks without one.
-    Raises CommandMissing, CommandTimedOut, CommandCancelled and, with `check`, CommandFailed.
+    Raises CommandMissing, CommandTimedOut, concurrency.Cancelled (after the whole process group was ended)
+    and, with `check`, CommandFailed.
     """
     args = [str(a) for a in argv]
     program = Path(args[0]).name
@@ -182,24 +176,11 @@ def end_group(pid: int, *, grace: float = _TERM_GRACE_SECONDS) -> None:
         deadline = time.monotonic() + grace
         while time.monotonic() < deadline:
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if not _group_alive(pid):
+            # killpg(…, 0) also succeeds for a zombie leader.
+            if pid not in procfs.living_groups():
                 return
             time.sleep(0.02)
         os.killpg(pid, signal.SIGKILL)
-
-
-def _group_alive(pgid: int) -> bool:
-    # killpg(…, 0) also succeeds for a zombie leader, so ask /proc for a live member.
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[2]) == pgid and fields[0] not in "ZX":
-            return True
-    return False
 
 
 def _spawn(
@@ -249,7 +230,7 @@ def _lines(
     ended = False
     while True:
         if cancelled is not None and cancelled():
-            raise CommandCancelled(program)
+            raise Cancelled(f"{program} was cancelled")
         if time.monotonic() > deadline:
             raise CommandTimedOut(program, timeout)
         ready, _, _ = select.select([reader], [], [], _POLL_SECONDS)

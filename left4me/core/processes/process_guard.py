@@ -16,6 +16,12 @@ import threading
 import time
 from pathlib import Path
 
+if __name__ == "__main__":
+    # The guard's process starts without any search path of its own.
+    sys.path.append(str(Path(__file__).resolve().parents[3]))
+
+from left4me.core.processes import procfs
+
 _SECONDS_TO_APPEAR = 1.0
 _SECONDS_TO_DIE = 10.0
 
@@ -124,19 +130,8 @@ def main() -> None:
         time.sleep(0.02)
     # The guard's own end tells others that all of it is over, and a killed program may take a moment to die.
     deadline = time.monotonic() + _SECONDS_TO_DIE
-    while time.monotonic() < deadline and groups & _living_groups():
+    while time.monotonic() < deadline and groups & procfs.living_groups():
         time.sleep(0.02)
-
-
-def _living_groups() -> set[int]:
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                state, _parent, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-                if state not in "ZX":
-                    found.add(int(group))
-    return found
 
 
 def _kill_writers(outputs: set[str]) -> None:

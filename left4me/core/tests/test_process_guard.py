@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+
+from left4me.core.processes import procfs
 
 _RUNS_A_PROGRAM = """
 import sys
@@ -38,18 +39,11 @@ def _worker(script: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def _all_vanish(pids: list[int]) -> bool:
     deadline = time.monotonic() + 20
-    while any(map(_alive, pids)) and time.monotonic() < deadline:
+    while any(map(procfs.is_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return not any(map(_alive, pids))
+    return not any(map(procfs.is_alive, pids))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +56,7 @@ def test_programs_end_with_the_process_that_ran_them_however_it_dies(script, num
     with _worker(script) as worker:
         assert worker.stdout is not None
         pids = [int(worker.stdout.readline()), int(worker.stdout.readline())]
-        assert all(map(_alive, pids))
+        assert all(map(procfs.is_alive, pids))
         worker.send_signal(number)
         worker.wait(20)
         assert _all_vanish(pids)

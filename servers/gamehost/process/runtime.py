@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from left4me.core.processes import commands
-from servers.gamehost import procfs
+from left4me.core.processes import commands, procfs
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
@@ -32,7 +31,7 @@ from servers.gamehost.port import (
 )
 from servers.gamehost.process import console
 from servers.gamehost.process.supervisor import Order
-from servers.gamehost.sandbox import cgroup
+from servers.gamehost.sandbox import cgroup, overlay
 from servers.gamehost.spec import InstanceSpec, SpecInvalid, StopLimits
 from servers.gamehost.storage import Storage, disk_bytes
 
@@ -282,7 +281,7 @@ def _interpret(told: dict[str, Any]) -> Observed:
     ended = told["exit"]
     return Observed(
         state=state,
-        pid=procfs.game_of(init) if init is not None else None,
+        pid=overlay.game_of(init) if init is not None else None,
         started_at=_moment(told.get("started_at")) if init is not None else None,
         last_exit=_exit(ended["code"], ended["at"]) if ended else None,
         restarts=told["restarts"],

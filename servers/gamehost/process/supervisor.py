@@ -21,7 +21,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from servers.gamehost import launcher, procfs
+from left4me.core.processes import procfs
+from servers.gamehost import launcher
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_LAUNCH_FAILED, EXIT_MOUNT_FAILED, Launched
 from servers.gamehost.port import MountFailed, RuntimeFault, State

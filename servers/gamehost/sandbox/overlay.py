@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Sequence
 
+from left4me.core.processes import procfs
 from servers.gamehost.port import MountFailed
 from servers.gamehost.sandbox import kernel
 
@@ -66,3 +67,8 @@ def _by_fuse(lowers: Sequence[str], upper: str, work: str, target: str) -> None:
     _, status = os.waitpid(pid, 0)
     if status != 0:
         raise OSError(errno.EIO, f"fuse-overlayfs exited with status {os.waitstatus_to_exitcode(status)}")
+
+
+def game_of(init: int) -> int | None:
+    """The pid of the game below process 1 of a sandbox; the daemon of the fallback mount may be its sibling."""
+    return next((child for child in procfs.children(init) if procfs.name(child) != "fuse-overlayfs"), None)

@@ -11,7 +11,7 @@ from typing import Final
 from left4me.core.net import fetch
 from left4me.core.net.egress import AllowedHosts
 from servers.gamehost.steamcmd.session import SteamCmd
-from servers.gamehost.watch import Cancelled, Watch
+from servers.gamehost.watch import Watch
 
 ARCHIVE_URL: Final = "https://steamcdn-a.akamaihd.net/client/installer/steamcmd_linux.tar.gz"
 
@@ -37,8 +37,6 @@ def steamcmd(directory: Path, *, watch: Watch, url: str = ARCHIVE_URL, hosts: Al
         watch.log("Fetching SteamCMD from Valve.")
         try:
             _fetch(directory, url=url, hosts=hosts or AllowedHosts.parse([".akamaihd.net"]), watch=watch)
-        except fetch.Cancelled:
-            raise Cancelled from None
         except fetch.FetchError as error:
             raise BootstrapFailed(f"SteamCMD could not be fetched: {error}") from error
         except (OSError, tarfile.TarError) as error:

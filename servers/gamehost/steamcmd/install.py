@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from left4me.core import concurrency
+from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 from servers.gamehost.game import NoVersion, Version, Versions
 from servers.gamehost.steamcmd.output import Problem, installed_build
 from servers.gamehost.steamcmd.session import Login, SteamCmd
-from servers.gamehost.watch import Cancelled, Watch
+from servers.gamehost.watch import Watch
 
 # The Windows files come first, the Linux ones replace a part of them, and both pass through a download area.
 FIRST_INSTALL_BYTES: Final = 25 * 1024**3
@@ -40,7 +40,7 @@ def install(
     login: Login | None = None,
     repair: bool = False,
     pauses: Sequence[float] = PAUSES,
-    free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+    free_bytes: Callable[[Path], int] = room.free,
 ) -> Version:
     """Bring the host's game to Steam's newest build; returns the version that is current afterwards.
 
@@ -116,16 +116,8 @@ def _try_often(
         if problem is None or not problem.retry or pause is None:
             return problem
         watch.log(f"{problem.words[0].upper()}{problem.words[1:]}; trying again in {pause:g} s.")
-        _wait(pause, watch)
+        concurrency.pause(pause, watch.cancelled)
     return None
-
-
-def _wait(seconds: float, watch: Watch) -> None:
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        if watch.cancelled():
-            raise Cancelled
-        time.sleep(min(left, 0.2))
 
 
 def _verify(tree: Path) -> str:
@@ -152,7 +144,4 @@ def _link_client(tree: Path, steamcmd: SteamCmd, watch: Watch) -> None:
         return
     target = tree / _CLIENT_LINK
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f"{_CLIENT}.new")
-    shutil.copyfile(source, fresh)
-    fresh.chmod(0o755)
-    fresh.replace(target)
+    atomic.write(target, source.read_bytes(), mode=0o755, durable=False)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.processes import commands
 from servers.gamehost.steamcmd.output import APP, Problem, Reading, clean, installed_build, public_build
-from servers.gamehost.watch import Cancelled, Watch
+from servers.gamehost.watch import Watch
 
 _LONGEST_SECONDS: Final = 6 * 3600
 _SILENT_SECONDS: Final = 900
@@ -100,9 +101,9 @@ class SteamCmd:
                 check=False,
                 with_pty=True,  # without one it writes in blocks and progress comes in jumps
             )
-        except commands.CommandCancelled:
+        except Cancelled:
             if watch.cancelled():
-                raise Cancelled from None
+                raise
             return None, ""
         finally:
             file.unlink(missing_ok=True)

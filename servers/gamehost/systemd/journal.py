@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.processes import commands
 from servers.gamehost.port import LogLine
 
@@ -69,7 +70,7 @@ def _follow_once(
         hand_on()
         return cancelled()
 
-    with contextlib.suppress(commands.CommandCancelled, commands.CommandTimedOut):
+    with contextlib.suppress(Cancelled, commands.CommandTimedOut):
         commands.run(
             argv, timeout=_FOLLOW_SECONDS, on_line=on_line, cancelled=looked_after, check=False, keep_output=0
         )

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from left4me.core.processes import commands
-from servers.gamehost import procfs
+from left4me.core.processes import commands, procfs
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
@@ -28,6 +27,7 @@ from servers.gamehost.port import (
     StopTimedOut,
 )
 from servers.gamehost.process.console import LAST_LINES
+from servers.gamehost.sandbox import overlay
 from servers.gamehost.spec import InstanceSpec, SpecInvalid, StopLimits
 from servers.gamehost.storage import Storage, disk_bytes
 from servers.gamehost.systemd import journal, units
@@ -209,7 +209,7 @@ def _off_within(server_id: int, seconds: float) -> bool:
 def _game_of(launcher: int) -> int | None:
     """The launcher's child is process 1 of the sandbox, and the first child of that is the game."""
     init = next(iter(procfs.children(launcher)), None)
-    return procfs.game_of(init) if init else None
+    return overlay.game_of(init) if init else None
 
 
 def _last_exit(directory: ServerDirectory, unit: Unit) -> Exit | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.gamehost import procfs
+from left4me.core.processes import procfs
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.port import Outcome, State
 from servers.gamehost.process.runtime import ProcessRuntime

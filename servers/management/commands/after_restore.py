@@ -7,9 +7,8 @@ from django.core.management.base import BaseCommand
 
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from overlays import paths
+from overlays import builds, paths
 from overlays.models import Overlay
-from overlays.workshop_items import membership
 from servers import actions
 from servers.hosts import this_host
 from servers.models import Server
@@ -31,7 +30,7 @@ class Command(BaseCommand):
             self._ask(f"server “{server}”", self._start(server))
 
     def _build(self, overlay: Overlay) -> Callable[[], Job]:
-        return lambda: membership.request_build(overlay=overlay, by=None)
+        return lambda: builds.request(overlay=overlay, by=None)
 
     def _start(self, server: Server) -> Callable[[], Job]:
         return lambda: actions.request(server=server, operation="start", by=None)

@@ -1,4 +1,4 @@
-"""Many files side by side."""
+"""Concurrent downloads of many files."""
 
 import os
 import shutil
@@ -7,10 +7,11 @@ import time
 
 import pytest
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.net import fetch
-from workshop import item_download, item_downloads
-from workshop.item_download import Wanted
-from workshop.simulated_steam import Fault
+from left4me.testing.simulated_steam import Fault
+from workshop import download_batch, item_download
+from workshop.item_download import PublishedFile
 
 
 @pytest.fixture
@@ -21,11 +22,11 @@ def run(steam_world, tmp_path):
 
     def run(*, cancelled=lambda: False, **how):
         wanted = [
-            Wanted(i, d["file_url"], int(d["file_size"]), d["time_updated"])
+            PublishedFile(i, d["file_url"], int(d["file_size"]), d["time_updated"])
             for i in steam_world.items
             for d in [steam_world.details(i)]
         ]
-        results = item_downloads.download_all(
+        results = download_batch.download_all(
             wanted,
             cache,
             hosts=fetch.AllowedHosts.parse([steam_world.url]),
@@ -34,7 +35,7 @@ def run(steam_world, tmp_path):
             cancelled=cancelled,
             **({"keep_free": 0} | how),
         )
-        return {result.wanted.steam_id: result for result in results}
+        return {result.file.steam_id: result for result in results}
 
     run.lines, run.progress, run.cache = lines, progress, cache
     return run
@@ -86,9 +87,9 @@ def test_calls_come_in_the_callers_thread(steam_world, run):
     run.lines = None
     cache = run.cache
     details = steam_world.details(1)
-    wanted = [Wanted(1, details["file_url"], details["file_size"] and int(details["file_size"]), 1_700_000_000)]
+    wanted = [PublishedFile(1, details["file_url"], details["file_size"] and int(details["file_size"]), 1_700_000_000)]
     list(
-        item_downloads.download_all(
+        download_batch.download_all(
             wanted,
             cache,
             hosts=fetch.AllowedHosts.parse([steam_world.url]),
@@ -105,7 +106,7 @@ def test_a_cancel_ends_all_within_two_seconds(steam_world, run):
     for steam_id in range(1, 9):
         steam_world.add(steam_id, files={"a": bytes(50_000)}).faults.append(Fault(bytes_per_second=1_000))
     started = time.monotonic()
-    with pytest.raises(fetch.Cancelled):
+    with pytest.raises(Cancelled):
         run(cancelled=lambda: time.monotonic() - started > 0.5)
     assert time.monotonic() - started < 2.5
     assert list(run.cache.glob("*.vpk")) == []

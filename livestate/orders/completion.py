@@ -1,4 +1,4 @@
-"""Names to complete a console command from: the stock game's, and those that the running game told."""
+"""Completion of console commands: names of the stock game, and names that the running game listed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from servers.models import Server
 
 MOST = 20
 KEPT_SECONDS = 24 * 3600
-# Commands that are no settings, so that a server.cfg has no use for them.
+# Commands that are not settings, so that the list of settings for server.cfg does not hold them.
 _EVERYDAY = (
     *("status", "users", "stats", "version", "maps *", "listid", "listip", "cvarlist", "find", "help"),
     *("kick", "kickid", "banid", "removeid", "writeid", "say", "changelevel", "sm version", "meta list"),
@@ -18,21 +18,21 @@ _EVERYDAY = (
 
 
 def matching(server: Server, text: str) -> list[str]:
-    """Names that go on from `text`; those of the present start first, as they are the truth."""
-    wanted = text.strip().lower()
-    if not wanted:
+    """Names that begin with `text`; those that the running game listed come first."""
+    prefix = text.strip().lower()
+    if not prefix:
         return list(_EVERYDAY)
-    told: list[str] = cache.get(_key(server)) or []
-    names = dict.fromkeys([*told, *_EVERYDAY, *sorted(known.names())])
-    return [name for name in names if name.lower().startswith(wanted)][:MOST]
+    listed: list[str] = cache.get(_key(server)) or []
+    names = dict.fromkeys([*listed, *_EVERYDAY, *sorted(known.names())])
+    return [name for name in names if name.lower().startswith(prefix)][:MOST]
 
 
-def is_told(server: Server) -> bool:
-    """Whether the game that runs now has listed its names already."""
+def has_commands(server: Server) -> bool:
+    """Whether the names of the present run of the game are stored."""
     return cache.get(_key(server)) is not None
 
 
-def keep(server: Server, names: list[str]) -> None:
+def store(server: Server, names: list[str]) -> None:
     cache.set(_key(server), names, KEPT_SECONDS)
 
 

@@ -1,9 +1,8 @@
-"""A Steam in one process: the web API and the download servers, over real sockets, with faults on demand.
+"""A simulated Steam in one process: the web API and the download servers, over real sockets, with faults on demand.
 
-It stands where Steam cannot be reached: in tests, benchmarks and the demo. As a command it serves a folder
-of VPKs:
+Tests and benchmarks use it in place of Steam. As a command it serves a folder of VPKs:
 
-    python -m workshop.simulated_steam FOLDER [--port N]
+    python -m left4me.testing.simulated_steam FOLDER [--port N]
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from workshop import vpk
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with one request; several may be queued up, each is used once."""
+    """A fault for one request; several can be queued, and each is used once."""
 
     status: int = 0
     headers: tuple[tuple[str, str], ...] = ()
@@ -51,7 +50,7 @@ class Item:
 
 
 class SimulatedSteam:
-    """Listens on the loopback while in use as a context manager; `url` serves as API and as download host."""
+    """Listens on the loopback interface inside its context manager; `url` serves as API and as download host."""
 
     def __init__(self, folder: Path, *, port: int = 0) -> None:
         self.folder = folder
@@ -85,7 +84,7 @@ class SimulatedSteam:
         files: dict[str, bytes] | None = None,
         **details: Any,
     ) -> Item:
-        """Publish an item: `content` as it is, or a VPK of `files`.
+        """Publish an item: `content` as it is, or a VPK with `files`.
 
         `details` replace fields of Steam's answer.
         """
@@ -99,7 +98,7 @@ class SimulatedSteam:
         return item
 
     def add_file(self, steam_id: int, path: Path) -> Item:
-        """Publish a file where it lies."""
+        """Publish an existing file without copying it."""
         item = self.items[steam_id] = Item(steam_id, path, int(path.stat().st_mtime))
         return item
 
@@ -119,7 +118,7 @@ class SimulatedSteam:
             "creator_app_id": 563,
             "consumer_app_id": 550,
             "filename": f"myl4d2addons/{steam_id}.vpk",
-            # Steam sends this number sometimes as a number and sometimes as text.
+            # Steam sends this field sometimes as a number and sometimes as text.
             "file_size": str(item.path.stat().st_size) if steam_id % 2 else item.path.stat().st_size,
             "file_url": f"{self.url}/ugc/{steam_id}",
             "hcontent_file": "12345678901234567890",
@@ -135,7 +134,7 @@ class SimulatedSteam:
         }
 
     def answer(self, method: str, form: dict[str, list[str]]) -> dict[str, Any] | None:
-        """What the web API says, or None where there is no such method."""
+        """The response of the web API, or None for an unknown method."""
         ids = [int(form[f"publishedfileids[{n}]"][0]) for n in range(_count(form))]
         if method == "ISteamRemoteStorage/GetPublishedFileDetails/v1":
             return {
@@ -179,7 +178,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are part of the play."""
+        """Clients that close the connection are expected."""
 
 
 def _handler_for(steam: SimulatedSteam) -> type[BaseHTTPRequestHandler]:

@@ -1,4 +1,7 @@
-"""What /proc tells about processes: who is still the same, who belongs to whom, what they use."""
+"""Reads /proc: whether a process is still the same one, its children, its process group, and what it uses.
+
+Standard library only, since the guard of running programs loads this without anything else.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ from pathlib import Path
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+# Fields of /proc/PID/stat, counted from behind the program's name, and the states of a process that has ended.
+_STATE, _GROUP, _STARTED = 0, 2, 19
+_DEAD = "ZX"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +37,28 @@ def started(pid: int) -> int | None:
     None when there is no such process, or only its zombie.
     """
     fields = _stat(pid)
-    if fields is None or fields[0] in "ZX":
+    if fields is None or fields[_STATE] in _DEAD:
         return None
-    return int(fields[19])
+    return int(fields[_STARTED])
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and not only its zombie."""
+    return started(pid) is not None
+
+
+def living_groups() -> set[int]:
+    """The process groups that have a member which is no zombie."""
+    groups = set()
+    for entry in _PROC.iterdir():
+        fields = _stat(int(entry.name)) if entry.name.isdigit() else None
+        if fields is not None and fields[_STATE] not in _DEAD:
+            groups.add(int(fields[_GROUP]))
+    return groups
 
 
 def named(pid: int) -> dict[str, int | None]:
-    """A process as state files name it."""
+    """The process as it is written in state files: its pid and start time."""
     return {"pid": pid, "start": started(pid)}
 
 
@@ -57,11 +78,6 @@ def children(pid: int) -> list[int]:
     except OSError:
         return found
     return found
-
-
-def game_of(init: int) -> int | None:
-    """The game below process 1 of a sandbox; beside it may stand the daemon of the fallback mount."""
-    return next((child for child in children(init) if _name(child) != "fuse-overlayfs"), None)
 
 
 def usage(pid: int) -> Usage | None:
@@ -89,16 +105,25 @@ def _private_bytes(pid: int) -> int:
     return (int(resident) - int(shared)) * _PAGE
 
 
-def _name(pid: int) -> str:
+def name(pid: int) -> str:
+    """The program's short name; empty when the process is gone."""
     try:
         return (_PROC / str(pid) / "comm").read_text().strip()
     except OSError:
         return ""
 
 
+def stat_fields(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat behind the program's name, the state first. Raises OSError.
+
+    FileNotFoundError and ProcessLookupError mean that there is no such process.
+    """
+    # The program's name stands in parentheses and may itself contain blanks and parentheses.
+    return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+
+
 def _stat(pid: int) -> list[str] | None:
-    # The program's name stands in parentheses and may itself hold blanks and parentheses.
     try:
-        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return stat_fields(pid)
     except OSError:
         return None

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from livestate import retention, tasks
+from livestate import history, tasks
 from livestate.models import PlayerSession, Snapshot, SteamProfile
 from livestate.tests.factories import make_profile, make_session, make_snapshot
 from servers.tests.factories import make_server
@@ -18,7 +18,7 @@ def ago(**parts: float):
 
 
 def test_what_ended_before_the_span_goes_and_what_reaches_into_it_stays(cast, monkeypatch):
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(history, "ROWS_AT_ONCE", 2)
     server = make_server(cast.owner)
     for _ in range(5):
         make_snapshot(server, ago(days=40), ago(days=31))

@@ -1,4 +1,4 @@
-"""Pages that tell a running game something: the console, and the buttons beside the players."""
+"""Views for sending orders to a running game: the console, and the actions on the players panel."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core.web.ids import parse_id
 from left4me.core.web.request import is_fragment
-from livestate import actions, completion, live
+from livestate import actions, live
 from livestate.campaigns import Chapter, playable
 from livestate.models import Order
-from livestate.orders import commands
+from livestate.orders import commands, completion
 from livestate.views import panel_context
 from servers import lookups
 from servers.models import Server
@@ -30,19 +30,19 @@ def console(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     server = lookups.server_to_operate(user, pk)
     if request.method == "POST":
-        return _command(request, user, server)
+        return _send_from_console(request, user, server)
     if "listening" in request.GET:
-        # Asked every few seconds by a console that is open: a start or a stop shows without touching what is typed.
+        # Polled by an open console: shows a start or a stop without replacing the text being typed.
         context = {"server": server, "live": live.of(server, now=timezone.now())}
         return render(request, "livestate/console.html#listening", context)
     actions.learn_commands(server)
-    # A part of the server's page shows only the latest entries.
+    # Embedded in the server's page, the console shows only the latest entries.
     fragment, now = is_fragment(request), timezone.now()
     entries = Order.objects.filter(server=server).select_related("user").order_by("-pk")
     context = {
         "server": server,
         "live": live.of(server, now=now),
-        "entries": live.orders(list(entries[: SHOWN_IN_FRAGMENT if fragment else SHOWN]), now=now),
+        "entries": live.order_rows(list(entries[: SHOWN_IN_FRAGMENT if fragment else SHOWN]), now=now),
         "is_fragment": fragment,
         "suggestions": completion.matching(server, ""),
         "campaigns": by_campaign(server),
@@ -59,7 +59,7 @@ def entry(request: HttpRequest, pk: int, order_pk: int) -> HttpResponse:
     if order is None:
         raise Http404(_("There is no such entry."))
     template = "livestate/_order.html" if is_fragment(request) else "livestate/order.html"
-    return render(request, template, {"server": server, **live.orders([order], now=timezone.now())[0]})
+    return render(request, template, {"server": server, **live.order_rows([order], now=timezone.now())[0]})
 
 
 @require_safe
@@ -71,11 +71,11 @@ def completions(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def order(request: HttpRequest, pk: int) -> HttpResponse:
-    """An action from the page of players, which then shows how it goes on."""
+    """Give an order from the players panel; the panel then shows the state of the order."""
     user = signed_in(request)
     server = lookups.server_to_operate(user, pk)
     try:
-        actions.tell(
+        actions.give_order(
             server=server,
             by=user,
             kind=request.POST.get("kind", ""),
@@ -90,15 +90,17 @@ def order(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("livestate:panel", server.pk)
 
 
-def _command(request: HttpRequest, user: User, server: Server) -> HttpResponse:
+def _send_from_console(request: HttpRequest, user: User, server: Server) -> HttpResponse:
     kind = request.POST.get("kind", Order.Kind.COMMAND)
     try:
-        made = actions.tell(server=server, by=user, kind=kind, value=request.POST.get("value", ""), request=request)
+        order = actions.give_order(
+            server=server, by=user, kind=kind, value=request.POST.get("value", ""), request=request
+        )
     except actions.Refused as refusal:
         return _refused(request, refusal, server)
     if is_fragment(request):
         return render(
-            request, "livestate/_order.html", {"server": server, **live.orders([made], now=timezone.now())[0]}
+            request, "livestate/_order.html", {"server": server, **live.order_rows([order], now=timezone.now())[0]}
         )
     return redirect("livestate:console", server.pk)
 
@@ -111,7 +113,7 @@ def _refused(request: HttpRequest, refusal: actions.Refused, server: Server) -> 
 
 
 def by_campaign(server: Server) -> list[tuple[str, list[Chapter]]]:
-    """The maps that the server can change to, its own campaigns first."""
+    """The maps that the server can change to, grouped by campaign; those of its workshop items come first."""
     groups: dict[str, list[Chapter]] = {}
     for chapter in playable(server).values():
         groups.setdefault(chapter.campaign, []).append(chapter)

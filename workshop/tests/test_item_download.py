@@ -1,4 +1,4 @@
-"""One file into the cache: every fault of a download server, and what the operator reads about it."""
+"""The download of one file: every fault of a download server, and its message to the operator."""
 
 import os
 import threading
@@ -6,10 +6,11 @@ import time
 
 import pytest
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.net import fetch
+from left4me.testing.simulated_steam import Fault
 from workshop import item_download, vpk
-from workshop.item_download import DownloadFailed, Wanted
-from workshop.simulated_steam import Fault
+from workshop.item_download import DownloadFailed, PublishedFile
 
 BIG = {"maps/a.bsp": os.urandom(300_000), "addoninfo.txt": b"x"}
 VERSION = 1_700_000_000
@@ -33,7 +34,7 @@ def lines():
 
 @pytest.fixture
 def get(steam_world, client, cache, lines, monkeypatch):
-    """Download item 7 as the build does, with pauses of no length."""
+    """Download item 7 as the build does, without pauses."""
     monkeypatch.setattr(item_download, "_WAITS", (0.0, 0.0))
 
     def get(wanted=None, *, cancelled=never):
@@ -56,7 +57,7 @@ def wanted_item(steam_world, **changes):
         "size": int(details["file_size"]),
         "version": details["time_updated"],
     }
-    return Wanted(7, **(fields | changes))
+    return PublishedFile(7, **(fields | changes))
 
 
 def names(cache):
@@ -167,7 +168,7 @@ def test_a_partial_file_of_another_version_is_not_continued(steam_world, get, ca
 def test_a_continued_file_whose_first_part_was_damaged_is_fetched_anew(steam_world, get, lines, cache):
     item = steam_world.add(7, files=BIG)
     good = item.path.read_bytes()
-    # The directory is whole, content behind it is lost: what a power cut leaves.
+    # After a power failure the directory can be complete and the content behind it lost.
     damaged = good[:1000] + bytes(50_000)
     wanted = wanted_item(steam_world)
     (cache / f".7-{wanted.version}-{wanted.size}.part").write_bytes(damaged)
@@ -245,7 +246,7 @@ def test_a_cancel_ends_a_download_within_two_seconds(fault, steam_world, cache, 
     threading.Timer(0.5, stop.set).start()
     hosts = fetch.AllowedHosts.parse([steam_world.url])
     started = time.monotonic()
-    with fetch.Client(hosts=hosts, cancelled=stop.is_set) as client, pytest.raises(fetch.Cancelled):
+    with fetch.Client(hosts=hosts, cancelled=stop.is_set) as client, pytest.raises(Cancelled):
         item_download.download(
             wanted_item(steam_world),
             cache,
@@ -265,7 +266,7 @@ def len_of(done):
 def test_a_cancel_ends_the_pause_before_the_next_attempt(steam_world, client, cache, lines):
     steam_world.add(7).faults.extend([Fault(status=500)] * 3)
     started = time.monotonic()
-    with pytest.raises(fetch.Cancelled):
+    with pytest.raises(Cancelled):
         item_download.download(
             wanted_item(steam_world),
             cache,
