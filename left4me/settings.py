@@ -125,7 +125,7 @@ WSGI_APPLICATION = "left4me.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "left4me" / "templates"],
+        "DIRS": [BASE_DIR / "left4me" / "site" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "builtins": ["left4me.site.templatetags.ui"],

@@ -115,3 +115,8 @@ def test_rows_that_are_only_shown_go_with_what_they_belong_to(cast: Cast, admin_
     assert channel.deliveries.exists()
     admin_client.post(address(Channel, "delete", channel.pk), {"post": "yes"})
     assert not Channel.objects.filter(pk=channel.pk).exists()
+
+
+def test_the_admin_has_the_look_of_the_site(admin_client: Client) -> None:
+    text = admin_client.get(reverse("admin:index")).content.decode()
+    assert "left4me/css/admin" in text and "Back to left4me" in text
