@@ -8,6 +8,7 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from ninja import Schema
 from pydantic import Field
 
@@ -76,4 +77,5 @@ def require_scope(request: HttpRequest, scope: str) -> None:
     """Raise Problem (403) if the token's scope is below `scope`. A browser session has all rights of its user."""
     granted = getattr(request, "token_scope", "admin")
     if SCOPES.index(granted) < SCOPES.index(scope):
-        raise Problem(403, "This token may not do that", f"It has the scope “{granted}”; this needs “{scope}”.")
+        detail = _("It has the scope “%(granted)s”; this needs “%(needed)s”.") % {"granted": granted, "needed": scope}
+        raise Problem(403, _("This token may not do that"), detail)
