@@ -35,19 +35,19 @@ class UserAdmin(Audited):
         by = administrator(request)
         if not change:
             obj.set_unusable_password()
-        wanted = {name: getattr(obj, name) for name in ("is_admin", "is_active") if name in form.changed_data}
+        flags = {name: getattr(obj, name) for name in ("is_admin", "is_active") if name in form.changed_data}
         if change:
             # These two have rules and consequences, so they are changed by the actions of the users page.
-            for name, value in wanted.items():
+            for name, value in flags.items():
                 setattr(obj, name, not value)
         super().save_model(request, obj, form, change)
         if not change:
             return
         try:
-            if "is_admin" in wanted:
-                actions.set_admin(user=obj, is_admin=wanted["is_admin"], by=by, request=request)
-            if "is_active" in wanted:
-                actions.set_active(user=obj, is_active=wanted["is_active"], by=by, request=request)
+            if "is_admin" in flags:
+                actions.set_admin(user=obj, is_admin=flags["is_admin"], by=by, request=request)
+            if "is_active" in flags:
+                actions.set_active(user=obj, is_active=flags["is_active"], by=by, request=request)
         except actions.Refused as refusal:
             messages.error(request, str(refusal))
 

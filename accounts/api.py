@@ -27,11 +27,11 @@ class Bearer(HttpBearer):
     """`Authorization: Bearer l4m_…`. An invalid token is refused even if the request also has a valid session."""
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
-        found = auth.user_from_token(token.strip(), request=request)
-        if found is None:
+        credentials = auth.user_from_token(token.strip(), request=request)
+        if credentials is None:
             rate_limit.enforce(REFUSED, network(client_address(request)))
             raise Problem(401, _("This token is not valid"), _("It is unknown, has expired, or was revoked."))
-        user, scope = found
+        user, scope = credentials
         rate_limit.enforce(REQUESTS, f"user:{user.pk}")
         request.user = user
         request.token_scope = scope  # type: ignore[attr-defined]

@@ -74,8 +74,8 @@ def set_admin(request: HttpRequest, pk: int) -> HttpResponse:
     except actions.Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        said = _("%(name)s is an admin now.") if is_admin else _("%(name)s is no admin any more.")
-        messages.success(request, said % {"name": user.username})
+        message = _("%(name)s is an admin now.") if is_admin else _("%(name)s is no admin any more.")
+        messages.success(request, message % {"name": user.username})
     return redirect("accounts:users")
 
 
@@ -89,8 +89,8 @@ def set_active(request: HttpRequest, pk: int) -> HttpResponse:
     except actions.Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        said = _("%(name)s may sign in again.") if is_active else _("%(name)s is signed out and may not sign in.")
-        messages.success(request, said % {"name": user.username})
+        message = _("%(name)s may sign in again.") if is_active else _("%(name)s is signed out and may not sign in.")
+        messages.success(request, message % {"name": user.username})
     return redirect("accounts:users")
 
 

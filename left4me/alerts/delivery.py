@@ -124,24 +124,24 @@ def _settle(channel: Channel, alerts: list[Delivery], outcome: Outcome, now: dat
             return
         logger.info("Channel %s: %d alerts could not be delivered: %s", channel.pk, len(alerts), outcome.error)
         rows.update(attempts=F("attempts") + 1)
-        told = {"last_error": outcome.error[:_LONGEST_ERROR], "last_error_at": now, "claimed_until": None}
+        failure = {"last_error": outcome.error[:_LONGEST_ERROR], "last_error_at": now, "claimed_until": None}
         if outcome.gone:
-            row.update(**told, is_enabled=False, failures=F("failures") + 1)
+            row.update(**failure, is_enabled=False, failures=F("failures") + 1)
             rows.update(state=Delivery.State.DROPPED, ended_at=now)
         elif outcome.wait is not None:
-            row.update(**told, not_before=now + timedelta(seconds=_within(outcome.wait, _LONGEST_WAIT)))
+            row.update(**failure, not_before=now + timedelta(seconds=_within(outcome.wait, _LONGEST_WAIT)))
         else:
-            row.update(**told, not_before=now + _back_off(channel.failures), failures=F("failures") + 1)
+            row.update(**failure, not_before=now + _back_off(channel.failures), failures=F("failures") + 1)
 
 
 def _paced(channel: Channel, now: datetime) -> dict[str, object]:
     """The fields that say when the next message may be sent."""
-    began, count = channel.hour_began_at, channel.messages_this_hour
-    if began is None or now - began >= timedelta(hours=1):
-        began, count = now, 0
+    hour_began_at, count = channel.hour_began_at, channel.messages_this_hour
+    if hour_began_at is None or now - hour_began_at >= timedelta(hours=1):
+        hour_began_at, count = now, 0
     count += 1
     pause = PAUSE if count < MESSAGES_AN_HOUR else LONG_PAUSE
-    return {"hour_began_at": began, "messages_this_hour": count, "not_before": now + pause}
+    return {"hour_began_at": hour_began_at, "messages_this_hour": count, "not_before": now + pause}
 
 
 def _back_off(failures: int) -> timedelta:
@@ -165,8 +165,8 @@ def _drop_outdated(now: datetime) -> int:
 def prune(*, now: datetime) -> int:
     """Delete old deliveries and closed incidents. Return how many rows were deleted."""
     old = now - KEPT
-    told = Delivery.objects.filter(created_at__lt=old).exclude(state=Delivery.State.WAITING)
-    return _count(told.delete(), Incident.objects.filter(closed_at__lt=old).delete())
+    ended = Delivery.objects.filter(created_at__lt=old).exclude(state=Delivery.State.WAITING)
+    return _count(ended.delete(), Incident.objects.filter(closed_at__lt=old).delete())
 
 
 def _count(*deleted: tuple[int, object]) -> int:

@@ -118,24 +118,24 @@ def _listening(problem: ProblemReport) -> list[Channel]:
     channels = Channel.objects.enabled().filter(concerned)
     if problem.event == Event.JOB_FAILED:
         # A 'gave up' alert implies that the start failed: do not send both.
-        known = Delivery.objects.filter(
+        gave_up = Delivery.objects.filter(
             channel=OuterRef("pk"),
             event=Event.SERVER_GAVE_UP,
             incident__subject=problem.subject,
             incident__closed_at=None,
         )
-        channels = channels.filter(~Exists(known))
+        channels = channels.filter(~Exists(gave_up))
     # Workers of other hosts run this too, and their database role may not read the addresses.
     return list(channels.only("events"))
 
 
 def _tell_of_recovery(incident: Incident, now: datetime) -> None:
-    heard = incident.deliveries.values("channel_id")
+    alerted = incident.deliveries.values("channel_id")
     channels = [
-        each for each in Channel.objects.enabled().filter(pk__in=heard) if incident.recovered_event in each.events
+        each for each in Channel.objects.enabled().filter(pk__in=alerted) if incident.recovered_event in each.events
     ]
-    took = int((now - incident.opened_at).total_seconds() // 60)
-    text = _("It took %(minutes)d minutes.") % {"minutes": took}
+    minutes = int((now - incident.opened_at).total_seconds() // 60)
+    text = _("It took %(minutes)d minutes.") % {"minutes": minutes}
     event = Event(incident.recovered_event)
     _deliver(channels, incident, event=event, title=incident.recovered_title, text=text, now=now)
 

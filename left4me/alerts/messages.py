@@ -76,9 +76,13 @@ def mail(alerts: Sequence[Delivery], *, site: str, code: str = "") -> tuple[str,
             "title": subject,
             "n": others,
         }
-    told_here = _("You are told of this because of a channel on your page of alerts: %(page)s")
-    asked = [_("The code is %(code)s. Did you not ask for it? Then do nothing.") % {"code": code}] if code else []
-    body = "\n".join([*_lines(named, left_out, site), *asked, "", told_here % {"page": f"{site}/accounts/alerts/"}])
+    footer = _("You are told of this because of a channel on your page of alerts: %(page)s")
+    confirmation = (
+        [_("The code is %(code)s. Did you not ask for it? Then do nothing.") % {"code": code}] if code else []
+    )
+    body = "\n".join(
+        [*_lines(named, left_out, site), *confirmation, "", footer % {"page": f"{site}/accounts/alerts/"}]
+    )
     # A line break in the subject would start a new header.
     return " ".join(f"[left4me] {subject}".split()), body
 

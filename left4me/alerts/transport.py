@@ -82,8 +82,8 @@ def _judge(kind: str, answer: fetch.Answer) -> Outcome:
 def _retry_after(answer: fetch.Answer) -> float:
     """Seconds to wait. Discord's body is exact; headers hold whole seconds."""
     try:
-        told = json.loads(answer.body(limit=_LONGEST_ANSWER, within=ANSWER_SECONDS))
-        return float(told["retry_after"])
+        body = json.loads(answer.body(limit=_LONGEST_ANSWER, within=ANSWER_SECONDS))
+        return float(body["retry_after"])
     except (fetch.FetchError, ValueError, TypeError, KeyError):
         pass
     try:

@@ -37,16 +37,16 @@ class Filter(forms.Form):
         rows = AuditEntry.objects.all()
         if not self.is_valid():
             self.cleaned_data = getattr(self, "cleaned_data", {})
-        asked = self.cleaned_data
-        if who := asked.get("who"):
+        values = self.cleaned_data
+        if who := values.get("who"):
             rows = rows.by(who)
-        if action := asked.get("action"):
+        if action := values.get("action"):
             rows = rows.of_action(action)
-        if target := asked.get("target"):
+        if target := values.get("target"):
             rows = rows.filter(target=target) if ":" in target else rows.filter(target__startswith=f"{target}:")
-        if since := asked.get("since"):
+        if since := values.get("since"):
             rows = rows.filter(created_at__date__gte=since)
-        if until := asked.get("until"):
+        if until := values.get("until"):
             rows = rows.filter(created_at__date__lte=until)
         return rows
 

@@ -75,7 +75,7 @@ def apply(connection: BaseDatabaseWrapper) -> bool:
 
 def statements(connection: BaseDatabaseWrapper) -> list[str]:
     there = set(connection.introspection.table_names())
-    found = [
+    statements = [
         f'REVOKE ALL ON ALL TABLES IN SCHEMA public FROM "{ROLE}"',
         f'GRANT USAGE ON SCHEMA public TO "{ROLE}"',
         f'GRANT SELECT ON django_migrations TO "{ROLE}"',
@@ -83,8 +83,8 @@ def statements(connection: BaseDatabaseWrapper) -> list[str]:
     for label, rights in RIGHTS.items():
         table = apps.get_model(label)._meta.db_table
         if rights and table in there:
-            found.append(f'GRANT {rights} ON "{table}" TO "{ROLE}"')
-    return found
+            statements.append(f'GRANT {rights} ON "{table}" TO "{ROLE}"')
+    return statements
 
 
 def after_migrate(*, using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:

@@ -16,8 +16,8 @@ def add_errors(form: forms.BaseForm, fault: ValidationError) -> None:
         form.add_error(None, fault)
         return
     for field, errors in fault.error_dict.items():
-        known = field != NON_FIELD_ERRORS and field in form.fields
-        form.add_error(field if known else None, errors)
+        is_own = field != NON_FIELD_ERRORS and field in form.fields
+        form.add_error(field if is_own else None, errors)
 
 
 def offer_overwriting(form: forms.BaseForm, fault: Exception, *, version: int) -> None:

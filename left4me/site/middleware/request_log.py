@@ -32,11 +32,11 @@ class RequestLog:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = logbook.request_id(request.headers.get(HEADER))
-        began = time.monotonic()
+        started_at = time.monotonic()
         with logbook.bound(request=request_id):
             response = self.get_response(request)
             response[HEADER] = request_id
-            _log(request.method or "", request.path, response.status_code, began, user=_user_id(request))
+            _log(request.method or "", request.path, response.status_code, started_at, user=_user_id(request))
         return response
 
 
@@ -46,7 +46,7 @@ def logged(application: Application) -> Application:
     async def with_log(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
         given = next((value for name, value in scope["headers"] if name == _HEADER_IN_ASGI), b"")
         request_id = logbook.request_id(given.decode("latin-1"))
-        began, status = time.monotonic(), 0
+        started_at, status = time.monotonic(), 0
 
         async def send_with_id(message: MutableMapping[str, Any]) -> None:
             nonlocal status
@@ -59,12 +59,12 @@ def logged(application: Application) -> Application:
             try:
                 await application(scope, receive, send_with_id)
             finally:
-                _log(scope["method"], scope["path"], status, began, user=logbook.current("user"))
+                _log(scope["method"], scope["path"], status, started_at, user=logbook.current("user"))
 
     return with_log
 
 
-def _log(method: str, path: str, status: int, began: float, *, user: Any) -> None:
+def _log(method: str, path: str, status: int, started_at: float, *, user: Any) -> None:
     broken = status >= 500
     if not broken and path.startswith(_QUIET):
         return
@@ -72,7 +72,7 @@ def _log(method: str, path: str, status: int, began: float, *, user: Any) -> Non
         "method": method,
         "path": logbook.path(path),
         "status": status,
-        "ms": round((time.monotonic() - began) * 1000),
+        "ms": round((time.monotonic() - started_at) * 1000),
     }
     if user is not None:
         fields["user"] = user
