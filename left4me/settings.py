@@ -32,6 +32,9 @@ LEFT4ME_CGROUP = Path(env.text("LEFT4ME_CGROUP")) if env.text("LEFT4ME_CGROUP") 
 # `bin/up --demo` leaves this mark, so that later starts and commands on the same data play the same game.
 _usual_game = "simulated" if (LEFT4ME_ROOT / "demo").exists() else "steam"
 LEFT4ME_GAME = env.choice("LEFT4ME_GAME", ["steam", "simulated"], _usual_game)
+# The function that installs each game. Dotted paths: the simulated game is a development tool, which no code of the
+# product imports.
+GAME_SOURCES = {"steam": "servers.hosts.installs.from_steam", "simulated": "servers.simulated.install.publish"}
 LEFT4ME_PORTS = env.ports("LEFT4ME_PORTS", "27015-27115")
 
 # A host beside the web's own: where the content of overlays comes from, and as whom it is asked for.

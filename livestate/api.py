@@ -26,18 +26,18 @@ OrderKind = Literal["command", "say", "kick", "ban", "map", "difficulty", "mode"
 
 
 class PlayerOut(Schema):
-    steam_id_64: str = Field(description="Text: the number is larger than JavaScript's exact ones")
+    steam_id_64: str = Field(description="A string, since the number exceeds the exact integers of JavaScript")
     name: str
     avatar_url: str
     joined_at: datetime
-    left_at: datetime | None = Field(description="Null: still here")
+    left_at: datetime | None = Field(description="Null while the player is online")
     min_ping: int | None
     max_ping: int | None
 
 
 class LiveOut(Schema):
-    state: Kind = Field(description="off, unheard (has not answered yet), stale, idle or played")
-    players: int | None = Field(description="People; null when nothing is known about the game that runs now")
+    state: Kind = Field(description="off, unheard (no answer since its start), stale, idle or played")
+    players: int | None = Field(description="Human players; null when nothing is known about the running game")
     max_players: int | None
     bots: int | None
     map: str | None
@@ -45,13 +45,13 @@ class LiveOut(Schema):
     chapter: str | None
     hibernating: bool | None
     last_seen_at: datetime | None
-    silent_since: datetime | None = Field(description="Since when it has not answered; null when it does")
+    silent_since: datetime | None = Field(description="Since when the server has not answered; null while it does")
     current: list[PlayerOut]
 
 
 class StepOut(Schema):
     start: datetime
-    most: int | None = Field(description="Null: nothing was seen in this step")
+    most: int | None = Field(description="Maximum number of players; null without data")
     mean: float | None
     seen_seconds: float
 
@@ -89,7 +89,7 @@ class PlayersPage(Schema):
 class OrderIn(Schema):
     kind: OrderKind = "command"
     value: str = Field(max_length=1000, description="The command, the text, the map, or the player's steam_id_64")
-    minutes: int = Field(0, ge=0, description="Of a ban; 0 is for good")
+    minutes: int = Field(0, ge=0, description="Duration of a ban; 0 is permanent")
 
 
 class OrderOut(Schema):
@@ -99,7 +99,7 @@ class OrderOut(Schema):
     minutes: int
     by: str | None
     state: Literal["queued", "running", "done", "uncertain", "failed"] = Field(
-        description="uncertain: it was sent, but what the game shows does not prove it"
+        description="uncertain: the order was sent, but its effect could not be verified"
     )
     output: str
     note: str
@@ -116,15 +116,15 @@ class HistoryQuery(Schema):
     span: SpanCode = "24h"
 
 
-@router.get("/servers/{id:server_id}/live", response=LiveOut, summary="Who plays there now")
+@router.get("/servers/{id:server_id}/live", response=LiveOut, summary="Live state and current players")
 def read_live(request: HttpRequest, server_id: int) -> dict[str, Any]:
-    server = lookups.server(signed_in(request), server_id)
+    server = lookups.server_or_404(signed_in(request), server_id)
     return _live(live.of(server, now=timezone.now()), live.current_players(server))
 
 
-@router.get("/servers/{id:server_id}/history", response=HistoryOut, summary="Players over time, maps, top players")
+@router.get("/servers/{id:server_id}/history", response=HistoryOut, summary="Players over time, maps and top players")
 def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery]) -> dict[str, Any]:
-    server = lookups.server(signed_in(request), server_id)
+    server = lookups.server_or_404(signed_in(request), server_id)
     history = histories.of(server, span=Span.of(query.span), now=timezone.now())
     return {
         "span": history.span.code,
@@ -145,15 +145,15 @@ def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery
     }
 
 
-@router.get("/servers/{id:server_id}/players", response=PlayersPage, summary="All stays, the latest first")
+@router.get("/servers/{id:server_id}/players", response=PlayersPage, summary="Player sessions, the latest first")
 def list_players(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
-    server = lookups.server(signed_in(request), server_id)
+    server = lookups.server_or_404(signed_in(request), server_id)
     rows = PlayerSession.objects.filter(server=server).order_by("-joined_at", "-pk")
     players = live.with_profiles(list(rows[window.offset : window.offset + window.limit]))
     return {"items": [_player(player) for player in players], "count": rows.count()}
 
 
-@router.get("/servers/{id:server_id}/orders", response=OrdersPage, summary="What was told to the game")
+@router.get("/servers/{id:server_id}/orders", response=OrdersPage, summary="Orders, the latest first")
 def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
     server = lookups.server_to_operate(signed_in(request), server_id)
     rows = Order.objects.filter(server=server).select_related("user").order_by("-pk")
@@ -161,7 +161,7 @@ def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> 
     return {"items": [_order(order) for order in page], "count": rows.count()}
 
 
-@router.post("/servers/{id:server_id}/orders", response={202: OrderOut}, summary="Tell the game something")
+@router.post("/servers/{id:server_id}/orders", response={202: OrderOut}, summary="Give an order to the game")
 def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[dict[str, Any]]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -172,7 +172,7 @@ def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[di
     return Status(202, _order(order))
 
 
-@router.get("/servers/{id:server_id}/orders/{id:order_id}", response=OrderOut, summary="How it went")
+@router.get("/servers/{id:server_id}/orders/{id:order_id}", response=OrderOut, summary="Get an order")
 def read_order(request: HttpRequest, server_id: int, order_id: int) -> dict[str, Any]:
     server = lookups.server_to_operate(signed_in(request), server_id)
     order = Order.objects.filter(server=server, pk=order_id).select_related("user").first()

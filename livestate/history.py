@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from left4me.core.rows import delete_in_steps
 from livestate.campaigns import Chapter, MapTitles
 from livestate.live import ShownPlayer, with_profiles
 from livestate.models import Order, PlayerSession, Snapshot, SteamProfile
@@ -202,16 +203,10 @@ def prune(*, now: datetime, days: int) -> int:
     """
     before = now - timedelta(days=days)
     sessions = PlayerSession.objects.filter(steam_id_64=OuterRef("pk"))
-    return (
-        _delete(Snapshot.objects.filter(last_seen_at__lt=before))
-        + _delete(PlayerSession.objects.filter(left_at__lt=before))
-        + _delete(Order.objects.filter(created_at__lt=before))
-        + _delete(SteamProfile.objects.filter(~Exists(sessions), fetched_at__lt=before))
-    )
-
-
-def _delete(rows: QuerySet[Any]) -> int:
-    deleted = 0
-    while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:ROWS_AT_ONCE]):
-        deleted += rows.model._default_manager.filter(pk__in=keys).delete()[0]
-    return deleted
+    expired: list[QuerySet[Any]] = [
+        Snapshot.objects.filter(last_seen_at__lt=before),
+        PlayerSession.objects.filter(left_at__lt=before),
+        Order.objects.filter(created_at__lt=before),
+        SteamProfile.objects.filter(~Exists(sessions), fetched_at__lt=before),
+    ]
+    return sum(delete_in_steps(rows, at_once=ROWS_AT_ONCE) for rows in expired)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from left4me.core.rows import storable
 from livestate.status import Player, Status
 
 LONGEST_MAP = 128
@@ -77,7 +78,7 @@ def snapshot_state(status: Status) -> SnapshotState:
         players=len(status.people),
         max_players=status.max or 0,
         bots=status.bots_seen,
-        map=_storable(status.map or "", LONGEST_MAP),
+        map=storable(status.map or "", LONGEST_MAP),
         hibernating=bool(status.hibernating),
     )
 
@@ -145,7 +146,7 @@ def _reconcile_player(
         joined_at = max(joined_at, seen_at)
     if current is not None:
         _close(result, known, account, current)
-    result.opened.append(Arrival(account, joined_at, _storable(player.name, LONGEST_NAME), ping))
+    result.opened.append(Arrival(account, joined_at, storable(player.name, LONGEST_NAME), ping))
 
 
 def _close(result: Changes, known: Known, account: int, stay: Stay) -> None:
@@ -162,8 +163,3 @@ def _widen(stay: Stay, ping: int | None) -> bool:
     stay.min_ping = ping if stay.min_ping is None else min(stay.min_ping, ping)
     stay.max_ping = ping if stay.max_ping is None else max(stay.max_ping, ping)
     return True
-
-
-def _storable(text: str, length: int) -> str:
-    # PostgreSQL refuses NUL in text, so a hostile server could otherwise stop its own history.
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:length]

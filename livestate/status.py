@@ -97,10 +97,10 @@ def parse_status(text: str) -> Status:
 
 def steam_id_64(uniqueid: str) -> str | None:
     """The 64-bit Steam id of `STEAM_1:1:42`, `STEAM_0:1:42` or `[U:1:85]`, which are one account; None for others."""
-    if found := _STEAM_2.fullmatch(uniqueid):
-        account = 2 * int(found[2]) + int(found[1])
-    elif found := _STEAM_3.fullmatch(uniqueid):
-        account = int(found[1])
+    if match := _STEAM_2.fullmatch(uniqueid):
+        account = 2 * int(match[2]) + int(match[1])
+    elif match := _STEAM_3.fullmatch(uniqueid):
+        account = int(match[1])
     else:
         return None
     return str(STEAM_ID_64_BASE + account) if 0 < account <= _HIGHEST_ACCOUNT else None
@@ -265,10 +265,10 @@ def _map(text: str | None) -> tuple[str | None, str | None]:
 
 
 def _counts(text: str) -> tuple[int | None, int | None, int | None]:
-    if found := _COUNTS.match(text):
-        return int(found[1]), int(found[2]), int(found[3])
-    if found := _OLD_COUNTS.match(text):
-        return int(found[1]), None, int(found[2])
+    if match := _COUNTS.match(text):
+        return int(match[1]), int(match[2]), int(match[3])
+    if match := _OLD_COUNTS.match(text):
+        return int(match[1]), None, int(match[2])
     return None, None, None
 
 
@@ -281,5 +281,5 @@ def _hibernating(text: str) -> bool | None:
 def _reservation(text: str) -> str | None:
     if "(unreserved)" in text:
         return "unreserved"
-    found = _RESERVED.search(text)
-    return (found[1] or "unknown") if found else None
+    match = _RESERVED.search(text)
+    return (match[1] or "unknown") if match else None

@@ -53,7 +53,7 @@ class Sweeper:
         # A game that refuses a password or sends a garbled answer does not hang.
         silences = Silence.objects.filter(server__host=self._host, reason__in=[Reason.TIMED_OUT, Reason.UNREACHABLE])
         since = dict(silences.values_list("server_id", "since"))
-        hangs.check(self._host, silent=since, runtime=this_host.runtime(), now=timezone.now())
+        hangs.detect(self._host, silent=since, runtime=this_host.runtime(), now=timezone.now())
 
     def close(self) -> None:
         self._polling.close()

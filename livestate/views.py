@@ -29,7 +29,7 @@ ACTION_SHOWN = timedelta(minutes=1)
 @require_safe
 def panel(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = lookups.server(user, pk)
+    server = lookups.server_or_404(user, pk)
     template = "livestate/panel.html#panel" if is_fragment(request) else "livestate/panel.html"
     return render(request, template, panel_context(user, server))
 
@@ -68,7 +68,7 @@ def badges(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
-    server = lookups.server(signed_in(request), pk)
+    server = lookups.server_or_404(signed_in(request), pk)
     span = histories.Span.of(request.GET.get("span", ""))
     shown = histories.of(server, span=span, now=timezone.now())
     context = {
@@ -82,7 +82,7 @@ def history(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def history_csv(request: HttpRequest, pk: int) -> HttpResponse:
-    server = lookups.server(signed_in(request), pk)
+    server = lookups.server_or_404(signed_in(request), pk)
     span = histories.Span.of(request.GET.get("span", ""))
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="server-{server.pk}-players-{span.code}.csv"'

@@ -23,15 +23,15 @@ class OverlayOut(Schema):
     id: int
     name: str
     kind: Kind
-    owner: str | None = Field(description="Null: part of the catalog")
+    owner: str | None = Field(description="Null for a system overlay")
     path: str
     expose_cfg: bool
     built_at: datetime | None
     content_version: int
     size_bytes: int
     file_count: int
-    used_by: int = Field(description="How many blueprints hold it")
-    version: int = Field(description="Give it back with a change")
+    used_by: int = Field(description="Number of blueprints that use it")
+    version: int = Field(description="Send it back with a change")
     created_at: datetime
 
     @staticmethod
@@ -60,7 +60,7 @@ class OverlayIn(Schema):
 
 
 class OverlayChange(Schema):
-    version: int = Field(description="The version that you read; another one is answered with 409")
+    version: int = Field(description="The version that you read; any other is refused with 409")
     name: str | None = Field(None, max_length=64)
     expose_cfg: bool | None = None
     path: str | None = Field(None, max_length=255, description="Admins only")
@@ -71,7 +71,7 @@ class OverlayFilter(Window):
     q: str = Field("", max_length=100, description="Part of the name")
 
 
-@router.get("/overlays", response=OverlayPage, summary="The catalog and your own")
+@router.get("/overlays", response=OverlayPage, summary="List overlays")
 def list_overlays(request: HttpRequest, window: Query[OverlayFilter]) -> dict[str, Any]:
     rows = Overlay.objects.visible_to(signed_in(request)).select_related("owner").counted()
     if window.kind:
@@ -81,7 +81,7 @@ def list_overlays(request: HttpRequest, window: Query[OverlayFilter]) -> dict[st
     return listed(rows, window)
 
 
-@router.post("/overlays", response={201: OverlayOut}, summary="Make one")
+@router.post("/overlays", response={201: OverlayOut}, summary="Create an overlay")
 def create_overlay(request: HttpRequest, given: OverlayIn) -> Status[Overlay]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -98,18 +98,18 @@ def create_overlay(request: HttpRequest, given: OverlayIn) -> Status[Overlay]:
     return Status(201, lookups.overlay_or_404(user, overlay.pk))
 
 
-@router.get("/overlays/{id:overlay_id}", response=OverlayOut, summary="One overlay")
+@router.get("/overlays/{id:overlay_id}", response=OverlayOut, summary="Get an overlay")
 def get_overlay(request: HttpRequest, overlay_id: int) -> Overlay:
     return lookups.overlay_or_404(signed_in(request), overlay_id)
 
 
-@router.get("/overlays/{id:overlay_id}/copies", response=list[CopyOut], summary="What other hosts hold of it")
+@router.get("/overlays/{id:overlay_id}/copies", response=list[CopyOut], summary="List its copies on other hosts")
 def list_copies(request: HttpRequest, overlay_id: int) -> list[OverlayCopy]:
     """A host fetches an overlay when a server that uses it starts there. The web's own host needs no copy."""
     return list(lookups.overlay_or_404(signed_in(request), overlay_id).copies.all())
 
 
-@router.patch("/overlays/{id:overlay_id}", response=OverlayOut, summary="Change it")
+@router.patch("/overlays/{id:overlay_id}", response=OverlayOut, summary="Change an overlay")
 def change_overlay(request: HttpRequest, overlay_id: int, given: OverlayChange) -> Overlay:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -121,7 +121,7 @@ def change_overlay(request: HttpRequest, overlay_id: int, given: OverlayChange) 
     return lookups.overlay_or_404(user, overlay_id)
 
 
-@router.delete("/overlays/{id:overlay_id}", response={204: None}, summary="Delete it, unless a blueprint holds it")
+@router.delete("/overlays/{id:overlay_id}", response={204: None}, summary="Delete an overlay that no blueprint uses")
 def delete_overlay(request: HttpRequest, overlay_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)

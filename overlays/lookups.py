@@ -1,4 +1,4 @@
-"""Overlays by id, for a user: 404 to those who may not see them, 403 to those who may see but not change them."""
+"""Fetching overlays for a user: raises Http404 if the user may not see it, PermissionDenied if not change it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def overlay_or_404(user: Visitor, pk: int) -> Overlay:
 
 
 def overlay_to_edit(user: Visitor, pk: int) -> Overlay:
-    """Raises Http404 and PermissionDenied."""
+    """An overlay that the user may change. Raises Http404 and PermissionDenied."""
     overlay = overlay_or_404(user, pk)
     permissions.check_can_edit_overlay(user, overlay)
     return overlay
@@ -44,7 +44,7 @@ def files_to_edit(user: Visitor, pk: int) -> Overlay:
 
 
 def workshop_overlay(user: Visitor, pk: int) -> Overlay:
-    """Raises Http404, also for an overlay of another kind."""
+    """A workshop overlay that the user may see. Raises Http404, also for an overlay of another kind."""
     overlay = overlay_or_404(user, pk)
     if overlay.kind != Overlay.Kind.WORKSHOP:
         raise Http404(_("This overlay holds no workshop items."))
@@ -52,7 +52,7 @@ def workshop_overlay(user: Visitor, pk: int) -> Overlay:
 
 
 def workshop_overlay_to_edit(user: Visitor, pk: int) -> Overlay:
-    """Raises Http404, also for an overlay of another kind, and PermissionDenied."""
+    """A workshop overlay that the user may change. Raises PermissionDenied, and Http404 like `workshop_overlay`."""
     overlay = workshop_overlay(user, pk)
     permissions.check_can_edit_overlay(user, overlay)
     return overlay

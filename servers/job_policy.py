@@ -1,4 +1,4 @@
-"""Tells the job engine who may see jobs on servers, who may cancel or retry them, and what they are called."""
+"""Registers the resource kind "server" with the job engine: who may see, cancel and retry its jobs, and its labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def _operates(user: Person, number: str) -> bool:
 
 
 def _labels(numbers: Sequence[str]) -> dict[str, Label]:
-    return {str(each.pk): Label(each.name, each.get_absolute_url()) for each in Server.objects.filter(pk__in=numbers)}
+    servers = Server.objects.filter(pk__in=numbers)
+    return {str(server.pk): Label(server.name, server.get_absolute_url()) for server in servers}
 
 
 def _owners(number: str) -> list[int]:

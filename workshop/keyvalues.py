@@ -30,8 +30,8 @@ class Node:
     children: list[Node] = field(default_factory=list)
 
     def first(self, key: str) -> Node | None:
-        wanted = key.casefold()
-        return next((child for child in self.children if child.key.casefold() == wanted), None)
+        folded_key = key.casefold()
+        return next((child for child in self.children if child.key.casefold() == folded_key), None)
 
     def text(self, key: str) -> str:
         node = self.first(key)
@@ -71,9 +71,9 @@ def parse(text: str) -> Node:
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    tokens: list[tuple[str, str]] = []
     at = 0
-    while (match := _TOKEN.match(text, at)) and len(found) < 3 * _MOST_NODES:
+    while (match := _TOKEN.match(text, at)) and len(tokens) < 3 * _MOST_NODES:
         at = match.end()
         kind = match.lastgroup or ""
         if kind in ("space", "condition"):
@@ -86,10 +86,10 @@ def _tokens(text: str) -> list[tuple[str, str]]:
                 else match["quoted"].split("\n", 1)[0]
             )
             at = match.start() + 1 + len(line)
-            found.append(("quoted", line.rstrip("\r")[:_LONGEST_TOKEN]))
+            tokens.append(("quoted", line.rstrip("\r")[:_LONGEST_TOKEN]))
             continue
-        found.append((kind, match[kind][:_LONGEST_TOKEN]))
-    return found
+        tokens.append((kind, match[kind][:_LONGEST_TOKEN]))
+    return tokens
 
 
 def _swallows_lines(value: str) -> bool:

@@ -43,9 +43,9 @@ def connect(
         yield steam.Steam(base_url=base, client=client, api_key=settings.STEAM_WEB_API_KEY, pause=pause or time.sleep)
 
 
-def save(found: Mapping[int, steam.Item], *, now: datetime) -> dict[int, WorkshopItem]:
+def save(steam_items: Mapping[int, steam.Item], *, now: datetime) -> dict[int, WorkshopItem]:
     """Create or update the rows of the usable items; returns them by Steam id."""
-    usable = {steam_id: item for steam_id, item in found.items() if not item.problem}
+    usable = {steam_id: item for steam_id, item in steam_items.items() if not item.problem}
     WorkshopItem.objects.bulk_create(
         [_fill(WorkshopItem(steam_id=steam_id), item, now=now) for steam_id, item in usable.items()],
         update_conflicts=True,
@@ -56,14 +56,14 @@ def save(found: Mapping[int, steam.Item], *, now: datetime) -> dict[int, Worksho
     return {item.steam_id: item for item in WorkshopItem.objects.filter(steam_id__in=usable)}
 
 
-def apply(items: Sequence[WorkshopItem], found: Mapping[int, steam.Item], *, now: datetime) -> RefreshResult:
+def apply(items: Sequence[WorkshopItem], steam_items: Mapping[int, steam.Item], *, now: datetime) -> RefreshResult:
     """Store Steam's metadata of known items.
 
     Cached files and `last_downloaded_at` do not change: only a build downloads.
     """
     result = RefreshResult()
     for item in items:
-        answer = found[item.steam_id]
+        answer = steam_items[item.steam_id]
         if answer.problem:
             # The cached file stays in use: an item that is hidden today may be visible again tomorrow.
             result.failed[item.steam_id] = answer.problem

@@ -42,16 +42,16 @@ def read(raw: bytes) -> list[Campaign]:
     return [campaign for node in missions if (campaign := _campaign(node)).modes]
 
 
-def merge(found: Iterable[Campaign]) -> list[Campaign]:
+def merge(campaigns: Iterable[Campaign]) -> list[Campaign]:
     """Merge campaigns of the same name: several files may describe the modes of one campaign."""
     by_name: dict[str, Campaign] = {}
-    for campaign in found:
-        known = by_name.get(campaign.name.casefold())
-        if known is None:
+    for campaign in campaigns:
+        merged = by_name.get(campaign.name.casefold())
+        if merged is None:
             by_name[campaign.name.casefold()] = campaign
         else:
             for mode, chapters in campaign.modes.items():
-                known.modes.setdefault(mode, chapters)
+                merged.modes.setdefault(mode, chapters)
     return sorted(by_name.values(), key=lambda campaign: campaign.title.casefold())
 
 

@@ -197,14 +197,14 @@ class Steam:
             self._pause(left)
         self._last_call = time.monotonic()
 
-    def _without_key(self, words: str) -> str:
-        return words.replace(self._key, "…") if self._key else words
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._key, "…") if self._key else text
 
 
 class _Busy(Exception):
-    def __init__(self, words: str, retry_after: float | None = None) -> None:
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
-        super().__init__(words)
+        super().__init__(text)
 
 
 def batches(ids: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
@@ -216,8 +216,8 @@ def batches(ids: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
 def _response(answer: fetch.Answer) -> dict[str, Any]:
     if answer.status == 429 or answer.status >= 500:
         retry = answer.headers.get("Retry-After", "")
-        words = "Steam asks to slow down" if answer.status == 429 else "Steam has a fault"
-        raise _Busy(f"{words} (HTTP status {answer.status})", float(retry) if retry.isdecimal() else None)
+        text = "Steam asks to slow down" if answer.status == 429 else "Steam has a fault"
+        raise _Busy(f"{text} (HTTP status {answer.status})", float(retry) if retry.isdecimal() else None)
     if answer.status != 200:
         raise SteamRefused(f"Steam refused the request (HTTP status {answer.status})")
     body = answer.body(limit=_LARGEST_ANSWER, within=_SECONDS_PER_ANSWER)

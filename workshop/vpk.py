@@ -80,9 +80,9 @@ def what_is_it(head: bytes) -> str | None:
     if head[:4] == MAGIC.to_bytes(4, "little"):
         return None
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:16].lower()
-    for signature, words in _SIGNATURES:
+    for signature, description in _SIGNATURES:
         if start.startswith(signature):
-            return words
+            return description
     return "an empty file" if not head else "something unknown"
 
 
@@ -176,8 +176,8 @@ def _matches_checksum(stream: BinaryIO, entry: Entry) -> bool:
 def _read_header(stream: BinaryIO, size: int) -> Header:
     stream.seek(0)
     head = stream.read(64)
-    if words := what_is_it(head):
-        raise NotValid(f"is {words}, not a VPK")
+    if description := what_is_it(head):
+        raise NotValid(f"is {description}, not a VPK")
     if len(head) < _HEADER.size:
         raise NotValid("ends within its header")
     _, version, tree_size = _HEADER.unpack_from(head)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.ops.layout import Layout
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 _SEAL: Final = ".sealed"
@@ -98,9 +99,7 @@ def _build(venv: Path, lock: Path, on_line: OnLine | None) -> None:
 
 
 def _seal(venv: Path) -> None:
-    fresh = venv / f"{_SEAL}.new"
-    fresh.write_text(_fingerprint(venv))
-    fresh.replace(venv / _SEAL)
+    atomic.write(venv / _SEAL, _fingerprint(venv), mode=0o644, durable=True)
 
 
 def _fingerprint(venv: Path) -> str:

@@ -109,8 +109,8 @@ def test_a_host_may_do_its_work(as_host, cast: Cast, settings, tmp_path, monkeyp
         assert {job.state for job in runner.drain(host="two")} == {"succeeded"}
         tasks.refresh()
         tasks.tidy()
-        state_log.note(server, Server.State.RUNNING, now=timezone.now())
-        state_log.note(server, Server.State.CRASHED, now=timezone.now())
+        state_log.record_state(server, Server.State.RUNNING, now=timezone.now())
+        state_log.record_state(server, Server.State.CRASHED, now=timezone.now())
         sweeping.take_over_dead(host="two", now=timezone.now())
     assert not Server.objects.filter(pk=doomed.pk).exists()
     host.refresh_from_db()

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import secrets
+from left4me.core.rows import storable
 from livestate.models import Order
 from livestate.orders import commands
 from livestate.orders.commands import Ask, Outcome, Result
@@ -37,7 +38,7 @@ def carry_out(order_id: int, *, now: datetime) -> None:
     outcome = _attempt(order)
     Order.objects.filter(pk=order_id).update(
         state=outcome.result,
-        output=_storable(outcome.output),
+        output=storable(outcome.output, LONGEST_OUTPUT),
         note=str(outcome.note)[:LONGEST_NOTE],
         finished_at=timezone.now(),
     )
@@ -91,8 +92,4 @@ def _asker(server: Server, *, on_text: Callable[[str], None] | None = None) -> A
 
 def _store_partial_output(order_id: int, text: str) -> None:
     """Store the output received so far, so that a waiting page shows a long answer as it comes."""
-    Order.objects.filter(pk=order_id, state=Order.State.RUNNING).update(output=_storable(text))
-
-
-def _storable(text: str) -> str:
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:LONGEST_OUTPUT]
+    Order.objects.filter(pk=order_id, state=Order.State.RUNNING).update(output=storable(text, LONGEST_OUTPUT))

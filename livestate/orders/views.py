@@ -46,8 +46,10 @@ def console(request: HttpRequest, pk: int) -> HttpResponse:
         "is_fragment": fragment,
         "suggestions": completion.matching(server, ""),
         "campaigns": by_campaign(server),
-        "difficulties": commands.DIFFICULTIES,
-        "modes": commands.MODES,
+        "settings": [
+            (Order.Kind.DIFFICULTY, _("Difficulty"), _("Set difficulty"), commands.DIFFICULTIES),
+            (Order.Kind.MODE, _("Game mode"), _("Set mode"), commands.MODES),
+        ],
     }
     return render(request, "livestate/console.html#console" if fragment else "livestate/console.html", context)
 

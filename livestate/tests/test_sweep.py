@@ -124,7 +124,7 @@ def test_beat_has_every_host_asked_and_drops_what_is_late(settings):
 
 def test_silence_that_may_be_a_hang_is_handed_on_and_a_refused_password_is_not(cast, game, monkeypatch):
     handed_on = {}
-    monkeypatch.setattr(sweep.hangs, "check", lambda host, *, silent, runtime, now: handed_on.update(silent))
+    monkeypatch.setattr(sweep.hangs, "detect", lambda host, *, silent, runtime, now: handed_on.update(silent))
     gone = make_server(cast.owner, port=1024, rcon_password=PASSWORD, actual_state=Server.State.RUNNING)
     running(cast, game, rcon_password="wrong")
     tasks.poll()

@@ -76,5 +76,5 @@ def _upload(request: HttpRequest, pk: int, upload_id: int) -> Upload:
     return get_object_or_404(overlay.uploads.select_related("overlay"), pk=upload_id)
 
 
-def _refused(words: str, status: int) -> JsonResponse:
-    return JsonResponse({"error": words}, status=status)
+def _refused(message: str, status: int) -> JsonResponse:
+    return JsonResponse({"error": message}, status=status)

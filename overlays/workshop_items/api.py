@@ -26,15 +26,15 @@ router = Router(tags=["workshop"])
 
 
 class ItemOut(Schema):
-    steam_id: str = Field(description="As text: it does not fit every JSON reader's numbers")
+    steam_id: str = Field(description="A string, since the number exceeds the exact integers of JavaScript")
     title: str
     file_size: int
-    time_updated: int = Field(description="Unix seconds, as Steam says")
+    time_updated: int = Field(description="Unix time from Steam")
     preview_url: str
     state: Literal["cached", "stale", "missing", "downloading", "failed"]
     last_downloaded_at: datetime | None
     last_error: str
-    is_valid: bool | None = Field(description="Null until its file was looked into")
+    is_valid: bool | None = Field(description="Null before the file is inspected")
     campaigns: list[Any]
     chapters: list[Any]
     warnings: list[Any]
@@ -54,13 +54,13 @@ class ItemPage(Schema):
 
 
 class ItemFilter(Window):
-    q: str = Field("", max_length=200, description="Words of the title, a map, a campaign, or an id")
+    q: str = Field("", max_length=200, description="Words of the title, author, map or campaign, or an id")
 
 
 class AddIn(Schema):
-    input: str = Field(max_length=inputs.LONGEST_INPUT, description="Ids and links, separated by blanks or lines")
+    input: str = Field(max_length=inputs.LONGEST_INPUT, description="Ids and links, separated by spaces or lines")
     mode: Literal["items", "collection"] = "items"
-    follow: bool = Field(True, description="Follow collections: what they gain or lose later comes and goes here too")
+    follow: bool = Field(True, description="Follow the collections: refreshes add and remove items as they do")
 
 
 class RefusedItem(Schema):
@@ -86,14 +86,14 @@ def _workshop_overlay(request: HttpRequest, overlay_id: int, *, to_edit: bool = 
     return overlay
 
 
-@router.get("/workshop-items", response=ItemPage, summary="Items of all overlays that you can see")
+@router.get("/workshop-items", response=ItemPage, summary="List the items of all visible overlays")
 def list_items(request: HttpRequest, window: Query[ItemFilter]) -> dict[str, Any]:
     overlays = Overlay.objects.visible_to(signed_in(request))
-    found = WorkshopItem.objects.filter(overlay_links__overlay__in=overlays).distinct()
-    return listed(found.matching(window.q), window)
+    items = WorkshopItem.objects.filter(overlay_links__overlay__in=overlays).distinct()
+    return listed(items.matching(window.q), window)
 
 
-@router.get("/overlays/{id:overlay_id}/items", response=ItemPage, summary="Items of one overlay")
+@router.get("/overlays/{id:overlay_id}/items", response=ItemPage, summary="List the items of an overlay")
 def list_overlay_items(request: HttpRequest, overlay_id: int, window: Query[ItemFilter]) -> dict[str, Any]:
     overlay = _workshop_overlay(request, overlay_id)
     return listed(WorkshopItem.objects.filter(overlay_links__overlay=overlay).matching(window.q), window)
@@ -101,7 +101,7 @@ def list_overlay_items(request: HttpRequest, overlay_id: int, window: Query[Item
 
 @router.post("/overlays/{id:overlay_id}/items", response={202: AddedOut}, summary="Add items or collections")
 def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dict[str, Any]]:
-    """Ask Steam about what is given, add what can be used, and build the overlay."""
+    """Look up the ids at Steam, add the usable items, and build the overlay."""
     overlay = _workshop_overlay(request, overlay_id, to_edit=True)
     try:
         with metadata.connect() as api:
@@ -127,7 +127,7 @@ def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dic
     )
 
 
-@router.delete("/overlays/{id:overlay_id}/items/{id:steam_id}", response={204: None}, summary="Take an item out")
+@router.delete("/overlays/{id:overlay_id}/items/{id:steam_id}", response={204: None}, summary="Remove an item")
 def remove_item(request: HttpRequest, overlay_id: int, steam_id: int) -> Status[None]:
     overlay = _workshop_overlay(request, overlay_id, to_edit=True)
     if not membership.remove(overlay=overlay, steam_ids=[steam_id], by=signed_in(request)):
@@ -135,7 +135,7 @@ def remove_item(request: HttpRequest, overlay_id: int, steam_id: int) -> Status[
     return Status(204, None)
 
 
-@router.post("/overlays/{id:overlay_id}/refresh", response={202: JobOut}, summary="Ask Steam again, then build")
+@router.post("/overlays/{id:overlay_id}/refresh", response={202: JobOut}, summary="Refresh from Steam, then build")
 def refresh_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
     overlay = _workshop_overlay(request, overlay_id, to_edit=True)
     try:

@@ -48,18 +48,18 @@ class Group:
 class Preview:
     """The result of a lookup: the items that can be added, and the reasons why others cannot."""
 
-    found: Mapping[int, steam.Item]
+    addable: Mapping[int, steam.Item]
     groups: tuple[Group, ...]
     refused: Mapping[int, str]
     already: frozenset[int]
 
     @property
-    def fresh(self) -> list[steam.Item]:
-        return [item for steam_id, item in self.found.items() if steam_id not in self.already]
+    def new(self) -> list[steam.Item]:
+        return [item for steam_id, item in self.addable.items() if steam_id not in self.already]
 
     @property
     def total_size(self) -> int:
-        return sum(item.file_size for item in self.fresh)
+        return sum(item.file_size for item in self.new)
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,13 @@ def look_up(*, overlay: Overlay, text: str, mode: Mode, api: steam.Steam) -> Pre
         raise NotAddable(_("Paste at least one workshop id or link."))
     groups, refused = _collections(api, parsed.ids) if mode == "collection" else ((), {})
     ids = list(dict.fromkeys(i for group in groups for i in group.items)) if mode == "collection" else parsed.ids
-    found = api.all_items(list(ids))
+    items = api.all_items(list(ids))
     refused = dict(refused)
-    for steam_id, item in found.items():
+    for steam_id, item in items.items():
         if problem := item.problem or _looks_like_a_collection(item):
             refused[steam_id] = problem
     already = set(overlay.workshop_links.values_list("item__steam_id", flat=True))
-    usable = {steam_id: item for steam_id, item in found.items() if steam_id not in refused}
+    usable = {steam_id: item for steam_id, item in items.items() if steam_id not in refused}
     if len(already | set(usable)) > MOST_ITEMS:
         raise NotAddable(_("An overlay holds at most %(most)d items.") % {"most": MOST_ITEMS})
     return Preview(usable, tuple(groups), refused, frozenset(already))
@@ -96,25 +96,25 @@ def add(*, overlay: Overlay, preview: Preview, by: User, follow: bool, now: date
 
     Raises NotAddable and jobs.Refused.
     """
-    if not preview.found:
+    if not preview.addable:
         reasons = [f"{steam_id}: {reason}" for steam_id, reason in preview.refused.items()]
         raise NotAddable("\n".join([_("None of these can be added."), *reasons[:50]]))
     with transaction.atomic():
-        rows = metadata.save(preview.found, now=now)
+        rows = metadata.save(preview.addable, now=now)
         collection_of = _keep_collections(overlay, preview.groups, now=now) if follow else {}
         OverlayWorkshopItem.objects.bulk_create(
             [
                 OverlayWorkshopItem(overlay=overlay, item=rows[steam_id], collection=collection_of.get(steam_id))
-                for steam_id in preview.found
+                for steam_id in preview.addable
                 if steam_id not in preview.already
             ],
             ignore_conflicts=True,
             batch_size=500,
         )
-        added = [item.steam_id for item in preview.fresh]
+        added = [item.steam_id for item in preview.new]
         record.write(action="overlay.items_added", by=by, target=overlay.resource, items=added[:100], count=len(added))
         job = builds.request(overlay=overlay, by=by)
-    already = [steam_id for steam_id in preview.found if steam_id in preview.already]
+    already = [steam_id for steam_id in preview.addable if steam_id in preview.already]
     return Added(added, already, dict(preview.refused), job)
 
 
@@ -140,16 +140,16 @@ def unfollow(*, overlay: Overlay, collection: OverlayCollection, by: User, keep_
         collection.delete()
 
 
-def sync_collection(collection: OverlayCollection, found: steam.Collection, *, now: datetime) -> bool:
+def sync_collection(collection: OverlayCollection, listing: steam.Collection, *, now: datetime) -> bool:
     """Make the collection's links match Steam; items without a row are left out. Returns whether links changed."""
     overlay = collection.overlay
-    rows = {item.steam_id: item for item in WorkshopItem.objects.filter(steam_id__in=found.items)}
-    removed, _by_model = collection.links.exclude(item__steam_id__in=found.items).delete()
+    rows = {item.steam_id: item for item in WorkshopItem.objects.filter(steam_id__in=listing.items)}
+    removed, _by_model = collection.links.exclude(item__steam_id__in=listing.items).delete()
     # Items that were added individually, or by another collection, keep their link.
     present = set(overlay.workshop_links.filter(item__in=rows.values()).values_list("item_id", flat=True))
     added = [
         OverlayWorkshopItem(overlay=overlay, item=rows[steam_id], collection=collection)
-        for steam_id in found.items
+        for steam_id in listing.items
         if steam_id in rows and rows[steam_id].pk not in present
     ]
     OverlayWorkshopItem.objects.bulk_create(added, ignore_conflicts=True, batch_size=500)
@@ -165,10 +165,10 @@ def _collections(api: steam.Steam, ids: Sequence[int]) -> tuple[tuple[Group, ...
     groups: list[Group] = []
     refused: dict[int, str] = {}
     for steam_id in ids:
-        found = api.collection(steam_id)
-        refused.update(found.problems)
-        if found.items:
-            groups.append(Group(steam_id, titles[steam_id].title, found.items))
+        listing = api.collection(steam_id)
+        refused.update(listing.problems)
+        if listing.items:
+            groups.append(Group(steam_id, titles[steam_id].title, listing.items))
     return tuple(groups), refused
 
 

@@ -41,16 +41,16 @@ def refresh_overlay(*, overlay: Overlay, by: User, api: steam.Steam, now: dateti
     if not items and not collections:
         raise NothingToRefresh(_("There are no workshop items in this overlay yet. Add some first."))
     followed = {collection: api.collection(collection.steam_id) for collection in collections}
-    ids = [item.steam_id for item in items] + [i for found in followed.values() for i in found.items]
-    found = api.all_items(ids)
+    ids = [item.steam_id for item in items] + [i for listing in followed.values() for i in listing.items]
+    steam_items = api.all_items(ids)
     with transaction.atomic():
         known = {item.steam_id for item in items}
-        metadata.apply(items, found, now=now)
+        metadata.apply(items, steam_items, now=now)
         # A user who requests a refresh wants refused files tried again; the scheduled refresh does not do that.
         WorkshopItem.objects.filter(pk__in=[item.pk for item in items]).forget_refusals()
-        metadata.save({steam_id: item for steam_id, item in found.items() if steam_id not in known}, now=now)
-        for collection, answer in followed.items():
-            _follow(collection, answer, now=now)
+        metadata.save({steam_id: item for steam_id, item in steam_items.items() if steam_id not in known}, now=now)
+        for collection, listing in followed.items():
+            _follow(collection, listing, now=now)
         record.write(action="overlay.refreshed", by=by, target=overlay.resource, items=len(items))
         return builds.request(overlay=overlay, by=by)
 
@@ -110,14 +110,14 @@ def _refresh_collections(run: registry.Run, api: steam.Steam, summary: _Summary,
     for steam_id, collections in by_steam_id.items():
         run.check()
         try:
-            found = api.collection(steam_id)
-            _add_missing_rows(api, found.items, now=now)
+            listing = api.collection(steam_id)
+            _add_missing_rows(api, listing.items, now=now)
         except steam.SteamError as error:
             summary.unanswered.append(f"collection {steam_id}: {error}")
             continue
         for collection in collections:
             with transaction.atomic():
-                if _follow(collection, found, now=now):
+                if _follow(collection, listing, now=now):
                     summary.overlays.add(collection.overlay_id)
 
 
@@ -128,13 +128,13 @@ def _add_missing_rows(api: steam.Steam, ids: Sequence[int], *, now: datetime) ->
         metadata.save(api.all_items(missing), now=now)
 
 
-def _follow(collection: OverlayCollection, found: steam.Collection, *, now: datetime) -> bool:
+def _follow(collection: OverlayCollection, listing: steam.Collection, *, now: datetime) -> bool:
     """Update the links of a collection. The items of one that was deleted or emptied at Steam stay."""
-    if not found.items:
-        collection.last_error = found.problems.get(collection.steam_id, "the collection is empty")
+    if not listing.items:
+        collection.last_error = listing.problems.get(collection.steam_id, "the collection is empty")
         collection.save(update_fields=["last_error"])
         return False
-    return membership.sync_collection(collection, found, now=now)
+    return membership.sync_collection(collection, listing, now=now)
 
 
 def _build(run: registry.Run, summary: _Summary) -> None:

@@ -53,8 +53,8 @@ def items(request: HttpRequest, pk: int) -> HttpResponse:
     except jobs.Refused as fault:
         return _page(request, overlay, form=_with_errors(form, str(fault)), status=409)
     count = len(added.added)
-    words = ngettext("%(count)d item is added.", "%(count)d items are added.", count) % {"count": count}
-    messages.success(request, words)
+    message = ngettext("%(count)d item is added.", "%(count)d items are added.", count) % {"count": count}
+    messages.success(request, message)
     return redirect("overlays:items", overlay.pk)
 
 
@@ -64,8 +64,8 @@ def remove_items(request: HttpRequest, pk: int) -> HttpResponse:
     overlay = lookups.workshop_overlay_to_edit(user, pk)
     steam_ids = parse_ids(request.POST.getlist("item"))
     count = membership.remove(overlay=overlay, steam_ids=steam_ids[: membership.MOST_ITEMS], by=user)
-    words = ngettext("%(count)d item is removed.", "%(count)d items are removed.", count) % {"count": count}
-    messages.success(request, words)
+    message = ngettext("%(count)d item is removed.", "%(count)d items are removed.", count) % {"count": count}
+    messages.success(request, message)
     return redirect("overlays:items", overlay.pk)
 
 
@@ -88,14 +88,11 @@ def refresh(request: HttpRequest, pk: int) -> HttpResponse:
         with metadata.connect() as api:
             items_refresh.refresh_overlay(overlay=overlay, by=user, api=api, now=timezone.now())
     except items_refresh.NothingToRefresh as fault:
-        messages.error(request, str(fault))
-        return _page(request, overlay, form=AddItemsForm(), status=400)
+        return _failed(request, overlay, str(fault), status=400)
     except steam.SteamError as fault:
-        messages.error(request, _("Nothing was changed. %(reason)s") % {"reason": fault})
-        return _page(request, overlay, form=AddItemsForm(), status=502)
+        return _failed(request, overlay, _("Nothing was changed. %(reason)s") % {"reason": fault}, status=502)
     except jobs.Refused as fault:
-        messages.error(request, str(fault))
-        return _page(request, overlay, form=AddItemsForm(), status=409)
+        return _failed(request, overlay, str(fault), status=409)
     messages.success(request, _("Steam has been asked; the overlay is being built."))
     return redirect("overlays:items", overlay.pk)
 
@@ -144,6 +141,11 @@ def _page(request: HttpRequest, overlay: Overlay, *, form: AddItemsForm, status:
     }
     partial = "#live" if request.htmx and request.GET.get("live") else ""  # type: ignore[attr-defined]
     return render(request, f"overlays/items.html{partial}", context, status=status)
+
+
+def _failed(request: HttpRequest, overlay: Overlay, message: str, *, status: int) -> HttpResponse:
+    messages.error(request, message)
+    return _page(request, overlay, form=AddItemsForm(), status=status)
 
 
 def _with_errors(form: AddItemsForm, text: str) -> AddItemsForm:

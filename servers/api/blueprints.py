@@ -1,4 +1,4 @@
-"""Blueprints: list, make, change, copy, exchange."""
+"""The API of blueprints: list, create, change, copy, export and import."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> Status[di
         config=wire.text(given.config),
         overlays=_overlays(user, given.overlays),
     )
-    return Status(201, wire.blueprint(lookups.blueprint(user, row.pk)))
+    return Status(201, wire.blueprint(lookups.blueprint_or_404(user, row.pk)))
 
 
 @router.get("/blueprints/{id:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")
 def get_blueprint(request: HttpRequest, blueprint_id: int) -> dict[str, Any]:
-    return wire.blueprint(lookups.blueprint(signed_in(request), blueprint_id))
+    return wire.blueprint(lookups.blueprint_or_404(signed_in(request), blueprint_id))
 
 
 @router.patch("/blueprints/{id:blueprint_id}", response=wire.BlueprintOut, summary="Change it")
@@ -69,7 +69,7 @@ def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.Bluepr
     if "overlays" in changes:
         changes["overlays"] = _overlays(row.owner, changes["overlays"])
     actions.update_blueprint(blueprint=row, seen_version=given.version, by=user, **changes)
-    return wire.blueprint(lookups.blueprint(user, blueprint_id))
+    return wire.blueprint(lookups.blueprint_or_404(user, blueprint_id))
 
 
 @router.delete("/blueprints/{id:blueprint_id}", response={204: None}, summary="Delete it, unless servers use it")
@@ -85,14 +85,14 @@ def clone_blueprint(request: HttpRequest, blueprint_id: int) -> Status[dict[str,
     """Private overlays of others are left out."""
     require_scope(request, "operate")
     user = signed_in(request)
-    copy, _left_out = actions.clone_blueprint(blueprint=lookups.blueprint(user, blueprint_id), by=user)
-    return Status(201, wire.blueprint(lookups.blueprint(user, copy.pk)))
+    copy, _left_out = actions.clone_blueprint(blueprint=lookups.blueprint_or_404(user, blueprint_id), by=user)
+    return Status(201, wire.blueprint(lookups.blueprint_or_404(user, copy.pk)))
 
 
 @router.get("/blueprints/{id:blueprint_id}/export", summary="As YAML, for another left4me", include_in_schema=True)
 def export_blueprint(request: HttpRequest, blueprint_id: int) -> HttpResponse:
-    row = lookups.blueprint(signed_in(request), blueprint_id)
-    return HttpResponse(yaml.export(row), content_type="application/yaml; charset=utf-8")
+    row = lookups.blueprint_or_404(signed_in(request), blueprint_id)
+    return HttpResponse(yaml.dump(row), content_type="application/yaml; charset=utf-8")
 
 
 @router.post("/blueprints/import", response={201: wire.ImportOut}, summary="From YAML")
@@ -100,17 +100,17 @@ def import_blueprint(request: HttpRequest, given: wire.ImportIn) -> Status[dict[
     require_scope(request, "operate")
     user = signed_in(request)
     try:
-        made = yaml.import_(given.yaml, owner=user, by=user)
+        made = yaml.load(given.yaml, owner=user, by=user)
     except ValidationError as fault:
         raise ValidationError({"yaml": fault.messages}) from None
-    row = lookups.blueprint(user, made.blueprint.pk)
+    row = lookups.blueprint_or_404(user, made.blueprint.pk)
     return Status(201, {"blueprint": wire.blueprint(row), "made": made.made, "missing": made.missing})
 
 
 def _overlays(owner: User, ids: list[int]) -> list[Overlay]:
-    """The overlays in this order; raises ValidationError for one that the owner may not use."""
+    """The overlays in this order. Raises ValidationError for one that the owner may not use."""
     usable = Overlay.objects.usable_by(owner).in_bulk(ids)
-    strange = [str(pk) for pk in ids if pk not in usable]
-    if strange:
-        raise ValidationError({"overlays": _("There are no such overlays: %s.") % ", ".join(strange)})
+    not_usable = [str(pk) for pk in ids if pk not in usable]
+    if not_usable:
+        raise ValidationError({"overlays": _("There are no such overlays: %s.") % ", ".join(not_usable)})
     return [usable[pk] for pk in ids]

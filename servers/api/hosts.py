@@ -1,4 +1,4 @@
-"""Hosts: everybody sees them, admins run them."""
+"""The API of hosts: every user sees them, admins operate them."""
 
 from __future__ import annotations
 

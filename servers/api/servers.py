@@ -1,4 +1,4 @@
-"""Servers: list, make, change, run."""
+"""The API of servers: list, create, change, operate."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def list_servers(request: HttpRequest, window: Query[ServerFilter]) -> dict[str,
     if window.state:
         rows = rows.filter(actual_state=window.state)
     page = rows.listed().with_role(user)[window.offset : window.offset + window.limit]
-    standings = server_status.of(list(page), user=user, now=timezone.now())
-    return {"items": [wire.server(each) for each in standings], "count": rows.count()}
+    statuses = server_status.of(list(page), user=user, now=timezone.now())
+    return {"items": [wire.server(status) for status in statuses], "count": rows.count()}
 
 
 @router.post("/servers", response={201: wire.ServerOut}, summary="Make one")
@@ -60,13 +60,13 @@ def create_server(request: HttpRequest, given: wire.ServerIn) -> Status[dict[str
         port=given.port,
         restart_when_hung=given.restart_when_hung,
     )
-    return Status(201, one(lookups.server(user, server.pk), user))
+    return Status(201, one(lookups.server_or_404(user, server.pk), user))
 
 
 @router.get("/servers/{id:server_id}", response=wire.ServerOut, summary="One server")
 def get_server(request: HttpRequest, server_id: int) -> dict[str, Any]:
     user = signed_in(request)
-    return one(lookups.server(user, server_id), user)
+    return one(lookups.server_or_404(user, server_id), user)
 
 
 @router.patch("/servers/{id:server_id}", response=wire.ServerOut, summary="Change it")
@@ -78,7 +78,7 @@ def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange
     if blueprint_id := changes.pop("blueprint_id", None):
         changes["blueprint"] = _blueprint(server.owner, blueprint_id)
     actions.update_server(server=server, seen_version=given.version, by=user, **changes)
-    return one(lookups.server(user, server_id), user)
+    return one(lookups.server_or_404(user, server_id), user)
 
 
 @router.delete("/servers/{id:server_id}", response={202: JobOut}, summary="Delete it, by a job")

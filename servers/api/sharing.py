@@ -1,4 +1,4 @@
-"""Who else may see or run a server, and its password."""
+"""The API of a server's shares and RCON password."""
 
 from __future__ import annotations
 

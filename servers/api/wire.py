@@ -1,4 +1,4 @@
-"""What goes over the wire, both ways."""
+"""The schemas of requests and responses, and the functions that fill them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
 from servers.blueprints import checks
 from servers.models import Blueprint, Host, Server, ServerShare
-from servers.state.status import Standing
+from servers.state.status import ServerStatus
 
 State = Literal["unknown", "stopped", "starting", "running", "stopping", "crashed", "gave_up"]
 Power = Literal["initialize", "start", "stop", "restart", "kill", "delete"]
@@ -47,30 +47,30 @@ class ServerOut(Schema):
     created_at: datetime
 
 
-def server(each: Standing) -> dict[str, Any]:
-    """One server on the wire."""
-    row = each.server
+def server(status: ServerStatus) -> dict[str, Any]:
+    """A `ServerOut`."""
+    row = status.server
     return {
         "id": row.pk,
         "name": row.name,
         "owner": row.owner.get_username(),
-        "role": each.role,
+        "role": status.role,
         "host": row.host.name,
         "port": row.port,
         "blueprint_id": row.blueprint_id,
         "blueprint": row.blueprint.name,
         "desired_state": row.desired_state,
-        "actual_state": Server.State.UNKNOWN if each.host_is_down else row.actual_state,
+        "actual_state": Server.State.UNKNOWN if status.host_is_down else row.actual_state,
         "actual_state_at": row.actual_state_at,
-        "shown_state": each.shown,
-        "has_drifted": each.has_drifted,
-        "restart_needed": each.restart_needed,
+        "shown_state": status.status,
+        "has_drifted": status.has_drifted,
+        "restart_needed": status.restart_needed,
         "last_error": row.last_error,
         "hung_since": row.hung_since,
         "restart_when_hung": row.restart_when_hung,
         "started_at": row.started_at,
         "game_version": row.game_version,
-        "job": each.job,
+        "job": status.job,
         "version": row.version,
         "created_at": row.created_at,
     }
@@ -167,7 +167,7 @@ class BlueprintOut(Schema):
 
 
 def blueprint(row: Blueprint) -> dict[str, Any]:
-    """One blueprint on the wire."""
+    """A `BlueprintOut`."""
     return {
         "id": row.pk,
         "name": row.name,
@@ -238,7 +238,7 @@ class HostOut(Schema):
 
 
 def host(row: Host, *, now: datetime) -> dict[str, Any]:
-    """One host on the wire; wants `server_count`."""
+    """A `HostOut`; needs rows annotated with `server_count`."""
     fields = ("name", "address", "first_port", "last_port", "is_enabled", "last_seen_at", "version", "game_version")
     return {
         "id": row.pk,

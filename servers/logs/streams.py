@@ -1,4 +1,4 @@
-"""A server's log as a live stream: the viewers' side of what `servers.logs.publisher` carries from its host."""
+"""A server's log as an event stream: the viewers' side of `servers.logs.publisher`."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _LINES_IN_A_PAGE = 500
 
 
 def open_log(user: Any, number: str) -> ServerLog | None:
-    """The stream of the server with this number; None when there is none for this user."""
+    """The stream of the server with this id; None when the user may not see such a server."""
     server = Server.objects.select_related("host").filter(pk=int(number)).first()
     if server is None or not permissions.can_see_server(user, server):
         return None
     log = ServerLog(server.pk, host=server.host.name)
-    # At once, not at the first look some seconds later: the first lines are on their way while the viewer subscribes.
+    # At once instead of at the first check some seconds later: the first lines arrive while the viewer subscribes.
     log.watch()
     return log
 
 
 class ServerLog:
-    """What a viewer of one server's log gets: `line`, and `note` where lines are missing. It never ends by itself."""
+    """The event stream of one server's log: events `line`, and `note` where lines are missing. It never ends."""
 
     def __init__(self, server_id: int, *, host: str) -> None:
         self._server_id = server_id
@@ -74,12 +74,12 @@ class ServerLog:
         return bool(oldest) and oldest[0][0] > after
 
     def watch(self) -> None:
-        """Say that somebody watches, and have the host carry the log if nobody does yet."""
+        """Renew the key that keeps the tailer running, and have the host start one if there is none."""
         try:
             client().set(keys.server_log_watched(self._server_id), "1", ex=publisher.WATCH_SECONDS)
             has_tailer = client().exists(keys.server_log_tailer(self._server_id))
         except redis.RedisError as error:
-            logger.warning("the host could not be asked for the log of server %s: %s", self._server_id, error)
+            logger.warning("the host of server %s could not be asked for its log: %s", self._server_id, error)
             return
         if not has_tailer:
             hosts.send(self._host, TAIL_TASK, self._server_id, expires=10)

@@ -1,4 +1,4 @@
-"""What the body of an operation is given, for tests that call it as a plain function."""
+"""A job context for tests that call the body of an operation as a plain function."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from overlays.replication import store as replication_store
 from overlays.replication.store import Copies
 from overlays.tests.factories import make_overlay
 from servers.models import Host, HostToken, Server
-from servers.models.host_tokens import PREFIX
+from servers.models.hosts import TOKEN_PREFIX
 from servers.tests.factories import make_blueprint, make_host, make_server
 from servers.tests.recorded_run import RecordedRun
 
@@ -89,7 +89,7 @@ def unused_tcp_port() -> int:
 def two(db, settings, tmp_path, web) -> Host:
     """This process is the worker of a second host from now on."""
     host = make_host(name="two")
-    raw = secrets.new(PREFIX)
+    raw = secrets.new(TOKEN_PREFIX)
     HostToken.objects.create(host=host, digest=secrets.digest(raw))
     settings.LEFT4ME_ROOT = tmp_path / "two"
     settings.LEFT4ME_ROOT.mkdir()

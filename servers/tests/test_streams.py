@@ -87,17 +87,17 @@ def test_rights_that_end_close_the_stream(server: Server, cast: Cast, client, se
 
 def test_a_new_viewer_gets_the_last_lines_and_a_returning_one_those_it_missed(server, cast, client, sent):
     tailer = _tailer(server, client)
-    tailer._carry(_lines("one", "two"))
+    tailer._publish(_lines("one", "two"))
     log = _open(server, cast.owner)
     page = log.replay(START)
     assert _texts(page) == ["one", "two"]
-    tailer._carry(_lines("three"))
+    tailer._publish(_lines("three"))
     assert _texts(log.replay(page.position)) == ["three"]
     assert log.replay(log.standing(cast.owner).newest).events == ()
 
 
 def test_a_viewer_that_was_away_too_long_is_told_that_lines_are_missing(server, cast, client, sent):
-    _tailer(server, client)._carry(_lines("new"))
+    _tailer(server, client)._publish(_lines("new"))
     long_ago: Position = (1, 0)
     assert _texts(_open(server, cast.owner).replay(long_ago)) == ["note", "new"]
 
@@ -108,8 +108,8 @@ def test_live_messages_follow_one_another_without_a_gap(server, cast, client, se
         heard.subscribe(log.channel)
         assert heard.get_message(timeout=5) is None
         tailer = _tailer(server, client)
-        tailer._carry(_lines("one"))
-        tailer._carry(_lines("two"))
+        tailer._publish(_lines("one"))
+        tailer._publish(_lines("two"))
         first, second = (log.decode(heard.get_message(timeout=5)["data"]) for _ in range(2))
     assert first.after == START
     assert second.after == first.last

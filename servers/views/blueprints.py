@@ -39,7 +39,7 @@ def blueprints(request: HttpRequest) -> HttpResponse:
 @require_safe
 def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = lookups.blueprint(user, pk)
+    row = lookups.blueprint_or_404(user, pk)
     context = {
         "blueprint": row,
         "findings": checks.check(arguments=row.arguments, config=row.config),
@@ -50,7 +50,7 @@ def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def blueprint_new(request: HttpRequest) -> HttpResponse:
-    """An empty form, or one begun from a starter (`?starter=2`)."""
+    """An empty form, or one filled from a template (`?starter=2`)."""
     user = signed_in(request)
     form = BlueprintForm(request.POST or None, owner=user, initial=_starter(request))
     if request.method == "POST" and not form.rearranged and form.is_valid():
@@ -87,17 +87,17 @@ def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def blueprint_move(request: HttpRequest, pk: int) -> HttpResponse:
-    """The plain up and down buttons of the blueprint's page: they work without a script."""
+    """The up and down buttons of the blueprint's page, which work without JavaScript."""
     user = signed_in(request)
     row = lookups.blueprint_to_edit(user, pk)
-    overlay, _comma, way = request.POST.get("move", "").partition(",")
+    overlay, _comma, direction = request.POST.get("move", "").partition(",")
     try:
         actions.move_overlay(
             blueprint=row,
             seen_version=int(request.POST.get("version", "")),
             by=user,
             overlay=int(overlay),
-            step={"up": -1, "down": 1}[way],
+            step={"up": -1, "down": 1}[direction],
         )
     except actions.Stale as fault:
         messages.error(request, str(fault))
@@ -109,7 +109,7 @@ def blueprint_move(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def blueprint_clone(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    copy, left_out = actions.clone_blueprint(blueprint=lookups.blueprint(user, pk), by=user)
+    copy, left_out = actions.clone_blueprint(blueprint=lookups.blueprint_or_404(user, pk), by=user)
     if left_out:
         messages.warning(request, _("Left out, because they are private: %s.") % ", ".join(left_out))
     messages.success(request, _("This is your copy."))
@@ -119,10 +119,10 @@ def blueprint_clone(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def blueprint_export(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = lookups.blueprint(user, pk)
+    row = lookups.blueprint_or_404(user, pk)
     name = slugify(row.name) or f"blueprint-{row.pk}"
     headers = {"Content-Disposition": f'attachment; filename="{name}.yaml"'}
-    return HttpResponse(yaml.export(row), content_type="application/yaml; charset=utf-8", headers=headers)
+    return HttpResponse(yaml.dump(row), content_type="application/yaml; charset=utf-8", headers=headers)
 
 
 @require_POST
@@ -131,7 +131,7 @@ def blueprint_import(request: HttpRequest) -> HttpResponse:
     form = ImportForm(request.POST, request.FILES)
     if form.is_valid():
         try:
-            made = yaml.import_(form.cleaned_data["file"], owner=user, by=user)
+            made = yaml.load(form.cleaned_data["file"], owner=user, by=user)
         except ValidationError as fault:
             form.add_error(None, fault)
         else:
@@ -172,7 +172,7 @@ def _starter(request: HttpRequest) -> dict[str, str]:
 def _edited(
     request: HttpRequest, form: BlueprintForm, *, blueprint: Blueprint | None = None, status: int = 0
 ) -> HttpResponse:
-    """The form as it stands, with what the checks say of its lines."""
+    """The form with its current values, and the warnings about its lines."""
     arguments, config = form["arguments"].value() or "", form["config"].value() or ""
     warned = [
         finding

@@ -29,7 +29,7 @@ Parts = tuple[str, ...]
 
 
 class BadPath(Exception):
-    """The path cannot be used; the message is fit for the person who gave it."""
+    """The path cannot be used. The message can be shown to the user who typed it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Node:
 
 
 def parts(path: str) -> Parts:
-    """The parts of a relative path. Raises BadPath for what could mean something else than a place in the tree."""
+    """Split a relative path into its components. Raises BadPath for anything that could lead out of the tree."""
     found = tuple(part for part in path.replace("\\", "/").split("/") if part not in ("", "."))
     if len(found) > DEEPEST or len(path) > _LONGEST_PATH:
         raise BadPath(_("This path is too long or too deep."))
@@ -142,7 +142,7 @@ class Tree:
             return
 
     def rename(self, old: Parts, new: Parts) -> None:
-        """Give an entry a new name or place. Raises BadPath when the new name is taken or lies inside the old."""
+        """Rename or move an entry. Raises BadPath when the new path is taken or lies inside the old one."""
         if not old or not new or new[: len(old)] == old:
             raise BadPath(_("It cannot be moved there."))
         with self.folder(old[:-1]) as source, self.folder(new[:-1], make=True) as target:
@@ -164,7 +164,7 @@ class Tree:
                 raise BadPath(_("This folder is too deep to be removed.")) from None
 
     def measure(self) -> tuple[int, int]:
-        """Number and bytes of all files in the tree."""
+        """The number of files in the tree and their size in bytes."""
         count = size = 0
         for _where, node in self.walk():
             count += 1
@@ -172,7 +172,7 @@ class Tree:
         return count, size
 
     def walk(self, where: Parts = ()) -> Iterator[tuple[Parts, Node]]:
-        """Every file and link below a folder with its path."""
+        """Yield every file and link below a folder with its path."""
         for node in self.list(where):
             if node.is_folder and len(where) < DEEPEST:
                 yield from self.walk((*where, node.name))

@@ -1,7 +1,7 @@
-"""The one door to other programs: a list of arguments, a time limit, a typed failure, output line by line.
+"""Runs subprocesses. All subprocesses of the project go through here; the linter refuses `subprocess` elsewhere.
 
-Everything else in the house is refused `subprocess` by the linter, so the rules stand once: never a shell,
-never an open-ended wait, always a process group of its own that ends as a whole.
+So a few rules hold everywhere: no shell, a time limit, a typed exception for each kind of failure, and a process
+group per command that is ended as a whole.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class CommandError(Exception):
-    """Something went wrong with a command; the message names the program, never its secrets."""
+    """A command failed. The message names the program, and contains no arguments, which may be secret."""
 
 
 class CommandMissing(CommandError):
@@ -145,7 +145,7 @@ def spawn_detached(
 
 
 def start_piped(argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a service in a session of its own with its output on one pipe; it is told to end if the caller dies.
+    """Start a service in a session of its own with its output on one pipe; it gets SIGTERM when the caller dies.
 
     Only for a caller with a single thread: the kernel ties the death signal to the thread that forked.
     """
@@ -176,7 +176,7 @@ def end_group(pid: int, *, grace: float = _TERM_GRACE_SECONDS) -> None:
         deadline = time.monotonic() + grace
         while time.monotonic() < deadline:
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            # killpg(…, 0) also succeeds for a zombie leader.
+            # killpg(…, 0) would also succeed when only the zombie of the leader is left.
             if pid not in procfs.living_groups():
                 return
             time.sleep(0.02)

@@ -15,8 +15,8 @@ _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Fields of /proc/PID/stat, counted from behind the program's name, and the states of a process that has ended.
-_STATE, _GROUP, _STARTED = 0, 2, 19
-_DEAD = "ZX"
+STATE, GROUP, STARTED = 0, 2, 19
+DEAD = "ZX"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +32,14 @@ def boot_id() -> str:
 
 
 def started(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot: with the pid it names a process for good.
+    """When the process started, in clock ticks since boot; pid and start time together are never used twice.
 
     None when there is no such process, or only its zombie.
     """
     fields = _stat(pid)
-    if fields is None or fields[_STATE] in _DEAD:
+    if fields is None or fields[STATE] in DEAD:
         return None
-    return int(fields[_STARTED])
+    return int(fields[STARTED])
 
 
 def is_alive(pid: int) -> bool:
@@ -52,8 +52,8 @@ def living_groups() -> set[int]:
     groups = set()
     for entry in _PROC.iterdir():
         fields = _stat(int(entry.name)) if entry.name.isdigit() else None
-        if fields is not None and fields[_STATE] not in _DEAD:
-            groups.add(int(fields[_GROUP]))
+        if fields is not None and fields[STATE] not in DEAD:
+            groups.add(int(fields[GROUP]))
     return groups
 
 
@@ -81,7 +81,7 @@ def children(pid: int) -> list[int]:
 
 
 def usage(pid: int) -> Usage | None:
-    """What the process and everything below it uses; None when it is gone."""
+    """The resources of the process and all its descendants; None when it is gone."""
     cpu, memory, tasks = 0.0, 0, 0
     waiting = [pid]
     while waiting:
@@ -89,7 +89,7 @@ def usage(pid: int) -> Usage | None:
         fields = _stat(one)
         if fields is None:
             continue
-        # Times of children that were waited for count too, or a short-lived helper would never show.
+        # Include the times of children that were waited for: short-lived helpers would never show otherwise.
         cpu += sum(int(fields[n]) for n in (11, 12, 13, 14)) / _TICKS
         memory += _private_bytes(one)
         tasks += int(fields[17])

@@ -1,4 +1,4 @@
-"""The file system that a game sees: its tree, the system read-only, and nothing of left4me beside it."""
+"""The file system that a game sees: its tree, the system read-only, and nothing else of left4me."""
 
 from __future__ import annotations
 

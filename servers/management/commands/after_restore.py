@@ -25,7 +25,7 @@ class Command(BaseCommand):
         for overlay in Overlay.objects.exclude(kind=Overlay.Kind.FILES):
             if overlay.kind == Overlay.Kind.WORKSHOP or not paths.directory(overlay).is_dir():
                 self._ask(f"overlay “{overlay}”", self._build(overlay))
-        # Jobs on the same things run in the order in which they were asked for: starts wait for game and overlays.
+        # Jobs on the same resources run in the order of their requests: starts wait for the game and the overlays.
         for server in Server.objects.on_host(host.name).filter(desired_state=Server.Desired.RUNNING):
             self._ask(f"server “{server}”", self._start(server))
 

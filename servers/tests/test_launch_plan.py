@@ -10,7 +10,7 @@ from left4me.testing.cast import Cast
 from overlays.models import Overlay
 from overlays.tests.factories import make_overlay
 from servers.gamehost.spec import InstanceSpec
-from servers.lifecycle import spec
+from servers.lifecycle import launch_plan
 from servers.models import Blueprint, Server
 from servers.tests.factories import make_blueprint, make_server
 
@@ -23,13 +23,13 @@ def made(
 ) -> InstanceSpec:
     overlays = overlays or []
     trees = {overlay.pk: Path(f"/srv/overlays/{overlay.pk}") for overlay in overlays}
-    return spec.build(
+    return launch_plan.instance_spec(
         server=Server(pk=12, name="Friday night", port=27020),
         blueprint=blueprint or Blueprint(),
         overlays=overlays,
         overlay_cfgs=cfgs or {},
         rcon_password="s3cret",
-        places=spec.Places(overlays=trees, **PLACES),
+        places=launch_plan.HostPaths(overlays=trees, **PLACES),
     )
 
 
@@ -64,7 +64,7 @@ def test_a_start_is_as_its_golden_file_says(case: str) -> None:
 
 
 def test_the_topmost_exposed_overlay_is_executed_last() -> None:
-    cfg = spec.server_cfg(name="n", exposed=[3, 2, 1], config="", rcon_password="p")
+    cfg = launch_plan.server_cfg(name="n", exposed=[3, 2, 1], config="", rcon_password="p")
     assert [line for line in cfg.splitlines() if line.startswith("exec server")] == [
         "exec server_overlay_1",
         "exec server_overlay_2",
@@ -79,5 +79,7 @@ def test_the_same_rows_give_the_same_spec() -> None:
 @pytest.mark.django_db
 def test_what_is_kept_of_a_start_holds_no_secret(cast: Cast) -> None:
     server = make_server(cast.owner, blueprint=make_blueprint(cast.owner, overlays=[make_overlay()]))
-    kept = spec.applied(server=server, blueprint=server.blueprint, overlays=server.blueprint.layers, game_version="v1")
+    kept = launch_plan.applied(
+        server=server, blueprint=server.blueprint, overlays=server.blueprint.layers, game_version="v1"
+    )
     assert server.rcon_password not in repr(kept)
