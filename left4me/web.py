@@ -15,6 +15,9 @@ import uvicorn
 
 # Longer than a request takes to follow its connection. New connections queue in the socket during this time.
 _SECONDS_FOR_THE_FIRST_WORD: Final = 0.3
+# For pages whose answers are still being made; with the other two well within the unit's TimeoutStopSec.
+_SECONDS_FOR_ANSWERS: Final = 8
+# For streams, which would go on for ever.
 _SECONDS_TO_END: Final = 2
 
 
@@ -23,7 +26,22 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         await asyncio.sleep(_SECONDS_FOR_THE_FIRST_WORD)
+        await self._wait_for_answers()
         await super().shutdown(sockets)
+
+    async def _wait_for_answers(self) -> None:
+        """Wait until every request has an answer that has begun: uvicorn ends the others with a 500.
+
+        A web that has just started on a busy machine may hold hundreds, which waited in the socket for it.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _SECONDS_FOR_ANSWERS
+        while self._is_asked() and loop.time() < deadline:
+            await asyncio.sleep(0.05)
+
+    def _is_asked(self) -> bool:
+        cycles = [getattr(connection, "cycle", None) for connection in self.server_state.connections]
+        return any(cycle is not None and not (cycle.response_started or cycle.disconnected) for cycle in cycles)
 
 
 def main(descriptor: int) -> None:
