@@ -62,10 +62,13 @@ class Chaos:
         self.redis = stack.redis(keep=False)
 
     def double_messages(self) -> None:
-        from left4me.jobs import broadcast
+        """Send the tasks of waiting, running and ended jobs once more, and one of a job that does not exist."""
+        from left4me.jobs import dispatch
+        from left4me.jobs.models import Job
 
-        for _ in range(20):
-            broadcast.wake("local")
+        newest = list(Job.objects.order_by("-pk").values_list("pk", "operation")[:20])
+        for job_id, operation in [*newest, (10**9, "bench-step")]:
+            dispatch.send("local", job_id, operation)
 
     def ask(self) -> None:
         from left4me.jobs import actions

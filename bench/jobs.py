@@ -122,8 +122,8 @@ def claims() -> None:
     from django.utils import timezone
 
     from left4me.jobs import actions, transitions
+    from left4me.jobs.leases import LEASE
     from left4me.jobs.models import Job, JobLock
-    from left4me.jobs.runner import LEASE
     from left4me.jobs.states import State
 
     def claim(what: str) -> list[Job]:

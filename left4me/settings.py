@@ -293,9 +293,9 @@ CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = keys.host_queue(LEFT4ME_HOST)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# Jobs go on without the broker, so a worker must not give up because it is away for long.
+# Running jobs go on without the broker, so a worker must not give up because it is away for long.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# A request must not hang on a broker that does not answer: jobs are found without their wake-up too.
+# A request must not hang on a broker that does not answer: workers also find jobs whose message was not sent.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "socket_connect_timeout": 2,
@@ -304,12 +304,22 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     **keys.unacknowledged(LEFT4ME_HOST),
     **keepalive.for_redis(REDIS_URL),
 }
-# Nobody asks a worker by Celery's own means; without them it needs fewer channels of everybody's Redis.
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
-CELERY_WORKER_SEND_TASK_EVENTS = False
+# Remote control and events of Celery, for `celery inspect` and Flower. They use channels that all Celery applications
+# of a Redis share, so they are on where that Redis is this machine's alone: on a socket, without a password for hosts.
+_redis = urlsplit(REDIS_URL)
+LEFT4ME_CELERY_MONITORING = env.flag(
+    "LEFT4ME_CELERY_MONITORING", default=_redis.scheme == "unix" and not _redis.password
+)
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = LEFT4ME_CELERY_MONITORING
+CELERY_WORKER_SEND_TASK_EVENTS = LEFT4ME_CELERY_MONITORING
 CELERY_WORKER_POOL = "threads"
-CELERY_WORKER_CONCURRENCY = 4
+# Jobs take LEFT4ME_JOB_SLOTS of these threads at most: periodic tasks (polls, refreshes, sweeps) never wait for them.
+CELERY_WORKER_CONCURRENCY = LEFT4ME_JOB_SLOTS + 4
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Messages are acknowledged early, so long jobs hold none of those that a worker may prefetch.
+CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
+# Celery would open a new connection to the database for every task; left4me/celery.py closes those that broke.
+CELERY_DB_REUSE_MAX = 1_000_000_000
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"

@@ -1,7 +1,7 @@
-"""Python environments: releases with the same lock file share one, so that most upgrades install no packages.
+"""Python environments. Releases with the same lock file share one, so that most upgrades install no packages.
 
-An environment is built once, sealed, and never changed afterwards; the `.venv` of a release is a link to it. One that
-no longer matches its seal (a disk fault, a power cut, somebody's pip) is given to no other release.
+An environment is built once, sealed, and not changed afterwards; the `.venv` of a release is a link to it. One that no
+longer matches its seal (because of a disk fault, a power cut or a call of pip) is not used for further releases.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OnLine = Callable[[str], None]
 
 
 class NoNetwork(Exception):
-    """The packages cannot be fetched; the message says why and what to do."""
+    """The packages cannot be downloaded; the message contains the reason and the cure."""
 
 
 def provide(layout: Layout, tree: Path, *, on_line: OnLine | None = None) -> None:
@@ -41,7 +41,7 @@ def provide(layout: Layout, tree: Path, *, on_line: OnLine | None = None) -> Non
     lock = tree / "requirements.txt"
     venv = _place(layout, _key(lock))
     if not is_sealed(venv):
-        _remove(venv)  # what an interrupted build left
+        _remove(venv)  # the remains of an interrupted build
         _build(venv, lock, on_line)
         _seal(venv)
     (tree / ".venv").symlink_to(os.path.relpath(venv, tree))
@@ -57,7 +57,7 @@ def prune(layout: Layout) -> None:
 
 
 def is_sealed(venv: Path) -> bool:
-    """Whether it was built to its end and is still as it was then."""
+    """Whether the environment was built completely and is unchanged since then."""
     try:
         return (venv / _SEAL).read_text() == _fingerprint(venv)
     except OSError:
@@ -65,13 +65,13 @@ def is_sealed(venv: Path) -> bool:
 
 
 def _key(lock: Path) -> str:
-    """The lock file and the Python that the environment is made with: a new Debian brings another."""
+    """A digest of the lock file and of the Python that makes the environment, which a new Debian replaces."""
     python = commands.run(["python3", "-c", "import sys; print(sys.version, sys.base_prefix)"], timeout=_SECONDS)
     return hashlib.sha256(lock.read_bytes() + python.output.encode()).hexdigest()[:16]
 
 
 def _place(layout: Layout, key: str) -> Path:
-    """The directory of the sealed environment, or a free one: what a release uses is never built again."""
+    """The directory of the sealed environment, else an unused one: an environment in use is never built again."""
     used = set(_used(layout))
     places = (layout.venvs / f"{key}-{number}" for number in itertools.count(1))
     return next(venv for venv in places if is_sealed(venv) or venv.resolve() not in used)
@@ -93,7 +93,7 @@ def _build(venv: Path, lock: Path, on_line: OnLine | None) -> None:
         if _NO_NETWORK.search(error.tail):
             raise NoNetwork(
                 f"The Python packages could not be fetched: {error.tail}\nCheck this machine's network or proxy "
-                "(/etc/pip.conf) and start again; nothing is lost."
+                "(/etc/pip.conf), then run the command again."
             ) from error
         raise
 
@@ -103,15 +103,15 @@ def _seal(venv: Path) -> None:
 
 
 def _fingerprint(venv: Path) -> str:
-    """A digest of the names, sizes and times of all files but the compiled ones, which Python may write by itself."""
+    """A digest of names, sizes and times of all files except the compiled ones, which Python may write at any time."""
     digest = hashlib.sha256()
     for folder, folders, names in os.walk(venv):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
         for name in sorted(names):
             if not name.startswith(_SEAL):
                 path = Path(folder, name)
-                found = path.lstat()
-                digest.update(f"{path.relative_to(venv)}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+                status = path.lstat()
+                digest.update(f"{path.relative_to(venv)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

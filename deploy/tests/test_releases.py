@@ -137,7 +137,7 @@ def test_a_switch_is_one_rename_and_pruning_spares_what_runs_and_what_is_kept(la
     releases.switch(layout, names[2])
     assert releases.running(layout) == names[2]
     assert layout.current.readlink() == Path("releases", names[2])
-    assert releases.prune(layout, keep={names[1]}) == [names[0]]
+    assert releases.prune(layout, previous=names[1]) == [names[0]]
     assert releases.installed(layout) == names[1:]
 
 

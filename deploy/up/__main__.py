@@ -28,7 +28,7 @@ _SOON_READY_SECONDS = 15.0
 
 
 class CannotStart(Exception):
-    """bin/up cannot go on; the message is one sentence with the cure."""
+    """bin/up cannot start; the message is one sentence with the cure."""
 
 
 def main() -> int:
@@ -55,7 +55,7 @@ def _arguments() -> argparse.Namespace:
 
 @contextlib.contextmanager
 def _only_one(root: Path) -> Any:
-    """Hold the data directory for this process; yields a function that notes where it serves."""
+    """Lock the data directory for this process; yields a function that records the address in the lock file."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         (root / "run").mkdir(mode=0o700, exist_ok=True)
@@ -85,7 +85,7 @@ def _only_one(root: Path) -> Any:
 def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int:
     _make_secret_key(root)
     if demo:
-        # Settings read this mark, so that later commands and later starts play the same game.
+        # The settings read this file, so that later commands and later starts use the same game.
         (root / "demo").touch()
     plan = _plan()
     _refuse_busy_port(plan["host"], plan["port"])
@@ -132,7 +132,7 @@ class _Announcement:
     def __call__(self) -> None:
         if self._is_ready:
             return
-        why = application.not_ready(_reachable(self._host), self._port, known_as="localhost", seconds=2)
+        why = application.not_ready(application.reachable(self._host), self._port, known_as="localhost", seconds=2)
         if not why:
             self._is_ready = True
             self._supervisor.say(f"left4me runs at {self._address} (Ctrl-C stops it, games go on)")
@@ -142,13 +142,17 @@ class _Announcement:
 
 
 def _environment(root: Path) -> dict[str, str]:
-    # prepare has looked at everything Django's checks look at; the worker would load the whole API only for them.
+    # prepare has run Django's checks; for these alone the worker would import the whole API.
     return {**os.environ, "LEFT4ME_ROOT": str(root), "CELERY_SKIP_CHECKS": "true"}
 
 
 def _plan() -> dict[str, Any]:
     finished = commands.run(
-        [sys.executable, "-m", "deploy.up.plan"], timeout=60, cwd=_REPOSITORY, env=dict(os.environ), check=False
+        [sys.executable, "-m", "deploy.up.prepare", "--plan"],
+        timeout=60,
+        cwd=_REPOSITORY,
+        env=dict(os.environ),
+        check=False,
     )
     if finished.status != 0:
         raise CannotStart(finished.output.strip().splitlines()[-1].removeprefix("left4me: "))
@@ -200,7 +204,7 @@ def _refuse_busy_port(host: str, port: int) -> None:
 
 
 def _healthy(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(_reachable(host), port, timeout=2)
+    connection = http.client.HTTPConnection(application.reachable(host), port, timeout=2)
     try:
         connection.request("GET", "/health", headers={"Host": "localhost"})
         return connection.getresponse().status == 200
@@ -208,11 +212,6 @@ def _healthy(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _reachable(host: str) -> str:
-    """An address that reaches a socket bound to `host`."""
-    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 -- compared, not bound
 
 
 def _print(line: str) -> None:

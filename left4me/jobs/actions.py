@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from left4me.core import logbook
 from left4me.core.web import refusals
-from left4me.jobs import broadcast, logs, registry, transitions
+from left4me.jobs import dispatch, logs, registry, transitions
 from left4me.jobs.models import Job, JobLock, JobQuerySet
 from left4me.jobs.states import State
 
@@ -36,8 +36,8 @@ def request(
 ) -> Job:
     """Return the job that will do `operation` on `resource`: a new one, or the equal one that already waits.
 
-    `by=None` is the system itself. Jobs that the operation supersedes are cancelled. The worker is woken after the
-    caller's transaction commits. Raises Refused.
+    `by=None` is the system itself. Jobs that the operation supersedes are cancelled. Its Celery task is
+    sent after the caller's transaction commits. Raises Refused.
     """
     wanted = _operation(operation)
     if not _RESOURCE.fullmatch(resource):
@@ -65,7 +65,7 @@ def request(
         _lock(job, wanted)
         logs.first_event(job, f"Asked for by {by.get_username() if by else 'the system'}.", now=now)
         _supersede(job, wanted, now=now)
-        broadcast.wake_after_commit(host)
+        dispatch.send_after_commit(job)
     return job
 
 

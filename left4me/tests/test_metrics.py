@@ -20,9 +20,9 @@ from left4me.alerts.tests.factories import make_channel
 from left4me.core.redis import pubsub
 from left4me.core.redis.client import client
 from left4me.jobs import actions as jobs
-from left4me.jobs import runner
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
+from left4me.testing.jobs import drain
 from livestate.models import Sweep
 from livestate.tests.factories import make_session
 from servers.models import Server
@@ -161,7 +161,7 @@ def test_jobs_that_ended_are_counted_beyond_their_rows(
     with django_capture_on_commit_callbacks(execute=True):
         for _ in range(2):
             jobs.request(operation="start", resource=make_server(cast.owner).resource, by=None, host="local")
-            runner.drain(host="local")
+            drain(host="local")
     Job.objects.all().delete()
     assert scrape()["left4me_jobs_ended_total", "local", "start", "failed"] == 2
 

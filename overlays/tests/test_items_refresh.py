@@ -10,8 +10,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
-from left4me.jobs import runner
 from left4me.jobs.models import Job, JobLog
+from left4me.testing.jobs import drain
 from left4me.testing.simulated_steam import Fault
 from overlays import tasks
 from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem
@@ -46,7 +46,7 @@ def hold(steam_world):
 def refresh():
     """Run only the refresh; returns its job and log. The builds that it requested stay queued."""
     job = items_refresh.request_refresh(by=None)
-    runner.drain(host=settings.LEFT4ME_HOST, most=1)
+    drain(host=settings.LEFT4ME_HOST, most=1)
     job.refresh_from_db()
     return job, list(JobLog.objects.filter(job=job, stream__in=["stdout", "stderr"]).values_list("line", flat=True))
 

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from left4me.jobs import actions as jobs
-from left4me.jobs import runner
 from left4me.jobs.models import JobLog
+from left4me.testing.jobs import drain
 from left4me.testing.simulated_steam import Fault
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
@@ -46,7 +46,7 @@ def hold(steam_world, overlay):
 def build(overlay):
     """Run the build; returns its job and its log lines."""
     job = jobs.request(operation="build", resource=overlay.resource, by=None, host=settings.LEFT4ME_HOST)
-    runner.drain(host=settings.LEFT4ME_HOST)
+    drain(host=settings.LEFT4ME_HOST)
     job.refresh_from_db()
     return job, list(JobLog.objects.filter(job=job, stream__in=["stdout", "stderr"]).values_list("line", flat=True))
 
@@ -166,7 +166,7 @@ def test_what_came_whole_and_was_no_vpk_is_not_fetched_again_until_there_is_some
     # The same version, after a refresh requested by a user.
     with metadata.connect() as api:
         refresh.refresh_overlay(overlay=overlay, by=cast.admin, api=api, now=timezone.now())
-    runner.drain(host=settings.LEFT4ME_HOST)
+    drain(host=settings.LEFT4ME_HOST)
     assert steam_world.downloads(12) > fetched
     fetched = steam_world.downloads(12)
     build(overlay)

@@ -16,10 +16,11 @@ import requests
 from accounts import secrets
 from left4me.core.concurrency import Cancelled
 from left4me.jobs import actions as jobs
-from left4me.jobs import registry, runner
+from left4me.jobs import registry
 from left4me.jobs.models import Job
 from left4me.jobs.tests.processes import Process, wait_until
 from left4me.testing.cast import Cast
+from left4me.testing.jobs import drain
 from overlays import actions as overlay_actions
 from overlays.models import Overlay, OverlayCopy
 from overlays.replication import client as replication_client
@@ -388,10 +389,10 @@ def test_deleting_an_overlay_removes_its_files_on_every_host(web, server, overla
     # The other host is down for now: its job waits, and holds up nobody.
     mine = settings.LEFT4ME_ROOT, settings.LEFT4ME_WEB_URL
     settings.LEFT4ME_ROOT, settings.LEFT4ME_WEB_URL = web.root, ""
-    runner.drain(host="local")
+    drain(host="local")
     assert not tree.exists()
     settings.LEFT4ME_ROOT, settings.LEFT4ME_WEB_URL = mine
-    runner.drain(host="two")
+    drain(host="two")
     assert set(Job.objects.values_list("host", "state")) == {("local", "succeeded"), ("two", "succeeded")}
     assert not here.exists()
 
@@ -400,6 +401,6 @@ def test_a_start_that_waits_for_a_host_that_is_down_holds_up_no_build(web, serve
     waiting = jobs.request(operation="start", resource=server.resource, by=None, host="two")
     build = jobs.request(operation="build", resource=overlay.resource, by=None, host="local")
     settings.LEFT4ME_ROOT, settings.LEFT4ME_WEB_URL = web.root, ""
-    assert [job.pk for job in runner.drain(host="local")] == [build.pk]
+    assert [job.pk for job in drain(host="local")] == [build.pk]
     waiting.refresh_from_db()
     assert waiting.state == "queued"

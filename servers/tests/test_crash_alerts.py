@@ -12,8 +12,8 @@ from left4me.alerts.models import Delivery, Incident
 from left4me.alerts.tests.factories import make_channel
 from left4me.alerts.tests.receiver import Receiver
 from left4me.jobs import actions as jobs
-from left4me.jobs import runner
 from left4me.testing.cast import Cast
+from left4me.testing.jobs import drain
 from servers.gamehost.port import Exit, State
 from servers.hosts import reconcile, silence
 from servers.models import Host, Server
@@ -152,7 +152,7 @@ def test_a_failed_job_is_told_to_the_owner_of_the_server_and_to_who_asked(server
     make_channel(cast.admin, name="admin of all", everything=True)
     make_channel(cast.admin, name="admin of own")
     jobs.request(operation="start", resource=server.resource, by=cast.operator, host="local")
-    runner.drain(host="local")
+    drain(host="local")
     names = set(Delivery.objects.values_list("channel__name", flat=True))
     assert names == {"owner", "asked", "admin of all"}
     alert = Delivery.objects.first()
@@ -160,7 +160,7 @@ def test_a_failed_job_is_told_to_the_owner_of_the_server_and_to_who_asked(server
     assert alert.title == "“Start” failed: Friday versus"
     assert "not installed" in alert.text
     jobs.request(operation="start", resource=server.resource, by=cast.operator, host="local")
-    runner.drain(host="local")
+    drain(host="local")
     assert Delivery.objects.count() == 3, "the same failure within the hour is no news"
 
 
@@ -169,7 +169,7 @@ def test_who_heard_that_a_server_gave_up_does_not_hear_that_its_start_failed(ser
     make_channel(cast.owner, name="jobs", events=["job_failed"])
     state_log.record_state(server, Server.State.GAVE_UP, now=NOW, detail="status 1")
     jobs.request(operation="start", resource=server.resource, by=cast.owner, host="local")
-    runner.drain(host="local")
+    drain(host="local")
     heard = Delivery.objects.order_by("pk").values_list("channel__name", "event")
     assert list(heard) == [("both", "server_gave_up"), ("jobs", "job_failed")]
 

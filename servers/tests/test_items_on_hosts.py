@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from left4me.core.concurrency import Cancelled
 from left4me.jobs import actions as jobs
-from left4me.jobs import runner
+from left4me.testing.jobs import drain
 from left4me.testing.simulated_steam import Fault, SimulatedSteam
 from overlays.models import Overlay, OverlayCopy, OverlayWorkshopItem
 from overlays.replication import layers
@@ -50,7 +50,7 @@ def overlay(steam_world):
 
 def build(overlay):
     jobs.request(operation="build", resource=overlay.resource, by=None, host=settings.LEFT4ME_HOST)
-    runner.drain(host=settings.LEFT4ME_HOST)
+    drain(host=settings.LEFT4ME_HOST)
     overlay.refresh_from_db()
 
 
