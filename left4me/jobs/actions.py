@@ -14,8 +14,10 @@ from django.utils.translation import gettext as _
 
 from left4me.core import logbook
 from left4me.core.web import refusals
-from left4me.jobs import dispatch, logs, registry, transitions
+from left4me.jobs import dispatch, operations, transitions
 from left4me.jobs.models import Job, JobLock, JobQuerySet
+from left4me.jobs.operations import Lock
+from left4me.jobs.output import logs
 from left4me.jobs.states import State
 
 if TYPE_CHECKING:
@@ -94,15 +96,15 @@ def retry(*, job: Job, by: Person | None) -> Job:
     return again
 
 
-def lock_name(lock: registry.Lock, host: str) -> str:
+def lock_name(lock: Lock, host: str) -> str:
     """The name that conflicts: `game` on one host has nothing to do with `game` on another."""
     return lock.resource if ":" in lock.resource else f"{lock.resource}@{host}"
 
 
-def _operation(name: str) -> registry.Operation:
+def _operation(name: str) -> operations.Operation:
     try:
-        return registry.get(name)
-    except registry.UnknownOperation:
+        return operations.get(name)
+    except operations.UnknownOperation:
         raise Refused(_("There is no operation “%(name)s”.") % {"name": name}) from None
 
 
@@ -117,7 +119,7 @@ def _take_turn() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_REQUESTS_TAKE_TURNS])
 
 
-def _equal_waiting(wanted: registry.Operation, *, resource: str, host: str, params: dict[str, Any]) -> Job | None:
+def _equal_waiting(wanted: operations.Operation, *, resource: str, host: str, params: dict[str, Any]) -> Job | None:
     # Only the newest counts: "start" behind a waiting "stop" is not the "start" before it.
     newest = _live_on(resource, host).order_by("-pk").first()
     if newest is None or (newest.operation, newest.host, newest.params) != (wanted.name, host, params):
@@ -132,11 +134,11 @@ def _live_on(resource: str, host: str) -> JobQuerySet:
     return jobs if ":" in resource else jobs.on_host(host)
 
 
-def _refuse_when_closed(wanted: registry.Operation, *, resource: str, host: str) -> None:
-    closing = [name for name in registry.names() if registry.get(name).final and name != wanted.name]
+def _refuse_when_closed(wanted: operations.Operation, *, resource: str, host: str) -> None:
+    closing = [name for name in operations.names() if operations.get(name).final and name != wanted.name]
     job = _live_on(resource, host).filter(operation__in=closing).first() if closing else None
     if job is not None:
-        title = registry.get(job.operation).title
+        title = operations.get(job.operation).title
         raise Refused(_("“%(title)s” is under way; nothing more can be asked of it.") % {"title": title})
 
 
@@ -145,7 +147,7 @@ def _refuse_when_flooding(by: Person | None) -> None:
         raise Refused(_("You have too many jobs waiting. Let some of them end, or cancel them."))
 
 
-def _lock(job: Job, wanted: registry.Operation) -> None:
+def _lock(job: Job, wanted: operations.Operation) -> None:
     names: dict[str, bool] = {}
     for lock in wanted.locks(job):
         name = lock_name(lock, job.host)
@@ -155,7 +157,7 @@ def _lock(job: Job, wanted: registry.Operation) -> None:
     )
 
 
-def _supersede(job: Job, wanted: registry.Operation, *, now: datetime) -> None:
+def _supersede(job: Job, wanted: operations.Operation, *, now: datetime) -> None:
     if not wanted.supersedes:
         return
     for older in _live_on(job.resource, job.host).filter(pk__lt=job.pk).order_by("-pk"):

@@ -11,7 +11,7 @@ from ninja import Field, Query, Router, Schema, Status
 
 from left4me.audit import record
 from left4me.core.web.api import Window, listed, require_scope
-from left4me.jobs import actions, permissions, waiting
+from left4me.jobs import actions, permissions, queue_reasons
 from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
 
@@ -51,7 +51,7 @@ class JobOut(Schema):
     @staticmethod
     def resolve_waiting_for(job: Job) -> str:
         if job.waiting_for is None:
-            waiting.explain([job])
+            queue_reasons.explain([job])
         return str(job.waiting_for)
 
 
@@ -89,7 +89,7 @@ class LineWindow(Schema):
 @router.get("/jobs", response=JobsOut, summary="Jobs, newest first")
 def list_jobs(request: HttpRequest, window: Query[Narrowed]) -> dict[str, Any]:
     page = listed(Filter(window.dict(), user=_person(request)).jobs(), window)
-    waiting.explain(page["items"])
+    queue_reasons.explain(page["items"])
     return page
 
 

@@ -8,4 +8,4 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers the engine's own operation.
-        from left4me.jobs import operations  # noqa: F401
+        from left4me.jobs import diagnostic  # noqa: F401

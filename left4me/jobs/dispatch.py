@@ -13,7 +13,7 @@ from django.db import transaction
 from kombu.exceptions import KombuError
 
 from left4me.core.redis import pubsub
-from left4me.jobs import registry
+from left4me.jobs import operations
 from left4me.jobs.models import Job
 
 # Redis gives out messages of a smaller number first. Periodic tasks have 0 too, which is the default. A job that was
@@ -59,7 +59,7 @@ def send(host: str, job_id: int, operation: str, *, its_turn: bool = False) -> b
         return False
     try:
         current_app.send_task(
-            task_name(operation) if registry.find(operation) is not None else UNKNOWN_TASK,
+            task_name(operation) if operations.find(operation) is not None else UNKNOWN_TASK,
             args=(job_id,),
             queue=f"host.{host}",
             priority=_BEFORE_ALL_OTHERS if its_turn else _AFTER_PERIODIC_TASKS,

@@ -16,11 +16,13 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from left4me.core import logbook
+from left4me.core.concurrency import Cancelled
 from left4me.core.processes import commands
-from left4me.jobs import registry, transitions
-from left4me.jobs.lines import Masker, clean
-from left4me.jobs.log_writer import LogWriter
+from left4me.jobs import operations, transitions
 from left4me.jobs.models import Job
+from left4me.jobs.operations import Failed
+from left4me.jobs.output.lines import Masker, clean
+from left4me.jobs.output.log_writer import LogWriter
 from left4me.jobs.states import State
 
 if TYPE_CHECKING:
@@ -59,18 +61,18 @@ class Ending:
 
 
 class ActiveRun:
-    """A claimed job in this process. Its body sees it as `registry.Run`."""
+    """A claimed job in this process. Its body sees it as `JobContext`."""
 
     def __init__(self, job: Job, writer: LogWriter, *, lease_ends: float) -> None:
         self.job = job
-        self.operation = registry.find(job.operation)
+        self.operation = operations.find(job.operation)
         # On the monotonic clock. Past it another worker may have taken the job over: the body must not go on, also
         # when the thread that renews leases is itself held up.
         self.lease_ends = lease_ends
         self.stopped_for: Stop | None = None
         self._told = threading.Event()
         self._mask = Masker(self.operation.secrets(job) if self.operation else ())
-        self.voice = writer.open(job.pk, self._mask)
+        self.output = writer.open(job.pk, self._mask)
         self._writer = writer
 
     def tell_to_stop(self, why: Stop) -> None:
@@ -118,11 +120,11 @@ class ActiveRun:
         return int(self.job.resource.partition(":")[2])
 
     def log(self, line: str, stream: Literal["stdout", "stderr", "event"] = "stdout") -> None:
-        self.voice.say(stream, str(line))
+        self.output.say(stream, str(line))
 
     def progress(self, *, phase: StrOrPromise, done: int, total: int | None = None, unit: StrOrPromise = "") -> None:
         # Phases are often translated late; the row and the wire hold plain text.
-        self.voice.report({"phase": str(phase), "done": done, "total": total, "unit": str(unit)})
+        self.output.report({"phase": str(phase), "done": done, "total": total, "unit": str(unit)})
 
     def mask(self, *secrets: str) -> None:
         self._mask.add(secrets)
@@ -135,7 +137,7 @@ class ActiveRun:
 
     def check(self) -> None:
         if self.cancelled():
-            raise registry.Cancelled
+            raise Cancelled
 
     def sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -190,7 +192,7 @@ def _settle_with_patience(run: ActiveRun, state: State, exit_code: int | None, e
     """Settle the row, also when the database is away for some seconds."""
     for _ in range(_TRIES_TO_SETTLE):
         try:
-            run.voice.flush()
+            run.output.flush()
             return _settle(run, state, exit_code, error)
         except DatabaseError:
             log.exception("Job %s has ended, and the database does not take it yet", run.job_id)
@@ -203,9 +205,9 @@ def _outcome(run: ActiveRun) -> tuple[State, int | None, str]:
         return State.FAILED, 1, f"This worker knows no operation “{run.job.operation}”. Is it older than the web?"
     try:
         run.operation.body(run)
-    except registry.Cancelled:
+    except Cancelled:
         return State.CANCELLED, None, ""
-    except registry.Failed as failure:
+    except Failed as failure:
         return State.FAILED, failure.exit_code, str(failure)
     except commands.CommandFailed as failure:
         return State.FAILED, failure.status, str(failure)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from left4me.jobs import registry
+from left4me.jobs import operations, resources
 from left4me.jobs.models import Job, JobQuerySet
 from left4me.jobs.states import LIVE, State
 
@@ -32,7 +32,7 @@ class Filter(forms.Form):
         self._user = user
         self.fields["operation"].choices = [  # type: ignore[attr-defined]
             ("", _("any")),
-            *((name, registry.get(name).title) for name in registry.names()),
+            *((name, operations.get(name).title) for name in operations.names()),
         ]
         if not user.is_admin:
             del self.fields["whose"]
@@ -47,7 +47,7 @@ class Filter(forms.Form):
         asked = self.cleaned_data
         jobs = Job.objects.select_related("user").order_by("-pk")
         resource = asked.get("resource", "")
-        if not (asked.get("whose") == "all" or (resource and registry.may_see(self._user, resource))):
+        if not (asked.get("whose") == "all" or (resource and resources.may_see(self._user, resource))):
             jobs = jobs.filter(user_id=self._user.pk)
         if resource:
             jobs = jobs.filter(resource=resource)

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from left4me.jobs import registry
+from left4me.jobs import operations
 from left4me.jobs.states import ACTIVE, ENDED, LIVE, State
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Job(models.Model):
 
     State = State
 
-    # What it waits for beside its turn, in words; None until `waiting.explain` has set it.
+    # What it waits for beside its turn, in words; None until `queue_reasons.explain` has set it.
     waiting_for: StrOrPromise | None = None
 
     user = models.ForeignKey(
@@ -129,7 +129,7 @@ class Job(models.Model):
     @property
     def title(self) -> str:
         """What the operation is called; its bare name when no app of this version knows it."""
-        operation = registry.find(self.operation)
+        operation = operations.find(self.operation)
         return str(operation.title) if operation is not None else self.operation
 
     @property
@@ -143,13 +143,13 @@ class Job(models.Model):
     @property
     def can_be_cancelled(self) -> bool:
         """Whether asking now would do anything: not once it has been asked, nor for what must run to its end."""
-        operation = registry.find(self.operation)
+        operation = operations.find(self.operation)
         runs_to_its_end = operation is not None and not operation.cancellable
         return self.state == State.QUEUED or (self.state == State.RUNNING and not runs_to_its_end)
 
     @property
     def can_be_retried(self) -> bool:
-        return self.state in (State.FAILED, State.CANCELLED) and registry.find(self.operation) is not None
+        return self.state in (State.FAILED, State.CANCELLED) and operations.find(self.operation) is not None
 
     @property
     def ran_for(self) -> timedelta | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.http import Http404
 
-from left4me.jobs import registry
+from left4me.jobs import resources
 
 if TYPE_CHECKING:
     from left4me.core.web.request import Person
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def can_see(user: Person, job: Job) -> bool:
-    return user.is_active and (user.is_admin or job.user_id == user.pk or registry.may_see(user, job.resource))
+    return user.is_active and (user.is_admin or job.user_id == user.pk or resources.may_see(user, job.resource))
 
 
 def check_can_see(user: Person, job: Job) -> None:
@@ -24,7 +24,7 @@ def check_can_see(user: Person, job: Job) -> None:
 
 
 def can_operate(user: Person, job: Job) -> bool:
-    return user.is_active and (user.is_admin or job.user_id == user.pk or registry.may_operate(user, job.resource))
+    return user.is_active and (user.is_admin or job.user_id == user.pk or resources.may_operate(user, job.resource))
 
 
 def check_can_operate(user: Person, job: Job) -> None:

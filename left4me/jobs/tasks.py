@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from left4me.core import schema
 from left4me.core.processes import process_guard
-from left4me.jobs import dispatch, registry, sweeping
+from left4me.jobs import dispatch, operations, sweep
 from left4me.jobs.states import State
 from left4me.jobs.worker import JobWorker, NotNow, NotToRun
 
@@ -91,18 +91,18 @@ class JobsStep(bootsteps.StartStopStep):
 
 def _register(celery_worker: Any, worker: JobWorker) -> None:
     """Give the application a task for each operation, before the worker's consumer asks which tasks there are."""
-    for name in (*map(dispatch.task_name, registry.names()), dispatch.UNKNOWN_TASK):
+    for name in (*map(dispatch.task_name, operations.names()), dispatch.UNKNOWN_TASK):
         celery_worker.app.register_task(JobTask(name, worker, celery_worker))
 
 
 @shared_task(name="left4me.jobs.sweep", ignore_result=True)
-def sweep() -> None:
-    sweeping.sweep(host=settings.LEFT4ME_HOST, now=timezone.now())
+def sweep_jobs() -> None:
+    sweep.settle_abandoned(host=settings.LEFT4ME_HOST, now=timezone.now())
 
 
 @shared_task(name="left4me.jobs.prune", ignore_result=True)
-def prune() -> None:
-    lines, jobs = sweeping.prune(
+def prune_jobs() -> None:
+    lines, jobs = sweep.prune(
         now=timezone.now(), log_days=settings.LEFT4ME_JOB_LOG_DAYS, job_days=settings.LEFT4ME_JOB_DAYS
     )
     log.info("Cleared out %s old log lines and %s rows of old jobs", lines, jobs)

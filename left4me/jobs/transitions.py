@@ -9,8 +9,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from left4me.jobs import alerting, broadcast, dispatch, logs, registry
+from left4me.jobs import broadcast, dispatch, failure_alerts, operations
 from left4me.jobs.models import Job, JobLock, JobQuerySet
+from left4me.jobs.output import logs
 from left4me.jobs.states import ENDED, TRANSITIONS, State
 
 _RUNS_BEFORE_GIVING_UP = 2
@@ -72,7 +73,7 @@ def stop(job: Job, *, why: str, now: datetime) -> State | None:
     with transaction.atomic():
         if _end(rows.filter(state=State.QUEUED), job, state=State.CANCELLED, now=now, why=why):
             return State.CANCELLED
-        operation = registry.find(job.operation)
+        operation = operations.find(job.operation)
         if operation is not None and not operation.cancellable:
             return None
         if not _move(rows, to=State.CANCELLING):
@@ -89,7 +90,7 @@ def recover(job: Job, *, now: datetime) -> State | None:
     if job.state == State.CANCELLING:
         why = "The worker died while this was being cancelled."
         return State.CANCELLED if _end(held, job, state=State.CANCELLED, now=now, why=why) else None
-    operation = registry.find(job.operation)
+    operation = operations.find(job.operation)
     if operation is not None and operation.idempotent and job.attempt < _RUNS_BEFORE_GIVING_UP:
         with transaction.atomic():
             if not _release(held):
@@ -143,7 +144,7 @@ def _end(
         for host in hosts - {job.host} if keeps_slot else hosts:
             dispatch.send_runnable_after_commit(host)
         row = Job.objects.get(pk=job.pk)
-        alerting.job_has_ended(row, now=now)
+        failure_alerts.job_has_ended(row, now=now)
         broadcast.count_end_after_commit(row)
         broadcast.end_after_commit(job.pk, last_seq=row.last_seq, end=end_of(row))
     return True

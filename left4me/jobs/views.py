@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from left4me.audit import record
 from left4me.core.web.request import Person
-from left4me.jobs import actions, permissions, registry, waiting
+from left4me.jobs import actions, permissions, queue_reasons, resources
 from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
 
@@ -32,11 +32,11 @@ def index(request: HttpRequest) -> HttpResponse:
         request.GET if request.GET.get("whose") else {**request.GET.dict(), "whose": "mine"}, user=_user(request)
     )
     page = Paginator(chosen.jobs(), _JOBS_ON_A_PAGE).get_page(request.GET.get("page"))
-    waiting.explain(page)
+    queue_reasons.explain(page)
     context = {
         "page": page,
         "filter": chosen,
-        "labels": registry.labels(job.resource for job in page),
+        "labels": resources.labels(job.resource for job in page),
         "moves": any(job.is_live for job in page),
     }
     template = "jobs/index.html#rows" if _wants_part(request, "jobs") else "jobs/index.html"
@@ -46,10 +46,10 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     job = _job(request, pk, permissions.check_can_see)
-    waiting.explain([job])
+    queue_reasons.explain([job])
     context: dict[str, Any] = {
         "job": job,
-        "label": registry.labels([job.resource]).get(job.resource),
+        "label": resources.labels([job.resource]).get(job.resource),
         "can_operate": permissions.can_operate(_user(request), job),
     }
     if _wants_part(request, "job"):

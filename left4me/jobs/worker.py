@@ -11,11 +11,11 @@ from collections.abc import Callable, Container
 from django.db import close_old_connections
 from django.utils import timezone
 
-from left4me.jobs import dispatch, execution, identity, sweeping, transitions
+from left4me.jobs import dispatch, execution, identity, sweep, transitions
 from left4me.jobs.execution import ActiveRun, Ending, Stop
 from left4me.jobs.leases import LEASE, STOP_WITHOUT_RENEWAL_AFTER, CancelListener, LeaseKeeper
-from left4me.jobs.log_writer import LogWriter
 from left4me.jobs.models import Job
+from left4me.jobs.output.log_writer import LogWriter
 from left4me.jobs.states import State
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ class JobWorker:
             pause = _SEND_AGAIN_EVERY
             try:
                 if not is_taken_over:
-                    sweeping.take_over_dead(host=self.host, now=timezone.now())
+                    sweep.take_over_dead(host=self.host, now=timezone.now())
                     is_taken_over = True
                 self._ask_whether_to_claim()
                 self._forget_what_is_settled()

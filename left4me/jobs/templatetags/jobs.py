@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from left4me.jobs.models import Job
-from left4me.jobs.registry import Label
+from left4me.jobs.resources import Label
 
 register = template.Library()
 

@@ -14,8 +14,9 @@ from left4me.core.redis import pubsub
 from left4me.core.redis.client import async_subscriber
 from left4me.core.web import sse
 from left4me.core.web.sse import viewer as viewers
-from left4me.jobs import broadcast, logs, streams, transitions
+from left4me.jobs import broadcast, streams, transitions
 from left4me.jobs.models import Job, JobLog
+from left4me.jobs.output import logs
 from left4me.jobs.states import State
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_client")]

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from left4me.alerts import incidents
 from left4me.alerts.events import Event
 from left4me.alerts.incidents import Trouble
-from left4me.jobs import registry
+from left4me.jobs import resources
 from left4me.jobs.models import Job
 from left4me.jobs.states import State
 
@@ -25,10 +25,10 @@ def job_has_ended(job: Job, *, now: datetime) -> None:
 
 
 def _failure(job: Job) -> Trouble:
-    label = registry.labels([job.resource]).get(job.resource)
+    label = resources.labels([job.resource]).get(job.resource)
     what = label.name if label is not None else job.resource
     # Those who asked for it, and those whose thing it was to be done to.
-    owners = registry.owners(job.resource) | ({job.user_id} if job.user_id is not None else set())
+    owners = resources.owners(job.resource) | ({job.user_id} if job.user_id is not None else set())
     return Trouble(
         event=Event.JOB_FAILED,
         key=_key(job),

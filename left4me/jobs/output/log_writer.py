@@ -11,9 +11,10 @@ from typing import Any
 from django.db import close_old_connections
 from django.utils import timezone
 
-from left4me.jobs import broadcast, logs
-from left4me.jobs.lines import Masker, clean
+from left4me.jobs import broadcast
 from left4me.jobs.models import Job, JobLog
+from left4me.jobs.output import logs
+from left4me.jobs.output.lines import Masker, clean
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ _KEEP_PROGRESS_EVERY = 1.0
 _PAUSE_AFTER_FAILURE = 0.5
 
 
-class Voice:
+class JobOutput:
     """What one running job says: its lines and its progress, on their way to the writer."""
 
     def __init__(self, writer: LogWriter, job_id: int, masker: Masker) -> None:
@@ -120,7 +121,7 @@ class LogWriter:
     """One thread that writes what all jobs of this process say."""
 
     def __init__(self) -> None:
-        self._voices: dict[int, Voice] = {}
+        self._outputs: dict[int, JobOutput] = {}
         self._nudged = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="job-log", daemon=True)
@@ -138,12 +139,12 @@ class LogWriter:
         if not self._nudged.is_set():
             self._nudged.set()
 
-    def open(self, job_id: int, masker: Masker) -> Voice:
-        voice = self._voices[job_id] = Voice(self, job_id, masker)
-        return voice
+    def open(self, job_id: int, masker: Masker) -> JobOutput:
+        output = self._outputs[job_id] = JobOutput(self, job_id, masker)
+        return output
 
     def close(self, job_id: int) -> None:
-        self._voices.pop(job_id, None)
+        self._outputs.pop(job_id, None)
 
     def _run(self) -> None:
         again_in: float | None = None
@@ -157,11 +158,11 @@ class LogWriter:
     def _turn(self) -> float | None:
         """Write what waits; return in how many seconds to look again without being nudged."""
         again_in: float | None = None
-        for job_id, voice in list(self._voices.items()):
+        for job_id, output in list(self._outputs.items()):
             try:
-                while voice.write_some():
+                while output.write_some():
                     pass
-                if voice.pass_on_progress():
+                if output.pass_on_progress():
                     again_in = _TELL_PROGRESS_EVERY
             except Exception:
                 log.exception("The log of job %s could not be written yet", job_id)
