@@ -11,6 +11,7 @@ from ninja import Field, Query, Router, Schema, Status
 
 from left4me.audit import record
 from left4me.core.web.api import Window, listed, require_scope
+from left4me.core.web.request import current_user
 from left4me.jobs import actions, permissions, queue_reasons
 from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
@@ -88,7 +89,7 @@ class LineWindow(Schema):
 
 @router.get("/jobs", response=JobsOut, summary="Jobs, newest first")
 def list_jobs(request: HttpRequest, window: Query[Narrowed]) -> dict[str, Any]:
-    page = listed(Filter(window.dict(), user=_person(request)).jobs(), window)
+    page = listed(Filter(window.dict(), user=current_user(request)).jobs(), window)
     queue_reasons.explain(page["items"])
     return page
 
@@ -96,7 +97,7 @@ def list_jobs(request: HttpRequest, window: Query[Narrowed]) -> dict[str, Any]:
 @router.get("/jobs/{id:job_id}", response=JobOut, summary="One job")
 def get_job(request: HttpRequest, job_id: int) -> Job:
     job = _job(job_id)
-    permissions.check_can_see(_person(request), job)
+    permissions.check_can_see(current_user(request), job)
     return job
 
 
@@ -104,7 +105,7 @@ def get_job(request: HttpRequest, job_id: int) -> Job:
 def get_log(request: HttpRequest, job_id: int, window: Query[LineWindow]) -> dict[str, Any]:
     """`count` is the number of the newest line. To follow a running job, read `/jobs/{id}/stream`."""
     job = _job(job_id)
-    permissions.check_can_see(_person(request), job)
+    permissions.check_can_see(current_user(request), job)
     lines = JobLog.objects.filter(job=job, seq__gt=window.after).order_by("seq")[: window.limit]
     return {"items": list(lines), "count": job.last_seq}
 
@@ -113,9 +114,9 @@ def get_log(request: HttpRequest, job_id: int, window: Query[LineWindow]) -> dic
 def cancel_job(request: HttpRequest, job_id: int) -> Status[Job]:
     require_scope(request, "operate")
     job = _job(job_id)
-    permissions.check_can_operate(_person(request), job)
-    job = actions.cancel(job=job, by=_person(request))
-    record.write(action="job.cancel", by=_person(request), target=f"job:{job.pk}", request=request)
+    permissions.check_can_operate(current_user(request), job)
+    job = actions.cancel(job=job, by=current_user(request))
+    record.write(action="job.cancel", by=current_user(request), target=f"job:{job.pk}", request=request)
     return Status(202, job)
 
 
@@ -124,21 +125,16 @@ def retry_job(request: HttpRequest, job_id: int) -> Status[Job]:
     """Answers with the new job."""
     require_scope(request, "operate")
     job = _job(job_id)
-    permissions.check_can_operate(_person(request), job)
-    again = actions.retry(job=job, by=_person(request))
+    permissions.check_can_operate(current_user(request), job)
+    again = actions.retry(job=job, by=current_user(request))
     record.write(
         action="job.retry",
-        by=_person(request),
+        by=current_user(request),
         target=f"job:{job.pk}",
         request=request,
         job=again.pk,
     )
     return Status(202, again)
-
-
-def _person(request: HttpRequest) -> Any:
-    """The user whom the API's authentication has found."""
-    return request.user
 
 
 def _job(job_id: int) -> Job:

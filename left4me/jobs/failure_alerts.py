@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from left4me.alerts import incidents
 from left4me.alerts.events import Event
-from left4me.alerts.incidents import Trouble
+from left4me.alerts.incidents import ProblemReport
 from left4me.jobs import resources
 from left4me.jobs.models import Job
 from left4me.jobs.states import State
@@ -19,17 +19,17 @@ _LONGEST_TEXT = 500
 def job_has_ended(job: Job, *, now: datetime) -> None:
     """Call in the transaction that ends it. The same operation failing again and again is one incident."""
     if job.state == State.SUCCEEDED:
-        incidents.over([_key(job)], now=now)
+        incidents.close([_key(job)], now=now)
     elif job.state == State.FAILED:
-        incidents.trouble(_failure(job), now=now)
+        incidents.report(_failure(job), now=now)
 
 
-def _failure(job: Job) -> Trouble:
+def _failure(job: Job) -> ProblemReport:
     label = resources.labels([job.resource]).get(job.resource)
     what = label.name if label is not None else job.resource
     # Those who asked for it, and those whose thing it was to be done to.
     owners = resources.owners(job.resource) | ({job.user_id} if job.user_id is not None else set())
-    return Trouble(
+    return ProblemReport(
         event=Event.JOB_FAILED,
         key=_key(job),
         subject=job.resource,

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from left4me.audit import record
-from left4me.core.web.request import Person
+from left4me.core.web.request import Person, current_user
 from left4me.jobs import actions, permissions, queue_reasons, resources
 from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
@@ -29,7 +29,8 @@ _LINES_READ_AT_ONCE = 5_000
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     chosen = Filter(
-        request.GET if request.GET.get("whose") else {**request.GET.dict(), "whose": "mine"}, user=_user(request)
+        request.GET if request.GET.get("whose") else {**request.GET.dict(), "whose": "mine"},
+        user=current_user(request),
     )
     page = Paginator(chosen.jobs(), _JOBS_ON_A_PAGE).get_page(request.GET.get("page"))
     queue_reasons.explain(page)
@@ -50,7 +51,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     context: dict[str, Any] = {
         "job": job,
         "label": resources.labels([job.resource]).get(job.resource),
-        "can_operate": permissions.can_operate(_user(request), job),
+        "can_operate": permissions.can_operate(current_user(request), job),
     }
     if _wants_part(request, "job"):
         return render(request, "jobs/detail.html#facts", context)
@@ -74,8 +75,8 @@ def log(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     job = _job(request, pk, permissions.check_can_operate)
     try:
-        actions.cancel(job=job, by=_user(request))
-        record.write(action="job.cancel", by=_user(request), target=f"job:{job.pk}", request=request)
+        actions.cancel(job=job, by=current_user(request))
+        record.write(action="job.cancel", by=current_user(request), target=f"job:{job.pk}", request=request)
     except actions.Refused as refused:
         messages.warning(request, str(refused))
     return redirect(job)
@@ -85,18 +86,18 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 def retry(request: HttpRequest, pk: int) -> HttpResponse:
     job = _job(request, pk, permissions.check_can_operate)
     try:
-        again = actions.retry(job=job, by=_user(request))
+        again = actions.retry(job=job, by=current_user(request))
     except actions.Refused as refused:
         messages.warning(request, str(refused))
         return redirect(job)
-    record.write(action="job.retry", by=_user(request), target=f"job:{job.pk}", request=request, job=again.pk)
+    record.write(action="job.retry", by=current_user(request), target=f"job:{job.pk}", request=request, job=again.pk)
     return redirect(again)
 
 
 @require_POST
 def diagnose(request: HttpRequest) -> HttpResponse:
     """Run the engine's own operation on this host, to see that the worker does its part."""
-    user = _user(request)
+    user = current_user(request)
     if not user.is_admin:
         raise PermissionDenied(_("Only admins can do this."))
     params = {"lines": 20, "interval": 0.2}
@@ -107,14 +108,9 @@ def diagnose(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _user(request: HttpRequest) -> Any:
-    """The signed-in user: no page here is for anybody else."""
-    return request.user
-
-
 def _job(request: HttpRequest, pk: int, check: Callable[[Person, Job], None]) -> Job:
     job = get_object_or_404(Job.objects.select_related("user"), pk=pk)
-    check(_user(request), job)
+    check(current_user(request), job)
     return job
 
 

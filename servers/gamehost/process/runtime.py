@@ -82,7 +82,7 @@ class ProcessRuntime(RuntimeBase):
     ) -> Outcome:
         directory = self._storage.of(server_id)
         with _Supervisor.of(directory) as supervisor:
-            if supervisor is None:
+            if supervisor is None or supervisor.is_exiting(directory):
                 return _settle_stopped(directory)
             limits = limits or stop_limits(directory)
             # From here on the supervisor does not restart the game, whatever ends it.
@@ -97,7 +97,7 @@ class ProcessRuntime(RuntimeBase):
     def kill(self, server_id: int) -> Outcome:
         directory = self._storage.of(server_id)
         with _Supervisor.of(directory) as supervisor:
-            if supervisor is None:
+            if supervisor is None or supervisor.is_exiting(directory):
                 return _settle_stopped(directory)
             return _kill(supervisor, directory, stop_limits(directory).kill_seconds)
 
@@ -172,6 +172,11 @@ class _Supervisor:
     def order(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
+
+    def is_exiting(self, directory: ServerDirectory) -> bool:
+        """Whether it has stored its final state, and only its process is still ending: nothing is left to stop."""
+        state = _read(directory) or {}
+        return state.get("state") in (State.STOPPED, State.GAVE_UP) and self.ends_within(_KILL_GRACE_SECONDS)
 
     def ends_within(self, seconds: float) -> bool:
         poll = select.poll()
