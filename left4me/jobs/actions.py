@@ -1,4 +1,4 @@
-"""What a person or another app may ask of the job engine."""
+"""Requests, cancels and retries of jobs, for views and other apps."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ Refused = refusals.Refused
 
 _RESOURCE = re.compile(r"[a-z][a-z-]{0,31}(:[1-9]\d{0,18})?")
 
-# Any number, the same in every process: requests take their turn on it, so that ids are visible in order.
+# The key of the advisory lock that serializes requests: an arbitrary number, the same in every process.
 _REQUESTS_TAKE_TURNS = 0x6C346A6F
 
 
 def request(
     *, operation: str, resource: str, by: Person | None, host: str, params: Mapping[str, Any] | None = None
 ) -> Job:
-    """Return the job that will do `operation` on `resource`: a new one, or the equal one that already waits.
+    """Return the job that will do `operation` on `resource`: a new one, or an equal one that is already queued.
 
-    `by=None` is the system itself. Jobs that the operation supersedes are cancelled. Its Celery task is
-    sent after the caller's transaction commits. Raises Refused.
+    `by=None` is the system. Jobs that the operation supersedes are cancelled. The Celery task is sent after the
+    caller's transaction commits. Raises Refused.
     """
     wanted = _operation(operation)
     if not _RESOURCE.fullmatch(resource):
         raise Refused(_("“%(resource)s” is no resource.") % {"resource": resource})
     now = timezone.now()
-    # As the row will give them back: lists for tuples, text for the keys; else an equal job would seem another.
+    # As JSON returns them (lists for tuples, strings for keys): otherwise an equal job would not compare equal.
     stored: dict[str, Any] = json.loads(json.dumps(dict(params or {})))
     with transaction.atomic():
         _take_turn()
@@ -72,7 +72,7 @@ def request(
 
 
 def cancel(*, job: Job, by: Person | None) -> Job:
-    """Cancel a waiting job at once; tell a running one to stop, which it does within two seconds. Raises Refused."""
+    """Cancel a queued job at once, or ask a running one to stop, which takes up to two seconds. Raises Refused."""
     if job.state == State.CANCELLING:
         return job
     who = by.get_username() if by else "the system"
@@ -88,7 +88,7 @@ def cancel(*, job: Job, by: Person | None) -> Job:
 
 
 def retry(*, job: Job, by: Person | None) -> Job:
-    """Ask once more for what a failed or cancelled job was to do; returns the new job. Raises Refused."""
+    """Request the same as a failed or cancelled job; return the new job. Raises Refused."""
     if job.state not in (State.FAILED, State.CANCELLED):
         raise Refused(_("Only a job that failed or was cancelled can be tried again."))
     again = request(operation=job.operation, resource=job.resource, by=by, host=job.host, params=job.params)
@@ -97,7 +97,7 @@ def retry(*, job: Job, by: Person | None) -> Job:
 
 
 def lock_name(lock: Lock, host: str) -> str:
-    """The name that conflicts: `game` on one host has nothing to do with `game` on another."""
+    """The name under which locks conflict: `game` on one host is another resource than `game` on another."""
     return lock.resource if ":" in lock.resource else f"{lock.resource}@{host}"
 
 
@@ -109,10 +109,10 @@ def _operation(name: str) -> operations.Operation:
 
 
 def _take_turn() -> None:
-    """Until the commit, no other request gets an id.
+    """Let no other request get an id until the commit.
 
-    PostgreSQL hands out ids before commits, so a job could appear with a smaller id than one that already runs, and
-    take itself for the older. SQLite has one writer at a time anyway.
+    PostgreSQL assigns ids before the commit, so a job could become visible with a smaller id than one that already
+    runs, and would count as the older one. SQLite has one writer at a time.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -120,7 +120,7 @@ def _take_turn() -> None:
 
 
 def _equal_waiting(wanted: operations.Operation, *, resource: str, host: str, params: dict[str, Any]) -> Job | None:
-    # Only the newest counts: "start" behind a waiting "stop" is not the "start" before it.
+    # Only the newest counts: a "start" after a queued "stop" is not the same as the "start" before it.
     newest = _live_on(resource, host).order_by("-pk").first()
     if newest is None or (newest.operation, newest.host, newest.params) != (wanted.name, host, params):
         return None

@@ -1,4 +1,4 @@
-"""Jobs for programs: list, follow, cancel, retry."""
+"""Jobs in the API: list, read, cancel, retry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ProgressOut(Schema):
 
 
 class JobOut(Schema):
-    """One operation that was asked for."""
+    """A job: one request of an operation on a resource."""
 
     id: int
     operation: str

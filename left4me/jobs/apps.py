@@ -7,5 +7,5 @@ class JobsConfig(AppConfig):
     verbose_name = "Jobs"
 
     def ready(self) -> None:
-        # Registers the engine's own operation.
+        # Registers the diagnostic operation.
         from left4me.jobs import diagnostic  # noqa: F401

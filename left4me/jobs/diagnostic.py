@@ -1,4 +1,4 @@
-"""The engine's own operation: shows that jobs, logs, progress, cancel and child processes work."""
+"""The engine's diagnostic operation: tests jobs, logs, progress, cancels and child processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _locks(job: Job) -> Iterable[Lock]:
 
 @operation("diagnostic", title=_("Diagnostic"), locks=_locks, idempotent=True)
 def diagnostic(run: JobContext) -> None:
-    """Print `lines`, one each `interval` seconds; `sleep`; keep a `child` program that long; `fail` with a text."""
+    """Print `lines`, one every `interval` seconds; `sleep`; run a `child` program for so long; `fail` with a text."""
     lines = int(run.params.get("lines", 3))
     interval = float(run.params.get("interval", 0))
     for number in range(1, lines + 1):

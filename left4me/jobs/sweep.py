@@ -1,4 +1,4 @@
-"""Making up for what was lost: jobs of dead workers, wake-ups that never arrived, and what is too old to keep."""
+"""Settles the jobs of dead workers and deletes old jobs and log lines."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ROWS_AT_ONCE = 5_000
 
 
 def settle_abandoned(*, host: str, now: datetime) -> int:
-    """Settle the jobs of dead workers; return how many were settled."""
+    """Settle the jobs whose lease has expired, and those of dead workers of `host`; return how many."""
     settled = sum(_recover(job, now) for job in Job.objects.abandoned(now))
     settled += take_over_dead(host=host, now=now)
     return settled
 
 
 def take_over_dead(*, host: str, now: datetime) -> int:
-    """Settle jobs of `host` whose worker is provably dead, without waiting for their lease."""
+    """Settle the jobs of `host` whose worker is provably dead, without waiting for the end of their lease."""
     dead = [job for job in Job.objects.active().on_host(host) if identity.is_provably_dead(job.worker)]
     return sum(_recover(job, now) for job in dead)
 
@@ -42,7 +42,7 @@ def _recover(job: Job, now: datetime) -> bool:
 
 
 def prune(*, now: datetime, log_days: int, job_days: int) -> tuple[int, int]:
-    """Delete log lines and ended jobs that are too old, a few thousand rows at a time; return how many of each."""
+    """Delete old log lines and ended jobs, some thousand rows at a time; return how many of each."""
     old_log = JobLog.objects.filter(created_at__lt=now - timedelta(days=log_days))
     ended = Job.objects.filter(pk=OuterRef("job_id"), finished_at__isnull=False)
     lines = delete_in_steps(old_log.filter(Exists(ended)), at_once=_ROWS_AT_ONCE)

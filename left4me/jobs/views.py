@@ -1,4 +1,4 @@
-"""The list of jobs, one job with its live log, and what can be done to it."""
+"""Pages: the list of jobs, one job with its live log, and its actions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
 
 _JOBS_ON_A_PAGE = 50
-# As many as the stream would replay: enough to see how it came to this, and the whole log can be downloaded.
+# Enough to see why a job failed, and quick to render. The whole log can be downloaded.
 _LINES_ON_A_PAGE = 500
 _LINES_READ_AT_ONCE = 5_000
 
@@ -66,7 +66,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 def log(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """The whole log as a file."""
     job = _job(request, pk, permissions.check_can_see)
-    response = StreamingHttpResponse(_written_lines(job), content_type="text/plain; charset=utf-8")
+    response = StreamingHttpResponse(_log_as_text(job), content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="job-{job.pk}.log"'
     return response
 
@@ -96,7 +96,7 @@ def retry(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def diagnose(request: HttpRequest) -> HttpResponse:
-    """Run the engine's own operation on this host, to see that the worker does its part."""
+    """Run the diagnostic operation on this host, to see whether its worker runs jobs."""
     user = current_user(request)
     if not user.is_admin:
         raise PermissionDenied(_("Only admins can do this."))
@@ -118,8 +118,8 @@ def _wants_part(request: HttpRequest, target: str) -> bool:
     return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Target") == target
 
 
-def _written_lines(job: Job) -> Iterator[str]:
-    # By number, not by one long cursor: a slow download must not hold a snapshot of the database open.
+def _log_as_text(job: Job) -> Iterator[str]:
+    # In chunks by number, not by one cursor: a slow download must not keep a database snapshot open.
     last = 0
     while lines := list(JobLog.objects.filter(job=job, seq__gt=last).order_by("seq")[:_LINES_READ_AT_ONCE]):
         last = lines[-1].seq

@@ -49,7 +49,7 @@ def test_an_operation_that_this_worker_does_not_know_fails_with_a_hint(ask):
 
 def test_a_run_is_told_at_once_also_in_a_pause(ask):
     run = _run(ask("test-start"))
-    threading.Timer(0.1, run.tell_to_stop, [Stop.CANCEL]).start()
+    threading.Timer(0.1, run.request_stop, [Stop.CANCEL]).start()
     began = time.monotonic()
     with pytest.raises(Cancelled):
         run.sleep(60)
@@ -60,7 +60,7 @@ def test_a_run_is_told_at_once_also_in_a_pause(ask):
 def test_a_program_of_a_run_that_is_told_to_stop_ends_with_its_children(ask, tmp_path):
     run = _run(ask("test-start"))
     marker = tmp_path / "alive"
-    threading.Timer(0.3, run.tell_to_stop, [Stop.CANCEL]).start()
+    threading.Timer(0.3, run.request_stop, [Stop.CANCEL]).start()
     with pytest.raises(Cancelled):
         run.command(["sh", "-c", f"(while :; do date > {marker}; sleep 0.05; done) & wait"], timeout=60)
     marker.unlink(missing_ok=True)
