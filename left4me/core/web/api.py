@@ -49,13 +49,6 @@ def problem_response(problem: Problem) -> HttpResponse:
     return response
 
 
-class ProblemOut(Schema):
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str = ""
-
-
 class Window(Schema):
     """The query parameters `limit` and `offset` of a list."""
 
