@@ -1,3 +1,5 @@
+"""Jobs and their locks in Django's admin."""
+
 from __future__ import annotations
 
 from django.contrib import admin
@@ -14,7 +16,7 @@ class LockInline(admin.TabularInline):  # type: ignore[type-arg]
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    """Read-only: a state that is typed in would contradict what runs."""
+    """Jobs, read-only: a state that is edited by hand would contradict the running job."""
 
     list_display = ["pk", "operation", "resource", "host", "state", "user", "created_at", "finished_at"]
     list_filter = ["state", "operation", "host"]

@@ -1,4 +1,4 @@
-"""Jobs for programs: list, follow, cancel, retry."""
+"""Jobs in the API: list, read, cancel, retry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ninja import Field, Query, Router, Schema, Status
 from left4me.audit import record
 from left4me.core.web.api import Window, listed, require_scope
 from left4me.core.web.request import current_user
-from left4me.jobs import actions, permissions, waiting
+from left4me.jobs import actions, permissions, queue_reasons
 from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
 
@@ -27,7 +27,7 @@ class ProgressOut(Schema):
 
 
 class JobOut(Schema):
-    """One operation that was asked for."""
+    """A job: one request of an operation on a resource."""
 
     id: int
     operation: str
@@ -52,7 +52,7 @@ class JobOut(Schema):
     @staticmethod
     def resolve_waiting_for(job: Job) -> str:
         if job.waiting_for is None:
-            waiting.explain([job])
+            queue_reasons.explain([job])
         return str(job.waiting_for)
 
 
@@ -90,7 +90,7 @@ class LineWindow(Schema):
 @router.get("/jobs", response=JobsOut, summary="Jobs, newest first")
 def list_jobs(request: HttpRequest, window: Query[Narrowed]) -> dict[str, Any]:
     page = listed(Filter(window.dict(), user=current_user(request)).jobs(), window)
-    waiting.explain(page["items"])
+    queue_reasons.explain(page["items"])
     return page
 
 

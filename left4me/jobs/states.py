@@ -1,4 +1,4 @@
-"""The states of a job and the ways between them; the diagram in docs/ is drawn from this table."""
+"""The states of a job and the transitions between them. The diagram in docs/ is made from this table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ACTIVE = (State.RUNNING, State.CANCELLING)
 LIVE = (State.QUEUED, *ACTIVE)
 ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
-# Each way with what takes it. Nothing leaves an ended state: a retry is a job of its own.
+# Each transition with its cause. No transition leaves an ended state: a retry is a new job.
 TRANSITIONS: dict[tuple[State, State], str] = {
     (State.QUEUED, State.RUNNING): "a worker claims it",
     (State.QUEUED, State.CANCELLED): "cancelled, or superseded, before it ran",

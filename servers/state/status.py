@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core.web.request import Visitor
-from left4me.jobs import waiting
+from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
 from servers import permissions
 from servers.lifecycle import pending_changes
@@ -95,7 +95,7 @@ def _status(server: Server, job: Job | None, *, user: Visitor, now: datetime) ->
     status, label = _status_and_label(server, job, host_is_down=host_is_down)
     if job is not None:
         trouble = server.host.trouble(now) if job.state == Job.State.QUEUED else ""
-        job.waiting_for = waiting.words(server.host.name, trouble) if trouble else ""
+        job.waiting_for = queue_reasons.reason(server.host.name, trouble) if trouble else ""
     return ServerStatus(
         server=server,
         role=permissions.role_of(user, server),

@@ -20,7 +20,6 @@ from left4me.alerts.models import Channel, Delivery, Incident
 from left4me.core.redis import keys
 from left4me.core.redis.client import client
 from left4me.core.version import VERSION
-from left4me.jobs import broadcast
 from left4me.jobs.models import Job
 from left4me.site import pulse
 from livestate.models import PlayerSession, Sweep
@@ -189,7 +188,7 @@ def _ask_redis(hosts: list[str]) -> _RedisFigures:
             for host in hosts:
                 pipe.llen(keys.host_queue(host))
             for host in hosts:
-                pipe.hgetall(broadcast.ended_key(host))
+                pipe.hgetall(keys.ended_jobs(host))
             answers = pipe.execute()
         depths, ended = answers[: len(hosts)], answers[len(hosts) :]
         return _RedisFigures(

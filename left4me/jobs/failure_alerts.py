@@ -1,4 +1,4 @@
-"""What of jobs somebody wants to be told of: that one failed."""
+"""Alerts for failed jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from left4me.alerts import incidents
 from left4me.alerts.events import Event
 from left4me.alerts.incidents import ProblemReport
-from left4me.jobs import registry
+from left4me.jobs import resources
 from left4me.jobs.models import Job
 from left4me.jobs.states import State
 
@@ -17,7 +17,10 @@ _LONGEST_TEXT = 500
 
 
 def job_has_ended(job: Job, *, now: datetime) -> None:
-    """Call in the transaction that ends it. The same operation failing again and again is one incident."""
+    """Report or close the incident of this operation on this resource, in the transaction that ends the job.
+
+    An operation that fails repeatedly is one incident.
+    """
     if job.state == State.SUCCEEDED:
         incidents.close([_key(job)], now=now)
     elif job.state == State.FAILED:
@@ -25,15 +28,15 @@ def job_has_ended(job: Job, *, now: datetime) -> None:
 
 
 def _failure(job: Job) -> ProblemReport:
-    label = registry.labels([job.resource]).get(job.resource)
-    what = label.name if label is not None else job.resource
-    # Those who asked for it, and those whose thing it was to be done to.
-    owners = registry.owners(job.resource) | ({job.user_id} if job.user_id is not None else set())
+    label = resources.labels([job.resource]).get(job.resource)
+    resource_name = label.name if label is not None else job.resource
+    # The user who requested the job and the owners of its resource are alerted.
+    owners = resources.owners(job.resource) | ({job.user_id} if job.user_id is not None else set())
     return ProblemReport(
         event=Event.JOB_FAILED,
         key=_key(job),
         subject=job.resource,
-        title=_("“%(operation)s” failed: %(what)s") % {"operation": job.title, "what": what},
+        title=_("“%(operation)s” failed: %(what)s") % {"operation": job.title, "what": resource_name},
         text=job.error[:_LONGEST_TEXT],
         path=job.get_absolute_url(),
         owners=owners,
