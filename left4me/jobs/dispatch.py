@@ -14,7 +14,7 @@ from kombu.exceptions import KombuError
 
 from left4me.core.redis import keys, pubsub
 from left4me.jobs import operations
-from left4me.jobs.models import Job
+from left4me.jobs.models import Job, oldest_claimable
 
 # Redis delivers messages with the smaller number first. Periodic tasks have 0, the default. New jobs, however many,
 # come after them and after jobs that a worker has found runnable: otherwise a slot would stay free until the messages
@@ -51,7 +51,7 @@ def runnable(host: str, *, most: int) -> list[tuple[int, str]]:
     """The ids and operations of the `most` oldest jobs that no lock blocks; none if `host` cannot be sent messages."""
     if most <= 0 or _is_out_of_reach(host):
         return []
-    return list(Job.objects.claimable().on_host(host).order_by("pk").values_list("pk", "operation")[:most])
+    return oldest_claimable(host, most=most)
 
 
 def send(host: str, job_id: int, operation: str, *, its_turn: bool = False) -> bool:

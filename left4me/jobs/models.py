@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import models
+from django.db import connection, models
 from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
@@ -56,6 +57,29 @@ class JobQuerySet(models.QuerySet["Job"]):
             Exists(older.filter(exclusive=True)) | Q(exclusive=True) & Exists(older)
         )
         return self.queued().filter(~Exists(in_the_way))
+
+
+def oldest_claimable(host: str, *, most: int) -> list[tuple[int, str]]:
+    """The ids and operations of the `most` oldest claimable jobs of `host`.
+
+    Each job that starts or ends asks this. Building the query takes several times as long as running it, so its SQL is
+    kept.
+    """
+    sql, params = _oldest_claimable_sql(most)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [host if value == _ANY_HOST else value for value in params])
+        rows: list[tuple[int, str]] = cursor.fetchall()
+    return rows
+
+
+_ANY_HOST = "any host"
+
+
+@functools.cache
+def _oldest_claimable_sql(most: int) -> tuple[str, tuple[Any, ...]]:
+    jobs = Job.objects.claimable().on_host(_ANY_HOST).order_by("pk").values_list("pk", "operation")[:most]
+    sql, params = jobs.query.sql_with_params()
+    return sql, tuple(params)
 
 
 class Job(models.Model):

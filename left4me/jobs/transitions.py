@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import F
 
 from left4me.jobs import broadcast, dispatch, failure_alerts, operations
-from left4me.jobs.models import Job, JobLock, JobQuerySet
+from left4me.jobs.models import Job, JobLock, JobQuerySet, oldest_claimable
 from left4me.jobs.output import logs
 from left4me.jobs.states import ENDED, TRANSITIONS, State
 
@@ -24,11 +24,11 @@ def claim(
 
     The number of queries does not depend on the length of the queue.
     """
-    candidates = Job.objects.claimable().on_host(host).order_by("pk").values_list("pk", flat=True)[:limit]
+    candidates = oldest_claimable(host, most=limit)
     # Another worker of this host may have read the same candidates; the conditional UPDATE decides who gets a job.
     claimed = [
         pk
-        for pk in list(candidates)
+        for pk, _operation in candidates
         if only in (None, pk)
         and _move(
             Job.objects.filter(pk=pk),
