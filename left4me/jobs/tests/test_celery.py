@@ -90,7 +90,10 @@ def test_a_job_is_seen_by_celery_under_the_name_of_its_operation(events, ask, wo
     worker()
     job = ask("diagnostic", "diagnostic:1", lines=1)
     wait_until(lambda: _has_ended(job), what="the job")
-    assert events.of_job(job, "task-succeeded")[-3:] == ["task-received", "task-started", "task-succeeded"]
+    # The thread that runs the job may announce its start before the one that took the message announces that.
+    types = events.of_job(job, "task-succeeded")
+    assert sorted(types[-3:-1]) == ["task-received", "task-started"]
+    assert types[-1] == "task-succeeded"
     assert events.received(job)["name"] == "jobs.diagnostic"
     assert events.received(job)["args"] == f"({job.pk},)"
 
