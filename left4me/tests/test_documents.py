@@ -43,21 +43,20 @@ def names_in(path: str) -> frozenset[str]:
 
 def _names(body: list[ast.stmt]) -> Iterator[str]:
     for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        if isinstance(node, ast.ClassDef):
-            yield from (f"{node.name}.{name}" for name in _names(node.body))
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if _is_annotated(node) else []
-        yield from (target.id for target in targets if isinstance(target, ast.Name))
-
-
-def _is_annotated(node: ast.stmt) -> bool:
-    return isinstance(node, ast.AnnAssign)
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield node.name
+            case ast.ClassDef():
+                yield node.name
+                yield from (f"{node.name}.{name}" for name in _names(node.body))
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
+                yield name
 
 
 def faults(text: str, *, folder: Path = ROOT) -> list[str]:
     """What a document names that does not exist. `folder` is the document's own, where its links begin."""
-    missing = []
+    missing = [link for link in _LINK.findall(text) if "://" not in link and not (folder / link).exists()]
+    text = _LINK.sub("]", text)
     for path, name in _MODULE.findall(text):
         if "/" not in path:
             # A name alone, such as operations.py, stands for any file of that name.
@@ -71,9 +70,6 @@ def faults(text: str, *, folder: Path = ROOT) -> list[str]:
         is_ours = (ROOT / path.partition("/")[0]).is_dir() and not path.endswith(".py")
         if is_ours and not (ROOT / path.rstrip(".")).exists():
             missing.append(path)
-    for link in _LINK.findall(text):
-        if "://" not in link and not (folder / link).exists():
-            missing.append(link)
     return missing
 
 
