@@ -1,4 +1,4 @@
-"""The files, folders and functions that the documents for developers name exist."""
+"""The documents name only files, folders and functions that exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ("docs/architecture.md", "CONTRIBUTING.md", "docs/jobs.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *(f"docs/{name}.md" for name in ("architecture", "frontend", "interop", "jobs", "livestate", "permissions")),
+    *(f"docs/{name}.md" for name in ("runtime", "security", "servers", "simulated-game")),
+)
 # Folders that the tree of docs/architecture.md leaves out.
 CONVENTIONAL = {"tests", "migrations", "management"}
 
