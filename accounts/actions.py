@@ -15,12 +15,11 @@ from accounts.models import ApiToken, OneTimeLink, Session, User
 from accounts.models.links import Purpose
 from left4me.audit import record
 from left4me.core.net.addresses import client_address
+from left4me.core.web import refusals
+
+Refused = refusals.Refused
 
 PASSWORD_LINK_LIFETIME = timedelta(days=2)
-
-
-class Refused(Exception):
-    """The act is not possible; the message says why."""
 
 
 def sign_in(*, user: User, request: HttpRequest) -> None:

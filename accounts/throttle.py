@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from left4me.core.net.addresses import network
 from left4me.core.redis import rate_limit
-from left4me.core.redis.rate_limit import Limit, TooMany
+from left4me.core.redis.rate_limit import Limit, RateLimited
 
 _WINDOW = 15 * 60
 ADDRESS = Limit("login-address", 30, _WINDOW)
@@ -42,17 +42,17 @@ class Attempt:
     device: str = ""
 
     def begin(self) -> None:
-        """Count this try; raises TooMany if it may not be made."""
+        """Count this try; raises RateLimited if it may not be made."""
         if self.device:
             (device,) = rate_limit.add((DEVICE, self.device))
             if device.is_over:
-                raise TooMany(device.wait)
+                raise RateLimited(device.wait)
             return
         address, pair, name = rate_limit.add(*self._windows())
         if address.is_over:
-            raise TooMany(address.wait)
+            raise RateLimited(address.wait)
         if pair.is_over or (name.is_over and pair.number > 1):
-            raise TooMany(pair.wait)
+            raise RateLimited(pair.wait)
 
     def succeeded(self) -> None:
         """Start anew for this name here. The address goes on counting: it may be trying other names."""

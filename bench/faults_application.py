@@ -26,12 +26,10 @@ from pathlib import Path
 from subprocess import STDOUT, Popen
 from typing import Any
 
+from left4me.core.processes import procfs
+from servers.gamehost.directory import ServerDirectory
+
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
-
-from servers.gamehost import procfs  # noqa: E402
-from servers.gamehost.directory import ServerDirectory  # noqa: E402
-
 LIMIT_SECONDS = 30
 UP_SECONDS = 180
 OPERATIONS = ("start", "stop", "restart", "kill", "install", "nothing")
@@ -107,7 +105,7 @@ class Fleet:
         self._application = application
         self._actions = actions
         self._rows = Server.objects
-        user = create_user(username="bench", password="a long passphrase", is_admin=True, by=None)  # noqa: S106
+        user = create_user(username="bench", password="a long passphrase", is_admin=True, by=None)
         self._user = user
         self._host = this_host.row()
         blueprint = actions.create_blueprint(owner=user, by=user, name="bench")

@@ -14,9 +14,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import stack
+from bench import stack
 
-INCLUDE = "fault_operations"
+INCLUDE = "bench.fault_operations"
 _ENOUGH_WAITING = 15
 
 
@@ -62,10 +62,13 @@ class Chaos:
         self.redis = stack.redis(keep=False)
 
     def double_messages(self) -> None:
-        from left4me.jobs import broadcast
+        """Send the tasks of waiting, running and ended jobs once more, and one of a job that does not exist."""
+        from left4me.jobs import dispatch
+        from left4me.jobs.models import Job
 
-        for _ in range(20):
-            broadcast.wake("local")
+        newest = list(Job.objects.order_by("-pk").values_list("pk", "operation")[:20])
+        for job_id, operation in [*newest, (10**9, "bench-step")]:
+            dispatch.send("local", job_id, operation)
 
     def ask(self) -> None:
         from left4me.jobs import actions
@@ -92,7 +95,7 @@ def main(arguments: list[str]) -> int:
     evidence.mkdir()
     os.environ.update(BENCH_EVIDENCE=str(evidence), BENCH_MARK=mark)
     stack.prepare()
-    import fault_operations  # noqa: F401 -- the one who asks must know the operations too
+    from bench import fault_operations  # noqa: F401 -- the one who asks must know the operations too
 
     print(f"seed {options.seed}, {options.rounds} rounds")
     chaos = Chaos(options.seed)

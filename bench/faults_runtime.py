@@ -21,15 +21,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
-
-from left4me.core.processes import commands  # noqa: E402
-from servers.gamehost import procfs  # noqa: E402
-from servers.gamehost.directory import ServerDirectory  # noqa: E402
-from servers.gamehost.port import RuntimeFault, State  # noqa: E402
-from servers.gamehost.process.runtime import ProcessRuntime  # noqa: E402
-from servers.gamehost.tests.stage import Stage, quit_game, reachable  # noqa: E402
+from left4me.core.processes import commands, procfs
+from servers.gamehost.directory import ServerDirectory
+from servers.gamehost.port import RuntimeFault, State
+from servers.gamehost.process.runtime import ProcessRuntime
+from servers.gamehost.tests.stage import Stage, quit_game, reachable
 
 LIMIT_SECONDS = 30
 OPERATIONS = ("start", "stop", "stop by quit", "kill", "nothing")

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import stack
+from bench import stack
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--items", type=int, default=200)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     options = parser.parse_args(arguments)
-    from workshop.simulated_steam import SimulatedSteam
+    from left4me.testing.simulated_steam import SimulatedSteam
 
     with tempfile.TemporaryDirectory() as folder, SimulatedSteam(Path(folder)) as steam:
         os.environ.update(LEFT4ME_STEAM_API_URL=steam.url, LEFT4ME_STEAM_CONTENT_HOSTS=steam.url)

@@ -14,16 +14,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from valve.rcon import RCONMessage  # from the throw-away environment
+from valve.testing import TestRCONServer
 
-from valve.rcon import RCONMessage  # noqa: E402 -- from the throw-away environment
-from valve.testing import TestRCONServer  # noqa: E402
-
-from servers.gamehost import rcon  # noqa: E402
+from servers.gamehost import rcon
 
 QUERIES = 10_000
-CORPUS = ROOT / "livestate" / "tests" / "status_corpus"
+CORPUS = Path(__file__).resolve().parent.parent / "livestate" / "tests" / "status_corpus"
 STATUS = (CORPUS / "l4d2_11_32_humans_12_bots_over_4096_bytes.txt").read_bytes()
 EXEC, VALUE = RCONMessage.Type.EXECCOMMAND, RCONMessage.Type.RESPONSE_VALUE
 

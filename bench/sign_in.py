@@ -1,4 +1,4 @@
-"""Sign in as a person does, in headless Chromium: sign_in.py URL NAME PASSWORD. Fails with what the page shows."""
+"""Sign in as a person does, in headless Chromium: bench/sign-in URL NAME PASSWORD. Fails with what the page shows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 
 from playwright.sync_api import expect, sync_playwright
 
-ARGUMENTS = ["--no-sandbox", "--headless=new", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 
 def main(url: str, name: str, password: str) -> None:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium-headless-shell"), args=ARGUMENTS)
         page = browser.new_page()
         complaints: list[str] = []
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)

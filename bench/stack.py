@@ -19,14 +19,12 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ROOT = Path(tempfile.mkdtemp(prefix="left4me-bench-"))
-HERE = Path(__file__).resolve().parent
 
-sys.path.insert(0, str(REPOSITORY))
 os.environ["LEFT4ME_ROOT"] = str(ROOT)
 os.environ["LEFT4ME_GAME"] = "simulated"
 os.environ["DJANGO_SETTINGS_MODULE"] = "left4me.settings"
 os.environ["CELERY_SKIP_CHECKS"] = "true"
-os.environ["PYTHONPATH"] = f"{REPOSITORY}:{HERE}"
+os.environ["PYTHONPATH"] = str(REPOSITORY)
 for _name in ("REDIS_URL", "LEFT4ME_BIND", "LEFT4ME_HOST"):
     os.environ.pop(_name, None)
 

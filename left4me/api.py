@@ -17,8 +17,9 @@ from ninja.openapi.schema import OpenAPISchema
 from accounts.api import Bearer, PageSession
 from accounts.api import router as accounts_router
 from left4me.alerts.api import router as alerts_router
-from left4me.core import concurrent_save
-from left4me.core.redis.rate_limit import TooMany
+from left4me.core import rows
+from left4me.core.redis.rate_limit import RateLimited
+from left4me.core.web import refusals
 from left4me.core.web.api import Problem, problem_response
 from left4me.jobs.api import router as jobs_router
 from left4me.site.api_docs import Docs
@@ -84,8 +85,23 @@ def _problem(request: HttpRequest, problem: Problem) -> HttpResponse:
     return problem_response(problem)
 
 
-@api.exception_handler(TooMany)
-def _too_many(request: HttpRequest, fault: TooMany) -> HttpResponse:
+@api.exception_handler(refusals.Refused)
+def _refused(request: HttpRequest, refusal: refusals.Refused) -> HttpResponse:
+    return problem_response(Problem(409, _("Not possible"), str(refusal)))
+
+
+@api.exception_handler(refusals.Stale)
+def _stale(request: HttpRequest, refusal: refusals.Stale) -> HttpResponse:
+    return problem_response(Problem(409, _("Changed meanwhile"), str(refusal), version=refusal.current.version))
+
+
+@api.exception_handler(refusals.InUse)
+def _in_use(request: HttpRequest, refusal: refusals.InUse) -> HttpResponse:
+    return problem_response(Problem(409, _("In use"), str(refusal), **refusal.used_by))
+
+
+@api.exception_handler(RateLimited)
+def _too_many(request: HttpRequest, fault: RateLimited) -> HttpResponse:
     return problem_response(too_many(fault))
 
 
@@ -106,8 +122,8 @@ def _not_found(request: HttpRequest, fault: Http404) -> HttpResponse:
     return problem_response(Problem(404, _("Not found"), _("There is no such thing, or it is not yours.")))
 
 
-@api.exception_handler(concurrent_save.Gone)
-def _gone(request: HttpRequest, fault: concurrent_save.Gone) -> HttpResponse:
+@api.exception_handler(rows.Gone)
+def _gone(request: HttpRequest, fault: rows.Gone) -> HttpResponse:
     return problem_response(Problem(404, _("Already gone"), _("Somebody else deleted it a moment ago.")))
 
 
@@ -145,7 +161,7 @@ def invalid(errors: list[dict[str, str]]) -> Problem:
     return Problem(422, _("Some values are not valid"), detail, errors=errors)
 
 
-def too_many(fault: TooMany) -> Problem:
+def too_many(fault: RateLimited) -> Problem:
     detail = _("Try again in %(wait)d seconds.") % {"wait": fault.wait}
     return Problem(429, _("Too many requests"), detail, retry_after=fault.wait)
 

@@ -1,4 +1,4 @@
-"""The Celery application: carries wake-ups to the hosts' queues and ticks the periodic tasks."""
+"""The Celery application: runs jobs and periodic tasks from the queues of the hosts."""
 
 import os
 import warnings
@@ -17,6 +17,15 @@ def _leave_logging_alone(**_: object) -> None:
     """Django has set it up: Celery's own lines are to look like all others."""
 
 
+@signals.task_prerun.connect
+@signals.task_postrun.connect
+def _close_broken_connections(**_: object) -> None:
+    """Close this thread's database connections that broke or are too old, as Django does around a request."""
+    from django.db import close_old_connections
+
+    close_old_connections()
+
+
 app = Celery("left4me")
 # Web requests run in threads; without a default app those would get an unconfigured one that looks for AMQP.
 app.set_default()
@@ -24,4 +33,4 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(["left4me.site"], related_name="pulse")
 # By name: the worker loads it after Django is set up, nothing else loads it at all.
-app.steps["worker"].add("left4me.jobs.worker:RunnerStep")
+app.steps["worker"].add("left4me.jobs.tasks:JobsStep")

@@ -17,7 +17,7 @@ from left4me.core import logbook, secrets
 from left4me.core.databases import database_from_url
 from left4me.core.env import Environment, Misconfigured
 from left4me.core.net import keepalive
-from left4me.core.redis import broker
+from left4me.core.redis import broker, keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -32,6 +32,9 @@ LEFT4ME_CGROUP = Path(env.text("LEFT4ME_CGROUP")) if env.text("LEFT4ME_CGROUP") 
 # `bin/up --demo` leaves this mark, so that later starts and commands on the same data play the same game.
 _usual_game = "simulated" if (LEFT4ME_ROOT / "demo").exists() else "steam"
 LEFT4ME_GAME = env.choice("LEFT4ME_GAME", ["steam", "simulated"], _usual_game)
+# The function that installs each game. Dotted paths: the simulated game is a development tool, which no code of the
+# product imports.
+GAME_SOURCES = {"steam": "servers.hosts.installs.from_steam", "simulated": "servers.simulated.install.publish"}
 LEFT4ME_PORTS = env.ports("LEFT4ME_PORTS", "27015-27115")
 
 # A host beside the web's own: where the content of overlays comes from, and as whom it is asked for.
@@ -288,28 +291,35 @@ LEFT4ME_UPLOAD_QUOTA_MB = env.number("LEFT4ME_UPLOAD_QUOTA_MB", 20_000, least=1,
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_DEFAULT_QUEUE = f"host.{LEFT4ME_HOST}"
+CELERY_TASK_DEFAULT_QUEUE = keys.host_queue(LEFT4ME_HOST)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# Jobs go on without the broker, so a worker must not give up because it is away for long.
+# Running jobs go on without the broker, so a worker must not give up because it is away for long.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# A request must not hang on a broker that does not answer: jobs are found without their wake-up too.
+# A request must not hang on a broker that does not answer: workers also find jobs whose message was not sent.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "socket_connect_timeout": 2,
     "max_retries": 0,
     "visibility_timeout": 3600,
-    # What a host has taken and not yet done with: its own, so that no host can read or restore another's.
-    "unacked_key": f"unacked.{LEFT4ME_HOST}",
-    "unacked_index_key": f"unacked_index.{LEFT4ME_HOST}",
-    "unacked_mutex_key": f"unacked_mutex.{LEFT4ME_HOST}",
+    **keys.unacknowledged(LEFT4ME_HOST),
     **keepalive.for_redis(REDIS_URL),
 }
-# Nobody asks a worker by Celery's own means; without them it needs fewer channels of everybody's Redis.
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
-CELERY_WORKER_SEND_TASK_EVENTS = False
+# Remote control and events of Celery, for `celery inspect` and Flower. They use channels that all Celery applications
+# of a Redis share, so they are on where that Redis is this machine's alone: on a socket, without a password for hosts.
+_redis = urlsplit(REDIS_URL)
+LEFT4ME_CELERY_MONITORING = env.flag(
+    "LEFT4ME_CELERY_MONITORING", default=_redis.scheme == "unix" and not _redis.password
+)
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = LEFT4ME_CELERY_MONITORING
+CELERY_WORKER_SEND_TASK_EVENTS = LEFT4ME_CELERY_MONITORING
 CELERY_WORKER_POOL = "threads"
-CELERY_WORKER_CONCURRENCY = 4
+# Jobs take LEFT4ME_JOB_SLOTS of these threads at most: periodic tasks (polls, refreshes, sweeps) never wait for them.
+CELERY_WORKER_CONCURRENCY = LEFT4ME_JOB_SLOTS + 4
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Messages are acknowledged early, so long jobs hold none of those that a worker may prefetch.
+CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
+# Celery would open a new connection to the database for every task; left4me/celery.py closes those that broke.
+CELERY_DB_REUSE_MAX = 1_000_000_000
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"

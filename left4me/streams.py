@@ -10,7 +10,7 @@ from django.http.request import split_domain_port, validate_host
 
 from accounts import auth
 from accounts.models import User
-from left4me.core.redis import pubsub
+from left4me.core.redis.client import async_subscriber
 from left4me.core.web import sse
 from left4me.jobs import streams as job_streams
 from servers.logs import streams as server_streams
@@ -39,7 +39,7 @@ def _session_key(cookies: str) -> str:
 
 
 application = sse.Application(
-    sse.Hub(pubsub.async_client),
+    sse.Hub(async_subscriber),
     [
         sse.Route(r"/jobs/(\d{1,18})/stream", job_streams.open_stream),
         sse.Route(r"/servers/(\d{1,18})/logs/stream", server_streams.open_log),

@@ -1,7 +1,7 @@
-"""`python -m left4me.worker`: takes this host's messages and runs its jobs.
+"""`python -m left4me.worker`: the Celery worker of this host, which runs its jobs and periodic tasks.
 
-The same as `celery -A left4me worker --pool threads …`, with the options that left4me means and without Celery's
-command line, which would load a terminal toolkit into a process that stays for months.
+The same as `celery -A left4me worker --queues host.NAME --without-gossip --without-mingle`, but without Celery's
+command line, which would load a terminal toolkit into a process that runs for months.
 """
 
 import sys
@@ -10,21 +10,20 @@ from left4me.celery import app  # isort: skip -- it sets up Django's settings, w
 
 from django.conf import settings
 
-# Beside the jobs, which have slots of their own: sweeps, polls, refreshes; each takes seconds at most.
-_PERIODIC_TASKS_AT_ONCE = 4
+# `celery events` and Flower see that a worker lives; more often than this would wake an idle machine for nothing.
+_HEARTBEAT_SECONDS = 10
 
 
 def main() -> int:
     worker = app.Worker(
         hostname=f"{settings.LEFT4ME_HOST}@%h",
-        pool_cls="threads",
-        concurrency=_PERIODIC_TASKS_AT_ONCE,
-        queues=[f"host.{settings.LEFT4ME_HOST}"],
+        queues=[settings.CELERY_TASK_DEFAULT_QUEUE],
         loglevel="WARNING",
         quiet=True,
         without_gossip=True,
         without_mingle=True,
-        without_heartbeat=True,
+        without_heartbeat=not settings.LEFT4ME_CELERY_MONITORING,
+        heartbeat_interval=_HEARTBEAT_SECONDS,
     )
     worker.start()
     return int(worker.exitcode or 0)

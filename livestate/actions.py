@@ -1,24 +1,22 @@
-"""Telling a running game something: checked, written down, audited, and handed to its host."""
+"""Gives orders to running games: validates, stores and audits an order, then sends it to the server's host."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 
-from celery.exceptions import CeleryError
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from kombu.exceptions import KombuError
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core.redis import rate_limit
-from livestate import campaigns, completion, tasks
+from left4me.core.redis import hosts, rate_limit
+from left4me.core.web import refusals
+from livestate import campaigns, tasks
 from livestate.models import Order
-from livestate.orders import commands
+from livestate.orders import commands, completion
 from livestate.status import STEAM_ID_64_BASE
 from servers import permissions
 from servers.blueprints import checks
@@ -28,18 +26,18 @@ from servers.models import Server
 
 logger = logging.getLogger(__name__)
 
+Refused = refusals.Refused
+
 ORDERS = rate_limit.Limit("orders", 60, 60)
-LONGEST_BAN = 60 * 24 * 365
+LONGEST_BAN_MINUTES = 60 * 24 * 365
+
+_MESSAGE_SECONDS = 20
 
 
-class Refused(Exception):
-    """The order was not given; the message says why."""
-
-
-def tell(
+def give_order(
     *, server: Server, by: User, kind: str, value: str, minutes: int = 0, request: HttpRequest | None = None
 ) -> Order:
-    """Write the order down and wake its host; raises Refused, PermissionDenied, Http404 or counters.TooMany."""
+    """Store an order and notify its host. Raises Refused, PermissionDenied, Http404 or rate_limit.RateLimited."""
     permissions.check_can_operate_server(by, server)
     rate_limit.enforce(ORDERS, f"user:{by.pk}")
     if server.actual_state != Server.State.RUNNING:
@@ -47,7 +45,7 @@ def tell(
     if kind not in Order.Kind.values:
         raise Refused(_("There is no such order."))
     value = _checked(server, kind, value.strip())
-    if not 0 <= minutes <= LONGEST_BAN:
+    if not 0 <= minutes <= LONGEST_BAN_MINUTES:
         raise Refused(_("A ban lasts at most a year; 0 minutes are for good."))
     with transaction.atomic():
         order = Order.objects.create(
@@ -55,20 +53,19 @@ def tell(
         )
         details = {"minutes": minutes} if kind == Order.Kind.BAN else {}
         record.write(action=f"console.{kind}", by=by, target=server.resource, request=request, value=value, **details)
-        transaction.on_commit(functools.partial(_wake, order))
+        transaction.on_commit(functools.partial(_send, order))
     return order
 
 
 def learn_commands(server: Server) -> None:
-    """Have the running game list its commands for the completion, once per start; nobody waits for it."""
-    if server.actual_state != Server.State.RUNNING or completion.is_told(server):
+    """Request the command names of the running game for the completion, once per start, in the background."""
+    if server.actual_state != Server.State.RUNNING or completion.has_commands(server):
         return
-    with contextlib.suppress(CeleryError, KombuError, OSError):
-        tasks.learn_commands.apply_async((server.pk,), queue=server.host.queue, expires=20, retry=False)
+    hosts.send(server.host.name, tasks.learn_commands.name, server.pk, expires=_MESSAGE_SECONDS)
 
 
 def _checked(server: Server, kind: str, value: str) -> str:
-    """The value as it may be sent; raises Refused."""
+    """The argument in the form in which it is sent. Raises Refused."""
     match kind:
         case Order.Kind.COMMAND:
             _check_command(value)
@@ -103,11 +100,9 @@ def _check_command(text: str) -> None:
             raise Refused(finding.message)
 
 
-def _wake(order: Order) -> None:
-    try:
-        tasks.carry_out.apply_async((order.pk,), queue=order.server.host.queue, expires=20, retry=False)
-    except (CeleryError, KombuError, OSError) as error:
-        logger.warning("Order %s could not be handed to its host: %s", order.pk, error)
+def _send(order: Order) -> None:
+    if not hosts.send(order.server.host.name, tasks.carry_out.name, order.pk, expires=_MESSAGE_SECONDS):
+        logger.warning("Order %s could not be sent to its host", order.pk)
         Order.objects.filter(pk=order.pk, state=Order.State.QUEUED).update(
             state=Order.State.FAILED, note=_("The server's host could not be asked."), finished_at=timezone.now()
         )

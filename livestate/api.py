@@ -1,4 +1,4 @@
-"""Live state and history in the JSON API."""
+"""JSON API for live state, history and orders."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Any, Literal
 
 from django.http import Http404, HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import Problem, Window, require_scope
+from left4me.core.web.api import Window, require_scope
 from livestate import actions, live
 from livestate import history as histories
 from livestate.history import Regular, Span, Step
-from livestate.live import Kind, Live, Person
+from livestate.live import Kind, Live, ShownPlayer
 from livestate.models import Order, PlayerSession
 from servers import lookups
 
@@ -27,18 +26,18 @@ OrderKind = Literal["command", "say", "kick", "ban", "map", "difficulty", "mode"
 
 
 class PlayerOut(Schema):
-    steam_id_64: str = Field(description="Text: the number is larger than JavaScript's exact ones")
+    steam_id_64: str = Field(description="A string, since the number exceeds the exact integers of JavaScript")
     name: str
     avatar_url: str
     joined_at: datetime
-    left_at: datetime | None = Field(description="Null: still here")
+    left_at: datetime | None = Field(description="Null while the player is online")
     min_ping: int | None
     max_ping: int | None
 
 
 class LiveOut(Schema):
-    state: Kind = Field(description="off, unheard (has not answered yet), stale, idle or played")
-    players: int | None = Field(description="People; null when nothing is known about the game that runs now")
+    state: Kind = Field(description="off, unheard (no answer since its start), stale, idle or played")
+    players: int | None = Field(description="Human players; null when nothing is known about the running game")
     max_players: int | None
     bots: int | None
     map: str | None
@@ -46,13 +45,13 @@ class LiveOut(Schema):
     chapter: str | None
     hibernating: bool | None
     last_seen_at: datetime | None
-    silent_since: datetime | None = Field(description="Since when it has not answered; null when it does")
+    silent_since: datetime | None = Field(description="Since when the server has not answered; null while it does")
     current: list[PlayerOut]
 
 
 class StepOut(Schema):
     start: datetime
-    most: int | None = Field(description="Null: nothing was seen in this step")
+    most: int | None = Field(description="Maximum number of players; null without data")
     mean: float | None
     seen_seconds: float
 
@@ -90,7 +89,7 @@ class PlayersPage(Schema):
 class OrderIn(Schema):
     kind: OrderKind = "command"
     value: str = Field(max_length=1000, description="The command, the text, the map, or the player's steam_id_64")
-    minutes: int = Field(0, ge=0, description="Of a ban; 0 is for good")
+    minutes: int = Field(0, ge=0, description="Duration of a ban; 0 is permanent")
 
 
 class OrderOut(Schema):
@@ -100,7 +99,7 @@ class OrderOut(Schema):
     minutes: int
     by: str | None
     state: Literal["queued", "running", "done", "uncertain", "failed"] = Field(
-        description="uncertain: it was sent, but what the game shows does not prove it"
+        description="uncertain: the order was sent, but its effect could not be verified"
     )
     output: str
     note: str
@@ -117,15 +116,15 @@ class HistoryQuery(Schema):
     span: SpanCode = "24h"
 
 
-@router.get("/servers/{int:server_id}/live", response=LiveOut, summary="Who plays there now")
+@router.get("/servers/{id:server_id}/live", response=LiveOut, summary="Live state and current players")
 def read_live(request: HttpRequest, server_id: int) -> dict[str, Any]:
-    server = lookups.server(signed_in(request), server_id)
-    return _live(live.of(server, now=timezone.now()), live.players_on(server))
+    server = lookups.server_or_404(signed_in(request), server_id)
+    return _live(live.of(server, now=timezone.now()), live.current_players(server))
 
 
-@router.get("/servers/{int:server_id}/history", response=HistoryOut, summary="Players over time, maps, top players")
+@router.get("/servers/{id:server_id}/history", response=HistoryOut, summary="Players over time, maps and top players")
 def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery]) -> dict[str, Any]:
-    server = lookups.server(signed_in(request), server_id)
+    server = lookups.server_or_404(signed_in(request), server_id)
     history = histories.of(server, span=Span.of(query.span), now=timezone.now())
     return {
         "span": history.span.code,
@@ -134,27 +133,27 @@ def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery
         "steps": [_step(step) for step in history.steps],
         "maps": [
             {
-                "map": each.map,
-                "campaign": each.chapter.campaign if each.chapter else None,
-                "chapter": each.chapter.title if each.chapter else None,
-                "on_seconds": each.time.total_seconds(),
-                "played_seconds": each.played.total_seconds(),
+                "map": played.map,
+                "campaign": played.chapter.campaign if played.chapter else None,
+                "chapter": played.chapter.title if played.chapter else None,
+                "on_seconds": played.time.total_seconds(),
+                "played_seconds": played.played.total_seconds(),
             }
-            for each in history.maps
+            for played in history.maps
         ],
         "top_players": [_regular(regular) for regular in history.regulars],
     }
 
 
-@router.get("/servers/{int:server_id}/players", response=PlayersPage, summary="All stays, the latest first")
+@router.get("/servers/{id:server_id}/players", response=PlayersPage, summary="Player sessions, the latest first")
 def list_players(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
-    server = lookups.server(signed_in(request), server_id)
+    server = lookups.server_or_404(signed_in(request), server_id)
     rows = PlayerSession.objects.filter(server=server).order_by("-joined_at", "-pk")
-    people = live.people(list(rows[window.offset : window.offset + window.limit]))
-    return {"items": [_player(person) for person in people], "count": rows.count()}
+    players = live.with_profiles(list(rows[window.offset : window.offset + window.limit]))
+    return {"items": [_player(player) for player in players], "count": rows.count()}
 
 
-@router.get("/servers/{int:server_id}/orders", response=OrdersPage, summary="What was told to the game")
+@router.get("/servers/{id:server_id}/orders", response=OrdersPage, summary="Orders, the latest first")
 def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
     server = lookups.server_to_operate(signed_in(request), server_id)
     rows = Order.objects.filter(server=server).select_related("user").order_by("-pk")
@@ -162,21 +161,18 @@ def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> 
     return {"items": [_order(order) for order in page], "count": rows.count()}
 
 
-@router.post("/servers/{int:server_id}/orders", response={202: OrderOut}, summary="Tell the game something")
+@router.post("/servers/{id:server_id}/orders", response={202: OrderOut}, summary="Give an order to the game")
 def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[dict[str, Any]]:
     require_scope(request, "operate")
     user = signed_in(request)
     server = lookups.server_to_operate(user, server_id)
-    try:
-        order = actions.tell(
-            server=server, by=user, kind=body.kind, value=body.value, minutes=body.minutes, request=request
-        )
-    except actions.Refused as refusal:
-        raise Problem(409, _("Not possible"), str(refusal)) from refusal
+    order = actions.give_order(
+        server=server, by=user, kind=body.kind, value=body.value, minutes=body.minutes, request=request
+    )
     return Status(202, _order(order))
 
 
-@router.get("/servers/{int:server_id}/orders/{int:order_id}", response=OrderOut, summary="How it went")
+@router.get("/servers/{id:server_id}/orders/{id:order_id}", response=OrderOut, summary="Get an order")
 def read_order(request: HttpRequest, server_id: int, order_id: int) -> dict[str, Any]:
     server = lookups.server_to_operate(signed_in(request), server_id)
     order = Order.objects.filter(server=server, pk=order_id).select_related("user").first()
@@ -200,12 +196,12 @@ def _order(order: Order) -> dict[str, Any]:
     }
 
 
-def _live(now: Live, players: list[Person]) -> dict[str, Any]:
-    # What the game before this one showed is history, not live.
-    shown = now.snapshot if now.kind not in (Kind.OFF, Kind.UNHEARD) else None
-    chapter = now.chapter if shown else None
+def _live(current: Live, players: list[ShownPlayer]) -> dict[str, Any]:
+    # A snapshot from before the latest start is history, not live state.
+    shown = current.snapshot if current.kind not in (Kind.OFF, Kind.UNHEARD) else None
+    chapter = current.chapter if shown else None
     return {
-        "state": now.kind,
+        "state": current.kind,
         "players": shown.players if shown else None,
         "max_players": shown.max_players if shown else None,
         "bots": shown.bots if shown else None,
@@ -213,18 +209,18 @@ def _live(now: Live, players: list[Person]) -> dict[str, Any]:
         "campaign": chapter.campaign if chapter else None,
         "chapter": chapter.title if chapter else None,
         "hibernating": shown.hibernating if shown else None,
-        "last_seen_at": now.last_seen_at,
-        "silent_since": now.silence.since if now.silence else None,
-        "current": [_player(person) for person in players],
+        "last_seen_at": current.last_seen_at,
+        "silent_since": current.silence.since if current.silence else None,
+        "current": [_player(player) for player in players],
     }
 
 
-def _player(person: Person) -> dict[str, Any]:
-    session = person.session
+def _player(player: ShownPlayer) -> dict[str, Any]:
+    session = player.session
     return {
         "steam_id_64": str(session.steam_id_64),
-        "name": person.name,
-        "avatar_url": person.avatar_url,
+        "name": player.name,
+        "avatar_url": player.avatar_url,
         "joined_at": session.joined_at,
         "left_at": session.left_at,
         "min_ping": session.min_ping,
@@ -243,9 +239,9 @@ def _step(step: Step) -> dict[str, Any]:
 
 def _regular(regular: Regular) -> dict[str, Any]:
     return {
-        "steam_id_64": str(regular.person.session.steam_id_64),
-        "name": regular.person.name,
-        "avatar_url": regular.person.avatar_url,
+        "steam_id_64": str(regular.player.session.steam_id_64),
+        "name": regular.player.name,
+        "avatar_url": regular.player.avatar_url,
         "seconds": regular.time.total_seconds(),
         "visits": regular.visits,
     }

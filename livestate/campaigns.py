@@ -1,4 +1,4 @@
-"""Maps in words: the stock campaigns, and those that a server's workshop items bring."""
+"""Titles of maps and campaigns: those of the game itself, and those of a server's workshop items."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 from servers.models import Server
 from workshop.models import WorkshopItem
 
-# code|title|chapters as `map:title`; a test holds this equal to what the simulated game knows.
+# code|title|chapters as `map:title`; a test compares this with the maps of the simulated game.
 _STOCK = """
 c1|Dead Center|c1m1_hotel:The Hotel,c1m2_streets:The Streets,c1m3_mall:The Mall,c1m4_atrium:The Atrium
 c2|Dark Carnival|c2m1_highway:The Highway,c2m2_fairgrounds:The Fairgrounds,c2m3_coaster:The Coaster,\
@@ -49,7 +49,7 @@ class Chapter:
 
 @cache
 def stock() -> dict[str, Chapter]:
-    """The game's own maps, in the order of the campaigns."""
+    """The maps of the game itself, in the order of the campaigns."""
     chapters = {}
     for row in _STOCK.split("\n"):
         if row:
@@ -60,7 +60,7 @@ def stock() -> dict[str, Chapter]:
 
 
 def added(servers: Iterable[Server]) -> dict[int, dict[str, Chapter]]:
-    """The maps that each server's workshop items bring, by server."""
+    """The maps in each server's workshop items, by server id."""
     by_blueprint: dict[int, dict[str, Chapter]] = {}
     blueprints = {server.blueprint_id for server in servers}
     rows = (
@@ -71,26 +71,26 @@ def added(servers: Iterable[Server]) -> dict[int, dict[str, Chapter]]:
         .distinct()
     )
     for blueprint_id, chapters in rows if blueprints else ():
-        found = by_blueprint.setdefault(blueprint_id, {})
+        by_map = by_blueprint.setdefault(blueprint_id, {})
         for entry in chapters:
-            found.setdefault(entry["map"], Chapter(entry["map"], entry.get("title", ""), entry.get("campaign", "")))
+            by_map.setdefault(entry["map"], Chapter(entry["map"], entry.get("title", ""), entry.get("campaign", "")))
     return {server.pk: by_blueprint.get(server.blueprint_id, {}) for server in servers}
 
 
 def playable(server: Server) -> dict[str, Chapter]:
-    """Every map that this server can change to, its own first."""
+    """Every map that this server can change to, those of its workshop items first."""
     return {**added([server])[server.pk], **stock()}
 
 
-class Words:
-    """Chapters by map for a set of servers; asks for workshop items only when a map is not a stock one."""
+class MapTitles:
+    """Looks up chapters by map for a set of servers. Queries workshop items only for a map that is not stock."""
 
     def __init__(self, servers: Iterable[Server]) -> None:
         self._servers = list(servers)
         self._added: dict[int, dict[str, Chapter]] | None = None
 
     def chapter(self, server_id: int, name: str) -> Chapter | None:
-        """None for a map that nobody described: its name has to do."""
+        """The chapter of this map; None when no mission file describes it."""
         if not name or name in stock():
             return stock().get(name)
         if self._added is None:

@@ -1,4 +1,4 @@
-"""Players over time as the numbers of an SVG: the template only writes them down."""
+"""The chart of players over time as SVG coordinates; the template only prints them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`line` and `area` are path data; `gaps` are the spans (x, width) in which nothing was seen."""
+    """`line` and `area` are SVG path data; `gaps` are the (x, width) of periods without a snapshot."""
 
     line: str
     area: str
@@ -65,7 +65,7 @@ def of(history: History) -> Chart:
 
 
 def _runs(steps: Sequence[Step]) -> list[tuple[int, int, bool]]:
-    """Stretches (first, after last, seen?) of steps that were seen or not."""
+    """Consecutive steps with or without snapshots, as (first index, index after the last, has snapshots)."""
     runs: list[tuple[int, int, bool]] = []
     for index, step in enumerate(steps):
         is_seen = bool(step.seen)
@@ -82,7 +82,7 @@ def _levels(highest: int) -> list[int]:
 
 
 def _moments(history: History) -> list[tuple[datetime, str]]:
-    """Round local times: every fourth hour of a day, midnights of longer spans."""
+    """Ticks of the time axis, with labels: every fourth local hour of a day, local midnights of longer spans."""
     local = timezone.localtime(history.start)
     if history.span.length <= timedelta(days=1):
         step, form = timedelta(hours=4), "TIME_FORMAT"

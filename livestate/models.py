@@ -1,4 +1,4 @@
-"""Who played where, run-length encoded: a row stands for as long as nothing in it changed."""
+"""Live state and history of servers, run-length encoded: a row covers the time during which nothing in it changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 
-from livestate.reconcile import LONGEST_MAP, LONGEST_NAME, Picture
+from livestate.reconcile import LONGEST_MAP, LONGEST_NAME, SnapshotState
 from servers.models import Host, Server
 
 ORDER_WAITS = timedelta(seconds=20)
@@ -20,7 +20,7 @@ ORDER_RUNS = timedelta(seconds=60)
 class SnapshotQuerySet(models.QuerySet["Snapshot"]):
     def latest_of(self, server_ids: list[int]) -> Self:
         """The newest row of each of these servers."""
-        # Rows of a server are begun one after the other, so the highest key is the newest.
+        # Rows of a server are inserted in order of time, so among equal times the highest key is the newest.
         newest = Server.objects.filter(pk__in=server_ids).annotate(
             newest=Subquery(
                 Snapshot.objects.filter(server=OuterRef("pk")).order_by("-started_at", "-pk").values("pk")[:1]
@@ -33,7 +33,7 @@ class SnapshotQuerySet(models.QuerySet["Snapshot"]):
 
 
 class Snapshot(models.Model):
-    """What a server showed from `started_at` to `last_seen_at`, at every poll in between."""
+    """The state that every poll of a server found from `started_at` to `last_seen_at`."""
 
     server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="snapshots")
     started_at = models.DateTimeField()
@@ -52,15 +52,15 @@ class Snapshot(models.Model):
                 condition=Q(last_seen_at__gte=F("started_at")), name="snapshot_ends_after_it_begins"
             ),
         ]
-        # Not over `last_seen_at`: it moves with every poll, and so would the index.
+        # `last_seen_at` is not indexed: every poll updates it, and would update the index too.
         indexes = [models.Index(fields=["server", "started_at"], name="snapshot_by_server_and_time")]
 
     def __str__(self) -> str:
         return f"server {self.server_id}: {self.players}/{self.max_players} {self.map}"
 
     @property
-    def picture(self) -> Picture:
-        return Picture(self.players, self.max_players, self.bots, self.map, self.hibernating)
+    def state(self) -> SnapshotState:
+        return SnapshotState(self.players, self.max_players, self.bots, self.map, self.hibernating)
 
 
 class PlayerSessionQuerySet(models.QuerySet["PlayerSession"]):
@@ -72,7 +72,7 @@ class PlayerSessionQuerySet(models.QuerySet["PlayerSession"]):
 
 
 class PlayerSession(models.Model):
-    """One stay of one account on one server; open while it lasts."""
+    """A visit of one account to one server, from joining to leaving; open (without `left_at`) while it lasts."""
 
     server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="sessions")
     steam_id_64 = models.BigIntegerField()
@@ -103,12 +103,12 @@ class PlayerSession(models.Model):
 
     @property
     def stayed(self) -> timedelta | None:
-        """How long; None while it lasts."""
+        """The duration; None for an open session."""
         return self.left_at - self.joined_at if self.left_at else None
 
 
 class SteamProfile(models.Model):
-    """What Steam says about an account, kept for a day; also that it says nothing."""
+    """Name and picture of a Steam account, cached for a day. Accounts unknown to Steam are cached as `MISSING`."""
 
     class Kind(models.TextChoices):
         PUBLIC = "public", _("public")
@@ -133,7 +133,7 @@ class SteamProfile(models.Model):
 
 
 class Silence(models.Model):
-    """A running server that does not answer the poll: since when, how often, and why. Gone when it answers."""
+    """A running server that does not answer polls: since when, how many polls, and why. Deleted when it answers."""
 
     server = models.OneToOneField(Server, on_delete=models.CASCADE, primary_key=True, related_name="silence")
     since = models.DateTimeField()
@@ -151,12 +151,12 @@ class OrderQuerySet(models.QuerySet["Order"]):
         return self.filter(kind=Order.Kind.COMMAND)
 
     def unclaimed(self, now: datetime) -> Self:
-        """Those that may still be carried out: nobody expects a kick that comes minutes later."""
+        """Queued orders that are still recent enough to be sent: a kick must not come minutes late."""
         return self.filter(state=Order.State.QUEUED, created_at__gte=now - ORDER_WAITS)
 
 
 class Order(models.Model):
-    """Something a person tells a running game: a console command, or an action whose effect is looked for after."""
+    """An order to a running game: a console command, or an action whose effect is verified afterwards."""
 
     class Kind(models.TextChoices):
         COMMAND = "command", _("command")
@@ -177,7 +177,7 @@ class Order(models.Model):
     server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="orders")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     kind = models.CharField(max_length=16, choices=Kind.choices)
-    # A command's own words; the value of an action (a Steam id, a map, a text).
+    # The text of a command; for other kinds the argument (a Steam id, a map, a text).
     value = models.CharField(max_length=1000)
     minutes = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
@@ -201,7 +201,7 @@ class Order(models.Model):
         return f"server {self.server_id}: {self.kind} {self.value}"
 
     def state_at(self, now: datetime) -> str:
-        """The state, also of an order whose message or whose worker was lost."""
+        """The effective state: an order whose message or worker was lost becomes failed or uncertain after a time."""
         if self.state == self.State.QUEUED and now - self.created_at > ORDER_WAITS:
             return self.State.FAILED
         if self.state == self.State.RUNNING and now - self.created_at > ORDER_WAITS + ORDER_RUNS:
@@ -210,7 +210,7 @@ class Order(models.Model):
 
 
 class Sweep(models.Model):
-    """The latest sweep of a host. `writer` is the process that made it: what another one remembers is stale."""
+    """The latest sweep of a host. `writer` is the process that made it; the cache of any other process is stale."""
 
     host = models.OneToOneField(Host, on_delete=models.CASCADE, primary_key=True, related_name="sweep")
     writer = models.UUIDField()
@@ -224,5 +224,5 @@ class Sweep(models.Model):
 
 
 def last_seen(server_ids: list[int]) -> dict[int, datetime]:
-    """When each of these servers last answered; those that never did are missing."""
+    """When each of these servers last answered; servers that never answered are missing."""
     return dict(Snapshot.objects.latest_of(server_ids).values_list("server_id", "last_seen_at"))

@@ -1,7 +1,7 @@
-"""Asks many servers for their status at once: endpoints in, results out; no rows, no Django.
+"""Polls many servers over RCON concurrently. Takes endpoints and returns results; knows neither rows nor Django.
 
-Connections stay open between sweeps. A slow or silent server costs nobody else anything, and less and less of
-ours: it is asked more seldom until it answers again.
+Connections stay open between sweeps. A slow or silent server does not delay the others, and is polled less and
+less often until it answers again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from servers.gamehost import rcon
 logger = logging.getLogger(__name__)
 
 COMMAND = "status"
-# Results are handed on in batches, so that the answers of the healthy are written while the silent are waited for.
+# Results come in batches, so that answers are written while silent servers are still being waited for.
 FIRST_BATCH_SECONDS = 0.12
 BATCH_SECONDS = 0.3
-# A thousand simultaneous handshakes overflow listen queues; already open connections are not held back.
+# A thousand simultaneous handshakes overflow listen queues. Open connections do not count against this limit.
 CONNECTING_AT_ONCE = 200
 PATIENT_FAILURES = 2
 LONGEST_PAUSE_SECONDS = 30.0
@@ -36,12 +36,12 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
     REFUSED = "refused"
     TIMED_OUT = "timed_out"
-    GARBLED = "garbled"  # not the protocol, not a status, or cut off: tells nothing about who is on
+    GARBLED = "garbled"  # a protocol error, no status, or a truncated one: proves nothing about the players
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where and how to ask. A new `generation` is another start of the game: what was learnt about it is void."""
+    """Address and password of a server. A new `generation` is a new start of the game and needs a new connection."""
 
     server_id: int
     host: str
@@ -67,7 +67,7 @@ Result = Answered | Unanswered
 
 
 class _Watched:
-    """One server between sweeps: its connection, and how long it has been silent."""
+    """A server's state between sweeps: its connection, its failed polls in a row, and when it is due again."""
 
     __slots__ = ("client", "due_at", "endpoint", "failures")
 
@@ -79,7 +79,7 @@ class _Watched:
 
 
 class Poller:
-    """Lives on one event loop, from sweep to sweep; one sweep at a time."""
+    """Runs sweeps on one event loop, one at a time, and keeps connections between them."""
 
     def __init__(self, *, timeout: float, period: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._timeout = timeout
@@ -88,8 +88,11 @@ class Poller:
         self._watched: dict[int, _Watched] = {}
 
     async def sweep(self, endpoints: Iterable[Endpoint]) -> AsyncIterator[list[Result]]:
-        """Yields each due server's result, in batches as they come; servers not named are let go of."""
-        self._adopt(endpoints)
+        """Poll the servers that are due and yield their results in batches as they come.
+
+        Connections to servers that are not among the endpoints are closed.
+        """
+        self._update_watched(endpoints)
         now = self._monotonic()
         connecting = asyncio.Semaphore(CONNECTING_AT_ONCE)
         pending = {
@@ -113,18 +116,19 @@ class Poller:
             watched.client.close()
         self._watched.clear()
 
-    def _adopt(self, endpoints: Iterable[Endpoint]) -> None:
-        wanted = {endpoint.server_id: endpoint for endpoint in endpoints}
+    def _update_watched(self, endpoints: Iterable[Endpoint]) -> None:
+        by_server = {endpoint.server_id: endpoint for endpoint in endpoints}
         for server_id, watched in list(self._watched.items()):
-            endpoint = wanted.get(server_id)
+            endpoint = by_server.get(server_id)
             if endpoint == watched.endpoint:
                 continue
+            # Stopped, restarted, or with another address or password: the connection is of no more use.
             watched.client.close()
             del self._watched[server_id]
             if endpoint is not None and endpoint.generation != watched.endpoint.generation:
                 # A game that is still starting refuses every password until its server.cfg has run.
                 rcon.forget(endpoint.host, endpoint.port)
-        for server_id, endpoint in wanted.items():
+        for server_id, endpoint in by_server.items():
             if server_id not in self._watched:
                 self._watched[server_id] = _Watched(endpoint)
 
@@ -135,10 +139,10 @@ class Poller:
             else:
                 async with connecting:
                     result = await self._ask(watched)
-        except Exception as error:  # one server's surprise must not end the sweep of the others
+        except Exception as error:  # an unexpected error with one server must not end the sweep of the others
             logger.exception("Polling server %s failed", watched.endpoint.server_id)
             result = Unanswered(watched.endpoint.server_id, Reason.GARBLED, f"{type(error).__name__}: {error}")
-        self._note(watched, answered=isinstance(result, Answered))
+        self._schedule(watched, answered=isinstance(result, Answered))
         return result
 
     async def _ask(self, watched: _Watched) -> Result:
@@ -158,16 +162,16 @@ class Poller:
             return Unanswered(server_id, Reason.GARBLED, "The answer was cut off.")
         return Answered(server_id, status)
 
-    def _note(self, watched: _Watched, *, answered: bool) -> None:
+    def _schedule(self, watched: _Watched, *, answered: bool) -> None:
         watched.failures = 0 if answered else watched.failures + 1
         if watched.failures > PATIENT_FAILURES:
             pause = self._period * 2 ** min(watched.failures - PATIENT_FAILURES, 10)
-            # Half a period less: the sweep that comes just before the pause is over counts as after it.
+            # Minus half a period, so that a sweep that starts slightly before the pause is over polls the server.
             watched.due_at = self._monotonic() + min(pause, LONGEST_PAUSE_SECONDS) - self._period / 2
 
 
 class PollingThread:
-    """A poller on an event loop in a thread of its own, for callers who block."""
+    """A poller on an event loop in its own thread, for synchronous callers."""
 
     def __init__(self, *, timeout: float, period: float) -> None:
         self._poller = Poller(timeout=timeout, period=period)
@@ -176,7 +180,7 @@ class PollingThread:
         self._thread.start()
 
     def sweep(self, endpoints: Iterable[Endpoint]) -> Iterator[list[Result]]:
-        """Yields what `Poller.sweep` yields; the network goes on while the caller writes a batch."""
+        """Yields the batches of `Poller.sweep`; polling continues while the caller writes a batch."""
         batches: queue.SimpleQueue[list[Result] | None] = queue.SimpleQueue()
 
         async def feed() -> None:
@@ -195,11 +199,11 @@ class PollingThread:
             future.cancel()
 
     def close(self) -> None:
-        async def hang_up() -> None:
+        async def disconnect() -> None:
             self._poller.close()
-            await asyncio.sleep(0)  # transports are closed in the round after
+            await asyncio.sleep(0)  # transports are closed in the next iteration of the loop
 
-        asyncio.run_coroutine_threadsafe(hang_up(), self._loop).result(timeout=5)
+        asyncio.run_coroutine_threadsafe(disconnect(), self._loop).result(timeout=5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
         self._loop.close()

@@ -1,4 +1,4 @@
-"""Names and pictures of players, asked of Steam in batches and kept for a day."""
+"""Steam profiles of players: names and pictures, requested in batches and cached for a day."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from workshop.steam import Player, Steam
 
 logger = logging.getLogger(__name__)
 
-# A round of at most ten batches: newcomers are named within seconds also while a long list is worked off.
+# At most ten batches a run, so that new players come first at the next run also while a long list is worked off.
 MOST_AT_ONCE = 10 * steam.BATCH
-# Who plays or played lately has a fresh name; older visits keep the last one known.
-LATELY = timedelta(days=1)
+# Only profiles of current and recent players are refreshed; older sessions keep the last known name.
+RECENT = timedelta(days=1)
 LONGEST_URL = 200
-# The one place that Steam serves avatars from; other addresses would be refused by the page's policy anyway.
+# The only host of Steam's avatars; the Content-Security-Policy blocks all others.
 AVATARS = "https://avatars.steamstatic.com/"
 
 
 def due(*, now: datetime, ttl: timedelta) -> list[int]:
-    """Accounts whose profile is missing, or old while they play, the latest visitors first."""
+    """Accounts without a profile, and recent players whose profile is older than `ttl`; the latest to join first."""
     stored = SteamProfile.objects.filter(pk=OuterRef("steam_id_64"))
-    lately = Q(left_at=None) | Q(left_at__gte=now - LATELY)
+    recent = Q(left_at=None) | Q(left_at__gte=now - RECENT)
     rows = (
-        PlayerSession.objects.filter(~Exists(stored) | (lately & ~Exists(stored.filter(fetched_at__gte=now - ttl))))
+        PlayerSession.objects.filter(~Exists(stored) | (recent & ~Exists(stored.filter(fetched_at__gte=now - ttl))))
         .values("steam_id_64")
         .annotate(latest=Max("joined_at"))
         .order_by("-latest")
@@ -41,18 +41,18 @@ def due(*, now: datetime, ttl: timedelta) -> list[int]:
 
 
 def refresh(source: Steam, *, now: datetime, ttl: timedelta) -> int:
-    """Ask for all that are due, batch by batch, each kept at once; returns how many. Raises SteamError."""
-    wanted = due(now=now, ttl=ttl)
-    for batch in steam.batches(wanted):
+    """Fetch the profiles that are due and store each batch as it comes; returns their number. Raises SteamError."""
+    accounts = due(now=now, ttl=ttl)
+    for batch in steam.batches(accounts):
         store(batch, source.players(batch), now=now)
-    return len(wanted)
+    return len(accounts)
 
 
-def store(asked: Sequence[int], found: Sequence[Player], *, now: datetime) -> None:
-    """Keep what Steam said, and of whom it said nothing."""
-    by_id = {player.steam_id_64: player for player in found}
+def store(accounts: Sequence[int], players: Sequence[Player], *, now: datetime) -> None:
+    """Store Steam's answer for these accounts; those missing in it are stored as unknown to Steam."""
+    by_id = {player.steam_id_64: player for player in players}
     SteamProfile.objects.bulk_create(
-        [_profile(steam_id, by_id.get(steam_id), now) for steam_id in asked],
+        [_profile(steam_id, by_id.get(steam_id), now) for steam_id in accounts],
         update_conflicts=True,
         unique_fields=["steam_id_64"],
         update_fields=["kind", "persona_name", "avatar_url", "fetched_at"],
@@ -60,7 +60,7 @@ def store(asked: Sequence[int], found: Sequence[Player], *, now: datetime) -> No
 
 
 def refresh_from_steam() -> int:
-    """Refresh over the network; without an API key there is nothing to ask and nothing to say."""
+    """Refresh over the network, as the settings say. Returns 0 without an API key, which Steam requires."""
     if not settings.STEAM_WEB_API_KEY:
         return 0
     base = settings.LEFT4ME_STEAM_API_URL

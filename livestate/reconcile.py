@@ -1,8 +1,9 @@
-"""What one answer changes in the history: what is known, the status and the time in; changes out.
+"""Computes what a status changes in the history. Takes the known rows, a status and the time, returns changes.
 
-Two rules carry the rest. A snapshot row stands as long as nothing it shows has changed. A session is one stay of
-one account: `connected` in the status tells when the stay began, so a stay that we lost sight of goes on where it
-was, and one that ended and began anew between two polls is two.
+Two rules decide everything. A snapshot row is extended as long as its content does not change. A session is one
+stay of one account: `connected` in the status tells when the stay began. So a session that was closed while the
+server was silent is reopened when the same connection is still there, and a player who left and came back between
+two polls gets two sessions.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from left4me.core.rows import storable
 from livestate.status import Player, Status
 
 LONGEST_MAP = 128
 LONGEST_NAME = 128
-# `connected` counts whole seconds, and an answer waits a little until it is dealt with.
+# `connected` counts whole seconds, and some time passes between the answer and its processing.
 JOIN_TOLERANCE = timedelta(seconds=2.5)
 SEEN_TOLERANCE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """What a snapshot shows; another one makes another row."""
+class SnapshotState:
+    """The content of a snapshot row. A different content makes a new row."""
 
     players: int
     max_players: int
@@ -33,7 +35,7 @@ class Picture:
 
 @dataclass(slots=True)
 class Stay:
-    """A session row as far as it matters here; open as long as it has no `left_at`."""
+    """The fields of a session row that are needed here; open as long as `left_at` is None."""
 
     id: int
     joined_at: datetime
@@ -44,10 +46,10 @@ class Stay:
 
 @dataclass(slots=True)
 class Known:
-    """What the rows say about one server: its latest snapshot and who is on."""
+    """The rows of one server: its latest snapshot and its open sessions by Steam id."""
 
     snapshot_id: int | None = None
-    picture: Picture | None = None
+    snapshot: SnapshotState | None = None
     seen_at: datetime | None = None
     stays: dict[int, Stay] = field(default_factory=dict)
 
@@ -62,52 +64,53 @@ class Arrival:
 
 @dataclass(slots=True)
 class Changes:
-    """What to write. With neither a new picture nor anything else, only the time last seen moves on."""
+    """The rows to write. Without a new `snapshot`, only `last_seen_at` of the present one is updated."""
 
-    picture: Picture | None = None
+    snapshot: SnapshotState | None = None
     opened: list[Arrival] = field(default_factory=list)
     reopened: list[tuple[int, Stay]] = field(default_factory=list)
     closed: list[tuple[int, Stay]] = field(default_factory=list)
     pinged: list[Stay] = field(default_factory=list)
 
 
-def picture_of(status: Status) -> Picture:
-    return Picture(
+def snapshot_state(status: Status) -> SnapshotState:
+    return SnapshotState(
         players=len(status.people),
         max_players=status.max or 0,
         bots=status.bots_seen,
-        map=_storable(status.map or "", LONGEST_MAP),
+        map=storable(status.map or "", LONGEST_MAP),
         hibernating=bool(status.hibernating),
     )
 
 
 def accounts(status: Status) -> dict[int, Player]:
-    """Who is on, by Steam id. A player who reconnects can be listed twice for a while: the longer stay counts."""
-    found: dict[int, Player] = {}
+    """The players online by Steam id. One who reconnects can be listed twice for a while: the longer stay counts."""
+    by_account: dict[int, Player] = {}
     for player in status.players:
         if player.steamid64 is None:
             continue
         account = int(player.steamid64)
-        other = found.get(account)
+        other = by_account.get(account)
         if other is None or (other.connected_seconds or 0) < (player.connected_seconds or 0):
-            found[account] = player
-    return found
+            by_account[account] = player
+    return by_account
 
 
 def newcomers(known: Known, status: Status) -> set[int]:
-    """Accounts whose earlier stay has to be looked up before `changes` can tell whether it goes on."""
+    """Accounts without an open session. `changes` needs their last closed one to decide whether it goes on."""
     return accounts(status).keys() - known.stays.keys()
 
 
 def changes(known: Known, status: Status, now: datetime, *, earlier: Mapping[int, Stay], gap: timedelta) -> Changes:
-    """Compare. `earlier` holds the newcomers' last closed stays; a silence longer than `gap` begins a new row.
+    """Compare a status with the known rows.
 
-    Ping ranges and `left_at` are set in the stays that are handed back; writing them is the caller's.
+    `earlier` holds the last closed sessions of the newcomers. After a silence longer than `gap` a new snapshot row
+    begins. The returned stays have their new `left_at` and ping range set; the caller writes them.
     """
     result = Changes()
-    picture = picture_of(status)
-    if picture != known.picture or known.seen_at is None or now - known.seen_at > gap:
-        result.picture = picture
+    state = snapshot_state(status)
+    if state != known.snapshot or known.seen_at is None or now - known.seen_at > gap:
+        result.snapshot = state
     present = accounts(status)
     for account, player in present.items():
         _reconcile_player(result, known, account, player, now, earlier.get(account))
@@ -118,7 +121,7 @@ def changes(known: Known, status: Status, now: datetime, *, earlier: Mapping[int
 
 
 def end_of(stay: Stay, seen_at: datetime | None) -> datetime:
-    """When a stay ended that is gone now: when it was last seen, for nobody knows better."""
+    """The end of a stay that is over: the time of the last poll that saw it."""
     return stay.joined_at if seen_at is None else max(seen_at, stay.joined_at)
 
 
@@ -126,7 +129,7 @@ def _reconcile_player(
     result: Changes, known: Known, account: int, player: Player, now: datetime, earlier: Stay | None
 ) -> None:
     joined_at = now - timedelta(seconds=player.connected_seconds or 0)
-    # While a player is still loading the column shows 0 or nonsense.
+    # While a player is loading, the ping column shows 0 or a meaningless number.
     ping = player.ping if player.state == "active" else None
     current = known.stays.get(account)
     stay = current or earlier
@@ -139,11 +142,11 @@ def _reconcile_player(
             if _widen(stay, ping):
                 result.pinged.append(stay)
             return
-        # The stays of one account do not overlap, whatever the clocks say.
+        # Sessions of one account must not overlap, also when the clocks disagree.
         joined_at = max(joined_at, seen_at)
     if current is not None:
         _close(result, known, account, current)
-    result.opened.append(Arrival(account, joined_at, _storable(player.name, LONGEST_NAME), ping))
+    result.opened.append(Arrival(account, joined_at, storable(player.name, LONGEST_NAME), ping))
 
 
 def _close(result: Changes, known: Known, account: int, stay: Stay) -> None:
@@ -152,7 +155,7 @@ def _close(result: Changes, known: Known, account: int, stay: Stay) -> None:
 
 
 def _widen(stay: Stay, ping: int | None) -> bool:
-    """Take the ping into the stay's range; True if that changed it."""
+    """Widen the ping range of the stay to include `ping`; returns whether it changed."""
     if ping is None or (
         stay.min_ping is not None and stay.max_ping is not None and stay.min_ping <= ping <= stay.max_ping
     ):
@@ -160,8 +163,3 @@ def _widen(stay: Stay, ping: int | None) -> bool:
     stay.min_ping = ping if stay.min_ping is None else min(stay.min_ping, ping)
     stay.max_ping = ping if stay.max_ping is None else max(stay.max_ping, ping)
     return True
-
-
-def _storable(text: str, length: int) -> str:
-    # PostgreSQL refuses NUL in text; a hostile server could so stop its own history.
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:length]

@@ -1,8 +1,7 @@
-"""Writes what a sweep found: one short transaction per batch, in bulk.
+"""Writes the results of a sweep to the database, in bulk, one short transaction per batch.
 
-What the rows say is remembered between sweeps, so that an unchanged server costs one id in one UPDATE. The memory
-is a cache and no more: each transaction first makes sure that no other process has written since, and whatever
-goes wrong empties it.
+The rows are cached in memory between sweeps, so that an unchanged server costs one id in one UPDATE. Each transaction
+first checks that no other process has written since; after any failure the cache is dropped and read again.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 class WrittenByAnother(Exception):
-    """Another process has recorded a sweep of this host since ours."""
+    """Another process has recorded a sweep of this host since this process did."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """How many rows a batch inserted and changed, without the times last seen that merely moved on."""
+    """The number of rows that a batch inserted and changed, not counting updates of `last_seen_at` alone."""
 
     seen: int = 0
     snapshots: int = 0
@@ -51,8 +50,9 @@ class Recorder:
         self._silences = Silences(host_id)
 
     def begin(self, *, now: datetime) -> None:
-        """Take over: from here on this process is the host's writer."""
+        """Start a sweep and make this process the writer of the host."""
         sweep = Sweep.objects.filter(host_id=self._host_id).first()
+        # Another process was the writer since the last sweep, so the rows may differ from the cache.
         if sweep is None or sweep.writer != self._writer:
             self._forget()
         Sweep.objects.update_or_create(
@@ -60,13 +60,13 @@ class Recorder:
         )
 
     def record(self, batch: Iterable[Result], *, now: datetime) -> Tally:
-        """Write a batch; raises `WrittenByAnother`, and then nothing of it was written."""
+        """Write a batch. Raises WrittenByAnother, and then nothing of the batch was written."""
         batch = list(batch)
         try:
             return self._record(batch, now)
         except IntegrityError:
-            # What was remembered is not what is there, or a server has just been deleted: look, and once more.
-            logger.warning("Recording a sweep collided with other changes; reading the rows anew")
+            # The cache differs from the rows, or a server has just been deleted: read the rows and try once more.
+            logger.warning("Recording a sweep collided with other changes; reading the rows again")
             self._forget()
         try:
             return self._record(batch, now)
@@ -75,22 +75,25 @@ class Recorder:
             raise
 
     def end(self, *, seconds: float, answered: int, silent: int) -> None:
+        """Finish a sweep: keep its duration and counts. Raises WrittenByAnother."""
         self._claim(seconds=seconds, answered=answered, silent=silent)
 
-    def settle(self, *, ended: set[int], now: datetime) -> int:
-        """Close the stays on servers that were silent for too long or have `ended`; returns how many."""
-        # Not joined with the host: the index of open stays answers this alone, however long the history is.
+    def close_lost_stays(self, *, ended: set[int], now: datetime) -> int:
+        """Close the open sessions of servers that were silent for too long or have `ended`; returns their number."""
+        # Without a join on the host: the index of open sessions alone answers this, whatever the size of the history.
         with_stays = PlayerSession.objects.open().values_list("server_id", flat=True).distinct()
-        suspects = [
-            server_id for server_id in with_stays if server_id in ended or not self._answered_lately(server_id, now)
+        candidates = [
+            server_id for server_id in with_stays if server_id in ended or not self._answered_recently(server_id, now)
         ]
-        if suspects:
-            ours = Server.objects.filter(pk__in=suspects, host_id=self._host_id)
-            suspects = list(ours.values_list("pk", flat=True))
-        seen = last_seen(suspects) if suspects else {}
+        # The sessions of other hosts' servers are closed by the workers of those hosts.
+        if candidates:
+            own = Server.objects.filter(pk__in=candidates, host_id=self._host_id)
+            candidates = list(own.values_list("pk", flat=True))
+        # The cache knows nothing right after a start of the worker, so the rows decide who was silent for too long.
+        seen = last_seen(candidates) if candidates else {}
         lost = [
             server_id
-            for server_id in suspects
+            for server_id in candidates
             if server_id in ended or server_id not in seen or now - seen[server_id] > self._gap
         ]
         rows = list(PlayerSession.objects.open().filter(server_id__in=lost)) if lost else []
@@ -104,13 +107,14 @@ class Recorder:
             self._known.pop(server_id, None)
         return len(rows)
 
-    def _answered_lately(self, server_id: int, now: datetime) -> bool:
+    def _answered_recently(self, server_id: int, now: datetime) -> bool:
         known = self._known.get(server_id)
         return known is not None and known.seen_at is not None and now - known.seen_at <= self._gap
 
     def _record(self, batch: list[Result], now: datetime) -> Tally:
         try:
             self._load([result.server_id for result in batch if result.server_id not in self._known])
+            # A server without rows was deleted while it was polled.
             batch = [result for result in batch if result.server_id in self._known]
             answered = [result for result in batch if isinstance(result, Answered)]
             silent = [result for result in batch if isinstance(result, Unanswered)]
@@ -121,14 +125,16 @@ class Recorder:
                 tally.silent = self._silences.add(silent, now)
                 self._silences.end(result.server_id for result in answered)
         except BaseException:
+            # The transaction was rolled back, but the cache already holds what it would have written.
             self._forget()
             raise
         return tally
 
     def _claim(self, **fields: float) -> None:
-        mine = Sweep.objects.filter(host_id=self._host_id, writer=self._writer)
-        # An UPDATE also without news: it locks the row until the end of the transaction.
-        if not mine.update(writer=self._writer, **fields):
+        """Lock the host's `Sweep` row until the end of the transaction. Raises WrittenByAnother."""
+        own = Sweep.objects.filter(host_id=self._host_id, writer=self._writer)
+        # An UPDATE even if nothing changes: it takes the lock.
+        if not own.update(writer=self._writer, **fields):
             self._forget()
             raise WrittenByAnother
 
@@ -139,17 +145,17 @@ class Recorder:
     # --- reading ---------------------------------------------------------------------------------------------
 
     def _load(self, server_ids: list[int]) -> None:
-        """Remember these servers, as far as there still are rows of them."""
+        """Read the rows of these servers into the cache; deleted servers are left out."""
         if not server_ids:
             return
         existing = Server.objects.filter(pk__in=server_ids).values_list("pk", flat=True)
-        fresh = {server_id: Known() for server_id in existing}
+        loaded = {server_id: Known() for server_id in existing}
         for snapshot in Snapshot.objects.latest_of(server_ids):
-            known = fresh[snapshot.server_id]
-            known.snapshot_id, known.picture, known.seen_at = snapshot.pk, snapshot.picture, snapshot.last_seen_at
+            known = loaded[snapshot.server_id]
+            known.snapshot_id, known.snapshot, known.seen_at = snapshot.pk, snapshot.state, snapshot.last_seen_at
         for session in PlayerSession.objects.open().filter(server_id__in=server_ids):
-            fresh[session.server_id].stays[session.steam_id_64] = _stay(session)
-        self._known.update(fresh)
+            loaded[session.server_id].stays[session.steam_id_64] = _stay(session)
+        self._known.update(loaded)
 
     def _compare(self, answered: list[Answered], now: datetime) -> list[tuple[int, Changes]]:
         earlier = self._earlier_stays(answered, now)
@@ -168,7 +174,7 @@ class Recorder:
         ]
 
     def _earlier_stays(self, answered: list[Answered], now: datetime) -> dict[int, dict[int, Stay]]:
-        """The newcomers' last closed stays, as far as they reach into the visit that is going on now."""
+        """The newcomers' last closed sessions, where they overlap with the connection that is open now."""
         newcomers: dict[int, set[int]] = {}
         longest = 0
         for result in answered:
@@ -178,38 +184,40 @@ class Recorder:
                 longest = max(longest, *(player.connected_seconds or 0 for player in result.status.people))
         if not newcomers:
             return {}
+        # A session that ended before the longest present connection began cannot be the same connection.
         rows = PlayerSession.objects.filter(
             server_id__in=newcomers.keys(),
             steam_id_64__in=set().union(*newcomers.values()),
             left_at__gte=now - timedelta(seconds=longest) - reconcile.JOIN_TOLERANCE,
         ).order_by("left_at", "pk")
-        found: dict[int, dict[int, Stay]] = {}
+        earlier: dict[int, dict[int, Stay]] = {}
         for row in rows:
             if row.steam_id_64 in newcomers[row.server_id]:
-                found.setdefault(row.server_id, {})[row.steam_id_64] = _stay(row)
-        return found
+                # Sorted by time, so the latest session of an account wins.
+                earlier.setdefault(row.server_id, {})[row.steam_id_64] = _stay(row)
+        return earlier
 
     # --- writing ---------------------------------------------------------------------------------------------
 
     def _write(self, compared: list[tuple[int, Changes]], now: datetime) -> Tally:
         tally = Tally(seen=len(compared))
         self._write_snapshots(compared, now, tally)
-        touched = {
+        changed = {
             stay.id: stay
             for _, changes in compared
             for stay in (*changes.pinged, *(entry[1] for entry in (*changes.closed, *changes.reopened)))
         }
-        # Before the new ones: who left and came back between two polls may have one open stay only.
+        # Close before opening: an account that left and came back between two polls may have one open session only.
         PlayerSession.objects.bulk_update(
             [
                 PlayerSession(pk=stay.id, left_at=stay.left_at, min_ping=stay.min_ping, max_ping=stay.max_ping)
-                for stay in touched.values()
+                for stay in changed.values()
             ],
             ["left_at", "min_ping", "max_ping"],
             batch_size=200,
         )
-        tally.updated = len(touched)
-        self._remember_stays(compared)
+        tally.updated = len(changed)
+        self._cache_stays(compared)
         self._open_stays(compared, tally)
         return tally
 
@@ -217,24 +225,25 @@ class Recorder:
         unchanged: list[int] = [
             snapshot_id
             for server_id, changes in compared
-            if changes.picture is None and (snapshot_id := self._known[server_id].snapshot_id) is not None
+            if changes.snapshot is None and (snapshot_id := self._known[server_id].snapshot_id) is not None
         ]
+        # The common case: one UPDATE extends the snapshots of all unchanged servers.
         if unchanged and Snapshot.objects.filter(pk__in=unchanged).update(last_seen_at=now) != len(unchanged):
-            raise IntegrityError("A snapshot that was remembered is no longer there.")
+            raise IntegrityError("A cached snapshot does not exist any more.")
         rows = {
-            server_id: _snapshot(server_id, changes.picture, now)
+            server_id: _snapshot(server_id, changes.snapshot, now)
             for server_id, changes in compared
-            if changes.picture is not None
+            if changes.snapshot is not None
         }
         Snapshot.objects.bulk_create(rows.values())
         tally.snapshots = len(rows)
         for server_id, changes in compared:
             known = self._known[server_id]
             known.seen_at = now
-            if changes.picture is not None:
-                known.snapshot_id, known.picture = rows[server_id].pk, changes.picture
+            if changes.snapshot is not None:
+                known.snapshot_id, known.snapshot = rows[server_id].pk, changes.snapshot
 
-    def _remember_stays(self, compared: list[tuple[int, Changes]]) -> None:
+    def _cache_stays(self, compared: list[tuple[int, Changes]]) -> None:
         for server_id, changes in compared:
             stays = self._known[server_id].stays
             for account, _ in changes.closed:
@@ -263,14 +272,14 @@ def _stay(session: PlayerSession) -> Stay:
     return Stay(session.pk, session.joined_at, session.left_at, session.min_ping, session.max_ping)
 
 
-def _snapshot(server_id: int, picture: reconcile.Picture, now: datetime) -> Snapshot:
+def _snapshot(server_id: int, state: reconcile.SnapshotState, now: datetime) -> Snapshot:
     return Snapshot(
         server_id=server_id,
         started_at=now,
         last_seen_at=now,
-        players=picture.players,
-        max_players=picture.max_players,
-        bots=picture.bots,
-        map=picture.map,
-        hibernating=picture.hibernating,
+        players=state.players,
+        max_players=state.max_players,
+        bots=state.bots,
+        map=state.map,
+        hibernating=state.hibernating,
     )

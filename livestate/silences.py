@@ -1,4 +1,4 @@
-"""The running servers that do not answer: counted while it lasts, gone when they do."""
+"""Tracks running servers that do not answer RCON; the row is deleted at the next answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_MESSAGE = 300
 
 
 class Silences:
-    """The `Silence` rows of one host, remembered until told to forget."""
+    """The `Silence` rows of one host, cached until `forget` is called."""
 
     def __init__(self, host_id: int) -> None:
         self._host_id = host_id
@@ -22,12 +22,12 @@ class Silences:
         self._rows = None
 
     def add(self, silent: Iterable[Unanswered], now: datetime) -> int:
-        """Count one more failed poll of each; returns how many."""
-        remembered = self._remembered()
+        """Count one more failed poll of each server; returns their number."""
+        cached = self._cached()
         rows = []
         for result in silent:
-            since, count = remembered.get(result.server_id, (now, 0))
-            remembered[result.server_id] = (since, count + 1)
+            since, count = cached.get(result.server_id, (now, 0))
+            cached[result.server_id] = (since, count + 1)
             rows.append(
                 Silence(
                     server_id=result.server_id,
@@ -47,15 +47,15 @@ class Silences:
         return len(rows)
 
     def end(self, server_ids: Iterable[int]) -> None:
-        """These have been heard, or are not expected to answer any more."""
-        remembered = self._remembered()
-        over = [server_id for server_id in server_ids if server_id in remembered]
-        if over:
-            Silence.objects.filter(server_id__in=over).delete()
-            for server_id in over:
-                del remembered[server_id]
+        """Delete the rows of servers that answered, or that do not run any more."""
+        cached = self._cached()
+        ended = [server_id for server_id in server_ids if server_id in cached]
+        if ended:
+            Silence.objects.filter(server_id__in=ended).delete()
+            for server_id in ended:
+                del cached[server_id]
 
-    def _remembered(self) -> dict[int, tuple[datetime, int]]:
+    def _cached(self) -> dict[int, tuple[datetime, int]]:
         if self._rows is None:
             rows = Silence.objects.filter(server__host_id=self._host_id).values_list("server_id", "since", "count")
             self._rows = {server_id: (since, count) for server_id, since, count in rows}

@@ -1,7 +1,7 @@
-"""Reads the answer to the console command `status`. Text in, values out, in one pass.
+"""Parses the output of the console command `status` in one pass.
 
-Names, host names and log lines are written by strangers: every rule here holds for text that imitates the format.
-Lines are cut at line feeds only, since `str.splitlines` also cuts at characters that a player's name may hold.
+Player names, host names and log lines are untrusted: the rules hold for text that imitates the format. Lines are
+split at line feeds only, since `str.splitlines` also splits at characters that a player's name may contain.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _Details = tuple[int | None, int | None, int | None, str, int | None, str | None
 
 
 class NotStatus(Exception):
-    """The text is no answer to `status`, or one in a format whose players cannot be told."""
+    """The text is not the output of `status`, or is in a format that does not identify players."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class Player:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the server said. `humans`, `bots` and `max` are its own counts: the rows know better about bots.
+    """A parsed status. `humans`, `bots` and `max` are the server's own counts; `bots_seen` counts the rows of bots.
 
-    Only a `complete` status tells who is on; any other was cut off and must not replace a good one.
+    Only a `complete` status tells who is online; any other was truncated and must not replace a complete one.
     """
 
     complete: bool
@@ -83,12 +83,12 @@ class Status:
 
     @property
     def bots_seen(self) -> int:
-        """Bots by their rows: Left 4 Dead 2 announces 0 while survivors and infected are played by bots."""
+        """The number of rows of bots: Left 4 Dead 2 reports 0 bots while bots play survivors and infected."""
         return sum(player.bot for player in self.players)
 
 
 def parse_status(text: str) -> Status:
-    """Returns what the text says; raises `NotStatus` and nothing else."""
+    """Parse the output of `status`. Raises NotStatus and nothing else."""
     lines = _Lines()
     for line in text.split("\n"):
         lines.take(line)
@@ -96,18 +96,18 @@ def parse_status(text: str) -> Status:
 
 
 def steam_id_64(uniqueid: str) -> str | None:
-    """`STEAM_1:1:42`, `STEAM_0:1:42` and `[U:1:85]` are one account; None where the id names none."""
-    if found := _STEAM_2.fullmatch(uniqueid):
-        account = 2 * int(found[2]) + int(found[1])
-    elif found := _STEAM_3.fullmatch(uniqueid):
-        account = int(found[1])
+    """The 64-bit Steam id of `STEAM_1:1:42`, `STEAM_0:1:42` or `[U:1:85]`, which are one account; None for others."""
+    if match := _STEAM_2.fullmatch(uniqueid):
+        account = 2 * int(match[2]) + int(match[1])
+    elif match := _STEAM_3.fullmatch(uniqueid):
+        account = int(match[1])
     else:
         return None
     return str(STEAM_ID_64_BASE + account) if 0 < account <= _HIGHEST_ACCOUNT else None
 
 
 class _Lines:
-    """Sorts the lines: header fields, then the roster's heading, rows, the end marker, log lines."""
+    """Collects the lines by kind: header fields, the heading and rows of the roster, its end marker, log lines."""
 
     def __init__(self) -> None:
         self.fields: dict[str, str] = {}
@@ -131,7 +131,7 @@ class _Lines:
             raise NotStatus("This is the status of a Source 2 server: it names no Steam ids.")
         key, colon, value = line.partition(":")
         key = key.rstrip(_BLANK)
-        # The first of each wins: a host name is free text, yet it cannot come before itself.
+        # The first field of each name wins: a host name is free text, but nothing it contains comes before it.
         if colon and key in _KEYS and key not in self.fields:
             self.fields[key] = value.strip(_BLANK)
 
@@ -179,13 +179,13 @@ class _Lines:
     def _complete(self, humans: int | None) -> bool:
         if humans is None or self.heading is None:
             return False
-        # Dialects with a rate column close the roster with #end; the others have nothing but their own count.
+        # Formats with a rate column end the roster with #end; for the others only the server's count tells.
         closed = self.end_marker or "rate" not in self.heading
         return closed and sum(not player.bot for player in self.players) >= humans
 
 
 def _player(line: str) -> Player | None:
-    """A roster row, or None if it is cut off or none. The name reaches to the last quote: none can follow it."""
+    """A roster row, or None if it is truncated or not a row. The name ends at the last quotation mark of the line."""
     opening, closing = line.find('"'), line.rfind('"')
     if opening == closing:
         return None
@@ -265,10 +265,10 @@ def _map(text: str | None) -> tuple[str | None, str | None]:
 
 
 def _counts(text: str) -> tuple[int | None, int | None, int | None]:
-    if found := _COUNTS.match(text):
-        return int(found[1]), int(found[2]), int(found[3])
-    if found := _OLD_COUNTS.match(text):
-        return int(found[1]), None, int(found[2])
+    if match := _COUNTS.match(text):
+        return int(match[1]), int(match[2]), int(match[3])
+    if match := _OLD_COUNTS.match(text):
+        return int(match[1]), None, int(match[2])
     return None, None, None
 
 
@@ -281,5 +281,5 @@ def _hibernating(text: str) -> bool | None:
 def _reservation(text: str) -> str | None:
     if "(unreserved)" in text:
         return "unreserved"
-    found = _RESERVED.search(text)
-    return (found[1] or "unknown") if found else None
+    match = _RESERVED.search(text)
+    return (match[1] or "unknown") if match else None

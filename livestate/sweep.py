@@ -1,4 +1,4 @@
-"""One sweep of one host: read which servers run, ask them, write what they say."""
+"""A sweep of one host: reads which servers run, polls them, and records the results."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from servers.state import hangs
 
 logger = logging.getLogger(__name__)
 
-# RCON stays on the host: its worker asks over loopback.
+# RCON never leaves the host: its own worker connects over the loopback interface.
 ADDRESS = "127.0.0.1"
 ENDED = (Server.State.STOPPED, Server.State.CRASHED, Server.State.GAVE_UP, Server.State.STARTING)
 
 
 class Sweeper:
-    """Keeps the connections to a host's servers and what is known of them, from sweep to sweep."""
+    """Sweeps one host; keeps RCON connections and cached rows between sweeps."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -37,21 +37,23 @@ class Sweeper:
         self._passwords: dict[str, str] = {}
 
     def sweep(self) -> None:
+        """Poll every running server of the host and record the results. Raises WrittenByAnother."""
         start = time.monotonic()
         self._recorder.begin(now=timezone.now())
         endpoints = self._endpoints()
         answered = silent = 0
+        # Servers that answer come in the first batches and are recorded while the silent ones are still waited for.
         for batch in self._polling.sweep(endpoints):
             self._recorder.record(batch, now=timezone.now())
-            heard = sum(isinstance(result, Answered) for result in batch)
-            answered += heard
-            silent += len(batch) - heard
-        self._recorder.settle(ended=self._ended(), now=timezone.now())
+            answered_in_batch = sum(isinstance(result, Answered) for result in batch)
+            answered += answered_in_batch
+            silent += len(batch) - answered_in_batch
+        self._recorder.close_lost_stays(ended=self._ended(), now=timezone.now())
         self._recorder.end(seconds=time.monotonic() - start, answered=answered, silent=silent)
-        # A refused password or a garbled answer is no sign of a hang.
-        unheard = Silence.objects.filter(server__host=self._host, reason__in=[Reason.TIMED_OUT, Reason.UNREACHABLE])
-        since = dict(unheard.values_list("server_id", "since"))
-        hangs.check(self._host, silent=since, runtime=this_host.runtime(), now=timezone.now())
+        # A game that refuses a password or sends a garbled answer does not hang.
+        silences = Silence.objects.filter(server__host=self._host, reason__in=[Reason.TIMED_OUT, Reason.UNREACHABLE])
+        since = dict(silences.values_list("server_id", "since"))
+        hangs.detect(self._host, silent=since, runtime=this_host.runtime(), now=timezone.now())
 
     def close(self) -> None:
         self._polling.close()
@@ -62,51 +64,54 @@ class Sweeper:
             .running()
             .only("port", "started_at", "sealed_rcon_password", "applied_sealed_rcon_password")
         )
-        opened: dict[str, str] = {}
+        passwords: dict[str, str] = {}
         endpoints = []
         for server in servers:
             sealed = server.applied_sealed_rcon_password or server.sealed_rcon_password
             try:
-                # Opening a seal costs more than asking the server does.
-                opened[sealed] = self._passwords.get(sealed) or server.live_rcon_password
+                # Cached between sweeps: decrypting a password costs more than polling the server.
+                passwords[sealed] = self._passwords.get(sealed) or server.live_rcon_password
             except secrets.Unreadable as error:
                 logger.warning("Server %s is not polled: %s", server.pk, error)
                 continue
-            if opened[sealed]:
-                endpoints.append(Endpoint(server.pk, ADDRESS, server.port, opened[sealed], server.started_at))
-        self._passwords = opened
+            if passwords[sealed]:
+                endpoints.append(Endpoint(server.pk, ADDRESS, server.port, passwords[sealed], server.started_at))
+        # Passwords that no server uses any more are dropped.
+        self._passwords = passwords
         return endpoints
 
     def _ended(self) -> set[int]:
+        """The servers of the host that do not run, so that nobody can be online there."""
         ended = Server.objects.filter(host=self._host, actual_state__in=ENDED)
         return set(ended.values_list("pk", flat=True))
 
 
-_turn = threading.Lock()
+_sweeping = threading.Lock()
 _sweepers: dict[int, Sweeper] = {}
 
 
 def sweep(host_name: str) -> bool:
-    """Sweep the host that this process runs on; False if the sweep before is still under way."""
-    if not _turn.acquire(blocking=False):
+    """Sweep the host that this process runs on. Returns False if the previous sweep is still running."""
+    if not _sweeping.acquire(blocking=False):
         return False
     try:
         host = Host.objects.filter(name=host_name).first()
         if host is None:
-            logger.warning("There is no host named %s to be swept", host_name)
+            logger.warning("There is no host named %s to sweep", host_name)
             return True
         if host.pk not in _sweepers:
             _sweepers[host.pk] = Sweeper(host)
         _sweepers[host.pk].sweep()
     except WrittenByAnother:
-        logger.warning("Another process sweeps the host %s as well; this sweep was given up", host_name)
+        # Two workers with the same host name: the other one's rows are newer, so this sweep ends here.
+        logger.warning("Another process also sweeps host %s; this sweep was abandoned", host_name)
     finally:
-        _turn.release()
+        _sweeping.release()
     return True
 
 
 def close() -> None:
-    """Hang up everywhere; for tests and for the end of a process."""
-    with _turn:
+    """Close all connections, at the end of a process or of a test."""
+    with _sweeping:
         while _sweepers:
             _sweepers.popitem()[1].close()

@@ -1,4 +1,4 @@
-"""What beat asks for: sweeps of every host, names of the players, clearing out."""
+"""Celery tasks: polling the servers of a host, sending orders, refreshing Steam profiles, deleting old history."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from left4me.core import secrets
-from livestate import completion, profiles, retention, sweep
-from livestate.orders import execution
+from livestate import history, profiles, sweep
+from livestate.orders import completion, execution
 from servers.gamehost import rcon
 from servers.models import Server
 from workshop.steam import SteamError
@@ -23,44 +23,45 @@ _asking_steam = threading.Lock()
 
 @shared_task(name="livestate.poll", ignore_result=True)
 def poll() -> None:
-    """Ask all running servers of this host; skipped while the sweep before is still under way."""
+    """Poll all running servers of this host; skipped while the previous sweep is still running."""
     if not sweep.sweep(settings.LEFT4ME_HOST):
-        logger.info("The sweep before is still under way; this one is left out")
+        logger.info("The previous sweep is still running; this one is skipped")
 
 
 @shared_task(name="livestate.carry_out", ignore_result=True)
 def carry_out(order_id: int) -> None:
-    """Tell a game of this host what somebody ordered."""
+    """Send an order to a game of this host."""
     execution.carry_out(order_id, now=timezone.now())
 
 
 @shared_task(name="livestate.learn_commands", ignore_result=True)
 def learn_commands(server_id: int) -> None:
-    """Keep the names that a running game knows, for the console's completion."""
+    """Store the command names of a running game, for the completion in the console."""
     server = Server.objects.running().filter(pk=server_id).first()
-    if server is None or completion.is_told(server):
+    if server is None or completion.has_commands(server):
         return
     try:
-        completion.keep(server, execution.known_commands(server))
+        completion.store(server, execution.known_commands(server))
     except (rcon.RconError, secrets.Unreadable) as error:
-        logger.info("Server %s did not list its commands: %s", server_id, error)
+        logger.info("The command names of server %s could not be read: %s", server_id, error)
 
 
 @shared_task(name="livestate.profiles", ignore_result=True)
 def refresh_profiles() -> None:
-    """Name the players who have come; what Steam does not say now it may say in the next round."""
+    """Fetch missing and outdated Steam profiles; what fails is tried again at the next run."""
     if not _asking_steam.acquire(blocking=False):
         return
     try:
-        if asked := profiles.refresh_from_steam():
-            logger.info("Asked Steam for %s profiles", asked)
+        if count := profiles.refresh_from_steam():
+            logger.info("Requested %s profiles from Steam", count)
     except SteamError as error:
-        logger.warning("Players keep the names they joined with: %s", error)
+        logger.warning("Steam profiles are not refreshed; players keep the names they joined with: %s", error)
     finally:
         _asking_steam.release()
 
 
 @shared_task(name="livestate.prune", ignore_result=True)
 def prune() -> None:
-    deleted = retention.prune(now=timezone.now(), days=settings.LEFT4ME_HISTORY_DAYS)
-    logger.info("Cleared out %s rows of old history", deleted)
+    """Delete rows older than `LEFT4ME_HISTORY_DAYS`."""
+    deleted = history.prune(now=timezone.now(), days=settings.LEFT4ME_HISTORY_DAYS)
+    logger.info("Deleted %s rows of old history", deleted)

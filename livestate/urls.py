@@ -1,16 +1,17 @@
 from django.urls import path
 
-from livestate import console, views
+from livestate import views
+from livestate.orders import views as order_views
 
 app_name = "livestate"
 urlpatterns = [
     path("servers/live-badges", views.badges, name="badges"),
-    path("servers/<int:pk>/live-state", views.panel, name="panel"),
-    path("servers/<int:pk>/history", views.history, name="history"),
-    path("servers/<int:pk>/history.csv", views.history_csv, name="history_csv"),
-    path("servers/<int:pk>/console", console.console, name="console"),
-    path("servers/<int:pk>/console/completions", console.completions, name="completions"),
-    path("servers/<int:pk>/console/<int:order_pk>", console.entry, name="order"),
-    path("servers/<int:pk>/orders", console.order, name="give_order"),
-    path("players/<int:steam_id_64>", views.player, name="player"),
+    path("servers/<id:pk>/live-state", views.panel, name="panel"),
+    path("servers/<id:pk>/history", views.history, name="history"),
+    path("servers/<id:pk>/history.csv", views.history_csv, name="history_csv"),
+    path("servers/<id:pk>/console", order_views.console, name="console"),
+    path("servers/<id:pk>/console/completions", order_views.completions, name="completions"),
+    path("servers/<id:pk>/console/<id:order_pk>", order_views.entry, name="order"),
+    path("servers/<id:pk>/orders", order_views.order, name="give_order"),
+    path("players/<id:steam_id_64>", views.player, name="player"),
 ]

@@ -1,4 +1,4 @@
-"""Pages about who plays where, now and before."""
+"""Pages of live state and history: the players panel, badges, the history of a server, and the page of a player."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.core.web.htmx import is_fragment
-from livestate import chart, export, live
+from left4me.core.web.ids import parse_ids
+from left4me.core.web.request import is_fragment
+from livestate import chart, live
 from livestate import history as histories
 from livestate.models import Order, SteamProfile
 from servers import lookups, permissions
@@ -28,23 +29,23 @@ ACTION_SHOWN = timedelta(minutes=1)
 @require_safe
 def panel(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = lookups.server(user, pk)
+    server = lookups.server_or_404(user, pk)
     template = "livestate/panel.html#panel" if is_fragment(request) else "livestate/panel.html"
     return render(request, template, panel_context(user, server))
 
 
 def panel_context(user: User, server: Server) -> dict[str, object]:
-    """What the panel shows; for those who may act on players also how their last action went."""
+    """The template context of the panel; for operators it includes the state of their latest action."""
     now = timezone.now()
     can_operate = permissions.can_operate_server(user, server)
     latest = _latest_action(user, server) if can_operate else None
     return {
         "server": server,
         "live": live.of(server, now=now),
-        "players": live.players_on(server),
-        "recent": live.players_lately(server),
+        "players": live.current_players(server),
+        "recent": live.recent_players(server),
         "can_operate": can_operate,
-        **(live.orders([latest], now=now)[0] if latest else {}),
+        **(live.order_rows([latest], now=now)[0] if latest else {}),
     }
 
 
@@ -55,11 +56,11 @@ def _latest_action(user: User, server: Server) -> Order | None:
 
 @require_safe
 def badges(request: HttpRequest) -> HttpResponse:
-    """The badges of `?servers=1,2,3`, each to be put where `live-<id>` stands; others' servers are left out."""
-    wanted = {int(word) for word in request.GET.get("servers", "").split(",") if word.isascii() and word.isdigit()}
-    if len(wanted) > MOST_BADGES:
+    """The badges of `?servers=1,2,3`, swapped out of band into `live-<id>`; invisible servers are left out."""
+    ids = set(parse_ids(request.GET.get("servers", "").split(",")))
+    if len(ids) > MOST_BADGES:
         raise Http404(_("These are too many servers at once."))
-    servers = list(Server.objects.visible_to(signed_in(request)).filter(pk__in=wanted))
+    servers = list(Server.objects.visible_to(signed_in(request)).filter(pk__in=ids))
     if not servers:
         return HttpResponse(status=204)
     return render(request, "livestate/badges.html", {"lives": live.of_servers(servers, now=timezone.now())})
@@ -67,13 +68,13 @@ def badges(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
-    server = lookups.server(signed_in(request), pk)
+    server = lookups.server_or_404(signed_in(request), pk)
     span = histories.Span.of(request.GET.get("span", ""))
-    told = histories.of(server, span=span, now=timezone.now())
+    shown = histories.of(server, span=span, now=timezone.now())
     context = {
         "server": server,
-        "history": told,
-        "chart": chart.of(told),
+        "history": shown,
+        "chart": chart.of(shown),
         "spans": list(histories.Span),
     }
     return render(request, "livestate/history.html", context)
@@ -81,22 +82,22 @@ def history(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def history_csv(request: HttpRequest, pk: int) -> HttpResponse:
-    server = lookups.server(signed_in(request), pk)
+    server = lookups.server_or_404(signed_in(request), pk)
     span = histories.Span.of(request.GET.get("span", ""))
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="server-{server.pk}-players-{span.code}.csv"'
-    export.write_sessions(response, server, span=span, now=timezone.now())
+    histories.write_sessions_csv(response, server, span=span, now=timezone.now())
     return response
 
 
 @require_safe
 def player(request: HttpRequest, steam_id_64: int) -> HttpResponse:
-    """One player's visits to the servers that the viewer may see; 404 for somebody never seen on any of them."""
+    """A player's sessions on the servers that the user can see; 404 for an account without any."""
     visits = histories.visits(steam_id_64, Server.objects.visible_to(signed_in(request)))
     page = Paginator(visits, VISITS_PER_PAGE).get_page(request.GET.get("page"))
     latest = visits.first()
     if latest is None:
         raise Http404(_("There is no such player."))
     profile = SteamProfile.objects.filter(pk=steam_id_64).first()
-    context = {"player": live.Person(latest, profile), "page": page, "steam_id_64": steam_id_64}
+    context = {"player": live.ShownPlayer(latest, profile), "page": page, "steam_id_64": steam_id_64}
     return render(request, "livestate/player.html", context)

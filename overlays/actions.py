@@ -1,7 +1,8 @@
-"""Everything that changes an overlay's row, with who did it; for pages, API and admin alike."""
+"""Creating, changing and deleting overlays, with an audit entry; used by pages, API and admin."""
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
 from uuid import uuid4
 
 from django.conf import settings
@@ -12,18 +13,20 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save
+from left4me.core import rows
+from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from overlays import paths
 from overlays.models import Overlay
 
-Refused = jobs.Refused
+Refused = refusals.Refused
+Stale = refusals.Stale
 
 _FIELDS = {"name_taken": "name", "script_is_system": "kind", "path_outside": "path"}
 
 
-class InUse(Refused):
-    """The overlay stands in blueprints; `blueprints` names them, each with its owner."""
+class InUse(refusals.InUse):
+    """Blueprints use the overlay: `blueprints` holds (name, owner) of each."""
 
     def __init__(self, blueprints: list[tuple[str, str]]) -> None:
         self.blueprints = blueprints
@@ -34,26 +37,27 @@ class InUse(Refused):
                 "%(count)d blueprints use this overlay: %(names)s.",
                 len(blueprints),
             )
-            % {"count": len(blueprints), "names": named}
+            % {"count": len(blueprints), "names": named},
+            blueprints=[{"name": name, "owner": owner} for name, owner in blueprints],
         )
 
 
-class Stale(Refused):
-    """Somebody else changed the row since it was read; `current` is how it stands now."""
-
-    def __init__(self, current: Overlay) -> None:
-        self.current = current
-        super().__init__(_("Somebody else changed this overlay meanwhile; nothing was overwritten."))
+class OverlayChanges(TypedDict, total=False):
+    name: str
+    expose_cfg: bool
+    path: str
 
 
 @transaction.atomic
 def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bool = False, path: str = "") -> Overlay:
-    """Add an overlay; `owner=None` makes it part of the catalog. Without `path` it gets a directory of its own, named
-    by its id; a typed one is an admin's. Raises ValidationError."""
+    """Create an overlay; `owner=None` makes it part of the catalog.
+
+    Without `path` it gets a new directory named by its id; only admins choose one. Raises ValidationError.
+    """
     overlay = Overlay(name=name, kind=kind, owner=owner, expose_cfg=expose_cfg)
-    # The id is known only after the row; until then the path just has to be one that nobody else has.
+    # The id is known only after the INSERT; until then the path only has to be unique.
     overlay.path = _typed_path(path) if path else f"new-{uuid4().hex}"
-    concurrent_save.save_clean(overlay, places=_FIELDS)
+    rows.save_clean(overlay, places=_FIELDS)
     if not path:
         overlay.path = str(overlay.pk)
         paths.refuse_overlap(overlay.path, besides=overlay.pk)
@@ -63,34 +67,33 @@ def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bo
 
 
 @transaction.atomic
-def update(
-    *, overlay: Overlay, seen_version: int, by: User, name: str, expose_cfg: bool, path: str | None = None
-) -> Overlay:
-    """Change an overlay that `by` saw at `seen_version`; raises Stale, rows.Gone, or ValidationError."""
-    current = concurrent_save.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
+def update(*, overlay: Overlay, seen_version: int, by: User, **changes: Unpack[OverlayChanges]) -> Overlay:
+    """Change an overlay that `by` read at `seen_version`. Raises Stale, rows.Gone and ValidationError."""
+    current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     if current.version != seen_version:
-        raise Stale(current)
-    current.name = name
-    current.expose_cfg = expose_cfg
-    if path is not None and path != current.path:
+        raise Stale(_("Somebody else changed this overlay meanwhile; nothing was overwritten."), current=current)
+    path = changes.pop("path", current.path)
+    if path != current.path:
         current.path = _typed_path(path, besides=current.pk)
+    for name, value in changes.items():
+        setattr(current, name, value)
     current.version += 1
-    concurrent_save.save_clean(current, places=_FIELDS)
-    record.write(action="overlay.update", by=by, target=current.resource, name=name)
+    rows.save_clean(current, places=_FIELDS)
+    record.write(action="overlay.update", by=by, target=current.resource, name=current.name)
     return current
 
 
 @transaction.atomic
 def delete(*, overlay: Overlay, by: User) -> None:
-    """Remove the row, and by a job the directory if left4me made it, by one on each host that has a copy the copy.
+    """Delete the row, and request jobs that delete its directory (if left4me created it) and its copies on hosts.
 
-    Raises InUse with the blueprints that hold it, and rows.Gone.
+    Raises InUse with the blueprints that use it, and rows.Gone.
     """
-    # Who puts it into a blueprint holds the same lock.
-    current = concurrent_save.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
-    holders = used_by(current)
-    if holders:
-        raise InUse(holders)
+    # Adding the overlay to a blueprint takes the same lock.
+    current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
+    blueprints = used_by(current)
+    if blueprints:
+        raise InUse(blueprints)
     record.write(action="overlay.delete", by=by, target=current.resource, name=current.name)
     hosts = [settings.LEFT4ME_HOST] if current.path == str(current.pk) else []
     for host in (*hosts, *current.copies.values_list("host", flat=True)):
@@ -99,7 +102,7 @@ def delete(*, overlay: Overlay, by: User) -> None:
 
 
 def used_by(overlay: Overlay) -> list[tuple[str, str]]:
-    """The blueprints that hold it, as (name, owner)."""
+    """The blueprints that use the overlay, as (name, owner)."""
     links = overlay.in_blueprints.order_by("blueprint__name")
     return list(links.values_list("blueprint__name", "blueprint__owner__username"))
 

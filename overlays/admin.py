@@ -44,7 +44,7 @@ class OverlayAdmin(ActionAdmin):
             by=signed_in(request),
             name=values["name"],
             expose_cfg=values["expose_cfg"],
-            path=values["path"] or None,
+            path=values["path"] or row.path,
         )
 
     def delete(self, *, row: Any, request: HttpRequest) -> None:

@@ -1,17 +1,17 @@
-"""Overlays in the JSON API. The wire format is frozen by fixtures in tests/wire."""
+"""JSON API of overlays. Fixtures in tests/wire freeze the wire format."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Literal
 
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import Problem, Window, listed, require_scope
-from overlays import actions, permissions
+from left4me.core.web.api import Window, changed_fields, listed, require_scope
+from overlays import actions, lookups, permissions
 from overlays.models import Overlay, OverlayCopy
 
 Kind = Literal["files", "workshop", "script"]
@@ -23,15 +23,15 @@ class OverlayOut(Schema):
     id: int
     name: str
     kind: Kind
-    owner: str | None = Field(description="Null: part of the catalog")
+    owner: str | None = Field(description="Null for a system overlay")
     path: str
     expose_cfg: bool
     built_at: datetime | None
     content_version: int
     size_bytes: int
     file_count: int
-    used_by: int = Field(description="How many blueprints hold it")
-    version: int = Field(description="Give it back with a change")
+    used_by: int = Field(description="Number of blueprints that use it")
+    version: int = Field(description="Send it back with a change")
     created_at: datetime
 
     @staticmethod
@@ -60,7 +60,7 @@ class OverlayIn(Schema):
 
 
 class OverlayChange(Schema):
-    version: int = Field(description="The version that you read; another one is answered with 409")
+    version: int = Field(description="The version that you read; any other is refused with 409")
     name: str | None = Field(None, max_length=64)
     expose_cfg: bool | None = None
     path: str | None = Field(None, max_length=255, description="Admins only")
@@ -71,23 +71,7 @@ class OverlayFilter(Window):
     q: str = Field("", max_length=100, description="Part of the name")
 
 
-def visible(request: HttpRequest, overlay_id: int) -> Overlay:
-    """The overlay as the caller may see it; raises Http404."""
-    overlay = Overlay.objects.select_related("owner").counted().filter(pk=overlay_id).first()
-    if overlay is None:
-        raise Http404
-    permissions.check_can_see_overlay(signed_in(request), overlay)
-    return overlay
-
-
-def editable(request: HttpRequest, overlay_id: int) -> Overlay:
-    require_scope(request, "operate")
-    overlay = visible(request, overlay_id)
-    permissions.check_can_edit_overlay(signed_in(request), overlay)
-    return overlay
-
-
-@router.get("/overlays", response=OverlayPage, summary="The catalog and your own")
+@router.get("/overlays", response=OverlayPage, summary="List overlays")
 def list_overlays(request: HttpRequest, window: Query[OverlayFilter]) -> dict[str, Any]:
     rows = Overlay.objects.visible_to(signed_in(request)).select_related("owner").counted()
     if window.kind:
@@ -97,7 +81,7 @@ def list_overlays(request: HttpRequest, window: Query[OverlayFilter]) -> dict[st
     return listed(rows, window)
 
 
-@router.post("/overlays", response={201: OverlayOut}, summary="Make one")
+@router.post("/overlays", response={201: OverlayOut}, summary="Create an overlay")
 def create_overlay(request: HttpRequest, given: OverlayIn) -> Status[Overlay]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -111,47 +95,36 @@ def create_overlay(request: HttpRequest, given: OverlayIn) -> Status[Overlay]:
         expose_cfg=given.expose_cfg,
         path=given.path,
     )
-    return Status(201, visible(request, overlay.pk))
+    return Status(201, lookups.overlay_or_404(user, overlay.pk))
 
 
-@router.get("/overlays/{int:overlay_id}", response=OverlayOut, summary="One overlay")
+@router.get("/overlays/{id:overlay_id}", response=OverlayOut, summary="Get an overlay")
 def get_overlay(request: HttpRequest, overlay_id: int) -> Overlay:
-    return visible(request, overlay_id)
+    return lookups.overlay_or_404(signed_in(request), overlay_id)
 
 
-@router.get("/overlays/{int:overlay_id}/copies", response=list[CopyOut], summary="What other hosts hold of it")
+@router.get("/overlays/{id:overlay_id}/copies", response=list[CopyOut], summary="List its copies on other hosts")
 def list_copies(request: HttpRequest, overlay_id: int) -> list[OverlayCopy]:
     """A host fetches an overlay when a server that uses it starts there. The web's own host needs no copy."""
-    return list(visible(request, overlay_id).copies.all())
+    return list(lookups.overlay_or_404(signed_in(request), overlay_id).copies.all())
 
 
-@router.patch("/overlays/{int:overlay_id}", response=OverlayOut, summary="Change it")
+@router.patch("/overlays/{id:overlay_id}", response=OverlayOut, summary="Change an overlay")
 def change_overlay(request: HttpRequest, overlay_id: int, given: OverlayChange) -> Overlay:
-    overlay = editable(request, overlay_id)
+    require_scope(request, "operate")
+    user = signed_in(request)
+    overlay = lookups.overlay_to_edit(user, overlay_id)
     if given.path is not None:
-        permissions.check_can_make_system_overlay(signed_in(request))
-    try:
-        actions.update(
-            overlay=overlay,
-            seen_version=given.version,
-            by=signed_in(request),
-            name=overlay.name if given.name is None else given.name,
-            expose_cfg=overlay.expose_cfg if given.expose_cfg is None else given.expose_cfg,
-            path=given.path,
-        )
-    except actions.Stale as fault:
-        raise Problem(409, "Changed meanwhile", str(fault), version=fault.current.version) from None
-    return visible(request, overlay_id)
+        permissions.check_can_make_system_overlay(user)
+    changes = changed_fields(given, besides={"version"})
+    actions.update(overlay=overlay, seen_version=given.version, by=user, **changes)
+    return lookups.overlay_or_404(user, overlay_id)
 
 
-@router.delete("/overlays/{int:overlay_id}", response={204: None}, summary="Delete it, unless a blueprint holds it")
+@router.delete("/overlays/{id:overlay_id}", response={204: None}, summary="Delete an overlay that no blueprint uses")
 def delete_overlay(request: HttpRequest, overlay_id: int) -> Status[None]:
-    overlay = editable(request, overlay_id)
-    try:
-        actions.delete(overlay=overlay, by=signed_in(request))
-    except actions.InUse as fault:
-        used_by = [{"name": name, "owner": owner} for name, owner in fault.blueprints]
-        raise Problem(409, "In use", str(fault), blueprints=used_by) from None
-    except actions.Refused as fault:
-        raise Problem(409, "Not possible now", str(fault)) from None
+    require_scope(request, "operate")
+    user = signed_in(request)
+    overlay = lookups.overlay_to_edit(user, overlay_id)
+    actions.delete(overlay=overlay, by=user)
     return Status(204, None)

@@ -7,4 +7,4 @@ class OverlaysConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers what jobs can do with overlays, and who may see those jobs.
-        from overlays import job_policy, operations, removal  # noqa: F401
+        from overlays import job_policy, operations  # noqa: F401

@@ -1,4 +1,4 @@
-"""Forms of overlays, for pages and admin."""
+"""Forms for overlays and for adding workshop items."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from overlays import permissions
 from overlays.models import Overlay
+from workshop import inputs
 
 
 class OverlayForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A new or changed overlay as `by` may make it: ordinary users choose neither directory nor catalog."""
+    """Creates or changes an overlay. Only if `by` is an admin, it has the fields for the catalog and the directory."""
 
     version = forms.IntegerField(widget=forms.HiddenInput, required=False)
     is_system = forms.BooleanField(
@@ -49,4 +50,27 @@ class OverlayForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
     def _post_clean(self) -> None:
-        """The action validates the row: it knows the owner, which the form does not."""
+        """Skips the validation of the model: the action does it, since the form does not know the owner."""
+
+
+class AddItemsForm(forms.Form):
+    """Workshop ids and links to add to an overlay."""
+
+    input = forms.CharField(
+        label=_("Ids or links"),
+        max_length=inputs.LONGEST_INPUT,
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off"}),
+        help_text=_("Workshop ids or addresses, as many as you like, on one line or on many."),
+    )
+    mode = forms.ChoiceField(
+        label=_("They are"),
+        choices=[("items", _("items")), ("collection", _("collections"))],
+        initial="items",
+        widget=forms.RadioSelect,
+    )
+    follow = forms.BooleanField(
+        label=_("Follow the collections"),
+        initial=True,
+        required=False,
+        help_text=_("What their authors add or remove later comes and goes here too. Only for collections."),
+    )

@@ -1,11 +1,12 @@
-"""Tells the job engine who may see jobs on overlays, who may cancel or retry them, and what they are called."""
+"""Registers with the job engine who may see and operate jobs on overlays, and how overlays are labelled there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from left4me.core.web.request import Person
 from left4me.jobs import registry
-from left4me.jobs.registry import Label, Person
+from left4me.jobs.registry import Label
 from overlays import permissions
 from overlays.models import Overlay
 
@@ -21,7 +22,8 @@ def _operates(user: Person, number: str) -> bool:
 
 
 def _labels(numbers: Sequence[str]) -> dict[str, Label]:
-    return {str(each.pk): Label(each.name, each.get_absolute_url()) for each in Overlay.objects.filter(pk__in=numbers)}
+    overlays = Overlay.objects.filter(pk__in=numbers)
+    return {str(overlay.pk): Label(overlay.name, overlay.get_absolute_url()) for overlay in overlays}
 
 
 def _owners(number: str) -> list[int]:

@@ -1,7 +1,8 @@
-"""Overlays: directory trees that are laid over the game, and what each is made of."""
+"""Overlays (directory trees mounted over the game) and the rows that describe their content."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Self
 
 from django.conf import settings
@@ -22,23 +23,23 @@ class OverlayQuerySet(models.QuerySet["Overlay"]):
         return self.filter(owner=None)
 
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """The catalog and one's own; for admins all."""
+        """System overlays and the user's own; all overlays for an admin."""
         if getattr(user, "is_admin", False):
             return self
         return self.usable_by(user)
 
     def usable_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """What may stand in a blueprint of `user`: seeing another's overlay as admin does not lend it."""
+        """Overlays that a blueprint of `user` may contain. An admin sees all overlays but may not use all of them."""
         return self.filter(Q(owner=None) | Q(owner_id=user.pk))
 
     def counted(self) -> Self:
-        """With `used_by`: how many blueprints hold it."""
-        # Grouping drops the model's own order.
+        """Annotate `used_by`, the number of blueprints that contain the overlay."""
+        # Grouping drops the default ordering of the model.
         return self.annotate(used_by=Count("in_blueprints", distinct=True)).order_by(Lower("name"), "pk")
 
 
 class Overlay(models.Model):
-    """One layer. System overlays (without owner) are the admins' catalog, usable by all; others are private."""
+    """One layer over the game. System overlays (without owner) belong to the catalog that everybody may use."""
 
     class Kind(models.TextChoices):
         FILES = "files", _("Files")
@@ -68,11 +69,11 @@ class Overlay(models.Model):
         help_text=_("Execute this overlay's own left4dead2/cfg/server.cfg on every server that uses it."),
     )
     built_at = models.DateTimeField(_("built"), null=True, blank=True, editable=False)
-    # Counts publications: a running server that was started with a lower one needs a restart to see the content.
+    # Counts changes of the content: a server that was started with a lower version needs a restart to apply them.
     content_version = models.PositiveIntegerField(default=0, editable=False)
     size_bytes = models.PositiveBigIntegerField(_("size"), default=0, editable=False)
     file_count = models.PositiveIntegerField(_("files"), default=0, editable=False)
-    # Counts edits of this row, so that the second of two editors is told.
+    # Counts edits of this row, to detect that two users edit it at the same time.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -99,7 +100,7 @@ class Overlay(models.Model):
             models.CheckConstraint(
                 condition=Q(kind__in=["files", "workshop", "script"]), name="overlay_kind_is_known"
             ),
-            # A script runs on the host: only the admins' catalog holds such overlays.
+            # A script runs on the host, so script overlays belong to the catalog, which only admins change.
             models.CheckConstraint(
                 condition=~Q(kind="script") | Q(owner=None),
                 name="script_overlay_is_system",
@@ -126,15 +127,25 @@ class Overlay(models.Model):
 
     @property
     def resource(self) -> str:
-        """How jobs, locks and the audit record name it."""
+        """The name of this overlay in jobs, locks and the audit log."""
         return f"overlay:{self.pk}"
+
+    def record_change(self, *, now: datetime, file_count: int | None = None, size_bytes: int | None = None) -> None:
+        """Record that a build changed the content: running servers then show that a restart applies it."""
+        self.content_version += 1
+        self.built_at = now
+        fields = ["content_version", "built_at"]
+        if file_count is not None and size_bytes is not None:
+            self.file_count, self.size_bytes = file_count, size_bytes
+            fields += ["file_count", "size_bytes"]
+        self.save(update_fields=fields)
 
 
 class OverlayCopy(models.Model):
-    """The content that a host beside the web's own has fetched for its servers."""
+    """The version of an overlay's content that a host other than the web's has downloaded for its servers."""
 
     overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="copies")
-    # A name as jobs have it: hosts live above overlays.
+    # The host's name, as in jobs: the model of hosts belongs to an app that imports this one.
     host = models.CharField(_("host"), max_length=63)
     content_version = models.PositiveIntegerField(editable=False)
     is_whole = models.BooleanField(default=True, editable=False)
@@ -149,7 +160,7 @@ class OverlayCopy(models.Model):
 
 
 class OverlayCollection(models.Model):
-    """A Steam collection that an overlay follows: its items come and go with the collection at every refresh."""
+    """A Steam collection that an overlay follows: every refresh adds and removes its items as the collection does."""
 
     overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="collections")
     steam_id = models.PositiveBigIntegerField(_("Steam id"))
@@ -166,18 +177,18 @@ class OverlayCollection(models.Model):
 
 
 class OverlayWorkshopItem(models.Model):
-    """A workshop item that an overlay holds. The item's row and file are shared by all overlays.
+    """A workshop item of an overlay. The item's row and file are shared by all overlays.
 
-    The link stands here and not in `workshop`: it points at an overlay, and `workshop` does not know those.
+    The model is in this app, since it references an overlay and `workshop` must not import `overlays`.
     """
 
     overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="workshop_links")
     item = models.ForeignKey(WorkshopItem, on_delete=models.PROTECT, related_name="overlay_links")
-    # Null for items that were added by themselves: those stay when a collection lets go of them.
+    # Null for items that were added individually: they stay when a collection drops them.
     collection = models.ForeignKey(
         OverlayCollection, on_delete=models.SET_NULL, null=True, blank=True, related_name="links"
     )
-    # The version that the last build linked; null while the overlay does not hold its file.
+    # The version that the last build linked; null while the overlay does not contain the file.
     linked_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
     added_at = models.DateTimeField(auto_now_add=True)
 
@@ -190,7 +201,7 @@ class OverlayWorkshopItem(models.Model):
 
 
 class OverlayScript(models.Model):
-    """The shell script that builds a script overlay, in a sandbox, into a fresh directory."""
+    """The shell script that builds a script overlay, in a sandbox and into an empty directory."""
 
     overlay = models.OneToOneField(Overlay, on_delete=models.CASCADE, related_name="script", primary_key=True)
     text = models.TextField(_("script"), blank=True)
@@ -201,7 +212,7 @@ class OverlayScript(models.Model):
 
 
 class Upload(models.Model):
-    """A file on its way into an overlay, chunk by chunk; what has arrived lies beside the overlays until it is all."""
+    """An upload into an overlay in chunks. The bytes received are in a partial file until the upload is complete."""
 
     overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="uploads")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
@@ -213,7 +224,7 @@ class Upload(models.Model):
     class Meta:
         ordering = ["pk"]
         constraints = [
-            # Starting the same upload again finds the one that was broken off, and continues it.
+            # Starting the same upload again finds the interrupted one and continues it.
             models.UniqueConstraint(
                 fields=["overlay", "user", "path", "size", "unpack"], name="upload_continues_where_it_ended"
             )

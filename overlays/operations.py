@@ -1,14 +1,21 @@
-"""What the job engine can do with overlays."""
+"""The operations that jobs run on overlays and on the workshop cache."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
+
+from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.jobs import registry
-from overlays import builders
+from left4me.jobs.models import Job
+from overlays import builds, paths
 from overlays.files import extraction
 from overlays.models import Overlay
+from overlays.replication.server import hashes_file
+from overlays.replication.store import Copies, is_needed
 from overlays.workshop_items import cache_cleanup, refresh
 
 
@@ -16,18 +23,19 @@ from overlays.workshop_items import cache_cleanup, refresh
 def build(run: registry.Run) -> None:
     """Make an overlay's directory match its rows."""
     overlay = _overlay(run)
-    changed = builders.build(run, overlay)
+    changed = builds.build(run, overlay)
     run.log("The overlay has new content." if changed else "Nothing changed.", stream="event")
 
 
 @registry.operation("unpack", title=_("Unpack"), idempotent=True)
 def unpack(run: registry.Run) -> None:
-    """Unpack an uploaded archive into its overlay, then look at what is there now."""
+    """Extract an uploaded archive into its overlay, then build the overlay."""
     overlay = _overlay(run)
     try:
         extraction.unpack(run, overlay)
     finally:
-        builders.build(run, overlay)
+        # Also after a failure: the files extracted before it stay, and have to be measured and checked.
+        builds.build(run, overlay)
 
 
 def _overlay(run: registry.Run) -> Overlay:
@@ -39,11 +47,49 @@ def _overlay(run: registry.Run) -> Overlay:
 
 @registry.operation("workshop_refresh", title=_("Refresh workshop items"), idempotent=True, coalesces_active=True)
 def workshop_refresh(run: registry.Run) -> None:
-    """Ask Steam about every item in use, follow collections, and build the overlays whose items changed."""
+    """Refresh every item and collection in use from Steam, and build the overlays whose items changed."""
     refresh.refresh_all(run, now=timezone.now())
 
 
 @registry.operation("workshop_tidy", title=_("Tidy the workshop cache"), idempotent=True)
 def workshop_tidy(run: registry.Run) -> None:
-    """Delete the files and rows of items that no overlay holds: all (`"older_than_days": 0`), or old ones."""
+    """Delete the items that no overlay uses: all of them (`"older_than_days": 0`), or long unused ones."""
     cache_cleanup.tidy(run, now=timezone.now())
+
+
+def _locks(job: Job) -> Iterable[registry.Lock]:
+    """On the web's host the job waits for builds and starts. On other hosts it removes copies, which have a lock of
+    their own, so that a host that is down does not block jobs on the overlay."""
+    if job.host == settings.LEFT4ME_HOST:
+        yield registry.Lock(job.resource, exclusive=True)
+    else:
+        yield registry.Lock(job.resource.replace(":", "-"), exclusive=True)
+
+
+@registry.operation(
+    "remove_overlay", title=_("Remove files"), locks=_locks, idempotent=True, cancellable=False, final=True
+)
+def remove_overlay(run: registry.Run) -> None:
+    """Delete the directory of a deleted overlay on the web's host, or its copies on another host."""
+    if Overlay.objects.filter(pk=run.resource_id).exists():
+        raise registry.Failed("This overlay still exists; its files stay.")
+    if is_needed():
+        _remove_copies(run)
+        return
+    tree = paths.root() / str(run.resource_id)
+    if tree.is_symlink():
+        tree.unlink()
+    elif tree.exists():
+        # rmtree works with directory file descriptors and does not follow links.
+        shutil.rmtree(tree)
+    hashes_file(run.resource_id).unlink(missing_ok=True)
+    run.log(f"removed {tree.name}")
+
+
+def _remove_copies(run: registry.Run) -> None:
+    copies = Copies(run.resource_id)
+    with copies.locked(run.check):
+        if copies.remove():
+            run.log(f"removed the copies of overlay {run.resource_id}")
+        else:
+            run.log("A running server still uses a copy; the daily cleanup removes it after that server stops.")

@@ -1,10 +1,7 @@
-"""Where overlays stand on a host's disk, and what is true of the paths of theirs that people type."""
+"""Paths of overlays on disk, and validation of user-supplied paths inside them."""
 
 from __future__ import annotations
 
-import os
-import stat
-from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 from django.conf import settings
@@ -12,9 +9,10 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from left4me.core.files import walk
 from overlays.models import Overlay
 
-# An overlay's own configuration, executed on a server when the overlay exposes it.
+# An overlay's own configuration; servers execute it when the overlay has `expose_cfg`.
 CFG = PurePosixPath("left4dead2/cfg/server.cfg")
 LONGEST_CFG = 256 * 1024
 
@@ -24,13 +22,15 @@ def root() -> Path:
 
 
 def directory(overlay: Overlay) -> Path:
-    """The overlay's tree, as an absolute path; it need not exist yet."""
+    """The absolute path of the overlay's directory, which may not exist yet."""
     return root() / overlay.path
 
 
 def clean_path(text: str, *, overlays: Path | None = None) -> str:
-    """Return a typed directory in its one spelling; raises ValidationError unless it lies below the overlay root,
-    also after following symbolic links, and is neither the root itself nor inside or around another overlay."""
+    """Normalise a user-supplied path relative to the overlay root.
+
+    Raises ValidationError unless it is below the root, also after following symbolic links, and not the root itself.
+    """
     overlays = overlays or root()
     path = PurePosixPath(text.strip())
     if path.is_absolute() or ".." in path.parts or "\0" in text or "\\" in text:
@@ -47,8 +47,10 @@ def clean_path(text: str, *, overlays: Path | None = None) -> str:
 
 
 def refuse_overlap(path: str, *, besides: int | None = None) -> None:
-    """Raise ValidationError when another overlay stands at `path`, above it or below it: deleting or rebuilding
-    one of the two would change the other."""
+    """Raise ValidationError if another overlay is at `path`, or in a directory above or below it.
+
+    Deleting or building one of the two overlays would change the other.
+    """
     above = [str(parent) for parent in PurePosixPath(path).parents][:-1]
     others = Overlay.objects.exclude(Q(pk=besides))
     if others.filter(path__in=[path, *above]).exists() or others.filter(path__startswith=f"{path}/").exists():
@@ -56,22 +58,12 @@ def refuse_overlap(path: str, *, besides: int | None = None) -> None:
 
 
 def read_cfg(tree: Path) -> str | None:
-    """The text of an overlay's own server.cfg, None where it has none.
+    """The text of an overlay's own server.cfg, or None.
 
-    Follows no symbolic link: the tree's content is untrusted, and what is read here ends up in a game.
+    Symbolic links are not followed: the content is untrusted, and this text is executed by a game.
     """
-    unfollowed = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    with ExitStack() as opened:
-        try:
-            handle = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            opened.callback(os.close, handle)
-            for part in CFG.parts[:-1]:
-                handle = os.open(part, unfollowed | os.O_DIRECTORY, dir_fd=handle)
-                opened.callback(os.close, handle)
-            # Without O_NONBLOCK a FIFO in the tree would hold the start for ever.
-            file = os.open(CFG.name, unfollowed | os.O_NONBLOCK, dir_fd=handle)
-        except OSError:
-            return None
-        with os.fdopen(file, "rb") as stream:
-            is_file = stat.S_ISREG(os.fstat(file).st_mode)
-            return stream.read(LONGEST_CFG).decode("utf-8", "replace") if is_file else None
+    try:
+        with walk.open_below(tree, CFG.parts) as stream:
+            return stream.read(LONGEST_CFG).decode("utf-8", "replace")
+    except OSError:
+        return None

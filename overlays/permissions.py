@@ -1,4 +1,4 @@
-"""Who may do what with an overlay. `check_can_x` raises: 404 to strangers, who must not learn that it exists."""
+"""Permissions on overlays. `check_can_x` raises Http404 for users who must not learn that the overlay exists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.utils.translation import gettext as _
 
-from left4me.jobs.registry import Person
+from left4me.core.web.request import Person
 from overlays.models import Overlay
 
 Visitor = AbstractBaseUser | AnonymousUser | Person
@@ -19,7 +19,7 @@ def is_admin(user: Visitor) -> bool:
 
 
 def can_see_overlay(user: Visitor, overlay: Overlay) -> bool:
-    """The catalog is everybody's who signed in; the rest is its owner's and the admins'."""
+    """Every active user sees system overlays; other overlays are visible to their owner and to admins."""
     if not user.is_active:
         return False
     return overlay.is_system or overlay.owner_id == user.pk or is_admin(user)
@@ -31,7 +31,7 @@ def check_can_see_overlay(user: Visitor, overlay: Overlay) -> None:
 
 
 def can_edit_overlay(user: Visitor, overlay: Overlay) -> bool:
-    """Also: change its content, build it, delete it."""
+    """Includes changing the content, building and deleting."""
     if is_admin(user):
         return True
     return bool(user.is_active and overlay.owner_id is not None and overlay.owner_id == user.pk)
@@ -43,8 +43,13 @@ def check_can_edit_overlay(user: Visitor, overlay: Overlay) -> None:
         raise PermissionDenied(_("System overlays are changed by admins."))
 
 
+def can_edit_files(user: Visitor, overlay: Overlay) -> bool:
+    """Only files overlays: the files of other kinds are made by a build."""
+    return overlay.kind == Overlay.Kind.FILES and can_edit_overlay(user, overlay)
+
+
 def can_make_system_overlay(user: Visitor) -> bool:
-    """Also: script overlays, which run on a host, and choosing a directory."""
+    """Includes script overlays, which run code on a host, and choosing a directory."""
     return is_admin(user)
 
 
@@ -54,5 +59,5 @@ def check_can_make_system_overlay(user: Visitor) -> None:
 
 
 def can_use_overlay(owner: Visitor, overlay: Overlay) -> bool:
-    """Whether a blueprint of `owner` may hold it; being admin does not lend other people's overlays."""
+    """Whether a blueprint of `owner` may contain it. Admins may not use other users' overlays either."""
     return overlay.is_system or overlay.owner_id == owner.pk

@@ -1,4 +1,4 @@
-"""Periodic work of overlays."""
+"""Periodic Celery tasks of overlays."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from overlays.workshop_items import cache_cleanup, refresh
 
 @shared_task(name="overlays.refresh_when_due")
 def refresh_when_due() -> None:
-    """Ask for the global refresh when its time has come; one that was missed while off comes soon after the start."""
+    """Request the scheduled refresh of workshop items when it is due, also one missed while left4me was down."""
     every = timedelta(seconds=settings.LEFT4ME_WORKSHOP_REFRESH_SECONDS)
     if every and refresh.is_due(now=timezone.now(), every=every):
         try:
             refresh.request_refresh(by=None)
         except jobs.Refused:
-            # Something final holds the resource; the next tick asks again.
+            # A final operation holds the resource; the next run of this task tries again.
             return
 
 
 @shared_task(name="overlays.tidy")
 def tidy() -> None:
-    """Once a day: forget uploads that nobody continues, note what no overlay holds, and delete it when it is time."""
+    """Daily: delete abandoned uploads, record unused items, and request the deletion of long unused ones."""
     now = timezone.now()
-    uploads.forget_old(now=now)
+    uploads.delete_abandoned(now=now)
     cache_cleanup.note_unused(now=now)
     if settings.LEFT4ME_WORKSHOP_CACHE_DAYS:
         cache_cleanup.request_tidy(by=None, older_than_days=settings.LEFT4ME_WORKSHOP_CACHE_DAYS)

@@ -8,9 +8,9 @@ app_name = "overlays"
 urlpatterns = [
     path("overlays", views.list_, name="list"),
     path("overlays/new", views.new, name="new"),
-    path("overlays/<int:pk>", views.detail, name="detail"),
-    path("overlays/<int:pk>/edit", views.edit, name="edit"),
-    path("overlays/<int:pk>/delete", views.delete, name="delete"),
+    path("overlays/<id:pk>", views.detail, name="detail"),
+    path("overlays/<id:pk>/edit", views.edit, name="edit"),
+    path("overlays/<id:pk>/delete", views.delete, name="delete"),
     *items_urls.urlpatterns,
     *files_urls.urlpatterns,
 ]

@@ -1,32 +1,22 @@
-"""Pages of overlays."""
+"""Pages of overlays: list, creation, details, editing and deletion."""
 
 from __future__ import annotations
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
-from overlays import actions, permissions
+from overlays import actions, lookups, permissions
 from overlays.forms import OverlayForm
 from overlays.models import Overlay
 
 PER_PAGE = 50
-
-
-def visible(user: User, pk: int) -> Overlay:
-    """The overlay as `user` may see it; raises Http404."""
-    overlay = Overlay.objects.select_related("owner").filter(pk=pk).first()
-    if overlay is None:
-        raise Http404(_("There is no such overlay."))
-    permissions.check_can_see_overlay(user, overlay)
-    return overlay
 
 
 @require_safe
@@ -71,13 +61,12 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    overlay = visible(user, pk)
+    overlay = lookups.overlay_or_404(user, pk)
     context = {
         "overlay": overlay,
         "may_edit": permissions.can_edit_overlay(user, overlay),
-        # Blueprints are private: who may not edit the overlay sees only their own among those that use it.
+        # Blueprints are private: of those that use the overlay, the page lists only the ones visible to the user.
         "blueprints": overlay.blueprints.visible_to(user).select_related("owner"),
-        "used_by": overlay.in_blueprints.count(),
     }
     return render(request, "overlays/detail.html", context)
 
@@ -85,8 +74,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    overlay = visible(user, pk)
-    permissions.check_can_edit_overlay(user, overlay)
+    overlay = lookups.overlay_to_edit(user, pk)
     form = OverlayForm(request.POST or None, instance=overlay, by=user)
     status = 200
     if request.method == "POST" and form.is_valid():
@@ -98,7 +86,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
                 by=user,
                 name=values["name"],
                 expose_cfg=values["expose_cfg"],
-                path=values.get("path") or None,
+                path=values.get("path") or overlay.path,
             )
         except actions.Stale as fault:
             lib_forms.offer_overwriting(form, fault, version=fault.current.version)
@@ -116,8 +104,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    overlay = visible(user, pk)
-    permissions.check_can_edit_overlay(user, overlay)
+    overlay = lookups.overlay_to_edit(user, pk)
     used_by = actions.used_by(overlay)
     status = 200
     if request.method == "POST":

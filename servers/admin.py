@@ -1,4 +1,4 @@
-"""Hosts, blueprints and servers in Django's admin: the same forms and the same actions as the pages."""
+"""Hosts, blueprints and servers in Django's admin, with the forms and actions of the pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class HostAdmin(ActionAdmin):
     list_display = ["name", "address", "first_port", "last_port", "is_enabled", "last_seen_at", "game_version"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        # A host makes its own row when its worker first reports.
+        # A host creates its own row when its worker first reports.
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -82,14 +82,14 @@ class ServerAdmin(ActionAdmin):
         actions.request(server=row, operation="delete", by=signed_in(request))
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
-        # The row goes with its files, at the end of the job.
+        # The job deletes the row at its end, after the files.
         self.message_user(request, _("The server “%s” is being deleted.") % obj_display)
         return redirect("admin:servers_server_changelist")
 
 
 @admin.register(StarterBlueprint)
 class StarterBlueprintAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Templates are nobody's; their lines are checked like a blueprint's."""
+    """Templates have no owner; their lines are checked like those of a blueprint."""
 
     form = StarterForm
     list_display = ["name", "is_offered"]

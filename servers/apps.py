@@ -13,4 +13,4 @@ class ServersConfig(AppConfig):
 
         job_policy.register()
         operations.register()
-        replication_store.ask_before_removing(lambda: this_host.storage().layers_in_use())
+        replication_store.register_mounts(lambda: this_host.storage().layers_in_use())

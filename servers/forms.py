@@ -15,18 +15,18 @@ from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprin
 
 
 class RowForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A form whose action validates the row: it knows owner and version, and holds under concurrency."""
+    """A form without model validation: its action validates the row, with owner, version and locks."""
 
     def _post_clean(self) -> None:
         pass
 
 
 class StackField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
-    """Overlays in the order in which they were sent, the topmost first."""
+    """Overlays in the order of the submitted values, the topmost first."""
 
     def clean(self, value: Any) -> Any:
-        found = {str(overlay.pk): overlay for overlay in super().clean(value)}
-        return [found[pk] for pk in dict.fromkeys(map(str, value or ())) if pk in found]
+        overlays = {str(overlay.pk): overlay for overlay in super().clean(value)}
+        return [overlays[pk] for pk in dict.fromkeys(map(str, value or ())) if pk in overlays]
 
 
 class BlueprintForm(RowForm):
@@ -56,12 +56,12 @@ class BlueprintForm(RowForm):
 
     @property
     def rearranged(self) -> bool:
-        """Whether one of the stack's own buttons was pressed: then nothing is saved, the stack is shown anew."""
+        """Whether a button of the stack was pressed: then the form is shown again and nothing is saved."""
         return self.is_bound and "rearrange" in self.data
 
     @property
     def stack(self) -> list[Overlay]:
-        """The overlays as they are to be shown: what was typed, after the pressed button, else what is stored."""
+        """The overlays to show: the submitted ones after the pressed button, otherwise the stored ones."""
         if not self.is_bound:
             chosen = list(map(str, self.initial.get("overlays", [])))
         else:
@@ -72,7 +72,7 @@ class BlueprintForm(RowForm):
 
     @property
     def others(self) -> list[Overlay]:
-        """What may still be added."""
+        """The overlays that can be added."""
         chosen = set(self.stack)
         return [overlay for overlay in self._usable if overlay not in chosen]
 
@@ -82,16 +82,16 @@ class BlueprintForm(RowForm):
 
 
 def _rearrange(chosen: list[str], button: str, *, added: str) -> None:
-    """Do what a button of the stack says: `up,7`, `down,7`, `remove,7`, or `add`."""
-    way, _comma, pk = button.partition(",")
-    if way == "add" and added and added not in chosen:
+    """Apply a button of the stack: `up,7`, `down,7`, `remove,7`, or `add`."""
+    direction, _comma, pk = button.partition(",")
+    if direction == "add" and added and added not in chosen:
         chosen.insert(0, added)
     if pk not in chosen:
         return
     at = chosen.index(pk)
     chosen.remove(pk)
-    if way in {"up", "down"}:
-        chosen.insert(max(0, at - 1) if way == "up" else at + 1, pk)
+    if direction in {"up", "down"}:
+        chosen.insert(max(0, at - 1) if direction == "up" else at + 1, pk)
 
 
 class ServerForm(RowForm):
@@ -118,7 +118,7 @@ class ServerForm(RowForm):
         self.fields["host"].empty_label = None  # type: ignore[attr-defined]
         self.initial.setdefault("host", hosts.values_list("pk", flat=True).first())
         if not Host.objects.exclude(is_enabled=False)[1:2].exists():
-            # One host is no choice.
+            # A choice between one host needs no field.
             self.fields["host"].widget = forms.HiddenInput()
 
 
@@ -153,7 +153,7 @@ class HostForm(RowForm):
 
 
 class StarterForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A template whose lines a blueprint would refuse helps nobody."""
+    """Refuses lines that a blueprint would refuse, since nobody could use such a template."""
 
     class Meta:
         model = StarterBlueprint

@@ -1,4 +1,4 @@
-"""Tells the job engine who may see jobs on servers, who may cancel or retry them, and what they are called."""
+"""Registers the resource kind "server" with the job engine: who may see, cancel and retry its jobs, and its labels."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from django.utils import timezone
 
+from left4me.core.web.request import Person
 from left4me.jobs import registry
-from left4me.jobs.registry import Label, Person
+from left4me.jobs.registry import Label
 from servers import permissions
 from servers.models import Host, Server
 
@@ -23,7 +24,8 @@ def _operates(user: Person, number: str) -> bool:
 
 
 def _labels(numbers: Sequence[str]) -> dict[str, Label]:
-    return {str(each.pk): Label(each.name, each.get_absolute_url()) for each in Server.objects.filter(pk__in=numbers)}
+    servers = Server.objects.filter(pk__in=numbers)
+    return {str(server.pk): Label(server.name, server.get_absolute_url()) for server in servers}
 
 
 def _owners(number: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Fetching rows as a visitor may see them: the first line of every view, of pages and API alike."""
+"""Lookups of rows with permission checks. Every view of pages and API begins with one."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from servers import permissions
 from servers.models import Blueprint, Server
 
 
-def server(user: User, pk: int) -> Server:
-    """The server with its blueprint and the user's role; raises Http404 for who may not see it."""
-    found = Server.objects.with_blueprint().with_role(user).filter(pk=pk).first()
-    if found is None:
+def server_or_404(user: User, pk: int) -> Server:
+    """The server with its blueprint and the user's role. Raises Http404 for users who may not see it."""
+    server = Server.objects.with_blueprint().with_role(user).filter(pk=pk).first()
+    if server is None:
         raise Http404(_("There is no such server."))
-    permissions.check_can_see_server(user, found)
-    return found
+    permissions.check_can_see_server(user, server)
+    return server
 
 
 def server_to_operate(user: User, pk: int) -> Server:
-    found = server(user, pk)
-    permissions.check_can_operate_server(user, found)
-    return found
+    server = server_or_404(user, pk)
+    permissions.check_can_operate_server(user, server)
+    return server
 
 
 def server_to_edit(user: User, pk: int) -> Server:
-    found = server(user, pk)
-    permissions.check_can_edit_server(user, found)
-    return found
+    server = server_or_404(user, pk)
+    permissions.check_can_edit_server(user, server)
+    return server
 
 
-def blueprint(user: User, pk: int) -> Blueprint:
-    """The blueprint with its layers; raises Http404 for who may not see it."""
-    found = Blueprint.objects.with_layers().select_related("owner").filter(pk=pk).first()
-    if found is None:
+def blueprint_or_404(user: User, pk: int) -> Blueprint:
+    """The blueprint with its layers. Raises Http404 for users who may not see it."""
+    blueprint = Blueprint.objects.with_layers().select_related("owner").filter(pk=pk).first()
+    if blueprint is None:
         raise Http404(_("There is no such blueprint."))
-    permissions.check_can_see_blueprint(user, found)
-    return found
+    permissions.check_can_see_blueprint(user, blueprint)
+    return blueprint

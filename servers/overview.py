@@ -1,4 +1,4 @@
-"""What the dashboard says: my servers, what needs attention, what is under way."""
+"""The content of the dashboard: the user's servers, what needs attention, and the jobs that run or failed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from left4me.jobs import registry
 from left4me.jobs.models import Job
 from servers.models import Blueprint, Host, Server
 from servers.state import status as server_status
-from servers.state.status import Standing
+from servers.state.status import ServerStatus
 
 MOST_SERVERS = 12
 MOST_JOBS = 8
-_LATELY = timedelta(hours=24)
+_RECENTLY = timedelta(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    standings: list[Standing]
+    statuses: list[ServerStatus]
     servers: int
     running: int
     troubled: int
@@ -34,27 +34,27 @@ class Overview:
 
     @cached_property
     def labels(self) -> Mapping[str, registry.Label]:
-        """What the jobs are about, by the names people know."""
+        """The display name of each resource that the listed jobs work on."""
         return registry.labels(job.resource for job in [*self.jobs, *self.failed])
 
     @property
-    def attention(self) -> list[Standing]:
-        return [each for each in self.standings if each.needs_attention]
+    def attention(self) -> list[ServerStatus]:
+        return [status for status in self.statuses if status.needs_attention]
 
 
 def of(user: User, *, now: datetime) -> Overview:
-    """The dashboard of `user`; as many queries for one server as for many."""
-    mine = Server.objects.visible_to(user)
-    counts = mine.aggregate(
+    """The dashboard of `user`. The number of queries does not depend on the number of servers."""
+    visible = Server.objects.visible_to(user)
+    counts = visible.aggregate(
         servers=Count("pk"),
         running=Count("pk", filter=Q(actual_state=Server.State.RUNNING)),
         troubled=Count("pk", filter=Q(actual_state__in=[Server.State.CRASHED, Server.State.GAVE_UP])),
     )
-    first = mine.listed().with_role(user).needing_attention_first()[:MOST_SERVERS]
+    shown = visible.listed().with_role(user).needing_attention_first()[:MOST_SERVERS]
     jobs = Job.objects.all() if user.is_admin else Job.objects.asked_by(user)
-    failed = jobs.filter(state=Job.State.FAILED, finished_at__gte=now - _LATELY)
+    failed = jobs.filter(state=Job.State.FAILED, finished_at__gte=now - _RECENTLY)
     return Overview(
-        standings=server_status.of(list(first), user=user, now=now),
+        statuses=server_status.of(list(shown), user=user, now=now),
         blueprints=Blueprint.objects.visible_to(user).count(),
         jobs=list(jobs.live().select_related("user")[:MOST_JOBS]),
         failed=list(failed.select_related("user")[:MOST_JOBS]),

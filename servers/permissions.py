@@ -1,5 +1,7 @@
-"""Who may do what with hosts, blueprints and servers. `check_can_x` raises: 404 to those who may not even see it,
-403 (PermissionDenied) to those who see it and may not do that."""
+"""Permissions on hosts, blueprints and servers.
+
+`check_can_x` raises Http404 for users who may not see the object, and PermissionDenied for those who may see it only.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.utils.translation import gettext as _
 
-from left4me.jobs.registry import Person
+from left4me.core.web.request import Person
 from servers.models import Blueprint, Server, ServerShare
 
 Visitor = AbstractBaseUser | AnonymousUser | Person
@@ -24,7 +26,7 @@ def is_admin(user: Visitor) -> bool:
 
 
 def role_of(user: Visitor, server: Server) -> str:
-    """`owner`, `admin`, `operator`, `viewer` or "". Asks the database only without the list's `shared_role`."""
+    """`owner`, `admin`, `operator`, `viewer` or "". Needs a query unless the row has `shared_role`."""
     if not user.is_active:
         return NOBODY
     if server.owner_id == user.pk:
@@ -38,7 +40,7 @@ def role_of(user: Visitor, server: Server) -> str:
 
 
 def can_see_server(user: Visitor, server: Server) -> bool:
-    """Its state, players and log, not its password."""
+    """See its state, players and log, but not its password."""
     return role_of(user, server) != NOBODY
 
 
@@ -59,7 +61,7 @@ def check_can_operate_server(user: Visitor, server: Server) -> None:
 
 
 def can_edit_server(user: Visitor, server: Server) -> bool:
-    """Also: share it, see and rotate its password, delete it."""
+    """Change, share and delete it; see and rotate its password."""
     return role_of(user, server) in {OWNER, ADMIN}
 
 
@@ -79,7 +81,7 @@ def check_can_see_blueprint(user: Visitor, blueprint: Blueprint) -> None:
 
 
 def can_edit_blueprint(user: Visitor, blueprint: Blueprint) -> bool:
-    """Whoever sees a blueprint may change it: it is its owner's or the viewer is an admin."""
+    """Everyone who may see a blueprint may change it: its owner, and admins."""
     return can_see_blueprint(user, blueprint)
 
 
@@ -88,7 +90,7 @@ def check_can_edit_blueprint(user: Visitor, blueprint: Blueprint) -> None:
 
 
 def can_operate_host(user: Visitor) -> bool:
-    """Install or update the game, and change what a host is."""
+    """Install or update the game, and change the host's settings."""
     return is_admin(user)
 
 

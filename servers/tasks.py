@@ -1,4 +1,4 @@
-"""What beat asks of the hosts. Each task is also callable as a plain function."""
+"""The periodic tasks of hosts. Each is also callable as a plain function."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import redis
-from celery import current_app, shared_task
-from celery.exceptions import CeleryError
+from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
-from kombu.exceptions import KombuError
 
 from left4me.core import schema
+from left4me.core.redis import hosts
 from left4me.core.version import VERSION
 from left4me.jobs import actions as jobs
 from overlays.replication import layers
@@ -26,25 +25,20 @@ from servers.state import crash_alerts, state_log, usage
 
 logger = logging.getLogger(__name__)
 
-_watch = silence.Watch()
+_watch = silence.SilenceMonitor()
 
 
 @shared_task(name="servers.ask_hosts")
 def ask_hosts(task: str, every_seconds: float) -> None:
-    """Send `task` to every host. It expires before the next one comes, so that a host that is down gathers none."""
+    """Send `task` to every host. It expires before the next one, so that none pile up for a host that is down."""
     for name in Host.objects.values_list("name", flat=True):
-        try:
-            current_app.send_task(
-                task, queue=f"host.{name}", expires=every_seconds * 0.9, ignore_result=True, retry=False
-            )
-        except (CeleryError, KombuError, OSError) as error:
-            logger.warning("host %s could not be asked for %s: %s", name, task, error)
+        hosts.send(name, task, expires=every_seconds * 0.9)
 
 
 @shared_task(name="servers.refresh")
 def refresh() -> None:
-    """Look at all servers of this host and say that it is alive."""
-    now, began = timezone.now(), time.monotonic()
+    """Observe all servers of this host and report that the host is alive."""
+    now, started = timezone.now(), time.monotonic()
     host = this_host.row()
     boot = this_host.boot()
     reconcile.refresh(
@@ -59,42 +53,42 @@ def refresh() -> None:
         **this_host.facts(),
         "boot": boot,
         "refusal": schema.mismatch(),
-        # How long a look takes, for those who watch the application.
-        "look_seconds": round(time.monotonic() - began, 3),
+        # The duration of one pass, for the metrics.
+        "look_seconds": round(time.monotonic() - started, 3),
     }
     Host.objects.filter(pk=host.pk).update(
         last_seen_at=now, version=VERSION, facts=facts, game_version=this_host.game_version()
     )
     crash_alerts.disk_was_seen(host, free=facts["disk"]["free"], now=now)
-    _measure(host, now)
+    _measure_usage(host, now)
 
 
-def _measure(host: Host, now: datetime) -> None:
+def _measure_usage(host: Host, now: datetime) -> None:
     states = dict(Server.objects.filter(host=host).values_list("pk", "actual_state"))
     idle = {Server.State.STOPPED, Server.State.GAVE_UP, Server.State.UNKNOWN}
     running = {pk for pk, state in states.items() if state not in idle}
     try:
         usage.sample(states, running=running, runtime=this_host.runtime(), now=now)
     except (redis.RedisError, RuntimeFault) as error:
-        logger.warning("what servers use could not be told: %s", error)
+        logger.warning("the usage of the servers could not be measured: %s", error)
 
 
 @shared_task(name=rpc.TASK)
-def answer(token: str, question: str, values: dict[str, Any]) -> None:
-    """Answer a page that waits."""
-    rpc.answer(token, rpc_handlers.answer(question, values))
+def answer(token: str, procedure: str, values: dict[str, Any]) -> None:
+    """Carry out a call of a page that waits for the reply."""
+    rpc.reply(token, rpc_handlers.handle(procedure, values))
 
 
 @shared_task(name="servers.tail")
 def tail(server_id: int) -> None:
-    """Carry this server's log to those who watch it, for as long as somebody does."""
+    """Publish this server's log for as long as it has viewers."""
     this_host.tailers().ensure(server_id)
 
 
 @shared_task(name="servers.watch_hosts", ignore_result=True)
 def watch_hosts() -> None:
-    """See from here which other hosts are silent."""
-    _watch.look(here=settings.LEFT4ME_HOST, now=timezone.now())
+    """Check from this host which other hosts are silent."""
+    _watch.check(here=settings.LEFT4ME_HOST, now=timezone.now())
 
 
 @shared_task(name="servers.prune")
@@ -104,12 +98,12 @@ def prune() -> None:
 
 @shared_task(name="servers.tidy")
 def tidy() -> None:
-    """Remove from this host's disk what was kept long enough: archives of deleted servers, versions nobody runs."""
+    """Remove expired files from this host: archives of deleted servers, copies of overlays, unused game versions."""
     this_host.storage().purge_deleted(now=timezone.now())
     layers.tidy()
     if not this_host.games().unused(in_use=this_host.storage().layers_in_use()):
         return
-    # By a job: it has to keep starts away from the versions meanwhile.
+    # As a job, whose lock keeps servers from starting with a version that is being removed.
     try:
         jobs.request(operation="clean_game", resource="game", by=None, host=settings.LEFT4ME_HOST)
     except jobs.Refused as refusal:

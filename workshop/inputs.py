@@ -1,4 +1,4 @@
-"""Reads what people paste into the workshop box: ids, links to items and collections, many at once."""
+"""Parses the text pasted into the form for workshop items: any number of ids and links to items or collections."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from urllib.parse import parse_qs, urlsplit
 
 from django.utils.translation import gettext as _
 
+from left4me.core.web.ids import LARGEST_ID
+
 LONGEST_INPUT = 200_000
 MOST_IDS = 2_000
 
 _HOSTS = ("steamcommunity.com", "www.steamcommunity.com", "m.steamcommunity.com")
 _ID = re.compile(r"[0-9]{1,19}")
-_LARGEST_ID = 2**63 - 1
 _STEAM_LINK = re.compile(r"steam://(?:url/CommunityFilePage|openurl/https?://[^ ]*[?&]id=)/?(\d{1,19})", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A line that could not be read; `text` is the part of it that was meant."""
+    """A part of the input, `text`, that is neither an id nor a link."""
 
     line: int
     text: str
@@ -40,9 +41,9 @@ class Parsed:
 
 
 def parse(text: str) -> Parsed:
-    """The ids in `text`, in order and each once, and every part that is neither an id nor a workshop link.
+    """The ids in `text`, in order and without duplicates, and the parts that are neither ids nor workshop links.
 
-    A line may hold several, separated by blanks, commas or semicolons; what follows a `#` is a comment.
+    Spaces, commas and semicolons separate parts of a line; text after a `#` is a comment.
     """
     if len(text) > LONGEST_INPUT:
         return Parsed((), (Problem(1, text[:20] + "…", _("starts a text that is too long")),))
@@ -54,7 +55,7 @@ def parse(text: str) -> Parsed:
             if not part:
                 continue
             try:
-                ids[_read(part)] = None
+                ids[_parse_part(part)] = None
             except ValueError as error:
                 problems.append(Problem(number, part[:80], str(error)))
             if len(ids) > MOST_IDS:
@@ -63,8 +64,8 @@ def parse(text: str) -> Parsed:
     return Parsed(tuple(ids), tuple(problems))
 
 
-def _read(part: str) -> int:
-    """The id in one part. Raises ValueError with the reason in words."""
+def _parse_part(part: str) -> int:
+    """The id in one part. Raises ValueError with a reason for the user."""
     if part.isascii() and part.isdigit():
         return _id(part)
     if match := _STEAM_LINK.match(part):
@@ -87,6 +88,6 @@ def _id(digits: str) -> int:
     if not _ID.fullmatch(digits):
         raise ValueError(_("has no workshop id in it"))
     number = int(digits)
-    if not 0 < number <= _LARGEST_ID:
+    if not 0 < number <= LARGEST_ID:
         raise ValueError(_("is not a possible workshop id"))
     return number

@@ -1,4 +1,4 @@
-"""What a VPK holds: whether the game can open it, its campaigns, and what an operator should know."""
+"""Inspection of VPK files: whether the game can open a file, its campaigns, and warnings for operators."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WHOLE_GAME_SCRIPTS = (
     "scripts/vscripts/mapspawn.nut",
     "scripts/vscripts/scriptedmode.nut",
 )
-# Every addon carries these; two of them never disturb each other.
+# Every addon contains these files; they do not conflict.
 _OWN_FILES = frozenset({"addoninfo.txt", "addonimage.jpg", "addonimage.vtf", "readme.txt", ""})
 
 _BSP_HEADER = struct.Struct("<4si")
@@ -38,7 +38,7 @@ _DICTIONARY_WINDOW = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Notice:
-    """`code` is stable for the pages, which hold the words; `names` are the files or maps it is about."""
+    """A warning. `code` is stable and pages map it to text; `names` are the affected files or maps."""
 
     code: str
     names: tuple[str, ...] = ()
@@ -58,16 +58,16 @@ class Inspection:
     paths: tuple[str, ...] = field(default=(), repr=False)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the list of files, in a shape that JSON holds."""
+        """All fields except `paths`, as JSON-serialisable values."""
         data = asdict(self)
         del data["paths"]
         return data
 
 
 def inspect(path: Path, *, stock: Collection[str] = frozenset()) -> Inspection:
-    """Look into the VPK at `path`; `stock` are the paths of the game's own files.
+    """Inspect the VPK at `path`; `stock` holds the paths of the game's own files.
 
-    Never raises for its content.
+    Invalid content does not raise; the result then has `valid=False`.
     """
     try:
         with path.open("rb") as stream:
@@ -77,7 +77,7 @@ def inspect(path: Path, *, stock: Collection[str] = frozenset()) -> Inspection:
 
 
 def inspect_stream(stream: BinaryIO, *, stock: Collection[str] = frozenset()) -> Inspection:
-    """`inspect` for an open file. Raises vpk.NotValid."""
+    """Inspect an open VPK file. Raises vpk.NotValid."""
     pak = vpk.Vpk(stream)
     paths: list[str] = []
     kept: dict[str, vpk.Entry] = {}
@@ -149,15 +149,15 @@ def _is_weapon_script(path: str) -> bool:
 
 
 def _has_dictionary(pak: vpk.Vpk, entry: vpk.Entry) -> bool:
-    """Whether a map packs its string table; without one, joining players may crash while it is built anew."""
+    """Whether a map contains its string table. Without one, players may crash while the game rebuilds it."""
     head = pak.read_at(entry, 0, _BSP_HEADER.size + (_PAKFILE_LUMP + 1) * _LUMP.size)
     if len(head) < _BSP_HEADER.size + (_PAKFILE_LUMP + 1) * _LUMP.size or head[:4] != b"VBSP":
         return False
     lump = _LUMP.unpack_from(head, _BSP_HEADER.size + _PAKFILE_LUMP * _LUMP.size)
-    # L4D2 writes (version, offset, length, code), its sisters (offset, length, version, code).
+    # Left 4 Dead 2 writes (version, offset, length, code), other Source games (offset, length, version, code).
     for offset, length in ((lump[1], lump[2]), (lump[0], lump[1])):
         if 0 < offset < entry.length and 0 < length <= entry.length - offset:
-            # The names stand in the zip's directory, at its end.
+            # The file names are in the zip directory, which is at the end of the lump.
             window = min(length, _DICTIONARY_WINDOW)
             if _DICTIONARY in pak.read_at(entry, offset + length - window, window).lower():
                 return True
@@ -166,7 +166,7 @@ def _has_dictionary(pak: vpk.Vpk, entry: vpk.Entry) -> bool:
 
 @dataclass(frozen=True)
 class Conflict:
-    """One file that several items bring; the first in the order of the blueprint is the one that counts."""
+    """A file contained in several items; the game uses that of the `winner`, the first in the blueprint's order."""
 
     path: str
     winner: str
@@ -174,7 +174,7 @@ class Conflict:
 
 
 def conflicts(items: Iterable[tuple[str, Iterable[str]]], *, limit: int = 200) -> list[Conflict]:
-    """Files that more than one of `items` (label and paths, first wins) brings; at most `limit`, by path."""
+    """Files contained in more than one of `items` (label and paths, the first wins); at most `limit`, by path."""
     owners: dict[str, str] = {}
     losers: dict[str, list[str]] = {}
     for label, paths in items:
@@ -185,21 +185,22 @@ def conflicts(items: Iterable[tuple[str, Iterable[str]]], *, limit: int = 200) -
 
 
 def pack_paths(paths: Sequence[str]) -> bytes:
-    """A list of paths small enough for a row."""
+    """Compress a list of paths for storage in a row."""
     return zlib.compress("\n".join(paths).encode(), level=6)
 
 
 def unpack_paths(packed: bytes) -> list[str]:
+    """The paths that `pack_paths` compressed."""
     return zlib.decompress(packed).decode().split("\n")
 
 
 def stock_paths(game: Path) -> frozenset[str]:
-    """The files of the base game that addons commonly replace; empty when the game is not installed."""
-    found: set[str] = set()
+    """The paths in the game's own VPKs, which addons may replace; empty when the game is not installed."""
+    paths: set[str] = set()
     for pak in sorted(game.glob("*/pak01_dir.vpk")):
         try:
             with pak.open("rb") as stream:
-                found.update(entry.path for entry in vpk.Vpk(stream))
+                paths.update(entry.path for entry in vpk.Vpk(stream))
         except (vpk.NotValid, OSError):
             continue
-    return frozenset(found)
+    return frozenset(paths)

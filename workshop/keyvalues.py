@@ -1,4 +1,4 @@
-"""Reads Valve's KeyValues text as people write it: any encoding, any case, unclosed, duplicated."""
+"""A lenient parser for Valve's KeyValues text: any encoding, any case, unclosed blocks, duplicate keys."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Node:
     children: list[Node] = field(default_factory=list)
 
     def first(self, key: str) -> Node | None:
-        wanted = key.casefold()
-        return next((child for child in self.children if child.key.casefold() == wanted), None)
+        folded_key = key.casefold()
+        return next((child for child in self.children if child.key.casefold() == folded_key), None)
 
     def text(self, key: str) -> str:
         node = self.first(key)
@@ -39,9 +39,9 @@ class Node:
 
 
 def parse(text: str) -> Node:
-    """A nameless root over everything that can be made out.
+    """Parse `text` into a tree below a nameless root.
 
-    Never raises: what is beyond repair is left out.
+    Never raises: parts that cannot be parsed are left out.
     """
     root = Node("")
     stack, key, nodes = [root], None, 0
@@ -49,7 +49,7 @@ def parse(text: str) -> Node:
         if nodes >= _MOST_NODES:
             break
         if kind == "open":
-            # A block without a key takes part in the nesting, so that its closing brace closes nothing else.
+            # A block without a key still nests, so that its closing brace does not close another block.
             node = Node(key or "")
             nodes += 1
             if len(stack) > _DEEPEST:
@@ -71,36 +71,35 @@ def parse(text: str) -> Node:
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    tokens: list[tuple[str, str]] = []
     at = 0
-    while (match := _TOKEN.match(text, at)) and len(found) < 3 * _MOST_NODES:
+    while (match := _TOKEN.match(text, at)) and len(tokens) < 3 * _MOST_NODES:
         at = match.end()
         kind = match.lastgroup or ""
         if kind in ("space", "condition"):
             continue
         if kind == "unclosed" or (kind == "quoted" and _swallows_lines(match["quoted"])):
-            # A quote that was never closed would swallow the rest of the file: let it end with its line.
+            # An unclosed quotation mark would consume the rest of the file: end the value with its line.
             line = (
                 text[match.start() + 1 :].split("\n", 1)[0]
                 if kind == "unclosed"
                 else match["quoted"].split("\n", 1)[0]
             )
             at = match.start() + 1 + len(line)
-            found.append(("quoted", line.rstrip("\r")[:_LONGEST_TOKEN]))
+            tokens.append(("quoted", line.rstrip("\r")[:_LONGEST_TOKEN]))
             continue
-        found.append((kind, match[kind][:_LONGEST_TOKEN]))
-    return found
+        tokens.append((kind, match[kind][:_LONGEST_TOKEN]))
+    return tokens
 
 
 def _swallows_lines(value: str) -> bool:
-    # A description may run over several lines; one whose next line starts a block or ends one is a lost
-    # quote.
+    # A value may span several lines. If its next line begins or ends a block, the closing quote is missing.
     _, newline, rest = value.partition("\n")
     return bool(newline) and (rest.lstrip()[:1] in ("", "{", "}") or len(value) > _LONGEST_TOKEN)
 
 
 def decode(raw: bytes) -> str:
-    """Text in an encoding that nobody recorded: by its BOM, else UTF-8, GBK where it fits, Windows-1252."""
+    """Decode text of unknown encoding: by its BOM, else as UTF-8, GBK where it fits, or Windows-1252."""
     for bom, encoding in (
         (codecs.BOM_UTF8, "utf-8"),
         (codecs.BOM_UTF16_LE, "utf-16-le"),

@@ -1,4 +1,4 @@
-"""What Steam says about items, kept in rows."""
+"""Stores Steam's metadata of workshop items in rows."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _ROWS_AT_ONCE = 500
 
 
 @dataclass
-class Outcome:
-    """Steam ids by what became of them in a refresh."""
+class RefreshResult:
+    """The result of a refresh: Steam ids by outcome."""
 
     changed: list[int] = field(default_factory=list)
     unchanged: list[int] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Outcome:
 
 
 def content_hosts() -> fetch.AllowedHosts:
-    """Where published files may come from."""
+    """The hosts from which workshop files may be downloaded."""
     return fetch.AllowedHosts.parse(settings.LEFT4ME_STEAM_CONTENT_HOSTS)
 
 
@@ -37,15 +37,15 @@ def content_hosts() -> fetch.AllowedHosts:
 def connect(
     *, cancelled: Callable[[], bool] | None = None, pause: Callable[[float], None] | None = None
 ) -> Iterator[steam.Steam]:
-    """A Steam client as the settings say; `pause` waits between calls and may raise to cancel."""
+    """A Steam client configured by the settings. `pause` waits between calls and may raise to cancel."""
     base = settings.LEFT4ME_STEAM_API_URL
     with fetch.Client(hosts=fetch.AllowedHosts().with_origin(base), cancelled=cancelled) as client:
         yield steam.Steam(base_url=base, client=client, api_key=settings.STEAM_WEB_API_KEY, pause=pause or time.sleep)
 
 
-def save(found: Mapping[int, steam.Item], *, now: datetime) -> dict[int, WorkshopItem]:
-    """Make or update the rows of items that can be used; returns them by Steam id."""
-    usable = {steam_id: item for steam_id, item in found.items() if not item.problem}
+def save(steam_items: Mapping[int, steam.Item], *, now: datetime) -> dict[int, WorkshopItem]:
+    """Create or update the rows of the usable items; returns them by Steam id."""
+    usable = {steam_id: item for steam_id, item in steam_items.items() if not item.problem}
     WorkshopItem.objects.bulk_create(
         [_fill(WorkshopItem(steam_id=steam_id), item, now=now) for steam_id, item in usable.items()],
         update_conflicts=True,
@@ -56,29 +56,29 @@ def save(found: Mapping[int, steam.Item], *, now: datetime) -> dict[int, Worksho
     return {item.steam_id: item for item in WorkshopItem.objects.filter(steam_id__in=usable)}
 
 
-def apply(items: Sequence[WorkshopItem], found: Mapping[int, steam.Item], *, now: datetime) -> Outcome:
-    """Keep what Steam said about known items.
+def apply(items: Sequence[WorkshopItem], steam_items: Mapping[int, steam.Item], *, now: datetime) -> RefreshResult:
+    """Store Steam's metadata of known items.
 
-    Files and `last_downloaded_at` stay as they are: that is a build's business.
+    Cached files and `last_downloaded_at` do not change: only a build downloads.
     """
-    outcome = Outcome()
+    result = RefreshResult()
     for item in items:
-        answer = found[item.steam_id]
+        answer = steam_items[item.steam_id]
         if answer.problem:
-            # What is cached goes on being served: an item that was hidden today may be back tomorrow.
-            outcome.failed[item.steam_id] = answer.problem
+            # The cached file stays in use: an item that is hidden today may be visible again tomorrow.
+            result.failed[item.steam_id] = answer.problem
             item.last_error = f"{_BY_STEAM}{answer.problem}"
             item.refreshed_at = now
             continue
         before = (item.time_updated, item.file_size, item.file_url)
         _fill(item, answer, now=now)
         is_changed = before != (item.time_updated, item.file_size, item.file_url)
-        (outcome.changed if is_changed else outcome.unchanged).append(item.steam_id)
+        (result.changed if is_changed else result.unchanged).append(item.steam_id)
         if item.last_error.startswith(_BY_STEAM):
             item.last_error = ""
     fields = [*_FROM_STEAM, "last_error", "refreshed_at"]
     WorkshopItem.objects.bulk_update(items, fields, batch_size=_ROWS_AT_ONCE)
-    return outcome
+    return result
 
 
 def _fill(row: WorkshopItem, item: steam.Item, *, now: datetime) -> WorkshopItem:

@@ -1,4 +1,4 @@
-"""Campaigns and their chapters, by game mode, from the mission files inside a VPK."""
+"""Reads campaigns and their chapters by game mode from the mission files in a VPK."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workshop import keyvalues
 
 _MOST_CHAPTERS = 200
 _LONGEST_TEXT = 200
-# Modes that the game derives from another one share its chapters; these are shown first, the rest by name.
+# These modes are shown first, in this order; the others follow by name.
 _KNOWN_MODES = ("coop", "realism", "versus", "survival", "scavenge")
 _MAP_NAME = re.compile(r"[a-z0-9_.\-+]{1,100}")
 
@@ -36,22 +36,22 @@ class Campaign:
 
 
 def read(raw: bytes) -> list[Campaign]:
-    """The campaigns of one mission file; an empty list when there is none to be made out."""
+    """The campaigns in a mission file; an empty list when it contains none that can be parsed."""
     root = keyvalues.parse(keyvalues.decode(raw))
     missions = (node for node in root.children if node.key.casefold() == "mission" and node.children)
     return [campaign for node in missions if (campaign := _campaign(node)).modes]
 
 
-def merge(found: Iterable[Campaign]) -> list[Campaign]:
-    """Campaigns by name: several files may describe the modes of one."""
+def merge(campaigns: Iterable[Campaign]) -> list[Campaign]:
+    """Merge campaigns of the same name: several files may describe the modes of one campaign."""
     by_name: dict[str, Campaign] = {}
-    for campaign in found:
-        known = by_name.get(campaign.name.casefold())
-        if known is None:
+    for campaign in campaigns:
+        merged = by_name.get(campaign.name.casefold())
+        if merged is None:
             by_name[campaign.name.casefold()] = campaign
         else:
             for mode, chapters in campaign.modes.items():
-                known.modes.setdefault(mode, chapters)
+                merged.modes.setdefault(mode, chapters)
     return sorted(by_name.values(), key=lambda campaign: campaign.title.casefold())
 
 
@@ -76,7 +76,7 @@ def _chapters(mode: keyvalues.Node) -> tuple[Chapter, ...]:
     chapters: dict[int, Chapter] = {}
     for node in mode.children:
         name = node.text("Map").casefold()
-        # The map name becomes part of a server's command line, so anything beyond a plain name is left out.
+        # The map name becomes part of a server's command line, so everything except plain names is rejected.
         if node.key.isascii() and node.key.isdigit() and len(node.key) < 6 and _MAP_NAME.fullmatch(name):
             number = int(node.key)
             chapters[number] = Chapter(number, name, _text(node, "DisplayName") or name)

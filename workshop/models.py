@@ -1,4 +1,4 @@
-"""What Steam tells about a workshop item, and what its file was found to hold."""
+"""Workshop items: Steam's metadata, the state of the download, and the result of the inspection of the file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from django.utils.translation import gettext_lazy as _
 
 from workshop import inspection
 
-# A download reports how far it is every other second; without a word for so long it has ended, one way or another.
+# A download reports progress every two seconds. Without a report for this long it has ended or its worker died.
 _PROGRESS_IS_FRESH = timedelta(seconds=20)
 
 
 class WorkshopItemQuerySet(models.QuerySet["WorkshopItem"]):
     def unused(self) -> Self:
-        """Items that no overlay holds."""
+        """Items that no overlay uses."""
         return self.filter(overlay_links=None)
 
     def cached(self) -> Self:
@@ -27,24 +27,24 @@ class WorkshopItemQuerySet(models.QuerySet["WorkshopItem"]):
         return self.exclude(last_error="")
 
     def downloading(self, now: datetime) -> Self:
-        """Items of which something arrived a moment ago."""
+        """Items with recent download progress."""
         return self.filter(progress_at__gt=now - _PROGRESS_IS_FRESH)
 
     def forget_refusals(self) -> int:
-        """Let the next build fetch what was refused once more."""
+        """Let the next build download refused files again."""
         return self.exclude(refused_version=None).update(refused_version=None, refused_size=None)
 
     def matching(self, words: str) -> Self:
-        """By title, author, id, campaign or map."""
-        found = self
+        """Items that match every word by title, author, id, campaign or map."""
+        items = self
         for word in words.split()[:10]:
             by_text = Q(title__icontains=word) | Q(author__icontains=word) | Q(chapters__icontains=word)
-            found = found.filter(by_text | Q(steam_id=int(word)) if word.isdecimal() and len(word) < 19 else by_text)
-        return found
+            items = items.filter(by_text | Q(steam_id=int(word)) if word.isdecimal() and len(word) < 19 else by_text)
+        return items
 
 
 class WorkshopItem(models.Model):
-    """One published file. Steam's words are untrusted: `filename` is shown, never used as a path."""
+    """A published file. Steam's metadata is untrusted: `filename` is shown, never used as a path."""
 
     class State(models.TextChoices):
         CACHED = "cached", _("Cached")
@@ -58,26 +58,27 @@ class WorkshopItem(models.Model):
     filename = models.CharField(max_length=512, blank=True)
     file_url = models.CharField(max_length=2048, blank=True)
     file_size = models.PositiveBigIntegerField(_("size"), default=0)
-    # Unix seconds as Steam gives them: the version key that a cached file's mtime is compared with.
+    # Unix time from Steam. It identifies the version; a cached file has it as its mtime.
     time_updated = models.PositiveBigIntegerField(_("updated"), default=0)
     preview_url = models.CharField(max_length=2048, blank=True)
     refreshed_at = models.DateTimeField(_("asked Steam"), null=True, blank=True)
     last_downloaded_at = models.DateTimeField(_("downloaded"), null=True, blank=True)
     last_error = models.TextField(_("last error"), blank=True)
 
-    # The `time_updated` of the file in the cache; null while there is none.
+    # The `time_updated` of the cached file; null while there is none.
     cached_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
-    # The whole file that came last and was no VPK, as (`time_updated`, `file_size`): the same would come again.
+    # (`time_updated`, `file_size`) of the last completely downloaded file that was not a valid VPK: downloading it
+    # again would give the same file.
     refused_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
     refused_size = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
-    # How much of a download has arrived, and when that was said.
+    # Bytes downloaded so far, and when they were last reported.
     progress_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     progress_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    # Since when no overlay holds it; null while one does.
+    # Since when no overlay uses the item; null while one does.
     unused_since = models.DateTimeField(null=True, blank=True, editable=False)
 
-    # From the VPK itself; null until one was read.
+    # From the inspection of the VPK; null before the first one.
     is_valid = models.BooleanField(_("valid"), null=True, blank=True)
     inspected_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
     author = models.CharField(_("author"), max_length=200, blank=True)
@@ -97,7 +98,7 @@ class WorkshopItem(models.Model):
         return f"https://steamcommunity.com/sharedfiles/filedetails/?id={self.steam_id}"
 
     def state(self, now: datetime) -> State:
-        """What an operator wants to know first."""
+        """The state shown to operators; a running download comes before an earlier error."""
         if self.progress_at is not None and now - self.progress_at < _PROGRESS_IS_FRESH:
             return self.State.DOWNLOADING
         if self.last_error:
@@ -108,7 +109,7 @@ class WorkshopItem(models.Model):
 
     @property
     def is_refused(self) -> bool:
-        """Whether this very version arrived whole and could not be used."""
+        """Whether the present version was downloaded completely and is not a valid VPK."""
         return (self.refused_version, self.refused_size) == (self.time_updated, self.file_size)
 
     @property
@@ -117,7 +118,7 @@ class WorkshopItem(models.Model):
 
 
 class WorkshopContents(models.Model):
-    """The paths inside an item's VPK: kept apart from its row, which every list reads."""
+    """The paths in an item's VPK. A table of its own, because every list of items reads the item's row."""
 
     item = models.OneToOneField(WorkshopItem, on_delete=models.CASCADE, related_name="contents", primary_key=True)
     packed_paths = models.BinaryField()

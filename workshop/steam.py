@@ -1,7 +1,7 @@
-"""The Steam Web API as far as left4me needs it: published files, collections, player summaries.
+"""A client for the parts of the Steam Web API that left4me uses: published files, collections, player summaries.
 
-Every answer is a stranger's: numbers may be strings, fields may be absent, a whole body may be empty. What
-cannot be used is left out or said in words; every failure is a SteamError whose message names Steam.
+Responses are untrusted: numbers may be strings, fields may be missing, a whole body may be empty. Unusable parts are
+left out or reported as a problem. Every failure is a SteamError whose message names Steam.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from left4me.core.net import fetch
+from left4me.core.web.ids import LARGEST_ID
 
 LEFT_4_DEAD_2 = 550
 BATCH = 100
@@ -28,7 +29,6 @@ _SECONDS_BETWEEN_CALLS = 1.0
 _BACK_OFF_SECONDS = (1.0, 3.0)
 _LONGEST_BACK_OFF = 30.0
 _MOST_COLLECTIONS = 200
-_LARGEST_NUMBER = 2**63 - 1
 _RESULTS = {
     2: "Steam could not look it up",
     8: "Steam does not accept this id",
@@ -41,20 +41,20 @@ _RESULTS = {
 
 
 class SteamError(Exception):
-    """Steam could not be asked, or what it said cannot be used; the message names Steam."""
+    """A request to Steam failed, or its response is unusable; the message names Steam."""
 
 
 class SteamUnavailable(SteamError):
-    """No connection, a time limit, too many requests, or a fault on Steam's side: later it may work."""
+    """No connection, a timeout, too many requests, or an error at Steam: a later request may succeed."""
 
 
 class SteamRefused(SteamError):
-    """Steam understood and said no (a wrong key, a wrong request)."""
+    """Steam rejected the request (a wrong key, invalid parameters)."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One published file as Steam describes it; `problem` says why it cannot be used here."""
+    """A published file as Steam describes it. `problem` is the reason why it cannot be used, or empty."""
 
     steam_id: int
     result: int = _OK
@@ -81,9 +81,9 @@ class Item:
 
 @dataclass(frozen=True)
 class Collection:
-    """The items of a collection and of those inside it, in order.
+    """The items of a collection and of the collections inside it, in order.
 
-    `problems` by the id of what was left out.
+    `problems` gives the reason for each id that was left out.
     """
 
     steam_id: int
@@ -100,7 +100,7 @@ class Player:
 
 
 class Steam:
-    """Asks Steam through `client`, at a measured pace. `pause` waits and may raise to cancel."""
+    """A Steam client with a minimum interval between calls. `pause` sleeps and may raise to cancel."""
 
     def __init__(
         self,
@@ -119,23 +119,20 @@ class Steam:
         self._last_call: float | None = None
 
     def items(self, ids: Sequence[int]) -> dict[int, Item]:
-        """What Steam says about up to 100 ids; every id asked for is in the answer. Raises SteamError."""
+        """Steam's metadata of up to 100 ids; the result contains every requested id. Raises SteamError."""
         answer = self._post("ISteamRemoteStorage/GetPublishedFileDetails/v1", "itemcount", ids)
-        found = {item.steam_id: item for entry in _entries(answer, "publishedfiledetails") if (item := _item(entry))}
-        return {steam_id: found.get(steam_id, Item(steam_id, result=9)) for steam_id in ids}
+        items = {item.steam_id: item for entry in _entries(answer, "publishedfiledetails") if (item := _item(entry))}
+        return {steam_id: items.get(steam_id, Item(steam_id, result=9)) for steam_id in ids}
 
     def all_items(self, ids: Sequence[int]) -> dict[int, Item]:
-        """`items` for any number of ids, in batches; the first that fails raises SteamError."""
-        found: dict[int, Item] = {}
+        """Like `items`, for any number of ids, in batches. Raises SteamError if any batch fails."""
+        items: dict[int, Item] = {}
         for batch in batches(ids):
-            found.update(self.items(batch))
-        return found
+            items.update(self.items(batch))
+        return items
 
     def collection(self, steam_id: int) -> Collection:
-        """A collection with what is nested in it, three levels deep, each collection once.
-
-        Raises SteamError.
-        """
+        """A collection with those nested in it up to three levels deep, each once. Raises SteamError."""
         children: dict[int, list[tuple[int, bool]]] = {}
         problems: dict[int, str] = {}
         level = [steam_id]
@@ -147,18 +144,15 @@ class Steam:
                 problems.update((i, "a collection nested too deeply") for i in level)
                 break
             for batch in batches(level):
-                for found, problem, entries in self._collections(batch):
-                    children[found] = entries
+                for collection_id, problem, entries in self._collections(batch):
+                    children[collection_id] = entries
                     if problem:
-                        problems[found] = problem
+                        problems[collection_id] = problem
             level = [child for i in level for child, nested in children.get(i, []) if nested]
         return Collection(steam_id, tuple(_flatten(steam_id, children)), problems)
 
     def players(self, ids: Sequence[int]) -> list[Player]:
-        """Names and pictures of up to 100 players, in Steam's order; unknown ones are missing.
-
-        Raises SteamError.
-        """
+        """Names and pictures of up to 100 players, in Steam's order; unknown ids are missing. Raises SteamError."""
         if not self._key:
             raise SteamRefused("Steam needs a web API key for player names (STEAM_WEB_API_KEY)")
         query = urlencode({"key": self._key, "steamids": ",".join(str(i) for i in ids[:BATCH])})
@@ -168,12 +162,12 @@ class Steam:
 
     def _collections(self, ids: Sequence[int]) -> Iterator[tuple[int, str, list[tuple[int, bool]]]]:
         answer = self._post("ISteamRemoteStorage/GetCollectionDetails/v1", "collectioncount", ids)
-        found = {_number(e.get("publishedfileid")): e for e in _entries(answer, "collectiondetails")}
+        by_id = {_number(e.get("publishedfileid")): e for e in _entries(answer, "collectiondetails")}
         for steam_id in ids:
-            entry = found.get(steam_id, {"result": 9})
+            entry = by_id.get(steam_id, {"result": 9})
             children = _children(entry.get("children"))
             problem = _result_words(_number(entry.get("result")))
-            # Steam calls an item that is no collection a success, only without children.
+            # For an item that is not a collection, Steam reports success without children.
             yield steam_id, problem or ("" if children else "not a collection, or an empty one"), children
 
     def _post(self, method: str, count: str, ids: Sequence[int]) -> dict[str, Any]:
@@ -181,7 +175,7 @@ class Steam:
         return self._call(lambda: self._client.post_form(f"{self._base}/{method}/", fields))
 
     def _call(self, request: Callable[[], contextlib.AbstractContextManager[fetch.Answer]]) -> dict[str, Any]:
-        """One call with its second and third try when Steam is busy or out of order."""
+        """Make a call, with up to three attempts when Steam is busy or unreachable."""
         for wait in (*_BACK_OFF_SECONDS, None):
             self._keep_pace()
             try:
@@ -191,8 +185,6 @@ class Steam:
                 if wait is None:
                     raise SteamUnavailable(str(busy)) from busy
                 self._pause(min(busy.retry_after or wait, _LONGEST_BACK_OFF))
-            except fetch.Cancelled:
-                raise
             except fetch.FetchError as error:
                 if wait is None or isinstance(error, fetch.HostRefused):
                     raise SteamUnavailable(f"Steam cannot be reached: {self._without_key(str(error))}") from None
@@ -205,14 +197,14 @@ class Steam:
             self._pause(left)
         self._last_call = time.monotonic()
 
-    def _without_key(self, words: str) -> str:
-        return words.replace(self._key, "…") if self._key else words
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._key, "…") if self._key else text
 
 
 class _Busy(Exception):
-    def __init__(self, words: str, retry_after: float | None = None) -> None:
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
-        super().__init__(words)
+        super().__init__(text)
 
 
 def batches(ids: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
@@ -224,8 +216,8 @@ def batches(ids: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
 def _response(answer: fetch.Answer) -> dict[str, Any]:
     if answer.status == 429 or answer.status >= 500:
         retry = answer.headers.get("Retry-After", "")
-        words = "Steam asks to slow down" if answer.status == 429 else "Steam has a fault"
-        raise _Busy(f"{words} (HTTP status {answer.status})", float(retry) if retry.isdecimal() else None)
+        text = "Steam asks to slow down" if answer.status == 429 else "Steam has a fault"
+        raise _Busy(f"{text} (HTTP status {answer.status})", float(retry) if retry.isdecimal() else None)
     if answer.status != 200:
         raise SteamRefused(f"Steam refused the request (HTTP status {answer.status})")
     body = answer.body(limit=_LARGEST_ANSWER, within=_SECONDS_PER_ANSWER)
@@ -246,10 +238,10 @@ def _result_words(result: int) -> str:
 
 
 def _entries(answer: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    found = answer.get(key)
-    if not isinstance(found, list):
+    entries = answer.get(key)
+    if not isinstance(entries, list):
         raise SteamUnavailable("Steam gave an answer without content")
-    return [entry for entry in found if isinstance(entry, dict)]
+    return [entry for entry in entries if isinstance(entry, dict)]
 
 
 def _item(entry: dict[str, Any]) -> Item | None:
@@ -274,11 +266,12 @@ def _item(entry: dict[str, Any]) -> Item | None:
     )
 
 
-def _children(found: object) -> list[tuple[int, bool]]:
-    entries = [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
+def _children(value: object) -> list[tuple[int, bool]]:
+    """The (id, is a collection) of the children of a collection, in order."""
+    entries = [e for e in value if isinstance(e, dict)] if isinstance(value, list) else []
     entries.sort(key=lambda entry: _number(entry.get("sortorder")))
     pairs = [(_number(e.get("publishedfileid")), _number(e.get("filetype"))) for e in entries]
-    # File type 0 is an item and 2 a collection; the others (art, guides) are nothing a game can load.
+    # File type 0 is an item and 2 a collection; other types (art, guides) cannot be loaded by a game.
     return [(steam_id, filetype == 2) for steam_id, filetype in pairs if steam_id and filetype in (0, 2)]
 
 
@@ -308,16 +301,16 @@ def _player(entry: object) -> Player | None:
 
 
 def _number(value: object) -> int:
-    """A number that may come as a string; 0 for whatever is none or does not fit a row."""
+    """A number that may be a string; 0 for anything else, and for a number too large for a row."""
     try:
         number = int(value) if isinstance(value, int | float | str) else 0
     except (ValueError, OverflowError):
         return 0
-    return number if 0 <= number <= _LARGEST_NUMBER else 0
+    return number if 0 <= number <= LARGEST_ID else 0
 
 
 def _text(value: object, longest: int) -> str:
-    """Printable text without the characters that a database or a page cannot hold."""
+    """The printable characters of a text, at most `longest` of them; empty for other types."""
     if not isinstance(value, str):
         return ""
     return "".join(c for c in value if c.isprintable()).strip()[:longest]

@@ -1,7 +1,7 @@
-"""Reads the directory of a Valve pak file (versions 1 and 2) that a stranger made.
+"""Reads the directory of untrusted Valve pak files (VPK, versions 1 and 2).
 
-Every length and offset is checked against the file before it is used, entries are produced one at a time, and
-limits on the directory keep time and memory bounded whatever the header claims.
+Every length and offset is checked against the file before it is used, entries are yielded one at a time, and
+limits on the directory bound time and memory whatever the header claims.
 """
 
 from __future__ import annotations
@@ -76,18 +76,18 @@ class Header:
 
 
 def what_is_it(head: bytes) -> str | None:
-    """What a file that starts with `head` is, in words; None when it starts like a VPK."""
+    """A description of the file type that begins with `head`; None for a VPK."""
     if head[:4] == MAGIC.to_bytes(4, "little"):
         return None
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:16].lower()
-    for signature, words in _SIGNATURES:
+    for signature, description in _SIGNATURES:
         if start.startswith(signature):
-            return words
+            return description
     return "an empty file" if not head else "something unknown"
 
 
 class Vpk:
-    """An open VPK. Iterating yields its entries; every method raises NotValid for what cannot be trusted."""
+    """An open VPK. Iterating yields its entries. Every method raises NotValid for invalid content."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -106,9 +106,9 @@ class Vpk:
                     yield self._checked(tree.entry(_path(folder, name, extension)))
 
     def read(self, entry: Entry, *, limit: int) -> bytes:
-        """The first `limit` bytes of a file inside.
+        """The first `limit` bytes of a file in the VPK.
 
-        Of one that lies in another archive, only what is here.
+        For a file in another numbered archive, only the bytes preloaded in the directory.
         """
         self._stream.seek(entry.preload_at)
         content = self._stream.read(min(entry.preload, limit))
@@ -118,7 +118,7 @@ class Vpk:
         return content
 
     def read_at(self, entry: Entry, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset` of a file that lies in this archive without preloaded bytes."""
+        """Up to `length` bytes from `offset` of a file that is in this archive and has no preloaded bytes."""
         if not entry.in_this_file or entry.preload or not 0 <= offset <= entry.length:
             return b""
         self._stream.seek(entry.data_at + offset)
@@ -133,8 +133,7 @@ class Vpk:
 def check(path: Path, *, parts: bool = False) -> None:
     """Read the whole directory of the VPK at `path`. Raises NotValid.
 
-    A VPK whose content lies in numbered files (`…_000.vpk`) is valid only where `parts` says that they may
-    be there.
+    A VPK with content in numbered archives (`…_000.vpk`) is valid only with `parts`.
     """
     with path.open("rb") as stream:
         files = 0
@@ -147,10 +146,10 @@ def check(path: Path, *, parts: bool = False) -> None:
 
 
 def is_intact(path: Path) -> bool:
-    """Whether every file inside matches its checksum; False as well for what is no valid VPK."""
+    """Whether every file in the VPK matches its checksum; False also for an invalid VPK."""
     try:
         with path.open("rb") as stream:
-            # Entries that overlap could make a small file cost hours; an honest one holds each byte once.
+            # Overlapping entries could make a small file cost hours; a valid VPK contains each byte once.
             budget = path.stat().st_size
             for entry in Vpk(stream):
                 budget -= entry.size
@@ -162,7 +161,7 @@ def is_intact(path: Path) -> bool:
 
 
 def _matches_checksum(stream: BinaryIO, entry: Entry) -> bool:
-    # A checksum of 0 is what some tools write for none.
+    # Some tools write 0 instead of a checksum.
     if not entry.in_this_file or not entry.crc:
         return True
     crc = 0
@@ -177,8 +176,8 @@ def _matches_checksum(stream: BinaryIO, entry: Entry) -> bool:
 def _read_header(stream: BinaryIO, size: int) -> Header:
     stream.seek(0)
     head = stream.read(64)
-    if words := what_is_it(head):
-        raise NotValid(f"is {words}, not a VPK")
+    if description := what_is_it(head):
+        raise NotValid(f"is {description}, not a VPK")
     if len(head) < _HEADER.size:
         raise NotValid("ends within its header")
     _, version, tree_size = _HEADER.unpack_from(head)
@@ -200,7 +199,7 @@ def _read_header(stream: BinaryIO, size: int) -> Header:
 
 
 class _Tree:
-    """Reads names and entries off the directory, never past its end, through a small buffer."""
+    """Reads names and entries from the directory through a small buffer, never past its end."""
 
     def __init__(self, stream: BinaryIO, header: Header) -> None:
         self._stream = stream
@@ -244,7 +243,7 @@ class _Tree:
             self._buffer, self._at = b"", 0
 
     def _fill(self) -> None:
-        # Whoever iterates may have read elsewhere in the file meanwhile, so seek every time.
+        # The caller may have read elsewhere in the file between two entries, so seek every time.
         self._stream.seek(self._next)
         chunk = self._stream.read(min(_BUFFER, self._end - self._next))
         self._buffer = self._buffer[self._at :] + chunk
@@ -253,14 +252,14 @@ class _Tree:
 
 
 def _path(folder: str, name: str, extension: str) -> str:
-    # A single blank stands for "none" in this format.
+    # A single space means "none" in this format.
     where = "" if folder == " " else folder.strip("/") + "/"
     ending = "" if extension == " " else "." + extension
     return (where + name + ending).replace("\\", "/").lower()
 
 
 def write(path: Path, files: dict[str, bytes], *, version: int = 1) -> None:
-    """Write a small single-file VPK: for tests, the simulated Steam and the demo."""
+    """Write a small single-file VPK, for tests, benchmarks and the simulated Steam."""
     tree, data = io.BytesIO(), io.BytesIO()
     by_extension: dict[str, dict[str, dict[str, bytes]]] = {}
     for full, content in files.items():

@@ -25,7 +25,7 @@ from accounts.throttle import SIGN_UP, THROTTLED_ENTRIES, Attempt
 from left4me.audit import record
 from left4me.core.net.addresses import client_address, network
 from left4me.core.redis import rate_limit
-from left4me.core.redis.rate_limit import TooMany
+from left4me.core.redis.rate_limit import RateLimited
 
 
 @login_not_required
@@ -55,7 +55,7 @@ def login(request: HttpRequest) -> HttpResponse:
 def _begin(attempt: Attempt, request: HttpRequest) -> None:
     try:
         attempt.begin()
-    except TooMany:
+    except RateLimited:
         # Once in a window: whoever goes on must not be able to fill the disk with entries.
         (entries,) = rate_limit.add((THROTTLED_ENTRIES, f"{attempt.name}\n{attempt.address}"))
         if entries.is_over:

@@ -1,4 +1,4 @@
-"""Checks of the machine itself: values in, findings out, no Django."""
+"""Checks of the machine itself. They take values and return findings, and do not use Django."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import tempfile
 from pathlib import Path
 
 from deploy.doctor.findings import Finding, fault, ok, warning
+from left4me.core.files import room
 from left4me.core.net.ports import is_free
-from left4me.core.processes import commands
+from left4me.core.processes import commands, sandboxed
 
 _GIB = 1024**3
-# The first install of the real game holds the Windows and the Linux files at once.
+# During the first installation of the real game, its Windows and its Linux files exist at the same time.
 _FREE_FOR_STEAM = 25 * _GIB
 _FREE_AT_LEAST = 2 * _GIB
 _OLDEST_SQLITE = (3, 35, 0)
+_LIMITS = sandboxed.Limits(memory=2 * _GIB, largest_file=0)
 _CLOCK_SLACK_SECONDS = 30.0
 
 _MOUNT_AND_LOOK = """
@@ -29,30 +31,30 @@ cat merged/probe
 
 
 def python() -> Finding:
-    """The interpreter runs this line, so it is new enough; the SQLite it was built with may not be."""
-    words = f"Python {platform.python_version()} with SQLite {sqlite3.sqlite_version}"
+    """Whether SQLite is new enough. Python is, or this module could not be imported."""
+    versions = f"Python {platform.python_version()} with SQLite {sqlite3.sqlite_version}"
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         return fault(
-            "python", words, "Use a Python built with SQLite 3.35 or newer, or set DATABASE_URL to PostgreSQL."
+            "python", versions, "Use a Python built with SQLite 3.35 or newer, or set DATABASE_URL to PostgreSQL."
         )
-    return ok("python", words)
+    return ok("python", versions)
 
 
 def disk(root: Path, *, game: str) -> Finding:
-    place = root if root.exists() else root.parent
-    free = shutil.disk_usage(place).free
-    words = f"{free / _GIB:.1f} GiB free under {root}"
+    """Whether the disk has room for the game."""
+    free = room.free(root)
+    message = f"{free / _GIB:.1f} GiB free under {root}"
     if free < _FREE_AT_LEAST:
-        return fault("disk", words, "Free at least 2 GiB, or move LEFT4ME_ROOT to a larger disk.")
+        return fault("disk", message, "Free at least 2 GiB, or move LEFT4ME_ROOT to a larger disk.")
     if game == "steam" and free < _FREE_FOR_STEAM:
-        return warning("disk", words, "The first install of the game needs 25 GiB free; afterwards about 10 are used.")
-    return ok("disk", words)
+        return warning("disk", message, "The first installation of the game needs 25 GiB, later about 10 are used.")
+    return ok("disk", message)
 
 
 def overlayfs(root: Path) -> Finding:
-    """Mount a real overlay in a user namespace, on the file system that servers will use."""
-    place = root if root.is_dir() else Path(tempfile.gettempdir())
-    with tempfile.TemporaryDirectory(prefix="doctor-", dir=place) as name:
+    """Mount a real overlay in a user namespace, on the file system that servers use."""
+    parent = root if root.is_dir() else Path(tempfile.gettempdir())
+    with tempfile.TemporaryDirectory(prefix="doctor-", dir=parent) as name:
         directory = Path(name)
         for part in ("lower", "upper", "work", "merged"):
             (directory / part).mkdir()
@@ -72,30 +74,32 @@ def _no_overlayfs(why: str) -> Finding:
         "`kernel.apparmor_restrict_unprivileged_userns=0`) and keep LEFT4ME_ROOT on ext4, xfs or btrfs."
     )
     if shutil.which("fuse-overlayfs"):
-        return warning("overlayfs", f"the kernel refuses ({why}); fuse-overlayfs is used, which is slower", cure)
-    return fault("overlayfs", f"the kernel refuses: {why}", cure + " Or install fuse-overlayfs.")
+        return warning("overlayfs", f"the kernel refuses them ({why}); fuse-overlayfs is used, which is slower", cure)
+    return fault("overlayfs", f"the kernel refuses them: {why}", cure + " Or install fuse-overlayfs.")
 
 
 def fuse_overlayfs() -> Finding:
+    """Whether fuse-overlayfs, if it is installed, can be used."""
     if not shutil.which("fuse-overlayfs"):
-        return ok("fuse-overlayfs", "not installed; needed only where the kernel's overlayfs is refused")
+        return ok("fuse-overlayfs", "not installed; needed only where the kernel refuses overlayfs")
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return warning("fuse-overlayfs", "installed, but /dev/fuse cannot be opened", "Run `chmod 0666 /dev/fuse`.")
     return ok("fuse-overlayfs", "installed, as a fallback")
 
 
 def archives() -> Finding:
-    """See whether bsdtar runs in a sandbox: it reads uploads of 7z, rar and xz. So do script overlays."""
+    """Whether bsdtar runs in a sandbox, as it does for uploads of 7z, rar and xz. Script overlays need one too."""
     check = "archives"
     cure = "Run `apt-get install bubblewrap libarchive-tools`."
     missing = [name for name in ("bwrap", "bsdtar") if not shutil.which(name)]
     if missing:
-        costs = "script overlays and 7z, rar and xz archives" if "bwrap" in missing else "7z, rar and xz archives"
-        return warning(check, f"{' and '.join(missing)} missing: {costs} do not work", cure)
-    links = [word for name in ("bin", "lib", "lib64") for word in ("--symlink", f"usr/{name}", f"/{name}")]
-    sandbox = ["bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--ro-bind", "/usr", "/usr", *links]
+        disabled = "script overlays and 7z, rar and xz archives" if "bwrap" in missing else "7z, rar and xz archives"
+        return warning(check, f"{' and '.join(missing)} missing: {disabled} do not work", cure)
     try:
-        commands.run([*sandbox, "/usr/bin/bsdtar", "--version"], timeout=20)
+        commands.run(
+            sandboxed.argv(["/usr/bin/bsdtar", "--version"], limits=_LIMITS, binds=sandboxed.Binds(), network=False),
+            timeout=20,
+        )
     except commands.CommandError as error:
         allow = "Allow user namespaces, see overlayfs, and keep bsdtar where Debian puts it: /usr/bin/bsdtar."
         return warning(check, f"bsdtar does not run in a sandbox: {str(error).splitlines()[-1]}", allow)
@@ -103,12 +107,13 @@ def archives() -> Finding:
 
 
 def libraries_32_bit(*, game: str) -> Finding:
+    """Whether the libraries of the game and of SteamCMD are installed."""
     check = "32-bit libraries"
     if game != "steam":
         return ok(check, "not needed by the simulated game")
-    wanted = ("/lib/ld-linux.so.2", "/usr/lib32/libstdc++.so.6", "/usr/lib32/libgcc_s.so.1")
+    libraries = ("/lib/ld-linux.so.2", "/usr/lib32/libstdc++.so.6", "/usr/lib32/libgcc_s.so.1")
     multiarch = ("/lib/ld-linux.so.2", "/usr/lib/i386-linux-gnu/libstdc++.so.6", "/lib/i386-linux-gnu/libgcc_s.so.1")
-    if any(all(Path(p).exists() for p in paths) for paths in (wanted, multiarch)):
+    if any(all(Path(p).exists() for p in paths) for paths in (libraries, multiarch)):
         return ok(check, "present")
     return fault(
         check,
@@ -119,33 +124,34 @@ def libraries_32_bit(*, game: str) -> Finding:
 
 
 def steamcmd(root: Path, *, game: str) -> Finding:
+    """Whether SteamCMD is installed."""
     if game != "steam":
         return ok("steamcmd", "not needed by the simulated game")
     if shutil.which("steamcmd") or (root / "steamcmd" / "steamcmd.sh").exists():
         return ok("steamcmd", "present")
     return warning(
         "steamcmd",
-        "not there yet; the first install of the game fetches it",
-        "Nothing to do when this machine reaches Steam; otherwise `apt-get install steamcmd` (contrib, non-free).",
+        "not installed yet; the first installation of the game downloads it",
+        "Nothing to do if this machine reaches Steam; otherwise `apt-get install steamcmd` (contrib, non-free).",
     )
 
 
-def ports(wanted: range, *, in_use_by_us: frozenset[int]) -> Finding:
-    """See whether the servers' ports are free of other programs, over UDP and TCP."""
-    taken = [p for p in wanted if p not in in_use_by_us and not is_free(p)]
-    words = f"{wanted.start}-{wanted.stop - 1}"
+def ports(range_of_servers: range, *, in_use_by_us: frozenset[int]) -> Finding:
+    """Whether other programs use ports of servers, over UDP or TCP."""
+    taken = [p for p in range_of_servers if p not in in_use_by_us and not is_free(p)]
+    numbers = f"{range_of_servers.start}-{range_of_servers.stop - 1}"
     if not taken:
-        return ok("ports", f"{words} are free, but for those of our own servers")
-    listed = ", ".join(map(str, taken[:5])) + (" …" if len(taken) > 5 else "")
+        return ok("ports", f"{numbers} are free, except for those of our own servers")
+    examples = ", ".join(map(str, taken[:5])) + (" …" if len(taken) > 5 else "")
     return warning(
         "ports",
-        f"other programs use {len(taken)} of the ports {words}: {listed}",
+        f"other programs use {len(taken)} of the ports {numbers}: {examples}",
         f"`ss -lntup 'sport = :{taken[0]}'` shows which; stop it, or choose another range in LEFT4ME_PORTS.",
     )
 
 
 def clock(*, ours: float, theirs: float, whose: str) -> Finding:
-    """Compare this machine's clock with another one that its rows meet."""
+    """Compare this machine's clock with that of another one that it shares rows with."""
     apart = abs(ours - theirs)
     if apart > _CLOCK_SLACK_SECONDS:
         return fault(

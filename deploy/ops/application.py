@@ -1,4 +1,4 @@
-"""The application as `left4mectl` sees it: commands run as its user, and whether it answers."""
+"""The installed application: running its commands as its user, and checking that it is ready."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Final, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from deploy.ops import environment
-from deploy.ops.layout import Layout
+from deploy.ops.layout import USER, Layout, Role
 from deploy.ops.machine import services
 from left4me.core.processes import commands
-
-USER: Final = "left4me"
-PULSE: Final = "left4me:pulse"
+from left4me.core.redis import keys
 
 _ANSWER_SECONDS: Final = 20.0
 _LOOK_EVERY: Final = 0.25
+# A worker that cannot work ends within its first seconds.
+_WATCH_WORKER_SECONDS: Final = 8.0
 
 
 def manage(
@@ -33,7 +33,10 @@ def manage(
     on_line: Callable[[str], None] | None = None,
     check: bool = True,
 ) -> commands.Finished:
-    """`manage.py` of a release (the current one), as the application's user with its settings. Raises CommandError."""
+    """Run `manage.py` of a release (default: the current one) as the application's user, with its settings.
+
+    Raises CommandError.
+    """
     tree = (release or layout.current).resolve()
     return commands.run(
         [*as_user(), tree / ".venv/bin/python", tree / "manage.py", *arguments],
@@ -50,58 +53,68 @@ def become_manage(layout: Layout, arguments: list[str]) -> NoReturn:
     tree = layout.current.resolve()
     argv = [*as_user(), str(tree / ".venv/bin/python"), str(tree / "manage.py"), *arguments]
     os.chdir(tree)
-    # The terminal's kind is all that it needs of ours.
-    kept = {name: os.environ[name] for name in ("TERM", "NO_COLOR", "COLUMNS") if name in os.environ}
-    os.execvpe(argv[0], argv, {**kept, **surroundings(layout)})  # noqa: S606 -- a list of arguments, no shell
+    # Of this process's environment, only the variables about the terminal are passed on.
+    terminal = {name: os.environ[name] for name in ("TERM", "NO_COLOR", "COLUMNS") if name in os.environ}
+    os.execvpe(argv[0], argv, {**terminal, **surroundings(layout)})  # noqa: S606 -- a list of arguments, no shell
 
 
 def as_user() -> list[str]:
-    """What makes a command run as the application's user, when we are root."""
+    """The command prefix that drops root for the application's user; empty for other users."""
     if os.geteuid() != 0:
         return []
     return ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", "--no-new-privs", "--"]
 
 
 def surroundings(layout: Layout) -> dict[str, str]:
-    """The environment of the application's processes."""
+    """The environment variables of the application's processes."""
     home = {"HOME": str(layout.data), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
     return {**home, "PYTHONDONTWRITEBYTECODE": "1", "LEFT4ME_ROOT": str(layout.data), **environment.read(layout)}
 
 
 def owner() -> tuple[int, int]:
-    """User and group that the application's data belong to."""
+    """User id and group id that own the application's data."""
     entry = pwd.getpwnam(USER)
     return entry.pw_uid, entry.pw_gid
 
 
 def forget_pulse(layout: Layout) -> None:
-    """Have `/ready` wait for a pulse of the worker that is about to start, not take the last one of the old."""
+    """Delete the last pulse, so that `/ready` waits for one of the worker that is about to start."""
     split = urlsplit(environment.read(layout).get("REDIS_URL", ""))
     if split.scheme != "unix":
         return
-    # It asks for a password once other hosts reach it too.
+    # Redis has a password once other hosts can reach it.
     login = f"AUTH {unquote(split.password)}\r\n" if split.password else ""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(5)
         try:
             client.connect(split.path)
-            client.sendall(f"{login}DEL {PULSE}\r\n".encode())
+            client.sendall(f"{login}DEL {keys.PULSE}\r\n".encode())
             client.recv(64)
         except OSError:
-            # A Redis that does not answer is something that /ready says by itself.
+            # /ready reports by itself that Redis does not answer.
             return
 
 
 def unready(layout: Layout) -> str:
-    """Why `/ready` is not content, in words; empty when it is. A second host has no web: there its worker must run."""
-    if services.WEB not in services.of_this_machine(layout):
-        return "" if services.are_active(layout, [services.WORKER]) else "the worker does not run"
+    """Why the application is not ready, as a message; empty when it is.
+
+    The web answers `/ready`. A worker host has no web: there the worker must run.
+    """
+    if services.role(layout) is Role.WORKER_HOST:
+        return "" if services.are_active([services.WORKER]) else "the worker does not run"
     values = environment.read(layout)
     host, _, port = (values.get("LEFT4ME_BIND") or "127.0.0.1:8000").rpartition(":")
-    host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host.strip("[]")  # noqa: S104 -- compared, not bound
-    connection = http.client.HTTPConnection(host, int(port), timeout=_ANSWER_SECONDS)
+    return not_ready(reachable(host), int(port), known_as=known_host(values), seconds=_ANSWER_SECONDS)
+
+
+def not_ready(host: str, port: int, *, known_as: str, seconds: float) -> str:
+    """Why `/ready` does not answer with 200, as a message; empty when it does.
+
+    `known_as` is a host name that the application accepts, because not every address it listens on is one.
+    """
+    connection = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
-        connection.request("GET", "/ready", headers={"Host": known_host(values)})
+        connection.request("GET", "/ready", headers={"Host": known_as})
         answer = connection.getresponse()
         body = answer.read(65536)
     except (OSError, http.client.HTTPException) as error:
@@ -113,9 +126,15 @@ def unready(layout: Layout) -> str:
     return _faults(body) or f"/ready answered {answer.status}"
 
 
+def reachable(host: str) -> str:
+    """An address at which a socket bound to `host` can be reached on this machine."""
+    return "127.0.0.1" if host in ("0.0.0.0", "[::]", "::") else host.strip("[]")  # noqa: S104 -- compared, not bound
+
+
 def known_host(values: Mapping[str, str]) -> str:
-    named = [name.strip() for name in values.get("LEFT4ME_ALLOWED_HOSTS", "").split(",") if name.strip()]
-    return named[0].lstrip(".") if named else "127.0.0.1"
+    """A host name that the web accepts requests for."""
+    names = [name.strip() for name in values.get("LEFT4ME_ALLOWED_HOSTS", "").split(",") if name.strip()]
+    return names[0].lstrip(".") if names else "127.0.0.1"
 
 
 def _faults(body: bytes) -> str:
@@ -127,10 +146,22 @@ def _faults(body: bytes) -> str:
 
 
 def wait_until_ready(layout: Layout, *, seconds: float) -> str:
-    """Wait until `/ready` is content; returns "" then, or why it was not after `seconds`."""
+    """Wait until the application is ready; returns "" then, else the reason why it was not within `seconds`."""
+    if services.role(layout) is Role.WORKER_HOST:
+        return _watch_worker(layout)
     deadline = time.monotonic() + seconds
     while why := unready(layout):
         if time.monotonic() > deadline:
             return why
         time.sleep(_LOOK_EVERY)
+    return ""
+
+
+def _watch_worker(layout: Layout) -> str:
+    """Why the worker ended in the first seconds after its start; empty when it did not."""
+    deadline = time.monotonic() + _WATCH_WORKER_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY)
+        if why := unready(layout):
+            return why
     return ""

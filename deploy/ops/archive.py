@@ -1,12 +1,12 @@
-"""One file that holds directory trees: written while games write to them, read as if it were out to get us.
+"""Archives of directory trees: safe to write while the files change; the reader treats the archive as untrusted input.
 
-A tar in the pax format, so that `tar -tvf` shows it, without compression: what fills it are VPKs, which are
-compressed already. Its first member is `manifest.json`, in a space of fixed size that is filled in last; its SHA-256
-is that of everything after this space.
+The format is tar (pax), so that `tar -tvf` lists it, without compression: most of it are VPKs, which are compressed
+already. The first member is `manifest.json`, in a space of fixed size that is filled in last. It holds the SHA-256 of
+everything after this space.
 
-The writable layer of a server is the kernel's and the game's: a deleted file is a character device 0:0 there, an
-opaque directory has an attribute `user.overlay.opaque`. Both are kept. Nothing else that is no file, directory or
-link is, neither on the way in nor on the way out.
+The writable layer of a server is an overlayfs upper directory: a deleted file is a character device 0:0 there, and an
+opaque directory has the attribute `user.overlay.opaque`. Archives keep both. Otherwise they hold files, directories
+and symbolic links only; anything else is skipped by the writer and refused by the reader.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import quote, unquote
+
+from left4me.core.files import walk
 
 MANIFEST: Final = "manifest.json"
 DEEPEST: Final = 64
@@ -34,22 +36,21 @@ _MANIFEST_SPACE: Final = 256 * 1024
 _BLOCK: Final = 512
 _CHUNK: Final = 1024 * 1024
 _XATTR: Final = "SCHILY.xattr."
-# A handle of the file below, as this machine's file system counts; the kernel ignores it anywhere else.
+# These refer to a file system of this machine; the kernel ignores them anywhere else.
 _MEANINGLESS_ELSEWHERE: Final = {"user.overlay.origin", "user.overlay.uuid"}
 _LARGE: Final = 64 * 1024**2
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SKIPPED_NAMED: Final = 50
 _NAMES: Final[Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
 _LONGEST_NAME: Final = 4000
 
 
 class BadArchive(Exception):
-    """The file is not a whole backup, or holds what none of ours would; the message says which."""
+    """The file is not a complete backup, or holds members that no backup has; the message says which."""
 
 
 @dataclass
 class Part:
-    """What one area of the archive holds."""
+    """The content of one top directory of the archive, counted."""
 
     files: int = 0
     size: int = 0
@@ -57,7 +58,7 @@ class Part:
 
 @dataclass
 class Skipped:
-    """What was left out of the archive, with the first few names."""
+    """The files left out of the archive: their number, and the first names with the reason."""
 
     count: int = 0
     names: list[str] = field(default_factory=list)
@@ -69,7 +70,7 @@ class Skipped:
 
 
 class _Hashing:
-    """Passes on to a file what the tar writer gives it, and hashes it on the way."""
+    """A file for the tar writer that hashes what is written to it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -84,7 +85,7 @@ class _Hashing:
 
 
 class Writer:
-    """Writes one archive to a file that can be sought in; `finish` makes it whole."""
+    """Writes one archive to a seekable file. `finish` completes it."""
 
     def __init__(self, file: BinaryIO, *, on_bytes: OnBytes = lambda _: None) -> None:
         self._file = file
@@ -106,27 +107,27 @@ class Writer:
         self._add(info, io.BytesIO(data))
 
     def add_file(self, path: Path, name: str) -> None:
-        """One file; a symbolic link in its place is refused. Raises OSError."""
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
+        """Add one file. Raises OSError, also for a symbolic link."""
+        with walk.open_file(path) as file:
             self._add_open(file, name)
 
     def add_tree(self, top: Path, name: str, *, skip: Callable[[str], bool] = lambda _: False) -> None:
-        """Everything below `top`, which somebody may be changing: nothing outside of it is ever read.
+        """Add everything below `top`, which may change while it is read. Nothing outside of it is read.
 
-        What vanishes meanwhile is left out; what grows is cut at the size it had. `skip` is asked with the path below
-        `top`.
+        Files that disappear are left out; files that grow are cut at the size they had. `skip` gets the path below
+        `top` and returns True for what is to be left out.
         """
         try:
-            handle = os.open(top, _FOLDER)
+            handle = walk.open_folder(top)
         except FileNotFoundError:
             return
         self._add_folder(handle, name, "", depth=0, skip=skip)
 
     def finish(self, manifest: dict[str, Any]) -> None:
+        """Complete the archive with its manifest, to which parts, size and checksum are added."""
         self._tar.close()
         end = self._file.tell()
-        whole = {
+        completed = {
             **manifest,
             "parts": {name: {"files": part.files, "bytes": part.size} for name, part in self.parts.items()},
             "skipped": {"count": self.skipped.count, "names": self.skipped.names},
@@ -134,11 +135,11 @@ class Writer:
             "sha256": self._hashing.digest.hexdigest(),
         }
         self._file.seek(0)
-        self._file.write(_manifest_block(json.dumps(whole, indent=1).encode()))
+        self._file.write(_manifest_block(json.dumps(completed, indent=1).encode()))
         self._file.seek(end)
 
     def _add_folder(self, handle: int, name: str, below: str, *, depth: int, skip: Callable[[str], bool]) -> None:
-        # `handle` is this function's to close. The recursion is as deep as the tree may be, no deeper.
+        # This function closes `handle`. The depth of the tree, and so of the recursion, is limited.
         try:
             info = tarfile.TarInfo(name)
             info.type = tarfile.DIRTYPE
@@ -151,7 +152,7 @@ class Writer:
                 if depth >= DEEPEST or len(name) + len(entry) > _LONGEST_NAME:
                     self.skipped.note(f"{name}/{entry}", "too deep")
                     continue
-                # What vanished since the listing is left out like what was gone before it.
+                # A file that was deleted since the listing is left out.
                 with contextlib.suppress(FileNotFoundError):
                     self._add_entry(handle, entry, f"{name}/{entry}", path, depth=depth, skip=skip)
         finally:
@@ -160,13 +161,14 @@ class Writer:
     def _add_entry(
         self, folder: int, entry: str, name: str, below: str, *, depth: int, skip: Callable[[str], bool]
     ) -> None:
-        seen = os.stat(entry, dir_fd=folder, follow_symlinks=False)
+        seen = walk.status(entry, at=folder)
+        if seen is None:
+            return
         try:
             if stat.S_ISDIR(seen.st_mode):
-                self._add_folder(os.open(entry, _FOLDER, dir_fd=folder), name, below, depth=depth + 1, skip=skip)
+                self._add_folder(walk.open_folder(entry, at=folder), name, below, depth=depth + 1, skip=skip)
             elif stat.S_ISREG(seen.st_mode):
-                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-                with os.fdopen(os.open(entry, flags, dir_fd=folder), "rb") as file:
+                with walk.open_file(entry, at=folder) as file:
                     self._add_open(file, name)
             elif stat.S_ISLNK(seen.st_mode):
                 info = tarfile.TarInfo(name)
@@ -183,15 +185,13 @@ class Writer:
         except FileNotFoundError:
             raise
         except OSError as error:
-            # Also a file that turned into a link since it was looked at.
+            # This includes a file that was replaced by a link since stat().
             self.skipped.note(name, error.strerror or "unreadable")
 
     def _add_open(self, file: BinaryIO, name: str) -> None:
         seen = os.fstat(file.fileno())
-        if not stat.S_ISREG(seen.st_mode):
-            raise OSError(0, "is no file any more")
         if seen.st_size > _LARGE and seen.st_blocks * 512 * 2 < seen.st_size:
-            # A file of nothing but holes costs a hostile game nothing, and would fill the disk here.
+            # A hostile game can create huge sparse files at no cost; in the archive they would fill the disk.
             self.skipped.note(name, f"{seen.st_size} bytes, mostly holes")
             return
         info = tarfile.TarInfo(name)
@@ -211,26 +211,26 @@ class Writer:
 
 
 class _Exactly:
-    """Reads as many bytes as were promised: what a growing file has more is cut, what a shrunk one lacks is zero."""
+    """Reads exactly `size` bytes: a file that has grown is cut, a file that has shrunk is filled with zeros."""
 
     def __init__(self, source: BinaryIO, size: int, on_bytes: OnBytes) -> None:
         self._source = source
-        self._left = size
+        self._remaining = size
         self._on_bytes = on_bytes
 
     def read(self, size: int) -> bytes:
-        wanted = min(size, self._left)
-        data = self._source.read(wanted)
-        data += b"\0" * (wanted - len(data))
-        self._left -= wanted
-        self._on_bytes(wanted)
+        count = min(size, self._remaining)
+        data = self._source.read(count)
+        data += b"\0" * (count - len(data))
+        self._remaining -= count
+        self._on_bytes(count)
         return data
 
 
 def _describe(info: tarfile.TarInfo, seen: os.stat_result, attributes: dict[str, bytes]) -> None:
     info.mode = stat.S_IMODE(seen.st_mode) & 0o777
     info.mtime = seen.st_mtime
-    # Whose it is, the restoring machine knows better: user ids differ between machines.
+    # User ids differ between machines, so the restoring machine decides who owns a file.
     info.uid = info.gid = 0
     info.pax_headers = {
         _XATTR + quote(name, safe=".-_"): value.decode("utf-8", "surrogateescape")
@@ -239,13 +239,13 @@ def _describe(info: tarfile.TarInfo, seen: os.stat_result, attributes: dict[str,
 
 
 def _attributes(handle: int) -> dict[str, bytes]:
-    found = {}
-    # Without support for them on this file system there are none.
+    attributes = {}
+    # Fails where the file system does not support attributes; then there are none.
     with contextlib.suppress(OSError):
         for name in os.listxattr(handle):
             if name.startswith("user.") and name not in _MEANINGLESS_ELSEWHERE:
-                found[name] = os.getxattr(handle, name)
-    return found
+                attributes[name] = os.getxattr(handle, name)
+    return attributes
 
 
 def _is_whiteout(seen: os.stat_result) -> bool:
@@ -261,7 +261,7 @@ def _manifest_block(data: bytes) -> bytes:
 
 
 def read_manifest(file: BinaryIO) -> dict[str, Any]:
-    """What the archive says of itself; the file then stands where its members begin. Raises BadArchive."""
+    """Read the manifest; the file is then positioned at the first member after it. Raises BadArchive."""
     file.seek(0)
     head = file.read(_BLOCK)
     data = file.read(_MANIFEST_SPACE)
@@ -280,17 +280,17 @@ def read_manifest(file: BinaryIO) -> dict[str, Any]:
 
 
 def verify(file: BinaryIO, manifest: dict[str, Any], *, on_bytes: OnBytes = lambda _: None) -> None:
-    """Read everything once. Raises BadArchive when it is not, byte for byte, what was written."""
+    """Read the whole file once. Raises BadArchive unless size and checksum are those in the manifest."""
     size = os.fstat(file.fileno()).st_size
     if size != manifest.get("size"):
-        raise BadArchive(f"this backup is incomplete: {size} bytes are there, {manifest.get('size')} were written")
+        raise BadArchive(f"this backup is incomplete: it has {size} bytes, {manifest.get('size')} were written")
     file.seek(_BLOCK + _MANIFEST_SPACE)
     digest = hashlib.sha256()
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
         on_bytes(len(chunk))
     if digest.hexdigest() != manifest["sha256"]:
-        raise BadArchive("this backup is damaged: its content has another checksum than when it was written")
+        raise BadArchive("this backup is damaged: its checksum differs from the one in its manifest")
 
 
 def extract(
@@ -300,27 +300,27 @@ def extract(
     owner: Callable[[str], tuple[int, int]],
     on_bytes: OnBytes = lambda _: None,
 ) -> None:
-    """Lay the members out below `target`, an empty directory that only the caller may enter.
+    """Unpack the members below `target`, an empty directory that only the caller can enter.
 
-    `owner` gives user and group of a member by its name. Raises BadArchive for a member that could have an effect
-    outside of `target`, or is of a kind that no backup holds; then `target` holds a part, for the caller to remove.
+    `owner` returns user id and group id for the name of a member. Raises BadArchive for a member that could have an
+    effect outside of `target` or is of a kind that no backup holds. The caller then removes what was unpacked.
     """
     file.seek(_BLOCK + _MANIFEST_SPACE)
-    top = os.open(target, _FOLDER)
+    top = walk.open_folder(target)
     try:
         with tarfile.open(fileobj=file, mode="r:", **_NAMES) as tar:
             while (info := tar.next()) is not None:
-                # What is done need not stay in memory: there may be hundreds of thousands.
+                # tarfile keeps every member in memory, and there may be hundreds of thousands.
                 tar.members.clear()  # type: ignore[attr-defined]
                 parts = _parts(info.name)
-                with _opened(top, parts[:-1]) as folder:
+                with walk.folder(top, parts[:-1], make=0o700) as folder:
                     _extract_one(tar, info, folder, parts[-1], owner(info.name), on_bytes)
     except tarfile.TarError as error:
-        raise BadArchive(f"this backup cannot be laid out: {error}") from error
+        raise BadArchive(f"this backup cannot be unpacked: {error}") from error
     except OSError as error:
-        # A member below a link, or twice the same: not what a full disk says.
+        # These mean a member below a link or a name that occurs twice. A full disk is another error.
         if error.errno in {errno.EEXIST, errno.ENOTDIR, errno.ENOENT, errno.ELOOP}:
-            raise BadArchive(f"this backup cannot be laid out: {error}") from error
+            raise BadArchive(f"this backup cannot be unpacked: {error}") from error
         raise
     finally:
         os.close(top)
@@ -329,24 +329,8 @@ def extract(
 def _parts(name: str) -> list[str]:
     parts = name.split("/")
     if len(parts) > DEEPEST + 16 or any(part in ("", ".", "..") or "\0" in part for part in parts):
-        raise BadArchive(f"this backup holds a path that none of ours would: {name[:200]!r}")
+        raise BadArchive(f"this backup holds an invalid path: {name[:200]!r}")
     return parts
-
-
-@contextlib.contextmanager
-def _opened(top: int, folders: list[str]) -> Iterator[int]:
-    """The folder below `top`, reached without following a link; made where it is missing."""
-    handle = os.dup(top)
-    try:
-        for name in folders:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, 0o700, dir_fd=handle)
-            below = os.open(name, _FOLDER, dir_fd=handle)
-            os.close(handle)
-            handle = below
-        yield handle
-    finally:
-        os.close(handle)
 
 
 def _extract_one(
@@ -358,9 +342,8 @@ def _extract_one(
     on_bytes: OnBytes,
 ) -> None:
     if info.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and info.sparse is None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         source = tar.extractfile(info)
-        with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "wb") as file:
+        with walk.create_file(name, 0o600, at=folder) as file:
             while source is not None and (chunk := source.read(_CHUNK)):
                 file.write(chunk)
                 on_bytes(len(chunk))
@@ -368,13 +351,8 @@ def _extract_one(
             _dress(file.fileno(), info, owner)
             os.utime(file.fileno(), (info.mtime, info.mtime))
     elif info.isdir():
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=folder)
-        handle = os.open(name, _FOLDER, dir_fd=folder)
-        try:
+        with walk.folder(folder, (name,), make=0o700) as handle:
             _dress(handle, info, owner)
-        finally:
-            os.close(handle)
     elif info.issym():
         os.symlink(info.linkname, name, dir_fd=folder)
         os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)
@@ -386,7 +364,7 @@ def _extract_one(
 
 
 def _dress(handle: int, info: tarfile.TarInfo, owner: tuple[int, int]) -> None:
-    """Attributes, owner and mode; never set-user-id, whatever the archive says."""
+    """Set attributes, owner and mode. Set-user-id and set-group-id bits are dropped."""
     for key, value in info.pax_headers.items():
         name = unquote(key.removeprefix(_XATTR))
         if key.startswith(_XATTR) and name.startswith("user."):

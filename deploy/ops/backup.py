@@ -1,51 +1,51 @@
-"""`left4mectl backup`: one file that holds what cannot be made again.
+"""`left4mectl backup`: writes everything that cannot be recreated to one file, while the application runs.
 
-The database is copied first, as of one moment, and the files after it. So whatever a row of the copy names is in
-the copy, unless its owner deleted it while the backup ran; files without a row do no harm. The other way round, an
-upload that was finished meanwhile would have a row and no files.
+The database is copied first, as of one moment, and the files after it. So every file that a row of the copy names is
+in the backup, unless its owner deleted it while the backup ran. Files without a row do no harm. In the other order, an
+upload that ended during the backup would have a row and no files.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from deploy.ops import archive, environment, releases
+from deploy.ops import archive, environment, plan, releases
 from deploy.ops.database import copies
-from deploy.ops.layout import Layout
+from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
-from deploy.ops.progress import Progress, in_words
+from deploy.ops.progress import Progress, readable_size
+from left4me.core.files import atomic, room
 
 FORMAT: Final = 1
 KEEP: Final = 7
 DATABASE: Final = "database/copy"
 SETTINGS: Final = "settings"
-# Directories of LEFT4ME_ROOT, each a part of the archive. The game and SteamCMD come from Steam.
+# Directories of LEFT4ME_ROOT, each a part of the archive. The game and SteamCMD are downloaded again.
 TREES: Final = ("overlays", "servers", "deleted")
 WORKSHOP: Final = "workshop_cache"
 
 _NAME: Final = re.compile(r"left4me-\d{8}T\d{6}Z\.tar")
-_LEAVE_FREE: Final = 512 * 1024**2
-# Above what files hold: one header per file, the manifest, the ends of blocks.
+# The archive's overhead for each file: headers, and padding to whole blocks.
 _PER_FILE: Final = 2048
 
 
 class BackupFault(Exception):
-    """No backup was made; the message says why and what to do."""
+    """No backup was made; the message contains the reason and the cure."""
 
 
 @dataclass(frozen=True)
 class Made:
+    """A finished backup, and the files that were left out of it."""
+
     path: Path
     size: int
     skipped: archive.Skipped
@@ -60,43 +60,45 @@ def make(
     now: datetime,
     progress: Progress,
 ) -> Made:
-    """Write a backup to `to` (a file or a directory; else the usual place) and keep the last `keep` in that directory.
+    """Write a backup to `to`, a file or a directory (default: the usual place).
+
+    In a directory, the newest `keep` backups are kept.
 
     Raises BackupFault, DatabaseFault.
     """
-    if services.WEB not in services.of_this_machine(layout):
-        raise BackupFault(
-            "This is a second host: the database is backed up where the web runs. Make the backup there."
-        )
+    # A worker host holds nothing that cannot be fetched again: the database is at the web.
+    if services.role(layout) is Role.WORKER_HOST:
+        raise BackupFault("This machine only runs servers. Make the backup where the web runs.")
     target = _target(layout, to, now)
     trees = [*TREES, *([WORKSHOP] if with_workshop else [])]
-    ours = copies.from_environment(environment.read(layout), data=layout.data)
+    database = copies.from_environment(environment.read(layout), data=layout.data)
     with _only_one(layout):
         _remove_unfinished(target.parent)
         progress.phase("measuring")
         files, size = _measure([layout.data / tree for tree in trees])
-        _refuse_full_disk(target.parent, size + files * _PER_FILE + 2 * ours.size())
+        _refuse_full_disk(target.parent, size + files * _PER_FILE + 2 * database.size())
         part = target.with_name(f".{target.name}.part")
         try:
-            made = _write(layout, ours, part, trees=trees, expected=size, now=now, progress=progress)
-            part.replace(target)
+            skipped = _write(layout, database, part, trees=trees, expected=size, now=now, progress=progress)
+            # It gets its name only now, so that a file with such a name is always a whole backup.
+            atomic.publish(part, target, durable=True)
         finally:
             part.unlink(missing_ok=True)
-        copies.sync(target.parent)
+        # A file that the operator named is theirs to remove.
         if to is None or to.is_dir():
-            _forget_old(target.parent, keep=keep, progress=progress)
-    return Made(target, target.stat().st_size, made)
+            _remove_old(target.parent, keep=keep, progress=progress)
+    return Made(target, target.stat().st_size, skipped)
 
 
 def latest(layout: Layout) -> Path | None:
-    """The newest whole backup in the usual place."""
-    found = [path for path in layout.backups.glob("left4me-*.tar") if _NAME.fullmatch(path.name)]
-    return max(found, key=lambda path: path.name, default=None)
+    """The newest whole backup in the usual place, if any."""
+    backups = [path for path in layout.backups.glob("left4me-*.tar") if _NAME.fullmatch(path.name)]
+    return max(backups, key=lambda path: path.name, default=None)
 
 
 def _write(
     layout: Layout,
-    ours: copies.Database,
+    database: copies.Database,
     part: Path,
     *,
     trees: list[str],
@@ -108,11 +110,11 @@ def _write(
     try:
         with os.fdopen(handle, "w+b") as file:
             writer = archive.Writer(file, on_bytes=progress.add)
-            progress.phase(f"database ({ours.kind})")
+            progress.phase(f"database ({database.kind})")
             with tempfile.TemporaryDirectory(prefix=".database-", dir=part.parent) as beside:
                 copy = Path(beside, "copy")
-                migrations = ours.migrations()
-                ours.copy_to(copy)
+                migrations = database.migrations()
+                database.copy_to(copy)
                 writer.add_file(copy, DATABASE)
             progress.phase("settings")
             for path in environment.files(layout):
@@ -127,7 +129,7 @@ def _write(
                     "release": releases.running(layout),
                     "created_at": now.isoformat(timespec="seconds"),
                     "machine": socket.gethostname(),
-                    "database": {"kind": ours.kind, "migrations": migrations},
+                    "database": {"kind": database.kind, "migrations": migrations},
                 }
             )
             file.flush()
@@ -139,14 +141,14 @@ def _write(
 
 
 def _skip_in_overlays(path: str) -> bool:
-    # Half-built trees, and half-written files in whole ones.
+    # Trees that are being built, and files that are being written in complete ones.
     return path.startswith((".building-", ".script-")) or path.rpartition("/")[2].startswith(".left4me-")
 
 
 def _skip_in_servers(path: str) -> bool:
-    below = path.split("/")[1:]
-    # `work` and `merged` are the mount's; `run` is true of the processes of this boot, but for what was generated.
-    return below[:1] in (["work"], ["merged"]) or (below[:1] == ["run"] and below[1:] not in ([], ["generated.json"]))
+    parts = path.split("/")[1:]
+    # `work` and `merged` belong to the mount. `run` describes the processes of this boot, except for one file.
+    return parts[:1] in (["work"], ["merged"]) or (parts[:1] == ["run"] and parts[1:] not in ([], ["generated.json"]))
 
 
 def _skip_in_workshop(path: str) -> bool:
@@ -162,16 +164,16 @@ def _target(layout: Layout, to: Path | None, now: datetime) -> Path:
     directory = layout.backups if to is None else to
     if to is None or to.is_dir():
         target = directory.absolute() / _name(now)
-        # The second of two backups within one second takes the next second's name, and so still sorts after it.
+        # Two backups within one second: the later one takes the name of the next second, which sorts after it.
         while target.exists():
             now += timedelta(seconds=1)
             target = target.with_name(_name(now))
     else:
         target = to.absolute()
     if not target.parent.is_dir():
-        raise BackupFault(f"{target.parent} is no directory. Make it, or name another place.")
+        raise BackupFault(f"{target.parent} is no directory. Create it, or choose another place.")
     if target.exists():
-        raise BackupFault(f"{target} exists already. Name another file, or remove it.")
+        raise BackupFault(f"{target} exists already. Choose another file name, or remove it.")
     return target
 
 
@@ -179,19 +181,15 @@ def _name(now: datetime) -> str:
     return f"left4me-{now:%Y%m%dT%H%M%SZ}.tar"
 
 
-@contextlib.contextmanager
-def _only_one(layout: Layout) -> Iterator[None]:
+def _only_one(layout: Layout) -> contextlib.AbstractContextManager[None]:
+    """Two backups at once would remove each other's unfinished files."""
     layout.backups.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (layout.backups / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BackupFault("Another backup is being made. Wait for it to end.") from None
-        yield
+    refusal = BackupFault("Another backup is in progress. Wait until it has ended.")
+    return plan.exclusive(layout.backups / ".lock", refusal)
 
 
 def _remove_unfinished(directory: Path) -> None:
-    """What a backup left whose power was cut."""
+    """Remove the files of backups that were interrupted by a power cut."""
     for path in directory.glob(".left4me-*.tar.part"):
         path.unlink()
     for path in directory.glob(".database-*"):
@@ -199,32 +197,32 @@ def _remove_unfinished(directory: Path) -> None:
 
 
 def _measure(trees: list[Path]) -> tuple[int, int]:
-    """About how many files there are, and how many bytes; nothing of it need be exact, since it changes anyway."""
+    """The approximate number of files and of bytes; they change while the backup runs."""
     files = size = 0
-    waiting = [str(tree) for tree in trees]
-    while waiting:
-        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+    folders = [str(tree) for tree in trees]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
             for entry in entries:
                 files += 1
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
+                    folders.append(entry.path)
                 elif entry.is_file(follow_symlinks=False):
                     size += entry.stat(follow_symlinks=False).st_blocks * 512
     return files, size
 
 
-def _refuse_full_disk(directory: Path, wanted: int) -> None:
-    free = shutil.disk_usage(directory).free
-    if free < wanted + _LEAVE_FREE:
+def _refuse_full_disk(directory: Path, needed: int) -> None:
+    if needed > room.left(directory):
         raise BackupFault(
-            f"The disk is too full: the backup takes about {in_words(wanted)}, and {in_words(_LEAVE_FREE)} must stay "
-            f"free, but {directory} has {in_words(free)}. Free some space, keep fewer backups (--keep), or write "
-            "it to another disk (--to)."
+            f"The disk is too full: the backup takes about {readable_size(needed)}, and "
+            f"{readable_size(room.KEEP_FREE)} must stay free, but {directory} has "
+            f"{readable_size(room.free(directory))}. Free some space, keep fewer backups "
+            "(--keep), or write it to another disk (--to)."
         )
 
 
-def _forget_old(directory: Path, *, keep: int, progress: Progress) -> None:
-    ours = sorted(path for path in directory.glob("left4me-*.tar") if _NAME.fullmatch(path.name))
-    for path in ours[: -max(1, keep)]:
+def _remove_old(directory: Path, *, keep: int, progress: Progress) -> None:
+    backups = sorted(path for path in directory.glob("left4me-*.tar") if _NAME.fullmatch(path.name))
+    for path in backups[: -max(1, keep)]:
         path.unlink()
         progress.say(f"removed the older backup {path.name}")

@@ -1,15 +1,15 @@
-"""The files in /etc/left4me, as systemd's EnvironmentFile= reads them."""
+"""The files in /etc/left4me, in the syntax of systemd's EnvironmentFile=."""
 
 from __future__ import annotations
 
-import os
+import grp
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from deploy.ops.layout import USER, Layout
+from left4me.core.files import atomic
 
 _MODE: Final = 0o640
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -17,57 +17,52 @@ _NEEDS_QUOTES: Final = re.compile(r"[\s\"'\\$`#;]")
 
 
 def read(layout: Layout) -> dict[str, str]:
-    """The settings in force: of two that name the same, the later file wins, as in the units."""
-    found: dict[str, str] = {}
+    """The settings in force. The secrets override the operator's file, as in the units."""
+    values: dict[str, str] = {}
     for path in (layout.settings_file, layout.secrets_file):
         if path.exists():
-            found |= parse(path.read_text())
-    return found
+            values |= parse(path.read_text())
+    return values
 
 
 def files(layout: Layout) -> list[Path]:
-    """Every file of the settings directory, ours and those that an operator put there (keys, certificates)."""
+    """All files of the settings directory, including those that an operator added (keys, certificates)."""
     return [path for path in sorted(layout.settings.rglob("*")) if path.is_file() and not path.is_symlink()]
 
 
 def parse(text: str) -> dict[str, str]:
-    """Read NAME=value lines; comments, empty lines and what is no assignment are passed over."""
-    found = {}
+    """Read NAME=value lines. Comments, empty lines and other lines are ignored."""
+    values = {}
     for line in text.replace("\\\n", "").splitlines():
         name, equals, value = line.strip().partition("=")
         if equals and _NAME.fullmatch(name.strip()):
-            found[name.strip()] = _unquoted(value.strip())
-    return found
+            values[name.strip()] = _unquoted(value.strip())
+    return values
 
 
 def with_values(text: str, values: Mapping[str, str]) -> str:
-    """Set `values` in the text of a file: in the line that names it, commented or not, else at the end."""
+    """Set `values` in the text of a file.
+
+    Each replaces the line that sets it, else its commented example, else is appended.
+    """
     lines = text.splitlines()
     for name, value in values.items():
-        wanted = f"{name}={_quoted(value)}"
-        named = [i for i, line in enumerate(lines) if re.match(rf"{re.escape(name)}\s*=", line)]
+        assignment = f"{name}={_quoted(value)}"
+        assigned = [i for i, line in enumerate(lines) if re.match(rf"{re.escape(name)}\s*=", line)]
         examples = [i for i, line in enumerate(lines) if line.startswith(f"# {name}=")]
-        place = next(iter(named or examples), None)
-        if place is None:
-            lines.append(wanted)
+        position = next(iter(assigned or examples), None)
+        if position is None:
+            lines.append(assignment)
         else:
-            lines[place] = wanted
+            lines[position] = assignment
     return "\n".join(lines) + "\n"
 
 
 def write(path: Path, text: str, *, layout: Layout) -> None:
-    """Replace a file as a whole; from its first byte on, root and the application alone can read it."""
+    """Replace a file as a whole. Only root and the application can read it, from its first byte on."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    if layout.root == Path("/"):
-        shutil.chown(fresh, "root", USER)
-    fresh.chmod(_MODE)
-    fresh.replace(path)
+    owner = (0, grp.getgrnam(USER).gr_gid) if layout.root == Path("/") else None
+    atomic.write(path, text, mode=_MODE, durable=True, owner=owner)
 
 
 def _unquoted(value: str) -> str:

@@ -1,12 +1,20 @@
-"""Where everything of an installation lies; relocatable, so that tests have a machine of their own in a directory."""
+"""The paths of an installation, and the role of its machine. Tests place a whole installation in a directory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
 USER: Final = "left4me"
+
+
+class Role(Enum):
+    """What a machine does for left4me. Installing, upgrading and examining it ask for its role."""
+
+    WEB = "web"  # web, beat, Redis and a worker; the database too, unless it is elsewhere
+    WORKER_HOST = "worker host"  # a worker and game servers only, for a web on another machine
 
 
 @dataclass(frozen=True)
@@ -17,12 +25,12 @@ class Layout:
 
     @property
     def program(self) -> Path:
-        """Belongs to root; the application reads it and cannot write to it."""
+        """The program. It belongs to root; the application can read it and cannot write to it."""
         return self.root / "opt/left4me"
 
     @property
     def source(self) -> Path:
-        """The bare repository that releases are built from; its origin is where left4me came from."""
+        """The bare repository that releases are built from. Its origin is that of the first checkout."""
         return self.program / "source.git"
 
     @property
@@ -30,8 +38,13 @@ class Layout:
         return self.program / "releases"
 
     @property
+    def venvs(self) -> Path:
+        """The Python environments that releases link to."""
+        return self.program / "venvs"
+
+    @property
     def current(self) -> Path:
-        """A link to the release that runs."""
+        """The symbolic link to the release that runs."""
         return self.program / "current"
 
     @property
@@ -40,17 +53,17 @@ class Layout:
 
     @property
     def settings_file(self) -> Path:
-        """What the operator changes."""
+        """The settings that the operator edits."""
         return self.settings / "left4me.env"
 
     @property
     def secrets_file(self) -> Path:
-        """What was generated, and is told to nobody."""
+        """Generated settings, which are secret."""
         return self.settings / "secrets.env"
 
     @property
     def data(self) -> Path:
-        """LEFT4ME_ROOT."""
+        """The application's data: LEFT4ME_ROOT."""
         return self.root / "var/lib/left4me"
 
     @property
@@ -71,7 +84,7 @@ class Layout:
 
     @property
     def command(self) -> Path:
-        """What an operator types."""
+        """The operator's command, a link into the release that runs."""
         return self.root / "usr/local/bin/left4mectl"
 
     @property

@@ -1,29 +1,38 @@
-"""A plan: steps that each know whether they are done already, so that it can be run again, or only looked at."""
+"""Plans: lists of steps that can be run again or only shown, and the lock under which they run."""
 
 from __future__ import annotations
 
+import fcntl
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
+
+from deploy.ops.layout import Layout
+from left4me.core.processes import process_guard
 
 
 @dataclass(frozen=True)
 class Step:
-    """`title` names what is so once the step is done. `is_done` changes nothing; `apply` may be run twice."""
+    """One step. `title` states what is true once it is done; `is_done` changes nothing; `apply` may run twice."""
 
     title: str
     is_done: Callable[[], bool]
-    apply: Callable[[], None]
+    apply: Callable[[], object]
     details: Sequence[str] = ()
 
 
 class CannotGoOn(Exception):
-    """The machine is not as the plan needs it; the message says the cure."""
+    """The machine is not in the state that the plan needs; the message contains the cure."""
 
 
 def run(steps: Iterable[Step], *, dry_run: bool, out: IO[str] | None = None) -> int:
-    """Apply what is not done, in order, and say each; returns how many were. `dry_run` says and changes nothing."""
+    """Apply the steps that are not done, in order, and print each; returns their number.
+
+    With `dry_run` they are printed only.
+    """
     sink = out or sys.stdout
     count = 0
     for step in steps:
@@ -37,3 +46,27 @@ def run(steps: Iterable[Step], *, dry_run: bool, out: IO[str] | None = None) -> 
         if not dry_run:
             step.apply()
     return count
+
+
+@contextmanager
+def alone(layout: Layout) -> Iterator[None]:
+    """Let one command at a time change the machine; raises CannotGoOn for a second one.
+
+    Programs that it starts end with this process, even when it is killed.
+    """
+    layout.program.mkdir(parents=True, exist_ok=True)
+    refusal = CannotGoOn("Another installation, upgrade or restore is in progress. Wait until it has ended.")
+    with exclusive(layout.program / ".left4mectl.lock", refusal):
+        process_guard.guard_this_process()
+        yield
+
+
+@contextmanager
+def exclusive(path: Path, refusal: Exception) -> Iterator[None]:
+    """Hold the lock file at `path`; raises `refusal` when another process holds it."""
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise refusal from None
+        yield

@@ -1,4 +1,4 @@
-"""What a long command tells while it works: one line that changes on a terminal, a line now and then in a log."""
+"""Progress of long commands: one line that is rewritten on a terminal, a line every 15 seconds in a log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LOG_SECONDS: Final = 15.0
 
 
 class Progress:
-    """Lines go to `out`; a reader that went away ends nothing."""
+    """Writes progress to `out`. A reader that disconnects does not end the command."""
 
     def __init__(self, out: IO[str] | None = None, *, quiet: bool = False) -> None:
         self._out = out or sys.stdout
@@ -19,37 +19,37 @@ class Progress:
         self._terminal = self._out.isatty()
         self._phase = ""
         self._done = self._total = 0
-        self._began = self._told = time.monotonic()
+        self._started_at = self._written_at = time.monotonic()
 
     def say(self, line: str) -> None:
         if not self._quiet:
             self._write(f"{line}\n")
 
     def phase(self, name: str, total: int = 0) -> None:
-        """A new phase begins; `total` is about how many bytes it will pass, 0 if that is unknown."""
+        """Begin a phase. `total` is the approximate number of bytes it will process, 0 if unknown."""
         self.end_phase()
         self._phase, self._total, self._done = name, total, 0
-        self._began = self._told = time.monotonic()
+        self._started_at = self._written_at = time.monotonic()
         if self._terminal and not self._quiet:
             self._write(f"\r{name}\033[K")
 
     def add(self, count: int) -> None:
         self._done += count
         now = time.monotonic()
-        if self._quiet or now - self._told < (_TERMINAL_SECONDS if self._terminal else _LOG_SECONDS):
+        if self._quiet or now - self._written_at < (_TERMINAL_SECONDS if self._terminal else _LOG_SECONDS):
             return
-        self._told = now
+        self._written_at = now
         share = f", {min(100, self._done * 100 // self._total)} %" if self._total else ""
-        line = f"{self._phase}: {in_words(self._done)}{share}"
+        line = f"{self._phase}: {readable_size(self._done)}{share}"
         self._write(f"\r{line}\033[K" if self._terminal else f"{line}\n")
 
     def end_phase(self) -> None:
         if not self._phase:
             return
-        amount = f": {in_words(self._done)}" if self._done else ""
+        amount = f": {readable_size(self._done)}" if self._done else ""
         start, end = ("\r", "\033[K\n") if self._terminal else ("", "\n")
         if not self._quiet:
-            self._write(f"{start}{self._phase}{amount} ({time.monotonic() - self._began:.1f} s){end}")
+            self._write(f"{start}{self._phase}{amount} ({time.monotonic() - self._started_at:.1f} s){end}")
         self._phase = ""
 
     def _write(self, text: str) -> None:
@@ -57,11 +57,12 @@ class Progress:
             self._out.write(text)
             self._out.flush()
         except OSError:
-            # The terminal is gone: what is under way matters more than telling of it.
+            # The terminal is gone. The work goes on without output.
             self._quiet = True
 
 
-def in_words(count: int) -> str:
+def readable_size(count: int) -> str:
+    """Format a number of bytes, as in "1.5 GB"."""
     size = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:

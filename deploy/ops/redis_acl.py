@@ -1,4 +1,4 @@
-"""Redis for other hosts: over TLS, each as a user of its own that reaches its own keys."""
+"""Redis for worker hosts: TLS, and one Redis user for each host, limited to the keys of that host."""
 
 from __future__ import annotations
 
@@ -15,51 +15,65 @@ from deploy.ops.layout import Layout
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
 from deploy.ops.worker_host import invitation
+from left4me.core.files import atomic
 from left4me.core.processes import commands
+from left4me.core.redis import keys
 
 _SECONDS: Final = 60
 _DROP_IN: Final = "hosts.conf"
 _USERS: Final = "users.acl"
 
-# What a worker does there. Its queue and what it has taken from it; answers and logs for pages; wake-ups and cancels.
-# `*` stands for numbers of jobs and servers, which are not tied to a host here.
-_KEYS: Final = (
-    *("~host.{host}", "~host.{host}\x06*", "~unacked.{host}", "~unacked_index.{host}", "~unacked_mutex.{host}"),
-    *("~_kombu.binding*", "~left4me:answer:*", "~left4me:usage:*", "~:1:*"),
-    "~left4me:jobs-ended:{host}",
-    *("~left4me:log:*", "~left4me:log-watched:*", "~left4me:log-tailer:*"),
-)
-_CHANNELS: Final = ("&left4me:cancel:{host}", "&left4me:job:*", "&left4me:log-lines:*")
+# "*" stands for ids of jobs and servers, which are not tied to a host here.
 _COMMANDS: Final = (
     *("-@all", "+@read", "+@write", "+@connection", "+@transaction", "+@pubsub", "+@scripting"),
     *("-@dangerous", "-@admin", "-scan", "-randomkey", "-dbsize", "-script|flush", "-script|kill", "-function"),
 )
 
 
+def _keys(host: str) -> list[str]:
+    """The keys that a worker of `host` uses."""
+    return [
+        keys.host_queue(host),
+        f"{keys.host_queue(host)}\x06*",  # its queues for other priorities
+        *keys.unacknowledged(host).values(),
+        f"{keys.KOMBU_BINDINGS}*",
+        f"{keys.CACHE}*",
+        keys.ended_jobs(host),
+        keys.host_answer("*"),
+        keys.server_usage("*"),
+        *(keys.server_log("*"), keys.server_log_watched("*"), keys.server_log_tailer("*")),
+    ]
+
+
+def _channels(host: str) -> list[str]:
+    return [keys.cancel_channel(host), keys.job_channel("*"), keys.server_log_channel("*")]
+
+
 def rule(user: str, host: str, password: str) -> str:
-    """A line of Redis's ACL file."""
-    words = [word.format(host=host) for word in (*_KEYS, *_CHANNELS)]
-    return " ".join([f"user {user} on #{_digest(password)} resetkeys resetchannels", *words, *_COMMANDS])
+    """The line of Redis's ACL file for one host."""
+    patterns = [*(f"~{key}" for key in _keys(host)), *(f"&{channel}" for channel in _channels(host))]
+    return " ".join([f"user {user} on #{_digest(password)} resetkeys resetchannels", *patterns, *_COMMANDS])
 
 
 def own_password(layout: Layout) -> str:
-    """What the machine's own services say to Redis; empty as long as it asks for nothing."""
+    """The password of this machine's own services; empty while Redis has none."""
     return unquote(urlsplit(environment.read(layout).get("REDIS_URL", "")).password or "")
 
 
 def is_open(layout: Layout, certificate: Path, *, address: str) -> bool:
+    """Whether Redis is configured to listen on `address` with this certificate."""
     drop_in = _drop_in(layout)
     unit = layout.units / services.REDIS
     if not (unit.exists() and drop_in.exists() and own_password(layout)):
         return False
-    held = _directory(layout) / certificate.name
-    if not held.exists() or held.read_bytes() != certificate.read_bytes():
+    copy = _directory(layout) / certificate.name
+    if not copy.exists() or copy.read_bytes() != certificate.read_bytes():
         return False
     return drop_in.read_text() == _drop_in_text(layout, unit.read_text(), address)
 
 
 def open_to(layout: Layout, certificates: Sequence[Path], *, address: str, own_password: str) -> None:
-    """Write what lets Redis listen on `address`; it is so after its next start. Raises CannotGoOn."""
+    """Configure Redis to listen on `address`, from its next start on. Raises CannotGoOn."""
     text = _drop_in_text(layout, (layout.units / services.REDIS).read_text(), address)
     for source in certificates:
         _keep(layout, source.name, source.read_text())
@@ -68,34 +82,35 @@ def open_to(layout: Layout, certificates: Sequence[Path], *, address: str, own_p
     _write(layout, users)
     _drop_in(layout).parent.mkdir(parents=True, exist_ok=True)
     _drop_in(layout).write_text(text)
-    services.reload(layout)
+    services.reload()
 
 
 def allow(layout: Layout, *, user: str, host: str, password: str) -> None:
-    """Let a host in; one that is there gets the new password, and its connections end."""
+    """Create the user of a host. An existing one gets the new password, and its connections end."""
     users = _users(layout)
     users[user] = rule(user, host, password)
     _write(layout, users)
-    _tell(layout, "ACL", "LOAD")
+    _redis_cli(layout, "ACL", "LOAD")
 
 
 def forbid(layout: Layout, *, user: str) -> None:
+    """Remove the user of a host, and end its connections."""
     users = _users(layout)
     if users.pop(user, None) is not None:
         _write(layout, users)
-        _tell(layout, "ACL", "LOAD")
+        _redis_cli(layout, "ACL", "LOAD")
 
 
-def _tell(layout: Layout, *words: str) -> None:
+def _redis_cli(layout: Layout, *command: str) -> None:
     socket = urlsplit(environment.read(layout)["REDIS_URL"]).path
     env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "REDISCLI_AUTH": own_password(layout)}
-    said = commands.run(["redis-cli", "-s", socket, *words], timeout=_SECONDS, env=env).output.strip()
-    if said != "OK":
-        raise CannotGoOn(f"Redis does not take its list of users: {said}")
+    answer = commands.run(["redis-cli", "-s", socket, *command], timeout=_SECONDS, env=env).output.strip()
+    if answer != "OK":
+        raise CannotGoOn(f"Redis rejects its list of users: {answer}")
 
 
 def _directory(layout: Layout) -> Path:
-    """Redis sees nothing of the application's settings, so what it needs lies with its data."""
+    """Redis cannot read the application's settings, so its certificate and its users are kept with its data."""
     return layout.redis_data / "hosts"
 
 
@@ -110,17 +125,12 @@ def _write(layout: Layout, users: dict[str, str]) -> None:
 
 
 def _keep(layout: Layout, name: str, text: str) -> None:
-    """Write a file that Redis alone can read."""
+    """Write a file that only Redis can read."""
     directory = _directory(layout)
     directory.mkdir(exist_ok=True, mode=0o700)
     owner = layout.redis_data.stat()
-    fresh = directory / f".{name}"
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    for path in (directory, fresh):
-        os.chown(path, owner.st_uid, owner.st_gid)
-    fresh.replace(directory / name)
+    os.chown(directory, owner.st_uid, owner.st_gid)
+    atomic.write(directory / name, text, mode=0o600, durable=True, owner=(owner.st_uid, owner.st_gid))
 
 
 def _drop_in(layout: Layout) -> Path:
@@ -128,10 +138,10 @@ def _drop_in(layout: Layout) -> Path:
 
 
 def _drop_in_text(layout: Layout, unit: str, address: str) -> str:
-    """The unit's own command with more options, and the network that it does without otherwise."""
+    """A drop-in that adds options to the unit's command and gives it the network, which it otherwise cannot use."""
     start = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", unit, re.MULTILINE)
     if start is None:
-        raise CannotGoOn(f"{services.REDIS} is not the one that deploy/install wrote.")
+        raise CannotGoOn(f"{services.REDIS} was not written by deploy/install.")
     directory = Path("/") / _directory(layout).relative_to(layout.root)
     options = {
         "bind": address,
@@ -143,12 +153,12 @@ def _drop_in_text(layout: Layout, unit: str, address: str) -> str:
         "aclfile": directory / _USERS,
         "tcp-keepalive": 10,
     }
-    more = " ".join(f"--{name} {value}" for name, value in options.items())
+    arguments = " ".join(f"--{name} {value}" for name, value in options.items())
     return (
         "# Written by left4mectl host add.\n"
         "[Unit]\nWants=network-online.target\nAfter=network-online.target\n\n"
         "[Service]\n"
-        f"ExecStart=\nExecStart={start[1]} {more}\n"
+        f"ExecStart=\nExecStart={start[1]} {arguments}\n"
         "PrivateNetwork=no\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\nIPAddressDeny=\nSocketBindDeny=\n"
     )
 

@@ -1,8 +1,8 @@
-"""`left4mectl restore`: puts everything of a backup back, on this machine or on an empty one.
+"""`left4mectl restore`: replaces all data and settings by those of a backup, on the same or on an empty machine.
 
-Everything is verified and laid out beside what is there before anything stops. Then it is a matter of renames, and
-what was there stands aside, in `before-restore`, until the next restore: nothing is lost, not even by restoring the
-wrong file. When the application does not come up on what was restored, what was there comes back.
+The backup is verified and unpacked beside the present data before anything stops. Then directories are renamed, and
+the present data is kept in `before-restore` until the next restore, so that restoring the wrong file loses nothing. If
+the application does not become ready on the restored data, the previous data is put back.
 """
 
 from __future__ import annotations
@@ -15,26 +15,30 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from deploy.ops import application, archive, backup, environment, releases
-from deploy.ops.database import copies, migrations
-from deploy.ops.layout import Layout
+from deploy.ops.database import copies
+from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
-from deploy.ops.progress import Progress, in_words
+from deploy.ops.progress import Progress, readable_size
+from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 
-# What is true of a machine and not of the data: the database that runs here, and its Redis.
+# Settings that describe this machine instead of its data: where its database and its Redis are.
 _OF_THIS_MACHINE: Final = ("DATABASE_URL", "REDIS_URL")
-_LEAVE_FREE: Final = 512 * 1024**2
 
 
 class RestoreFault(Exception):
-    """Nothing was restored; the message says why, and what to do."""
+    """Nothing was restored; the message contains the reason and the cure."""
 
 
 def restore(layout: Layout, file: Path, *, ready_seconds: float, progress: Progress) -> list[str]:
-    """Put back what `file` holds, and start the application on it; returns what is left to do, in words.
+    """Restore the backup `file` and start the application on it; returns hints on what is left to do.
 
     Raises RestoreFault, BadArchive, DatabaseFault; then everything is as it was before.
     """
+    # A worker host has no data of its own, and must never write the database of the web.
+    if services.role(layout) is Role.WORKER_HOST:
+        raise RestoreFault("This machine only runs servers. Restore on the machine that runs the web.")
+    # An interrupted restore is taken back first: this one would overwrite its journal and what it keeps aside.
     recover(layout, progress=progress)
     with _open(file) as source:
         manifest = archive.read_manifest(source)
@@ -42,50 +46,53 @@ def restore(layout: Layout, file: Path, *, ready_seconds: float, progress: Progr
         progress.phase("verifying", manifest["size"])
         archive.verify(source, manifest, on_bytes=progress.add)
         progress.end_phase()
-        stage = _fresh(layout.data / ".restoring")
+        stage = _empty_directory(layout.data / ".restoring")
         try:
-            _lay_out(layout, source, manifest, stage, progress)
+            _unpack(layout, source, manifest, stage, progress)
             _swap(layout, stage, ready_seconds=ready_seconds, progress=progress)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
-    return _afterwards(layout, progress)
+    return _after_restore(layout, progress)
 
 
 def refuse_unfit(layout: Layout, manifest: dict[str, Any]) -> None:
-    """Raise RestoreFault for a backup that this release cannot read, with the cure."""
+    """Raise RestoreFault for a backup that this release cannot use; the message contains the cure."""
     if manifest.get("format") != backup.FORMAT:
         raise RestoreFault(
             f"This backup has the format {manifest.get('format')}, and this release reads {backup.FORMAT}. "
             "Upgrade first: `left4mectl upgrade`."
         )
-    theirs = manifest["database"]
-    unknown = sorted(set(theirs["migrations"]) - migrations.migrations(layout.current.resolve()))
+    backed_up = manifest["database"]
+    unknown = sorted(set(backed_up["migrations"]) - releases.migrations(layout.current.resolve()))
+    # Migrations lead forward only: this release could not work on a database of a newer one.
     if unknown:
         raise RestoreFault(
             f"This backup was made by the newer release {manifest['release']}: {releases.running(layout)} does not "
             f"know {', '.join(unknown[:3])}. Upgrade first: `left4mectl upgrade`, then restore again."
         )
-    ours = copies.from_environment(environment.read(layout), data=layout.data)
-    if theirs["kind"] != ours.kind:
+    present = _database(layout)
+    # A copy is in the format of its database; no command converts it.
+    if backed_up["kind"] != present.kind:
         raise RestoreFault(
-            f"This backup holds a {theirs['kind']} database, and this machine runs on {ours.kind}. Install with "
-            f"`deploy/install --database {theirs['kind']}` on an empty machine, then restore there."
+            f"This backup holds a {backed_up['kind']} database, and this machine uses {present.kind}. Install with "
+            f"`deploy/install --database {backed_up['kind']}` on an empty machine, then restore there."
         )
 
 
 def recover(layout: Layout, *, progress: Progress, at_boot: bool = False) -> bool:
-    """Take back a restore that was cut off; returns whether there was one.
+    """Take back an interrupted restore; returns whether there was one.
 
-    At the boot nothing runs yet, and systemd is about to start it all: then nothing is stopped nor started here.
+    With `at_boot` no unit is stopped or started: none runs yet, and systemd starts them afterwards.
     """
     journal = _journal(layout)
     try:
         moved = json.loads(journal.read_text())
     except FileNotFoundError:
         return False
+    # A journal that cannot be read lists nothing to put back, and must not keep the application from starting.
     except ValueError:
         moved = {}
-    progress.say("a restore was cut off: putting back what was there before it")
+    progress.say("a restore was interrupted: putting the previous data back")
     if not at_boot:
         services.stop_all(layout)
     _put_back(layout, _aside(layout), moved)
@@ -102,44 +109,46 @@ def _open(file: Path) -> BinaryIO:
         raise RestoreFault(f"{file} cannot be read: {error.strerror}.") from error
 
 
-def _fresh(path: Path) -> Path:
+def _empty_directory(path: Path) -> Path:
     if path.exists():
         shutil.rmtree(path)
     path.mkdir(mode=0o700)
     return path
 
 
-def _lay_out(layout: Layout, source: BinaryIO, manifest: dict[str, Any], stage: Path, progress: Progress) -> None:
-    wanted = manifest["size"] + manifest["parts"].get("database", {}).get("bytes", 0)
-    free = shutil.disk_usage(layout.data).free
-    if free < wanted + _LEAVE_FREE:
+def _unpack(layout: Layout, source: BinaryIO, manifest: dict[str, Any], stage: Path, progress: Progress) -> None:
+    needed = manifest["size"] + manifest["parts"].get("database", {}).get("bytes", 0)
+    if needed > room.left(layout.data):
         raise RestoreFault(
-            f"The disk is too full: laying out the backup takes {in_words(wanted)} beside what is there, and "
-            f"{layout.data} has {in_words(free)} free. Free some space, then try again."
+            f"The disk is too full: unpacking the backup takes {readable_size(needed)} beside the present data, and "
+            f"{layout.data} has {readable_size(room.free(layout.data))} free. Free some space, then try again."
         )
-    ours = application.owner()
+    application_ids = application.owner()
     progress.phase("unpacking", manifest["size"])
     archive.extract(
         source,
         stage,
-        owner=lambda name: (0, 0) if name.partition("/")[0] in ("database", backup.SETTINGS) else ours,
+        owner=lambda name: (0, 0) if name.partition("/")[0] in ("database", backup.SETTINGS) else application_ids,
         on_bytes=progress.add,
     )
     progress.end_phase()
-    known = {"database", backup.SETTINGS, backup.WORKSHOP, *backup.TREES}
-    if strange := {path.name for path in stage.iterdir()} - known:
-        raise archive.BadArchive(f"this backup holds parts that none of ours would: {', '.join(sorted(strange))}")
+    parts = {"database", backup.SETTINGS, backup.WORKSHOP, *backup.TREES}
+    # Only these are moved to the data. Anything else means that the file is no backup of left4me.
+    if unknown := {path.name for path in stage.iterdir()} - parts:
+        raise archive.BadArchive(f"this backup holds unknown parts: {', '.join(sorted(unknown))}")
 
 
 def _swap(layout: Layout, stage: Path, *, ready_seconds: float, progress: Progress) -> None:
-    """Exchange what is there for what was laid out; takes everything back when the application does not like it."""
+    """Replace the present data by the unpacked backup. Takes it all back unless the application becomes ready."""
     trees = [tree for tree in (*backup.TREES, backup.WORKSHOP) if (stage / tree).exists()]
-    # An area without a member in the backup is empty in it; the workshop's cache is then not part of it.
+    # A tree without members in the backup was empty. The workshop cache may also have been left out of it.
     trees += [tree for tree in backup.TREES if tree not in trees]
-    aside = _fresh(_aside(layout))
+    aside = _empty_directory(_aside(layout))
     progress.phase("stopping the application and all games")
     services.stop_all(layout)
     moved: dict[str, Any] = {"trees": [], "database": False, "settings": False}
+    # The journal comes before the first change, and is extended before the data is touched: `recover` puts back only
+    # what it lists, and whether a tree was moved already it sees from `aside`.
     _note(layout, moved)
     try:
         progress.phase("exchanging")
@@ -149,29 +158,33 @@ def _swap(layout: Layout, stage: Path, *, ready_seconds: float, progress: Progre
         _note(layout, moved)
         for tree in trees:
             _exchange(layout.data / tree, stage / tree, aside / tree)
+        # The settings before the database: they say which one it is.
         _write_settings(layout, stage / backup.SETTINGS)
         _database(layout).put_back(stage / backup.DATABASE)
+        # The backup may be of an older release.
         progress.phase("migrating")
         application.manage(layout, "migrate", "--no-input", "--verbosity=0", timeout=3600)
         progress.phase("starting")
         application.forget_pulse(layout)
         services.start(layout)
         if why := application.wait_until_ready(layout, seconds=ready_seconds):
-            raise RestoreFault(f"the application did not come up on it: {why}")
+            raise RestoreFault(f"the application did not become ready: {why}")
+    # Ctrl-C too: until the application is ready, every way out leads back to the previous data.
     except BaseException as fault:
         progress.end_phase()
         progress.say(f"{fault or type(fault).__name__}")
-        progress.say("putting back what was there before")
+        progress.say("putting the previous data back")
         services.stop_all(layout)
         _put_back(layout, aside, moved)
         services.start(layout)
         _journal(layout).unlink()
-        raise _worded(fault) from fault
+        raise _as_restore_fault(fault) from fault
     progress.end_phase()
     _journal(layout).unlink()
 
 
-def _worded(fault: BaseException) -> BaseException:
+def _as_restore_fault(fault: BaseException) -> BaseException:
+    """The exception to raise after everything was put back; unexpected ones are raised as they are."""
     if isinstance(fault, (commands.CommandError, copies.DatabaseFault, RestoreFault, OSError)):
         return RestoreFault(f"Nothing was restored, and everything is as before: {fault}")
     return fault
@@ -180,56 +193,61 @@ def _worded(fault: BaseException) -> BaseException:
 def _keep_aside(layout: Layout, aside: Path, name: str) -> None:
     if name == "settings":
         shutil.copytree(layout.settings, aside / "settings", symlinks=True)
-    elif (ours := _database(layout)).migrations():
+    # A database without migrations was never used: there is nothing to keep.
+    elif (database := _database(layout)).migrations():
         (aside / "database").mkdir(mode=0o700)
-        ours.copy_to(aside / backup.DATABASE, check=False)
+        database.copy_to(aside / backup.DATABASE, check=False)
+    # On disk before the journal says so.
     for path in aside.rglob("*"):
-        copies.sync(path)
+        atomic.sync(path)
 
 
-def _exchange(place: Path, fresh: Path, aside: Path) -> None:
-    if place.exists():
-        place.rename(aside)
-    if fresh.exists():
-        fresh.rename(place)
+def _exchange(tree: Path, unpacked: Path, aside: Path) -> None:
+    if tree.exists():
+        tree.rename(aside)
+    # A tree that was empty in the backup is empty here too.
+    if unpacked.exists():
+        unpacked.rename(tree)
     else:
-        place.mkdir(mode=0o750)
-        os.chown(place, *application.owner())
+        tree.mkdir(mode=0o750)
+        os.chown(tree, *application.owner())
 
 
 def _put_back(layout: Layout, aside: Path, moved: dict[str, Any]) -> None:
-    """The other way round; whatever of it was done already stays done."""
+    """Put back what was moved aside. Can be repeated after it was itself interrupted."""
     for tree in moved.get("trees", []):
+        # A tree that is not aside was not moved, or is put back already.
         if (aside / tree).exists():
             shutil.rmtree(layout.data / tree, ignore_errors=True)
             (aside / tree).rename(layout.data / tree)
     if moved.get("settings"):
-        # The settings first: they say which database it is.
+        # The settings before the database: they say which one it is.
         for path in _files_below(aside / "settings"):
             _write_file(layout.settings / path.relative_to(aside / "settings"), path.read_bytes(), like=path)
     if moved.get("database") and (aside / backup.DATABASE).exists():
         _database(layout).put_back(aside / backup.DATABASE)
 
 
-def _write_settings(layout: Layout, fresh: Path) -> None:
-    """The backup's settings, but for what says where this machine's own database and Redis are."""
-    for path in _files_below(fresh):
-        target = layout.settings / path.relative_to(fresh)
+def _write_settings(layout: Layout, unpacked: Path) -> None:
+    """Write the settings of the backup, except for those that describe this machine."""
+    for path in _files_below(unpacked):
+        target = layout.settings / path.relative_to(unpacked)
         data = path.read_bytes()
         if path.suffix == ".env":
-            data = _with_ours(data.decode(), target).encode()
+            data = _with_own_lines(data.decode(), target).encode()
         _write_file(target, data, like=target if target.exists() else path)
 
 
-def _with_ours(text: str, target: Path) -> str:
-    """The lines of a backup's file; of the variables that are this machine's own, the lines that stand here."""
+def _with_own_lines(text: str, target: Path) -> str:
+    """The text of a backup's settings file, with this machine's lines of the variables in _OF_THIS_MACHINE."""
     own = target.read_text().splitlines() if target.exists() else []
-    kept = [line for line in own if _variable(line) in _OF_THIS_MACHINE]
+    own_lines = [line for line in own if _variable(line) in _OF_THIS_MACHINE]
     lines = [line for line in text.splitlines() if _variable(line) not in _OF_THIS_MACHINE]
-    return "\n".join([*lines, *kept]) + "\n"
+    return "\n".join([*lines, *own_lines]) + "\n"
 
 
 def _variable(line: str) -> str:
+    """The name of the variable that a line sets; empty for other lines."""
     return "" if line.lstrip().startswith("#") else line.partition("=")[0].strip()
 
 
@@ -237,15 +255,7 @@ def _write_file(target: Path, data: bytes, *, like: Path) -> None:
     seen = like.stat()
     gid = seen.st_gid if like == target else application.owner()[1]
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-    fresh = target.with_name(f".{target.name}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        os.fchown(file.fileno(), 0, gid)
-        os.fchmod(file.fileno(), seen.st_mode & 0o777)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(target)
+    atomic.write(target, data, mode=seen.st_mode & 0o777, durable=True, owner=(0, gid))
 
 
 def _files_below(top: Path) -> Iterable[Path]:
@@ -256,14 +266,14 @@ def _database(layout: Layout) -> copies.Database:
     return copies.from_environment(environment.read(layout), data=layout.data)
 
 
-def _afterwards(layout: Layout, progress: Progress) -> list[str]:
-    """Have the application fetch what no backup holds, and start what is wanted running."""
-    left = [f"What was there before is in {_aside(layout)}; remove it when all is well."]
+def _after_restore(layout: Layout, progress: Progress) -> list[str]:
+    """Make the application fetch what backups do not hold and start the servers that should run; returns hints."""
+    hints = [f"The previous data is in {_aside(layout)}. Remove it when everything works."]
     try:
         application.manage(layout, "after_restore", on_line=progress.say)
     except commands.CommandError as error:
-        left.append(f"`left4mectl manage after_restore` failed and must be run again: {error}")
-    return left
+        hints.append(f"`left4mectl manage after_restore` failed and must be run again: {error}")
+    return hints
 
 
 def _aside(layout: Layout) -> Path:

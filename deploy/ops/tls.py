@@ -1,4 +1,4 @@
-"""The certificate authority that other hosts trust, made and kept on the web's machine, and what it signs."""
+"""The certificate authority that worker hosts trust, kept on the machine of the web, and its certificates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from left4me.core.processes import commands
 
-# Nobody but our own hosts trusts this authority, and they are told of it by hand: it may as well outlive the machine.
+# Only worker hosts trust this authority, and an operator has to bring them a new one: so it outlives the machine.
 _DAYS: Final = 3650
 _RENEW_SECONDS: Final = 365 * 86400
 _SECONDS: Final = 60
@@ -23,11 +23,11 @@ _AUTHORITY: Final = (
 
 
 class TlsFault(Exception):
-    """A certificate cannot be made; the message says why."""
+    """A certificate cannot be made; the message contains the reason."""
 
 
 def alternative_name(address: str) -> str:
-    """How a certificate names this address. Raises TlsFault for what is neither an IP address nor a host name."""
+    """The subjectAltName of this address. Raises TlsFault for anything but an IP address or a host name."""
     try:
         return f"IP:{ipaddress.ip_address(address)}"
     except ValueError:
@@ -37,7 +37,7 @@ def alternative_name(address: str) -> str:
 
 
 def make_authority(key: Path, certificate: Path) -> None:
-    """A new authority, unless there is one."""
+    """Create the authority. An existing one is left unchanged."""
     if key.exists() and certificate.exists():
         return
     _make_key(key)
@@ -46,17 +46,17 @@ def make_authority(key: Path, certificate: Path) -> None:
 
 
 def serves(certificate: Path, address: str) -> bool:
-    """Whether the certificate is for this address, and good for another year."""
+    """Whether the certificate is for this address and valid for another year."""
     if not certificate.exists():
         return False
-    good_for_long = _openssl("x509", "-in", certificate, "-noout", "-checkend", _RENEW_SECONDS, check=False)
+    not_expiring = _openssl("x509", "-in", certificate, "-noout", "-checkend", _RENEW_SECONDS, check=False)
     option = "-checkip" if alternative_name(address).startswith("IP:") else "-checkhost"
     answer = _openssl("x509", "-in", certificate, "-noout", option, address, check=False)
-    return good_for_long.status == 0 and "does match" in answer.output
+    return not_expiring.status == 0 and "does match" in answer.output
 
 
 def make_certificate(key: Path, certificate: Path, *, address: str, authority: tuple[Path, Path]) -> None:
-    """A certificate for `address`, signed by the authority (its key, its certificate)."""
+    """Create a certificate for `address`, signed by the authority (its key, its certificate)."""
     name = alternative_name(address)
     if not key.exists():
         _make_key(key)

@@ -1,4 +1,4 @@
-"""`deploy/install --uninstall`: takes left4me off a machine; data, settings and backups stay unless told otherwise."""
+"""`deploy/install --uninstall`: removes left4me from a machine. Data, settings and backups stay unless purged."""
 
 from __future__ import annotations
 
@@ -21,72 +21,72 @@ _REDIS_USER: Final = "left4me-redis"
 
 
 def run(layout: Layout, *, purge: bool, dry_run: bool) -> int:
-    """Returns the exit status."""
+    """Uninstall; returns the exit status."""
     count = plan.run(steps(layout, purge=purge), dry_run=dry_run)
     if count == 0:
         sys.stdout.write("Nothing to do: left4me is not installed.\n")
     elif dry_run:
         sys.stdout.write("Nothing was changed.\n")
     elif not purge:
-        kept = ", ".join(str(path) for path in (layout.data, layout.settings, layout.backups) if path.exists())
-        sys.stdout.write(f"left4me is gone. Kept: {kept}; `deploy/install` takes them up again.\n")
+        kept_paths = ", ".join(str(path) for path in (layout.data, layout.settings, layout.backups) if path.exists())
+        sys.stdout.write(f"left4me is removed. Kept: {kept_paths}. `deploy/install` uses them again.\n")
     return 0
 
 
 def steps(layout: Layout, *, purge: bool) -> Iterator[Step]:
     database = environment.read(layout).get("DATABASE_URL", "")
     yield Step(
-        "nothing of left4me runs, games included",
+        "nothing of left4me runs, including games",
         is_done=lambda: not _units(),
         apply=_stop,
         details=_units(),
     )
     yield Step(
-        "units, the rule for polkit and the command left4mectl are gone",
+        "units, the rule for polkit and the command left4mectl are removed",
         is_done=lambda: not system_files.traces(layout),
         apply=lambda: _remove_files(layout),
         details=[str(path) for path in system_files.traces(layout)],
     )
     yield Step(
-        "Caddy serves left4me no more",
+        "Caddy does not serve left4me",
         is_done=lambda: not proxy.site(layout).exists(),
         apply=lambda: proxy.remove(layout),
     )
-    program = [layout.program, layout.redis_data, layout.redis_socket.parent]
-    yield _without("the program is gone", program)
+    yield _without("the program is removed", [layout.program, layout.redis_data, layout.redis_socket.parent])
+    # A database that the operator provided stays in any case.
     if purge and database and postgres.is_ours(database):
-        yield Step("the database is gone", is_done=lambda: not postgres.answers(database), apply=postgres.drop)
+        yield Step("the database is removed", is_done=lambda: not postgres.answers(database), apply=postgres.drop)
     if purge:
-        yield _without("data, settings and backups are gone", [layout.data, layout.settings, layout.backups])
+        yield _without("data, settings and backups are removed", [layout.data, layout.settings, layout.backups])
         yield _without_account(USER)
     yield _without_account(_REDIS_USER)
 
 
 def _units() -> list[str]:
-    """What runs, or starts at boot."""
-    listed = []
+    """The units that run or start at boot."""
+    lines = []
     for kind in ("list-units", "list-unit-files"):
-        argv = ["systemctl", kind, "--all", "--plain", "--no-legend", "--no-pager", "left4me*"]
-        listed += commands.run(argv, timeout=_SECONDS, check=False).output.splitlines()
-    names = {line.split()[0] for line in listed if line.split()}
-    # A slice and a template neither run nor start by themselves.
+        options = ("--all", "--plain", "--no-legend", "--no-pager")
+        lines += services.systemctl(kind, *options, "left4me*", check=False).splitlines()
+    names = {line.split()[0] for line in lines if line.split()}
+    # Slices and templates do not run by themselves.
     return sorted(name for name in names if not name.endswith((".slice", "@.service")))
 
 
 def _stop() -> None:
     units = _units()
-    # The socket first: a visitor would start the web again.
+    # The sockets and timers first: they would start the other units again.
     sockets = [name for name in units if name.endswith((".socket", ".timer"))]
     for names in (sockets, [name for name in units if name not in sockets]):
         if names:
-            commands.run(["systemctl", "disable", "--quiet", *names], timeout=_SECONDS, check=False)
-            commands.run(["systemctl", "stop", *names], timeout=_SECONDS)
+            services.systemctl("disable", "--quiet", *names, check=False)
+            services.systemctl("stop", *names)
 
 
 def _remove_files(layout: Layout) -> None:
     system_files.remove(layout)
-    services.reload(layout)
-    commands.run(["systemctl", "reset-failed", "left4me*"], timeout=_SECONDS, check=False)
+    services.reload()
+    services.systemctl("reset-failed", "left4me*", check=False)
 
 
 def _without(title: str, paths: list[Path]) -> Step:
@@ -95,13 +95,14 @@ def _without(title: str, paths: list[Path]) -> Step:
             if path.exists():
                 _remove_tree(path)
 
-    there = [str(path) for path in paths if path.exists()]
-    return Step(title, is_done=lambda: not any(path.exists() for path in paths), apply=apply, details=there)
+    present = [str(path) for path in paths if path.exists()]
+    return Step(title, is_done=lambda: not any(path.exists() for path in paths), apply=apply, details=present)
 
 
 def _remove_tree(path: Path) -> None:
+    # Deleting would go on inside what is mounted there.
     if any(line.split()[4].startswith(f"{path}/") for line in Path("/proc/self/mountinfo").read_text().splitlines()):
-        raise CannotGoOn(f"Something is mounted below {path} (see `findmnt`); unmount it first.")
+        raise CannotGoOn(f"A file system is mounted below {path} (see `findmnt`). Unmount it first.")
     shutil.rmtree(path)
 
 
@@ -114,4 +115,4 @@ def _without_account(name: str) -> Step:
         with contextlib.suppress(commands.CommandError):
             commands.run(["groupdel", name], timeout=_SECONDS)
 
-    return Step(f"the account {name} is gone", is_done=lambda: not is_there(), apply=apply)
+    return Step(f"the account {name} is removed", is_done=lambda: not is_there(), apply=apply)

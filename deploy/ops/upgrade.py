@@ -1,9 +1,11 @@
-"""`left4mectl upgrade` and `rollback`: from one release to another, the way back open until the new one is proven.
+"""`left4mectl upgrade` and `rollback`: moving this machine from one release to another.
 
-Whatever is needed is made beside the running release. Only then do beat, worker and web stop, while systemd keeps the
-web's socket: who connects meanwhile waits for the new web. From the first stop on, a journal on the disk says how far
-it came. Until the new release has answered `/ready`, there is one rule for every fault, and for a power cut in any
-phase: the upgrade is taken back, the database with it. Games are not touched.
+The new release is built beside the running one. Then beat, worker and web stop, while systemd keeps the web's socket
+open: new connections queue in the socket until the new web process accepts them. From the first stop on, a journal on
+disk records the phase. Until the new release is ready, every failure, and a power cut in any phase, has the same
+consequence: the upgrade is taken back, including the database. Games are not touched.
+
+A worker host runs the same steps without those of the database, which belongs to the machine of the web.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,14 +24,14 @@ from typing import Final
 
 from deploy.ops import application, environment, releases
 from deploy.ops.database import copies as database_copies
-from deploy.ops.database import migrations
-from deploy.ops.layout import Layout
+from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services, system_files
-from deploy.ops.progress import Progress, in_words
+from deploy.ops.progress import Progress, readable_size
+from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 
 READY_SECONDS: Final = 60.0
-# Phases, in their order. From `changing` on the database may be the new release's.
+# The phases in order. From `changing` on, the database may be that of the new release.
 STOPPING: Final = "stopping"
 CHANGING: Final = "changing"
 STARTING: Final = "starting"
@@ -41,25 +42,26 @@ _MIGRATE_SECONDS: Final = 6 * 3600
 
 
 class UpgradeFault(Exception):
-    """The upgrade did not happen, or was taken back; the message says why and what to do."""
+    """The upgrade did not happen, or was taken back; the message contains the reason and the cure."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What the journal holds; enough to take the upgrade back."""
+    """An upgrade in progress, as the journal records it: all that is needed to take it back."""
 
     phase: str
     old: str
     new: str
     at: str
-    copy: str  # the database as it was before, empty where the new release did not change it
+    copy: str  # file with the database as it was before; empty if the new release does not change it
 
 
 def upgrade(layout: Layout, *, to: str | None, ready_seconds: float, progress: Progress) -> str:
-    """Bring the machine to `to` (a branch, tag or commit; else where the present branch stands now).
+    """Bring the machine to `to`: a branch, tag or commit, by default the newest commit of the branch it follows.
 
-    Returns the release that runs then. Raises UpgradeFault, or what the parts raise; then the old one runs.
+    Returns the release that runs afterwards. Raises UpgradeFault, or what the steps raise; then the old one runs.
     """
+    # An interrupted upgrade is taken back first: its journal would otherwise be overwritten.
     recover(layout, progress=progress)
     old = releases.running(layout)
     progress.phase("fetching")
@@ -73,166 +75,204 @@ def upgrade(layout: Layout, *, to: str | None, ready_seconds: float, progress: P
         progress.say(f"  {line}")
     progress.phase(f"building {new}")
     tree = releases.build(layout, new)
-    progress.phase("looking at the new release")
-    ours = database_copies.from_environment(environment.read(layout), data=layout.data)
-    changes = _look(layout, tree, ours)
+    progress.phase("checking the new release")
+    database = _own_database(layout)
+    changes_database = _check(layout, tree, database)
     progress.end_phase()
     _exchange(
         layout,
         Attempt(STOPPING, old, new, datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), ""),
-        ours if changes else None,
+        database if changes_database else None,
         ready_seconds=ready_seconds,
         progress=progress,
     )
-    releases.prune(layout, keep={old, new})
+    releases.prune(layout, previous=old)
     return new
 
 
 def rollback(layout: Layout, *, with_database: bool, ready_seconds: float, progress: Progress) -> str:
-    """Go back to the release before the present one; returns which that is. Raises UpgradeFault.
+    """Go back to the release before the running one; returns its name. Raises UpgradeFault.
 
-    When the database has been changed since, that goes back too, to the moment of the upgrade; only `with_database`.
+    If the database was changed by the newer release, it goes back to the moment of the upgrade. This loses data, so
+    it needs `with_database`.
     """
     recover(layout, progress=progress)
-    last = _last(layout)
+    last = _parse(_history(layout))
+    # There is no way back twice, nor to a release that was removed.
     if last is None or last.new != releases.running(layout) or not (layout.releases / last.old).is_dir():
-        raise UpgradeFault("There is no release to go back to on this machine. `left4mectl upgrade --to` takes any.")
-    ours = database_copies.from_environment(environment.read(layout), data=layout.data)
-    unknown = set(ours.migrations()) - migrations.migrations(layout.releases / last.old)
+        raise UpgradeFault("There is no release to go back to. `left4mectl upgrade --to REF` installs any release.")
+    database = _own_database(layout)
+    applied = set(database.migrations()) if database is not None else set()
+    unknown = applied - releases.migrations(layout.releases / last.old)
+    # The older release cannot work on a database with migrations that it does not know.
     if unknown and not with_database:
         raise UpgradeFault(
             f"{last.old} does not know the present database ({', '.join(sorted(unknown)[:3])}). Going back to it "
-            f"loses what was done since {last.at}. If that is what you want, make a backup, then "
+            f"loses all changes since {last.at}. To do this, make a backup, then run "
             "`left4mectl rollback --with-database`."
         )
+    # The copies of older upgrades are removed; `last.copy` is empty when that upgrade changed nothing.
     if unknown and not Path(last.copy).is_file():
         raise UpgradeFault(f"The copy of the database from before {last.new} is gone. Restore a backup instead.")
     back = Attempt(CHANGING, last.old, last.new, last.at, last.copy if unknown else "")
-    _note(layout, back)
+    _write(_journal(layout), back)
     _take_back(layout, back, progress)
     if why := application.wait_until_ready(layout, seconds=ready_seconds):
-        raise UpgradeFault(f"{last.old} is back, but is not well: {why}. `left4mectl doctor` says more.")
+        raise UpgradeFault(f"{last.old} is back, but is not ready: {why}. Run `left4mectl doctor`.")
     _history(layout).unlink(missing_ok=True)
     return last.old
 
 
 def recover(layout: Layout, *, progress: Progress, at_boot: bool = False) -> bool:
-    """Take back an upgrade that was cut off; returns whether there was one. At the boot nothing runs yet,
-    and systemd is about to start it all: then nothing is stopped nor started here."""
-    attempt = _read(layout)
+    """Take back an interrupted upgrade; returns whether there was one.
+
+    With `at_boot` no unit is stopped or started: none runs yet, and systemd starts them afterwards.
+    """
+    attempt = _parse(_journal(layout))
+    # No journal: the last upgrade ended, successfully or taken back.
     if attempt is None:
         return False
-    progress.say(f"the upgrade to {attempt.new} was cut off ({attempt.phase}): going back to {attempt.old}")
+    progress.say(f"the upgrade to {attempt.new} was interrupted ({attempt.phase}): going back to {attempt.old}")
     _take_back(layout, attempt, progress, at_boot=at_boot)
     return True
 
 
-def _look(layout: Layout, tree: Path, ours: database_copies.Database) -> bool:
-    """Whether the new release changes the database; raises UpgradeFault for what would stop it later."""
-    unknown = set(ours.migrations()) - migrations.migrations(tree)
+def _own_database(layout: Layout) -> database_copies.Database | None:
+    """The database that this machine upgrades; None on a worker host, which only uses that of the web."""
+    if services.role(layout) is Role.WORKER_HOST:
+        return None
+    return database_copies.from_environment(environment.read(layout), data=layout.data)
+
+
+def _check(layout: Layout, tree: Path, database: database_copies.Database | None) -> bool:
+    """Whether the new release changes the database. Raises UpgradeFault for anything that would stop it later."""
+    # A database that is newer than the release cannot be migrated back.
+    unknown = set(database.migrations()) - releases.migrations(tree) if database is not None else set()
     if unknown:
         raise UpgradeFault(
             f"{tree.name} is older than the database: it does not know {', '.join(sorted(unknown)[:3])}. To go back, "
             "use `left4mectl rollback`, or restore a backup of that time."
         )
+    # A setting that the new release refuses would stop its web and its worker at their start.
     try:
         application.manage(layout, "check", "--fail-level=ERROR", release=tree)
     except commands.CommandError as error:
         raise UpgradeFault(f"{tree.name} does not accept this machine's settings: {error}") from error
-    layout.backups.mkdir(parents=True, exist_ok=True, mode=0o700)
-    wanted, free = 2 * ours.size(), shutil.disk_usage(layout.backups).free
-    if free < wanted + _LEAVE_FREE:
+    if database is not None:
+        _refuse_full_disk(layout, database)
+    pending = application.manage(layout, "migrate", "--check", release=tree, check=False)
+    # Only the machine of the web migrates. A newer worker would take no jobs until that is done.
+    if pending.status and database is None:
+        reason = [f"{tree.name} needs a newer one", *pending.output.strip().splitlines()][-1]
         raise UpgradeFault(
-            f"The disk is too full for a copy of the database: {layout.backups} has {in_words(free)} free, "
-            f"{in_words(wanted + _LEAVE_FREE)} are needed. Free some space, then try again."
+            f"{tree.name} cannot use the present database ({reason}). Upgrade the machine of the web first, then "
+            "this one."
         )
-    changes = bool(application.manage(layout, "migrate", "--check", release=tree, check=False).status)
-    if changes and services.WEB not in services.of_this_machine(layout):
-        raise UpgradeFault(f"{tree.name} wants a newer database. Upgrade the machine of the web first, then this one.")
-    return changes
+    return bool(pending.status)
+
+
+def _refuse_full_disk(layout: Layout, database: database_copies.Database) -> None:
+    layout.backups.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # The copy, and room for as much again: migrating writes too.
+    needed = 2 * database.size()
+    if needed > room.left(layout.backups, keep=_LEAVE_FREE):
+        raise UpgradeFault(
+            f"The disk is too full for a copy of the database: {layout.backups} has "
+            f"{readable_size(room.free(layout.backups))} free, "
+            f"{readable_size(needed + _LEAVE_FREE)} are needed. Free some space, then try again."
+        )
 
 
 def _exchange(
     layout: Layout,
     attempt: Attempt,
-    ours: database_copies.Database | None,
+    changed_database: database_copies.Database | None,
     *,
     ready_seconds: float,
     progress: Progress,
 ) -> None:
-    """Stop, change, start; takes all of it back unless the new release is well in the end."""
+    """Stop the old release, migrate, start the new one. Takes all of it back unless the new release becomes ready."""
 
-    def reach(phase: str, copy: str = "") -> Attempt:
+    def enter(phase: str, copy: str = "") -> Attempt:
         reached = Attempt(phase, attempt.old, attempt.new, attempt.at, copy or attempt.copy)
-        _note(layout, reached)
+        _write(_journal(layout), reached)
         return reached
 
     try:
-        with _signals_as_faults(), _web_held(layout) as let_go:
-            attempt = reach(STOPPING)
-            progress.phase("stopping beat, worker and web; visitors wait")
+        with _signals_as_faults(), _web_held(layout) as release_web:
+            # Each phase is journalled before it begins, so that a power cut in it can be taken back.
+            attempt = enter(STOPPING)
+            progress.phase("stopping the application; visitors wait")
             services.stop(layout)
-            if ours is not None:
+            # Nothing writes any more: this copy is exactly what a failure goes back to.
+            if changed_database is not None:
                 progress.phase("copying the database")
                 copy = layout.backups / f"before-{attempt.new}-{attempt.at}.database"
-                ours.copy_to(copy, check=False)
-                attempt = reach(CHANGING, str(copy))
+                changed_database.copy_to(copy, check=False)
+                attempt = enter(CHANGING, str(copy))
                 progress.phase("migrating")
                 tree = layout.releases / attempt.new
                 application.manage(
                     layout, "migrate", "--no-input", "--verbosity=0", release=tree, timeout=_MIGRATE_SECONDS
                 )
-            attempt = reach(STARTING)
+            attempt = enter(STARTING)
             progress.phase(f"starting {attempt.new}")
             _make_current(layout, attempt.new)
             application.forget_pulse(layout)
-            let_go()
+            release_web()
             services.start(layout)
             if why := application.wait_until_ready(layout, seconds=ready_seconds):
                 raise UpgradeFault(f"it was not ready within {ready_seconds:.0f} s: {why}")
             progress.end_phase()
             _keep(layout, attempt)
+    # Ctrl-C too: until the new release is ready, every way out leads back to the old one.
     except BaseException as fault:
         progress.end_phase()
         progress.say(f"{attempt.new}: {fault or type(fault).__name__}")
         _take_back(layout, attempt, progress)
-        if why := application.wait_until_ready(layout, seconds=ready_seconds):
-            raise UpgradeFault(
-                f"{attempt.new} failed ({fault}), {attempt.old} is back, but is not well: {why}. `left4mectl doctor` "
-                "says more."
-            ) from fault
-        raise UpgradeFault(
-            f"{attempt.new} failed, and {attempt.old} runs again with its database as it was: {fault}. "
-            "`journalctl -u left4me-web -u left4me-worker -u left4me-beat` has its last words."
-        ) from fault
+        raise _taken_back(layout, attempt, fault, ready_seconds=ready_seconds) from fault
+
+
+def _taken_back(layout: Layout, attempt: Attempt, fault: BaseException, *, ready_seconds: float) -> UpgradeFault:
+    """The message after a failed upgrade was taken back; it also reports when the old release is not ready."""
+    if why := application.wait_until_ready(layout, seconds=ready_seconds):
+        return UpgradeFault(
+            f"{attempt.new} failed ({fault}), {attempt.old} is back, but is not ready: {why}. Run `left4mectl doctor`."
+        )
+    return UpgradeFault(
+        f"{attempt.new} failed, and {attempt.old} runs again with its database as it was: {fault}. "
+        "`journalctl -u left4me-web -u left4me-worker -u left4me-beat` shows its last log lines."
+    )
 
 
 def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot: bool = False) -> None:
-    """The old release and its database; can be repeated after it was itself cut off."""
-    with _signals_ignored(), _web_held(layout) as let_go:
+    """Return to the old release and its database. Can be repeated after it was itself interrupted."""
+    with _signals_ignored(), _web_held(layout) as release_web:
         progress.phase(f"going back to {attempt.old}")
         if not at_boot:
             services.stop(layout)
+        # Before `changing` the database is still the old one. Without a copy the new release did not change it.
         if attempt.phase != STOPPING and attempt.copy:
             database_copies.from_environment(environment.read(layout), data=layout.data).put_back(Path(attempt.copy))
         try:
             _make_current(layout, attempt.old)
         except (OSError, commands.CommandError) as error:
-            # The newer units run the old release as well: better than none at all.
-            progress.say(f"the units of {attempt.old} could not be laid out again: {error}")
+            # The link already points to the old release, and it also runs with the newer units.
+            progress.say(f"the units of {attempt.old} could not be written: {error}")
         application.forget_pulse(layout)
-        let_go()
+        release_web()
         if not at_boot:
             services.start(layout)
+        # Only now: until here an interruption must be taken back once more.
         _journal(layout).unlink(missing_ok=True)
         progress.end_phase()
 
 
 @contextmanager
 def _web_held(layout: Layout) -> Iterator[Callable[[], None]]:
-    """Keep the web from starting until the function given is called, or this process ends, however it does.
+    """Keep the web from starting until the yielded function is called or this process ends.
 
-    The socket starts the web at its next visitor; the unit waits for this lock then, and the visitor with it.
+    The socket starts the web's unit at the next connection. The unit, and so the visitor, then waits for this lock.
     """
     with (layout.program / "hold").open("w") as lock:
         os.fchown(lock.fileno(), 0, application.owner()[1])
@@ -242,19 +282,18 @@ def _web_held(layout: Layout) -> Iterator[Callable[[], None]]:
 
 
 def _make_current(layout: Layout, release: str) -> None:
-    """The link, and what the release has outside of itself: units, rules."""
+    """Switch the link to a release and copy its units and rules to the system."""
     releases.switch(layout, release)
-    worker_only = services.WEB not in services.of_this_machine(layout)
-    system_files.lay_out(layout, layout.releases / release, worker_only=worker_only)
+    system_files.lay_out(layout, layout.releases / release, role=services.role(layout))
 
 
 class _Interrupted(Exception):
-    """Somebody asked this process to end."""
+    """This process received a signal that asks it to end."""
 
 
 @contextmanager
 def _signals_as_faults() -> Iterator[None]:
-    """Ctrl-C and TERM take the upgrade back; a terminal that hangs up changes nothing."""
+    """Let SIGINT and SIGTERM take the upgrade back. SIGHUP is ignored: a closed terminal does not end an upgrade."""
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         raise _Interrupted(f"interrupted by {signal.Signals(number).name}")
@@ -271,9 +310,9 @@ def _signals_ignored() -> Iterator[None]:
 
 @contextmanager
 def _handlers(
-    wanted: dict[signal.Signals, Callable[[int, FrameType | None], None] | signal.Handlers],
+    by_signal: dict[signal.Signals, Callable[[int, FrameType | None], None] | signal.Handlers],
 ) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    before = {number: signal.signal(number, handler) for number, handler in by_signal.items()}
     try:
         yield
     finally:
@@ -282,7 +321,7 @@ def _handlers(
 
 
 def _keep(layout: Layout, attempt: Attempt) -> None:
-    """The new release is well: remember the way back, and forget the journal."""
+    """Record the way back to the old release and remove the journal: the upgrade has succeeded."""
     _write(_history(layout), attempt)
     _journal(layout).unlink()
     copies = sorted(layout.backups.glob("before-*.database"), key=lambda path: path.name.rpartition("-")[2])
@@ -298,14 +337,6 @@ def _history(layout: Layout) -> Path:
     return layout.program / "last-upgrade.json"
 
 
-def _last(layout: Layout) -> Attempt | None:
-    return _parse(_history(layout))
-
-
-def _read(layout: Layout) -> Attempt | None:
-    return _parse(_journal(layout))
-
-
 def _parse(path: Path) -> Attempt | None:
     try:
         return Attempt(**json.loads(path.read_text()))
@@ -313,17 +344,6 @@ def _parse(path: Path) -> Attempt | None:
         return None
 
 
-def _note(layout: Layout, attempt: Attempt) -> None:
-    _write(_journal(layout), attempt)
-
-
 def _write(path: Path, attempt: Attempt) -> None:
-    """On the disk before this returns: what comes next may be the power cut that it is for."""
-    fresh = path.with_name(f".{path.name}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump(asdict(attempt), file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    database_copies.sync(path.parent)
+    """Write the file and sync it to disk before the next step, because that step may be interrupted."""
+    atomic.write(path, json.dumps(asdict(attempt)), mode=0o600, durable=True)

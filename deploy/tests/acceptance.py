@@ -56,7 +56,7 @@ class Machine(Protocol):
 
 
 class Life:
-    """The steps, in order; each asserts what it promises. `told` hears the seconds of each."""
+    """The steps in order. Each asserts what it promises; `told` is called with its name and its duration."""
 
     def __init__(self, machine: Machine, *, database: str, told: Callable[[str, float], None]) -> None:
         self.machine = machine

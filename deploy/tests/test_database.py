@@ -63,8 +63,8 @@ class OnPostgres:
         del folder
         server = os.environ["DATABASE_URL"]
         self.values = {"DATABASE_URL": f"{server.rpartition('/')[0]}/deploy_{os.getpid()}"}
-        self.environment = {**os.environ, **copies._connection(self.values["DATABASE_URL"])}
-        whole = {**os.environ, **copies._connection(server)}
+        self.environment = {**os.environ, **copies.connection_of(self.values["DATABASE_URL"])}
+        whole = {**os.environ, **copies.connection_of(server)}
         for sql in ("DROP DATABASE IF EXISTS {}", "CREATE DATABASE {}"):
             subprocess.run(["psql", "-qc", sql.format(self.environment["PGDATABASE"])], env=whole, check=True)
         self.run(SCHEMA)

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.ops import environment, install
 from deploy.ops.database import postgres
-from deploy.ops.install import CHECKOUT, Choices, Installation
+from deploy.ops.installation import CHECKOUT, Choices, Installation
 from deploy.ops.layout import Layout
 from deploy.ops.machine import preflight, proxy, system_files
 from deploy.ops.plan import CannotGoOn

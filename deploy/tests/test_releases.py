@@ -16,6 +16,7 @@ assert sys.argv[1] == "collectstatic" and "LEFT4ME_SECRET_KEY" not in os.environ
 static = pathlib.Path(os.environ["LEFT4ME_STATIC_ROOT"])
 static.mkdir()
 (static / "site.css").write_text("body {}")
+(static / "made-by").write_text(pathlib.Path.cwd().name)
 """
 
 
@@ -32,6 +33,7 @@ class _Checkout:
         return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
     def commit(self, message: str, name: str, text: str) -> None:
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
         (self.path / name).write_text(text)
         (self.path / "requirements.txt").touch()
         self.git("add", ".")
@@ -43,9 +45,18 @@ def checkout(tmp_path: Path) -> _Checkout:
     return _Checkout(tmp_path / "checkout")
 
 
+@pytest.fixture(scope="module")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("venvs")
+
+
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    return Layout(tmp_path / "machine")
+def layout(tmp_path: Path, environments: Path) -> Layout:
+    """A machine of its own, but for the Python environments: the locks of all tests are the same."""
+    layout = Layout(tmp_path / "machine")
+    layout.program.mkdir(parents=True)
+    layout.venvs.symlink_to(environments)
+    return layout
 
 
 def test_a_release_is_named_after_day_and_commit_and_says_so_itself(checkout: _Checkout, layout: Layout):
@@ -92,6 +103,26 @@ def test_a_build_that_fails_leaves_nothing_and_says_why(checkout: _Checkout, lay
     assert not (layout.releases / name).exists()
 
 
+@pytest.mark.parametrize(
+    ("changed", "are_made_again"),
+    [
+        ("CHANGELOG.md", False),
+        ("left4me/site/static/site.css", True),
+        ("left4me/settings.py", True),
+        ("requirements.txt", True),
+    ],
+)
+def test_static_files_are_made_again_when_what_they_are_made_of_has_changed(
+    checkout: _Checkout, layout: Layout, changed: str, are_made_again: bool
+):
+    first = releases.build(layout, releases.take_over(layout, checkout.path))
+    checkout.commit("Change", changed, "# Something else.\n")
+    second = releases.build(layout, releases.take_over(layout, checkout.path))
+    assert (second / "static/made-by").read_text() == (second if are_made_again else first).name
+    (second / "static/site.css").write_text("changed")
+    assert (first / "static/site.css").read_text() == "body {}"
+
+
 def _whole(layout: Layout, name: str) -> str:
     tree = layout.releases / name
     (tree / ".venv/bin").mkdir(parents=True)
@@ -106,7 +137,7 @@ def test_a_switch_is_one_rename_and_pruning_spares_what_runs_and_what_is_kept(la
     releases.switch(layout, names[2])
     assert releases.running(layout) == names[2]
     assert layout.current.readlink() == Path("releases", names[2])
-    assert releases.prune(layout, keep={names[1]}) == [names[0]]
+    assert releases.prune(layout, previous=names[1]) == [names[0]]
     assert releases.installed(layout) == names[1:]
 
 

@@ -4,9 +4,8 @@ from contextlib import closing
 
 import pytest
 
-from deploy.ops import restore
+from deploy.ops import releases, restore
 from deploy.ops.cli import main
-from deploy.ops.database import migrations
 from deploy.ops.layout import Layout
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a backup is restored by root")
@@ -23,6 +22,8 @@ def layout(tmp_path):
     (release / ".venv/lib/python3.11/site-packages/django/contrib/auth/migrations/0001_initial.py").touch()
     layout.current.symlink_to("releases/20261101-abc1234")
     layout.data.mkdir(parents=True)
+    layout.units.mkdir(parents=True)
+    (layout.units / "left4me-web.service").touch()
     return layout
 
 
@@ -32,7 +33,7 @@ def manifest(**changed):
 
 
 def test_a_release_knows_the_migrations_of_its_apps_and_of_django(layout):
-    assert migrations.migrations(layout.current) == {"auth.0001_initial", "jobs.0001_jobs", "servers.0001_servers"}
+    assert releases.migrations(layout.current) == {"auth.0001_initial", "jobs.0001_jobs", "servers.0001_servers"}
 
 
 def test_a_backup_of_this_or_an_older_release_is_taken(layout):
@@ -57,7 +58,7 @@ def test_where_database_and_redis_are_stays_this_machine_s_own(layout, tmp_path)
     here = "LEFT4ME_SECRET_KEY=new\nDATABASE_URL=postgres://ours\nREDIS_URL=unix:///ours\n"
     backed_up = "# DATABASE_URL=an example\nLEFT4ME_SECRET_KEY=old\nDATABASE_URL=postgres://theirs\n"
     (tmp_path / "secrets.env").write_text(here)
-    lines = restore._with_ours(backed_up, tmp_path / "secrets.env").splitlines()
+    lines = restore._with_own_lines(backed_up, tmp_path / "secrets.env").splitlines()
     assert lines == [
         "# DATABASE_URL=an example",
         "LEFT4ME_SECRET_KEY=old",

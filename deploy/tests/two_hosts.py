@@ -73,7 +73,7 @@ def on_two_machines(name: str, *, told: Callable[[str, float], None]) -> Iterato
 
 
 class TwoHosts:
-    """The steps, in order; each asserts what it promises. `told` hears the seconds of each, and of what is in it."""
+    """The steps in order. Each asserts what it promises; `told` is called with names and durations."""
 
     def __init__(self, first: Testhost, second: Testhost, line: Line, *, told: Callable[[str, float], None]) -> None:
         self.first, self.second, self.line = first, second, line

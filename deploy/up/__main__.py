@@ -9,23 +9,26 @@ import http.client
 import json
 import os
 import secrets
-import socket
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from deploy.ops import application
+from left4me.core.concurrency import Cancelled
+from left4me.core.net import ports
 from left4me.core.processes import commands
 from left4me.core.processes.app_supervisor import Service, Supervisor
 from left4me.core.redis import broker
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_READY_SECONDS = 60.0
+_HEALTHY_SECONDS = 60.0
+_SOON_READY_SECONDS = 15.0
 
 
 class CannotStart(Exception):
-    """bin/up cannot go on; the message is one sentence with the cure."""
+    """bin/up cannot start; the message is one sentence with the cure."""
 
 
 def main() -> int:
@@ -52,7 +55,7 @@ def _arguments() -> argparse.Namespace:
 
 @contextlib.contextmanager
 def _only_one(root: Path) -> Any:
-    """Hold the data directory for this process; yields a function that notes where it serves."""
+    """Lock the data directory for this process; yields a function that records the address in the lock file."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         (root / "run").mkdir(mode=0o700, exist_ok=True)
@@ -82,7 +85,7 @@ def _only_one(root: Path) -> Any:
 def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int:
     _make_secret_key(root)
     if demo:
-        # Settings read this mark, so that later commands and later starts play the same game.
+        # The settings read this file, so that later commands and later starts use the same game.
         (root / "demo").touch()
     plan = _plan()
     _refuse_busy_port(plan["host"], plan["port"])
@@ -101,15 +104,14 @@ def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int
         for service in _services(plan):
             supervisor.start(service)
         address = f"http://{plan['host']}:{plan['port']}"
-        if not supervisor.wait_until(lambda: _healthy(plan["host"], plan["port"]), seconds=_READY_SECONDS):
+        if not supervisor.wait_until(lambda: _healthy(plan["host"], plan["port"]), seconds=_HEALTHY_SECONDS):
             if supervisor.stopping:
                 return 0
             raise CannotStart("the application did not come up; the lines above say why.")
         say_address(address)
-        supervisor.say(f"left4me runs at {address} (Ctrl-C stops it, games go on)")
-        supervisor.run()
+        supervisor.run(each_turn=_Announcement(supervisor, plan["host"], plan["port"], address=address))
         return 0
-    except commands.CommandCancelled:
+    except Cancelled:
         return 0
     finally:
         started = time.monotonic()
@@ -118,14 +120,39 @@ def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int
         supervisor.say(f"stopped in {time.monotonic() - started:.1f} s")
 
 
+class _Announcement:
+    """Says that left4me runs once `/ready` answers 200; when that takes long, says which part it waits for."""
+
+    def __init__(self, supervisor: Supervisor, host: str, port: int, *, address: str) -> None:
+        self._supervisor = supervisor
+        self._host, self._port, self._address = host, port, address
+        self._late_at: float | None = time.monotonic() + _SOON_READY_SECONDS
+        self._is_ready = False
+
+    def __call__(self) -> None:
+        if self._is_ready:
+            return
+        why = application.not_ready(application.reachable(self._host), self._port, known_as="localhost", seconds=2)
+        if not why:
+            self._is_ready = True
+            self._supervisor.say(f"left4me runs at {self._address} (Ctrl-C stops it, games go on)")
+        elif self._late_at is not None and time.monotonic() > self._late_at:
+            self._late_at = None
+            self._supervisor.say(f"{self._address} is not ready yet: {why}")
+
+
 def _environment(root: Path) -> dict[str, str]:
-    # prepare has looked at everything Django's checks look at; the worker would load the whole API only for them.
+    # prepare has run Django's checks; for these alone the worker would import the whole API.
     return {**os.environ, "LEFT4ME_ROOT": str(root), "CELERY_SKIP_CHECKS": "true"}
 
 
 def _plan() -> dict[str, Any]:
     finished = commands.run(
-        [sys.executable, "-m", "deploy.up.plan"], timeout=60, cwd=_REPOSITORY, env=dict(os.environ), check=False
+        [sys.executable, "-m", "deploy.up.prepare", "--plan"],
+        timeout=60,
+        cwd=_REPOSITORY,
+        env=dict(os.environ),
+        check=False,
     )
     if finished.status != 0:
         raise CannotStart(finished.output.strip().splitlines()[-1].removeprefix("left4me: "))
@@ -169,20 +196,15 @@ def _make_secret_key(root: Path) -> None:
 
 
 def _refuse_busy_port(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise CannotStart(
-                f"port {port} on {host} cannot be used ({error.strerror}). Stop what uses it "
-                f"(`ss -ltnp 'sport = :{port}'` shows it), or set LEFT4ME_BIND={host}:{port + 1}."
-            ) from error
+    if error := ports.refusal(host, port):
+        raise CannotStart(
+            f"port {port} on {host} cannot be used ({error.strerror}). Stop what uses it "
+            f"(`ss -ltnp 'sport = :{port}'` shows it), or set LEFT4ME_BIND={host}:{port + 1}."
+        ) from error
 
 
 def _healthy(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, port, timeout=2)  # noqa: S104
+    connection = http.client.HTTPConnection(application.reachable(host), port, timeout=2)
     try:
         connection.request("GET", "/health", headers={"Host": "localhost"})
         return connection.getresponse().status == 200

@@ -1,25 +1,31 @@
-"""What must be true before the application starts: the database at this version, static files collected, demo data.
+"""Prepares the start of bin/up: reads the settings, migrates the database, collects static files, adds demo data.
 
-Runs as a process of its own, so that the supervisor stays small.
+Runs in processes of its own, so that the supervisor, which lives as long as bin/up, needs no Django in its memory.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import sqlite3
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import django
-from django.core.management import call_command
+from deploy.ops.database.copies import Sqlite
+from left4me.core.env import Misconfigured
 
 _KEPT_COPIES = 5
+_EX_CONFIG = 78
 
 
 def main(arguments: list[str]) -> int:
+    """Print the plan with `--plan`, else prepare the start; returns the exit status."""
+    if "--plan" in arguments:
+        return print_plan()
+    import django
+    from django.core.management import call_command
+
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "left4me.settings")
     django.setup()
     from django.conf import settings
@@ -32,8 +38,25 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def print_plan() -> int:
+    """Print the settings that bin/up needs as JSON. An invalid setting is one sentence and exit status 78."""
+    try:
+        from left4me import settings
+    except Misconfigured as fault:
+        sys.stderr.write(f"left4me: {fault}\n")
+        return _EX_CONFIG
+    plan = {
+        "host": settings.LEFT4ME_BIND.host,
+        "port": settings.LEFT4ME_BIND.port,
+        "broker_is_ours": not settings.env.text("REDIS_URL"),
+    }
+    say(json.dumps(plan))
+    return 0
+
+
 def migrate(database: dict[str, Any], *, copies: Path, stamp: Any) -> None:
-    """Bring the schema to this version; a SQLite file that changes is copied to `copies` first."""
+    """Migrate the database to this version. A SQLite file with data is copied to `copies` first."""
+    from django.core.management import call_command
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
 
@@ -44,24 +67,23 @@ def migrate(database: dict[str, Any], *, copies: Path, stamp: Any) -> None:
     path = Path(database["NAME"])
     if connection.vendor == "sqlite" and executor.loader.applied_migrations and path.is_file():
         copy = copies / f"before-migration-{stamp:%Y%m%d-%H%M%S}.sqlite3"
-        _copy_sqlite(path, copy)
+        _keep_copy(path, copy)
         say(f"copied the database to {copy} before changing it")
     say(f"applying {len(pending)} migrations")
     call_command("migrate", verbosity=0, interactive=False)
 
 
-def _copy_sqlite(source: Path, target: Path) -> None:
+def _keep_copy(source: Path, target: Path) -> None:
     target.parent.mkdir(mode=0o700, exist_ok=True)
-    # SQLite's own copy: consistent, with what still stands in the write-ahead log.
-    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
-        old.backup(new)
-    target.chmod(0o600)
+    Sqlite(source).copy_to(target, check=False)
     for stale in sorted(target.parent.glob("before-migration-*.sqlite3"))[:-_KEPT_COPIES]:
         stale.unlink()
 
 
 def collect_static(settings: Any) -> None:
-    """Collect and compress static files when any of them changed since the last time."""
+    """Collect and compress static files if any of them has changed since the last time."""
+    from django.core.management import call_command
+
     root = Path(settings.STATIC_ROOT)
     stamp = root / ".source"
     digest = _static_digest()
@@ -73,6 +95,7 @@ def collect_static(settings: Any) -> None:
 
 
 def _static_digest() -> str:
+    import django
     from django.contrib.staticfiles.finders import get_finders
 
     digest = hashlib.sha256(django.__version__.encode())

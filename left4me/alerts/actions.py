@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from hmac import compare_digest
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -15,13 +15,16 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from left4me.alerts import delivery, destinations, events
-from left4me.alerts.events import Event
+from left4me.alerts import delivery, destinations
+from left4me.alerts.events import Event, choosable
 from left4me.alerts.models import Channel, Delivery
-from left4me.alerts.permissions import Person
 from left4me.audit import record
-from left4me.core import concurrent_save, secrets
+from left4me.core import rows, secrets
 from left4me.core.redis import rate_limit
+from left4me.core.web import refusals
+from left4me.core.web.request import Person
+
+Refused = refusals.Refused
 
 MOST_CHANNELS = 20
 # A test reaches somebody else's machine or mailbox.
@@ -32,10 +35,6 @@ _GUESSES = rate_limit.Limit("alert-code", 10, 600)
 _PLACES = {"name_taken": "name"}
 
 
-class Refused(Exception):
-    """The act is not possible; the message says why."""
-
-
 @transaction.atomic
 def create(
     *,
@@ -43,7 +42,7 @@ def create(
     name: str,
     kind: str,
     address: str,
-    chosen: Collection[str],
+    events: Collection[str],
     everything: bool = False,
     request: HttpRequest | None = None,
 ) -> Channel:
@@ -51,33 +50,40 @@ def create(
     if Channel.objects.filter(user_id=user.pk).count() >= MOST_CHANNELS:
         raise Refused(_("You have %(most)d channels already. Delete one first.") % {"most": MOST_CHANNELS})
     channel = Channel(user_id=user.pk, kind=kind)
-    _fill(channel, owner=user, name=name, chosen=chosen, everything=everything)
+    _fill(channel, owner=user, name=name, events=events, everything=everything)
     _lead(channel, address)
-    concurrent_save.save_clean(channel, places=_PLACES)
+    rows.save_clean(channel, places=_PLACES)
     _ask_to_confirm(channel, by=user)
     _note("create", channel, by=user, request=request, kind=kind, events=channel.events)
     return channel
 
 
+class ChannelChanges(TypedDict, total=False):
+    name: str
+    address: str
+    events: Collection[str]
+    everything: bool
+
+
 @transaction.atomic
 def change(
-    *,
-    channel: Channel,
-    by: Person,
-    name: str,
-    address: str,
-    chosen: Collection[str],
-    everything: bool,
-    request: HttpRequest | None = None,
+    *, channel: Channel, by: Person, request: HttpRequest | None = None, **changes: Unpack[ChannelChanges]
 ) -> None:
-    """Change all but the kind; without an `address` it goes on to where it went. Raises ValidationError."""
+    """Change a channel; an empty `address` leaves the stored one. Raises ValidationError."""
     owner: Any = channel.user
-    _fill(channel, owner=owner, name=name, chosen=chosen, everything=everything)
+    address = changes.pop("address", "")
+    _fill(
+        channel,
+        owner=owner,
+        name=changes.get("name", channel.name),
+        events=changes.get("events", channel.events),
+        everything=changes.get("everything", channel.everything),
+    )
     if address:
         _lead(channel, address)
         # What was wrong with the old address says nothing about the new one.
         channel.failures, channel.not_before, channel.last_error, channel.last_error_at = 0, None, "", None
-    concurrent_save.save_clean(channel, places=_PLACES)
+    rows.save_clean(channel, places=_PLACES)
     if address:
         _ask_to_confirm(channel, by=by)
     _note("change", channel, by=by, request=request, events=channel.events, address_changed=bool(address))
@@ -85,7 +91,7 @@ def change(
 
 @transaction.atomic
 def confirm(*, channel: Channel, code: str, by: Person, request: HttpRequest | None = None) -> None:
-    """Show that one reads the mailbox. Raises Refused for a wrong code, and counters.TooMany."""
+    """Show that one reads the mailbox. Raises Refused for a wrong code, and rate_limit.RateLimited."""
     rate_limit.enforce(_GUESSES, f"channel:{channel.pk}")
     try:
         expected = secrets.unseal(channel.sealed_code)
@@ -119,7 +125,7 @@ def delete(*, channel: Channel, by: Person, request: HttpRequest | None = None) 
 def test(*, channel: Channel, by: Person, now: datetime, request: HttpRequest | None = None) -> Delivery:
     """Send a test the way alerts go, within seconds; to a mailbox that is not confirmed, the code once more.
 
-    Raises Refused, and counters.TooMany.
+    Raises Refused, and rate_limit.RateLimited.
     """
     if not channel.is_enabled:
         raise Refused(_("This channel is off. Switch it on first."))
@@ -139,18 +145,18 @@ def test(*, channel: Channel, by: Person, now: datetime, request: HttpRequest | 
     )
 
 
-def _fill(channel: Channel, *, owner: Person, name: str, chosen: Collection[str], everything: bool) -> None:
-    possible = events.choosable(by_admin=owner.is_admin)
+def _fill(channel: Channel, *, owner: Person, name: str, events: Collection[str], everything: bool) -> None:
+    possible = choosable(by_admin=owner.is_admin)
     # One who was an admin may still have what is no longer theirs to choose; saving lets go of it.
-    refused = sorted(set(chosen) - set(possible) - set(channel.events))
+    refused = sorted(set(events) - set(possible) - set(channel.events))
     if refused:
         raise ValidationError({"events": _("Not for this user: %(events)s.") % {"events": ", ".join(refused)}})
-    if not chosen:
+    if not events:
         raise ValidationError({"events": _("Choose at least one event.")})
     if everything and not owner.is_admin:
         raise ValidationError({"everything": _("Only an admin is told of everybody’s servers.")})
     channel.name, channel.everything = name, everything
-    channel.events = [event.value for event in possible if event in chosen]
+    channel.events = [event.value for event in possible if event in events]
 
 
 def _lead(channel: Channel, address: str) -> None:
@@ -182,7 +188,6 @@ def _question(channel: Channel, *, now: datetime) -> Delivery:
 
 
 def _note(act: str, channel: Channel, *, by: Person, request: HttpRequest | None, **details: Any) -> None:
-    who: Any = by
     record.write(
-        action=f"alert.{act}", by=who, target=f"alert:{channel.pk}", request=request, name=channel.name, **details
+        action=f"alert.{act}", by=by, target=f"alert:{channel.pk}", request=request, name=channel.name, **details
     )

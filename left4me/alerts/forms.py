@@ -53,7 +53,4 @@ class ChannelForm(forms.Form):
 
     def given(self) -> dict[str, Any]:
         """The values as `actions` want them."""
-        given = dict(self.cleaned_data)
-        given["chosen"] = given.pop("events")
-        given.setdefault("everything", False)
-        return given
+        return {"everything": False, **self.cleaned_data}

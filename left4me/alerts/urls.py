@@ -5,9 +5,9 @@ from left4me.alerts import views
 app_name = "alerts"
 urlpatterns = [
     path("accounts/alerts/", views.channels, name="channels"),
-    path("accounts/alerts/<int:pk>/", views.channel, name="channel"),
-    path("accounts/alerts/<int:pk>/test/", views.test, name="test"),
-    path("accounts/alerts/<int:pk>/confirm/", views.confirm, name="confirm"),
-    path("accounts/alerts/<int:pk>/switch/", views.switch, name="switch"),
-    path("accounts/alerts/<int:pk>/delete/", views.delete, name="delete"),
+    path("accounts/alerts/<id:pk>/", views.channel, name="channel"),
+    path("accounts/alerts/<id:pk>/test/", views.test, name="test"),
+    path("accounts/alerts/<id:pk>/confirm/", views.confirm, name="confirm"),
+    path("accounts/alerts/<id:pk>/switch/", views.switch, name="switch"),
+    path("accounts/alerts/<id:pk>/delete/", views.delete, name="delete"),
 ]

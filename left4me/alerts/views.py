@@ -17,7 +17,7 @@ from left4me.alerts import actions, permissions
 from left4me.alerts.forms import ChannelForm
 from left4me.alerts.models import Channel
 from left4me.core.web import forms as lib_forms
-from left4me.core.web.htmx import is_fragment
+from left4me.core.web.request import current_user, is_fragment
 
 RECENT = 15
 
@@ -25,7 +25,7 @@ RECENT = 15
 @sensitive_post_parameters("address")
 @require_http_methods(["GET", "HEAD", "POST"])
 def channels(request: HttpRequest) -> HttpResponse:
-    user = _user(request)
+    user = current_user(request)
     form = ChannelForm(request.POST or None, by_admin=user.is_admin)
     if request.method == "POST" and form.is_valid():
         try:
@@ -49,7 +49,7 @@ def channels(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def channel(request: HttpRequest, pk: int) -> HttpResponse:
     """One channel: what it carried lately, and its form."""
-    user = _user(request)
+    user = current_user(request)
     row = permissions.managed(user, pk)
     owner: Any = row.user
     form = ChannelForm(request.POST or None, by_admin=owner.is_admin, channel=row)
@@ -67,9 +67,9 @@ def channel(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def test(request: HttpRequest, pk: int) -> HttpResponse:
-    row = permissions.managed(_user(request), pk)
+    row = permissions.managed(current_user(request), pk)
     try:
-        actions.test(channel=row, by=_user(request), now=timezone.now(), request=request)
+        actions.test(channel=row, by=current_user(request), now=timezone.now(), request=request)
     except actions.Refused as refusal:
         messages.warning(request, str(refusal))
     else:
@@ -79,9 +79,9 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def confirm(request: HttpRequest, pk: int) -> HttpResponse:
-    row = permissions.managed(_user(request), pk)
+    row = permissions.managed(current_user(request), pk)
     try:
-        actions.confirm(channel=row, code=request.POST.get("code", ""), by=_user(request), request=request)
+        actions.confirm(channel=row, code=request.POST.get("code", ""), by=current_user(request), request=request)
     except actions.Refused as refusal:
         messages.error(request, str(refusal))
         return redirect("alerts:channel", row.pk)
@@ -91,9 +91,9 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def switch(request: HttpRequest, pk: int) -> HttpResponse:
-    row = permissions.managed(_user(request), pk)
+    row = permissions.managed(current_user(request), pk)
     on = request.POST.get("on") == "yes"
-    actions.switch(channel=row, on=on, by=_user(request), now=timezone.now(), request=request)
+    actions.switch(channel=row, on=on, by=current_user(request), now=timezone.now(), request=request)
     words = _("“%(name)s” is on.") if on else _("“%(name)s” is off; nothing is sent there.")
     messages.success(request, words % {"name": row.name})
     return redirect("alerts:channels")
@@ -101,12 +101,7 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    row = permissions.managed(_user(request), pk)
-    actions.delete(channel=row, by=_user(request), request=request)
+    row = permissions.managed(current_user(request), pk)
+    actions.delete(channel=row, by=current_user(request), request=request)
     messages.success(request, _("“%(name)s” is deleted.") % {"name": row.name})
     return redirect("alerts:channels")
-
-
-def _user(request: HttpRequest) -> Any:
-    """The signed-in user: no page here is for anybody else."""
-    return request.user

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
 from left4me.audit.models import AuditEntry
 from left4me.core.net.addresses import client_address
+from left4me.core.web.request import Person
 
 
 def write(
     *,
     action: str,
-    by: AbstractBaseUser | None,
+    by: Person | None,
     target: str = "",
     request: HttpRequest | None = None,
     **details: Any,

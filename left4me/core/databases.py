@@ -1,4 +1,4 @@
-"""Database settings from one URL, with what each engine needs to serve several writers at once."""
+"""Django's database settings from one URL, with the options each engine needs for several concurrent writers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from left4me.core.net import keepalive
 _SQLITE = "django.db.backends.sqlite3"
 _POSTGRESQL = "django.db.backends.postgresql"
 
-# WAL lets readers go on while one writes; NORMAL is safe with WAL (a power cut loses at most the last commits,
+# WAL lets readers continue while one writes; NORMAL is safe with WAL (a power cut loses at most the last commits,
 # never the file); the rest keeps hot pages in memory.
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
@@ -31,18 +31,18 @@ def database_from_url(url: str) -> dict[str, Any]:
         ) from error
     engine = config.get("ENGINE", "")
     if engine == _SQLITE:
-        # IMMEDIATE: a transaction that reads and then writes would otherwise fail at once when another writes
-        # in between, instead of waiting for its turn.
+        # IMMEDIATE: otherwise a transaction that reads and then writes fails at once when another one writes in
+        # between, instead of waiting for it.
         config["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": _SQLITE_PRAGMAS}
-        # Opening the file with its PRAGMAs costs as much as a query: keep it open.
+        # Opening the file and setting the PRAGMAs costs as much as a query, so the connection stays open.
         config["CONN_MAX_AGE"] = None
-        # Tests too use a file: the one in memory cannot be shared with threads and worker processes.
+        # Tests use a file too: a database in memory cannot be shared with worker processes.
         config["TEST"] = {"NAME": f"{config['NAME']}.test"}
     elif engine.startswith(_POSTGRESQL):
         config["ENGINE"] = _POSTGRESQL
-        # A unix socket's directory stands where a host name would, written with %2F.
+        # The directory of a unix socket takes the place of the host name, with %2F for its slashes.
         config["HOST"] = unquote(config.get("HOST") or "")
-        # A pool keeps connections that died meanwhile; over a network that happens, so there each is tried before use.
+        # Pooled connections may have died, which happens over a network; there each is checked before use.
         config["CONN_HEALTH_CHECKS"] = bool(keepalive.for_postgresql(config["HOST"]))
         config["OPTIONS"] = {
             **keepalive.for_postgresql(config["HOST"]),

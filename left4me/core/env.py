@@ -1,4 +1,7 @@
-"""Reading the environment: each value is checked where it is read, and a fault says which variable and what to do."""
+"""Validated settings from the environment. An error names the variable and the cure.
+
+django-environ reads the variables and parses URLs; this adds the checks and the messages.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _HOST_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 
 
 class Misconfigured(Exception):
-    """A variable of the environment is wrong; the message names it and says the cure."""
+    """A variable of the environment is invalid; the message names it and the cure."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Environment:
         return words
 
     def mail(self, name: str) -> dict[str, Any]:
-        """How mail is sent, as Django's settings; empty where none is to be sent."""
+        """Django's mail settings from a URL; empty when the variable is."""
         raw = self.text(name)
         if not raw:
             return {}

@@ -1,9 +1,9 @@
-"""Log lines: for a person at a terminal, or one JSON object each for what collects them.
+"""Log formatting: plain lines for a terminal, or one JSON object per line for log collectors.
 
-The standard library does it: everything here, Django, Celery and uvicorn log through it already, so that a formatter
-and one context variable are all that is missing. structlog would be a second way to log beside the first.
+Django, Celery and uvicorn use the standard library's logging already, so a formatter and one context variable are all
+that is needed; structlog would be a second logging system beside it.
 
-Nothing secret gets past here, in whichever form: addresses that are a permission, tokens, passwords in addresses.
+Both formatters mask secrets: URLs that grant access, tokens, passwords in URLs.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ _hide: ContextVar[Callable[[str], str] | None] = ContextVar("log_hide", default=
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
-# Each with what is kept of it.
+# Each with its replacement.
 _SECRETS = [
-    # Addresses that let whoever knows them in. The first part of a path decides, however the rest is spelled.
+    # URLs that grant access to whoever knows them; recognised by the first parts of the path.
     (re.compile(r"(/accounts/(?:invitation|new-password)/|/join/)[^/\s?#\"']+"), rf"\1{MASK}"),
-    # Webhooks of chat programs: who knows them writes there in our name.
+    # Webhooks of chat programs: whoever knows the URL can post there.
     (re.compile(r"(/api/webhooks/\d+/|hooks\.slack\.com/services/)[\w/-]+"), rf"\1{MASK}"),
     (re.compile(r"\bl4[a-z]_[\w-]+"), MASK),
     (re.compile(r"(\b(?:Bearer|Basic)\s+)[^\s\"',]+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@\"']+@", re.IGNORECASE), rf"\1{MASK}@"),
     (re.compile(r"(\b(?:sessionid|csrftoken|password|rcon_password)=)[^\s;&\"']+", re.IGNORECASE), rf"\1{MASK}"),
 ]
-# A part of a path that only a program would write: an id that nobody typed may be somebody's secret.
+# A part of a path as only programs make it: such an id may be a secret.
 _LONG_PART = re.compile(r"(?<=/)[A-Za-z0-9_-]{20,}(?=/|$)")
 
 
 def hidden(text: str) -> str:
-    """`text` without what is known to be secret in any text."""
+    """`text` with its secrets masked: those known by their form, and those of the surrounding `bound`."""
     for pattern, kept in _SECRETS:
         text = pattern.sub(kept, text)
     hide = _hide.get()
@@ -56,13 +56,13 @@ def path(text: str) -> str:
 
 
 def request_id(given: str | None) -> str:
-    """The id that a caller or a proxy gave, when it looks like one, else a new one."""
+    """The request id that a client or a proxy sent, if it is well-formed, else a new one."""
     return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
 
 
 @contextlib.contextmanager
 def bound(*, hide: Callable[[str], str] | None = None, **fields: Any) -> Iterator[None]:
-    """Every line logged inside carries these fields; `hide` takes further secrets out of them."""
+    """Add these fields to every line logged inside; `hide` masks further secrets in them."""
     context = _context.set({**_context.get(), **fields})
     hiding = _hide.set(hide or _hide.get())
     try:
@@ -73,17 +73,17 @@ def bound(*, hide: Callable[[str], str] | None = None, **fields: Any) -> Iterato
 
 
 def add(**fields: Any) -> None:
-    """From here to the end of the surrounding `bound` these fields too."""
+    """Add fields until the end of the surrounding `bound`."""
     _context.set({**_context.get(), **fields})
 
 
 def current(name: str) -> Any:
-    """What is bound to `name`; None when nothing is."""
+    """The field bound to `name`, or None."""
     return _context.get().get(name)
 
 
 class Plain(logging.Formatter):
-    """`WARNING servers.tasks: …` with the traceback behind it."""
+    """`WARNING servers.tasks: …`, followed by the traceback."""
 
     def __init__(self) -> None:
         super().__init__("{levelname:<7} {name}: {message}", style="{")
@@ -93,7 +93,7 @@ class Plain(logging.Formatter):
 
 
 class Json(logging.Formatter):
-    """One object a line: time, level, logger, message, what is bound, what the line adds, and an exception whole."""
+    """One object per line: time, level, logger, message, bound fields, the record's own `fields`, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -130,16 +130,16 @@ def configuration(form: str) -> dict[str, Any]:
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["console"], "level": "INFO"},
         "loggers": {
-            # A visitor's 404 is not the operator's news; what is goes into the audit record.
+            # A visitor's 404 is of no interest to the operator.
             "django.request": {"level": "ERROR"},
-            # A person at a terminal wants to know of requests that broke, a collector of each.
+            # At a terminal only failed requests are shown; a collector gets all.
             "left4me.site.middleware.request_log": {"level": "INFO" if form == "json" else "ERROR"},
-            # A line for every tick of beat says nothing.
+            # A line for every periodic task would hide the others.
             "celery": {"level": "WARNING"},
             "kombu": {"level": "WARNING"},
             "uvicorn": ours,
             "uvicorn.error": ours,
-            # It writes whole paths, also those that are a permission.
+            # It logs whole paths, also those that grant access.
             "uvicorn.access": {"handlers": [], "propagate": False, "level": "CRITICAL"},
         },
     }

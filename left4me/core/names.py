@@ -1,4 +1,4 @@
-"""What a person may call something: words that stay one line in a page, a log and a game's config."""
+"""Validator for display names: one line, no control characters."""
 
 from __future__ import annotations
 

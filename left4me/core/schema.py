@@ -1,4 +1,4 @@
-"""Whether the database is of this release: code and schema may differ while hosts are upgraded one by one."""
+"""Compares the database's migrations with this release's: they differ while hosts are upgraded one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Key = tuple[str, str]
 
 
 def mismatch() -> str:
-    """Why this release cannot work on this database, with the cure; empty when it can. Raises DatabaseError."""
+    """The reason why this release cannot use the database, with the cure; empty when it can. Raises DatabaseError."""
     rows = MigrationRecorder.Migration.objects.using(connection.alias)
     applied: set[Key] = set(rows.values_list("app", "name"))
     known, needed = _of_this_release()
@@ -35,7 +35,7 @@ def mismatch() -> str:
 
 @functools.cache
 def _of_this_release() -> tuple[frozenset[Key], frozenset[Key]]:
-    """All migrations that this release knows, and those that it needs: all but what others replace."""
+    """All migrations that this release knows, and those that it needs: all but the ones that others replace."""
     loader = MigrationLoader(None)
     replaced = {key for migration in loader.disk_migrations.values() for key in migration.replaces}
     known = frozenset(loader.disk_migrations)

@@ -1,7 +1,7 @@
-"""Secrets at rest: sealed with a key that is made from SECRET_KEY, so that a copy of the database alone reveals none.
+"""Encryption of secrets in the database with a key derived from SECRET_KEY: a copy of the database reveals none.
 
-Another host has to open them too. It gets the sealing key in LEFT4ME_SEALING_KEY, from which the secret key cannot be
-made. Rotation is Django's own: put the old key into SECRET_KEY_FALLBACKS and what it sealed stays readable.
+Other hosts have to decrypt them too. They get the derived key in LEFT4ME_SEALING_KEY, from which SECRET_KEY cannot be
+computed. Rotation is Django's own: secrets sealed with a key in SECRET_KEY_FALLBACKS stay readable.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PASSWORD_CHARACTERS = string.ascii_letters + string.digits
 
 
 class Unreadable(Exception):
-    """What was sealed cannot be opened: the key is another one than when it was written."""
+    """A secret cannot be decrypted: it was sealed with another key."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -29,12 +29,12 @@ class Unreadable(Exception):
 
 
 def sealing_key(secret_key: str) -> str:
-    """The sealing key that belongs to a secret key; the way back is not possible."""
+    """The sealing key derived from a secret key."""
     return base64.urlsafe_b64encode(hashlib.sha256(b"left4me.secrets:" + secret_key.encode()).digest()).decode()
 
 
 def sealing_keys() -> tuple[str, ...]:
-    """The keys in use: the first one seals, all of them open."""
+    """The keys in use: the first one encrypts, all of them decrypt."""
     if settings.LEFT4ME_SEALING_KEY:
         return (settings.LEFT4ME_SEALING_KEY,)
     return tuple(sealing_key(str(key)) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
@@ -58,12 +58,12 @@ def _current() -> MultiFernet:
 
 
 def seal(text: str) -> str:
-    """Return `text` as it may be stored; the empty text stays empty."""
+    """Return `text` encrypted; the empty text stays empty."""
     return _current().encrypt(text.encode()).decode() if text else ""
 
 
 def unseal(sealed: str) -> str:
-    """Return what `seal` was given; raises Unreadable under another key."""
+    """Return the text that `seal` encrypted; raises Unreadable under another key."""
     if not sealed:
         return ""
     try:
@@ -73,5 +73,5 @@ def unseal(sealed: str) -> str:
 
 
 def new_password(length: int = 43) -> str:
-    """A random password of letters and digits: 43 of them carry 256 bits and need quoting nowhere."""
+    """A random password of letters and digits, which need no quoting; 43 of them carry 256 bits."""
     return "".join(secrets.choice(_PASSWORD_CHARACTERS) for _ in range(length))

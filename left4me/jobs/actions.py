@@ -13,14 +13,17 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from left4me.core import logbook
-from left4me.jobs import broadcast, logs, registry, transitions
+from left4me.core.web import refusals
+from left4me.jobs import dispatch, logs, registry, transitions
 from left4me.jobs.models import Job, JobLock, JobQuerySet
 from left4me.jobs.states import State
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from left4me.jobs.registry import Person
+    from left4me.core.web.request import Person
+
+Refused = refusals.Refused
 
 _RESOURCE = re.compile(r"[a-z][a-z-]{0,31}(:[1-9]\d{0,18})?")
 
@@ -28,17 +31,13 @@ _RESOURCE = re.compile(r"[a-z][a-z-]{0,31}(:[1-9]\d{0,18})?")
 _REQUESTS_TAKE_TURNS = 0x6C346A6F
 
 
-class Refused(Exception):
-    """The request is not accepted; the message says why, in words for the person who asked."""
-
-
 def request(
     *, operation: str, resource: str, by: Person | None, host: str, params: Mapping[str, Any] | None = None
 ) -> Job:
     """Return the job that will do `operation` on `resource`: a new one, or the equal one that already waits.
 
-    `by=None` is the system itself. Jobs that the operation supersedes are cancelled. The worker is woken after the
-    caller's transaction commits. Raises Refused.
+    `by=None` is the system itself. Jobs that the operation supersedes are cancelled. Its Celery task is
+    sent after the caller's transaction commits. Raises Refused.
     """
     wanted = _operation(operation)
     if not _RESOURCE.fullmatch(resource):
@@ -66,7 +65,7 @@ def request(
         _lock(job, wanted)
         logs.first_event(job, f"Asked for by {by.get_username() if by else 'the system'}.", now=now)
         _supersede(job, wanted, now=now)
-        broadcast.wake_after_commit(host)
+        dispatch.send_after_commit(job)
     return job
 
 

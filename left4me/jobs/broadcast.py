@@ -1,6 +1,6 @@
-"""What is told to others as it happens: wake-ups to hosts, cancels to workers, lines to viewers.
+"""Messages about jobs over Redis pub/sub: cancels to workers; lines, progress, states and ends to viewers.
 
-All of it may be lost: workers look by themselves every few seconds, and viewers heal from the rows.
+Delivery is best effort: workers read cancels from the rows too, and viewers fetch missing lines from the database.
 """
 
 from __future__ import annotations
@@ -9,17 +9,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from celery import current_app
-from celery.exceptions import CeleryError
-from django.conf import settings
 from django.db import transaction
-from kombu.exceptions import KombuError
 
 from left4me.core.redis import pubsub
 from left4me.jobs.models import Job, JobLog
-
-WAKE_TASK = "left4me.jobs.wake"
-_WAKE_IS_STALE_AFTER_SECONDS = 30
 
 
 def channel(job_id: int) -> str:
@@ -30,24 +23,6 @@ def channel(job_id: int) -> str:
 def cancel_channel(host: str) -> str:
     """Where the workers of a host hear which of their jobs to stop."""
     return f"left4me:cancel:{host}"
-
-
-def wake_after_commit(host: str) -> None:
-    transaction.on_commit(lambda: wake(host), robust=True)
-
-
-def wake(host: str) -> None:
-    """Tell the host's worker that there is something to claim. If the broker is away, the worker finds it itself."""
-    # A host beside the web's own cannot write to others' queues; they look by themselves every few seconds.
-    is_closed_to_us = bool(settings.LEFT4ME_WEB_URL) and host != settings.LEFT4ME_HOST
-    if is_closed_to_us or pubsub.is_away():
-        return
-    try:
-        current_app.send_task(
-            WAKE_TASK, queue=f"host.{host}", expires=_WAKE_IS_STALE_AFTER_SECONDS, ignore_result=True, retry=False
-        )
-    except (CeleryError, KombuError, OSError) as error:
-        pubsub.note_outage(error)
 
 
 def cancel_after_commit(job: Job) -> None:

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -49,6 +50,14 @@ class Stop(enum.Enum):
     LEASE_LOST = "lease lost"
 
 
+@dataclass(frozen=True)
+class Ending:
+    """What became of a run: the state in which it left its job, None when somebody else has settled that."""
+
+    state: State | None
+    error: str = ""
+
+
 class ActiveRun:
     """A claimed job in this process. Its body sees it as `registry.Run`."""
 
@@ -69,6 +78,10 @@ class ActiveRun:
         if self.stopped_for is None or why is Stop.LEASE_LOST:
             self.stopped_for = why
         self._told.set()
+
+    @property
+    def may_run_again(self) -> bool:
+        return self.operation is not None and self.operation.idempotent
 
     def hide(self, text: str) -> str:
         """`text` without the job's secrets, for the process's own log."""
@@ -141,41 +154,40 @@ class ActiveRun:
         with_pty: bool = False,
         check: bool = True,
     ) -> commands.Finished:
-        try:
-            return commands.run(
-                argv,
-                timeout=timeout,
-                cwd=cwd,
-                env={k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON} if env is None else env,
-                on_line=self.log,
-                cancelled=self.cancelled,
-                with_pty=with_pty,
-                check=check,
-            )
-        except commands.CommandCancelled as error:
-            raise registry.Cancelled from error
+        return commands.run(
+            argv,
+            timeout=timeout,
+            cwd=cwd,
+            env={k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON} if env is None else env,
+            on_line=self.log,
+            cancelled=self.cancelled,
+            with_pty=with_pty,
+            check=check,
+        )
 
 
-def execute(run: ActiveRun) -> None:
-    """Run the body and settle the row. Raises nothing: whatever goes wrong ends in the job's state and log."""
+def execute(run: ActiveRun) -> Ending:
+    """Run the body and settle the row. Whatever the body raises ends in the job's state and log."""
     job, began = run.job, time.monotonic()
     named = {"job": job.pk, "operation": job.operation, "resource": job.resource, "host": job.host}
     asked = {"request": job.request_id or None, "user": job.user_id}
     with logbook.bound(hide=run.hide, **named, **asked):
         log.info("Job %s starts: %s %s", *_words(job), extra={"fields": {"attempt": job.attempt}})
         state, exit_code, error = _outcome(run)
-        became = _settle_with_patience(run, state, exit_code, run.masked(error))
+        ending = _settle_with_patience(run, state, exit_code, run.masked(error))
+        became = ending.state.value if ending.state is not None else ending.error
         took = round((time.monotonic() - began) * 1000)
         fields = {"state": became, "exit_code": exit_code, "ms": took}
         log.info("Job %s ends: %s %s, %s after %d ms", *_words(job), became, took, extra={"fields": fields})
+    return ending
 
 
 def _words(job: Job) -> tuple[int, str, str]:
     return job.pk, job.operation, job.resource
 
 
-def _settle_with_patience(run: ActiveRun, state: State, exit_code: int | None, error: str) -> str:
-    """What became of the job: how it ended, or that somebody else will see to that."""
+def _settle_with_patience(run: ActiveRun, state: State, exit_code: int | None, error: str) -> Ending:
+    """Settle the row, also when the database is away for some seconds."""
     for _ in range(_TRIES_TO_SETTLE):
         try:
             run.voice.flush()
@@ -183,7 +195,7 @@ def _settle_with_patience(run: ActiveRun, state: State, exit_code: int | None, e
         except DatabaseError:
             log.exception("Job %s has ended, and the database does not take it yet", run.job_id)
             time.sleep(_PAUSE_BETWEEN_TRIES)
-    return "left to the sweep, once its lease has run out"
+    return Ending(None, "left to the sweep, once its lease has run out")
 
 
 def _outcome(run: ActiveRun) -> tuple[State, int | None, str]:
@@ -205,17 +217,18 @@ def _outcome(run: ActiveRun) -> tuple[State, int | None, str]:
     return State.SUCCEEDED, 0, ""
 
 
-def _settle(run: ActiveRun, state: State, exit_code: int | None, error: str) -> str:
+def _settle(run: ActiveRun, state: State, exit_code: int | None, error: str) -> Ending:
     now = timezone.now()
     if state is State.CANCELLED and run.stopped_for is not Stop.CANCEL:
-        if run.operation is not None and run.operation.idempotent:
+        if run.may_run_again:
             why = "The worker stops" if run.stopped_for is Stop.SHUTDOWN else "The worker lost touch"
             if transitions.hand_back(run.job, why=f"{why}. This is queued again.", now=now):
-                return State.QUEUED
+                return Ending(State.QUEUED)
+        # A cancel was on its way as well.
         if transitions.finish(run.job, state=State.CANCELLED, now=now):
-            return State.CANCELLED  # A cancel was on its way as well.
+            return Ending(State.CANCELLED)
         state, exit_code, error = State.FAILED, 1, "The worker was stopped before this was done."
     if not transitions.finish(run.job, state=state, now=now, exit_code=exit_code, error=error):
         log.warning("Job %s was settled by somebody else meanwhile", run.job_id)
-        return "settled by somebody else"
-    return state
+        return Ending(None, "settled by somebody else")
+    return Ending(state, error)

@@ -12,7 +12,7 @@ from left4me.jobs.models import Job, JobQuerySet
 from left4me.jobs.states import LIVE, State
 
 if TYPE_CHECKING:
-    from left4me.jobs.registry import Person
+    from left4me.core.web.request import Person
 
 
 class Filter(forms.Form):

@@ -9,7 +9,7 @@ import os
 import secrets
 from pathlib import Path
 
-_STARTED_AT_FIELD = 19  # of /proc/PID/stat, counted behind the program's name
+from left4me.core.processes import procfs
 
 
 def of_this_process(host: str, *, guard: int | None = None) -> str:
@@ -33,7 +33,7 @@ def _is_alive(process: str) -> bool:
 
 def _machine() -> str:
     """The running kernel and its process table: a container's pid 7 is not the host's."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", "")[:12]
+    boot = procfs.boot_id().replace("-", "")[:12]
     table = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
     return f"{boot}.{table}"
 
@@ -41,8 +41,8 @@ def _machine() -> str:
 def _started_at(pid: int) -> str | None:
     """Clock ticks since boot; with the pid this names a process for good. None when there is none, or a dead one."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = procfs.stat_fields(pid)
     except (FileNotFoundError, ProcessLookupError):
         # Nothing else means that it is gone: not, for one, that this process has too many files open.
         return None
-    return None if fields[0] in "ZX" else fields[_STARTED_AT_FIELD]
+    return None if fields[procfs.STATE] in procfs.DEAD else fields[procfs.STARTED]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from left4me.core.logbook import MASK
 from left4me.jobs.models import LONGEST_LINE
-
-MASK = "•••"
 
 # Shorter words would mask half of an ordinary text.
 _SHORTEST_SECRET = 3

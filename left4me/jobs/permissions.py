@@ -9,8 +9,8 @@ from django.http import Http404
 from left4me.jobs import registry
 
 if TYPE_CHECKING:
+    from left4me.core.web.request import Person
     from left4me.jobs.models import Job
-    from left4me.jobs.registry import Person
 
 
 def can_see(user: Person, job: Job) -> bool:

@@ -13,26 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from left4me.core.concurrency import Cancelled as Cancelled
 from left4me.core.processes import commands
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
+    from left4me.core.web.request import Person
     from left4me.jobs.models import Job
-
-
-class Person(Protocol):
-    """What the engine needs to know of a user; the user model itself lives above it."""
-
-    pk: Any
-    is_active: bool
-    is_admin: bool
-
-    def get_username(self) -> str: ...
-
-
-class Cancelled(Exception):
-    """The job was told to stop, and did. Raised by `Run.check` and friends; let it pass."""
 
 
 class Failed(Exception):

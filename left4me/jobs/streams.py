@@ -10,7 +10,7 @@ from left4me.jobs import broadcast, permissions, transitions
 from left4me.jobs.models import Job, JobLog
 
 if TYPE_CHECKING:
-    from left4me.jobs.registry import Person
+    from left4me.core.web.request import Person
 
 MOST_LINES_REPLAYED = 2_000
 _LINES_IN_A_PAGE = 250

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from left4me.jobs import broadcast, identity, transitions
+from left4me.jobs import identity, transitions
 from left4me.jobs.models import Job, JobLog, JobQuerySet
 from left4me.jobs.states import State
 
@@ -17,11 +17,9 @@ _ROWS_AT_ONCE = 5_000
 
 
 def sweep(*, host: str, now: datetime) -> int:
-    """Settle the jobs of dead workers and wake hosts where jobs wait; return how many jobs were settled."""
+    """Settle the jobs of dead workers; return how many were settled."""
     settled = sum(_recover(job, now) for job in Job.objects.abandoned(now))
     settled += take_over_dead(host=host, now=now)
-    for waiting in Job.objects.queued().order_by().values_list("host", flat=True).distinct():
-        broadcast.wake(waiting)
     return settled
 
 

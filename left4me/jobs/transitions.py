@@ -9,21 +9,27 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from left4me.jobs import alerting, broadcast, logs, registry
+from left4me.jobs import alerting, broadcast, dispatch, logs, registry
 from left4me.jobs.models import Job, JobLock, JobQuerySet
 from left4me.jobs.states import ENDED, TRANSITIONS, State
 
 _RUNS_BEFORE_GIVING_UP = 2
 
 
-def claim(*, host: str, worker: str, limit: int, now: datetime, lease: timedelta) -> list[Job]:
-    """Take up to `limit` jobs that may run now, oldest first. The number of queries does not grow with the queue."""
+def claim(
+    *, host: str, worker: str, limit: int, now: datetime, lease: timedelta, only: int | None = None
+) -> list[Job]:
+    """Take up to `limit` jobs that may run now, oldest first; of these the job `only`, when one is named.
+
+    The number of queries does not grow with the queue.
+    """
     candidates = Job.objects.claimable().on_host(host).order_by("pk").values_list("pk", flat=True)[:limit]
     # Another worker of this host may have seen the same candidates: the UPDATE decides.
     claimed = [
         pk
         for pk in list(candidates)
-        if _move(
+        if only in (None, pk)
+        and _move(
             Job.objects.filter(pk=pk),
             to=State.RUNNING,
             worker=worker,
@@ -44,7 +50,8 @@ def renew(*, worker: str, jobs: Iterable[int], now: datetime, lease: timedelta) 
 
 def finish(job: Job, *, state: State, now: datetime, exit_code: int | None = None, error: str = "") -> bool:
     """End a job as the worker that runs it; False when it is no longer this worker's to end."""
-    return _end(_held_by_its_worker(job), job, state=state, now=now, exit_code=exit_code, error=error)
+    held = _held_by_its_worker(job)
+    return _end(held, job, state=state, now=now, exit_code=exit_code, error=error, keeps_slot=True)
 
 
 def hand_back(job: Job, *, why: str, now: datetime) -> bool:
@@ -55,7 +62,7 @@ def hand_back(job: Job, *, why: str, now: datetime) -> bool:
         if moved:
             logs.event(job.pk, why, now=now)
             broadcast.state_after_commit(job.pk, State.QUEUED)
-            broadcast.wake_after_commit(job.host)
+            dispatch.send_after_commit(job)
     return moved
 
 
@@ -89,7 +96,7 @@ def recover(job: Job, *, now: datetime) -> State | None:
                 return None
             logs.event(job.pk, "The worker died. This is queued again.", now=now)
             broadcast.state_after_commit(job.pk, State.QUEUED)
-            broadcast.wake_after_commit(job.host)
+            dispatch.send_after_commit(job)
         return State.QUEUED
     error = "The worker died."
     return State.FAILED if _end(held, job, state=State.FAILED, now=now, error=error, exit_code=1) else None
@@ -118,6 +125,7 @@ def _end(
     exit_code: int | None = None,
     error: str = "",
     why: str = "",
+    keeps_slot: bool = False,
 ) -> bool:
     assert state in ENDED  # noqa: S101 -- a slip of the caller, not an input
     with transaction.atomic():
@@ -130,8 +138,10 @@ def _end(
             logs.event(job.pk, text, now=now)
         freed = list(JobLock.objects.filter(job=job.pk).values_list("resource", flat=True))
         JobLock.objects.filter(job=job.pk).delete()
-        for host in _waiting_for(freed):
-            broadcast.wake_after_commit(host)
+        hosts = {job.host, *_waiting_for(freed)}
+        # The worker that ran it looks for itself what its host can run next, once the slot is free.
+        for host in hosts - {job.host} if keeps_slot else hosts:
+            dispatch.send_runnable_after_commit(host)
         row = Job.objects.get(pk=job.pk)
         alerting.job_has_ended(row, now=now)
         broadcast.count_end_after_commit(row)

@@ -6,8 +6,8 @@ app_name = "jobs"
 urlpatterns = [
     path("jobs", views.index, name="index"),
     path("jobs/diagnose", views.diagnose, name="diagnose"),
-    path("jobs/<int:pk>", views.detail, name="detail"),
-    path("jobs/<int:pk>/log", views.log, name="log"),
-    path("jobs/<int:pk>/cancel", views.cancel, name="cancel"),
-    path("jobs/<int:pk>/retry", views.retry, name="retry"),
+    path("jobs/<id:pk>", views.detail, name="detail"),
+    path("jobs/<id:pk>/log", views.log, name="log"),
+    path("jobs/<id:pk>/cancel", views.cancel, name="cancel"),
+    path("jobs/<id:pk>/retry", views.retry, name="retry"),
 ]

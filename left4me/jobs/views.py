@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from left4me.audit import record
+from left4me.core.web.request import Person
 from left4me.jobs import actions, permissions, registry, waiting
 from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
@@ -111,7 +112,7 @@ def _user(request: HttpRequest) -> Any:
     return request.user
 
 
-def _job(request: HttpRequest, pk: int, check: Callable[[registry.Person, Job], None]) -> Job:
+def _job(request: HttpRequest, pk: int, check: Callable[[Person, Job], None]) -> Job:
     job = get_object_or_404(Job.objects.select_related("user"), pk=pk)
     check(_user(request), job)
     return job

@@ -1,47 +1,216 @@
-"""The job runner as a part of `celery worker`: starts with it, and is stopped with it in good order."""
+"""The part of a Celery worker that runs jobs: its slots, the jobs in them, and what keeps those alive."""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Container
 
-from celery import bootsteps
-from django.conf import settings
+from django.db import close_old_connections
+from django.utils import timezone
 
-from left4me.core import schema
-from left4me.core.processes import process_guard
-from left4me.jobs.runner import Runner
+from left4me.jobs import dispatch, execution, identity, sweeping, transitions
+from left4me.jobs.execution import ActiveRun, Ending, Stop
+from left4me.jobs.leases import LEASE, STOP_WITHOUT_RENEWAL_AFTER, CancelListener, LeaseKeeper
+from left4me.jobs.log_writer import LogWriter
+from left4me.jobs.models import Job
+from left4me.jobs.states import State
+
+log = logging.getLogger(__name__)
+
+# How late a job may be whose message was lost.
+_SEND_AGAIN_EVERY = 3.0
+_ASK_EVERY = 10.0
+_PAUSE_AFTER_FAILURE = 1.0
+_SECONDS_TO_HEED = 2.0
 
 
-class _Current:
-    runner: Runner | None = None
+class NotNow(Exception):
+    """The job stays queued: its task will be sent again when it can run."""
 
 
-def nudge() -> None:
-    """Let this process's runner look for jobs; nothing happens where there is none."""
-    if _Current.runner is not None:
-        _Current.runner.nudge()
+class NotToRun(Exception):
+    """The job is running, has ended or does not exist: the message was late or doubled."""
 
 
-class RunnerStep(bootsteps.StartStopStep):
-    """Started last, so stopped first: while jobs come to their safe point, periodic tasks still run."""
+class JobWorker:
+    """Runs jobs of one host, at most `slots` at a time, in the threads in which Celery calls `run`."""
 
-    requires = ("celery.worker.components:Pool",)
+    def __init__(
+        self, *, host: str, slots: int, guard: int | None = None, refusal: Callable[[], str] = lambda: ""
+    ) -> None:
+        """`refusal` says why this worker must not take jobs now; empty when it may."""
+        self.host = host
+        self.slots = slots
+        self.worker = identity.of_this_process(host, guard=guard)
+        self._runs: dict[int, ActiveRun] = {}
+        # Jobs whose message came when they could not run, and those whose message was sent again since.
+        self._deferred: set[int] = set()
+        self._resent: set[int] = set()
+        self._slots = threading.BoundedSemaphore(slots)
+        # Whether a message found all slots taken since the last look at what could run.
+        self._turned_away = threading.Event()
+        self._stopping = threading.Event()
+        self._stopped = threading.Event()
+        self._idle = threading.Condition()
+        self._writer = LogWriter()
+        self._refusal = refusal
+        self._may_claim = False
+        self._refused = ""
+        self._asked_at = float("-inf")
 
-    def __init__(self, parent: Any, **options: Any) -> None:
-        super().__init__(parent, **options)
-        guard = process_guard.guard_this_process()
-        self.runner = Runner(
-            host=settings.LEFT4ME_HOST, slots=settings.LEFT4ME_JOB_SLOTS, guard=guard, refusal=schema.mismatch
+    def start(self) -> None:
+        """Begin to take jobs, once what a dead predecessor left has been taken over."""
+        self._writer.start()
+        LeaseKeeper(self.worker, self._runs, self._stopped).start()
+        CancelListener(self.host, self._runs, self._stopped).start()
+        threading.Thread(target=self._send_again, name="job-sender", daemon=True).start()
+
+    def stop(self, *, within: float) -> None:
+        """Claim nothing more and let jobs come to a safe point: at once those that may run again, others `within`."""
+        self._stopping.set()
+        for run in list(self._runs.values()):
+            if run.may_run_again:
+                run.tell_to_stop(Stop.SHUTDOWN)
+        if not self._wait_until_idle(within):
+            for run in list(self._runs.values()):
+                run.tell_to_stop(Stop.SHUTDOWN)
+            if not self._wait_until_idle(_SECONDS_TO_HEED):
+                # Celery would wait for these threads for ever. Their rows are settled by the next worker.
+                log.error("Jobs %s do not stop; this worker ends without them", sorted(self._runs))
+                self._writer.stop()
+                os._exit(0)
+        self._stopped.set()
+        self._writer.stop()
+
+    def run(self, job_id: int) -> Ending:
+        """Claim the job and run it to its end. Raises NotNow and NotToRun, which leave the row as it is."""
+        self._resent.discard(job_id)
+        # Before the database is asked: while all slots are taken a message costs nothing, and the threads beside the
+        # slots stay free for periodic tasks.
+        if not self._slots.acquire(blocking=False):
+            self._deferred.add(job_id)
+            self._turned_away.set()
+            # Once more: who released a slot after the first try may have looked at the two lines above too early.
+            if not self._slots.acquire(blocking=False):
+                raise NotNow("all job slots are taken")
+            self._deferred.discard(job_id)
+        has_run = False
+        try:
+            ending = self._run_in_slot(job_id)
+            has_run = True
+            return ending
+        except NotNow:
+            self._deferred.add(job_id)
+            raise
+        finally:
+            self._slots.release()
+            # Only now: before the release, the next job's message would have found the slot taken. A job that was not
+            # claimed held a slot too, for a query or two, and may have kept another one out.
+            if (has_run and self._deferred) or self._turned_away.is_set():
+                self._turned_away.clear()
+                self._send_runnable(self._deferred)
+
+    def _run_in_slot(self, job_id: int) -> Ending:
+        run = self._claim(job_id)
+        if isinstance(run, Ending):
+            return run
+        try:
+            return execution.execute(run)
+        finally:
+            run.close()
+            with self._idle:
+                self._runs.pop(job_id, None)
+                self._idle.notify_all()
+
+    def _claim(self, job_id: int) -> ActiveRun | Ending:
+        if self._stopping.is_set():
+            raise NotNow("this worker stops")
+        if not self._may_claim:
+            raise NotNow(self._refused or "this worker is not ready yet")
+        # Among the oldest that fit into the free slots only: else younger jobs, whose messages come as they are asked
+        # for, would starve an older one that found all slots taken.
+        free = self.slots - len(self._runs)
+        if sum(older < job_id for older in set(self._resent)) >= free:
+            raise NotNow("older jobs take the free slots")
+        claimed_at = time.monotonic()
+        jobs = transitions.claim(
+            host=self.host, worker=self.worker, limit=free, now=timezone.now(), lease=LEASE, only=job_id
         )
+        if not jobs:
+            raise _why_not(job_id)
+        (job,) = jobs
+        try:
+            run = ActiveRun(job, self._writer, lease_ends=claimed_at + STOP_WITHOUT_RENEWAL_AFTER)
+        except Exception as error:
+            # Its app cannot name its secrets, so nothing of it may be logged.
+            log.exception("Job %s cannot begin", job.pk)
+            why = f"It could not begin: {type(error).__name__}."
+            transitions.finish(job, state=State.FAILED, now=timezone.now(), exit_code=1, error=why)
+            return Ending(State.FAILED, why)
+        self._runs[job.pk] = run
+        # `stop` may have looked at the jobs a moment before this one was among them.
+        if self._stopping.is_set() and run.may_run_again:
+            run.tell_to_stop(Stop.SHUTDOWN)
+        return run
 
-    def start(self, parent: Any) -> None:
-        self.runner.start()
-        _Current.runner = self.runner
+    def _wait_until_idle(self, seconds: float) -> bool:
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._runs, timeout=seconds)
 
-    def stop(self, parent: Any) -> None:
-        _Current.runner = None
-        self.runner.stop(within=settings.LEFT4ME_SHUTDOWN_SECONDS)
+    # --- what was lost ---
 
-    def terminate(self, parent: Any) -> None:
-        _Current.runner = None
-        self.runner.stop(within=0)
+    def _send_again(self) -> None:
+        """Take over from dead predecessors, then send, every few seconds, the tasks of jobs that could run."""
+        is_taken_over = False
+        while not self._stopping.is_set():
+            pause = _SEND_AGAIN_EVERY
+            try:
+                if not is_taken_over:
+                    sweeping.take_over_dead(host=self.host, now=timezone.now())
+                    is_taken_over = True
+                self._ask_whether_to_claim()
+                self._forget_what_is_settled()
+            except Exception:
+                log.exception("This host's jobs could not be looked at")
+                pause = _PAUSE_AFTER_FAILURE
+            self._send_runnable()
+            close_old_connections()
+            self._stopping.wait(pause)
+
+    def _ask_whether_to_claim(self) -> None:
+        if time.monotonic() - self._asked_at < _ASK_EVERY:
+            return
+        refusal = self._refusal()
+        if refusal != self._refused:
+            log.error("%s", refusal) if refusal else log.warning("This worker takes jobs again")
+        self._refused, self._asked_at, self._may_claim = refusal, time.monotonic(), not refusal
+
+    def _send_runnable(self, among: Container[int] | None = None) -> None:
+        """Send the tasks of the oldest jobs that could run in the free slots; of `among` alone, if it is given."""
+        if self._stopping.is_set() or not self._may_claim:
+            return
+        try:
+            for job_id, operation in dispatch.runnable(self.host, most=self.slots - len(self._runs)):
+                # The message of a job that is in neither set is still on its way.
+                if among is None or job_id in among:
+                    self._deferred.discard(job_id)
+                    self._resent.add(job_id)
+                    dispatch.send(self.host, job_id, operation, its_turn=True)
+        except Exception:
+            log.exception("The tasks of waiting jobs could not be sent")
+
+    def _forget_what_is_settled(self) -> None:
+        """Other workers of this host take messages too, and some get lost: both sets would only ever grow."""
+        self._resent.clear()
+        if self._deferred:
+            self._deferred.intersection_update(Job.objects.queued().on_host(self.host).values_list("pk", flat=True))
+
+
+def _why_not(job_id: int) -> NotNow | NotToRun:
+    state = Job.objects.filter(pk=job_id).values_list("state", flat=True).first()
+    if state == State.QUEUED:
+        return NotNow("it is not its turn")
+    return NotToRun(f"it is {state}" if state else "there is no such job")

@@ -1,6 +1,9 @@
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig as DjangoAdminConfig
 from django.db.models.signals import post_migrate
+from django.urls import register_converter
+
+from left4me.core.web.ids import IdConverter
 
 
 class Left4meConfig(AppConfig):
@@ -10,6 +13,8 @@ class Left4meConfig(AppConfig):
     label = "left4me"
 
     def ready(self) -> None:
+        register_converter(IdConverter, "id")
+
         # Whoever sends a wake-up needs the configured Celery application, not only the worker.
         from left4me import celery  # noqa: F401
         from left4me.site import host_rights

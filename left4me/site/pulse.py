@@ -1,7 +1,7 @@
-"""The proof that beat and worker are alive: beat sends a task every few seconds, the worker notes when it ran.
+"""Liveness of beat and worker: beat sends a task every few seconds, the worker stores when it ran it.
 
-One key answers for both, because the queue tells them apart: messages waiting means that the worker does not take
-them, none waiting and no pulse means that beat does not send.
+One key is enough for both, because the queue tells them apart: waiting messages mean that the worker takes none, no
+waiting messages and no pulse mean that beat sends none.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-import redis
 from celery import shared_task
 from django.conf import settings
 
+from left4me.core.redis import keys
+from left4me.core.redis.client import client
+
 EVERY_SECONDS = 5
 STALE_AFTER_SECONDS = 20
-_KEY = "left4me:pulse"
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,12 @@ class Pulse:
 
 @shared_task(name="left4me.pulse", ignore_result=True)
 def beat() -> None:
-    with connect() as client:
-        client.set(_KEY, f"{time.time():.3f}")
-
-
-def connect(*, timeout: float = 2.0) -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=timeout, socket_connect_timeout=timeout)
+    client().set(keys.PULSE, f"{time.time():.3f}")
 
 
 def read() -> Pulse:
     """The pulse now; raises redis.RedisError when Redis cannot be reached."""
-    with connect() as client:
-        stamp = client.get(_KEY)
-        waiting = client.llen(settings.CELERY_TASK_DEFAULT_QUEUE)
+    stamp = client().get(keys.PULSE)
+    waiting = client().llen(settings.CELERY_TASK_DEFAULT_QUEUE)
     age = None if stamp is None else max(0.0, time.time() - float(stamp))
     return Pulse(age=age, waiting=int(waiting))

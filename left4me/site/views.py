@@ -12,7 +12,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import signed_in
-from left4me.core.web.htmx import is_fragment
+from left4me.core.web.request import is_fragment
 from left4me.site import pulse
 from left4me.site.context import THEMES
 from servers import overview

@@ -1,4 +1,4 @@
-"""Pages in a real browser: Debian's Chromium against the live server, with an eye on all its complaints."""
+"""Pages in a real browser: Debian's headless Chromium against the live server, with an eye on all its complaints."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ os.environ["DJANGO_LIVE_TEST_SERVER_ADDRESS"] = "127.0.0.1"
 
 AXE = Path(__file__).resolve().parent.parent / "tests/vendor/axe.min.js"
 AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# Chromium without its own window: half the processor time, and no requests that no page asked for (favicon.ico).
+BROWSER = "chromium-headless-shell"
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
-    "--headless=new",
+    "--headless",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -69,7 +71,7 @@ class Complaints:
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     return {
         **browser_type_launch_args,
-        "executable_path": shutil.which("chromium"),
+        "executable_path": shutil.which(BROWSER),
         "args": CHROMIUM_ARGUMENTS,
     }
 

@@ -32,8 +32,8 @@ def _library(name: str) -> bool:
 
 NEEDS = {
     "browser": Need(
-        lambda: _program("chromium") and _library("libatomic.so.1"),
-        "needs Chromium, and what its driver is linked with: apt-get install chromium libatomic1",
+        lambda: _program("chromium-headless-shell") and _library("libatomic.so.1"),
+        "needs Chromium, and what its driver is linked with: apt-get install chromium-headless-shell libatomic1",
     ),
     "archives": Need(lambda: _program("bwrap", "bsdtar"), "needs: apt-get install bubblewrap libarchive-tools"),
     "testhost": Need(

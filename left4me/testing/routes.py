@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from django.urls import URLPattern, URLResolver, get_resolver
 
 _PARAMETER = re.compile(r"<(?:(\w+):)?\w+>")
-_SAMPLES = {"int": "1", "uuid": "00000000-0000-4000-8000-000000000000"}
+_SAMPLES = {"int": "1", "id": "1", "uuid": "00000000-0000-4000-8000-000000000000"}
 
 
 @dataclass(frozen=True)
 class Route:
-    """One pattern: its name with namespaces, and what it matches, such as `/servers/<int:pk>/edit`."""
+    """One pattern: its name with namespaces, and what it matches, such as `/servers/<id:pk>/edit`."""
 
     name: str
     pattern: str
@@ -24,7 +24,7 @@ class Route:
 
     @property
     def kind(self) -> str:
-        """What the first parameter names: the word before it, `servers` in `/api/v1/servers/<int:pk>`; or ""."""
+        """What the first parameter names: the word before it, `servers` in `/api/v1/servers/<id:pk>`; or ""."""
         before, parameter, _ = self.pattern.partition("/<")
         return before.rpartition("/")[2] if parameter else ""
 

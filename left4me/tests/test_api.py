@@ -1,5 +1,6 @@
 """The API against its own OpenAPI document, and the page that shows the document."""
 
+import json
 import re
 
 import pytest
@@ -20,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 from accounts.tests.factories import make_token
 from left4me.api import api
 from left4me.core.redis.rate_limit import Limit
+from left4me.core.web import refusals
 from left4me.wsgi import application
 
 # Routers of all apps are found by themselves; what an operation answers must be what its document says.
@@ -101,3 +103,24 @@ def test_what_nobody_foresaw_is_logged_and_shows_nothing(caplog):
     assert answer["Content-Type"] == "application/problem+json"
     assert b"42" not in answer.content
     assert "the secret is 42" in caplog.text
+
+
+class Row:
+    version = 4
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (refusals.Refused("Not now."), {"title": "Not possible"}),
+        (refusals.Stale("Too late.", current=Row()), {"title": "Changed meanwhile", "version": 4}),
+        (refusals.InUse("Two use it.", servers=[{"id": 1}]), {"title": "In use", "servers": [{"id": 1}]}),
+    ],
+    ids=["refused", "stale", "in use"],
+)
+def test_a_refusal_of_an_action_is_a_409_that_says_why(refusal, expected):
+    answer = api.on_exception(HttpRequest(), refusal)
+    problem = json.loads(answer.content)
+    assert answer.status_code == problem["status"] == 409
+    assert problem["detail"] == str(refusal)
+    assert expected.items() <= problem.items()

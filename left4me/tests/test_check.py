@@ -77,6 +77,46 @@ _BREAKS = {
         _append("accounts/models.py", "\nimport left4me.settings  # noqa\n"),
         "accounts.models -> left4me.settings",
     ),
+    "the game host importing a leaf that it does not need": (
+        "imports",
+        _append("servers/gamehost/spec.py", "\nimport left4me.core.redis.pubsub  # noqa\n"),
+        "servers.gamehost.spec -> left4me.core.redis.pubsub",
+    ),
+    "the game host importing another part of servers": (
+        "imports",
+        _append("servers/gamehost/spec.py", "\nimport servers.permissions  # noqa\n"),
+        "servers.gamehost.spec -> servers.permissions",
+    ),
+    "a part of servers that is on no floor": (
+        "imports",
+        _append("servers/unlisted.py", "NUMBER = 1\n"),
+        "servers.unlisted",
+    ),
+    "a leaf importing what installs it": (
+        "imports",
+        _append("left4me/core/net/ports.py", "\nimport deploy.ops.layout  # noqa\n"),
+        "left4me.core.net.ports -> deploy.ops.layout",
+    ),
+    "something beside the root importing the site": (
+        "imports",
+        _append("left4me/worker.py", "\nimport left4me.site.pulse  # noqa\n"),
+        "left4me.worker -> left4me.site.pulse",
+    ),
+    "the product importing a tool for tests": (
+        "imports",
+        _append("left4me/worker.py", "\nimport left4me.testing.cast  # noqa\n"),
+        "left4me.worker -> left4me.testing.cast",
+    ),
+    "the installer importing what it installs": (
+        "imports",
+        _append("deploy/ops/layout.py", "\nimport django.conf  # noqa\n"),
+        "deploy.ops.layout -> django",
+    ),
+    "product code importing the simulated game": (
+        "imports",
+        _append("servers/hosts/installs.py", "\nfrom servers.simulated import install as game  # noqa\n"),
+        "servers.hosts.installs -> servers.simulated.install",
+    ),
     "subprocess outside of the one door": (
         "lint",
         _append("accounts/models.py", "\nimport subprocess\n"),
@@ -135,7 +175,9 @@ def test_the_check_fails_on(what: str, house: Path):
     assert seen in finished.stdout
 
 
-@pytest.mark.parametrize("name", ["lint", "imports", "settings", "templates", "migrations", "shell", "containers"])
+@pytest.mark.parametrize(
+    "name", ["lint", "imports", "settings", "templates", "migrations", "shell", "containers", "house"]
+)
 def test_the_check_passes_on_the_house_as_it_is(name: str, house: Path):
     finished = _check(house, name)
     assert finished.returncode == 0, finished.stdout
@@ -164,3 +206,86 @@ def test_a_lock_without_an_extra_is_seen(house: Path) -> None:
         [".venv/bin/python", "bin/check-lock"], cwd=house, capture_output=True, text=True, timeout=60, check=False
     )
     assert "without that extra" in finished.stdout
+
+
+_AT_HOME = """
+import os
+import shutil
+from pathlib import Path
+
+import redis
+
+
+def example(path: Path, fd: int) -> None:
+    {line}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("path.with_name('new').replace(path)", "publishes a file by renaming it"),
+        ("path.rename('old')", "publishes a file by renaming it"),
+        ("os.replace('new', path)", "publishes a file by renaming it"),
+        ("os.open('name', os.O_RDONLY, dir_fd=fd)", "walks below a directory by handles"),
+        ("os.open(path, os.O_RDONLY | os.O_NOFOLLOW)", "walks below a directory by handles"),
+        ("redis.Redis()", "makes a Redis client"),
+        ("redis.asyncio.Redis.from_url('redis://')", "makes a Redis client"),
+        ("from redis import Redis", "makes a Redis client"),
+        ("path.read_text().rpartition(')')", "parses /proc/PID/stat"),
+        ("class Cancelled(Exception): ...", "defines a second Cancelled"),
+        ("shutil.disk_usage(path)", "measures the disk"),
+        ("print(['prlimit', '--as=1'])", "limits a program's resources"),
+    ],
+)
+def test_a_second_home_of_a_primitive_is_seen(house: Path, line: str, fault: str) -> None:
+    (house / "accounts/second.py").write_text(_AT_HOME.format(line=line))
+    finished = _check_house(house)
+    assert finished.returncode == 1
+    assert f"accounts/second.py:10 {fault}" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["'a'.replace('b', 'c')", "path.stat().replace(hour=0)", "os.open(path, os.O_RDONLY)", "redis.RedisError()"],
+)
+def test_what_only_looks_like_a_primitive_is_none(house: Path, line: str) -> None:
+    (house / "accounts/second.py").write_text(_AT_HOME.format(line=line))
+    assert "accounts/second.py:" not in _check_house(house).stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "lines", "fault"),
+    [
+        ("accounts/sweeping.py", 1, "accounts/sweeping: a module's name is a noun"),
+        ("accounts/shared/parts.py", 1, "accounts/shared: a module's name is a noun"),
+        ("accounts/large.py", 401, "accounts/large.py: 401 lines, more than 400"),
+    ],
+)
+def test_a_bad_name_or_size_is_seen(house: Path, path: str, lines: int, fault: str) -> None:
+    (house / path).parent.mkdir(exist_ok=True)
+    (house / path).write_text("NUMBER = 1\n" * lines)
+    finished = _check_house(house)
+    assert finished.returncode == 1
+    assert fault in finished.stdout
+
+
+def test_too_many_files_in_one_place_or_with_too_little_in_them_are_seen(house: Path) -> None:
+    for number in range(50):
+        (house / f"servers/part{number}.py").write_text("def example() -> None: ...\n")
+    finished = _check_house(house)
+    assert finished.returncode == 1
+    assert "files beside its folders, more than 12" in finished.stdout
+    assert "modules hold a single small thing, more than" in finished.stdout
+
+
+def test_an_exception_that_is_no_longer_needed_is_seen(house: Path) -> None:
+    (house / "deploy/ops/archive.py").write_text("NUMBER = 1\n")
+    finished = _check_house(house)
+    assert finished.returncode == 1
+    assert "deploy/ops/archive.py is no longer an exception" in finished.stdout
+
+
+def _check_house(house: Path) -> subprocess.CompletedProcess[str]:
+    argv = [".venv/bin/python", "bin/check-house"]
+    return subprocess.run(argv, cwd=house, capture_output=True, text=True, timeout=60, check=False)

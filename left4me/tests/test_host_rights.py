@@ -15,10 +15,11 @@ from left4me.alerts.events import Event
 from left4me.alerts.models import Channel, Delivery
 from left4me.core import schema
 from left4me.jobs import actions as jobs
-from left4me.jobs import runner, sweeping
+from left4me.jobs import sweeping
 from left4me.jobs.models import Job
 from left4me.site import host_rights
 from left4me.testing.cast import Cast
+from left4me.testing.jobs import drain
 from livestate.models import Order
 from servers import tasks
 from servers.models import HostToken, Server, StateChange
@@ -106,11 +107,11 @@ def test_a_host_may_do_its_work(as_host, cast: Cast, settings, tmp_path, monkeyp
     monkeypatch.setattr("servers.hosts.this_host.runtime", FakeRuntime)
     with as_host():
         assert schema.mismatch() == ""
-        assert {job.state for job in runner.drain(host="two")} == {"succeeded"}
+        assert {job.state for job in drain(host="two")} == {"succeeded"}
         tasks.refresh()
         tasks.tidy()
-        state_log.note(server, Server.State.RUNNING, now=timezone.now())
-        state_log.note(server, Server.State.CRASHED, now=timezone.now())
+        state_log.record_state(server, Server.State.RUNNING, now=timezone.now())
+        state_log.record_state(server, Server.State.CRASHED, now=timezone.now())
         sweeping.take_over_dead(host="two", now=timezone.now())
     assert not Server.objects.filter(pk=doomed.pk).exists()
     host.refresh_from_db()

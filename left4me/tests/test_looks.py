@@ -40,6 +40,16 @@ def look_at(page, path, axe):
     assert not sideways(page)
 
 
+@pytest.fixture
+def look(request, live_server):
+    """`look(user, path)` opens a page of the browser only now: half of all addresses are no pages."""
+
+    def look(user, path):
+        look_at(request.getfixturevalue("sign_in")(user), path, request.getfixturevalue("axe"))
+
+    return look
+
+
 def routes(resolver=None, prefix="/"):
     """Every address of the application's own pages; admin's inner pages and the API are not made of our templates."""
     for entry in (resolver or get_resolver()).url_patterns:
@@ -62,25 +72,25 @@ ROUTES = [*routes(), "/api/v1/docs"]
 
 
 @pytest.mark.parametrize("path", [route for route in ROUTES if "<" not in route])
-def test_a_page_is_fine_for_everybody(path, cast, sign_in, client, axe):
+def test_a_page_is_fine_for_everybody(path, cast, client, look):
     furnish(cast.admin, cast.viewer, timezone.now())
-    page = sign_in(cast.admin)
+    client.force_login(cast.admin)
     if is_page(client.get(path)):
-        look_at(page, path, axe)
+        look(cast.admin, path)
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.count("<") == 1])
-def test_a_page_of_an_object_is_fine_for_everybody(route, cast, sign_in, client, axe, complaints):
+def test_a_page_of_an_object_is_fine_for_everybody(route, cast, client, look, complaints):
     # The live server of tests speaks no ASGI, so streams are not found.
     complaints.expect("status of 404")
     things = furnish(cast.admin, cast.viewer, timezone.now())
-    page = sign_in(cast.admin)
-    # The word before the first parameter, as in /accounts/alerts/<int:pk>/.
+    client.force_login(cast.admin)
+    # The word before the first parameter, as in /accounts/alerts/<id:pk>/.
     kind = route.partition("/<")[0].rpartition("/")[2]
     if kind in things:
         path = re.sub("<[^>]*>", str(things[kind]), route)
         if is_page(client.get(path)):
-            look_at(page, path, axe)
+            look(cast.admin, path)
 
 
 def test_the_login_page_is_fine_for_everybody(page, axe):

@@ -18,10 +18,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from left4me import streams
 from left4me.alerts.tests.factories import make_channel
 from left4me.core.redis import pubsub
+from left4me.core.redis.client import client
 from left4me.jobs import actions as jobs
-from left4me.jobs import runner
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
+from left4me.testing.jobs import drain
 from livestate.models import Sweep
 from livestate.tests.factories import make_session
 from servers.models import Server
@@ -37,7 +38,6 @@ SCRAPE = REPOSITORY / "deploy/prometheus/prometheus.yml"
 
 @pytest.fixture
 def _own_redis(redis_client: redis.Redis) -> None:
-    pubsub.client.cache_clear()
     pubsub._Outage.until = 0.0
 
 
@@ -161,7 +161,7 @@ def test_jobs_that_ended_are_counted_beyond_their_rows(
     with django_capture_on_commit_callbacks(execute=True):
         for _ in range(2):
             jobs.request(operation="start", resource=make_server(cast.owner).resource, by=None, host="local")
-            runner.drain(host="local")
+            drain(host="local")
     Job.objects.all().delete()
     assert scrape()["left4me_jobs_ended_total", "local", "start", "failed"] == 2
 
@@ -175,9 +175,7 @@ def test_a_scrape_costs_the_same_with_500_servers(cast: Cast, _own_redis: None, 
 
 def test_without_redis_the_rows_still_speak(db: None, _own_redis: None, settings: Any):
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
-    pubsub.client.cache_clear()
     found = scrape()
-    pubsub.client.cache_clear()
     assert found["left4me_redis_up",] == 0
     assert ("left4me_queue_messages", "local") not in found
     assert found["left4me_host_up", "local"] == 0
@@ -204,7 +202,7 @@ def expressions() -> list[str]:
 def test_dashboard_and_rules_ask_only_for_what_is_exported(cast: Cast, _own_redis: None):
     furnish(cast.owner, servers=4)
     pubsub.count("left4me:jobs-ended:local", "failed start")
-    pubsub.client().set("left4me:pulse", "1")
+    client().set("left4me:pulse", "1")
     there = exported()
     asked = {name for expression in expressions() for name in named(expression)}
     assert len(asked) > 20
@@ -213,7 +211,7 @@ def test_dashboard_and_rules_ask_only_for_what_is_exported(cast: Cast, _own_redi
 
 def test_every_figure_is_documented_and_every_documented_one_exported(cast: Cast, _own_redis: None):
     furnish(cast.owner, servers=4)
-    pubsub.client().set("left4me:pulse", "1")
+    client().set("left4me:pulse", "1")
     text = (REPOSITORY / "docs/observability.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
     documented = {f"left4me_{name}" for line in text.splitlines() for name in re.findall(r"^\| `left4me_(\w+)", line)}
     assert documented == exported()

@@ -11,10 +11,11 @@ import pytest
 from django.test import Client
 
 from left4me.core import logbook
-from left4me.jobs import actions, runner
+from left4me.jobs import actions
 from left4me.jobs.models import Job
 from left4me.site.middleware import request_log
 from left4me.testing.cast import Cast
+from left4me.testing.jobs import drain
 from servers.tests.factories import make_server
 
 ID = "given-by-the-proxy-1"
@@ -103,7 +104,7 @@ def test_a_job_s_lines_carry_the_id_of_the_request_that_asked_for_it(
     client.force_login(cast.owner)
     client.post(f"/servers/{server.pk}/actions", {"operation": "start"}, headers={"X-Request-ID": ID})
     assert Job.objects.get().request_id == ID
-    (job,) = runner.drain(host="local")
+    (job,) = drain(host="local")
     starts, ends = lines.of("left4me.jobs.execution")
     for line in (starts, ends):
         assert (line["request"], line["job"], line["user"], line["host"]) == (ID, job.pk, cast.owner.pk, "local")
@@ -114,7 +115,7 @@ def test_a_job_s_lines_carry_the_id_of_the_request_that_asked_for_it(
 
 def test_a_job_of_the_system_carries_none(cast: Cast, lines: Lines):
     actions.request(operation="start", resource=make_server(cast.owner).resource, by=None, host="local")
-    runner.drain(host="local")
+    drain(host="local")
     assert [line["request"] for line in lines.of("left4me.jobs.execution")] == [None, None]
 
 

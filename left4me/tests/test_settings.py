@@ -17,7 +17,9 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 def _start(tmp_path: Path, **variables: str) -> commands.Finished:
     env = {"PATH": os.environ["PATH"], "LEFT4ME_ROOT": str(tmp_path), **variables}
-    return commands.run([sys.executable, "-m", "deploy.up.plan"], timeout=60, cwd=_REPOSITORY, env=env, check=False)
+    return commands.run(
+        [sys.executable, "-m", "deploy.up.prepare", "--plan"], timeout=60, cwd=_REPOSITORY, env=env, check=False
+    )
 
 
 def test_a_fresh_checkout_needs_no_setting_on_loopback(tmp_path: Path):

@@ -93,3 +93,11 @@ def test_the_owner_finds_it(cast, client):
     for route in of_objects():
         if route.pattern.endswith(">") and route.pattern.count("<") == 1:
             assert client.get(route.path(things[route.kind])).status_code in (200, 405), str(route)
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if "<id:" in route.pattern], ids=str)
+def test_an_id_that_no_database_holds_is_not_found(route: Route, cast, client):
+    client.force_login(cast.admin)
+    for method in METHODS:
+        answer = getattr(client, method)(route.path(2**63), data={}, content_type="application/json")
+        assert answer.status_code == 404, f"{method} {route.path(2**63)} answered {answer.status_code}"

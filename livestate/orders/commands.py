@@ -1,7 +1,7 @@
-"""Carrying out what a person told a running game, and looking whether it came true. Knows no rows.
+"""Sends orders to a running game over RCON and verifies their effect. Knows no rows.
 
-The game's own answer proves little: a kick is silent, a map change hangs up. So each action is confirmed by what the
-game shows afterwards; where it shows nothing, the outcome is uncertain and says so.
+The game's answer proves little: a kick prints nothing, a map change closes the connection. So each action is verified
+by what the game shows afterwards; where that shows nothing, the outcome is `UNCERTAIN`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy as _
 from livestate.status import STEAM_ID_64_BASE, NotStatus, Player, Status, parse_status
 from servers.gamehost import rcon
 
-LOOKS = 4
+CHECKS = 4
 PAUSE_SECONDS = 0.5
-MAP_LOOKS = 16
+MAP_CHECKS = 16
 MAP_PAUSE_SECONDS = 1.0
 
 DIFFICULTIES = ("Easy", "Normal", "Hard", "Impossible")
@@ -39,7 +39,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`note` is for the person who asked; `output` what the game printed."""
+    """`note` explains the result to the user who gave the order; `output` is what the game printed."""
 
     result: Result
     output: str = ""
@@ -72,13 +72,13 @@ def kick(ask: Ask, steam_id_64: int, *, pause: Pause = time.sleep) -> Outcome:
 
 
 def ban(ask: Ask, steam_id_64: int, *, minutes: int, pause: Pause = time.sleep) -> Outcome:
-    """For `minutes`, or for good with 0: then it is written to banned_user.cfg, which every start reads back."""
+    """Ban for `minutes`, or permanently with 0: that ban is written to banned_user.cfg, which every start reads."""
     steam_id = steam_id_2(steam_id_64)
     output = ask(f"banid {minutes} {steam_id} kick")
     if not minutes:
         output = rcon.Answer(output + ask("writeid"))
-    wanted = re.compile(re.escape(steam_id[len("STEAM_1") :]) + r"(?![0-9])")
-    if not wanted.search(ask("listid")):
+    listed = re.compile(re.escape(steam_id[len("STEAM_1") :]) + r"(?![0-9])")
+    if not listed.search(ask("listid")):
         return Outcome(Result.UNCERTAIN, output, _("The game's list of bans does not show it."))
     if not _holds(lambda: _find(_status(ask), steam_id_64) is None, pause):
         return Outcome(Result.UNCERTAIN, output, _("The ban is listed, but the player still shows in the status."))
@@ -88,13 +88,13 @@ def ban(ask: Ask, steam_id_64: int, *, minutes: int, pause: Pause = time.sleep) 
 
 
 def change_map(ask: Ask, name: str, *, pause: Pause = time.sleep) -> Outcome:
-    """`changelevel` keeps the players, `map` would drop them."""
+    """Change the map with `changelevel`, which keeps the players; `map` would disconnect them."""
     answer = ask(f"changelevel {name}")
 
-    def is_there() -> bool:
+    def is_loaded() -> bool:
         return _status(ask).map == name
 
-    if _holds(is_there, pause, looks=MAP_LOOKS, seconds=MAP_PAUSE_SECONDS):
+    if _holds(is_loaded, pause, checks=MAP_CHECKS, seconds=MAP_PAUSE_SECONDS):
         return Outcome(Result.DONE, answer, _("The map is loaded."))
     return Outcome(Result.UNCERTAIN, answer, _("The game does not show the new map yet."))
 
@@ -108,9 +108,9 @@ def set_mode(ask: Ask, mode: str) -> Outcome:
 
 
 def sayable(text: str) -> str:
-    """The text as one harmless argument: no second command, no quotes, no control or direction characters."""
-    words = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(words.replace('"', "'").replace(";", ",").split())[:LONGEST_SAYING]
+    """The text as one safe argument: without separators of commands, quotes, control and direction characters."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.replace('"', "'").replace(";", ",").split())[:LONGEST_SAYING]
 
 
 def steam_id_2(steam_id_64: int) -> str:
@@ -121,14 +121,14 @@ def steam_id_2(steam_id_64: int) -> str:
 def _set(ask: Ask, name: str, value: str, note: str | Promise) -> Outcome:
     ask(f"{name} {value}")
     shown = ask(name)
-    found = re.search(rf'"{name}" = "([^"]*)"', shown)
-    if found and found[1].casefold() == value.casefold():
+    match = re.search(rf'"{name}" = "([^"]*)"', shown)
+    if match and match[1].casefold() == value.casefold():
         return Outcome(Result.DONE, shown, note)
     return Outcome(Result.UNCERTAIN, shown, _("The game does not show the new value."))
 
 
 def _status(ask: Ask) -> Status:
-    """Raises NotStatus also for an answer that was cut off: it proves nobody's absence."""
+    """The present status. Raises NotStatus also for a truncated one, which cannot prove that a player is absent."""
     status = parse_status(ask("status"))
     if not status.complete:
         raise NotStatus("The answer was cut off.")
@@ -139,10 +139,12 @@ def _find(status: Status, steam_id_64: int) -> Player | None:
     return next((player for player in status.players if player.steamid64 == str(steam_id_64)), None)
 
 
-def _holds(condition: Callable[[], bool], pause: Pause, *, looks: int = LOOKS, seconds: float = PAUSE_SECONDS) -> bool:
-    """Whether the condition comes true within some looks; a game that does not answer meanwhile is looked at again."""
-    for look in range(looks):
-        if look:
+def _holds(
+    condition: Callable[[], bool], pause: Pause, *, checks: int = CHECKS, seconds: float = PAUSE_SECONDS
+) -> bool:
+    """Whether the condition becomes true within some checks. A check that the game does not answer is repeated."""
+    for check in range(checks):
+        if check:
             pause(seconds)
         try:
             if condition():

@@ -1,4 +1,4 @@
-"""The worker's side of orders: claim the row, ask the game, write down what came of it."""
+"""Runs orders on the worker: claims the row, sends the commands to the game, stores the outcome."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import secrets
+from left4me.core.rows import storable
 from livestate.models import Order
 from livestate.orders import commands
 from livestate.orders.commands import Ask, Outcome, Result
@@ -22,29 +23,29 @@ logger = logging.getLogger(__name__)
 
 ADDRESS = "127.0.0.1"
 TIMEOUT_SECONDS = 10.0
-# A cvarlist has a quarter of a megabyte; what is kept of a longer answer is its beginning.
+# A cvarlist takes a quarter of a megabyte. Longer output is truncated.
 LONGEST_OUTPUT = 400_000
 LONGEST_NOTE = 500
 
 
 def carry_out(order_id: int, *, now: datetime) -> None:
-    """Do it, unless it was done, lost its time, or vanished: Redis may deliver a message twice, or late."""
-    # One conditional UPDATE: of two deliveries one finds nothing to claim.
+    """Run an order, unless it ran already, is too old, or was deleted: Redis may deliver a message twice, or late."""
+    # One conditional UPDATE: of two deliveries of the message only one claims the row.
     if not Order.objects.unclaimed(now).filter(pk=order_id).update(state=Order.State.RUNNING):
-        logger.info("Order %s is not to be carried out (any more)", order_id)
+        logger.info("Order %s is not run: it ran already, is too old, or does not exist", order_id)
         return
     order = Order.objects.select_related("server").get(pk=order_id)
     outcome = _attempt(order)
     Order.objects.filter(pk=order_id).update(
         state=outcome.result,
-        output=_storable(outcome.output),
+        output=storable(outcome.output, LONGEST_OUTPUT),
         note=str(outcome.note)[:LONGEST_NOTE],
         finished_at=timezone.now(),
     )
 
 
 def known_commands(server: Server) -> list[str]:
-    """The names of all commands and settings that the running game has, plugins' included."""
+    """The names of all commands and settings of the running game, including those of plugins."""
     names = (line.partition(" : ")[0].strip() for line in _asker(server)("cvarlist").splitlines() if " : " in line)
     return sorted({name for name in names if name and " " not in name})
 
@@ -53,18 +54,18 @@ def _attempt(order: Order) -> Outcome:
     if order.server.actual_state != Server.State.RUNNING:
         return Outcome(Result.FAILED, note=_("The server is not running."))
     try:
-        return _do(order, _asker(order.server, on_text=functools.partial(_show_so_far, order.pk)))
+        return _run(order, _asker(order.server, on_text=functools.partial(_store_partial_output, order.pk)))
     except rcon.RconError as error:
         return Outcome(Result.UNCERTAIN if error.sent else Result.FAILED, error.partial, str(error))
     except (NotStatus, secrets.Unreadable) as error:
         return Outcome(Result.FAILED, note=str(error))
     except Exception as error:
-        # Task boundary: the person who waits is told, and the log has the rest.
+        # Task boundary: the page shows the error, the log holds the traceback.
         logger.exception("Order %s failed", order.pk)
         return Outcome(Result.UNCERTAIN, note=f"{type(error).__name__}: {error}")
 
 
-def _do(order: Order, ask: Ask) -> Outcome:
+def _run(order: Order, ask: Ask) -> Outcome:
     match order.kind:
         case Order.Kind.COMMAND:
             return commands.command(ask, order.value)
@@ -89,10 +90,6 @@ def _asker(server: Server, *, on_text: Callable[[str], None] | None = None) -> A
     )
 
 
-def _show_so_far(order_id: int, text: str) -> None:
-    """Let the page that waits see a long answer grow."""
-    Order.objects.filter(pk=order_id, state=Order.State.RUNNING).update(output=_storable(text))
-
-
-def _storable(text: str) -> str:
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:LONGEST_OUTPUT]
+def _store_partial_output(order_id: int, text: str) -> None:
+    """Store the output received so far, so that a waiting page shows a long answer as it comes."""
+    Order.objects.filter(pk=order_id, state=Order.State.RUNNING).update(output=storable(text, LONGEST_OUTPUT))

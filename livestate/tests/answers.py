@@ -1,4 +1,4 @@
-"""Makes answers to `status`, and what the parser makes of them."""
+"""Creates answers to `status`, and the status parsed from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshots, stays and profiles for tests, as a sweep would have written them."""
+"""Factories for snapshots, sessions and profiles, with the rows that a sweep would write."""
 
 from __future__ import annotations
 

@@ -8,9 +8,10 @@ from django.http import Http404
 from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
-from livestate import actions, completion, tasks
+from left4me.core.redis import hosts
+from livestate import actions, tasks
 from livestate.models import ORDER_WAITS, Order
-from livestate.orders import execution
+from livestate.orders import completion, execution
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.answers import Person, status_text
 from servers.gamehost.tests.rcon.scripted import PASSWORD, Quirks, ScriptedServer
@@ -43,15 +44,18 @@ def server(cast, game):
 
 @pytest.fixture(autouse=True)
 def sent(monkeypatch) -> list[tuple]:
-    """What was handed to Celery, instead of a broker."""
+    """The messages sent to Celery; replaces the broker."""
     sent: list[tuple] = []
-    for task in (tasks.carry_out, tasks.learn_commands):
-        monkeypatch.setattr(task, "apply_async", lambda args, task=task, **options: sent.append((task, args, options)))
+
+    def send_task(name: str, *, args: list, **options: object) -> None:
+        sent.append((hosts.current_app.tasks[name], tuple(args), options))
+
+    monkeypatch.setattr(hosts.current_app, "send_task", send_task, raising=False)
     return sent
 
 
 def tell(server, by, kind="command", value="stats", **rest) -> Order:
-    return actions.tell(server=server, by=by, kind=kind, value=value, **rest)
+    return actions.give_order(server=server, by=by, kind=kind, value=value, **rest)
 
 
 @pytest.mark.parametrize("who", ["owner", "operator", "admin"])
@@ -87,7 +91,7 @@ def test_a_broker_that_is_away_fails_the_order_instead_of_losing_it(
     def away(*args: object, **options: object) -> None:
         raise OSError("connection refused")
 
-    monkeypatch.setattr(tasks.carry_out, "apply_async", away)
+    monkeypatch.setattr(hosts.current_app, "send_task", away, raising=False)
     with django_capture_on_commit_callbacks(execute=True):
         order = tell(server, cast.owner)
     order.refresh_from_db()
@@ -143,13 +147,13 @@ def test_a_long_answer_grows_in_the_row_while_it_arrives(cast, server, game, mon
     game.quirks.bytes_per_packet, game.quirks.seconds_between_packets = 1_000, 0.4
     game.quirks.answers["cvarlist"] = b"x" * 3_000
     seen: list[int] = []
-    show = execution._show_so_far
+    show = execution._store_partial_output
 
     def watched(order_id: int, text: str) -> None:
         show(order_id, text)
         seen.append(len(Order.objects.get(pk=order_id).output))
 
-    monkeypatch.setattr(execution, "_show_so_far", watched)
+    monkeypatch.setattr(execution, "_store_partial_output", watched)
     order = tell(server, cast.owner, value="cvarlist")
     tasks.carry_out(order.pk)
     assert 0 < seen[0] < 3_000

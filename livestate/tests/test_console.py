@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from livestate import tasks
+from left4me.core.redis import hosts
 from livestate.models import Order
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_session
@@ -27,8 +27,7 @@ def server(cast):
 
 @pytest.fixture(autouse=True)
 def _no_broker(monkeypatch):
-    for task in (tasks.carry_out, tasks.learn_commands):
-        monkeypatch.setattr(task, "apply_async", lambda *args, **options: None)
+    monkeypatch.setattr(hosts.current_app, "send_task", lambda *args, **options: None, raising=False)
 
 
 def address(name: str, server: Server, *more: int) -> str:

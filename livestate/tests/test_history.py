@@ -94,8 +94,8 @@ def test_the_maps_of_workshop_items_are_known_on_the_servers_that_use_them(cast)
         OverlayWorkshopItem.objects.create(overlay=overlay, item=each)
     with_it = make_server(cast.owner, blueprint=make_blueprint(cast.owner, overlays=[overlay]))
     without = make_server(cast.owner)
-    words = campaigns.Words([with_it, without])
-    assert str(words.chapter(with_it.pk, "city_1")) == "City 17: Streets"
-    assert words.chapter(without.pk, "city_1") is None
-    assert words.chapter(with_it.pk, "broken_1") is None
+    titles = campaigns.MapTitles([with_it, without])
+    assert str(titles.chapter(with_it.pk, "city_1")) == "City 17: Streets"
+    assert titles.chapter(without.pk, "city_1") is None
+    assert titles.chapter(with_it.pk, "broken_1") is None
     assert next(iter(campaigns.playable(with_it))) == "city_1"

@@ -1,4 +1,4 @@
-"""Orders against the simulated game, and against games that do not do as they are told."""
+"""Orders to the simulated game, and to games that ignore them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_command_gives_what_the_game_prints(game):
 
 
 class Stubborn:
-    """A game that listens and changes nothing."""
+    """A game that answers and changes nothing."""
 
     def __init__(self, *answers: str, status: str = status_text([ZOEY])) -> None:
         self.heard: list[str] = []

@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from left4me.testing.simulated_steam import SimulatedSteam
 from livestate import profiles, tasks
 from livestate.models import SteamProfile
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session
 from servers.tests.factories import make_server
-from workshop.simulated_steam import SimulatedSteam
 from workshop.steam import Player
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +36,7 @@ def steam(tmp_path, settings):
 
 
 class Source:
-    """Counts what it is asked for; knows everybody."""
+    """Counts the requested accounts; knows all of them."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from livestate import reconcile
-from livestate.reconcile import Known, Picture, Stay
+from livestate.reconcile import Known, SnapshotState, Stay
 from livestate.tests.answers import Person, status
 
 NOW = datetime(2026, 3, 1, 20, 0, 0, tzinfo=UTC)
@@ -19,10 +19,10 @@ def ago(seconds: float) -> datetime:
 
 
 def known(*people: Person, seen: float = 5, **details: object) -> Known:
-    """What the rows say after a poll `seen` seconds ago that showed these people as they are now."""
+    """The rows after a poll `seen` seconds ago that found these people."""
     return Known(
         snapshot_id=1,
-        picture=reconcile.picture_of(status(people, **details)),
+        snapshot=reconcile.snapshot_state(status(people, **details)),
         seen_at=ago(seen),
         stays={
             person.steam_id_64: Stay(number, ago(person.seconds), None, person.ping, person.ping)
@@ -42,18 +42,18 @@ def test_the_same_answer_again_changes_nothing():
 
 def test_the_first_answer_makes_a_row_and_opens_sessions_from_when_they_connected():
     result = changes(Known(), [ZOEY], bots=3)
-    assert result.picture == Picture(players=1, max_players=8, bots=3, map="c1m1_hotel", hibernating=False)
+    assert result.snapshot == SnapshotState(players=1, max_players=8, bots=3, map="c1m1_hotel", hibernating=False)
     assert [(arrival.steam_id_64, arrival.joined_at) for arrival in result.opened] == [(ZOEY.steam_id_64, ago(600))]
 
 
 @pytest.mark.parametrize("change", [{"map_name": "c1m2_streets"}, {"most": 4}, {"bots": 1}, {"hibernating": True}])
 def test_each_thing_that_a_row_shows_begins_a_new_row_when_it_changes(change):
-    assert changes(known(ZOEY), [ZOEY], **change).picture is not None
+    assert changes(known(ZOEY), [ZOEY], **change).snapshot is not None
 
 
 def test_a_silence_begins_a_new_row_but_not_a_new_stay():
     result = changes(known(ZOEY, seen=61), [ZOEY])
-    assert result.picture is not None
+    assert result.snapshot is not None
     assert (result.opened, result.closed) == ([], [])
 
 
@@ -67,7 +67,7 @@ def test_who_left_and_came_back_between_two_polls_has_two_stays():
     result = changes(known(ZOEY, seen=5), [Person(101, seconds=2)])
     assert [stay.left_at for _, stay in result.closed] == [ago(5)]
     assert [arrival.joined_at for arrival in result.opened] == [ago(2)]
-    assert result.picture is None
+    assert result.snapshot is None
 
 
 @pytest.mark.parametrize("seconds", [598, 599, 600, 601, 602, 570])
@@ -118,8 +118,8 @@ def test_an_account_listed_twice_counts_as_its_longer_stay():
 
 def test_who_has_no_account_yet_is_counted_but_has_no_session():
     result = changes(Known(), [Person(0)])
-    assert result.picture is not None
-    assert result.picture.players == 1
+    assert result.snapshot is not None
+    assert result.snapshot.players == 1
     assert result.opened == []
 
 

@@ -42,7 +42,7 @@ def seen(server, second: int, *people: Person, **details: object) -> Answered:
 
 
 def poll(recorder: Recorder, server, second: int, *people: Person, **details: object):
-    """At this second these people are on; `seconds` of each is when they came."""
+    """Poll at this second, with these people online; `seconds` of each is the time of joining."""
     return recorder.record([seen(server, second, *people, **details)], now=at(second))
 
 
@@ -64,7 +64,7 @@ def test_an_unchanged_sweep_costs_three_queries_however_many_servers(
     blueprint = make_blueprint(cast.owner)
     servers = [server, *(make_server(cast.owner, blueprint=blueprint) for _ in range(20))]
     recorder.record([seen(one, 0, ZOEY) for one in servers], now=at(0))
-    # Besides the savepoint: make sure we are the writer, and move the times on.
+    # Besides the savepoint: lock the writer's row, and update the times.
     with django_assert_num_queries(4):
         recorder.record([seen(one, 5, ZOEY) for one in servers], now=at(5))
     assert Snapshot.objects.filter(last_seen_at=at(5)).count() == 21
@@ -104,15 +104,15 @@ def test_a_failed_poll_writes_its_count_and_time_and_nothing_else(recorder, serv
 def test_a_silent_servers_stays_are_closed_after_a_minute_when_they_were_last_seen(recorder, server):
     poll(recorder, server, 0, ZOEY)
     poll(recorder, server, 5, ZOEY)
-    assert recorder.settle(ended=set(), now=at(64)) == 0
-    assert recorder.settle(ended=set(), now=at(66)) == 1
-    assert recorder.settle(ended=set(), now=at(71)) == 0
+    assert recorder.close_lost_stays(ended=set(), now=at(64)) == 0
+    assert recorder.close_lost_stays(ended=set(), now=at(66)) == 1
+    assert recorder.close_lost_stays(ended=set(), now=at(71)) == 0
     assert PlayerSession.objects.get().left_at == at(5)
 
 
 def test_who_is_still_there_after_a_long_silence_has_one_stay(recorder, server):
     poll(recorder, server, 0, ZOEY)
-    recorder.settle(ended=set(), now=at(90))
+    recorder.close_lost_stays(ended=set(), now=at(90))
     poll(recorder, server, 95, ZOEY)
     session = PlayerSession.objects.get()
     assert (session.joined_at, session.left_at) == (at(0), None)
@@ -121,7 +121,7 @@ def test_who_is_still_there_after_a_long_silence_has_one_stay(recorder, server):
 
 def test_who_came_back_during_a_long_silence_has_two_stays(recorder, server):
     poll(recorder, server, 0, ZOEY)
-    recorder.settle(ended=set(), now=at(90))
+    recorder.close_lost_stays(ended=set(), now=at(90))
     poll(recorder, server, 95, Person(101, seconds=70))
     assert list(PlayerSession.objects.order_by("pk").values_list("joined_at", "left_at")) == [
         (at(0), at(0)),
@@ -132,7 +132,7 @@ def test_who_came_back_during_a_long_silence_has_two_stays(recorder, server):
 def test_stays_on_a_server_that_ended_are_closed_at_once(recorder, server):
     poll(recorder, server, 0, ZOEY, BILL)
     recorder.record([silent(server)], now=at(5))
-    assert recorder.settle(ended={server.pk}, now=at(5)) == 2
+    assert recorder.close_lost_stays(ended={server.pk}, now=at(5)) == 2
     assert {session.left_at for session in PlayerSession.objects.all()} == {at(0)}
     assert not Silence.objects.exists()
 
@@ -208,7 +208,7 @@ def simulate(server_ids: list[int], recorder: Callable[[], Recorder], *, polls: 
             ],
             now=now,
         )
-        current.settle(ended=set(), now=now)
+        current.close_lost_stays(ended=set(), now=now)
     return world
 
 

@@ -1,4 +1,4 @@
-"""A short evening on a simulated game, swept as in production, against the game's own record of who came and went."""
+"""A short evening on a simulated game, swept as in production, compared with the game's own record of visits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sweep_until(condition, *, seconds: float = 30) -> None:
 
 
 def record(path: Path, event: str) -> dict[int, tuple[str, datetime]]:
-    """Names and moments by Steam id, as the game wrote them down."""
+    """Names and times by Steam id, from the game's record."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return {
         int(row["steam_id_64"]): (row["name"], datetime.fromtimestamp(row["real_at"], UTC))

@@ -1,4 +1,4 @@
-"""The parser against the corpus (see status_corpus/README.md for what the fields mean) and against hostile text."""
+"""The parser on the corpus (status_corpus/README.md describes the fields) and on hostile text."""
 
 from __future__ import annotations
 
@@ -123,5 +123,5 @@ def test_hostile_text_costs_time_in_proportion_to_its_length(unit):
             best = min(best, time.process_time() - start)
         return best
 
-    # Quadratic work would be 64 times as slow, not 8; the constant swallows what a loaded machine adds.
+    # Quadratic time would be 64 times as slow, not 8; the constant allows for a loaded machine.
     assert seconds(400_000) < 24 * seconds(50_000) + 0.25

@@ -1,4 +1,4 @@
-"""The parser against answers that came over RCON from the simulated game, not from a file."""
+"""The parser on answers that the simulated game sends over RCON."""
 
 from __future__ import annotations
 

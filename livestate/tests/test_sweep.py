@@ -99,10 +99,10 @@ def test_a_server_that_does_not_answer_is_noted(cast, game):
 
 def test_a_sweep_that_overruns_is_skipped_not_piled_up(cast, game):
     running(cast, game)
-    with sweep._turn:
+    with sweep._sweeping:
         tasks.poll()
     assert game.connections == 0
-    assert not sweep._turn.locked()
+    assert not sweep._sweeping.locked()
 
 
 def test_a_sweep_that_fails_lets_the_next_one_begin(cast, game, monkeypatch):
@@ -124,7 +124,7 @@ def test_beat_has_every_host_asked_and_drops_what_is_late(settings):
 
 def test_silence_that_may_be_a_hang_is_handed_on_and_a_refused_password_is_not(cast, game, monkeypatch):
     handed_on = {}
-    monkeypatch.setattr(sweep.hanging, "check", lambda host, *, silent, runtime, now: handed_on.update(silent))
+    monkeypatch.setattr(sweep.hangs, "detect", lambda host, *, silent, runtime, now: handed_on.update(silent))
     gone = make_server(cast.owner, port=1024, rcon_password=PASSWORD, actual_state=Server.State.RUNNING)
     running(cast, game, rcon_password="wrong")
     tasks.poll()

@@ -37,7 +37,7 @@ class SimulatedServer:
     silences: list[tuple[datetime, datetime]] = field(default_factory=list)
 
     def live(self, since: datetime, until: datetime) -> None:
-        """Let time pass: people leave, come, the campaign goes on, the server falls silent for a while."""
+        """Advance the time: players leave and join, the campaign continues, the server is silent for a while."""
         rng = self.rng
         for account, visit in list(self.on.items()):
             if rng.random() < 1 / 300:
@@ -59,7 +59,7 @@ class SimulatedServer:
             self.silent_until = None
 
     def unseen_before(self, moment: datetime) -> timedelta:
-        """How long nobody can have looked before this moment: a poll's pause, or a silence."""
+        """The longest time without a poll before this moment: the interval of polls, or a silence."""
         for began, ended in self.silences:
             if began <= moment <= ended + POLL:
                 return moment - began + POLL

@@ -1,4 +1,4 @@
-"""Builds a files overlay: nothing to fetch, so it looks at what people put there and says what is wrong with it."""
+"""Builds a files overlay: nothing is downloaded, so a build only measures the files and checks the VPKs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from workshop import vpk
 
 
 def build(run: registry.Run, overlay: Overlay) -> bool:
-    """Measure the tree and check its VPKs; returns True, since only a change of content asks for this.
+    """Measure the tree and check its VPKs. Returns True: only a change of content requests this build.
 
-    Raises Failed when the game could not open a VPK: one such file in its addons ends the game at its start.
+    Raises Failed for a VPK that the game cannot open: such a file in the addons ends the game at its start.
     """
-    bad: list[str] = []
+    broken: list[str] = []
     count = size = 0
     with Tree(paths.directory(overlay)) as tree:
         for where, node in tree.walk():
@@ -24,14 +24,11 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
             count, size = count + 1, size + node.size
             if node.name.lower().endswith(".vpk") and not node.is_link:
                 run.progress(phase="check", done=count, unit="files")
-                bad += _fault(tree, where)
-    overlay.file_count, overlay.size_bytes = count, size
-    overlay.content_version += 1
-    overlay.built_at = timezone.now()
-    overlay.save(update_fields=["file_count", "size_bytes", "content_version", "built_at"])
-    run.log(f"files={count} bytes={size} broken={len(bad)}")
-    if bad:
-        raise registry.Failed("\n".join(["The game cannot open these files; remove or replace them.", *bad[:20]]))
+                broken += _fault(tree, where)
+    overlay.record_change(now=timezone.now(), file_count=count, size_bytes=size)
+    run.log(f"files={count} bytes={size} broken={len(broken)}")
+    if broken:
+        raise registry.Failed("\n".join(["The game cannot open these files; remove or replace them.", *broken[:20]]))
     return True
 
 
@@ -49,5 +46,5 @@ def _fault(tree: Tree, where: tuple[str, ...]) -> list[str]:
 
 
 def _is_numbered_part(name: str) -> bool:
-    # `pak01_000.vpk` holds content for `pak01_dir.vpk` and has no header of its own.
+    # `pak01_000.vpk` contains data for `pak01_dir.vpk` and has no header of its own.
     return name[-8:-4].startswith("_") and name[-7:-4].isdecimal()

@@ -1,8 +1,7 @@
-"""Builds a script overlay: an admin's script fills a fresh directory in a sandbox, which is then swapped in."""
+"""Builds a script overlay: an admin's script fills an empty directory in a sandbox, which then replaces the old."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import threading
@@ -11,26 +10,24 @@ from pathlib import Path
 
 from django.utils import timezone
 
+from left4me.core.concurrency import Cancelled
+from left4me.core.files import atomic, walk
 from left4me.core.files.tree import Tree
-from left4me.core.processes import commands
+from left4me.core.processes import commands, sandboxed
 from left4me.jobs import registry
 from overlays import paths
 from overlays.models import Overlay
-from overlays.replication.manifest import leads_out
 
 SECONDS = 30 * 60
 LARGEST_TREE = 20 * 1000**3
 MOST_FILES = 200_000
-_MEMORY_PER_PROCESS = 4 * 1024**3
-_PROCESSES = 512
+_LIMITS = sandboxed.Limits(memory=4 * 1024**3, processes=512, largest_file=LARGEST_TREE, temporary=1024**3)
 _MEASURE_EVERY = 2.0
-_EXCHANGE = 2
-_AT_FDCWD = -100
 _FROM_ETC = ("resolv.conf", "nsswitch.conf", "hosts", "ssl", "ca-certificates", "alternatives", "localtime", "pki")
 
 
 def build(run: registry.Run, overlay: Overlay) -> bool:
-    """Run the overlay's script; returns True. Raises Failed, and then the tree is as it was before."""
+    """Run the overlay's script; returns True. Raises Failed, and then the overlay's directory is unchanged."""
     script = getattr(overlay, "script", None)
     if script is None or not script.text.strip():
         raise registry.Failed("This overlay has no script yet.")
@@ -42,35 +39,30 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
         program.write_text(script.text.replace("\r\n", "\n"))
         _run(run, program=program, work=fresh)
         count, size = _check(fresh)
-        _swap_in(fresh, tree)
+        # Running games have the old directory mounted: it may move, but its files must not be deleted yet.
+        atomic.swap(fresh, tree, previous=tree.parent / f".previous-{tree.name}")
     finally:
         program.unlink(missing_ok=True)
         shutil.rmtree(fresh, ignore_errors=True)
-    overlay.file_count, overlay.size_bytes = count, size
-    overlay.content_version += 1
-    overlay.built_at = timezone.now()
-    overlay.save(update_fields=["file_count", "size_bytes", "content_version", "built_at"])
+    overlay.record_change(now=timezone.now(), file_count=count, size_bytes=size)
     run.log(f"files={count} bytes={size}")
     return True
 
 
 def sandbox(*, program: Path, work: Path) -> list[str | Path]:
-    """The command line: a minimal read-only system, the network, and one writable directory."""
-    etc = [part for name in _FROM_ETC for part in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")]
-    return [
-        *("prlimit", f"--as={_MEMORY_PER_PROCESS}", f"--nproc={_PROCESSES}", f"--fsize={LARGEST_TREE}", "--core=0"),
-        # Named one by one: the worker's unit allows these kinds of namespaces and no others.
-        *("bwrap", "--unshare-user", "--unshare-pid", "--die-with-parent", "--new-session"),
-        *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"),
-        *("--clearenv", "--setenv", "PATH", "/usr/bin:/usr/sbin", "--setenv", "HOME", "/tmp"),  # noqa: S108
-        *("--setenv", "LANG", "C.UTF-8", "--setenv", "OVERLAY", "/overlay"),
-        *("--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/sbin", "/sbin"),
-        *("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
-        *etc,
-        *("--proc", "/proc", "--dev", "/dev", "--size", "1073741824", "--tmpfs", "/tmp"),  # noqa: S108
-        *("--ro-bind", program, "/script", "--bind", work, "/overlay", "--chdir", "/overlay"),
-        *("sh", "-e", "/script"),
-    ]
+    """The command line that runs `program`: a minimal read-only system, the network, and one writable directory."""
+    return sandboxed.argv(
+        ["sh", "-e", "/script"],
+        limits=_LIMITS,
+        binds=sandboxed.Binds(
+            read_only_if_there=[f"/etc/{name}" for name in _FROM_ETC],
+            read_only={"/script": program},
+            writable={"/overlay": work},
+        ),
+        network=True,
+        environment={"PATH": "/usr/bin:/usr/sbin", "HOME": "/tmp", "OVERLAY": "/overlay"},  # noqa: S108
+        directory="/overlay",
+    )
 
 
 def _run(run: registry.Run, *, program: Path, work: Path) -> None:
@@ -82,7 +74,7 @@ def _run(run: registry.Run, *, program: Path, work: Path) -> None:
                 on_line=run.log,
                 cancelled=lambda: run.cancelled() or watch.is_too_large,
             )
-        except commands.CommandCancelled:
+        except Cancelled:
             run.check()
             raise registry.Failed(f"The script wrote more than {LARGEST_TREE // 1000**3} GB and was ended.") from None
         except commands.CommandMissing as missing:
@@ -94,7 +86,7 @@ def _run(run: registry.Run, *, program: Path, work: Path) -> None:
 
 
 class _Watch:
-    """Measures a directory now and then, since no limit of the kernel holds for a whole tree."""
+    """Measures a directory periodically, since the kernel has no limit for the size of a whole tree."""
 
     def __init__(self, work: Path) -> None:
         self.is_too_large = False
@@ -112,10 +104,10 @@ class _Watch:
 
     def _measure(self) -> None:
         while not self._done.wait(_MEASURE_EVERY):
-            began = time.monotonic()
+            start = time.monotonic()
             self.is_too_large = self.is_too_large or _used(self._work) > LARGEST_TREE
-            # A tree of very many files takes long to measure: then measure less often.
-            self._done.wait(4 * (time.monotonic() - began))
+            # Measuring a tree of many files takes long: then measure less often.
+            self._done.wait(4 * (time.monotonic() - start))
 
 
 def _used(work: Path) -> int:
@@ -135,32 +127,15 @@ def _start_empty(fresh: Path) -> None:
 
 
 def _check(fresh: Path) -> tuple[int, int]:
-    """Number and bytes of the files. Raises Failed for links that lead out of the overlay."""
+    """The number and total size of the files. Raises Failed for links that lead out of the overlay."""
     count = size = 0
     with Tree(fresh) as tree:
         for where, node in tree.walk():
             count, size = count + 1, size + node.size
             if count > MOST_FILES:
                 raise registry.Failed(f"The script made more than {MOST_FILES} files.")
-            if node.is_link and leads_out(where, str(fresh.joinpath(*where).readlink())):
+            if node.is_link and walk.leads_out(where, str(fresh.joinpath(*where).readlink())):
                 raise registry.Failed(f"The link {'/'.join(where)} leads out of the overlay.")
     if not count:
         raise registry.Failed("The script left no files. It has to write into its working directory, /overlay.")
     return count, size
-
-
-def _swap_in(fresh: Path, tree: Path) -> None:
-    """Put the new tree in place in one step; the old one stays beside it until the next build.
-
-    Games that run have the old tree mounted: it may move, but its files must not go away under them.
-    """
-    previous = tree.parent / f".previous-{tree.name}"
-    shutil.rmtree(previous, ignore_errors=True)
-    if not tree.exists():
-        fresh.rename(tree)
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(_AT_FDCWD, os.fsencode(fresh), _AT_FDCWD, os.fsencode(tree), _EXCHANGE) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error), str(tree))
-    fresh.rename(previous)

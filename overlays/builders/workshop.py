@@ -1,21 +1,19 @@
-"""Builds a workshop overlay: downloads what is missing or stale, looks into it, links what the game can open."""
+"""Builds a workshop overlay: downloads missing and outdated items, inspects them, and links the valid ones."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from django.utils import timezone
 
-from left4me.core.net import fetch
 from left4me.jobs import registry
 from overlays import paths
 from overlays.builders import links
 from overlays.models import Overlay, OverlayWorkshopItem
-from workshop import cache, inspection, item_download, item_downloads, metadata
-from workshop.item_download import Wanted
+from workshop import cache, download_batch, inspection, item_download, metadata
+from workshop.item_download import PublishedFile
 from workshop.models import WorkshopItem
 
 _PROGRESS_SECONDS = 2.0
@@ -40,35 +38,30 @@ class _Tally:
 def build(run: registry.Run, overlay: Overlay) -> bool:
     """Make the overlay's directory match its rows; returns whether its content changed.
 
-    Every item that works is served even when others fail; then this raises Failed with the list of those.
+    Valid items are linked even if others fail. Then raises Failed with the list of failures.
     """
-    held_links = list(overlay.workshop_links.select_related("item"))
-    items = [link.item for link in held_links]
+    item_links = list(overlay.workshop_links.select_related("item"))
+    items = [link.item for link in item_links]
     folder = cache.directory()
     tally = _Tally()
     _download(run, items, folder, tally)
-    held = cache.held_versions(items, folder)
-    cache.note_held(items, held)
-    _inspect(run, items, held, folder, tally)
-    linked = {item.steam_id: held[item.steam_id] for item in items if item.steam_id in held and item.is_valid}
+    # The cache decides from here on: an item whose download failed may still have an older file.
+    cached = cache.cached_versions(items, folder)
+    cache.record_cached_versions(items, cached)
+    _inspect(run, items, cached, folder, tally)
+    linked = {item.steam_id: cached[item.steam_id] for item in items if item.steam_id in cached and item.is_valid}
     targets = {f"{steam_id}.vpk": str(item_download.cached_path(steam_id, folder)) for steam_id in linked}
     counts = links.reconcile(paths.directory(overlay), targets=targets, cache=folder)
-    versions_changed = _note_links(held_links, linked)
-    _note_size(overlay, items, linked)
+    # A link may stay the same while the file behind it was replaced by a new version.
+    versions_changed = _record_links(item_links, linked)
+    _record_size(overlay, items, linked)
     run.log(tally.line(counts))
     changed = versions_changed or bool(counts.created or counts.removed)
     if changed:
-        publish(overlay, now=timezone.now())
+        overlay.record_change(now=timezone.now())
     if tally.failed:
         raise registry.Failed(_failure(tally.failed, items))
     return changed
-
-
-def publish(overlay: Overlay, *, now: datetime) -> None:
-    """Say that the overlay holds something new: servers that run it show that a restart applies it."""
-    overlay.content_version += 1
-    overlay.built_at = now
-    overlay.save(update_fields=["content_version", "built_at"])
 
 
 def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally: _Tally) -> None:
@@ -77,47 +70,43 @@ def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally:
         if not item.file_url:
             tally.skipped += 1
             run.log(f"workshop {item.steam_id} skipped: Steam gives no download address for “{item}”")
-        elif item_download.is_cached(cache.wanted(item), folder):
+        elif item_download.is_cached(cache.published_file(item), folder):
             tally.cached += 1
         elif item.is_refused:
-            _leave_refused(run, item, tally)
+            _skip_refused(run, item, tally)
         else:
             missing[item.steam_id] = item
     if not missing:
         return
     total = sum(item.file_size for item in missing.values())
     progress = _Progress(run, missing, total)
-    try:
-        for result in item_downloads.download_all(
-            [cache.wanted(item) for item in missing.values()],
-            folder,
-            hosts=metadata.content_hosts(),
-            log=run.log,
-            progress=progress.advance,
-            cancelled=run.cancelled,
-        ):
-            _settle(run, missing[result.wanted.steam_id], result, tally)
-    except fetch.Cancelled:
-        run.check()
-        raise registry.Cancelled from None
+    for result in download_batch.download_all(
+        [cache.published_file(item) for item in missing.values()],
+        folder,
+        hosts=metadata.content_hosts(),
+        log=run.log,
+        progress=progress.advance,
+        cancelled=run.cancelled,
+    ):
+        _settle(run, missing[result.file.steam_id], result, tally)
 
 
-def _leave_refused(run: registry.Run, item: WorkshopItem, tally: _Tally) -> None:
-    """What came whole and was no VPK would come so again: gigabytes at each build, for nothing."""
+def _skip_refused(run: registry.Run, item: WorkshopItem, tally: _Tally) -> None:
+    """Do not download an invalid file again at every build: the present version would be the same."""
     if not item.last_error:
-        cache.note_failure(item, error="the file is not a valid VPK")
+        cache.record_failure(item, error="the file is not a valid VPK")
     tally.failed[item.steam_id] = item.last_error
     run.log(f"workshop {item.steam_id} not fetched again: {item.last_error}; {_UNTIL}", stream="stderr")
 
 
-def _settle(run: registry.Run, item: WorkshopItem, result: item_downloads.Result, tally: _Tally) -> None:
+def _settle(run: registry.Run, item: WorkshopItem, result: download_batch.DownloadResult, tally: _Tally) -> None:
     if result.error:
         tally.failed[item.steam_id] = result.error
-        note = cache.note_refusal if result.is_refused else cache.note_failure
-        note(item, error=result.error)
+        record = cache.record_refusal if result.is_invalid else cache.record_failure
+        record(item, error=result.error)
         run.log(f"workshop {item.steam_id} failed: {result.error}", stream="stderr")
         return
-    cache.note_download(item, now=timezone.now())
+    cache.record_download(item, now=timezone.now())
     if result.fetched:
         tally.downloaded += 1
         run.log(f"workshop {item.steam_id} downloaded “{item}”, {item.file_size} bytes")
@@ -126,47 +115,50 @@ def _settle(run: registry.Run, item: WorkshopItem, result: item_downloads.Result
 
 
 class _Progress:
-    """Bytes of all downloads for the job, and of each for its item's row, a few times a minute."""
+    """Reports the bytes of all downloads to the job, and the bytes of each item to its row every two seconds."""
 
     def __init__(self, run: registry.Run, items: dict[int, WorkshopItem], total: int) -> None:
         self._run = run
         self._items = items
         self._total = total
         self._done: dict[int, int] = {}
-        self._told: dict[int, float] = {}
+        self._recorded_at: dict[int, float] = {}
 
-    def advance(self, wanted: Wanted, done: int) -> None:
-        self._done[wanted.steam_id] = done
+    def advance(self, file: PublishedFile, done: int) -> None:
+        self._done[file.steam_id] = done
         self._run.progress(phase="download", done=sum(self._done.values()), total=self._total, unit="bytes")
         now = time.monotonic()
-        if now - self._told.get(wanted.steam_id, 0.0) >= _PROGRESS_SECONDS:
-            self._told[wanted.steam_id] = now
-            cache.note_progress(self._items[wanted.steam_id], done=done, now=timezone.now())
+        if now - self._recorded_at.get(file.steam_id, 0.0) >= _PROGRESS_SECONDS:
+            self._recorded_at[file.steam_id] = now
+            cache.record_progress(self._items[file.steam_id], done=done, now=timezone.now())
 
 
-def _inspect(run: registry.Run, items: list[WorkshopItem], held: dict[int, int], folder: Path, tally: _Tally) -> None:
-    """Look into the files whose present version nobody has looked into yet."""
-    fresh = [item for item in items if item.steam_id in held and item.inspected_version != held[item.steam_id]]
-    stock = inspection.stock_paths(cache.game_directory()) if fresh else frozenset()
-    for count, item in enumerate(fresh, start=1):
+def _inspect(
+    run: registry.Run, items: list[WorkshopItem], cached: dict[int, int], folder: Path, tally: _Tally
+) -> None:
+    """Inspect the cached files whose present version was not inspected before."""
+    new = [item for item in items if item.steam_id in cached and item.inspected_version != cached[item.steam_id]]
+    stock = inspection.stock_paths(cache.game_directory()) if new else frozenset()
+    for count, item in enumerate(new, start=1):
         run.check()
-        run.progress(phase="inspect", done=count, total=len(fresh), unit="items")
-        cache.inspect(item, folder, version=held[item.steam_id], stock=stock)
+        run.progress(phase="inspect", done=count, total=len(new), unit="items")
+        cache.inspect(item, folder, version=cached[item.steam_id], stock=stock)
     for item in items:
-        if item.steam_id in held and not item.is_valid:
+        if item.steam_id in cached and not item.is_valid:
             tally.failed.setdefault(item.steam_id, item.last_error or "The file is not a valid VPK.")
             run.log(f"workshop {item.steam_id} not linked: {tally.failed[item.steam_id]}", stream="stderr")
 
 
-def _note_links(held_links: list[OverlayWorkshopItem], linked: dict[int, int]) -> bool:
-    changed = [link for link in held_links if link.linked_version != linked.get(link.item.steam_id)]
+def _record_links(item_links: list[OverlayWorkshopItem], linked: dict[int, int]) -> bool:
+    """Record the linked version of each item; returns whether any changed."""
+    changed = [link for link in item_links if link.linked_version != linked.get(link.item.steam_id)]
     for link in changed:
         link.linked_version = linked.get(link.item.steam_id)
     OverlayWorkshopItem.objects.bulk_update(changed, ["linked_version"], batch_size=500)
     return bool(changed)
 
 
-def _note_size(overlay: Overlay, items: list[WorkshopItem], linked: dict[int, int]) -> None:
+def _record_size(overlay: Overlay, items: list[WorkshopItem], linked: dict[int, int]) -> None:
     size = sum(item.file_size for item in items if item.steam_id in linked)
     if (overlay.size_bytes, overlay.file_count) != (size, len(linked)) or overlay.built_at is None:
         overlay.size_bytes, overlay.file_count = size, len(linked)

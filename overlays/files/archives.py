@@ -1,7 +1,7 @@
-"""Unpacks what strangers packed: only plain files, only into the tree, only so many and so large.
+"""Extracts untrusted archives: only plain files, only below the tree, with limits on number and size.
 
-What an archive says about itself is not believed: bytes are counted as they come out, names are checked like any
-path a person types, and links, devices and holes are left out.
+The metadata of an archive is not trusted: bytes are counted as they are extracted, names are validated like any
+user-supplied path, and links, devices and sparse files are skipped.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ _SMALL = 10 * 1024 * 1024
 
 
 class BadArchive(Exception):
-    """The archive is not unpacked, or not to its end; the message says why."""
+    """The archive was not extracted, or not completely; the message gives the reason."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class ArchiveLimits:
+    """ArchiveLimits on the total size and number of extracted files, and on the ratio of compression."""
+
     size: int
     files: int = 50_000
-    # Real maps pack to a third or so; what unpacks to 200 times its size was made to fill a disk.
+    # Maps compress to about a third. An archive that expands 200-fold was made to fill the disk.
     ratio: int = 200
 
 
@@ -65,19 +67,19 @@ def is_archive(name: str) -> bool:
 
 
 def needs_converting(name: str) -> bool:
-    """Whether only an outside program reads this kind."""
+    """Whether this kind of archive is read by an external program."""
     return name.lower().endswith((".7z", ".rar", ".xz", ".txz"))
 
 
-def budget(archive: Path, limits: Limits) -> int:
-    """How many bytes may come out of this archive."""
+def budget(archive: Path, limits: ArchiveLimits) -> int:
+    """The number of bytes that may be extracted from this archive."""
     return min(limits.size, archive.stat().st_size * limits.ratio + _SMALL)
 
 
-def unpack(archive: Path, *, into: Tree, base: Parts, limits: Limits, check: Callable[[], None]) -> Unpacked:
-    """Unpack a zip or tar archive below `base`. `check` may raise to cancel. Raises BadArchive.
+def unpack(archive: Path, *, into: Tree, base: Parts, limits: ArchiveLimits, check: Callable[[], None]) -> Unpacked:
+    """Extract a zip or tar archive below `base`. `check` may raise to cancel. Raises BadArchive.
 
-    Where `base` is the overlay's root, files that belong deeper are put there: VPKs into the addons directory,
+    If `base` is the overlay's root, files are moved to where the game expects them: VPKs into the addons directory,
     directories such as `cfg` below `left4dead2`.
     """
     most = budget(archive, limits)
@@ -96,7 +98,7 @@ def unpack(archive: Path, *, into: Tree, base: Parts, limits: Limits, check: Cal
 
 @contextlib.contextmanager
 def _reading() -> Iterator[None]:
-    """What the libraries raise over a damaged archive; faults of writing go their own way."""
+    """Turns the exceptions that the libraries raise for a damaged archive into BadArchive; errors of writing pass."""
     try:
         yield
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, struct.error, OSError) as error:
@@ -116,7 +118,7 @@ def _unpack_one(
     into: Tree,
     base: Parts,
     done: Unpacked,
-    limits: Limits,
+    limits: ArchiveLimits,
     budget: int,
     check: Callable[[], None],
 ) -> None:
@@ -153,7 +155,7 @@ def _place(parts: Parts, base: Parts) -> Parts:
     return parts
 
 
-def _members(stream: BinaryIO, limits: Limits, budget: int) -> Iterator[_Member]:
+def _members(stream: BinaryIO, limits: ArchiveLimits, budget: int) -> Iterator[_Member]:
     head = stream.read(6)
     stream.seek(0)
     if head.startswith(b"PK"):
@@ -165,7 +167,7 @@ def _members(stream: BinaryIO, limits: Limits, budget: int) -> Iterator[_Member]
     return _tar_members(stream, limits, budget)
 
 
-def _zip_members(stream: BinaryIO, limits: Limits) -> Iterator[_Member]:
+def _zip_members(stream: BinaryIO, limits: ArchiveLimits) -> Iterator[_Member]:
     if _zip_directory_size(stream) > _LARGEST_DIRECTORY:
         raise BadArchive(_("The archive's directory is too large."))
     with zipfile.ZipFile(stream) as archive:
@@ -180,7 +182,7 @@ def _zip_members(stream: BinaryIO, limits: Limits) -> Iterator[_Member]:
 
 
 def _zip_directory_size(stream: BinaryIO) -> int:
-    """What the archive says its directory takes: the library reads all of that into memory at once."""
+    """The size of the zip directory according to the archive: `zipfile` reads all of it into memory."""
     size = stream.seek(0, io.SEEK_END)
     tail_at = max(0, size - 66_000)
     stream.seek(tail_at)
@@ -189,7 +191,7 @@ def _zip_directory_size(stream: BinaryIO) -> int:
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) < at + 22:
         raise BadArchive(_("The archive is damaged: %(reason)s") % {"reason": _("it has no directory")})
-    # With 64-bit sizes the field holds all ones, and the real size stands elsewhere; the file bounds that as well.
+    # In a zip64 archive this field is all ones and the size is in another record; the file's size is an upper bound.
     (claimed,) = struct.unpack_from("<I", tail, at + 12)
     start_of_64 = tail.rfind(b"PK\x06\x06", 0, at)
     if start_of_64 >= 0 and len(tail) >= start_of_64 + 48:
@@ -198,15 +200,17 @@ def _zip_directory_size(stream: BinaryIO) -> int:
 
 
 def _zip_names(infos: Sequence[zipfile.ZipInfo]) -> list[str]:
-    """Names as their author saw them: without the mark for UTF-8 they are in whatever their system used."""
+    """The decoded names. Without the flag for UTF-8, a name is in the encoding of the author's system."""
     unmarked = [info for info in infos if not info.flag_bits & 0x800]
     raw = b"\n".join(info.filename.encode("cp437", "replace").replace(b"\n", b"?") for info in unmarked)
-    # Judged together: one name is too short to tell encodings apart.
+    # All names are decoded together: a single name is too short to detect its encoding.
     decoded = dict(zip(map(id, unmarked), keyvalues.decode(raw).split("\n"), strict=False))
     return [decoded.get(id(info), info.filename) for info in infos]
 
 
-def _tar_members(stream: BinaryIO | gzip.GzipFile | bz2.BZ2File, limits: Limits, budget: int) -> Iterator[_Member]:
+def _tar_members(
+    stream: BinaryIO | gzip.GzipFile | bz2.BZ2File, limits: ArchiveLimits, budget: int
+) -> Iterator[_Member]:
     bounded = _Bounded(stream, budget + _SMALL)
     with tarfile.open(fileobj=bounded, mode="r:", errors="surrogateescape") as archive:  # type: ignore[call-overload]
         for count, info in enumerate(archive):
@@ -218,14 +222,14 @@ def _tar_members(stream: BinaryIO | gzip.GzipFile | bz2.BZ2File, limits: Limits,
 
 
 def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    found = archive.extractfile(info)
-    if found is None:
+    content = archive.extractfile(info)
+    if content is None:
         raise BadArchive(_("The archive is damaged: %(reason)s") % {"reason": info.name[:100]})
-    return found
+    return content
 
 
 class _Bounded:
-    """A stream for tarfile that neither reads a header of gigabytes nor unpacks more than allowed to skip it."""
+    """A stream for `tarfile` that refuses huge headers, and refuses to decompress more than allowed while skipping."""
 
     def __init__(self, stream: BinaryIO | gzip.GzipFile | bz2.BZ2File, most: int) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Unpacking an uploaded archive into its overlay, as a job."""
+"""Extraction of an uploaded archive into its overlay, as a job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from left4me.core.files import tree
 from left4me.core.files.tree import Tree
-from left4me.core.processes import commands
+from left4me.core.processes import commands, sandboxed
 from left4me.jobs import registry
 from overlays import paths
 from overlays.files import archives, uploads
@@ -27,17 +27,17 @@ _WITHOUT_QUOTA = 200 * 1000**3
 
 
 def unpack(run: registry.Run, overlay: Overlay) -> None:
-    """Unpack the upload that the job names. Raises Failed; what was unpacked before the fault stays, and is said."""
+    """Extract the upload named in the job's parameters. Raises Failed; files extracted before a failure stay."""
     upload = Upload.objects.filter(pk=run.params.get("upload", 0), overlay=overlay).first()
     if upload is None:
         raise registry.Failed("This upload is gone.")
     room = uploads.quota_left(overlay)
-    limits = archives.Limits(size=_WITHOUT_QUOTA if room is None else max(0, room) + upload.size)
+    limits = archives.ArchiveLimits(size=_WITHOUT_QUOTA if room is None else max(0, room) + upload.size)
     where = tree.parts(upload.path)
     with tempfile.TemporaryDirectory(dir=uploads.directory()) as scratch:
         archive = uploads.partial_path(upload)
         if archives.needs_converting(where[-1]):
-            # What may come out is counted from what was uploaded, not from the tar between.
+            # The limit follows from the size of the upload, not from that of the converted tar.
             limits = replace(limits, size=archives.budget(archive, limits))
             archive = _convert(run, archive, Path(scratch), limits)
         try:
@@ -51,34 +51,25 @@ def unpack(run: registry.Run, overlay: Overlay) -> None:
     uploads.abort(upload)
 
 
-def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.Limits) -> Path:
-    """A tar of what a 7z, rar or xz archive holds, made by bsdtar in a sandbox that sees nothing else."""
+def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.ArchiveLimits) -> Path:
+    """Convert a 7z, rar or xz archive to a tar, with bsdtar in a sandbox that contains only the archive."""
     with archive.open("rb") as stream:
-        # bsdtar would take much else, some of it nothing but names of files to read.
+        # bsdtar accepts many other formats, some of which only name files to be read.
         if not stream.read(8).startswith(_MAGICS):
             raise registry.Failed("The archive is damaged, or of another kind than its name says.")
     most = limits.size + limits.files * _TAR_BESIDE
     try:
         commands.run(
-            [
-                *("prlimit", f"--as={_CONVERT_MEMORY}", f"--fsize={most}", "--core=0"),
-                # bubblewrap's own --unshare-net wants a netlink socket, which the worker's unit refuses.
-                *("unshare", "--user", "--map-current-user", "--net"),
-                *("bwrap", "--unshare-user", "--unshare-pid", "--die-with-parent", "--new-session", "--clearenv"),
-                *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--setenv", "LANG", "C.UTF-8"),
-                *("--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin"),
-                *("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
-                *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108 -- the sandbox's own
-                *("--ro-bind", archive, "/in", "--bind", scratch, "/out"),
-                *("/usr/bin/bsdtar", "--format", "pax", "-cf", "/out/content.tar", "@/in"),
-            ],
+            sandboxed.argv(
+                ["/usr/bin/bsdtar", "--format", "pax", "-cf", "/out/content.tar", "@/in"],
+                limits=sandboxed.Limits(memory=_CONVERT_MEMORY, largest_file=most),
+                binds=sandboxed.Binds(read_only={"/in": archive}, writable={"/out": scratch}),
+                network=False,
+            ),
             timeout=_CONVERT_SECONDS,
             on_line=run.log,
             cancelled=run.cancelled,
         )
-    except commands.CommandCancelled:
-        run.check()
-        raise registry.Cancelled from None
     except commands.CommandFailed as error:
         if error.status in (_TOO_LARGE, -signal.SIGXFSZ):
             raise registry.Failed("The archive unpacks to more than is allowed.") from None

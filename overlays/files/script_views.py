@@ -1,4 +1,4 @@
-"""The page of a script overlay: admins write the script, and a build runs it in a sandbox."""
+"""The page of a script overlay: admins edit the script, and a build runs it in a sandbox."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from pathlib import Path
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from accounts.permissions import signed_in
 from left4me.audit import record
 from left4me.jobs import actions as jobs
-from overlays import permissions
+from overlays import builds, lookups, permissions
 from overlays.builders import script as builder
 from overlays.models import Overlay, OverlayScript
-from overlays.workshop_items.membership import request_build
 
 _EXAMPLES = Path(builder.__file__).parent / "examples"
 _LONGEST = 100_000
@@ -24,10 +23,9 @@ _LONGEST = 100_000
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def script(request: HttpRequest, pk: int) -> HttpResponse:
-    """Everybody who sees the overlay may read its script; only admins may change it."""
+    """Show or save the script. Every user who can see the overlay may read it; only admins may change it."""
     user = signed_in(request)
-    overlay = get_object_or_404(Overlay, pk=pk)
-    permissions.check_can_see_overlay(user, overlay)
+    overlay = lookups.overlay_or_404(user, pk)
     if overlay.kind != Overlay.Kind.SCRIPT:
         raise Http404(_("No script makes this overlay."))
     kept = getattr(overlay, "script", None)
@@ -63,7 +61,7 @@ def _saved(request: HttpRequest, overlay: Overlay) -> HttpResponse:
         messages.success(request, _("The script is saved."))
         return redirect("overlays:script", overlay.pk)
     try:
-        job = request_build(overlay=overlay, by=signed_in(request))
+        job = builds.request(overlay=overlay, by=signed_in(request))
     except jobs.Refused as fault:
         messages.error(request, str(fault))
         return redirect("overlays:script", overlay.pk)

@@ -1,4 +1,4 @@
-"""Small text files that are edited in the browser."""
+"""Reading and writing of small text files that users edit in the browser."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from left4me.core.files.tree import BadPath, Parts, Tree
+from left4me.core.web import refusals
 
 LARGEST = 256 * 1024
 _ENDINGS = (".cfg", ".txt", ".ini", ".nut", ".vdf", ".res", ".json", ".sp", ".inc", ".md", ".gam", ".db", ".sh")
 
 
-class Stale(Exception):
-    """Somebody saved another text since this one was read; `current` is theirs."""
+class Stale(refusals.Stale):
+    """Another text was saved since the caller read this one; `current` is that text."""
 
     def __init__(self, current: Text) -> None:
-        self.current = current
-        super().__init__(_("This file was changed meanwhile. Save again to put your text over it."))
+        super().__init__(_("This file was changed meanwhile. Save again to put your text over it."), current=current)
 
 
 @dataclass(frozen=True)
 class Text:
     content: str
-    # Stands for this very content: given back with a change.
+    # A hash of the content; the client sends it back with a change.
     version: str
 
 
@@ -33,7 +33,7 @@ def is_text(name: str) -> bool:
 
 
 def read(tree: Tree, where: Parts) -> Text:
-    """A text as UTF-8. Raises BadPath for what is too large or no text."""
+    """Read a UTF-8 text. Raises BadPath for a file that is too large or not text."""
     if not where or not is_text(where[-1]):
         raise BadPath(_("This kind of file is not edited here."))
     with tree.open(where) as stream:
@@ -47,7 +47,7 @@ def read(tree: Tree, where: Parts) -> Text:
 
 
 def write(tree: Tree, where: Parts, content: str, *, seen: str) -> None:
-    """Put `content` in place of what was read as version `seen` (empty for a new file). Raises Stale and BadPath."""
+    """Replace the text that was read as version `seen` (empty for a new file). Raises Stale and BadPath."""
     if not where or not is_text(where[-1]):
         raise BadPath(_("This kind of file is not edited here."))
     raw = content.replace("\r\n", "\n").encode()

@@ -1,9 +1,8 @@
-"""Files on their way into an overlay: started, continued after a break, and finished."""
+"""Uploads into overlays: starting, resuming after an interruption, and finishing."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -15,22 +14,21 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core.files import tree
+from left4me.core.files import room, tree
 from left4me.core.files.tree import Tree
+from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from overlays import paths
+from overlays import builds, paths
 from overlays.files import archives
 from overlays.models import Overlay, Upload
-from overlays.workshop_items.membership import request_build
 
 CHUNK = 8 * 1024 * 1024
-FORGOTTEN_AFTER = timedelta(days=3)
+ABANDONED_AFTER = timedelta(days=3)
 _READ = 256 * 1024
-_KEEP_FREE = 512 * 1024 * 1024
 
 
-class Refused(Exception):
+class UploadRefused(refusals.Refused):
     """The upload is not accepted; the message says why."""
 
 
@@ -43,34 +41,36 @@ class WrongOffset(Exception):
 
 
 def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, by: User) -> Upload:
-    """Begin an upload, or find the one that was broken off. Raises Refused and BadPath."""
+    """Start an upload, or find an interrupted one to resume. Raises UploadRefused and BadPath."""
     where = (*tree.parts(folder), *tree.parts(name))
     if not where:
-        raise Refused(_("A file needs a name."))
+        raise UploadRefused(_("A file needs a name."))
     if unpack and not archives.is_archive(name):
         unpack = False
     if not folder and name.lower().endswith(".vpk"):
         where = ("left4dead2", "addons", where[-1])
-    known = Upload.objects.filter(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack).first()
-    if known is not None:
-        return known
-    room = quota_left(overlay)
-    if room is not None and size > room:
-        raise Refused(_("This would go over the quota: %(left)d MB are left.") % {"left": max(0, room) // 1_000_000})
-    if size + _KEEP_FREE > shutil.disk_usage(directory()).free:
-        raise Refused(_("There is not enough free space on the host."))
+    existing = Upload.objects.filter(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack).first()
+    if existing is not None:
+        return existing
+    quota = quota_left(overlay)
+    if quota is not None and size > quota:
+        raise UploadRefused(
+            _("This would go over the quota: %(left)d MB are left.") % {"left": max(0, quota) // 1_000_000}
+        )
+    if size > room.left(directory()):
+        raise UploadRefused(_("There is not enough free space on the host."))
     return Upload.objects.create(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack)
 
 
 def receive(upload: Upload, *, offset: int, source: BinaryIO) -> int:
-    """Append what `source` holds; returns the new offset. Raises WrongOffset and Refused."""
+    """Append the content of `source`; returns the new offset. Raises WrongOffset and UploadRefused."""
     with partial_path(upload).open("ab") as target:
         at = os.fstat(target.fileno()).st_size
         if at != offset:
             raise WrongOffset(at)
         while chunk := source.read(_READ):
             if at + len(chunk) > upload.size:
-                raise Refused(_("This is more than the announced %(size)d bytes.") % {"size": upload.size})
+                raise UploadRefused(_("This is more than the announced %(size)d bytes.") % {"size": upload.size})
             target.write(chunk)
             at += len(chunk)
     return at
@@ -84,13 +84,13 @@ def received(upload: Upload) -> int:
 
 
 def finish(upload: Upload, *, by: User) -> Job:
-    """Put a complete file in its place, or have it unpacked; returns the job that does the rest.
+    """Move a complete file to its place, or request its extraction; returns the job that follows.
 
-    Raises Refused, BadPath and jobs.Refused.
+    Raises UploadRefused, BadPath and jobs.Refused.
     """
     overlay = upload.overlay
     if received(upload) != upload.size:
-        raise Refused(_("The upload is not complete."))
+        raise UploadRefused(_("The upload is not complete."))
     with transaction.atomic():
         record.write(action="overlay.uploaded", by=by, target=overlay.resource, path=upload.path, size=upload.size)
         if upload.unpack:
@@ -103,7 +103,7 @@ def finish(upload: Upload, *, by: User) -> Job:
         with Tree(paths.directory(overlay)) as content:
             content.take(source, tree.parts(upload.path))
         upload.delete()
-        return request_build(overlay=overlay, by=by)
+        return builds.request(overlay=overlay, by=by)
 
 
 def abort(upload: Upload) -> None:
@@ -111,25 +111,25 @@ def abort(upload: Upload) -> None:
     upload.delete()
 
 
-def forget_old(*, now: datetime) -> int:
-    """Remove uploads that nobody continued, and what arrived of them."""
-    old = list(Upload.objects.filter(created_at__lt=now - FORGOTTEN_AFTER))
-    for upload in old:
+def delete_abandoned(*, now: datetime) -> int:
+    """Delete uploads that were not finished in time, with their partial files; returns how many."""
+    abandoned = list(Upload.objects.filter(created_at__lt=now - ABANDONED_AFTER))
+    for upload in abandoned:
         abort(upload)
-    return len(old)
+    return len(abandoned)
 
 
 def quota_left(overlay: Overlay) -> int | None:
-    """Bytes that the overlay's owner may still upload; None without a limit, as for the catalog."""
+    """The bytes that the overlay's owner may still upload; None without a limit, as for system overlays."""
     if overlay.owner_id is None:
         return None
-    held = Overlay.objects.filter(owner=overlay.owner_id, kind=Overlay.Kind.FILES).aggregate(sum=Sum("size_bytes"))
-    coming = Upload.objects.filter(overlay__owner=overlay.owner_id).aggregate(sum=Sum("size"))
-    return settings.LEFT4ME_UPLOAD_QUOTA_MB * 1_000_000 - (held["sum"] or 0) - (coming["sum"] or 0)
+    stored = Overlay.objects.filter(owner=overlay.owner_id, kind=Overlay.Kind.FILES).aggregate(sum=Sum("size_bytes"))
+    pending = Upload.objects.filter(overlay__owner=overlay.owner_id).aggregate(sum=Sum("size"))
+    return settings.LEFT4ME_UPLOAD_QUOTA_MB * 1_000_000 - (stored["sum"] or 0) - (pending["sum"] or 0)
 
 
 def directory() -> Path:
-    """Where unfinished files lie: on the overlays' file system, so that finishing is a rename."""
+    """The directory of partial files, on the file system of the overlays, so that finishing is a rename."""
     path = paths.root() / ".uploads"
     path.mkdir(parents=True, exist_ok=True)
     return path

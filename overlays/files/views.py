@@ -1,4 +1,4 @@
-"""Pages of the files that an overlay holds: browse, edit, upload without JavaScript, rename, delete, download."""
+"""Pages of an overlay's files: browse, edit, upload without JavaScript, rename, delete, download."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from left4me.audit import record
 from left4me.core.files import tree
 from left4me.core.files.tree import BadPath, Tree
 from left4me.jobs import actions as jobs
-from overlays import paths
-from overlays.files import access, archives, texts, uploads
+from overlays import builds, lookups, paths, permissions
+from overlays.files import archives, texts, uploads
 from overlays.models import Overlay
-from overlays.workshop_items.membership import request_build
 
 _ROWS = 2_000
 
 
 @require_safe
 def files(request: HttpRequest, pk: int) -> HttpResponse:
-    """One folder of the overlay."""
-    overlay = access.visible(request, pk)
+    """The content of a folder of the overlay."""
+    overlay = lookups.overlay_with_files(signed_in(request), pk)
     try:
         where = tree.parts(request.GET.get("at", ""))
         with Tree(paths.directory(overlay)) as content:
@@ -40,8 +39,8 @@ def files(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def upload_files(request: HttpRequest, pk: int) -> HttpResponse:
-    """Whole files from a plain form; the page's script sends them in chunks instead."""
-    overlay = access.editable(request, pk)
+    """Upload complete files from a plain form; the page's script uses the chunked protocol instead."""
+    overlay = lookups.files_to_edit(signed_in(request), pk)
     folder = request.POST.get("at", "")
     try:
         for file in request.FILES.getlist("file"):
@@ -56,7 +55,7 @@ def upload_files(request: HttpRequest, pk: int) -> HttpResponse:
             uploads.partial_path(upload).unlink(missing_ok=True)
             uploads.receive(upload, offset=0, source=file.file)  # type: ignore[arg-type]
             uploads.finish(upload, by=signed_in(request))
-    except (uploads.Refused, uploads.WrongOffset, BadPath, jobs.Refused) as fault:
+    except (jobs.Refused, uploads.WrongOffset, BadPath) as fault:
         messages.error(request, str(fault))
     else:
         messages.success(request, _("The upload is complete."))
@@ -65,7 +64,7 @@ def upload_files(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def make_folder(request: HttpRequest, pk: int) -> HttpResponse:
-    overlay = access.editable(request, pk)
+    overlay = lookups.files_to_edit(signed_in(request), pk)
     at = request.POST.get("at", "")
 
     def make(content: Tree) -> None:
@@ -76,8 +75,8 @@ def make_folder(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def rename_file(request: HttpRequest, pk: int) -> HttpResponse:
-    """`name` may hold slashes: that moves the entry, below the folder it is shown in."""
-    overlay = access.editable(request, pk)
+    """Rename or move an entry: a `name` with slashes is a path below the shown folder."""
+    overlay = lookups.files_to_edit(signed_in(request), pk)
     at = request.POST.get("at", "")
 
     def rename(content: Tree) -> None:
@@ -90,7 +89,7 @@ def rename_file(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def delete_files(request: HttpRequest, pk: int) -> HttpResponse:
-    overlay = access.editable(request, pk)
+    overlay = lookups.files_to_edit(signed_in(request), pk)
     at = request.POST.get("at", "")
 
     def delete(content: Tree) -> None:
@@ -102,7 +101,7 @@ def delete_files(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def download_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
-    overlay = access.visible(request, pk)
+    overlay = lookups.overlay_with_files(signed_in(request), pk)
     if not request.GET.get("path"):
         return _back(overlay, "")
     try:
@@ -111,14 +110,14 @@ def download_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
             stream = content.open(where)
     except BadPath as fault:
         raise Http404(str(fault)) from None
-    # Whatever it is, the browser must not take it for a page of ours.
+    # Always a download: the browser must not render uploaded content as a page of this site.
     return FileResponse(stream, as_attachment=True, filename=where[-1], content_type="application/octet-stream")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
-    """A text file; on POST its new text, refused with 409 when somebody else saved one meanwhile."""
-    overlay = access.editable(request, pk)
+    """Edit a text file. Saving is refused with 409 if another user saved the file since it was opened."""
+    overlay = lookups.files_to_edit(signed_in(request), pk)
     path = request.POST.get("path", "") or request.GET.get("path", "")
     if not path:
         return _back(overlay, "")
@@ -131,8 +130,8 @@ def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
                 texts.write(content, where, context["text"], seen=request.POST.get("version", ""))
                 return _changed(request, overlay, "/".join(where[:-1]), done=_("The file is saved."))
             if "new" not in request.GET:
-                found = texts.read(content, where)
-                context |= {"text": found.content, "version": found.version}
+                text = texts.read(content, where)
+                context |= {"text": text.content, "version": text.version}
     except texts.Stale as fault:
         context |= {"error": str(fault), "version": fault.current.version, "theirs": fault.current.content}
         return render(request, "overlays/file_edit.html", context, status=409)
@@ -154,11 +153,11 @@ def _change(request: HttpRequest, overlay: Overlay, at: str, make: Any, *, done:
 
 
 def _changed(request: HttpRequest, overlay: Overlay, at: str, *, done: str) -> HttpResponse:
-    """After every change the overlay is measured and its VPKs are checked, as a job."""
+    """Request a build after a change: it measures the overlay and checks its VPKs."""
     user = signed_in(request)
     record.write(action="overlay.files_changed", by=user, target=overlay.resource, request=request, at=at)
     try:
-        request_build(overlay=overlay, by=user)
+        builds.request(overlay=overlay, by=user)
     except jobs.Refused as fault:
         messages.warning(request, str(fault))
     messages.success(request, done)
@@ -180,7 +179,7 @@ def _page(request: HttpRequest, overlay: Overlay, where: tree.Parts, nodes: list
         "crumbs": [("/".join(where[: depth + 1]), name) for depth, name in enumerate(where)],
         "rows": [(node, prefix + node.name, texts.is_text(node.name)) for node in nodes[:_ROWS]],
         "hidden": max(0, len(nodes) - _ROWS),
-        "may_edit": access.can_change_files(request, overlay),
+        "may_edit": permissions.can_edit_files(signed_in(request), overlay),
         "quota_left": left,
         "archive_endings": ", ".join(archives.ENDINGS),
     }

@@ -1,4 +1,4 @@
-"""How the content of overlays comes to hosts beside the web's own: the web serves it, who needs it pulls it.
+"""Replication of overlays to hosts other than the web's: the web serves their content, and the other hosts pull it.
 
-A *manifest* names every file with its hash; a *copy* is what a host has made of one, a directory that never changes.
+A *manifest* lists every file with its hash. A *copy* is a directory made from a manifest; it never changes.
 """

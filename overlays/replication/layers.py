@@ -1,4 +1,4 @@
-"""What a start asks: is each layer here, in the version that its row names? On the web's own host it always is."""
+"""The overlay directories for a start of a server. Hosts other than the web's first fetch missing content."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from left4me.jobs import registry
 from overlays import paths
 from overlays.models import Overlay, OverlayCopy
 from overlays.replication import client as replication_client
-from overlays.replication import items
-from overlays.replication.store import Copies, Current, held, is_needed
+from overlays.replication import workshop
+from overlays.replication.store import Copies, Current, is_needed, overlay_ids
 
 
 def trees(run: registry.Run, overlays: Sequence[Overlay]) -> dict[int, Path]:
-    """Where each overlay's content stands on this host, after fetching what is missing of it.
+    """The directory of each overlay on this host by id, after fetching missing content.
 
-    Raises registry.Failed with what cannot be had, and registry.Cancelled.
+    Raises registry.Failed when content cannot be fetched, and Cancelled.
     """
-    found = {}
+    directories = {}
     for overlay in overlays:
         run.check()
-        found[overlay.pk] = _copy(run, overlay) if is_needed() else _own(overlay)
-    return found
+        directories[overlay.pk] = _copy(run, overlay) if is_needed() else _own(overlay)
+    return directories
 
 
 def _own(overlay: Overlay) -> Path:
@@ -36,14 +36,14 @@ def _own(overlay: Overlay) -> Path:
 def _copy(run: registry.Run, overlay: Overlay) -> Path:
     copies = Copies(overlay.pk)
     try:
-        with copies.alone(run.check):
+        with copies.locked(run.check):
             current = copies.current()
-            if current is None or not _is_right(overlay, current):
+            if current is None or not _is_up_to_date(overlay, current):
                 current = _make(run, overlay, copies)
             else:
                 copies.touch(current)
-            _note(run, overlay, current)
-            # It may be newer than the row was when it was read: what counts is what the game is started with.
+            _record(run, overlay, current)
+            # The copy may be newer than the row that was read: record the version that the game is started with.
             overlay.content_version = current.content_version
             return copies.tree(current).resolve()
     except replication_client.Unavailable as reason:
@@ -54,32 +54,32 @@ def _copy(run: registry.Run, overlay: Overlay) -> Path:
 
 def _make(run: registry.Run, overlay: Overlay, copies: Copies) -> Current:
     if overlay.kind == Overlay.Kind.WORKSHOP:
-        return items.link(run, overlay, copies)
+        return workshop.link(run, overlay, copies)
     return replication_client.pull(run, overlay, copies)
 
 
-def _is_right(overlay: Overlay, current: Current) -> bool:
+def _is_up_to_date(overlay: Overlay, current: Current) -> bool:
     if not current.is_whole or current.content_version != overlay.content_version:
         return False
-    return overlay.kind != Overlay.Kind.WORKSHOP or items.is_cached(overlay)
+    return overlay.kind != Overlay.Kind.WORKSHOP or workshop.is_cached(overlay)
 
 
-def _note(run: registry.Run, overlay: Overlay, current: Current) -> None:
-    """Keep which version this host holds: pages show it, and who deletes the overlay knows where copies are."""
+def _record(run: registry.Run, overlay: Overlay, current: Current) -> None:
+    """Record the version on this host: pages show it, and a deletion of the overlay removes the copies it names."""
     values = {"content_version": current.content_version, "is_whole": current.is_whole}
-    known = OverlayCopy.objects.filter(overlay=overlay, host=run.host)
-    if known.filter(**values).exists() or known.update(**values, made_at=timezone.now()):
+    recorded = OverlayCopy.objects.filter(overlay=overlay, host=run.host)
+    if recorded.filter(**values).exists() or recorded.update(**values, made_at=timezone.now()):
         return
     OverlayCopy.objects.get_or_create(overlay=overlay, host=run.host, defaults={**values, "made_at": timezone.now()})
 
 
 def tidy() -> int:
-    """Remove copies that no start takes any more, and all of overlays that are gone; returns how many."""
+    """Remove copies that no start uses any more, and all copies of deleted overlays; returns how many."""
     if not is_needed():
         return 0
-    there = set(Overlay.objects.filter(pk__in=held()).values_list("pk", flat=True))
+    existing = set(Overlay.objects.filter(pk__in=overlay_ids()).values_list("pk", flat=True))
     removed = 0
-    for number in held():
-        copies = Copies(number)
-        removed += copies.remove_unused() if number in there else copies.remove()
+    for overlay_id in overlay_ids():
+        copies = Copies(overlay_id)
+        removed += copies.remove_unused() if overlay_id in existing else copies.remove()
     return removed

@@ -1,7 +1,7 @@
-"""What an overlay's tree holds, said so that another host can make the same: every file with its hash.
+"""Manifests: every file of an overlay's tree with its hash, so that another host can make the same tree.
 
-On the wire a manifest is lines of JSON, sent while the tree is still being read, so that neither side waits in silence
-for gigabytes to be hashed.
+On the wire a manifest is lines of JSON. They are sent while the tree is still being read, so that the other host sees
+progress while gigabytes are hashed.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from left4me.core.files import tree
+from left4me.core.files import atomic, tree, walk
 
 logger = logging.getLogger(__name__)
 
@@ -24,22 +24,21 @@ MOST_ENTRIES = 400_000
 _TRIES = 3
 _READ = 1024 * 1024
 _TELL_EVERY = 32 * 1024 * 1024
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 Signature = tuple[int, int, int, int]
 
 
 class Changing(Exception):
-    """The tree did not hold still for long enough to be read."""
+    """The tree changed during every attempt to read it."""
 
 
 class Malformed(ValueError):
-    """What came over the wire is no manifest, or one that leads out of its tree."""
+    """The received lines are not a manifest, or contain a path or link that leads out of the tree."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One path of the tree: a file, else a link, else a folder."""
+    """A path of the tree: a file if it has a hash, a link if it has a target, otherwise a folder."""
 
     path: str
     sha256: str = ""
@@ -65,7 +64,7 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """Names the content: equal for equal trees, whatever version they are."""
+        """A hash of the content, equal for equal trees of any version. It names the copy."""
         lines = (json.dumps(entry.as_json(), sort_keys=True) for entry in sorted(self.entries, key=lambda e: e.path))
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -76,7 +75,7 @@ class Manifest:
 
 @dataclass
 class Hashes:
-    """What is known of files that were read before; one that was not written to since need not be read again."""
+    """Cached hashes of files. A file whose size, times and inode are unchanged is not read again."""
 
     file: Path
     known: dict[str, tuple[Signature, str]] = field(default_factory=dict)
@@ -84,51 +83,52 @@ class Hashes:
     @classmethod
     def load(cls, file: Path) -> Hashes:
         try:
-            held = json.loads(file.read_text())
-            return cls(file, {path: ((one[0], one[1], one[2], one[3]), one[4]) for path, one in held.items()})
+            stored = json.loads(file.read_text())
+            return cls(file, {path: ((row[0], row[1], row[2], row[3]), row[4]) for path, row in stored.items()})
         except (OSError, ValueError, TypeError, LookupError, AttributeError):
             return cls(file)
 
-    def save(self, found: Mapping[str, tuple[Signature, str]]) -> None:
-        """Keep these and no others; a disk that does not take them costs time, not content."""
-        fresh = self.file.with_name(f".{self.file.name}.{os.getpid()}")
+    def save(self, hashes: Mapping[str, tuple[Signature, str]]) -> None:
+        """Replace the cache by these hashes. An error is only logged: the next manifest then reads all files."""
+        content = json.dumps({path: [*signature, digest] for path, (signature, digest) in hashes.items()})
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps({path: [*mark, digest] for path, (mark, digest) in found.items()}))
-            fresh.replace(self.file)
+            atomic.write(self.file, content, mode=0o640, durable=False)
         except OSError as error:
-            logger.warning("hashes of %s are not kept: %s", self.file.stem, error)
+            logger.warning("The hashes of overlay %s could not be stored: %s", self.file.stem, error)
 
 
 def lines(root: Path, *, content_version: int, hashes: Hashes) -> Iterator[dict[str, Any]]:
-    """The lines of the manifest of the tree at `root`: entries, how far the reading is, and an end.
+    """The lines of the manifest of the tree at `root`: entries, `read` lines with progress, and an `end` line.
 
-    `again` means that the tree was changed meanwhile and everything said so far is void; the end comes only after a
-    second look has found the tree as it was when the first began. Raises Changing after some tries.
+    An `again` line invalidates all previous lines: the tree changed while it was read. The `end` line is sent only
+    after a second scan matches the first. Raises Changing after some tries.
     """
     yield {"content_version": content_version}
     for _ in range(_TRIES):
-        before = _Look(root)
-        found: dict[str, tuple[Signature, str]] = {}
+        before = _Scan(root)
+        computed: dict[str, tuple[Signature, str]] = {}
         yield from (entry.as_json() for entry in before.links_and_folders)
-        yield from _file_lines(root, before, hashes, found)
-        if len(found) == len(before.files) and _Look(root).signature == before.signature:
-            hashes.save(found)
+        yield from _file_lines(root, before, hashes, computed)
+        if len(computed) == len(before.files) and _Scan(root).signature == before.signature:
+            hashes.save(computed)
             yield {"end": True, "left_out": before.left_out[:100]}
             return
-        hashes.known = found
+        # The next attempt reads only the files that changed.
+        hashes.known = computed
         yield {"again": True}
     raise Changing
 
 
 def _file_lines(
-    root: Path, look: _Look, hashes: Hashes, found: dict[str, tuple[Signature, str]]
+    root: Path, scan: _Scan, hashes: Hashes, computed: dict[str, tuple[Signature, str]]
 ) -> Iterator[dict[str, Any]]:
+    """The lines of the files of a scan. Adds their hashes to `computed`."""
     read = 0
-    for path, status in look.files.items():
-        mark = _mark(status)
+    for path, status in scan.files.items():
+        signature = _signature(status)
         known = hashes.known.get(path)
-        if known is not None and known[0] == mark:
+        if known is not None and known[0] == signature:
             digest = known[1]
         else:
             hashed = hashlib.sha256()
@@ -139,12 +139,12 @@ def _file_lines(
                     yield {"read": read}
                     read = 0
             digest = hashed.hexdigest()
-        found[path] = (mark, digest)
+        computed[path] = (signature, digest)
         yield Entry(path, digest, status.st_size, bool(status.st_mode & 0o100)).as_json()
 
 
 def _chunks(root: Path, path: str) -> Iterator[bytes]:
-    """A file's bytes; none when it is gone, which the second look notices."""
+    """The content of a file; empty when it was deleted, which the second scan detects."""
     try:
         with tree.Tree(root) as content, content.open(tuple(path.split("/"))) as stream:
             while chunk := stream.read(_READ):
@@ -153,32 +153,26 @@ def _chunks(root: Path, path: str) -> Iterator[bytes]:
         return
 
 
-class _Look:
-    """The tree as it stands now, by one walk that follows no link."""
+class _Scan:
+    """The tree at this moment, read in one walk that follows no links."""
 
     def __init__(self, root: Path) -> None:
         self.files: dict[str, os.stat_result] = {}
         self.links_and_folders: list[Entry] = []
         self.left_out: list[str] = []
         self.signature: list[tuple[Any, ...]] = []
-        for where, folders, files, handle in os.fwalk(root, follow_symlinks=False):
-            here = PurePosixPath(where).relative_to(root)
-            folders[:] = sorted(name for name in folders if not name.startswith(tree.TEMPORARY))
-            for name in (*folders, *sorted(files)):
-                if not name.startswith(tree.TEMPORARY):
-                    self._note(str(here / name), name, handle)
+        for path, status, link in walk.entries(root, skip_prefix=atomic.TEMPORARY):
+            self._add(path, status, link)
 
-    def _note(self, path: str, name: str, handle: int) -> None:
-        try:
-            status = os.stat(name, dir_fd=handle, follow_symlinks=False)
-            link = os.readlink(name, dir_fd=handle) if stat.S_ISLNK(status.st_mode) else ""
-        except OSError:
-            # Gone between the listing and this look: the second look will differ from it.
+    def _add(self, path: str, status: os.stat_result | None, link: str) -> None:
+        if status is None:
+            # Deleted after the directory was listed: the second scan will differ.
             self.signature.append((path, "gone"))
             return
         is_folder = stat.S_ISDIR(status.st_mode)
-        self.signature.append((path, is_folder, link, *(() if is_folder else _mark(status))))
-        if not _can_be_used(path) or (link and leads_out(tuple(path.split("/")), link)):
+        self.signature.append((path, is_folder, link, *(() if is_folder else _signature(status))))
+        # A path that cannot be recreated, or a link out of the tree, is only reported.
+        if not _is_portable(path) or (link and walk.leads_out(path.split("/"), link)):
             self.left_out.append(ascii(path)[1:-1])
         elif link:
             self.links_and_folders.append(Entry(path, link=link))
@@ -190,32 +184,20 @@ class _Look:
             self.left_out.append(path)
 
 
-def _mark(status: os.stat_result) -> Signature:
+def _signature(status: os.stat_result) -> Signature:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def _can_be_used(path: str) -> bool:
-    """Whether the other side would make the very same path of it."""
+def _is_portable(path: str) -> bool:
+    """Whether the receiving host would create exactly this path."""
     try:
         return "/".join(tree.parts(path)) == path
     except tree.BadPath:
         return False
 
 
-def leads_out(where: tuple[str, ...], target: str) -> bool:
-    """Whether a link at `where`, counted from the root of its tree, points anywhere but into the tree."""
-    depth = len(where) - 1
-    if target.startswith("/"):
-        return True
-    for part in PurePosixPath(target).parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            return True
-    return False
-
-
 class Reader:
-    """Takes the lines of a manifest one by one; `done` is the manifest once the last has come."""
+    """Parses the lines of a manifest one by one; `done` is the manifest after the `end` line."""
 
     def __init__(self) -> None:
         self.done: Manifest | None = None
@@ -223,40 +205,39 @@ class Reader:
         self._entries: dict[str, Entry] = {}
 
     def take(self, line: bytes) -> int:
-        """Read one line; returns how many bytes the web says it has read. Raises Malformed and Changing."""
+        """Parse a line; returns the bytes that the web has read since its last report. Raises Malformed, Changing."""
         try:
-            said = json.loads(line)
-            return self._take(said)
+            return self._take(json.loads(line))
         except (ValueError, TypeError, LookupError, AttributeError, tree.BadPath) as error:
             raise Malformed(f"no manifest: {error}") from error
 
-    def _take(self, said: Mapping[str, Any]) -> int:
-        if "changing" in said:
+    def _take(self, line: Mapping[str, Any]) -> int:
+        if "changing" in line:
             raise Changing
-        if "content_version" in said:
-            self._version = int(said["content_version"])
-        elif "again" in said:
+        if "content_version" in line:
+            self._version = int(line["content_version"])
+        elif "again" in line:
             self._entries.clear()
-        elif "end" in said:
-            left_out = tuple(str(path) for path in said.get("left_out", []))
+        elif "end" in line:
+            left_out = tuple(str(path) for path in line.get("left_out", []))
             self.done = Manifest(self._version, tuple(self._entries.values()), left_out)
-        elif "path" in said:
-            entry = _entry(said)
+        elif "path" in line:
+            entry = _entry(line)
             self._entries[entry.path] = entry
             if len(self._entries) > MOST_ENTRIES:
                 raise Malformed("it names too many files")
-        return int(said.get("read", 0))
+        return int(line.get("read", 0))
 
 
-def _entry(said: Mapping[str, Any]) -> Entry:
-    path, link, sha256 = str(said["path"]), str(said.get("link", "")), str(said.get("sha256", ""))
-    if not _can_be_used(path) or not path:
+def _entry(line: Mapping[str, Any]) -> Entry:
+    path, link, sha256 = str(line["path"]), str(line.get("link", "")), str(line.get("sha256", ""))
+    if not _is_portable(path) or not path:
         raise Malformed(f"“{path[:100]}” is no path in a tree")
-    if link and leads_out(tuple(path.split("/")), link):
+    if link and walk.leads_out(path.split("/"), link):
         raise Malformed(f"the link “{path[:100]}” leads out of the tree")
     if sha256 and (len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef")):
         raise Malformed("a hash is none")
-    size = int(said.get("size", 0))
+    size = int(line.get("size", 0))
     if size < 0:
         raise Malformed("a size is none")
-    return Entry(path, sha256, size, bool(said.get("run", False)), link)
+    return Entry(path, sha256, size, bool(line.get("run", False)), link)

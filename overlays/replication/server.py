@@ -1,56 +1,47 @@
-"""The web's side: an ASGI application that gives overlays' content to the hosts that run servers with them.
+"""The server of replication: an ASGI application on the web that sends overlays to other hosts.
 
-Beside Django's own handler, because a transfer may last for hours: here it costs a task, there one of a few threads.
-`GET` answers the manifest, `POST` with a list of paths answers those files one behind the other.
+It is separate from Django's handler because a transfer may last for hours: here it occupies a task, there one of a
+few threads. `GET` returns the manifest; `POST` with a list of paths returns those files one after the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections
 
 from left4me.core.files import tree
+from left4me.core.web import asgi
+from left4me.core.web.asgi import Refusal
 from left4me.jobs.models import Job
 from overlays import paths
 from overlays.models import Overlay
 from overlays.replication import manifest
-
-logger = logging.getLogger(__name__)
 
 PATH = re.compile(r"/api/v1/hosts/self/overlays/([1-9]\d{0,17})/content")
 MOST_FILES_AT_ONCE = 2_000
 _LONGEST_REQUEST = 4 * 1024 * 1024
 _CHUNK = 256 * 1024
 _LINES_AT_ONCE = 500
-# Reading from disks and hashing; what waits for a slow line holds none of these.
+# For disk reads and hashing. A transfer that waits for the network occupies none of them.
 _THREADS = 4
 _JSON_LINES = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
 _BYTES = [(b"content-type", b"application/octet-stream"), (b"cache-control", b"no-store")]
 
-Headers = Mapping[str, str]
 Pieces = Iterator[bytes]
-# The overlay with this number if the host that these headers name may have it. Raises Refusal.
-Find = Callable[[Headers, int], Overlay]
+# Returns the overlay with this id if the host identified by the headers may fetch it. Raises Refusal.
+Find = Callable[[asgi.Headers, int], Overlay]
 
 
-class Refusal(Exception):
-    """The request is not answered; becomes a problem+json."""
+class Application(asgi.Application):
+    """The ASGI application; `find` authorises a request."""
 
-    def __init__(self, status: int, title: str) -> None:
-        self.status = status
-        super().__init__(title)
-
-
-class Application:
     def __init__(self, find: Find) -> None:
         self._find = find
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="overlay-content")
@@ -58,150 +49,100 @@ class Application:
     def serves(self, path: str) -> bool:
         return PATH.fullmatch(path) is not None
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        begun = False
-        try:
-            kind, pieces = await self._open(scope, headers, receive)
-            await send({"type": "http.response.start", "status": 200, "headers": kind})
-            begun = True
-            await self._give(pieces, receive, send)
-        except Refusal as refusal:
-            await _refuse(send, refusal)
-        except asyncio.CancelledError:
-            logger.debug("A transfer was cut off")
-        except Exception:
-            logger.exception("The content of %s could not be given", scope["path"])
-            # An answer that has begun must not look whole: without its end the connection breaks.
-            if begun:
-                raise
-            await _refuse(send, Refusal(500, "Something broke here"))
-
-    async def _give(self, pieces: Pieces, receive: Any, send: Any) -> None:
-        # To a connection that is gone the server sends without a word, to the end of the last gigabyte.
-        gone = asyncio.ensure_future(_gone(receive))
+    async def answer(self, scope: asgi.Scope, headers: asgi.Headers, receive: asgi.Receive, send: asgi.Send) -> None:
+        content_type, pieces = await self._open(scope, headers, receive)
+        await asgi.start(send, content_type)
+        # Sending to a closed connection raises no error, so watch for the disconnect and stop reading the disk.
+        disconnected = asyncio.ensure_future(asgi.disconnected(receive))
         try:
             while (piece := await self._blocking(next, pieces, None)) is not None:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-                if gone.done():
+                await asgi.send_body(send, piece, more=True)
+                if disconnected.done():
                     return
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await asgi.send_body(send, b"", more=False)
         finally:
-            gone.cancel()
+            disconnected.cancel()
 
-    async def _open(self, scope: Mapping[str, Any], headers: Headers, receive: Any) -> tuple[list[Any], Pieces]:
+    async def _open(
+        self, scope: asgi.Scope, headers: asgi.Headers, receive: asgi.Receive
+    ) -> tuple[asgi.RawHeaders, Pieces]:
         match = PATH.fullmatch(scope["path"])
         if match is None:
             raise Refusal(404, "There is nothing here")
-        overlay = await self._blocking(self._found, headers, int(match[1]))
+        overlay = await self._blocking(asgi.with_database, self._find, headers, int(match[1]))
         if scope["method"] == "GET":
-            if await self._blocking(_is_being_built, overlay):
+            if await self._blocking(asgi.with_database, _is_being_built, overlay):
                 raise Refusal(409, "This overlay is being built")
             return _JSON_LINES, manifest_pieces(overlay)
         if scope["method"] == "POST":
-            return _BYTES, file_pieces(overlay, _wanted(await _body(receive)))
+            return _BYTES, file_pieces(overlay, _requested_files(await asgi.body(receive, limit=_LONGEST_REQUEST)))
         raise Refusal(405, "Only GET and POST")
-
-    def _found(self, headers: Headers, overlay_id: int) -> Overlay:
-        try:
-            return self._find(headers, overlay_id)
-        finally:
-            close_old_connections()
 
     async def _blocking(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
 
 def hashes_file(overlay_id: int) -> Path:
-    """Where the hashes of an overlay's files are kept from one manifest to the next."""
+    """The file with the cached hashes of an overlay's files."""
     return Path(settings.LEFT4ME_ROOT) / "overlay_hashes" / f"{overlay_id}.json"
 
 
 def manifest_pieces(overlay: Overlay) -> Pieces:
-    """The manifest of the overlay's tree as it stands now."""
+    """The manifest of the overlay's present tree, encoded, in pieces."""
     root = paths.directory(overlay)
     root.mkdir(parents=True, exist_ok=True)
-    said = manifest.lines(
+    manifest_lines = manifest.lines(
         root.resolve(), content_version=overlay.content_version, hashes=manifest.Hashes.load(hashes_file(overlay.pk))
     )
     lines: list[dict[str, Any]] = []
     try:
-        for line in said:
+        for line in manifest_lines:
             lines.append(line)
-            # While a large file is hashed, the other side must hear that something happens.
+            # Progress is sent at once, so that the other host does not time out while a large file is hashed.
             if line.keys() & {"read", "content_version"} or len(lines) >= _LINES_AT_ONCE:
-                yield _written(lines)
+                yield _encoded(lines)
                 lines = []
     except manifest.Changing:
         lines = [{"changing": True}]
-    yield _written(lines)
+    yield _encoded(lines)
 
 
-def file_pieces(overlay: Overlay, wanted: list[tuple[str, int]]) -> Pieces:
-    """Each wanted file from an offset on: a line that says its length, then so many bytes; or that it is gone."""
+def file_pieces(overlay: Overlay, requested: list[tuple[str, int]]) -> Pieces:
+    """Each requested file from its offset: a line with the number of bytes, then the bytes; or a line with `gone`."""
     with tree.Tree(paths.directory(overlay).resolve()) as content:
-        for path, offset in wanted:
+        for path, offset in requested:
             try:
                 stream = content.open(tree.parts(path))
             except tree.BadPath:
-                yield _written([{"path": path, "gone": True}])
+                yield _encoded([{"path": path, "gone": True}])
                 continue
             with stream:
                 left = max(0, stream.seek(0, 2) - offset)
                 stream.seek(offset)
-                yield _written([{"path": path, "bytes": left}])
+                yield _encoded([{"path": path, "bytes": left}])
                 while left:
                     chunk = stream.read(min(_CHUNK, left))
                     if not chunk:
-                        # It shrank since its length was said; the other side waits for bytes that never come.
+                        # The file shrank after its length was sent: break the connection, or the host would wait.
                         raise OSError(f"{path} shrank while it was sent")
                     left -= len(chunk)
                     yield chunk
 
 
 def _is_being_built(overlay: Overlay) -> bool:
-    """Whether a job changes the tree right now: half of an archive is no content."""
-    try:
-        return Job.objects.active().filter(locks__resource=overlay.resource, locks__exclusive=True).exists()
-    finally:
-        close_old_connections()
+    """Whether a job is changing the tree: a half extracted archive must not be replicated."""
+    return Job.objects.active().filter(locks__resource=overlay.resource, locks__exclusive=True).exists()
 
 
-def _written(lines: list[dict[str, Any]]) -> bytes:
+def _encoded(lines: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(line) + "\n" for line in lines).encode()
 
 
-def _wanted(body: bytes) -> list[tuple[str, int]]:
+def _requested_files(body: bytes) -> list[tuple[str, int]]:
     try:
-        wanted = [(str(path), int(offset)) for path, offset in json.loads(body)["files"]]
+        requested = [(str(path), int(offset)) for path, offset in json.loads(body)["files"]]
     except (ValueError, TypeError, LookupError):
         raise Refusal(400, "Name the files: {“files”: [[path, offset], …]}") from None
-    if len(wanted) > MOST_FILES_AT_ONCE or any(offset < 0 for _path, offset in wanted):
-        raise Refusal(400, "Too many files at once, or an offset that is none")
-    return wanted
-
-
-async def _body(receive: Any) -> bytes:
-    parts, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise asyncio.CancelledError
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > _LONGEST_REQUEST:
-            raise Refusal(413, "This request is too long")
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-async def _gone(receive: Any) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
-
-
-async def _refuse(send: Any, refusal: Refusal) -> None:
-    body = json.dumps({"type": "about:blank", "title": str(refusal), "status": refusal.status, "detail": ""}).encode()
-    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    if len(requested) > MOST_FILES_AT_ONCE or any(offset < 0 for _path, offset in requested):
+        raise Refusal(400, "Too many files at once, or a negative offset")
+    return requested

@@ -1,14 +1,13 @@
-"""Copies of overlays' content on a host beside the web's own.
+"""Copies of overlays on a host other than the web's.
 
-overlay_copies/<overlay>/<digest>/      one content, made once and never changed: running servers keep what they have
-overlay_copies/<overlay>/current.json   which of them a start takes, and which content version that is
-overlay_copies/<overlay>/incoming/      files on their way, named by their hash; what is there is not fetched again
+overlay_copies/<overlay>/<digest>/      a copy; it never changes, so running servers keep the content they started with
+overlay_copies/<overlay>/current.json   the copy that the next start uses, and its content version
+overlay_copies/<overlay>/incoming/      downloaded files named by their hash; they are not downloaded again
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -21,10 +20,11 @@ from pathlib import Path
 
 from django.conf import settings
 
+from left4me.core.files import atomic
 from left4me.core.files.tree import Tree
 from overlays.replication.manifest import Entry, Manifest
 
-# A start that was prepared a moment ago may be about to mount a copy that is no longer the current one.
+# A start that is being prepared may be about to mount a copy that is no longer the current one.
 _GRACE_SECONDS = 3600
 _DIGEST_SHOWN = 32
 _COPY = re.compile(rf"[0-9a-f]{{{_DIGEST_SHOWN}}}")
@@ -34,7 +34,7 @@ _PROGRAM, _PLAIN = 0o755, 0o644
 
 @dataclass(frozen=True)
 class Current:
-    """The copy that starts take. One that is not whole (items could not be downloaded) is made again next time."""
+    """The copy that starts use. If it is not whole (items could not be downloaded), the next start makes it again."""
 
     name: str
     content_version: int
@@ -42,7 +42,7 @@ class Current:
 
 
 def is_needed() -> bool:
-    """Whether this process works on a host that has to fetch what overlays hold."""
+    """Whether this process runs on a host other than the web's, which needs copies of overlays."""
     return bool(settings.LEFT4ME_WEB_URL)
 
 
@@ -50,28 +50,28 @@ def root() -> Path:
     return Path(settings.LEFT4ME_ROOT) / "overlay_copies"
 
 
-_Users = Callable[[], set[Path]]
-_users: list[_Users] = []
+_Mounts = Callable[[], set[Path]]
+_mounts: list[_Mounts] = []
 
 
-def ask_before_removing(users: _Users) -> None:
-    """Let `users` say which trees running servers have mounted; who runs servers registers it when Django is ready."""
-    _users.append(users)
+def register_mounts(mounts: _Mounts) -> None:
+    """Register a function that returns the trees mounted by running servers: their copies are not removed."""
+    _mounts.append(mounts)
 
 
-def _in_use() -> set[Path]:
-    return set().union(*(users() for users in _users))
+def _mounted() -> set[Path]:
+    return set().union(*(mounts() for mounts in _mounts))
 
 
-def held() -> list[int]:
-    """The overlays of which this host has something."""
+def overlay_ids() -> list[int]:
+    """The ids of overlays that have a directory in the store."""
     if not root().is_dir():
         return []
     return sorted(int(path.name) for path in root().iterdir() if path.name.isdecimal())
 
 
 class Copies:
-    """All that a host holds of one overlay."""
+    """The copies of one overlay on this host."""
 
     def __init__(self, overlay_id: int) -> None:
         self.path = root() / str(overlay_id)
@@ -79,19 +79,20 @@ class Copies:
         self._current = self.path / "current.json"
 
     def current(self) -> Current | None:
+        """The copy that starts use; None when there is none, or `current.json` is damaged."""
         try:
-            said = json.loads(self._current.read_text())
-            found = Current(str(said["name"]), int(said["content_version"]), bool(said["is_whole"]))
+            stored = json.loads(self._current.read_text())
+            copy = Current(str(stored["name"]), int(stored["content_version"]), bool(stored["is_whole"]))
         except (OSError, ValueError, TypeError, LookupError):
             return None
-        return found if _COPY.fullmatch(found.name) and self.tree(found).is_dir() else None
+        return copy if _COPY.fullmatch(copy.name) and self.tree(copy).is_dir() else None
 
     def tree(self, copy: Current) -> Path:
         return self.path / copy.name
 
     @contextlib.contextmanager
-    def alone(self, check: Callable[[], None]) -> Iterator[None]:
-        """Hold these copies against other jobs of this host; waits for its turn, calling `check` meanwhile."""
+    def locked(self, check: Callable[[], None]) -> Iterator[None]:
+        """Lock the copies against other jobs of this host. While waiting, calls `check`, which may raise to cancel."""
         self.path.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -105,27 +106,28 @@ class Copies:
         finally:
             os.close(fd)
 
-    def files_held(self) -> dict[str, Path]:
-        """Where a whole file of some hash lies on this host already, in the current copy or among what has arrived."""
-        found = {}
+    def available_files(self) -> dict[str, Path]:
+        """The complete files on this host by hash: those of the current copy, and downloaded ones."""
+        files = {}
         current = self.current()
         if current is not None:
             with contextlib.suppress(OSError, ValueError, LookupError):
-                noted = json.loads(self._note_of(current.name).read_text())
-                found = {digest: self.tree(current) / path for path, digest in noted.items()}
+                hashes = json.loads(self._hashes_file(current.name).read_text())
+                files = {digest: self.tree(current) / path for path, digest in hashes.items()}
         if self.incoming.is_dir():
-            found |= {path.name: path for path in self.incoming.iterdir() if len(path.name) == 64}
-        return found
+            files |= {path.name: path for path in self.incoming.iterdir() if len(path.name) == 64}
+        return files
 
     def publish(self, manifest: Manifest, *, is_whole: bool = True) -> Current:
-        """Make the copy of `manifest` from the files held and let starts take it. Raises OSError.
+        """Make a copy from `manifest` and the available files, and make it the current one. Raises OSError.
 
-        Everything stands on the disk before the copy has its name, and it has that before `current` says so.
+        All content is synced to the disk before the copy gets its name, and it has its name before `current.json`
+        refers to it, so a crash at any point leaves a valid store.
         """
         copy = Current(manifest.digest[:_DIGEST_SHOWN], manifest.content_version, is_whole)
         if not self.tree(copy).is_dir():
             self._assemble(manifest, self.tree(copy))
-        # Its age says when it was last of use.
+        # The mtime records the last use, for `remove_unused`.
         os.utime(self.tree(copy))
         _write(
             self._current,
@@ -135,14 +137,15 @@ class Copies:
         return copy
 
     def touch(self, copy: Current) -> None:
+        """Record that the copy is in use, so that `remove_unused` keeps it for a while."""
         os.utime(self.tree(copy))
 
     def remove_unused(self) -> int:
-        """Remove copies that are neither current nor mounted nor fresh; returns how many."""
-        current, in_use, removed = self.current(), _in_use(), 0
+        """Remove copies that are neither current, nor mounted, nor recently used; returns how many."""
+        current, mounted, removed = self.current(), _mounted(), 0
         for path in self.path.iterdir():
-            is_kept = current is not None and path.name == current.name
-            if not _COPY.fullmatch(path.name) or is_kept or _is_used(path, in_use):
+            is_current = current is not None and path.name == current.name
+            if not _COPY.fullmatch(path.name) or is_current or _is_mounted(path, mounted):
                 continue
             if time.time() - path.stat().st_mtime > _GRACE_SECONDS:
                 self._discard(path)
@@ -150,12 +153,12 @@ class Copies:
         return removed
 
     def remove(self) -> bool:
-        """Remove all of it, but for what a running server has mounted; returns whether nothing is left."""
-        in_use = _in_use()
+        """Remove everything except copies that running servers have mounted; returns whether nothing is left."""
+        mounted = _mounted()
         self._current.unlink(missing_ok=True)
         shutil.rmtree(self.incoming, ignore_errors=True)
         for path in list(self.path.iterdir()) if self.path.is_dir() else []:
-            if _COPY.fullmatch(path.name) and not _is_used(path, in_use):
+            if _COPY.fullmatch(path.name) and not _is_mounted(path, mounted):
                 self._discard(path)
         if any(_COPY.fullmatch(path.name) for path in (self.path.iterdir() if self.path.is_dir() else ())):
             return False
@@ -163,67 +166,40 @@ class Copies:
         return True
 
     def _assemble(self, manifest: Manifest, target: Path) -> None:
-        held = self.files_held()
+        files = self.available_files()
         fresh = self.path / f".fresh-{target.name}"
         shutil.rmtree(fresh, ignore_errors=True)
         with Tree(fresh) as content:
-            # Links last: none of ours stands in the way while folders are made.
-            for entry in sorted(manifest.entries, key=lambda each: bool(each.link)):
-                _place(content, entry, held)
-        _sync(fresh)
-        _write(self._note_of(target.name), {entry.path: entry.sha256 for entry in manifest.entries if entry.sha256})
-        fresh.rename(target)
+            # Links last, since no path component may be a link while folders are created.
+            for entry in sorted(manifest.entries, key=lambda entry: bool(entry.link)):
+                _place(content, entry, files)
+        atomic.sync_file_system(fresh)
+        _write(
+            self._hashes_file(target.name), {entry.path: entry.sha256 for entry in manifest.entries if entry.sha256}
+        )
+        atomic.publish(fresh, target, durable=True)
 
     def _discard(self, path: Path) -> None:
         shutil.rmtree(path)
-        self._note_of(path.name).unlink(missing_ok=True)
+        self._hashes_file(path.name).unlink(missing_ok=True)
 
-    def _note_of(self, name: str) -> Path:
+    def _hashes_file(self, name: str) -> Path:
         return self.path / f"{name}.json"
 
 
-def _is_used(path: Path, in_use: set[Path]) -> bool:
-    return path in in_use or path.resolve() in in_use
+def _is_mounted(path: Path, mounted: set[Path]) -> bool:
+    return path in mounted or path.resolve() in mounted
 
 
-def _place(content: Tree, entry: Entry, held: dict[str, Path]) -> None:
-    if not entry.sha256 and not entry.link:
+def _place(content: Tree, entry: Entry, files: dict[str, Path]) -> None:
+    if entry.link:
+        content.add_link(entry.parts, entry.link)
+    elif entry.sha256:
+        # The files of copies never change, so copies can share them.
+        content.share(files[entry.sha256], entry.parts, mode=_PROGRAM if entry.is_program else _PLAIN)
+    else:
         content.make_folder(entry.parts)
-        return
-    with content.folder(entry.parts[:-1], make=True) as handle:
-        name = entry.parts[-1]
-        if entry.link:
-            os.symlink(entry.link, name, dir_fd=handle)
-            return
-        source = held[entry.sha256]
-        mode = _PROGRAM if entry.is_program else _PLAIN
-        if source.stat().st_mode & 0o777 == mode:
-            # Nobody writes to a file of a copy, so that copies may share it.
-            with contextlib.suppress(OSError):
-                os.link(source, name, dst_dir_fd=handle, follow_symlinks=False)
-                return
-        # The same bytes once as a program and once not, or as many names as the file system gives one file.
-        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=handle)
-        with os.fdopen(fd, "wb") as target, source.open("rb") as stream:
-            shutil.copyfileobj(stream, target, 1024 * 1024)
-            os.fchmod(target.fileno(), mode)
 
 
-def _write(path: Path, said: dict[str, object] | dict[str, str]) -> None:
-    fresh = path.with_name(f".{path.name}")
-    with fresh.open("w") as stream:
-        json.dump(said, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)
-
-
-def _sync(path: Path) -> None:
-    """Bring all of the file system that holds `path` to the disk: once, not file by file."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(fd) != 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error), str(path))
-    finally:
-        os.close(fd)
+def _write(path: Path, content: dict[str, object] | dict[str, str]) -> None:
+    atomic.write(path, json.dumps(content), mode=0o640, durable=True)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from left4me.testing.simulated_steam import SimulatedSteam
 from workshop import item_download
-from workshop.simulated_steam import SimulatedSteam
 
 
 @pytest.fixture
 def left4me_root(settings, tmp_path) -> Path:
-    """A data directory of this test's own."""
+    """A data directory for this test."""
     settings.LEFT4ME_ROOT = tmp_path / "root"
     settings.LEFT4ME_ROOT.mkdir()
     return settings.LEFT4ME_ROOT
@@ -19,7 +19,7 @@ def left4me_root(settings, tmp_path) -> Path:
 
 @pytest.fixture
 def steam_world(settings, tmp_path, left4me_root, monkeypatch) -> Iterator[SimulatedSteam]:
-    """A simulated Steam that the settings point at; pauses between attempts take no time."""
+    """A simulated Steam that the settings refer to; pauses between attempts are skipped."""
     folder = tmp_path / "steam"
     folder.mkdir()
     monkeypatch.setattr(item_download, "_WAITS", (0.0, 0.0))

@@ -1,4 +1,4 @@
-"""Overlays for tests, as the application would have made them."""
+"""Factories for overlays, with the rows that the application would create."""
 
 from __future__ import annotations
 

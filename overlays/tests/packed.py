@@ -1,4 +1,4 @@
-"""Archives as strangers make them: tars by Python, 7z and xz of those by bsdtar, RARs by hand."""
+"""Archives for tests: tars by Python, 7z and xz of those by bsdtar, RARs byte by byte."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def converted(members: Iterable[Member], folder: Path, *options: str) -> bytes:
     """The same members as bsdtar packs them, e.g. with `--format 7zip`."""
     source, target = folder / "source.tar", folder / "target"
     source.write_bytes(tarred(members))
-    # Names outside of ASCII need a locale that knows them.
+    # Names outside of ASCII need a UTF-8 locale.
     commands.run(["bsdtar", *options, "-cf", target, f"@{source}"], timeout=60, env={"LANG": "C.UTF-8"})
     return target.read_bytes()
 
 
 def rar(members: Iterable[tuple[str | bytes, bytes]], *, kind: int = stat.S_IFREG) -> bytes:
-    """A RAR of the fourth format whose files are stored as they are: no program that packs RARs may be shipped."""
+    """A RAR 4 archive with uncompressed files; there is no free program that creates RARs."""
     blocks = [b"Rar!\x1a\x07\x00", _block(0x73, 0, bytes(6))]
     for name, content in members:
         raw = name.encode() if isinstance(name, str) else name

@@ -1,4 +1,4 @@
-"""Overlays in the JSON API."""
+"""The JSON API of overlays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unpacking what strangers packed."""
+"""Extraction of untrusted archives."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from left4me.core.files.tree import Tree
 from left4me.testing.folders import listed
 from overlays.files import archives
-from overlays.files.archives import BadArchive, Limits
+from overlays.files.archives import ArchiveLimits, BadArchive
 
-ROOMY = Limits(size=50_000_000)
+ROOMY = ArchiveLimits(size=50_000_000)
 CORPUS = Path(__file__).parents[2] / "bench" / "corpus" / "archives"
 
 
 @pytest.fixture
 def unpack(tmp_path):
-    """Unpack bytes into a fresh tree; returns what was done and the files by path."""
+    """Extract an archive into an empty tree; returns the result and the files by path."""
     root = tmp_path / "overlay"
 
     def unpack(raw, *, base=(), limits=ROOMY):
@@ -138,13 +138,13 @@ def test_a_bomb_ends_at_its_ratio(unpack):
 def test_an_archive_larger_than_the_quota_ends_there(unpack):
     raw = zipped([("a", os.urandom(3000)), ("b", os.urandom(3000))])
     with pytest.raises(BadArchive, match="unpacks to more than is allowed"):
-        unpack(raw, limits=Limits(size=4000))
+        unpack(raw, limits=ArchiveLimits(size=4000))
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
 def test_an_archive_of_too_many_files_ends_there(unpack, pack):
     with pytest.raises(BadArchive, match="holds more than 10 files"):
-        unpack(pack([(f"{n}", b"") for n in range(30)]), limits=Limits(size=10**6, files=10))
+        unpack(pack([(f"{n}", b"") for n in range(30)]), limits=ArchiveLimits(size=10**6, files=10))
 
 
 def test_sizes_that_a_zip_claims_are_not_believed(unpack):
@@ -209,7 +209,7 @@ def test_no_damage_leads_out_or_crashes(tmp_path_factory, kind, edits, cut):
     archive.write_bytes(raw[: len(raw) - cut])
     with Tree(folder / "inside" / "overlay") as content:
         try:
-            archives.unpack(archive, into=content, base=(), limits=Limits(size=10**6), check=lambda: None)
+            archives.unpack(archive, into=content, base=(), limits=ArchiveLimits(size=10**6), check=lambda: None)
         except BadArchive as reason:
             assert str(reason)
     assert listed(folder) == ["archive", "inside"]

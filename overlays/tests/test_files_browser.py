@@ -1,4 +1,4 @@
-"""The file pages in a real browser: what the scripts do, and that everybody can use the pages."""
+"""The file pages in a real browser: their scripts, and their accessibility."""
 
 from __future__ import annotations
 

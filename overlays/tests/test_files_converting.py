@@ -1,4 +1,4 @@
-"""7z, rar and xz, which only bsdtar reads: from the upload to what a server's layer holds."""
+"""7z, rar and xz archives, which only bsdtar reads: from the upload to the files of the overlay."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.conf import settings
 from django.urls import reverse
 
 from deploy.doctor import machine
-from left4me.jobs import runner
 from left4me.jobs.models import JobLog
+from left4me.testing.jobs import drain
 from overlays.files import uploads
 from overlays.models import Overlay, Upload
 from overlays.tests import packed
@@ -44,7 +44,7 @@ def root(overlay):
 
 @pytest.fixture
 def send(client, cast, overlay):
-    """Upload an archive as a browser does, and unpack it; returns the job and what its log says."""
+    """Upload an archive as a browser does, and extract it; returns the job and its log lines."""
     client.force_login(cast.owner)
 
     def address(name, *args):
@@ -56,7 +56,7 @@ def send(client, cast, overlay):
         where = address("upload_chunk", begun["id"]) + "?offset=0"
         client.post(where, content, content_type="application/octet-stream")
         assert client.post(address("finish_upload", begun["id"])).status_code == 202
-        [job] = runner.drain(host=settings.LEFT4ME_HOST)
+        [job] = drain(host=settings.LEFT4ME_HOST)
         lines = JobLog.objects.filter(job=job, stream__in=["stdout", "stderr"]).values_list("line", flat=True)
         return job, list(lines)
 

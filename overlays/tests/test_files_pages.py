@@ -13,8 +13,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from django.utils import timezone
 
-from left4me.jobs import runner
 from left4me.jobs.models import Job
+from left4me.testing.jobs import drain
 from overlays.files import uploads
 from overlays.models import Overlay, Upload
 from overlays.tests.factories import make_overlay
@@ -35,7 +35,7 @@ def root(overlay):
 
 @pytest.fixture
 def post(client, cast, overlay):
-    """Post to one of the overlay's addresses as its owner."""
+    """Post to a URL of the overlay as its owner."""
     client.force_login(cast.owner)
 
     def post(name, data=None, *args, query="", **how):
@@ -66,7 +66,7 @@ def test_a_file_arrives_in_chunks_and_takes_its_name_when_complete(start, post, 
     assert chunk(post, begun["id"], 3000, content[3000:]).status_code == 200
     assert post("finish_upload", None, begun["id"]).status_code == 202
     assert (root / "left4dead2/addons/Map.vpk").read_bytes() == content
-    [job] = runner.drain(host=settings.LEFT4ME_HOST)
+    [job] = drain(host=settings.LEFT4ME_HOST)
     assert (job.operation, job.state) == ("build", "succeeded")
     overlay.refresh_from_db()
     assert (overlay.file_count, overlay.size_bytes, overlay.content_version) == (1, len(content), 1)
@@ -110,7 +110,7 @@ def test_an_archive_is_unpacked_by_a_job(start, post, root):
     begun = start("pack.zip", len(packed.getvalue()), unpack=True).json()
     chunk(post, begun["id"], 0, packed.getvalue())
     post("finish_upload", None, begun["id"])
-    [job] = runner.drain(host=settings.LEFT4ME_HOST)
+    [job] = drain(host=settings.LEFT4ME_HOST)
     assert (job.operation, job.state, job.error) == ("unpack", "succeeded", "")
     assert (root / "left4dead2/cfg/server.cfg").read_text() == "sv_x 1"
     assert not Upload.objects.exists()
@@ -123,8 +123,8 @@ def test_an_upload_can_be_given_up_and_is_forgotten_in_time(start, post):
     post("abort_upload", None, begun["id"])
     assert not Upload.objects.exists()
     start("b.txt", 3)
-    assert uploads.forget_old(now=timezone.now()) == 0
-    assert uploads.forget_old(now=timezone.now() + timedelta(days=4)) == 1
+    assert uploads.delete_abandoned(now=timezone.now()) == 0
+    assert uploads.delete_abandoned(now=timezone.now() + timedelta(days=4)) == 1
 
 
 def test_without_javascript_the_form_sends_whole_files(post, root):
@@ -137,7 +137,7 @@ def test_a_broken_vpk_fails_the_check_and_is_named(start, post, overlay):
     begun = start("bad.vpk", 5).json()
     chunk(post, begun["id"], 0, b"<html")
     post("finish_upload", None, begun["id"])
-    [job] = runner.drain(host=settings.LEFT4ME_HOST)
+    [job] = drain(host=settings.LEFT4ME_HOST)
     assert job.state == "failed"
     assert "left4dead2/addons/bad.vpk is a web page, not a VPK" in job.error
 

@@ -7,10 +7,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from left4me.jobs.models import Job
+from left4me.testing.simulated_steam import Fault
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from workshop.models import WorkshopItem
-from workshop.simulated_steam import Fault
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_server")]
 

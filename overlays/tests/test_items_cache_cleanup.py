@@ -1,4 +1,4 @@
-"""Care of the cache: what no overlay holds is listed, and deleted when asked or when it is time."""
+"""Cleanup of the cache: unused items are listed, and deleted on request or after a time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from left4me.jobs import runner
 from left4me.jobs.models import Job
+from left4me.testing.jobs import drain
 from overlays import tasks
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
@@ -36,7 +36,7 @@ def test_admins_see_and_delete_what_no_overlay_holds(client, cast, cache):
     text = client.get(reverse("overlays:cache")).content.decode()
     assert "Delete them all, 5 B" in text
     client.post(reverse("overlays:tidy"))
-    [job] = runner.drain(host=settings.LEFT4ME_HOST)
+    [job] = drain(host=settings.LEFT4ME_HOST)
     assert job.state == "succeeded"
     assert [path.name for path in cache.iterdir()] == ["1.vpk"]
     assert list(WorkshopItem.objects.values_list("steam_id", flat=True)) == [1]
@@ -54,11 +54,11 @@ def test_the_daily_round_deletes_only_what_was_unused_long_enough(cache, setting
     assert not Job.objects.exists(), "switched off by default"
     settings.LEFT4ME_WORKSHOP_CACHE_DAYS = 7
     tasks.tidy()
-    runner.drain(host=settings.LEFT4ME_HOST)
+    drain(host=settings.LEFT4ME_HOST)
     assert WorkshopItem.objects.count() == 2
     WorkshopItem.objects.filter(steam_id=2).update(unused_since=timezone.now() - timedelta(days=8))
     tasks.tidy()
-    runner.drain(host=settings.LEFT4ME_HOST)
+    drain(host=settings.LEFT4ME_HOST)
     assert WorkshopItem.objects.count() == 1
 
 

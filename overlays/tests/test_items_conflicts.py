@@ -1,4 +1,4 @@
-"""Files that several workshop items bring, over a stack of overlays."""
+"""Files contained in several workshop items of a stack of overlays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def hold(cast):
-    """A workshop overlay of the owner with items that hold the given paths."""
+    """A workshop overlay of the owner with items that contain the given paths."""
 
     def hold(**paths_by_title):
         overlay = make_overlay(kind=Overlay.Kind.WORKSHOP, owner=cast.owner)

@@ -1,4 +1,4 @@
-"""The global refresh: isolated batches, stale data kept, only what changed is built, and its rhythm."""
+"""The refresh of all items: isolated batches, stale data kept, builds only after changes, and its schedule."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
-from left4me.jobs import runner
 from left4me.jobs.models import Job, JobLog
+from left4me.testing.jobs import drain
+from left4me.testing.simulated_steam import Fault
 from overlays import tasks
 from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
@@ -19,14 +20,13 @@ from overlays.workshop_items import membership
 from overlays.workshop_items import refresh as items_refresh
 from workshop import metadata, steam
 from workshop.models import WorkshopItem
-from workshop.simulated_steam import Fault
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
 
 
 @pytest.fixture
 def hold(steam_world):
-    """A new overlay that holds published items."""
+    """A new overlay with published items."""
 
     def hold(*steam_ids):
         overlay = make_overlay(kind=Overlay.Kind.WORKSHOP)
@@ -44,9 +44,9 @@ def hold(steam_world):
 
 
 def refresh():
-    """Run the refresh alone; returns its job and log. The builds it asked for stay queued."""
+    """Run only the refresh; returns its job and log. The builds that it requested stay queued."""
     job = items_refresh.request_refresh(by=None)
-    runner.drain(host=settings.LEFT4ME_HOST, most=1)
+    drain(host=settings.LEFT4ME_HOST, most=1)
     job.refresh_from_db()
     return job, list(JobLog.objects.filter(job=job, stream__in=["stdout", "stderr"]).values_list("line", flat=True))
 

@@ -1,4 +1,4 @@
-"""Pages of overlays, and the rules behind them."""
+"""Pages of overlays, and their permissions and validation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.test import Client
 
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
-from overlays import paths, removal
+from overlays import operations, paths
 from overlays.models import Overlay
 from overlays.tests.factories import make_overlay
 
@@ -109,7 +109,7 @@ def test_removal_deletes_the_directory_and_nothing_that_a_link_in_it_points_at(l
     tree.mkdir(parents=True)
     (tree / "link").symlink_to(outside)
     for _twice in range(2):
-        removal.remove_overlay(Run(77))
+        operations.remove_overlay(Run(77))
     assert not tree.exists() and (outside / "precious").exists()
 
 
@@ -118,7 +118,7 @@ def test_removal_leaves_the_files_of_an_overlay_that_exists(left4me_root: Path) 
     tree = left4me_root / "overlays" / str(overlay.pk)
     tree.mkdir(parents=True)
     with pytest.raises(Exception, match="still exists"):
-        removal.remove_overlay(Run(overlay.pk))
+        operations.remove_overlay(Run(overlay.pk))
     assert tree.exists()
 
 

@@ -1,4 +1,4 @@
-"""Script overlays: run in a sandbox into a fresh directory, swapped in only on success."""
+"""Script overlays: the script runs in a sandbox in an empty directory, which is used only on success."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from django.conf import settings
 from django.urls import reverse
 
 from left4me.jobs import actions as jobs
-from left4me.jobs import runner
 from left4me.jobs.models import JobLog
 from left4me.testing.folders import listed
+from left4me.testing.jobs import drain
 from overlays.builders import script
 from overlays.files import script_views
 from overlays.models import Overlay, OverlayScript
@@ -37,7 +37,7 @@ def tree(overlay):
 def build(overlay, text):
     OverlayScript.objects.update_or_create(overlay=overlay, defaults={"text": text})
     job = jobs.request(operation="build", resource=overlay.resource, by=None, host=settings.LEFT4ME_HOST)
-    runner.drain(host=settings.LEFT4ME_HOST)
+    drain(host=settings.LEFT4ME_HOST)
     job.refresh_from_db()
     return job, list(JobLog.objects.filter(job=job, stream="stdout").values_list("line", flat=True))
 

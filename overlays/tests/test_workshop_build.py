@@ -10,14 +10,14 @@ from django.conf import settings
 from django.utils import timezone
 
 from left4me.jobs import actions as jobs
-from left4me.jobs import runner
 from left4me.jobs.models import JobLog
+from left4me.testing.jobs import drain
+from left4me.testing.simulated_steam import Fault
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from overlays.workshop_items import refresh
 from workshop import metadata, vpk
 from workshop.models import WorkshopItem
-from workshop.simulated_steam import Fault
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
 
@@ -29,7 +29,7 @@ def overlay(left4me_root):
 
 @pytest.fixture
 def hold(steam_world, overlay):
-    """Publish items and put them into the overlay, as adding does."""
+    """Publish items and add them to the overlay."""
 
     def hold(*steam_ids, into=overlay, **details):
         for steam_id in steam_ids:
@@ -46,7 +46,7 @@ def hold(steam_world, overlay):
 def build(overlay):
     """Run the build; returns its job and its log lines."""
     job = jobs.request(operation="build", resource=overlay.resource, by=None, host=settings.LEFT4ME_HOST)
-    runner.drain(host=settings.LEFT4ME_HOST)
+    drain(host=settings.LEFT4ME_HOST)
     job.refresh_from_db()
     return job, list(JobLog.objects.filter(job=job, stream__in=["stdout", "stderr"]).values_list("line", flat=True))
 
@@ -163,15 +163,15 @@ def test_what_came_whole_and_was_no_vpk_is_not_fetched_again_until_there_is_some
         "downloaded=0 cached=1 skipped=0 created=0 removed=0 unchanged=1",
     ]
     assert steam_world.downloads(12) == fetched
-    # The same version, at a person's wish.
+    # The same version, after a refresh requested by a user.
     with metadata.connect() as api:
         refresh.refresh_overlay(overlay=overlay, by=cast.admin, api=api, now=timezone.now())
-    runner.drain(host=settings.LEFT4ME_HOST)
+    drain(host=settings.LEFT4ME_HOST)
     assert steam_world.downloads(12) > fetched
     fetched = steam_world.downloads(12)
     build(overlay)
     assert steam_world.downloads(12) == fetched
-    # A new version, without anybody's wish.
+    # A new version, without a request.
     steam_world.add(12, files={"new.txt": b"n"}, time_updated=1_800_000_000)
     refresh_rows(12)
     job, _ = build(overlay)

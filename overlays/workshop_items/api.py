@@ -1,4 +1,4 @@
-"""Workshop items in the JSON API."""
+"""JSON API of workshop items."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pydantic import Field
 
 from accounts.permissions import signed_in
 from left4me.core.web.api import Problem, Window, listed, require_scope
-from left4me.jobs import actions as jobs
+from left4me.core.web.refusals import Refused
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
-from overlays import permissions
+from overlays import builds, lookups
 from overlays.models import Overlay
 from overlays.workshop_items import membership, refresh
 from workshop import inputs, metadata, steam
@@ -26,15 +26,15 @@ router = Router(tags=["workshop"])
 
 
 class ItemOut(Schema):
-    steam_id: str = Field(description="As text: it does not fit every JSON reader's numbers")
+    steam_id: str = Field(description="A string, since the number exceeds the exact integers of JavaScript")
     title: str
     file_size: int
-    time_updated: int = Field(description="Unix seconds, as Steam says")
+    time_updated: int = Field(description="Unix time from Steam")
     preview_url: str
     state: Literal["cached", "stale", "missing", "downloading", "failed"]
     last_downloaded_at: datetime | None
     last_error: str
-    is_valid: bool | None = Field(description="Null until its file was looked into")
+    is_valid: bool | None = Field(description="Null before the file is inspected")
     campaigns: list[Any]
     chapters: list[Any]
     warnings: list[Any]
@@ -54,16 +54,16 @@ class ItemPage(Schema):
 
 
 class ItemFilter(Window):
-    q: str = Field("", max_length=200, description="Words of the title, a map, a campaign, or an id")
+    q: str = Field("", max_length=200, description="Words of the title, author, map or campaign, or an id")
 
 
 class AddIn(Schema):
-    input: str = Field(max_length=inputs.LONGEST_INPUT, description="Ids and links, separated by blanks or lines")
+    input: str = Field(max_length=inputs.LONGEST_INPUT, description="Ids and links, separated by spaces or lines")
     mode: Literal["items", "collection"] = "items"
-    follow: bool = Field(True, description="Follow collections: what they gain or lose later comes and goes here too")
+    follow: bool = Field(True, description="Follow the collections: refreshes add and remove items as they do")
 
 
-class Refused(Schema):
+class RefusedItem(Schema):
     steam_id: str
     reason: str
 
@@ -71,55 +71,51 @@ class Refused(Schema):
 class AddedOut(Schema):
     added: list[str]
     already: list[str]
-    refused: list[Refused]
+    refused: list[RefusedItem]
     job: JobOut | None
 
 
-def _overlay(request: HttpRequest, overlay_id: int, *, to_edit: bool) -> Overlay:
-    overlay = Overlay.objects.filter(pk=overlay_id).first()
-    if overlay is None:
-        raise Http404
-    permissions.check_can_see_overlay(signed_in(request), overlay)
+def _workshop_overlay(request: HttpRequest, overlay_id: int, *, to_edit: bool = False) -> Overlay:
+    """Raises Http404, PermissionDenied, and Refused for an overlay of another kind."""
     if to_edit:
         require_scope(request, "operate")
-        permissions.check_can_edit_overlay(signed_in(request), overlay)
+    find = lookups.overlay_to_edit if to_edit else lookups.overlay_or_404
+    overlay = find(signed_in(request), overlay_id)
     if overlay.kind != Overlay.Kind.WORKSHOP:
-        raise Problem(409, _("Not a workshop overlay"), _("This overlay holds no workshop items."))
+        raise Refused(_("This overlay holds no workshop items."))
     return overlay
 
 
-@router.get("/workshop-items", response=ItemPage, summary="Items of all overlays that you can see")
+@router.get("/workshop-items", response=ItemPage, summary="List the items of all visible overlays")
 def list_items(request: HttpRequest, window: Query[ItemFilter]) -> dict[str, Any]:
     overlays = Overlay.objects.visible_to(signed_in(request))
-    found = WorkshopItem.objects.filter(overlay_links__overlay__in=overlays).distinct()
-    return listed(found.matching(window.q), window)
+    items = WorkshopItem.objects.filter(overlay_links__overlay__in=overlays).distinct()
+    return listed(items.matching(window.q), window)
 
 
-@router.get("/overlays/{int:overlay_id}/items", response=ItemPage, summary="Items of one overlay")
+@router.get("/overlays/{id:overlay_id}/items", response=ItemPage, summary="List the items of an overlay")
 def list_overlay_items(request: HttpRequest, overlay_id: int, window: Query[ItemFilter]) -> dict[str, Any]:
-    overlay = _overlay(request, overlay_id, to_edit=False)
+    overlay = _workshop_overlay(request, overlay_id)
     return listed(WorkshopItem.objects.filter(overlay_links__overlay=overlay).matching(window.q), window)
 
 
-@router.post("/overlays/{int:overlay_id}/items", response={202: AddedOut}, summary="Add items or collections")
+@router.post("/overlays/{id:overlay_id}/items", response={202: AddedOut}, summary="Add items or collections")
 def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dict[str, Any]]:
-    """Ask Steam about what is given, add what can be used, and build the overlay."""
-    overlay = _overlay(request, overlay_id, to_edit=True)
+    """Look up the ids at Steam, add the usable items, and build the overlay."""
+    overlay = _workshop_overlay(request, overlay_id, to_edit=True)
     try:
         with metadata.connect() as api:
             preview = membership.look_up(overlay=overlay, text=given.input, mode=given.mode, api=api)
         added = membership.add(
             overlay=overlay, preview=preview, by=signed_in(request), follow=given.follow, now=timezone.now()
         )
-    except membership.Unreadable as fault:
+    except membership.InvalidInput as fault:
         errors = [{"line": p.line, "text": p.text, "message": str(p)} for p in fault.problems]
         raise Problem(400, _("Nothing was added"), str(fault), errors=errors) from None
     except membership.NotAddable as fault:
         raise Problem(400, _("Nothing was added"), str(fault)) from None
     except steam.SteamError as fault:
         raise Problem(502, _("Steam does not answer as it should"), str(fault)) from None
-    except jobs.Refused as fault:
-        raise Problem(409, _("Not possible now"), str(fault)) from None
     return Status(
         202,
         {
@@ -131,17 +127,17 @@ def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dic
     )
 
 
-@router.delete("/overlays/{int:overlay_id}/items/{int:steam_id}", response={204: None}, summary="Take an item out")
+@router.delete("/overlays/{id:overlay_id}/items/{id:steam_id}", response={204: None}, summary="Remove an item")
 def remove_item(request: HttpRequest, overlay_id: int, steam_id: int) -> Status[None]:
-    overlay = _overlay(request, overlay_id, to_edit=True)
+    overlay = _workshop_overlay(request, overlay_id, to_edit=True)
     if not membership.remove(overlay=overlay, steam_ids=[steam_id], by=signed_in(request)):
         raise Http404
     return Status(204, None)
 
 
-@router.post("/overlays/{int:overlay_id}/refresh", response={202: JobOut}, summary="Ask Steam again, then build")
+@router.post("/overlays/{id:overlay_id}/refresh", response={202: JobOut}, summary="Refresh from Steam, then build")
 def refresh_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
-    overlay = _overlay(request, overlay_id, to_edit=True)
+    overlay = _workshop_overlay(request, overlay_id, to_edit=True)
     try:
         with metadata.connect() as api:
             job = refresh.refresh_overlay(overlay=overlay, by=signed_in(request), api=api, now=timezone.now())
@@ -149,19 +145,11 @@ def refresh_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
         raise Problem(400, _("Nothing to refresh"), str(fault)) from None
     except steam.SteamError as fault:
         raise Problem(502, _("Steam does not answer as it should"), str(fault)) from None
-    except jobs.Refused as fault:
-        raise Problem(409, _("Not possible now"), str(fault)) from None
     return Status(202, job)
 
 
-@router.post("/overlays/{int:overlay_id}/build", response={202: JobOut}, summary="Build an overlay of any kind")
+@router.post("/overlays/{id:overlay_id}/build", response={202: JobOut}, summary="Build an overlay of any kind")
 def build_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
-    overlay = Overlay.objects.filter(pk=overlay_id).first()
-    if overlay is None:
-        raise Http404
     require_scope(request, "operate")
-    permissions.check_can_edit_overlay(signed_in(request), overlay)
-    try:
-        return Status(202, membership.request_build(overlay=overlay, by=signed_in(request)))
-    except jobs.Refused as fault:
-        raise Problem(409, _("Not possible now"), str(fault)) from None
+    user = signed_in(request)
+    return Status(202, builds.request(overlay=lookups.overlay_to_edit(user, overlay_id), by=user))

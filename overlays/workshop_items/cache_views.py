@@ -1,4 +1,4 @@
-"""The admins' page of the workshop: the last refresh, what is cached, what no overlay holds."""
+"""The admins' page of the workshop cache: the last refresh, the size of the cache, and unused items."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def refresh_all(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def tidy(request: HttpRequest) -> HttpResponse:
-    """Delete everything that no overlay holds."""
+    """Delete all items that no overlay uses."""
     try:
         job = cache_cleanup.request_tidy(by=administrator(request), older_than_days=0)
     except jobs.Refused as fault:

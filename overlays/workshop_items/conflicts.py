@@ -1,4 +1,4 @@
-"""Files that several workshop items bring, over one overlay or over a blueprint's stack of them."""
+"""Files contained in several workshop items of an overlay, or of the overlays of a blueprint."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ LIMIT = 500
 
 
 @dataclass(frozen=True)
-class Found:
-    """Conflicts, grouped by the items that meet; `is_cut` when there are more than are shown."""
+class Conflicts:
+    """Conflicts grouped by the items involved; `is_cut` when there are more than are shown."""
 
     groups: list[tuple[str, tuple[str, ...], list[str]]]
     is_cut: bool
 
 
-def between(overlays: Sequence[Overlay]) -> Found:
-    """Conflicts among the items of `overlays`, the topmost first; an item in several of them counts once."""
-    found = inspection.conflicts(_items(overlays), limit=LIMIT + 1)
+def between(overlays: Sequence[Overlay]) -> Conflicts:
+    """Conflicts among the items of `overlays`, highest priority first; an item in several overlays counts once."""
+    conflicts = inspection.conflicts(_items(overlays), limit=LIMIT + 1)
     groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for conflict in found[:LIMIT]:
+    for conflict in conflicts[:LIMIT]:
         groups.setdefault((conflict.winner, conflict.losers), []).append(conflict.path)
-    return Found([(winner, losers, paths) for (winner, losers), paths in groups.items()], len(found) > LIMIT)
+    return Conflicts([(winner, losers, paths) for (winner, losers), paths in groups.items()], len(conflicts) > LIMIT)
 
 
 def _items(overlays: Sequence[Overlay]) -> Iterator[tuple[str, list[str]]]:
     seen: set[int] = set()
     for overlay in overlays:
         links = OverlayWorkshopItem.objects.filter(overlay=overlay, linked_version__isnull=False)
-        # Addons without a list of their own are read in the order of their names, which are their numbers.
+        # The game loads addons in the order of their file names, which are their ids.
         for contents in (
             WorkshopContents.objects.filter(item__overlay_links__in=links)
             .select_related("item")

@@ -1,4 +1,4 @@
-"""The rows of the item page: what a person reads about each workshop item of an overlay."""
+"""The rows of the page of an overlay's workshop items, with their filter and sort order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Row:
     state: WorkshopItem.State
     tone: str
     updated: datetime | None
-    warnings: list[labels.Warned]
+    warnings: list[labels.WarningLabel]
 
     @property
     def is_served(self) -> bool:
@@ -38,15 +38,15 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What to show, as the address says it."""
+class ItemFilter:
+    """Search, sort order and filter of the page, from the query string."""
 
     search: str = ""
     sort: str = "title"
     only: str = ""
 
     @classmethod
-    def read(cls, query: Any) -> Wish:
+    def from_query(cls, query: Any) -> ItemFilter:
         sort = query.get("sort", "title")
         only = query.get("only", "")
         return cls(
@@ -57,22 +57,22 @@ class Wish:
 
 
 def page(
-    overlay: Overlay, wish: Wish, *, number: str | None, now: datetime
+    overlay: Overlay, item_filter: ItemFilter, *, number: str | None, now: datetime
 ) -> tuple[Page[OverlayWorkshopItem], list[Row]]:
     """One page of the list, and its rows."""
-    links = overlay.workshop_links.select_related("item", "collection").order_by(*SORTS[wish.sort])
-    if wish.search:
-        links = links.filter(item__in=WorkshopItem.objects.matching(wish.search))
-    if wish.only == "failed":
+    links = overlay.workshop_links.select_related("item", "collection").order_by(*SORTS[item_filter.sort])
+    if item_filter.search:
+        links = links.filter(item__in=WorkshopItem.objects.matching(item_filter.search))
+    if item_filter.only == "failed":
         links = links.filter(~Q(item__last_error="") | Q(item__is_valid=False))
-    if wish.only == "warned":
+    if item_filter.only == "warned":
         links = links.exclude(item__warnings=[])
-    found = Paginator(links, PER_PAGE).get_page(number)
-    return found, [_row(link, now) for link in found.object_list]
+    shown = Paginator(links, PER_PAGE).get_page(number)
+    return shown, [_row(link, now) for link in shown.object_list]
 
 
 def live_job(overlay: Overlay) -> Job | None:
-    """The build that waits or runs, which the page follows."""
+    """The queued or running job of the overlay, whose progress the page shows."""
     return Job.objects.live().filter(resource=overlay.resource).order_by("pk").first()
 
 

@@ -1,4 +1,4 @@
-"""What the pages say about a workshop item's state and about what its file was found to hold."""
+"""Texts and colours of pages for the state and the warnings of workshop items."""
 
 from __future__ import annotations
 
@@ -40,19 +40,21 @@ _WARNINGS: dict[str, tuple[str | Promise, str | Promise]] = {
 
 
 @dataclass(frozen=True)
-class Warned:
+class WarningLabel:
+    """A warning as a page shows it: the first affected `names`, and how many `more` there are."""
+
     title: str | Promise
     words: str | Promise
     names: tuple[str, ...]
     more: int
 
 
-def warnings(found: Iterable[Mapping[str, Any]]) -> list[Warned]:
-    """The warnings of an item as a page shows them; unknown codes are left out."""
+def warnings(notices: Iterable[Mapping[str, Any]]) -> list[WarningLabel]:
+    """The labels of an item's warnings; unknown codes are left out."""
     shown = []
-    for notice in found:
+    for notice in notices:
         if notice.get("code") in _WARNINGS:
             title, words = _WARNINGS[notice["code"]]
             names = tuple(notice.get("names", ()))
-            shown.append(Warned(title, words, names, max(0, notice.get("count", 0) - len(names))))
+            shown.append(WarningLabel(title, words, names, max(0, notice.get("count", 0) - len(names))))
     return shown

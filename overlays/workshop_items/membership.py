@@ -1,4 +1,4 @@
-"""Which workshop items an overlay holds: looking up what people paste, adding, removing, following collections."""
+"""The workshop items of an overlay: looking up pasted ids, adding and removing items, following collections."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
+from overlays import builds
 from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem
 from workshop import inputs, metadata, steam
 from workshop.models import WorkshopItem
@@ -24,7 +23,7 @@ MOST_ITEMS = 5_000
 MOST_COLLECTIONS_AT_ONCE = 20
 
 
-class Unreadable(Exception):
+class InvalidInput(Exception):
     """Nothing was added: parts of the input are neither ids nor workshop links."""
 
     def __init__(self, problems: Sequence[inputs.Problem]) -> None:
@@ -47,20 +46,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Preview:
-    """What adding would do: Steam's word on each item, and why some cannot be added."""
+    """The result of a lookup: the items that can be added, and the reasons why others cannot."""
 
-    found: Mapping[int, steam.Item]
+    addable: Mapping[int, steam.Item]
     groups: tuple[Group, ...]
     refused: Mapping[int, str]
     already: frozenset[int]
 
     @property
-    def fresh(self) -> list[steam.Item]:
-        return [item for steam_id, item in self.found.items() if steam_id not in self.already]
+    def new(self) -> list[steam.Item]:
+        return [item for steam_id, item in self.addable.items() if steam_id not in self.already]
 
     @property
     def total_size(self) -> int:
-        return sum(item.file_size for item in self.fresh)
+        return sum(item.file_size for item in self.new)
 
 
 @dataclass(frozen=True)
@@ -72,92 +71,91 @@ class Added:
 
 
 def look_up(*, overlay: Overlay, text: str, mode: Mode, api: steam.Steam) -> Preview:
-    """Ask Steam about what was pasted. Raises Unreadable, NotAddable, SteamError; changes nothing."""
+    """Look up the pasted ids at Steam; changes nothing. Raises InvalidInput, NotAddable and SteamError."""
     parsed = inputs.parse(text)
     if parsed.problems:
-        raise Unreadable(parsed.problems)
+        raise InvalidInput(parsed.problems)
     if not parsed.ids:
         raise NotAddable(_("Paste at least one workshop id or link."))
     groups, refused = _collections(api, parsed.ids) if mode == "collection" else ((), {})
     ids = list(dict.fromkeys(i for group in groups for i in group.items)) if mode == "collection" else parsed.ids
-    found = api.all_items(list(ids))
+    items = api.all_items(list(ids))
     refused = dict(refused)
-    for steam_id, item in found.items():
+    for steam_id, item in items.items():
         if problem := item.problem or _looks_like_a_collection(item):
             refused[steam_id] = problem
     already = set(overlay.workshop_links.values_list("item__steam_id", flat=True))
-    usable = {steam_id: item for steam_id, item in found.items() if steam_id not in refused}
+    usable = {steam_id: item for steam_id, item in items.items() if steam_id not in refused}
     if len(already | set(usable)) > MOST_ITEMS:
         raise NotAddable(_("An overlay holds at most %(most)d items.") % {"most": MOST_ITEMS})
     return Preview(usable, tuple(groups), refused, frozenset(already))
 
 
 def add(*, overlay: Overlay, preview: Preview, by: User, follow: bool, now: datetime) -> Added:
-    """Link what the preview found and ask for a build; with `follow`, collections stay linked."""
-    if not preview.found:
+    """Add the items of the preview and request a build; with `follow`, also follow their collections.
+
+    Raises NotAddable and jobs.Refused.
+    """
+    if not preview.addable:
         reasons = [f"{steam_id}: {reason}" for steam_id, reason in preview.refused.items()]
         raise NotAddable("\n".join([_("None of these can be added."), *reasons[:50]]))
     with transaction.atomic():
-        rows = metadata.save(preview.found, now=now)
+        rows = metadata.save(preview.addable, now=now)
         collection_of = _keep_collections(overlay, preview.groups, now=now) if follow else {}
         OverlayWorkshopItem.objects.bulk_create(
             [
                 OverlayWorkshopItem(overlay=overlay, item=rows[steam_id], collection=collection_of.get(steam_id))
-                for steam_id in preview.found
+                for steam_id in preview.addable
                 if steam_id not in preview.already
             ],
             ignore_conflicts=True,
             batch_size=500,
         )
-        added = [item.steam_id for item in preview.fresh]
+        added = [item.steam_id for item in preview.new]
         record.write(action="overlay.items_added", by=by, target=overlay.resource, items=added[:100], count=len(added))
-        job = request_build(overlay=overlay, by=by)
-    already = [steam_id for steam_id in preview.found if steam_id in preview.already]
+        job = builds.request(overlay=overlay, by=by)
+    already = [steam_id for steam_id in preview.addable if steam_id in preview.already]
     return Added(added, already, dict(preview.refused), job)
 
 
 def remove(*, overlay: Overlay, steam_ids: Iterable[int], by: User) -> int:
-    """Take items out of the overlay and ask for a build; their files stay in the cache. Returns how many."""
-    wanted = list(steam_ids)
+    """Remove items from the overlay and request a build; their files stay cached. Returns how many were removed."""
+    ids = list(steam_ids)
     with transaction.atomic():
-        count, _by_model = overlay.workshop_links.filter(item__steam_id__in=wanted).delete()
+        count, _by_model = overlay.workshop_links.filter(item__steam_id__in=ids).delete()
         if count:
-            record.write(action="overlay.items_removed", by=by, target=overlay.resource, items=wanted[:100])
-            request_build(overlay=overlay, by=by)
+            record.write(action="overlay.items_removed", by=by, target=overlay.resource, items=ids[:100])
+            builds.request(overlay=overlay, by=by)
     return count
 
 
 def unfollow(*, overlay: Overlay, collection: OverlayCollection, by: User, keep_items: bool) -> None:
-    """Let go of a collection; its items stay as if they had been added by themselves, or go with it."""
+    """Stop following a collection; its items are removed, or with `keep_items` stay as individually added ones."""
     with transaction.atomic():
         if not keep_items:
             collection.links.all().delete()
-            request_build(overlay=overlay, by=by)
+            builds.request(overlay=overlay, by=by)
         action = "overlay.collection_removed"
         record.write(action=action, by=by, target=overlay.resource, collection=collection.steam_id)
         collection.delete()
 
 
-def request_build(*, overlay: Overlay, by: User | None) -> Job:
-    """An equal build that still waits is the same one. Raises jobs.Refused."""
-    return jobs.request(operation="build", resource=overlay.resource, by=by, host=settings.LEFT4ME_HOST)
-
-
-def follow_items(collection: OverlayCollection, found: steam.Collection, *, now: datetime) -> bool:
-    """Make the collection's links equal to what Steam says; items must have rows. Returns whether links changed."""
+def sync_collection(collection: OverlayCollection, listing: steam.Collection, *, now: datetime) -> bool:
+    """Make the collection's links match Steam; items without a row are left out. Returns whether links changed."""
     overlay = collection.overlay
-    rows = {item.steam_id: item for item in WorkshopItem.objects.filter(steam_id__in=found.items)}
-    gone, _by_model = collection.links.exclude(item__steam_id__in=found.items).delete()
+    rows = {item.steam_id: item for item in WorkshopItem.objects.filter(steam_id__in=listing.items)}
+    removed, _by_model = collection.links.exclude(item__steam_id__in=listing.items).delete()
+    # Items that were added individually, or by another collection, keep their link.
     present = set(overlay.workshop_links.filter(item__in=rows.values()).values_list("item_id", flat=True))
-    fresh = [
+    added = [
         OverlayWorkshopItem(overlay=overlay, item=rows[steam_id], collection=collection)
-        for steam_id in found.items
+        for steam_id in listing.items
         if steam_id in rows and rows[steam_id].pk not in present
     ]
-    OverlayWorkshopItem.objects.bulk_create(fresh, ignore_conflicts=True, batch_size=500)
+    OverlayWorkshopItem.objects.bulk_create(added, ignore_conflicts=True, batch_size=500)
     collection.synced_at, collection.last_error = now, ""
     collection.save(update_fields=["synced_at", "last_error"])
-    return bool(gone or fresh)
+    return bool(removed or added)
 
 
 def _collections(api: steam.Steam, ids: Sequence[int]) -> tuple[tuple[Group, ...], dict[int, str]]:
@@ -167,15 +165,15 @@ def _collections(api: steam.Steam, ids: Sequence[int]) -> tuple[tuple[Group, ...
     groups: list[Group] = []
     refused: dict[int, str] = {}
     for steam_id in ids:
-        found = api.collection(steam_id)
-        refused.update(found.problems)
-        if found.items:
-            groups.append(Group(steam_id, titles[steam_id].title, found.items))
+        listing = api.collection(steam_id)
+        refused.update(listing.problems)
+        if listing.items:
+            groups.append(Group(steam_id, titles[steam_id].title, listing.items))
     return tuple(groups), refused
 
 
 def _keep_collections(overlay: Overlay, groups: Sequence[Group], *, now: datetime) -> dict[int, OverlayCollection]:
-    """Rows of the followed collections, and by item the first of them that holds it."""
+    """Create the rows of followed collections; returns for each item the first collection that contains it."""
     collection_of: dict[int, OverlayCollection] = {}
     for group in groups:
         collection, _is_new = OverlayCollection.objects.update_or_create(

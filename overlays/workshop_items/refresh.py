@@ -1,9 +1,9 @@
-"""Asking Steam again: about one overlay at a user's wish, about everything in use on schedule."""
+"""Refreshing workshop items from Steam: those of one overlay on request, and all items in use on schedule."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core.net import fetch
 from left4me.jobs import actions as jobs
 from left4me.jobs import registry
 from left4me.jobs.models import Job
+from overlays import builds
 from overlays.models import Overlay, OverlayCollection
 from overlays.workshop_items import membership
 from workshop import metadata, steam
@@ -32,27 +32,27 @@ class NothingToRefresh(Exception):
 
 
 def refresh_overlay(*, overlay: Overlay, by: User, api: steam.Steam, now: datetime) -> Job:
-    """Bring the rows of one overlay's items up to date, then ask for its build.
+    """Refresh the items and collections of one overlay, then request its build.
 
-    Raises NothingToRefresh, and SteamError, after which nothing has changed; jobs.Refused.
+    Raises NothingToRefresh, jobs.Refused and SteamError; in all cases nothing has changed.
     """
     items = list(WorkshopItem.objects.filter(overlay_links__overlay=overlay))
     collections = list(overlay.collections.all())
     if not items and not collections:
         raise NothingToRefresh(_("There are no workshop items in this overlay yet. Add some first."))
     followed = {collection: api.collection(collection.steam_id) for collection in collections}
-    ids = [item.steam_id for item in items] + [i for found in followed.values() for i in found.items]
-    found = api.all_items(ids)
+    ids = [item.steam_id for item in items] + [i for listing in followed.values() for i in listing.items]
+    steam_items = api.all_items(ids)
     with transaction.atomic():
         known = {item.steam_id for item in items}
-        metadata.apply(items, found, now=now)
-        # A person who asks wants it tried again; the refresh on schedule does not.
+        metadata.apply(items, steam_items, now=now)
+        # A user who requests a refresh wants refused files tried again; the scheduled refresh does not do that.
         WorkshopItem.objects.filter(pk__in=[item.pk for item in items]).forget_refusals()
-        metadata.save({steam_id: item for steam_id, item in found.items() if steam_id not in known}, now=now)
-        for collection, answer in followed.items():
-            _follow(collection, answer, now=now)
+        metadata.save({steam_id: item for steam_id, item in steam_items.items() if steam_id not in known}, now=now)
+        for collection, listing in followed.items():
+            _follow(collection, listing, now=now)
         record.write(action="overlay.refreshed", by=by, target=overlay.resource, items=len(items))
-        return membership.request_build(overlay=overlay, by=by)
+        return builds.request(overlay=overlay, by=by)
 
 
 @dataclass
@@ -60,7 +60,7 @@ class _Summary:
     refreshed: list[int] = field(default_factory=list)
     unchanged: list[int] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
-    # What Steam did not answer at all: these keep their old data, and the job says that it is not done.
+    # Errors of requests that Steam did not answer: those items keep their old data, and the job fails.
     unanswered: list[str] = field(default_factory=list)
     overlays: set[int] = field(default_factory=set)
 
@@ -69,15 +69,11 @@ class _Summary:
 
 
 def refresh_all(run: registry.Run, *, now: datetime) -> None:
-    """Refresh every item in use, batch by batch, each on its own; then build the overlays that changed."""
+    """Refresh every item in use, then build the overlays that changed. A failed batch does not stop the others."""
     summary = _Summary()
-    try:
-        with metadata.connect(cancelled=run.cancelled, pause=run.sleep) as api:
-            _refresh_items(run, api, summary, now=now)
-            _refresh_collections(run, api, summary, now=now)
-    except fetch.Cancelled:
-        run.check()
-        raise registry.Cancelled from None
+    with metadata.connect(cancelled=run.cancelled, pause=run.sleep) as api:
+        _refresh_items(run, api, summary, now=now)
+        _refresh_collections(run, api, summary, now=now)
     affected = Overlay.objects.filter(workshop_links__item__steam_id__in=summary.refreshed)
     summary.overlays.update(affected.values_list("pk", flat=True))
     _build(run, summary)
@@ -95,14 +91,14 @@ def _refresh_items(run: registry.Run, api: steam.Steam, summary: _Summary, *, no
         run.check()
         items = list(WorkshopItem.objects.filter(pk__in=batch))
         try:
-            outcome = metadata.apply(items, api.items([item.steam_id for item in items]), now=now)
+            result = metadata.apply(items, api.items([item.steam_id for item in items]), now=now)
         except steam.SteamError as error:
             summary.unanswered.append(str(error))
             summary.failed.update((item.steam_id, str(error)) for item in items)
         else:
-            summary.refreshed += outcome.changed
-            summary.unchanged += outcome.unchanged
-            summary.failed.update(outcome.failed)
+            summary.refreshed += result.changed
+            summary.unchanged += result.unchanged
+            summary.failed.update(result.failed)
         done += len(batch)
         run.progress(phase="refresh", done=done, total=len(ids), unit="items")
 
@@ -114,14 +110,14 @@ def _refresh_collections(run: registry.Run, api: steam.Steam, summary: _Summary,
     for steam_id, collections in by_steam_id.items():
         run.check()
         try:
-            found = api.collection(steam_id)
-            _add_missing_rows(api, found.items, now=now)
+            listing = api.collection(steam_id)
+            _add_missing_rows(api, listing.items, now=now)
         except steam.SteamError as error:
             summary.unanswered.append(f"collection {steam_id}: {error}")
             continue
         for collection in collections:
             with transaction.atomic():
-                if _follow(collection, found, now=now):
+                if _follow(collection, listing, now=now):
                     summary.overlays.add(collection.overlay_id)
 
 
@@ -132,37 +128,33 @@ def _add_missing_rows(api: steam.Steam, ids: Sequence[int], *, now: datetime) ->
         metadata.save(api.all_items(missing), now=now)
 
 
-def _follow(collection: OverlayCollection, found: steam.Collection, *, now: datetime) -> bool:
-    """Links as the collection has them now; one that vanished or was emptied keeps what it brought."""
-    if not found.items:
-        collection.last_error = found.problems.get(collection.steam_id, "the collection is empty")
+def _follow(collection: OverlayCollection, listing: steam.Collection, *, now: datetime) -> bool:
+    """Update the links of a collection. The items of one that was deleted or emptied at Steam stay."""
+    if not listing.items:
+        collection.last_error = listing.problems.get(collection.steam_id, "the collection is empty")
         collection.save(update_fields=["last_error"])
         return False
-    return membership.follow_items(collection, found, now=now)
+    return membership.sync_collection(collection, listing, now=now)
 
 
 def _build(run: registry.Run, summary: _Summary) -> None:
-    for overlay in _in_order(summary.overlays):
+    for overlay in Overlay.objects.filter(pk__in=summary.overlays).order_by("pk"):
         try:
-            membership.request_build(overlay=overlay, by=None)
+            builds.request(overlay=overlay, by=None)
         except jobs.Refused as refusal:
             run.log(f"overlay {overlay.pk} is not built: {refusal}", stream="stderr")
 
 
-def _in_order(ids: Iterable[int]) -> Iterable[Overlay]:
-    return Overlay.objects.filter(pk__in=list(ids)).order_by("pk")
-
-
 def request_refresh(*, by: User | None) -> Job:
-    """The global refresh that will run or already runs. Raises jobs.Refused."""
+    """Request a refresh of all items; returns an active one if there is one. Raises jobs.Refused."""
     return jobs.request(operation=OPERATION, resource="workshop", by=by, host=settings.LEFT4ME_HOST)
 
 
 def is_due(*, now: datetime, every: timedelta) -> bool:
-    """Whether the next scheduled refresh should start: some time after the last, which is kept over restarts.
+    """Whether the scheduled refresh is due, counted from the last refresh job, so that restarts do not matter.
 
-    The extra time, up to a tenth, is drawn from the last job's number: the same for every caller, and different
-    enough that many installations do not ask Steam in the same minute.
+    The interval is lengthened by up to a tenth, derived from the id of the last job: the same for every caller, but
+    different between installations, so that they do not all request Steam in the same minute.
     """
     last = Job.objects.filter(operation=OPERATION).order_by("-pk").first()
     if last is None:

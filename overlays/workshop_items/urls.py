@@ -1,4 +1,4 @@
-"""Addresses of workshop items; part of the `overlays` namespace."""
+"""URLs of workshop items, in the `overlays` namespace."""
 
 from django.urls import path
 
@@ -9,9 +9,9 @@ urlpatterns = [
     path("workshop/refresh", cache_views.refresh_all, name="refresh_all"),
     path("workshop/tidy", cache_views.tidy, name="tidy"),
     path("overlays/conflicts", views.overlay_conflicts, name="conflicts"),
-    path("overlays/<int:pk>/items", views.items, name="items"),
-    path("overlays/<int:pk>/items/remove", views.remove_items, name="remove_items"),
-    path("overlays/<int:pk>/collections/<int:collection_id>/unfollow", views.unfollow_collection, name="unfollow"),
-    path("overlays/<int:pk>/refresh", views.refresh, name="refresh"),
-    path("overlays/<int:pk>/build", views.build, name="build"),
+    path("overlays/<id:pk>/items", views.items, name="items"),
+    path("overlays/<id:pk>/items/remove", views.remove_items, name="remove_items"),
+    path("overlays/<id:pk>/collections/<id:collection_id>/unfollow", views.unfollow_collection, name="unfollow"),
+    path("overlays/<id:pk>/refresh", views.refresh, name="refresh"),
+    path("overlays/<id:pk>/build", views.build, name="build"),
 ]

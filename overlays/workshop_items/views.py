@@ -1,4 +1,4 @@
-"""Pages of the workshop items that an overlay holds."""
+"""Pages of an overlay's workshop items."""
 
 from __future__ import annotations
 
@@ -12,36 +12,26 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.core.web.ids import parse_ids
 from left4me.jobs import actions as jobs
-from overlays import permissions
+from overlays import builds, lookups, permissions
+from overlays.forms import AddItemsForm
 from overlays.models import Overlay
 from overlays.workshop_items import conflicts, item_rows, membership
 from overlays.workshop_items import refresh as items_refresh
-from overlays.workshop_items.forms import AddForm
 from workshop import metadata, steam
-
-
-def _workshop_overlay(user: User, pk: int, *, to_edit: bool = False) -> Overlay:
-    """The overlay as `user` may see or change it. Raises Http404 and PermissionDenied."""
-    overlay = get_object_or_404(Overlay.objects.select_related("owner"), pk=pk)
-    permissions.check_can_see_overlay(user, overlay)
-    if overlay.kind != Overlay.Kind.WORKSHOP:
-        raise Http404(_("This overlay holds no workshop items."))
-    if to_edit:
-        permissions.check_can_edit_overlay(user, overlay)
-    return overlay
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def items(request: HttpRequest, pk: int) -> HttpResponse:
-    """The table and, on POST, what was pasted: first a preview, then, confirmed, the adding."""
+    """The table of items. A POST previews the pasted items; with `confirm` it adds them."""
     user = signed_in(request)
-    overlay = _workshop_overlay(user, pk, to_edit=request.method == "POST")
+    find = lookups.workshop_overlay_to_edit if request.method == "POST" else lookups.workshop_overlay
+    overlay = find(user, pk)
     if request.method != "POST":
-        return _page(request, overlay, form=AddForm())
-    form = AddForm(request.POST)
+        return _page(request, overlay, form=AddItemsForm())
+    form = AddItemsForm(request.POST)
     if not form.is_valid():
         return _page(request, overlay, form=form, status=422)
     try:
@@ -56,33 +46,33 @@ def items(request: HttpRequest, pk: int) -> HttpResponse:
         added = membership.add(
             overlay=overlay, preview=preview, by=user, follow=form.cleaned_data["follow"], now=timezone.now()
         )
-    except (membership.Unreadable, membership.NotAddable) as fault:
+    except (membership.InvalidInput, membership.NotAddable) as fault:
         return _page(request, overlay, form=_with_errors(form, str(fault)), status=422)
     except steam.SteamError as fault:
         return _page(request, overlay, form=_with_errors(form, str(fault)), status=502)
     except jobs.Refused as fault:
         return _page(request, overlay, form=_with_errors(form, str(fault)), status=409)
     count = len(added.added)
-    words = ngettext("%(count)d item is added.", "%(count)d items are added.", count) % {"count": count}
-    messages.success(request, words)
+    message = ngettext("%(count)d item is added.", "%(count)d items are added.", count) % {"count": count}
+    messages.success(request, message)
     return redirect("overlays:items", overlay.pk)
 
 
 @require_POST
 def remove_items(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    overlay = _workshop_overlay(user, pk, to_edit=True)
-    wanted = [int(value) for value in request.POST.getlist("item") if value.isdecimal() and len(value) < 20]
-    count = membership.remove(overlay=overlay, steam_ids=wanted[: membership.MOST_ITEMS], by=user)
-    words = ngettext("%(count)d item is removed.", "%(count)d items are removed.", count) % {"count": count}
-    messages.success(request, words)
+    overlay = lookups.workshop_overlay_to_edit(user, pk)
+    steam_ids = parse_ids(request.POST.getlist("item"))
+    count = membership.remove(overlay=overlay, steam_ids=steam_ids[: membership.MOST_ITEMS], by=user)
+    message = ngettext("%(count)d item is removed.", "%(count)d items are removed.", count) % {"count": count}
+    messages.success(request, message)
     return redirect("overlays:items", overlay.pk)
 
 
 @require_POST
 def unfollow_collection(request: HttpRequest, pk: int, collection_id: int) -> HttpResponse:
     user = signed_in(request)
-    overlay = _workshop_overlay(user, pk, to_edit=True)
+    overlay = lookups.workshop_overlay_to_edit(user, pk)
     collection = get_object_or_404(overlay.collections, pk=collection_id)
     membership.unfollow(overlay=overlay, collection=collection, by=user, keep_items="keep" in request.POST)
     messages.success(request, _("The collection is no longer followed."))
@@ -91,33 +81,29 @@ def unfollow_collection(request: HttpRequest, pk: int, collection_id: int) -> Ht
 
 @require_POST
 def refresh(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask Steam about this overlay's items, then build: 400 when there are none, 502 when Steam does not answer."""
+    """Refresh the overlay's items from Steam, then build. 400 if it has none, 502 if Steam does not answer."""
     user = signed_in(request)
-    overlay = _workshop_overlay(user, pk, to_edit=True)
+    overlay = lookups.workshop_overlay_to_edit(user, pk)
     try:
         with metadata.connect() as api:
             items_refresh.refresh_overlay(overlay=overlay, by=user, api=api, now=timezone.now())
     except items_refresh.NothingToRefresh as fault:
-        messages.error(request, str(fault))
-        return _page(request, overlay, form=AddForm(), status=400)
+        return _failed(request, overlay, str(fault), status=400)
     except steam.SteamError as fault:
-        messages.error(request, _("Nothing was changed. %(reason)s") % {"reason": fault})
-        return _page(request, overlay, form=AddForm(), status=502)
+        return _failed(request, overlay, _("Nothing was changed. %(reason)s") % {"reason": fault}, status=502)
     except jobs.Refused as fault:
-        messages.error(request, str(fault))
-        return _page(request, overlay, form=AddForm(), status=409)
+        return _failed(request, overlay, str(fault), status=409)
     messages.success(request, _("Steam has been asked; the overlay is being built."))
     return redirect("overlays:items", overlay.pk)
 
 
 @require_POST
 def build(request: HttpRequest, pk: int) -> HttpResponse:
-    """Build an overlay of any kind again."""
+    """Request a build of an overlay of any kind."""
     user = signed_in(request)
-    overlay = get_object_or_404(Overlay, pk=pk)
-    permissions.check_can_edit_overlay(user, overlay)
+    overlay = lookups.overlay_to_edit(user, pk)
     try:
-        membership.request_build(overlay=overlay, by=user)
+        builds.request(overlay=overlay, by=user)
     except jobs.Refused as fault:
         messages.error(request, str(fault))
     else:
@@ -127,26 +113,26 @@ def build(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def overlay_conflicts(request: HttpRequest) -> HttpResponse:
-    """Files that several items of the given overlays bring; `?overlay=3&overlay=7`, the topmost first."""
+    """Files contained in several items of the overlays in `?overlay=3&overlay=7`, highest priority first."""
     user = signed_in(request)
-    wanted = [int(value) for value in request.GET.getlist("overlay") if value.isdecimal() and len(value) < 19]
-    by_pk = Overlay.objects.in_bulk(wanted)
-    overlays = [by_pk[pk] for pk in dict.fromkeys(wanted) if pk in by_pk]
+    ids = parse_ids(request.GET.getlist("overlay"))
+    by_pk = Overlay.objects.in_bulk(ids)
+    overlays = [by_pk[pk] for pk in dict.fromkeys(ids) if pk in by_pk]
     for overlay in overlays:
         permissions.check_can_see_overlay(user, overlay)
     if not overlays:
         raise Http404(_("Say which overlays to compare."))
-    found = conflicts.between(overlays)
-    return render(request, "overlays/conflicts.html", {"overlays": overlays, "found": found})
+    context = {"overlays": overlays, "conflicts": conflicts.between(overlays)}
+    return render(request, "overlays/conflicts.html", context)
 
 
-def _page(request: HttpRequest, overlay: Overlay, *, form: AddForm, status: int = 200) -> HttpResponse:
-    wish = item_rows.Wish.read(request.GET)
-    page, rows = item_rows.page(overlay, wish, number=request.GET.get("page"), now=timezone.now())
+def _page(request: HttpRequest, overlay: Overlay, *, form: AddItemsForm, status: int = 200) -> HttpResponse:
+    item_filter = item_rows.ItemFilter.from_query(request.GET)
+    page, rows = item_rows.page(overlay, item_filter, number=request.GET.get("page"), now=timezone.now())
     context: dict[str, Any] = {
         "overlay": overlay,
         "form": form,
-        "wish": wish,
+        "item_filter": item_filter,
         "page": page,
         "rows": rows,
         "collections": overlay.collections.all(),
@@ -157,7 +143,12 @@ def _page(request: HttpRequest, overlay: Overlay, *, form: AddForm, status: int 
     return render(request, f"overlays/items.html{partial}", context, status=status)
 
 
-def _with_errors(form: AddForm, text: str) -> AddForm:
+def _failed(request: HttpRequest, overlay: Overlay, message: str, *, status: int) -> HttpResponse:
+    messages.error(request, message)
+    return _page(request, overlay, form=AddItemsForm(), status=status)
+
+
+def _with_errors(form: AddItemsForm, text: str) -> AddItemsForm:
     for line in text.splitlines()[:50]:
         form.add_error("input", line)
     return form

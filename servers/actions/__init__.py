@@ -1,6 +1,6 @@
-"""Everything that changes hosts, blueprints and servers, with who did it; for pages, API and admin alike.
+"""The actions that change hosts, blueprints and servers, and record who did it. Pages, API and admin use them.
 
-Who may do it is asked before, by `servers.permissions`; what may be done is decided here and in the database.
+Callers check permissions before, by `servers.permissions`. Actions and database constraints check the values.
 """
 
 from servers.actions.blueprints import (
@@ -12,13 +12,19 @@ from servers.actions.blueprints import (
     update_blueprint,
 )
 from servers.actions.hosts import add_host, remove_host, request_on_host, revoke_token, update_host
-from servers.actions.power import POWER, request
 from servers.actions.refusals import InUse, Refused, Stale
-from servers.actions.servers import create_server, rotate_password, show_password, update_server
+from servers.actions.servers import (
+    POWER_OPERATIONS,
+    create_server,
+    request,
+    rotate_password,
+    show_password,
+    update_server,
+)
 from servers.actions.sharing import revoke, share
 
 __all__ = [
-    "POWER",
+    "POWER_OPERATIONS",
     "InUse",
     "Refused",
     "Stale",

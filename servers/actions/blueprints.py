@@ -1,8 +1,9 @@
-"""Changing blueprints."""
+"""Creating and changing blueprints."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -10,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save, names
+from left4me.core import names, rows
 from overlays import permissions as overlay_permissions
 from overlays.models import Overlay
 from servers.actions.refusals import InUse, Stale
@@ -19,6 +20,15 @@ from servers.gamehost.spec import MOST_LAYERS
 from servers.models import Blueprint, BlueprintOverlay
 
 _FIELDS = {"name_taken": "name"}
+
+
+class BlueprintChanges(TypedDict, total=False):
+    name: str
+    description: str
+    arguments: str
+    config: str
+    # The whole stack, the topmost first.
+    overlays: Sequence[Overlay]
 
 
 @transaction.atomic
@@ -32,10 +42,10 @@ def create_blueprint(
     config: str = "",
     overlays: Sequence[Overlay] = (),
 ) -> Blueprint:
-    """Add a blueprint whose stack is `overlays`, the topmost first; raises ValidationError, by field."""
+    """Create a blueprint with the stack `overlays`, the topmost first. Raises ValidationError, by field."""
     blueprint = Blueprint(owner=owner, name=name, description=description, arguments=arguments, config=config)
     _refuse(blueprint, overlays)
-    concurrent_save.save_clean(blueprint, places=_FIELDS)
+    rows.save_clean(blueprint, places=_FIELDS)
     _stack(blueprint, overlays)
     record.write(action="blueprint.create", by=by, target=target(blueprint), name=name)
     return blueprint
@@ -43,40 +53,34 @@ def create_blueprint(
 
 @transaction.atomic
 def update_blueprint(
-    *,
-    blueprint: Blueprint,
-    seen_version: int,
-    by: User,
-    name: str,
-    description: str,
-    arguments: str,
-    config: str,
-    overlays: Sequence[Overlay] | None = None,
+    *, blueprint: Blueprint, seen_version: int, by: User, **changes: Unpack[BlueprintChanges]
 ) -> Blueprint:
-    """Change a blueprint that `by` saw at `seen_version`; without `overlays` its stack stays.
+    """Change a blueprint that `by` read at `seen_version`.
 
-    Raises Stale, or ValidationError by field. Its servers get the change at their next start.
+    Its servers get the change at their next start. Raises Stale, or ValidationError by field.
     """
     current = _locked(blueprint, seen_version)
-    current.name, current.description, current.arguments, current.config = name, description, arguments, config
+    overlays = changes.pop("overlays", None)
+    for name, value in changes.items():
+        setattr(current, name, value)
     _refuse(current, overlays or ())
     current.version += 1
-    concurrent_save.save_clean(current, places=_FIELDS)
+    rows.save_clean(current, places=_FIELDS)
     if overlays is not None:
         _stack(current, overlays)
-    record.write(action="blueprint.update", by=by, target=target(current), name=name, version=current.version)
+    record.write(action="blueprint.update", by=by, target=target(current), name=current.name, version=current.version)
     return current
 
 
 @transaction.atomic
 def move_overlay(*, blueprint: Blueprint, seen_version: int, by: User, overlay: int, step: int) -> Blueprint:
-    """Move one overlay of the stack up (-1) or down (1); at the end of the stack nothing moves. Raises Stale."""
+    """Move one overlay of the stack up (-1) or down (1); beyond the end of the stack nothing changes. Raises Stale."""
     current = _locked(blueprint, seen_version)
     layers = current.layers
-    found = next((at for at, layer in enumerate(layers) if layer.pk == overlay), None)
-    if found is None or not 0 <= found + step < len(layers):
+    position = next((at for at, layer in enumerate(layers) if layer.pk == overlay), None)
+    if position is None or not 0 <= position + step < len(layers):
         return current
-    layers.insert(found + step, layers.pop(found))
+    layers.insert(position + step, layers.pop(position))
     _stack(current, layers)
     current.version += 1
     current.save(update_fields=["version", "updated_at"])
@@ -86,7 +90,7 @@ def move_overlay(*, blueprint: Blueprint, seen_version: int, by: User, overlay: 
 
 @transaction.atomic
 def clone_blueprint(*, blueprint: Blueprint, by: User) -> tuple[Blueprint, list[str]]:
-    """Copy a blueprint for `by`; returns the copy and the names of overlays that `by` may not use."""
+    """Copy a blueprint for `by`. Returns the copy, and the names of omitted overlays, which `by` may not use."""
     usable = [layer for layer in blueprint.layers if overlay_permissions.can_use_overlay(by, layer)]
     left_out = [layer.name for layer in blueprint.layers if layer not in usable]
     copy = create_blueprint(
@@ -103,9 +107,9 @@ def clone_blueprint(*, blueprint: Blueprint, by: User) -> tuple[Blueprint, list[
 
 @transaction.atomic
 def delete_blueprint(*, blueprint: Blueprint, by: User) -> None:
-    """Remove it; raises InUse with the servers that are made from it, and rows.Gone."""
-    # Who makes a server from it holds the same lock.
-    current = concurrent_save.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
+    """Delete a blueprint. Raises InUse with the servers that are made from it, and rows.Gone."""
+    # Creating a server locks the same row.
+    current = rows.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
     linked = list(current.servers.order_by("name").values_list("pk", "name"))
     if linked:
         raise InUse(linked)
@@ -114,12 +118,12 @@ def delete_blueprint(*, blueprint: Blueprint, by: User) -> None:
 
 
 def target(blueprint: Blueprint) -> str:
-    """How the audit record names it."""
+    """Its name in the audit log."""
     return f"blueprint:{blueprint.pk}"
 
 
 def free_name(owner: User, wanted: str) -> str:
-    """`wanted`, or with a number behind it where the owner has one of this name."""
+    """`wanted`, with a number appended if the owner has a blueprint of this name."""
     taken = {name.lower() for name in Blueprint.objects.filter(owner=owner).values_list("name", flat=True)}
     name, number = wanted[: names.LONGEST], 2
     while name.lower() in taken:
@@ -129,7 +133,7 @@ def free_name(owner: User, wanted: str) -> str:
 
 
 def _locked(blueprint: Blueprint, seen_version: int) -> Blueprint:
-    current = concurrent_save.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
+    current = rows.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
     if current.version != seen_version:
         raise Stale(current)
     return current
@@ -141,9 +145,9 @@ def _refuse(blueprint: Blueprint, overlays: Sequence[Overlay]) -> None:
     for finding in checks.check(arguments=blueprint.arguments, config=blueprint.config):
         if finding.severity == checks.Severity.REFUSED:
             faults.setdefault(finding.field, []).append(str(finding))
-    strange = [layer for layer in overlays if not overlay_permissions.can_use_overlay(blueprint.owner, layer)]
-    if strange:
-        faults["overlays"] = [_("%s may not use this overlay: %s.") % (blueprint.owner, layer) for layer in strange]
+    not_usable = [layer for layer in overlays if not overlay_permissions.can_use_overlay(blueprint.owner, layer)]
+    if not_usable:
+        faults["overlays"] = [_("%s may not use this overlay: %s.") % (blueprint.owner, layer) for layer in not_usable]
     if len({layer.pk for layer in overlays}) != len(overlays):
         faults["overlays"] = [_("An overlay stands in a blueprint once.")]
     if len(overlays) >= MOST_LAYERS:
@@ -153,10 +157,12 @@ def _refuse(blueprint: Blueprint, overlays: Sequence[Overlay]) -> None:
 
 
 def _stack(blueprint: Blueprint, overlays: Sequence[Overlay]) -> None:
-    """Make the stack equal to `overlays`; written anew, since two links may never share a position."""
-    # Held until the commit: PostgreSQL looks at foreign keys only then, too late for words.
-    there = Overlay.objects.select_for_update(no_key=True).order_by("pk").in_bulk([overlay.pk for overlay in overlays])
-    if len(there) != len(overlays):
+    """Replace the stack by `overlays`. All links are rewritten, since two may never share a position."""
+    # Locked until the commit: PostgreSQL checks foreign keys only then, too late for a message to the user.
+    existing = (
+        Overlay.objects.select_for_update(no_key=True).order_by("pk").in_bulk([overlay.pk for overlay in overlays])
+    )
+    if len(existing) != len(overlays):
         raise ValidationError({"overlays": _("One of these overlays has been deleted meanwhile.")})
     blueprint.links.all().delete()
     BlueprintOverlay.objects.bulk_create(

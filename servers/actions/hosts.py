@@ -1,6 +1,8 @@
-"""Changing hosts, and what is asked of them."""
+"""Changing hosts, and requesting operations on their game."""
 
 from __future__ import annotations
+
+from typing import TypedDict, Unpack
 
 from django.conf import settings
 from django.db import transaction
@@ -10,15 +12,15 @@ from django.utils.translation import gettext as _
 from accounts import secrets
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save
+from left4me.core import rows
 from left4me.jobs import actions as jobs
 from left4me.jobs import transitions
 from left4me.jobs.models import Job
 from overlays.models import OverlayCopy
 from servers.models import Host, HostToken
-from servers.models.host_tokens import PREFIX
+from servers.models.hosts import TOKEN_PREFIX
 
-# What an admin may ask for, with the job's operation. A repair is an install that believes nothing.
+# The operation that an admin requests, and that of the job. A repair is an install that verifies every file.
 OPERATIONS = {
     "install": "install",
     "repair_game": "install",
@@ -27,28 +29,35 @@ OPERATIONS = {
 }
 
 
+class HostChanges(TypedDict, total=False):
+    address: str
+    first_port: int
+    last_port: int
+    is_enabled: bool
+
+
 @transaction.atomic
-def update_host(*, host: Host, by: User, address: str, first_port: int, last_port: int, is_enabled: bool) -> Host:
-    """Change what an admin decides of a host; raises ValidationError. Servers keep ports outside of a new range."""
-    host.address, host.is_enabled = address, is_enabled
-    host.first_port, host.last_port = first_port, last_port
-    concurrent_save.save_clean(host)
+def update_host(*, host: Host, by: User, **changes: Unpack[HostChanges]) -> Host:
+    """Change the settings of a host. Existing servers keep ports outside a new range. Raises ValidationError."""
+    for name, value in changes.items():
+        setattr(host, name, value)
+    rows.save_clean(host)
     record.write(action="host.update", by=by, target=f"host:{host.pk}", name=host.name)
     return host
 
 
 @transaction.atomic
 def add_host(*, name: str, by: User | None, address: str = "") -> tuple[Host, str]:
-    """A host beside the web's own, and its new token, which is shown this once; one that is there gets a new token.
+    """Add a host beside the web's own, or make a new token for an existing one. Returns it and the token.
 
-    Raises ValidationError and Refused.
+    Only the token's digest is stored, so it can be shown only now. Raises ValidationError and Refused.
     """
     if name == settings.LEFT4ME_HOST:
         raise jobs.Refused(_("“%s” is the name of this machine; another one needs another name.") % name)
     host = Host.objects.filter(name=name).first() or Host(name=name)
     host.address = address or host.address
-    concurrent_save.save_clean(host)
-    raw = secrets.new(PREFIX)
+    rows.save_clean(host)
+    raw = secrets.new(TOKEN_PREFIX)
     HostToken.objects.update_or_create(
         host=host, defaults={"digest": secrets.digest(raw), "created_at": timezone.now(), "last_used_at": None}
     )
@@ -58,14 +67,14 @@ def add_host(*, name: str, by: User | None, address: str = "") -> tuple[Host, st
 
 @transaction.atomic
 def revoke_token(*, host: Host, by: User | None) -> None:
-    """From now on the host fetches nothing; what it has it keeps. Nothing happens to one without a token."""
+    """Delete the host's token: it can download nothing any more, and keeps what it has."""
     if HostToken.objects.filter(host=host).delete()[0]:
         record.write(action="host.revoke_token", by=by, target=f"host:{host.pk}", name=host.name)
 
 
 @transaction.atomic
 def remove_host(*, host: Host, by: User | None) -> None:
-    """Forget a host that has no servers, and what waits for it. Raises Refused."""
+    """Delete a host that has no servers, with its waiting jobs. Raises Refused."""
     if host.name == settings.LEFT4ME_HOST:
         raise jobs.Refused(_("This is the web's own host; it stays."))
     servers = list(host.servers.values_list("name", flat=True))
@@ -80,7 +89,7 @@ def remove_host(*, host: Host, by: User | None) -> None:
 
 @transaction.atomic
 def request_on_host(*, host: Host, operation: str, by: User | None) -> Job:
-    """Ask for an operation on the host's game; raises Refused."""
+    """Request an operation on the host's game. Raises Refused."""
     if operation not in OPERATIONS:
         raise jobs.Refused(_("There is no operation “%s”.") % operation)
     job = jobs.request(
@@ -94,6 +103,6 @@ def _params(host: Host, operation: str) -> dict[str, object]:
     if operation == "repair_game":
         return {"repair": True}
     if operation == "rollback_game":
-        # Two clicks, or a second attempt, must not go back twice.
+        # Two clicks, or a second run of the job, must not go back twice.
         return {"from": host.game_version}
     return {}

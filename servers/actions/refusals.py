@@ -1,26 +1,25 @@
-"""What an action may answer instead of doing it; each message is for the person who asked."""
+"""Refusals of the actions on servers and blueprints."""
 
 from __future__ import annotations
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from left4me.jobs import actions as jobs
+from left4me.core.web import refusals
 from servers.models import Blueprint, Server
 
-Refused = jobs.Refused
+Refused = refusals.Refused
 
 
-class Stale(Refused):
-    """Somebody else changed the row since it was read; `current` is how it stands now."""
+class Stale(refusals.Stale):
+    """The row has changed since the caller read it; `current` is the row as it is now."""
 
     def __init__(self, current: Blueprint | Server) -> None:
-        self.current = current
-        super().__init__(_("Somebody else changed this meanwhile; nothing was overwritten."))
+        super().__init__(_("Somebody else changed this meanwhile; nothing was overwritten."), current=current)
 
 
-class InUse(Refused):
-    """Servers are linked to the blueprint; `servers` holds (id, name) of each."""
+class InUse(refusals.InUse):
+    """Servers are linked to the blueprint: `servers` holds (id, name) of each."""
 
     def __init__(self, servers: list[tuple[int, str]]) -> None:
         self.servers = servers
@@ -30,5 +29,6 @@ class InUse(Refused):
                 "%(count)d servers are made from this blueprint: %(names)s.",
                 len(servers),
             )
-            % {"count": len(servers), "names": ", ".join(name for _pk, name in servers)}
+            % {"count": len(servers), "names": ", ".join(name for _pk, name in servers)},
+            servers=[{"id": pk, "name": name} for pk, name in servers],
         )

@@ -1,6 +1,8 @@
-"""Changing servers."""
+"""Creating and changing servers, and requesting operations on them."""
 
 from __future__ import annotations
+
+from typing import Any, TypedDict, Unpack
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -8,14 +10,33 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import concurrent_save, secrets
+from left4me.core import rows, secrets
+from left4me.jobs import actions as jobs
+from left4me.jobs.models import Job
 from servers.actions.refusals import Stale
 from servers.models import Blueprint, Host, Server
 
 _FIELDS = {"name_taken": "name", "port_taken": "port"}
 
-# Each lost race means that another server was made meanwhile.
+# The operations that can be requested, each with the desired state that the request sets; None keeps the old one.
+POWER_OPERATIONS: dict[str, Server.Desired | None] = {
+    "initialize": None,
+    "start": Server.Desired.RUNNING,
+    "restart": Server.Desired.RUNNING,
+    "stop": Server.Desired.STOPPED,
+    "kill": Server.Desired.STOPPED,
+    "delete": Server.Desired.STOPPED,
+}
+
+# Each failed attempt means that another server took the port in the same moment.
 _PORT_TRIES = 20
+
+
+class ServerChanges(TypedDict, total=False):
+    name: str
+    blueprint: Blueprint
+    port: int
+    restart_when_hung: bool
 
 
 def create_server(
@@ -28,10 +49,10 @@ def create_server(
     port: int | None = None,
     restart_when_hung: bool = False,
 ) -> Server:
-    """Add a server with a new RCON password; without `port` it gets the lowest free one of its host's range.
+    """Create a server with a new RCON password. Without `port` it gets the lowest free one of its host's range.
 
-    Free means: no other server's row has it. Whether something else listens there is seen on the host, by the
-    start. Raises ValidationError, by field.
+    Free means that no other server has it. Whether another program of the host listens there is checked by the start.
+    Raises ValidationError, by field.
     """
     for _attempt in range(_PORT_TRIES):
         server = Server(
@@ -46,7 +67,7 @@ def create_server(
         try:
             with transaction.atomic():
                 _refuse(server)
-                concurrent_save.save_clean(server, places=_FIELDS)
+                rows.save_clean(server, places=_FIELDS)
                 record.write(action="server.create", by=by, target=server.resource, name=name, port=server.port)
         except ValidationError as fault:
             if port is None and set(fault.error_dict) == {"port"}:
@@ -57,40 +78,50 @@ def create_server(
 
 
 @transaction.atomic
-def update_server(
-    *,
-    server: Server,
-    seen_version: int,
-    by: User,
-    name: str,
-    blueprint: Blueprint,
-    port: int,
-    restart_when_hung: bool | None = None,
-) -> Server:
-    """Change a server that `by` saw at `seen_version`; raises Stale, rows.Gone, or ValidationError by field.
+def update_server(*, server: Server, seen_version: int, by: User, **changes: Unpack[ServerChanges]) -> Server:
+    """Change a server that `by` read at `seen_version`.
 
-    A running game gets it at its next start; its port cannot change under it.
+    A running game gets the change at its next start; its port cannot be changed while it runs. Raises Stale,
+    rows.Gone, or ValidationError by field.
     """
-    held = Server.objects.select_for_update(of=("self",)).select_related("host", "owner")
-    current = concurrent_save.still_there(held, server)
+    locked = Server.objects.select_for_update(of=("self",)).select_related("host", "owner")
+    current = rows.still_there(locked, server)
     if current.version != seen_version:
         raise Stale(current)
-    if port != current.port and not current.is_at_rest:
+    port_stays = changes.get("port", current.port) == current.port
+    if not port_stays and not current.is_at_rest:
         raise ValidationError({"port": _("Stop the server before you change its port.")})
-    port_stays = port == current.port
-    current.name, current.blueprint, current.port = name, blueprint, port
-    if restart_when_hung is not None:
-        current.restart_when_hung = restart_when_hung
+    for name, value in changes.items():
+        setattr(current, name, value)
     _refuse(current, port_stays=port_stays)
     current.version += 1
-    concurrent_save.save_clean(current, places=_FIELDS)
-    record.write(action="server.update", by=by, target=current.resource, name=name, port=port, blueprint=blueprint.pk)
+    rows.save_clean(current, places=_FIELDS)
+    details: dict[str, Any] = {"name": current.name, "port": current.port, "blueprint": current.blueprint_id}
+    record.write(action="server.update", by=by, target=current.resource, **details)
     return current
 
 
 @transaction.atomic
+def request(*, server: Server, operation: str, by: User | None) -> Job:
+    """Request an operation on the server. Returns its job, or an equal one that is already queued.
+
+    The desired state changes with the request and not with its success: a start that fails is still desired. Raises
+    Refused.
+    """
+    if operation not in POWER_OPERATIONS:
+        raise jobs.Refused(_("There is no operation “%s”.") % operation)
+    job = jobs.request(operation=operation, resource=server.resource, by=by, host=server.host.name)
+    desired = POWER_OPERATIONS[operation]
+    if desired is not None:
+        server.desired_state = desired
+        server.save(update_fields=["desired_state"])
+    record.write(action=f"server.{operation}", by=by, target=server.resource, job=job.pk)
+    return job
+
+
+@transaction.atomic
 def rotate_password(*, server: Server, by: User) -> str:
-    """Give it a new RCON password, which counts from its next start on; returns it."""
+    """Set and return a new RCON password, which is used from the next start on."""
     password = secrets.new_password()
     server.rcon_password = password
     server.save(update_fields=["sealed_rcon_password"])
@@ -99,14 +130,14 @@ def rotate_password(*, server: Server, by: User) -> str:
 
 
 def show_password(*, server: Server, by: User) -> str:
-    """Return the password, and keep that `by` saw it; raises secrets.Unreadable."""
+    """Return the password, and record in the audit log that `by` read it. Raises secrets.Unreadable."""
     password = server.rcon_password
     record.write(action="server.show_password", by=by, target=server.resource)
     return password
 
 
 def free_port(host: Host) -> int:
-    """The lowest port of the host's range that no server has; raises ValidationError when all are taken."""
+    """The lowest port of the host's range that no server has. Raises ValidationError when all are taken."""
     taken = set(Server.objects.filter(host=host).values_list("port", flat=True))
     free = next((port for port in host.ports if port not in taken), None)
     if free is None:
@@ -115,10 +146,12 @@ def free_port(host: Host) -> int:
 
 
 def _refuse(server: Server, *, port_stays: bool = False) -> None:
-    """Raise ValidationError for what no constraint of one row can hold. A host's range may be narrowed below the
-    ports that servers have already: those stay."""
+    """Raise ValidationError for rules that no database constraint can express.
+
+    A server keeps its port (`port_stays`) when its host's range no longer contains it.
+    """
     faults = {}
-    # Held until the commit: PostgreSQL looks at foreign keys only then, too late for words.
+    # Locked until the commit: PostgreSQL checks foreign keys only then, too late for a message to the user.
     if Blueprint.objects.select_for_update(no_key=True).filter(pk=server.blueprint_id).first() is None:
         faults["blueprint"] = _("This blueprint has been deleted meanwhile.")
     if server.blueprint.owner_id != server.owner_id:

@@ -1,4 +1,4 @@
-"""Lending servers to other users."""
+"""Sharing servers with other users."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from servers.models import Server, ServerShare
 
 @transaction.atomic
 def share(*, server: Server, username: str, role: str, by: User) -> ServerShare:
-    """Let a user see (`viewer`) or run (`operator`) the server, or change which; raises ValidationError."""
+    """Share the server with a user as `viewer` or `operator`, or change a share's role. Raises ValidationError."""
     user = User.objects.filter(username__iexact=username.strip(), is_active=True).first()
     if user is None:
         raise ValidationError({"username": _("Nobody here has this user name.")})
@@ -21,14 +21,14 @@ def share(*, server: Server, username: str, role: str, by: User) -> ServerShare:
         raise ValidationError({"username": _("It is this user's own server.")})
     if role not in ServerShare.Role.values:
         raise ValidationError({"role": _("A share is for a viewer or an operator.")})
-    given, _created = ServerShare.objects.update_or_create(server=server, user=user, defaults={"role": role})
+    shared, _created = ServerShare.objects.update_or_create(server=server, user=user, defaults={"role": role})
     record.write(action="server.share", by=by, target=server.resource, user=user.username, role=role)
-    return given
+    return shared
 
 
 @transaction.atomic
 def revoke(*, share: ServerShare, by: User) -> None:
-    """Take the server back from a user; their open streams end with their next check."""
+    """Delete a share. The user's open streams end at their next check."""
     target, name = share.server.resource, share.user.username
     share.delete()
     record.write(action="server.revoke", by=by, target=target, user=name)

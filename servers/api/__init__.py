@@ -1,4 +1,4 @@
-"""Servers, blueprints and hosts in the JSON API. The wire format is frozen by fixtures in tests/wire."""
+"""Servers, blueprints and hosts in the JSON API. Fixtures in tests/wire fix the wire format."""
 
 from ninja import Router
 

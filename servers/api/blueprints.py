@@ -1,4 +1,4 @@
-"""Blueprints: list, make, change, copy, exchange."""
+"""The API of blueprints: list, create, change, copy, export and import."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.core.web.api import Problem, Window, require_scope
+from left4me.core.web.api import Window, changed_fields, require_scope
 from overlays.models import Overlay
 from servers import actions, lookups
 from servers.api import wire
-from servers.api.servers import changed_meanwhile
 from servers.blueprints import yaml
 from servers.models import Blueprint
 
@@ -50,61 +49,50 @@ def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> Status[di
         config=wire.text(given.config),
         overlays=_overlays(user, given.overlays),
     )
-    return Status(201, wire.blueprint(lookups.blueprint(user, row.pk)))
+    return Status(201, wire.blueprint(lookups.blueprint_or_404(user, row.pk)))
 
 
-@router.get("/blueprints/{int:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")
+@router.get("/blueprints/{id:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")
 def get_blueprint(request: HttpRequest, blueprint_id: int) -> dict[str, Any]:
-    return wire.blueprint(lookups.blueprint(signed_in(request), blueprint_id))
+    return wire.blueprint(lookups.blueprint_or_404(signed_in(request), blueprint_id))
 
 
-@router.patch("/blueprints/{int:blueprint_id}", response=wire.BlueprintOut, summary="Change it")
+@router.patch("/blueprints/{id:blueprint_id}", response=wire.BlueprintOut, summary="Change it")
 def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.BlueprintChange) -> dict[str, Any]:
     """Its servers get the change at their next start."""
     require_scope(request, "operate")
     user = signed_in(request)
-    row = lookups.blueprint(user, blueprint_id)
-    try:
-        actions.update_blueprint(
-            blueprint=row,
-            seen_version=given.version,
-            by=user,
-            name=row.name if given.name is None else given.name,
-            description=row.description if given.description is None else given.description,
-            arguments=row.arguments if given.arguments is None else wire.text(given.arguments),
-            config=row.config if given.config is None else wire.text(given.config),
-            overlays=None if given.overlays is None else _overlays(row.owner, given.overlays),
-        )
-    except actions.Stale as fault:
-        raise changed_meanwhile(fault) from None
-    return wire.blueprint(lookups.blueprint(user, blueprint_id))
+    row = lookups.blueprint_or_404(user, blueprint_id)
+    changes = changed_fields(given, besides={"version"})
+    for name in {"arguments", "config"} & changes.keys():
+        changes[name] = wire.text(changes[name])
+    if "overlays" in changes:
+        changes["overlays"] = _overlays(row.owner, changes["overlays"])
+    actions.update_blueprint(blueprint=row, seen_version=given.version, by=user, **changes)
+    return wire.blueprint(lookups.blueprint_or_404(user, blueprint_id))
 
 
-@router.delete("/blueprints/{int:blueprint_id}", response={204: None}, summary="Delete it, unless servers use it")
+@router.delete("/blueprints/{id:blueprint_id}", response={204: None}, summary="Delete it, unless servers use it")
 def delete_blueprint(request: HttpRequest, blueprint_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
-    try:
-        actions.delete_blueprint(blueprint=lookups.blueprint(user, blueprint_id), by=user)
-    except actions.InUse as fault:
-        linked = [{"id": pk, "name": name} for pk, name in fault.servers]
-        raise Problem(409, _("In use"), str(fault), servers=linked) from None
+    actions.delete_blueprint(blueprint=lookups.blueprint_or_404(user, blueprint_id), by=user)
     return Status(204, None)
 
 
-@router.post("/blueprints/{int:blueprint_id}/clone", response={201: wire.BlueprintOut}, summary="Copy it for yourself")
+@router.post("/blueprints/{id:blueprint_id}/clone", response={201: wire.BlueprintOut}, summary="Copy it for yourself")
 def clone_blueprint(request: HttpRequest, blueprint_id: int) -> Status[dict[str, Any]]:
     """Private overlays of others are left out."""
     require_scope(request, "operate")
     user = signed_in(request)
-    copy, _left_out = actions.clone_blueprint(blueprint=lookups.blueprint(user, blueprint_id), by=user)
-    return Status(201, wire.blueprint(lookups.blueprint(user, copy.pk)))
+    copy, _left_out = actions.clone_blueprint(blueprint=lookups.blueprint_or_404(user, blueprint_id), by=user)
+    return Status(201, wire.blueprint(lookups.blueprint_or_404(user, copy.pk)))
 
 
-@router.get("/blueprints/{int:blueprint_id}/export", summary="As YAML, for another left4me", include_in_schema=True)
+@router.get("/blueprints/{id:blueprint_id}/export", summary="As YAML, for another left4me", include_in_schema=True)
 def export_blueprint(request: HttpRequest, blueprint_id: int) -> HttpResponse:
-    row = lookups.blueprint(signed_in(request), blueprint_id)
-    return HttpResponse(yaml.export(row), content_type="application/yaml; charset=utf-8")
+    row = lookups.blueprint_or_404(signed_in(request), blueprint_id)
+    return HttpResponse(yaml.dump(row), content_type="application/yaml; charset=utf-8")
 
 
 @router.post("/blueprints/import", response={201: wire.ImportOut}, summary="From YAML")
@@ -112,17 +100,17 @@ def import_blueprint(request: HttpRequest, given: wire.ImportIn) -> Status[dict[
     require_scope(request, "operate")
     user = signed_in(request)
     try:
-        made = yaml.import_(given.yaml, owner=user, by=user)
+        made = yaml.load(given.yaml, owner=user, by=user)
     except ValidationError as fault:
         raise ValidationError({"yaml": fault.messages}) from None
-    row = lookups.blueprint(user, made.blueprint.pk)
+    row = lookups.blueprint_or_404(user, made.blueprint.pk)
     return Status(201, {"blueprint": wire.blueprint(row), "made": made.made, "missing": made.missing})
 
 
 def _overlays(owner: User, ids: list[int]) -> list[Overlay]:
-    """The overlays in this order; raises ValidationError for one that the owner may not use."""
+    """The overlays in this order. Raises ValidationError for one that the owner may not use."""
     usable = Overlay.objects.usable_by(owner).in_bulk(ids)
-    strange = [str(pk) for pk in ids if pk not in usable]
-    if strange:
-        raise ValidationError({"overlays": _("There are no such overlays: %s.") % ", ".join(strange)})
+    not_usable = [str(pk) for pk in ids if pk not in usable]
+    if not_usable:
+        raise ValidationError({"overlays": _("There are no such overlays: %s.") % ", ".join(not_usable)})
     return [usable[pk] for pk in ids]

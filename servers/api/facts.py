@@ -1,4 +1,4 @@
-"""What is observed of servers beside their state: what they use, and the states they went through."""
+"""The API of observed facts of servers: resource usage and history of states."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class StateChangePage(Schema):
     count: int
 
 
-@router.get("/servers/{int:server_id}/resources", response=UsageOut, summary="What it uses of its host")
+@router.get("/servers/{id:server_id}/resources", response=UsageOut, summary="What it uses of its host")
 def get_resources(request: HttpRequest, server_id: int) -> dict[str, Any]:
-    seen = usage.of_one(lookups.server(signed_in(request), server_id).pk)
-    return {name: getattr(seen, name, None) for name in UsageOut.model_fields}
+    measured = usage.of_one(lookups.server_or_404(signed_in(request), server_id).pk)
+    return {name: getattr(measured, name, None) for name in UsageOut.model_fields}
 
 
-@router.get("/servers/{int:server_id}/states", response=StateChangePage, summary="Its states, the newest first")
+@router.get("/servers/{id:server_id}/states", response=StateChangePage, summary="Its states, the newest first")
 def list_states(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
-    changes = lookups.server(signed_in(request), server_id).state_changes.all()
+    changes = lookups.server_or_404(signed_in(request), server_id).state_changes.all()
     return {"items": list(changes[window.offset : window.offset + window.limit]), "count": changes.count()}

@@ -1,4 +1,4 @@
-"""Hosts: everybody sees them, admins run them."""
+"""The API of hosts: every user sees them, admins operate them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 from django.db.models import Count
 from django.http import Http404, HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from ninja import Query, Router, Status
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import Problem, Window, require_scope
+from left4me.core.web.api import Window, changed_fields, require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
 from servers import actions, permissions
@@ -39,36 +38,30 @@ def list_hosts(request: HttpRequest, window: Query[Window]) -> dict[str, Any]:
     return {"items": [wire.host(row, now=now) for row in page], "count": rows.count()}
 
 
-@router.get("/hosts/{int:host_id}", response=wire.HostOut, summary="One host")
+@router.get("/hosts/{id:host_id}", response=wire.HostOut, summary="One host")
 def get_host(request: HttpRequest, host_id: int) -> dict[str, Any]:
     return wire.host(_host(host_id), now=timezone.now())
 
 
-@router.patch("/hosts/{int:host_id}", response=wire.HostOut, summary="Change it (admins)")
+@router.patch("/hosts/{id:host_id}", response=wire.HostOut, summary="Change it (admins)")
 def change_host(request: HttpRequest, host_id: int, given: wire.HostChange) -> dict[str, Any]:
     require_scope(request, "admin")
     user = signed_in(request)
     permissions.check_can_operate_host(user)
-    host = _host(host_id)
-    changed = given.dict(exclude_none=True)
-    fields = ("address", "first_port", "last_port", "is_enabled")
-    actions.update_host(host=host, by=user, **{name: changed.get(name, getattr(host, name)) for name in fields})
+    actions.update_host(host=_host(host_id), by=user, **changed_fields(given))
     return wire.host(_host(host_id), now=timezone.now())
 
 
-@router.delete("/hosts/{int:host_id}", response={204: None}, summary="Forget a host that has no servers (admins)")
+@router.delete("/hosts/{id:host_id}", response={204: None}, summary="Forget a host that has no servers (admins)")
 def remove_host(request: HttpRequest, host_id: int) -> Status[None]:
     require_scope(request, "admin")
     user = signed_in(request)
     permissions.check_can_operate_host(user)
-    try:
-        actions.remove_host(host=_host(host_id), by=user)
-    except actions.Refused as refusal:
-        raise Problem(409, _("Not possible now"), str(refusal)) from None
+    actions.remove_host(host=_host(host_id), by=user)
     return Status(204, None)
 
 
-@router.delete("/hosts/{int:host_id}/token", response={204: None}, summary="Revoke its token (admins)")
+@router.delete("/hosts/{id:host_id}/token", response={204: None}, summary="Revoke its token (admins)")
 def revoke_token(request: HttpRequest, host_id: int) -> Status[None]:
     """The host then fetches no content of overlays any more. `left4mectl host add` makes a new one."""
     require_scope(request, "admin")
@@ -78,12 +71,9 @@ def revoke_token(request: HttpRequest, host_id: int) -> Status[None]:
     return Status(204, None)
 
 
-@router.post("/hosts/{int:host_id}/actions", response={202: JobOut}, summary="Install the game (admins)")
+@router.post("/hosts/{id:host_id}/actions", response={202: JobOut}, summary="Install the game (admins)")
 def act_on_host(request: HttpRequest, host_id: int, given: wire.HostActionIn) -> Status[Job]:
     require_scope(request, "admin")
     user = signed_in(request)
     permissions.check_can_operate_host(user)
-    try:
-        return Status(202, actions.request_on_host(host=_host(host_id), operation=given.operation, by=user))
-    except actions.Refused as refusal:
-        raise Problem(409, _("Not possible now"), str(refusal)) from None
+    return Status(202, actions.request_on_host(host=_host(host_id), operation=given.operation, by=user))

@@ -1,4 +1,4 @@
-"""Servers: list, make, change, run."""
+"""The API of servers: list, create, change, operate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.core.web.api import Problem, Window, require_scope
+from left4me.core.web.api import Window, changed_fields, require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
 from servers import actions, lookups
@@ -43,8 +43,8 @@ def list_servers(request: HttpRequest, window: Query[ServerFilter]) -> dict[str,
     if window.state:
         rows = rows.filter(actual_state=window.state)
     page = rows.listed().with_role(user)[window.offset : window.offset + window.limit]
-    standings = server_status.of(list(page), user=user, now=timezone.now())
-    return {"items": [wire.server(each) for each in standings], "count": rows.count()}
+    statuses = server_status.of(list(page), user=user, now=timezone.now())
+    return {"items": [wire.server(status) for status in statuses], "count": rows.count()}
 
 
 @router.post("/servers", response={201: wire.ServerOut}, summary="Make one")
@@ -60,69 +60,48 @@ def create_server(request: HttpRequest, given: wire.ServerIn) -> Status[dict[str
         port=given.port,
         restart_when_hung=given.restart_when_hung,
     )
-    return Status(201, one(lookups.server(user, server.pk), user))
+    return Status(201, one(lookups.server_or_404(user, server.pk), user))
 
 
-@router.get("/servers/{int:server_id}", response=wire.ServerOut, summary="One server")
+@router.get("/servers/{id:server_id}", response=wire.ServerOut, summary="One server")
 def get_server(request: HttpRequest, server_id: int) -> dict[str, Any]:
     user = signed_in(request)
-    return one(lookups.server(user, server_id), user)
+    return one(lookups.server_or_404(user, server_id), user)
 
 
-@router.patch("/servers/{int:server_id}", response=wire.ServerOut, summary="Change it")
+@router.patch("/servers/{id:server_id}", response=wire.ServerOut, summary="Change it")
 def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange) -> dict[str, Any]:
     require_scope(request, "operate")
     user = signed_in(request)
     server = lookups.server_to_edit(user, server_id)
-    blueprint = server.blueprint
-    if given.blueprint_id is not None:
-        blueprint = _blueprint(server.owner, given.blueprint_id)
-    try:
-        actions.update_server(
-            server=server,
-            seen_version=given.version,
-            by=user,
-            name=server.name if given.name is None else given.name,
-            blueprint=blueprint,
-            port=server.port if given.port is None else given.port,
-            restart_when_hung=given.restart_when_hung,
-        )
-    except actions.Stale as fault:
-        raise changed_meanwhile(fault) from None
-    return one(lookups.server(user, server_id), user)
+    changes = changed_fields(given, besides={"version"})
+    if blueprint_id := changes.pop("blueprint_id", None):
+        changes["blueprint"] = _blueprint(server.owner, blueprint_id)
+    actions.update_server(server=server, seen_version=given.version, by=user, **changes)
+    return one(lookups.server_or_404(user, server_id), user)
 
 
-@router.delete("/servers/{int:server_id}", response={202: JobOut}, summary="Delete it, by a job")
+@router.delete("/servers/{id:server_id}", response={202: JobOut}, summary="Delete it, by a job")
 def delete_server(request: HttpRequest, server_id: int) -> Status[Job]:
     require_scope(request, "operate")
     user = signed_in(request)
-    return _request(lookups.server_to_edit(user, server_id), "delete", user)
+    server = lookups.server_to_edit(user, server_id)
+    return Status(202, actions.request(server=server, operation="delete", by=user))
 
 
-@router.post("/servers/{int:server_id}/actions", response={202: JobOut}, summary="Run, stop or remove it")
+@router.post("/servers/{id:server_id}/actions", response={202: JobOut}, summary="Run, stop or remove it")
 def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) -> Status[Job]:
     """Answers with the job: a new one, or the equal one that waits already."""
     require_scope(request, "operate")
     user = signed_in(request)
     find = lookups.server_to_edit if given.operation == "delete" else lookups.server_to_operate
-    return _request(find(user, server_id), given.operation, user)
+    return Status(202, actions.request(server=find(user, server_id), operation=given.operation, by=user))
 
 
-@router.get("/servers/{int:server_id}/changes", response=wire.PendingOut, summary="What its next start changes")
+@router.get("/servers/{id:server_id}/changes", response=wire.PendingOut, summary="What its next start changes")
 def pending_changes(request: HttpRequest, server_id: int) -> dict[str, Any]:
     server = lookups.server_to_edit(signed_in(request), server_id)
     return {"restart_needed": pending.restart_needed(server), "changes": pending.pending(server)}
-
-
-def changed_meanwhile(fault: actions.Stale) -> Problem:
-    return Problem(409, _("Changed meanwhile"), str(fault), version=fault.current.version)
-
-
-def _request(server: Server, operation: str, user: User) -> Status[Job]:
-    try:
-        return Status(202, actions.request(server=server, operation=operation, by=user))
-    except actions.Refused as refusal:
-        raise Problem(409, _("Not possible now"), str(refusal)) from None
 
 
 def _blueprint(owner: User, pk: int) -> Blueprint:

@@ -1,16 +1,15 @@
-"""Who else may see or run a server, and its password."""
+"""The API of a server's shares and RCON password."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.http import Http404, HttpRequest
-from django.utils.translation import gettext as _
 from ninja import Query, Router, Status
 
 from accounts.permissions import signed_in
 from left4me.core import secrets
-from left4me.core.web.api import Problem, Window, listed, require_scope
+from left4me.core.web.api import Window, listed, require_scope
 from servers import actions, lookups
 from servers.api import wire
 from servers.models import ServerShare
@@ -18,13 +17,13 @@ from servers.models import ServerShare
 router = Router(tags=["servers"])
 
 
-@router.get("/servers/{int:server_id}/shares", response=wire.SharePage, summary="Who else may see or run it")
+@router.get("/servers/{id:server_id}/shares", response=wire.SharePage, summary="Who else may see or run it")
 def list_shares(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
     server = lookups.server_to_edit(signed_in(request), server_id)
     return listed(server.shares.select_related("user"), window)
 
 
-@router.post("/servers/{int:server_id}/shares", response={201: wire.ShareOut}, summary="Share it, or change as what")
+@router.post("/servers/{id:server_id}/shares", response={201: wire.ShareOut}, summary="Share it, or change as what")
 def share_server(request: HttpRequest, server_id: int, given: wire.ShareIn) -> Status[ServerShare]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -32,7 +31,7 @@ def share_server(request: HttpRequest, server_id: int, given: wire.ShareIn) -> S
     return Status(201, actions.share(server=server, username=given.username, role=given.role, by=user))
 
 
-@router.delete("/servers/{int:server_id}/shares/{int:share_id}", response={204: None}, summary="Take it back")
+@router.delete("/servers/{id:server_id}/shares/{id:share_id}", response={204: None}, summary="Take it back")
 def revoke_share(request: HttpRequest, server_id: int, share_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -43,7 +42,7 @@ def revoke_share(request: HttpRequest, server_id: int, share_id: int) -> Status[
     return Status(204, None)
 
 
-@router.get("/servers/{int:server_id}/rcon-password", response=wire.PasswordOut, summary="Read the RCON password")
+@router.get("/servers/{id:server_id}/rcon-password", response=wire.PasswordOut, summary="Read the RCON password")
 def read_password(request: HttpRequest, server_id: int) -> dict[str, str]:
     """That it was read is recorded."""
     require_scope(request, "operate")
@@ -52,10 +51,10 @@ def read_password(request: HttpRequest, server_id: int) -> dict[str, str]:
     try:
         return {"rcon_password": actions.show_password(server=server, by=user)}
     except secrets.Unreadable as fault:
-        raise Problem(409, _("Not readable"), str(fault)) from None
+        raise actions.Refused(str(fault)) from None
 
 
-@router.post("/servers/{int:server_id}/rcon-password", response=wire.PasswordOut, summary="Make a new one")
+@router.post("/servers/{id:server_id}/rcon-password", response=wire.PasswordOut, summary="Make a new one")
 def rotate_password(request: HttpRequest, server_id: int) -> dict[str, str]:
     """It counts from the server's next start on."""
     require_scope(request, "operate")

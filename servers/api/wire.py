@@ -1,4 +1,4 @@
-"""What goes over the wire, both ways."""
+"""The schemas of requests and responses, and the functions that fill them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import Field
 
+from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
 from servers.blueprints import checks
 from servers.models import Blueprint, Host, Server, ServerShare
-from servers.state.status import Standing
+from servers.state.status import ServerStatus
 
 State = Literal["unknown", "stopped", "starting", "running", "stopping", "crashed", "gave_up"]
 Power = Literal["initialize", "start", "stop", "restart", "kill", "delete"]
@@ -46,30 +47,30 @@ class ServerOut(Schema):
     created_at: datetime
 
 
-def server(each: Standing) -> dict[str, Any]:
-    """One server on the wire."""
-    row = each.server
+def server(status: ServerStatus) -> dict[str, Any]:
+    """A `ServerOut`."""
+    row = status.server
     return {
         "id": row.pk,
         "name": row.name,
         "owner": row.owner.get_username(),
-        "role": each.role,
+        "role": status.role,
         "host": row.host.name,
         "port": row.port,
         "blueprint_id": row.blueprint_id,
         "blueprint": row.blueprint.name,
         "desired_state": row.desired_state,
-        "actual_state": Server.State.UNKNOWN if each.host_is_down else row.actual_state,
+        "actual_state": Server.State.UNKNOWN if status.host_is_down else row.actual_state,
         "actual_state_at": row.actual_state_at,
-        "shown_state": each.shown,
-        "has_drifted": each.has_drifted,
-        "restart_needed": each.restart_needed,
+        "shown_state": status.status,
+        "has_drifted": status.has_drifted,
+        "restart_needed": status.restart_needed,
         "last_error": row.last_error,
         "hung_since": row.hung_since,
         "restart_when_hung": row.restart_when_hung,
         "started_at": row.started_at,
         "game_version": row.game_version,
-        "job": each.job,
+        "job": status.job,
         "version": row.version,
         "created_at": row.created_at,
     }
@@ -82,7 +83,7 @@ class ServerPage(Schema):
 
 class ServerIn(Schema):
     name: str = Field(max_length=64)
-    blueprint_id: int
+    blueprint_id: Id
     host: str | None = Field(None, max_length=63, description="Default: the first that takes new servers")
     port: int | None = Field(None, ge=1024, le=65535, description="Default: the next free one")
     restart_when_hung: bool = False
@@ -91,7 +92,7 @@ class ServerIn(Schema):
 class ServerChange(Schema):
     version: int = Field(description=READ_VERSION)
     name: str | None = Field(None, max_length=64)
-    blueprint_id: int | None = None
+    blueprint_id: Id | None = None
     port: int | None = Field(None, ge=1024, le=65535)
     restart_when_hung: bool | None = None
 
@@ -166,7 +167,7 @@ class BlueprintOut(Schema):
 
 
 def blueprint(row: Blueprint) -> dict[str, Any]:
-    """One blueprint on the wire."""
+    """A `BlueprintOut`."""
     return {
         "id": row.pk,
         "name": row.name,
@@ -193,7 +194,7 @@ class BlueprintIn(Schema):
     description: str = Field("", max_length=2000)
     arguments: Lines = Field(default_factory=list, description="Lines, or one text with line breaks")
     config: Lines = Field(default_factory=list, description="Lines, or one text with line breaks")
-    overlays: list[int] = Field(default_factory=list, description="Ids of overlays, the topmost first")
+    overlays: list[Id] = Field(default_factory=list, description="Ids of overlays, the topmost first")
 
 
 class BlueprintChange(Schema):
@@ -202,7 +203,7 @@ class BlueprintChange(Schema):
     description: str | None = Field(None, max_length=2000)
     arguments: Lines | None = None
     config: Lines | None = None
-    overlays: list[int] | None = None
+    overlays: list[Id] | None = None
 
 
 class ImportIn(Schema):
@@ -237,7 +238,7 @@ class HostOut(Schema):
 
 
 def host(row: Host, *, now: datetime) -> dict[str, Any]:
-    """One host on the wire; wants `server_count`."""
+    """A `HostOut`; needs rows annotated with `server_count`."""
     fields = ("name", "address", "first_port", "last_port", "is_enabled", "last_seen_at", "version", "game_version")
     return {
         "id": row.pk,

@@ -1,4 +1,4 @@
-"""Blueprints as one YAML file that another left4me can read: overlays by name, workshop items by id."""
+"""Blueprints as YAML, to move them between installations. Overlays are named, workshop items have their Steam ids."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic import ValidationError as SchemaFault
 
 from accounts.models import User
+from left4me.core.web.ids import LARGEST_ID
 from overlays import actions as overlay_actions
 from overlays.models import Overlay, OverlayWorkshopItem
 from servers import actions
@@ -43,16 +44,16 @@ class _File(BaseModel):
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What an import made: overlays that it had to make, and those it could not find."""
+class LoadedBlueprint:
+    """The result of `load`: the blueprint, and the names of created overlays and of missing ones."""
 
     blueprint: Blueprint
     made: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 
-def export(blueprint: Blueprint) -> str:
-    """The blueprint as YAML; the overlays' files do not go with it."""
+def dump(blueprint: Blueprint) -> str:
+    """The blueprint as YAML, without the files of its overlays."""
     layers = blueprint.layers
     links = OverlayWorkshopItem.objects.filter(overlay__in=layers).order_by("item__steam_id")
     items: dict[int, list[int]] = {}
@@ -75,15 +76,18 @@ def _layer(overlay: Overlay, items: list[int]) -> dict[str, Any]:
 
 
 @transaction.atomic
-def import_(text: str, *, owner: User, by: User) -> Imported:
-    """Make a blueprint from an exported text: the owner's overlays and the catalog's are taken by name, a workshop
-    overlay that is not there is made anew. Raises ValidationError; a taken name gets a number."""
+def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
+    """Create a blueprint from exported YAML. Raises ValidationError.
+
+    Overlays are looked up by name among the owner's and the catalog's. A missing workshop overlay is created. A name
+    that the owner has already gets a number.
+    """
     content = _read(text)
-    found = _overlays_by_name(owner)
+    overlays = _overlays_by_name(owner)
     layers: list[Overlay] = []
     made, missing = [], []
     for layer in content.overlays:
-        overlay = found.get(layer.name.lower())
+        overlay = overlays.get(layer.name.lower())
         if overlay is None and layer.kind == Overlay.Kind.WORKSHOP and layer.workshop_items:
             overlay = _make(layer, owner=owner, by=by)
             made.append(layer.name)
@@ -100,14 +104,14 @@ def import_(text: str, *, owner: User, by: User) -> Imported:
         config="\n".join(content.config),
         overlays=layers,
     )
-    return Imported(blueprint, made, missing)
+    return LoadedBlueprint(blueprint, made, missing)
 
 
 def _read(text: str) -> _File:
     if len(text.encode()) > LONGEST:
         raise ValidationError(_("The file is too large for a blueprint."))
     try:
-        # An alias can make a small file expand into a huge one; no exported blueprint has any.
+        # Aliases can make a small file expand into a huge one; no exported blueprint has any.
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
             raise ValidationError(_("The file has YAML aliases, which blueprints do not use."))
         content = _File.model_validate(yaml.safe_load(text))
@@ -127,7 +131,7 @@ def _read(text: str) -> _File:
 
 
 def _overlays_by_name(owner: User) -> dict[str, Overlay]:
-    """What the owner may use, by name in lower case; their own stand before the catalog's."""
+    """The overlays that the owner may use, by name in lower case. Own ones take precedence over the catalog's."""
     usable = Overlay.objects.usable_by(owner)
     return {overlay.name.lower(): overlay for overlay in sorted(usable, key=lambda each: each.owner_id is not None)}
 
@@ -137,9 +141,9 @@ def _make(layer: _Layer, *, owner: User, by: User) -> Overlay:
         name=layer.name, kind=Overlay.Kind.WORKSHOP, owner=owner, by=by, expose_cfg=layer.expose_cfg
     )
     for steam_id in dict.fromkeys(layer.workshop_items):
-        if not 0 < steam_id < 2**63:
+        if not 0 < steam_id <= LARGEST_ID:
             raise ValidationError(_("%d is no workshop item.") % steam_id)
-        # What Steam says of it comes with the overlay's first build or refresh.
+        # Its title and files are fetched from Steam by the overlay's first build or refresh.
         item, _created = WorkshopItem.objects.get_or_create(steam_id=steam_id)
         OverlayWorkshopItem.objects.create(overlay=overlay, item=item)
     return overlay

@@ -1,4 +1,4 @@
-"""The directory of one server: where its spec, its writable layer, its log and its state stand."""
+"""The directory of one server, with its spec, writable layer, log, state and locks."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import contextlib
 import fcntl
 import json
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from servers.gamehost import procfs
+from left4me.core.files import atomic
+from left4me.core.processes import procfs
 from servers.gamehost.sandbox.identity import Identity
 from servers.gamehost.spec import InstanceSpec
 
 
 class ServerDirectory:
-    """`servers/<id>/`. Nothing in `upper` may be trusted: the game writes there."""
+    """`servers/<id>/`. The content of `upper` is untrusted: the game writes there."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,13 +35,13 @@ class ServerDirectory:
         self._generated_file = path / "run/generated.json"
 
     def prepare(self) -> None:
-        """Make what is missing; only the owner may look inside."""
+        """Create missing directories. Only the owner may read them."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         for part in (self.upper, self.work, self.merged, self.logs, self.state_file.parent):
             part.mkdir(exist_ok=True, mode=0o700)
 
     def hand_over(self, who: Identity) -> None:
-        """Give the writable layer to the game's own user, where it has one."""
+        """Change the owner of the writable layer to the game's own user, if it has one."""
         if not who.by_root:
             return
         for part in (self.upper, self.work):
@@ -49,16 +49,16 @@ class ServerDirectory:
                 os.chown(part, who.uid, who.gid)
 
     def write_spec(self, spec: InstanceSpec) -> None:
-        write_atomically(self.spec_file, spec.to_json())
+        _write(self.spec_file, spec.to_json(), durable=True)
 
     def read_spec(self) -> InstanceSpec:
         """Raises OSError or SpecInvalid."""
         return InstanceSpec.from_json(self.spec_file.read_text())
 
     def try_lock(self) -> int | None:
-        """An open file that holds the server for this process and its children, or None if someone has it.
+        """Lock the server for this process and its children. Returns an open file, or None if it is locked already.
 
-        The kernel itself lets two mounts write to one upper directory; this is what prevents it.
+        The kernel itself would let two mounts write to one upper directory; only this lock prevents it.
         """
         fd = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -69,7 +69,7 @@ class ServerDirectory:
         return fd
 
     def is_held(self) -> bool:
-        """Whether a game runs or starts here."""
+        """Whether a game of this server runs or is being started."""
         try:
             lock = self.try_lock()
         except FileNotFoundError:
@@ -80,7 +80,7 @@ class ServerDirectory:
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """One start at a time, so that the second sees what the first has done."""
+        """Serialise starts, so that the second one sees the result of the first."""
         fd = os.open(self._start_lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -89,15 +89,15 @@ class ServerDirectory:
             os.close(fd)
 
     def expect_end(self, *, expected: bool) -> None:
-        """Note whether the game's next exit is wanted, for a launcher that a service manager would start again."""
+        """Store whether the game's next exit is requested. A launcher whose exit is not gets restarted by systemd."""
         if expected:
             self._expected_file.touch()
         else:
             self._expected_file.unlink(missing_ok=True)
 
     def note_exit(self, code: int, at: float) -> bool:
-        """Note how the game ended; returns whether that was wanted."""
-        write_atomically(self._exit_file, json.dumps([code, at]))
+        """Store how the game ended. Returns whether the exit was requested."""
+        _write(self._exit_file, json.dumps([code, at]))
         return self._expected_file.exists()
 
     def read_exit(self) -> tuple[int, float] | None:
@@ -108,8 +108,8 @@ class ServerDirectory:
         return int(code), float(at)
 
     def note_layers(self, layers: Iterable[str]) -> None:
-        """Remember what this start mounts: the spec may be written anew while the game runs."""
-        write_atomically(self._layers_file, json.dumps(list(layers)))
+        """Store the layers that this start mounts: the spec may be replaced while the game runs."""
+        _write(self._layers_file, json.dumps(list(layers)))
 
     def read_layers(self) -> list[str]:
         try:
@@ -118,16 +118,16 @@ class ServerDirectory:
             return []
 
     def exchange_generated(self, names: set[str]) -> set[str]:
-        """Remember the files generated for this start; returns those of earlier starts that are not among them."""
+        """Store the names of the files generated for this start. Returns those of earlier starts that are obsolete."""
         earlier: set[str] = set()
         with contextlib.suppress(OSError, ValueError):
             earlier = set(json.loads(self._generated_file.read_text()))
         if earlier != names:
-            write_atomically(self._generated_file, json.dumps(sorted(names)))
+            _write(self._generated_file, json.dumps(sorted(names)), durable=True)
         return earlier - names
 
     def read_state(self) -> dict[str, Any] | None:
-        """The supervisor's last word; None when there never was one. Raises ValueError or OSError."""
+        """The state that the supervisor stored last; None if there never was one. Raises ValueError or OSError."""
         try:
             state = json.loads(self.state_file.read_text())
         except FileNotFoundError:
@@ -137,7 +137,7 @@ class ServerDirectory:
         return state
 
     def living_supervisor(self) -> int | None:
-        """The pid of this server's supervisor, if it lives; never that of a process which got its pid later."""
+        """The pid of this server's supervisor if it is alive; never that of another process with a reused pid."""
         try:
             state = self.read_state()
             if not state or state["boot"] != procfs.boot_id():
@@ -147,13 +147,12 @@ class ServerDirectory:
             return None
 
     def write_state(self, state: dict[str, Any]) -> None:
-        write_atomically(self.state_file, json.dumps(state))
+        _write(self.state_file, json.dumps(state), durable=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """A reader sees the old text or the new one, whole, whatever dies in between."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(text)
-    fresh.replace(path)
+def _write(path: Path, content: str, *, durable: bool = False) -> None:
+    """A reader sees the old content or the new one, whole; with `durable` also after a power cut.
+
+    What is true only of the processes of this boot need not survive one.
+    """
+    atomic.write(path, content, mode=0o600, durable=durable)

@@ -1,11 +1,12 @@
-"""The installed versions of the game on this host: directories that never change once they are published.
+"""The installed versions of the game on this host. A published version never changes.
 
     game/versions/<id>/       a whole installation, the lowest layer of servers
-    game/versions/<id>.json   what is known about it
-    game/staging/             the installation being made; an interrupted one is gone on with
-    game/current              a link to the version that the next start takes
+    game/versions/<id>.json   its description
+    game/staging/             the installation in progress; an interrupted one is resumed
+    game/current              a link to the version that the next start uses
 
-A server keeps the version it was started with, so an update tears no running game, and going back is one link.
+A server keeps the version it was started with, so an update does not disturb running games, and a rollback changes
+only the link.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from servers.gamehost.directory import write_atomically
-from servers.gamehost.watch import Cancelled, Watch
+from left4me.core import concurrency
+from left4me.core.files import atomic
+from servers.gamehost.port import Watch
 
 _PIECE: Final = 64 * 1024**2
 
 
 class NoVersion(LookupError):
-    """There is no such installed version; the message says which was looked for."""
+    """There is no such installed version. The message names the one that was looked up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class Version:
 
 
 class Versions:
-    """The versions below `game`, which need not exist yet. One writer at a time; the jobs' lock sees to that."""
+    """The versions below `game`, which may not exist yet. The lock of the jobs ensures that there is one writer."""
 
     def __init__(self, game: Path) -> None:
         self._versions = game / "versions"
@@ -48,7 +50,7 @@ class Versions:
         self.staging = game / "staging"
 
     def current(self) -> Version:
-        """The version that a start takes now. Raises NoVersion before the first install."""
+        """The version that a start would use now. Raises NoVersion before the first install."""
         try:
             name = self._link.readlink().name
         except OSError:
@@ -56,12 +58,12 @@ class Versions:
         return self.get(name)
 
     def all(self) -> list[Version]:
-        """Every version, oldest first; one whose description cannot be read is left out."""
-        found = []
+        """Every version, the oldest first. Versions with an unreadable description are left out."""
+        versions = []
         for about in sorted(self._versions.glob("*.json")):
             with contextlib.suppress(NoVersion):
-                found.append(self.get(about.stem))
-        return found
+                versions.append(self.get(about.stem))
+        return versions
 
     def get(self, version_id: str) -> Version:
         """Raises NoVersion."""
@@ -69,32 +71,32 @@ class Versions:
         try:
             about = json.loads(self._about(version_id).read_text())
             installed_at = datetime.fromisoformat(about["installed_at"])
-            found = Version(
+            version = Version(
                 id=version_id, path=path, kind=about["kind"], build=about["build"], installed_at=installed_at
             )
         except (OSError, ValueError, KeyError, TypeError):
             raise NoVersion(f"there is no version {version_id} of the game") from None
         if not path.is_dir():
             raise NoVersion(f"the directory of version {version_id} is gone")
-        return found
+        return version
 
     def previous(self) -> Version:
         """The version that `roll_back` would return to. Raises NoVersion."""
         current = self.current()
-        older = [one for one in self.all() if one.installed_at < current.installed_at]
+        older = [version for version in self.all() if version.installed_at < current.installed_at]
         if not older:
             raise NoVersion("there is no older version of the game on this host")
         return older[-1]
 
     def stage(self, *, watch: Watch, base: Version | None = None) -> Path:
-        """An installation to work on: the one begun earlier on the same base, else a copy of `base` or nothing.
+        """The directory to install into: an unfinished one of the same base, else a copy of `base`, else empty.
 
-        A real copy, since SteamCMD may write into files in place. Raises Cancelled, OSError.
+        It is a real copy, since SteamCMD may change files in place. Raises Cancelled, OSError.
         """
         marker = self.staging.with_suffix(".json")
-        wanted = {"base": base.id if base else None}
+        description = {"base": base.id if base else None}
         with contextlib.suppress(OSError, ValueError):
-            if json.loads(marker.read_text()) == wanted and self.staging.is_dir():
+            if json.loads(marker.read_text()) == description and self.staging.is_dir():
                 return self.staging
         self.discard_staging()
         self.staging.parent.mkdir(parents=True, exist_ok=True)
@@ -102,8 +104,8 @@ class Versions:
             self.staging.mkdir()
         else:
             copy_tree(base.path, self.staging, watch=watch)
-        # Last, so that a copy cut off half-way is made anew.
-        write_atomically(marker, json.dumps(wanted))
+        # Last, so that an interrupted copy is made again.
+        atomic.write(marker, json.dumps(description), mode=0o600, durable=True)
         return self.staging
 
     def discard_staging(self) -> None:
@@ -112,25 +114,22 @@ class Versions:
             shutil.rmtree(self.staging)
 
     def publish(self, *, kind: str, build: str, now: datetime) -> Version:
-        """Turn the staged installation into a version and make it current."""
+        """Make the staged installation a version, and the current one."""
         now = now.astimezone(UTC)
         version_id = f"{now:%Y%m%dT%H%M%S%f}-{build}"
         self._versions.mkdir(parents=True, exist_ok=True)
-        # The description first: a version without one could never be removed, the reverse is harmless.
+        # The description first: a version without one would never be removed; a description alone is harmless.
         about = {"kind": kind, "build": build, "installed_at": now.isoformat()}
-        write_atomically(self._about(version_id), json.dumps(about))
-        self.staging.rename(self._versions / version_id)
+        atomic.write(self._about(version_id), json.dumps(about), mode=0o600, durable=True)
+        atomic.publish(self.staging, self._versions / version_id, durable=True)
         self.staging.with_suffix(".json").unlink(missing_ok=True)
         version = self.get(version_id)
         self.activate(version)
         return version
 
     def activate(self, version: Version) -> None:
-        """Make `version` the one that starts take from now on; running servers keep theirs."""
-        fresh = self._link.with_name(f"{self._link.name}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(version.path.relative_to(self._link.parent))
-        fresh.replace(self._link)
+        """Make `version` current: new starts use it, running servers keep theirs."""
+        atomic.link(self._link, version.path.relative_to(self._link.parent), durable=True)
 
     def roll_back(self) -> Version:
         """Return to the version before the current one. Raises NoVersion."""
@@ -139,7 +138,7 @@ class Versions:
         return version
 
     def remove_unused(self, *, in_use: Iterable[Path]) -> list[str]:
-        """Remove what is `unused`; returns the ids of what was removed."""
+        """Remove the `unused` versions. Returns their ids."""
         removed = []
         for version in self.unused(in_use=in_use):
             shutil.rmtree(version.path)
@@ -162,19 +161,8 @@ class Versions:
         return self._versions / f"{version_id}.json"
 
 
-def install_simulated(
-    versions: Versions, *, fill: Callable[[Path], None], build: str = "0", watch: Watch, now: datetime
-) -> Version:
-    """Install the simulated game, which `fill` writes into a directory, as a new version."""
-    versions.discard_staging()
-    watch.progress(phase="installing", done=0, total=1, unit="steps")
-    fill(versions.stage(watch=watch))
-    watch.progress(phase="installing", done=1, total=1, unit="steps")
-    return versions.publish(kind="simulated", build=build, now=now)
-
-
 def copy_tree(source: Path, target: Path, *, watch: Watch) -> None:
-    """Copy a tree with progress, sharing blocks where the file system can. Raises Cancelled, OSError."""
+    """Copy a tree with progress, as reflinks where the file system supports them. Raises Cancelled, OSError."""
     files = [Path(top, name) for top, _, names in os.walk(source) for name in names]
     total = sum(file.lstat().st_size for file in files)
     done = 0
@@ -186,8 +174,7 @@ def copy_tree(source: Path, target: Path, *, watch: Watch) -> None:
             goal.symlink_to(file.readlink())
             continue
         for size in _copy_pieces(file, goal):
-            if watch.cancelled():
-                raise Cancelled
+            concurrency.check(watch.cancelled)
             done += size
             watch.progress(phase="copying", done=done, total=total, unit="bytes")
         shutil.copystat(file, goal)

@@ -1,4 +1,4 @@
-"""Compose a server's tree, shut the game into it, execute the game: the one way for both runtimes.
+"""Compose a server's tree, confine the game to it, and execute the game. Both runtimes use this.
 
     python3 -S -E -m servers.gamehost.launcher /path/of/servers/12
 
@@ -47,19 +47,19 @@ _LOCK_PATIENCE_SECONDS: Final = 10
 class Launched:
     init: int  # process 1 of the sandbox, as the host counts; a child of the caller
     lifeline: int  # kept open by the caller; process 1 ends when the caller does
-    story: str  # in words: how the tree was composed, how long it took, what this kernel could not do
+    story: str  # for the log: how the tree was composed, how long it took, what this kernel does not support
 
 
 @dataclass(frozen=True)
 class _Start:
-    """What the processes of one start share."""
+    """The values that the processes of one start share."""
 
     spec: InstanceSpec
     directory: ServerDirectory
     who: Identity
-    stale: set[str]  # generated files of the last start that this one has not
-    report: int  # facts and faults go to the launcher here; the exec closes it
-    wait: int  # answers when the launcher is ready, ends when the launcher does
+    stale: set[str]  # generated files of the last start that this one does not have
+    report: int  # the pipe for facts and faults to the launcher; the exec closes it
+    wait: int  # readable when the launcher is ready; closed when the launcher ends
     lock: int
     output: int | None
 
@@ -71,7 +71,7 @@ def launch(spec: InstanceSpec, directory: ServerDirectory, *, lock: int, output:
     exit status is the game's (128 + n for signal n). Raises MountFailed or LaunchFailed; then no process of this
     start is left.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     who = identity.of(spec.server_id)
     directory.prepare()
     directory.hand_over(who)
@@ -90,17 +90,19 @@ def launch(spec: InstanceSpec, directory: ServerDirectory, *, lock: int, output:
     with os.fdopen(report_out) as report:
         facts = _accompany(report, lifeline, spec)
     init = facts.get("init")
+    # Complete means: process 1 exists, nobody reported a fault, and the game got as far as its network rules. Anything
+    # less ends with process 1, which ends when the lifeline closes.
     if init is None or "fault" in facts or "network_confined" not in facts:
         os.close(lifeline)
         if init is not None:
             os.waitpid(init, 0)
         fault = MountFailed if facts.get("fault") == "MountFailed" else LaunchFailed
         raise fault(facts.get("words") or "the launcher died without a word")
-    return Launched(init=init, lifeline=lifeline, story=_story(spec, facts, time.monotonic() - began))
+    return Launched(init=init, lifeline=lifeline, story=_story(spec, facts, time.monotonic() - started))
 
 
 def _accompany(report: TextIO, lifeline: int, spec: InstanceSpec) -> dict[str, Any]:
-    """Let process 1 go on once it is under its limits; returns what it and the game told until the game executed."""
+    """Release process 1 once it is in its cgroup. Returns the facts that it and the game reported before the exec."""
     facts: dict[str, Any] = json.loads(report.readline() or "{}")
     if "init" in facts:
         facts["limited"] = cgroup.place(facts["init"], server_id=spec.server_id, limits=spec.limits)
@@ -125,7 +127,7 @@ def _say(report: int, **facts: object) -> None:
 
 
 def _guarded(start: _Start, work: Callable[[_Start], None]) -> NoReturn:
-    """Run a forked child's work; whatever goes wrong is told to the launcher and never returns into its code."""
+    """Run the work of a forked child and exit. Errors are reported to the launcher instead of being raised."""
     try:
         work(start)
     except RuntimeFault as fault:
@@ -143,7 +145,7 @@ def _words(error: OSError) -> str:
 
 
 def _enter_namespaces(start: _Start) -> None:
-    """Enter the namespaces and start process 1 in them; then this process has done its part."""
+    """Enter the namespaces, start process 1 in them, and exit."""
     signal.set_wakeup_fd(-1)
     _close_all_but({0, 1, 2, start.report, start.wait, start.lock, start.output})
     for number in (signal.SIGUSR1, signal.SIGUSR2):
@@ -166,7 +168,8 @@ def _enter_namespaces(start: _Start) -> None:
 
 
 def _run_init(start: _Start, shift: int | None) -> None:
-    """Process 1: mounts, privileges away, generated files, the game; then only waiting."""
+    """Process 1: mount, drop privileges, write the generated files, start the game, then reap until it ends."""
+    # The launcher first puts this process under its limits.
     if os.read(start.wait, 1) != b"g":
         os._exit(EXIT_LAUNCH_FAILED)
     place = start.directory
@@ -175,11 +178,11 @@ def _run_init(start: _Start, shift: int | None) -> None:
     except OSError as error:
         raise MountFailed(_words(error)) from error
     identity.become(start.who)
-    # After the change of user, which clears it. The pipe tells whether the launcher died before this line.
+    # After the change of user, which clears it. The pipe shows whether the launcher died before this line.
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if select.select([start.wait], [], [], 0)[0]:
         os._exit(EXIT_LAUNCH_FAILED)
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # the game, the same user, may neither trace nor read process 1
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # the game runs as the same user and may neither trace nor read process 1
     rootfs.write_generated(start.spec.generated, stale=start.stale)
     _say(start.report, composed_by=how)
     game = os.fork()
@@ -248,16 +251,16 @@ def _become_game(start: _Start) -> None:
 
 
 def _limit(spec: InstanceSpec) -> None:
-    wanted = {
+    limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: spec.limits.file_size,
         resource.RLIMIT_NOFILE: spec.limits.open_files,
         # Counted per user and user namespace, so per server; memory is per process. A cgroup, where there is
-        # one, holds them together.
+        # one, limits them together.
         resource.RLIMIT_NPROC: spec.limits.tasks,
         resource.RLIMIT_DATA: spec.limits.memory,
     }
-    for what, most in wanted.items():
+    for what, most in limits.items():
         hard = resource.getrlimit(what)[1]
         value = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (value, value))
@@ -266,8 +269,8 @@ def _limit(spec: InstanceSpec) -> None:
 def main(argv: list[str]) -> int:
     """Run one server in the foreground, for a service manager.
 
-    Exits with 0 when the end was asked for, by a signal or by a note in the directory; how the game itself ended is
-    noted there. An end that nobody asked for is a failure, whatever the game's own status.
+    Exits with 0 when the end was requested, by a signal or by `ServerDirectory.expect_end`. How the game itself ended
+    is stored there. Any other end is a failure, whatever the game's own status, so that systemd restarts the unit.
     """
     directory = ServerDirectory(Path(argv[1]))
     signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED | {signal.SIGCHLD})
@@ -284,22 +287,23 @@ def main(argv: list[str]) -> int:
         return EXIT_MOUNT_FAILED if isinstance(error, MountFailed) else EXIT_LAUNCH_FAILED
     print(f"left4me: started: {launched.story}", flush=True)  # noqa: T201
     _tell_service_manager("READY=1")
-    asked = False
+    was_signalled = False
     while True:
+        # systemd asks for the end by a signal; process 1 hands it on to the game.
         if signal.sigwait(_FORWARDED | {signal.SIGCHLD}) in _FORWARDED:
-            asked = True
+            was_signalled = True
             os.kill(launched.init, signal.SIGTERM)
         pid, status = os.waitpid(launched.init, os.WNOHANG)
         if pid:
             code = os.waitstatus_to_exitcode(status)
-            wanted = directory.note_exit(code if code >= 0 else 128 - code, time.time())
-            return 0 if asked or wanted else EXIT_GAME_ENDED
+            was_requested = directory.note_exit(code if code >= 0 else 128 - code, time.time())
+            return 0 if was_signalled or was_requested else EXIT_GAME_ENDED
 
 
 def lock_patiently(directory: ServerDirectory, *, unless: Callable[[], bool] = lambda: False) -> int | None:
-    """The directory's lock, for the life of this process and of process 1; waits for a game that is just ending.
+    """The directory's lock, for the life of this process and of process 1. Waits for a game that is just ending.
 
-    None if it is really held, or as soon as `unless` says so.
+    None if it stays locked, or as soon as `unless` returns true.
     """
     deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
     while (lock := directory.try_lock()) is None:
@@ -313,7 +317,7 @@ def _tell_service_manager(message: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
-    import socket  # a megabyte, which the process runtime has no use for
+    import socket  # costs a megabyte of memory, and the process runtime does not need it
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
         notify.connect(f"\0{address[1:]}" if address.startswith("@") else address)

@@ -1,8 +1,9 @@
-"""The port through which the application runs servers; `process` and `systemd` stand behind it.
+"""The port through which the application runs servers. Two runtimes implement it: `process` and `systemd`.
 
-The docstrings here are the law that the contract suite (`tests/contract.py`) holds both to. A runtime keeps
-nothing in memory between calls and may be used from several threads: the files of a server, its processes or
-its unit are the truth. Every call is idempotent: asking for what already is answers an outcome, not a fault.
+The docstrings here are the contract, and `tests/contract.py` checks both runtimes against it. A runtime keeps nothing
+in memory between calls and may be used from several threads and processes: the files of a server, and its processes or
+its unit, are the truth. Every call is idempotent: when the wanted state exists already, it returns an `Outcome` that
+says so and raises nothing.
 """
 
 from __future__ import annotations
@@ -17,22 +18,24 @@ from servers.gamehost.spec import InstanceSpec, StopLimits
 
 
 class RuntimeFault(Exception):
-    """The machine did not do what was asked; the message is for the operator and ends with what was said."""
+    """The machine did not do what was requested. The message is for the operator and ends with the error output."""
 
 
 class MountFailed(RuntimeFault):
-    """The server's tree could not be composed: a layer is missing or the kernel refuses."""
+    """The server's tree could not be composed: a layer is missing or the kernel refused the mount."""
 
 
 class LaunchFailed(RuntimeFault):
-    """The tree stands, but the game could not be executed."""
+    """The tree is mounted, but the game could not be executed."""
 
 
 class StopTimedOut(RuntimeFault):
-    """Even KILL did not end the server within its limit."""
+    """The server did not end within its limit, not even after KILL."""
 
 
 class Outcome(StrEnum):
+    """The result of a call that changes a server."""
+
     STARTED = "started"
     ALREADY_RUNNING = "already_running"
     STOPPED = "stopped"  # it ended after RCON quit or TERM
@@ -43,18 +46,20 @@ class Outcome(StrEnum):
 
 
 class State(StrEnum):
-    UNKNOWN = "unknown"  # the runtime cannot tell: unreadable state, no answer from systemd
-    STOPPED = "stopped"  # no process, and nobody asked for one since
-    STARTING = "starting"  # being composed and executed; running says nothing about RCON yet
-    RUNNING = "running"
+    """The state of a server as the runtime observes it. `servers.models.Server.State` is the state that pages show."""
+
+    UNKNOWN = "unknown"  # cannot be observed: unreadable state file, no answer from systemd
+    STOPPED = "stopped"  # no process, and no start was requested since
+    STARTING = "starting"  # being composed and executed
+    RUNNING = "running"  # executing; RCON may not answer yet
     STOPPING = "stopping"
-    CRASHED = "crashed"  # ended unasked; it comes back after a pause, or its supervisor died as well
+    CRASHED = "crashed"  # ended unasked; restarts after a pause, unless `is_abandoned`
     GAVE_UP = "gave_up"  # ended unasked too often; only a new start brings it back
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exit:
-    """How the game last ended: a status, or the signal that ended it."""
+    """How the game last ended: an exit status, or the signal that ended it."""
 
     status: int | None
     signal: int | None
@@ -66,13 +71,15 @@ class Exit:
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
+    """What one observation of a server found."""
+
     state: State
-    pid: int | None = None  # of the game itself, as the host counts
+    pid: int | None = None  # of the game itself, in the host's pid namespace
     started_at: datetime | None = None  # of the present process
     last_exit: Exit | None = None
-    restarts: int = 0  # unasked exits since the last asked start
-    detail: str = ""  # words, when the state needs some
-    is_abandoned: bool = False  # crashed, and nothing brings it back by itself
+    restarts: int = 0  # restarts after unasked exits, since the last requested start
+    detail: str = ""  # an explanation of the state, where one is needed
+    is_abandoned: bool = False  # crashed, and nothing restarts it
     last_lines: tuple[str, ...] = ()  # the last 50 log lines, when crashed or gave_up
 
 
@@ -80,12 +87,12 @@ class Observed:
 class LogLine:
     text: str
     at: datetime | None
-    cursor: str  # opaque: `follow` goes on after this line
+    cursor: str  # opaque: `follow` continues after this line
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What a server uses now; None where the machine does not tell."""
+    """What a server uses now; None where the machine does not report it."""
 
     cpu_seconds: float | None  # since the present start
     memory_bytes: int | None
@@ -93,13 +100,46 @@ class Resources:
     disk_bytes: int | None  # of its own writable layer
 
 
-class ServerRuntime(Protocol):
-    def start(self, spec: InstanceSpec) -> Outcome:
-        """Write the spec, compose the tree and execute the game; return once it is executing.
+class Watch(Protocol):
+    """Receives progress and log lines of a long operation, and cancels it. A job's context implements it."""
 
-        Returns STARTED or ALREADY_RUNNING (also while it is between two restarts; the new spec then counts from
-        the next start on). Two calls at once start one game. Forgets an earlier `gave_up`.
-        Raises MountFailed or LaunchFailed, and then nothing of this start is left.
+    def progress(self, *, phase: str, done: int, total: int | None = None, unit: str = "") -> None: ...
+
+    def log(self, line: str) -> None: ...
+
+    def cancelled(self) -> bool: ...
+
+
+class ServerRuntime(Protocol):
+    """Runs servers on this host.
+
+    The life of a server in terms of `State`:
+
+        STOPPED -> start -> STARTING -> RUNNING -> stop or kill -> STOPPING -> STOPPED
+        RUNNING -> an exit that was not requested -> CRASHED -> restart after a pause -> STARTING
+        CRASHED -> too many such exits -> GAVE_UP
+
+    `start`, `stop`, `kill` and `delete` block until they are done, which takes seconds. They are safe to call again
+    after the caller died in the middle: the second call continues or finds nothing left to do.
+    """
+
+    def start(self, spec: InstanceSpec) -> Outcome:
+        """Write the spec, compose the tree, execute the game, and return once it is executing.
+
+        1. Store `spec`. It replaces an older one even if the server runs already, and then counts from the next start.
+
+        2. Return ALREADY_RUNNING if the server runs or is waiting for its next restart after a crash.
+
+        3. Mount the layers and execute the game. Return STARTED as soon as the game is executing. It does not answer
+           over RCON yet: callers that need this have to wait for it themselves.
+
+        A server that had given up starts again, and its restarts are counted from 0.
+
+        This method must be idempotent, also for concurrent calls: of two calls at once, one starts the game and
+        returns STARTED, the other returns ALREADY_RUNNING.
+
+        Raises MountFailed if the tree cannot be composed, and LaunchFailed if the game cannot be executed. In both
+        cases no process and no mount of this start is left, and `observe` returns STOPPED.
         """
 
     def stop(
@@ -109,22 +149,52 @@ class ServerRuntime(Protocol):
         quit_game: Callable[[], None] | None = None,
         limits: StopLimits | None = None,
     ) -> Outcome:
-        """End the game and keep it ended; return when no process and no mount of it is left.
+        """End the game, keep it ended, and return when no process and no mount of it is left.
 
-        From the first moment the exit counts as asked for. Calls `quit_game` (RCON `quit`; its failure only means
-        that it was not heard), waits, sends TERM, waits, sends KILL to everything the game started, waits.
-        `limits` overrides those of the spec. Returns STOPPED, KILLED or ALREADY_STOPPED; raises StopTimedOut.
+        1. Return ALREADY_STOPPED if nothing runs. A crashed or given-up server then becomes STOPPED.
+
+        2. Mark the next exit as requested, so that no restart follows it.
+
+        3. Call `quit_game`, which sends `quit` over RCON, and wait for `quit_seconds`. Any exception of it only means
+           that the game may not have received it: continue with step 4 at once.
+
+        4. Send TERM and wait for `term_seconds`.
+
+        5. Send KILL to every process that the game started, and wait for `kill_seconds`.
+
+        `limits` replaces the time limits of the spec. Returns STOPPED if the game ended by step 3 or 4, and KILLED if
+        it ended by KILL. `observe` then returns STOPPED.
+
+        This method must be idempotent: called again after its caller died in the middle, it continues from the state
+        that it finds.
+
+        Raises StopTimedOut if processes are left after step 5.
         """
 
     def kill(self, server_id: int) -> Outcome:
-        """End everything of the server at once. Returns KILLED or ALREADY_STOPPED; raises StopTimedOut."""
+        """End every process of the server at once, without asking the game, and keep it ended.
+
+        Returns KILLED, or ALREADY_STOPPED if nothing runs; a crashed or given-up server then becomes STOPPED. This
+        method must be idempotent.
+
+        Raises StopTimedOut if processes are left after the spec's `kill_seconds`.
+        """
 
     def observe(self, server_ids: Iterable[int]) -> dict[int, Observed]:
-        """Look at all these servers in one pass. Every id asked for is in the answer; a server that cannot be
-        read is UNKNOWN and takes nothing from the others. Never raises for a server."""
+        """Observe all these servers in one pass, without changing anything.
+
+        The result has an entry for every requested id. A server without a directory is STOPPED. A server whose state
+        cannot be read is UNKNOWN, with the reason in `detail`, and does not affect the others. `systemd` returns
+        UNKNOWN for all of them if systemd does not answer.
+
+        Never raises because of a server.
+        """
 
     def tail(self, server_id: int, *, lines: int = 200) -> list[LogLine]:
-        """The last lines of the log, oldest first, over rotations and earlier starts; empty without a log."""
+        """Return the last lines of the log, the oldest first, across rotations and earlier starts.
+
+        Returns an empty list if there is no log. Raises RuntimeFault if the journal cannot be read.
+        """
 
     def follow(
         self,
@@ -134,20 +204,30 @@ class ServerRuntime(Protocol):
         on_lines: Callable[[list[LogLine]], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        """Hand on new lines in batches until `cancelled`; from the end of the log without a cursor.
+        """Call `on_lines` with batches of new lines until `cancelled` returns true.
 
-        Goes on over restarts and rotations and while the server is stopped. A cursor that is no longer in
-        the log starts at the oldest line there is.
+        Begins after the line of `cursor`, or at the end of the log without one. A cursor whose line is no longer in
+        the log begins at the oldest line that is. Continues across restarts and rotations, and while the server is
+        stopped. Blocks, and calls `cancelled` regularly.
         """
 
     def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
-        """What each server uses at this moment; Nones for what is not running or not told.
+        """Return what each server uses at this moment.
 
-        Only the writable layers of those in `with_disk` are walked through: they may hold many files.
+        The result has an entry for every requested id, with None for values of servers that do not run and for values
+        that the machine does not report. The writable layers may hold many files: only those of the servers in
+        `with_disk` are measured.
+
+        Raises RuntimeFault if systemd does not answer.
         """
 
     def delete(self, server_id: int, *, now: datetime) -> Outcome:
-        """Remove the server's directory; a tar of its writable layer is kept for 7 days under `deleted/`.
+        """Remove the server's directory, after packing its writable layer into an archive.
 
-        Returns DELETED or ALREADY_DELETED. Raises RuntimeFault while the server runs.
+        The archive stays below `deleted/` for 7 days; `Storage.purge_deleted` removes it after that. Returns DELETED,
+        or ALREADY_DELETED if there is no directory.
+
+        This method must be idempotent: after a call that was cut off, the next one packs and removes the rest.
+
+        Raises RuntimeFault if the server runs, in which case nothing was removed, or if files cannot be removed.
         """

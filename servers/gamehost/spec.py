@@ -1,7 +1,7 @@
-"""What a runtime needs to know to run one server: plain values, made from rows by `servers.lifecycle.spec`.
+"""The spec of a server: plain values, made from rows by `servers.lifecycle.launch_plan`.
 
-The spec is written to `servers/<id>/spec.json` (mode 0600: it holds the RCON password) and read back by the
-launcher, which runs outside the application and knows nothing else.
+The spec is written to `servers/<id>/spec.json` (mode 0600: it contains the RCON password) and read by the launcher,
+which runs outside the application and knows nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar
 
-# Where things stand inside the sandbox. The game's tree is also its working directory and its HOME, so that
+# The paths inside the sandbox. The game's tree is also its working directory and its HOME, so that
 # `~/.steam/sdk32/steamclient.so` comes from the installed version.
 GAME_PATH: Final = "/game"
 CACHE_PATH: Final = "/workshop_cache"
@@ -20,18 +20,18 @@ CACHE_PATH: Final = "/workshop_cache"
 # The kernel takes 500 lower layers; the launcher is tested with this many.
 MOST_LAYERS: Final = 200
 
-# Name resolution, web, MySQL for plugins, Steam. A service that listens on loopback on any other port cannot
-# be reached by the game where the kernel has Landlock's network rules (6.7 and newer).
+# Name resolution, web, MySQL for plugins, Steam. Where the kernel has Landlock's network rules (6.7 and newer), the
+# game cannot reach services on any other port, also on loopback.
 CONNECT_PORTS: Final = (53, 80, 443, 3306, *range(27015, 27051))
 
 
 class SpecInvalid(ValueError):
-    """The spec cannot be run; the message says which value and why."""
+    """The spec cannot be run. The message names the value and the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bind:
-    """A host file or directory that the game sees read-only at `target`."""
+    """A file or directory of the host that is mounted read-only at `target`."""
 
     source: str
     target: str
@@ -39,7 +39,7 @@ class Bind:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Ceilings for one server. Under systemd the unit's own MemoryMax, TasksMax and CPUWeight count instead."""
+    """Resource limits of one server. Under systemd the unit's MemoryMax, TasksMax and CPUWeight are used instead."""
 
     memory: int = 4 * 1024**3
     tasks: int = 256
@@ -51,13 +51,24 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class RestartPolicy:
-    """An exit that nobody asked for starts the game again, after a pause that doubles, until there were `most`
-    such restarts within `within_seconds`; then the server has given up."""
+    """How a game that ended unasked is restarted.
+
+    Each restart waits for a pause, which doubles. After `most` restarts within `within_seconds` the server gives up.
+    """
 
     most: int = 5
     within_seconds: float = 600
     first_pause_seconds: float = 1
     longest_pause_seconds: float = 30
+
+    def pause_before(self, restart: int) -> float:
+        """The seconds before restart number `restart` of those that count; the first one is 1."""
+        return min(float(self.first_pause_seconds * 2 ** (restart - 1)), self.longest_pause_seconds)
+
+    @property
+    def last_pause_seconds(self) -> float:
+        """The longest pause that occurs: `most` may end the doubling before `longest_pause_seconds` is reached."""
+        return self.pause_before(self.most)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +82,7 @@ class StopLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceSpec:
-    """One server as it shall run.
+    """Everything that a runtime needs to run one server.
 
     `argv` is executed as it stands, in GAME_PATH; a relative program (`./srcds_run`) is found in the tree.
     `layers` are absolute host directories, the topmost first and the game version last.
@@ -94,7 +105,7 @@ class InstanceSpec:
     stop: StopLimits = field(default_factory=StopLimits)
 
     def __post_init__(self) -> None:
-        """Raise SpecInvalid for what could never run, so that no caller finds out half-way."""
+        """Raise SpecInvalid for values that can never be run, before anything is started with them."""
         if not self.argv or any("\0" in part for part in self.argv):
             raise SpecInvalid("argv must name a program and hold no NUL")
         if not 1 <= len(self.layers) <= MOST_LAYERS:
@@ -111,7 +122,7 @@ class InstanceSpec:
 
     @classmethod
     def from_json(cls, text: str) -> InstanceSpec:
-        """Read what `to_json` wrote, also that of a later version; raises SpecInvalid for anything else."""
+        """Read the output of `to_json`, also that of a newer version. Raises SpecInvalid for anything else."""
         try:
             data: dict[str, Any] = json.loads(text)
             return cls(
@@ -120,12 +131,12 @@ class InstanceSpec:
                 layers=tuple(data["layers"]),
                 port=int(data["port"]),
                 generated=dict(data["generated"]),
-                binds=tuple(_made(Bind, one) for one in data["binds"]),
+                binds=tuple(_from_dict(Bind, bind) for bind in data["binds"]),
                 env=dict(data["env"]),
                 connect_ports=tuple(data["connect_ports"]),
-                limits=_made(Limits, data["limits"]),
-                restart=_made(RestartPolicy, data["restart"]),
-                stop=_made(StopLimits, data["stop"]),
+                limits=_from_dict(Limits, data["limits"]),
+                restart=_from_dict(RestartPolicy, data["restart"]),
+                stop=_from_dict(StopLimits, data["stop"]),
             )
         except SpecInvalid:
             raise
@@ -136,7 +147,7 @@ class InstanceSpec:
 _Part = TypeVar("_Part", Bind, Limits, RestartPolicy, StopLimits)
 
 
-def _made(kind: type[_Part], values: dict[str, Any]) -> _Part:
-    # A supervisor may be older than the application that wrote the spec: what it does not know it does not need.
-    known = {part.name for part in fields(kind)}
-    return kind(**{name: value for name, value in values.items() if name in known})
+def _from_dict(kind: type[_Part], values: dict[str, Any]) -> _Part:
+    # A supervisor may be older than the application that wrote the spec: it ignores fields that it does not know.
+    known_fields = {part.name for part in fields(kind)}
+    return kind(**{name: value for name, value in values.items() if name in known_fields})

@@ -1,4 +1,4 @@
-"""What both runtimes do with the directories of servers: find them, measure them, delete and keep them."""
+"""The directories of all servers of a host: find them, measure them, archive and delete them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from left4me.core.files import atomic
 from servers.gamehost.directory import ServerDirectory
 
 KEPT: Final = timedelta(days=7)
@@ -19,7 +20,7 @@ _STAMP: Final = "%Y%m%dT%H%M%SZ"
 
 
 class Storage:
-    """The directories below `$LEFT4ME_ROOT` that belong to servers."""
+    """The directories of servers below `$LEFT4ME_ROOT`."""
 
     def __init__(self, root: Path) -> None:
         self._servers = root / "servers"
@@ -29,19 +30,19 @@ class Storage:
         return ServerDirectory(self._servers / str(server_id))
 
     def layers_in_use(self) -> set[Path]:
-        """The layers of every server that runs now; they must stay where they are, as they are."""
+        """The layers of every server that runs now. They must be neither moved nor changed."""
         used: set[Path] = set()
         for path in self._servers.glob("*/spec.json"):
             directory = ServerDirectory(path.parent)
             if directory.is_held():
-                # A spec written for the next start does not tell what the present one mounted.
+                # Not from the spec, which may already be that of the next start.
                 used |= {Path(layer) for layer in directory.read_layers()}
         return used
 
     def delete(self, server_id: int, *, now: datetime) -> bool:
-        """Keep the writable layer as a tar, remove the directory; False if there was none. Raises OSError.
+        """Archive the writable layer, then remove the directory. Returns False if there was none. Raises OSError.
 
-        The caller has made sure that nothing runs. Can be repeated after it was cut off half-way.
+        The caller makes sure that nothing runs. A call that was interrupted can be repeated.
         """
         directory = self.of(server_id)
         if not directory.path.exists():
@@ -54,27 +55,27 @@ class Storage:
             with tarfile.open(part, "w:gz", compresslevel=1) as tar:
                 tar.add(directory.upper, arcname="upper")
             part.chmod(0o600)
-            part.replace(final)
+            atomic.publish(part, final, durable=False)
         if directory.work.is_dir():
             _open_up(directory.work)
         shutil.rmtree(directory.path)
         return True
 
     def purge_deleted(self, *, now: datetime) -> list[str]:
-        """Remove tars that were kept long enough, and what an interrupted delete left; returns their names."""
-        gone = []
+        """Remove archives that are older than `KEPT`, and those of interrupted deletes. Returns their names."""
+        removed = []
         for path in self._deleted.glob("*-*.*"):
-            # The name says when: a restored backup of the disk has new file times.
+            # The time is in the name: after a restored backup of the disk all files have new times.
             stamp = path.name.partition("-")[2].partition(".")[0]
             with contextlib.suppress(ValueError):
                 if now.replace(tzinfo=None) - datetime.strptime(stamp, _STAMP) > KEPT:
                     path.unlink()
-                    gone.append(path.name)
-        return gone
+                    removed.append(path.name)
+        return removed
 
 
 def disk_bytes(path: Path) -> int:
-    """What the files below take on the disk; links are counted, never followed."""
+    """The disk usage of all files below `path`. Links are counted and never followed."""
     total = 0
     waiting = [path]
     while waiting:
@@ -85,16 +86,16 @@ def disk_bytes(path: Path) -> int:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(Path(entry.path))
         except OSError:
-            continue  # removed or closed by the game meanwhile
+            continue  # removed, or made unreadable, by the game
     return total
 
 
 def _open_up(path: Path) -> None:
-    """Let the owner read everything: the game may have closed what it wrote, and overlayfs closes its own."""
+    """Make all files readable for the owner: the game may have changed modes, and overlayfs hides its own files."""
     for top, names, files in os.walk(path, topdown=True, followlinks=False):
         for name in (".", *names, *files):
             one = Path(top, name)
             mode = one.lstat().st_mode
-            wanted = 0o700 if stat.S_ISDIR(mode) else 0o400 if stat.S_ISREG(mode) else 0
-            if mode & wanted != wanted:
-                one.chmod(stat.S_IMODE(mode) | wanted)
+            needed = 0o700 if stat.S_ISDIR(mode) else 0o400 if stat.S_ISREG(mode) else 0
+            if mode & needed != needed:
+                one.chmod(stat.S_IMODE(mode) | needed)

@@ -1,4 +1,4 @@
-"""Which host may fetch which overlay: the one that its token names, what its own servers are made of."""
+"""Authorises a host (by token) to download the overlays its own servers use."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from django.utils import timezone
 
 from accounts import secrets
+from left4me.core.web.asgi import Refusal
 from overlays.models import Overlay
-from overlays.replication.server import Application, Refusal
+from overlays.replication.server import Application
 from servers.models import BlueprintOverlay, Host, HostToken
-from servers.models.host_tokens import PREFIX
+from servers.models.hosts import TOKEN_PREFIX
 
 
 def host_of(headers: Mapping[str, str]) -> Host | None:
-    """The host whose token these headers carry."""
+    """The host whose token is in these headers; None without a valid one."""
     scheme, _, raw = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not raw.strip().startswith(PREFIX):
+    if scheme.lower() != "bearer" or not raw.strip().startswith(TOKEN_PREFIX):
         return None
     token = HostToken.objects.select_related("host").filter(digest=secrets.digest(raw.strip())).first()
     if token is None:
@@ -26,7 +27,7 @@ def host_of(headers: Mapping[str, str]) -> Host | None:
 
 
 def find(headers: Mapping[str, str], overlay_id: int) -> Overlay:
-    """The overlay, for a host that runs servers with it. Raises Refusal."""
+    """The overlay, if a server of the requesting host uses it. Raises Refusal."""
     host = host_of(headers)
     if host is None:
         raise Refusal(401, "Send this host's token")

@@ -1,42 +1,51 @@
-"""The game of a host: installing and updating it, going back, and removing versions that nobody runs any more."""
+"""Operations on the game of a host: install, update, roll back, and remove unused versions."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Protocol
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from left4me.core.processes import commands
 from left4me.jobs import registry
-from servers.gamehost.game import NoVersion, Version, install_simulated
+from servers.gamehost.game import NoVersion, Version, Versions
+from servers.gamehost.port import Watch
 from servers.gamehost.steamcmd import install as steam
 from servers.gamehost.steamcmd.bootstrap import BootstrapFailed
-from servers.gamehost.watch import Cancelled
 from servers.hosts import this_host
 from servers.models import Host
-from servers.simulated import install as simulated
+
+
+class GameSource(Protocol):
+    """Brings the host's game to its newest build. `settings.GAME_SOURCES` names one for each value of LEFT4ME_GAME."""
+
+    def __call__(self, *, versions: Versions, watch: Watch, repair: bool) -> Version:
+        """Return the version that is current afterwards; it is reinstalled only for `repair` when it is the newest."""
 
 
 def install(run: registry.Run) -> None:
     """Install or update the game; servers take the new version when they start next.
 
-    With `repair` in the params everything is verified, also when the newest build is installed already.
+    `repair` in the params verifies every file, even when the newest build is installed already.
     """
-    with _faults_in_words():
-        version = _simulated(run) if settings.LEFT4ME_GAME == "simulated" else _steam(run)
+    with _readable_faults():
+        install_from_source: GameSource = import_string(settings.GAME_SOURCES[settings.LEFT4ME_GAME])
+        version = install_from_source(versions=this_host.games(), watch=run, repair=bool(run.params.get("repair")))
     run.log(f"The current version is {version.id}.")
     clean(run)
 
 
 def roll_back(run: registry.Run) -> None:
-    """Make the version before the current one the one that starts take.
+    """Make the previous version the one that new starts use.
 
-    `from` in the params is the version that the request meant to leave: run again after its worker died, it does not
-    go back twice.
+    `from` in the params is the version that the request meant to leave, so that a job that runs again after its
+    worker died does not go back twice.
     """
-    with _faults_in_words():
+    with _readable_faults():
         versions = this_host.games()
         if run.params.get("from", versions.current().id) != versions.current().id:
             run.log(f"The current version is {versions.current().id} already.")
@@ -45,59 +54,48 @@ def roll_back(run: registry.Run) -> None:
             version = steam.roll_back(versions=versions, steamcmd=this_host.steamcmd(run), watch=run)
         else:
             version = versions.roll_back()
-    _note_current()
+    _store_current()
     run.log(f"The current version is {version.id} again; running servers go on with theirs until they restart.")
 
 
 def clean(run: registry.Run) -> None:
-    """Remove the versions that are neither current, nor the one to go back to, nor run by a server."""
-    with _faults_in_words():
+    """Remove versions that are neither current, nor the previous one, nor used by a running server."""
+    with _readable_faults():
         for version_id in this_host.games().remove_unused(in_use=this_host.storage().layers_in_use()):
             run.log(f"Removed version {version_id}: no server runs it.")
-    _note_current()
+    _store_current()
 
 
-def _simulated(run: registry.Run) -> Version:
-    versions, build = this_host.games(), simulated.build()
-    with contextlib.suppress(NoVersion):
-        current = versions.current()
-        if (current.kind, current.build) == ("simulated", build) and not run.params.get("repair"):
-            run.log("The simulated game is the newest already.")
-            return current
-    return install_simulated(versions, fill=simulated.install, build=build, watch=run, now=timezone.now())
-
-
-def _steam(run: registry.Run) -> Version:
+def from_steam(*, versions: Versions, watch: Watch, repair: bool) -> Version:
+    """Install the game from Steam; the game source that LEFT4ME_GAME=steam selects."""
     try:
         login = this_host.steam_login()
     except ValueError as fault:
         raise registry.Failed(f"LEFT4ME_STEAM_USERNAME and LEFT4ME_STEAM_PASSWORD cannot be used: {fault}.") from fault
     return steam.install(
-        versions=this_host.games(),
-        steamcmd=this_host.steamcmd(run),
-        watch=run,
+        versions=versions,
+        steamcmd=this_host.steamcmd(watch),
+        watch=watch,
         now=timezone.now,
         login=login,
-        repair=bool(run.params.get("repair")),
+        repair=repair,
     )
 
 
 @contextlib.contextmanager
-def _faults_in_words() -> Iterator[None]:
-    """From what the runtime raises to what the job engine knows."""
+def _readable_faults() -> Iterator[None]:
+    """Turn errors of the runtime into those of the job engine, with a message for the operator."""
     try:
         yield
-    except Cancelled:
-        raise registry.Cancelled from None
     except (NoVersion, BootstrapFailed, steam.InstallFailed) as fault:
-        words = str(fault)
-        raise registry.Failed(f"{words[:1].upper()}{words[1:]}.") from fault
+        message = str(fault)
+        raise registry.Failed(f"{message[:1].upper()}{message[1:]}.") from fault
     except (commands.CommandError, OSError) as fault:
         raise registry.Failed(f"The game's files could not be changed: {fault}") from fault
 
 
-def _note_current() -> None:
-    # The next look at the host would say it as well, but whoever waits for the job reads the row right after.
+def _store_current() -> None:
+    # The next `servers.refresh` would store it as well, but clients that wait for the job read the row right after it.
     host = this_host.row()
     Host.objects.filter(pk=host.pk).update(
         game_version=this_host.game_version(), facts={**host.facts, **this_host.facts()}

@@ -1,4 +1,4 @@
-"""Looks at all servers of a host in one pass, writes what it saw, and brings back what should run."""
+"""The reconciler of a host: observes all its servers in one pass, stores their states, and restarts abandoned ones."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from servers.gamehost.port import Observed, ServerRuntime
 from servers.gamehost.port import State as RuntimeState
+from servers.gamehost.spec import RestartPolicy
 from servers.models import Server
 from servers.state import crash_alerts, state_log
 
 logger = logging.getLogger(__name__)
 
-# A crashed game comes back by its own supervisor after at most 30 s of pause; longer means that this died as well.
-ABANDONED_AFTER = timedelta(seconds=20)
+# A crashed game is restarted by its own supervisor (or by systemd) after a pause. Only a server that stays crashed for
+# longer than the longest pause has lost its supervisor as well; a start during the pause would start the same server a
+# second time. Computed from the policy, so that a longer pause cannot break this; the margin covers a slow start.
+ABANDONED_AFTER = timedelta(seconds=RestartPolicy().last_pause_seconds + 4)
 
 _AS_OBSERVED = {
     RuntimeState.UNKNOWN: Server.State.UNKNOWN,
@@ -32,6 +35,8 @@ _AS_OBSERVED = {
 
 @dataclass
 class Summary:
+    """Counts of one pass, for the log and the metrics."""
+
     seen: int = 0
     changed: int = 0
     brought_back: int = 0
@@ -47,32 +52,36 @@ def refresh(
     now: datetime,
     rebooted: bool,
 ) -> Summary:
-    """Observe every server of `host_name`; `rebooted` says that this is the first look since the machine came up."""
+    """Observe every server of `host_name`. `rebooted`: this is the first pass since the machine booted."""
     servers = list(Server.objects.on_host(host_name).select_related("host"))
-    seen = runtime.observe([server.pk for server in servers])
+    observed = runtime.observe([server.pk for server in servers])
     busy = _with_a_job(servers)
-    answering = ready([s for s in servers if _must_be_asked(s, seen[s.pk], busy=s.resource in busy)])
+    answering = ready([s for s in servers if _needs_rcon_check(s, observed[s.pk], busy=s.resource in busy)])
     summary = Summary(seen=len(servers))
-    as_they_were: dict[Server.State, list[Server]] = {}
+    unchanged_by_state: dict[Server.State, list[Server]] = {}
     for server in servers:
         if server.resource in busy:
-            # Its job observes it, and knows more: `starting` until RCON answers, `stopping` until all is gone.
+            # The job stores its state and knows more: `starting` until RCON answers, `stopping` until nothing is left.
             continue
         try:
-            state = _state(server, seen[server.pk], answers=server.pk in answering)
+            # A game counts as running only once RCON has answered; the runtime alone cannot tell.
+            state = _state(server, observed[server.pk], answers=server.pk in answering)
             summary.states[state] = summary.states.get(state, 0) + 1
-            if crash := crash_alerts.crash_between(server, seen[server.pk]):
+            # A crash whose restart came before this pass leaves no other trace than the runtime's last exit.
+            if crash := crash_alerts.crash_between(server, observed[server.pk]):
                 crash_alerts.server_crashed(server, detail=crash, now=now)
+            # Unchanged servers are collected, to update their time in one statement for each state.
             if state == server.actual_state:
-                as_they_were.setdefault(state, []).append(server)
+                unchanged_by_state.setdefault(state, []).append(server)
             else:
-                summary.changed += _note(server, state, seen[server.pk], now=now)
-            summary.brought_back += _bring_back(server, seen[server.pk], now=now, rebooted=rebooted)
+                summary.changed += _record(server, state, observed[server.pk], now=now)
+            summary.brought_back += _restart_if_abandoned(server, observed[server.pk], now=now, rebooted=rebooted)
         except Exception:
-            logger.exception("server %s could not be refreshed", server.pk)
+            # One server must not keep the others from being observed.
+            logger.exception("server %s could not be reconciled", server.pk)
             summary.failed += 1
-    for state, unchanged in as_they_were.items():
-        state_log.note_all(unchanged, state=state, now=now)
+    for state, unchanged in unchanged_by_state.items():
+        state_log.touch_states(unchanged, state=state, now=now)
     return summary
 
 
@@ -81,8 +90,8 @@ def _with_a_job(servers: list[Server]) -> set[str]:
     return set(Job.objects.live().filter(resource__in=resources).values_list("resource", flat=True))
 
 
-def _must_be_asked(server: Server, observed: Observed, *, busy: bool) -> bool:
-    """Only a game that is newly up is asked here whether it is ready; the poller keeps watch from then on."""
+def _needs_rcon_check(server: Server, observed: Observed, *, busy: bool) -> bool:
+    """Only a game that has just started is asked over RCON here; later the poller does that."""
     return not busy and observed.state is RuntimeState.RUNNING and not _was_ready(server, observed)
 
 
@@ -98,40 +107,44 @@ def _state(server: Server, observed: Observed, *, answers: bool) -> Server.State
     return _AS_OBSERVED[observed.state]
 
 
-def _note(server: Server, state: Server.State, observed: Observed, *, now: datetime) -> bool:
-    words = state_log.describe(observed)
-    if words:
-        state_log.fail(server, words)
+def _record(server: Server, state: Server.State, observed: Observed, *, now: datetime) -> bool:
+    message = state_log.describe(observed)
+    if message:
+        state_log.set_last_error(server, message)
     elif state == Server.State.RUNNING and server.last_error:
-        state_log.fail(server, "")
-    return state_log.note(server, state, now=now, detail=words, last_lines=observed.last_lines)
+        state_log.clear_last_error(server)
+    return state_log.record_state(server, state, now=now, detail=message, last_lines=observed.last_lines)
 
 
-def _bring_back(server: Server, observed: Observed, *, now: datetime, rebooted: bool) -> bool:
-    """Ask for a start of what should run and does not: after a reboot, or when game and supervisor died together.
+def _restart_if_abandoned(server: Server, observed: Observed, *, now: datetime, rebooted: bool) -> bool:
+    """Request a start of a server that should run and that nothing else restarts; return whether one was requested.
 
-    What stopped in any other way was stopped by someone at the machine, and what gave up waits for a person.
+    That is so after a reboot, and when the game and its supervisor died together. A server that is stopped in any
+    other case was stopped by an administrator of the machine, and one that gave up waits for a user.
     """
     if server.desired_state != Server.Desired.RUNNING:
         return False
     if observed.is_abandoned:
+        # The runtime knows that the supervisor is dead.
         abandoned = True
     elif observed.state is RuntimeState.CRASHED:
+        # The supervisor is waiting to restart it, or hangs: decided by time.
         abandoned = now - _crashed_at(server, observed, now=now) >= ABANDONED_AFTER
     else:
+        # After a boot nothing runs although it should; at any other time a stopped server was stopped on purpose.
         abandoned = rebooted and observed.state is RuntimeState.STOPPED
     if not abandoned:
         return False
     try:
         jobs.request(operation="start", resource=server.resource, by=None, host=server.host.name)
     except jobs.Refused as refusal:
-        logger.warning("server %s could not be brought back: %s", server.pk, refusal)
+        logger.warning("server %s could not be restarted: %s", server.pk, refusal)
         return False
     return True
 
 
 def _crashed_at(server: Server, observed: Observed, *, now: datetime) -> datetime:
-    # A supervisor that was killed could not write when; then it counts from the first time this was seen.
+    # A supervisor that was killed could not store the time; then the first observation of the crash counts.
     if observed.last_exit is not None and observed.last_exit.at is not None:
         return observed.last_exit.at
     newest = server.state_changes.first()

@@ -1,7 +1,7 @@
-"""Questions of a page to a host, answered at once: the web never touches a host's files.
+"""Remote procedure calls from a page to a host, since the web never accesses a host's files.
 
-A question travels as a task on the host's queue; the answer comes back as one value in Redis that is gone after a
-minute. Nothing of it is kept: a page that is told too late asks again.
+A call is a Celery task on the host's queue. The reply is one value in Redis, which expires after a minute: a reply
+that comes too late is lost, and the page calls again. `servers.hosts.rpc_handlers` holds the procedures.
 """
 
 from __future__ import annotations
@@ -14,19 +14,16 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
-from celery import current_app
-from celery.exceptions import CeleryError
-from django.conf import settings
 from django.utils import timezone
-from kombu.exceptions import KombuError
 
-from left4me.core.redis import pubsub
+from left4me.core.redis import hosts, keys
+from left4me.core.redis.client import client
 from servers.models import Host
 
 logger = logging.getLogger(__name__)
 
 TASK = "servers.answer"
-PATIENCE_SECONDS = 10
+TIMEOUT_SECONDS = 10
 
 _KEPT_SECONDS = 60
 
@@ -35,61 +32,49 @@ class HostSilent(Exception):
     """The host did not answer in time."""
 
 
-class NotThere(LookupError):
-    """The host answered that there is no such thing."""
+class NotFound(LookupError):
+    """The host replied that the requested object does not exist."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     facts: Any
     data: bytes = b""
 
 
-def ask(host: Host, question: str, **values: Any) -> Answer:
-    """Ask and wait; raises HostSilent, at once when the host is down, or NotThere."""
+def call(host: Host, procedure: str, **values: Any) -> Reply:
+    """Call a procedure and wait for its reply. Raises NotFound, and HostSilent: at once when the host is down."""
     if host.is_down(timezone.now()):
         raise HostSilent
     token = secrets.token_urlsafe(16)
+    if not hosts.send(host.name, TASK, token, procedure, values, expires=TIMEOUT_SECONDS):
+        raise HostSilent
     try:
-        current_app.send_task(
-            TASK,
-            args=[token, question, values],
-            queue=host.queue,
-            expires=PATIENCE_SECONDS,
-            ignore_result=True,
-            retry=False,
-        )
-        raw = _wait(_key(token))
-    except (CeleryError, KombuError, OSError, redis.RedisError) as error:
-        logger.warning("host %s could not be asked for %s: %s", host, question, error)
+        raw = _wait(keys.host_answer(token))
+    except redis.RedisError as error:
+        logger.warning("host %s could not be called for %s: %s", host, procedure, error)
         raise HostSilent from error
     if raw is None:
         raise HostSilent
     head, _, data = zlib.decompress(raw).partition(b"\n")
-    said = json.loads(head)
-    if said["missing"]:
-        raise NotThere
-    return Answer(said["facts"], data)
+    header = json.loads(head)
+    if header["missing"]:
+        raise NotFound
+    return Reply(header["facts"], data)
 
 
-def answer(token: str, answer: Answer | None) -> None:
-    """The host's side: leave the answer for who asked; None says that there is no such thing."""
-    head = json.dumps({"missing": answer is None, "facts": answer.facts if answer else None})
-    raw = zlib.compress(head.encode() + b"\n" + (answer.data if answer else b""), level=1)
-    with pubsub.client().pipeline() as pipe:
-        pipe.rpush(_key(token), raw)
-        pipe.expire(_key(token), _KEPT_SECONDS)
+def reply(token: str, reply: Reply | None) -> None:
+    """Send the reply of a call, on the host. None means that the object does not exist."""
+    head = json.dumps({"missing": reply is None, "facts": reply.facts if reply else None})
+    raw = zlib.compress(head.encode() + b"\n" + (reply.data if reply else b""), level=1)
+    with client().pipeline() as pipe:
+        pipe.rpush(keys.host_answer(token), raw)
+        pipe.expire(keys.host_answer(token), _KEPT_SECONDS)
         pipe.execute()
 
 
 def _wait(key: str) -> bytes | None:
-    # A client of its own: the shared one gives up reading long before a host with much to read has answered.
-    with redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=PATIENCE_SECONDS + 5, socket_connect_timeout=2
-    ) as client:
-        popped = cast("tuple[bytes, bytes] | None", client.blpop([key], timeout=PATIENCE_SECONDS))
+    # A longer read timeout than usual: the usual one would end long before a host with much data has replied.
+    patient = client(timeout=TIMEOUT_SECONDS + 5)
+    popped = cast("tuple[bytes, bytes] | None", patient.blpop([key], timeout=TIMEOUT_SECONDS))
     return popped[1] if popped else None
-
-
-def _key(token: str) -> str:
-    return f"left4me:answer:{token}"

@@ -1,4 +1,4 @@
-"""What a host answers to the questions of `servers.hosts.rpc`."""
+"""The procedures that pages can call on a host over `servers.hosts.rpc`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from servers.hosts import this_host
-from servers.hosts.rpc import Answer
+from servers.hosts.rpc import Reply
 from servers.logs.stored import NoSuchLog, StoredLogs
 
 
-def answer(question: str, values: dict[str, Any]) -> Answer | None:
-    """The answer, None when there is no such thing. Raises KeyError for a question nobody knows."""
+def handle(procedure: str, values: dict[str, Any]) -> Reply | None:
+    """Carry out a call; None when the object does not exist. Raises KeyError for an unknown procedure."""
     try:
-        return _ANSWERS[question](**values)
+        return _HANDLERS[procedure](**values)
     except NoSuchLog:
         return None
 
@@ -22,25 +22,25 @@ def _logs(server_id: int) -> StoredLogs:
     return StoredLogs(server_id, runtime=this_host.runtime(), upper=this_host.storage().of(server_id).upper)
 
 
-def _log_files(*, server: int) -> Answer:
+def _log_files(*, server: int) -> Reply:
     files = _logs(server).files()
-    return Answer([{"name": f.name, "size": f.size, "changed_at": f.changed_at.isoformat()} for f in files])
+    return Reply([{"name": f.name, "size": f.size, "changed_at": f.changed_at.isoformat()} for f in files])
 
 
-def _console_log(*, server: int) -> Answer:
-    return Answer(None, "".join(f"{line}\n" for line in _logs(server).console()).encode())
+def _console_log(*, server: int) -> Reply:
+    return Reply(None, "".join(f"{line}\n" for line in _logs(server).console()).encode())
 
 
-def _log_piece(*, server: int, file: str, offset: int) -> Answer:
+def _log_piece(*, server: int, file: str, offset: int) -> Reply:
     piece = _logs(server).read(file, offset=offset)
-    return Answer({"size": piece.size}, piece.data)
+    return Reply({"size": piece.size}, piece.data)
 
 
-def _log_search(*, server: int, file: str, text: str) -> Answer:
-    return Answer(_logs(server).find(text, name=file))
+def _log_search(*, server: int, file: str, text: str) -> Reply:
+    return Reply(_logs(server).find(text, name=file))
 
 
-_ANSWERS: dict[str, Callable[..., Answer]] = {
+_HANDLERS: dict[str, Callable[..., Reply]] = {
     "log_files": _log_files,
     "console_log": _console_log,
     "log_piece": _log_piece,

@@ -1,38 +1,66 @@
-"""Sees which hosts have fallen silent. Runs on one host and says of the others what they cannot say themselves."""
+"""Raises and clears the alert "host not reachable", on one host for all others."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from servers.models import Host
-from servers.state import crash_alerts
+from django.utils.translation import gettext as _
 
-# Longer than a page waits before it calls a host down: a short break of the line gets nobody out of bed.
-_TOLD_AFTER = timedelta(minutes=1)
-# A pause between two looks after which what was seen before counts for nothing.
+from left4me.alerts import incidents
+from left4me.alerts.events import Event
+from left4me.alerts.incidents import Trouble
+from servers.models import Host
+
+# Longer than the time after which pages show a host as down, so that short network breaks do not alert.
+_ALERT_AFTER = timedelta(minutes=1)
+# After a longer pause between two checks the earlier ones do not count.
 _GAP = timedelta(seconds=45)
 
 
-class Watch:
-    """Looks again and again; keeps since when it has done so without a gap.
+class SilenceMonitor:
+    """Checks the hosts repeatedly and knows since when it has done so without a gap.
 
-    Where nobody looked, silence means nothing: after the database or this worker was away, or the machine slept, the
-    hosts first get the time that they always have to report.
+    Silence during a gap means nothing: after the database or this worker was down, or the machine slept, the hosts
+    first get the usual time to report.
     """
 
     def __init__(self) -> None:
-        self._began: datetime | None = None
-        self._looked: datetime | None = None
+        self._since: datetime | None = None
+        self._checked_at: datetime | None = None
 
-    def look(self, *, here: str, now: datetime) -> None:
-        """Look at every host but the one named `here`: whoever looks is not silent."""
-        if self._began is None or self._looked is None or not timedelta(0) <= now - self._looked <= _GAP:
-            self._began = now
-        self._looked = now
+    def check(self, *, here: str, now: datetime) -> None:
+        """Check every host except the one named `here`, on which this runs."""
+        if self._since is None or self._checked_at is None or not timedelta(0) <= now - self._checked_at <= _GAP:
+            self._since = now
+        self._checked_at = now
         for host in Host.objects.exclude(name=here):
             if host.last_seen_at is None:
                 continue
             if not host.is_down(now):
-                crash_alerts.host_is_heard(host, now=now)
-            elif min(now - self._began, now - host.last_seen_at) > _TOLD_AFTER:
-                crash_alerts.host_is_silent(host, now=now)
+                _clear_silence(host, now=now)
+            elif min(now - self._since, now - host.last_seen_at) > _ALERT_AFTER:
+                _report_silence(host, now=now)
+
+
+def _report_silence(host: Host, *, now: datetime) -> None:
+    last_seen = host.last_seen_at
+    text = _("Nothing was heard of it since %(moment)s UTC. What its servers do is not known.") % {
+        "moment": f"{last_seen:%H:%M:%S}" if last_seen else "–"
+    }
+    incidents.trouble(
+        Trouble(
+            event=Event.HOST_SILENT,
+            key=f"host:{host.pk}",
+            subject=f"host:{host.pk}",
+            title=_("Host “%(name)s” is silent") % {"name": host.name},
+            text=text,
+            path=host.get_absolute_url(),
+            recovered=Event.HOST_RECOVERED,
+            recovered_title=_("Host “%(name)s” is back") % {"name": host.name},
+        ),
+        now=now,
+    )
+
+
+def _clear_silence(host: Host, *, now: datetime) -> None:
+    incidents.well(f"host:{host.pk}", now=now)

@@ -1,6 +1,6 @@
-"""This host: the edge where settings become the objects that operations work with.
+"""The objects of this host (runtime, storage, game, SteamCMD), made from settings.
 
-Only what runs on a host (operations, tasks, commands) imports this; pages and API never do.
+Only code that runs on a host (operations, tasks, commands) imports this; pages and API never do.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from typing import Any
 
 from django.conf import settings
 
-from servers.gamehost import procfs
+from left4me.core.processes import procfs
 from servers.gamehost.game import NoVersion, Versions
-from servers.gamehost.port import ServerRuntime
+from servers.gamehost.port import ServerRuntime, Watch
 from servers.gamehost.process.runtime import ProcessRuntime
 from servers.gamehost.steamcmd import bootstrap
 from servers.gamehost.steamcmd.session import Login, SteamCmd
 from servers.gamehost.storage import Storage
 from servers.gamehost.systemd import units
 from servers.gamehost.systemd.runtime import SystemdRuntime
-from servers.gamehost.watch import Watch
 from servers.logs.publisher import Tailers
 from servers.models import Host
 
@@ -31,7 +30,7 @@ def root() -> Path:
 
 
 def row() -> Host:
-    """The row of this host; made when it speaks for the first time."""
+    """The row of this host; created on the first call."""
     ports: range = settings.LEFT4ME_PORTS
     host, _ = Host.objects.get_or_create(
         name=settings.LEFT4ME_HOST, defaults={"first_port": ports.start, "last_port": ports.stop - 1}
@@ -49,12 +48,12 @@ def runtime() -> ServerRuntime:
 
 @functools.cache
 def boot() -> str:
-    """Which start of this machine it is; a worker does not outlive one."""
-    found = procfs.boot_id()
+    """An id of the present boot of this machine. Cached, since no worker outlives a boot."""
+    boot_id = procfs.boot_id()
     if settings.LEFT4ME_RUNTIME == "systemd":
-        # In a container the kernel's id is that of the machine around it, and stays.
-        found += f" {units.systemd_since()}"
-    return found
+        # In a container the kernel's id is that of the machine around it and does not change.
+        boot_id += f" {units.systemd_since()}"
+    return boot_id
 
 
 @functools.cache
@@ -68,21 +67,26 @@ def workshop_cache() -> Path:
 
 
 def facts() -> dict[str, Any]:
-    """What this host tells about itself beside its name."""
+    """The values that this host reports about itself; stored in `Host.facts`."""
     disk = shutil.disk_usage(root())
     return {
         "disk": {"free": disk.free, "total": disk.total},
         "runtime": settings.LEFT4ME_RUNTIME,
         "game": settings.LEFT4ME_GAME,
         "versions": [
-            {"id": each.id, "kind": each.kind, "build": each.build, "installed_at": each.installed_at.isoformat()}
-            for each in games().all()
+            {
+                "id": version.id,
+                "kind": version.kind,
+                "build": version.build,
+                "installed_at": version.installed_at.isoformat(),
+            }
+            for version in games().all()
         ],
     }
 
 
 def game_version() -> str:
-    """The id of the version that a start takes now; empty before the first install."""
+    """The id of the version that a start would use now; empty before the first install."""
     try:
         return games().current().id
     except NoVersion:
@@ -99,14 +103,14 @@ def games() -> Versions:
 
 
 def steamcmd(watch: Watch) -> SteamCmd:
-    """SteamCMD, fetched first where this host has none. Raises BootstrapFailed, Cancelled."""
+    """SteamCMD, downloaded first if this host has none. Raises BootstrapFailed, Cancelled."""
     return bootstrap.steamcmd(root() / "steamcmd", watch=watch)
 
 
 def steam_login() -> Login | None:
-    """The account to fall back to where Steam gives the game to no anonymous login; None without one.
+    """The account to use where Steam refuses the game to an anonymous login; None without one.
 
-    Raises ValueError for what SteamCMD could not be told.
+    Raises ValueError for values that cannot be written to a script of SteamCMD.
     """
     if not settings.LEFT4ME_STEAM_USERNAME:
         return None

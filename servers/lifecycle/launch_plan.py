@@ -1,4 +1,8 @@
-"""Preparing a start on the host that makes it, and keeping what was started with."""
+"""The launch plan of a server: what its next start runs, computed from its rows.
+
+`compose` reads rows and files of this host. Everything below it is pure, so that pages can show what a start would do
+and tests can compare the result with golden files.
+"""
 
 from __future__ import annotations
 
@@ -10,52 +14,152 @@ from typing import Any
 
 from overlays import paths
 from overlays.models import Overlay
-from servers.gamehost.spec import InstanceSpec
-from servers.lifecycle import spec
-from servers.models import Server
+from servers.blueprints.checks import argument_words, config_lines
+from servers.blueprints.checks.grammar import commands, without_comment
+from servers.gamehost.spec import Bind, InstanceSpec
+from servers.models import Blueprint, Server
+
+CFG_DIRECTORY = "left4dead2/cfg"
+DEFAULT_MAP = "c1m1_hotel"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
-    """One start, prepared: what the runtime runs, and what the row keeps of it."""
+class LaunchPlan:
+    """One prepared start: the spec for the runtime, and the values that are stored on the server's row."""
 
     spec: InstanceSpec
     applied: dict[str, Any]
     sealed_rcon_password: str
 
 
-def compose(
-    server: Server,
-    *,
-    layers: Sequence[Overlay],
-    trees: Mapping[int, Path],
-    game: Path,
-    game_version: str,
-    cache: Path,
-) -> Start:
-    """Read the rows and, from this host's disk, the exposed configurations of the overlays, which stand at `trees`.
+@dataclass(frozen=True, kw_only=True)
+class HostPaths:
+    """The directories of the host that starts the server."""
 
-    Raises SpecInvalid for what cannot be run, and secrets.Unreadable for a password sealed with another key.
+    game: Path  # the game version to run
+    overlays: Mapping[int, Path]  # each overlay's tree, by overlay id
+    cache: Path  # workshop files
+
+
+def compose(server: Server, *, layers: Sequence[Overlay], places: HostPaths, game_version: str) -> LaunchPlan:
+    """Plan a start from the server's rows and from the exposed server.cfg files of `layers`, which are read here.
+
+    Raises SpecInvalid for a server that cannot be run, and secrets.Unreadable for a password sealed with another key.
     """
-    exposed = {overlay.pk: paths.read_cfg(trees[overlay.pk]) for overlay in layers if overlay.expose_cfg}
-    return Start(
-        spec=spec.build(
+    exposed = {overlay.pk: paths.read_cfg(places.overlays[overlay.pk]) for overlay in layers if overlay.expose_cfg}
+    return LaunchPlan(
+        spec=instance_spec(
             server=server,
             blueprint=server.blueprint,
             overlays=layers,
             overlay_cfgs={overlay: text for overlay, text in exposed.items() if text is not None},
             rcon_password=server.rcon_password,
-            places=spec.Places(game=game, overlays=trees, cache=cache),
+            places=places,
         ),
-        applied=spec.applied(server=server, blueprint=server.blueprint, overlays=layers, game_version=game_version),
+        applied=applied(server=server, blueprint=server.blueprint, overlays=layers, game_version=game_version),
         sealed_rcon_password=server.sealed_rcon_password,
     )
 
 
-def note(server: Server, start: Start, *, now: datetime) -> None:
-    """Keep what the game was started with; what differs from it later is what a restart would apply."""
+def record_start(server: Server, plan: LaunchPlan, *, now: datetime) -> None:
+    """Store what the game was started with; a later difference is what a restart would apply."""
     server.started_at = now
-    server.game_version = start.applied["game_version"]
-    server.applied = start.applied
-    server.applied_sealed_rcon_password = start.sealed_rcon_password
+    server.game_version = plan.applied["game_version"]
+    server.applied = plan.applied
+    server.applied_sealed_rcon_password = plan.sealed_rcon_password
     server.save(update_fields=["started_at", "game_version", "applied", "applied_sealed_rcon_password"])
+
+
+def instance_spec(
+    *,
+    server: Server,
+    blueprint: Blueprint,
+    overlays: Sequence[Overlay],
+    overlay_cfgs: Mapping[int, str],
+    rcon_password: str,
+    places: HostPaths,
+) -> InstanceSpec:
+    """The spec that the runtime starts.
+
+    `overlays` are the blueprint's, the topmost first. `overlay_cfgs` holds the server.cfg of those overlays that have
+    one, by overlay id. Raises SpecInvalid for a server that no runtime could run.
+    """
+    exposed = [overlay for overlay in overlays if overlay.expose_cfg and overlay.pk in overlay_cfgs]
+    generated = {f"{CFG_DIRECTORY}/server_overlay_{overlay.pk}.cfg": overlay_cfgs[overlay.pk] for overlay in exposed}
+    generated[f"{CFG_DIRECTORY}/server.cfg"] = server_cfg(
+        name=server.name,
+        exposed=[overlay.pk for overlay in exposed],
+        config=blueprint.config,
+        rcon_password=rcon_password,
+    )
+    return InstanceSpec(
+        server_id=server.pk,
+        argv=arguments(port=server.port, text=blueprint.arguments),
+        layers=(*(str(places.overlays[overlay.pk]) for overlay in overlays), str(places.game)),
+        port=server.port,
+        generated=generated,
+        # The links in workshop overlays are absolute: they lead to the same file in the sandbox as outside.
+        binds=(Bind(source=str(places.cache), target=str(places.cache)),),
+    )
+
+
+def server_cfg(*, name: str, exposed: Sequence[int], config: str, rcon_password: str) -> str:
+    """The generated server.cfg.
+
+    The engine takes the last assignment: the name is only a default, the topmost overlay wins over those below it, the
+    blueprint over all overlays, and nothing over the password.
+    """
+    lines = [
+        "// Written by left4me at every start: change the blueprint instead.",
+        f'hostname "{name}"',
+        # The files that `writeid` and `writeip` write: without these a ban lasts only until the next start.
+        "exec banned_user.cfg",
+        "exec banned_ip.cfg",
+        *(f"exec server_overlay_{overlay}" for overlay in reversed(exposed)),
+        *effective_lines(config),
+        f'rcon_password "{rcon_password}"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def arguments(*, port: int, text: str) -> tuple[str, ...]:
+    """The argument list that is executed in the game's tree, without a shell."""
+    own_arguments = [word for line in config_lines(text) for word in argument_words(line)]
+    has_map = any(word.lower() == "+map" for word in own_arguments)
+    return (
+        "./srcds_run",
+        *("-game", "left4dead2"),
+        *("-console", "-norestart", "-strictportbind"),
+        # Without it the console's TCP port is bound to the address of the host's name, often 127.0.1.1.
+        *("-ip", "0.0.0.0"),  # noqa: S104
+        *("-port", str(port)),
+        *(() if has_map else ("+map", DEFAULT_MAP)),
+        *own_arguments,
+    )
+
+
+def effective_lines(config: str) -> list[str]:
+    """The lines that hold a command, without comments: the game broke non-ASCII comments into commands."""
+    return [without_comment(line) for line in config_lines(config) if commands(line)]
+
+
+def applied(*, server: Server, blueprint: Blueprint, overlays: Sequence[Overlay], game_version: str) -> dict[str, Any]:
+    """What a start now would apply, without secrets. Stored on the server's row, to show later changes against it."""
+    return {
+        "name": server.name,
+        "port": server.port,
+        "game_version": game_version,
+        "arguments": [
+            " ".join(words) for line in config_lines(blueprint.arguments) if (words := argument_words(line))
+        ],
+        "config": effective_lines(blueprint.config),
+        "overlays": [
+            {
+                "id": overlay.pk,
+                "name": overlay.name,
+                "content_version": overlay.content_version,
+                "expose_cfg": overlay.expose_cfg,
+            }
+            for overlay in overlays
+        ],
+    }

@@ -1,6 +1,6 @@
-"""What happens to a server on its host: each function is the body of one operation.
+"""The operations on a server, as they are carried out on its host. Each public function is the body of one operation.
 
-Every one is idempotent: after a worker died in the middle, running it again ends in the same state.
+Every one is idempotent: after a worker died in the middle, running it again leads to the same state.
 """
 
 from __future__ import annotations
@@ -28,80 +28,82 @@ from servers.lifecycle import launch_plan, readiness
 from servers.models import Server
 from servers.state import crash_alerts, state_log
 
-# Large campaigns from a slow disk need minutes until the first map stands.
+# Large campaigns need minutes from a slow disk until the first map is loaded.
 READY_WITHIN = timedelta(minutes=5)
-_ASK_EVERY_SECONDS = 0.5
+_READY_CHECK_SECONDS = 0.5
 _QUIT_TIMEOUT_SECONDS = 5.0
 
 
 def initialize(server: Server, run: registry.Run) -> None:
-    """See that everything the server is made of is on this host, before anybody waits for its start."""
-    prepared = _compose(server, run)
-    run.log(f"{len(prepared.spec.layers)} layers, the topmost first:")
-    for layer in prepared.spec.layers:
+    """Fetch everything that the server needs to this host, so that its start does not have to."""
+    plan = _compose(server, run)
+    run.log(f"{len(plan.spec.layers)} layers, the topmost first:")
+    for layer in plan.spec.layers:
         run.log(f"  {layer}")
     run.log("Everything is there; the server can be started.")
-    state_log.fail(server, "")
+    state_log.clear_last_error(server)
 
 
 def start(server: Server, run: registry.Run) -> None:
     """Start the game and wait until RCON answers."""
-    prepared = _compose(server, run)
+    # Everything that can be found missing is checked before the state changes.
+    plan = _compose(server, run)
     _refuse_taken_port(server)
-    state_log.note(server, Server.State.STARTING, now=timezone.now())
+    state_log.record_state(server, Server.State.STARTING, now=timezone.now())
     run.progress(phase="starting", done=0, total=2)
     try:
-        outcome = this_host.runtime().start(prepared.spec)
+        outcome = this_host.runtime().start(plan.spec)
     except RuntimeFault as fault:
-        _note_not_started(server, fault)
+        _record_failed_start(server, fault)
         raise registry.Failed(str(fault)) from fault
     if outcome is Outcome.ALREADY_RUNNING:
+        # The first run of this job died, or the game is between two restarts: what it was started with is stored.
         run.log("It is running already; waiting until it answers.")
     else:
         run.log("The game is started; waiting until it answers over RCON.")
-        launch_plan.note(server, prepared, now=timezone.now())
+        launch_plan.record_start(server, plan, now=timezone.now())
     run.progress(phase="loading the map", done=1, total=2)
-    _wait_until_ready(server, prepared.spec, run)
-    state_log.note(server, Server.State.RUNNING, now=timezone.now())
-    state_log.fail(server, "")
+    _wait_until_ready(server, plan.spec, run)
+    state_log.record_state(server, Server.State.RUNNING, now=timezone.now())
+    state_log.clear_last_error(server)
     run.progress(phase="ready", done=2, total=2)
     run.log("It answers: the server is ready.")
 
 
 def stop(server: Server, run: registry.Run) -> None:
-    """End the game: RCON quit, then TERM, then KILL."""
+    """Warn the players if requested, then end the game: RCON quit, TERM, KILL."""
     _warn_players(server, run)
-    state_log.note(server, Server.State.STOPPING, now=timezone.now())
+    state_log.record_state(server, Server.State.STOPPING, now=timezone.now())
     run.log("Asking the game to quit.")
     try:
         outcome = this_host.runtime().stop(server.pk, quit_game=lambda: _quit(server))
     except RuntimeFault as fault:
-        state_log.fail(server, str(fault))
+        state_log.set_last_error(server, str(fault))
         raise registry.Failed(str(fault)) from fault
-    _note_stopped(server)
-    run.log(_WORDS[outcome])
+    _record_stopped(server)
+    run.log(_MESSAGES[outcome])
 
 
 def restart(server: Server, run: registry.Run) -> None:
-    # What has to be fetched is fetched while people still play.
+    # Missing layers are fetched while people still play; afterwards the stop and the start take only seconds.
     _layers(server, run)
     stop(server, run)
     start(server, run)
 
 
 def kill(server: Server, run: registry.Run) -> None:
-    """End everything of the server at once."""
+    """End every process of the server at once."""
     try:
         outcome = this_host.runtime().kill(server.pk)
     except RuntimeFault as fault:
-        state_log.fail(server, str(fault))
+        state_log.set_last_error(server, str(fault))
         raise registry.Failed(str(fault)) from fault
-    _note_stopped(server)
-    run.log(_WORDS[outcome])
+    _record_stopped(server)
+    run.log(_MESSAGES[outcome])
 
 
 def delete(server: Server, run: registry.Run) -> None:
-    """End the game, pack its writable layer away, and remove files and row."""
+    """End the game, archive its writable layer, and remove its files and its row."""
     stop(server, run)
     try:
         this_host.runtime().delete(server.pk, now=timezone.now())
@@ -109,18 +111,19 @@ def delete(server: Server, run: registry.Run) -> None:
         raise registry.Failed(str(fault)) from fault
     run.log("Its files are removed; an archive of what it wrote is kept for seven days.")
     crash_alerts.server_is_gone(server, now=timezone.now())
+    # Last: a job that runs again after its worker died still finds the row, and finishes the rest.
     server.delete()
 
 
-_WORDS = {
+_MESSAGES = {
     Outcome.STOPPED: "The game has ended.",
     Outcome.KILLED: "The game was killed.",
     Outcome.ALREADY_STOPPED: "It was not running.",
 }
 
 
-def _compose(server: Server, run: registry.Run) -> launch_plan.Start:
-    """Prepare a start, or fail with what is missing and what to do. Elsewhere than on the web's host, fetch it."""
+def _compose(server: Server, run: registry.Run) -> launch_plan.LaunchPlan:
+    """Plan a start; fail with what is missing and how to mend it. Fetches the layers on hosts other than the web's."""
     layers, trees = _layers(server, run)
     try:
         version = this_host.games().current()
@@ -132,7 +135,10 @@ def _compose(server: Server, run: registry.Run) -> launch_plan.Start:
     cache.mkdir(parents=True, exist_ok=True)
     try:
         return launch_plan.compose(
-            server, layers=layers, trees=trees, game=version.path, game_version=version.id, cache=cache
+            server,
+            layers=layers,
+            places=launch_plan.HostPaths(game=version.path, overlays=trees, cache=cache),
+            game_version=version.id,
         )
     except SpecInvalid as fault:
         raise registry.Failed(f"This server cannot be composed: {fault}") from fault
@@ -141,8 +147,9 @@ def _compose(server: Server, run: registry.Run) -> launch_plan.Start:
 
 
 def _layers(server: Server, run: registry.Run) -> tuple[Sequence[Overlay], Mapping[int, Path]]:
-    """The blueprint's overlays, the topmost first, and where their content stands on this host."""
+    """The blueprint's overlays, the topmost first, and the directory of each on this host."""
     layers = server.blueprint.layers
+    # Overlays of uploaded files exist as soon as they are created; only the others have to be built first.
     unbuilt = [layer.name for layer in layers if layer.kind != Overlay.Kind.FILES and layer.built_at is None]
     if unbuilt:
         raise registry.Failed(f"Not built yet: {', '.join(unbuilt)}. Build these overlays, then try again.")
@@ -150,77 +157,79 @@ def _layers(server: Server, run: registry.Run) -> tuple[Sequence[Overlay], Mappi
 
 
 def _refuse_taken_port(server: Server) -> None:
-    """Fail when another program holds the port: the game itself would only end, again and again, without a word."""
-    # Anything but at rest holds its port itself, or is about to let go of it.
+    """Fail when another program uses the port: the game itself would only end again and again, without a message."""
+    # A server in any other state uses its port itself, or is about to release it.
     at_rest = this_host.runtime().observe([server.pk])[server.pk].state in {State.STOPPED, State.GAVE_UP}
     if not at_rest or ports.is_free(server.port):
         return
-    words = (
+    message = (
         f"Port {server.port} of this host is used by another program (`ss -lntup 'sport = :{server.port}'` shows "
         "which). Stop that, or give the server another port."
     )
-    state_log.note(server, Server.State.STOPPED, now=timezone.now(), detail=words)
-    state_log.fail(server, words)
-    raise registry.Failed(words)
+    state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=message)
+    state_log.set_last_error(server, message)
+    raise registry.Failed(message)
 
 
-def _note_not_started(server: Server, fault: RuntimeFault) -> None:
-    words = f"The layers could not be mounted: {fault}" if isinstance(fault, MountFailed) else str(fault)
-    state_log.note(server, Server.State.STOPPED, now=timezone.now(), detail=words)
-    state_log.fail(server, words)
+def _record_failed_start(server: Server, fault: RuntimeFault) -> None:
+    message = f"The layers could not be mounted: {fault}" if isinstance(fault, MountFailed) else str(fault)
+    state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=message)
+    state_log.set_last_error(server, message)
 
 
-def _note_stopped(server: Server) -> None:
+def _record_stopped(server: Server) -> None:
     Server.objects.filter(pk=server.pk).update(hung_since=None)
-    state_log.note(server, Server.State.STOPPED, now=timezone.now())
-    state_log.fail(server, "")
+    state_log.record_state(server, Server.State.STOPPED, now=timezone.now())
+    state_log.clear_last_error(server)
 
 
 def _wait_until_ready(server: Server, spec: InstanceSpec, run: registry.Run) -> None:
     deadline = time.monotonic() + READY_WITHIN.total_seconds()
     while not readiness.answers(server):
         run.check()
-        _mind_its_fall(server, spec, run)
+        _raise_if_exited(server, spec, run)
         if time.monotonic() > deadline:
             minutes = READY_WITHIN.total_seconds() / 60
-            words = f"The game runs, but RCON did not answer within {minutes:.0f} minutes. Its log may say why."
-            state_log.fail(server, words)
-            raise registry.Failed(words)
-        run.sleep(_ASK_EVERY_SECONDS)
+            message = f"The game runs, but RCON did not answer within {minutes:.0f} minutes. Its log may say why."
+            state_log.set_last_error(server, message)
+            raise registry.Failed(message)
+        run.sleep(_READY_CHECK_SECONDS)
 
 
-def _mind_its_fall(server: Server, spec: InstanceSpec, run: registry.Run) -> None:
-    """Fail when the game is down for good; start it once more when only what looks after it has died."""
+def _raise_if_exited(server: Server, spec: InstanceSpec, run: registry.Run) -> None:
+    """Fail when the game has ended for good. Start it once more when it lost its supervisor."""
     observed = this_host.runtime().observe([server.pk])[server.pk]
+    # The supervisor was killed and its game with it, so that nothing restarts it: this job does.
     if observed.is_abandoned:
         run.log(f"It fell ({observed.detail}); starting it again.")
         try:
             this_host.runtime().start(spec)
         except RuntimeFault as fault:
-            _note_not_started(server, fault)
+            _record_failed_start(server, fault)
             raise registry.Failed(str(fault)) from fault
         return
+    # While it is crashed its supervisor restarts it after a pause; the caller goes on waiting.
     if observed.state not in {State.GAVE_UP, State.STOPPED}:
         return
-    words = state_log.describe(observed) or "The game ended before it was ready."
+    message = state_log.describe(observed) or "The game ended before it was ready."
     state = Server.State.GAVE_UP if observed.state is State.GAVE_UP else Server.State.STOPPED
-    state_log.note(server, state, now=timezone.now(), detail=words, last_lines=observed.last_lines)
-    state_log.fail(server, words)
-    raise registry.Failed(words)
+    state_log.record_state(server, state, now=timezone.now(), detail=message, last_lines=observed.last_lines)
+    state_log.set_last_error(server, message)
+    raise registry.Failed(message)
 
 
 def _quit(server: Server) -> None:
-    # Its failure only means that the game did not hear it; TERM follows.
+    # A failure only means that the game did not receive it; TERM follows.
     with contextlib.suppress(rcon.RconError):
         rcon.execute("127.0.0.1", server.port, server.live_rcon_password, "quit", timeout=_QUIT_TIMEOUT_SECONDS)
 
 
 def _warn_players(server: Server, run: registry.Run) -> None:
-    """Tell the players and give them time, when the request asks for it."""
+    """Send the players a message and wait, if the job's `warn_seconds` asks for it."""
     seconds = int(run.params.get("warn_seconds", 0))
     if seconds <= 0 or server.actual_state != Server.State.RUNNING:
         return
-    # Quotes and semicolons would end the sentence and begin another command.
+    # Quotes and semicolons would end the text and begin another command.
     text = re.sub(
         r'["; \x00-\x1f]+', " ", str(run.params.get("message") or f"This server stops in {seconds} seconds.")
     )

@@ -1,4 +1,4 @@
-"""The operations on servers, as the job engine knows them."""
+"""Registers the operations on servers and on the game with the job engine: titles, locks, secrets."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ GAME = "game"
 
 
 def _locks(job: Job) -> Iterable[registry.Lock]:
-    """The server for itself; the game and the overlays it is composed of must only not change meanwhile."""
+    """The server exclusively; the game and its overlays shared, so that they do not change during the operation."""
     server_id = int(job.resource.partition(":")[2])
     yield registry.Lock(job.resource, exclusive=True)
     yield registry.Lock(GAME, exclusive=False)
     if job.host != settings.LEFT4ME_HOST:
-        # Another host mounts copies that never change: a build must not wait until a host that is down is back.
+        # Other hosts mount copies that never change, so a build does not have to wait for a host that is down.
         return
     layers = BlueprintOverlay.objects.filter(blueprint__servers=server_id).values_list("overlay_id", flat=True)
     for overlay_id in layers:
         yield registry.Lock(f"overlay:{overlay_id}", exclusive=False)
 
 
-def _server_alone(job: Job) -> Iterable[registry.Lock]:
-    """Ending a game needs nothing but the server: it must not wait for an install or a build."""
+def _server_only(job: Job) -> Iterable[registry.Lock]:
+    """Ending a game needs only the server: it does not wait for an install or a build."""
     yield registry.Lock(job.resource, exclusive=True)
 
 
 def _secrets(job: Job) -> Iterable[str]:
+    """The RCON passwords, which must not appear in the job's log."""
     server = Server.objects.filter(pk=int(job.resource.partition(":")[2])).first()
     if server is None:
         return
@@ -57,7 +58,7 @@ def _on_server(body: Callable[[Server, registry.Run], None]) -> registry.Body:
     return run_body
 
 
-def _game_alone(job: Job) -> Iterable[registry.Lock]:
+def _game_exclusively(job: Job) -> Iterable[registry.Lock]:
     yield registry.Lock(GAME, exclusive=True)
 
 
@@ -72,7 +73,7 @@ def _register_game() -> None:
         ("rollback_game", _("Go back to the game's version before"), installs.roll_back),
         ("clean_game", _("Remove unused versions of the game"), installs.clean),
     ):
-        registry.operation(name, title=title, locks=_game_alone, idempotent=True, secrets=_steam_password)(body)
+        registry.operation(name, title=title, locks=_game_exclusively, idempotent=True, secrets=_steam_password)(body)
 
 
 def register() -> None:
@@ -89,18 +90,18 @@ def register() -> None:
     registry.operation(
         "stop",
         title=_("Stop"),
-        locks=_server_alone,
+        locks=_server_only,
         idempotent=True,
         supersedes=("start", "restart", "initialize"),
         secrets=_secrets,
     )(_on_server(lifecycle.stop))
     registry.operation(
-        "kill", title=_("Kill"), locks=_server_alone, idempotent=True, supersedes=(registry.ALL,), secrets=_secrets
+        "kill", title=_("Kill"), locks=_server_only, idempotent=True, supersedes=(registry.ALL,), secrets=_secrets
     )(_on_server(lifecycle.kill))
     registry.operation(
         "delete",
         title=_("Delete"),
-        locks=_server_alone,
+        locks=_server_only,
         idempotent=True,
         supersedes=(registry.ALL,),
         final=True,

@@ -1,4 +1,4 @@
-"""What a restart would change: the difference between what a game was started with and what the rows say now."""
+"""The changes that a restart would apply: the difference between what a game was started with and its rows now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from servers.lifecycle import spec
+from servers.lifecycle import launch_plan
 from servers.models import Server
 
 _FIELDS = ("name", "port", "game_version")
@@ -16,7 +16,7 @@ _FIELDS = ("name", "port", "game_version")
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One line of the diff: `before` is empty for what comes, `after` for what goes."""
+    """One line of the diff. `before` is empty for an addition, `after` for a removal."""
 
     area: str  # settings, overlays, arguments, config
     before: str = ""
@@ -25,27 +25,27 @@ class Change:
 
 def current(server: Server) -> dict[str, Any]:
     """What a start now would apply; no query when the server came from `with_blueprint`."""
-    return spec.applied(
+    return launch_plan.applied(
         server=server,
         blueprint=server.blueprint,
         overlays=server.blueprint.layers,
-        # A host that does not say which version it has changes nothing.
+        # A host that has not reported a version counts as unchanged.
         game_version=server.host.game_version or server.game_version,
     )
 
 
 def can_be_behind(server: Server) -> bool:
-    """Whether there is a game that could run with something older than the rows say."""
+    """Whether a game runs that was started with known values, which may be older than the rows."""
     return server.actual_state in {Server.State.RUNNING, Server.State.STARTING} and server.applied is not None
 
 
 def restart_needed(server: Server) -> bool:
-    """Whether a running game is older than what its rows say."""
+    """Whether a game runs with values older than its rows."""
     return can_be_behind(server) and _effect_differs(server)
 
 
 def pending(server: Server) -> list[Change]:
-    """What the next start changes against the last one, in the order of the page; all that is for a first start."""
+    """The changes of the next start against the last one, in the order of the page; for a first start, everything."""
     before = server.applied or {"overlays": [], "arguments": [], "config": []}
     after = current(server)
     changes = [
@@ -66,22 +66,23 @@ def _effect_differs(server: Server) -> bool:
 
 
 def _effect(applied: dict[str, Any]) -> dict[str, Any]:
-    """Without what changes nothing in a game: an overlay's name."""
+    """The values without those that have no effect in a game: the names of overlays."""
     layers = [{**overlay, "name": ""} for overlay in applied.get("overlays", [])]
     return {**applied, "overlays": layers}
 
 
 def _password_differs(server: Server) -> bool:
-    # Sealing the same password twice gives two texts; a start keeps the very text, so equal means unchanged.
-    kept = server.applied_sealed_rcon_password
-    return bool(kept) and kept != server.sealed_rcon_password
+    # Sealing the same password twice gives two different texts. A start stores the sealed text itself, so that an
+    # equal text means an unchanged password.
+    started_with = server.applied_sealed_rcon_password
+    return bool(started_with) and started_with != server.sealed_rcon_password
 
 
 def _setting(field: str, applied: dict[str, Any]) -> str:
     if not applied.get(field):
         return ""
-    words = {"name": _("name %s"), "port": _("port %s"), "game_version": _("game version %s")}
-    return words[field] % str(applied[field])
+    formats = {"name": _("name %s"), "port": _("port %s"), "game_version": _("game version %s")}
+    return formats[field] % str(applied[field])
 
 
 def _overlay_lines(applied: dict[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
-"""Carries a server's log from its host to those who watch: one tailer per server, however many viewers.
+"""Publishes a server's log from its host to its viewers: one tailer per server, for any number of viewers.
 
-The host's side: lines go into a capped Redis stream (to begin from, and to resume) and onto a channel (to follow).
-The viewers' side only renews a key; when nobody does any more, the tailer ends. `servers.logs.streams` is that side.
+This is the host's side. Lines go into a capped Redis stream, from which viewers begin and resume, and onto a channel,
+which they follow. `servers.logs.streams` is the viewers' side: it renews a key, and the tailer ends when that expires.
 """
 
 from __future__ import annotations
@@ -15,38 +15,23 @@ from typing import cast
 
 import redis
 
-from left4me.core.redis import pubsub
+from left4me.core.redis import keys
+from left4me.core.redis.client import client
 from servers.gamehost.port import LogLine, ServerRuntime
 
 logger = logging.getLogger(__name__)
 
 FIRST_LINES = 200
 WATCH_SECONDS = 15
-# Long enough to resume a viewer that lost its connection, short enough that a stale log is read afresh.
+# Long enough for viewers to resume after a lost connection; after that the log is read again from the runtime.
 _KEPT_AFTER_SECONDS = 60
 _STREAM_LINES = 2_000
 _LINES_A_SECOND = 200
 _LONGEST_LINE = 4_096
 
 
-def stream_key(server_id: int) -> str:
-    return f"left4me:log:{server_id}"
-
-
-def channel(server_id: int) -> str:
-    return f"left4me:log-lines:{server_id}"
-
-
-def watch_key(server_id: int) -> str:
-    return f"left4me:log-watched:{server_id}"
-
-
-def tailer_key(server_id: int) -> str:
-    return f"left4me:log-tailer:{server_id}"
-
-
 class Tailers:
-    """The tailers of this worker: a thread each, none without viewers."""
+    """The tailers of this worker, each in a thread of its own. Servers without viewers have none."""
 
     def __init__(self, runtime: ServerRuntime) -> None:
         self._runtime = runtime
@@ -54,7 +39,7 @@ class Tailers:
         self._lock = threading.Lock()
 
     def ensure(self, server_id: int) -> None:
-        """Start the tailer of `server_id` unless it runs, here or in another worker of this host."""
+        """Start the tailer of `server_id` unless one runs in this or another worker of this host."""
         with self._lock:
             if server_id in self._running:
                 return
@@ -63,100 +48,105 @@ class Tailers:
 
     def _run(self, server_id: int) -> None:
         try:
-            Tailer(server_id, runtime=self._runtime, client=pubsub.client()).run()
+            Tailer(server_id, runtime=self._runtime, client=client()).run()
         except redis.RedisError as error:
-            # Viewers notice the silence and ask again.
-            logger.warning("the log of server %s is not carried on: %s", server_id, error)
+            # Viewers notice that the tailer is gone and request it again.
+            logger.warning("the tailer of server %s ended: %s", server_id, error)
         finally:
             with self._lock:
                 self._running.discard(server_id)
 
 
 class Tailer:
+    """Publishes the log of one server until it has no viewers left."""
+
     def __init__(self, server_id: int, *, runtime: ServerRuntime, client: redis.Redis) -> None:
         self._server_id = server_id
         self._runtime = runtime
         self._client = client
-        self._asked_at = 0.0
-        self._watched = True
+        self._checked_at = 0.0
+        self._viewers = True
         self._budget = _Budget(_LINES_A_SECOND)
         self._last_id = "0"
 
     def run(self) -> None:
-        """Carry lines until nobody watches. Raises RedisError when Redis is lost."""
-        if not self._client.set(tailer_key(self._server_id), "1", nx=True, ex=WATCH_SECONDS):
+        """Publish lines until there are no viewers. Raises RedisError when Redis is lost."""
+        # The key is a lock with an expiry: another worker of this host may have started the same tailer.
+        if not self._client.set(keys.server_log_tailer(self._server_id), "1", nx=True, ex=WATCH_SECONDS):
             return
         try:
             cursor = self._resume() or self._begin()
             self._runtime.follow(
-                self._server_id, cursor=cursor, on_lines=self._push, cancelled=lambda: not self._is_watched()
+                self._server_id, cursor=cursor, on_lines=self._push, cancelled=lambda: not self._has_viewers()
             )
         finally:
-            self._client.expire(stream_key(self._server_id), _KEPT_AFTER_SECONDS)
-            self._client.delete(tailer_key(self._server_id))
+            self._client.expire(keys.server_log(self._server_id), _KEPT_AFTER_SECONDS)
+            self._client.delete(keys.server_log_tailer(self._server_id))
 
     def _resume(self) -> str | None:
-        """The cursor of the last line carried, if that was a moment ago."""
-        newest = self._client.xrevrange(stream_key(self._server_id), count=1)
+        """The cursor of the last published line, if its stream still exists."""
+        newest = self._client.xrevrange(keys.server_log(self._server_id), count=1)
         if not newest:
             return None
-        self._client.persist(stream_key(self._server_id))
+        self._client.persist(keys.server_log(self._server_id))
         self._last_id = cast("bytes", newest[0][0]).decode()
         cursor = cast("dict[bytes, bytes]", newest[0][1]).get(b"cursor", b"")
         return cursor.decode() or None
 
     def _begin(self) -> str | None:
         lines = self._runtime.tail(self._server_id, lines=FIRST_LINES)
-        self._carry(lines)
+        self._publish(lines)
         return lines[-1].cursor if lines else None
 
-    def _is_watched(self) -> bool:
+    def _has_viewers(self) -> bool:
         now = time.monotonic()
-        if now - self._asked_at > 1:
-            self._asked_at = now
-            self._watched = bool(self._client.exists(watch_key(self._server_id)))
-            self._client.expire(tailer_key(self._server_id), WATCH_SECONDS)
-        return self._watched
+        if now - self._checked_at > 1:
+            self._checked_at = now
+            self._viewers = bool(self._client.exists(keys.server_log_watched(self._server_id)))
+            self._client.expire(keys.server_log_tailer(self._server_id), WATCH_SECONDS)
+        return self._viewers
 
     def _push(self, lines: list[LogLine]) -> None:
         allowed = self._budget.take(len(lines))
         left_out = len(lines) - allowed
         if left_out:
-            words = f"… {left_out} lines in a flood are left out here; the log file has them."
-            lines = [LogLine(text=words, at=lines[0].at, cursor=lines[left_out - 1].cursor), *lines[left_out:]]
-        self._carry(lines)
+            note = f"… {left_out} lines in a flood are left out here; the log file has them."
+            lines = [LogLine(text=note, at=lines[0].at, cursor=lines[left_out - 1].cursor), *lines[left_out:]]
+        self._publish(lines)
 
-    def _carry(self, lines: Sequence[LogLine]) -> None:
+    def _publish(self, lines: Sequence[LogLine]) -> None:
         if not lines:
             return
         pipe = self._client.pipeline(transaction=False)
-        told = []
+        messages = []
         for line in lines:
             at = line.at.isoformat() if line.at else ""
             text = line.text[:_LONGEST_LINE]
             fields: dict[str | bytes, str] = {"text": text, "at": at, "cursor": line.cursor}
-            pipe.xadd(stream_key(self._server_id), fields, maxlen=_STREAM_LINES, approximate=True)  # type: ignore[arg-type]
-            told.append({"text": text, "at": at})
+            pipe.xadd(keys.server_log(self._server_id), fields, maxlen=_STREAM_LINES, approximate=True)  # type: ignore[arg-type]
+            messages.append({"text": text, "at": at})
         ids = [identifier.decode() for identifier in pipe.execute()]
-        for one, identifier in zip(told, ids, strict=True):
-            one["id"] = identifier
-        # `after` lets a viewer see that it missed a batch, and read it from the stream.
-        self._client.publish(channel(self._server_id), json.dumps({"after": self._last_id, "lines": told}))
+        for message, identifier in zip(messages, ids, strict=True):
+            message["id"] = identifier
+        # By `after` viewers notice a missed batch, and read it from the stream.
+        self._client.publish(
+            keys.server_log_channel(self._server_id), json.dumps({"after": self._last_id, "lines": messages})
+        )
         self._last_id = ids[-1]
 
 
 class _Budget:
-    """How many lines may pass: so many a second, saved up for two seconds at most."""
+    """A token bucket: so many lines a second, saved up for two seconds at most."""
 
     def __init__(self, a_second: int) -> None:
         self._a_second = a_second
         self._left = 2.0 * a_second
         self._at = time.monotonic()
 
-    def take(self, wanted: int) -> int:
+    def take(self, requested: int) -> int:
         now = time.monotonic()
         self._left = min(2.0 * self._a_second, self._left + (now - self._at) * self._a_second)
         self._at = now
-        granted = min(wanted, int(self._left))
+        granted = min(requested, int(self._left))
         self._left -= granted
         return granted

@@ -1,7 +1,6 @@
-"""The logs of a server as they are stored on its host: its console, and the files that the game writes itself.
+"""The stored logs of a server, on its host: its console, and the log files that the game writes.
 
-The host's side; pages reach it through `servers.hosts.rpc`. What the game wrote is untrusted: names,
-links and content.
+Pages call this through `servers.hosts.rpc`. File names, links and content are written by the game and are untrusted.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from left4me.core.files import safe_open
+from left4me.core.files import walk
 from servers.gamehost.port import ServerRuntime
 
 CONSOLE: Final = ""
@@ -26,8 +25,8 @@ PIECE: Final = 1024**2
 _SEARCHED_BYTES: Final = 32 * 1024**2
 _LONGEST_LINE: Final = 2_000
 _GAME = PurePosixPath("left4dead2")
-# Where the engine and SourceMod write logs, and how these are named there.
-_PLACES: Final = (
+# The directories in which the engine and SourceMod write logs, with the pattern of their names.
+_LOG_FOLDERS: Final = (
     (_GAME, "console*.log"),
     (_GAME / "logs", "*.log"),
     (_GAME / "addons/sourcemod/logs", "*.log"),
@@ -40,7 +39,7 @@ class NoSuchLog(LookupError):
 
 @dataclass(frozen=True, kw_only=True)
 class LogFile:
-    name: str  # its path in the game's tree
+    name: str  # the path in the game's tree
     size: int
     changed_at: datetime
 
@@ -60,19 +59,19 @@ class StoredLogs:
         self._upper = upper
 
     def files(self) -> list[LogFile]:
-        """What the game wrote, the newest first."""
-        found = [
+        """The log files that the game wrote, the newest first."""
+        files = [
             LogFile(
                 name=str(place / name), size=status.st_size, changed_at=datetime.fromtimestamp(status.st_mtime, UTC)
             )
-            for place, pattern in _PLACES
-            for name, status in safe_open.list_files(self._upper, place.parts).items()
+            for place, pattern in _LOG_FOLDERS
+            for name, status in walk.list_files(self._upper, place.parts).items()
             if fnmatchcase(name, pattern) and name.isprintable()
         ]
-        return sorted(found, key=lambda file: file.changed_at, reverse=True)[:MOST_FILES]
+        return sorted(files, key=lambda file: file.changed_at, reverse=True)[:MOST_FILES]
 
     def console(self) -> Iterator[str]:
-        """The lines of the console, each with its time, the oldest first."""
+        """The lines of the console with their times, the oldest first."""
         for line in self._runtime.tail(self._server_id, lines=CONSOLE_LINES):
             at = line.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S ") if line.at else ""
             yield f"{at}{line.text}"
@@ -80,10 +79,10 @@ class StoredLogs:
     def read(self, name: str, *, offset: int) -> Piece:
         """A part of a file that `files` lists. Raises NoSuchLog."""
         place = PurePosixPath(name)
-        if not any(place.parent == folder and fnmatchcase(place.name, pattern) for folder, pattern in _PLACES):
+        if not any(place.parent == folder and fnmatchcase(place.name, pattern) for folder, pattern in _LOG_FOLDERS):
             raise NoSuchLog(name)
         try:
-            with safe_open.open_file(self._upper, place.parts) as file:
+            with walk.open_below(self._upper, place.parts) as file:
                 size = file.seek(0, 2)
                 file.seek(offset)
                 return Piece(data=file.read(PIECE), size=size)
@@ -91,10 +90,10 @@ class StoredLogs:
             raise NoSuchLog(name) from None
 
     def find(self, text: str, *, name: str = CONSOLE) -> list[str]:
-        """The newest lines that hold `text` in any case, the oldest of them first. Raises NoSuchLog."""
-        wanted = text.casefold()
+        """The newest lines that contain `text`, ignoring case; the oldest of them first. Raises NoSuchLog."""
+        searched = text.casefold()
         lines = self.console() if name == CONSOLE else self._lines(name)
-        return list(deque((line[:_LONGEST_LINE] for line in lines if wanted in line.casefold()), maxlen=MOST_FOUND))
+        return list(deque((line[:_LONGEST_LINE] for line in lines if searched in line.casefold()), maxlen=MOST_FOUND))
 
     def _lines(self, name: str) -> Iterator[str]:
         offset = max(0, self.read(name, offset=0).size - _SEARCHED_BYTES)
@@ -109,8 +108,8 @@ class StoredLogs:
 def _split(pieces: Iterable[bytes]) -> Iterator[str]:
     rest = b""
     for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        for raw in whole:
+        *complete, rest = (rest + piece).split(b"\n")
+        for raw in complete:
             yield raw.decode("utf-8", "replace").rstrip("\r")
     if rest:
         yield rest.decode("utf-8", "replace")

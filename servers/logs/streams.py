@@ -1,4 +1,4 @@
-"""A server's log as a live stream: the viewers' side of what `servers.logs.publisher` carries from its host."""
+"""A server's log as an event stream: the viewers' side of `servers.logs.publisher`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import logging
 from typing import Any, cast
 
 import redis
-from celery import current_app
-from celery.exceptions import CeleryError
-from kombu.exceptions import KombuError
 
-from left4me.core.redis import pubsub
+from left4me.core.redis import hosts, keys
+from left4me.core.redis.client import client
 from left4me.core.web.sse import Event, Message, Page, Position, Standing
 from left4me.core.web.sse.events import START, read_position, written
 from servers import permissions
@@ -25,26 +23,26 @@ _LINES_IN_A_PAGE = 500
 
 
 def open_log(user: Any, number: str) -> ServerLog | None:
-    """The stream of the server with this number; None when there is none for this user."""
+    """The stream of the server with this id; None when the user may not see such a server."""
     server = Server.objects.select_related("host").filter(pk=int(number)).first()
     if server is None or not permissions.can_see_server(user, server):
         return None
-    log = ServerLog(server.pk, queue=server.host.queue)
-    # At once, not at the first look some seconds later: the first lines are on their way while the viewer subscribes.
+    log = ServerLog(server.pk, host=server.host.name)
+    # At once instead of at the first check some seconds later: the first lines arrive while the viewer subscribes.
     log.watch()
     return log
 
 
 class ServerLog:
-    """What a viewer of one server's log gets: `line`, and `note` where lines are missing. It never ends by itself."""
+    """The event stream of one server's log: events `line`, and `note` where lines are missing. It never ends."""
 
-    def __init__(self, server_id: int, *, queue: str) -> None:
+    def __init__(self, server_id: int, *, host: str) -> None:
         self._server_id = server_id
-        self._queue = queue
+        self._host = host
 
     @property
     def channel(self) -> str:
-        return publisher.channel(self._server_id)
+        return keys.server_log_channel(self._server_id)
 
     def decode(self, raw: bytes) -> Message:
         message = json.loads(raw)
@@ -56,15 +54,15 @@ class ServerLog:
         if server is None or not permissions.can_see_server(user, server):
             return Standing(allowed=False, newest=START, ended=True)
         self.watch()
-        newest = _entries(pubsub.client().xrevrange(publisher.stream_key(self._server_id), count=1))
+        newest = _entries(client().xrevrange(keys.server_log(self._server_id), count=1))
         return Standing(allowed=True, newest=newest[0][0] if newest else START, ended=False)
 
     def replay(self, after: Position) -> Page:
-        key = publisher.stream_key(self._server_id)
+        key = keys.server_log(self._server_id)
         if after == START:
-            lines = _entries(pubsub.client().xrevrange(key, count=publisher.FIRST_LINES))[::-1]
+            lines = _entries(client().xrevrange(key, count=publisher.FIRST_LINES))[::-1]
             return Page(tuple(_event(*line) for line in lines), lines[-1][0] if lines else START)
-        lines = _entries(pubsub.client().xrange(key, min=f"({written(after)}", count=_LINES_IN_A_PAGE))
+        lines = _entries(client().xrange(key, min=f"({written(after)}", count=_LINES_IN_A_PAGE))
         events = [_event(*line) for line in lines]
         if lines and self._is_cut_off(after):
             events.insert(0, Event("note", "Some lines are left out; the log file has them.", lines[0][0]))
@@ -72,21 +70,19 @@ class ServerLog:
         return Page(tuple(events), position, more=len(lines) == _LINES_IN_A_PAGE)
 
     def _is_cut_off(self, after: Position) -> bool:
-        oldest = _entries(pubsub.client().xrange(publisher.stream_key(self._server_id), count=1))
+        oldest = _entries(client().xrange(keys.server_log(self._server_id), count=1))
         return bool(oldest) and oldest[0][0] > after
 
     def watch(self) -> None:
-        """Say that somebody watches, and have the host carry the log if nobody does yet."""
+        """Renew the key that keeps the tailer running, and have the host start one if there is none."""
         try:
-            client = pubsub.client()
-            client.set(publisher.watch_key(self._server_id), "1", ex=publisher.WATCH_SECONDS)
-            if client.exists(publisher.tailer_key(self._server_id)):
-                return
-            current_app.send_task(
-                TAIL_TASK, args=[self._server_id], queue=self._queue, expires=10, ignore_result=True, retry=False
-            )
-        except (CeleryError, KombuError, OSError, redis.RedisError) as error:
-            logger.warning("nobody could be asked for the log of server %s: %s", self._server_id, error)
+            client().set(keys.server_log_watched(self._server_id), "1", ex=publisher.WATCH_SECONDS)
+            has_tailer = client().exists(keys.server_log_tailer(self._server_id))
+        except redis.RedisError as error:
+            logger.warning("the host of server %s could not be asked for its log: %s", self._server_id, error)
+            return
+        if not has_tailer:
+            hosts.send(self._host, TAIL_TASK, self._server_id, expires=10)
 
 
 def _entries(raw: Any) -> list[tuple[Position, dict[str, str]]]:

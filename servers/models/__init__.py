@@ -1,11 +1,9 @@
-"""Hosts, blueprints and servers as rows."""
+"""The models of hosts, blueprints and servers."""
 
 from servers.models.blueprints import Blueprint, BlueprintOverlay, StarterBlueprint
-from servers.models.history import StateChange
-from servers.models.host_tokens import HostToken
-from servers.models.hosts import Host
+from servers.models.hosts import Host, HostToken
 from servers.models.players_link import PlayersLink
-from servers.models.servers import Server, ServerShare
+from servers.models.servers import Server, ServerShare, StateChange
 
 __all__ = [
     "Blueprint",

@@ -1,4 +1,4 @@
-"""Blueprints: what a server is made of."""
+"""Blueprints: the overlays, launch arguments and server.cfg lines that servers are made of."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class BlueprintQuerySet(models.QuerySet["Blueprint"]):
         return self.annotate(**counts).order_by(Lower("name"), "pk")
 
     def with_layers(self) -> Self:
-        """With everything `layers` reads, in two queries however many blueprints there are."""
+        """With everything that `layers` reads, in two queries for any number of blueprints."""
         return self.prefetch_related(layers())
 
 
@@ -48,7 +48,7 @@ class Blueprint(models.Model):
     overlays: models.ManyToManyField[Overlay, BlueprintOverlay] = models.ManyToManyField(
         Overlay, through="BlueprintOverlay", related_name="blueprints"
     )
-    # Counts edits, also those of the stack, so that the second of two editors is told.
+    # Incremented by every edit, also of the stack, so that the second of two concurrent edits is refused.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -81,12 +81,12 @@ class Blueprint(models.Model):
 
 
 def layers() -> Prefetch[str]:
-    """What `Blueprint.layers` reads, to be fetched for many blueprints at once."""
+    """The prefetch of what `Blueprint.layers` reads, for many blueprints at once."""
     return Prefetch("links", queryset=BlueprintOverlay.objects.select_related("overlay").order_by("position"))
 
 
 class BlueprintOverlay(models.Model):
-    """One place in a blueprint's stack; position 0 lies on top and wins."""
+    """One overlay in a blueprint's stack. Position 0 is the topmost, whose files win."""
 
     blueprint = models.ForeignKey(Blueprint, on_delete=models.CASCADE, related_name="links")
     overlay = models.ForeignKey(Overlay, on_delete=models.PROTECT, related_name="in_blueprints")
@@ -104,7 +104,7 @@ class BlueprintOverlay(models.Model):
 
 
 class StarterBlueprint(models.Model):
-    """A text to begin a blueprint from; an admin edits it or switches it off."""
+    """A template for new blueprints; admins edit it or stop offering it."""
 
     name = models.CharField(_("name"), max_length=names.LONGEST, unique=True, validators=[names.is_plain])
     description = models.TextField(_("description"), max_length=2000, blank=True)

@@ -1,4 +1,4 @@
-"""The machines that run game servers."""
+"""Hosts, the machines that run game servers, and the tokens with which they fetch overlays."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from left4me.core import releases
-from left4me.core.version import VERSION
+from left4me.core.redis import keys
+from left4me.core.version import VERSION, is_older
 
-# A host reports every LEFT4ME_STATUS_SECONDS; several missed in a row mean that it is down rather than late.
+# A host reports every LEFT4ME_STATUS_SECONDS; it counts as down after several missed reports in a row.
 _LEAST_SILENCE_SECONDS = 30
 _MISSED_REPORTS = 4
+
+TOKEN_PREFIX = "l4h_"  # noqa: S105 -- how a token begins, not a token
+# The precision of "last used": one write in this time instead of one for each request.
+_TOKEN_USED_EVERY = timedelta(minutes=5)
 
 _PORT = [MinValueValidator(1024), MaxValueValidator(65535)]
 
 
 class Host(models.Model):
-    """One machine: its Celery queue is `host.<name>`. What it tells about itself is in `facts`."""
+    """One machine. Its Celery queue is `host.<name>`; `facts` holds what it reports about itself."""
 
     name = models.SlugField(_("name"), max_length=63, unique=True)
     address = models.CharField(
@@ -62,19 +67,19 @@ class Host(models.Model):
 
     @property
     def queue(self) -> str:
-        return f"host.{self.name}"
+        return keys.host_queue(self.name)
 
     def is_down(self, now: datetime) -> bool:
-        """Whether it has been silent for so long that nothing it said is news; one never seen is down."""
+        """Whether its last report is too old to describe the present. A host that never reported is down."""
         return self.last_seen_at is None or now - self.last_seen_at > silence()
 
     @property
     def refusal(self) -> str:
-        """Why it takes no jobs although it is up, as it told itself; empty when it does."""
+        """Its own reason for taking no jobs although it is up; empty when it takes jobs."""
         return str(self.facts.get("refusal", ""))
 
     def trouble(self, now: datetime) -> str:
-        """Why no work can be expected of it now; empty when there is no reason."""
+        """Why it carries out no jobs now; empty when it does."""
         if self.last_seen_at is None:
             return _now("which has never reported")
         if self.is_down(now):
@@ -82,11 +87,11 @@ class Host(models.Model):
         return _now("which takes no jobs: %(why)s") % {"why": self.refusal} if self.refusal else ""
 
     def release_note(self) -> str:
-        """What is to be said of its release when that is not the web's own; empty when it is, or is not known."""
+        """A note about its release when it differs from the web's; empty when it is the same or unknown."""
         if not self.version or self.version == VERSION:
             return ""
         values = {"theirs": self.version, "ours": VERSION}
-        if releases.is_older(self.version, than=VERSION):
+        if is_older(self.version, than=VERSION):
             return (
                 _now(
                     "This host runs an older release (%(theirs)s, the web runs %(ours)s). On that machine, run: "
@@ -98,5 +103,24 @@ class Host(models.Model):
 
 
 def silence() -> timedelta:
-    """After how long without a report a host counts as down."""
+    """The time without a report after which a host counts as down."""
     return timedelta(seconds=max(_LEAST_SILENCE_SECONDS, _MISSED_REPORTS * settings.LEFT4ME_STATUS_SECONDS))
+
+
+class HostToken(models.Model):
+    """The one token of a host, stored as a digest. It permits the download of overlays and nothing else.
+
+    It is a table of its own, so that database rights can hide it from the hosts.
+    """
+
+    host = models.OneToOneField(Host, on_delete=models.CASCADE, primary_key=True, related_name="token")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.host_id}"
+
+    def was_used(self, now: datetime) -> None:
+        unused_for_long = Q(last_used_at=None) | Q(last_used_at__lt=now - _TOKEN_USED_EVERY)
+        HostToken.objects.filter(unused_for_long, pk=self.pk).update(last_used_at=now)

@@ -1,4 +1,4 @@
-"""The address that a server's players are given."""
+"""The link to a server's page for players."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def new_token() -> str:
 
 
 class PlayersLink(models.Model):
-    """A page that needs no account: what to subscribe to before joining. Whoever has its address may read it."""
+    """A page without login that lists the workshop items to subscribe to. Knowing its address is the permission."""
 
     server = models.OneToOneField(Server, on_delete=models.CASCADE, related_name="players_link", primary_key=True)
     token = models.CharField(max_length=64, unique=True, default=new_token)

@@ -1,4 +1,4 @@
-"""Servers: what is wanted, what was observed, and what the running game was started with."""
+"""Servers, the users they are shared with, and the history of their states."""
 
 from __future__ import annotations
 
@@ -21,49 +21,49 @@ from servers.models.hosts import Host
 
 class ServerQuerySet(models.QuerySet["Server"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """One's own and those shared with one; for admins all."""
+        """The servers that the user owns or that are shared with them; for admins all."""
         if getattr(user, "is_admin", False):
             return self
         shared = ServerShare.objects.filter(Q(user_id=user.pk)).values("server_id")
         return self.filter(Q(owner_id=user.pk) | Q(pk__in=shared))
 
     def with_role(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """With `shared_role`: as what the server is shared with `user`, "" when it is not."""
+        """With `shared_role`: the role in which the server is shared with `user`, "" when it is not shared."""
         mine = ServerShare.objects.filter(Q(user_id=user.pk), server=OuterRef("pk")).values("role")
         return self.annotate(shared_role=Coalesce(Subquery(mine), Value("")))
 
     def with_blueprint(self) -> Self:
-        """With host, owner, blueprint and its overlays: all that pages and a start read, in three queries."""
+        """With host, owner, blueprint and its overlays: everything that pages and a start read, in three queries."""
         blueprints = Blueprint.objects.with_layers()
         return self.select_related("host", "owner").prefetch_related(Prefetch("blueprint", queryset=blueprints))
 
     def listed(self) -> Self:
-        """With what a list shows, in one query; the overlays of those that run are fetched by `standing.of`."""
+        """With everything that a list shows, in one query; `status.of` fetches the overlays of those that run."""
         return self.select_related("host", "owner", "blueprint")
 
     def on_host(self, name: str) -> Self:
         return self.filter(host__name=name)
 
     def running(self) -> Self:
-        """Whose game was observed as running: those that may be asked by RCON."""
+        """Servers whose game was observed as running, so that RCON can be used."""
         return self.filter(actual_state=Server.State.RUNNING)
 
     def drifted(self) -> Self:
-        """Where what was observed is not what is wanted."""
-        astray = Q(desired_state=Server.Desired.RUNNING, actual_state__in=Server.NOT_RUNNING)
-        return self.filter(astray | Q(desired_state=Server.Desired.STOPPED, actual_state__in=Server.NOT_AT_REST))
+        """Servers whose observed state contradicts the desired one."""
+        not_running = Q(desired_state=Server.Desired.RUNNING, actual_state__in=Server.NOT_RUNNING)
+        return self.filter(not_running | Q(desired_state=Server.Desired.STOPPED, actual_state__in=Server.NOT_AT_REST))
 
     def needing_attention_first(self) -> Self:
-        trouble = Case(
+        urgency = Case(
             When(actual_state__in=[Server.State.GAVE_UP, Server.State.CRASHED], then=Value(0)),
             When(~Q(last_error=""), then=Value(1)),
             default=Value(2),
         )
-        return self.order_by(trouble, Lower("name"), "pk")
+        return self.order_by(urgency, Lower("name"), "pk")
 
 
 class Server(models.Model):
-    """One game server. Everything but its name, host, port and password comes from its blueprint."""
+    """One game server. Everything except its name, host, port and password comes from its blueprint."""
 
     class Desired(models.TextChoices):
         RUNNING = "running", _("running")
@@ -78,7 +78,7 @@ class Server(models.Model):
         CRASHED = "crashed", _("crashed")
         GAVE_UP = "gave_up", _("gave up")
 
-    # What contradicts a wish; `unknown` contradicts none: nothing was observed.
+    # The observed states that contradict a desired one. `unknown` contradicts neither: nothing was observed.
     NOT_RUNNING = (State.STOPPED, State.STOPPING, State.CRASHED, State.GAVE_UP)
     NOT_AT_REST = (State.STARTING, State.RUNNING, State.CRASHED)
 
@@ -93,7 +93,7 @@ class Server(models.Model):
     )
     host = models.ForeignKey(Host, verbose_name=_("host"), on_delete=models.PROTECT, related_name="servers")
     port = models.PositiveIntegerField(_("port"), validators=[MinValueValidator(1024), MaxValueValidator(65535)])
-    # Sealed; the property `rcon_password` opens it. A list of servers so never pays for opening any.
+    # Encrypted; the property `rcon_password` decrypts it, so that lists of servers do not decrypt any.
     sealed_rcon_password = models.TextField(editable=False, default="")
 
     desired_state = models.CharField(_("wanted"), max_length=16, choices=Desired.choices, default=Desired.STOPPED)
@@ -101,8 +101,8 @@ class Server(models.Model):
     actual_state_at = models.DateTimeField(_("observed at"), null=True, blank=True)
     last_error = models.TextField(_("last error"), blank=True)
 
-    # The present (or last) start: when, and with what. `applied` is what `servers.lifecycle.spec.applied`
-    # returned then, without secrets; what differs from it now is what the next start changes.
+    # The present (or last) start. `applied` is what `launch_plan.applied` returned for it, without secrets; the
+    # difference to its result now is what the next start changes.
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     game_version = models.CharField(_("game version"), max_length=64, blank=True, editable=False)
     applied = models.JSONField(null=True, blank=True, editable=False)
@@ -115,7 +115,7 @@ class Server(models.Model):
     )
     hung_since = models.DateTimeField(_("hangs since"), null=True, blank=True, editable=False)
 
-    # Counts edits by people; what is observed does not count.
+    # Incremented by edits of users, not by observed states.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -167,12 +167,12 @@ class Server(models.Model):
 
     @property
     def resource(self) -> str:
-        """How jobs, locks and the audit record name it."""
+        """Its name in jobs, locks and the audit log."""
         return f"server:{self.pk}"
 
     @property
     def rcon_password(self) -> str:
-        """The password of the next start; raises secrets.Unreadable when it was sealed with another key."""
+        """The password of the next start. Raises secrets.Unreadable if it was sealed with another key."""
         return secrets.unseal(self.sealed_rcon_password)
 
     @rcon_password.setter
@@ -181,13 +181,15 @@ class Server(models.Model):
 
     @property
     def live_rcon_password(self) -> str:
-        """The password of the game that runs now: a new one counts only from the next start on, and a wrong one
-        would get this host banned by the game."""
+        """The password of the running game.
+
+        A new one is used only from the next start on. Before that it is wrong, and wrong ones get this host banned.
+        """
         return secrets.unseal(self.applied_sealed_rcon_password or self.sealed_rcon_password)
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether no game of it can be running: then what the game was started with may change."""
+        """Whether no game of it can be running, so that its port may change."""
         if self.desired_state == self.Desired.RUNNING:
             return False
         if self.actual_state == self.State.UNKNOWN:
@@ -196,13 +198,13 @@ class Server(models.Model):
 
     @property
     def has_drifted(self) -> bool:
-        """The same rule as the queryset's `drifted`, for a row in hand."""
+        """The rule of the queryset's `drifted`, for one row."""
         wanted_running = self.desired_state == self.Desired.RUNNING
         return self.actual_state in (self.NOT_RUNNING if wanted_running else self.NOT_AT_REST)
 
 
 class ServerShare(models.Model):
-    """A server lent to another user: `viewer` sees it, `operator` also runs it and uses its console."""
+    """A share of a server with another user: `viewer` sees it, `operator` also runs it and uses its console."""
 
     class Role(models.TextChoices):
         VIEWER = "viewer", _("viewer")
@@ -229,3 +231,21 @@ class ServerShare(models.Model):
 
     def __str__(self) -> str:
         return f"{self.server_id}: {self.user_id} {self.role}"
+
+
+class StateChange(models.Model):
+    """An entry of a server's history: `state` was observed from `at` on. A crash keeps its last log lines, since logs
+    rotate."""
+
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="state_changes")
+    at = models.DateTimeField(_("since"))
+    state = models.CharField(_("state"), max_length=16, choices=Server.State.choices)
+    detail = models.TextField(_("detail"), blank=True)
+    last_lines = models.JSONField(_("last log lines"), default=list, blank=True)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        indexes = [models.Index(fields=["server", "-at"], name="state_change_by_server")]
+
+    def __str__(self) -> str:
+        return f"{self.server_id}: {self.state} since {self.at:%Y-%m-%d %H:%M:%S}"

@@ -1,4 +1,4 @@
-"""Starts simulated games directly, without sandbox or supervisor: for tests and benchmarks."""
+"""Starts simulated games for tests and benchmarks, without sandbox and supervisor."""
 
 from __future__ import annotations
 

@@ -1,17 +1,22 @@
-"""Writes the simulated game as a tree that looks like an installed L4D2 dedicated server."""
+"""Installs the simulated game: a tree that looks like an installed L4D2 dedicated server."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
 import shlex
 import stat
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+from left4me.core.files import atomic
 from left4me.core.processes import commands
+from servers.gamehost.game import NoVersion, Version, Versions
+from servers.gamehost.port import Watch
 from servers.simulated import stock
 
+_KIND = "simulated"
 _PROGRAM = "bin/simulated"
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 _COMPILE_SECONDS = 60
@@ -27,29 +32,48 @@ exec {python} -I -S -B -c \
 """
 
 
-def install(target: Path, *, python: str | None = None) -> None:
-    """Write the tree into `target`, which may hold an older or a partial one; running servers are not disturbed.
+def publish(*, versions: Versions, watch: Watch, repair: bool) -> Version:
+    """Install the simulated game as a version of this host; the game source that LEFT4ME_GAME=simulated selects.
 
-    `python` is the interpreter the game runs on; a sandbox that shows only /usr must find it there, so the
-    system's own is preferred to the one running now. Raises commands.CommandError when it does not work.
+    Returns the current version unchanged when it is the newest build already, unless `repair`.
+    Raises commands.CommandError, OSError.
+    """
+    newest = build()
+    with contextlib.suppress(NoVersion):
+        current = versions.current()
+        if (current.kind, current.build) == (_KIND, newest) and not repair:
+            watch.log("The simulated game is the newest already.")
+            return current
+    versions.discard_staging()
+    watch.progress(phase="installing", done=0, total=1, unit="steps")
+    install(versions.stage(watch=watch))
+    watch.progress(phase="installing", done=1, total=1, unit="steps")
+    return versions.publish(kind=_KIND, build=newest, now=datetime.now(UTC))
+
+
+def install(target: Path, *, python: str | None = None) -> None:
+    """Write the tree into `target`, which may contain an older or partial one. Running servers are not disturbed.
+
+    `python` is the interpreter of the game. The default is the system's own instead of the one running now, since the
+    sandbox contains only /usr. Raises commands.CommandError when it does not work.
     """
     interpreter = python or _default_python()
     for name, text in stock.files().items():
         _write(target / name, text.encode())
     program = target / _PROGRAM / "srcds"
-    wanted = _program_files()
-    for path in wanted:
+    sources = _program_files()
+    for path in sources:
         _write(program / path.name, path.read_bytes())
-    for stale in {path.name for path in program.glob("*.py")} - {path.name for path in wanted}:
+    for stale in {path.name for path in program.glob("*.py")} - {path.name for path in sources}:
         (program / stale).unlink()
     _compile(program, interpreter)
     _open_to_all(target)
-    # Last, so that a tree with srcds_run is a whole one.
+    # Last, so that a tree with srcds_run is complete.
     _write(target / "srcds_run", _RUN.format(python=shlex.quote(interpreter), program=_PROGRAM).encode(), mode=0o755)
 
 
 def build() -> str:
-    """Names what `install` writes: another program or other stock files, another build."""
+    """A digest of everything that `install` writes: another program or other stock files are another build."""
     digest = hashlib.sha256(repr(sorted(stock.files().items())).encode())
     for path in _program_files():
         digest.update(path.name.encode() + path.read_bytes())
@@ -66,26 +90,23 @@ def _default_python() -> str:
 
 
 def _compile(program: Path, interpreter: str) -> None:
-    """Compile ahead: the tree is read-only to the servers, and a hundred starts would compile a hundred times."""
+    """Compile in advance: the tree is read-only for the servers, so that every start would compile again."""
     options = ("-q", "-f", "--invalidation-mode", "unchecked-hash")
     commands.run([interpreter, "-I", "-m", "compileall", *options, program], timeout=_COMPILE_SECONDS)
 
 
 def _open_to_all(target: Path) -> None:
-    """Servers run as another user, and this process may have a tight umask."""
+    """Make all files readable for everyone: servers run as another user, and the umask may be restrictive."""
     for path in [target, *target.rglob("*")]:
         mode = path.lstat().st_mode
-        wanted = 0o755 if stat.S_ISDIR(mode) else 0o644
-        if not stat.S_ISLNK(mode) and mode & wanted != wanted:
-            path.chmod(stat.S_IMODE(mode) | wanted)
+        needed = 0o755 if stat.S_ISDIR(mode) else 0o644
+        if not stat.S_ISLNK(mode) and mode & needed != needed:
+            path.chmod(stat.S_IMODE(mode) | needed)
 
 
 def _write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace by rename, readable for all: servers run as another user."""
+    """Replace a file by rename, readable for everyone, since servers run as another user."""
     if path.is_file() and path.read_bytes() == data and path.stat().st_mode & 0o777 == mode:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.chmod(mode)
-    temporary.replace(path)
+    atomic.write(path, data, mode=mode, durable=False)

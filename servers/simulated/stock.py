@@ -1,4 +1,4 @@
-"""The files of the fake game tree that are data: what a stock L4D2 server has and left4me or a cfg may look for."""
+"""The data files of the simulated game tree: those of a stock L4D2 server that left4me or a cfg may read."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def files() -> dict[str, str]:
         "steamapps/appmanifest_222860.acf": _manifest(),
     }
     texts |= {f"left4dead2/missions/campaign{c.code.removeprefix('c')}.txt": _mission(c) for c in campaigns.CAMPAIGNS}
-    # Enough of a map for those that ask whether there is one.
+    # Enough of a map for code that checks whether it exists.
     texts |= {f"left4dead2/maps/{name}.bsp": "VBSP simulated\n" for name in campaigns.MAPS}
     return texts
 

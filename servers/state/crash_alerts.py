@@ -1,6 +1,6 @@
-"""What of servers and hosts somebody wants to be told of.
+"""Reports problems of servers, and nearly full disks of hosts, to the alerts.
 
-Log lines are left out on purpose: players' addresses stand in them, and alerts leave the house.
+Log lines are left out on purpose: they contain players' addresses, and alerts are sent to other services.
 """
 
 from __future__ import annotations
@@ -17,39 +17,40 @@ from servers.gamehost.port import Observed
 from servers.models import Host, Server
 
 _GB = 1_000_000_000
-# Full, cleared a little, full again: that is one incident.
-_ROOM_AGAIN = 1.2
+# The disk has recovered only well above the limit, so that one which stays near it is one incident.
+_RECOVERED_AT = 1.2
 
 
 def server_was_seen(server: Server, state: Server.State, *, detail: str, now: datetime) -> None:
-    """Call in the transaction that writes `state` as the server's new one."""
+    """Report or close the incident that `state` means. Call it in the transaction that stores the new state."""
     if state == Server.State.CRASHED:
         server_crashed(server, detail=detail, now=now)
     elif state == Server.State.GAVE_UP:
-        words = detail or _("It ended too often.")
-        text = _("%(words)s It stays down until somebody starts it.") % {"words": f"{words.rstrip('.')}."}
+        reason = detail or _("It ended too often.")
+        text = _("%(words)s It stays down until somebody starts it.") % {"words": f"{reason.rstrip('.')}."}
         title = _("“%(name)s” gave up") % {"name": server.name}
-        incidents.trouble(_of_server(server, Event.SERVER_GAVE_UP, title=title, text=text), now=now)
+        incidents.trouble(_problem_of_server(server, Event.SERVER_GAVE_UP, title=title, text=text), now=now)
     elif state == Server.State.RUNNING:
         incidents.well(server.resource, now=now)
     elif state == Server.State.STOPPED:
-        # Somebody has stopped it, or it waits for its next start: neither is news.
+        # It was stopped on request, or waits for its next start: neither is worth an alert.
         incidents.over([server.resource], now=now)
 
 
 def server_crashed(server: Server, *, detail: str, now: datetime) -> None:
     title = _("“%(name)s” crashed") % {"name": server.name}
-    incidents.trouble(_of_server(server, Event.SERVER_CRASHED, title=title, text=detail), now=now)
+    incidents.trouble(_problem_of_server(server, Event.SERVER_CRASHED, title=title, text=detail), now=now)
 
 
-def crash_between(server: Server, seen: Observed) -> str:
-    """In words, a crash since the last look that was mended before this one; empty when there was none."""
-    if not seen.restarts or seen.last_exit is None or seen.last_exit.at is None or server.actual_state_at is None:
+def crash_between(server: Server, observed: Observed) -> str:
+    """A message about a crash since the last observation after which the game was restarted; empty without one."""
+    last_exit = observed.last_exit
+    if not observed.restarts or last_exit is None or last_exit.at is None or server.actual_state_at is None:
         return ""
-    # systemd tells whole seconds.
-    if seen.last_exit.at < server.actual_state_at - timedelta(seconds=1):
+    # systemd reports whole seconds.
+    if last_exit.at < server.actual_state_at - timedelta(seconds=1):
         return ""
-    return _("It ended with %(exit)s and was started again.") % {"exit": seen.last_exit}
+    return _("It ended with %(exit)s and was started again.") % {"exit": last_exit}
 
 
 def server_is_gone(server: Server, *, now: datetime) -> None:
@@ -57,11 +58,11 @@ def server_is_gone(server: Server, *, now: datetime) -> None:
 
 
 def disk_was_seen(host: Host, *, free: int, now: datetime) -> None:
-    """Call with what is free of the disk that holds a host's data."""
+    """Report or close the incident of a nearly full disk. `free` is in bytes."""
     low = settings.LEFT4ME_DISK_LOW_GB * _GB
     key = f"host:{host.pk}:disk"
     if free >= low:
-        if free >= low * _ROOM_AGAIN:
+        if free >= low * _RECOVERED_AT:
             incidents.well(key, now=now)
         return
     text = _("%(free).1f GB are left. Games, logs and the database fail when it is full.") % {"free": free / _GB}
@@ -80,31 +81,7 @@ def disk_was_seen(host: Host, *, free: int, now: datetime) -> None:
     )
 
 
-def host_is_silent(host: Host, *, now: datetime) -> None:
-    seen = host.last_seen_at
-    text = _("Nothing was heard of it since %(moment)s UTC. What its servers do is not known.") % {
-        "moment": f"{seen:%H:%M:%S}" if seen else "–"
-    }
-    incidents.trouble(
-        Trouble(
-            event=Event.HOST_SILENT,
-            key=f"host:{host.pk}",
-            subject=f"host:{host.pk}",
-            title=_("Host “%(name)s” is silent") % {"name": host.name},
-            text=text,
-            path=host.get_absolute_url(),
-            recovered=Event.HOST_RECOVERED,
-            recovered_title=_("Host “%(name)s” is back") % {"name": host.name},
-        ),
-        now=now,
-    )
-
-
-def host_is_heard(host: Host, *, now: datetime) -> None:
-    incidents.well(f"host:{host.pk}", now=now)
-
-
-def _of_server(server: Server, event: Event, *, title: str, text: str) -> Trouble:
+def _problem_of_server(server: Server, event: Event, *, title: str, text: str) -> Trouble:
     return Trouble(
         event=event,
         key=server.resource,

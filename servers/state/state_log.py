@@ -1,4 +1,4 @@
-"""Writes down what was observed of servers: the one way that `actual_state` changes."""
+"""Stores the observed states of servers. `actual_state` is written here and nowhere else."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from servers.gamehost.port import State as RuntimeState
 from servers.models import Server, StateChange
 from servers.state import crash_alerts
 
-HISTORY = timedelta(days=30)
+HISTORY = timedelta(days=30)  # how long entries are kept
 _KEPT_LINES = 50
 
 
-def note(
+def record_state(
     server: Server, state: Server.State, *, now: datetime, detail: str = "", last_lines: Sequence[str] = ()
 ) -> bool:
-    """Write `state` as observed at `now`; return whether it is news.
+    """Store `state` as observed at `now`; return whether the state changed.
 
-    An observation older than the one on record changes nothing: a sweep may have looked just before a job wrote.
+    An observation older than the stored one changes nothing: a sweep may have observed just before a job wrote.
     """
-    newer = Q(actual_state_at=None) | Q(actual_state_at__lte=now)
+    not_newer = Q(actual_state_at=None) | Q(actual_state_at__lte=now)
+    # Conditional UPDATEs instead of read and save: sweep and job may write at the same time.
     with transaction.atomic():
-        same = Server.objects.filter(newer, pk=server.pk, actual_state=state)
-        if same.update(actual_state_at=now):
+        unchanged = Server.objects.filter(not_newer, pk=server.pk, actual_state=state)
+        if unchanged.update(actual_state_at=now):
             server.actual_state_at = now
             return False
-        if not Server.objects.filter(newer, pk=server.pk).update(actual_state=state, actual_state_at=now):
+        if not Server.objects.filter(not_newer, pk=server.pk).update(actual_state=state, actual_state_at=now):
             return False
         StateChange.objects.create(
             server_id=server.pk, at=now, state=state, detail=detail, last_lines=list(last_lines)[-_KEPT_LINES:]
@@ -40,8 +41,8 @@ def note(
     return True
 
 
-def remark(server: Server, detail: str, last_lines: Sequence[str], *, now: datetime) -> None:
-    """Keep something worth knowing in the history of a server whose state stays as it is."""
+def record_remark(server: Server, detail: str, last_lines: Sequence[str], *, now: datetime) -> None:
+    """Add an entry to the history of a server whose state does not change."""
     StateChange.objects.create(
         server_id=server.pk,
         at=now,
@@ -51,31 +52,35 @@ def remark(server: Server, detail: str, last_lines: Sequence[str], *, now: datet
     )
 
 
-def note_all(servers: Sequence[Server], *, state: Server.State, now: datetime) -> None:
-    """Bump the time of many servers that are as they were, in one statement."""
+def touch_states(servers: Sequence[Server], *, state: Server.State, now: datetime) -> None:
+    """Set the time of observation of many servers whose state did not change, in one statement."""
     Server.objects.filter(
         Q(actual_state_at__lte=now), pk__in=[server.pk for server in servers], actual_state=state
     ).update(actual_state_at=now)
 
 
-def fail(server: Server, message: str) -> None:
-    """Keep what the operator must know until a start succeeds."""
+def clear_last_error(server: Server) -> None:
+    set_last_error(server, "")
+
+
+def set_last_error(server: Server, message: str) -> None:
+    """Show this error until the next successful start."""
     Server.objects.filter(pk=server.pk).update(last_error=message)
     server.last_error = message
 
 
 def describe(observed: Observed) -> str:
-    """Why a server is in trouble, in words; empty when it is not."""
+    """The message that explains a crashed, given-up or unknown state; empty for any other state."""
     if observed.state not in {RuntimeState.CRASHED, RuntimeState.GAVE_UP, RuntimeState.UNKNOWN}:
         return ""
-    words = observed.detail
-    if observed.last_exit is not None and str(observed.last_exit) not in words:
-        words = f"{words} (last exit: {observed.last_exit})".strip()
-    return words or str(observed.state)
+    message = observed.detail
+    if observed.last_exit is not None and str(observed.last_exit) not in message:
+        message = f"{message} (last exit: {observed.last_exit})".strip()
+    return message or str(observed.state)
 
 
 def prune(now: datetime) -> int:
-    """Forget changes older than the history, but for each server's present state."""
+    """Delete entries older than the history, except the newest one of each server."""
     newer = StateChange.objects.filter(server_id=OuterRef("server_id"), at__gt=OuterRef("at"))
     deleted, _ = StateChange.objects.filter(Exists(newer), at__lt=now - HISTORY).delete()
     return deleted

@@ -1,4 +1,4 @@
-"""How servers stand, in the words of a page: the operation under way first, else what was observed."""
+"""The status shown for a server: the running operation if there is one, otherwise the observed state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from servers import permissions
 from servers.lifecycle import pending_changes
 from servers.models import Server, ServerShare, blueprints
 
-_UNDER_WAY: dict[str, tuple[str, Promise]] = {
+STATUS_BY_OPERATION: dict[str, tuple[str, Promise]] = {
     "initialize": ("initializing", _("initializing")),
     "start": ("starting", _("starting")),
     "restart": ("restarting", _("restarting")),
@@ -25,8 +25,8 @@ _UNDER_WAY: dict[str, tuple[str, Promise]] = {
     "delete": ("deleting", _("being deleted")),
 }
 
-# What makes sense in each state; the first is the obvious one.
-_FITTING: dict[str, tuple[str, ...]] = {
+# The operations that make sense in each status; the first one is the most likely.
+ACTIONS_BY_STATUS: dict[str, tuple[str, ...]] = {
     "unknown": ("start", "stop", "kill"),
     "stopped": ("start", "initialize"),
     "starting": ("stop", "kill"),
@@ -41,22 +41,24 @@ _FITTING: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class ServerStatus:
+    """A server as one user sees it on pages and in the API."""
+
     server: Server
     role: str
-    job: Job | None  # the live job on it, the running one before waiting ones
-    shown: str  # a state of the badge
+    job: Job | None  # the live job on it; a running one before waiting ones
+    status: str  # a key of ACTIONS_BY_STATUS; selects the colour of the badge
     label: str | Promise
     has_drifted: bool
     restart_needed: bool
     host_is_down: bool
 
     @property
-    def fitting(self) -> tuple[str, ...]:
-        """The operations to offer this viewer, the obvious one first."""
+    def actions(self) -> tuple[str, ...]:
+        """The operations to offer this user, the most likely one first."""
         if self.role not in {permissions.OWNER, permissions.ADMIN, ServerShare.Role.OPERATOR}:
             return ()
-        return _FITTING[self.shown]
+        return ACTIONS_BY_STATUS[self.status]
 
     @property
     def may_edit(self) -> bool:
@@ -64,38 +66,40 @@ class Standing:
 
     @property
     def needs_attention(self) -> bool:
-        troubled = self.server.actual_state in {Server.State.CRASHED, Server.State.GAVE_UP}
+        has_failed = self.server.actual_state in {Server.State.CRASHED, Server.State.GAVE_UP}
         hangs = self.server.hung_since is not None
-        return troubled or hangs or self.has_drifted or bool(self.server.last_error)
+        return has_failed or hangs or self.has_drifted or bool(self.server.last_error)
 
 
-def of(servers: Sequence[Server], *, user: permissions.Visitor, now: datetime) -> list[Standing]:
-    """How each of these stands, in three queries for all of them. Wants rows from `listed().with_role(user)`."""
-    behind = [server.blueprint for server in servers if pending_changes.can_be_behind(server)]
-    prefetch_related_objects(behind, blueprints.layers())
+def of(servers: Sequence[Server], *, user: permissions.Visitor, now: datetime) -> list[ServerStatus]:
+    """The status of each of these servers, in three queries for all. Needs rows from `listed().with_role(user)`."""
+    # Only servers that may need a restart compare their overlays, so only theirs are fetched.
+    compared = [server.blueprint for server in servers if pending_changes.can_be_behind(server)]
+    prefetch_related_objects(compared, blueprints.layers())
     jobs = _live_jobs(server.resource for server in servers)
-    return [_standing(server, jobs.get(server.resource), user=user, now=now) for server in servers]
+    return [_status(server, jobs.get(server.resource), user=user, now=now) for server in servers]
 
 
 def _live_jobs(resources: Iterable[str]) -> dict[str, Job]:
-    found: dict[str, Job] = {}
+    """One live job for each resource that has any: the running one, else the one that has waited longest."""
+    jobs: dict[str, Job] = {}
     for job in Job.objects.live().filter(resource__in=list(resources)).select_related("user").order_by("pk"):
-        if job.resource not in found or (job.is_active and not found[job.resource].is_active):
-            found[job.resource] = job
-    return found
+        if job.resource not in jobs or (job.is_active and not jobs[job.resource].is_active):
+            jobs[job.resource] = job
+    return jobs
 
 
-def _standing(server: Server, job: Job | None, *, user: permissions.Visitor, now: datetime) -> Standing:
+def _status(server: Server, job: Job | None, *, user: permissions.Visitor, now: datetime) -> ServerStatus:
     host_is_down = server.host.is_down(now)
-    shown, label = _shown(server, job, host_is_down=host_is_down)
+    status, label = _status_and_label(server, job, host_is_down=host_is_down)
     if job is not None:
         trouble = server.host.trouble(now) if job.state == Job.State.QUEUED else ""
         job.waiting_for = waiting.words(server.host.name, trouble) if trouble else ""
-    return Standing(
+    return ServerStatus(
         server=server,
         role=permissions.role_of(user, server),
         job=job,
-        shown=shown,
+        status=status,
         label=label,
         has_drifted=job is None and not host_is_down and server.has_drifted,
         restart_needed=pending_changes.restart_needed(server),
@@ -103,11 +107,11 @@ def _standing(server: Server, job: Job | None, *, user: permissions.Visitor, now
     )
 
 
-def _shown(server: Server, job: Job | None, *, host_is_down: bool) -> tuple[str, str | Promise]:
-    if job is not None and job.operation in _UNDER_WAY:
-        return _UNDER_WAY[job.operation]
+def _status_and_label(server: Server, job: Job | None, *, host_is_down: bool) -> tuple[str, str | Promise]:
+    if job is not None and job.operation in STATUS_BY_OPERATION:
+        return STATUS_BY_OPERATION[job.operation]
     if host_is_down:
-        # What a silent host said last is no news.
+        # The last report of a host that is down says nothing about the present.
         return "unknown", _("unknown")
     if server.actual_state == Server.State.UNKNOWN and server.started_at is None:
         return "stopped", _("never started")

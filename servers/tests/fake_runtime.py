@@ -1,4 +1,4 @@
-"""A runtime that only remembers: what tests above the port need of one. The real ones have the contract suite."""
+"""A runtime without processes, for tests of code above the port. The contract suite tests the real ones."""
 
 from __future__ import annotations
 

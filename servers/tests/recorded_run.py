@@ -1,4 +1,4 @@
-"""What the body of an operation is given, for tests that call it as a plain function."""
+"""A job context for tests that call the body of an operation as a plain function."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.processes import commands
-from left4me.jobs import registry
 
 
 class RecordedRun:
@@ -42,7 +42,7 @@ class RecordedRun:
 
     def check(self) -> None:
         if self.cancelled():
-            raise registry.Cancelled
+            raise Cancelled
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from servers.blueprints import checks
 from servers.blueprints.checks import Severity, known, rules
-from servers.lifecycle import spec
+from servers.lifecycle import launch_plan
 from servers.models import StarterBlueprint
 from servers.tests import cfg_reader
 
@@ -198,7 +198,7 @@ TEXTS = st.one_of(st.lists(PIECES, max_size=12).map("".join), st.text(max_size=6
 def test_an_accepted_config_executes_exactly_its_lines_and_ends_with_our_password(config: str) -> None:
     if refused(checks.check_config(config)):
         return
-    made = spec.server_cfg(name="Friday", exposed=[2, 1], config=config, rcon_password="s3cret")
+    made = launch_plan.server_cfg(name="Friday", exposed=[2, 1], config=config, rcon_password="s3cret")
     executed = cfg_reader.executed(made)
     first, *exec_lines, last = executed[:5] + executed[-1:]
     own = executed[5:-1]
@@ -227,7 +227,7 @@ def test_no_accepted_config_executes_a_refused_command(config: str) -> None:
 def test_accepted_arguments_never_bring_a_refused_option(text: str) -> None:
     if refused(checks.check_arguments(text)):
         return
-    own = spec.arguments(port=27015, text=text)[10:]
+    own = launch_plan.arguments(port=27015, text=text)[10:]
     # What srcds_run's shell makes of them: words split at blanks, quotes already gone.
     for word in " ".join(own).split(" "):
         assert word[1:].lower() not in rules.REFUSED_OPTIONS or word[0] not in "+-", own

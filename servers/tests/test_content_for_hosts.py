@@ -14,11 +14,13 @@ import pytest
 import requests
 
 from accounts import secrets
+from left4me.core.concurrency import Cancelled
 from left4me.jobs import actions as jobs
-from left4me.jobs import registry, runner
+from left4me.jobs import registry
 from left4me.jobs.models import Job
 from left4me.jobs.tests.processes import Process, wait_until
 from left4me.testing.cast import Cast
+from left4me.testing.jobs import drain
 from overlays import actions as overlay_actions
 from overlays.models import Overlay, OverlayCopy
 from overlays.replication import client as replication_client
@@ -27,7 +29,7 @@ from overlays.replication import store as replication_store
 from overlays.replication.store import Copies
 from overlays.tests.factories import make_overlay
 from servers.models import Host, HostToken, Server
-from servers.models.host_tokens import PREFIX
+from servers.models.hosts import TOKEN_PREFIX
 from servers.tests.factories import make_blueprint, make_host, make_server
 from servers.tests.recorded_run import RecordedRun
 
@@ -88,7 +90,7 @@ def unused_tcp_port() -> int:
 def two(db, settings, tmp_path, web) -> Host:
     """This process is the worker of a second host from now on."""
     host = make_host(name="two")
-    raw = secrets.new(PREFIX)
+    raw = secrets.new(TOKEN_PREFIX)
     HostToken.objects.create(host=host, digest=secrets.digest(raw))
     settings.LEFT4ME_ROOT = tmp_path / "two"
     settings.LEFT4ME_ROOT.mkdir()
@@ -253,7 +255,7 @@ def test_a_cancel_ends_a_transfer_that_waits(web, server, overlay):
     web.stop()
     run = RecordedRun()
     run.cancel_after_sleeps = 2
-    with pytest.raises(registry.Cancelled):
+    with pytest.raises(Cancelled):
         prepare(overlay, run)
 
 
@@ -363,9 +365,9 @@ def test_old_copies_go_once_nobody_runs_them(web, server, overlay, monkeypatch):
     an_hour_ago = time.time() - 2 * 3600
     os.utime(first, (an_hour_ago, an_hour_ago))
     os.utime(second, (an_hour_ago, an_hour_ago))
-    monkeypatch.setattr(replication_store, "_users", [lambda: {first}])
+    monkeypatch.setattr(replication_store, "_mounts", [lambda: {first}])
     assert layers.tidy() == 0
-    monkeypatch.setattr(replication_store, "_users", [lambda: set()])
+    monkeypatch.setattr(replication_store, "_mounts", [lambda: set()])
     assert layers.tidy() == 1
     assert (first.exists(), second.exists()) == (False, True)
 
@@ -387,10 +389,10 @@ def test_deleting_an_overlay_removes_its_files_on_every_host(web, server, overla
     # The other host is down for now: its job waits, and holds up nobody.
     mine = settings.LEFT4ME_ROOT, settings.LEFT4ME_WEB_URL
     settings.LEFT4ME_ROOT, settings.LEFT4ME_WEB_URL = web.root, ""
-    runner.drain(host="local")
+    drain(host="local")
     assert not tree.exists()
     settings.LEFT4ME_ROOT, settings.LEFT4ME_WEB_URL = mine
-    runner.drain(host="two")
+    drain(host="two")
     assert set(Job.objects.values_list("host", "state")) == {("local", "succeeded"), ("two", "succeeded")}
     assert not here.exists()
 
@@ -399,6 +401,6 @@ def test_a_start_that_waits_for_a_host_that_is_down_holds_up_no_build(web, serve
     waiting = jobs.request(operation="start", resource=server.resource, by=None, host="two")
     build = jobs.request(operation="build", resource=overlay.resource, by=None, host="local")
     settings.LEFT4ME_ROOT, settings.LEFT4ME_WEB_URL = web.root, ""
-    assert [job.pk for job in runner.drain(host="local")] == [build.pk]
+    assert [job.pk for job in drain(host="local")] == [build.pk]
     waiting.refresh_from_db()
     assert waiting.state == "queued"

@@ -1,4 +1,4 @@
-"""From what is observed of servers and hosts to what somebody is told."""
+"""From the observed states of servers and hosts to alerts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from left4me.alerts.models import Delivery, Incident
 from left4me.alerts.tests.factories import make_channel
 from left4me.alerts.tests.receiver import Receiver
 from left4me.jobs import actions as jobs
-from left4me.jobs import runner
 from left4me.testing.cast import Cast
+from left4me.testing.jobs import drain
 from servers.gamehost.port import Exit, State
 from servers.hosts import reconcile, silence
 from servers.models import Host, Server
@@ -121,7 +121,7 @@ def test_a_server_that_somebody_stops_is_told_of_no_more(server: Server, runtime
     make_channel(cast.owner)
     runtime.crash(server.pk, at=NOW, state=State.GAVE_UP)
     look(runtime, now=NOW)
-    state_log.note(server, Server.State.STOPPED, now=NOW + 5 * SECOND)
+    state_log.record_state(server, Server.State.STOPPED, now=NOW + 5 * SECOND)
     assert Incident.objects.get().closed_at == NOW + 5 * SECOND
     assert incidents.settle(now=NOW + timedelta(hours=1)) == 0
     assert told() == ["server_gave_up"]
@@ -140,8 +140,8 @@ def test_one_that_gives_up_again_after_somebody_started_it_is_news(server: Serve
 
 def test_an_observation_that_is_not_written_raises_no_alert(server: Server, cast: Cast):
     make_channel(cast.owner)
-    state_log.note(server, Server.State.RUNNING, now=NOW)
-    assert not state_log.note(server, Server.State.GAVE_UP, now=NOW - SECOND)
+    state_log.record_state(server, Server.State.RUNNING, now=NOW)
+    assert not state_log.record_state(server, Server.State.GAVE_UP, now=NOW - SECOND)
     assert told() == []
 
 
@@ -152,7 +152,7 @@ def test_a_failed_job_is_told_to_the_owner_of_the_server_and_to_who_asked(server
     make_channel(cast.admin, name="admin of all", everything=True)
     make_channel(cast.admin, name="admin of own")
     jobs.request(operation="start", resource=server.resource, by=cast.operator, host="local")
-    runner.drain(host="local")
+    drain(host="local")
     names = set(Delivery.objects.values_list("channel__name", flat=True))
     assert names == {"owner", "asked", "admin of all"}
     alert = Delivery.objects.first()
@@ -160,16 +160,16 @@ def test_a_failed_job_is_told_to_the_owner_of_the_server_and_to_who_asked(server
     assert alert.title == "“Start” failed: Friday versus"
     assert "not installed" in alert.text
     jobs.request(operation="start", resource=server.resource, by=cast.operator, host="local")
-    runner.drain(host="local")
+    drain(host="local")
     assert Delivery.objects.count() == 3, "the same failure within the hour is no news"
 
 
 def test_who_heard_that_a_server_gave_up_does_not_hear_that_its_start_failed(server: Server, cast: Cast):
     make_channel(cast.owner, name="both")
     make_channel(cast.owner, name="jobs", events=["job_failed"])
-    state_log.note(server, Server.State.GAVE_UP, now=NOW, detail="status 1")
+    state_log.record_state(server, Server.State.GAVE_UP, now=NOW, detail="status 1")
     jobs.request(operation="start", resource=server.resource, by=cast.owner, host="local")
-    runner.drain(host="local")
+    drain(host="local")
     heard = Delivery.objects.order_by("pk").values_list("channel__name", "event")
     assert list(heard) == [("both", "server_gave_up"), ("jobs", "job_failed")]
 
@@ -199,14 +199,14 @@ def test_nobody_is_told_of_disks_where_the_limit_is_0(host: Host, cast: Cast, se
     assert told() == []
 
 
-def looking(watch: silence.Watch, *, first: float, last: float) -> None:
+def looking(watch: silence.SilenceMonitor, *, first: float, last: float) -> None:
     for seconds in range(int(first), int(last) + 1, 15):
-        watch.look(here="local", now=NOW + seconds * SECOND)
+        watch.check(here="local", now=NOW + seconds * SECOND)
 
 
 def test_a_silent_host_is_told_of_once_and_again_when_it_is_back(host: Host, cast: Cast):
     make_channel(cast.admin)
-    watch = silence.Watch()
+    watch = silence.SilenceMonitor()
     looking(watch, first=0, last=60)
     assert told() == []
     looking(watch, first=75, last=300)
@@ -219,7 +219,7 @@ def test_a_silent_host_is_told_of_once_and_again_when_it_is_back(host: Host, cas
 
 def test_silence_counts_only_where_somebody_listened(host: Host, cast: Cast):
     make_channel(cast.admin)
-    watch = silence.Watch()
+    watch = silence.SilenceMonitor()
     looking(watch, first=3600, last=3660)
     assert told() == [], "the application was down; the host gets its minute"
     looking(watch, first=3660 + 600, last=3660 + 600 + 60)
@@ -232,7 +232,7 @@ def test_whoever_looks_is_not_silent_and_a_host_that_never_spoke_is_not_missed(c
     make_channel(cast.admin)
     make_host(last_seen_at=NOW - timedelta(hours=1))
     make_host(name="planned", last_seen_at=None)
-    looking(silence.Watch(), first=0, last=300)
+    looking(silence.SilenceMonitor(), first=0, last=300)
     assert told() == []
 
 

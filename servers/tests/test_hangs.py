@@ -30,7 +30,7 @@ def server(cast: Cast, runtime: FakeRuntime) -> Server:
 
 def _check(server: Server, runtime: FakeRuntime, *, silent_for: float = 61, now: datetime = NOW) -> int:
     silent = {server.pk: now - timedelta(seconds=silent_for)}
-    return hangs.check(server.host, silent=silent, runtime=runtime, now=now)
+    return hangs.detect(server.host, silent=silent, runtime=runtime, now=now)
 
 
 def test_a_server_that_lives_and_is_silent_for_a_minute_is_restarted(server: Server, runtime: FakeRuntime):
@@ -55,7 +55,7 @@ def test_by_default_it_is_only_said(server: Server, runtime: FakeRuntime):
 def test_an_answer_ends_it(server: Server, runtime: FakeRuntime):
     Server.objects.update(restart_when_hung=False)
     _check(server, runtime)
-    hangs.check(server.host, silent={}, runtime=runtime, now=NOW)
+    hangs.detect(server.host, silent={}, runtime=runtime, now=NOW)
     assert Server.objects.get().hung_since is None
 
 
@@ -97,4 +97,4 @@ def test_one_broken_server_does_not_keep_the_others_from_being_looked_at(
     monkeypatch.setattr(runtime, "tail", tail)
     long_ago = NOW - timedelta(minutes=5)
     silent = {server.pk: long_ago, other.pk: long_ago}
-    assert hangs.check(server.host, silent=silent, runtime=runtime, now=NOW) == 1
+    assert hangs.detect(server.host, silent=silent, runtime=runtime, now=NOW) == 1

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from left4me.core.concurrency import Cancelled
 from left4me.jobs import registry
 from left4me.jobs.models import Job
 from servers import tasks
@@ -134,7 +135,7 @@ def test_a_cancelled_install_is_gone_on_with(root: Path, plays):
     plays({"downloads": 1, "hang": True})
     run = RecordedRun("game")
     run.cancelled = lambda: "downloading" in run.phases
-    with pytest.raises(registry.Cancelled):
+    with pytest.raises(Cancelled):
         installs.install(run)
     (this_host.games().staging / "half.bin").write_text("kept")
     plays({"downloads": 2, "build": "100"})

@@ -8,15 +8,16 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from left4me.core.concurrency import Cancelled
 from left4me.jobs import actions as jobs
-from left4me.jobs import registry, runner
+from left4me.testing.jobs import drain
+from left4me.testing.simulated_steam import Fault, SimulatedSteam
 from overlays.models import Overlay, OverlayCopy, OverlayWorkshopItem
 from overlays.replication import layers
 from overlays.tests.factories import make_overlay
 from servers.tests.recorded_run import RecordedRun
 from workshop import item_download, metadata, vpk
 from workshop.models import WorkshopItem
-from workshop.simulated_steam import Fault, SimulatedSteam
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
 
@@ -49,7 +50,7 @@ def overlay(steam_world):
 
 def build(overlay):
     jobs.request(operation="build", resource=overlay.resource, by=None, host=settings.LEFT4ME_HOST)
-    runner.drain(host=settings.LEFT4ME_HOST)
+    drain(host=settings.LEFT4ME_HOST)
     overlay.refresh_from_db()
 
 
@@ -112,12 +113,12 @@ def test_an_item_that_cannot_be_had_stops_no_server_and_is_tried_again(overlay, 
 def test_a_cancel_ends_the_download(overlay, elsewhere, steam_world, monkeypatch):
     monkeypatch.setattr(RecordedRun, "cancelled", lambda self: True)
     monkeypatch.setattr(RecordedRun, "check", _cancelled)
-    with pytest.raises(registry.Cancelled):
+    with pytest.raises(Cancelled):
         prepare(overlay)
 
 
 def _cancelled(self):
-    raise registry.Cancelled
+    raise Cancelled
 
 
 def test_what_the_web_s_build_did_not_link_is_not_linked_here(overlay, elsewhere, steam_world):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.net import ports
 from left4me.jobs import registry
 from left4me.testing.cast import Cast
@@ -133,7 +134,7 @@ def test_waiting_for_a_silent_game_can_be_cancelled(server: Server, runtime: Fak
     monkeypatch.setattr(readiness, "answers", lambda server, timeout=2.0: False)
     run = RecordedRun()
     run.cancel_after_sleeps = 2
-    with pytest.raises(registry.Cancelled):
+    with pytest.raises(Cancelled):
         lifecycle.start(server, run)
 
 

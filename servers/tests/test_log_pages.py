@@ -1,4 +1,4 @@
-"""The pages of logs, resources and states; the host's answers stand in for its worker."""
+"""The pages of logs, resources and states, with replies of a host in place of its worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from left4me.testing.cast import Cast
 from servers.hosts import rpc
-from servers.hosts.rpc import Answer
+from servers.hosts.rpc import Reply
 from servers.models import Server, StateChange
 from servers.state import usage
 from servers.tests.factories import make_host, make_server, share
@@ -33,19 +33,19 @@ def viewer(cast: Cast, client: Client, server: Server) -> Client:
 
 @pytest.fixture
 def host(monkeypatch) -> dict[str, object]:
-    """`host["log_files"] = Answer(…)` is what it answers; an exception is raised."""
-    answers: dict[str, object] = {}
+    """`host["log_files"] = Reply(…)` is what it replies; an exception is raised."""
+    replies: dict[str, object] = {}
 
-    def ask(host: object, question: str, **values: object) -> Answer:
-        answer = answers[question]
-        answer = answer(**values) if callable(answer) and not isinstance(answer, type) else answer
-        if isinstance(answer, type):
-            raise answer
-        assert isinstance(answer, Answer)
-        return answer
+    def call(host: object, procedure: str, **values: object) -> Reply:
+        reply = replies[procedure]
+        reply = reply(**values) if callable(reply) and not isinstance(reply, type) else reply
+        if isinstance(reply, type):
+            raise reply
+        assert isinstance(reply, Reply)
+        return reply
 
-    monkeypatch.setattr(rpc, "ask", ask)
-    return answers
+    monkeypatch.setattr(rpc, "call", call)
+    return replies
 
 
 def _text(response) -> str:
@@ -66,12 +66,12 @@ def test_the_panel_follows_the_stream_beside_it(viewer: Client, server: Server):
 
 
 def test_a_search_shows_lines_as_text(viewer: Client, server: Server, host):
-    host["log_search"] = lambda **asked: Answer([f"<b>{asked['text']}</b> in {asked['file'] or 'console'}"])
+    host["log_search"] = lambda **asked: Reply([f"<b>{asked['text']}</b> in {asked['file'] or 'console'}"])
     part = _text(viewer.get(f"/servers/{server.pk}/logs/search?q=tank", headers=HTMX))
     assert "&lt;b&gt;tank&lt;/b&gt; in console" in part
     page = _text(viewer.get(f"/servers/{server.pk}/logs/search?q=tank&file=left4dead2/console.log"))
     assert "in left4dead2/console.log" in page and 'name="file"' in page
-    host["log_search"] = Answer([])
+    host["log_search"] = Reply([])
     assert "No stored line" in _text(viewer.get(f"/servers/{server.pk}/logs/search?q=tank", headers=HTMX))
 
 
@@ -85,7 +85,7 @@ def test_a_silent_host_is_said_not_waited_for(viewer: Client, server: Server, ho
 
 
 def test_the_console_is_downloaded_as_text(viewer: Client, server: Server, host):
-    host["console_log"] = Answer(None, b"one\ntwo\n")
+    host["console_log"] = Reply(None, b"one\ntwo\n")
     answer = viewer.get(f"/servers/{server.pk}/logs/download")
     assert _text(answer) == "one\ntwo\n"
     assert answer["Content-Disposition"] == 'attachment; filename="friday-console.log"'
@@ -94,21 +94,21 @@ def test_the_console_is_downloaded_as_text(viewer: Client, server: Server, host)
 
 def test_a_file_is_downloaded_in_pieces_and_cut_where_it_ended_when_asked_for(viewer: Client, server: Server, host):
     whole = b"0123456789 and what the game added"
-    host["log_piece"] = lambda **asked: Answer({"size": 10}, whole[asked["offset"] : asked["offset"] + 4])
+    host["log_piece"] = lambda **asked: Reply({"size": 10}, whole[asked["offset"] : asked["offset"] + 4])
     answer = viewer.get(f"/servers/{server.pk}/logs/download?file=left4dead2/logs/L1.log")
     assert (_text(answer), answer["Content-Length"]) == ("0123456789", "10")
     assert "friday-L1.log" in answer["Content-Disposition"]
 
 
 def test_a_log_that_is_not_there_is_not_found(viewer: Client, server: Server, host):
-    host.update(log_piece=rpc.NotThere, log_search=rpc.NotThere)
+    host.update(log_piece=rpc.NotFound, log_search=rpc.NotFound)
     assert viewer.get(f"/servers/{server.pk}/logs/download?file=etc/passwd").status_code == 404
     assert viewer.get(f"/servers/{server.pk}/logs/search?file=etc/passwd&q=root").status_code == 404
 
 
 def test_the_files_lead_to_search_and_download(viewer: Client, server: Server, host):
     name = "left4dead2/addons/sourcemod/logs/errors&1.log"
-    host["log_files"] = Answer([{"name": name, "size": 2048, "changed_at": timezone.now().isoformat()}])
+    host["log_files"] = Reply([{"name": name, "size": 2048, "changed_at": timezone.now().isoformat()}])
     part = _text(viewer.get(f"/servers/{server.pk}/logs/files", headers=HTMX))
     assert "file=left4dead2%2Faddons%2Fsourcemod%2Flogs%2Ferrors%261.log" in part
     assert "2.0 kB" in part

@@ -28,20 +28,15 @@ def running(cast: Cast) -> Server:
     )
     server = make_server(cast.owner, blueprint=blueprint, actual_state=Server.State.RUNNING)
     start = composed(server, game_version="v1")
-    launch_plan.note(server, start, now=timezone.now())
+    launch_plan.record_start(server, start, now=timezone.now())
     return fresh(server)
 
 
-def composed(server: Server, *, game_version: str = "") -> launch_plan.Start:
+def composed(server: Server, *, game_version: str = "") -> launch_plan.LaunchPlan:
     layers = server.blueprint.layers
-    return launch_plan.compose(
-        server,
-        layers=layers,
-        trees={layer.pk: paths.directory(layer) for layer in layers},
-        game=Path("/srv/game"),
-        game_version=game_version,
-        cache=Path("/srv/cache"),
-    )
+    trees = {layer.pk: paths.directory(layer) for layer in layers}
+    places = launch_plan.HostPaths(game=Path("/srv/game"), overlays=trees, cache=Path("/srv/cache"))
+    return launch_plan.compose(server, layers=layers, places=places, game_version=game_version)
 
 
 def fresh(server: Server) -> Server:

@@ -93,6 +93,6 @@ def test_a_list_of_500_servers_comes_in_pages(cast: Cast) -> None:
         make_server(cast.owner, blueprint=blueprint, name=f"s{number:03}")
     client = Client()
     client.force_login(cast.owner)
-    assert len(client.get("/servers").context["standings"]) == 50
-    assert len(client.get("/servers?page=3").context["standings"]) == 20
+    assert len(client.get("/servers").context["statuses"]) == 50
+    assert len(client.get("/servers?page=3").context["statuses"]) == 20
     assert client.get("/servers?page=99").status_code == 200

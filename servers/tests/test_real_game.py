@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from left4me.core.redis import keys
 from left4me.testing.cast import Cast
 from overlays import paths
 from overlays.tests.factories import make_overlay
@@ -87,10 +88,10 @@ def test_a_crash_is_seen_and_mended(server: Server):
 
 def test_the_log_is_carried_to_those_who_watch(server: Server, redis_client):
     lifecycle.start(server, RecordedRun(server.resource))
-    redis_client.set(publisher.watch_key(server.pk), "1", ex=60)
+    redis_client.set(keys.server_log_watched(server.pk), "1", ex=60)
     heard: list[bytes] = []
     with redis_client.pubsub(ignore_subscribe_messages=True) as subscription:
-        subscription.subscribe(publisher.channel(server.pk))
+        subscription.subscribe(keys.server_log_channel(server.pk))
         tailer = publisher.Tailer(server.pk, runtime=this_host.runtime(), client=redis_client)
         thread = threading.Thread(target=tailer.run, daemon=True)
         thread.start()
@@ -104,10 +105,10 @@ def test_the_log_is_carried_to_those_who_watch(server: Server, redis_client):
         _until(lambda: hears(b"c1m1_hotel"))
         _ask(server, "say the tank is coming")
         _until(lambda: hears(b"the tank is coming"))
-    redis_client.delete(publisher.watch_key(server.pk))
+    redis_client.delete(keys.server_log_watched(server.pk))
     thread.join(30)
     assert not thread.is_alive(), "a tailer without viewers ends"
-    assert redis_client.xlen(publisher.stream_key(server.pk)) > 3
+    assert redis_client.xlen(keys.server_log(server.pk)) > 3
 
 
 def test_after_everything_died_at_once_the_sweep_asks_for_a_start(server: Server):

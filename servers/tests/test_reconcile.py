@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
 from servers.gamehost.port import State
+from servers.gamehost.spec import RestartPolicy
 from servers.hosts import reconcile
 from servers.models import Server, StateChange
 from servers.state import state_log
@@ -93,9 +95,9 @@ def test_a_server_with_a_job_is_left_to_its_job(server: Server, runtime: FakeRun
 
 
 def test_an_older_observation_does_not_overwrite_a_newer_one(server: Server):
-    assert state_log.note(server, Server.State.RUNNING, now=NOW)
+    assert state_log.record_state(server, Server.State.RUNNING, now=NOW)
     stale = Server.objects.get(pk=server.pk)
-    assert not state_log.note(stale, Server.State.STOPPED, now=NOW - timedelta(seconds=1))
+    assert not state_log.record_state(stale, Server.State.STOPPED, now=NOW - timedelta(seconds=1))
     server.refresh_from_db()
     assert server.actual_state == Server.State.RUNNING
 
@@ -158,14 +160,14 @@ def test_servers_of_other_hosts_are_not_looked_at(cast: Cast, runtime: FakeRunti
 
 def test_one_server_that_fails_does_not_stop_the_others(cast: Cast, runtime: FakeRuntime, monkeypatch):
     broken, fine = make_server(cast.owner), make_server(cast.owner)
-    real = state_log.note
+    real = state_log.record_state
 
     def note(server, *args, **kwargs):
         if server.pk == broken.pk:
             raise ValueError("no disk")
         return real(server, *args, **kwargs)
 
-    monkeypatch.setattr(state_log, "note", note)
+    monkeypatch.setattr(state_log, "record_state", note)
     summary = _refresh(runtime)
     assert summary.failed == 1
     fine.refresh_from_db()
@@ -184,7 +186,16 @@ def test_looking_at_many_servers_costs_as_many_queries_as_at_few(
 
 def test_history_is_pruned_but_the_present_state_stays(server: Server, runtime: FakeRuntime):
     long_ago = NOW - timedelta(days=90)
-    state_log.note(server, Server.State.RUNNING, now=long_ago)
-    state_log.note(server, Server.State.STOPPED, now=long_ago + timedelta(hours=1))
+    state_log.record_state(server, Server.State.RUNNING, now=long_ago)
+    state_log.record_state(server, Server.State.STOPPED, now=long_ago + timedelta(hours=1))
     assert state_log.prune(NOW) == 1
     assert list(server.state_changes.values_list("state", flat=True)) == ["stopped"]
+
+
+def test_a_server_counts_as_abandoned_only_after_every_pause_that_its_own_restarts_make():
+    policy = RestartPolicy()
+    assert policy.last_pause_seconds == 16
+    assert max(policy.pause_before(restart) for restart in range(1, policy.most + 1)) == policy.last_pause_seconds
+    unit = (Path(__file__).parents[2] / "deploy/systemd/left4me-server@.service").read_text()
+    [pause_of_systemd] = [int(line.removeprefix("RestartSec=")) for line in unit.splitlines() if "RestartSec" in line]
+    assert reconcile.ABANDONED_AFTER.total_seconds() > max(policy.last_pause_seconds, pause_of_systemd)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 import redis
 
-from left4me.core.redis import pubsub
+from left4me.core.redis import hosts, keys
 from left4me.core.web.sse import Position
 from left4me.core.web.sse.events import START
 from left4me.testing.cast import Cast
@@ -21,7 +21,6 @@ AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def client(redis_client: redis.Redis) -> redis.Redis:
-    pubsub.client.cache_clear()
     return redis_client
 
 
@@ -30,7 +29,7 @@ def sent(monkeypatch) -> list[tuple[str, list[int], str]]:
     """Messages to hosts, instead of a worker that takes them."""
     messages: list[tuple[str, list[int], str]] = []
     monkeypatch.setattr(
-        streams.current_app,
+        hosts.current_app,
         "send_task",
         lambda name, args, queue, **options: messages.append((name, args, queue)),
         raising=False,
@@ -70,11 +69,11 @@ def test_watching_asks_the_host_once_for_a_tailer(server: Server, cast: Cast, cl
     log = _open(server, cast.owner)
     # With the opening itself: whoever opens a page must not wait for the first look at it.
     assert sent == [("servers.tail", [server.pk], "host.local")]
-    assert client.ttl(publisher.watch_key(server.pk)) > 0
-    client.set(publisher.tailer_key(server.pk), "1")
-    client.delete(publisher.watch_key(server.pk))
+    assert client.ttl(keys.server_log_watched(server.pk)) > 0
+    client.set(keys.server_log_tailer(server.pk), "1")
+    client.delete(keys.server_log_watched(server.pk))
     assert log.standing(cast.owner).allowed
-    assert client.ttl(publisher.watch_key(server.pk)) > 0
+    assert client.ttl(keys.server_log_watched(server.pk)) > 0
     assert len(sent) == 1
 
 
@@ -88,17 +87,17 @@ def test_rights_that_end_close_the_stream(server: Server, cast: Cast, client, se
 
 def test_a_new_viewer_gets_the_last_lines_and_a_returning_one_those_it_missed(server, cast, client, sent):
     tailer = _tailer(server, client)
-    tailer._carry(_lines("one", "two"))
+    tailer._publish(_lines("one", "two"))
     log = _open(server, cast.owner)
     page = log.replay(START)
     assert _texts(page) == ["one", "two"]
-    tailer._carry(_lines("three"))
+    tailer._publish(_lines("three"))
     assert _texts(log.replay(page.position)) == ["three"]
     assert log.replay(log.standing(cast.owner).newest).events == ()
 
 
 def test_a_viewer_that_was_away_too_long_is_told_that_lines_are_missing(server, cast, client, sent):
-    _tailer(server, client)._carry(_lines("new"))
+    _tailer(server, client)._publish(_lines("new"))
     long_ago: Position = (1, 0)
     assert _texts(_open(server, cast.owner).replay(long_ago)) == ["note", "new"]
 
@@ -109,8 +108,8 @@ def test_live_messages_follow_one_another_without_a_gap(server, cast, client, se
         heard.subscribe(log.channel)
         assert heard.get_message(timeout=5) is None
         tailer = _tailer(server, client)
-        tailer._carry(_lines("one"))
-        tailer._carry(_lines("two"))
+        tailer._publish(_lines("one"))
+        tailer._publish(_lines("two"))
         first, second = (log.decode(heard.get_message(timeout=5)["data"]) for _ in range(2))
     assert first.after == START
     assert second.after == first.last
@@ -119,6 +118,6 @@ def test_live_messages_follow_one_another_without_a_gap(server, cast, client, se
 def test_a_flood_is_cut_with_a_count_and_its_newest_lines_stay(server, cast, client, sent):
     tailer = _tailer(server, client)
     tailer._push(_lines(*(f"line {number}" for number in range(5000))))
-    texts = [fields[b"text"].decode() for _, fields in client.xrange(publisher.stream_key(server.pk))]
+    texts = [fields[b"text"].decode() for _, fields in client.xrange(keys.server_log(server.pk))]
     assert texts[0].startswith("… 4600 lines")
     assert texts[-1] == "line 4999"

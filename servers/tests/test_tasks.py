@@ -9,7 +9,6 @@ import redis
 
 from left4me.alerts.models import Delivery
 from left4me.alerts.tests.factories import make_channel
-from left4me.core.redis import pubsub
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
 from servers import tasks
@@ -23,7 +22,6 @@ from servers.tests.fake_runtime import FakeRuntime
 @pytest.fixture
 def wanted(cast: Cast, monkeypatch, settings, tmp_path: Path, redis_client: redis.Redis) -> Server:
     """A server that should run and does not, on this host."""
-    pubsub.client.cache_clear()
     settings.LEFT4ME_ROOT = tmp_path
     runtime = FakeRuntime()
     monkeypatch.setattr(this_host, "runtime", lambda: runtime)

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 import redis
 
-from left4me.core.redis import pubsub
 from servers.gamehost.port import Resources
 from servers.state import usage
 from servers.tests.fake_runtime import EPOCH, FakeRuntime
@@ -13,7 +12,6 @@ from servers.tests.fake_runtime import EPOCH, FakeRuntime
 
 @pytest.fixture(autouse=True)
 def client(redis_client: redis.Redis) -> redis.Redis:
-    pubsub.client.cache_clear()
     return redis_client
 
 

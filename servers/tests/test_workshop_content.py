@@ -10,7 +10,8 @@ import pytest
 from django.utils import timezone
 
 from left4me.testing.cast import Cast
-from overlays import builders
+from left4me.testing.simulated_steam import SimulatedSteam
+from overlays import builds
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from servers.gamehost import rcon
@@ -20,7 +21,6 @@ from servers.models import Server
 from servers.tests.factories import make_blueprint, make_host, make_server
 from servers.tests.recorded_run import RecordedRun
 from workshop import metadata
-from workshop.simulated_steam import SimulatedSteam
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -50,7 +50,7 @@ def test_a_server_plays_a_map_from_the_workshop(steam_world: SimulatedSteam, cas
     with metadata.connect() as api:
         rows = metadata.save(api.all_items([3434972877]), now=timezone.now())
     OverlayWorkshopItem.objects.create(overlay=overlay, item=rows[3434972877])
-    builders.build(RecordedRun(overlay.resource), overlay)
+    builds.build(RecordedRun(overlay.resource), overlay)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,1 +1,1 @@
-"""Pages of servers, their shares and passwords, and of blueprints."""
+"""The pages of servers, blueprints and hosts."""

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
+from left4me.core.web.ids import parse_id
 from servers import actions, lookups
 from servers.blueprints import checks, yaml
 from servers.forms import BlueprintForm, ImportForm
@@ -38,7 +39,7 @@ def blueprints(request: HttpRequest) -> HttpResponse:
 @require_safe
 def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = lookups.blueprint(user, pk)
+    row = lookups.blueprint_or_404(user, pk)
     context = {
         "blueprint": row,
         "findings": checks.check(arguments=row.arguments, config=row.config),
@@ -49,7 +50,7 @@ def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def blueprint_new(request: HttpRequest) -> HttpResponse:
-    """An empty form, or one begun from a starter (`?starter=2`)."""
+    """An empty form, or one filled from a template (`?starter=2`)."""
     user = signed_in(request)
     form = BlueprintForm(request.POST or None, owner=user, initial=_starter(request))
     if request.method == "POST" and not form.rearranged and form.is_valid():
@@ -66,7 +67,7 @@ def blueprint_new(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = lookups.blueprint(user, pk)
+    row = lookups.blueprint_or_404(user, pk)
     form = BlueprintForm(request.POST or None, instance=row, owner=row.owner)
     status = 0
     if request.method == "POST" and not form.rearranged and form.is_valid():
@@ -86,17 +87,17 @@ def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def blueprint_move(request: HttpRequest, pk: int) -> HttpResponse:
-    """The plain up and down buttons of the blueprint's page: they work without a script."""
+    """The up and down buttons of the blueprint's page, which work without JavaScript."""
     user = signed_in(request)
-    row = lookups.blueprint(user, pk)
-    overlay, _comma, way = request.POST.get("move", "").partition(",")
+    row = lookups.blueprint_or_404(user, pk)
+    overlay, _comma, direction = request.POST.get("move", "").partition(",")
     try:
         actions.move_overlay(
             blueprint=row,
             seen_version=int(request.POST.get("version", "")),
             by=user,
             overlay=int(overlay),
-            step={"up": -1, "down": 1}[way],
+            step={"up": -1, "down": 1}[direction],
         )
     except actions.Stale as fault:
         messages.error(request, str(fault))
@@ -108,7 +109,7 @@ def blueprint_move(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def blueprint_clone(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    copy, left_out = actions.clone_blueprint(blueprint=lookups.blueprint(user, pk), by=user)
+    copy, left_out = actions.clone_blueprint(blueprint=lookups.blueprint_or_404(user, pk), by=user)
     if left_out:
         messages.warning(request, _("Left out, because they are private: %s.") % ", ".join(left_out))
     messages.success(request, _("This is your copy."))
@@ -118,10 +119,10 @@ def blueprint_clone(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def blueprint_export(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = lookups.blueprint(user, pk)
+    row = lookups.blueprint_or_404(user, pk)
     name = slugify(row.name) or f"blueprint-{row.pk}"
     headers = {"Content-Disposition": f'attachment; filename="{name}.yaml"'}
-    return HttpResponse(yaml.export(row), content_type="application/yaml; charset=utf-8", headers=headers)
+    return HttpResponse(yaml.dump(row), content_type="application/yaml; charset=utf-8", headers=headers)
 
 
 @require_POST
@@ -130,7 +131,7 @@ def blueprint_import(request: HttpRequest) -> HttpResponse:
     form = ImportForm(request.POST, request.FILES)
     if form.is_valid():
         try:
-            made = yaml.import_(form.cleaned_data["file"], owner=user, by=user)
+            made = yaml.load(form.cleaned_data["file"], owner=user, by=user)
         except ValidationError as fault:
             form.add_error(None, fault)
         else:
@@ -146,7 +147,7 @@ def blueprint_import(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def blueprint_delete(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = lookups.blueprint(user, pk)
+    row = lookups.blueprint_or_404(user, pk)
     linked, status = list(row.servers.values_list("pk", "name")), 200
     if request.method == "POST":
         try:
@@ -160,10 +161,8 @@ def blueprint_delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _starter(request: HttpRequest) -> dict[str, str]:
-    chosen = request.GET.get("starter", "")
-    if not (chosen.isascii() and chosen.isdigit()):
-        return {}
-    starter = StarterBlueprint.objects.filter(pk=int(chosen), is_offered=True).first()
+    chosen = parse_id(request.GET.get("starter", "")) or 0
+    starter = StarterBlueprint.objects.filter(pk=chosen, is_offered=True).first()
     if starter is None:
         return {}
     fields = ("name", "description", "arguments", "config")
@@ -173,7 +172,7 @@ def _starter(request: HttpRequest) -> dict[str, str]:
 def _edited(
     request: HttpRequest, form: BlueprintForm, *, blueprint: Blueprint | None = None, status: int = 0
 ) -> HttpResponse:
-    """The form as it stands, with what the checks say of its lines."""
+    """The form with its current values, and the warnings about its lines."""
     arguments, config = form["arguments"].value() or "", form["config"].value() or ""
     warned = [
         finding

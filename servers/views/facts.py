@@ -1,4 +1,4 @@
-"""Parts of a server's page that only tell: what it uses, and which states it went through."""
+"""The read-only parts of a server's page: resource usage and history of states."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.permissions import signed_in
-from left4me.core.web.htmx import is_fragment
+from left4me.core.web.request import is_fragment
 from servers import lookups
 from servers.state import usage
 
@@ -18,8 +18,8 @@ NEWEST = 8
 
 @require_safe
 def resources(request: HttpRequest, pk: int) -> HttpResponse:
-    """What the server uses of its host."""
-    server = lookups.server(signed_in(request), pk)
+    """The server's resource usage."""
+    server = lookups.server_or_404(signed_in(request), pk)
     context = {"server": server, "usage": usage.of_one(server.pk)}
     template = "servers/resources.html#figures" if is_fragment(request) else "servers/resources.html"
     return render(request, template, context)
@@ -27,8 +27,8 @@ def resources(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
-    """The states that were observed, the newest first: a few on the server's page, all on a page of their own."""
-    server = lookups.server(signed_in(request), pk)
+    """The observed states, the newest first: a few as a part of the server's page, all on a page of their own."""
+    server = lookups.server_or_404(signed_in(request), pk)
     changes = server.state_changes.all()
     if is_fragment(request):
         return render(request, "servers/history.html#newest", {"server": server, "changes": changes[:NEWEST]})

@@ -1,4 +1,4 @@
-"""Pages of hosts: how they are, and which versions of the game they hold."""
+"""Pages of hosts: their state, and the game versions installed on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import signed_in
-from left4me.core.web.htmx import is_fragment
+from left4me.core.web.request import is_fragment
 from left4me.jobs import waiting
 from left4me.jobs.models import Job
 from servers import actions, permissions
@@ -27,7 +27,7 @@ RECENT_JOBS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """One installed version of the game, as its host tells."""
+    """One installed version of the game, as reported by its host."""
 
     id: str
     kind: str
@@ -114,18 +114,18 @@ def _versions(host: Host) -> list[Version]:
     """The newest first."""
     running = Server.objects.filter(host=host).exclude(actual_state__in=[Server.State.STOPPED, Server.State.GAVE_UP])
     counts = dict(running.values_list("game_version").annotate(Count("pk")).order_by())
-    told = [
+    versions = [
         Version(
-            id=each["id"],
-            kind=each["kind"],
-            build=each["build"],
-            installed_at=datetime.fromisoformat(each["installed_at"]),
-            is_current=each["id"] == host.game_version,
-            servers=counts.get(each["id"], 0),
+            id=version["id"],
+            kind=version["kind"],
+            build=version["build"],
+            installed_at=datetime.fromisoformat(version["installed_at"]),
+            is_current=version["id"] == host.game_version,
+            servers=counts.get(version["id"], 0),
         )
-        for each in host.facts.get("versions", [])
+        for version in host.facts.get("versions", [])
     ]
-    return sorted(told, key=lambda version: version.installed_at, reverse=True)
+    return sorted(versions, key=lambda version: version.installed_at, reverse=True)
 
 
 def _current_at(versions: list[Version]) -> datetime:

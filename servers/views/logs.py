@@ -1,4 +1,4 @@
-"""A server's log: live, searched, and as files. What is stored is asked of the server's host."""
+"""A server's log: live, searched, and as files. Stored logs are read by calls to the server's host."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.permissions import signed_in
-from left4me.core.web.htmx import is_fragment
+from left4me.core.web.request import is_fragment
 from servers import lookups
 from servers.hosts import rpc
 from servers.models import Server
 
-LONGEST_QUESTION = 200
+LONGEST_SEARCH = 200
 
 
 @require_safe
 def logs(request: HttpRequest, pk: int) -> HttpResponse:
-    """The live log; its lines come by the stream beside this address."""
-    server = lookups.server(signed_in(request), pk)
+    """The live log. Its lines come by the event stream below this address."""
+    server = lookups.server_or_404(signed_in(request), pk)
     return _part(request, "panel", {"server": server})
 
 
 @require_safe
 def log_search(request: HttpRequest, pk: int) -> HttpResponse:
-    """The newest lines that hold `q`, of the console or of a `file` that the game wrote."""
-    server = lookups.server(signed_in(request), pk)
-    text, file = request.GET.get("q", "").strip()[:LONGEST_QUESTION], request.GET.get("file", "")
+    """The newest lines that contain `q`, of the console or of a `file` that the game wrote."""
+    server = lookups.server_or_404(signed_in(request), pk)
+    text, file = request.GET.get("q", "").strip()[:LONGEST_SEARCH], request.GET.get("file", "")
     context: dict[str, object] = {"server": server, "q": text, "file": file}
     if text:
         try:
-            context["lines"] = rpc.ask(server.host, "log_search", server=pk, file=file, text=text).facts
+            context["lines"] = rpc.call(server.host, "log_search", server=pk, file=file, text=text).facts
         except rpc.HostSilent:
             context["silent"] = True
-        except rpc.NotThere:
+        except rpc.NotFound:
             raise Http404(_("There is no such log.")) from None
     return _part(request, "matches", context)
 
 
 @require_safe
 def log_files(request: HttpRequest, pk: int) -> HttpResponse:
-    """What the game wrote itself: SourceMod's logs, console.log and the like."""
-    server = lookups.server(signed_in(request), pk)
+    """The log files that the game wrote itself, such as SourceMod's logs and console.log."""
+    server = lookups.server_or_404(signed_in(request), pk)
     context: dict[str, object] = {"server": server}
     try:
-        files = rpc.ask(server.host, "log_files", server=pk).facts
+        files = rpc.call(server.host, "log_files", server=pk).facts
         context["files"] = [{**file, "changed_at": datetime.fromisoformat(file["changed_at"])} for file in files]
     except rpc.HostSilent:
         context["silent"] = True
@@ -62,14 +62,14 @@ def log_files(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def log_download(request: HttpRequest, pk: int) -> HttpResponse | StreamingHttpResponse:
     """The console as text, or a `file` that the game wrote."""
-    server = lookups.server(signed_in(request), pk)
+    server = lookups.server_or_404(signed_in(request), pk)
     file = request.GET.get("file", "")
     try:
         return _file(server, file) if file else _console(server)
     except rpc.HostSilent:
         messages.error(request, _("The host does not answer; try again in a moment."))
         return redirect("servers:logs", pk)
-    except rpc.NotThere:
+    except rpc.NotFound:
         raise Http404(_("There is no such log.")) from None
 
 
@@ -79,14 +79,14 @@ def _part(request: HttpRequest, part: str, context: dict[str, object]) -> HttpRe
 
 
 def _console(server: Server) -> HttpResponse:
-    text = rpc.ask(server.host, "console_log", server=server.pk).data
+    text = rpc.call(server.host, "console_log", server=server.pk).data
     return HttpResponse(text, headers=_headers(server, "console.log"))
 
 
 def _file(server: Server, file: str) -> StreamingHttpResponse:
-    first = rpc.ask(server.host, "log_piece", server=server.pk, file=file, offset=0)
+    first = rpc.call(server.host, "log_piece", server=server.pk, file=file, offset=0)
     size = int(first.facts["size"])
-    # What the game adds meanwhile is left for the next time; the length tells a browser when it was cut off.
+    # Lines that are added during the download are left out. With the length, browsers notice a truncated download.
     headers = {**_headers(server, PurePosixPath(file).name), "Content-Length": str(size)}
     return StreamingHttpResponse(_pieces(server, file, first=first.data, size=size), headers=headers)
 
@@ -98,12 +98,12 @@ def _pieces(server: Server, file: str, *, first: bytes, size: int) -> Iterator[b
         sent += len(piece)
         if sent >= size:
             return
-        answer = rpc.ask(server.host, "log_piece", server=server.pk, file=file, offset=sent)
+        answer = rpc.call(server.host, "log_piece", server=server.pk, file=file, offset=sent)
         piece = answer.data[: size - sent]
 
 
 def _headers(server: Server, name: str) -> dict[str, str]:
-    whole = f"{slugify(server.name) or server.pk}-{name}"
-    disposition = content_disposition_header(as_attachment=True, filename=whole) or "attachment"
-    # Never a type that a browser would show as a page: the game wrote it.
+    filename = f"{slugify(server.name) or server.pk}-{name}"
+    disposition = content_disposition_header(as_attachment=True, filename=filename) or "attachment"
+    # Never a type that browsers show as a page: the content is untrusted.
     return {"Content-Type": "text/plain; charset=utf-8", "Content-Disposition": disposition}

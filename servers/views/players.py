@@ -1,4 +1,4 @@
-"""What players need before they join: a page that its owner hands out, and that needs no account."""
+"""The page for players of a server, which needs no login, and the page on which its owner manages the link."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workshop.models import WorkshopItem
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def players_link(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show the address of the players' page; make it, make it anew, or take it back."""
+    """Show the link of the players' page; create, replace or remove it."""
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
     if request.method == "POST":
@@ -39,7 +39,7 @@ def players_link(request: HttpRequest, pk: int) -> HttpResponse:
 @never_cache
 @login_not_required
 def join(request: HttpRequest, token: str) -> HttpResponse:
-    """The players' page: the workshop items that the server runs, to subscribe to, and how to connect."""
+    """The players' page: how to connect, and the workshop items to subscribe to."""
     link = get_object_or_404(PlayersLink.objects.select_related("server__host"), token=token)
     server = link.server
     host = server.host.address or request.get_host().rpartition(":")[0] or request.get_host()
@@ -52,14 +52,14 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
         "is_running": server.actual_state == Server.State.RUNNING,
     }
     response = render(request, "servers/join.html", context)
-    # The address is the permission: it must not reach Steam, nor a search engine.
+    # Knowing the address is the permission: it must not be sent to Steam or be indexed by search engines.
     response["Referrer-Policy"] = "no-referrer"
     response["X-Robots-Tag"] = "noindex, nofollow"
     return response
 
 
 def _items(server: Server) -> list[WorkshopItem]:
-    """What its overlays link, each once, by title."""
+    """The workshop items of its overlays, each once, by title."""
     held = WorkshopItem.objects.filter(
         overlay_links__overlay__in_blueprints__blueprint=server.blueprint_id,
         overlay_links__linked_version__isnull=False,

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
-from left4me.core.web.htmx import is_fragment
+from left4me.core.web.ids import parse_id
+from left4me.core.web.request import is_fragment
 from left4me.jobs.models import Job
 from servers import actions, lookups, permissions
 from servers.forms import ServerForm, ShareForm
@@ -39,7 +40,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     page = Paginator(servers, PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
-        "standings": server_status.of(list(page.object_list), user=user, now=timezone.now()),
+        "statuses": server_status.of(list(page.object_list), user=user, now=timezone.now()),
         "q": search,
         "state": state,
         "states": Server.State.choices,
@@ -55,8 +56,7 @@ def new(request: HttpRequest) -> HttpResponse:
     if not Blueprint.objects.filter(owner=user).exists():
         messages.info(request, _("A server is made from a blueprint: make one first."))
         return redirect("servers:blueprint_new")
-    chosen = request.GET.get("blueprint", "")
-    initial = {"blueprint": int(chosen)} if chosen.isascii() and chosen.isdigit() else {}
+    initial = {"blueprint": parse_id(request.GET.get("blueprint", ""))}
     form = ServerForm(request.POST or None, owner=user, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
@@ -74,15 +74,15 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    server = lookups.server(user, pk)
+    server = lookups.server_or_404(user, pk)
     return render(request, "servers/detail.html", _detail(request, server))
 
 
 @require_safe
 def state(request: HttpRequest, pk: int) -> HttpResponse:
-    """The part of the server's page that moves, asked for every few seconds."""
+    """The part of the server's page that is refreshed every few seconds."""
     user = signed_in(request)
-    server = lookups.server(user, pk)
+    server = lookups.server_or_404(user, pk)
     return render(request, "servers/detail.html#state", _detail(request, server))
 
 
@@ -111,7 +111,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def action(request: HttpRequest, pk: int) -> HttpResponse:
-    """A power button: answers at once with the server as it stands now, its job queued."""
+    """Request an operation and respond at once with the server and its queued job."""
     user = signed_in(request)
     operation = request.POST.get("operation", "")
     server = lookups.server_to_edit(user, pk) if operation == "delete" else lookups.server_to_operate(user, pk)
@@ -129,7 +129,7 @@ def action(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def pending(request: HttpRequest, pk: int) -> HttpResponse:
-    """What changes at the next start."""
+    """The changes that the next start applies."""
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
     context = {
@@ -142,7 +142,7 @@ def pending(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask, then hand over to the operation that removes files and row."""
+    """Ask for confirmation, then request the operation that removes files and row."""
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
     if request.method == "POST":

@@ -1,4 +1,4 @@
-"""Lending a server to others, and its password."""
+"""Shares of a server, and its RCON password."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def share(request: HttpRequest, pk: int) -> HttpResponse:
     form = ShareForm(request.POST)
     if form.is_valid():
         try:
-            given = actions.share(server=server, by=user, **form.cleaned_data)
+            shared = actions.share(server=server, by=user, **form.cleaned_data)
         except ValidationError as fault:
             lib_forms.add_errors(form, fault)
         else:
-            messages.success(request, _("The server is shared with %s.") % given.user)
+            messages.success(request, _("The server is shared with %s.") % shared.user)
             return redirect(server)
     context = {"server": server, "share_form": form, "shares": server.shares.select_related("user")}
     return render(request, "servers/share.html", context, status=422)
@@ -38,16 +38,16 @@ def share(request: HttpRequest, pk: int) -> HttpResponse:
 def revoke(request: HttpRequest, pk: int, share_pk: int) -> HttpResponse:
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
-    given = get_object_or_404(server.shares.select_related("user", "server"), pk=share_pk)
-    actions.revoke(share=given, by=user)
-    messages.success(request, _("The server is no longer shared with %s.") % given.user)
+    shared = get_object_or_404(server.shares.select_related("user", "server"), pk=share_pk)
+    actions.revoke(share=shared, by=user)
+    messages.success(request, _("The server is no longer shared with %s.") % shared.user)
     return redirect(server)
 
 
 @require_POST
 @never_cache
 def password(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show the RCON password: by POST, so that no link, prefetch or history entry does."""
+    """Show the RCON password. POST only, so that no link, prefetch or history entry shows it."""
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
     try:

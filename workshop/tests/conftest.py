@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from left4me.core.net import fetch
-from workshop.simulated_steam import SimulatedSteam
+from left4me.testing.simulated_steam import SimulatedSteam
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the fuzzer started from and found: no input makes a reader crash."""
+"""The corpus of the fuzzer: no input makes a reader crash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paste box: what is understood, and what is said about the rest."""
+"""The parser of pasted ids and links, and its error messages."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is said about a VPK before it goes into a game."""
+"""The inspection of VPK files."""
 
 import io
 import json
@@ -24,7 +24,7 @@ def look(tmp_path):
 
 
 def bsp(names, *, l4d2_order=True):
-    """A map whose pakfile lump is a zip of `names`."""
+    """A map whose pakfile lump is a zip with `names`."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name in names:

@@ -1,4 +1,4 @@
-"""KeyValues text as authors leave it."""
+"""The KeyValues parser on texts as authors write them."""
 
 import time
 

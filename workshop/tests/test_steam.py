@@ -5,8 +5,8 @@ import json
 import pytest
 
 from left4me.core.net import fetch
+from left4me.testing.simulated_steam import Fault, SimulatedSteam
 from workshop import steam
-from workshop.simulated_steam import Fault, SimulatedSteam
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The VPK reader on honest files, on broken ones, and on files made to hurt it."""
+"""The VPK reader on valid, damaged and malicious files."""
 
 import os
 import struct
@@ -117,7 +117,7 @@ def test_a_split_archive_is_valid_where_its_parts_may_be(tmp_path):
 
 
 def hostile_tree(size):
-    """As many entries of no content as fit, the cheapest way to make a reader work."""
+    """As many empty entries as fit: the smallest file that keeps a reader busy."""
     one = b"a\0" + struct.pack("<IHHIIH", 0, 0, 0x7FFF, 0, 0, 0xFFFF)
     return (b"x\0y\0" + one * (size // len(one)))[:size]
 

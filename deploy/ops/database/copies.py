@@ -1,11 +1,12 @@
-"""The application's database from outside of the application: copied while it is written to, put back as a whole.
+"""Copies of the application's database: made while it is in use, and put back as a whole.
 
-Knows no Django: `left4mectl` must work when the application does not.
+This module does not use Django, because `left4mectl` must work when the application does not.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 _SECONDS: Final = 6 * 3600
@@ -22,27 +24,29 @@ _APPLIED: Final = "SELECT app || '.' || name FROM django_migrations ORDER BY 1"
 
 
 class DatabaseFault(Exception):
-    """The database cannot be read or put back; the message says why and what to do."""
+    """The database cannot be read or put back; the message contains the reason and the cure."""
 
 
 class Database(Protocol):
+    """What backups, restores and upgrades need of a database. Every method raises DatabaseFault."""
+
     kind: str
 
     def size(self) -> int:
-        """About how many bytes a copy takes at most. Raises DatabaseFault."""
+        """The approximate upper limit of a copy's size, in bytes."""
 
     def copy_to(self, target: Path, *, check: bool = True) -> None:
-        """A copy as of one moment, written and synced; writers are not held up. Raises DatabaseFault."""
+        """Write a consistent copy and sync it to disk, without blocking writers. `check` looks for damage first."""
 
     def put_back(self, copy: Path) -> None:
-        """Make the database what `copy` holds, all or nothing. Nobody may be using it. Raises DatabaseFault."""
+        """Replace the content of the database by `copy`, all or nothing. The application must be stopped."""
 
     def migrations(self) -> list[str]:
-        """The applied migrations, as `app.name`; empty for a database that was never used. Raises DatabaseFault."""
+        """The applied migrations as `app.name`; empty for a database that was never used."""
 
 
 def from_environment(values: Mapping[str, str], *, data: Path) -> Database:
-    """The database that the settings `values` name; SQLite in `data` without DATABASE_URL."""
+    """The database that the settings `values` name. Without DATABASE_URL it is a SQLite file in `data`."""
     url = values.get("DATABASE_URL", "")
     if not url:
         return Sqlite(data / "left4me.sqlite3")
@@ -50,7 +54,7 @@ def from_environment(values: Mapping[str, str], *, data: Path) -> Database:
     if split.scheme == "sqlite":
         return Sqlite(Path("/", unquote(split.path).lstrip("/")))
     if split.scheme in {"postgres", "postgresql", "psql", "pgsql"}:
-        return Postgres(_connection(url))
+        return Postgres(connection_of(url))
     raise DatabaseFault("DATABASE_URL must start with sqlite:// or postgres://.")
 
 
@@ -66,35 +70,29 @@ class Sqlite:
     def copy_to(self, target: Path, *, check: bool = True) -> None:
         try:
             with closing(self._open()) as ours, closing(sqlite3.connect(target)) as copy:
-                # All pages in one step: a snapshot that no writer can make start over, and, the log being written
-                # ahead, that holds up none.
+                # All pages in one step: copied in several, every write in between would start the copy again. With the
+                # write-ahead log this blocks no writer.
                 ours.backup(copy)
-                if check and (found := copy.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
-                    raise DatabaseFault(f"{self.path} is damaged: {found}. Restore the last backup before this one.")
-                # One file, without a log beside it.
+                if check and (verdict := copy.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
+                    raise DatabaseFault(f"{self.path} is damaged: {verdict}. Restore the last backup before this one.")
+                # The copy is one file, without a log beside it.
                 copy.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.Error as error:
             raise DatabaseFault(f"{self.path} cannot be copied: {error}") from error
         target.chmod(0o600)
-        sync(target)
+        atomic.sync(target)
 
     def put_back(self, copy: Path) -> None:
         owner = self.path.parent.stat()
-        fresh = self.path.with_name(self.path.name + ".new")
-        # The directory is the application's: root must not write through a link that lies in wait there.
-        fresh.unlink(missing_ok=True)
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with copy.open("rb") as source, os.fdopen(handle, "wb") as target:
-            while chunk := source.read(1024 * 1024):
-                target.write(chunk)
-            os.fchown(target.fileno(), owner.st_uid, owner.st_gid)
+        # The application owns this directory and could have placed a link there for root to write through.
+        with atomic.replacing(self.path, mode=0o600, durable=True, owner=(owner.st_uid, owner.st_gid)) as target:
+            with copy.open("rb") as source:
+                shutil.copyfileobj(source, target, 1024 * 1024)
             target.flush()
             os.fsync(target.fileno())
-        # The log beside the old file belongs to it; with the new one it would be laid over foreign pages.
-        for suffix in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        fresh.replace(self.path)
-        sync(self.path.parent)
+            # SQLite would apply the old file's log to the new file.
+            for suffix in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def migrations(self) -> list[str]:
         if not self.path.exists():
@@ -110,7 +108,7 @@ class Sqlite:
             raise DatabaseFault(f"{self.path} cannot be read: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
-        # The directory belongs to the application: what lies there is looked at before root opens it.
+        # The application owns the directory, so root checks that the file is one before it opens it.
         try:
             if not stat.S_ISREG(self.path.lstat().st_mode):
                 raise DatabaseFault(f"{self.path} is no regular file.")
@@ -121,7 +119,7 @@ class Sqlite:
 
 @dataclass
 class Postgres:
-    """Reached by PostgreSQL's own programs; the password stands in their environment, where `ps` does not show it."""
+    """Uses PostgreSQL's own programs. The password is in their environment, which other users cannot read."""
 
     connection: dict[str, str]
     kind: str = "postgres"
@@ -130,10 +128,10 @@ class Postgres:
         return int(self._query("SELECT pg_database_size(current_database())")[0])
 
     def copy_to(self, target: Path, *, check: bool = True) -> None:
-        # pg_dump reads one snapshot, as of its beginning.
+        # pg_dump reads one snapshot, taken when it starts.
         self._run(["pg_dump", "--format=custom", "--compress=1", "--no-owner", f"--file={target}"])
         target.chmod(0o600)
-        sync(target)
+        atomic.sync(target)
 
     def put_back(self, copy: Path) -> None:
         script = copy.with_name(copy.name + ".sql")
@@ -141,7 +139,7 @@ class Postgres:
             try:
                 self._put_back(copy, script)
             except DatabaseFault as fault:
-                # Rights of second hosts that this server does not know.
+                # The copy grants rights to worker hosts whose roles do not exist on this server.
                 if "role" not in str(fault) or "does not exist" not in str(fault):
                     raise
                 self._put_back(copy, script, "--no-privileges")
@@ -151,8 +149,8 @@ class Postgres:
     def _put_back(self, copy: Path, script: Path, *options: str) -> None:
         self._run(["pg_restore", "--no-owner", *options, f"--file={script}", copy])
         script.chmod(0o600)
-        # In one transaction, so that a fault leaves what was there. Dropping the schema takes tables too that only a
-        # newer release knows: its migrations could not make them again.
+        # In one transaction, so that a failure leaves the old content. The schema is dropped because it may hold
+        # tables of a newer release, whose migrations could not create them a second time.
         fresh = "SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public"
         self._run(
             [
@@ -180,12 +178,13 @@ class Postgres:
             raise DatabaseFault(str(error)) from error
 
 
-def _connection(url: str) -> dict[str, str]:
+def connection_of(url: str) -> dict[str, str]:
+    """The variables that PostgreSQL's programs read, for a DATABASE_URL."""
     split = urlsplit(url)
-    # Not `split.hostname`, which is in small letters: `%2Frun%2Fpostgresql` is the directory of a socket.
+    # Not `split.hostname`, which is lower case: `%2Frun%2Fpostgresql` is the directory of a socket.
     address = split.netloc.rpartition("@")[2]
     host, _, port = address.rpartition(":") if address.rpartition(":")[2].isdecimal() else (address, "", "")
-    found = {
+    variables = {
         "PGHOST": unquote(host).strip("[]"),
         "PGPORT": port,
         "PGUSER": unquote(split.username or ""),
@@ -193,15 +192,6 @@ def _connection(url: str) -> dict[str, str]:
         "PGDATABASE": unquote(split.path.lstrip("/")),
         "PGCONNECT_TIMEOUT": "10",
     }
-    known = {"sslmode", "sslrootcert", "sslcert", "sslkey"}
-    found |= {f"PG{key.upper()}": value for key, value in parse_qsl(split.query) if key in known}
-    return {key: value for key, value in found.items() if value}
-
-
-def sync(path: Path) -> None:
-    """Have the kernel write a file or a directory to the disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    options = {"sslmode", "sslrootcert", "sslcert", "sslkey"}
+    variables |= {f"PG{key.upper()}": value for key, value in parse_qsl(split.query) if key in options}
+    return {key: value for key, value in variables.items() if value}

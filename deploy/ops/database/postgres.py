@@ -1,4 +1,4 @@
-"""The PostgreSQL of this machine: a role and a database for left4me, with a password, over loopback."""
+"""The PostgreSQL server of this machine, used as its superuser: the role and the database of left4me."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from deploy.ops.database import copies
+from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
 from left4me.core.processes import commands
 
 NAME: Final = "left4me"
+# Runs a command as the superuser of PostgreSQL. The command needs a directory that this user can read.
+AS_SUPERUSER: Final = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
 
 _SECONDS: Final = 120
 _START_SECONDS: Final = 60
 
 
 def url(password: str) -> str:
-    """`password` must need no quoting in an address."""
-    return f"postgres://{NAME}:{password}@127.0.0.1:{_port()}/{NAME}"
+    """The DATABASE_URL of left4me's own database. `password` must need no quoting in a URL."""
+    return f"postgres://{NAME}:{password}@127.0.0.1:{psql('SHOW port;') or '5432'}/{NAME}"
 
 
 def is_ours(address: str) -> bool:
-    """Whether it is one that `url` made."""
+    """Whether `url` made this DATABASE_URL; any other one is the operator's."""
     parts = urlsplit(address)
     return (parts.hostname, parts.username, parts.path) == ("127.0.0.1", NAME, f"/{NAME}")
 
@@ -33,39 +37,40 @@ def password_of(address: str) -> str:
 
 
 def answers(address: str) -> bool:
-    """Whether the database behind `address` lets us in."""
-    # The password by the environment: an argument list is there for all to see.
-    parts = urlsplit(address)
-    password = {"PGPASSWORD": unquote(parts.password or ""), "PATH": os.environ["PATH"]}
-    words = address.replace(f":{parts.password}@", "@", 1)
-    psql = ["psql", "--no-psqlrc", "--quiet", "--no-password", f"--dbname={words}", "--command=SELECT 1"]
+    """Whether the database accepts the connection that this DATABASE_URL describes."""
+    # The password is passed in the environment: every user of the machine can read argument lists.
+    env = {"PATH": os.environ["PATH"], **copies.connection_of(address)}
+    argv = ["psql", "--no-psqlrc", "--quiet", "--no-password", "--command=SELECT 1"]
     try:
-        return commands.run(psql, env=password, timeout=_SECONDS, check=False).status == 0
+        return commands.run(argv, env=env, timeout=_SECONDS, check=False).status == 0
     except commands.CommandError:
         return False
 
 
 def make(password: str) -> None:
-    """The role with this password, and its database; a database that there is stays as it is. Raises CannotGoOn."""
-    if not _sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{NAME}'"):  # noqa: S608 -- a constant
-        _sql(f"CREATE ROLE {NAME}")
-    _sql(f"ALTER ROLE {NAME} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}'")
-    if not _sql(f"SELECT 1 FROM pg_database WHERE datname = '{NAME}'"):  # noqa: S608 -- a constant
-        _sql(f"CREATE DATABASE {NAME} OWNER {NAME} ENCODING 'UTF8' TEMPLATE template0")
+    """Create the role and its database, and set the password. An existing database is left unchanged.
+
+    Raises CannotGoOn.
+    """
+    if not psql(f"SELECT 1 FROM pg_roles WHERE rolname = '{NAME}';"):  # noqa: S608 -- a constant
+        psql(f"CREATE ROLE {NAME};")
+    psql(f"ALTER ROLE {NAME} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}';")
+    if not psql(f"SELECT 1 FROM pg_database WHERE datname = '{NAME}';"):  # noqa: S608 -- a constant
+        psql(f"CREATE DATABASE {NAME} OWNER {NAME} ENCODING 'UTF8' TEMPLATE template0;")
 
 
 def drop() -> None:
-    _sql(f"DROP DATABASE IF EXISTS {NAME}")
-    _sql(f"DROP ROLE IF EXISTS {NAME}")
+    psql(f"DROP DATABASE IF EXISTS {NAME};")
+    psql(f"DROP ROLE IF EXISTS {NAME};")
 
 
 def start() -> None:
-    """Have the server run now and at each boot. Raises CannotGoOn."""
-    commands.run(["systemctl", "enable", "--now", "--quiet", "postgresql.service"], timeout=_SECONDS)
+    """Start the server now and at each boot, and wait until it answers. Raises CannotGoOn."""
+    services.enable(["postgresql.service"])
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            _sql("SELECT 1")
+            psql("SELECT 1;")
             return
         except CannotGoOn:
             if time.monotonic() > deadline:
@@ -73,18 +78,18 @@ def start() -> None:
             time.sleep(0.2)
 
 
-def _port() -> str:
-    return _sql("SHOW port") or "5432"
+def psql(script: str, **values: str) -> str:
+    r"""Run a script as superuser and return its output, one row a line. Raises CannotGoOn.
 
-
-def _sql(statement: str) -> str:
-    argv = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--reset-env"]
-    psql = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
+    The script reads `values` with `\getenv`: every user of the machine can read argument lists.
+    """
+    argv = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
+    env = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LC_ALL": "C.UTF-8", **values}
+    argv = [*AS_SUPERUSER, *argv, "--file=-", "postgres"]
     try:
-        # By standard input: an argument list is there for all to see.
-        return commands.run([*argv, *psql], stdin=f"{statement};\n", timeout=_SECONDS, cwd=Path("/")).output.strip()
+        return commands.run(argv, stdin=f"{script}\n", timeout=_SECONDS, env=env, cwd=Path("/")).output.strip()
     except commands.CommandError as error:
         raise CannotGoOn(
             f"PostgreSQL on this machine cannot be set up: {error}\n`systemctl status 'postgresql*'` and "
-            "`pg_lsclusters` say how it is."
+            "`pg_lsclusters` show its state."
         ) from error

@@ -1,4 +1,4 @@
-"""What an installation wants from Debian, and getting it."""
+"""The Debian packages of an installation."""
 
 from __future__ import annotations
 
@@ -6,30 +6,43 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
+from deploy.ops.layout import Role
+from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
 from left4me.core.processes import commands
 
-ALWAYS: Final = ("git", "python3-venv", "bubblewrap", "libarchive-tools", "polkitd", "ca-certificates")
-REDIS: Final = ("redis-server",)
-POSTGRES: Final = ("postgresql",)
-PROXY: Final = ("caddy",)
+_ALWAYS: Final = ("git", "python3-venv", "bubblewrap", "libarchive-tools", "polkitd", "ca-certificates")
 # The game and SteamCMD are 32-bit programs; these packages hold what they link to, without a second architecture.
-STEAM: Final = ("lib32gcc-s1", "lib32stdc++6")
+_STEAM: Final = ("lib32gcc-s1", "lib32stdc++6")
 
-# Services that Debian starts with the package, and that left4me has units of its own for.
+# Services that Debian starts with the package and that left4me replaces by units of its own.
 _UNWANTED_SERVICES: Final = {"redis-server": "redis-server.service"}
 
 _SECONDS: Final = 1800
 
 
-def missing(wanted: Iterable[str]) -> list[str]:
-    """Those of `wanted` that are not installed."""
-    return [name for name in wanted if not _is_installed(name)]
+def needed(role: Role, *, game: str, postgres: bool, proxy: bool) -> list[str]:
+    """The packages of a machine in this role, with what its options add."""
+    names = list(_ALWAYS)
+    if role is Role.WEB:
+        names.append("redis-server")
+    if postgres:
+        names.append("postgresql")
+    if game == "steam":
+        names += _STEAM
+    if proxy:
+        names.append("caddy")
+    return names
 
 
-def install(wanted: Iterable[str]) -> None:
-    """Install what is missing. Raises CannotGoOn."""
-    names = missing(wanted)
+def missing(names: Iterable[str]) -> list[str]:
+    """Those of `names` that are not installed."""
+    return [name for name in names if not _is_installed(name)]
+
+
+def install(names: Iterable[str]) -> None:
+    """Install the missing ones of `names`. Raises CannotGoOn."""
+    names = missing(names)
     if not names:
         return
     try:
@@ -38,12 +51,12 @@ def install(wanted: Iterable[str]) -> None:
     except commands.CommandError as error:
         raise CannotGoOn(
             f"Debian's packages {' '.join(names)} could not be installed: {error}\n"
-            "See whether `apt-get update` works (network, /etc/apt/sources.list.d), then start again; nothing is lost."
+            "Check that `apt-get update` works (network, /etc/apt/sources.list.d), then run deploy/install again."
         ) from error
     for name in names:
         if service := _UNWANTED_SERVICES.get(name):
-            # It was not here before, so nobody uses it; ours listens on a socket only.
-            commands.run(["systemctl", "disable", "--now", "--quiet", service], timeout=_SECONDS, check=False)
+            # The package was not installed before, so nothing else uses its service.
+            services.systemctl("disable", "--now", "--quiet", service, check=False)
 
 
 def _is_installed(name: str) -> bool:

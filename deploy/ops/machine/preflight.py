@@ -1,68 +1,62 @@
-"""What must be true of a machine before anything is changed on it; each fault with its cure."""
+"""Checks before anything is changed on a machine. Each failure names its cure."""
 
 from __future__ import annotations
 
 import os
 import platform
-import socket
 from pathlib import Path
 from typing import Final
 
 from deploy.ops.environment import parse
-from deploy.ops.layout import Layout
+from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
-from left4me.core.processes import commands
+from left4me.core.net import ports
 
 _OLDEST_DEBIAN: Final = 12
 
 
-def look(layout: Layout, *, with_proxy: bool, game: str, with_web: bool = True) -> None:
-    """Raises CannotGoOn at the first fault."""
+def check(layout: Layout, role: Role, *, with_proxy: bool, game: str) -> None:
+    """Check whether left4me can be installed here in this role. Raises CannotGoOn at the first failure."""
     refuse_other_systems((layout.root / "etc/os-release").read_text())
     if not Path("/run/systemd/system").is_dir():
-        raise CannotGoOn("systemd does not run this machine (a container?). Use bin/up there, or deploy/container.")
+        raise CannotGoOn("systemd does not run on this machine (a container?). Use bin/up, or deploy/container.")
     if game == "steam" and platform.machine() != "x86_64":
         raise CannotGoOn(
             f"The game exists for x86-64 only, and this machine is {platform.machine()}. "
-            "`--game simulated` installs without it."
+            "Use `--game simulated` to install without it."
         )
-    if with_web and not services.are_active(layout, [services.SOCKET]):
-        refuse_busy_port(8000, "`systemctl edit left4me-web.socket` moves the web after the installation")
-    if with_proxy and not _serves("caddy.service"):
+    # A port that our own socket or Caddy already holds is what an earlier run has set up.
+    if role is Role.WEB and not services.are_active([services.SOCKET]):
+        refuse_busy_port(
+            8000, "or move the web to another port after the installation with `systemctl edit left4me-web.socket`"
+        )
+    if with_proxy and not services.are_active(["caddy.service"]):
         for port in (80, 443):
-            refuse_busy_port(port, "or install without --domain, and let what is there lead to 127.0.0.1:8000")
+            refuse_busy_port(port, "or install without --domain, and make that program a proxy for 127.0.0.1:8000")
 
 
 def refuse_ordinary_users() -> None:
-    """Raises CannotGoOn unless we are root."""
+    """Raises CannotGoOn unless this process runs as root."""
     if os.geteuid() != 0:
         raise CannotGoOn("This needs root, for packages, units and the account left4me: run it with sudo.")
 
 
 def refuse_other_systems(os_release: str) -> None:
-    """Raises CannotGoOn for what is not Debian 12 or newer."""
+    """Raises CannotGoOn on systems other than Debian 12 or newer."""
     facts = parse(os_release)
     name = facts.get("PRETTY_NAME", "this system")
     version = facts.get("VERSION_ID", "").partition(".")[0]
     if facts.get("ID") != "debian" or (version.isdigit() and int(version) < _OLDEST_DEBIAN):
         raise CannotGoOn(
-            f"This is made for Debian 12 and 13, and this is {name}. bin/up runs from a checkout elsewhere."
+            f"deploy/install supports Debian 12 and 13, and this is {name}. Run bin/up from a checkout instead."
         )
 
 
 def refuse_busy_port(port: int, otherwise: str) -> None:
-    """Raises CannotGoOn when another program has this port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise CannotGoOn(
-                f"Port {port} is in use ({error.strerror}). `ss -ltnp 'sport = :{port}'` shows by what; stop that, "
-                f"{otherwise}."
-            ) from error
-
-
-def _serves(unit: str) -> bool:
-    return commands.run(["systemctl", "is-active", "--quiet", unit], timeout=30, check=False).status == 0
+    """Raises CannotGoOn when another program uses this port. `otherwise` is the alternative to stopping it."""
+    if error := ports.refusal("127.0.0.1", port):
+        raise CannotGoOn(
+            f"Port {port} is in use ({error.strerror}). `ss -ltnp 'sport = :{port}'` shows the program. Stop it, "
+            f"{otherwise}."
+        ) from error

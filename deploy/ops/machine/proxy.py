@@ -1,4 +1,4 @@
-"""Caddy in front of the web: one site of ours, in a file of its own beside what else the machine's Caddy serves."""
+"""Caddy as reverse proxy. left4me adds one site in a file of its own and leaves other sites alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.ops.layout import Layout
+from deploy.ops.machine import services
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 _IMPORT: Final = "import left4me.caddy"
@@ -18,43 +20,43 @@ def site(layout: Layout) -> Path:
 
 
 def text(tree: Path, *, domain: str, tls: str) -> str:
-    """The site's file; `tls` is auto (a public certificate) or internal (one of Caddy's own authority)."""
+    """The content of the site's file. `tls` is "auto" (a public certificate) or "internal" (Caddy's own authority)."""
     template = (tree / "deploy/caddy/left4me.caddy").read_text()
     line = "\ttls internal\n" if tls == "internal" else ""
     return template.replace("\t@TLS@\n", line).replace("@DOMAIN@", domain)
 
 
-def is_set_up(layout: Layout, wanted: str) -> bool:
+def is_set_up(layout: Layout, content: str) -> bool:
     try:
-        return site(layout).read_text() == wanted and _IMPORT in layout.caddyfile.read_text().splitlines()
+        return site(layout).read_text() == content and _IMPORT in layout.caddyfile.read_text().splitlines()
     except OSError:
         return False
 
 
-def set_up(layout: Layout, wanted: str) -> None:
-    """Write the site and have Caddy serve it. Raises CommandError when Caddy does not take it."""
-    _write(site(layout), wanted)
+def set_up(layout: Layout, content: str) -> None:
+    """Write the site and make Caddy serve it. Raises CommandError when Caddy rejects it."""
+    _write(site(layout), content)
     before = layout.caddyfile.read_text() if layout.caddyfile.exists() else ""
     if _IMPORT not in before.splitlines():
-        # Debian's own file serves a welcome page on port 80, which would be in the way.
+        # Debian's own file serves a welcome page on port 80, so it is replaced; an operator's file is extended.
         _write(layout.caddyfile, f"{_IMPORT}\n" if _is_as_packaged(before) else f"{before.rstrip()}\n\n{_IMPORT}\n")
     commands.run(["caddy", "validate", "--adapter", "caddyfile", "--config", layout.caddyfile], timeout=_SECONDS)
-    commands.run(["systemctl", "enable", "--now", "--quiet", "caddy.service"], timeout=_SECONDS)
-    commands.run(["systemctl", "reload", "caddy.service"], timeout=_SECONDS)
+    services.enable(["caddy.service"])
+    services.systemctl("reload", "caddy.service")
 
 
 def remove(layout: Layout) -> None:
-    """Take our site away; a Caddy that serves nothing else then is stopped."""
+    """Remove the site. Caddy is stopped when it has no other."""
     site(layout).unlink(missing_ok=True)
     if not layout.caddyfile.exists():
         return
     lines = layout.caddyfile.read_text().splitlines()
     if _IMPORT not in lines:
         return
-    rest = "\n".join(line for line in lines if line != _IMPORT).strip()
-    _write(layout.caddyfile, f"{rest}\n" if rest else "")
-    verb = ["reload"] if rest else ["disable", "--now", "--quiet"]
-    commands.run(["systemctl", *verb, "caddy.service"], timeout=_SECONDS, check=False)
+    others = "\n".join(line for line in lines if line != _IMPORT).strip()
+    _write(layout.caddyfile, f"{others}\n" if others else "")
+    action = ["reload"] if others else ["disable", "--now", "--quiet"]
+    services.systemctl(*action, "caddy.service", check=False)
 
 
 def _is_as_packaged(text: str) -> bool:
@@ -67,7 +69,4 @@ def _is_as_packaged(text: str) -> bool:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text)
-    fresh.chmod(0o644)
-    fresh.replace(path)
+    atomic.write(path, text, mode=0o644, durable=True)

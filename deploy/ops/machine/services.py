@@ -1,11 +1,11 @@
-"""The units of the application on this machine, through systemctl."""
+"""The systemd units of left4me on this machine, and `systemctl` as root."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
 
-from deploy.ops.layout import Layout
+from deploy.ops.layout import Layout, Role
 from left4me.core.processes import commands
 
 SOCKET: Final = "left4me-web.socket"
@@ -13,89 +13,92 @@ WEB: Final = "left4me-web.service"
 WORKER: Final = "left4me-worker.service"
 BEAT: Final = "left4me-beat.service"
 REDIS: Final = "left4me-redis.service"
-# Only where other hosts have been added.
+# Runs only where other hosts have been added.
 CONTENT: Final = "left4me-content.service"
 GAMES: Final = "left4me-server@*.service"
+# Not part of the application: they run at boot and at night.
+RECOVER: Final = "left4me-recover.service"
+BACKUP_TIMER: Final = "left4me-backup.timer"
 
-# In the order in which they start: what a unit needs stands before it.
-CENTRAL: Final = (REDIS, SOCKET, WEB, WORKER, BEAT)
-# A host that only runs games for a web elsewhere.
-SECOND: Final = (WORKER,)
+# What an installation enables, in the order in which it starts: each unit after those it needs.
+INSTALLED: Final = {Role.WEB: (REDIS, SOCKET, WEB, WORKER, BEAT), Role.WORKER_HOST: (WORKER,)}
 
 _SECONDS: Final = 300
 
 
+def role(layout: Layout) -> Role:
+    """The role that this machine was installed in."""
+    return Role.WEB if (layout.units / WEB).exists() else Role.WORKER_HOST
+
+
 def of_this_machine(layout: Layout) -> tuple[str, ...]:
-    """The units that run here: all of them, or the worker alone on a second host."""
-    if is_second(layout):
-        return SECOND
-    return (*CENTRAL, CONTENT) if (layout.settings / "hosts/content.env").exists() else CENTRAL
-
-
-def is_second(layout: Layout) -> bool:
-    """Whether this machine runs games for a web elsewhere."""
-    return not (layout.units / WEB).exists()
+    """The units of the application that should run on this machine."""
+    units = INSTALLED[role(layout)]
+    return (*units, CONTENT) if (layout.settings / "hosts/content.env").exists() else units
 
 
 def stop(layout: Layout) -> None:
-    """Beat and worker first, web last; the socket stays, so that visitors wait instead of being refused."""
-    ours = of_this_machine(layout)
-    _systemctl("stop", *(unit for unit in (BEAT, WORKER, CONTENT) if unit in ours))
-    if WEB in ours:
-        _systemctl("stop", WEB)
+    """Stop beat and worker, then the web. Its socket stays open, so that visitors wait instead of being refused."""
+    units = of_this_machine(layout)
+    systemctl("stop", *(unit for unit in (BEAT, WORKER, CONTENT) if unit in units))
+    if WEB in units:
+        systemctl("stop", WEB)
 
 
 def stop_all(layout: Layout) -> None:
-    """Everything that uses the data: the application, its socket and all games."""
+    """Stop everything that uses the data: the application, its socket and all games."""
     if SOCKET in of_this_machine(layout):
-        # The service too, in one transaction: a visitor in between would start it again.
-        _systemctl("stop", SOCKET, WEB)
+        # Both in one transaction: a visitor who came between two would start the web again.
+        systemctl("stop", SOCKET, WEB)
     stop(layout)
-    _systemctl("stop", GAMES)
+    systemctl("stop", GAMES)
 
 
 def start(layout: Layout) -> None:
-    ours = of_this_machine(layout)
-    _systemctl("reset-failed", *ours, check=False)
-    _systemctl("start", *ours)
+    units = of_this_machine(layout)
+    # A unit that failed too often is not started again while systemd remembers that.
+    systemctl("reset-failed", *units, check=False)
+    systemctl("start", *units)
 
 
-def restart(layout: Layout, units: Iterable[str]) -> None:
-    _systemctl("restart", *units)
+def restart(units: Iterable[str]) -> None:
+    systemctl("restart", *units)
 
 
-def enable(layout: Layout, units: Iterable[str]) -> None:
-    """Start them now and at each boot."""
-    _systemctl("enable", "--now", "--quiet", *units)
+def enable(units: Iterable[str]) -> None:
+    """Start `units` now and at each boot."""
+    systemctl("enable", "--now", "--quiet", *units)
 
 
-def disable(layout: Layout, units: Iterable[str]) -> None:
-    _systemctl("disable", "--now", "--quiet", *units)
-
-
-def reload(layout: Layout) -> None:
-    """Have systemd read changed unit files."""
-    _systemctl("daemon-reload")
+def reload() -> None:
+    """Make systemd read changed unit files."""
+    systemctl("daemon-reload")
 
 
 def states(layout: Layout) -> dict[str, str]:
-    """How systemd sees each unit: active, inactive, failed …"""
-    ours = of_this_machine(layout)
-    lines = _systemctl("is-active", *ours, check=False).splitlines()
-    return dict(zip(ours, lines, strict=False))
+    """The state of each unit as systemd names it: active, inactive, failed …"""
+    units = of_this_machine(layout)
+    lines = systemctl("is-active", *units, check=False).splitlines()
+    return dict(zip(units, lines, strict=False))
 
 
-def are_enabled(layout: Layout, units: Iterable[str]) -> bool:
-    wanted = list(units)
-    lines = _systemctl("is-enabled", *wanted, check=False).splitlines()
-    return lines == ["enabled"] * len(wanted)
+def are_enabled(units: Iterable[str]) -> bool:
+    expected = list(units)
+    return systemctl("is-enabled", *expected, check=False).splitlines() == ["enabled"] * len(expected)
 
 
-def are_active(layout: Layout, units: Iterable[str]) -> bool:
-    wanted = list(units)
-    return _systemctl("is-active", *wanted, check=False).splitlines() == ["active"] * len(wanted)
+def are_active(units: Iterable[str]) -> bool:
+    expected = list(units)
+    return systemctl("is-active", *expected, check=False).splitlines() == ["active"] * len(expected)
 
 
-def _systemctl(*arguments: str, check: bool = True) -> str:
+def properties(unit: str, *names: str) -> dict[str, str]:
+    """Properties of a unit as `systemctl show` prints them."""
+    lines = systemctl("show", unit, *(f"--property={name}" for name in names)).splitlines()
+    return dict(line.partition("=")[::2] for line in lines)
+
+
+def systemctl(*arguments: str, check: bool = True) -> str:
+    """Run systemctl, which never asks for a password; returns its output. Raises CommandError if `check`."""
     argv = ["systemctl", "--no-ask-password", *arguments]
     return commands.run(argv, timeout=_SECONDS, check=check).output

@@ -1,4 +1,4 @@
-"""What a release puts onto the machine outside of itself: units, the account, directories, rules, the command."""
+"""Files of a release outside of its own directory: units, accounts, directories, the polkit rule, the command."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from deploy.ops.layout import Layout
+from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 _SECONDS: Final = 120
 
-# Of all units, those of a host that only runs games for a web elsewhere.
-_OF_SECOND_HOSTS: Final = frozenset(
+_OF_WORKER_HOSTS: Final = frozenset(
     {"left4me-worker.service", "left4me-server@.service", "left4me.slice", "left4me-recover.service"}
 )
 
 
-def files(layout: Layout, tree: Path, *, worker_only: bool = False) -> dict[Path, Path]:
-    """Which file of a release goes where."""
+def files(layout: Layout, tree: Path, *, role: Role = Role.WEB) -> dict[Path, Path]:
+    """Where each file of the release in `tree` is copied to."""
     deploy = tree / "deploy"
-    units = [
-        unit for unit in sorted((deploy / "systemd").iterdir()) if not worker_only or unit.name in _OF_SECOND_HOSTS
-    ]
+    units = sorted((deploy / "systemd").iterdir())
+    if role is Role.WORKER_HOST:
+        units = [unit for unit in units if unit.name in _OF_WORKER_HOSTS]
     return {unit: layout.units / unit.name for unit in units} | {
         deploy / "sysusers.d/left4me.conf": layout.root / "etc/sysusers.d/left4me.conf",
         deploy / "tmpfiles.d/left4me.conf": layout.root / "etc/tmpfiles.d/left4me.conf",
@@ -32,21 +32,18 @@ def files(layout: Layout, tree: Path, *, worker_only: bool = False) -> dict[Path
     }
 
 
-def is_laid_out(layout: Layout, tree: Path, *, worker_only: bool = False) -> bool:
-    pairs = files(layout, tree, worker_only=worker_only).items()
+def is_laid_out(layout: Layout, tree: Path, *, role: Role = Role.WEB) -> bool:
+    pairs = files(layout, tree, role=role).items()
     return all(_same(source, target) for source, target in pairs) and _command_is_there(layout)
 
 
-def lay_out(layout: Layout, tree: Path, *, worker_only: bool = False) -> list[Path]:
-    """Write what differs, and have systemd take note; returns what was written. Drop-ins stay as they are."""
+def lay_out(layout: Layout, tree: Path, *, role: Role = Role.WEB) -> list[Path]:
+    """Copy the files that differ and make systemd read them; returns those written. Drop-ins are left unchanged."""
     written = []
-    for source, target in files(layout, tree, worker_only=worker_only).items():
+    for source, target in files(layout, tree, role=role).items():
         if not _same(source, target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            fresh = target.with_name(f".{target.name}.new")
-            fresh.write_bytes(source.read_bytes())
-            fresh.chmod(0o644)
-            fresh.replace(target)
+            atomic.write(target, source.read_bytes(), mode=0o644, durable=True)
             written.append(target)
     if not _command_is_there(layout):
         layout.command.parent.mkdir(parents=True, exist_ok=True)
@@ -55,24 +52,23 @@ def lay_out(layout: Layout, tree: Path, *, worker_only: bool = False) -> list[Pa
         written.append(layout.command)
     if written and layout.root == Path("/"):
         make_account(layout, tree)
-        services.reload(layout)
+        services.reload()
     return written
 
 
 def make_account(layout: Layout, tree: Path) -> None:
-    """The users and directories; those that there are stay as they are."""
+    """Create users and directories. Existing ones are left unchanged."""
     commands.run(["systemd-sysusers", tree / "deploy/sysusers.d/left4me.conf"], timeout=_SECONDS)
     layout.program.mkdir(parents=True, exist_ok=True)
     commands.run(["systemd-tmpfiles", "--create", tree / "deploy/tmpfiles.d/left4me.conf"], timeout=_SECONDS)
 
 
 def traces(layout: Layout) -> list[Path]:
-    """Everything that any release has laid out, with the drop-ins that the operator put beside it."""
+    """All files that a release has laid out on this machine, and the operator's drop-ins beside them."""
     units = [*layout.units.glob("*.wants/left4me*"), *layout.units.glob("left4me*")]
-    kept = ("sysusers.d/left4me.conf", "tmpfiles.d/left4me.conf", "polkit-1/rules.d/50-left4me.rules")
-    others = [layout.root / "etc" / name for name in kept]
-    ours = [path for path in others if path.exists()]
-    return [*sorted(units), *ours, *([layout.command] if layout.command.is_symlink() else [])]
+    names = ("sysusers.d/left4me.conf", "tmpfiles.d/left4me.conf", "polkit-1/rules.d/50-left4me.rules")
+    others = [path for name in names if (path := layout.root / "etc" / name).exists()]
+    return [*sorted(units), *others, *([layout.command] if layout.command.is_symlink() else [])]
 
 
 def remove(layout: Layout) -> None:

@@ -1,22 +1,23 @@
-"""The PostgreSQL of this machine, as its superuser: opened to other hosts, and their roles."""
+"""PostgreSQL for worker hosts: opening the server of this machine to them, and their roles."""
 
 from __future__ import annotations
 
-import os
+import pwd
 import re
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.ops.database import postgres
+from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
+from left4me.core.files import atomic
 from left4me.core.processes import commands
 
 _SECONDS: Final = 120
 _OURS: Final = re.compile(r"^# left4me hosts begin\n.*?^# left4me hosts end\n", re.MULTILINE | re.DOTALL)
 
-# The password comes by the environment: a command line is seen by everybody.
 _MAKE_ROLE: Final = r"""
 \getenv role L4M_ROLE
 \getenv password L4M_PASSWORD
@@ -42,7 +43,7 @@ DROP ROLE IF EXISTS :"role";
 
 @dataclass(frozen=True)
 class Cluster:
-    """One of Debian's clusters."""
+    """One of Debian's PostgreSQL clusters."""
 
     version: str
     name: str
@@ -72,6 +73,7 @@ class Cluster:
         return self.directory / "left4me-hosts.pem"
 
     def is_open(self, certificate: Path, key: Path, *, address: str, group: str, peers: tuple[str, ...]) -> bool:
+        """Whether `open` was called with these values."""
         return (
             _same(self.certificate, certificate)
             and _same(self.key, key)
@@ -81,23 +83,21 @@ class Cluster:
         )
 
     def open(self, certificate: Path, key: Path, *, address: str, group: str, peers: tuple[str, ...]) -> None:
-        """Listen on `address` too, with this certificate; let members of `group` in, by TLS and password only."""
+        """Listen on `address` too, with this certificate. Members of `group` can connect with TLS and a password."""
         for source, target, mode in ((certificate, self.certificate, 0o644), (key, self.key, 0o600)):
-            fresh = target.with_name(f".{target.name}")
-            shutil.copyfile(source, fresh)
-            fresh.chmod(mode)
-            shutil.chown(fresh, "postgres", "postgres")
-            fresh.replace(target)
+            atomic.write(target, source.read_bytes(), mode=mode, durable=True, owner=_postgres())
         self.settings_file.write_text(self._settings(address))
         others = _OURS.sub("", self.access_file.read_text())
-        mode, owner = self.access_file.stat().st_mode, self.access_file.stat()
-        fresh = self.access_file.with_name(".pg_hba.conf.new")
-        fresh.write_text(others.rstrip("\n") + "\n" + access(group, peers))
-        fresh.chmod(mode & 0o777)
-        os.chown(fresh, owner.st_uid, owner.st_gid)
-        fresh.replace(self.access_file)
+        present = self.access_file.stat()
+        atomic.write(
+            self.access_file,
+            others.rstrip("\n") + "\n" + access(group, peers),
+            mode=present.st_mode & 0o777,
+            durable=True,
+            owner=(present.st_uid, present.st_gid),
+        )
         self._wait_for_network()
-        _systemctl("restart", self.unit)
+        services.restart([self.unit])
         self._wait()
 
     def _settings(self, address: str) -> str:
@@ -108,7 +108,7 @@ class Cluster:
             "ssl_min_protocol_version = 'TLSv1.2'\n"
             f"ssl_cert_file = '{self.certificate}'\n"
             f"ssl_key_file = '{self.key}'\n"
-            # A host that vanished must not keep its locks for hours.
+            # Without keepalives, the locks of a host that disappeared would be held for hours.
             "tcp_keepalives_idle = 10\n"
             "tcp_keepalives_interval = 5\n"
             "tcp_keepalives_count = 3\n"
@@ -116,18 +116,18 @@ class Cluster:
         )
 
     def _wait_for_network(self) -> None:
-        """At boot: PostgreSQL goes on without an address that is not there yet, and never asks again."""
+        """Start PostgreSQL after the network: it ignores an address that does not exist yet at its start."""
         drop_in = Path("/etc/systemd/system", f"{self.unit}.d/left4me-hosts.conf")
         drop_in.parent.mkdir(parents=True, exist_ok=True)
         drop_in.write_text("[Unit]\nWants=network-online.target\nAfter=network-online.target\n")
-        _systemctl("daemon-reload")
+        services.reload()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _SECONDS
         argv = ["pg_isready", "--quiet", f"--port={_port(self)}"]
-        while commands.run([*_as_postgres(), *argv], timeout=_SECONDS, check=False, cwd=Path("/")).status != 0:
+        while commands.run([*postgres.AS_SUPERUSER, *argv], timeout=_SECONDS, check=False, cwd=Path("/")).status != 0:
             if time.monotonic() > deadline:
-                raise CannotGoOn(f"PostgreSQL did not come back: journalctl -u {self.unit}")
+                raise CannotGoOn(f"PostgreSQL did not start again; see `journalctl -u {self.unit}`")
             time.sleep(0.2)
 
 
@@ -136,55 +136,46 @@ def cluster(*, port: int) -> Cluster:
     for line in _clusters():
         if line[2] == str(port):
             return Cluster(line[0], line[1])
-    raise CannotGoOn(f"No PostgreSQL cluster of this machine has port {port} (pg_lsclusters shows them).")
+    raise CannotGoOn(f"No PostgreSQL cluster of this machine listens on port {port}; `pg_lsclusters` lists them.")
 
 
 def access(group: str, peers: tuple[str, ...]) -> str:
-    """The lines of pg_hba.conf."""
+    """The lines of pg_hba.conf that let members of `group` in from the networks `peers`."""
     lines = [f"hostssl all +{group} {peer} scram-sha-256" for peer in peers]
     return "\n".join(["# left4me hosts begin", *lines, "# left4me hosts end", ""])
 
 
 def make_role(role: str, *, password: str, group: str, database: str) -> None:
-    """A role that may connect and is a member of `group`; one that is there gets the new password."""
-    _psql(_MAKE_ROLE, L4M_ROLE=role, L4M_PASSWORD=password, L4M_GROUP=group, L4M_DATABASE=database)
+    """Create a role that can connect and is a member of `group`. An existing role gets the new password."""
+    postgres.psql(_MAKE_ROLE, L4M_ROLE=role, L4M_PASSWORD=password, L4M_GROUP=group, L4M_DATABASE=database)
 
 
 def drop_role(role: str) -> None:
-    """End what the role is doing, and remove it; nothing happens when there is none."""
-    _psql(_DROP_ROLE, L4M_ROLE=role)
+    """Remove the role and end its connections. A missing role is no error."""
+    postgres.psql(_DROP_ROLE, L4M_ROLE=role)
 
 
-def _psql(script: str, **values: str) -> None:
-    argv = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-", "postgres"]
-    env = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LC_ALL": "C.UTF-8", **values}
-    commands.run([*_as_postgres(), *argv], timeout=_SECONDS, env=env, stdin=script, cwd=Path("/"))
-
-
-def _as_postgres() -> list[str]:
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"]
+def _postgres() -> tuple[int, int]:
+    account = pwd.getpwnam("postgres")
+    return account.pw_uid, account.pw_gid
 
 
 def _clusters() -> list[list[str]]:
     try:
         lines = commands.run(["pg_lsclusters", "--no-header"], timeout=_SECONDS).output.splitlines()
     except commands.CommandMissing as error:
-        raise CannotGoOn("PostgreSQL of Debian is not installed here.") from error
+        raise CannotGoOn("Debian's PostgreSQL is not installed on this machine.") from error
     return [line.split() for line in lines if line.strip()]
 
 
 def _listening(address: str) -> str:
-    # The end of a tunnel may be here.
+    # With such an address, hosts come through a tunnel that ends on this machine.
     return "localhost" if address in ("127.0.0.1", "localhost") else f"localhost, {address}"
 
 
-def _port(wanted: Cluster) -> str:
-    return next(line[2] for line in _clusters() if (line[0], line[1]) == (wanted.version, wanted.name))
+def _port(cluster: Cluster) -> str:
+    return next(line[2] for line in _clusters() if (line[0], line[1]) == (cluster.version, cluster.name))
 
 
 def _same(copy: Path, source: Path) -> bool:
     return copy.exists() and source.exists() and copy.read_bytes() == source.read_bytes()
-
-
-def _systemctl(*arguments: str) -> None:
-    commands.run(["systemctl", *arguments], timeout=_SECONDS)

@@ -1,4 +1,4 @@
-"""The second machine's side: one URL that holds all it needs, and the files that come of it."""
+"""Join URLs: what a worker host needs to know of the web, and the settings files made from it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ _HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class JoinFault(Exception):
-    """The join URL cannot be used; the message says why."""
+    """The join URL cannot be used; the message contains the reason."""
 
 
 @dataclass(frozen=True)
 class Invitation:
-    """What the web's machine gives another one: where to find it, how to know it, and secrets that are the host's own
-    (but for the sealing key, which all hosts share)."""
+    """What the web gives a worker host: its addresses, its certificate authority and the secrets of this host.
+
+    All hosts share the sealing key; the other secrets are the host's own.
+    """
 
     name: str
     address: str
@@ -51,23 +53,25 @@ class Invitation:
 
 
 def read(url: str) -> Invitation:
-    """Raises JoinFault for what `left4mectl host add` has not printed, or not all of it."""
+    """Parse a join URL. Raises JoinFault for anything but a whole URL that `left4mectl host add` printed."""
     text = "".join(url.split())
     if not text.startswith(_PREFIX):
-        raise JoinFault(f"A join URL begins with {_PREFIX}; `left4mectl host add` on the web's machine prints one.")
+        raise JoinFault(
+            f"A join URL begins with {_PREFIX}. `left4mectl host add` on the machine of the web prints one."
+        )
     body = text.removeprefix(_PREFIX)
     try:
-        said = json.loads(base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True))
-        values: dict[str, Any] = {field.name: said[field.name] for field in fields(Invitation)}
+        content = json.loads(base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True))
+        values: dict[str, Any] = {field.name: content[field.name] for field in fields(Invitation)}
         for name, value in values.items():
             if not isinstance(value, int if name.endswith("_port") else str):
                 raise TypeError(name)
-        found = Invitation(**values)
+        invitation = Invitation(**values)
     except (ValueError, TypeError, LookupError) as error:
-        raise JoinFault("This join URL is not whole. Copy all of it, without a break.") from error
-    if not _HOST_NAME.fullmatch(found.name):
-        raise JoinFault("This join URL names no host.")
-    return found
+        raise JoinFault("This join URL is incomplete. Copy all of it.") from error
+    if not _HOST_NAME.fullmatch(invitation.name):
+        raise JoinFault("This join URL contains no valid host name.")
+    return invitation
 
 
 def authority_file(layout: Layout) -> Path:
@@ -75,49 +79,50 @@ def authority_file(layout: Layout) -> Path:
 
 
 def settings(invitation: Invitation) -> dict[str, str]:
-    """What left4me.env says because of the invitation."""
+    """The settings for left4me.env."""
     return {"LEFT4ME_HOST": invitation.name, "LEFT4ME_RUNTIME": "systemd"}
 
 
 def secret_settings(layout: Layout, invitation: Invitation) -> dict[str, str]:
-    """What secrets.env holds. The secret key signs nothing here that anybody else reads, so it is this host's own."""
+    """The settings for secrets.env. The secret key is new: this host signs nothing that another one reads."""
     authority = f"/{authority_file(layout).relative_to(layout.root)}"
-    at = f"[{invitation.address}]" if ":" in invitation.address else invitation.address
-    trust = quote(authority, safe="")
+    # IPv6 addresses stand in brackets in a URL.
+    host = f"[{invitation.address}]" if ":" in invitation.address else invitation.address
+    authority_in_url = quote(authority, safe="")
     return {
         "LEFT4ME_SECRET_KEY": secrets.token_urlsafe(48),
         "LEFT4ME_SEALING_KEY": invitation.sealing_key,
-        "LEFT4ME_WEB_URL": f"https://{at}:{invitation.content_port}",
+        "LEFT4ME_WEB_URL": f"https://{host}:{invitation.content_port}",
         "LEFT4ME_WEB_CA": authority,
         "LEFT4ME_HOST_TOKEN": invitation.token,
         "DATABASE_URL": (
-            f"postgres://{invitation.role}:{invitation.database_password}@{at}:{invitation.database_port}"
-            f"/{invitation.database}?sslmode=verify-full&sslrootcert={trust}"
+            f"postgres://{invitation.role}:{invitation.database_password}@{host}:{invitation.database_port}"
+            f"/{invitation.database}?sslmode=verify-full&sslrootcert={authority_in_url}"
         ),
         "REDIS_URL": (
-            f"rediss://{invitation.redis_user}:{invitation.redis_password}@{at}:{invitation.redis_port}/0"
-            f"?ssl_cert_reqs=required&ssl_ca_certs={trust}"
+            f"rediss://{invitation.redis_user}:{invitation.redis_password}@{host}:{invitation.redis_port}/0"
+            f"?ssl_cert_reqs=required&ssl_ca_certs={authority_in_url}"
         ),
     }
 
 
 def has_joined(layout: Layout, invitation: Invitation) -> bool:
-    """Whether the files say what this invitation says."""
-    said = environment.read(layout)
-    wanted = {**settings(invitation), **secret_settings(layout, invitation)}
-    wanted.pop("LEFT4ME_SECRET_KEY")
+    """Whether the settings of this machine are those of the invitation."""
+    present = environment.read(layout)
+    expected = {**settings(invitation), **secret_settings(layout, invitation)}
+    expected.pop("LEFT4ME_SECRET_KEY")
     ca = authority_file(layout)
-    return ca.exists() and ca.read_text() == invitation.authority and wanted.items() <= said.items()
+    return ca.exists() and ca.read_text() == invitation.authority and expected.items() <= present.items()
 
 
 def write(layout: Layout, invitation: Invitation) -> None:
-    """Let this machine's settings follow the invitation; what else stands in them stays."""
+    """Write the settings of the invitation. Other settings, and an existing secret key, are left unchanged."""
     environment.write(authority_file(layout), invitation.authority, layout=layout)
     for path, values in (
         (layout.settings_file, settings(invitation)),
         (layout.secrets_file, secret_settings(layout, invitation)),
     ):
         text = path.read_text() if path.exists() else ""
-        if path == layout.secrets_file and (known := environment.parse(text).get("LEFT4ME_SECRET_KEY")):
-            values = {**values, "LEFT4ME_SECRET_KEY": known}
+        if path == layout.secrets_file and (secret_key := environment.parse(text).get("LEFT4ME_SECRET_KEY")):
+            values = {**values, "LEFT4ME_SECRET_KEY": secret_key}
         environment.write(path, environment.with_values(text, values), layout=layout)

@@ -21,7 +21,7 @@ def test_a_copy_holds_what_stands_in_the_write_ahead_log(tmp_path: Path):
         live.execute("CREATE TABLE t (x)")
         live.execute("INSERT INTO t VALUES (42)")
         live.commit()
-        prepare._copy_sqlite(source, target)
+        prepare._keep_copy(source, target)
     with closing(sqlite3.connect(target)) as copy:
         assert copy.execute("SELECT x FROM t").fetchall() == [(42,)]
     assert target.stat().st_mode & 0o777 == 0o600
@@ -31,7 +31,7 @@ def test_only_the_newest_copies_are_kept(tmp_path: Path):
     source = tmp_path / "live.sqlite3"
     sqlite3.connect(source).close()
     for number in range(8):
-        prepare._copy_sqlite(source, tmp_path / "backups" / f"before-migration-{number}.sqlite3")
+        prepare._keep_copy(source, tmp_path / "backups" / f"before-migration-{number}.sqlite3")
     kept = sorted(path.name for path in (tmp_path / "backups").iterdir())
     assert kept == [f"before-migration-{number}.sqlite3" for number in range(3, 8)]
 

@@ -93,6 +93,16 @@ def test_it_serves_refuses_a_second_start_and_stops_without_leaving_anything(run
     assert _processes_of(root) == []
 
 
+def test_it_says_that_it_runs_when_ready_answers_200(running):
+    _, root, port = running
+    deadline = time.monotonic() + 60
+    while "left4me runs at" not in (root / "up.log").read_text():
+        assert time.monotonic() < deadline, (root / "up.log").read_text()
+        time.sleep(0.02)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
+        assert answer.status == 200
+
+
 def test_killing_the_supervisor_takes_the_services_with_it(running):
     process, root, port = running
     process.kill()

@@ -1,14 +1,14 @@
-"""An overlay's directory, used as if its content were out to get us.
+"""Access to an overlay's directory, whose content is untrusted, by paths that users type.
 
-Every path is walked part by part from a handle on the root, and no part may be a link: whatever somebody puts into
-the tree, and whenever, nothing outside of it is read, written or deleted.
+Every access goes through `walk`: paths are opened component by component and symbolic links are never followed, so
+nothing outside of the directory is read, written or deleted. Faults are `BadPath`, with a message for the user.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,17 +17,19 @@ from typing import BinaryIO
 
 from django.utils.translation import gettext as _
 
+from left4me.core.files import atomic, walk
+from left4me.core.files.atomic import TEMPORARY
+
 DEEPEST = 32
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_NAME = 240
 _LONGEST_PATH = 1000
-TEMPORARY = ".left4me-"
+_COPIED_AT_ONCE = 1024 * 1024
 
 Parts = tuple[str, ...]
 
 
 class BadPath(Exception):
-    """The path cannot be used; the message is fit for the person who gave it."""
+    """The path cannot be used. The message can be shown to the user who typed it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Node:
 
 
 def parts(path: str) -> Parts:
-    """The parts of a relative path. Raises BadPath for what could mean something else than a place in the tree."""
+    """Split a relative path into its components. Raises BadPath for anything that could lead out of the tree."""
     found = tuple(part for part in path.replace("\\", "/").split("/") if part not in ("", "."))
     if len(found) > DEEPEST or len(path) > _LONGEST_PATH:
         raise BadPath(_("This path is too long or too deep."))
@@ -60,11 +62,11 @@ def parts(path: str) -> Parts:
 
 
 class Tree:
-    """A handle on the root of an overlay, which is made when missing. Use as a context manager."""
+    """The directory of an overlay, which is created when missing. Use as a context manager."""
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        self._root = os.open(root, _FOLDER)
+        self._root = walk.open_folder(root)
 
     def __enter__(self) -> Tree:
         return self
@@ -74,22 +76,13 @@ class Tree:
 
     @contextlib.contextmanager
     def folder(self, where: Parts, *, make: bool = False) -> Iterator[int]:
-        """A handle on a folder. Raises BadPath when a part of the way is missing, a file, or a link."""
-        handle = os.dup(self._root)
-        try:
-            for part in where:
-                if make:
-                    with contextlib.suppress(FileExistsError):
-                        os.mkdir(part, 0o755, dir_fd=handle)
-                try:
-                    inner = os.open(part, _FOLDER, dir_fd=handle)
-                except OSError:
-                    raise BadPath(_("There is no folder “%(name)s”.") % {"name": "/".join(where)}) from None
-                os.close(handle)
-                handle = inner
+        """A handle on a folder. Raises BadPath when a component is missing, a file or a link."""
+        with contextlib.ExitStack() as opened:
+            try:
+                handle = opened.enter_context(walk.folder(self._root, where, make=0o755 if make else None))
+            except (FileNotFoundError, NotADirectoryError, PermissionError):
+                raise BadPath(_("There is no folder “%(name)s”.") % {"name": "/".join(where)}) from None
             yield handle
-        finally:
-            os.close(handle)
 
     def list(self, where: Parts) -> list[Node]:
         """A folder's entries: folders first, then by name."""
@@ -98,17 +91,14 @@ class Tree:
         return sorted(nodes, key=lambda node: (not node.is_folder, node.name.casefold()))
 
     def open(self, where: Parts) -> BinaryIO:
-        """A plain file, for reading. Raises BadPath for anything else."""
+        """A regular file, for reading. Raises BadPath for anything else."""
         with self.folder(where[:-1]) as handle:
             try:
-                # Without O_NONBLOCK a FIFO would hold the reader for ever.
-                fd = os.open(where[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=handle)
+                return walk.open_file(where[-1], at=handle)
+            except walk.NotRegular:
+                raise BadPath(_("“%(name)s” is not a plain file.") % {"name": "/".join(where)}) from None
             except (OSError, IndexError):
                 raise BadPath(_("There is no file “%(name)s”.") % {"name": "/".join(where)}) from None
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise BadPath(_("“%(name)s” is not a plain file.") % {"name": "/".join(where)})
-        return os.fdopen(fd, "rb")
 
     @contextlib.contextmanager
     def writing(self, where: Parts) -> Iterator[BinaryIO]:
@@ -116,39 +106,47 @@ class Tree:
         if not where:
             raise BadPath(_("A file needs a name."))
         with self.folder(where[:-1], make=True) as handle:
-            name = where[-1]
-            _refuse_folder(handle, name)
-            fresh = f"{TEMPORARY}{secrets.token_hex(8)}"
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=handle)
-            try:
-                with os.fdopen(fd, "wb") as stream:
-                    yield stream
-                    stream.flush()
-                    os.fchmod(stream.fileno(), 0o644)
-                    os.fsync(stream.fileno())
-                os.replace(fresh, name, src_dir_fd=handle, dst_dir_fd=handle)
-            except BaseException:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(fresh, dir_fd=handle)
-                raise
+            _refuse_folder(handle, where[-1])
+            # Not `durable`, which would sync the folder for each of many files; their content is on the disk first.
+            with atomic.replacing(Path(where[-1]), mode=0o644, durable=False, at=handle) as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
 
     def take(self, source: Path, where: Parts) -> None:
         """Move a finished file of ours, on the same file system, to its place in the tree."""
         with self.folder(where[:-1], make=True) as handle:
             _refuse_folder(handle, where[-1])
             source.chmod(0o644)
-            os.replace(source, where[-1], dst_dir_fd=handle)
+            atomic.publish(source, Path(where[-1]), durable=False, at=handle)
+
+    def share(self, source: Path, where: Parts, *, mode: int) -> None:
+        """Add a file with the content of `source`: the same file under a second name where that is possible."""
+        with self.folder(where[:-1], make=True) as handle:
+            if source.stat().st_mode & 0o777 == mode:
+                with contextlib.suppress(OSError):
+                    os.link(source, where[-1], dst_dir_fd=handle, follow_symlinks=False)
+                    return
+            # Another mode is wanted, or the file has as many names as the file system allows.
+            with source.open("rb") as stream, walk.create_file(where[-1], mode, at=handle) as target:
+                shutil.copyfileobj(stream, target, _COPIED_AT_ONCE)
+                os.fchmod(target.fileno(), mode)
+
+    def add_link(self, where: Parts, target: str) -> None:
+        """Add a symbolic link, which nothing here ever follows. Raises FileExistsError when the name is taken."""
+        with self.folder(where[:-1], make=True) as handle:
+            os.symlink(target, where[-1], dir_fd=handle)
 
     def make_folder(self, where: Parts) -> None:
         with self.folder(where, make=True):
             return
 
     def rename(self, old: Parts, new: Parts) -> None:
-        """Give an entry a new name or place. Raises BadPath when the new name is taken or lies inside the old."""
+        """Rename or move an entry. Raises BadPath when the new path is taken or lies inside the old one."""
         if not old or not new or new[: len(old)] == old:
             raise BadPath(_("It cannot be moved there."))
         with self.folder(old[:-1]) as source, self.folder(new[:-1], make=True) as target:
-            if _exists(target, new[-1]):
+            if walk.status(new[-1], at=target) is not None:
                 raise BadPath(_("“%(name)s” exists already.") % {"name": "/".join(new)})
             try:
                 os.rename(old[-1], new[-1], src_dir_fd=source, dst_dir_fd=target)
@@ -160,10 +158,13 @@ class Tree:
         if not where:
             raise BadPath(_("The overlay's own folder stays."))
         with self.folder(where[:-1]) as handle:
-            _delete(handle, where[-1], depth=len(where))
+            try:
+                walk.delete(where[-1], at=handle, depth=len(where))
+            except walk.TooDeep:
+                raise BadPath(_("This folder is too deep to be removed.")) from None
 
     def measure(self) -> tuple[int, int]:
-        """Number and bytes of all files in the tree."""
+        """The number of files in the tree and their size in bytes."""
         count = size = 0
         for _where, node in self.walk():
             count += 1
@@ -171,7 +172,7 @@ class Tree:
         return count, size
 
     def walk(self, where: Parts = ()) -> Iterator[tuple[Parts, Node]]:
-        """Every file and link below a folder with its path."""
+        """Yield every file and link below a folder with its path."""
         for node in self.list(where):
             if node.is_folder and len(where) < DEEPEST:
                 yield from self.walk((*where, node.name))
@@ -186,34 +187,7 @@ def _node(entry: os.DirEntry[str]) -> Node:
     return Node(entry.name, is_folder, is_link, 0 if is_folder else found.st_size, found.st_mtime)
 
 
-def _exists(handle: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=handle, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def _refuse_folder(handle: int, name: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISDIR(os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode):
-            raise BadPath(_("“%(name)s” is a folder.") % {"name": name})
-
-
-def _delete(handle: int, name: str, *, depth: int) -> None:
-    try:
-        os.unlink(name, dir_fd=handle)
-    except FileNotFoundError:
-        return
-    except (IsADirectoryError, PermissionError):
-        if depth > 4 * DEEPEST:
-            raise BadPath(_("This folder is too deep to be removed.")) from None
-        inner = os.open(name, _FOLDER, dir_fd=handle)
-        try:
-            with os.scandir(inner) as entries:
-                names = [entry.name for entry in entries]
-            for one in names:
-                _delete(inner, one, depth=depth + 1)
-        finally:
-            os.close(inner)
-        os.rmdir(name, dir_fd=handle)
+    status = walk.status(name, at=handle)
+    if status is not None and stat.S_ISDIR(status.st_mode):
+        raise BadPath(_("“%(name)s” is a folder.") % {"name": name})

@@ -1,4 +1,4 @@
-"""Whom a request comes from, also behind a reverse proxy."""
+"""The client's IP address, honouring X-Forwarded-For from trusted proxies only."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class ForwardedAddress:
-    """Middleware that puts the visitor's address into REMOTE_ADDR when a TLS proxy stands in front.
+    """Middleware that sets REMOTE_ADDR to the client's address behind a TLS proxy.
 
-    Only the last entry of X-Forwarded-For counts: that one was written by our own proxy, all others by whoever
-    sent the request. Without a proxy the header is not looked at, since then anyone may write it.
+    Only the last entry of X-Forwarded-For counts: it was written by our own proxy, all others by the client. Without
+    a proxy the header is ignored, since then any client may write it.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -32,7 +32,7 @@ class ForwardedAddress:
 
 
 def parsed(text: str) -> str:
-    """Return `text` as a plain address, "" if it is none; IPv4 inside IPv6 comes out as IPv4."""
+    """Return `text` as a plain address, "" if it is none; an IPv4-mapped IPv6 address becomes IPv4."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -42,12 +42,12 @@ def parsed(text: str) -> str:
 
 
 def client_address(request: HttpRequest) -> str:
-    """The visitor's address, "" when there is none (a unix socket)."""
+    """The client's address, "" when there is none (a unix socket)."""
     return parsed(request.META.get("REMOTE_ADDR", ""))
 
 
 def network(address: str) -> str:
-    """What one visitor can be told apart by: the address, for IPv6 the /64 (its owner has 2^64 of them)."""
+    """The address that identifies one client: for IPv6 its /64 network, whose owner has all 2^64 addresses."""
     if ":" in address:
         return str(ipaddress.ip_network((address, 64), strict=False))
     return address

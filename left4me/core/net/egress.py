@@ -1,8 +1,7 @@
-"""Which machines outgoing HTTP may reach, enforced where the connection is made.
+"""The machines that outgoing HTTP may reach, enforced where the connection is made.
 
-The check sits in the connection itself, so that every request, redirect and reconnect passes it by
-construction, and the address that was checked is the address that is connected to: a second DNS answer has
-no say.
+The check is part of the connection itself, so that every request, redirect and reconnect passes it by construction,
+and the address that was checked is the address that is connected to: there is no second DNS lookup.
 """
 
 from __future__ import annotations
@@ -24,25 +23,23 @@ from urllib.parse import urlsplit
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from left4me.core import concurrency
+
 _SLICE_SECONDS = 0.2
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class FetchError(Exception):
-    """A request to the outside did not succeed; the message is fit for an operator."""
+    """An outgoing request failed; the message is fit for an operator."""
 
 
 class HostRefused(FetchError):
-    """The address is not one that this installation may speak to; asking again cannot help."""
+    """The address is not one that this installation may reach; a retry cannot help."""
 
 
 class Unreachable(FetchError):
     """No name, no route, no TLS, no answer in time, or an answer that broke off."""
-
-
-class Cancelled(FetchError):
-    """The caller's `cancelled` turned true."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class AllowedHosts:
 
     suffixes: tuple[str, ...] = ()
     origins: frozenset[tuple[str, str, int]] = frozenset()
-    # By https any name and port, as long as it leads to a public address: for addresses that users give.
+    # By https any name and port that resolves to a public address: for addresses that users enter.
     any_public: bool = False
 
     @classmethod
@@ -68,7 +65,7 @@ class AllowedHosts:
         return cls(tuple(suffixes), frozenset(origins))
 
     def with_origin(self, url: str) -> AllowedHosts:
-        """These hosts and, literally, the origin of `url` (the configured address of an API)."""
+        """These hosts and, literally, the origin of `url`, such as the configured address of an API."""
         return replace(self, origins=self.origins | {_origin(url)})
 
     def with_any_public(self) -> AllowedHosts:
@@ -95,7 +92,7 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet, also when it is one wrapped into another."""
+    """Whether an IP address belongs to the public internet, also when one is embedded in another."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
@@ -108,7 +105,7 @@ def is_public(address: str) -> bool:
 
 
 def is_literal_private(host: str) -> bool:
-    """Whether `host` is an address, not a name, and none of the public internet; or a name for this machine."""
+    """Whether `host` is a literal address outside of the public internet, or a local name."""
     try:
         return not is_public(host)
     except ValueError:
@@ -117,8 +114,8 @@ def is_literal_private(host: str) -> bool:
 
 
 @dataclass
-class Lifeline:
-    """A second handle on a connection: shutting it down wakes whoever reads, in whatever layer."""
+class CancellableSocket:
+    """A duplicate of a connection's descriptor: shutting it down wakes a reader that is blocked in any layer."""
 
     handle: socket.socket
     deadline: float | None = None
@@ -130,44 +127,43 @@ class Lifeline:
 
 
 @dataclass
-class Guard:
-    """What the connections of one client share: the allowed hosts, the time limits, how to cut them off."""
+class EgressGuard:
+    """What the connections of one client share: the allowed hosts, the time limits, and the way to cut them off."""
 
     hosts: AllowedHosts
     cancelled: Callable[[], bool]
     connect_timeout: float
     read_timeout: float
-    _lifelines: dict[int, Lifeline] = field(default_factory=dict)
+    _sockets: dict[int, CancellableSocket] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def check(self) -> None:
-        if self.cancelled():
-            raise Cancelled("cancelled")
+        concurrency.check(self.cancelled)
 
-    def hold(self, sock: socket.socket) -> Lifeline:
-        lifeline = Lifeline(socket.socket(fileno=os.dup(sock.fileno())))
+    def hold(self, sock: socket.socket) -> CancellableSocket:
+        cancellable = CancellableSocket(socket.socket(fileno=os.dup(sock.fileno())))
         with self._lock:
-            self._lifelines[id(lifeline)] = lifeline
-        return lifeline
+            self._sockets[id(cancellable)] = cancellable
+        return cancellable
 
-    def release(self, lifeline: Lifeline) -> None:
+    def release(self, cancellable: CancellableSocket) -> None:
         with self._lock:
-            self._lifelines.pop(id(lifeline), None)
-            lifeline.handle.close()
+            self._sockets.pop(id(cancellable), None)
+            cancellable.handle.close()
 
     def watch(self) -> None:
-        """Cut every connection once cancelled, and each one whose answer is overdue."""
+        """Cut all connections once cancelled, and each one whose answer is overdue. Called several times a second."""
         cancelled = self.cancelled()
         now = time.monotonic()
         with self._lock:
-            for lifeline in self._lifelines.values():
-                if lifeline.deadline is not None and now > lifeline.deadline:
-                    lifeline.expired = True
-                if cancelled or lifeline.expired:
-                    lifeline.cut()
+            for cancellable in self._sockets.values():
+                if cancellable.deadline is not None and now > cancellable.deadline:
+                    cancellable.expired = True
+                if cancelled or cancellable.expired:
+                    cancellable.cut()
 
     def connect(self, scheme: str, host: str, port: int) -> socket.socket:
-        """A TCP connection to an address of `host` that may be reached.
+        """Connect to an address of `host` that may be reached.
 
         Raises HostRefused, Unreachable, Cancelled.
         """
@@ -187,14 +183,14 @@ class Guard:
         raise Unreachable(f"cannot connect to {host}: {failure}")
 
     def _resolve(self, host: str, port: int) -> list[tuple[int, Any]]:
-        # getaddrinfo can neither be interrupted nor given a time limit, so a thread that may be left
-        # behind asks.
+        # getaddrinfo can neither be interrupted nor given a time limit, so it runs in a thread that may be left
+        # behind.
         answers: queue.Queue[list[tuple[int, Any]] | OSError] = queue.Queue()
 
         def ask() -> None:
             try:
-                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                answers.put([(int(entry[0]), entry[4]) for entry in found])
+                entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                answers.put([(int(entry[0]), entry[4]) for entry in entries])
             except (OSError, UnicodeError) as error:
                 answers.put(OSError(str(error)))
 
@@ -231,18 +227,18 @@ class Guard:
 
 
 class _Guarded(HTTPConnection):
-    """The part of a connection that asks the guard; mixed into the plain and the TLS connection below."""
+    """The part of a connection that uses the guard; mixed into the plain and the TLS connection below."""
 
-    guard: Guard
-    lifeline: Lifeline | None = None
+    guard: EgressGuard
+    cancellable: CancellableSocket | None = None
     scheme_name = "http"
     _awaiting_answer = False
 
     def _new_conn(self) -> socket.socket:
-        self._let_go()
+        self._release()
         sock = self.guard.connect(self.scheme_name, self.host, int(self.port or 0))
-        self.lifeline = self.guard.hold(sock)
-        self.lifeline.deadline = time.monotonic() + self.guard.read_timeout
+        self.cancellable = self.guard.hold(sock)
+        self.cancellable.deadline = time.monotonic() + self.guard.read_timeout
         return sock
 
     def connect(self) -> None:
@@ -250,7 +246,7 @@ class _Guarded(HTTPConnection):
             super().connect()
 
     def getresponse(self) -> Any:
-        # A server that drips its headers would keep within every single read's time limit for ever.
+        # A server that sends its headers byte by byte never exceeds the time limit of a single read.
         with self._in_time("the answer"):
             self._awaiting_answer = True
             try:
@@ -260,37 +256,37 @@ class _Guarded(HTTPConnection):
 
     @contextlib.contextmanager
     def _in_time(self, what: str) -> Iterator[None]:
-        if self.lifeline is not None:
-            self.lifeline.deadline = time.monotonic() + self.guard.read_timeout
+        if self.cancellable is not None:
+            self.cancellable.deadline = time.monotonic() + self.guard.read_timeout
         try:
             yield
         except (OSError, HTTPException):
-            # Whatever broke, it may have been cut on purpose.
+            # The guard may have cut the connection on purpose.
             self._check_in_time(what)
             raise
         self._check_in_time(what)
-        if self.lifeline is not None:
-            self.lifeline.deadline = None
+        if self.cancellable is not None:
+            self.cancellable.deadline = None
 
     def _check_in_time(self, what: str) -> None:
         self.guard.check()
-        if self.lifeline is not None and self.lifeline.expired:
+        if self.cancellable is not None and self.cancellable.expired:
             raise Unreachable(f"{self.host}: {what} took longer than {self.guard.read_timeout:g} s")
 
     def close(self) -> None:
         super().close()
         # With "Connection: close" the library closes this object as soon as the headers are in, while the
-        # body is still being read: the lifeline must hold until that is over.
+        # body is still being read: the guard must be able to cut it until that is over.
         if not self._awaiting_answer:
-            self._let_go()
+            self._release()
 
-    def _let_go(self) -> None:
-        if self.lifeline is not None:
-            self.guard.release(self.lifeline)
-            self.lifeline = None
+    def _release(self) -> None:
+        if self.cancellable is not None:
+            self.guard.release(self.cancellable)
+            self.cancellable = None
 
 
-def pool_classes(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
+def pool_classes(guard: EgressGuard) -> dict[str, type[HTTPConnectionPool]]:
     """Connection pools, by scheme, all of whose connections go through `guard`."""
 
     class Plain(_Guarded):

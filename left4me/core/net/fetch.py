@@ -1,12 +1,11 @@
-"""HTTP to the outside: allowed hosts at every hop, limits on size and time, nothing from the environment.
+"""Outgoing HTTP: allowed hosts at every hop, limits on size and time, nothing from the environment.
 
     with fetch.Client(hosts=hosts, cancelled=run.cancelled) as client:
         with client.get(url) as answer:
             for chunk in answer.chunks():
                 ...
 
-A cancelled client ends what it does within a second, in every phase: name lookup, connecting, waiting,
-reading.
+A cancelled client raises `Cancelled` within a second, in every phase: name lookup, connecting, waiting, reading.
 """
 
 from __future__ import annotations
@@ -23,13 +22,12 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from left4me.core.net.egress import AllowedHosts, Cancelled, FetchError, Guard, HostRefused, Unreachable, pool_classes
+from left4me.core.net.egress import AllowedHosts, EgressGuard, FetchError, HostRefused, Unreachable, pool_classes
 
 __all__ = [
     "AllowedHosts",
     "Answer",
     "BadStatus",
-    "Cancelled",
     "Client",
     "FetchError",
     "HostRefused",
@@ -42,13 +40,13 @@ _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK = 256 * 1024
 _WATCH_SECONDS = 0.2
-# A body may be slow, but one that trickles below this for so long would hold its slot for days.
+# A body may be slow, but one that stays below this rate for so long would block its connection for days.
 _SLOWEST_BYTES_PER_SECOND = 1024
 _SLOW_FOR_SECONDS = 60.0
 
 
 class BadStatus(FetchError):
-    """The server answered with a status that is not the one hoped for."""
+    """The server answered with an unexpected status."""
 
     def __init__(self, status: int, host: str, retry_after: float | None = None) -> None:
         self.status = status
@@ -61,9 +59,9 @@ class TooMuch(FetchError):
 
 
 class Answer:
-    """The head of an answer, and its body in pieces."""
+    """A response: its status and headers, and its body in pieces."""
 
-    def __init__(self, response: requests.Response, guard: Guard, *, slow_after: float) -> None:
+    def __init__(self, response: requests.Response, guard: EgressGuard, *, slow_after: float) -> None:
         self._response = response
         self._guard = guard
         self._slow_after = slow_after
@@ -74,7 +72,7 @@ class Answer:
     def chunks(self) -> Iterator[bytes]:
         """The body as it arrives.
 
-        Raises Unreachable when it breaks off, stalls or trickles, and Cancelled.
+        Raises Unreachable when it breaks off, stalls or is too slow, and Cancelled.
         """
         window_start, window_bytes = time.monotonic(), 0
         while chunk := self._read():
@@ -109,7 +107,7 @@ class Answer:
 
 
 class Client:
-    """Keeps connections open while in use as a context manager; may be shared between threads.
+    """An HTTP client. It keeps connections open while it is used as a context manager; threads may share it.
 
     At most `per_host` connections are open to one host; a further request waits for one of them. `ca` names a file
     with the authorities to trust instead of the usual ones.
@@ -126,11 +124,11 @@ class Client:
         slow_after: float = _SLOW_FOR_SECONDS,
         ca: str = "",
     ) -> None:
-        self._guard = Guard(hosts, cancelled or (lambda: False), connect_timeout, read_timeout)
+        self._guard = EgressGuard(hosts, cancelled or (lambda: False), connect_timeout, read_timeout)
         self._slow_after = slow_after
         self._timeout = (connect_timeout, read_timeout)
         self._session = requests.Session()
-        # No proxy, no .netrc, no certificate settings that happen to stand in the environment.
+        # No proxies, .netrc or certificate settings from the environment.
         self._session.trust_env = False
         if ca:
             self._session.verify = ca
@@ -153,7 +151,7 @@ class Client:
 
     @contextlib.contextmanager
     def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
-        """Follow redirects, each to an allowed host, to an answer of any other status. Raises FetchError."""
+        """Get `url`, following redirects to allowed hosts. The answer may have any status. Raises FetchError."""
         for _ in range(_MOST_REDIRECTS + 1):
             url = self._admit(url)
             with self._request("GET", url, headers=headers) as answer:
@@ -166,27 +164,24 @@ class Client:
 
     @contextlib.contextmanager
     def post_form(self, url: str, fields: Mapping[str, str]) -> Iterator[Answer]:
-        """Send a form; redirects are not followed, their status is handed back. Raises FetchError."""
+        """Send a form; redirects are not followed but returned. Raises FetchError."""
         with self._request("POST", self._admit(url), data=dict(fields)) as answer:
             yield answer
 
     @contextlib.contextmanager
     def post_json(self, url: str, value: object) -> Iterator[Answer]:
-        """Send `value` as JSON; redirects are not followed, their status is handed back. Raises FetchError."""
+        """Send `value` as JSON; redirects are not followed but returned. Raises FetchError."""
         with self._request("POST", self._admit(url), json=value) as answer:
             yield answer
 
     @contextlib.contextmanager
     def post(self, url: str, body: bytes, *, headers: Mapping[str, str]) -> Iterator[Answer]:
-        """Send `body`; redirects are not followed, their status is handed back. Raises FetchError."""
+        """Send `body`; redirects are not followed but returned. Raises FetchError."""
         with self._request("POST", self._admit(url), data=body, headers=dict(headers)) as answer:
             yield answer
 
     def _admit(self, url: str) -> str:
-        """`url`, by https where it was http on a host that is allowed by its suffix.
-
-        Raises HostRefused early.
-        """
+        """`url`, upgraded to https for hosts that are allowed by suffix. Raises HostRefused."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
@@ -226,7 +221,7 @@ class Client:
 
 
 class _GuardedAdapter(HTTPAdapter):
-    def __init__(self, guard: Guard, per_host: int) -> None:
+    def __init__(self, guard: EgressGuard, per_host: int) -> None:
         self._guard = guard
         super().__init__(pool_connections=16, pool_maxsize=per_host, pool_block=True, max_retries=0)
 
@@ -236,7 +231,7 @@ class _GuardedAdapter(HTTPAdapter):
 
 
 def _put_away(response: requests.Response) -> None:
-    # A connection whose body was read to the end serves again; one left in the middle must be closed.
+    # A connection whose body was read to the end is reused; one with unread data must be closed.
     if response.raw.length_remaining == 0:
         response.raw.release_conn()
     response.close()

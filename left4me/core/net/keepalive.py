@@ -1,4 +1,4 @@
-"""TCP that notices a dead line: where a cable was pulled, nobody must wait for minutes on what is gone."""
+"""TCP keepalive for Redis and PostgreSQL: a broken network path is noticed within seconds instead of minutes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNACKNOWLEDGED_MILLISECONDS = 10_000
 
 
 def for_redis(url: str) -> dict[str, Any]:
-    """Options of a Redis client at `url`; none for a unix socket, whose other end cannot vanish silently."""
+    """Options of a Redis client at `url`; none for a unix socket, whose peer cannot vanish silently."""
     if urlsplit(url).scheme not in {"redis", "rediss"}:
         return {}
     return {

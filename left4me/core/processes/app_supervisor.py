@@ -1,4 +1,4 @@
-"""Runs a few services side by side: their lines prefixed, a fallen one started again, all ended together.
+"""Runs the services of the application side by side: prefixes their output, restarts them, ends all together.
 
 Stays small and free of Django, because it lives as long as the application does.
 """
@@ -27,7 +27,7 @@ _STEADY_SECONDS = 60.0
 
 @dataclass
 class Service:
-    """One program to keep running. Those with `last` are ended after all others have ended."""
+    """A program that is kept running. Services with `last` are ended after all others have ended."""
 
     name: str
     argv: list[str]

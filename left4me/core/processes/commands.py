@@ -1,7 +1,7 @@
-"""The one door to other programs: a list of arguments, a time limit, a typed failure, output line by line.
+"""Runs subprocesses. All subprocesses of the project go through here; the linter refuses `subprocess` elsewhere.
 
-Everything else in the house is refused `subprocess` by the linter, so the rules stand once: never a shell,
-never an open-ended wait, always a process group of its own that ends as a whole.
+So a few rules hold everywhere: no shell, a time limit, a typed exception for each kind of failure, and a process
+group per command that is ended as a whole.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from left4me.core.processes import process_guard
+from left4me.core.concurrency import Cancelled
+from left4me.core.processes import process_guard, procfs
 
 OnLine = Callable[[str], None]
 
@@ -30,7 +31,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class CommandError(Exception):
-    """Something went wrong with a command; the message names the program, never its secrets."""
+    """A command failed. The message names the program, and contains no arguments, which may be secret."""
 
 
 class CommandMissing(CommandError):
@@ -57,14 +58,6 @@ class CommandTimedOut(CommandError):
         super().__init__(f"{program} did not finish within {timeout:g} s and was ended")
 
 
-class CommandCancelled(CommandError):
-    """The caller's `cancelled` turned true; the whole process group was ended."""
-
-    def __init__(self, program: str) -> None:
-        self.program = program
-        super().__init__(f"{program} was cancelled")
-
-
 @dataclass(frozen=True)
 class Finished:
     status: int
@@ -89,7 +82,8 @@ def run(
 
     `env` is the whole environment when given. stdout and stderr arrive together, in order, at `on_line`.
     `with_pty` gives the program a terminal, for those that buffer in blocks without one.
-    Raises CommandMissing, CommandTimedOut, CommandCancelled and, with `check`, CommandFailed.
+    Raises CommandMissing, CommandTimedOut, concurrency.Cancelled (after the whole process group was ended)
+    and, with `check`, CommandFailed.
     """
     args = [str(a) for a in argv]
     program = Path(args[0]).name
@@ -151,7 +145,7 @@ def spawn_detached(
 
 
 def start_piped(argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a service in a session of its own with its output on one pipe; it is told to end if the caller dies.
+    """Start a service in a session of its own with its output on one pipe; it gets SIGTERM when the caller dies.
 
     Only for a caller with a single thread: the kernel ties the death signal to the thread that forked.
     """
@@ -182,24 +176,11 @@ def end_group(pid: int, *, grace: float = _TERM_GRACE_SECONDS) -> None:
         deadline = time.monotonic() + grace
         while time.monotonic() < deadline:
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if not _group_alive(pid):
+            # killpg(…, 0) would also succeed when only the zombie of the leader is left.
+            if pid not in procfs.living_groups():
                 return
             time.sleep(0.02)
         os.killpg(pid, signal.SIGKILL)
-
-
-def _group_alive(pgid: int) -> bool:
-    # killpg(…, 0) also succeeds for a zombie leader, so ask /proc for a live member.
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[2]) == pgid and fields[0] not in "ZX":
-            return True
-    return False
 
 
 def _spawn(
@@ -249,7 +230,7 @@ def _lines(
     ended = False
     while True:
         if cancelled is not None and cancelled():
-            raise CommandCancelled(program)
+            raise Cancelled(f"{program} was cancelled")
         if time.monotonic() > deadline:
             raise CommandTimedOut(program, timeout)
         ready, _, _ = select.select([reader], [], [], _POLL_SECONDS)

@@ -1,8 +1,8 @@
-"""No program outlives the process that runs it: a guard kills what a worker leaves behind when it is killed itself.
+"""A guard process that kills the subprocesses of a worker when the worker itself is killed.
 
-The guard is this file as a process of its own. It hears over a pipe which process groups belong to the worker; the
-pipe closes with the worker, however that dies. The kernel's own death signal would not do: it follows the thread that
-forked, and ends a program but not the programs that this one has started.
+The guard is this file, run as a program. The worker writes to a pipe which process groups it has started; the pipe
+closes when the worker ends, however it ends, and the guard kills the groups that are left. The kernel's death signal
+(prctl) would not do: it is bound to the thread that forked, and reaches a program but not the program's children.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ import threading
 import time
 from pathlib import Path
 
+if __name__ == "__main__":
+    # Run as `python -I -S PATH`, which leaves the checkout out of the search path.
+    sys.path.append(str(Path(__file__).resolve().parents[3]))
+
+from left4me.core.processes import procfs
+
 _SECONDS_TO_APPEAR = 1.0
 _SECONDS_TO_DIE = 10.0
 
 
 class Guard:
-    """Tells the guard process what runs; starts it again should it be gone."""
+    """The worker's side: keeps the guard process informed, and starts a new one when it is gone."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +39,7 @@ class Guard:
         return self._process.pid
 
     def tell(self, output: str, group: int | None) -> None:
-        """A program that writes to `output` is about to start (None), or leads this process group."""
+        """Report a program that writes to `output`: about to start (None), or the leader of a process group."""
         with self._lock:
             self._running[output] = group
             self._say(_line(output, group))
@@ -68,7 +74,7 @@ class _This:
 
 
 def guard_this_process() -> int:
-    """From now on, what `commands.run` starts here ends with this process, even when that is killed.
+    """Let all that `commands.run` starts from now on end with this process, even when it is killed.
 
     Returns the guard's pid; once that is gone, so is all that this process had started.
     """
@@ -78,7 +84,7 @@ def guard_this_process() -> int:
 
 
 def expect(writer: int) -> str:
-    """Say that a program is about to start with this descriptor as its output; returns the output's name."""
+    """Report that a program is about to start with this descriptor as its output; return the output's name."""
     if _This.guard is None:
         return ""
     output = str(Path(f"/proc/self/fd/{writer}").readlink())
@@ -122,25 +128,14 @@ def main() -> None:
     while just_started and time.monotonic() < deadline:
         _kill_writers(just_started)
         time.sleep(0.02)
-    # The guard's own end tells others that all of it is over, and a killed program may take a moment to die.
+    # Others take the end of the guard as proof that nothing is left, and a killed program may take a moment to die.
     deadline = time.monotonic() + _SECONDS_TO_DIE
-    while time.monotonic() < deadline and groups & _living_groups():
+    while time.monotonic() < deadline and groups & procfs.living_groups():
         time.sleep(0.02)
 
 
-def _living_groups() -> set[int]:
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                state, _parent, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-                if state not in "ZX":
-                    found.add(int(group))
-    return found
-
-
 def _kill_writers(outputs: set[str]) -> None:
-    """Kill who holds one of `outputs`: it was started in the very moment in which the worker died."""
+    """Kill the processes that have one of `outputs` open: they were started just as the worker died."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -151,7 +146,7 @@ def _kill_writers(outputs: set[str]) -> None:
         if held & outputs:
             pid = int(entry.name)
             with contextlib.suppress(OSError):
-                # Before it leads a group of its own, it is still in the worker's, where others may be.
+                # A process that does not lead a group yet is still in the worker's group, which others share.
                 (os.killpg if os.getpgid(pid) == pid else os.kill)(pid, signal.SIGKILL)
 
 

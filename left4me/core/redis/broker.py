@@ -1,6 +1,6 @@
-"""The embedded broker: which server program to run, where its socket is, how it is started.
+"""The embedded Redis server: its program, its socket and its command line.
 
-Used by bin/up, tests and benches; a production machine has its own Redis and sets REDIS_URL.
+Used by bin/up, tests and benchmarks; a production machine has its own Redis and sets REDIS_URL.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LONGEST_SOCKET_PATH = 100
 
 
 class NoBroker(Exception):
-    """No Redis or Valkey server program is to be found; the message says the cure."""
+    """No Redis or Valkey server program is installed; the message names the cure."""
 
 
 def binary() -> Path:
@@ -35,7 +35,7 @@ def binary() -> Path:
 
 
 def socket_path(root: Path) -> Path:
-    """Where the broker of the data directory `root` listens; short enough for the kernel however deep `root` is."""
+    """The socket of the data directory `root`; short enough for the kernel however deep `root` is."""
     path = root / "run" / "redis.sock"
     if len(str(path)) <= _LONGEST_SOCKET_PATH:
         return path
@@ -44,7 +44,7 @@ def socket_path(root: Path) -> Path:
 
 
 def command(sock: Path, data: Path) -> list[str]:
-    """The argument list that serves `sock` and nothing else, keeping its queue in `data` over restarts."""
+    """The command that serves `sock` and no TCP port, and keeps its data in `data` over restarts."""
     return [
         str(binary()),
         *("--port", "0"),
@@ -53,7 +53,7 @@ def command(sock: Path, data: Path) -> list[str]:
         *("--dir", str(data)),
         *("--appendonly", "yes"),
         *("--save", ""),
-        # Evicting a queue under memory pressure would lose wake-ups silently; refusing writes is seen at once.
+        # Evicting a queue under memory pressure would lose messages silently; a refused write is noticed at once.
         *("--maxmemory-policy", "noeviction"),
         *("--daemonize", "no"),
         *("--loglevel", "warning"),

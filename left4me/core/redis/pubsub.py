@@ -1,26 +1,22 @@
-"""The one way to Redis outside Celery: short messages to whoever listens, which may be nobody.
+"""Redis pub/sub for short notifications.
 
-Nothing here is the truth: a message that is lost is made up from the database by its receiver. So publishing never
-raises, and never holds up what it reports on.
+Delivery is best effort: receivers re-read the database when they reconnect, so `publish` never raises and never
+blocks for long.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import time
 from collections.abc import Iterator
 
 import redis
-import redis.asyncio
-from django.conf import settings
 
-from left4me.core.net import keepalive
+from left4me.core.redis.client import client, subscriber
 
 log = logging.getLogger(__name__)
 
-_SECONDS_TO_ANSWER = 2.0
 _SECONDS_BEFORE_NEXT_TRY = 1.0
 
 
@@ -29,52 +25,29 @@ class _Outage:
 
 
 def is_away() -> bool:
-    """Whether Redis did not answer a moment ago; a flood of messages must not wait for it one by one."""
+    """Whether Redis failed within the last second: a flood of messages must not wait for it one by one."""
     return time.monotonic() < _Outage.until
 
 
 def note_outage(error: Exception) -> None:
-    """Remember that Redis did not take a message."""
+    """Let `is_away` return true for a second."""
     _Outage.until = time.monotonic() + _SECONDS_BEFORE_NEXT_TRY
     log.warning("Redis does not take live messages: %s", error)
 
 
-@functools.cache
-def client() -> redis.Redis:
-    """The process's own client: thread-safe, connects when used, gives up after two seconds."""
-    return redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=_SECONDS_TO_ANSWER,
-        socket_connect_timeout=_SECONDS_TO_ANSWER,
-        **keepalive.for_redis(settings.REDIS_URL),
-    )
-
-
-def async_client() -> redis.asyncio.Redis:
-    """A client for the running event loop; the caller closes it. Without a read timeout: it is made to listen."""
-    return redis.asyncio.Redis.from_url(
-        settings.REDIS_URL,
-        socket_connect_timeout=_SECONDS_TO_ANSWER,
-        health_check_interval=15,
-        **keepalive.for_redis(settings.REDIS_URL),
-    )
-
-
 @contextlib.contextmanager
 def listen(channel: str) -> Iterator[Iterator[bytes | None]]:
-    """What is told on `channel`, from now on; None about once a second, so that the caller can look around.
+    """Iterate over the messages of `channel` from now on; None about once a second, so that the caller can stop.
 
-    Raises RedisError when the connection is lost; what was told meanwhile is lost with it.
+    Raises RedisError when the connection is lost; messages published until the next `listen` are lost with it.
     """
-    listener = redis.Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=_SECONDS_TO_ANSWER, **keepalive.for_redis(settings.REDIS_URL)
-    )
+    connection = subscriber()
     try:
-        with listener.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
+        with connection.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
             subscription.subscribe(channel)
             yield _messages(subscription)
     finally:
-        listener.close()
+        connection.close()
 
 
 def _messages(subscription: redis.client.PubSub) -> Iterator[bytes | None]:
@@ -84,7 +57,7 @@ def _messages(subscription: redis.client.PubSub) -> Iterator[bytes | None]:
 
 
 def publish(channel: str, message: str) -> bool:
-    """Tell whoever listens to `channel`; return whether Redis took it."""
+    """Send `message` to the current subscribers of `channel`; return whether Redis took it."""
     if is_away():
         return False
     try:
@@ -102,7 +75,7 @@ def count(key: str, field: str) -> None:
     try:
         client().hincrby(key, field, 1)
     except redis.ResponseError as error:
-        # Not allowed, or no counter: everything else goes on as before.
+        # The access list or the key's type does not allow it: that must not look like an outage.
         log.warning("%s is not counted: %s", key, error)
     except redis.RedisError as error:
         note_outage(error)

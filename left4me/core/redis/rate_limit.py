@@ -1,21 +1,25 @@
-"""Counting what happens within a time, in Redis: the ground of every throttle.
+"""Fixed-window counters in Redis, used for rate limits.
 
-A window starts with its first count and ends by itself, whatever comes in between. So no one can keep a window
-open by going on, and nobody is shut out for longer than the window lasts.
+A window starts with its first count and expires by itself, whatever is counted in between. So further tries cannot
+extend a window, and no client is locked out for longer than the window lasts.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import redis
-from django.conf import settings
+
+from left4me.core.redis import keys
+from left4me.core.redis.client import client
 
 logger = logging.getLogger(__name__)
+
+# A rate limit must not become the slowest part of a page when Redis hangs.
+_SECONDS_TO_ANSWER = 1.0
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,14 @@ class Limit:
     seconds: int
 
     def key(self, subject: str) -> str:
-        # Hashed: what people type (names, addresses) neither shows up in Redis nor makes keys of any length.
-        return f"left4me:count:{self.name}:{hashlib.sha256(subject.encode()).hexdigest()[:32]}"
+        # Hashed: user input (names, addresses) must neither be readable in Redis nor make keys of any length.
+        return keys.rate_limit(self.name, hashlib.sha256(subject.encode()).hexdigest()[:32])
 
 
 @dataclass(frozen=True)
 class Count:
+    """Where a limit stands: `number` counts so far, and `wait` seconds until its window ends."""
+
     limit: Limit
     number: int
     wait: int
@@ -42,7 +48,7 @@ class Count:
         return self.number > self.limit.most
 
 
-class TooMany(Exception):
+class RateLimited(Exception):
     """A limit is reached; try again after `wait` seconds. Pages and API turn this into 429 with Retry-After."""
 
     def __init__(self, wait: int) -> None:
@@ -51,12 +57,12 @@ class TooMany(Exception):
 
 
 def add(*counted: tuple[Limit, str]) -> list[Count]:
-    """Count one more of each (limit, subject) in one round trip and say where each stands.
+    """Count one more of each (limit, subject) in one round trip and return where each stands.
 
-    Without Redis nothing is counted and nothing is over: whoever must mend the machine has to get in.
+    Without Redis nothing is counted and no limit is reached: the operator who repairs the machine has to get in.
     """
     try:
-        with _client(settings.REDIS_URL).pipeline(transaction=True) as pipe:
+        with client(timeout=_SECONDS_TO_ANSWER).pipeline(transaction=True) as pipe:
             for limit, subject in counted:
                 pipe.set(limit.key(subject), 0, ex=limit.seconds, nx=True)
                 pipe.incr(limit.key(subject))
@@ -71,21 +77,15 @@ def add(*counted: tuple[Limit, str]) -> list[Count]:
 
 
 def enforce(limit: Limit, subject: str) -> None:
-    """Count one more; raises TooMany beyond the limit."""
+    """Count one more; raises RateLimited beyond the limit."""
     (count,) = add((limit, subject))
     if count.is_over:
-        raise TooMany(count.wait)
+        raise RateLimited(count.wait)
 
 
 def forget(counted: Sequence[tuple[Limit, str]]) -> None:
-    """Start these windows anew."""
+    """Reset these windows."""
     try:
-        _client(settings.REDIS_URL).delete(*[limit.key(subject) for limit, subject in counted])
+        client(timeout=_SECONDS_TO_ANSWER).delete(*[limit.key(subject) for limit, subject in counted])
     except redis.RedisError as error:
         logger.warning("Could not reset a throttle: %s", error)
-
-
-@functools.cache
-def _client(url: str) -> redis.Redis:
-    # A throttle must not become the slowest part of a page when Redis hangs.
-    return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)

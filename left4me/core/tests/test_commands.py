@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from left4me.core.processes import commands
+from left4me.core.concurrency import Cancelled
+from left4me.core.processes import commands, procfs
 
 
 def test_lines_arrive_in_order_and_the_status_is_returned():
@@ -36,18 +37,11 @@ def test_arguments_never_meet_a_shell():
     assert commands.run(["echo", "$(id) `id` ; id"], timeout=10).output == "$(id) `id` ; id"
 
 
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def _vanishes(pid: int) -> bool:
     deadline = time.monotonic() + 10
-    while _alive(pid) and time.monotonic() < deadline:
+    while procfs.is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return not _alive(pid)
+    return not procfs.is_alive(pid)
 
 
 def test_a_time_limit_ends_the_whole_process_group():
@@ -60,7 +54,7 @@ def test_a_time_limit_ends_the_whole_process_group():
 def test_cancelling_ends_a_program_that_ignores_term_and_its_children():
     pids: list[int] = []
     started = time.monotonic()
-    with pytest.raises(commands.CommandCancelled):
+    with pytest.raises(Cancelled):
         commands.run(
             ["sh", "-c", "trap '' TERM; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done'"],
             timeout=60,

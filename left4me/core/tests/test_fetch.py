@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.net import egress, fetch
 from left4me.core.net.egress import AllowedHosts
 
@@ -118,7 +119,7 @@ def test_a_cancel_wakes_a_waiting_reader(url, path):
     started = time.monotonic()
     with (
         fetch.Client(hosts=AllowedHosts.parse([url]), cancelled=stop.is_set) as client,
-        contextlib.suppress(fetch.Cancelled),
+        contextlib.suppress(Cancelled),
     ):
         body(client, url + path)
         assert path == "/close-not"
@@ -163,7 +164,7 @@ def test_a_tls_handshake_with_a_silent_server_can_be_cancelled():
         started = time.monotonic()
         with (
             fetch.Client(hosts=AllowedHosts.parse([url]), cancelled=stop.is_set) as client,
-            pytest.raises(fetch.Cancelled),
+            pytest.raises(Cancelled),
         ):
             body(client, url)
     assert time.monotonic() - started < 2
@@ -199,7 +200,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
         dialled.append(address)
         raise OSError("stop here")
 
-    monkeypatch.setattr(egress.Guard, "_dial", dial)
+    monkeypatch.setattr(egress.EgressGuard, "_dial", dial)
     with (
         fetch.Client(hosts=AllowedHosts.parse([".allowed.example"])) as client,
         pytest.raises(fetch.Unreachable, match=r"cannot connect to cdn.allowed.example: stop here"),
@@ -216,7 +217,7 @@ def test_a_name_server_that_does_not_answer_can_be_cancelled(monkeypatch):
     started = time.monotonic()
     with (
         fetch.Client(hosts=AllowedHosts.parse([".allowed.example"]), cancelled=stop.is_set) as client,
-        pytest.raises(fetch.Cancelled),
+        pytest.raises(Cancelled),
     ):
         body(client, "https://cdn.allowed.example/x")
     assert time.monotonic() - started < 2

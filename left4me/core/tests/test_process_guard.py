@@ -5,14 +5,15 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from left4me.core.processes import procfs
+
 _RUNS_A_PROGRAM = """
 import sys
-from left4me.core import commands, orphans
-orphans.guard_this_process()
+from left4me.core.processes import commands, process_guard
+process_guard.guard_this_process()
 commands.run(["echo", "a first one that ends"], timeout=10)
 commands.run(
     ["sh", "-c", "sleep 300 & echo $!; trap '' TERM HUP; echo $$; wait"], timeout=300, with_pty={with_pty},
@@ -22,10 +23,10 @@ commands.run(
 # As if killed between the announcement and the knowledge of the group: it never says which group was started.
 _DIES_BEFORE_IT_KNOWS = """
 import os, subprocess
-from left4me.core import orphans
-orphans.guard_this_process()
+from left4me.core.processes import process_guard
+process_guard.guard_this_process()
 reader, writer = os.pipe()
-orphans.expect(writer)
+process_guard.expect(writer)
 child = subprocess.Popen(["sleep", "300"], stdout=writer, start_new_session=True)
 print(child.pid, flush=True)
 print(os.getpid(), flush=True)
@@ -38,18 +39,11 @@ def _worker(script: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def _all_vanish(pids: list[int]) -> bool:
     deadline = time.monotonic() + 20
-    while any(map(_alive, pids)) and time.monotonic() < deadline:
+    while any(map(procfs.is_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return not any(map(_alive, pids))
+    return not any(map(procfs.is_alive, pids))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +56,7 @@ def test_programs_end_with_the_process_that_ran_them_however_it_dies(script, num
     with _worker(script) as worker:
         assert worker.stdout is not None
         pids = [int(worker.stdout.readline()), int(worker.stdout.readline())]
-        assert all(map(_alive, pids))
+        assert all(map(procfs.is_alive, pids))
         worker.send_signal(number)
         worker.wait(20)
         assert _all_vanish(pids)

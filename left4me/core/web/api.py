@@ -67,6 +67,11 @@ def listed(rows: QuerySet[Any], window: Window) -> dict[str, Any]:
     return {"items": list(rows[window.offset : window.offset + window.limit]), "count": rows.count()}
 
 
+def changed_fields(given: Schema, *, besides: set[str] | None = None) -> dict[str, Any]:
+    """The fields of a PATCH body that change something: null means the same as a field that is left out."""
+    return given.model_dump(exclude_none=True, exclude=besides)
+
+
 def require_scope(request: HttpRequest, scope: str) -> None:
     """Refuse a token whose scope is below `scope`; a signed-in page session may do all its user may."""
     granted = getattr(request, "token_scope", "admin")

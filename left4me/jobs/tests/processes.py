@@ -14,6 +14,8 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
+from left4me.core.processes import procfs
+
 TIMEOUT = 60.0
 
 
@@ -27,10 +29,7 @@ def wait_until(condition: Callable[[], object], *, seconds: float = TIMEOUT, wha
 
 
 def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    return procfs.is_alive(pid)
 
 
 class Process:

@@ -7,9 +7,9 @@ from left4me.jobs import registry
 from left4me.jobs.execution import ActiveRun, Stop
 from left4me.jobs.log_writer import BURST_LINES, LogWriter
 from left4me.jobs.models import JobLog
-from left4me.jobs.runner import drain
 from left4me.jobs.states import State
 from left4me.jobs.tests.conftest import story
+from left4me.testing.jobs import drain
 
 
 def _run(job, *, lease=60.0):

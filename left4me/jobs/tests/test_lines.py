@@ -1,6 +1,7 @@
 import pytest
 
-from left4me.jobs.lines import MASK, Masker, clean
+from left4me.core.logbook import MASK
+from left4me.jobs.lines import Masker, clean
 from left4me.jobs.models import LONGEST_LINE
 
 

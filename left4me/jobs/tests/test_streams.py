@@ -11,6 +11,7 @@ from django.db import connections
 from django.utils import timezone
 
 from left4me.core.redis import pubsub
+from left4me.core.redis.client import async_subscriber
 from left4me.core.web import sse
 from left4me.core.web.sse import viewer as viewers
 from left4me.jobs import broadcast, logs, streams, transitions
@@ -86,7 +87,7 @@ def watch(anna):
     def watch(scenario: Any, *, streams_per_user: int = 10) -> None:
         async def run() -> None:
             application = sse.Application(
-                sse.Hub(pubsub.async_client),
+                sse.Hub(async_subscriber),
                 [sse.Route(r"/jobs/(\d+)/stream", streams.open_stream)],
                 authenticate=lambda headers: allowed.get(headers.get("x-user", "anna")),
                 streams_per_user=streams_per_user,

@@ -37,7 +37,7 @@ def _child_of(job: Job) -> int:
 def test_a_request_puts_a_wake_up_on_the_queue_of_its_host(ask, redis_client):
     ask("diagnostic", "diagnostic:1", host="far-away")
     (message,) = redis_client.lrange("host.far-away", 0, -1)
-    assert json.loads(message)["headers"]["task"] == "left4me.jobs.wake"
+    assert json.loads(message)["headers"]["task"] == "jobs.diagnostic"
 
 
 def test_a_worker_runs_what_is_asked_and_what_it_was_never_told_of(ask, worker):

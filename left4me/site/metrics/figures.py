@@ -17,7 +17,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from left4me.alerts.models import Channel, Delivery, Incident
-from left4me.core.redis import pubsub
+from left4me.core.redis import keys
+from left4me.core.redis.client import client
 from left4me.core.version import VERSION
 from left4me.jobs import broadcast
 from left4me.jobs.models import Job
@@ -182,9 +183,9 @@ def _gauge(name: str, words: str, labels: list[str], values: Iterable[tuple[Iter
 
 def _ask_redis(hosts: list[str]) -> _Told:
     try:
-        with pubsub.client().pipeline(transaction=False) as pipe:
+        with client().pipeline(transaction=False) as pipe:
             for host in hosts:
-                pipe.llen(f"host.{host}")
+                pipe.llen(keys.host_queue(host))
             for host in hosts:
                 pipe.hgetall(broadcast.ended_key(host))
             answers = pipe.execute()

@@ -7,8 +7,8 @@ from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 
-from left4me.core import concurrent_save
-from left4me.core.redis.rate_limit import TooMany
+from left4me.core import rows
+from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web.api import Problem, problem_response
 from left4me.site.error_pages import already_gone, too_many_requests
 
@@ -17,7 +17,7 @@ _KEPT_HEADERS = ("Allow", "Retry-After")
 
 
 class Limits:
-    """Turns TooMany and Gone, raised by any view, into their pages."""
+    """Turns RateLimited and Gone, raised by any view, into their pages."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -26,9 +26,9 @@ class Limits:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, fault: Exception) -> HttpResponse | None:
-        if isinstance(fault, concurrent_save.Gone):
+        if isinstance(fault, rows.Gone):
             return already_gone(request)
-        return too_many_requests(request, seconds=fault.wait) if isinstance(fault, TooMany) else None
+        return too_many_requests(request, seconds=fault.wait) if isinstance(fault, RateLimited) else None
 
 
 class ApiProblems:

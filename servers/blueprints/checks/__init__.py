@@ -1,6 +1,6 @@
-"""Checking a blueprint's arguments and config, line by line, for every door: page, API, admin and import.
+"""Checks of a blueprint's arguments and config, line by line. Page, API, admin and import use them.
 
-`check` answers findings; those that are `refused` keep the text from being saved, the others are advice.
+`check` returns findings. A `refused` one prevents the text from being saved; a `warned` one is advice.
 """
 
 from servers.blueprints.checks.findings import Finding, Severity, check, check_arguments, check_config

@@ -1,4 +1,4 @@
-"""Applying the rules to a text: one finding per fault, each with its exact line."""
+"""Applies the rules to a text. Each finding names one fault and its line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Finding:
         return _("Line %(line)d: %(message)s") % {"line": self.line, "message": self.message}
 
 
-Said = tuple[Severity, str]
+_Fault = tuple[Severity, str]
 
 
 def check(*, arguments: str, config: str) -> list[Finding]:
@@ -45,7 +45,7 @@ def check_config(text: str) -> list[Finding]:
     return _check_lines("config", text, _config_line)
 
 
-def _check_lines(field: str, text: str, check_line: Callable[[str], Iterator[Said]]) -> list[Finding]:
+def _check_lines(field: str, text: str, check_line: Callable[[str], Iterator[_Fault]]) -> list[Finding]:
     lines = grammar.config_lines(text)
     if len(lines) > MOST_LINES:
         message = _("There are more than %d lines.") % MOST_LINES
@@ -53,14 +53,14 @@ def _check_lines(field: str, text: str, check_line: Callable[[str], Iterator[Sai
     findings = []
     for number, line in enumerate(lines, start=1):
         try:
-            said = list(check_line(line))
+            faults = list(check_line(line))
         except grammar.Malformed as fault:
-            said = [(Severity.REFUSED, str(fault))]
-        findings += [Finding(field=field, line=number, severity=severity, message=text) for severity, text in said]
+            faults = [(Severity.REFUSED, str(fault))]
+        findings += [Finding(field=field, line=number, severity=severity, message=text) for severity, text in faults]
     return findings
 
 
-def _config_line(line: str) -> Iterator[Said]:
+def _config_line(line: str) -> Iterator[_Fault]:
     commands = grammar.commands(line)
     if not line.isascii():
         yield Severity.WARNED, _("Not all characters are ASCII; some builds of the game break such lines.")
@@ -73,7 +73,7 @@ def _config_line(line: str) -> Iterator[Said]:
         yield from _command(command)
 
 
-def _argument_line(line: str) -> Iterator[Said]:
+def _argument_line(line: str) -> Iterator[_Fault]:
     words = grammar.argument_words(line)
     if not line.isascii():
         yield Severity.WARNED, _("Not all characters are ASCII; some builds of the game break such lines.")
@@ -87,7 +87,7 @@ def _argument_line(line: str) -> Iterator[Said]:
             yield Severity.WARNED, _("More than 8 players need the L4DToolZ extension in an overlay.")
 
 
-def _command(command: grammar.Command, *, is_argument: bool = False) -> Iterator[Said]:
+def _command(command: grammar.Command, *, is_argument: bool = False) -> Iterator[_Fault]:
     name = command[0].lower()
     if reason := _refusal(command):
         yield Severity.REFUSED, f"{command[0]}: {reason}"
@@ -105,7 +105,7 @@ def _command(command: grammar.Command, *, is_argument: bool = False) -> Iterator
 
 def _refusal(command: grammar.Command) -> str:
     words = tuple(word.lower() for word in command)
-    # A wrapper may stand in front of another: sm_cvar sm_cvar rcon_password x.
+    # Wrappers can be nested: sm_cvar sm_cvar rcon_password x.
     while words and words[0] in rules.WRAPPERS:
         words = words[1:]
     if not words:

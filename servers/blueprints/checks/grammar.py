@@ -1,7 +1,7 @@
-"""The grammar of a cfg line and of an argument line, as strict as it must be for every reader to agree.
+"""The grammar of a cfg line and of an argument line. It is so strict that all parsers agree on every accepted line.
 
 Source splits commands at newlines and `;`, drops `//` comments outside of quotes, and lets quotes group words. It
-knows no escape. Its readers differ where quotes stand inside a word or stay open, so such lines are refused.
+knows no escape. Its parsers differ where quotes stand inside a word or stay open, so such lines are refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 # The engine's command buffer cuts longer lines.
 LONGEST_LINE = 510
 
-# Everything that ends a line or a string for some reader, and lone surrogates, which no file can hold.
+# Everything that ends a line or a string for some parser, and lone surrogates, which no file can contain.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NAME = re.compile(r"[+-]?[A-Za-z0-9_]+\Z")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)\Z")
@@ -25,20 +25,20 @@ Command = tuple[str, ...]
 
 
 class Malformed(ValueError):
-    """The line has no single reading; the message says where and why."""
+    """The line is ambiguous. The message says where and why."""
 
 
 def refuse_characters(line: str) -> None:
-    """Raise Malformed for characters that break a line for some reader, or for too many of them."""
-    if found := _CONTROL.search(line):
-        raise Malformed(_("A control character (U+%04X) stands in this line.") % ord(found.group()))
+    """Raise Malformed for control characters, and for a line that is too long."""
+    if match := _CONTROL.search(line):
+        raise Malformed(_("A control character (U+%04X) stands in this line.") % ord(match.group()))
     if len(line.encode("utf-8", "surrogatepass")) > LONGEST_LINE:
         raise Malformed(_("The line is longer than %d bytes; the game would cut it.") % LONGEST_LINE)
 
 
 def _tokens(line: str, *, comments: bool) -> list[str | None]:
-    """The words of a line; None stands for a `;` between two commands."""
-    found: list[str | None] = []
+    """The words of a line, with None for each `;` between two commands."""
+    tokens: list[str | None] = []
     at = 0
     while at < len(line):
         char = line[at]
@@ -47,7 +47,7 @@ def _tokens(line: str, *, comments: bool) -> list[str | None]:
         elif comments and line.startswith("//", at):
             break
         elif char == ";":
-            found.append(None)
+            tokens.append(None)
             at += 1
         elif char == '"':
             end = line.find('"', at + 1)
@@ -55,7 +55,7 @@ def _tokens(line: str, *, comments: bool) -> list[str | None]:
                 raise Malformed(_("A quotation mark is opened and not closed."))
             if end + 1 < len(line) and line[end + 1] not in " \t;":
                 raise Malformed(_("A blank is missing after a closing quotation mark."))
-            found.append(line[at + 1 : end])
+            tokens.append(line[at + 1 : end])
             at = end + 1
         else:
             end = at
@@ -63,9 +63,9 @@ def _tokens(line: str, *, comments: bool) -> list[str | None]:
                 end += 1
             if end < len(line) and line[end] == '"':
                 raise Malformed(_("A quotation mark stands in the middle of a word."))
-            found.append(line[at:end])
+            tokens.append(line[at:end])
             at = end
-    return found
+    return tokens
 
 
 def commands(line: str) -> list[Command]:
@@ -74,7 +74,7 @@ def commands(line: str) -> list[Command]:
     Raises Malformed, also for a command whose first word is no name.
     """
     refuse_characters(line)
-    found: list[Command] = []
+    line_commands: list[Command] = []
     words: list[str] = []
     for token in [*_tokens(line, comments=True), None]:
         if token is not None:
@@ -82,9 +82,9 @@ def commands(line: str) -> list[Command]:
         elif words:
             if not _NAME.match(words[0]):
                 raise Malformed(_("“%s” is no name of a command or setting.") % words[0])
-            found.append(tuple(words))
+            line_commands.append(tuple(words))
             words = []
-    return found
+    return line_commands
 
 
 def config_lines(text: str) -> list[str]:
@@ -115,8 +115,8 @@ def argument_words(line: str) -> list[str]:
     for token in _tokens(line, comments=False):
         if token is None or ";" in token:
             raise Malformed(_("A semicolon would start another command; write one argument per line."))
-        if found := _SHELL.search(token):
-            raise Malformed(_("The character %s has a meaning for the shell that starts the game.") % found.group())
+        if match := _SHELL.search(token):
+            raise Malformed(_("The character %s has a meaning for the shell that starts the game.") % match.group())
         words.append(token)
     if words and not is_option(words[0]):
         raise Malformed(_("An argument starts with - or +, for example “+map c1m1_hotel”."))

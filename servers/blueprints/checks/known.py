@@ -1,4 +1,4 @@
-"""Which settings and commands the stock game has: a shipped list, so that a typo is seen before a match."""
+"""The settings and commands of the stock game, from a shipped list, so that typos are found before a match."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def is_known(name: str) -> bool:
 
 
 def needs_sourcemod(name: str) -> bool:
-    """Whether the game ignores it without `sm_cvar` because it counts as a cheat or is hidden."""
+    """Whether it is a cheat or hidden, so that the game ignores it without `sm_cvar`."""
     return name not in names() and name.startswith(_CHEAT_FAMILIES)
 
 
 def nearest(name: str) -> str | None:
-    """The known name that a typo was probably meant as."""
+    """The known name that a misspelt one probably stands for."""
     close = get_close_matches(name, names(), n=1, cutoff=0.8)
     return close[0] if close else None

@@ -1,4 +1,6 @@
-"""What a blueprint may not say, and what it should not: names from the game's documentation and operators' reports.
+"""The commands and options that a blueprint may not use, and those that deserve a warning.
+
+The names come from the game's documentation and from reports of operators.
 
 This is hygiene with good messages. The boundary is the sandbox: plugins are native code anyway.
 """
@@ -52,7 +54,7 @@ WRAPPERS: Final = frozenset(
     {"sm_cvar", "sm_resetcvar", "toggle", "incrementvar", "multvar", "reset", "cmd", "setinfo", "test_randomchance"}
 )
 
-# Reading the ban lists back is what every server does.
+# Every server reads the ban lists back.
 ALLOWED_EXECS: Final = frozenset({"banned_user.cfg", "banned_ip.cfg", "banned_user", "banned_ip"})
 
 # Options of the launch line, without their sign: srcds takes many with either.

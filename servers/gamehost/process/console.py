@@ -1,4 +1,4 @@
-"""The log file of a server in the process runtime: written by its supervisor, read by anybody.
+"""The log file of a server in the process runtime. Its supervisor writes it; any process reads it.
 
 `log/console.log` and its rotations `.1` (newest) … `.5`; a line is `2026-11-21T09:10:11.123Z text`. A start never
 truncates it. A cursor is `inode:offset`, which survives the renames of a rotation.
@@ -20,12 +20,12 @@ _KEPT_ROTATIONS: Final = 5
 _LONGEST_LINE: Final = 4096
 _BLOCK: Final = 65_536
 
-# A stored line as the readers see it: its text after the time stamp, the stamp, the cursor behind it.
+# A stored line: its text, its time stamp, and the cursor behind it.
 Stored = tuple[str, str, str]
 
 
 class Writer:
-    """Stamps and stores lines; a flood is cut to `most_per_second` bytes, and the log says how much is missing."""
+    """Writes lines with a time stamp. Output beyond `most_per_second` bytes is dropped, and a line says how much."""
 
     def __init__(self, directory: Path, *, rotate_at: int = 8 * 1024**2, most_per_second: int = 1024**2) -> None:
         self._path = directory / NAME
@@ -39,20 +39,20 @@ class Writer:
         self._open()
 
     def feed(self, data: bytes) -> None:
-        """Take output as it comes; only whole lines are stored, an endless one in pieces."""
-        *whole, self._partial = (self._partial + data).split(b"\n")
+        """Take a piece of output. Complete lines are stored; an endless line is stored in pieces."""
+        *complete, self._partial = (self._partial + data).split(b"\n")
         if len(self._partial) > _LONGEST_LINE:
-            whole.append(self._partial)
+            complete.append(self._partial)
             self._partial = b""
-        if whole:
-            self._store(whole, within_budget=True)
+        if complete:
+            self._store(complete, within_budget=True)
 
     def event(self, text: str) -> None:
-        """A line of the supervisor's own; never counted as flood."""
+        """Write a line of the supervisor itself, which the limit does not apply to."""
         self._store([f"left4me: {text}".encode()], within_budget=False)
 
     def finish(self) -> None:
-        """Store what the game wrote last without ending the line."""
+        """Store the last output of the game, even if it did not end the line."""
         if self._partial:
             self._store([self._partial], within_budget=True)
             self._partial = b""
@@ -95,7 +95,7 @@ class Writer:
         try:
             os.write(self._fd, block)
         except OSError:
-            return  # a full disk must cost log lines, not the game
+            return  # a full disk costs log lines, and must not end the game
         self._size += len(block)
 
     def _open(self) -> None:
@@ -119,15 +119,15 @@ def files(directory: Path) -> list[Path]:
 
 def tail(directory: Path, lines: int) -> list[Stored]:
     """The last `lines`, oldest first, going back over rotations."""
-    found: list[Stored] = []
+    tail_lines: list[Stored] = []
     for path in reversed(files(directory)):
-        if len(found) >= lines:
+        if len(tail_lines) >= lines:
             break
         try:
-            found = _last_of(path, lines - len(found)) + found
+            tail_lines = _last_of(path, lines - len(tail_lines)) + tail_lines
         except FileNotFoundError:
             continue  # rotated away between listing and reading
-    return found
+    return tail_lines
 
 
 def follow(
@@ -138,7 +138,7 @@ def follow(
     cancelled: Callable[[], bool],
     pause: float = 0.2,
 ) -> None:
-    """Hand on new lines until `cancelled`, over rotations; see the port."""
+    """Pass on new lines until `cancelled`, across rotations; see the port."""
     inode, offset = _parse(cursor) if cursor else _end(directory)
     while not cancelled():
         batch, inode, offset = _read_on(directory, inode, offset)

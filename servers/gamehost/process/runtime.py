@@ -1,4 +1,4 @@
-"""The runtime without a service manager: one supervisor process per server. No root, no systemd."""
+"""The runtime without a service manager: one supervisor process per server. Needs neither root nor systemd."""
 
 from __future__ import annotations
 
@@ -14,43 +14,41 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from left4me.core.processes import commands
-from servers.gamehost import procfs
+from left4me.core.processes import commands, procfs
+from servers.gamehost import runtime_base
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
-    Exit,
     LaunchFailed,
     LogLine,
     MountFailed,
     Observed,
     Outcome,
     Resources,
-    RuntimeFault,
     State,
     StopTimedOut,
 )
 from servers.gamehost.process import console
 from servers.gamehost.process.supervisor import Order
-from servers.gamehost.sandbox import cgroup
-from servers.gamehost.spec import InstanceSpec, SpecInvalid, StopLimits
-from servers.gamehost.storage import Storage, disk_bytes
+from servers.gamehost.runtime_base import RuntimeBase
+from servers.gamehost.sandbox import cgroup, overlay
+from servers.gamehost.spec import InstanceSpec, StopLimits
 
 _PROJECT: Final = Path(__file__).resolve().parents[3]
 _START_SECONDS: Final = 60
 _KILL_GRACE_SECONDS: Final = 2
 
 
-class ProcessRuntime:
-    """Implements `port.ServerRuntime` below `root`; `python` runs the supervisors, from `project`.
+class ProcessRuntime(RuntimeBase):
+    """Implements `port.ServerRuntime` below `root`. `python` runs the supervisors, in the directory `project`.
 
-    `limits_in` is a directory of cgroup v2 that was handed to this user; servers then get their limits there.
+    `limits_in` is a directory of cgroup v2 that was delegated to this user; servers then get their limits there.
     """
 
     def __init__(
         self, *, root: Path, python: str = sys.executable, project: Path = _PROJECT, limits_in: Path | None = None
     ) -> None:
-        self._storage = Storage(root)
+        super().__init__(root=root)
         self._python = python
         self._project = project
         self._cgroup = limits_in
@@ -87,9 +85,14 @@ class ProcessRuntime:
         with _Supervisor.of(directory) as supervisor:
             if supervisor is None:
                 return _settle_stopped(directory)
-            limits = limits or _limits_of(directory)
+            limits = limits or runtime_base.stop_limits(directory)
+            # From here on the supervisor does not restart the game, whatever ends it.
             supervisor.order(Order.HOLD)
-            if quit_game is not None and _ask_to_quit(quit_game) and supervisor.ends_within(limits.quit_seconds):
+            if (
+                quit_game is not None
+                and runtime_base.ask_to_quit(quit_game)
+                and supervisor.ends_within(limits.quit_seconds)
+            ):
                 return _how_it_ended(directory)
             supervisor.order(Order.END)
             if supervisor.ends_within(limits.term_seconds):
@@ -101,7 +104,7 @@ class ProcessRuntime:
         with _Supervisor.of(directory) as supervisor:
             if supervisor is None:
                 return _settle_stopped(directory)
-            return _kill(supervisor, directory, _limits_of(directory).kill_seconds)
+            return _kill(supervisor, directory, runtime_base.stop_limits(directory).kill_seconds)
 
     def observe(self, server_ids: Iterable[int]) -> dict[int, Observed]:
         return {server_id: _observe(self._storage.of(server_id)) for server_id in server_ids}
@@ -125,37 +128,30 @@ class ProcessRuntime:
         )
 
     def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
-        return {one: self._used(one, with_disk=one in with_disk) for one in server_ids}
+        return {server_id: self._used(server_id, with_disk=server_id in with_disk) for server_id in server_ids}
 
     def _used(self, server_id: int, *, with_disk: bool) -> Resources:
-        directory = self._storage.of(server_id)
-        state = _read(directory)
+        state = _read(self._storage.of(server_id))
         init = procfs.same(state.get("init")) if state else None
         usage = procfs.usage(init) if init is not None else None
         return Resources(
             cpu_seconds=usage.cpu_seconds if usage else None,
             memory_bytes=usage.memory_bytes if usage else None,
             tasks=usage.tasks if usage else None,
-            disk_bytes=disk_bytes(directory.upper) if with_disk and directory.upper.exists() else None,
+            disk_bytes=self._used_bytes(server_id, with_disk=with_disk),
         )
 
-    def delete(self, server_id: int, *, now: datetime) -> Outcome:
-        if self._storage.of(server_id).living_supervisor() is not None:
-            raise RuntimeFault("the server is running")
-        try:
-            deleted = self._storage.delete(server_id, now=now)
-        except OSError as error:
-            raise RuntimeFault(f"the server's directory could not be removed: {error}") from error
-        return Outcome.DELETED if deleted else Outcome.ALREADY_DELETED
+    def _is_on(self, server_id: int) -> bool:
+        return self._storage.of(server_id).living_supervisor() is not None
 
     def _environment(self) -> dict[str, str]:
-        # Nothing of the worker's environment (secrets, proxies) goes into a process that stands beside a game.
+        # Nothing of the worker's environment (secrets, proxies) is passed to a process that runs beside a game.
         path = {"PATH": os.environ.get("PATH", os.defpath)}
         return path if self._cgroup is None else {**path, cgroup.VARIABLE: str(self._cgroup)}
 
 
 class _Supervisor:
-    """A living supervisor, held by a pidfd: no signal of ours can meet a stranger with a reused pid."""
+    """A running supervisor, held by a pidfd, so that no signal reaches another process with a reused pid."""
 
     def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
@@ -173,7 +169,7 @@ class _Supervisor:
             yield None
             return
         try:
-            # It may have ended, and its pid gone to another, between looking and opening.
+            # It may have ended, and its pid been reused, between the check and the open.
             yield _Supervisor(pid, pidfd) if directory.living_supervisor() == pid else None
         finally:
             os.close(pidfd)
@@ -188,19 +184,10 @@ class _Supervisor:
         return bool(poll.poll(seconds * 1000))
 
 
-def _ask_to_quit(quit_game: Callable[[], None]) -> bool:
-    try:
-        quit_game()
-    except Exception:
-        # Whatever RCON met, the game may not have heard it; TERM follows at once.
-        return False
-    return True
-
-
 def _kill(supervisor: _Supervisor, directory: ServerDirectory, seconds: float) -> Outcome:
     supervisor.order(Order.KILL)
     if not supervisor.ends_within(min(seconds, _KILL_GRACE_SECONDS)):
-        # It does not listen; process 1 of the sandbox ends with it, and with that everything else.
+        # It does not react. Process 1 of the sandbox ends with it, and with that everything else.
         supervisor.order(signal.SIGKILL)
         if not supervisor.ends_within(seconds):
             raise StopTimedOut(f"process {supervisor.pid} could not be ended")
@@ -208,7 +195,7 @@ def _kill(supervisor: _Supervisor, directory: ServerDirectory, seconds: float) -
 
 
 def _wait_until_free(directory: ServerDirectory, seconds: float) -> Outcome:
-    """The lock is shared by supervisor and process 1: free means that nothing of the server is left."""
+    """Wait for the lock of the directory. Supervisor and process 1 hold it: once it is free, nothing is left."""
     deadline = time.monotonic() + seconds
     while (lock := directory.try_lock()) is None:
         if time.monotonic() > deadline:
@@ -222,7 +209,7 @@ def _wait_until_free(directory: ServerDirectory, seconds: float) -> Outcome:
 
 
 def _settle_stopped(directory: ServerDirectory) -> Outcome:
-    """Nothing runs; a crash or a giving-up is settled by the wish that it be stopped."""
+    """Nothing runs: store STOPPED, also over CRASHED and GAVE_UP."""
     lock = directory.try_lock() if directory.state_file.exists() else None
     if lock is not None:
         try:
@@ -244,13 +231,6 @@ def _how_it_ended(directory: ServerDirectory) -> Outcome:
     return Outcome.KILLED if killed else Outcome.STOPPED
 
 
-def _limits_of(directory: ServerDirectory) -> StopLimits:
-    try:
-        return directory.read_spec().stop
-    except (OSError, SpecInvalid):
-        return StopLimits()
-
-
 def _read(directory: ServerDirectory) -> dict[str, Any] | None:
     try:
         return directory.read_state()
@@ -261,40 +241,36 @@ def _read(directory: ServerDirectory) -> dict[str, Any] | None:
 def _observe(directory: ServerDirectory) -> Observed:
     try:
         state = directory.read_state()
-        seen = Observed(state=State.STOPPED) if state is None else _interpret(state)
+        observed = Observed(state=State.STOPPED) if state is None else _interpret(state)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Observed(state=State.UNKNOWN, detail=f"the state cannot be read: {error}")
-    if seen.state is State.CRASHED and not seen.last_lines:
+    if observed.state is State.CRASHED and not observed.last_lines:
         lines = console.tail(directory.logs, console.LAST_LINES)
-        seen = replace(seen, last_lines=tuple(text for text, _, _ in lines))
-    return seen
+        observed = replace(observed, last_lines=tuple(text for text, _, _ in lines))
+    return observed
 
 
-def _interpret(told: dict[str, Any]) -> Observed:
-    """What the supervisor told last, corrected by whether it lives: a dead one cannot tell of its own end."""
-    state, detail = State(told["state"]), told["detail"]
-    alive = told["boot"] == procfs.boot_id() and procfs.same(told["supervisor"]) is not None
+def _interpret(stored: dict[str, Any]) -> Observed:
+    """The state that the supervisor stored last, corrected if it is dead: it cannot store its own end."""
+    state, detail = State(stored["state"]), stored["detail"]
+    alive = stored["boot"] == procfs.boot_id() and procfs.same(stored["supervisor"]) is not None
+    # A dead supervisor leaves the state behind that it had: after a reboot nothing runs, otherwise it was killed.
     if not alive and state not in (State.STOPPED, State.GAVE_UP):
-        rebooted = told["boot"] != procfs.boot_id()
+        rebooted = stored["boot"] != procfs.boot_id()
         state = State.STOPPED if rebooted or state is State.STOPPING else State.CRASHED
         detail = "the machine was restarted" if rebooted else "its supervisor was ended"
-    init = procfs.same(told["init"]) if alive else None
-    ended = told["exit"]
+    init = procfs.same(stored["init"]) if alive else None
+    ended = stored["exit"]
     return Observed(
         state=state,
-        pid=procfs.game_of(init) if init is not None else None,
-        started_at=_moment(told.get("started_at")) if init is not None else None,
-        last_exit=_exit(ended["code"], ended["at"]) if ended else None,
-        restarts=told["restarts"],
+        pid=overlay.game_of(init) if init is not None else None,
+        started_at=_moment(stored.get("started_at")) if init is not None else None,
+        last_exit=runtime_base.exit_of(ended["code"], ended["at"]) if ended else None,
+        restarts=stored["restarts"],
         detail=detail,
         is_abandoned=state is State.CRASHED and not alive,
-        last_lines=tuple(told["last_lines"]),
+        last_lines=tuple(stored["last_lines"]),
     )
-
-
-def _exit(code: int, at: float) -> Exit:
-    signaled = code > 128
-    return Exit(status=None if signaled else code, signal=code - 128 if signaled else None, at=_moment(at))
 
 
 def _moment(seconds: float | None) -> datetime | None:

@@ -1,11 +1,12 @@
-"""One small process per server of the process runtime: starts the game, keeps its log, restarts it, ends it.
+"""The supervisor of the process runtime, one small process per server: starts the game, stores its log, restarts and
+ends it.
 
     python3 -S -E -m servers.gamehost.process.supervisor /path/of/servers/12
 
-returns once the game executes (or says why not) and leaves the supervisor behind in a session of its own, so
-that games outlive worker and web. It is told what to do by signals (see Order) and tells by the state file.
-When it is killed, its game ends with it: nothing runs unmanaged, and whoever wants the server running sees
-`crashed` and starts it again.
+returns once the game executes (or prints why not) and leaves the supervisor behind in a session of its own, so that
+games outlive worker and web. The supervisor receives orders as signals (see Order) and reports in the state file.
+When it is killed, its game ends with it, so that nothing runs unmanaged: the server is observed as crashed and
+abandoned, and the reconciler starts it again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from servers.gamehost import launcher, procfs
+from left4me.core.processes import procfs
+from servers.gamehost import launcher
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_LAUNCH_FAILED, EXIT_MOUNT_FAILED, Launched
 from servers.gamehost.port import MountFailed, RuntimeFault, State
@@ -33,9 +35,9 @@ _CHUNK: Final = 65_536
 
 
 class Order(IntEnum):
-    """What a supervisor understands."""
+    """The signals that a supervisor understands."""
 
-    HOLD = signal.SIGUSR1  # the game is about to be asked to quit: its exit is wanted, do not restart it
+    HOLD = signal.SIGUSR1  # the game is about to be asked to quit: do not restart it after its exit
     END = signal.SIGTERM  # end the game: TERM, and KILL after the spec's time
     KILL = signal.SIGUSR2  # end everything at once
 
@@ -51,7 +53,7 @@ class Supervisor:
         self._ending = False
         self._term_at: float | None = None
         self._kill_at: float | None = None
-        self._exits: list[float] = []  # monotonic times of exits nobody asked for
+        self._exits: list[float] = []  # monotonic times of exits that were not requested
         self._state: dict[str, Any] = {
             "boot": procfs.boot_id(),
             "supervisor": procfs.named(os.getpid()),
@@ -63,7 +65,7 @@ class Supervisor:
         self._poll.register(self._signals, select.POLLIN)
 
     def start(self) -> None:
-        """The first start. Raises MountFailed or LaunchFailed, with the state told as stopped."""
+        """The first start. Raises MountFailed or LaunchFailed, after storing the state STOPPED."""
         self._tell(State.STARTING)
         try:
             self._launch()
@@ -73,20 +75,23 @@ class Supervisor:
             raise
 
     def run(self) -> None:
-        """Look after the game until it is ended on request or has given up."""
+        """Supervise the game until it is ended on request, or ended unasked too often."""
         while self._launched is not None:
             self._look_after()
             self._settle(self._finish())
 
     def _settle(self, code: int) -> None:
-        """After an exit: done if it was asked for, else start again, with growing pauses and within the limit."""
+        """After an exit: finish if it was requested, otherwise restart, with growing pauses and within the limit."""
         while self._launched is None:
+            # The exit was requested, possibly during the pause of an earlier one.
             if self._ending:
                 return self._tell(State.STOPPED, ended=code)
+            # Too many exits within the policy's time: a restart would only fail again.
             pause = self._pause_before_restart()
             if pause is None:
                 return self._give_up(code)
-            self._tell(State.CRASHED, ended=code, detail=f"ended with {_words(code)}; starts again in {pause:g} s")
+            self._tell(State.CRASHED, ended=code, detail=f"ended with {_exit_text(code)}; starts again in {pause:g} s")
+            # An order to end during the pause ends it at once; the loop then takes the first branch.
             if not self._ordered_within(pause):
                 self._launch_again()
         return None
@@ -116,7 +121,7 @@ class Supervisor:
         self._tell(State.RUNNING)
 
     def _look_after(self) -> None:
-        """Store output and follow orders until the game's pipe ends, which is when its last process has."""
+        """Store output and follow orders until the game's pipe closes, which is when its last process has ended."""
         while self._output is not None:
             for fd, _ in self._poll.poll(self._poll_timeout()):
                 if fd == self._signals:
@@ -143,7 +148,7 @@ class Supervisor:
         for number in os.read(self._signals, 100):
             if number == Order.HOLD and not self._ending:
                 self._ending = True
-                # Whoever asked may die before asking on, and a stop once begun must end.
+                # The caller may die before its next order, and a stop that has begun must be completed.
                 self._term_at = time.monotonic() + 2 * self._spec.stop.quit_seconds
                 self._tell(State.STOPPING)
             elif number == Order.END:
@@ -172,7 +177,7 @@ class Supervisor:
             self._output = None
 
     def _finish(self) -> int:
-        """Wait for process 1, whose end closed the pipe; returns the exit code, 128 + n for signal n."""
+        """Wait for process 1, whose end closed the pipe. Returns the exit code, 128 + n for signal n."""
         launched, self._launched = self._launched, None
         if launched is None:
             return 0
@@ -182,7 +187,7 @@ class Supervisor:
         self._log.finish()
         code = os.waitstatus_to_exitcode(status)
         code = code if code >= 0 else 128 - code
-        self._log.event(f"ended: {_words(code)}")
+        self._log.event(f"ended: {_exit_text(code)}")
         return code
 
     def _pause_before_restart(self) -> float | None:
@@ -191,8 +196,7 @@ class Supervisor:
         self._exits = [at for at in self._exits if now - at < policy.within_seconds] + [now]
         if len(self._exits) > policy.most:
             return None
-        doubled: float = policy.first_pause_seconds * 2 ** (len(self._exits) - 1)
-        return min(doubled, policy.longest_pause_seconds)
+        return policy.pause_before(len(self._exits))
 
     def _ordered_within(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -203,9 +207,9 @@ class Supervisor:
 
     def _give_up(self, code: int) -> None:
         policy = self._spec.restart
-        words = f"ended {len(self._exits)} times within {policy.within_seconds:g} s, last with {_words(code)}"
-        self._log.event(f"given up: {words}")
-        self._tell(State.GAVE_UP, ended=code, detail=words)
+        reason = f"ended {len(self._exits)} times within {policy.within_seconds:g} s, last with {_exit_text(code)}"
+        self._log.event(f"given up: {reason}")
+        self._tell(State.GAVE_UP, ended=code, detail=reason)
 
     def _tell(self, state: State, *, ended: int | None = None, detail: str = "") -> None:
         init = self._launched.init if self._launched else None
@@ -221,12 +225,12 @@ class Supervisor:
             self._directory.write_state(self._state)
 
 
-def _words(code: int) -> str:
+def _exit_text(code: int) -> str:
     return f"signal {code - 128}" if code > 128 else f"status {code}"
 
 
 def _signal_pipe() -> int:
-    """The reading end of a pipe in which every order appears as a byte, so that one poll waits for all."""
+    """A pipe into which every received signal writes a byte, so that one poll waits for signals and output."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     for number in Order:
         signal.signal(number, lambda *_: None)
@@ -234,13 +238,13 @@ def _signal_pipe() -> int:
     return reader
 
 
-def _answer(ready: int, code: int, words: str = "") -> None:
-    os.write(ready, bytes([code]) + words.encode())
+def _answer(ready: int, code: int, message: str = "") -> None:
+    os.write(ready, bytes([code]) + message.encode())
     os.close(ready)
 
 
 def _detach(directory: ServerDirectory) -> None:
-    """Become a session of our own that holds nothing of the caller's: neither its terminal nor its pipes."""
+    """Start a session that keeps nothing of the caller: neither its terminal nor its pipes."""
     os.setsid()
     os.chdir("/")
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -251,7 +255,7 @@ def _detach(directory: ServerDirectory) -> None:
 
 
 def _is_managed(directory: ServerDirectory) -> bool:
-    """Whether the holder of the lock looks after a game, rather than just ending."""
+    """Whether the supervisor that has the lock manages a game, rather than just ending."""
     if directory.living_supervisor() is None:
         return False
     state = directory.read_state() or {}
@@ -267,7 +271,7 @@ def _supervise(directory: ServerDirectory, ready: int) -> NoReturn:
             os._exit(EXIT_ALREADY_RUNNING)
         try:
             supervisor = Supervisor(directory, directory.read_spec(), lock=lock)
-            gc.freeze()  # process 1 of each sandbox shares these pages as long as nobody touches them
+            gc.freeze()  # process 1 of each sandbox shares these pages as long as the collector does not write to them
             supervisor.start()
         except (RuntimeFault, SpecInvalid, OSError) as fault:
             code = EXIT_MOUNT_FAILED if isinstance(fault, MountFailed) else EXIT_LAUNCH_FAILED
@@ -282,7 +286,7 @@ def _supervise(directory: ServerDirectory, ready: int) -> NoReturn:
 
 
 def main(argv: list[str]) -> int:
-    """Start a supervisor, hand on its first answer, and leave it behind."""
+    """Start a supervisor, print the result of its start, and leave it running."""
     directory = ServerDirectory(Path(argv[1]))
     directory.prepare()
     answer, ready = os.pipe()
@@ -291,12 +295,12 @@ def main(argv: list[str]) -> int:
         _supervise(directory, ready)
     os.close(ready)
     with os.fdopen(answer, "rb") as file:
-        said = file.read()
-    if not said:
+        answer_bytes = file.read()
+    if not answer_bytes:
         print("the supervisor died before it started the game")  # noqa: T201
         return EXIT_LAUNCH_FAILED
-    print(said[1:].decode("utf-8", "replace"))  # noqa: T201
-    return said[0]
+    print(answer_bytes[1:].decode("utf-8", "replace"))  # noqa: T201
+    return answer_bytes[0]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The remote console of Source servers: `rcon.execute(…)` for one command, `rcon.Client` to keep asking.
+"""Client for the remote console of Source servers: `rcon.execute(…)` for one command, `rcon.Client` for many.
 
-Knows no Django and nothing of this application.
+It depends neither on Django nor on the rest of the application.
 """
 
 from servers.gamehost.rcon.blocking import execute

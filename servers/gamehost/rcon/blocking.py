@@ -1,4 +1,4 @@
-"""The synchronous face: one connection, one command, one answer."""
+"""The blocking client: one connection, one command, one answer."""
 
 from __future__ import annotations
 

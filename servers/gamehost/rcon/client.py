@@ -1,7 +1,7 @@
-"""The asyncio client: a connection that stays, and is made again without a word when the server has cut it.
+"""The asyncio client: it keeps a connection, and reconnects when the server has closed it.
 
 Servers cut every authenticated connection when `rcon_password` is written, even with the same value, and that
-happens at each map load. So a cut connection is the rule here, not a fault.
+happens at each map load. So a closed connection is normal and no error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HUNG_UP = "The server closed the connection."
 
 
 class _Channel(asyncio.Protocol):
-    """Feeds the conversation and wakes the one who waits for it."""
+    """Passes received data to the conversation and wakes the waiting caller."""
 
     def __init__(self) -> None:
         self.conversation = Conversation()
@@ -47,7 +47,7 @@ class _Channel(asyncio.Protocol):
         self._settle(ConnectionLost(_HUNG_UP))
 
     async def say(self, data: bytes) -> None:
-        """Sends, and returns when the conversation is complete; whoever is cancelled here must close."""
+        """Sends, and returns when the conversation is complete. A caller that is cancelled here must close."""
         if not self.open or self._transport is None:
             raise ConnectionLost(_HUNG_UP)
         self._waiter = asyncio.get_running_loop().create_future()
@@ -74,7 +74,7 @@ class _Channel(asyncio.Protocol):
 
 
 class Client:
-    """One server's remote console, asked again and again; questions wait for each other."""
+    """The remote console of one server, for repeated commands. They are sent one after the other."""
 
     def __init__(self, host: str, port: int, password: str) -> None:
         self.host = host

@@ -1,4 +1,4 @@
-"""What is said on one connection, without any input or output: the blocking and the asyncio client share it.
+"""The protocol of one connection, without input and output. The blocking and the asyncio client share it.
 
 A question is the command followed by an empty command under an id of its own. Servers answer in order, so the
 reply to the empty one marks the end of the answer: its length tells nothing, answers come in pieces of any size.
@@ -31,7 +31,7 @@ _LEAVING = frozenset(
 
 
 class Answer(str):
-    """The text a server answered.
+    """The text of a server's answer.
 
     `confirmed` is False for commands that make a server fall silent or hang up (`quit`, `changelevel`, …) when it
     did: the command was sent, whether it was carried out has to be looked at elsewhere.
@@ -54,7 +54,7 @@ class _State(enum.Enum):
 
 
 def leaves_no_answer(command: str) -> bool:
-    """True for commands after which silence or a hang-up is the normal course of things."""
+    """True for commands after which no answer or a closed connection is normal."""
     return any(part.split(None, 1)[0].strip('"').lower() in _LEAVING for part in command.split(";") if part.strip())
 
 

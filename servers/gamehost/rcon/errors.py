@@ -1,13 +1,13 @@
-"""What can go wrong between us and a server's remote console."""
+"""The errors of the remote console."""
 
 from __future__ import annotations
 
 
 class RconError(Exception):
-    """Base of all failures here; the message may be shown, it never holds the password.
+    """Base of all errors of the remote console. The message may be shown; it never contains the password.
 
-    `sent` is True when the command had left before things went wrong: it may have run. `partial` is what had
-    come back by then.
+    `sent` is True when the command had been sent before the error: it may have run. `partial` is the answer received
+    until then.
     """
 
     def __init__(self, message: str, *, sent: bool = False, partial: str = "") -> None:
@@ -21,15 +21,15 @@ class InvalidCommand(RconError, ValueError):
 
 
 class Unreachable(RconError):
-    """Nobody answers at this address, or it hangs up before the login is through (as a ban looks, too)."""
+    """Nothing answers at this address, or it closes the connection before the login is complete, as for a ban."""
 
 
 class ConnectionLost(Unreachable):
-    """The server hung up after it had let us in: a map change, a new password, a restart, a crash."""
+    """The server closed the connection after the login: a map change, a new password, a restart, a crash."""
 
 
 class PasswordRefused(RconError):
-    """The server said no. It counts these and bans; so this password is not offered to it again."""
+    """The server refused the password. It bans addresses after some refusals, so this one is not sent again."""
 
 
 class TimedOut(RconError):
@@ -37,4 +37,4 @@ class TimedOut(RconError):
 
 
 class ProtocolFault(RconError):
-    """What came back is not this protocol, or is larger than any honest answer."""
+    """The answer is not in this protocol, or larger than any valid answer."""

@@ -1,11 +1,11 @@
-"""Remembers refused passwords, so that none is offered twice.
+"""Remembers refused passwords, so that none is sent twice.
 
 A game server counts failed logins by address and bans for good, and everybody behind this application shares one
 address. The exception is a game that is only just starting: it refuses every password until its server.cfg has run.
 That is assumed where the caller says so, or where this password was let in before; then it is offered again after
 growing pauses, and in all less often than a ban takes (5 failures in 30 s, or 10).
 
-What is remembered goes with the process; after a restart one more try is made.
+The memory is that of the process; after a restart of it one more attempt is made.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def accepted(host: str, port: int, password: str) -> None:
 
 
 def forget(host: str, port: int) -> None:
-    """To be called when the game there is another one than before: it was started anew."""
+    """Call this when the game at this address was restarted."""
     with _lock:
         _refused.pop((host, port), None)
 
 
 def forget_all() -> None:
-    """For tests, whose servers come and go on the same ports."""
+    """For tests, whose servers start and end on the same ports."""
     with _lock:
         _refused.clear()
         _accepted.clear()

@@ -1,7 +1,7 @@
-"""Limits over all processes of a server together, where this machine lets us have a cgroup for it.
+"""Limits for all processes of a server together, where this machine allows a cgroup for it.
 
-LEFT4ME_CGROUP names a directory of cgroup v2 that was handed to us. Without one the limits per process stand alone;
-under systemd the unit has its own.
+LEFT4ME_CGROUP names a directory of cgroup v2 that was delegated to the application. Without one only the limits per
+process apply; under systemd the unit has its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CONTROLLERS: Final = "+memory +pids +cpu"
 
 
 def parent() -> Path | None:
-    """The delegated cgroup in which servers get theirs."""
+    """The delegated cgroup below which servers get theirs."""
     named = os.environ.get(VARIABLE)
     return Path(named) if named else None
 
@@ -43,7 +43,7 @@ def place(pid: int, *, server_id: int, limits: Limits) -> bool:
 
 
 def remove(server_id: int) -> None:
-    """Take the empty cgroup of an ended server away."""
+    """Remove the empty cgroup of an ended server."""
     above = parent()
     if above is not None:
         with contextlib.suppress(OSError):

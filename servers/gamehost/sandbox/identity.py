@@ -1,4 +1,4 @@
-"""Whom the game runs as, and how the files of its layers look to it.
+"""The user that the game runs as, and the ownership of its layers as it sees it.
 
 Started by an ordinary user, the game is that user inside a user namespace that maps nobody else. Started by
 root, it gets a user id of its own, which no account has; the kernel then shows the layers, which belong to root,
@@ -33,7 +33,7 @@ def of(server_id: int) -> Identity:
 
 
 def shifting_namespace(who: Identity) -> int:
-    """A user namespace, as an open file, through which the caller's files look like `who`'s."""
+    """A user namespace, as an open file, in which the caller's files belong to `who`."""
     ready, entered = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -57,7 +57,7 @@ def shifting_namespace(who: Identity) -> int:
 
 
 def enter_user_namespace(who: Identity) -> None:
-    """Enter a user namespace as oneself: all capabilities over what is made in it, none over anything else."""
+    """Enter a user namespace as the same user, with all capabilities over its own objects and none over others."""
     kernel.unshare(kernel.CLONE_NEWUSER)
     write_map("self", "setgroups", "deny")
     write_map("self", "uid_map", f"{who.uid} {who.uid} 1")
@@ -78,7 +78,7 @@ def write_map(pid: int | str, name: str, text: str) -> None:
 
 
 def become(who: Identity) -> None:
-    """Be `who` for good, with no capability and no way to gain one."""
+    """Become `who` permanently, with no capability and no way to gain one."""
     if who.by_root:
         os.setgroups([])
         os.setresgid(who.gid, who.gid, who.gid)

@@ -1,6 +1,6 @@
-"""The system calls that Python 3.11 has no name for, each raising OSError with what the kernel said.
+"""The system calls that Python 3.11 does not provide. Each raises OSError with the kernel's message.
 
-Plain python3 runs this beside every game, so it is ctypes and nothing else.
+It uses ctypes only, since a plain python3 runs this beside every game.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class _MountAttributes(ctypes.Structure):
 
 
 def syscall(number: int, *arguments: Argument, what: str = "") -> int:
-    """Do a system call by number; integers go as long, so that none is cut to 32 bits."""
+    """Make a system call by number. Integers are passed as long, so that none is cut to 32 bits."""
     ready = [ctypes.c_long(a) if isinstance(a, int) else _pointer(a) for a in arguments]
     result: int = _libc.syscall(ctypes.c_long(number), *ready)
     if result < 0:
@@ -97,7 +97,7 @@ def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -
 
 
 def unmount(target: str) -> None:
-    """Take the mount away now, for good as soon as nobody uses it."""
+    """Detach the mount now; it disappears as soon as nothing uses it."""
     _checked(_libc.umount2(os.fsencode(target), ctypes.c_int(MNT_DETACH)), f"unmount {target}")
 
 
@@ -210,5 +210,5 @@ def _kernel_words(context: int) -> str:
         while line := os.read(context, 1000):
             words.append(line.decode("utf-8", "replace").strip().removeprefix("e "))
     except OSError:
-        pass  # ENODATA: the kernel has said everything
+        pass  # ENODATA: there are no more messages
     return f" ({'; '.join(words)})" if words else ""

@@ -1,7 +1,7 @@
 """Landlock rules for the game's network: it listens on its own port and reaches only the ports it was given.
 
 The game shares the host's network, where the application's own services listen on loopback. Landlock refuses
-by port whatever the address is (kernel 6.7); abstract unix sockets of the host are refused since 6.12.
+by port for every address (kernel 6.7); abstract unix sockets of the host are refused since 6.12.
 UDP is not covered.
 """
 
@@ -37,7 +37,7 @@ def version() -> int:
 
 
 def restrict_network(*, listen: int, connect: Iterable[int]) -> bool:
-    """Hold this process and all it starts to these TCP ports; False where the kernel cannot.
+    """Restrict this process and all its children to these TCP ports; False where the kernel cannot.
 
     Port 0, an ephemeral port of the kernel's choice, may always be listened on. Needs `no_new_privs`.
     """

@@ -1,4 +1,4 @@
-"""Compose a server's tree: its layers under its writable directory, by the best way this kernel has."""
+"""Mounts a server's tree, its layers below its writable directory, by the best method of this kernel."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import errno
 import os
 from collections.abc import Sequence
 
+from left4me.core.processes import procfs
 from servers.gamehost.port import MountFailed
 from servers.gamehost.sandbox import kernel
 
 _FUSE_PATHS = ("/usr/bin/fuse-overlayfs", "/usr/local/bin/fuse-overlayfs")
-# An old kernel, or one without overlayfs or without it for users; anything else a second way would not mend.
+# An old kernel, or one without overlayfs or without it for users. Other errors would fail with any method.
 _TRY_ANOTHER_WAY = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.ENODEV)
 
 
 def compose(*, lowers: Sequence[str], upper: str, work: str, target: str) -> str:
-    """Mount the layers (topmost first) on `target`; returns the way used: `fsconfig`, `mount` or `fuse`.
+    """Mount the layers (topmost first) on `target`; returns the method used: `fsconfig`, `mount` or `fuse`.
 
     `userxattr` keeps the writable layer in one format whether root or a user mounts it. Paths must hold neither
     `:` nor `,`: the caller stages every layer under a short name, so that even the one-page option string of
@@ -48,7 +49,7 @@ def _by_option_string(lowers: Sequence[str], upper: str, work: str, target: str)
 
 
 def _by_fuse(lowers: Sequence[str], upper: str, work: str, target: str) -> None:
-    """The daemon goes to the background once the mount stands, and ends with the namespace."""
+    """The daemon goes to the background once the mount is complete, and ends with the namespace."""
     program = next((path for path in _FUSE_PATHS if os.access(path, os.X_OK)), None)
     if program is None:
         raise OSError(errno.ENOENT, "fuse-overlayfs is not installed")
@@ -66,3 +67,8 @@ def _by_fuse(lowers: Sequence[str], upper: str, work: str, target: str) -> None:
     _, status = os.waitpid(pid, 0)
     if status != 0:
         raise OSError(errno.EIO, f"fuse-overlayfs exited with status {os.waitstatus_to_exitcode(status)}")
+
+
+def game_of(init: int) -> int | None:
+    """The pid of the game below process 1 of a sandbox; the daemon of the fallback mount may be its sibling."""
+    return next((child for child in procfs.children(init) if procfs.name(child) != "fuse-overlayfs"), None)

@@ -1,4 +1,4 @@
-"""The file system that a game sees: its tree, the system read-only, and nothing of left4me beside it."""
+"""The file system that a game sees: its tree, the system read-only, and nothing else of left4me."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from left4me.core.files import atomic
 from servers.gamehost.port import MountFailed
 from servers.gamehost.sandbox import kernel, overlay
 from servers.gamehost.sandbox.identity import Identity
@@ -57,12 +58,7 @@ def write_generated(texts: Mapping[str, str], *, stale: set[str]) -> None:
     for name, text in texts.items():
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.new")
-        fresh.unlink(missing_ok=True)
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        fresh.replace(path)
+        atomic.write(path, text, mode=0o600, durable=False)
 
 
 def _host_name(spec: InstanceSpec) -> str:

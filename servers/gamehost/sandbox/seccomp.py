@@ -1,8 +1,8 @@
 """A system-call filter for the game: no new namespaces, mounts, keyrings, tracing of the kernel, modules.
 
-It names what is refused, for plugins are native code that may use anything ordinary. x86 only, where srcds
-exists; elsewhere namespaces and dropped capabilities stand alone. ptrace stays: crash handlers use it, and
-the process namespace holds nothing foreign to trace.
+It lists the refused calls, since plugins are native code that may use any ordinary one. x86 only, where srcds exists;
+on other machines only namespaces and dropped capabilities protect. ptrace is allowed: crash handlers use it, and the
+process namespace contains no foreign processes.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class _Program(ctypes.Structure):
 
 
 def install() -> bool:
-    """Put the filter on this process and all it starts; False where it does not exist for the machine.
+    """Install the filter for this process and all its children; False where it does not exist for the machine.
 
     Needs `no_new_privs`. Raises OSError where the kernel has no filters.
     """

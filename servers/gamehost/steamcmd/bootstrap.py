@@ -1,4 +1,4 @@
-"""Get SteamCMD itself: the Debian package where it is installed, else Valve's archive."""
+"""Provides SteamCMD: from the Debian package if it is installed, otherwise from Valve's archive."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Final
 
 from left4me.core.net import fetch
 from left4me.core.net.egress import AllowedHosts
+from servers.gamehost.port import Watch
 from servers.gamehost.steamcmd.session import SteamCmd
-from servers.gamehost.watch import Cancelled, Watch
 
 ARCHIVE_URL: Final = "https://steamcdn-a.akamaihd.net/client/installer/steamcmd_linux.tar.gz"
 
@@ -20,11 +20,11 @@ _FETCH_SECONDS: Final = 600
 
 
 class BootstrapFailed(Exception):
-    """SteamCMD could not be had; the message says why."""
+    """SteamCMD could not be provided. The message says why."""
 
 
 def steamcmd(directory: Path, *, watch: Watch, url: str = ARCHIVE_URL, hosts: AllowedHosts | None = None) -> SteamCmd:
-    """SteamCMD with its home below `directory`, fetched if this machine has none.
+    """SteamCMD with its home below `directory`, downloaded if this machine has none.
 
     Raises BootstrapFailed, Cancelled.
     """
@@ -37,8 +37,6 @@ def steamcmd(directory: Path, *, watch: Watch, url: str = ARCHIVE_URL, hosts: Al
         watch.log("Fetching SteamCMD from Valve.")
         try:
             _fetch(directory, url=url, hosts=hosts or AllowedHosts.parse([".akamaihd.net"]), watch=watch)
-        except fetch.Cancelled:
-            raise Cancelled from None
         except fetch.FetchError as error:
             raise BootstrapFailed(f"SteamCMD could not be fetched: {error}") from error
         except (OSError, tarfile.TarError) as error:
@@ -60,7 +58,7 @@ def _fetch(directory: Path, *, url: str, hosts: AllowedHosts, watch: Watch) -> N
 
 
 def _unpack(archive: Path, directory: Path) -> None:
-    """Unpack plain files and directories only; steamcmd.sh comes last, for its presence means complete."""
+    """Unpack regular files and directories. steamcmd.sh is moved last: it marks a complete installation."""
     fresh = directory / "unpacked"
     shutil.rmtree(fresh, ignore_errors=True)
     with tarfile.open(archive) as tar:

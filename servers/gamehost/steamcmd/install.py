@@ -1,21 +1,21 @@
-"""Install and update the real game beside the version that runs, and publish it when it is whole."""
+"""Installs and updates the real game beside the current version, and publishes it when it is complete."""
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from left4me.core import concurrency
+from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 from servers.gamehost.game import NoVersion, Version, Versions
+from servers.gamehost.port import Watch
 from servers.gamehost.steamcmd.output import Problem, installed_build
 from servers.gamehost.steamcmd.session import Login, SteamCmd
-from servers.gamehost.watch import Cancelled, Watch
 
-# The Windows files come first, the Linux ones replace a part of them, and both pass through a download area.
+# The Windows files are downloaded first, the Linux ones replace a part of them, and both pass a download area.
 FIRST_INSTALL_BYTES: Final = 25 * 1024**3
 # An update works on a copy of the present version.
 UPDATE_BYTES: Final = 13 * 1024**3
@@ -28,7 +28,7 @@ _CLIENT_LINK: Final = Path(".steam/sdk32") / _CLIENT
 
 
 class InstallFailed(Exception):
-    """The game was not installed; the present version is as it was. The message is for the operator."""
+    """The game was not installed, and the current version is unchanged. The message is for the operator."""
 
 
 def install(
@@ -40,12 +40,12 @@ def install(
     login: Login | None = None,
     repair: bool = False,
     pauses: Sequence[float] = PAUSES,
-    free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+    free_bytes: Callable[[Path], int] = room.free,
 ) -> Version:
-    """Bring the host's game to Steam's newest build; returns the version that is current afterwards.
+    """Update the host's game to Steam's newest build. Returns the version that is current afterwards.
 
-    Nothing changes when it is the newest already, unless `repair`. Anonymous first; where Steam refuses that,
-    `login`. Interrupted, it goes on where it was. Raises InstallFailed and Cancelled.
+    Nothing changes if it is the newest already, unless `repair`. The login is anonymous; where Steam refuses that, it
+    is `login`. An interrupted installation is resumed. Raises InstallFailed and Cancelled.
     """
     base = _installed(versions)
     _require_space(versions, base, free_bytes)
@@ -70,7 +70,7 @@ def install(
 
 
 def roll_back(*, versions: Versions, steamcmd: SteamCmd, watch: Watch) -> Version:
-    """Return to the version before, with today's steamclient.so: with an old one the login to Steam hangs.
+    """Return to the previous version, with the present steamclient.so: with an old one the login to Steam hangs.
 
     Raises NoVersion.
     """
@@ -102,30 +102,22 @@ def _update(tree: Path, *, steamcmd: SteamCmd, login: Login | None, pauses: Sequ
         watch.log("Steam gives the game to no anonymous login now; logging in with the account.")
         problem = _try_often(tree, steamcmd=steamcmd, login=login, pauses=pauses, watch=watch)
     if problem and problem.platform and not login:
-        raise InstallFailed(f"{problem.words}; try later, or set up a Steam account that owns the game")
+        raise InstallFailed(f"{problem.message}; try later, or set up a Steam account that owns the game")
     if problem:
-        raise InstallFailed(problem.words)
+        raise InstallFailed(problem.message)
 
 
 def _try_often(
     tree: Path, *, steamcmd: SteamCmd, login: Login | None, pauses: Sequence[float], watch: Watch
 ) -> Problem | None:
-    """Try until it works, the problem is none that passes, or the pauses are used up."""
+    """Try until it works, the problem is permanent, or the pauses are used up."""
     for pause in (*pauses, None):
         problem = steamcmd.update(tree, login=login, watch=watch)
         if problem is None or not problem.retry or pause is None:
             return problem
-        watch.log(f"{problem.words[0].upper()}{problem.words[1:]}; trying again in {pause:g} s.")
-        _wait(pause, watch)
+        watch.log(f"{problem.message[0].upper()}{problem.message[1:]}; trying again in {pause:g} s.")
+        concurrency.pause(pause, watch.cancelled)
     return None
-
-
-def _wait(seconds: float, watch: Watch) -> None:
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        if watch.cancelled():
-            raise Cancelled
-        time.sleep(min(left, 0.2))
 
 
 def _verify(tree: Path) -> str:
@@ -139,7 +131,7 @@ def _verify(tree: Path) -> str:
 
 
 def _link_client(tree: Path, steamcmd: SteamCmd, watch: Watch) -> None:
-    """Put steamclient.so where the game looks for it; the game's HOME is its own tree."""
+    """Copy steamclient.so to where the game looks for it: its HOME is its own tree."""
     places = (
         steamcmd.program.parent / "linux32",
         steamcmd.home / ".local/share/Steam/steamcmd/linux32",
@@ -152,7 +144,4 @@ def _link_client(tree: Path, steamcmd: SteamCmd, watch: Watch) -> None:
         return
     target = tree / _CLIENT_LINK
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f"{_CLIENT}.new")
-    shutil.copyfile(source, fresh)
-    fresh.chmod(0o755)
-    fresh.replace(target)
+    atomic.write(target, source.read_bytes(), mode=0o755, durable=False)

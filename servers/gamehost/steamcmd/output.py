@@ -1,6 +1,6 @@
-"""Understand what SteamCMD prints: how far it is, whether it succeeded, and what went wrong, in words.
+"""Parses the output of SteamCMD: progress, success, and problems with a message for the operator.
 
-Its exit status alone says little (8 for anything about an app, 0 also after some failures), so an installation
+Its exit status alone means little (8 for anything about an app, 0 also after some failures), so an installation
 counts only when status, `Success!` line and the app's manifest agree.
 """
 
@@ -33,32 +33,32 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    words: str
+    message: str
     retry: bool = False  # the same attempt may succeed a little later
-    platform: bool = False  # what anonymous installs of this app run into since it left the free package
+    platform: bool = False  # how Steam refuses anonymous installs of this app since it left the free package
 
 
 _APP_STATES: Final = {
-    "0x202": Problem(words="the disk is full: not enough space for the game"),
-    "0x212": Problem(words="the disk is full: not enough space for the game"),
-    "0x402": Problem(words="the connection to Steam broke off while downloading", retry=True),
-    "0x602": Problem(words="the connection to Steam broke off while downloading", retry=True),
-    "0x606": Problem(words="files could not be written: check the disk and its permissions"),
-    "0x626": Problem(words="files of the installation are missing", retry=True),
-    "0x6a6": Problem(words="files of the installation are damaged", retry=True),
-    "0x6": Problem(words="no Steam content server answers", retry=True),
+    "0x202": Problem(message="the disk is full: not enough space for the game"),
+    "0x212": Problem(message="the disk is full: not enough space for the game"),
+    "0x402": Problem(message="the connection to Steam broke off while downloading", retry=True),
+    "0x602": Problem(message="the connection to Steam broke off while downloading", retry=True),
+    "0x606": Problem(message="files could not be written: check the disk and its permissions"),
+    "0x626": Problem(message="files of the installation are missing", retry=True),
+    "0x6a6": Problem(message="files of the installation are damaged", retry=True),
+    "0x6": Problem(message="no Steam content server answers", retry=True),
 }
 _APP_REASONS: Final = {
     "missing configuration": Problem(
-        words="Steam did not hand out the app's configuration", retry=True, platform=True
+        message="Steam did not hand out the app's configuration", retry=True, platform=True
     ),
     "invalid platform": Problem(
-        words="Steam does not offer the app for Linux to this login", retry=True, platform=True
+        message="Steam does not offer the app for Linux to this login", retry=True, platform=True
     ),
-    "no subscription": Problem(words="this Steam login does not own the game"),
-    "disk write failure": Problem(words="files could not be written: check the disk and its permissions"),
-    "timeout": Problem(words="Steam did not answer in time", retry=True),
-    "no connection": Problem(words="there is no connection to Steam", retry=True),
+    "no subscription": Problem(message="this Steam login does not own the game"),
+    "disk write failure": Problem(message="files could not be written: check the disk and its permissions"),
+    "timeout": Problem(message="Steam did not answer in time", retry=True),
+    "no connection": Problem(message="there is no connection to Steam", retry=True),
 }
 _LOGIN_REASONS: Final = {
     "invalid password": "the Steam account's name or password is wrong",
@@ -69,27 +69,27 @@ _LOGIN_REASONS: Final = {
     "no connection": "there is no connection to Steam",
 }
 _LINES: Final = (
-    ("Timed out waiting for AppInfo update", Problem(words="Steam did not answer in time", retry=True)),
-    ("not online or not logged in", Problem(words="there is no connection to Steam", retry=True)),
-    ("Steam needs to be online to update", Problem(words="there is no connection to Steam", retry=True)),
-    ("Please use force_install_dir before logon", Problem(words="the install script is out of order")),
+    ("Timed out waiting for AppInfo update", Problem(message="Steam did not answer in time", retry=True)),
+    ("not online or not logged in", Problem(message="there is no connection to Steam", retry=True)),
+    ("Steam needs to be online to update", Problem(message="there is no connection to Steam", retry=True)),
+    ("Please use force_install_dir before logon", Problem(message="the install script is out of order")),
     (
         "linux32/steamcmd: No such file or directory",
-        Problem(words="32-bit libraries are missing: install lib32gcc-s1 and lib32stdc++6"),
+        Problem(message="32-bit libraries are missing: install lib32gcc-s1 and lib32stdc++6"),
     ),
-    ("error while loading shared libraries", Problem(words="32-bit libraries are missing: install lib32gcc-s1")),
+    ("error while loading shared libraries", Problem(message="32-bit libraries are missing: install lib32gcc-s1")),
 )
 
 
 class Reading:
-    """What a session's lines amount to so far."""
+    """The result of a session's lines so far."""
 
     def __init__(self) -> None:
         self.successes = 0
         self.problem: Problem | None = None
 
     def take(self, line: str) -> Progress | None:
-        """Understand one line; returns the progress it tells, if it does."""
+        """Parse one line. Returns progress if the line contains it."""
         if progress := _progress(line):
             return progress
         if _SUCCESS.search(line):
@@ -105,13 +105,13 @@ def clean(line: str) -> str:
 
 
 def public_build(output: str) -> str | None:
-    """The newest build that Steam offers to everybody, from what `app_info_print` prints."""
-    found = _PUBLIC_BUILD.search(output)
-    return found.group(1) if found else None
+    """The newest public build, from the output of `app_info_print`."""
+    match = _PUBLIC_BUILD.search(output)
+    return match.group(1) if match else None
 
 
 def installed_build(tree: Path) -> str | None:
-    """The build of a complete installation in `tree`; None for none, or one that was cut off."""
+    """The build of a complete installation in `tree`; None if there is none, or it is incomplete."""
     try:
         manifest = (tree / f"steamapps/appmanifest_{APP}.acf").read_text("utf-8", "replace")
     except OSError:
@@ -121,27 +121,27 @@ def installed_build(tree: Path) -> str | None:
 
 
 def _progress(line: str) -> Progress | None:
-    if found := _UPDATE.search(line):
-        phase, done, total = found.groups()
+    if match := _UPDATE.search(line):
+        phase, done, total = match.groups()
         # "0 / 0" occurs before the size is known.
         return Progress(phase=phase, done=int(done), total=int(total) or None, unit="bytes")
-    if found := _SELF_UPDATE.match(line):
-        percent = found.group(1)
+    if match := _SELF_UPDATE.match(line):
+        percent = match.group(1)
         done = int(percent) if percent.isdigit() else 0
         return Progress(phase="updating SteamCMD", done=done, total=100, unit="%")
     return None
 
 
 def _problem(line: str) -> Problem | None:
-    if found := _APP_STATE.search(line):
-        state = found.group(1).lower()
-        unknown = Problem(words=f"the installation stopped in a state without a name ({state})", retry=True)
+    if match := _APP_STATE.search(line):
+        state = match.group(1).lower()
+        unknown = Problem(message=f"the installation stopped in a state without a name ({state})", retry=True)
         return _APP_STATES.get(state, unknown)
-    if found := _APP_FAILED.search(line):
-        reason = found.group(1)
-        return _APP_REASONS.get(reason.lower(), Problem(words=f"Steam refused the installation: {reason}"))
-    if found := _LOGIN_FAILED.search(line):
-        reason = found.group(1).strip()
-        words = _LOGIN_REASONS.get(reason.lower(), f"Steam refused the login: {reason}")
-        return Problem(words=words, retry=reason.lower() == "no connection")
-    return next((problem for words, problem in _LINES if words in line), None)
+    if match := _APP_FAILED.search(line):
+        reason = match.group(1)
+        return _APP_REASONS.get(reason.lower(), Problem(message=f"Steam refused the installation: {reason}"))
+    if match := _LOGIN_FAILED.search(line):
+        reason = match.group(1).strip()
+        message = _LOGIN_REASONS.get(reason.lower(), f"Steam refused the login: {reason}")
+        return Problem(message=message, retry=reason.lower() == "no connection")
+    return next((problem for text, problem in _LINES if text in line), None)

@@ -1,4 +1,4 @@
-"""One run of SteamCMD with a script of its own: nothing secret on the command line, in the log or left on disk."""
+"""Runs SteamCMD with a script. Secrets are neither on the command line, nor in the log, nor left on disk."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.processes import commands
+from servers.gamehost.port import Watch
 from servers.gamehost.steamcmd.output import APP, Problem, Reading, clean, installed_build, public_build
-from servers.gamehost.watch import Cancelled, Watch
 
 _LONGEST_SECONDS: Final = 6 * 3600
 _SILENT_SECONDS: Final = 900
 _LOOK_SECONDS: Final = 300
 
 _EXIT_PROBLEMS: Final = {
-    1: Problem(words="SteamCMD gave up: no answer from Steam", retry=True),
-    5: Problem(words="Steam refused the login"),
-    8: Problem(words="Steam refused the installation", retry=True),
-    127: Problem(words="SteamCMD cannot run: install lib32gcc-s1 and lib32stdc++6"),
+    1: Problem(message="SteamCMD gave up: no answer from Steam", retry=True),
+    5: Problem(message="Steam refused the login"),
+    8: Problem(message="Steam refused the installation", retry=True),
+    127: Problem(message="SteamCMD cannot run: install lib32gcc-s1 and lib32stdc++6"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """An account that owns the game; the way out where Steam gives the app to no anonymous login."""
+    """An account that owns the game, for when Steam refuses the app to anonymous logins."""
 
     username: str
     password: str = field(repr=False)
@@ -39,7 +40,7 @@ class Login:
         return tuple(secret for secret in (self.password, self.guard_code) if secret)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what a script of SteamCMD cannot hold."""
+        """Raise ValueError for characters that a script of SteamCMD cannot contain."""
         for value in (self.username, self.password, self.guard_code):
             if any(c in '"\r\n\0' for c in value):
                 raise ValueError("a Steam login may hold no quote and no line break")
@@ -47,16 +48,16 @@ class Login:
 
 @dataclass(frozen=True, kw_only=True)
 class SteamCmd:
-    """The program, and the home directory that keeps its caches from run to run."""
+    """The program, and the home directory that keeps its caches between runs."""
 
     program: Path
     home: Path
 
     def update(self, tree: Path, *, login: Login | None, watch: Watch) -> Problem | None:
-        """Install or update the game in `tree`; returns what went wrong. Raises Cancelled, CommandError.
+        """Install or update the game in `tree`. Returns the problem, None on success. Raises Cancelled, CommandError.
 
-        The anonymous login is refused the Linux app unless the Windows one was installed before, in the same
-        session; an installation that is complete takes Linux updates directly.
+        Steam refuses the Linux app to anonymous logins unless the Windows one was installed before in the same
+        session. A complete installation takes Linux updates directly.
         """
         both = login is None and installed_build(tree) is None
         script = [f'force_install_dir "{tree}"', _login_line(login)]
@@ -66,26 +67,26 @@ class SteamCmd:
         reading = Reading()
         status, _ = self._run(script, reading=reading, login=login, watch=watch, seconds=_LONGEST_SECONDS)
         if status is None:
-            return Problem(words=f"SteamCMD said nothing for {_SILENT_SECONDS // 60} minutes", retry=True)
+            return Problem(message=f"SteamCMD said nothing for {_SILENT_SECONDS // 60} minutes", retry=True)
         if reading.problem:
             return reading.problem
         if status != 0:
-            unknown = Problem(words=f"SteamCMD exited with status {status}", retry=True)
+            unknown = Problem(message=f"SteamCMD exited with status {status}", retry=True)
             return _EXIT_PROBLEMS.get(status, unknown)
         if reading.successes < (2 if both else 1):
-            return Problem(words="SteamCMD ended without saying that the game is installed", retry=True)
+            return Problem(message="SteamCMD ended without saying that the game is installed", retry=True)
         return None
 
     def newest_build(self, *, watch: Watch) -> str | None:
-        """The build that Steam offers now; None when it cannot be learnt. Raises Cancelled, CommandError."""
+        """The build that Steam offers now; None if it cannot be found out. Raises Cancelled, CommandError."""
         script = [_login_line(None), "app_info_update 1", f"app_info_print {APP}"]
-        _, said = self._run(script, reading=Reading(), login=None, watch=_Quiet(watch), seconds=_LOOK_SECONDS)
-        return public_build(said)
+        _, output = self._run(script, reading=Reading(), login=None, watch=_Quiet(watch), seconds=_LOOK_SECONDS)
+        return public_build(output)
 
     def _run(
         self, script: Sequence[str], *, reading: Reading, login: Login | None, watch: Watch, seconds: float
     ) -> tuple[int | None, str]:
-        """Run a script; returns the exit status, None when it fell silent, and the output."""
+        """Run a script. Returns the exit status (None if it was ended for printing nothing) and the output."""
         listener = _Listener(reading, watch, hidden=login.secrets if login else ())
         self.home.mkdir(parents=True, exist_ok=True)
         file = self._write_script(script)
@@ -100,9 +101,9 @@ class SteamCmd:
                 check=False,
                 with_pty=True,  # without one it writes in blocks and progress comes in jumps
             )
-        except commands.CommandCancelled:
+        except Cancelled:
             if watch.cancelled():
-                raise Cancelled from None
+                raise
             return None, ""
         finally:
             file.unlink(missing_ok=True)
@@ -111,9 +112,9 @@ class SteamCmd:
     def _write_script(self, lines: Sequence[str]) -> Path:
         file = self.home / f"script-{secrets.token_hex(8)}.txt"
         fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        whole = ["@ShutdownOnFailedCommand 1", "@NoPromptForPassword 1", *lines, "quit"]
+        script_lines = ["@ShutdownOnFailedCommand 1", "@NoPromptForPassword 1", *lines, "quit"]
         with os.fdopen(fd, "w") as script:
-            script.write("\n".join(whole) + "\n")
+            script.write("\n".join(script_lines) + "\n")
         return file
 
     def _environment(self) -> dict[str, str]:
@@ -122,23 +123,23 @@ class SteamCmd:
 
 
 class _Listener:
-    """Hears one session: progress and log go to the watch, secrets go nowhere."""
+    """Receives the output of one session and passes progress and log to the watch, without secrets."""
 
     def __init__(self, reading: Reading, watch: Watch, *, hidden: Sequence[str]) -> None:
         self._reading = reading
         self._watch = watch
         self._hidden = hidden
-        self._heard_at = time.monotonic()
+        self._last_line_at = time.monotonic()
 
     @property
     def is_silent(self) -> bool:
-        return time.monotonic() - self._heard_at > _SILENT_SECONDS
+        return time.monotonic() - self._last_line_at > _SILENT_SECONDS
 
     def take(self, raw: str) -> None:
-        self._heard_at = time.monotonic()
+        self._last_line_at = time.monotonic()
         line = clean(raw)
-        if told := self._reading.take(line):
-            self._watch.progress(phase=told.phase, done=told.done, total=told.total, unit=told.unit)
+        if progress := self._reading.take(line):
+            self._watch.progress(phase=progress.phase, done=progress.done, total=progress.total, unit=progress.unit)
         elif line:
             for secret in self._hidden:
                 line = line.replace(secret, "…")
@@ -146,7 +147,7 @@ class _Listener:
 
 
 class _Quiet:
-    """A watch for a look that fills thousands of lines."""
+    """A watch without log lines, for a query that prints thousands of them."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
-from left4me.core.processes import commands
-from servers.gamehost import procfs
+from left4me.core.processes import commands, procfs
+from servers.gamehost import runtime_base
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
@@ -28,25 +26,23 @@ from servers.gamehost.port import (
     StopTimedOut,
 )
 from servers.gamehost.process.console import LAST_LINES
-from servers.gamehost.spec import InstanceSpec, SpecInvalid, StopLimits
-from servers.gamehost.storage import Storage, disk_bytes
+from servers.gamehost.runtime_base import RuntimeBase
+from servers.gamehost.sandbox import overlay
+from servers.gamehost.spec import InstanceSpec, StopLimits
 from servers.gamehost.systemd import journal, units
 from servers.gamehost.systemd.units import Unit
 
 _LOOK_SECONDS: Final = 0.05
 
 
-class SystemdRuntime:
-    """Implements `port.ServerRuntime`. `root` must be the one that the unit names."""
-
-    def __init__(self, *, root: Path) -> None:
-        self._storage = Storage(root)
+class SystemdRuntime(RuntimeBase):
+    """Implements `port.ServerRuntime`. `root` must be the directory that the unit names."""
 
     def start(self, spec: InstanceSpec) -> Outcome:
         directory = self._storage.of(spec.server_id)
         directory.prepare()
         directory.write_spec(spec)
-        # systemd makes one job of two starts and tells both that it worked.
+        # systemd merges two start jobs into one and reports success to both callers.
         with directory.starting():
             unit = units.show_one(spec.server_id)
             if unit.is_on:
@@ -67,13 +63,13 @@ class SystemdRuntime:
         limits: StopLimits | None = None,
     ) -> Outcome:
         directory = self._storage.of(server_id)
-        if not units.show_one(server_id).is_on:
+        if not self._is_on(server_id):
             return self._settle_stopped(server_id)
-        limits = limits or _limits_of(directory)
+        limits = limits or runtime_base.stop_limits(directory)
         directory.expect_end(expected=True)
-        if quit_game is not None and _ask_to_quit(quit_game):
+        if quit_game is not None and runtime_base.ask_to_quit(quit_game):
             _off_within(server_id, limits.quit_seconds)
-        # Also after a successful quit: it takes back a restart that systemd may have planned just before.
+        # Also after a successful quit: it cancels a restart that systemd may have scheduled just before.
         units.manage("stop", server_id, block=False)
         if _off_within(server_id, limits.term_seconds):
             units.forget_failures(server_id)
@@ -82,18 +78,18 @@ class SystemdRuntime:
 
     def kill(self, server_id: int) -> Outcome:
         directory = self._storage.of(server_id)
-        if not units.show_one(server_id).is_on:
+        if not self._is_on(server_id):
             return self._settle_stopped(server_id)
         directory.expect_end(expected=True)
-        return self._kill(server_id, _limits_of(directory).kill_seconds)
+        return self._kill(server_id, runtime_base.stop_limits(directory).kill_seconds)
 
     def observe(self, server_ids: Iterable[int]) -> dict[int, Observed]:
-        wanted = list(server_ids)
+        ids = list(server_ids)
         try:
-            found = units.show(wanted)
+            shown = units.show(ids)
         except commands.CommandError as error:
-            return {one: Observed(state=State.UNKNOWN, detail=f"systemd does not answer: {error}") for one in wanted}
-        return {one: self._interpret(one, found[one]) for one in wanted}
+            return dict.fromkeys(ids, Observed(state=State.UNKNOWN, detail=f"systemd does not answer: {error}"))
+        return {pk: self._interpret(pk, unit) for pk, unit in shown.items()}
 
     def tail(self, server_id: int, *, lines: int = 200) -> list[LogLine]:
         try:
@@ -112,45 +108,38 @@ class SystemdRuntime:
         journal.follow(units.name(server_id), cursor=cursor, on_lines=on_lines, cancelled=cancelled)
 
     def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
-        wanted = list(server_ids)
+        ids = list(server_ids)
         try:
-            found = units.show(wanted)
+            shown = units.show(ids)
         except commands.CommandError as error:
             raise RuntimeFault(f"systemd does not answer: {error}") from error
-        return {one: self._used(one, found[one], with_disk=one in with_disk) for one in wanted}
+        return {pk: self._used(pk, unit, with_disk=pk in with_disk) for pk, unit in shown.items()}
 
     def _used(self, server_id: int, unit: Unit, *, with_disk: bool) -> Resources:
-        upper = self._storage.of(server_id).upper
-        # Without its controllers a cgroup counts nothing; the processes themselves still tell.
+        # Without controllers a cgroup counts nothing; /proc still has the figures of its processes.
         usage = procfs.usage(unit.pid) if unit.pid is not None else None
         cpu, memory, tasks = (usage.cpu_seconds, usage.memory_bytes, usage.tasks) if usage else (None, None, None)
         return Resources(
             cpu_seconds=cpu if unit.cpu_seconds is None else unit.cpu_seconds,
             memory_bytes=memory if unit.memory is None else unit.memory,
             tasks=tasks if unit.tasks is None else unit.tasks,
-            disk_bytes=disk_bytes(upper) if with_disk and upper.exists() else None,
+            disk_bytes=self._used_bytes(server_id, with_disk=with_disk),
         )
 
-    def delete(self, server_id: int, *, now: datetime) -> Outcome:
-        if units.show_one(server_id).is_on:
-            raise RuntimeFault("the server is running")
-        try:
-            deleted = self._storage.delete(server_id, now=now)
-        except OSError as error:
-            raise RuntimeFault(f"the server's directory could not be removed: {error}") from error
-        return Outcome.DELETED if deleted else Outcome.ALREADY_DELETED
+    def _is_on(self, server_id: int) -> bool:
+        return units.show_one(server_id).is_on
 
     def _start_fault(self, server_id: int, error: commands.CommandFailed) -> RuntimeFault:
         unit = units.show_one(server_id)
-        said = [line.text for line in journal.tail(units.name(server_id), 20) if line.text.startswith("left4me: ")]
+        messages = [line.text for line in journal.tail(units.name(server_id), 20) if line.text.startswith("left4me: ")]
         units.forget_failures(server_id)
-        words = said[-1].removeprefix("left4me: ") if said else error.tail
+        message = messages[-1].removeprefix("left4me: ") if messages else error.tail
         if unit.exit_status == EXIT_ALREADY_RUNNING:
             return LaunchFailed("the server's directory is in use by another process")
-        return MountFailed(words) if unit.exit_status == EXIT_MOUNT_FAILED else LaunchFailed(words)
+        return MountFailed(message) if unit.exit_status == EXIT_MOUNT_FAILED else LaunchFailed(message)
 
     def _settle_stopped(self, server_id: int) -> Outcome:
-        """Nothing runs; a giving-up is settled by the wish that the server be stopped."""
+        """Nothing runs: reset a failed unit, which then counts as stopped."""
         units.forget_failures(server_id)
         return Outcome.ALREADY_STOPPED
 
@@ -181,22 +170,6 @@ class SystemdRuntime:
         )
 
 
-def _limits_of(directory: ServerDirectory) -> StopLimits:
-    try:
-        return directory.read_spec().stop
-    except (OSError, SpecInvalid):
-        return StopLimits()
-
-
-def _ask_to_quit(quit_game: Callable[[], None]) -> bool:
-    try:
-        quit_game()
-    except Exception:
-        # Whatever RCON met, the game may not have heard it; TERM follows at once.
-        return False
-    return True
-
-
 def _off_within(server_id: int, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while units.show_one(server_id).is_on:
@@ -209,16 +182,12 @@ def _off_within(server_id: int, seconds: float) -> bool:
 def _game_of(launcher: int) -> int | None:
     """The launcher's child is process 1 of the sandbox, and the first child of that is the game."""
     init = next(iter(procfs.children(launcher)), None)
-    return procfs.game_of(init) if init else None
+    return overlay.game_of(init) if init else None
 
 
 def _last_exit(directory: ServerDirectory, unit: Unit) -> Exit | None:
-    """The launcher notes how the game ended; when it was itself killed, only systemd knows."""
+    """The exit that the launcher stored; if the launcher itself was killed, only systemd knows it."""
     if unit.was_killed_by:
         return Exit(status=None, signal=unit.was_killed_by, at=unit.ended_at)
-    noted = directory.read_exit()
-    if noted is None:
-        return None
-    code, at = noted
-    signaled = code - 128 if code > 128 else None
-    return Exit(status=None if signaled else code, signal=signaled, at=datetime.fromtimestamp(at, UTC))
+    stored = directory.read_exit()
+    return None if stored is None else runtime_base.exit_of(*stored)

@@ -1,4 +1,4 @@
-"""The units of servers: what systemd tells of them, and what it is asked to do."""
+"""Query and control the systemd units of game servers. All calls of systemctl without root go through here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STATES: Final = {
     ("inactive", "dead"): State.STOPPED,
 }
 _STATES_BY_ACTIVE: Final = {
-    "active": State.STOPPING,  # active (exited) and its like: the game is gone, the unit not yet
+    "active": State.STOPPING,  # active (exited) and similar: the game has ended, the unit has not yet
     "activating": State.STARTING,
     "deactivating": State.STOPPING,
     "inactive": State.STOPPED,
@@ -44,7 +44,7 @@ _STATES_BY_ACTIVE: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """One unit as `systemctl show` tells it; None stands for `[not set]`."""
+    """The properties of one unit from `systemctl show`. None stands for `[not set]`."""
 
     active_state: str
     sub_state: str
@@ -66,18 +66,17 @@ class Unit:
 
     @property
     def is_on(self) -> bool:
-        """Whether it runs, or will run again by itself."""
+        """Whether it runs, or systemd will restart it."""
         return self.active_state not in ("inactive", "failed")
 
 
 def systemd_since() -> str:
-    """When systemd came up, on the kernel's clock: another value after each boot, also of a container.
+    """The time at which systemd started, on the kernel's clock. It differs after each boot, also of a container.
 
     Raises RuntimeFault.
     """
     try:
-        argv = ["systemctl", "show", "--property=UserspaceTimestampMonotonic", "--value"]
-        return commands.run(argv, timeout=_SHOW_SECONDS).output.strip()
+        return _systemctl(["show", "--property=UserspaceTimestampMonotonic", "--value"], _SHOW_SECONDS).output.strip()
     except commands.CommandError as error:
         raise RuntimeFault(f"systemd does not answer: {error}") from error
 
@@ -87,20 +86,20 @@ def name(server_id: int) -> str:
 
 
 def show(server_ids: Iterable[int]) -> dict[int, Unit]:
-    """Look at many units by one command. Raises CommandError."""
-    wanted = list(server_ids)
-    if not wanted:
+    """Query many units with one command. Raises CommandError."""
+    ids = list(server_ids)
+    if not ids:
         return {}
     done = _systemctl(
-        ["show", "--timestamp=unix", f"--property={','.join(_PROPERTIES)}", *map(name, wanted)], _SHOW_SECONDS
+        ["show", "--timestamp=unix", f"--property={','.join(_PROPERTIES)}", *map(name, ids)], _SHOW_SECONDS
     )
     blocks = [_facts(block) for block in done.output.split("\n\n") if block.strip()]
     by_name = {facts["Id"]: facts for facts in blocks if "Id" in facts}
-    return {one: _read(by_name.get(name(one), {})) for one in wanted}
+    return {server_id: _read(by_name.get(name(server_id), {})) for server_id in ids}
 
 
 def show_one(server_id: int) -> Unit:
-    """Raises RuntimeFault when systemd does not answer."""
+    """Query one unit. Raises RuntimeFault when systemd does not answer."""
     try:
         return show([server_id])[server_id]
     except commands.CommandError as error:
@@ -108,7 +107,7 @@ def show_one(server_id: int) -> Unit:
 
 
 def manage(verb: str, server_id: int, *, block: bool = True) -> None:
-    """Start or stop. Raises CommandFailed when the job fails, RuntimeFault when systemd does not answer."""
+    """Start or stop the unit. Raises CommandFailed when the job fails, RuntimeFault when systemd does not answer."""
     waiting = [] if block else ["--no-block"]
     try:
         _systemctl([verb, *waiting, name(server_id)], _MANAGE_SECONDS)
@@ -119,12 +118,12 @@ def manage(verb: str, server_id: int, *, block: bool = True) -> None:
 
 
 def kill(server_id: int) -> None:
-    """KILL to every process of the unit; nothing when it has none."""
+    """Send KILL to every process of the unit. Does nothing when it has none."""
     _systemctl(["kill", "--signal=KILL", "--kill-who=all", name(server_id)], _MANAGE_SECONDS, check=False)
 
 
 def forget_failures(server_id: int) -> None:
-    """A unit that failed is then merely inactive, and its starts are counted from 0 again."""
+    """Reset a failed unit: it becomes inactive, and its starts are counted from 0 again."""
     _systemctl(["reset-failed", name(server_id)], _MANAGE_SECONDS, check=False)
 
 

@@ -1,4 +1,4 @@
-"""The law of the port, as tests: both runtimes run them, with real mounts and processes.
+"""Contract tests for ServerRuntime; every implementation must pass them, with real mounts and processes.
 
 A subclass provides the fixture `stage`.
 """
@@ -223,7 +223,7 @@ class RuntimeContract:
 
 
 class HostileGame:
-    """What native code inside the game is refused; one test per item."""
+    """What the sandbox refuses to native code inside the game; one test for each item."""
 
     def test_it_cannot_read_the_database_or_a_secret(self, stage: Stage) -> None:
         secret = stage.root / "secret.key"

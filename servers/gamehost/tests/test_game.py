@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.gamehost.game import NoVersion, Versions, install_simulated
+from servers.gamehost.game import NoVersion, Versions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -22,10 +22,8 @@ class Silent:
 
 
 def publish(versions: Versions, hours: int) -> str:
-    def fill(target: Path) -> None:
-        (target / "srcds_run").write_text(str(hours))
-
-    return install_simulated(versions, fill=fill, watch=Silent(), now=NOW + timedelta(hours=hours)).id
+    (versions.stage(watch=Silent()) / "srcds_run").write_text(str(hours))
+    return versions.publish(kind="simulated", build="0", now=NOW + timedelta(hours=hours)).id
 
 
 @pytest.fixture

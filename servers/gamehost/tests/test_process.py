@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.gamehost import procfs
+from left4me.core.processes import procfs
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.port import Outcome, State
 from servers.gamehost.process.runtime import ProcessRuntime
@@ -47,8 +47,9 @@ def _as_another_user(base: Path) -> Stage:
     # The checkout may lie where only its owner can go.
     project = base / "app"
     skip = shutil.ignore_patterns("tests", "__pycache__")
-    shutil.copytree(PROJECT / "servers/gamehost", project / "servers/gamehost", ignore=skip)
-    (project / "servers/__init__.py").touch()
+    for package in ("servers/gamehost", "left4me/core"):
+        shutil.copytree(PROJECT / package, project / package, ignore=skip)
+        (project / package).with_name("__init__.py").touch()
     runtime = _Runtime(root=base / "root", python="/usr/bin/python3", project=project)
     return Stage(base / "root", AsOrdinaryUser(runtime, ORDINARY), owner=ORDINARY)
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from left4me.core.concurrency import Cancelled
 from left4me.core.net.egress import AllowedHosts
 from servers.gamehost.game import NoVersion, Version, Versions
 from servers.gamehost.steamcmd import bootstrap
 from servers.gamehost.steamcmd.install import InstallFailed, install, roll_back
 from servers.gamehost.steamcmd.session import Login, SteamCmd
-from servers.gamehost.watch import Cancelled
 
 HERE = Path(__file__).parent
 GOOD = {"downloads": 2, "build": "100"}

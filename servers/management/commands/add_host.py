@@ -1,4 +1,4 @@
-"""Admit another machine as a host."""
+"""Add another machine as a host."""
 
 from __future__ import annotations
 

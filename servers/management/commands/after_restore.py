@@ -7,9 +7,8 @@ from django.core.management.base import BaseCommand
 
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from overlays import paths
+from overlays import builds, paths
 from overlays.models import Overlay
-from overlays.workshop_items import membership
 from servers import actions
 from servers.hosts import this_host
 from servers.models import Server
@@ -26,12 +25,12 @@ class Command(BaseCommand):
         for overlay in Overlay.objects.exclude(kind=Overlay.Kind.FILES):
             if overlay.kind == Overlay.Kind.WORKSHOP or not paths.directory(overlay).is_dir():
                 self._ask(f"overlay “{overlay}”", self._build(overlay))
-        # Jobs on the same things run in the order in which they were asked for: starts wait for game and overlays.
+        # Jobs on the same resources run in the order of their requests: starts wait for the game and the overlays.
         for server in Server.objects.on_host(host.name).filter(desired_state=Server.Desired.RUNNING):
             self._ask(f"server “{server}”", self._start(server))
 
     def _build(self, overlay: Overlay) -> Callable[[], Job]:
-        return lambda: membership.request_build(overlay=overlay, by=None)
+        return lambda: builds.request(overlay=overlay, by=None)
 
     def _start(self, server: Server) -> Callable[[], Job]:
         return lambda: actions.request(server=server, operation="start", by=None)

@@ -1,4 +1,4 @@
-"""All hosts, and how they are."""
+"""List all hosts with their state."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class Command(BaseCommand):
         for host in Host.objects.annotate(server_count=Count("servers")).order_by("name"):
             state = "down" if host.is_down(now) else "up"
             self.stdout.write(f"{host.name:<20} {state:<6} {host.version or '–':<22} {host.server_count:>7}")
-            for words in filter(None, (host.trouble(now), host.release_note())):
-                self.stdout.write(f"    {words}")
+            for note in filter(None, (host.trouble(now), host.release_note())):
+                self.stdout.write(f"    {note}")

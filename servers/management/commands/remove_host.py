@@ -1,4 +1,4 @@
-"""Forget a host."""
+"""Remove a host."""
 
 from __future__ import annotations
 

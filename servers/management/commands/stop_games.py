@@ -18,19 +18,19 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         # Few columns: this must also work after an update whose migrations have not run yet.
         servers = list(Server.objects.on_host(settings.LEFT4ME_HOST).only("name", "actual_state", "actual_state_at"))
-        seen = this_host.runtime().observe([server.pk for server in servers])
+        observed = this_host.runtime().observe([server.pk for server in servers])
         failed = []
         for server in servers:
-            if seen[server.pk].state is State.STOPPED:
+            if observed[server.pk].state is State.STOPPED:
                 continue
-            # Wanted stopped first: a worker that looks on must not bring it back.
+            # The desired state first, so that a running worker does not restart the game.
             Server.objects.filter(pk=server.pk).update(desired_state=Server.Desired.STOPPED)
             try:
                 outcome = this_host.runtime().stop(server.pk)
             except RuntimeFault as fault:
                 failed.append(f"{server.name}: {fault}")
                 continue
-            state_log.note(server, Server.State.STOPPED, now=timezone.now())
+            state_log.record_state(server, Server.State.STOPPED, now=timezone.now())
             if outcome is not Outcome.ALREADY_STOPPED:
                 self.stdout.write(f"stopped {server.name}")
         if failed:

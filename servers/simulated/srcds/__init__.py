@@ -1,1 +1,1 @@
-"""A small program that behaves like L4D2's dedicated server where a control panel can tell the difference."""
+"""A small program that behaves like L4D2's dedicated server in everything that a control panel can observe."""

@@ -110,12 +110,12 @@ class QueryServer:
     def _datagrams(self, answer: bytes) -> list[bytes]:
         if not answer:
             return []
-        whole = _WHOLE + answer
+        unsplit = _WHOLE + answer
         largest = max(64, int(self._cvars.number("sim_a2s_split")))
-        if len(whole) <= largest:
-            return [whole]
+        if len(unsplit) <= largest:
+            return [unsplit]
         self._answers += 1
-        pieces = [whole[at : at + largest] for at in range(0, len(whole), largest)]
+        pieces = [unsplit[at : at + largest] for at in range(0, len(unsplit), largest)]
         return [
             _SPLIT + struct.pack("<IBBH", self._answers & 0x7FFFFFFF, len(pieces), number, largest) + piece
             for number, piece in enumerate(pieces)

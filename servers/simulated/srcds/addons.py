@@ -12,12 +12,12 @@ _ENTRY_BYTES = 18
 _LARGEST_TREE_READ = 8_000_000
 
 
-class Unreadable(Exception):
-    """An archive that the engine cannot mount: it ends the process."""
+class InvalidArchive(Exception):
+    """The engine cannot mount an archive, which ends the process."""
 
 
 def scan() -> list[str]:
-    """The addons' maps. Raises Unreadable for the first archive that is none."""
+    """The addons' maps. Raises InvalidArchive for the first invalid archive."""
     try:
         names = sorted(os.listdir(_DIRECTORY))
     except OSError:
@@ -35,19 +35,19 @@ def _maps_of(path: str) -> list[str]:
             head = file.read(12)
             size = os.fstat(file.fileno()).st_size
             if len(head) < 12:
-                raise Unreadable(path)
+                raise InvalidArchive(path)
             magic, version, tree_size = struct.unpack("<III", head)
             start = 12 if version == 1 else 28
             if magic != _MAGIC or version not in (1, 2) or start + tree_size > size:
-                raise Unreadable(path)
+                raise InvalidArchive(path)
             file.seek(start)
             tree = file.read(tree_size) if tree_size <= _LARGEST_TREE_READ else b""
     except OSError as error:
-        raise Unreadable(path) from error
+        raise InvalidArchive(path) from error
     try:
         return list(_maps_in(tree)) if tree else []
     except (ValueError, struct.error) as error:
-        raise Unreadable(path) from error
+        raise InvalidArchive(path) from error
 
 
 def _maps_in(tree: bytes) -> list[str]:

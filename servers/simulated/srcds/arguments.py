@@ -6,7 +6,7 @@ from .grammar import quoted
 
 
 class Arguments:
-    """What was asked for on the command line."""
+    """The parsed command line."""
 
     def __init__(self, argv: list[str]) -> None:
         self.switches: dict[str, str] = {}

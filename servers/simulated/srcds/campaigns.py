@@ -1,4 +1,4 @@
-"""The stock campaigns: what the mission files list, and what the script walks through."""
+"""The stock campaigns, as the mission files list them and the script plays them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Game time, which tests may drive faster than real time, and the timers that live in it."""
+"""Game time, which tests can run faster than real time, and its timers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Clock:
         return self._epoch + at
 
     def slip(self, to: float) -> None:
-        """Go on from game time `to`: what the machine could not keep up with is lost."""
+        """Continue from game time `to`: time that the machine could not keep up with is lost."""
         self._base_game, self._base_real = to, time.monotonic()
 
     def set_speed(self, speed: float) -> None:
@@ -40,7 +40,7 @@ class Clock:
 
 
 class Timer:
-    """An action that comes due; `cancel` takes it back."""
+    """An action at a time; `cancel` removes it."""
 
     __slots__ = ("action", "due")
 

@@ -1,4 +1,4 @@
-"""The simulation's own commands: people on demand, faults on demand, time."""
+"""The simulation's own commands: players and faults on demand, and game time."""
 
 from __future__ import annotations
 

@@ -12,15 +12,14 @@ import sys
 from . import addons, commands
 from .a2s import QueryServer
 from .arguments import Arguments
-from .bans import Bans
 from .clock import Clock, Timers
 from .console import Console
 from .controls import Controls
 from .cvars import Cvars
-from .log import Log
+from .log import Log, Record
 from .moderation import ModerationCommands
+from .players import Bans
 from .rcon import RconServer
-from .record import Record
 from .script import Script
 from .world import World
 
@@ -30,7 +29,7 @@ _LONGEST_CONSOLE_READ = 4096
 
 
 class StartFailed(Exception):
-    """The engine cannot start; the message is what it prints before it ends."""
+    """The engine cannot start. It prints the message and ends."""
 
 
 class Engine:
@@ -74,7 +73,7 @@ class Engine:
         self._environment = environment
 
     def run(self) -> int:
-        """Serve until told to end; the exit status."""
+        """Serve until ended. Returns the exit status."""
         try:
             self._start()
         except StartFailed as error:
@@ -88,7 +87,7 @@ class Engine:
         return self._status
 
     def _turn(self) -> None:
-        """One round: what is due, then sleep until something comes in or the next thing is due."""
+        """One round: run the due timers, then sleep until there is input or the next timer is due."""
         self.timers.run_due()
         if self._status is not None:
             return
@@ -124,7 +123,7 @@ class Engine:
         self.log.print("Console initialized.\nUsing breakpad minidump system\n")
         try:
             self.world.addon_maps = addons.scan()
-        except addons.Unreadable as error:
+        except addons.InvalidArchive as error:
             raise StartFailed(f'Engine Error: CPackedStore: unable to open or parse archive "{error}"') from error
         self._bind()
         ip, port = self.address
@@ -146,9 +145,9 @@ class Engine:
 
     def _bind(self) -> None:
         """One port for TCP and UDP. -strictportbind fails where the engine would take the next free one."""
-        ip, wanted = self.arguments.text("ip", "0.0.0.0"), self.arguments.number("port", 27015)  # noqa: S104
+        ip, wanted_port = self.arguments.text("ip", "0.0.0.0"), self.arguments.number("port", 27015)  # noqa: S104
         tries = 1 if self.arguments.has("strictportbind") else _PORT_TRIES
-        for port in range(wanted, wanted + tries):
+        for port in range(wanted_port, wanted_port + tries):
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             try:
@@ -169,7 +168,7 @@ class Engine:
             return
         if tries == 1:
             raise StartFailed(
-                f'ERROR: Port {wanted} was unavailable, quitting due to "-strictportbind" command-line flag!'
+                f'ERROR: Port {wanted_port} was unavailable, quitting due to "-strictportbind" command-line flag!'
             )
         raise StartFailed("Couldn't allocate dedicated server IP port")
 

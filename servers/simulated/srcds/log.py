@@ -1,4 +1,4 @@
-"""What the server prints and logs: stdout unbuffered, console.log on -condebug, log files after `log on`."""
+"""Output and logs of the server: stdout unbuffered, console.log with -condebug, log files after `log on`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 
 from .clock import Timers
 from .cvars import Cvars
+from .players import Player
 
 
 def encoded(text: str) -> bytes:
@@ -28,7 +29,7 @@ class Log:
         self.taker: list[str] | None = None
 
     def print(self, text: str) -> None:
-        """Console output: to whoever runs a command right now, else to stdout."""
+        """Write console output: to the reader whose command is running, otherwise to stdout."""
         if self.taker is not None:
             self.taker.append(text)
         else:
@@ -75,6 +76,38 @@ class Log:
         _write_all(1, data)
         if self._console is not None:
             _write_all(self._console, data)
+
+
+class Record:
+    """The simulation's own account of joins, leaves and map changes, one JSON object a line once a file is named.
+
+    Tests compare a recorded history with it.
+    """
+
+    def __init__(self, timers: Timers) -> None:
+        self._timers = timers
+        self._file: int | None = None
+
+    def open(self, path: str) -> bool:
+        with contextlib.suppress(OSError):
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            return True
+        return False
+
+    def write(self, event: str, **details: object) -> None:
+        if self._file is None:
+            return
+        # Most instances never record, and json costs a megabyte.
+        import json
+
+        at = self._timers.clock.wall(self._timers.now())
+        row = {"event": event, "at": round(at, 3), "real_at": round(time.time(), 3), **details}
+        with contextlib.suppress(OSError):
+            os.write(self._file, json.dumps(row).encode() + b"\n")
+
+    def player(self, event: str, player: Player, **details: object) -> None:
+        who = {"userid": player.userid, "name": player.name, "steam_id_64": str(player.steam_id_64)}
+        self.write(event, **who, **details)
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -8,8 +8,8 @@ from .players import Player
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .bans import Bans
     from .engine import Engine
+    from .players import Bans
 
 
 class ModerationCommands:
@@ -25,40 +25,40 @@ class ModerationCommands:
 
     def do_kick(self, command: Command) -> None:
         """By name, case does not matter."""
-        wanted = command.value.lower()
-        found = next((p for p in self._world.players if p.name.lower() == wanted), None)
-        if found is None:
+        name = command.value.lower()
+        player = next((p for p in self._world.players if p.name.lower() == name), None)
+        if player is None:
             self._log.print(f'Can\'t kick "{command.value}", name not found\n')
         else:
-            self._world.leave(found, "Kicked by Console")
+            self._world.leave(player, "Kicked by Console")
 
     def do_kickid(self, command: Command) -> None:
         """By userid (not by slot) or Steam id, with an optional message."""
         if not command.args:
             self._log.print("Usage:  kickid < userid | uniqueid > { message }\n")
             return
-        found = self._found(command.args[0])
+        player = self._player(command.args[0])
         message = " ".join(command.args[1:]) or "Kicked by Console"
-        if found is None:
+        if player is None:
             self._log.print(f'userid "{command.args[0]}" not found\n')
         else:
-            self._world.leave(found, message)
+            self._world.leave(player, message)
 
     def do_banid(self, command: Command) -> None:
         if len(command.args) < 2:
             self._log.print("Usage:  banid < minutes > < userid | uniqueid > { kick }\n")
             return
         minutes = max(0.0, number_of(command.args[0]))
-        found = self._found(command.args[1])
-        steam_id = found.steam_id if found is not None else command.args[1]
+        player = self._player(command.args[1])
+        steam_id = player.steam_id if player is not None else command.args[1]
         if not steam_id.startswith(("STEAM_", "[U:")):
             self._log.print(f'banid: couldn\'t find userid "{steam_id}"\n')
             return
         self._people.add(steam_id, minutes)
         span = f"for {minutes:.2f} minutes" if minutes else "permanently"
-        self._log.event(f'Banid: "{found.name if found else ""}<><{steam_id}><>" was banned "{span}" by "Console"')
-        if found is not None and "kick" in command.args[2:]:
-            self._world.leave(found, "Kicked and banned")
+        self._log.event(f'Banid: "{player.name if player else ""}<><{steam_id}><>" was banned "{span}" by "Console"')
+        if player is not None and "kick" in command.args[2:]:
+            self._world.leave(player, "Kicked and banned")
 
     def do_removeid(self, command: Command) -> None:
         self._remove(command, self._people, "removeid", "filter ID")
@@ -86,7 +86,7 @@ class ModerationCommands:
         rows = [f"addip 0 {address}\n" for address in self._addresses.permanent()]
         self._engine.console.write_file("banned_ip.cfg", "".join(rows))
 
-    def _found(self, who: str) -> Player | None:
+    def _player(self, who: str) -> Player | None:
         return next((p for p in self._world.players if who in (str(p.userid), p.steam_id)), None)
 
     def _remove(self, command: Command, bans: Bans, name: str, what: str) -> None:

@@ -1,4 +1,4 @@
-"""RCON as srcds serves it, with what clients trip over."""
+"""RCON as srcds serves it, with the quirks that break clients."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import selectors
 import socket
 import struct
 
-from .bans import Bans
 from .clock import Timers
 from .console import Console
 from .cvars import Cvars
 from .log import Log, encoded
+from .players import Bans
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class RconServer:
             self._close(connection)
 
     def _serve(self, connection: Connection) -> None:
-        """Answer the whole packets received, in order."""
+        """Answer the complete packets received, in order."""
         buffer = connection.in_buffer
         while len(buffer) >= 4 and not connection.closed:
             (size,) = struct.unpack_from("<i", buffer)

@@ -1,4 +1,4 @@
-"""What people do on their own: join, chat, finish chapters, leave. The same seed gives the same history."""
+"""The behaviour of players: they join, chat, finish chapters and leave. The same seed gives the same history."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Script:
         self._world.dice.seed("addresses " + seed)
 
     def map_loaded(self) -> None:
-        """A map stands: people carry on, or the first ones arrive."""
+        """A map is loaded: players continue, or the first ones join."""
         if self.target is not None:
             self.keep(self.target)
         else:

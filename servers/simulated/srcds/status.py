@@ -1,4 +1,4 @@
-"""The answer to `status`, in L4D2's shape, and on demand in the shapes that parsers meet elsewhere."""
+"""The answer to `status`, in the format of L4D2, and on demand in the formats of other servers."""
 
 from __future__ import annotations
 

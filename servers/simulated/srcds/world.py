@@ -1,16 +1,14 @@
-"""The state of the game: the map, who is on it, what a map change does to them."""
+"""The state of the game: the map, its players, and the effect of a map change on them."""
 
 from __future__ import annotations
 
 import random
 
 from . import campaigns
-from .bans import Bans
 from .clock import Timer, Timers
 from .cvars import Cvars
-from .log import Log
-from .players import Bot, Player, account_of
-from .record import Record
+from .log import Log, Record
+from .players import Bans, Bot, Player, account_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,12 +146,12 @@ class World:
         """Bots play the survivors nobody plays, as long as somebody is on."""
         names = campaigns.campaign_of(self.map).survivors
         humans = sum(p.team == "Survivor" for p in self.players)
-        wanted = max(0, int(self._cvars.number("survivor_limit")) - humans) if self.players else 0
+        wanted_bots = max(0, int(self._cvars.number("survivor_limit")) - humans) if self.players else 0
         present = [bot for bot in self.bots if bot.name in names]
-        for bot in present[wanted:]:
+        for bot in present[wanted_bots:]:
             self.bots.remove(bot)
         free = [name for name in names if all(bot.name != name for bot in present)]
-        for name in free[: max(0, wanted - len(present))]:
+        for name in free[: max(0, wanted_bots - len(present))]:
             self.bots.insert(0, Bot(self._next_userid(), name))
         if not self.players:
             self.bots.clear()

@@ -1,7 +1,7 @@
 """Live streams to browsers and scripts: server-sent events over raw ASGI.
 
 However many viewers watch, a process holds one Redis subscription and a handful of threads; a viewer costs a task.
-An app describes what a path shows by a `Source`, the root routes paths to sources in `left4me/streams.py`.
+An app implements a `Source` for each kind of stream; `left4me/streams.py` routes paths to them.
 """
 
 from left4me.core.web.sse.application import Application, Route

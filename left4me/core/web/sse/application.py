@@ -1,28 +1,26 @@
-"""The ASGI application that serves streams: routes a path, checks who asks, then only relays."""
+"""The ASGI application that serves streams: it routes a path, authorises the user, then only relays."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
-import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
 from left4me.core import logbook
+from left4me.core.web import asgi
+from left4me.core.web.asgi import Headers, Receive, Refusal, Scope, Send
 from left4me.core.web.sse.events import START, Position, Source, Standing, read_position
 from left4me.core.web.sse.hub import Hub
-from left4me.core.web.sse.viewer import Receive, Send, Viewer
+from left4me.core.web.sse.viewer import Viewer
 
 log = logging.getLogger(__name__)
 
-Scope = Mapping[str, Any]
-Headers = Mapping[str, str]
 Authenticate = Callable[[Headers], Any]
 Open = Callable[..., Source | None]
 
@@ -38,7 +36,7 @@ _RECONNECT_AFTER = b"retry: 2000\n\n"
 
 @dataclass(frozen=True)
 class Route:
-    """Paths that match `pattern` as a whole show what `open(user, *groups)` returns; None: there is no such thing."""
+    """Paths that match `pattern` as a whole show what `open(user, *groups)` returns; None means 404."""
 
     pattern: str
     open: Open
@@ -48,15 +46,7 @@ class Route:
         return match.groups() if match else None
 
 
-class Refusal(Exception):
-    """The stream is not opened; becomes a problem+json answer."""
-
-    def __init__(self, status: int, title: str) -> None:
-        self.status = status
-        super().__init__(title)
-
-
-class Application:
+class Application(asgi.Application):
     """Serves `routes`. `authenticate(headers)` returns the user or None; it and `open` run in the hub's threads."""
 
     def __init__(
@@ -76,20 +66,13 @@ class Application:
     def serves(self, path: str) -> bool:
         return any(route.match(path) is not None for route in self._routes)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        try:
-            if scope["method"] != "GET":
-                raise Refusal(405, "A stream can only be read")
-            user, source = await self.hub.blocking(self._admit, scope["path"], headers)
-            logbook.add(user=user.pk)
-            with self._counted(user):
-                await self._stream(scope, headers, source, receive, send)
-        except Refusal as refusal:
-            await _refuse(send, refusal)
-        except asyncio.CancelledError:
-            # The server ends, or the viewer took nothing for too long: the connection is gone either way.
-            log.debug("A stream was cut off")
+    async def answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        if scope["method"] != "GET":
+            raise Refusal(405, "A stream can only be read")
+        user, source = await self.hub.blocking(self._admit, scope["path"], headers)
+        logbook.add(user=user.pk)
+        with self._counted(user):
+            await self._stream(scope, headers, source, receive, send)
 
     def _admit(self, path: str, headers: Headers) -> tuple[Any, Source]:
         user = self._authenticate(headers)
@@ -119,8 +102,8 @@ class Application:
             user = self._authenticate(headers)
             return source.standing(user) if user is not None else Standing(allowed=False, newest=START, ended=False)
 
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        await send({"type": "http.response.body", "body": _RECONNECT_AFTER, "more_body": True})
+        await asgi.start(send, _HEADERS)
+        await asgi.send_body(send, _RECONNECT_AFTER, more=True)
         viewer = Viewer(
             self.hub,
             source,
@@ -134,7 +117,7 @@ class Application:
         except Exception:
             # The viewer reconnects by itself and resumes; the answer has begun, so no status can say more.
             log.exception("A stream of %s broke", scope["path"])
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await asgi.send_body(send, b"", more=False)
 
 
 def _asked_position(scope: Scope, headers: Headers) -> Position:
@@ -144,13 +127,6 @@ def _asked_position(scope: Scope, headers: Headers) -> Position:
 
 
 def _credential(headers: Headers) -> str:
-    """Stands for the right to watch; hashed, because it stays in memory and no log or dump is to hold a session."""
+    """Identifies the credentials; hashed, because it stays in memory and no log or dump may contain a session."""
     secret = headers.get("authorization", "") + "\n" + headers.get("cookie", "")
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-async def _refuse(send: Send, refusal: Refusal) -> None:
-    body = json.dumps({"type": "about:blank", "title": str(refusal), "status": refusal.status, "detail": ""}).encode()
-    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""What streams are made of, and what an app must answer for one of its own."""
+"""Events and messages of a stream, and the interface that an app implements for a stream of its own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import functools
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-# Where a viewer stands in a stream. Compared, and written as the id of an event: (12,) is "12", (1700, 3) is "1700-3".
+# A viewer's position in a stream. Comparable; as the id of an event (12,) is "12" and (1700, 3) is "1700-3".
 Position = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. One without a position (a progress bar's figure) is not made up for when a viewer misses it."""
+    """One event. An event without a position is transient: it is not replayed after a reconnect."""
 
     kind: str
     data: str
@@ -26,9 +26,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Message:
-    """What one live message brings: events that follow on the position `after`, or passing ones when it is None.
+    """One live message: events that follow the position `after`, or transient ones when it is None.
 
-    `end` is sent last, once the viewer has all up to there, and the stream is closed.
+    `end` is sent last, once the viewer has all events up to there, and closes the stream.
     """
 
     events: tuple[Event, ...] = ()
@@ -41,7 +41,7 @@ class Message:
 
     @functools.cached_property
     def encoded(self) -> bytes:
-        """All events at once: encoded once, however many viewers get it."""
+        """All events together: encoded once, however many viewers get it."""
         return b"".join(event.encoded() for event in self.events)
 
     def beyond(self, position: Position) -> bytes:
@@ -50,7 +50,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Page:
-    """Stored events after some position; `more` when there are others behind, else `end` when nothing will follow."""
+    """Stored events after some position. `more`: others follow them; `end`: nothing will follow."""
 
     events: tuple[Event, ...]
     position: Position
@@ -60,7 +60,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a viewer and a stream stand now: may it be seen, up to where does it go, has it ended."""
+    """The current state for one viewer: whether it may see the stream, its newest position, and whether it ended."""
 
     allowed: bool
     newest: Position
@@ -68,7 +68,7 @@ class Standing:
 
 
 class Source(Protocol):
-    """What one viewer watches. `standing` and `replay` may block: they are called in threads of a small pool."""
+    """The stream that one viewer follows. `standing` and `replay` may block: they run in threads of a small pool."""
 
     @property
     def channel(self) -> str:
@@ -80,11 +80,11 @@ class Source(Protocol):
         ...
 
     def standing(self, user: Any) -> Standing:
-        """Look again, every few seconds: rights may have gone, or messages been lost."""
+        """Called every few seconds: rights may have been withdrawn, or messages lost."""
         ...
 
     def replay(self, after: Position) -> Page:
-        """Return what is stored beyond `after`, in pages small enough to hold in memory."""
+        """Return the events stored after `after`, in pages small enough to hold in memory."""
         ...
 
 
@@ -96,7 +96,7 @@ def written(position: Position) -> str:
 
 
 def read_position(text: str) -> Position | None:
-    """The position that an event id names; None for what no stream of ours has sent."""
+    """The position of an event id; None for an id that no stream here has sent."""
     parts = text.strip().split("-")
     if not text.isascii() or len(text) > 64 or not all(part.isdigit() for part in parts):
         return None

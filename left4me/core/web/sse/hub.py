@@ -1,4 +1,4 @@
-"""One Redis subscription for all viewers of a process, and the clock that all of them share."""
+"""One Redis subscription for all viewers of a process, and the clock that they share."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import redis
 import redis.asyncio
-from django.db import close_old_connections
 
+from left4me.core.redis import keys
+from left4me.core.web import asgi
 from left4me.core.web.sse.events import Message
-
-if TYPE_CHECKING:
-    from left4me.core.web.sse.viewer import Viewer
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 Decode = Callable[[bytes], Message]
 
-# What a channel remembers for viewers that are a little behind; those further behind read the database again.
+# What a channel keeps for listeners that are a little behind; those further behind read the database again.
 _REMEMBERED_MESSAGES = 256
 _REMEMBERED_BYTES = 1_000_000
 
@@ -33,16 +31,29 @@ _SECONDS_TO_SUBSCRIBE = 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _TICK = 1.0
 
-# Keeps the connection subscribed, and so alive, while nobody watches anything.
-_IDLE_CHANNEL = "left4me:hub"
+
+class Listener(Protocol):
+    """What the hub calls, in its event loop: the viewers."""
+
+    def wake(self) -> None:
+        """A new message is there."""
+
+    def messages_were_lost(self) -> None:
+        """Messages may be missing: read the store again."""
+
+    def tick(self, now: float) -> None:
+        """About a second has passed."""
+
+    def close(self) -> None:
+        """End the stream."""
 
 
 class Channel:
-    """The last messages of one Redis channel, shared by its viewers; each keeps only the number of its next one."""
+    """The last messages of one Redis channel, shared by its listeners; each keeps only the number of its next one."""
 
     def __init__(self, name: str, decode: Decode) -> None:
         self.name = name
-        self.viewers: set[Viewer] = set()
+        self.listeners: set[Listener] = set()
         self.subscribed = asyncio.Event()
         self._decode = decode
         self._messages: deque[Message] = deque()
@@ -59,11 +70,11 @@ class Channel:
         ):
             self._bytes -= len(self._messages.popleft().encoded)
             self.first += 1
-        for viewer in self.viewers:
-            viewer.wake()
+        for listener in self.listeners:
+            listener.wake()
 
     def get(self, number: int) -> Message | None:
-        """Message `number`; None when it has not come yet. IndexError when it is no longer remembered."""
+        """Message `number`; None when it has not come yet. Raises IndexError when it is no longer kept."""
         if number >= self.next:
             return None
         if number < self.first:
@@ -72,7 +83,7 @@ class Channel:
 
 
 class Hub:
-    """Everything that the viewers of a process share. Belongs to the event loop that first uses it."""
+    """Everything that the viewers of a process share. It belongs to the event loop that first uses it."""
 
     def __init__(self, connect: Callable[[], redis.asyncio.Redis], *, threads: int = 4) -> None:
         self._connect = connect
@@ -84,15 +95,15 @@ class Hub:
         self._checks: dict[object, tuple[float, asyncio.Future[Any]]] = {}
 
     def start(self) -> None:
-        """Begin to listen; nothing happens when it does already."""
+        """Begin to listen, unless it does already."""
         if not self._tasks:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="stream")
             self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._tick())]
 
     async def stop(self) -> None:
-        """End all streams and let go of Redis."""
-        for viewer in [v for channel in self._channels.values() for v in channel.viewers]:
-            viewer.close()
+        """End all streams and disconnect from Redis."""
+        for listener in [each for channel in self._channels.values() for each in channel.listeners]:
+            listener.close()
         for task in self._tasks:
             # Again and again: the Redis client swallows a cancel that comes while it connects.
             while not task.done():
@@ -103,23 +114,23 @@ class Hub:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def blocking(self, call: Callable[..., Result], *args: Any) -> Result:
-        """Run something that uses the database, in one of few threads; no connection stays with a viewer."""
+        """Run `call`, which may use the database, in one of a few threads; no connection stays with a viewer."""
         self.start()
-        return await asyncio.get_running_loop().run_in_executor(self._pool, _and_let_go, call, *args)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, asgi.with_database, call, *args)
 
     async def shared(self, key: object, good_for: float, call: Callable[..., Result], *args: Any) -> Result:
-        """The answer of `call`, asked once for all who want it under the same `key` within some seconds."""
+        """The result of `call`, which runs once for all callers with the same `key` within `good_for` seconds."""
         now = time.monotonic()
         until, answer = self._checks.get(key, (0.0, None))
         if answer is None or now >= until:
             answer = asyncio.ensure_future(self.blocking(call, *args))
             self._checks[key] = (now + good_for, answer)
-        # Shielded: a viewer that leaves must not take the answer from the others.
+        # Shielded: a viewer that disconnects must not cancel it for the others.
         result: Result = await asyncio.shield(answer)
         return result
 
-    async def join(self, viewer: Viewer, name: str, decode: Decode) -> Channel:
-        """Let `viewer` hear a channel. Waits for Redis to confirm, but not for a Redis that is away."""
+    async def join(self, listener: Listener, name: str, decode: Decode) -> Channel:
+        """Subscribe `listener` to a channel. Waits for Redis to confirm, but not for a Redis that is down."""
         self.start()
         channel = self._channels.get(name)
         if channel is None:
@@ -127,15 +138,15 @@ class Hub:
             if self._subscription is not None:
                 with contextlib.suppress(redis.RedisError, OSError):
                     await self._subscription.subscribe(name)
-        channel.viewers.add(viewer)
+        channel.listeners.add(listener)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SECONDS_TO_SUBSCRIBE):
                 await channel.subscribed.wait()
         return channel
 
-    async def leave(self, viewer: Viewer, channel: Channel) -> None:
-        channel.viewers.discard(viewer)
-        if not channel.viewers and self._channels.get(channel.name) is channel:
+    async def leave(self, listener: Listener, channel: Channel) -> None:
+        channel.listeners.discard(listener)
+        if not channel.listeners and self._channels.get(channel.name) is channel:
             del self._channels[channel.name]
             if self._subscription is not None:
                 with contextlib.suppress(redis.RedisError, OSError):
@@ -147,14 +158,14 @@ class Hub:
             client = self._connect()
             try:
                 async with client.pubsub() as subscription:
-                    await subscription.subscribe(_IDLE_CHANNEL)
-                    # In this order: whoever joins from here on subscribes by itself.
+                    await subscription.subscribe(keys.IDLE_CHANNEL)
+                    # In this order: a listener that joins from here on subscribes by itself.
                     self._subscription = subscription
                     if self._channels:
                         await subscription.subscribe(*self._channels)
                     async for message in subscription.listen():
                         pause = _FIRST_PAUSE
-                        self._hear(message)
+                        self._take(message)
             except (redis.RedisError, OSError) as error:
                 log.warning("Live messages are interrupted: %s", error)
             finally:
@@ -165,15 +176,15 @@ class Hub:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _take(self, message: dict[str, Any]) -> None:
         channel = self._channels.get(message["channel"].decode())
         if channel is None:
             return
         if message["type"] == "subscribe":
             channel.subscribed.set()
-            # What was told before this moment may be missing.
-            for viewer in channel.viewers:
-                viewer.messages_were_lost()
+            # What was published before this moment may be missing.
+            for listener in channel.listeners:
+                listener.messages_were_lost()
         elif message["type"] == "message":
             try:
                 channel.push(message["data"])
@@ -189,14 +200,7 @@ class Hub:
             await asyncio.sleep(_TICK)
             now = time.monotonic()
             for channel in list(self._channels.values()):
-                for viewer in list(channel.viewers):
-                    viewer.tick(now)
+                for listener in list(channel.listeners):
+                    listener.tick(now)
             for key in [key for key, (until, _) in self._checks.items() if now >= until + 60]:
                 del self._checks[key]
-
-
-def _and_let_go(call: Callable[..., Result], *args: Any) -> Result:
-    try:
-        return call(*args)
-    finally:
-        close_old_connections()

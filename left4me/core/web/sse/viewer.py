@@ -1,4 +1,4 @@
-"""One open stream: brings its viewer up to date, then passes on what comes, without a line lost or doubled."""
+"""One open stream: replays what the viewer lacks, then relays new messages, without losing or repeating a line."""
 
 from __future__ import annotations
 
@@ -7,29 +7,27 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
+from left4me.core.web import asgi
+from left4me.core.web.asgi import Receive, Send
 from left4me.core.web.sse.events import Message, Position, Source, Standing
 from left4me.core.web.sse.hub import Channel, Hub
 
 log = logging.getLogger(__name__)
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-
 KEEP_ALIVE_SECONDS = 15.0
 LOOK_SECONDS = 5.0
-# Who takes nothing for so long has gone without saying so.
+# A client that takes nothing for so long is gone, though the connection was never closed.
 _STUCK_SECONDS = 30.0
 
 _KEEP_ALIVE = b": still here\n\n"
 
 
 class Viewer:
-    """Follows `source` from `position` and writes to `send` until the end, the viewer's leave or the loss of rights.
+    """Follows `source` from `position` and writes to `send` until it ends, the client disconnects or loses its rights.
 
-    `check` is asked every few seconds, in a thread; viewers with an equal `check_key` share its answer.
+    `check` is called every few seconds, in a thread; viewers with an equal `check_key` share its result.
     """
 
     def __init__(
@@ -54,7 +52,7 @@ class Viewer:
         self._next = 0
         self._sent_at = time.monotonic()
         self._sending_since: float | None = None
-        # Spread over time, or a thousand viewers that came together would look together ever after.
+        # Spread over time: a thousand viewers that connected together would otherwise always check together.
         self._look_at = self._sent_at + LOOK_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
         self._task = asyncio.current_task()
 
@@ -100,7 +98,7 @@ class Viewer:
         try:
             message = channel.get(self._next)
         except IndexError:
-            # Too far behind for what the channel remembers: the oldest are dropped here and read from the store.
+            # Too far behind for what the channel keeps: the oldest are dropped here and read from the store.
             self._next = channel.next
             return await self._catch_up()
         if message is not None:
@@ -147,7 +145,7 @@ class Viewer:
         return True
 
     async def _look(self) -> bool:
-        """Check the viewer's rights, and whether messages were lost; True when the stream is over."""
+        """Check the viewer's rights, and whether messages were lost; True when the stream has ended."""
         self._look_at = time.monotonic() + LOOK_SECONDS
         standing = await self._hub.shared(self._check_key, LOOK_SECONDS / 2, self._check)
         if not standing.allowed:
@@ -168,12 +166,11 @@ class Viewer:
             return
         self._sending_since = time.monotonic()
         try:
-            await self._send_raw({"type": "http.response.body", "body": body, "more_body": True})
+            await asgi.send_body(self._send_raw, body, more=True)
         finally:
             self._sent_at, self._sending_since = time.monotonic(), None
 
     async def _notice_leave(self, receive: Receive) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await asgi.disconnected(receive)
             self.close()

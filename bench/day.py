@@ -1,0 +1,158 @@
+"""Live through a day of 100 servers on a fast clock, and hold the history against the world's own record.
+
+Every 5 s of the day each server is polled. People come and go, campaigns go on, servers fall silent; the recording
+process is replaced without warning every 37 minutes, now and then in the middle of a transaction. Printed: what the
+history says otherwise than the world, and how many bytes a server's day takes, next to a row for every poll.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+SERVERS = int(os.environ.get("BENCH_SERVERS", "100"))
+HOURS = float(os.environ.get("BENCH_HOURS", "24"))
+POLL = timedelta(seconds=5)
+MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
+KILLED_EVERY = 444
+KILLED_INSIDE_EVERY = 1_000
+
+
+class Killed(Exception):
+    pass
+
+
+class RowPerPoll:
+    """The naive design: one row for each poll of a server, one for each player in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.database = sqlite3.connect(path)
+        self.database.executescript(
+            "CREATE TABLE poll (id INTEGER PRIMARY KEY, server INTEGER, at TEXT, players INTEGER, most INTEGER,"
+            " bots INTEGER, map TEXT, hibernating INTEGER);"
+            "CREATE TABLE seen (id INTEGER PRIMARY KEY, poll INTEGER, steam_id INTEGER, name TEXT, ping INTEGER);"
+            "CREATE INDEX poll_by_server ON poll (server, at); CREATE INDEX seen_by_poll ON seen (poll);"
+        )
+
+    def record(self, server_id: int, status, now: datetime) -> None:
+        poll = self.database.execute(
+            "INSERT INTO poll VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
+            (server_id, str(now), len(status.players), status.max, 0, status.map, status.hibernating),
+        ).lastrowid
+        self.database.executemany(
+            "INSERT INTO seen VALUES (NULL, ?, ?, ?, ?)",
+            [(poll, int(player.steamid64), player.name, player.ping) for player in status.players],
+        )
+
+    def size(self) -> int:
+        self.database.commit()
+        return self.path.stat().st_size
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="left4me-day-") as root:
+        os.environ.update(LEFT4ME_ROOT=root, DJANGO_SETTINGS_MODULE="left4me.settings", DATABASE_URL="")
+        import django
+        from django.core.management import call_command
+
+        django.setup()
+        call_command("migrate", verbosity=0)
+        return live(Path(root))
+
+
+def live(root: Path) -> int:
+    from django.db import connection
+
+    from livestate.models import PlayerSession, Snapshot
+    from livestate.poller import Answered, Reason, Unanswered
+    from livestate.recorder import Recorder
+    from livestate.silences import Silences
+    from livestate.tests.world import differences, make_world
+
+    ids, host_id = make_servers()
+    empty = database_size(connection)
+    naive = RowPerPoll(root / "naive.sqlite3")
+    world = make_world(ids, seed=2009)
+    recorder = None
+    began = time.perf_counter()
+    polls, kills = int(timedelta(hours=HOURS) / POLL), 0
+    ended = Silences.end
+
+    def killed(self, server_ids):
+        raise Killed
+
+    for number in range(1, polls + 1):
+        before, now = MIDNIGHT + POLL * (number - 1), MIDNIGHT + POLL * number
+        if recorder is None or number % KILLED_EVERY == 0:
+            recorder = Recorder(host_id=host_id, gap=timedelta(seconds=60))
+            kills += number > 1
+        batch = []
+        for server in world:
+            server.live(before, now)
+            if number == polls:
+                server.silent_until = None  # so that the last look finds everybody who is still on
+            if server.silent_until:
+                batch.append(Unanswered(server.server_id, Reason.TIMED_OUT, "silent"))
+                continue
+            status = server.status(now)
+            batch.append(Answered(server.server_id, status))
+            if server is world[0]:
+                naive.record(server.server_id, status, now)
+        recorder.begin(now=now)
+        if number % KILLED_INSIDE_EVERY == 0:
+            Silences.end = killed
+            try:
+                recorder.record(batch, now=now)
+            except Killed:
+                recorder, kills = Recorder(host_id=host_id, gap=timedelta(seconds=60)), kills + 1
+                recorder.begin(now=now)
+            Silences.end = ended
+        recorder.record(batch, now=now)
+        recorder.close_lost_stays(ended=set(), now=now)
+    seconds = time.perf_counter() - began
+    faults = [
+        f"server {server.server_id}: {fault}"
+        for server in world
+        for fault in differences(server, list(PlayerSession.objects.filter(server_id=server.server_id)))
+    ]
+    visits = sum(len(server.visits) for server in world)
+    print(f"{SERVERS} servers, {HOURS:g} h, {polls} polls each, {kills} kills: {seconds:.0f} s of work")
+    print(f"visits in the world {visits}, stays in the history {PlayerSession.objects.count()}, faults {len(faults)}")
+    print("\n".join(faults[:20]))
+    days = SERVERS * HOURS / 24
+    ours, theirs = (database_size(connection) - empty) / days, naive.size() * 24 / HOURS
+    print(
+        f"bytes per server and day: {ours:,.0f} in {Snapshot.objects.count() / days:,.0f} snapshots and"
+        f" {PlayerSession.objects.count() / days:,.0f} stays; with a row for every poll {theirs:,.0f}"
+    )
+    return 1 if faults else 0
+
+
+def make_servers() -> tuple[list[int], int]:
+    from accounts.models import User
+    from servers.models import Blueprint, Host, Server
+
+    owner = User.objects.create(username="bench")
+    host = Host.objects.create(name="day")
+    blueprint = Blueprint.objects.create(owner=owner, name="day")
+    rows = Server.objects.bulk_create(
+        Server(owner=owner, host=host, blueprint=blueprint, name=f"server {number}", port=20_000 + number)
+        for number in range(SERVERS)
+    )
+    return [server.pk for server in rows], host.pk
+
+
+def database_size(connection) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
+        return cursor.fetchone()[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""Print what a sweep over 10, 100 and 1,000 game servers costs, 1 in 100 of them silent (2 s limit).
+
+In the same run: this application's sweep with its rows in SQLite, the same servers asked one after the other, and
+a floor of raw asyncio sockets that neither parses nor writes. The endpoints run in a process of their own; 8 people
+are on each server. `CPU` is this process's, over one sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import resource
+import struct
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+SIZES = [int(word) for word in os.environ.get("BENCH_SIZES", "10 100 1000").split()]
+PEOPLE = 8
+SILENT_EVERY = 100
+TIMEOUT = 2.0
+PASSWORD = "bench"
+LINE = '# {0:2} {1} "player {1}" STEAM_1:0:{2} {3:02}:{4:02} 42 0 active 30000 192.0.2.1:27005'
+
+
+def packet(packet_id: int, kind: int, body: bytes) -> bytes:
+    return struct.pack("<iii", len(body) + 10, packet_id, kind) + body + b"\0\0"
+
+
+class Endpoint(asyncio.Protocol):
+    """A game server: lets everybody in, knows `status`; a silent one never says a word."""
+
+    began = time.monotonic()
+
+    def __init__(self, number: int, *, silent: bool) -> None:
+        self.number = number
+        self.silent = silent
+        self.waiting = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self.silent:
+            return
+        self.waiting += data
+        out = b""
+        while len(self.waiting) >= 4 and len(self.waiting) >= 4 + (size := struct.unpack_from("<i", self.waiting)[0]):
+            packet_id, kind = struct.unpack_from("<ii", self.waiting, 4)
+            body, self.waiting = self.waiting[12 : 2 + size], self.waiting[4 + size :]
+            if kind == 3:
+                out += packet(packet_id, 0, b"") + packet(packet_id, 2, b"")
+            else:
+                out += packet(packet_id, 0, self.status() if body else b"")
+        self.transport.write(out)
+
+    def status(self) -> bytes:
+        minutes, seconds = divmod(600 + int(time.monotonic() - self.began), 60)
+        rows = [
+            LINE.format(slot + 1, slot, self.number * 100 + slot, minutes, seconds) for slot in range(1, PEOPLE + 1)
+        ]
+        return "\n".join(
+            [
+                f"hostname: bench {self.number}",
+                "version : 2.2.4.3 10097 secure  (unknown)",
+                "udp/ip  : 127.0.0.1:27015 [ public same ]",
+                "os      : Linux Dedicated",
+                "map     : c1m1_hotel",
+                f"players : {PEOPLE} humans, 0 bots ({PEOPLE} max) (not hibernating) (unreserved)",
+                "",
+                "# userid name uniqueid connected ping loss state rate adr",
+                *rows,
+                "#end\n",
+            ]
+        ).encode()
+
+
+def serve(count: int, ports: Connection) -> None:
+    import uvloop
+
+    quiet = set(range(count - 1, -1, -SILENT_EVERY))
+
+    async def forever() -> None:
+        loop = asyncio.get_running_loop()
+        listening = [
+            await loop.create_server(lambda number=number: Endpoint(number, silent=number in quiet), "127.0.0.1", 0)
+            for number in range(count)
+        ]
+        ports.send([server.sockets[0].getsockname()[1] for server in listening])
+        await asyncio.Event().wait()
+
+    uvloop.run(forever())
+
+
+@contextmanager
+def endpoints(count: int) -> Iterator[list[int]]:
+    receiving, sending = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(count, sending), daemon=True)
+    process.start()
+    try:
+        yield receiving.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def ours(ports: list[int]) -> str:
+    from django.utils import timezone
+
+    from accounts.models import User
+    from livestate.models import PlayerSession, Snapshot
+    from livestate.poller import Answered
+    from livestate.sweep import Sweeper
+    from servers.models import Blueprint, Host, Server
+
+    owner, _ = User.objects.get_or_create(username="bench")
+    host = Host.objects.create(name=f"bench-{len(ports)}")
+    blueprint = Blueprint.objects.create(owner=owner, name=host.name)
+    template = Server(rcon_password=PASSWORD)
+    Server.objects.bulk_create(
+        Server(
+            owner=owner,
+            host=host,
+            blueprint=blueprint,
+            name=f"{host.name} {port}",
+            port=port,
+            sealed_rcon_password=template.sealed_rcon_password,
+            actual_state=Server.State.RUNNING,
+            started_at=timezone.now(),
+        )
+        for port in ports
+    )
+    sweeper = Sweeper(host)
+    committed: list[tuple[float, int]] = []
+    rows: list[int] = []
+    record = sweeper._recorder.record
+
+    def timed(batch, *, now):
+        tally = record(batch, now=now)
+        committed.append((time.perf_counter(), sum(isinstance(result, Answered) for result in batch)))
+        rows.append(tally.seen + tally.snapshots + tally.opened + tally.updated + tally.silent)
+        return tally
+
+    sweeper._recorder.record = timed
+    lines = []
+    for label in ("ours, first sweep (connect, log in, all rows new)", "ours, every later sweep (persistent)"):
+        committed.clear()
+        rows.clear()
+        started, spent = time.perf_counter(), cpu()
+        sweeper.sweep()
+        total, spent = time.perf_counter() - started, cpu() - spent
+        healthy = max(moment for moment, answered in committed if answered) - started
+        lines.append(
+            f"  {label:<52}{healthy:>7.3f} s healthy committed{total:>8.3f} s in all"
+            f"{spent:>8.3f} s CPU{sum(rows):>7} rows in {len(rows)} transactions"
+        )
+    silent = -(-len(ports) // SILENT_EVERY)
+    assert Snapshot.objects.filter(server__host=host).count() == len(ports) - silent
+    assert PlayerSession.objects.filter(server__host=host).count() == PEOPLE * (len(ports) - silent)
+    sweeper.close()
+    return "\n".join(lines)
+
+
+def sequential(ports: list[int]) -> str:
+    from livestate.status import parse_status
+    from servers.gamehost import rcon
+
+    started, spent = time.perf_counter(), cpu()
+    for port in ports:
+        try:
+            parse_status(rcon.execute("127.0.0.1", port, PASSWORD, "status", timeout=TIMEOUT))
+        except rcon.TimedOut:
+            continue
+    total, spent = time.perf_counter() - started, cpu() - spent
+    return f"  {'one after the other (no rows)':<52}{'':>27}{total:>8.3f} s in all{spent:>8.3f} s CPU"
+
+
+class Raw(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.waiter: asyncio.Future[None] | None = None
+        self.heard = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.heard += len(data)
+        if data.endswith(b"\0\0\0\0\0\0") and self.waiter and not self.waiter.done():
+            self.waiter.set_result(None)
+
+
+def floor(ports: list[int]) -> str:
+    import uvloop
+
+    question = packet(2, 2, b"status") + packet(3, 2, b"")
+
+    async def exchange(raw: Raw, data: bytes) -> None:
+        raw.waiter = asyncio.get_running_loop().create_future()
+        raw.transport.write(data)
+        await raw.waiter
+
+    async def sweep() -> tuple[float, float, float]:
+        loop = asyncio.get_running_loop()
+        raws = [(await loop.create_connection(Raw, "127.0.0.1", port))[1] for port in ports]
+        await asyncio.wait([asyncio.ensure_future(exchange(raw, packet(1, 3, b"bench"))) for raw in raws], timeout=1)
+        started, spent = time.perf_counter(), cpu()
+        tasks = {asyncio.ensure_future(exchange(raw, question)) for raw in raws}
+        healthy = started
+        silent = -(-len(ports) // SILENT_EVERY)
+        for task in asyncio.as_completed(tasks, timeout=TIMEOUT):
+            try:
+                await task
+            except TimeoutError:
+                break
+            healthy = time.perf_counter()
+        total, spent = time.perf_counter() - started, cpu() - spent
+        assert sum(task.done() and not task.cancelled() for task in tasks) == len(ports) - silent
+        for raw in raws:
+            raw.transport.abort()
+        return healthy - started, total, spent
+
+    healthy, total, spent = uvloop.run(sweep())
+    return (
+        f"  {'floor: raw sockets, persistent (nothing parsed, no rows)':<52}{healthy:>7.3f} s healthy heard"
+        f"{total:>12.3f} s in all{spent:>8.3f} s CPU"
+    )
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="left4me-bench-") as root:
+        os.environ.update(LEFT4ME_ROOT=root, DJANGO_SETTINGS_MODULE="left4me.settings", DATABASE_URL="")
+        os.environ["LEFT4ME_POLL_TIMEOUT_SECONDS"] = f"{TIMEOUT:g}"
+        import django
+        from django.core.management import call_command
+
+        django.setup()
+        call_command("migrate", verbosity=0)
+        for size in SIZES:
+            with endpoints(size) as ports:
+                print(
+                    f"{size} servers, {PEOPLE} people on each, {-(-size // SILENT_EVERY)} silent ({TIMEOUT:g} s limit)"
+                )
+                for contender in (ours, floor, sequential):
+                    print(contender(ports), flush=True)
+
+
+if __name__ == "__main__":
+    main()

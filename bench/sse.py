@@ -1,0 +1,167 @@
+"""Print how live lines reach 1,000 viewers of one job that says 10 lines a second, and what a viewer costs.
+
+And, beside it, what a tenth as many viewers of the same job cost through a plain Django streaming view.
+Delivery is from the moment the line is said to its arrival at the viewer. The viewers live in a process of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import sys
+import time
+from datetime import datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from bench import stack
+
+VIEWERS = int(os.environ.get("BENCH_VIEWERS", "1000"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "20"))
+_PER_SECOND = 10
+os.environ["LEFT4ME_STREAMS_PER_USER"] = str(2 * VIEWERS)
+
+
+class Viewer(asyncio.Protocol):
+    """Reads a stream as cheaply as can be, so that what is measured is the server."""
+
+    def __init__(self, request: bytes) -> None:
+        self.request = request
+        self.seqs: list[int] = []
+        self.delays: list[float] = []
+        self.first = asyncio.get_running_loop().create_future()
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.write(self.request)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        now = time.time()
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if line.startswith(b"id: "):
+                self.seqs.append(int(line[4:]))
+            elif line.startswith(b'data: {"seq"'):
+                said = line.rpartition(b'"created_at":')[2].split(b'"')[1].decode()
+                self.delays.append(now - datetime.fromisoformat(said).timestamp())
+        if self.seqs and not self.first.done():
+            self.first.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.first.done():
+            self.first.set_exception(error or ConnectionError("closed before the first line"))
+
+
+def watch(port: int, path: str, cookie: str, count: int, pipe: Connection) -> None:
+    """In a process of its own: connect all viewers, say so, watch, report."""
+    import uvloop
+
+    async def run() -> None:
+        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode()
+        loop = asyncio.get_running_loop()
+        began = time.monotonic()
+        viewers: list[Viewer] = []
+        for first in range(0, count, 50):
+            some = [
+                loop.create_connection(lambda: Viewer(request), "127.0.0.1", port)
+                for _ in range(min(50, count - first))
+            ]
+            batch = [protocol for _, protocol in await asyncio.gather(*some)]
+            await asyncio.gather(*(asyncio.wait_for(viewer.first, 60) for viewer in batch))
+            viewers += batch
+        connected = time.monotonic() - began
+        pipe.send(connected)
+        await asyncio.sleep(1)
+        for viewer in viewers:
+            viewer.delays.clear()
+        await asyncio.sleep(SECONDS)
+        pipe.send([(viewer.seqs, viewer.delays) for viewer in viewers])
+
+    uvloop.run(run())
+
+
+def memory_kb(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+
+def threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(name: str, application: str, path: str, cookie: str, count: int) -> None:
+    import urllib.request
+
+    process, port = stack.web(application)
+    # One stream before, so that what all viewers share is not counted as theirs.
+    warm = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Cookie": cookie})
+    with urllib.request.urlopen(warm, timeout=30) as answer:
+        answer.read(100)
+    time.sleep(1)
+    before = memory_kb(process.pid)
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe()
+    viewers = context.Process(target=watch, args=(port, path, cookie, count, theirs), daemon=True)
+    viewers.start()
+    connected = mine.recv()
+    time.sleep(SECONDS / 2)
+    began, cpu = time.monotonic(), cpu_seconds(process.pid)
+    after, held = memory_kb(process.pid), threads(process.pid)
+    time.sleep(SECONDS / 4)
+    share = (cpu_seconds(process.pid) - cpu) / (time.monotonic() - began)
+    seen = mine.recv()
+    viewers.join()
+    delays = [1000 * delay for _, some in seen for delay in some]
+    doubled = sum(len(seqs) - len(set(seqs)) for seqs, _ in seen)
+    lost = sum(seqs[-1] - seqs[0] + 1 - len(set(seqs)) for seqs, _ in seen)
+    print(
+        f"{name:<28}{count:8}{(after - before) / count:10.1f}{held:9}{connected:10.1f}{100 * share:8.0f}"
+        f"{stack.percentile(delays, 0.5):9.0f}{stack.percentile(delays, 0.99):9.0f}{lost:7}{doubled:8}",
+        flush=True,
+    )
+    stack.kill(process)
+
+
+def main() -> int:
+    stack.prepare()
+    stack.redis()
+    worker = stack.worker()
+    from django.conf import settings
+    from django.contrib.auth import get_user_model
+    from django.test import Client
+
+    from left4me.jobs import actions
+    from left4me.jobs.models import Job
+
+    user = get_user_model().objects.create(username="bench", is_admin=True)
+    client = Client()
+    client.force_login(user)
+    cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+    header = ("viewers", "kB each", "threads", "connect s", "CPU %", "p50 ms", "p99 ms", "lost", "doubled")
+    print(f"{'':<28}" + "".join(f"{word:>{w}}" for word, w in zip(header, (8, 10, 9, 10, 8, 9, 9, 7, 8), strict=True)))
+    ways = [
+        ("left4me", "left4me.asgi:application", VIEWERS),
+        # A thousand would not be connected within minutes on two cores.
+        ("plain Django", "bench.plain_stream:application", VIEWERS // 10),
+    ]
+    for number, (name, application, count) in enumerate(ways, 1):
+        job = actions.request(
+            operation="diagnostic", resource=f"diagnostic:{number}", by=user, host="local",
+            params={"lines": 1_000_000, "interval": 1 / _PER_SECOND},
+        )  # fmt: skip
+        stack.until(lambda job=job: Job.objects.get(pk=job.pk).last_seq > 3, what="the first lines")
+        measure(name, application, f"/jobs/{job.pk}/stream", cookie, count)
+        actions.cancel(job=job, by=None)
+        stack.until(lambda job=job: Job.objects.get(pk=job.pk).has_ended, what="the end")
+    stack.kill(worker)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""A second machine, from joining to its return after the line was cut; print the seconds of each step.
+
+    bench/two-hosts        (root; apt-get install systemd-container debootstrap iproute2)
+
+The machines are testhosts: containers with a real systemd, each in a network namespace of its own, joined by one
+cable. The suite runs the same steps (deploy/tests/test_two_hosts.py).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from deploy.tests.two_hosts import on_two_machines
+
+
+def main() -> None:
+    began = time.monotonic()
+    with on_two_machines(f"b{os.getpid()}", told=tell) as hosts:
+        tell("two machines, booted", time.monotonic() - began)
+        hosts.live()
+    tell("all in all", time.monotonic() - began)
+
+
+def tell(what: str, seconds: float) -> None:
+    print(f"{seconds:7.1f} s  {what}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Print how fast workshop items arrive, next to curl and aria2c from the same server, and what a no-op build costs.
+
+20 files of 50 MB come from the simulated Steam in a process of its own, four at a time, into a folder on the same
+disk. `CPU s/GB` is the downloading process's own. Ours also checks each file, and waits until it is on the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import stack
+
+FILES = int(os.environ.get("BENCH_FILES", "20"))
+MEGABYTES = int(os.environ.get("BENCH_MEGABYTES", "50"))
+ITEMS = int(os.environ.get("BENCH_ITEMS", "1000"))
+SIDE_BY_SIDE = 4
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        published = publish(folder / "published")
+        argv = [sys.executable, "-m", "left4me.testing.simulated_steam", str(published)]
+        server = subprocess.Popen(argv, cwd=stack.REPOSITORY, stdout=subprocess.PIPE)
+        assert server.stdout is not None
+        url = server.stdout.readline().decode().strip()
+        print(f"{FILES} files of {MEGABYTES} MB, {SIDE_BY_SIDE} at a time\n")
+        print(f"{'':<22}{'MB/s':>8}{'seconds':>10}{'CPU s/GB':>10}")
+        for name, fetch in (("curl", curl), ("aria2c", aria2c), ("left4me", ours)):
+            if name != "left4me" and not shutil.which(name):
+                print(f"{name:<22} not installed")
+                continue
+            measure(name, fetch, url, folder / name)
+        server.kill()
+        server.wait()
+    no_op_build()
+
+
+def publish(folder: Path) -> Path:
+    """Valid VPKs whose content is not all zeros."""
+    from workshop import vpk
+
+    folder.mkdir()
+    block = os.urandom(1_000_000)
+    for number in range(1, FILES + 1):
+        vpk.write(folder / f"{number}.vpk", {"maps/a.bsp": block * MEGABYTES})
+    return folder
+
+
+def measure(name: str, fetch: Callable[[str, Path], None], url: str, target: Path) -> None:
+    target.mkdir()
+    who = resource.RUSAGE_SELF if fetch is ours else resource.RUSAGE_CHILDREN
+    before, began = resource.getrusage(who), time.monotonic()
+    fetch(url, target)
+    seconds, after = time.monotonic() - began, resource.getrusage(who)
+    size = sum(path.stat().st_size for path in target.iterdir())
+    assert size >= FILES * MEGABYTES * 1_000_000, f"{name} fetched only {size} bytes"
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"{name:<22}{size / seconds / 1e6:8.0f}{seconds:10.2f}{cpu / size * 1e9:10.2f}")
+    shutil.rmtree(target)
+
+
+def curl(url: str, target: Path) -> None:
+    argv = ["curl", "-s", "-Z", "--parallel-max", str(SIDE_BY_SIDE), "--remote-name-all", f"{url}/ugc/[1-{FILES}]"]
+    subprocess.run(argv, cwd=target, check=True, stderr=subprocess.DEVNULL)
+
+
+def aria2c(url: str, target: Path) -> None:
+    addresses = "\n".join(f"{url}/ugc/{number}" for number in range(1, FILES + 1))
+    argv = ["aria2c", "-q", "-j", str(SIDE_BY_SIDE), "-x", "1", "-i", "-"]
+    subprocess.run(argv, cwd=target, check=True, input=addresses.encode())
+
+
+def ours(url: str, target: Path) -> None:
+    from left4me.core.net import fetch
+    from workshop import download_batch, steam
+
+    with fetch.Client(hosts=fetch.AllowedHosts.parse([url])) as client:
+        found = steam.Steam(base_url=url, client=client).items(range(1, FILES + 1))
+    wanted = [
+        download_batch.PublishedFile(i.steam_id, i.file_url, i.file_size, i.time_updated) for i in found.values()
+    ]
+    results = download_batch.download_all(
+        wanted,
+        target,
+        hosts=fetch.AllowedHosts.parse([url]),
+        log=print,
+        progress=lambda _item, _done: None,
+        cancelled=lambda: False,
+        side_by_side=SIDE_BY_SIDE,
+    )
+    assert all(result.fetched for result in results)
+
+
+def no_op_build() -> None:
+    """A build that finds everything in place, as a job's body, with rows in SQLite."""
+    stack.prepare()
+    from overlays import builds
+    from overlays.models import Overlay, OverlayWorkshopItem
+    from servers.tests.recorded_run import RecordedRun
+    from workshop import cache, vpk
+    from workshop.models import WorkshopItem
+
+    folder = cache.directory()
+    vpk.write(folder / "0.vpk", {"maps/a.bsp": bytes(10_000)})
+    content = (folder / "0.vpk").read_bytes()
+    for number in range(1, ITEMS + 1):
+        path = folder / f"{number}.vpk"
+        path.write_bytes(content)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    WorkshopItem.objects.bulk_create(
+        WorkshopItem(steam_id=n, file_url="https://x", file_size=len(content), time_updated=1_700_000_000)
+        for n in range(1, ITEMS + 1)
+    )
+    overlay = Overlay.objects.create(name="bench", kind="workshop", path="bench")
+    OverlayWorkshopItem.objects.bulk_create(
+        OverlayWorkshopItem(overlay=overlay, item=item) for item in WorkshopItem.objects.all()
+    )
+    print()
+    for title in (f"first build, {ITEMS} cached", "second build, no-op"):
+        run = RecordedRun(overlay.resource)
+        began = time.monotonic()
+        builds.build(run, overlay)
+        print(f"{title:<32}{time.monotonic() - began:8.3f} s   {run.lines[-1]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Checks of the application, its database, Redis, worker and beat, and of the machine as the application uses it."""
+
+from __future__ import annotations
+
+import time
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from deploy.doctor import findings, machine
+from deploy.doctor.findings import Finding, fault, ok, warning
+from left4me.core.redis.client import client
+from left4me.site import pulse
+from servers.models import Server
+
+
+def examine() -> list[Finding]:
+    """Run every check."""
+    root, game = settings.LEFT4ME_ROOT, settings.LEFT4ME_GAME
+    return findings.examine(
+        {
+            "python": machine.python,
+            "database": database,
+            "redis": broker,
+            "disk": lambda: machine.disk(root, game=game),
+            "overlayfs": lambda: machine.overlayfs(root),
+            "fuse-overlayfs": machine.fuse_overlayfs,
+            "archives": machine.archives,
+            "32-bit libraries": lambda: machine.libraries_32_bit(game=game),
+            "steamcmd": lambda: machine.steamcmd(root, game=game),
+            "ports": lambda: machine.ports(settings.LEFT4ME_PORTS, in_use_by_us=_ports_of_servers()),
+        }
+    )
+
+
+def database() -> Finding:
+    """Whether the database answers and is at this release."""
+    try:
+        executor = MigrationExecutor(connection)
+        pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except (DatabaseError, OSError) as error:
+        return fault("database", f"cannot be reached: {error}", "Check DATABASE_URL and that the server runs.")
+    if pending:
+        return fault("database", f"{len(pending)} migrations are missing", "Start bin/up, or `manage.py migrate`.")
+    return ok("database", f"{connection.vendor}, at this version")
+
+
+def broker() -> list[Finding]:
+    """Whether Redis answers, its clock, and through Redis whether worker and beat run."""
+    try:
+        version = client().info("server").get("redis_version", "?")
+        seconds, micros = client().time()
+        heart = pulse.read()
+    except redis.exceptions.NoPermissionError:
+        # A worker host reaches its own keys only. Its clock and the web's pulse are examined where the web runs.
+        return [ok("redis", "answers; worker hosts cannot examine it further")]
+    except redis.RedisError as error:
+        cure = "Start bin/up, which runs one, or point REDIS_URL at a server that runs."
+        return [fault("redis", f"{settings.REDIS_URL.split('@')[-1]} does not answer: {error}", cure)]
+    results = [
+        ok("redis", f"version {version}"),
+        machine.clock(ours=time.time(), theirs=seconds + micros / 1e6, whose="Redis"),
+    ]
+    if heart.fault:
+        results.append(warning("worker and beat", heart.fault, "Start bin/up, or the units left4me-worker and -beat."))
+    else:
+        results.append(ok("worker and beat", f"last pulse {heart.age or 0:.0f} s ago"))
+    return results
+
+
+def _ports_of_servers() -> frozenset[int]:
+    try:
+        return frozenset(Server.objects.filter(host__name=settings.LEFT4ME_HOST).values_list("port", flat=True))
+    except DatabaseError:
+        return frozenset()

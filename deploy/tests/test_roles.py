@@ -1,0 +1,151 @@
+"""What depends on the role of a machine: its files, the steps of its installation and upgrades, its doctor."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from deploy.doctor import installation as doctor
+from deploy.doctor.findings import Finding
+from deploy.ops import application, releases, restore, upgrade
+from deploy.ops.installation import CHECKOUT, Choices, Installation
+from deploy.ops.layout import Layout, Role
+from deploy.ops.machine import packages, services, system_files
+from deploy.ops.progress import Progress
+from deploy.tests.test_hosts import INVITATION
+from left4me.core.processes import commands
+
+OLD, NEW = "20261101-0123456789", "20261102-0123456789"
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path)
+
+
+class WorkerHost:
+    """A worker host in a directory. The answers of systemctl and of manage.py are made up."""
+
+    def __init__(self, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.layout = layout
+        self.commands: list[str] = []
+        self.broken: set[str] = set()  # releases whose worker ends at once
+        self.lacks_migrations = False
+        for name in (OLD, NEW):
+            tree = layout.releases / name
+            shutil.copytree(
+                CHECKOUT / "deploy", tree / "deploy", ignore=shutil.ignore_patterns("__pycache__", "tests")
+            )
+            (tree / "RELEASE").write_text(name)
+        releases.switch(layout, OLD)
+        system_files.lay_out(layout, layout.releases / OLD, role=Role.WORKER_HOST)
+        monkeypatch.setattr(services, "systemctl", self._systemctl)
+        monkeypatch.setattr(application, "manage", self._manage)
+        monkeypatch.setattr(application, "owner", lambda: (0, 0))
+        monkeypatch.setattr(application, "_WATCH_WORKER_SECONDS", 0.1)
+        monkeypatch.setattr(releases, "fetch", lambda layout: None)
+        monkeypatch.setattr(releases, "resolve", lambda layout, ref: NEW)
+        monkeypatch.setattr(releases, "news", lambda layout, old, new: [])
+        monkeypatch.setattr(releases, "build", lambda layout, release: layout.releases / release)
+
+    def _systemctl(self, *arguments: str, check: bool = True) -> str:
+        self.commands.append(" ".join(arguments))
+        if arguments[0] == "is-active":
+            return "failed" if releases.running(self.layout) in self.broken else "active"
+        return ""
+
+    def _manage(self, layout: Layout, *arguments: str, **options: object) -> commands.Finished:
+        missing = self.lacks_migrations and arguments[:2] == ("migrate", "--check")
+        return commands.Finished(status=int(missing), output="", seconds=0)
+
+    def upgrade(self) -> str:
+        return upgrade.upgrade(self.layout, to=None, ready_seconds=5, progress=Progress(StringIO()))
+
+    def rollback(self) -> str:
+        return upgrade.rollback(self.layout, with_database=False, ready_seconds=5, progress=Progress(StringIO()))
+
+
+@pytest.fixture
+def worker_host(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> WorkerHost:
+    if os.geteuid() != 0:
+        pytest.skip("a machine is upgraded by root")
+    return WorkerHost(layout, monkeypatch)
+
+
+def test_a_worker_host_gets_neither_web_nor_database(layout: Layout):
+    titles = [step.title for step in Installation(layout, Choices(game="simulated"), invitation=INVITATION).steps()]
+    assert not [title for title in titles if "PostgreSQL" in title or "the database is at" in title]
+    assert titles.index("the database accepts this host") < titles.index(
+        "the application runs, now and after each boot"
+    )
+    units = {path.name for path in system_files.files(layout, CHECKOUT, role=Role.WORKER_HOST).values()}
+    assert "left4me-worker.service" in units
+    assert not units & {"left4me-web.service", "left4me-beat.service", "left4me-redis.service"}
+    of_worker_host = packages.needed(Role.WORKER_HOST, game="steam", postgres=False, proxy=False)
+    assert set(packages.needed(Role.WEB, game="steam", postgres=False, proxy=False)) - set(of_worker_host) == {
+        "redis-server"
+    }
+
+
+def test_settings_of_a_worker_host_name_it_and_leave_redis_to_its_secrets(layout: Layout):
+    values = Installation(layout, Choices(game="simulated"), invitation=INVITATION)._settings()
+    assert values["LEFT4ME_HOST"] == "two"
+    assert "REDIS_URL" not in values
+
+
+def test_an_upgraded_worker_host_has_the_units_of_the_new_release_and_a_way_back(worker_host: WorkerHost):
+    layout = worker_host.layout
+    unit = layout.releases / NEW / "deploy/systemd/left4me-worker.service"
+    unit.write_text(unit.read_text() + "# new\n")
+    assert worker_host.upgrade() == NEW == releases.running(layout)
+    assert (layout.units / "left4me-worker.service").read_text().endswith("# new\n")
+    assert not (layout.units / "left4me-web.service").exists()
+    assert not (layout.program / "upgrade.json").exists()
+    assert worker_host.rollback() == OLD == releases.running(layout)
+    assert not (layout.units / "left4me-worker.service").read_text().endswith("# new\n")
+
+
+def test_a_worker_that_ends_takes_the_upgrade_back(worker_host: WorkerHost):
+    worker_host.broken = {NEW}
+    with pytest.raises(upgrade.UpgradeFault, match="the worker does not run"):
+        worker_host.upgrade()
+    assert releases.running(worker_host.layout) == OLD
+    assert worker_host.commands[-1] == "is-active left4me-worker.service"
+    assert not (worker_host.layout.program / "upgrade.json").exists()
+
+
+def test_a_worker_host_is_not_upgraded_before_the_web(worker_host: WorkerHost):
+    worker_host.lacks_migrations = True
+    with pytest.raises(upgrade.UpgradeFault, match="Upgrade the machine of the web first"):
+        worker_host.upgrade()
+    assert worker_host.commands == [], "nothing was stopped"
+
+
+def test_an_upgrade_of_a_worker_host_that_was_interrupted_is_taken_back(worker_host: WorkerHost):
+    attempt = {"phase": "starting", "old": OLD, "new": NEW, "at": "20261102T000000Z", "copy": ""}
+    (worker_host.layout.program / "upgrade.json").write_text(json.dumps(attempt))
+    releases.switch(worker_host.layout, NEW)
+    assert upgrade.recover(worker_host.layout, progress=Progress(StringIO()))
+    assert releases.running(worker_host.layout) == OLD
+    assert worker_host.commands[-1] == "start left4me-worker.service"
+
+
+def test_nothing_is_restored_on_a_worker_host(worker_host: WorkerHost, tmp_path: Path):
+    with pytest.raises(restore.RestoreFault, match="the machine that runs the web"):
+        restore.restore(worker_host.layout, tmp_path / "a.tar", ready_seconds=5, progress=Progress(StringIO()))
+
+
+def test_the_doctor_of_a_worker_host_misses_no_web(worker_host: WorkerHost, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(application, "manage", lambda *_, **__: commands.Finished(status=0, output="[\n]", seconds=0))
+    properties = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNRestarts=0\nMainPID=0\n"
+    monkeypatch.setattr(services, "systemctl", lambda *_, **__: properties)
+    worker_host.layout.settings.mkdir(parents=True)
+    checks = {finding.check: finding for finding in doctor.examine(worker_host.layout)}
+    assert checks["left4me-worker.service"] == Finding("left4me-worker.service", "ok", "runs, also after a reboot")
+    assert not checks.keys() & {"left4me-web.service", "backup", "proxy"}
+    assert "release" in checks

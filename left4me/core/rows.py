@@ -1,0 +1,72 @@
+"""Saving, locking and deleting rows that may be changed or deleted concurrently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from django.core.exceptions import NON_FIELD_ERRORS, ObjectDoesNotExist, ValidationError
+from django.db import IntegrityError, models, transaction
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class Gone(Exception):
+    """The row was deleted since this request first read it. Any view may raise it."""
+
+
+def still_there(rows: models.QuerySet[Row], row: Row) -> Row:
+    """`row` as it is now, read through `rows`, which may lock it (`select_for_update`). Raises Gone."""
+    try:
+        return rows.get(pk=row.pk)
+    except ObjectDoesNotExist:
+        raise Gone from None
+
+
+def save_clean(row: models.Model, *, places: Mapping[str, str] | None = None) -> None:
+    """Validate and save `row`; raises ValidationError.
+
+    `places` maps a constraint's `violation_error_code` to the field that shows its message.
+    """
+    clean(row, places=places)
+    try:
+        with transaction.atomic():
+            row.save()
+    except IntegrityError:
+        # Another writer took the name or the port between the check and the save: validated again, the same message
+        # results as if it had been there first.
+        clean(row, places=places)
+        raise
+
+
+def clean(row: models.Model, *, places: Mapping[str, str] | None = None) -> None:
+    """Validate `row`; raises ValidationError with all faults, by field."""
+    try:
+        row.full_clean()
+    except ValidationError as fault:
+        raise ValidationError(_placed(fault, places or {})) from None
+
+
+def _placed(fault: ValidationError, places: Mapping[str, str]) -> dict[str, list[ValidationError]]:
+    placed: dict[str, list[ValidationError]] = {}
+    for field, errors in fault.error_dict.items():
+        for error in errors:
+            target = places.get(str(error.code), field) if field == NON_FIELD_ERRORS else field
+            placed.setdefault(target, []).append(error)
+    return placed
+
+
+def delete_in_steps(rows: models.QuerySet[Any], *, at_once: int = 1_000) -> int:
+    """Delete `rows`, a number of them at a time; return how many.
+
+    Neither the lock of a database with one writer nor the memory is held for all of them together.
+    """
+    deleted = 0
+    while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:at_once]):
+        deleted += rows.model._default_manager.filter(pk__in=keys).delete()[0]
+    return deleted
+
+
+def storable(text: str, length: int) -> str:
+    """The first `length` characters of `text` without NUL, which PostgreSQL refuses in text."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:length]

@@ -1,0 +1,112 @@
+"""The base of the small ASGI applications that run beside Django's own handler, for answers that last long.
+
+Such an answer costs a task here; in Django it would hold one of a few threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from django.db import close_old_connections
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+Scope = Mapping[str, Any]
+Headers = Mapping[str, str]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Refusal(Exception):
+    """The request is refused; `Application` answers with problem+json."""
+
+    def __init__(self, status: int, title: str) -> None:
+        self.status = status
+        super().__init__(title)
+
+
+class Application(ABC):
+    """An ASGI application for the paths that it `serves`."""
+
+    @abstractmethod
+    def serves(self, path: str) -> bool:
+        """Whether requests for `path` belong to this application."""
+
+    @abstractmethod
+    async def answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises Refusal before the answer has begun."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def send_and_note(message: dict[str, Any]) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            await self.answer(scope, headers, receive, send_and_note)
+        except Refusal as refusal:
+            await _refuse(send, refusal)
+        except asyncio.CancelledError:
+            # The server ends, the client is gone or takes nothing: there is no connection left to answer on.
+            log.debug("The answer of %s was cut off", scope["path"])
+        except Exception:
+            log.exception("%s could not be answered", scope["path"])
+            # An answer that has begun must not look complete: without its end the connection breaks.
+            if has_begun:
+                raise
+            await _refuse(send, Refusal(500, "Something broke here"))
+
+
+def with_database(call: Callable[..., Result], *args: Any) -> Result:
+    """Run `call` in a thread outside of Django's requests: afterwards no stale database connection is left there."""
+    try:
+        return call(*args)
+    finally:
+        close_old_connections()
+
+
+async def body(receive: Receive, *, limit: int) -> bytes:
+    """The request's body. Raises Refusal beyond `limit` bytes, and CancelledError when the client disconnects."""
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise asyncio.CancelledError
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise Refusal(413, "This request is too long")
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def disconnected(receive: Receive) -> None:
+    """Return when the client disconnects."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def start(send: Send, headers: RawHeaders) -> None:
+    """Begin an answer with status 200."""
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+async def send_body(send: Send, piece: bytes, *, more: bool) -> None:
+    await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+async def _refuse(send: Send, refusal: Refusal) -> None:
+    problem = {"type": "about:blank", "title": str(refusal), "status": refusal.status, "detail": ""}
+    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(problem).encode()})

@@ -1,0 +1,40 @@
+"""Ids of rows in URLs, request bodies and query strings.
+
+Databases hold ids of 63 bits. No row has a larger one, and SQLite raises OverflowError when it is asked for one, so
+larger numbers are refused before they reach a query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from django.urls.converters import IntConverter
+from pydantic import Field
+
+LARGEST_ID = 2**63 - 1
+
+# In the body or the query string of an API request: a larger number is answered with 422.
+Id = Annotated[int, Field(le=LARGEST_ID)]
+
+
+class IdConverter(IntConverter):
+    """`<id:pk>` in a path: a larger number is answered with 404."""
+
+    def to_python(self, value: str) -> int:
+        if (number := parse_id(value)) is None:
+            raise ValueError(value)
+        return number
+
+
+def parse_id(text: str) -> int | None:
+    """The id in `text`; None if `text` is no id."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))):
+        return None
+    number = int(text)
+    return number if number <= LARGEST_ID else None
+
+
+def parse_ids(texts: Iterable[str]) -> list[int]:
+    """The ids among `texts`; what is no id is left out."""
+    return [number for number in map(parse_id, texts) if number is not None]

@@ -1,0 +1,122 @@
+"""Views for sending orders to a running game: the console, and the actions on the players panel."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.models import User
+from accounts.permissions import signed_in
+from left4me.core.web.ids import parse_id
+from left4me.core.web.request import is_fragment
+from livestate import actions, live
+from livestate.campaigns import Chapter, playable
+from livestate.models import Order
+from livestate.orders import commands, completion
+from livestate.views import panel_context
+from servers import lookups
+from servers.models import Server
+
+SHOWN = 30
+SHOWN_IN_FRAGMENT = 5
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def console(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    server = lookups.server_to_operate(user, pk)
+    if request.method == "POST":
+        return _send_from_console(request, user, server)
+    if "listening" in request.GET:
+        # Polled by an open console: shows a start or a stop without replacing the text being typed.
+        context = {"server": server, "live": live.of(server, now=timezone.now())}
+        return render(request, "livestate/console.html#listening", context)
+    actions.learn_commands(server)
+    # Embedded in the server's page, the console shows only the latest entries.
+    fragment, now = is_fragment(request), timezone.now()
+    entries = Order.objects.filter(server=server).select_related("user").order_by("-pk")
+    context = {
+        "server": server,
+        "live": live.of(server, now=now),
+        "entries": live.order_rows(list(entries[: SHOWN_IN_FRAGMENT if fragment else SHOWN]), now=now),
+        "is_fragment": fragment,
+        "suggestions": completion.matching(server, ""),
+        "campaigns": by_campaign(server),
+        "settings": [
+            (Order.Kind.DIFFICULTY, _("Difficulty"), _("Set difficulty"), commands.DIFFICULTIES),
+            (Order.Kind.MODE, _("Game mode"), _("Set mode"), commands.MODES),
+        ],
+    }
+    return render(request, "livestate/console.html#console" if fragment else "livestate/console.html", context)
+
+
+@require_safe
+def entry(request: HttpRequest, pk: int, order_pk: int) -> HttpResponse:
+    server = lookups.server_to_operate(signed_in(request), pk)
+    order = Order.objects.filter(server=server, pk=order_pk).select_related("user").first()
+    if order is None:
+        raise Http404(_("There is no such entry."))
+    template = "livestate/_order.html" if is_fragment(request) else "livestate/order.html"
+    return render(request, template, {"server": server, **live.order_rows([order], now=timezone.now())[0]})
+
+
+@require_safe
+def completions(request: HttpRequest, pk: int) -> HttpResponse:
+    server = lookups.server_to_operate(signed_in(request), pk)
+    names = completion.matching(server, request.GET.get("value", "")[:100])
+    return render(request, "livestate/_completions.html", {"suggestions": names})
+
+
+@require_POST
+def order(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give an order from the players panel; the panel then shows the state of the order."""
+    user = signed_in(request)
+    server = lookups.server_to_operate(user, pk)
+    try:
+        actions.give_order(
+            server=server,
+            by=user,
+            kind=request.POST.get("kind", ""),
+            value=request.POST.get("value", ""),
+            minutes=parse_id(request.POST.get("minutes", "")) or 0,
+            request=request,
+        )
+    except actions.Refused as refusal:
+        return _refused(request, refusal, server)
+    if is_fragment(request):
+        return render(request, "livestate/panel.html#panel", panel_context(user, server))
+    return redirect("livestate:panel", server.pk)
+
+
+def _send_from_console(request: HttpRequest, user: User, server: Server) -> HttpResponse:
+    kind = request.POST.get("kind", Order.Kind.COMMAND)
+    try:
+        order = actions.give_order(
+            server=server, by=user, kind=kind, value=request.POST.get("value", ""), request=request
+        )
+    except actions.Refused as refusal:
+        return _refused(request, refusal, server)
+    if is_fragment(request):
+        return render(
+            request, "livestate/_order.html", {"server": server, **live.order_rows([order], now=timezone.now())[0]}
+        )
+    return redirect("livestate:console", server.pk)
+
+
+def _refused(request: HttpRequest, refusal: actions.Refused, server: Server) -> HttpResponse:
+    if is_fragment(request):
+        return HttpResponse(str(refusal), status=409, content_type="text/plain; charset=utf-8")
+    messages.error(request, str(refusal))
+    return redirect("livestate:console", server.pk)
+
+
+def by_campaign(server: Server) -> list[tuple[str, list[Chapter]]]:
+    """The maps that the server can change to, grouped by campaign; those of its workshop items come first."""
+    groups: dict[str, list[Chapter]] = {}
+    for chapter in playable(server).values():
+        groups.setdefault(chapter.campaign, []).append(chapter)
+    return list(groups.items())

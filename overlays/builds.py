@@ -1,0 +1,31 @@
+"""Builds of overlays: requesting one as a job, and the builder of each kind."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from accounts.models import User
+from left4me.jobs import actions as jobs
+from left4me.jobs import registry
+from left4me.jobs.models import Job
+from overlays.builders import files, script, workshop
+from overlays.models import Overlay
+
+_BUILDERS = {
+    Overlay.Kind.WORKSHOP: workshop.build,
+    Overlay.Kind.FILES: files.build,
+    Overlay.Kind.SCRIPT: script.build,
+}
+
+
+def request(*, overlay: Overlay, by: User | None) -> Job:
+    """Request a build of an overlay of any kind; a queued build is reused. Raises jobs.Refused."""
+    return jobs.request(operation="build", resource=overlay.resource, by=by, host=settings.LEFT4ME_HOST)
+
+
+def build(run: registry.Run, overlay: Overlay) -> bool:
+    """Make the overlay's directory match its rows; returns whether its content changed. Raises Failed and Cancelled.
+
+    A builder may be interrupted at any point; the next build completes the work.
+    """
+    return _BUILDERS[Overlay.Kind(overlay.kind)](run, overlay)

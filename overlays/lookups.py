@@ -1,0 +1,57 @@
+"""Fetching overlays for a user: raises Http404 if the user may not see it, PermissionDenied if not change it."""
+
+from __future__ import annotations
+
+from django.http import Http404
+from django.utils.translation import gettext as _
+
+from overlays import permissions
+from overlays.models import Overlay
+
+
+def overlay_or_404(user: permissions.Visitor, pk: int) -> Overlay:
+    """The overlay with its owner and `used_by`, the number of blueprints that use it. Raises Http404."""
+    overlay = Overlay.objects.select_related("owner").counted().filter(pk=pk).first()
+    if overlay is None:
+        raise Http404(_("There is no such overlay."))
+    permissions.check_can_see_overlay(user, overlay)
+    return overlay
+
+
+def overlay_to_edit(user: permissions.Visitor, pk: int) -> Overlay:
+    """An overlay that the user may change. Raises Http404 and PermissionDenied."""
+    overlay = overlay_or_404(user, pk)
+    permissions.check_can_edit_overlay(user, overlay)
+    return overlay
+
+
+def overlay_with_files(user: permissions.Visitor, pk: int) -> Overlay:
+    """An overlay that has a directory tree to browse. Raises Http404."""
+    overlay = overlay_or_404(user, pk)
+    if overlay.kind == Overlay.Kind.WORKSHOP:
+        raise Http404(_("A workshop overlay holds only links to workshop items."))
+    return overlay
+
+
+def files_to_edit(user: permissions.Visitor, pk: int) -> Overlay:
+    """An overlay whose files are uploaded and changed by hand. Raises Http404 and PermissionDenied."""
+    overlay = overlay_with_files(user, pk)
+    permissions.check_can_edit_overlay(user, overlay)
+    if overlay.kind != Overlay.Kind.FILES:
+        raise Http404(_("A script makes this overlay's files: change the script."))
+    return overlay
+
+
+def workshop_overlay(user: permissions.Visitor, pk: int) -> Overlay:
+    """A workshop overlay that the user may see. Raises Http404, also for an overlay of another kind."""
+    overlay = overlay_or_404(user, pk)
+    if overlay.kind != Overlay.Kind.WORKSHOP:
+        raise Http404(_("This overlay holds no workshop items."))
+    return overlay
+
+
+def workshop_overlay_to_edit(user: permissions.Visitor, pk: int) -> Overlay:
+    """A workshop overlay that the user may change. Raises PermissionDenied, and Http404 like `workshop_overlay`."""
+    overlay = workshop_overlay(user, pk)
+    permissions.check_can_edit_overlay(user, overlay)
+    return overlay
