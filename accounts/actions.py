@@ -1,4 +1,4 @@
-"""Everything that changes an account, with who did it. Each act leaves an audit entry."""
+"""Actions that change accounts. Each writes an audit entry with the user who did it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sign_in(*, user: User, request: HttpRequest) -> None:
 def create_user(
     *, username: str, password: str | None, by: User | None, is_admin: bool = False, request: HttpRequest | None = None
 ) -> User:
-    """Add an account; without a password it cannot sign in until one is set by link."""
+    """Create an account. Without a password, it cannot sign in until one is set by link."""
     user = User.objects.create_user(username, password, is_admin=is_admin)
     record.write(action="user.create", by=by, target=f"user:{user.pk}", request=request, name=username, admin=is_admin)
     return user
@@ -44,7 +44,7 @@ def create_user(
 
 @transaction.atomic
 def sign_up(*, username: str, password: str, request: HttpRequest, invitation: OneTimeLink | None = None) -> User:
-    """Add one's own account, using up the invitation; raises Refused if that was used meanwhile."""
+    """Create an account for the visitor and use up the invitation. Raises Refused if that was used already."""
     if invitation is not None and not OneTimeLink.objects.filter(pk=invitation.pk).claim(timezone.now()):
         raise Refused(_("This invitation has been used meanwhile."))
     user = create_user(username=username, password=password, by=None, request=request)
@@ -55,7 +55,7 @@ def sign_up(*, username: str, password: str, request: HttpRequest, invitation: O
 
 @transaction.atomic
 def change_password(*, user: User, password: str, request: HttpRequest) -> None:
-    """Set one's own new password; every other session of the user ends."""
+    """Set a new password for the signed-in user and end all their other sessions."""
     user.set_password(password)
     user.save(update_fields=["password"])
     update_session_auth_hash(request, user)
@@ -66,7 +66,7 @@ def change_password(*, user: User, password: str, request: HttpRequest) -> None:
 
 @transaction.atomic
 def set_password_by_link(*, link: OneTimeLink, password: str, request: HttpRequest) -> User:
-    """Set the password of the link's user and end all their sessions; raises Refused if the link was used."""
+    """Set the password of the link's user and end all their sessions. Raises Refused if the link was used."""
     user = link.user
     if user is None or not OneTimeLink.objects.filter(pk=link.pk).claim(timezone.now()):
         raise Refused(_("This link has been used meanwhile."))
@@ -78,7 +78,7 @@ def set_password_by_link(*, link: OneTimeLink, password: str, request: HttpReque
 
 
 def end_sessions(*, user: User, keep: str | None = None) -> int:
-    """End the user's sessions but the one with the key `keep`; return how many ended."""
+    """End the user's sessions, except the one with the key `keep`. Return how many ended."""
     rows = user.sessions.all() if keep is None else user.sessions.exclude(pk=secrets.digest(keep))
     return rows.delete()[0]
 
@@ -89,7 +89,7 @@ def revoke_session(*, session: Session, by: User, request: HttpRequest) -> None:
 
 
 def revoke_other_sessions(*, user: User, request: HttpRequest) -> int:
-    """End all of the user's sessions but this one; return how many ended."""
+    """End all sessions of the user except this one. Return how many ended."""
     ended = end_sessions(user=user, keep=request.session.session_key)
     record.write(action="session.revoke", by=user, target=f"user:{user.pk}", request=request, others=ended)
     return ended
@@ -105,7 +105,7 @@ def create_token(
     lifetime: timedelta | None = None,
     request: HttpRequest | None = None,
 ) -> tuple[ApiToken, str]:
-    """Make a token; return it with its key, which can be seen only now."""
+    """Create a token. Return it with its key, which is not stored and cannot be shown again."""
     expires_at = None if lifetime is None else timezone.now() + lifetime
     token = ApiToken(user=user, name=name, scope=scope, expires_at=expires_at)
     raw = token.set_secret()
@@ -124,7 +124,7 @@ def revoke_token(*, token: ApiToken, by: User, request: HttpRequest) -> None:
 
 @transaction.atomic
 def invite(*, by: User, note: str, lifetime: timedelta, request: HttpRequest) -> str:
-    """Make an invitation; return its secret, which can be seen only now."""
+    """Create an invitation. Return its secret, which is not stored and cannot be shown again."""
     raw = secrets.new()
     link = OneTimeLink.objects.create(
         purpose=Purpose.INVITATION,
@@ -146,7 +146,7 @@ def revoke_invitation(*, link: OneTimeLink, by: User, request: HttpRequest) -> N
 
 @transaction.atomic
 def make_password_link(*, user: User, by: User, request: HttpRequest) -> str:
-    """Make a link that sets the user's password; earlier ones no longer work. Return its secret, seen only now."""
+    """Create a link that sets the user's password, and void earlier ones. Return its secret, which is not stored."""
     user.links.filter(purpose=Purpose.PASSWORD).delete()
     raw = secrets.new()
     OneTimeLink.objects.create(
@@ -162,7 +162,7 @@ def make_password_link(*, user: User, by: User, request: HttpRequest) -> str:
 
 @transaction.atomic
 def set_admin(*, user: User, is_admin: bool, by: User | None, request: HttpRequest | None = None) -> None:
-    """Give or take the admin's rights; raises Refused rather than leave nobody who could give them back."""
+    """Grant or remove admin rights. Raises Refused for the last admin."""
     if not is_admin:
         _check_other_admins(user)
     user.is_admin = is_admin
@@ -173,7 +173,7 @@ def set_admin(*, user: User, is_admin: bool, by: User | None, request: HttpReque
 
 @transaction.atomic
 def set_active(*, user: User, is_active: bool, by: User, request: HttpRequest) -> None:
-    """Let the user sign in or not. Deactivating ends sessions at once; tokens and streams ask `is_active`."""
+    """Activate or deactivate the user. Deactivating ends sessions at once; tokens and streams check `is_active`."""
     if not is_active:
         _check_other_admins(user)
         end_sessions(user=user)

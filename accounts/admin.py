@@ -1,3 +1,5 @@
+"""Accounts in Django's admin."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -14,13 +16,13 @@ from accounts.models import ApiToken, OneTimeLink, Session, User
 from accounts.permissions import administrator
 from left4me.audit.admin import Audited
 
-# Rights here are `is_admin` and ownership; groups would suggest otherwise.
+# Permissions follow from `is_admin` and ownership; groups have no effect.
 admin.site.unregister(Group)
 
 
 @admin.register(User)
 class UserAdmin(Audited):
-    """Passwords are set by their owners, by the link that the users page makes: none is typed here."""
+    """No password is typed here: users set their own, by a link that the users page creates."""
 
     list_display = ["username", "is_admin", "is_active", "created_at", "last_login"]
     list_filter = ["is_admin", "is_active"]
@@ -33,19 +35,19 @@ class UserAdmin(Audited):
         by = administrator(request)
         if not change:
             obj.set_unusable_password()
-        wanted = {name: getattr(obj, name) for name in ("is_admin", "is_active") if name in form.changed_data}
+        flags = {name: getattr(obj, name) for name in ("is_admin", "is_active") if name in form.changed_data}
         if change:
-            # These two have rules and consequences of their own, so they go the way of the users page.
-            for name, value in wanted.items():
+            # These two have rules and consequences, so they are changed by the actions of the users page.
+            for name, value in flags.items():
                 setattr(obj, name, not value)
         super().save_model(request, obj, form, change)
         if not change:
             return
         try:
-            if "is_admin" in wanted:
-                actions.set_admin(user=obj, is_admin=wanted["is_admin"], by=by, request=request)
-            if "is_active" in wanted:
-                actions.set_active(user=obj, is_active=wanted["is_active"], by=by, request=request)
+            if "is_admin" in flags:
+                actions.set_admin(user=obj, is_admin=flags["is_admin"], by=by, request=request)
+            if "is_active" in flags:
+                actions.set_active(user=obj, is_active=flags["is_active"], by=by, request=request)
         except actions.Refused as refusal:
             messages.error(request, str(refusal))
 
@@ -60,8 +62,8 @@ class UserAdmin(Audited):
         super().delete_model(request, obj)
 
 
-class _Seen(Audited):
-    """Rows that are made elsewhere: here one can look at them and remove them."""
+class _Revocable(Audited):
+    """Rows that are created elsewhere: the admin shows and deletes them."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -71,7 +73,7 @@ class _Seen(Audited):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(_Seen):
+class ApiTokenAdmin(_Revocable):
     list_display = ["name", "user", "scope", "hint", "expires_at", "last_used_at"]
     list_filter = ["scope"]
     search_fields = ["name", "user__username"]
@@ -79,14 +81,14 @@ class ApiTokenAdmin(_Seen):
 
 
 @admin.register(Session)
-class SessionAdmin(_Seen):
+class SessionAdmin(_Revocable):
     list_display = ["user", "device", "address", "created_at", "last_seen_at"]
     search_fields = ["user__username"]
     fields = ["user", "device", "address", "created_at", "last_seen_at", "expires_at"]
 
 
 @admin.register(OneTimeLink)
-class OneTimeLinkAdmin(_Seen):
+class OneTimeLinkAdmin(_Revocable):
     list_display = ["purpose", "note", "user", "created_by", "created_at", "expires_at", "used_at"]
     list_filter = ["purpose"]
     fields = ["purpose", "note", "user", "created_by", "created_at", "expires_at", "used_at"]

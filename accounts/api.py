@@ -19,19 +19,19 @@ from left4me.core.redis import rate_limit
 from left4me.core.web.api import Problem
 
 REQUESTS = rate_limit.Limit("api", 600, 60)
-# A key cannot be guessed; this keeps a broken or hostile client from costing a query per try.
+# Keys cannot be guessed; the limit keeps a broken or hostile client from costing a query per request.
 REFUSED = rate_limit.Limit("api-refused", 60, 60)
 
 
 class Bearer(HttpBearer):
-    """`Authorization: Bearer l4m_…`. A wrong token is refused even if a session would do."""
+    """`Authorization: Bearer l4m_…`. An invalid token is refused even if the request also has a valid session."""
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
-        found = auth.user_from_token(token.strip(), request=request)
-        if found is None:
+        credentials = auth.user_from_token(token.strip(), request=request)
+        if credentials is None:
             rate_limit.enforce(REFUSED, network(client_address(request)))
             raise Problem(401, _("This token is not valid"), _("It is unknown, has expired, or was revoked."))
-        user, scope = found
+        user, scope = credentials
         rate_limit.enforce(REQUESTS, f"user:{user.pk}")
         request.user = user
         request.token_scope = scope  # type: ignore[attr-defined]
@@ -39,7 +39,7 @@ class Bearer(HttpBearer):
 
 
 class PageSession(AuthBase):
-    """The session of a signed-in page; writes need the CSRF token as pages do."""
+    """The session of a signed-in browser. Writes need the CSRF token, as forms do."""
 
     openapi_type = "apiKey"
     openapi_in = "cookie"

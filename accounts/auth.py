@@ -1,4 +1,4 @@
-"""Who stands behind a session's cookie or a token, also outside of a Django request (the streams ask here)."""
+"""Authentication by session key or API token, also outside of a Django request (used by the streams)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from left4me.audit import record
 
 
 def user_from_session(session_key: str) -> User | None:
-    """The user signed in with this session; None if it has expired, was ended, or its user may not sign in."""
-    # Django's own check (backend, active, password unchanged since) needs nothing of a request but its session.
+    """The user of this session; None if the session has ended or its user is inactive."""
+    # Django's own check (backend, active, password unchanged since) uses only the request's session.
     user = get_user(cast(HttpRequest, SimpleNamespace(session=SessionStore(session_key))))
     return user if isinstance(user, User) else None
 
 
 def user_from_token(raw: str, *, request: HttpRequest | None = None) -> tuple[User, str] | None:
-    """The token's user and scope; None for a token that is unknown, revoked, expired, or whose user is inactive."""
+    """The token's user and scope; None if the token is unknown, revoked or expired, or its user is inactive."""
     if not raw.startswith(PREFIX):
         return None
     now = timezone.now()

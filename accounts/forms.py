@@ -1,4 +1,4 @@
-"""What people type about accounts, checked."""
+"""Forms for accounts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LoginForm(AuthenticationForm):
 
 
 class NewPasswordForm(forms.Form):
-    """A new password for `user`, held against the rules."""
+    """A new password for `user`, checked by the password validators."""
 
     password = forms.CharField(label=_("New password"), strip=False, max_length=1000, widget=NEW_PASSWORD)
 
@@ -40,7 +40,7 @@ class NewPasswordForm(forms.Form):
 
 
 class PasswordChangeForm(NewPasswordForm):
-    """The same for somebody signed in, who has to show the old one."""
+    """A new password for a signed-in user, who also enters the old one."""
 
     current = forms.CharField(
         label=_("Current password"),
@@ -60,7 +60,7 @@ class PasswordChangeForm(NewPasswordForm):
 class _NameForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_username(self) -> str:
         username: str = self.cleaned_data["username"]
-        # The database holds this rule for any case, but its refusal would not stand beside the field.
+        # The database enforces this too, but its error would not be shown at the field.
         if User.objects.named(username).exists():
             raise forms.ValidationError(_("This name is taken."))
         return username
@@ -92,7 +92,7 @@ class SignUpForm(_NameForm):
 
 
 class NewUserForm(_NameForm):
-    """An admin adds somebody, who then sets a password by a link."""
+    """A user added by an admin. The user sets a password by a link."""
 
     class Meta:
         model = User

@@ -1,4 +1,4 @@
-"""Sign-in before every page, and the trace of visits that "your sessions" shows."""
+"""Middleware that requires sign-in, and that records when a session was last used."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class SignInFirst(LoginRequiredMiddleware):
-    """Sends whoever is not signed in to the login page, except from views marked `login_not_required`."""
+    """Redirects anonymous visitors to the login page, except for views marked `login_not_required`."""
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponseBase | None:
         match = request.resolver_match
         if match is not None and match.namespaces[:1] == ["api"]:
-            # The API authenticates by token or session itself and answers 401 with a problem, not with a page.
+            # The API authenticates by token or session itself and answers 401 with a problem, not with a redirect.
             return None
         if not getattr(view_func, "login_required", True):
-            # Asked before the user is, which Django does the other way round: /health costs no query.
+            # Checked before the user is loaded (Django does it the other way round), so that /health costs no query.
             return None
         return super().process_view(request, view_func, view_args, view_kwargs)
 
     def get_login_url(self, view_func: Callable[..., Any]) -> str:
-        # Django's admin names a login page of its own; there is one door only.
+        # Django's admin names its own login page; all sign-ins use the site's, with its throttling and audit.
         return str(settings.LOGIN_URL)
 
 
 class LastSeen:
-    """Notes when and from where a session was last used."""
+    """Records when and from which address a session was last used."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""Who may do what with accounts."""
+"""Permissions on accounts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from accounts.models import User
 
 
 def signed_in(request: HttpRequest) -> User:
-    """The user of this request; raises PermissionDenied if there is none."""
+    """The user of this request. Raises PermissionDenied if nobody is signed in."""
     if not isinstance(request.user, User):
         raise PermissionDenied(_("Sign in first."))
     return request.user
@@ -26,7 +26,7 @@ def check_can_administer(user: User) -> None:
 
 
 def administrator(request: HttpRequest) -> User:
-    """The admin of this request; raises PermissionDenied for everybody else."""
+    """The admin of this request. Raises PermissionDenied for all others."""
     user = signed_in(request)
     check_can_administer(user)
     return user

@@ -1,7 +1,6 @@
-"""Django's session engine on rows that know their user, so that one can see and end where one is signed in.
+"""Session engine that stores sessions as rows with their user, so that users can list and end their sessions.
 
-`settings.SESSION_ENGINE` names this module. A request costs one read of the row; the row then also serves
-"last seen".
+`settings.SESSION_ENGINE` names this module. A request reads the row once; the "last seen" middleware reuses it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SessionStore(SessionBase):
-    """What `request.session` is. `row` is the stored session once it has been read."""
+    """The class of `request.session`. `row` is the stored session once it has been loaded."""
 
     row: Session | None = None
 
@@ -68,7 +67,7 @@ class SessionStore(SessionBase):
             except IntegrityError as error:
                 raise CreateError from error
         elif not _rows().objects.filter(pk=digest).update(**fields):
-            # Ended meanwhile, here or from another device: do not bring it back.
+            # The session was ended since it was loaded, here or on another device: do not create it again.
             raise UpdateError
 
     def delete(self, session_key: str | None = None) -> None:
@@ -82,7 +81,7 @@ class SessionStore(SessionBase):
 
 
 def _rows() -> type[Session]:
-    # Imported late: middleware loads this engine while models may not be ready yet.
+    # Imported late: Django imports this engine before models are ready.
     from accounts.models import Session
 
     return Session

@@ -1,4 +1,4 @@
-"""Clearing out sessions that have ended and links that no longer work."""
+"""Deletes expired sessions and links."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import OneTimeLink, Session
 
-# Used and expired invitations stay on the list for a while: who came by which link is worth knowing.
+# Used and expired invitations stay listed for a while, so that admins can see who signed up by which link.
 _LINKS_KEPT = timedelta(days=30)
 
 

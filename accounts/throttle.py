@@ -1,18 +1,17 @@
-"""How many wrong passwords are too many, without giving anybody a way to lock somebody else out.
+"""Throttling of password attempts that cannot be used to lock another user out.
 
-Four windows of a quarter of an hour, each counted before the password is looked at, so that simultaneous tries
-cannot slip through:
+There are four windows of a quarter of an hour. Attempts are counted before the password is checked, so that
+simultaneous attempts are counted too:
 
-- one address, whatever names it tries;
-- one name from one address: the usual guesser and the usual typo;
-- one name from everywhere. An account under attack from many addresses is not closed; each address that is not
-  known is left with one try in a quarter of an hour. The owner at a new place still gets in with the right
-  password at the first try, while an attacker needs a new address for each guess;
-- one known device. A browser that signed in to this account before carries a signed cookie and is counted by
-  itself: what others do, even from the same address, does not touch it. It is not beyond limits, since a cookie
-  can be stolen.
+- one address, for any username;
+- one username from one address: the usual typo and the usual guessing;
+- one username from all addresses. An account under attack is not locked, but each unknown address is left with
+  one attempt per window. The owner can still sign in from a new place with the right password, while an attacker
+  needs a new address for every guess;
+- one known browser. A browser that has signed in to this account before has a signed cookie and is counted apart
+  from all others, even from the same address. It is limited too, since a cookie can be stolen.
 
-A window ends by itself and is not prolonged by further tries, so no lock lasts longer than it.
+Further attempts do not extend a window, so no lock lasts longer than one.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ PASSWORD = Limit("password-change", 10, _WINDOW)
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try to sign in. `device` is the known device's mark, "" when it is not known for this name."""
+    """An attempt to sign in. `device` is the mark of a browser known for this username, else ""."""
 
     name: str
     address: str
     device: str = ""
 
     def begin(self) -> None:
-        """Count this try; raises RateLimited if it may not be made."""
+        """Count this attempt. Raises RateLimited if it exceeds a limit."""
         if self.device:
             (device,) = rate_limit.add((DEVICE, self.device))
             if device.is_over:
@@ -55,7 +54,7 @@ class Attempt:
             raise RateLimited(pair.wait)
 
     def succeeded(self) -> None:
-        """Start anew for this name here. The address goes on counting: it may be trying other names."""
+        """Reset the counters of this username here. The address keeps its count: it may be trying other usernames."""
         rate_limit.forget([(DEVICE, self.device)] if self.device else self._windows()[1:2])
 
     def _windows(self) -> list[tuple[Limit, str]]:

@@ -9,17 +9,17 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from left4me.jobs import registry
-from left4me.jobs.models import Job
+from left4me.jobs.context import JobContext
+from left4me.jobs.operations import Lock, RequestedJob, operation
 
 EVIDENCE = Path(os.environ["BENCH_EVIDENCE"])
 _CHILD = "import sys,time; print('child', flush=True); time.sleep(float(sys.argv[2]))"
 
 
-def _locks(job: Job) -> Iterable[registry.Lock]:
-    yield registry.Lock(job.resource, exclusive=True)
+def _locks(job: RequestedJob) -> Iterable[Lock]:
+    yield Lock(job.resource, exclusive=True)
     if job.resource != "game":
-        yield registry.Lock("game", exclusive=False)
+        yield Lock("game", exclusive=False)
 
 
 def note(what: str) -> None:
@@ -28,7 +28,7 @@ def note(what: str) -> None:
 
 
 @contextlib.contextmanager
-def held(name: str, what: str, run: registry.Run) -> Iterator[None]:
+def held(name: str, what: str, run: JobContext) -> Iterator[None]:
     """Hold a file's lock; note it when another run does."""
     with (EVIDENCE / name).open("a+") as file:
         try:
@@ -46,7 +46,7 @@ def held(name: str, what: str, run: registry.Run) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _step(run: registry.Run) -> None:
+def _step(run: JobContext) -> None:
     with held(f"job-{run.job_id}", "twice", run), held(run.resource, "conflict", run):
         note(f"ran {run.job_id}")
         for number in range(5):
@@ -61,5 +61,5 @@ def _step(run: registry.Run) -> None:
         run.sleep(float(run.params["seconds"]) / 2)
 
 
-registry.operation("bench-step", title="Step", locks=_locks, idempotent=True)(_step)
-registry.operation("bench-once", title="Step once", locks=_locks)(_step)
+operation("bench-step", title="Step", locks=_locks, idempotent=True)(_step)
+operation("bench-once", title="Step once", locks=_locks)(_step)

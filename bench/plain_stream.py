@@ -17,7 +17,8 @@ from django.core.asgi import get_asgi_application  # noqa: E402
 from django.http import Http404, HttpRequest, StreamingHttpResponse  # noqa: E402
 from django.urls import path  # noqa: E402
 
-from left4me.jobs import broadcast, permissions  # noqa: E402
+from left4me.core.redis import keys  # noqa: E402
+from left4me.jobs import permissions  # noqa: E402
 from left4me.jobs.models import Job, JobLog  # noqa: E402
 
 
@@ -31,7 +32,7 @@ async def stream(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 
 async def events(pk: int) -> AsyncIterator[bytes]:
     async with redis.asyncio.Redis.from_url(settings.REDIS_URL) as client, client.pubsub() as subscription:
-        await subscription.subscribe(broadcast.channel(pk))
+        await subscription.subscribe(keys.job_channel(pk))
         last = 0
         async for line in JobLog.objects.filter(job=pk).order_by("seq"):
             last = line.seq

@@ -46,12 +46,12 @@ def main() -> None:
 
 def publish(folder: Path) -> Path:
     """Valid VPKs whose content is not all zeros."""
-    from workshop import vpk
+    from left4me.testing import vpk_files
 
     folder.mkdir()
     block = os.urandom(1_000_000)
     for number in range(1, FILES + 1):
-        vpk.write(folder / f"{number}.vpk", {"maps/a.bsp": block * MEGABYTES})
+        vpk_files.write(folder / f"{number}.vpk", {"maps/a.bsp": block * MEGABYTES})
     return folder
 
 
@@ -103,14 +103,15 @@ def ours(url: str, target: Path) -> None:
 def no_op_build() -> None:
     """A build that finds everything in place, as a job's body, with rows in SQLite."""
     stack.prepare()
+    from left4me.testing import vpk_files
     from overlays import builds
     from overlays.models import Overlay, OverlayWorkshopItem
     from servers.tests.recorded_run import RecordedRun
-    from workshop import cache, vpk
+    from workshop import cache
     from workshop.models import WorkshopItem
 
     folder = cache.directory()
-    vpk.write(folder / "0.vpk", {"maps/a.bsp": bytes(10_000)})
+    vpk_files.write(folder / "0.vpk", {"maps/a.bsp": bytes(10_000)})
     content = (folder / "0.vpk").read_bytes()
     for number in range(1, ITEMS + 1):
         path = folder / f"{number}.vpk"

@@ -1,4 +1,4 @@
-"""The JSON API: one NinjaAPI that mounts each app's router and answers every fault as problem+json."""
+"""The JSON API: one NinjaAPI with the routers of all apps. Every error becomes problem+json."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _PROBLEM = {
 
 class API(NinjaAPI):
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
-        """The document, with the problem that every operation may answer."""
+        """The OpenAPI document, with the problem response added to every operation."""
         schema = super().get_openapi_schema(**kwargs)
         for operations in schema["paths"].values():
             for operation in operations.values():
@@ -68,7 +68,7 @@ api = API(
     docs=Docs(),
     docs_url="docs",
     openapi_url="openapi.json",
-    # The source is public, so is its API's description; programs fetch it before they have a token.
+    # The source is public, and so is the description of its API; programs fetch it before they have a token.
     docs_decorator=login_not_required,
 )
 api.add_router("", accounts_router)
@@ -118,7 +118,7 @@ def _http_error(request: HttpRequest, fault: HttpError) -> HttpResponse:
 
 @api.exception_handler(Http404)
 def _not_found(request: HttpRequest, fault: Http404) -> HttpResponse:
-    # The same words whether there is no such thing or it belongs to somebody else.
+    # The same message whether the object does not exist or belongs to another user.
     return problem_response(Problem(404, _("Not found"), _("There is no such thing, or it is not yours.")))
 
 
@@ -156,7 +156,7 @@ def _unexpected(request: HttpRequest, fault: Exception) -> HttpResponse:
 
 
 def invalid(errors: list[dict[str, str]]) -> Problem:
-    """The problem of a request whose values are wrong, with which field and why."""
+    """A 422 that lists the invalid fields, each with its message."""
     detail = "; ".join(f"{e['field']}: {e['message']}" if e["field"] else e["message"] for e in errors)
     return Problem(422, _("Some values are not valid"), detail, errors=errors)
 
@@ -167,6 +167,6 @@ def too_many(fault: RateLimited) -> Problem:
 
 
 def _field(place: tuple[str | int, ...]) -> str:
-    # ninja's place is (body, <the view's argument>, field, …) or (query, field): callers know only their fields.
+    # ninja's location is (body, <the view's argument>, field, …) or (query, field); clients know only the field.
     named = place[2:] if place[:1] in (("body",), ("form",)) and len(place) > 2 else place[1:]
     return ".".join(str(part) for part in named)

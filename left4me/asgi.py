@@ -1,8 +1,8 @@
-"""What uvicorn serves: pages through Django's WSGI handler, streams through a small ASGI application of their own.
+"""The ASGI application that uvicorn serves: pages by Django's WSGI handler, live streams by a small ASGI application.
 
-A Django streaming response holds a thread, and once it has touched the database a connection, for as long as a
-viewer stays; and synchronous views pay dearly under Django's own ASGI handler. So each goes its own way here, and so
-do the files that other hosts fetch.
+A Django streaming response would hold a thread, and after its first query a database connection, as long as a viewer
+stays; and synchronous views are slow under Django's own ASGI handler. Therefore pages, streams and the files that
+other hosts download are separate applications.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from a2wsgi import WSGIMiddleware
 
-# First: it sets Django up, which the streams' modules need.
+# Imported first: it sets Django up, which the modules of the streams need.
 from left4me.wsgi import application as wsgi
 
 from left4me.site.middleware import request_log  # isort: skip
@@ -23,7 +23,7 @@ pages = WSGIMiddleware(wsgi, workers=8)  # type: ignore[arg-type]
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Route one connection by its kind and path."""
+    """Dispatch a connection by its type and path."""
     if scope["type"] == "lifespan":
         await _live(receive, send)
     elif scope["type"] == "http" and streams.application.serves(scope["path"]):

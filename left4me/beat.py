@@ -1,7 +1,7 @@
-"""`python -m left4me.beat`: sends the names of periodic tasks on time.
+"""`python -m left4me.beat` runs Celery's beat, which sends the periodic tasks on schedule.
 
-Beat needs the schedule and the broker and none of Django, and Celery's command line would load a terminal toolkit:
-without the two it takes half the memory of `celery beat`, which works as well.
+Beat needs the schedule and the broker, but neither Django nor Celery's command line. Without these two it takes half
+the memory of `celery beat`, which works as well.
 """
 
 import contextlib

@@ -121,14 +121,14 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "left4me.site.middleware.htmx.HtmxAnswers",
-    "left4me.site.middleware.exceptions.Limits",
+    "left4me.site.middleware.exceptions.ExceptionResponses",
 ]
 ROOT_URLCONF = "left4me.urls"
 WSGI_APPLICATION = "left4me.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "left4me" / "templates"],
+        "DIRS": [BASE_DIR / "left4me" / "site" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "builtins": ["left4me.site.templatetags.ui"],
@@ -136,7 +136,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "left4me.site.context.site",
+                "left4me.site.views.site_context",
             ],
         },
     }
@@ -156,7 +156,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", 
 # --- accounts and sessions ------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
-PASSWORD_HASHERS = ["accounts.hashers.Argon2"]
+PASSWORD_HASHERS = ["accounts.secrets.Argon2"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -209,7 +209,6 @@ STATIC_URL = "/static/"
 # A release brings its own, so that a web which still runs keeps its files while the next release lies beside it.
 _usual_static = (BASE_DIR if (BASE_DIR / "RELEASE").is_file() else LEFT4ME_ROOT) / "static"
 STATIC_ROOT = Path(env.text("LEFT4ME_STATIC_ROOT") or _usual_static).absolute()
-STATICFILES_DIRS = [BASE_DIR / "left4me" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

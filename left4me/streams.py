@@ -1,4 +1,4 @@
-"""Which paths are live streams, and who may open one: composes each app's streams over one hub."""
+"""The ASGI application of all live streams: their paths, their authentication, and the hub that they share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from servers.logs import streams as server_streams
 
 def authenticate(headers: Mapping[str, str]) -> User | None:
     """The active user behind a bearer token or a session cookie; None for anybody else."""
-    # As Django does for pages: a name that is not ours could be a foreign page that points at this address.
+    # As Django does for pages: another host name may belong to a foreign site that resolves to this address.
     host, _port = split_domain_port(headers.get("host", "").lower())
     if not host or not validate_host(host, settings.ALLOWED_HOSTS):
         return None

@@ -4,6 +4,7 @@ The same as `celery -A left4me worker --queues host.NAME --without-gossip --with
 command line, which would load a terminal toolkit into a process that runs for months.
 """
 
+import socket
 import sys
 
 from left4me.celery import app  # isort: skip -- it sets up Django's settings, which the next line reads
@@ -16,7 +17,7 @@ _HEARTBEAT_SECONDS = 10
 
 def main() -> int:
     worker = app.Worker(
-        hostname=f"{settings.LEFT4ME_HOST}@%h",
+        hostname=f"{settings.LEFT4ME_HOST}@{socket.gethostname()}",
         queues=[settings.CELERY_TASK_DEFAULT_QUEUE],
         loglevel="WARNING",
         quiet=True,

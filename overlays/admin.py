@@ -8,16 +8,15 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from accounts.permissions import signed_in
-from left4me.core.web.admin import ActionAdmin
+from left4me.core.web.admin import ActionAdmin, ReadOnlyAdmin
 from overlays import actions
 from overlays.forms import OverlayForm
-from overlays.models import Overlay
+from overlays.models import Overlay, OverlayCopy
 
 
 @admin.register(Overlay)
 class OverlayAdmin(ActionAdmin):
     form = OverlayForm
-    refusals = (actions.Refused,)
     list_display = ["name", "kind", "owner", "path", "content_version", "built_at"]
     list_filter = ["kind", ("owner", admin.EmptyFieldListFilter)]
     list_select_related = ["owner"]
@@ -49,3 +48,12 @@ class OverlayAdmin(ActionAdmin):
 
     def delete(self, *, row: Any, request: HttpRequest) -> None:
         actions.delete(overlay=row, by=signed_in(request))
+
+
+@admin.register(OverlayCopy)
+class OverlayCopyAdmin(ReadOnlyAdmin):
+    list_display = ["overlay", "host", "content_version", "is_whole", "made_at"]
+    list_filter = ["host", "is_whole"]
+    list_select_related = ["overlay"]
+    search_fields = ["overlay__name"]
+    date_hierarchy = "made_at"

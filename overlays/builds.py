@@ -6,7 +6,7 @@ from django.conf import settings
 
 from accounts.models import User
 from left4me.jobs import actions as jobs
-from left4me.jobs import registry
+from left4me.jobs.context import JobContext
 from left4me.jobs.models import Job
 from overlays.builders import files, script, workshop
 from overlays.models import Overlay
@@ -23,7 +23,7 @@ def request(*, overlay: Overlay, by: User | None) -> Job:
     return jobs.request(operation="build", resource=overlay.resource, by=by, host=settings.LEFT4ME_HOST)
 
 
-def build(run: registry.Run, overlay: Overlay) -> bool:
+def build(run: JobContext, overlay: Overlay) -> bool:
     """Make the overlay's directory match its rows; returns whether its content changed. Raises Failed and Cancelled.
 
     A builder may be interrupted at any point; the next build completes the work.

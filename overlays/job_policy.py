@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from left4me.core.web.request import Person
-from left4me.jobs import registry
-from left4me.jobs.registry import Label
+from left4me.jobs import resources
+from left4me.jobs.resources import Label
 from overlays import permissions
 from overlays.models import Overlay
 
 
-def _sees(user: Person, number: str) -> bool:
+def _can_see(user: Person, number: str) -> bool:
     overlay = Overlay.objects.filter(pk=number).first()
     return overlay is not None and permissions.can_see_overlay(user, overlay)
 
 
-def _operates(user: Person, number: str) -> bool:
+def _can_operate(user: Person, number: str) -> bool:
     overlay = Overlay.objects.filter(pk=number).first()
     return overlay is not None and permissions.can_edit_overlay(user, overlay)
 
@@ -30,4 +30,4 @@ def _owners(number: str) -> list[int]:
     return list(Overlay.objects.filter(pk=number, owner__isnull=False).values_list("owner_id", flat=True))
 
 
-registry.visibility("overlay", _sees, operates=_operates, labels=_labels, owners=_owners)
+resources.register("overlay", can_see=_can_see, can_operate=_can_operate, labels=_labels, owners=_owners)

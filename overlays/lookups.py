@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.http import Http404
 from django.utils.translation import gettext as _
 
+from left4me.core.web.request import Visitor
 from overlays import permissions
 from overlays.models import Overlay
 
 
-def overlay_or_404(user: permissions.Visitor, pk: int) -> Overlay:
+def overlay_or_404(user: Visitor, pk: int) -> Overlay:
     """The overlay with its owner and `used_by`, the number of blueprints that use it. Raises Http404."""
     overlay = Overlay.objects.select_related("owner").counted().filter(pk=pk).first()
     if overlay is None:
@@ -18,14 +19,14 @@ def overlay_or_404(user: permissions.Visitor, pk: int) -> Overlay:
     return overlay
 
 
-def overlay_to_edit(user: permissions.Visitor, pk: int) -> Overlay:
+def overlay_to_edit(user: Visitor, pk: int) -> Overlay:
     """An overlay that the user may change. Raises Http404 and PermissionDenied."""
     overlay = overlay_or_404(user, pk)
     permissions.check_can_edit_overlay(user, overlay)
     return overlay
 
 
-def overlay_with_files(user: permissions.Visitor, pk: int) -> Overlay:
+def overlay_with_files(user: Visitor, pk: int) -> Overlay:
     """An overlay that has a directory tree to browse. Raises Http404."""
     overlay = overlay_or_404(user, pk)
     if overlay.kind == Overlay.Kind.WORKSHOP:
@@ -33,7 +34,7 @@ def overlay_with_files(user: permissions.Visitor, pk: int) -> Overlay:
     return overlay
 
 
-def files_to_edit(user: permissions.Visitor, pk: int) -> Overlay:
+def files_to_edit(user: Visitor, pk: int) -> Overlay:
     """An overlay whose files are uploaded and changed by hand. Raises Http404 and PermissionDenied."""
     overlay = overlay_with_files(user, pk)
     permissions.check_can_edit_overlay(user, overlay)
@@ -42,7 +43,7 @@ def files_to_edit(user: permissions.Visitor, pk: int) -> Overlay:
     return overlay
 
 
-def workshop_overlay(user: permissions.Visitor, pk: int) -> Overlay:
+def workshop_overlay(user: Visitor, pk: int) -> Overlay:
     """A workshop overlay that the user may see. Raises Http404, also for an overlay of another kind."""
     overlay = overlay_or_404(user, pk)
     if overlay.kind != Overlay.Kind.WORKSHOP:
@@ -50,7 +51,7 @@ def workshop_overlay(user: permissions.Visitor, pk: int) -> Overlay:
     return overlay
 
 
-def workshop_overlay_to_edit(user: permissions.Visitor, pk: int) -> Overlay:
+def workshop_overlay_to_edit(user: Visitor, pk: int) -> Overlay:
     """A workshop overlay that the user may change. Raises PermissionDenied, and Http404 like `workshop_overlay`."""
     overlay = workshop_overlay(user, pk)
     permissions.check_can_edit_overlay(user, overlay)

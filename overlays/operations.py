@@ -9,8 +9,8 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from left4me.jobs import registry
-from left4me.jobs.models import Job
+from left4me.jobs.context import JobContext
+from left4me.jobs.operations import Failed, Lock, RequestedJob, operation
 from overlays import builds, paths
 from overlays.files import extraction
 from overlays.models import Overlay
@@ -19,16 +19,16 @@ from overlays.replication.store import Copies, is_needed
 from overlays.workshop_items import cache_cleanup, refresh
 
 
-@registry.operation("build", title=_("Build"), idempotent=True)
-def build(run: registry.Run) -> None:
+@operation("build", title=_("Build"), idempotent=True)
+def build(run: JobContext) -> None:
     """Make an overlay's directory match its rows."""
     overlay = _overlay(run)
     changed = builds.build(run, overlay)
     run.log("The overlay has new content." if changed else "Nothing changed.", stream="event")
 
 
-@registry.operation("unpack", title=_("Unpack"), idempotent=True)
-def unpack(run: registry.Run) -> None:
+@operation("unpack", title=_("Unpack"), idempotent=True)
+def unpack(run: JobContext) -> None:
     """Extract an uploaded archive into its overlay, then build the overlay."""
     overlay = _overlay(run)
     try:
@@ -38,41 +38,39 @@ def unpack(run: registry.Run) -> None:
         builds.build(run, overlay)
 
 
-def _overlay(run: registry.Run) -> Overlay:
+def _overlay(run: JobContext) -> Overlay:
     overlay = Overlay.objects.filter(pk=run.resource_id).first()
     if overlay is None:
-        raise registry.Failed("This overlay is gone.")
+        raise Failed("This overlay is gone.")
     return overlay
 
 
-@registry.operation("workshop_refresh", title=_("Refresh workshop items"), idempotent=True, coalesces_active=True)
-def workshop_refresh(run: registry.Run) -> None:
+@operation("workshop_refresh", title=_("Refresh workshop items"), idempotent=True, coalesces_active=True)
+def workshop_refresh(run: JobContext) -> None:
     """Refresh every item and collection in use from Steam, and build the overlays whose items changed."""
     refresh.refresh_all(run, now=timezone.now())
 
 
-@registry.operation("workshop_tidy", title=_("Tidy the workshop cache"), idempotent=True)
-def workshop_tidy(run: registry.Run) -> None:
+@operation("workshop_tidy", title=_("Tidy the workshop cache"), idempotent=True)
+def workshop_tidy(run: JobContext) -> None:
     """Delete the items that no overlay uses: all of them (`"older_than_days": 0`), or long unused ones."""
     cache_cleanup.tidy(run, now=timezone.now())
 
 
-def _locks(job: Job) -> Iterable[registry.Lock]:
+def _locks(job: RequestedJob) -> Iterable[Lock]:
     """On the web's host the job waits for builds and starts. On other hosts it removes copies, which have a lock of
     their own, so that a host that is down does not block jobs on the overlay."""
     if job.host == settings.LEFT4ME_HOST:
-        yield registry.Lock(job.resource, exclusive=True)
+        yield Lock(job.resource, exclusive=True)
     else:
-        yield registry.Lock(job.resource.replace(":", "-"), exclusive=True)
+        yield Lock(job.resource.replace(":", "-"), exclusive=True)
 
 
-@registry.operation(
-    "remove_overlay", title=_("Remove files"), locks=_locks, idempotent=True, cancellable=False, final=True
-)
-def remove_overlay(run: registry.Run) -> None:
+@operation("remove_overlay", title=_("Remove files"), locks=_locks, idempotent=True, cancellable=False, final=True)
+def remove_overlay(run: JobContext) -> None:
     """Delete the directory of a deleted overlay on the web's host, or its copies on another host."""
     if Overlay.objects.filter(pk=run.resource_id).exists():
-        raise registry.Failed("This overlay still exists; its files stay.")
+        raise Failed("This overlay still exists; its files stay.")
     if is_needed():
         _remove_copies(run)
         return
@@ -86,7 +84,7 @@ def remove_overlay(run: registry.Run) -> None:
     run.log(f"removed {tree.name}")
 
 
-def _remove_copies(run: registry.Run) -> None:
+def _remove_copies(run: JobContext) -> None:
     copies = Copies(run.resource_id)
     with copies.locked(run.check):
         if copies.remove():

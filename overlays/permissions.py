@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.utils.translation import gettext as _
 
-from left4me.core.web.request import Person
+from left4me.core.web.request import Visitor, is_admin
 from overlays.models import Overlay
-
-Visitor = AbstractBaseUser | AnonymousUser | Person
-
-
-def is_admin(user: Visitor) -> bool:
-    return bool(user.is_active and getattr(user, "is_admin", False))
 
 
 def can_see_overlay(user: Visitor, overlay: Overlay) -> bool:

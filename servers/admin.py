@@ -10,16 +10,15 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from accounts.permissions import signed_in
-from left4me.core.web.admin import ActionAdmin
+from left4me.core.web.admin import ActionAdmin, ReadOnlyAdmin
 from servers import actions
 from servers.forms import BlueprintForm, HostForm, ServerForm, StarterForm
-from servers.models import Blueprint, Host, Server, StarterBlueprint
+from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprint, StateChange
 
 
 @admin.register(Host)
 class HostAdmin(ActionAdmin):
     form = HostForm
-    refusals = (actions.Refused,)
     list_display = ["name", "address", "first_port", "last_port", "is_enabled", "last_seen_at", "game_version"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -36,7 +35,6 @@ class HostAdmin(ActionAdmin):
 @admin.register(Blueprint)
 class BlueprintAdmin(ActionAdmin):
     form = BlueprintForm
-    refusals = (actions.Refused,)
     list_display = ["name", "owner", "version", "updated_at"]
     list_select_related = ["owner"]
     search_fields = ["name", "owner__username"]
@@ -60,7 +58,6 @@ class BlueprintAdmin(ActionAdmin):
 @admin.register(Server)
 class ServerAdmin(ActionAdmin):
     form = ServerForm
-    refusals = (actions.Refused,)
     list_display = ["name", "owner", "host", "port", "blueprint", "desired_state", "actual_state", "actual_state_at"]
     list_filter = ["actual_state", "desired_state", "host"]
     list_select_related = ["owner", "host", "blueprint"]
@@ -94,6 +91,23 @@ class StarterBlueprintAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     form = StarterForm
     list_display = ["name", "is_offered"]
     list_editable = ["is_offered"]
+
+
+@admin.register(ServerShare)
+class ServerShareAdmin(ReadOnlyAdmin):
+    list_display = ["server", "user", "role", "created_at"]
+    list_filter = ["role"]
+    list_select_related = ["server", "user"]
+    search_fields = ["server__name", "user__username"]
+
+
+@admin.register(StateChange)
+class StateChangeAdmin(ReadOnlyAdmin):
+    list_display = ["server", "state", "at", "detail"]
+    list_filter = ["state", "server__host"]
+    list_select_related = ["server"]
+    search_fields = ["server__name", "detail"]
+    date_hierarchy = "at"
 
 
 def _without_version(values: dict[str, Any]) -> dict[str, Any]:

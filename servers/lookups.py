@@ -38,3 +38,10 @@ def blueprint_or_404(user: User, pk: int) -> Blueprint:
         raise Http404(_("There is no such blueprint."))
     permissions.check_can_see_blueprint(user, blueprint)
     return blueprint
+
+
+def blueprint_to_edit(user: User, pk: int) -> Blueprint:
+    """A blueprint that the user may change. Raises Http404 and PermissionDenied."""
+    blueprint = blueprint_or_404(user, pk)
+    permissions.check_can_edit_blueprint(user, blueprint)
+    return blueprint

@@ -10,8 +10,9 @@ from functools import cached_property
 from django.db.models import Count, Q
 
 from accounts.models import User
-from left4me.jobs import registry
+from left4me.jobs import resources
 from left4me.jobs.models import Job
+from left4me.jobs.resources import Label
 from servers.models import Blueprint, Host, Server
 from servers.state import status as server_status
 from servers.state.status import ServerStatus
@@ -33,9 +34,9 @@ class Overview:
     silent_hosts: list[Host]
 
     @cached_property
-    def labels(self) -> Mapping[str, registry.Label]:
+    def labels(self) -> Mapping[str, Label]:
         """The display name of each resource that the listed jobs work on."""
-        return registry.labels(job.resource for job in [*self.jobs, *self.failed])
+        return resources.labels(job.resource for job in [*self.jobs, *self.failed])
 
     @property
     def attention(self) -> list[ServerStatus]:

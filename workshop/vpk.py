@@ -7,7 +7,6 @@ limits on the directory bound time and memory whatever the header claims.
 from __future__ import annotations
 
 import io
-import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -256,31 +255,3 @@ def _path(folder: str, name: str, extension: str) -> str:
     where = "" if folder == " " else folder.strip("/") + "/"
     ending = "" if extension == " " else "." + extension
     return (where + name + ending).replace("\\", "/").lower()
-
-
-def write(path: Path, files: dict[str, bytes], *, version: int = 1) -> None:
-    """Write a small single-file VPK, for tests, benchmarks and the simulated Steam."""
-    tree, data = io.BytesIO(), io.BytesIO()
-    by_extension: dict[str, dict[str, dict[str, bytes]]] = {}
-    for full, content in files.items():
-        folder, _, file = full.rpartition("/")
-        stem, dot, extension = file.rpartition(".")
-        folders = by_extension.setdefault(extension if dot else " ", {})
-        folders.setdefault(folder or " ", {})[stem if dot else file] = content
-    for extension, folders in by_extension.items():
-        tree.write(os.fsencode(extension) + b"\0")
-        for folder, names in folders.items():
-            tree.write(os.fsencode(folder) + b"\0")
-            for name, content in names.items():
-                tree.write(os.fsencode(name) + b"\0")
-                crc = zlib.crc32(content)
-                entry = (crc, 0, _IN_THIS_FILE, data.tell(), len(content), _END_OF_ENTRY)
-                tree.write(_ENTRY.pack(*entry))
-                data.write(content)
-            tree.write(b"\0")
-        tree.write(b"\0")
-    tree.write(b"\0")
-    head = _HEADER.pack(MAGIC, version, tree.tell())
-    if version == 2:
-        head += _HEADER_2.pack(data.tell(), 0, 0, 0)
-    path.write_bytes(head + tree.getvalue() + data.getvalue())

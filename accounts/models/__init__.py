@@ -1,4 +1,4 @@
-"""Who may do something here, and by what they show it."""
+"""Users, their sessions, API tokens and one-time links."""
 
 from accounts.models.links import OneTimeLink
 from accounts.models.sessions import Session

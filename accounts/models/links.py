@@ -1,4 +1,4 @@
-"""Links that work once: invitations, and passwords set anew."""
+"""One-time links: invitations and password resets."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class OneTimeLinkQuerySet(models.QuerySet["OneTimeLink"]):
         return self.filter(purpose=Purpose.INVITATION)
 
     def claim(self, now: datetime) -> bool:
-        """Use the link up; return False if somebody else did, or it expired meanwhile."""
+        """Mark the link as used. Return False if it was used before or has expired."""
         return self.usable(now).update(used_at=now) == 1
 
 
 class OneTimeLink(models.Model):
-    """Whoever holds the link may use it once, before it expires. Only a digest of it is kept."""
+    """A link that works once, before it expires, for anyone who has it. Only its digest is stored."""
 
     purpose = models.CharField(max_length=16, choices=Purpose)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     note = models.CharField(_("for whom"), max_length=64, blank=True)
-    # An invitation gets its user when it is used, a password link has one from the start.
+    # For an invitation, the user who signed up with it; null until then.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="links")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)

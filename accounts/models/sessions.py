@@ -1,4 +1,4 @@
-"""Where somebody is signed in."""
+"""Sessions: the browsers in which a user is signed in."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from accounts import agents
+from accounts import browsers
 
-# How exact "last seen" is: one write in this time, not one with each request.
+# Precision of "last seen": at most one write per interval, not one per request.
 SEEN_EVERY = timedelta(minutes=5)
 
 
@@ -24,7 +24,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
 
 
 class Session(models.Model):
-    """One browser's stay. The key in its cookie is stored as a digest, so a copy of the database opens no door."""
+    """A browser session. Only the digest of its key is stored, so a copy of the database lets nobody sign in."""
 
     digest = models.CharField(max_length=64, primary_key=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="sessions")
@@ -45,10 +45,10 @@ class Session(models.Model):
 
     @property
     def device(self) -> str:
-        return agents.named(self.user_agent)
+        return browsers.name_of(self.user_agent)
 
     def was_seen(self, *, address: str, now: datetime) -> None:
-        """Note the visit, at most once in SEEN_EVERY."""
+        """Record the visit, at most once in SEEN_EVERY."""
         if self.last_seen_at <= now - SEEN_EVERY:
             self.last_seen_at, self.address = now, address or None
             Session.objects.filter(pk=self.pk).update(last_seen_at=now, address=address or None)

@@ -1,4 +1,4 @@
-"""Keys of the API."""
+"""API tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import secrets
 
 PREFIX = "l4m_"
-# How exact "last used" is: one write in this time, not one with each request.
+# Precision of "last used": at most one write per interval, not one per request.
 USED_EVERY = timedelta(minutes=5)
 
 
@@ -30,7 +30,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
 
 
 class ApiToken(models.Model):
-    """A key that acts as its user, within its scope. Only a digest of it is kept."""
+    """An API key that acts on behalf of its user, limited by its scope. Only its digest is stored."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(_("name"), max_length=64)
@@ -51,20 +51,17 @@ class ApiToken(models.Model):
         return f"{self.name} ({self.hint}…)"
 
     def set_secret(self) -> str:
-        """Give this token a fresh key and return it: the only time it can be seen."""
+        """Set a new key and return it. It is not stored and cannot be shown again."""
         raw = secrets.new(PREFIX)
         self.digest, self.hint = secrets.digest(raw), raw[: len(PREFIX) + 4]
         return raw
 
-    def is_expired(self, now: datetime) -> bool:
-        return self.expires_at is not None and self.expires_at <= now
-
     def was_used(self, now: datetime) -> bool:
-        """Note the use, at most once in USED_EVERY; return whether this is the first of its hour."""
+        """Record the use, at most once in USED_EVERY. Return True for the first use within an hour."""
         before = self.last_used_at
         if before is not None and before > now - USED_EVERY:
             return False
-        # The condition lets one of several simultaneous requests win.
+        # The condition makes exactly one of several simultaneous requests succeed.
         unchanged = ApiToken.objects.filter(pk=self.pk).filter(last_used_at=before)
         if before is None:
             unchanged = ApiToken.objects.filter(pk=self.pk, last_used_at__isnull=True)

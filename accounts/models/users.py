@@ -1,4 +1,4 @@
-"""Who may do something here."""
+"""The user model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 def refuse_capitals_beyond_ascii(name: str) -> None:
-    """SQLite knows the case of a–z only, so `Änna` and `änna` would be two names there and one on PostgreSQL."""
+    """Raise ValidationError: SQLite folds the case of a–z only, so `Änna` and `änna` would be two users there."""
     beyond = "".join(letter for letter in name if not letter.isascii())
     if beyond != beyond.lower():
         raise ValidationError(_("Only A–Z may be capitals here; write other letters small."))
@@ -22,7 +22,7 @@ def refuse_capitals_beyond_ascii(name: str) -> None:
 
 class UserQuerySet(models.QuerySet["User"]):
     def named(self, name: str) -> Self:
-        """The user of this name, in whatever case it is written."""
+        """The user with this name, ignoring case."""
         return self.filter(username__iexact=self.model.normalize_username(name).lower())
 
     def active(self) -> Self:
@@ -45,7 +45,7 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
 
 
 class User(AbstractBaseUser):
-    """A person with an account. `Anna` and `anna` are the same name."""
+    """A user account. Usernames are unique regardless of case."""
 
     username = models.CharField(
         _("user name"),
@@ -75,7 +75,7 @@ class User(AbstractBaseUser):
     def __str__(self) -> str:
         return self.username
 
-    # Django's admin asks these three; rights beyond `is_admin` live in each app's permissions module.
+    # Django's admin calls these three; all other permissions are in the permissions module of each app.
     @property
     def is_staff(self) -> bool:
         return self.is_admin

@@ -1,4 +1,4 @@
-"""The way in and out: sign in, sign out, sign up, and links that work once."""
+"""Pages for signing in, signing out and signing up, and for one-time links."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from accounts import actions, devices, secrets
+from accounts import actions, browsers, secrets
 from accounts.forms import LoginForm, NewPasswordForm, SignUpForm
 from accounts.models import OneTimeLink, User
 from accounts.models.links import Purpose
@@ -38,14 +38,14 @@ def login(request: HttpRequest) -> HttpResponse:
     form = LoginForm(request)
     if request.method == "POST":
         name = request.POST.get("username", "").replace("\0", "").strip()[:64]
-        attempt = Attempt(name, client_address(request), devices.known(request, name))
+        attempt = Attempt(name, client_address(request), browsers.known_mark(request, name))
         _begin(attempt, request)
         form = LoginForm(request, data=request.POST)
         if form.is_valid():
             attempt.succeeded()
             actions.sign_in(user=form.get_user(), request=request)
             response = redirect(target)
-            devices.remember(request, response, form.get_user().username)
+            browsers.remember(request, response, form.get_user().username)
             return response
         record.write(action="session.refused", by=None, target=_who(name), request=request)
     context = {"form": form, "next": target, "is_empty": not User.objects.exists()}
@@ -56,7 +56,7 @@ def _begin(attempt: Attempt, request: HttpRequest) -> None:
     try:
         attempt.begin()
     except RateLimited:
-        # Once in a window: whoever goes on must not be able to fill the disk with entries.
+        # Once per window, so that repeated attempts cannot fill the disk with audit entries.
         (entries,) = rate_limit.add((THROTTLED_ENTRIES, f"{attempt.name}\n{attempt.address}"))
         if entries.is_over:
             raise
@@ -65,15 +65,15 @@ def _begin(attempt: Attempt, request: HttpRequest) -> None:
 
 
 def _who(name: str) -> str:
-    # A name that exists is recorded; anything else may be a password typed into the wrong field.
+    # Only existing usernames are recorded: anything else may be a password typed into the wrong field.
     user = User.objects.named(name).first()
     return f"user:{user.pk}" if user else ""
 
 
 def _target(request: HttpRequest) -> str:
-    asked = request.POST.get("next") or request.GET.get("next") or ""
-    if url_has_allowed_host_and_scheme(asked, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
-        return asked
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    if url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
+        return target
     return resolve_url(settings.LOGIN_REDIRECT_URL)
 
 
@@ -88,7 +88,7 @@ def logout(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @sensitive_post_parameters("password")
 def signup(request: HttpRequest) -> HttpResponse:
-    """Sign up without an invitation; where one is needed, the page says so."""
+    """Sign up without an invitation, or show that one is needed."""
     if settings.LEFT4ME_SIGNUP == "open":
         return _sign_up(request, None)
     return render(request, "accounts/signup_closed.html", status=403)
@@ -122,7 +122,7 @@ def _sign_up(request: HttpRequest, link: OneTimeLink | None) -> HttpResponse:
             else:
                 actions.sign_in(user=user, request=request)
                 response = redirect(settings.LOGIN_REDIRECT_URL)
-                devices.remember(request, response, user.username)
+                browsers.remember(request, response, user.username)
                 return response
     return render(request, "accounts/signup.html", {"form": form}, status=422 if form.errors else 200)
 
@@ -131,7 +131,7 @@ def _sign_up(request: HttpRequest, link: OneTimeLink | None) -> HttpResponse:
 @sensitive_post_parameters("password")
 @never_cache
 def password_link(request: HttpRequest, secret: str) -> HttpResponse:
-    """Set a new password by a link that an admin made."""
+    """Set a new password by a link that an admin created."""
     link = _usable_link(Purpose.PASSWORD, secret)
     if link.user is None or not link.user.is_active:
         raise Http404

@@ -1,4 +1,4 @@
-"""What everybody may see and change of their own account."""
+"""Pages of the signed-in user's own account."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def password(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
     form = PasswordChangeForm(request.POST or None, user=user)
     if request.method == "POST":
-        # Whoever sits down at an open session may not try passwords at leisure.
+        # Limits guessing by somebody who found an unlocked session.
         rate_limit.enforce(PASSWORD, f"user:{user.pk}")
         if form.is_valid():
             actions.change_password(user=user, password=form.cleaned_data["password"], request=request)
@@ -70,7 +70,7 @@ def revoke_other_sessions(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 def tokens(request: HttpRequest) -> HttpResponse:
-    """List one's tokens; making one answers with this page and the key on it, for the only time."""
+    """List the user's tokens. Creating one shows this page with the new key, which is shown only once."""
     user = signed_in(request)
     form, key = TokenForm(request.POST or None), ""
     if request.method == "POST" and form.is_valid():

@@ -1,4 +1,4 @@
-"""Users and invitations, for admins."""
+"""Pages of users and invitations, for admins."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def users(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 def new_user(request: HttpRequest) -> HttpResponse:
-    """Add an account; the answer shows the link by which its owner sets a password."""
+    """Create an account. The response shows the link by which its user sets a password."""
     admin = administrator(request)
     form = NewUserForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -74,8 +74,8 @@ def set_admin(request: HttpRequest, pk: int) -> HttpResponse:
     except actions.Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        said = _("%(name)s is an admin now.") if is_admin else _("%(name)s is no admin any more.")
-        messages.success(request, said % {"name": user.username})
+        message = _("%(name)s is an admin now.") if is_admin else _("%(name)s is no admin any more.")
+        messages.success(request, message % {"name": user.username})
     return redirect("accounts:users")
 
 
@@ -89,14 +89,14 @@ def set_active(request: HttpRequest, pk: int) -> HttpResponse:
     except actions.Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        said = _("%(name)s may sign in again.") if is_active else _("%(name)s is signed out and may not sign in.")
-        messages.success(request, said % {"name": user.username})
+        message = _("%(name)s may sign in again.") if is_active else _("%(name)s is signed out and may not sign in.")
+        messages.success(request, message % {"name": user.username})
     return redirect("accounts:users")
 
 
 @never_cache
 def invitations(request: HttpRequest) -> HttpResponse:
-    """List invitations; making one answers with this page and the link on it, for the only time."""
+    """List invitations. Creating one shows this page with the new link, which is shown only once."""
     admin = administrator(request)
     form, link = InvitationForm(request.POST or None), ""
     if request.method == "POST" and form.is_valid():

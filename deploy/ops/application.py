@@ -150,11 +150,14 @@ def wait_until_ready(layout: Layout, *, seconds: float) -> str:
     if services.role(layout) is Role.WORKER_HOST:
         return _watch_worker(layout)
     deadline = time.monotonic() + seconds
-    while why := unready(layout):
+    while True:
+        why = unready(layout)
+        # The answer itself may take long: connections wait in the socket until the web accepts them.
         if time.monotonic() > deadline:
-            return why
+            return why or "it became ready too late"
+        if not why:
+            return ""
         time.sleep(_LOOK_EVERY)
-    return ""
 
 
 def _watch_worker(layout: Layout) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import io
 import json
 import os
 import stat
@@ -100,11 +99,6 @@ class Writer:
             format=tarfile.PAX_FORMAT,
             **_NAMES,
         )
-
-    def add_bytes(self, name: str, data: bytes, *, mode: int = 0o600) -> None:
-        info = tarfile.TarInfo(name)
-        info.size, info.mode = len(data), mode
-        self._add(info, io.BytesIO(data))
 
     def add_file(self, path: Path, name: str) -> None:
         """Add one file. Raises OSError, also for a symbolic link."""

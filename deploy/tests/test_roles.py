@@ -149,3 +149,11 @@ def test_the_doctor_of_a_worker_host_misses_no_web(worker_host: WorkerHost, monk
     assert checks["left4me-worker.service"] == Finding("left4me-worker.service", "ok", "runs, also after a reboot")
     assert not checks.keys() & {"left4me-web.service", "backup", "proxy"}
     assert "release" in checks
+
+
+def test_an_answer_that_comes_too_late_does_not_count(layout: Layout, monkeypatch: pytest.MonkeyPatch):
+    layout.units.mkdir(parents=True)
+    (layout.units / "left4me-web.service").touch()
+    monkeypatch.setattr(application, "unready", lambda layout: "")
+    assert application.wait_until_ready(layout, seconds=60) == ""
+    assert application.wait_until_ready(layout, seconds=0) == "it became ready too late"

@@ -1,4 +1,4 @@
-"""What a person does to their channels. Each act leaves an audit entry; addresses stand in none."""
+"""Actions on alert channels. Each writes an audit entry, without the address, which is a secret."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from left4me.core.web.request import Person
 Refused = refusals.Refused
 
 MOST_CHANNELS = 20
-# A test reaches somebody else's machine or mailbox.
+# A test sends something to a machine or mailbox of others.
 TESTS = rate_limit.Limit("alert-test", 10, 600)
 
 _GUESSES = rate_limit.Limit("alert-code", 10, 600)
@@ -46,7 +46,7 @@ def create(
     everything: bool = False,
     request: HttpRequest | None = None,
 ) -> Channel:
-    """Add a channel; raises ValidationError, and Refused when there are too many."""
+    """Create a channel. Raises ValidationError, and Refused if the user has too many."""
     if Channel.objects.filter(user_id=user.pk).count() >= MOST_CHANNELS:
         raise Refused(_("You have %(most)d channels already. Delete one first.") % {"most": MOST_CHANNELS})
     channel = Channel(user_id=user.pk, kind=kind)
@@ -81,7 +81,7 @@ def change(
     )
     if address:
         _lead(channel, address)
-        # What was wrong with the old address says nothing about the new one.
+        # Errors of the old address do not apply to the new one.
         channel.failures, channel.not_before, channel.last_error, channel.last_error_at = 0, None, "", None
     rows.save_clean(channel, places=_PLACES)
     if address:
@@ -91,7 +91,7 @@ def change(
 
 @transaction.atomic
 def confirm(*, channel: Channel, code: str, by: Person, request: HttpRequest | None = None) -> None:
-    """Show that one reads the mailbox. Raises Refused for a wrong code, and rate_limit.RateLimited."""
+    """Confirm a mailbox by the code sent to it. Raises Refused for a wrong code, and rate_limit.RateLimited."""
     rate_limit.enforce(_GUESSES, f"channel:{channel.pk}")
     try:
         expected = secrets.unseal(channel.sealed_code)
@@ -106,7 +106,7 @@ def confirm(*, channel: Channel, code: str, by: Person, request: HttpRequest | N
 
 @transaction.atomic
 def switch(*, channel: Channel, on: bool, by: Person, now: datetime, request: HttpRequest | None = None) -> None:
-    """Let a channel carry alerts or not; what waits for one that is switched off is dropped."""
+    """Enable or disable a channel. Disabling it drops its waiting deliveries."""
     channel.is_enabled = on
     channel.failures, channel.not_before = 0, None
     channel.save(update_fields=["is_enabled", "failures", "not_before"])
@@ -123,14 +123,14 @@ def delete(*, channel: Channel, by: Person, request: HttpRequest | None = None) 
 
 @transaction.atomic
 def test(*, channel: Channel, by: Person, now: datetime, request: HttpRequest | None = None) -> Delivery:
-    """Send a test the way alerts go, within seconds; to a mailbox that is not confirmed, the code once more.
+    """Queue a test, which is sent like an alert within seconds. An unconfirmed mailbox gets its code once more.
 
-    Raises Refused, and rate_limit.RateLimited.
+    Raises Refused and rate_limit.RateLimited.
     """
     if not channel.is_enabled:
         raise Refused(_("This channel is off. Switch it on first."))
     rate_limit.enforce(TESTS, f"user:{by.pk}")
-    # Whoever presses the button does not want to wait for a back-off to end.
+    # A test is sent at once, without waiting for the back-off to end.
     Channel.objects.filter(pk=channel.pk).update(not_before=None)
     _note("test", channel, by=by, request=request)
     if not channel.is_confirmed:
@@ -147,7 +147,7 @@ def test(*, channel: Channel, by: Person, now: datetime, request: HttpRequest | 
 
 def _fill(channel: Channel, *, owner: Person, name: str, events: Collection[str], everything: bool) -> None:
     possible = choosable(by_admin=owner.is_admin)
-    # One who was an admin may still have what is no longer theirs to choose; saving lets go of it.
+    # A former admin may still have events that only admins can choose: saving removes them.
     refused = sorted(set(events) - set(possible) - set(channel.events))
     if refused:
         raise ValidationError({"events": _("Not for this user: %(events)s.") % {"events": ", ".join(refused)}})
@@ -167,7 +167,7 @@ def _lead(channel: Channel, address: str) -> None:
 
 
 def _ask_to_confirm(channel: Channel, *, by: Person) -> None:
-    """Let nobody send mail to a stranger's mailbox but one question, and of those only a few."""
+    """Send the confirmation code to a new mailbox. Nothing else is sent there until it is confirmed."""
     if channel.kind != Channel.Kind.EMAIL:
         return
     rate_limit.enforce(TESTS, f"user:{by.pk}")

@@ -1,4 +1,4 @@
-"""Channels of alerts for programs."""
+"""Alert channels in the JSON API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EventName = Literal[
 
 
 class AlertOut(Schema):
-    """A channel: where its user is told, and of what. Of the address only a part is shown."""
+    """An alert channel: its address, of which only a part is shown, and its events."""
 
     id: int
     user: str
@@ -68,7 +68,7 @@ class AlertIn(Schema):
 
 
 class AlertChange(Schema):
-    """What is left out stays as it is."""
+    """Fields that are left out keep their values."""
 
     name: str | None = Field(None, max_length=names.LONGEST)
     address: str | None = Field(None, max_length=destinations.LONGEST)
@@ -147,7 +147,7 @@ def delete_alert(request: HttpRequest, alert_id: int) -> Status[None]:
 
 @router.post("/alerts/{id:alert_id}/test", response={202: DeliveryOut}, summary="Send a test through it")
 def test_alert(request: HttpRequest, alert_id: int) -> Status[Delivery]:
-    """It goes the way alerts go, within seconds; `/alerts/{id}/deliveries` says how it ended."""
+    """The test is sent like an alert, within seconds. `/alerts/{id}/deliveries` shows the result."""
     require_scope(request, "operate")
     user = current_user(request)
     channel = permissions.managed(user, alert_id)

@@ -1,7 +1,7 @@
-"""Empties the outbox: what waits for one channel goes as one message, to several channels at once.
+"""Sends the waiting deliveries: all of one channel as one message, to several channels in parallel.
 
-One slow receiver costs the others nothing: it is asked last and ever more seldom, and a round ends in time whatever
-happens. A worker that dies between sending and noting it sends once more: twice is better than never.
+A slow receiver does not delay the others: it comes last, after growing pauses, and a round has a deadline. A worker
+that dies between sending and recording it sends the message again: delivery is at least once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django.db.models import F
 
 from left4me.alerts import destinations, messages, transport
 from left4me.alerts.models import Channel, Delivery, Incident
-from left4me.alerts.transport import Outcome, Parcel
+from left4me.alerts.transport import Message, Outcome
 from left4me.core import secrets
 from left4me.core.net import fetch
 
@@ -28,17 +28,17 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 8
 ROUND_SECONDS = 12.0
-# Longer than a message can take: afterwards its worker is dead.
+# Longer than sending can take: a claim that is older belongs to a dead worker.
 CLAIM = timedelta(seconds=60)
 
-# The first alert goes at once; what comes within the pause goes together. Who gets many is told more seldom.
+# The first alert is sent at once, those that follow within the pause as one message. Busy channels pause longer.
 PAUSE = timedelta(seconds=10)
 LONG_PAUSE = timedelta(minutes=5)
 MESSAGES_AN_HOUR = 12
 
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 10.0, 3600.0
 _LONGEST_WAIT = 3600.0
-# More than a message names, and enough to count; the rest of a flood goes with the next message.
+# More than a message lists. The rest is sent with the next message.
 _TAKEN_AT_ONCE = 500
 _LONGEST_ERROR = 300
 
@@ -53,7 +53,7 @@ class Summary:
 
 
 def send(*, now: datetime) -> Summary:
-    """Send what is due; returns after ROUND_SECONDS and one message's time at the latest."""
+    """Send the due messages. Takes at most ROUND_SECONDS and the time of one message."""
     summary = Summary(dropped=_drop_outdated(now))
     deadline = time.monotonic() + ROUND_SECONDS
     tried: set[int] = set()
@@ -72,20 +72,20 @@ def _send_some(
     channels: list[Channel], client: fetch.Client, pool: ThreadPoolExecutor, summary: Summary, now: datetime
 ) -> None:
     alerts = {each.pk: list(each.waiting()[:_TAKEN_AT_ONCE]) for each in channels}
-    parcels = {each.pk: _pack(each, alerts[each.pk]) for each in channels if alerts[each.pk]}
+    outgoing = {each.pk: _pack(each, alerts[each.pk]) for each in channels if alerts[each.pk]}
     under_way = {
-        pk: pool.submit(transport.carry, parcel, client)
-        for pk, parcel in parcels.items()
-        if isinstance(parcel, Parcel)
+        pk: pool.submit(transport.carry, message, client)
+        for pk, message in outgoing.items()
+        if isinstance(message, Message)
     }
     for channel in channels:
-        parcel = parcels.get(channel.pk)
-        if parcel is None:
+        message = outgoing.get(channel.pk)
+        if message is None:
             Channel.objects.filter(pk=channel.pk).update(claimed_until=None)
             continue
         try:
-            outcome = parcel if isinstance(parcel, Outcome) else under_way[channel.pk].result()
-        except Exception as fault:  # one channel's surprise must not hold up the others
+            outcome = message if isinstance(message, Outcome) else under_way[channel.pk].result()
+        except Exception as fault:  # an unexpected error of one channel must not stop the others
             logger.exception("Alerts of channel %s could not be sent", channel.pk)
             outcome = Outcome(error=type(fault).__name__)
         summary.messages += outcome.arrived
@@ -94,14 +94,14 @@ def _send_some(
 
 
 def _claim(channel: Channel, now: datetime) -> bool:
-    """Take the channel for this worker: the message that asks for a round may have been doubled."""
+    """Claim the channel for this worker: the Celery message that starts a round may be delivered twice."""
     unchanged = Channel.objects.filter(pk=channel.pk, claimed_until=channel.claimed_until)
     if channel.claimed_until is None:
         unchanged = Channel.objects.filter(pk=channel.pk, claimed_until__isnull=True)
     return unchanged.update(claimed_until=now + CLAIM) == 1
 
 
-def _pack(channel: Channel, alerts: list[Delivery]) -> Parcel | Outcome:
+def _pack(channel: Channel, alerts: list[Delivery]) -> Message | Outcome:
     try:
         address, code = channel.address, secrets.unseal(channel.sealed_code)
     except secrets.Unreadable as fault:
@@ -109,9 +109,9 @@ def _pack(channel: Channel, alerts: list[Delivery]) -> Parcel | Outcome:
     site = settings.LEFT4ME_PUBLIC_URL
     if channel.kind == Channel.Kind.EMAIL:
         subject, text = messages.mail(alerts, site=site, code=code)
-        return Parcel(kind=channel.kind, address=address, subject=subject, text=text)
+        return Message(kind=channel.kind, address=address, subject=subject, text=text)
     form = messages.discord if channel.kind == Channel.Kind.DISCORD else messages.webhook
-    return Parcel(kind=channel.kind, address=address, body=form(alerts, site=site))
+    return Message(kind=channel.kind, address=address, body=form(alerts, site=site))
 
 
 def _settle(channel: Channel, alerts: list[Delivery], outcome: Outcome, now: datetime) -> None:
@@ -122,51 +122,51 @@ def _settle(channel: Channel, alerts: list[Delivery], outcome: Outcome, now: dat
             rows.update(state=Delivery.State.SENT, ended_at=now, attempts=F("attempts") + 1)
             row.update(claimed_until=None, failures=0, last_error="", last_delivered_at=now, **_paced(channel, now))
             return
-        logger.info("Channel %s did not take %d alerts: %s", channel.pk, len(alerts), outcome.error)
+        logger.info("Channel %s: %d alerts could not be delivered: %s", channel.pk, len(alerts), outcome.error)
         rows.update(attempts=F("attempts") + 1)
-        told = {"last_error": outcome.error[:_LONGEST_ERROR], "last_error_at": now, "claimed_until": None}
+        failure = {"last_error": outcome.error[:_LONGEST_ERROR], "last_error_at": now, "claimed_until": None}
         if outcome.gone:
-            row.update(**told, is_enabled=False, failures=F("failures") + 1)
+            row.update(**failure, is_enabled=False, failures=F("failures") + 1)
             rows.update(state=Delivery.State.DROPPED, ended_at=now)
         elif outcome.wait is not None:
-            row.update(**told, not_before=now + timedelta(seconds=_within(outcome.wait, _LONGEST_WAIT)))
+            row.update(**failure, not_before=now + timedelta(seconds=_within(outcome.wait, _LONGEST_WAIT)))
         else:
-            row.update(**told, not_before=now + _back_off(channel.failures), failures=F("failures") + 1)
+            row.update(**failure, not_before=now + _back_off(channel.failures), failures=F("failures") + 1)
 
 
 def _paced(channel: Channel, now: datetime) -> dict[str, object]:
-    """When the channel may be told next."""
-    began, count = channel.hour_began_at, channel.messages_this_hour
-    if began is None or now - began >= timedelta(hours=1):
-        began, count = now, 0
+    """The fields that say when the next message may be sent."""
+    hour_began_at, count = channel.hour_began_at, channel.messages_this_hour
+    if hour_began_at is None or now - hour_began_at >= timedelta(hours=1):
+        hour_began_at, count = now, 0
     count += 1
     pause = PAUSE if count < MESSAGES_AN_HOUR else LONG_PAUSE
-    return {"hour_began_at": began, "messages_this_hour": count, "not_before": now + pause}
+    return {"hour_began_at": hour_began_at, "messages_this_hour": count, "not_before": now + pause}
 
 
 def _back_off(failures: int) -> timedelta:
     seconds = min(_FIRST_BACK_OFF * 3 ** min(failures, 10), _LONGEST_BACK_OFF)
-    # Spread: channels that failed together must not come back together.
+    # Jitter, so that channels that failed together are not all retried at once.
     return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 -- no secret
 
 
 def _within(seconds: float, most: float) -> float:
-    # A receiver's word may be nonsense: `nan`, below 0, or years.
+    # The receiver's value is untrusted: it may be `nan`, negative or years.
     return min(max(seconds, 1.0), most) if seconds == seconds else most
 
 
 def _drop_outdated(now: datetime) -> int:
-    """Old news is no news: what nobody took for so long is dropped."""
+    """Drop deliveries that could not be sent for LEFT4ME_ALERT_DAYS."""
     too_old = now - timedelta(days=settings.LEFT4ME_ALERT_DAYS)
     outdated = Delivery.objects.waiting().filter(created_at__lt=too_old)
     return outdated.update(state=Delivery.State.DROPPED, ended_at=now)
 
 
 def prune(*, now: datetime) -> int:
-    """Forget what was told and what ended long ago; return how many rows went."""
+    """Delete old deliveries and closed incidents. Return how many rows were deleted."""
     old = now - KEPT
-    told = Delivery.objects.filter(created_at__lt=old).exclude(state=Delivery.State.WAITING)
-    return _count(told.delete(), Incident.objects.filter(closed_at__lt=old).delete())
+    ended = Delivery.objects.filter(created_at__lt=old).exclude(state=Delivery.State.WAITING)
+    return _count(ended.delete(), Incident.objects.filter(closed_at__lt=old).delete())
 
 
 def _count(*deleted: tuple[int, object]) -> int:
@@ -174,6 +174,6 @@ def _count(*deleted: tuple[int, object]) -> int:
 
 
 def drop(channels: Iterable[Channel], *, now: datetime) -> None:
-    """Let go of what waits for these channels: who switches one on again wants no old news."""
+    """Drop the waiting deliveries of these channels, so that enabling one again does not send old alerts."""
     waiting = Delivery.objects.waiting().filter(channel__in=list(channels))
     waiting.update(state=Delivery.State.DROPPED, ended_at=now)

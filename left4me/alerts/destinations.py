@@ -1,4 +1,4 @@
-"""Which addresses a channel may lead to. Users type them, so they must not become a way into our own network."""
+"""Validation of channel addresses. Users choose them, so they must not reach the internal network."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from left4me.core.net.egress import AllowedHosts, is_literal_private
 
 LONGEST = 500
 
-# A name (other letters as xn--…), an address, or an address of IPv6 without its brackets.
+# A host name (in ASCII form), an IPv4 address, or an IPv6 address without its brackets.
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\.?|[0-9a-f:.]+", re.IGNORECASE)
 
 
 def allowed() -> AllowedHosts:
-    """Any public machine by https, and literally what LEFT4ME_ALERT_ORIGINS names.
+    """Any public host by https, and exactly the origins in LEFT4ME_ALERT_ORIGINS.
 
-    The address that a name leads to is looked at where the connection is made, not here: it may change meanwhile.
+    The IP address behind a host name is checked when the connection is made, because it may change until then.
     """
     return AllowedHosts.parse(settings.LEFT4ME_ALERT_ORIGINS).with_any_public()
 
 
 def clean(kind: str, address: str) -> str:
-    """`address` as it is kept; raises ValidationError, in words for whoever typed it."""
+    """The address in its stored form. Raises ValidationError."""
     address = address.strip()
     if len(address) > LONGEST:
         raise ValidationError(_("This address is too long."))

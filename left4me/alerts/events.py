@@ -1,4 +1,4 @@
-"""What somebody can be told of."""
+"""The events that alerts are sent for."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class Event(models.TextChoices):
     CONFIRM = "confirm", _("an address to be confirmed")
 
 
-# What an admin alone can be told of: the machines are theirs.
+# Events of hosts, which only admins can choose.
 FOR_ADMINS = (Event.DISK_LOW, Event.HOST_SILENT, Event.HOST_RECOVERED)
 FOR_ALL = (Event.SERVER_CRASHED, Event.SERVER_GAVE_UP, Event.SERVER_RECOVERED, Event.JOB_FAILED)
 CHOOSABLE = (*FOR_ALL, *FOR_ADMINS)
 
-# Only a person brings a server back that gave up: whatever goes wrong after that is news again.
+# A server that gave up is only restarted by a user: problems after that are reported again.
 ENDS_A_ROUND = (Event.SERVER_GAVE_UP,)
 
 GOOD_NEWS = (Event.SERVER_RECOVERED, Event.HOST_RECOVERED)
 
-# An incident that goes on is told of once; these are told of once more when they still happen after so long.
+# An ongoing incident is reported once. These events are reported again if they still occur after this time.
 AGAIN_AFTER = {Event.JOB_FAILED: timedelta(hours=1)}
 
 
 def choosable(*, by_admin: bool) -> tuple[Event, ...]:
-    """The events that a channel of such a user may carry."""
+    """The events that the user may choose."""
     return CHOOSABLE if by_admin else FOR_ALL

@@ -1,4 +1,4 @@
-"""What people type about channels. The address is write-only: it is a secret once it is stored."""
+"""Forms for alert channels. The address is write-only: once stored, it is a secret."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ChannelForm(forms.Form):
     )
 
     def __init__(self, *args: Any, by_admin: bool, channel: Channel | None = None, **kwargs: Any) -> None:
-        """For a new channel, or with `channel` to change that one."""
+        """A form for a new channel, or with `channel` for changing that one."""
         if channel is not None:
             kwargs["initial"] = {
                 "name": channel.name,
@@ -48,9 +48,9 @@ class ChannelForm(forms.Form):
             del self.fields["kind"]
             self.fields["address"].required = False
             self.fields["address"].label = _("New address")
-            # Help texts are HTML, and a host name is what somebody typed.
+            # Help texts are HTML, and the host name is user input.
             self.fields["address"].help_text = format_html(str(_("Empty: it stays {}")), channel.masked_address)
 
     def given(self) -> dict[str, Any]:
-        """The values as `actions` want them."""
+        """The keyword arguments of the action."""
         return {"everything": False, **self.cleaned_data}

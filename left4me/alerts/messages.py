@@ -1,4 +1,4 @@
-"""Alerts in the form that each kind of channel wants; several become one message."""
+"""Formats alerts for each kind of channel. Several alerts become one message."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from django.utils.translation import ngettext
 from left4me.alerts.events import GOOD_NEWS, Event
 from left4me.alerts.models import Delivery
 
-# What one message names; the rest is counted.
+# Alerts listed in one message; further ones are only counted.
 NAMED = 8
 
-# Discord refuses a message whose embeds hold more characters in all.
+# Discord's limit on the characters of all embeds of a message.
 _EMBEDS_HOLD = 5800
 _LONGEST_TITLE = 200
 
@@ -22,7 +22,7 @@ _RED, _GREEN, _GREY = 0xB91C1C, 0x15803D, 0x0F766E
 
 
 def discord(alerts: Sequence[Delivery], *, site: str) -> dict[str, Any]:
-    """The body for a Discord webhook. Names are what users chose: `@everyone` in one must ring nobody."""
+    """The body for a Discord webhook. Names are user input: an `@everyone` in one must not mention anyone."""
     named, left_out = _split(alerts)
     room = _EMBEDS_HOLD // len(named) - _LONGEST_TITLE
     return {
@@ -43,7 +43,7 @@ def discord(alerts: Sequence[Delivery], *, site: str) -> dict[str, Any]:
 
 
 def webhook(alerts: Sequence[Delivery], *, site: str) -> dict[str, Any]:
-    """The body for any other receiver. `text` is what chat programs that take `{"text": …}` show."""
+    """The body for any other webhook. Chat programs that accept `{"text": …}` show `text`."""
     named, left_out = _split(alerts)
     return {
         "version": 1,
@@ -67,7 +67,7 @@ def webhook(alerts: Sequence[Delivery], *, site: str) -> dict[str, Any]:
 
 
 def mail(alerts: Sequence[Delivery], *, site: str, code: str = "") -> tuple[str, str]:
-    """Subject and text of a mail; `code` is what an address that is to be confirmed has to say back."""
+    """Subject and text of an e-mail. `code` is the confirmation code of an unconfirmed address, else ""."""
     named, left_out = _split(alerts)
     others = len(alerts) - 1
     subject = named[0].title
@@ -76,10 +76,14 @@ def mail(alerts: Sequence[Delivery], *, site: str, code: str = "") -> tuple[str,
             "title": subject,
             "n": others,
         }
-    told_here = _("You are told of this because of a channel on your page of alerts: %(page)s")
-    asked = [_("The code is %(code)s. Did you not ask for it? Then do nothing.") % {"code": code}] if code else []
-    body = "\n".join([*_lines(named, left_out, site), *asked, "", told_here % {"page": f"{site}/accounts/alerts/"}])
-    # A line break in a subject would begin a header of its own.
+    footer = _("You are told of this because of a channel on your page of alerts: %(page)s")
+    confirmation = (
+        [_("The code is %(code)s. Did you not ask for it? Then do nothing.") % {"code": code}] if code else []
+    )
+    body = "\n".join(
+        [*_lines(named, left_out, site), *confirmation, "", footer % {"page": f"{site}/accounts/alerts/"}]
+    )
+    # A line break in the subject would start a new header.
     return " ".join(f"[left4me] {subject}".split()), body
 
 
@@ -109,5 +113,5 @@ def _colour(alert: Delivery) -> int:
 
 
 def _unformatted(text: str) -> str:
-    """Discord reads markdown in descriptions; a log's asterisks and a name's brackets are meant as they stand."""
+    """`text` with Discord's markdown escaped: log lines and names are plain text."""
     return "".join(f"\\{letter}" if letter in "\\*_`~|>[]<#" else letter for letter in text)

@@ -1,7 +1,7 @@
-"""Who wants to be told of what and where, what is wrong at present, and what is yet to be told.
+"""Alert channels of users, incidents, and the deliveries of alerts.
 
-A delivery is written in the transaction that writes what was observed, so neither exists without the other. It is
-sent later, by one worker, as often as it takes.
+A delivery is stored in the transaction that records the observation, so neither exists without the other. A worker
+sends it later and retries until it succeeds or is too old.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from left4me.core import names, secrets
 
 class ChannelQuerySet(models.QuerySet["Channel"]):
     def enabled(self) -> Self:
-        """Those that may carry something: switched on, of somebody who may sign in."""
+        """Channels that are switched on and whose user is active."""
         return self.filter(is_enabled=True, user__is_active=True)
 
     def due(self, now: datetime) -> Self:
-        """Those with something to tell that may be told now, the healthy and the longest waiting first."""
+        """Channels with deliveries that may be sent now: those without failures first, then the longest waiting."""
         waiting = Delivery.objects.waiting().filter(channel=OuterRef("pk"))
         may_be_told = Q(sealed_code="") & Exists(waiting) | Exists(waiting.filter(event=Event.CONFIRM))
         free = Q(not_before=None) | Q(not_before__lte=now)
@@ -35,7 +35,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
 
 
 class Channel(models.Model):
-    """A place where a user wants to be told: a webhook or a mailbox."""
+    """A webhook or mailbox to which alerts of a user are sent."""
 
     class Kind(models.TextChoices):
         DISCORD = "discord", _("Discord webhook")
@@ -47,9 +47,9 @@ class Channel(models.Model):
     )
     name = models.CharField(_("name"), max_length=names.LONGEST, validators=[names.is_plain])
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices, default=Kind.DISCORD)
-    # Sealed: who has a webhook's address can write there in our name. The property `address` opens it.
+    # Encrypted: anyone with a webhook's address can post to it. The property `address` decrypts it.
     sealed_address = models.TextField(editable=False, default="")
-    # What its mailbox has to say back before it is told anything, sealed; empty once it did, and for webhooks.
+    # The encrypted confirmation code of a mailbox; empty once it is confirmed, and for webhooks.
     sealed_code = models.TextField(editable=False, default="")
     events = models.JSONField(_("events"), default=list)
     everything = models.BooleanField(
@@ -58,14 +58,14 @@ class Channel(models.Model):
     is_enabled = models.BooleanField(_("on"), default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    # How sending went, and when it may go on.
+    # The state of sending: the latest result, and when the next message may be sent.
     last_delivered_at = models.DateTimeField(_("last delivered"), null=True, blank=True, editable=False)
     last_error = models.CharField(_("last error"), max_length=300, blank=True, editable=False)
     last_error_at = models.DateTimeField(null=True, blank=True, editable=False)
     failures = models.PositiveIntegerField(default=0, editable=False)
     not_before = models.DateTimeField(null=True, blank=True, editable=False)
     claimed_until = models.DateTimeField(null=True, blank=True, editable=False)
-    # Messages since `hour_began_at`: a channel that gets many is told in larger portions.
+    # Messages since `hour_began_at`: busy channels get fewer, larger messages.
     hour_began_at = models.DateTimeField(null=True, blank=True, editable=False)
     messages_this_hour = models.PositiveIntegerField(default=0, editable=False)
 
@@ -88,7 +88,7 @@ class Channel(models.Model):
 
     @property
     def address(self) -> str:
-        """Where it leads; raises secrets.Unreadable when it was sealed with another key."""
+        """The decrypted address. Raises secrets.Unreadable if it was encrypted with another key."""
         return secrets.unseal(self.sealed_address)
 
     @address.setter
@@ -100,18 +100,18 @@ class Channel(models.Model):
         return not self.sealed_code
 
     def waiting(self) -> DeliveryQuerySet:
-        """What may go there now, the oldest first: nothing but the question until the address is confirmed."""
+        """The deliveries that may be sent now, oldest first. Before confirmation, that is only the code."""
         rows = Delivery.objects.waiting().filter(channel=self).order_by("pk")
         return rows if self.is_confirmed else rows.filter(event=Event.CONFIRM)
 
     @property
     def event_labels(self) -> list[str]:
-        """What it tells of, in words."""
+        """The labels of its events."""
         return [str(Event(name).label) for name in self.events if name in Event.values]
 
     @property
     def masked_address(self) -> str:
-        """What may be shown of the address: enough to tell two of them apart, too little to use one."""
+        """The part of the address that may be shown: enough to recognise it, too little to use it."""
         try:
             return mask(self.address)
         except secrets.Unreadable:
@@ -130,18 +130,18 @@ def mask(address: str) -> str:
 
 
 class Incident(models.Model):
-    """Something that is wrong with one thing, from its first sign until it is well: told of once."""
+    """A problem of one resource, from its first report until it is closed. It is alerted once."""
 
     key = models.CharField(max_length=255)
     subject = models.CharField(max_length=96)
-    # The events that were told of; a round that ended begins with none.
+    # The events that were alerted; emptied when a round ends.
     told = models.JSONField(default=list)
     opened_at = models.DateTimeField()
     last_at = models.DateTimeField()
     count = models.PositiveIntegerField(default=0)
     well_since = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
-    # What to say when it is over.
+    # The alert that announces the recovery.
     recovered_event = models.CharField(max_length=32, blank=True)
     recovered_title = models.CharField(max_length=200, blank=True)
     path = models.CharField(max_length=200, blank=True)
@@ -166,7 +166,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
 
 class Delivery(models.Model):
-    """One alert for one channel."""
+    """An alert for one channel."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")

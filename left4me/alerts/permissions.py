@@ -1,4 +1,4 @@
-"""Who may see and change a channel: its user and the admins. Its address is shown to nobody, only part of it."""
+"""Permissions on alert channels: their user and admins manage them. No one can read a stored address in full."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def can_manage(user: Person, channel: Channel) -> bool:
 
 
 def managed(user: Person, pk: int) -> Channel:
-    """The channel; raises Http404 for strangers, who are not to learn that it exists."""
+    """The channel. Raises Http404 for users who may not manage it, so that they do not learn that it exists."""
     channel = Channel.objects.select_related("user").filter(pk=pk).first()
     if channel is None or not can_manage(user, channel):
         raise Http404

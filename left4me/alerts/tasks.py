@@ -1,4 +1,4 @@
-"""What beat asks for: sending, seeing what is well again, clearing out."""
+"""Periodic tasks of alerts."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _sending = threading.Lock()
 
 @shared_task(name="left4me.alerts.send", ignore_result=True)
 def send() -> None:
-    """End the incidents that are over and empty the outbox; skipped while the round before is under way."""
+    """Close recovered incidents and send due deliveries. Skipped while the previous run is still active."""
     if not _sending.acquire(blocking=False):
         return
     try:
         now = timezone.now()
-        incidents.settle(now=now)
+        incidents.announce_recoveries(now=now)
         summary = delivery.send(now=now)
         if summary.dropped:
-            logger.warning("%d alerts were dropped: nobody took them in time", summary.dropped)
+            logger.warning("Dropped %d alerts that could not be delivered in time", summary.dropped)
     finally:
         _sending.release()
 
 
 @shared_task(name="left4me.alerts.prune", ignore_result=True)
 def prune() -> None:
-    logger.info("Cleared out %d rows of old alerts", delivery.prune(now=timezone.now()))
+    logger.info("Deleted %d rows of old alerts", delivery.prune(now=timezone.now()))

@@ -1,4 +1,4 @@
-"""Carrying one message to where it is to go. Knows no rows, so it may run in any thread."""
+"""Sends one message. Uses no database, so it may run in any thread."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 8.0
 _LONGEST_ANSWER = 8192
 
-# No answer in time, or not now: everything else that is refused will be refused again, yet people mend things.
+# Temporary errors. All others are likely to persist, but are retried too, since receivers get repaired.
 _TOO_MANY = 429
-# What says that the webhook is gone. Discord shuts out who goes on asking.
+# Status codes of a deleted webhook. Discord blocks clients that keep calling one.
 _GONE = {Channel.Kind.DISCORD: (401, 403, 404, 410), Channel.Kind.WEBHOOK: (410,)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parcel:
-    """A message with its address opened."""
+class Message:
+    """A message with its decrypted address."""
 
     kind: str
     address: str
@@ -37,7 +37,7 @@ class Parcel:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """`error` is empty when it arrived. `wait`: the receiver says when to come again. `gone`: it takes no more."""
+    """The result of sending. `error` is empty on success; `wait` is the receiver's Retry-After; `gone` is for good."""
 
     error: str = ""
     wait: float | None = None
@@ -49,20 +49,20 @@ class Outcome:
 
 
 def client(hosts: fetch.AllowedHosts) -> fetch.Client:
-    """A client as patient as one message may be."""
+    """An HTTP client with the timeouts of one message."""
     return fetch.Client(hosts=hosts, connect_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS)
 
 
-def carry(parcel: Parcel, client: fetch.Client) -> Outcome:
-    """Send it once; whatever happens is in the outcome."""
-    if parcel.kind == Channel.Kind.EMAIL:
-        return _mail(parcel)
+def carry(message: Message, client: fetch.Client) -> Outcome:
+    """Send the message once. Errors are returned in the outcome, never raised."""
+    if message.kind == Channel.Kind.EMAIL:
+        return _mail(message)
     try:
-        with client.post_json(parcel.address, parcel.body) as answer:
-            return _judge(parcel.kind, answer)
+        with client.post_json(message.address, message.body) as answer:
+            return _judge(message.kind, answer)
     except fetch.FetchError as fault:
-        # The message may quote the address, which is the secret itself.
-        return Outcome(error=str(fault).replace(parcel.address, "…"))
+        # The error may contain the address, which is a secret.
+        return Outcome(error=str(fault).replace(message.address, "…"))
 
 
 def _judge(kind: str, answer: fetch.Answer) -> Outcome:
@@ -80,10 +80,10 @@ def _judge(kind: str, answer: fetch.Answer) -> Outcome:
 
 
 def _retry_after(answer: fetch.Answer) -> float:
-    """Seconds: Discord's body is exact, its header and everybody else's are whole seconds."""
+    """Seconds to wait. Discord's body is exact; headers hold whole seconds."""
     try:
-        told = json.loads(answer.body(limit=_LONGEST_ANSWER, within=ANSWER_SECONDS))
-        return float(told["retry_after"])
+        body = json.loads(answer.body(limit=_LONGEST_ANSWER, within=ANSWER_SECONDS))
+        return float(body["retry_after"])
     except (fetch.FetchError, ValueError, TypeError, KeyError):
         pass
     try:
@@ -92,9 +92,9 @@ def _retry_after(answer: fetch.Answer) -> float:
         return 60.0
 
 
-def _mail(parcel: Parcel) -> Outcome:
+def _mail(message: Message) -> Outcome:
     try:
-        EmailMessage(subject=parcel.subject, body=parcel.text, to=[parcel.address]).send()
+        EmailMessage(subject=message.subject, body=message.text, to=[message.address]).send()
     except (smtplib.SMTPException, OSError, ValueError) as fault:
-        return Outcome(error=f"{type(fault).__name__}: {fault}".replace(parcel.address, "…"))
+        return Outcome(error=f"{type(fault).__name__}: {fault}".replace(message.address, "…"))
     return Outcome()

@@ -1,4 +1,4 @@
-"""One's channels: list, add, change, try, switch, delete."""
+"""Pages of the user's alert channels."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def channels(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("address")
 @require_http_methods(["GET", "HEAD", "POST"])
 def channel(request: HttpRequest, pk: int) -> HttpResponse:
-    """One channel: what it carried lately, and its form."""
+    """One channel: its recent deliveries and its form."""
     user = current_user(request)
     row = permissions.managed(user, pk)
     owner: Any = row.user

@@ -1,4 +1,4 @@
-"""Django's admin writes to the record as the pages do, and cannot touch the record itself."""
+"""Audit entries in Django's admin, read-only, and the base of admin pages whose changes are audited."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from django.http import HttpRequest
 
 from left4me.audit import record
 from left4me.audit.models import AuditEntry
+from left4me.core.web.admin import ReadOnlyAdmin
 
 
 class Audited(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Base for admin pages whose rows may be changed: each change leaves an entry."""
+    """Base of admin pages whose rows may be changed. Each change leaves an audit entry."""
 
     def save_model(self, request: HttpRequest, obj: Model, form: ModelForm[Any], change: bool) -> None:  # noqa: FBT001
         super().save_model(request, obj, form, change)
@@ -23,6 +24,13 @@ class Audited(admin.ModelAdmin):  # type: ignore[type-arg]
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         self.note(request, obj, "delete")
         super().delete_model(request, obj)
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[Any, Any], set[str], list[str]]:
+        """Rows that the admin only shows do not keep the rows that they belong to from being deleted."""
+        deleted, counts, _not_permitted, protected = super().get_deleted_objects(objs, request)
+        return deleted, counts, set(), protected
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for obj in queryset:
@@ -37,17 +45,8 @@ class Audited(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "actor", "action", "target", "address"]
     list_filter = ["action"]
     search_fields = ["actor", "target"]
     date_hierarchy = "created_at"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False

@@ -1,7 +1,7 @@
-"""Who did what, when, to what: rows that are only ever added.
+"""The audit log: append-only rows of who did what, when, and to what.
 
-The model refuses changes so that no code makes them by mistake; triggers in the database (see migration 0003)
-refuse them to everything else. Only what is older than KEPT may go.
+The model refuses changes made by mistake in code; database triggers (see migration 0003) refuse all others. Only
+entries older than KEPT can be deleted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KEPT = timedelta(days=365)
 
 
 class OnlyAdded(Exception):
-    """Somebody tried to change or remove an audit entry."""
+    """An attempt to change or delete an audit entry."""
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
@@ -26,14 +26,14 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         return self.filter(actor__icontains=name)
 
     def of_action(self, action: str) -> Self:
-        """Entries of one action, or of a whole kind: `session` finds `session.start` and `session.refused`."""
+        """Entries of one action, or of a group of actions: `session` matches `session.start` and `session.refused`."""
         return self.filter(models.Q(action=action) | models.Q(action__startswith=f"{action}."))
 
     def outdated(self, now: datetime) -> Self:
         return self.filter(created_at__lt=now - KEPT)
 
     def prune(self, now: datetime) -> int:
-        """Remove what is older than KEPT; return how many."""
+        """Delete entries older than KEPT. Return how many were deleted."""
         outdated = self.outdated(now)
         return int(outdated._raw_delete(outdated.db))
 
@@ -45,7 +45,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """One act. The actor's name is kept beside the link, so the record outlives the account."""
+    """One action of a user. The username is stored too, so that the entry outlives the account."""
 
     created_at = models.DateTimeField(_("when"), default=timezone.now, db_index=True, editable=False)
     user = models.ForeignKey(

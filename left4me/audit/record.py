@@ -1,4 +1,4 @@
-"""The one way into the audit record."""
+"""Writes audit entries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write(
     request: HttpRequest | None = None,
     **details: Any,
 ) -> AuditEntry:
-    """Add one entry; `by=None` is the system itself. `details` must never hold a secret."""
+    """Add an audit entry. `by=None` means the system itself. `details` must never contain a secret."""
     return AuditEntry.objects.create(
         user=by,  # type: ignore[misc]  # the user model lies above this layer
         actor=by.get_username() if by is not None else "system",

@@ -1,4 +1,4 @@
-"""Clearing out what is older than a year."""
+"""Deletes audit entries that are older than a year."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ log = logging.getLogger(__name__)
 @shared_task(name="left4me.audit.prune", ignore_result=True)
 def prune() -> None:
     if gone := AuditEntry.objects.prune(timezone.now()):
-        log.info("Cleared out %s audit entries of more than a year ago", gone)
+        log.info("Deleted %s audit entries that were older than a year", gone)

@@ -1,4 +1,4 @@
-"""What a person or another app may ask of the job engine."""
+"""Requests, cancels and retries of jobs, for views and other apps."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from django.utils.translation import gettext as _
 
 from left4me.core import logbook
 from left4me.core.web import refusals
-from left4me.jobs import dispatch, logs, registry, transitions
+from left4me.jobs import dispatch, operations, transitions
 from left4me.jobs.models import Job, JobLock, JobQuerySet
+from left4me.jobs.operations import Lock
+from left4me.jobs.output import logs
 from left4me.jobs.states import State
 
 if TYPE_CHECKING:
@@ -27,23 +29,23 @@ Refused = refusals.Refused
 
 _RESOURCE = re.compile(r"[a-z][a-z-]{0,31}(:[1-9]\d{0,18})?")
 
-# Any number, the same in every process: requests take their turn on it, so that ids are visible in order.
+# The key of the advisory lock that serializes requests: an arbitrary number, the same in every process.
 _REQUESTS_TAKE_TURNS = 0x6C346A6F
 
 
 def request(
     *, operation: str, resource: str, by: Person | None, host: str, params: Mapping[str, Any] | None = None
 ) -> Job:
-    """Return the job that will do `operation` on `resource`: a new one, or the equal one that already waits.
+    """Return the job that will do `operation` on `resource`: a new one, or an equal one that is already queued.
 
-    `by=None` is the system itself. Jobs that the operation supersedes are cancelled. Its Celery task is
-    sent after the caller's transaction commits. Raises Refused.
+    `by=None` is the system. Jobs that the operation supersedes are cancelled. The Celery task is sent after the
+    caller's transaction commits. Raises Refused.
     """
     wanted = _operation(operation)
     if not _RESOURCE.fullmatch(resource):
         raise Refused(_("“%(resource)s” is no resource.") % {"resource": resource})
     now = timezone.now()
-    # As the row will give them back: lists for tuples, text for the keys; else an equal job would seem another.
+    # As JSON returns them (lists for tuples, strings for keys): otherwise an equal job would not compare equal.
     stored: dict[str, Any] = json.loads(json.dumps(dict(params or {})))
     with transaction.atomic():
         _take_turn()
@@ -70,7 +72,7 @@ def request(
 
 
 def cancel(*, job: Job, by: Person | None) -> Job:
-    """Cancel a waiting job at once; tell a running one to stop, which it does within two seconds. Raises Refused."""
+    """Cancel a queued job at once, or ask a running one to stop, which takes up to two seconds. Raises Refused."""
     if job.state == State.CANCELLING:
         return job
     who = by.get_username() if by else "the system"
@@ -86,7 +88,7 @@ def cancel(*, job: Job, by: Person | None) -> Job:
 
 
 def retry(*, job: Job, by: Person | None) -> Job:
-    """Ask once more for what a failed or cancelled job was to do; returns the new job. Raises Refused."""
+    """Request the same as a failed or cancelled job; return the new job. Raises Refused."""
     if job.state not in (State.FAILED, State.CANCELLED):
         raise Refused(_("Only a job that failed or was cancelled can be tried again."))
     again = request(operation=job.operation, resource=job.resource, by=by, host=job.host, params=job.params)
@@ -94,31 +96,31 @@ def retry(*, job: Job, by: Person | None) -> Job:
     return again
 
 
-def lock_name(lock: registry.Lock, host: str) -> str:
-    """The name that conflicts: `game` on one host has nothing to do with `game` on another."""
+def lock_name(lock: Lock, host: str) -> str:
+    """The name under which locks conflict: `game` on one host is another resource than `game` on another."""
     return lock.resource if ":" in lock.resource else f"{lock.resource}@{host}"
 
 
-def _operation(name: str) -> registry.Operation:
+def _operation(name: str) -> operations.Operation:
     try:
-        return registry.get(name)
-    except registry.UnknownOperation:
+        return operations.get(name)
+    except operations.UnknownOperation:
         raise Refused(_("There is no operation “%(name)s”.") % {"name": name}) from None
 
 
 def _take_turn() -> None:
-    """Until the commit, no other request gets an id.
+    """Let no other request get an id until the commit.
 
-    PostgreSQL hands out ids before commits, so a job could appear with a smaller id than one that already runs, and
-    take itself for the older. SQLite has one writer at a time anyway.
+    PostgreSQL assigns ids before the commit, so a job could become visible with a smaller id than one that already
+    runs, and would count as the older one. SQLite has one writer at a time.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_REQUESTS_TAKE_TURNS])
 
 
-def _equal_waiting(wanted: registry.Operation, *, resource: str, host: str, params: dict[str, Any]) -> Job | None:
-    # Only the newest counts: "start" behind a waiting "stop" is not the "start" before it.
+def _equal_waiting(wanted: operations.Operation, *, resource: str, host: str, params: dict[str, Any]) -> Job | None:
+    # Only the newest counts: a "start" after a queued "stop" is not the same as the "start" before it.
     newest = _live_on(resource, host).order_by("-pk").first()
     if newest is None or (newest.operation, newest.host, newest.params) != (wanted.name, host, params):
         return None
@@ -132,11 +134,11 @@ def _live_on(resource: str, host: str) -> JobQuerySet:
     return jobs if ":" in resource else jobs.on_host(host)
 
 
-def _refuse_when_closed(wanted: registry.Operation, *, resource: str, host: str) -> None:
-    closing = [name for name in registry.names() if registry.get(name).final and name != wanted.name]
+def _refuse_when_closed(wanted: operations.Operation, *, resource: str, host: str) -> None:
+    closing = [name for name in operations.names() if operations.get(name).final and name != wanted.name]
     job = _live_on(resource, host).filter(operation__in=closing).first() if closing else None
     if job is not None:
-        title = registry.get(job.operation).title
+        title = operations.get(job.operation).title
         raise Refused(_("“%(title)s” is under way; nothing more can be asked of it.") % {"title": title})
 
 
@@ -145,7 +147,7 @@ def _refuse_when_flooding(by: Person | None) -> None:
         raise Refused(_("You have too many jobs waiting. Let some of them end, or cancel them."))
 
 
-def _lock(job: Job, wanted: registry.Operation) -> None:
+def _lock(job: Job, wanted: operations.Operation) -> None:
     names: dict[str, bool] = {}
     for lock in wanted.locks(job):
         name = lock_name(lock, job.host)
@@ -155,7 +157,7 @@ def _lock(job: Job, wanted: registry.Operation) -> None:
     )
 
 
-def _supersede(job: Job, wanted: registry.Operation, *, now: datetime) -> None:
+def _supersede(job: Job, wanted: operations.Operation, *, now: datetime) -> None:
     if not wanted.supersedes:
         return
     for older in _live_on(job.resource, job.host).filter(pk__lt=job.pk).order_by("-pk"):

@@ -1,4 +1,4 @@
-"""Jobs for programs: list, follow, cancel, retry."""
+"""Jobs in the API: list, read, cancel, retry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from ninja import Field, Query, Router, Schema, Status
 
 from left4me.audit import record
 from left4me.core.web.api import Window, listed, require_scope
-from left4me.jobs import actions, permissions, waiting
+from left4me.core.web.request import current_user
+from left4me.jobs import actions, permissions, queue_reasons
 from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
 
@@ -26,7 +27,7 @@ class ProgressOut(Schema):
 
 
 class JobOut(Schema):
-    """One operation that was asked for."""
+    """A job: one request of an operation on a resource."""
 
     id: int
     operation: str
@@ -51,7 +52,7 @@ class JobOut(Schema):
     @staticmethod
     def resolve_waiting_for(job: Job) -> str:
         if job.waiting_for is None:
-            waiting.explain([job])
+            queue_reasons.explain([job])
         return str(job.waiting_for)
 
 
@@ -88,15 +89,15 @@ class LineWindow(Schema):
 
 @router.get("/jobs", response=JobsOut, summary="Jobs, newest first")
 def list_jobs(request: HttpRequest, window: Query[Narrowed]) -> dict[str, Any]:
-    page = listed(Filter(window.dict(), user=_person(request)).jobs(), window)
-    waiting.explain(page["items"])
+    page = listed(Filter(window.dict(), user=current_user(request)).jobs(), window)
+    queue_reasons.explain(page["items"])
     return page
 
 
 @router.get("/jobs/{id:job_id}", response=JobOut, summary="One job")
 def get_job(request: HttpRequest, job_id: int) -> Job:
     job = _job(job_id)
-    permissions.check_can_see(_person(request), job)
+    permissions.check_can_see(current_user(request), job)
     return job
 
 
@@ -104,7 +105,7 @@ def get_job(request: HttpRequest, job_id: int) -> Job:
 def get_log(request: HttpRequest, job_id: int, window: Query[LineWindow]) -> dict[str, Any]:
     """`count` is the number of the newest line. To follow a running job, read `/jobs/{id}/stream`."""
     job = _job(job_id)
-    permissions.check_can_see(_person(request), job)
+    permissions.check_can_see(current_user(request), job)
     lines = JobLog.objects.filter(job=job, seq__gt=window.after).order_by("seq")[: window.limit]
     return {"items": list(lines), "count": job.last_seq}
 
@@ -113,9 +114,9 @@ def get_log(request: HttpRequest, job_id: int, window: Query[LineWindow]) -> dic
 def cancel_job(request: HttpRequest, job_id: int) -> Status[Job]:
     require_scope(request, "operate")
     job = _job(job_id)
-    permissions.check_can_operate(_person(request), job)
-    job = actions.cancel(job=job, by=_person(request))
-    record.write(action="job.cancel", by=_person(request), target=f"job:{job.pk}", request=request)
+    permissions.check_can_operate(current_user(request), job)
+    job = actions.cancel(job=job, by=current_user(request))
+    record.write(action="job.cancel", by=current_user(request), target=f"job:{job.pk}", request=request)
     return Status(202, job)
 
 
@@ -124,21 +125,16 @@ def retry_job(request: HttpRequest, job_id: int) -> Status[Job]:
     """Answers with the new job."""
     require_scope(request, "operate")
     job = _job(job_id)
-    permissions.check_can_operate(_person(request), job)
-    again = actions.retry(job=job, by=_person(request))
+    permissions.check_can_operate(current_user(request), job)
+    again = actions.retry(job=job, by=current_user(request))
     record.write(
         action="job.retry",
-        by=_person(request),
+        by=current_user(request),
         target=f"job:{job.pk}",
         request=request,
         job=again.pk,
     )
     return Status(202, again)
-
-
-def _person(request: HttpRequest) -> Any:
-    """The user whom the API's authentication has found."""
-    return request.user
 
 
 def _job(job_id: int) -> Job:

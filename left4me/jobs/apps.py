@@ -7,5 +7,5 @@ class JobsConfig(AppConfig):
     verbose_name = "Jobs"
 
     def ready(self) -> None:
-        # Registers the engine's own operation.
-        from left4me.jobs import operations  # noqa: F401
+        # Registers the diagnostic operation.
+        from left4me.jobs import diagnostic  # noqa: F401

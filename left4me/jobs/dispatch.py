@@ -1,7 +1,7 @@
 """Sends the Celery tasks of jobs to the queues of their hosts.
 
-A message asks a worker to claim the job now and says nothing more: it may be late, doubled or lost. The rows are the
-truth, and every worker sends again, every few seconds, the tasks of jobs that could run on its host.
+A message only asks a worker to claim the job now; it may be late, duplicated or lost. The rows hold the truth, and
+every worker sends the tasks of runnable jobs of its host again every few seconds.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import KombuError
 
-from left4me.core.redis import pubsub
-from left4me.jobs import registry
+from left4me.core.redis import keys, pubsub
+from left4me.jobs import operations
 from left4me.jobs.models import Job
 
-# Redis gives out messages of a smaller number first. Periodic tasks have 0 too, which is the default. A job that was
-# just asked for stands behind them, however many there are, and behind those whose turn a worker knows to have come:
-# else a slot would stay free until all younger jobs' messages are through.
+# Redis delivers messages with the smaller number first. Periodic tasks have 0, the default. New jobs, however many,
+# come after them and after jobs that a worker has found runnable: otherwise a slot would stay free until the messages
+# of all younger jobs are consumed.
 _BEFORE_ALL_OTHERS = 0
 _AFTER_PERIODIC_TASKS = 6
 
-# Every worker knows this task. It fails a job whose operation the worker's code does not have.
+# Every worker has this task. It fails jobs whose operation the worker's code does not have.
 UNKNOWN_TASK = "jobs.unknown"
 
 
@@ -32,12 +32,13 @@ def task_name(operation: str) -> str:
 
 
 def send_after_commit(job: Job) -> None:
+    """After the commit, send the task of a job that was just queued."""
     host, job_id, operation = job.host, job.pk, job.operation
     transaction.on_commit(lambda: send(host, job_id, operation), robust=True)
 
 
 def send_runnable_after_commit(host: str) -> None:
-    """Send, after the commit, the tasks of the oldest jobs that could then run on `host`."""
+    """After the commit, send the tasks of the oldest jobs that can then run on `host`."""
 
     def send_runnable() -> None:
         for job_id, operation in runnable(host, most=settings.LEFT4ME_JOB_SLOTS):
@@ -47,21 +48,25 @@ def send_runnable_after_commit(host: str) -> None:
 
 
 def runnable(host: str, *, most: int) -> list[tuple[int, str]]:
-    """The ids and operations of the `most` oldest jobs that no lock holds up; none when no message would get there."""
+    """The ids and operations of the `most` oldest jobs that no lock blocks; none if `host` cannot be sent messages."""
     if most <= 0 or _is_out_of_reach(host):
         return []
     return list(Job.objects.claimable().on_host(host).order_by("pk").values_list("pk", "operation")[:most])
 
 
 def send(host: str, job_id: int, operation: str, *, its_turn: bool = False) -> bool:
-    """Send the job's task; False when the broker is away. The host's worker then sends it itself, once it is back."""
+    """Send the job's task; return False if the broker is down: the host's worker then sends it later.
+
+    Not by `core.redis.hosts.send`, whose messages expire and have no priority; and a failure is noted here, so that
+    a flood of requests does not wait for the broker once for each job.
+    """
     if _is_out_of_reach(host):
         return False
     try:
         current_app.send_task(
-            task_name(operation) if registry.find(operation) is not None else UNKNOWN_TASK,
+            task_name(operation) if operations.find(operation) is not None else UNKNOWN_TASK,
             args=(job_id,),
-            queue=f"host.{host}",
+            queue=keys.host_queue(host),
             priority=_BEFORE_ALL_OTHERS if its_turn else _AFTER_PERIODIC_TASKS,
             ignore_result=True,
             retry=False,
@@ -73,6 +78,6 @@ def send(host: str, job_id: int, operation: str, *, its_turn: bool = False) -> b
 
 
 def _is_out_of_reach(host: str) -> bool:
-    # A host beside the web's own cannot write to the queues of others; their workers look at the rows themselves.
-    is_closed_to_us = bool(settings.LEFT4ME_WEB_URL) and host != settings.LEFT4ME_HOST
-    return is_closed_to_us or pubsub.is_away()
+    # The Redis user of a second host may not write to queues of other hosts; their workers find the jobs in the rows.
+    is_forbidden = bool(settings.LEFT4ME_WEB_URL) and host != settings.LEFT4ME_HOST
+    return is_forbidden or pubsub.is_away()

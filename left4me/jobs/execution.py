@@ -1,4 +1,4 @@
-"""Running one claimed job to its end: what its body is given, and what becomes of what it does."""
+"""Runs one claimed job: calls the body of its operation and writes the outcome to the row."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from left4me.core import logbook
+from left4me.core.concurrency import Cancelled
 from left4me.core.processes import commands
-from left4me.jobs import registry, transitions
-from left4me.jobs.lines import Masker, clean
-from left4me.jobs.log_writer import LogWriter
+from left4me.jobs import operations, transitions
 from left4me.jobs.models import Job
+from left4me.jobs.operations import Failed
+from left4me.jobs.output.lines import Masker, clean
+from left4me.jobs.output.log_writer import LogWriter
 from left4me.jobs.states import State
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 _TRIES_TO_SETTLE = 20
 _PAUSE_BETWEEN_TRIES = 0.5
 _LONGEST_ERROR = 10_000
-# Programs that a job runs have no use for what opens the application's own doors.
+# The application's own secrets: programs that a job runs do not get them.
 _NOT_PASSED_ON = {
     "LEFT4ME_SECRET_KEY",
     "LEFT4ME_SEALING_KEY",
@@ -43,7 +45,7 @@ _NOT_PASSED_ON = {
 
 
 class Stop(enum.Enum):
-    """Why a run is told to stop."""
+    """Why a run shall stop."""
 
     CANCEL = "cancel"
     SHUTDOWN = "shutdown"
@@ -52,45 +54,45 @@ class Stop(enum.Enum):
 
 @dataclass(frozen=True)
 class Ending:
-    """What became of a run: the state in which it left its job, None when somebody else has settled that."""
+    """How a run ended: the state that it wrote to the job, None if another process has settled the job."""
 
     state: State | None
     error: str = ""
 
 
 class ActiveRun:
-    """A claimed job in this process. Its body sees it as `registry.Run`."""
+    """A claimed job that runs in this process; the JobContext of its body."""
 
     def __init__(self, job: Job, writer: LogWriter, *, lease_ends: float) -> None:
         self.job = job
-        self.operation = registry.find(job.operation)
-        # On the monotonic clock. Past it another worker may have taken the job over: the body must not go on, also
-        # when the thread that renews leases is itself held up.
+        self.operation = operations.find(job.operation)
+        # On the monotonic clock. Later another worker may have taken the job over, so the body must not continue,
+        # even if the thread that renews leases is blocked.
         self.lease_ends = lease_ends
         self.stopped_for: Stop | None = None
-        self._told = threading.Event()
+        self._stop_requested = threading.Event()
         self._mask = Masker(self.operation.secrets(job) if self.operation else ())
-        self.voice = writer.open(job.pk, self._mask)
+        self.output = writer.open(job.pk, self._mask)
         self._writer = writer
 
-    def tell_to_stop(self, why: Stop) -> None:
-        """Flip the token. A lost lease outweighs whatever was said before."""
+    def request_stop(self, why: Stop) -> None:
+        """Make `cancelled` return true. A lost lease overrides an earlier reason."""
         if self.stopped_for is None or why is Stop.LEASE_LOST:
             self.stopped_for = why
-        self._told.set()
+        self._stop_requested.set()
 
     @property
     def may_run_again(self) -> bool:
         return self.operation is not None and self.operation.idempotent
 
     def hide(self, text: str) -> str:
-        """`text` without the job's secrets, for the process's own log."""
+        """Return `text` with the job's secrets masked, for the log of the process."""
         return self._mask(text)
 
     def close(self) -> None:
         self._writer.close(self.job.pk)
 
-    # --- what the body sees ---
+    # --- JobContext ---
 
     @property
     def job_id(self) -> int:
@@ -118,11 +120,11 @@ class ActiveRun:
         return int(self.job.resource.partition(":")[2])
 
     def log(self, line: str, stream: Literal["stdout", "stderr", "event"] = "stdout") -> None:
-        self.voice.say(stream, str(line))
+        self.output.write(stream, str(line))
 
     def progress(self, *, phase: StrOrPromise, done: int, total: int | None = None, unit: StrOrPromise = "") -> None:
-        # Phases are often translated late; the row and the wire hold plain text.
-        self.voice.report({"phase": str(phase), "done": done, "total": total, "unit": str(unit)})
+        # Phases are often lazy translations; the row and the stream hold plain text.
+        self.output.set_progress({"phase": str(phase), "done": done, "total": total, "unit": str(unit)})
 
     def mask(self, *secrets: str) -> None:
         self._mask.add(secrets)
@@ -131,16 +133,16 @@ class ActiveRun:
         return "\n".join(clean(line, self._mask) for line in text.splitlines())[:_LONGEST_ERROR]
 
     def cancelled(self) -> bool:
-        return self._told.is_set() or time.monotonic() > self.lease_ends
+        return self._stop_requested.is_set() or time.monotonic() > self.lease_ends
 
     def check(self) -> None:
         if self.cancelled():
-            raise registry.Cancelled
+            raise Cancelled
 
     def sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while (left := min(until, self.lease_ends) - time.monotonic()) > 0:
-            self._told.wait(left)
+            self._stop_requested.wait(left)
             self.check()
         self.check()
 
@@ -167,50 +169,56 @@ class ActiveRun:
 
 
 def execute(run: ActiveRun) -> Ending:
-    """Run the body and settle the row. Whatever the body raises ends in the job's state and log."""
-    job, began = run.job, time.monotonic()
-    named = {"job": job.pk, "operation": job.operation, "resource": job.resource, "host": job.host}
-    asked = {"request": job.request_id or None, "user": job.user_id}
-    with logbook.bound(hide=run.hide, **named, **asked):
-        log.info("Job %s starts: %s %s", *_words(job), extra={"fields": {"attempt": job.attempt}})
-        state, exit_code, error = _outcome(run)
-        ending = _settle_with_patience(run, state, exit_code, run.masked(error))
-        became = ending.state.value if ending.state is not None else ending.error
-        took = round((time.monotonic() - began) * 1000)
-        fields = {"state": became, "exit_code": exit_code, "ms": took}
-        log.info("Job %s ends: %s %s, %s after %d ms", *_words(job), became, took, extra={"fields": fields})
+    """Run the body and settle the row. Every exception of the body ends up in the job's state and log."""
+    job, started_at = run.job, time.monotonic()
+    job_fields = {"job": job.pk, "operation": job.operation, "resource": job.resource, "host": job.host}
+    request_fields = {"request": job.request_id or None, "user": job.user_id}
+    with logbook.bound(hide=run.hide, **job_fields, **request_fields):
+        log.info("Job %s starts: %s %s", *_summary(job), extra={"fields": {"attempt": job.attempt}})
+        state, exit_code, error = _run_body(run)
+        ending = _settle_with_retries(run, state, exit_code, run.masked(error))
+        result = ending.state.value if ending.state is not None else ending.error
+        milliseconds = round((time.monotonic() - started_at) * 1000)
+        fields = {"state": result, "exit_code": exit_code, "ms": milliseconds}
+        log.info("Job %s ends: %s %s, %s after %d ms", *_summary(job), result, milliseconds, extra={"fields": fields})
     return ending
 
 
-def _words(job: Job) -> tuple[int, str, str]:
+def _summary(job: Job) -> tuple[int, str, str]:
     return job.pk, job.operation, job.resource
 
 
-def _settle_with_patience(run: ActiveRun, state: State, exit_code: int | None, error: str) -> Ending:
-    """Settle the row, also when the database is away for some seconds."""
+def _settle_with_retries(run: ActiveRun, state: State, exit_code: int | None, error: str) -> Ending:
+    """Settle the row, also if the database is unavailable for some seconds."""
     for _ in range(_TRIES_TO_SETTLE):
         try:
-            run.voice.flush()
+            run.output.flush()
             return _settle(run, state, exit_code, error)
         except DatabaseError:
             log.exception("Job %s has ended, and the database does not take it yet", run.job_id)
             time.sleep(_PAUSE_BETWEEN_TRIES)
-    return Ending(None, "left to the sweep, once its lease has run out")
+    return Ending(None, "left to the sweep, after its lease expires")
 
 
-def _outcome(run: ActiveRun) -> tuple[State, int | None, str]:
+def _run_body(run: ActiveRun) -> tuple[State, int | None, str]:
+    # The worker's code may be older than that of the web which queued the job.
     if run.operation is None:
         return State.FAILED, 1, f"This worker knows no operation “{run.job.operation}”. Is it older than the web?"
     try:
         run.operation.body(run)
-    except registry.Cancelled:
+    # Whether it was a cancel, a shutdown or a lost lease is decided in `_settle`.
+    except Cancelled:
         return State.CANCELLED, None, ""
-    except registry.Failed as failure:
+    # The body itself explains the failure to the operator.
+    except Failed as failure:
         return State.FAILED, failure.exit_code, str(failure)
+    # A program that the body did not handle: its exit status is the most useful exit code.
     except commands.CommandFailed as failure:
         return State.FAILED, failure.status, str(failure)
+    # A program that could not be started or exceeded its timeout has no exit status.
     except commands.CommandError as failure:
         return State.FAILED, 1, str(failure)
+    # A defect of the body: the operator sees the exception, the log of the process has the traceback.
     except Exception as error:
         log.exception("Job %s (%s %s) failed", run.job_id, run.job.operation, run.resource)
         return State.FAILED, 1, f"{type(error).__name__}: {error}"
@@ -219,16 +227,20 @@ def _outcome(run: ActiveRun) -> tuple[State, int | None, str]:
 
 def _settle(run: ActiveRun, state: State, exit_code: int | None, error: str) -> Ending:
     now = timezone.now()
+    # The body stopped because of a shutdown or a lost lease, which no user asked for.
     if state is State.CANCELLED and run.stopped_for is not Stop.CANCEL:
+        # An idempotent job starts again on another worker, or on this one after its restart.
         if run.may_run_again:
             why = "The worker stops" if run.stopped_for is Stop.SHUTDOWN else "The worker lost touch"
             if transitions.hand_back(run.job, why=f"{why}. This is queued again.", now=now):
                 return Ending(State.QUEUED)
-        # A cancel was on its way as well.
+        # Succeeds only if the row is CANCELLING: a cancel arrived as well, and is granted.
         if transitions.finish(run.job, state=State.CANCELLED, now=now):
             return Ending(State.CANCELLED)
+        # Any other job may be half done and must not run twice, so it fails.
         state, exit_code, error = State.FAILED, 1, "The worker was stopped before this was done."
+    # The fence: the row was taken over after this worker lost its lease, and its new owner settles it.
     if not transitions.finish(run.job, state=state, now=now, exit_code=exit_code, error=error):
-        log.warning("Job %s was settled by somebody else meanwhile", run.job_id)
-        return Ending(None, "settled by somebody else")
+        log.warning("Job %s was settled by another process", run.job_id)
+        return Ending(None, "settled by another process")
     return Ending(state, error)

@@ -1,4 +1,4 @@
-"""What a list of jobs may be narrowed to."""
+"""The filter of lists of jobs, in pages and in the API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from left4me.jobs import registry
+from left4me.jobs import operations, resources
 from left4me.jobs.models import Job, JobQuerySet
 from left4me.jobs.states import LIVE, State
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Filter(forms.Form):
-    """Invalid choices narrow nothing: an old bookmark must still show a list."""
+    """Filters jobs. Invalid choices are ignored, so that an old bookmark still shows a list."""
 
     whose = forms.ChoiceField(
         label=_("Whose"), choices=[("mine", _("mine")), ("all", _("everybody’s"))], required=False
@@ -32,7 +32,7 @@ class Filter(forms.Form):
         self._user = user
         self.fields["operation"].choices = [  # type: ignore[attr-defined]
             ("", _("any")),
-            *((name, registry.get(name).title) for name in registry.names()),
+            *((name, operations.get(name).title) for name in operations.names()),
         ]
         if not user.is_admin:
             del self.fields["whose"]
@@ -40,19 +40,20 @@ class Filter(forms.Form):
 
     @property
     def narrows(self) -> bool:
+        """True if a filter beside `whose` is set."""
         return any(self.cleaned_data.get(name) for name in ("state", "operation", "resource"))
 
     def jobs(self) -> JobQuerySet:
-        """The jobs that this user may see and asks for, newest first."""
-        asked = self.cleaned_data
+        """The jobs that match the filter and that the user may see, newest first."""
+        chosen = self.cleaned_data
         jobs = Job.objects.select_related("user").order_by("-pk")
-        resource = asked.get("resource", "")
-        if not (asked.get("whose") == "all" or (resource and registry.may_see(self._user, resource))):
+        resource = chosen.get("resource", "")
+        if not (chosen.get("whose") == "all" or (resource and resources.may_see(self._user, resource))):
             jobs = jobs.filter(user_id=self._user.pk)
         if resource:
             jobs = jobs.filter(resource=resource)
-        if operation := asked.get("operation"):
+        if operation := chosen.get("operation"):
             jobs = jobs.filter(operation=operation)
-        if state := asked.get("state"):
+        if state := chosen.get("state"):
             jobs = jobs.filter(state__in=LIVE) if state == "live" else jobs.filter(state=state)
         return jobs

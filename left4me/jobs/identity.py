@@ -1,6 +1,6 @@
-"""Which process runs a job, written so that another process of the same machine can prove it dead.
+"""The identity of a worker process, from which other processes of the same machine can prove that it is dead.
 
-A worker counts as dead once its guard is gone too: only then have the programs that it ran been ended.
+A worker counts as dead once its guard has ended too: only then have the programs that it ran been killed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from left4me.core.processes import procfs
 
 
 def of_this_process(host: str, *, guard: int | None = None) -> str:
-    """A new identity; two of them differ even in one process. `guard` is the pid of this process's guard."""
+    """Return a new identity, unique even within one process. `guard` is the pid of this process's guard."""
     processes = [f"{pid}.{_started_at(pid)}" for pid in (os.getpid(), guard) if pid is not None]
     return "/".join([host, _machine(), "+".join(processes), secrets.token_hex(4)])
 
 
 def is_provably_dead(identity: str) -> bool:
-    """True only when that process and its guard ran under this very kernel and process table, and are gone from it."""
+    """True if that process and its guard ran under this boot of the kernel and PID namespace, and no longer do."""
     parts = identity.split("/")
     if len(parts) != 4 or parts[1] != _machine():
         return False
@@ -32,17 +32,17 @@ def _is_alive(process: str) -> bool:
 
 
 def _machine() -> str:
-    """The running kernel and its process table: a container's pid 7 is not the host's."""
+    """The boot of the kernel and the PID namespace: pid 7 of a container is not pid 7 of its host."""
     boot = procfs.boot_id().replace("-", "")[:12]
     table = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
     return f"{boot}.{table}"
 
 
 def _started_at(pid: int) -> str | None:
-    """Clock ticks since boot; with the pid this names a process for good. None when there is none, or a dead one."""
+    """Start time in clock ticks since boot, which with the pid identifies a process; None if it is dead or absent."""
     try:
         fields = procfs.stat_fields(pid)
     except (FileNotFoundError, ProcessLookupError):
-        # Nothing else means that it is gone: not, for one, that this process has too many files open.
+        # Other errors do not prove that it is gone; this process may have too many files open.
         return None
     return None if fields[procfs.STATE] in procfs.DEAD else fields[procfs.STARTED]

@@ -1,4 +1,4 @@
-"""Jobs as rows: the truth about every operation that takes time."""
+"""Jobs, their locks and their log lines. The rows are the only source of truth about jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from left4me.jobs import registry
+from left4me.jobs import operations
 from left4me.jobs.states import ACTIVE, ENDED, LIVE, State
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(user_id=user.pk)
 
     def abandoned(self, now: datetime) -> Self:
-        """Running by the rows, but their worker has stopped renewing its lease."""
+        """Active jobs whose worker has stopped renewing the lease."""
         return self.active().filter(lease_expires_at__lt=now)
 
     def claimable(self) -> Self:
-        """Queued, with no older live job in the way.
+        """Queued jobs that no lock of an older live job blocks.
 
-        Locks are written with the job and go with its end, and only a younger job can be added, so a job that is
-        claimable once stays so until it is claimed: the claim itself needs no lock, only its conditional UPDATE.
+        Locks are written with the job and deleted at its end, and only younger jobs are added. So a job that is
+        claimable stays so until it is claimed, and the claim needs no lock, only a conditional UPDATE.
         """
         older = JobLock.objects.filter(resource=OuterRef("resource"), job_id__lt=OuterRef("job_id"))
         in_the_way = JobLock.objects.filter(job=OuterRef("pk")).filter(
@@ -59,11 +59,11 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 
 class Job(models.Model):
-    """One operation asked for: who, what, on which resource, how it stands."""
+    """One requested operation on one resource, and its state."""
 
     State = State
 
-    # What it waits for beside its turn, in words; None until `waiting.explain` has set it.
+    # Why it waits apart from locks, as a sentence; None until `queue_reasons.explain` has set it.
     waiting_for: StrOrPromise | None = None
 
     user = models.ForeignKey(
@@ -78,7 +78,7 @@ class Job(models.Model):
     resource = models.CharField(_("resource"), max_length=96)
     host = models.CharField(_("host"), max_length=63)
     params = models.JSONField(default=dict, blank=True)
-    # Of the request that asked for it: joins the log lines of the web with those of the worker.
+    # The id of the HTTP request that requested it: connects the log lines of the web with those of the worker.
     request_id = models.CharField(max_length=64, blank=True, editable=False)
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.QUEUED)
     exit_code = models.IntegerField(null=True, blank=True)
@@ -92,7 +92,7 @@ class Job(models.Model):
     attempt = models.PositiveSmallIntegerField(default=0)
     worker = models.CharField(max_length=160, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
-    # The number of the newest log line. Writers raise it under the row's lock, which keeps the numbers gapless.
+    # The number of the newest log line. Writers increment it under the lock of the row, so numbers have no gaps.
     last_seq = models.PositiveBigIntegerField(default=0)
 
     objects = JobQuerySet.as_manager()
@@ -128,8 +128,8 @@ class Job(models.Model):
 
     @property
     def title(self) -> str:
-        """What the operation is called; its bare name when no app of this version knows it."""
-        operation = registry.find(self.operation)
+        """The title of the operation; its name if this version of the code has no such operation."""
+        operation = operations.find(self.operation)
         return str(operation.title) if operation is not None else self.operation
 
     @property
@@ -142,14 +142,14 @@ class Job(models.Model):
 
     @property
     def can_be_cancelled(self) -> bool:
-        """Whether asking now would do anything: not once it has been asked, nor for what must run to its end."""
-        operation = registry.find(self.operation)
+        """False if it is being cancelled already, or runs and its operation cannot be cancelled."""
+        operation = operations.find(self.operation)
         runs_to_its_end = operation is not None and not operation.cancellable
         return self.state == State.QUEUED or (self.state == State.RUNNING and not runs_to_its_end)
 
     @property
     def can_be_retried(self) -> bool:
-        return self.state in (State.FAILED, State.CANCELLED) and registry.find(self.operation) is not None
+        return self.state in (State.FAILED, State.CANCELLED) and operations.find(self.operation) is not None
 
     @property
     def ran_for(self) -> timedelta | None:
@@ -161,7 +161,7 @@ class Job(models.Model):
 
 
 class JobLock(models.Model):
-    """A resource that a live job needs. Gone with the job's end."""
+    """A resource that a live job needs. Deleted when the job ends."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="locks")
     resource = models.CharField(max_length=160)
@@ -170,7 +170,7 @@ class JobLock(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["resource", "job"], name="job_lock_once")]
         indexes = [
-            # "Is an older exclusive one in the way" is one step into this index however many shared ones there are.
+            # Finds an older exclusive lock in one step, however many shared locks there are.
             models.Index(fields=["resource", "job"], condition=Q(exclusive=True), name="job_lock_exclusive"),
         ]
 

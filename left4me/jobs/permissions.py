@@ -1,4 +1,4 @@
-"""Who may see and touch a job: the one who asked, the admins, and those its resource's app names."""
+"""Who may see and operate a job: its requester, admins, and users whom the app of its resource allows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.http import Http404
 
-from left4me.jobs import registry
+from left4me.jobs import resources
 
 if TYPE_CHECKING:
     from left4me.core.web.request import Person
@@ -14,20 +14,22 @@ if TYPE_CHECKING:
 
 
 def can_see(user: Person, job: Job) -> bool:
-    return user.is_active and (user.is_admin or job.user_id == user.pk or registry.may_see(user, job.resource))
+    """Return whether the user may read the job and its log."""
+    return user.is_active and (user.is_admin or job.user_id == user.pk or resources.may_see(user, job.resource))
 
 
 def check_can_see(user: Person, job: Job) -> None:
-    """Raise Http404 for a stranger, who is not to learn that the job exists."""
+    """Raise Http404 for other users, who must not learn that the job exists."""
     if not can_see(user, job):
         raise Http404
 
 
 def can_operate(user: Person, job: Job) -> bool:
-    return user.is_active and (user.is_admin or job.user_id == user.pk or registry.may_operate(user, job.resource))
+    """Return whether the user may cancel and retry the job."""
+    return user.is_active and (user.is_admin or job.user_id == user.pk or resources.may_operate(user, job.resource))
 
 
 def check_can_operate(user: Person, job: Job) -> None:
-    """Raise Http404 for those who may not cancel or retry the job."""
+    """Raise Http404 for users who may not cancel or retry the job."""
     if not can_operate(user, job):
         raise Http404

@@ -1,12 +1,13 @@
-"""A job's log as a live stream: the stored lines, then new ones as they come, then how it ended."""
+"""The log of a job as an event stream: the stored lines, then new ones, then the end."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
+from left4me.core.redis import keys
 from left4me.core.web.sse import Event, Message, Page, Position, Standing
-from left4me.jobs import broadcast, permissions, transitions
+from left4me.jobs import permissions, transitions
 from left4me.jobs.models import Job, JobLog
 
 if TYPE_CHECKING:
@@ -17,20 +18,20 @@ _LINES_IN_A_PAGE = 250
 
 
 def open_stream(user: Person, number: str) -> JobStream | None:
-    """The stream of the job with this number; None when there is none for this user."""
+    """Return the stream of the job with this number; None if it does not exist or the user may not see it."""
     job = Job.objects.filter(pk=int(number)).first()
     return JobStream(job.pk) if job is not None and permissions.can_see(user, job) else None
 
 
 class JobStream:
-    """What a viewer of one job gets: `line`, `note`, `progress`, `state` and, last, `end`."""
+    """The events of one job: `line`, `note`, `progress`, `state` and, last, `end`."""
 
     def __init__(self, job_id: int) -> None:
         self._job_id = job_id
 
     @property
     def channel(self) -> str:
-        return broadcast.channel(self._job_id)
+        return keys.job_channel(self._job_id)
 
     def decode(self, raw: bytes) -> Message:
         message = json.loads(raw)
@@ -49,7 +50,7 @@ class JobStream:
         return Standing(allowed=True, newest=(job.last_seq,), ended=job.has_ended)
 
     def replay(self, after: Position) -> Page:
-        # The row first: lines are only ever added before the end, so with the end seen here all lines are there.
+        # The row is read before the lines: lines are only added before the end, so if it has ended, all lines exist.
         job = Job.objects.filter(pk=self._job_id).first()
         if job is None:
             return Page((), after, end=_event("end", {"id": self._job_id, "state": "deleted"}))
@@ -58,7 +59,7 @@ class JobStream:
         if job.last_seq - since > MOST_LINES_REPLAYED:
             first, since = since + 1, job.last_seq - MOST_LINES_REPLAYED
             events.append(Event("note", f"{since - first + 1:,} lines left out", (since,)))
-        # Not beyond what the row says: a line that came since would be sent, and sent again after `position`.
+        # Not beyond `last_seq` of the row: a line that was added since would be sent twice.
         until = min(since + _LINES_IN_A_PAGE, job.last_seq)
         lines = JobLog.objects.filter(job=job, seq__gt=since, seq__lte=until).order_by("seq")
         events += [_line_event(line.as_json()) for line in lines]

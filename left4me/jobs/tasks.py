@@ -1,4 +1,4 @@
-"""The Celery tasks of the job engine: one per operation, the sweep, the daily clearing out."""
+"""The Celery tasks of the job engine: one per operation, and the periodic sweep and pruning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from left4me.core import schema
 from left4me.core.processes import process_guard
-from left4me.jobs import dispatch, registry, sweeping
+from left4me.jobs import dispatch, operations, sweep
 from left4me.jobs.states import State
 from left4me.jobs.worker import JobWorker, NotNow, NotToRun
 
@@ -20,18 +20,18 @@ log = logging.getLogger(__name__)
 
 
 class JobFailed(Exception):
-    """The job has failed, its row is settled and its log says why; Celery's task fails with it."""
+    """The job has failed and its row is settled. Raised so that its Celery task fails too."""
 
 
 class QueuedAgain(Exception):
-    """The worker stops, or lost touch with the database: the job is queued again."""
+    """The worker stops or lost its lease: the job is queued again."""
 
 
 class JobTask(Task):  # type: ignore[type-arg]
     """The Celery task of one operation. Its argument is the id of a job of this operation.
 
-    The row of the job is settled before the task ends, so how the task ends is for those who watch Celery: a job that
-    succeeded is SUCCESS, one that failed FAILURE, one that was cancelled REVOKED; one that goes on waiting is RETRY.
+    The row of the job is settled before the task ends; the state of the task only serves Celery's monitoring tools.
+    A job that succeeded is SUCCESS, one that failed FAILURE, a cancelled one REVOKED, and one that stays queued RETRY.
     """
 
     ignore_result = True
@@ -45,7 +45,7 @@ class JobTask(Task):  # type: ignore[type-arg]
         try:
             ending = self._worker.run(job_id)
         except NotNow as reason:
-            # Its worker sends the task again when the job can run; nothing waits in Celery.
+            # The worker sends the task again when the job can run; no message waits in Celery.
             raise Retry(f"job {job_id} waits: {reason}", exc=reason) from None
         except NotToRun as reason:
             self._announce_revoked()
@@ -60,14 +60,14 @@ class JobTask(Task):  # type: ignore[type-arg]
         return ending.state.value
 
     def _announce_revoked(self) -> None:
-        """Send the event with which Celery itself announces a revoked task: Ignore alone sends none."""
+        """Send the event that Celery sends for a revoked task; Ignore alone sends none."""
         events = self._celery_worker.consumer.event_dispatcher
         if events is not None and events.enabled:
             events.send("task-revoked", uuid=self.request.id, terminated=False, signum=None, expired=False)
 
 
 class JobsStep(bootsteps.StartStopStep):
-    """Starts and stops the JobWorker with the Celery worker: after its pool, so that it stops before the pool."""
+    """Starts and stops the JobWorker with the Celery worker; after its pool, so that it stops before the pool."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -90,19 +90,19 @@ class JobsStep(bootsteps.StartStopStep):
 
 
 def _register(celery_worker: Any, worker: JobWorker) -> None:
-    """Give the application a task for each operation, before the worker's consumer asks which tasks there are."""
-    for name in (*map(dispatch.task_name, registry.names()), dispatch.UNKNOWN_TASK):
+    """Register a task per operation, before the worker's consumer reads which tasks there are."""
+    for name in (*map(dispatch.task_name, operations.names()), dispatch.UNKNOWN_TASK):
         celery_worker.app.register_task(JobTask(name, worker, celery_worker))
 
 
 @shared_task(name="left4me.jobs.sweep", ignore_result=True)
-def sweep() -> None:
-    sweeping.sweep(host=settings.LEFT4ME_HOST, now=timezone.now())
+def sweep_jobs() -> None:
+    sweep.settle_abandoned(host=settings.LEFT4ME_HOST, now=timezone.now())
 
 
 @shared_task(name="left4me.jobs.prune", ignore_result=True)
-def prune() -> None:
-    lines, jobs = sweeping.prune(
+def prune_jobs() -> None:
+    lines, jobs = sweep.prune(
         now=timezone.now(), log_days=settings.LEFT4ME_JOB_LOG_DAYS, job_days=settings.LEFT4ME_JOB_DAYS
     )
     log.info("Cleared out %s old log lines and %s rows of old jobs", lines, jobs)

@@ -1,4 +1,4 @@
-"""Every change of a job's state: each one conditional UPDATE, so that of two who try, one wins."""
+"""Every change of a job's state. Each is one conditional UPDATE, so of two concurrent changes one succeeds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from left4me.jobs import alerting, broadcast, dispatch, logs, registry
+from left4me.jobs import broadcast, dispatch, failure_alerts, operations
 from left4me.jobs.models import Job, JobLock, JobQuerySet
+from left4me.jobs.output import logs
 from left4me.jobs.states import ENDED, TRANSITIONS, State
 
 _RUNS_BEFORE_GIVING_UP = 2
@@ -19,12 +20,12 @@ _RUNS_BEFORE_GIVING_UP = 2
 def claim(
     *, host: str, worker: str, limit: int, now: datetime, lease: timedelta, only: int | None = None
 ) -> list[Job]:
-    """Take up to `limit` jobs that may run now, oldest first; of these the job `only`, when one is named.
+    """Claim up to `limit` jobs that can run now, oldest first; only the job `only` of these, if it is given.
 
-    The number of queries does not grow with the queue.
+    The number of queries does not depend on the length of the queue.
     """
     candidates = Job.objects.claimable().on_host(host).order_by("pk").values_list("pk", flat=True)[:limit]
-    # Another worker of this host may have seen the same candidates: the UPDATE decides.
+    # Another worker of this host may have read the same candidates; the conditional UPDATE decides who gets a job.
     claimed = [
         pk
         for pk in list(candidates)
@@ -49,15 +50,15 @@ def renew(*, worker: str, jobs: Iterable[int], now: datetime, lease: timedelta) 
 
 
 def finish(job: Job, *, state: State, now: datetime, exit_code: int | None = None, error: str = "") -> bool:
-    """End a job as the worker that runs it; False when it is no longer this worker's to end."""
+    """End a job, called by the worker that runs it; return False if the job no longer belongs to that run."""
     held = _held_by_its_worker(job)
     return _end(held, job, state=state, now=now, exit_code=exit_code, error=error, keeps_slot=True)
 
 
 def hand_back(job: Job, *, why: str, now: datetime) -> bool:
-    """Queue a running job again as the worker that runs it; it keeps its place as the older one."""
+    """Queue a running job again, called by the worker that runs it. It keeps its place in the queue."""
     with transaction.atomic():
-        # The attempt does not count: the job did nothing wrong.
+        # The attempt is not counted: the worker stopped, the job did not fail.
         moved = _release(_held_by_its_worker(job), attempt=F("attempt") - 1)
         if moved:
             logs.event(job.pk, why, now=now)
@@ -67,14 +68,17 @@ def hand_back(job: Job, *, why: str, now: datetime) -> bool:
 
 
 def stop(job: Job, *, why: str, now: datetime) -> State | None:
-    """Cancel a job that waits, ask one that runs to stop; return its new state, None when it could not be moved."""
+    """Cancel a queued job, or ask a running one to stop; return the new state, None if it did not change."""
     rows = Job.objects.filter(pk=job.pk)
     with transaction.atomic():
+        # A queued job ends at once.
         if _end(rows.filter(state=State.QUEUED), job, state=State.CANCELLED, now=now, why=why):
             return State.CANCELLED
-        operation = registry.find(job.operation)
+        # It runs, and its operation must not be interrupted.
+        operation = operations.find(job.operation)
         if operation is not None and not operation.cancellable:
             return None
+        # It has ended, or is being cancelled already.
         if not _move(rows, to=State.CANCELLING):
             return None
         logs.event(job.pk, why, now=now)
@@ -84,12 +88,14 @@ def stop(job: Job, *, why: str, now: datetime) -> State | None:
 
 
 def recover(job: Job, *, now: datetime) -> State | None:
-    """Settle a job whose worker is gone; return its new state, None when somebody else has settled it."""
+    """Settle a job whose worker is dead; return the new state, None if another process has settled it."""
     held = _held_by_its_worker(job)
+    # Its user no longer wants it.
     if job.state == State.CANCELLING:
         why = "The worker died while this was being cancelled."
         return State.CANCELLED if _end(held, job, state=State.CANCELLED, now=now, why=why) else None
-    operation = registry.find(job.operation)
+    # A job that may have killed its workers itself is not tried for ever.
+    operation = operations.find(job.operation)
     if operation is not None and operation.idempotent and job.attempt < _RUNS_BEFORE_GIVING_UP:
         with transaction.atomic():
             if not _release(held):
@@ -98,12 +104,13 @@ def recover(job: Job, *, now: datetime) -> State | None:
             broadcast.state_after_commit(job.pk, State.QUEUED)
             dispatch.send_after_commit(job)
         return State.QUEUED
+    # It may be half done, and is not safe to repeat.
     error = "The worker died."
     return State.FAILED if _end(held, job, state=State.FAILED, now=now, error=error, exit_code=1) else None
 
 
 def _held_by_its_worker(job: Job) -> JobQuerySet:
-    """The row, if the run that `job` was read from still holds it: the fence against a worker that came back late."""
+    """The row, if it still belongs to the run that `job` was read in: the fence against a worker that resumes late."""
     return Job.objects.active().filter(pk=job.pk, worker=job.worker, attempt=job.attempt)
 
 
@@ -127,7 +134,7 @@ def _end(
     why: str = "",
     keeps_slot: bool = False,
 ) -> bool:
-    assert state in ENDED  # noqa: S101 -- a slip of the caller, not an input
+    assert state in ENDED  # noqa: S101 -- a programming error, not an input
     with transaction.atomic():
         ended = _move(
             rows, to=state, finished_at=now, worker="", lease_expires_at=None, exit_code=exit_code, error=error
@@ -139,11 +146,11 @@ def _end(
         freed = list(JobLock.objects.filter(job=job.pk).values_list("resource", flat=True))
         JobLock.objects.filter(job=job.pk).delete()
         hosts = {job.host, *_waiting_for(freed)}
-        # The worker that ran it looks for itself what its host can run next, once the slot is free.
+        # The worker that ran it sends its host's next jobs itself, after it has released the slot.
         for host in hosts - {job.host} if keeps_slot else hosts:
             dispatch.send_runnable_after_commit(host)
         row = Job.objects.get(pk=job.pk)
-        alerting.job_has_ended(row, now=now)
+        failure_alerts.job_has_ended(row, now=now)
         broadcast.count_end_after_commit(row)
         broadcast.end_after_commit(job.pk, last_seq=row.last_seq, end=end_of(row))
     return True
@@ -155,5 +162,5 @@ def _waiting_for(resources: Iterable[str]) -> Iterable[str]:
 
 
 def end_of(job: Job) -> dict[str, Any]:
-    """What viewers are told when a job has ended."""
+    """The data of the `end` event."""
     return {"id": job.pk, "state": job.state, "exit_code": job.exit_code, "error": job.error}

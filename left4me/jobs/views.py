@@ -1,4 +1,4 @@
-"""The list of jobs, one job with its live log, and what can be done to it."""
+"""Pages: the list of jobs, one job with its live log, and its actions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from left4me.audit import record
-from left4me.core.web.request import Person
-from left4me.jobs import actions, permissions, registry, waiting
+from left4me.core.web.request import Person, current_user
+from left4me.jobs import actions, permissions, queue_reasons, resources
 from left4me.jobs.forms import Filter
 from left4me.jobs.models import Job, JobLog
 
 _JOBS_ON_A_PAGE = 50
-# As many as the stream would replay: enough to see how it came to this, and the whole log can be downloaded.
+# Enough to see why a job failed, and quick to render. The whole log can be downloaded.
 _LINES_ON_A_PAGE = 500
 _LINES_READ_AT_ONCE = 5_000
 
@@ -29,14 +29,15 @@ _LINES_READ_AT_ONCE = 5_000
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     chosen = Filter(
-        request.GET if request.GET.get("whose") else {**request.GET.dict(), "whose": "mine"}, user=_user(request)
+        request.GET if request.GET.get("whose") else {**request.GET.dict(), "whose": "mine"},
+        user=current_user(request),
     )
     page = Paginator(chosen.jobs(), _JOBS_ON_A_PAGE).get_page(request.GET.get("page"))
-    waiting.explain(page)
+    queue_reasons.explain(page)
     context = {
         "page": page,
         "filter": chosen,
-        "labels": registry.labels(job.resource for job in page),
+        "labels": resources.labels(job.resource for job in page),
         "moves": any(job.is_live for job in page),
     }
     template = "jobs/index.html#rows" if _wants_part(request, "jobs") else "jobs/index.html"
@@ -46,11 +47,11 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     job = _job(request, pk, permissions.check_can_see)
-    waiting.explain([job])
+    queue_reasons.explain([job])
     context: dict[str, Any] = {
         "job": job,
-        "label": registry.labels([job.resource]).get(job.resource),
-        "can_operate": permissions.can_operate(_user(request), job),
+        "label": resources.labels([job.resource]).get(job.resource),
+        "can_operate": permissions.can_operate(current_user(request), job),
     }
     if _wants_part(request, "job"):
         return render(request, "jobs/detail.html#facts", context)
@@ -65,7 +66,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 def log(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """The whole log as a file."""
     job = _job(request, pk, permissions.check_can_see)
-    response = StreamingHttpResponse(_written_lines(job), content_type="text/plain; charset=utf-8")
+    response = StreamingHttpResponse(_log_as_text(job), content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="job-{job.pk}.log"'
     return response
 
@@ -74,8 +75,8 @@ def log(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     job = _job(request, pk, permissions.check_can_operate)
     try:
-        actions.cancel(job=job, by=_user(request))
-        record.write(action="job.cancel", by=_user(request), target=f"job:{job.pk}", request=request)
+        actions.cancel(job=job, by=current_user(request))
+        record.write(action="job.cancel", by=current_user(request), target=f"job:{job.pk}", request=request)
     except actions.Refused as refused:
         messages.warning(request, str(refused))
     return redirect(job)
@@ -85,18 +86,18 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 def retry(request: HttpRequest, pk: int) -> HttpResponse:
     job = _job(request, pk, permissions.check_can_operate)
     try:
-        again = actions.retry(job=job, by=_user(request))
+        again = actions.retry(job=job, by=current_user(request))
     except actions.Refused as refused:
         messages.warning(request, str(refused))
         return redirect(job)
-    record.write(action="job.retry", by=_user(request), target=f"job:{job.pk}", request=request, job=again.pk)
+    record.write(action="job.retry", by=current_user(request), target=f"job:{job.pk}", request=request, job=again.pk)
     return redirect(again)
 
 
 @require_POST
 def diagnose(request: HttpRequest) -> HttpResponse:
-    """Run the engine's own operation on this host, to see that the worker does its part."""
-    user = _user(request)
+    """Run the diagnostic operation on this host, to see whether its worker runs jobs."""
+    user = current_user(request)
     if not user.is_admin:
         raise PermissionDenied(_("Only admins can do this."))
     params = {"lines": 20, "interval": 0.2}
@@ -107,14 +108,9 @@ def diagnose(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _user(request: HttpRequest) -> Any:
-    """The signed-in user: no page here is for anybody else."""
-    return request.user
-
-
 def _job(request: HttpRequest, pk: int, check: Callable[[Person, Job], None]) -> Job:
     job = get_object_or_404(Job.objects.select_related("user"), pk=pk)
-    check(_user(request), job)
+    check(current_user(request), job)
     return job
 
 
@@ -122,8 +118,8 @@ def _wants_part(request: HttpRequest, target: str) -> bool:
     return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Target") == target
 
 
-def _written_lines(job: Job) -> Iterator[str]:
-    # By number, not by one long cursor: a slow download must not hold a snapshot of the database open.
+def _log_as_text(job: Job) -> Iterator[str]:
+    # In chunks by number, not by one cursor: a slow download must not keep a database snapshot open.
     last = 0
     while lines := list(JobLog.objects.filter(job=job, seq__gt=last).order_by("seq")[:_LINES_READ_AT_ONCE]):
         last = lines[-1].seq

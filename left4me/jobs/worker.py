@@ -1,4 +1,4 @@
-"""The part of a Celery worker that runs jobs: its slots, the jobs in them, and what keeps those alive."""
+"""The part of a Celery worker that runs jobs: its slots, the jobs in them, and the threads that maintain them."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from collections.abc import Callable, Container
 from django.db import close_old_connections
 from django.utils import timezone
 
-from left4me.jobs import dispatch, execution, identity, sweeping, transitions
+from left4me.jobs import dispatch, execution, identity, sweep, transitions
 from left4me.jobs.execution import ActiveRun, Ending, Stop
 from left4me.jobs.leases import LEASE, STOP_WITHOUT_RENEWAL_AFTER, CancelListener, LeaseKeeper
-from left4me.jobs.log_writer import LogWriter
 from left4me.jobs.models import Job
+from left4me.jobs.output.log_writer import LogWriter
 from left4me.jobs.states import State
 
 log = logging.getLogger(__name__)
 
-# How late a job may be whose message was lost.
+# The longest delay of a job whose message was lost.
 _SEND_AGAIN_EVERY = 3.0
-_ASK_EVERY = 10.0
+_CHECK_EVERY = 10.0
 _PAUSE_AFTER_FAILURE = 1.0
-_SECONDS_TO_HEED = 2.0
+_SECONDS_TO_STOP = 2.0
 
 
 class NotNow(Exception):
-    """The job stays queued: its task will be sent again when it can run."""
+    """The job stays queued. Its task is sent again when it can run."""
 
 
 class NotToRun(Exception):
-    """The job is running, has ended or does not exist: the message was late or doubled."""
+    """The job is running, has ended or does not exist: the message was late or a duplicate."""
 
 
 class JobWorker:
-    """Runs jobs of one host, at most `slots` at a time, in the threads in which Celery calls `run`."""
+    """Runs jobs of one host, at most `slots` at a time, in the threads of Celery's pool that call `run`."""
 
     def __init__(
         self, *, host: str, slots: int, guard: int | None = None, refusal: Callable[[], str] = lambda: ""
     ) -> None:
-        """`refusal` says why this worker must not take jobs now; empty when it may."""
+        """`refusal` returns why this worker must not take jobs now, or an empty string."""
         self.host = host
         self.slots = slots
         self.worker = identity.of_this_process(host, guard=guard)
         self._runs: dict[int, ActiveRun] = {}
-        # Jobs whose message came when they could not run, and those whose message was sent again since.
+        # Ids of jobs whose message arrived when they could not run, and of those whose message was sent again since.
         self._deferred: set[int] = set()
         self._resent: set[int] = set()
         self._slots = threading.BoundedSemaphore(slots)
-        # Whether a message found all slots taken since the last look at what could run.
+        # Set if a message found all slots taken since runnable jobs were last looked up.
         self._turned_away = threading.Event()
         self._stopping = threading.Event()
         self._stopped = threading.Event()
@@ -59,26 +59,29 @@ class JobWorker:
         self._refusal = refusal
         self._may_claim = False
         self._refused = ""
-        self._asked_at = float("-inf")
+        self._checked_at = float("-inf")
 
     def start(self) -> None:
-        """Begin to take jobs, once what a dead predecessor left has been taken over."""
+        """Start the threads. Jobs are taken once those of a dead predecessor are settled."""
         self._writer.start()
         LeaseKeeper(self.worker, self._runs, self._stopped).start()
         CancelListener(self.host, self._runs, self._stopped).start()
         threading.Thread(target=self._send_again, name="job-sender", daemon=True).start()
 
     def stop(self, *, within: float) -> None:
-        """Claim nothing more and let jobs come to a safe point: at once those that may run again, others `within`."""
+        """Claim no more jobs and wait for those that run.
+
+        Jobs that may run again are asked to stop at once, others after `within` seconds.
+        """
         self._stopping.set()
         for run in list(self._runs.values()):
             if run.may_run_again:
-                run.tell_to_stop(Stop.SHUTDOWN)
+                run.request_stop(Stop.SHUTDOWN)
         if not self._wait_until_idle(within):
             for run in list(self._runs.values()):
-                run.tell_to_stop(Stop.SHUTDOWN)
-            if not self._wait_until_idle(_SECONDS_TO_HEED):
-                # Celery would wait for these threads for ever. Their rows are settled by the next worker.
+                run.request_stop(Stop.SHUTDOWN)
+            if not self._wait_until_idle(_SECONDS_TO_STOP):
+                # Celery would wait for these threads for ever. The next worker settles their rows.
                 log.error("Jobs %s do not stop; this worker ends without them", sorted(self._runs))
                 self._writer.stop()
                 os._exit(0)
@@ -86,14 +89,15 @@ class JobWorker:
         self._writer.stop()
 
     def run(self, job_id: int) -> Ending:
-        """Claim the job and run it to its end. Raises NotNow and NotToRun, which leave the row as it is."""
+        """Claim the job and run it. Raises NotNow or NotToRun if it does not run; the row is unchanged then."""
         self._resent.discard(job_id)
-        # Before the database is asked: while all slots are taken a message costs nothing, and the threads beside the
-        # slots stay free for periodic tasks.
+        # Checked before any query: while all slots are taken a message costs nothing, and the threads beyond the slots
+        # stay free for periodic tasks.
         if not self._slots.acquire(blocking=False):
             self._deferred.add(job_id)
             self._turned_away.set()
-            # Once more: who released a slot after the first try may have looked at the two lines above too early.
+            # Tried again: a thread that released its slot after the first try may have read the two fields before they
+            # were set above.
             if not self._slots.acquire(blocking=False):
                 raise NotNow("all job slots are taken")
             self._deferred.discard(job_id)
@@ -107,8 +111,8 @@ class JobWorker:
             raise
         finally:
             self._slots.release()
-            # Only now: before the release, the next job's message would have found the slot taken. A job that was not
-            # claimed held a slot too, for a query or two, and may have kept another one out.
+            # After the release: otherwise the next job's message would find the slot taken. A job that was not claimed
+            # held a slot too, during its queries, and may have turned another one away.
             if (has_run and self._deferred) or self._turned_away.is_set():
                 self._turned_away.clear()
                 self._send_runnable(self._deferred)
@@ -126,12 +130,14 @@ class JobWorker:
                 self._idle.notify_all()
 
     def _claim(self, job_id: int) -> ActiveRun | Ending:
+        # A job that is claimed during the shutdown would delay it.
         if self._stopping.is_set():
             raise NotNow("this worker stops")
+        # The schema does not match the code, or the jobs of a dead predecessor are not settled yet.
         if not self._may_claim:
             raise NotNow(self._refused or "this worker is not ready yet")
-        # Among the oldest that fit into the free slots only: else younger jobs, whose messages come as they are asked
-        # for, would starve an older one that found all slots taken.
+        # Only one of the oldest that fit into the free slots may run: otherwise younger jobs, whose messages arrive as
+        # they are requested, would starve an older one that found all slots taken.
         free = self.slots - len(self._runs)
         if sum(older < job_id for older in set(self._resent)) >= free:
             raise NotNow("older jobs take the free slots")
@@ -139,39 +145,40 @@ class JobWorker:
         jobs = transitions.claim(
             host=self.host, worker=self.worker, limit=free, now=timezone.now(), lease=LEASE, only=job_id
         )
+        # A lock blocks it, an older job goes first, another worker has claimed it, or the message is a duplicate.
         if not jobs:
             raise _why_not(job_id)
         (job,) = jobs
         try:
             run = ActiveRun(job, self._writer, lease_ends=claimed_at + STOP_WITHOUT_RENEWAL_AFTER)
         except Exception as error:
-            # Its app cannot name its secrets, so nothing of it may be logged.
+            # Its operation cannot return its secrets, so nothing of the error may be logged in the job.
             log.exception("Job %s cannot begin", job.pk)
             why = f"It could not begin: {type(error).__name__}."
             transitions.finish(job, state=State.FAILED, now=timezone.now(), exit_code=1, error=why)
             return Ending(State.FAILED, why)
         self._runs[job.pk] = run
-        # `stop` may have looked at the jobs a moment before this one was among them.
+        # `stop` may have listed the runs just before this one was added.
         if self._stopping.is_set() and run.may_run_again:
-            run.tell_to_stop(Stop.SHUTDOWN)
+            run.request_stop(Stop.SHUTDOWN)
         return run
 
     def _wait_until_idle(self, seconds: float) -> bool:
         with self._idle:
             return self._idle.wait_for(lambda: not self._runs, timeout=seconds)
 
-    # --- what was lost ---
+    # --- lost messages ---
 
     def _send_again(self) -> None:
-        """Take over from dead predecessors, then send, every few seconds, the tasks of jobs that could run."""
+        """Settle the jobs of dead predecessors, then send the tasks of runnable jobs every few seconds."""
         is_taken_over = False
         while not self._stopping.is_set():
             pause = _SEND_AGAIN_EVERY
             try:
                 if not is_taken_over:
-                    sweeping.take_over_dead(host=self.host, now=timezone.now())
+                    sweep.take_over_dead(host=self.host, now=timezone.now())
                     is_taken_over = True
-                self._ask_whether_to_claim()
+                self._update_may_claim()
                 self._forget_what_is_settled()
             except Exception:
                 log.exception("This host's jobs could not be looked at")
@@ -180,21 +187,21 @@ class JobWorker:
             close_old_connections()
             self._stopping.wait(pause)
 
-    def _ask_whether_to_claim(self) -> None:
-        if time.monotonic() - self._asked_at < _ASK_EVERY:
+    def _update_may_claim(self) -> None:
+        if time.monotonic() - self._checked_at < _CHECK_EVERY:
             return
         refusal = self._refusal()
         if refusal != self._refused:
             log.error("%s", refusal) if refusal else log.warning("This worker takes jobs again")
-        self._refused, self._asked_at, self._may_claim = refusal, time.monotonic(), not refusal
+        self._refused, self._checked_at, self._may_claim = refusal, time.monotonic(), not refusal
 
     def _send_runnable(self, among: Container[int] | None = None) -> None:
-        """Send the tasks of the oldest jobs that could run in the free slots; of `among` alone, if it is given."""
+        """Send the tasks of the oldest jobs that can run in the free slots, or only of those in `among`."""
         if self._stopping.is_set() or not self._may_claim:
             return
         try:
             for job_id, operation in dispatch.runnable(self.host, most=self.slots - len(self._runs)):
-                # The message of a job that is in neither set is still on its way.
+                # Any other job's first message is still on its way.
                 if among is None or job_id in among:
                     self._deferred.discard(job_id)
                     self._resent.add(job_id)
@@ -203,7 +210,7 @@ class JobWorker:
             log.exception("The tasks of waiting jobs could not be sent")
 
     def _forget_what_is_settled(self) -> None:
-        """Other workers of this host take messages too, and some get lost: both sets would only ever grow."""
+        """Remove ended jobs from both sets. Other workers of this host consume messages too, and some are lost."""
         self._resent.clear()
         if self._deferred:
             self._deferred.intersection_update(Job.objects.queued().on_host(self.host).values_list("pk", flat=True))

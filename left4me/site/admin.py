@@ -6,20 +6,23 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from left4me.core.web.request import is_admin
+
 
 class Site(AdminSite):
-    """Django's admin for those with `is_admin`. One signs in, and changes a password, at the one door only:
-    the forms that Django brings would go round its throttles and its record."""
+    """Django's admin, for users with `is_admin`.
+
+    Login and password change use the site's own views, so their throttling and audit log apply.
+    """
 
     site_header = site_title = "left4me"
     index_title = gettext_lazy("Everything, as rows")
 
     def has_permission(self, request: HttpRequest) -> bool:
-        user = request.user
-        return bool(user.is_active and getattr(user, "is_admin", False))
+        return is_admin(request.user)
 
     def login(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> HttpResponse:
-        # Anonymous visitors went to the one door before they came here: this is somebody without the right.
+        # The middleware has redirected anonymous visitors to the login page: this user is signed in, but no admin.
         if not self.has_permission(request):
             raise PermissionDenied(_("This is for admins."))
         return redirect("admin:index")

@@ -1,4 +1,4 @@
-"""The API's documentation page: rendered here from the OpenAPI document, so it needs no script and no CDN."""
+"""The documentation page of the API, rendered from the OpenAPI document without scripts and without a CDN."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Docs(DocsBase):
             "groups": _groups(schema),
             "schemas": [_shape(name, body) for name, body in sorted(schema["components"]["schemas"].items())],
             "openapi_url": self.get_openapi_url(api, kwargs),
-            # A visitor who is not signed in has no side bar.
+            # Anonymous visitors have no side bar.
             "layout": "base.html" if request.user.is_authenticated else "door.html",
         }
         return render(request, "api_docs.html", context)
@@ -86,7 +86,7 @@ def _shape(name: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _type(spec: dict[str, Any]) -> str:
-    """`spec` in the words of a reader: `Server`, `list of Job`, `integer or null`, `"read" | "operate"`."""
+    """A readable name of the type `spec`: `Server`, `list of Job`, `integer or null`, `"read" | "operate"`."""
     if "$ref" in spec:
         return str(spec["$ref"]).rpartition("/")[2]
     if "enum" in spec or "const" in spec:

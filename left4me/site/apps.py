@@ -7,7 +7,7 @@ from left4me.core.web.ids import IdConverter
 
 
 class Left4meConfig(AppConfig):
-    """The root as an app: owns the base templates, template tags and commands that belong to no other app."""
+    """The site itself as an app: base templates, template tags, and the commands that belong to no other app."""
 
     name = "left4me.site"
     label = "left4me"
@@ -15,11 +15,11 @@ class Left4meConfig(AppConfig):
     def ready(self) -> None:
         register_converter(IdConverter, "id")
 
-        # Whoever sends a wake-up needs the configured Celery application, not only the worker.
+        # Every process that sends tasks needs the configured Celery application, not only the worker.
         from left4me import celery  # noqa: F401
         from left4me.site import host_rights
 
-        # A sender: the handler is told of this app's migration only, which is always among those that run.
+        # With a sender, the handler runs once per `migrate`: for this app, which every `migrate` includes.
         post_migrate.connect(host_rights.after_migrate, sender=self, dispatch_uid="left4me.site.host_rights")
 
 

@@ -1,4 +1,4 @@
-"""Error pages in the look of the house. They ask neither session nor database: those may be what broke."""
+"""Error pages in the site's design. They use neither session nor database, which may be the cause of the error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def page_not_found(request: HttpRequest, exception: Exception | None = None) -> 
 
 
 def already_gone(request: HttpRequest) -> HttpResponse:
-    """Answer 404 to who wanted to change or delete what somebody else has just deleted."""
+    """404 for changing or deleting a row that another user has just deleted."""
     return _page(404, title=_("It is already gone"), text=_("Somebody else deleted it a moment ago."))
 
 
@@ -50,7 +50,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer a form whose token is missing or old; settings.CSRF_FAILURE_VIEW names this."""
+    """403 for a form with a missing or outdated CSRF token (settings.CSRF_FAILURE_VIEW)."""
     return _page(
         403,
         title=_("This form has gone stale"),
@@ -62,7 +62,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def too_many_requests(request: HttpRequest, *, seconds: float) -> HttpResponse:
-    """Answer 429 with the pause that is left; for views that limit how often they may be asked."""
+    """429 with the time to wait, for a view that exceeded its rate limit."""
     pause = max(1, math.ceil(seconds))
     response = _page(
         429,

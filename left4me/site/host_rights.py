@@ -1,7 +1,7 @@
-"""What the database lets a host beside the web's own do: what its worker needs, and nothing else.
+"""Database privileges of the hosts other than the web's own: what their workers need, and nothing else.
 
-The hosts' roles are members of one role, made by `left4mectl host add`; without that role nothing happens. Every
-`migrate` brings its rights in line with this list, so that an upgrade that adds tables needs no thought.
+The roles of these hosts are members of one role, created by `left4mectl host add`; without it, this does nothing.
+Every `migrate` sets the role's privileges to this list, also after an upgrade that adds tables.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 ROLE = "left4me_hosts"
 
-# In PostgreSQL's own words; with columns where not the whole row is a host's business. Empty: no right at all.
-# A host reads whom a job or an order belongs to, never what people sign in with.
+# In PostgreSQL's syntax, with columns where a host must not see the whole row. Empty: no privilege at all.
+# A host reads which user a job or an order belongs to, but no credentials.
 RIGHTS = {
     "accounts.ApiToken": "",
     "accounts.OneTimeLink": "",
@@ -60,7 +60,7 @@ RIGHTS = {
 
 
 def apply(connection: BaseDatabaseWrapper) -> bool:
-    """Make the role's rights equal to RIGHTS; returns False where there is no such role."""
+    """Set the role's privileges to RIGHTS. Returns False if the role does not exist."""
     if connection.vendor != "postgresql":
         return False
     with connection.cursor() as cursor:
@@ -75,7 +75,7 @@ def apply(connection: BaseDatabaseWrapper) -> bool:
 
 def statements(connection: BaseDatabaseWrapper) -> list[str]:
     there = set(connection.introspection.table_names())
-    found = [
+    statements = [
         f'REVOKE ALL ON ALL TABLES IN SCHEMA public FROM "{ROLE}"',
         f'GRANT USAGE ON SCHEMA public TO "{ROLE}"',
         f'GRANT SELECT ON django_migrations TO "{ROLE}"',
@@ -83,10 +83,10 @@ def statements(connection: BaseDatabaseWrapper) -> list[str]:
     for label, rights in RIGHTS.items():
         table = apps.get_model(label)._meta.db_table
         if rights and table in there:
-            found.append(f'GRANT {rights} ON "{table}" TO "{ROLE}"')
-    return found
+            statements.append(f'GRANT {rights} ON "{table}" TO "{ROLE}"')
+    return statements
 
 
 def after_migrate(*, using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
-    """What Django calls at the end of every migrate."""
+    """Handler of `post_migrate`."""
     apply(connections[using])

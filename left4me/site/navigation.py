@@ -1,4 +1,4 @@
-"""The places of the application, as the side bar shows them."""
+"""The entries of the side bar."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+from left4me.core.web.request import is_admin
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,9 @@ def is_routed(path: str) -> bool:
 
 
 def places(request: HttpRequest) -> list[tuple[Place, bool]]:
-    """The places that this visitor may go to, each with whether they are there now."""
-    is_admin = getattr(request.user, "is_admin", False)
+    """The entries that the visitor may open, each with whether it is the current one."""
     return [
         (place, place.is_current(request.path))
         for place in PLACES
-        if (is_admin or not place.admins_only) and is_routed(place.path)
+        if (is_admin(request.user) or not place.admins_only) and is_routed(place.path)
     ]

@@ -21,7 +21,7 @@ STALE_AFTER_SECONDS = 20
 
 @dataclass(frozen=True)
 class Pulse:
-    """`age` is None when no pulse was ever seen; `waiting` counts messages that no worker has taken yet."""
+    """`age` is None if no pulse was ever recorded; `waiting` counts the messages in the queue."""
 
     age: float | None
     waiting: int
@@ -32,7 +32,7 @@ class Pulse:
 
     @property
     def fault(self) -> str:
-        """What is wrong, in words; empty when nothing is."""
+        """A description of the problem; empty if there is none."""
         if self.is_fresh:
             return ""
         since = "since it started" if self.age is None else f"for {self.age:.0f} s"
@@ -47,7 +47,7 @@ def beat() -> None:
 
 
 def read() -> Pulse:
-    """The pulse now; raises redis.RedisError when Redis cannot be reached."""
+    """Read the pulse. Raises redis.RedisError."""
     stamp = client().get(keys.PULSE)
     waiting = client().llen(settings.CELERY_TASK_DEFAULT_QUEUE)
     age = None if stamp is None else max(0.0, time.time() - float(stamp))

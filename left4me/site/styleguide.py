@@ -1,4 +1,4 @@
-"""The style guide: every component in every state, in both schemes side by side. For admins."""
+"""The style guide for admins: every component in every state, in both colour schemes side by side."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from left4me.core.web.request import is_admin
 
 COLOURS = [
     "ground",
@@ -56,7 +58,7 @@ JOB_STATES = ["queued", "running", "cancelling", "succeeded", "failed", "cancell
 
 
 class Specimen(forms.Form):
-    """One field of each kind; bound with `{}` it shows its errors."""
+    """A form with one field of each kind; bound to `{}` it shows its errors."""
 
     name = forms.CharField(label=_("Name"), help_text=_("Also what players see in the server browser."))
     port = forms.IntegerField(label=_("Port"), required=False, min_value=27015, max_value=27115)
@@ -78,14 +80,14 @@ def _icons() -> list[str]:
 
 
 def _forms(scheme: str) -> list[Specimen]:
-    """One form as it comes, one with every error. Each appears once per scheme, so each needs ids of its own."""
+    """A form without and one with errors. Both appear once per colour scheme, so their ids are prefixed."""
     usual = {"name": "Friday versus", "config": "sv_alltalk 1\nmp_gamemode versus"}
     wrong = f"{scheme}-wrong"
     return [Specimen(prefix=scheme, initial=usual), Specimen({f"{wrong}-port": "80"}, prefix=wrong)]
 
 
 def styleguide(request: HttpRequest) -> HttpResponse:
-    if not getattr(request.user, "is_admin", False):
+    if not is_admin(request.user):
         raise PermissionDenied
     now = timezone.now()
     context = {

@@ -1,8 +1,9 @@
-"""Pages that belong to no app: the dashboard's frame, the choice of a colour scheme, health."""
+"""Views of the site itself: dashboard, colour scheme, health."""
 
 from __future__ import annotations
 
 import redis
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -14,13 +15,24 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.permissions import signed_in
 from left4me.core.web.request import is_fragment
 from left4me.site import pulse
-from left4me.site.context import THEMES
 from servers import overview
+
+THEMES = ("light", "dark")
+
+
+def site_context(request: HttpRequest) -> dict[str, object]:
+    """Context processor: what every page needs to know of this installation and of the visitor's colour scheme."""
+    chosen = request.COOKIES.get("theme")
+    return {
+        "game_is_simulated": settings.LEFT4ME_GAME == "simulated",
+        "signup": settings.LEFT4ME_SIGNUP,
+        "theme": chosen if chosen in THEMES else "",
+    }
 
 
 @require_safe
 def dashboard(request: HttpRequest) -> HttpResponse:
-    """One's servers, what needs attention and what is under way; htmx asks for its moving part."""
+    """The user's servers, what needs attention and active jobs. htmx requests only the part that changes."""
     user = signed_in(request)
     context = {"overview": overview.of(user, now=timezone.now())}
     return render(
@@ -31,14 +43,14 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @require_POST
 def theme(request: HttpRequest) -> HttpResponse:
-    """Remember light or dark in a cookie, so that the next page arrives in it; anything else forgets the choice."""
+    """Store the colour scheme (light or dark) in a cookie; any other value deletes the cookie."""
     back = request.headers.get("Referer", "")
     if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
         back = "/"
     response = redirect(back)
     choice = request.POST.get("theme", "")
     if choice in THEMES:
-        # theme.js writes the same cookie, so it is readable by scripts.
+        # Readable by scripts, because theme.js writes the same cookie.
         response.set_cookie("theme", choice, max_age=60 * 60 * 24 * 365, samesite="Lax", secure=request.is_secure())
     else:
         response.delete_cookie("theme", samesite="Lax")
@@ -47,13 +59,13 @@ def theme(request: HttpRequest) -> HttpResponse:
 
 @login_not_required
 def health(request: HttpRequest) -> JsonResponse:
-    """Answer that the process serves requests; `/ready` says whether what it needs is there."""
+    """Liveness: answers 200 while the process serves requests. `/ready` checks its dependencies."""
     return JsonResponse({"status": "ok"})
 
 
 @login_not_required
 def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when database, Redis, worker and beat do their part, else 503 with what does not."""
+    """Readiness: 200 if database, Redis, worker and beat work, else 503 with what does not."""
     checks = {"database": _database_fault(), **_broker_faults()}
     ok = not any(checks.values())
     body = {"status": "ok" if ok else "unavailable", "checks": {name: why or "ok" for name, why in checks.items()}}

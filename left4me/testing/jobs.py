@@ -7,8 +7,8 @@ from django.utils import timezone
 from left4me.jobs import execution, identity, transitions
 from left4me.jobs.execution import ActiveRun
 from left4me.jobs.leases import LEASE
-from left4me.jobs.log_writer import LogWriter
 from left4me.jobs.models import Job
+from left4me.jobs.output.log_writer import LogWriter
 
 
 def drain(*, host: str, most: int = 100) -> list[Job]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from workshop import vpk
+from left4me.testing import vpk_files
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class SimulatedSteam:
         if content is not None:
             path.write_bytes(content)
         else:
-            vpk.write(path, files or {"addoninfo.txt": b'"AddonInfo"{ "addontitle" "Simulated" }'})
+            vpk_files.write(path, files or {"addoninfo.txt": b'"AddonInfo"{ "addontitle" "Simulated" }'})
         time_updated = details.pop("time_updated", 1_700_000_000)
         item = self.items[steam_id] = Item(steam_id, path, time_updated, details)
         return item

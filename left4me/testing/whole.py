@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from left4me.testing.static_files import CollectedStatic
+
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _UP_SECONDS = 120
 
@@ -73,14 +75,16 @@ class Whole:
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Iterator[Callable[..., Whole]]:
+def whole(tmp_path: Path, collected_static: CollectedStatic) -> Iterator[Callable[..., Whole]]:
     """`whole(LEFT4ME_SIGNUP="open")` starts it with these settings and waits until it answers."""
     started: list[Whole] = []
 
     def start(**settings: str) -> Whole:
+        collected_static.lay_out(tmp_path)
         application = Whole(tmp_path, **settings)
         started.append(application)
         application.wait_until_up()
+        collected_static.keep(tmp_path)
         return application
 
     yield start

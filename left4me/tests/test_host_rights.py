@@ -15,7 +15,7 @@ from left4me.alerts.events import Event
 from left4me.alerts.models import Channel, Delivery
 from left4me.core import schema
 from left4me.jobs import actions as jobs
-from left4me.jobs import sweeping
+from left4me.jobs import sweep
 from left4me.jobs.models import Job
 from left4me.site import host_rights
 from left4me.testing.cast import Cast
@@ -112,7 +112,7 @@ def test_a_host_may_do_its_work(as_host, cast: Cast, settings, tmp_path, monkeyp
         tasks.tidy()
         state_log.record_state(server, Server.State.RUNNING, now=timezone.now())
         state_log.record_state(server, Server.State.CRASHED, now=timezone.now())
-        sweeping.take_over_dead(host="two", now=timezone.now())
+        sweep.take_over_dead(host="two", now=timezone.now())
     assert not Server.objects.filter(pk=doomed.pk).exists()
     host.refresh_from_db()
     assert host.last_seen_at is not None

@@ -55,12 +55,15 @@ ROWS = [
 ]
 
 
+# Made once: to make it takes half a second.
+SCHEMA = api.get_openapi_schema()
+
+
 def operations() -> dict[tuple[str, str], dict[str, Any]]:
     """The API's operations from its own document, by (pattern without converters, method)."""
-    paths = api.get_openapi_schema()["paths"]
     return {
         (re.sub(r"{(\w+)}", r"<\1>", path), method): operation
-        for path, methods in paths.items()
+        for path, methods in SCHEMA["paths"].items()
         for method, operation in methods.items()
     }
 
@@ -93,8 +96,7 @@ def sample(schema: dict[str, Any], definitions: dict[str, Any]) -> Any:
 def body(row: Row) -> Any:
     operation = OPERATIONS[plain(row.pattern), row.method]
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    definitions = api.get_openapi_schema()["components"]["schemas"]
-    return sample(content["schema"], definitions) if content else {}
+    return sample(content["schema"], SCHEMA["components"]["schemas"]) if content else {}
 
 
 @dataclass

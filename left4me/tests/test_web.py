@@ -12,17 +12,28 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 async def _application(scope: Any, receive: Any, send: Any) -> None:
+    if scope["path"] == "/slow":
+        await asyncio.sleep(3)
     await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/stream":
+        while True:
+            await send({"type": "http.response.body", "body": b"more", "more_body": True})
+            await asyncio.sleep(0.1)
     await send({"type": "http.response.body", "body": b"here"})
 
 
-async def _answer_to_who_came_just_before_the_end() -> bytes:
-    config = uvicorn.Config(_application, lifespan="off", log_level="warning")
+async def _server(listening: socket.socket) -> Server:
+    config = uvicorn.Config(_application, lifespan="off", log_level="critical", timeout_graceful_shutdown=1)
     config.load()
     server = Server(config)
     server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listening])
+    return server
+
+
+async def _answer_to_who_came_just_before_the_end() -> bytes:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        await server.startup(sockets=[listening])
+        server = await _server(listening)
         reader, writer = await asyncio.open_connection(*listening.getsockname())
         while not server.server_state.connections:
             await asyncio.sleep(0.01)
@@ -39,3 +50,32 @@ def test_who_has_just_come_is_answered_by_a_web_that_ends():
     answer = asyncio.run(_answer_to_who_came_just_before_the_end())
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert b"here" in answer
+
+
+async def _end_while_asked_for(path: str) -> tuple[bytes, float]:
+    """The answer to a request that is under way when the server is told to end, and how long the end takes."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = await _server(listening)
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        writer.write(REQUEST.replace(b"GET /", f"GET {path}".encode()))
+        while not server.server_state.tasks:
+            await asyncio.sleep(0.01)
+        began = loop.time()
+        ending = asyncio.create_task(server.shutdown(sockets=[listening]))
+        answer = await reader.read()
+        await ending
+        writer.close()
+        return answer, loop.time() - began
+
+
+def test_an_answer_that_takes_longer_than_streams_have_is_awaited():
+    answer, _ = asyncio.run(_end_while_asked_for("/slow"))
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"here" in answer
+
+
+def test_a_stream_is_not_awaited():
+    answer, seconds = asyncio.run(_end_while_asked_for("/stream"))
+    assert b"more" in answer
+    assert seconds < 3

@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.utils import timezone
 
 from left4me.core.files.tree import Tree
-from left4me.jobs import registry
+from left4me.jobs.context import JobContext
+from left4me.jobs.operations import Failed
 from overlays import paths
 from overlays.models import Overlay
 from workshop import vpk
 
 
-def build(run: registry.Run, overlay: Overlay) -> bool:
+def build(run: JobContext, overlay: Overlay) -> bool:
     """Measure the tree and check its VPKs. Returns True: only a change of content requests this build.
 
     Raises Failed for a VPK that the game cannot open: such a file in the addons ends the game at its start.
@@ -28,7 +29,7 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
     overlay.record_change(now=timezone.now(), file_count=count, size_bytes=size)
     run.log(f"files={count} bytes={size} broken={len(broken)}")
     if broken:
-        raise registry.Failed("\n".join(["The game cannot open these files; remove or replace them.", *broken[:20]]))
+        raise Failed("\n".join(["The game cannot open these files; remove or replace them.", *broken[:20]]))
     return True
 
 

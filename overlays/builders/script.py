@@ -14,7 +14,8 @@ from left4me.core.concurrency import Cancelled
 from left4me.core.files import atomic, walk
 from left4me.core.files.tree import Tree
 from left4me.core.processes import commands, sandboxed
-from left4me.jobs import registry
+from left4me.jobs.context import JobContext
+from left4me.jobs.operations import Failed
 from overlays import paths
 from overlays.models import Overlay
 
@@ -26,11 +27,11 @@ _MEASURE_EVERY = 2.0
 _FROM_ETC = ("resolv.conf", "nsswitch.conf", "hosts", "ssl", "ca-certificates", "alternatives", "localtime", "pki")
 
 
-def build(run: registry.Run, overlay: Overlay) -> bool:
+def build(run: JobContext, overlay: Overlay) -> bool:
     """Run the overlay's script; returns True. Raises Failed, and then the overlay's directory is unchanged."""
     script = getattr(overlay, "script", None)
     if script is None or not script.text.strip():
-        raise registry.Failed("This overlay has no script yet.")
+        raise Failed("This overlay has no script yet.")
     tree = paths.directory(overlay)
     fresh = tree.parent / f".building-{overlay.pk}"
     program = tree.parent / f".script-{overlay.pk}"
@@ -65,7 +66,7 @@ def sandbox(*, program: Path, work: Path) -> list[str | Path]:
     )
 
 
-def _run(run: registry.Run, *, program: Path, work: Path) -> None:
+def _run(run: JobContext, *, program: Path, work: Path) -> None:
     with _Watch(work) as watch:
         try:
             commands.run(
@@ -76,13 +77,13 @@ def _run(run: registry.Run, *, program: Path, work: Path) -> None:
             )
         except Cancelled:
             run.check()
-            raise registry.Failed(f"The script wrote more than {LARGEST_TREE // 1000**3} GB and was ended.") from None
+            raise Failed(f"The script wrote more than {LARGEST_TREE // 1000**3} GB and was ended.") from None
         except commands.CommandMissing as missing:
-            raise registry.Failed(f"{missing}. Script overlays need bubblewrap: apt-get install bubblewrap") from None
+            raise Failed(f"{missing}. Script overlays need bubblewrap: apt-get install bubblewrap") from None
         except commands.CommandTimedOut:
-            raise registry.Failed(f"The script ran longer than {SECONDS // 60} minutes and was ended.") from None
+            raise Failed(f"The script ran longer than {SECONDS // 60} minutes and was ended.") from None
         except commands.CommandFailed as failure:
-            raise registry.Failed(f"The script failed with status {failure.status}: {failure.tail}") from None
+            raise Failed(f"The script failed with status {failure.status}: {failure.tail}") from None
 
 
 class _Watch:
@@ -133,9 +134,9 @@ def _check(fresh: Path) -> tuple[int, int]:
         for where, node in tree.walk():
             count, size = count + 1, size + node.size
             if count > MOST_FILES:
-                raise registry.Failed(f"The script made more than {MOST_FILES} files.")
+                raise Failed(f"The script made more than {MOST_FILES} files.")
             if node.is_link and walk.leads_out(where, str(fresh.joinpath(*where).readlink())):
-                raise registry.Failed(f"The link {'/'.join(where)} leads out of the overlay.")
+                raise Failed(f"The link {'/'.join(where)} leads out of the overlay.")
     if not count:
-        raise registry.Failed("The script left no files. It has to write into its working directory, /overlay.")
+        raise Failed("The script left no files. It has to write into its working directory, /overlay.")
     return count, size

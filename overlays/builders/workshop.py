@@ -8,7 +8,8 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from left4me.jobs import registry
+from left4me.jobs.context import JobContext
+from left4me.jobs.operations import Failed
 from overlays import paths
 from overlays.builders import links
 from overlays.models import Overlay, OverlayWorkshopItem
@@ -35,7 +36,7 @@ class _Tally:
         )
 
 
-def build(run: registry.Run, overlay: Overlay) -> bool:
+def build(run: JobContext, overlay: Overlay) -> bool:
     """Make the overlay's directory match its rows; returns whether its content changed.
 
     Valid items are linked even if others fail. Then raises Failed with the list of failures.
@@ -60,11 +61,11 @@ def build(run: registry.Run, overlay: Overlay) -> bool:
     if changed:
         overlay.record_change(now=timezone.now())
     if tally.failed:
-        raise registry.Failed(_failure(tally.failed, items))
+        raise Failed(_failure(tally.failed, items))
     return changed
 
 
-def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally: _Tally) -> None:
+def _download(run: JobContext, items: list[WorkshopItem], folder: Path, tally: _Tally) -> None:
     missing: dict[int, WorkshopItem] = {}
     for item in items:
         if not item.file_url:
@@ -91,7 +92,7 @@ def _download(run: registry.Run, items: list[WorkshopItem], folder: Path, tally:
         _settle(run, missing[result.file.steam_id], result, tally)
 
 
-def _skip_refused(run: registry.Run, item: WorkshopItem, tally: _Tally) -> None:
+def _skip_refused(run: JobContext, item: WorkshopItem, tally: _Tally) -> None:
     """Do not download an invalid file again at every build: the present version would be the same."""
     if not item.last_error:
         cache.record_failure(item, error="the file is not a valid VPK")
@@ -99,7 +100,7 @@ def _skip_refused(run: registry.Run, item: WorkshopItem, tally: _Tally) -> None:
     run.log(f"workshop {item.steam_id} not fetched again: {item.last_error}; {_UNTIL}", stream="stderr")
 
 
-def _settle(run: registry.Run, item: WorkshopItem, result: download_batch.DownloadResult, tally: _Tally) -> None:
+def _settle(run: JobContext, item: WorkshopItem, result: download_batch.DownloadResult, tally: _Tally) -> None:
     if result.error:
         tally.failed[item.steam_id] = result.error
         record = cache.record_refusal if result.is_invalid else cache.record_failure
@@ -117,7 +118,7 @@ def _settle(run: registry.Run, item: WorkshopItem, result: download_batch.Downlo
 class _Progress:
     """Reports the bytes of all downloads to the job, and the bytes of each item to its row every two seconds."""
 
-    def __init__(self, run: registry.Run, items: dict[int, WorkshopItem], total: int) -> None:
+    def __init__(self, run: JobContext, items: dict[int, WorkshopItem], total: int) -> None:
         self._run = run
         self._items = items
         self._total = total
@@ -133,9 +134,7 @@ class _Progress:
             cache.record_progress(self._items[file.steam_id], done=done, now=timezone.now())
 
 
-def _inspect(
-    run: registry.Run, items: list[WorkshopItem], cached: dict[int, int], folder: Path, tally: _Tally
-) -> None:
+def _inspect(run: JobContext, items: list[WorkshopItem], cached: dict[int, int], folder: Path, tally: _Tally) -> None:
     """Inspect the cached files whose present version was not inspected before."""
     new = [item for item in items if item.steam_id in cached and item.inspected_version != cached[item.steam_id]]
     stock = inspection.stock_paths(cache.game_directory()) if new else frozenset()

@@ -10,7 +10,8 @@ from pathlib import Path
 from left4me.core.files import tree
 from left4me.core.files.tree import Tree
 from left4me.core.processes import commands, sandboxed
-from left4me.jobs import registry
+from left4me.jobs.context import JobContext
+from left4me.jobs.operations import Failed
 from overlays import paths
 from overlays.files import archives, uploads
 from overlays.models import Overlay, Upload
@@ -26,11 +27,11 @@ _CURE = "This kind of archive needs bubblewrap and bsdtar: apt-get install bubbl
 _WITHOUT_QUOTA = 200 * 1000**3
 
 
-def unpack(run: registry.Run, overlay: Overlay) -> None:
+def unpack(run: JobContext, overlay: Overlay) -> None:
     """Extract the upload named in the job's parameters. Raises Failed; files extracted before a failure stay."""
     upload = Upload.objects.filter(pk=run.params.get("upload", 0), overlay=overlay).first()
     if upload is None:
-        raise registry.Failed("This upload is gone.")
+        raise Failed("This upload is gone.")
     room = uploads.quota_left(overlay)
     limits = archives.ArchiveLimits(size=_WITHOUT_QUOTA if room is None else max(0, room) + upload.size)
     where = tree.parts(upload.path)
@@ -44,19 +45,19 @@ def unpack(run: registry.Run, overlay: Overlay) -> None:
             with Tree(paths.directory(overlay)) as content:
                 done = archives.unpack(archive, into=content, base=where[:-1], limits=limits, check=run.check)
         except (archives.BadArchive, tree.BadPath) as reason:
-            raise registry.Failed(str(reason)) from None
+            raise Failed(str(reason)) from None
     for line in done.left_out[:_LEFT_OUT_NAMED]:
         run.log(f"left out {line}", stream="stderr")
     run.log(f"files={done.files} bytes={done.size} left_out={len(done.left_out)}")
     uploads.abort(upload)
 
 
-def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.ArchiveLimits) -> Path:
+def _convert(run: JobContext, archive: Path, scratch: Path, limits: archives.ArchiveLimits) -> Path:
     """Convert a 7z, rar or xz archive to a tar, with bsdtar in a sandbox that contains only the archive."""
     with archive.open("rb") as stream:
         # bsdtar accepts many other formats, some of which only name files to be read.
         if not stream.read(8).startswith(_MAGICS):
-            raise registry.Failed("The archive is damaged, or of another kind than its name says.")
+            raise Failed("The archive is damaged, or of another kind than its name says.")
     most = limits.size + limits.files * _TAR_BESIDE
     try:
         commands.run(
@@ -72,12 +73,12 @@ def _convert(run: registry.Run, archive: Path, scratch: Path, limits: archives.A
         )
     except commands.CommandFailed as error:
         if error.status in (_TOO_LARGE, -signal.SIGXFSZ):
-            raise registry.Failed("The archive unpacks to more than is allowed.") from None
+            raise Failed("The archive unpacks to more than is allowed.") from None
         if "bsdtar: No such file" in error.tail:
-            raise registry.Failed(_CURE) from None
-        raise registry.Failed(f"The archive cannot be read: {error.tail or error}") from None
+            raise Failed(_CURE) from None
+        raise Failed(f"The archive cannot be read: {error.tail or error}") from None
     except commands.CommandMissing:
-        raise registry.Failed(_CURE) from None
+        raise Failed(_CURE) from None
     except commands.CommandError as error:
-        raise registry.Failed(f"The archive cannot be read: {error}") from None
+        raise Failed(f"The archive cannot be read: {error}") from None
     return scratch / "content.tar"

@@ -18,7 +18,7 @@ from django.conf import settings
 from left4me.core.files import room
 from left4me.core.net import fetch
 from left4me.core.net.download import PartialFile
-from left4me.jobs import registry
+from left4me.jobs.context import JobContext
 from overlays.models import Overlay
 from overlays.replication.manifest import Changing, Entry, Malformed, Manifest, Reader
 from overlays.replication.store import Copies, Current
@@ -47,7 +47,7 @@ class _BeingBuilt(Exception):
     """A job on the web's host is changing the overlay."""
 
 
-def pull(run: registry.Run, overlay: Overlay, copies: Copies) -> Current:
+def pull(run: JobContext, overlay: Overlay, copies: Copies) -> Current:
     """Download the overlay's present content and make it the current copy.
 
     Raises Unavailable, Cancelled and OSError. Complete and partial files are kept for the next attempt.
@@ -61,7 +61,7 @@ def pull(run: registry.Run, overlay: Overlay, copies: Copies) -> Current:
         return _pull(run, overlay, copies, source)
 
 
-def _pull(run: registry.Run, overlay: Overlay, copies: Copies, source: _Source) -> Current:
+def _pull(run: JobContext, overlay: Overlay, copies: Copies, source: _Source) -> Current:
     for _ in range(_ROUNDS):
         manifest = source.manifest()
         try:
@@ -76,7 +76,7 @@ def _pull(run: registry.Run, overlay: Overlay, copies: Copies, source: _Source) 
     raise Unavailable("it is being changed all the time")
 
 
-def _fetch_missing(run: registry.Run, overlay: Overlay, manifest: Manifest, copies: Copies, source: _Source) -> None:
+def _fetch_missing(run: JobContext, overlay: Overlay, manifest: Manifest, copies: Copies, source: _Source) -> None:
     available = copies.available_files()
     # By hash: files with equal content are downloaded once.
     missing = {entry.sha256: entry for entry in manifest.entries if entry.sha256 and entry.sha256 not in available}
@@ -150,7 +150,7 @@ def _hashed(pieces: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
 class _Source:
     """The web's endpoint for one overlay. Repeats requests, with pauses, after network failures."""
 
-    run: registry.Run
+    run: JobContext
     overlay: Overlay
     client: fetch.Client
     done: int = 0
@@ -234,7 +234,7 @@ class _Source:
 class _Attempts:
     """An endless iterator of attempts, ended by `failed` when there was no progress for too long."""
 
-    def __init__(self, run: registry.Run) -> None:
+    def __init__(self, run: JobContext) -> None:
         self._run = run
         self._number = 0
         self._is_waiting = False

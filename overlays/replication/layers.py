@@ -7,7 +7,8 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from left4me.jobs import registry
+from left4me.jobs.context import JobContext
+from left4me.jobs.operations import Failed
 from overlays import paths
 from overlays.models import Overlay, OverlayCopy
 from overlays.replication import client as replication_client
@@ -15,10 +16,10 @@ from overlays.replication import workshop
 from overlays.replication.store import Copies, Current, is_needed, overlay_ids
 
 
-def trees(run: registry.Run, overlays: Sequence[Overlay]) -> dict[int, Path]:
+def trees(run: JobContext, overlays: Sequence[Overlay]) -> dict[int, Path]:
     """The directory of each overlay on this host by id, after fetching missing content.
 
-    Raises registry.Failed when content cannot be fetched, and Cancelled.
+    Raises Failed when content cannot be fetched, and Cancelled.
     """
     directories = {}
     for overlay in overlays:
@@ -33,7 +34,7 @@ def _own(overlay: Overlay) -> Path:
     return tree.resolve()
 
 
-def _copy(run: registry.Run, overlay: Overlay) -> Path:
+def _copy(run: JobContext, overlay: Overlay) -> Path:
     copies = Copies(overlay.pk)
     try:
         with copies.locked(run.check):
@@ -47,12 +48,12 @@ def _copy(run: registry.Run, overlay: Overlay) -> Path:
             overlay.content_version = current.content_version
             return copies.tree(current).resolve()
     except replication_client.Unavailable as reason:
-        raise registry.Failed(f"The content of “{overlay.name}” is not on this host: {reason}.") from reason
+        raise Failed(f"The content of “{overlay.name}” is not on this host: {reason}.") from reason
     except OSError as error:
-        raise registry.Failed(f"The content of “{overlay.name}” cannot be kept on this host: {error}") from error
+        raise Failed(f"The content of “{overlay.name}” cannot be kept on this host: {error}") from error
 
 
-def _make(run: registry.Run, overlay: Overlay, copies: Copies) -> Current:
+def _make(run: JobContext, overlay: Overlay, copies: Copies) -> Current:
     if overlay.kind == Overlay.Kind.WORKSHOP:
         return workshop.link(run, overlay, copies)
     return replication_client.pull(run, overlay, copies)
@@ -64,7 +65,7 @@ def _is_up_to_date(overlay: Overlay, current: Current) -> bool:
     return overlay.kind != Overlay.Kind.WORKSHOP or workshop.is_cached(overlay)
 
 
-def _record(run: registry.Run, overlay: Overlay, current: Current) -> None:
+def _record(run: JobContext, overlay: Overlay, current: Current) -> None:
     """Record the version on this host: pages show it, and a deletion of the overlay removes the copies it names."""
     values = {"content_version": current.content_version, "is_whole": current.is_whole}
     recorded = OverlayCopy.objects.filter(overlay=overlay, host=run.host)

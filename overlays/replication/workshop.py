@@ -5,7 +5,7 @@ The rows of the items are not changed: they describe the cache of the web's host
 
 from __future__ import annotations
 
-from left4me.jobs import registry
+from left4me.jobs.context import JobContext
 from overlays.builders import links
 from overlays.models import Overlay
 from overlays.replication.manifest import Entry, Manifest
@@ -14,7 +14,7 @@ from workshop import cache, download_batch, item_download, metadata
 from workshop.models import WorkshopItem
 
 
-def link(run: registry.Run, overlay: Overlay, copies: Copies) -> Current:
+def link(run: JobContext, overlay: Overlay, copies: Copies) -> Current:
     """Make a copy with links to the items that the overlay's last build linked. Raises Cancelled and OSError.
 
     Servers start without an item that cannot be downloaded, as on the web's host. The failure is logged, and the next
@@ -51,7 +51,7 @@ def _linked_items(overlay: Overlay) -> list[WorkshopItem]:
     return [link.item for link in overlay.workshop_links.exclude(linked_version=None).select_related("item")]
 
 
-def _download(run: registry.Run, items: list[WorkshopItem], overlay: Overlay) -> dict[int, str]:
+def _download(run: JobContext, items: list[WorkshopItem], overlay: Overlay) -> dict[int, str]:
     """Download missing and outdated items; returns the reason for each item that could not be downloaded."""
     folder = cache.directory()
     missing = [

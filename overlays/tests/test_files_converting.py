@@ -12,12 +12,12 @@ from django.urls import reverse
 
 from deploy.doctor import machine
 from left4me.jobs.models import JobLog
+from left4me.testing import vpk_files
 from left4me.testing.jobs import drain
 from overlays.files import uploads
 from overlays.models import Overlay, Upload
 from overlays.tests import packed
 from overlays.tests.factories import make_overlay
-from workshop import vpk
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -65,7 +65,7 @@ def send(client, cast, overlay):
 
 @pytest.fixture
 def members(tmp_path):
-    vpk.write(tmp_path / "map.vpk", {"maps/a.bsp": bytes(range(256)) * 40})
+    vpk_files.write(tmp_path / "map.vpk", {"maps/a.bsp": bytes(range(256)) * 40})
     return [("left4dead2/cfg/server.cfg", b"sv_x 1\n"), ("地图.vpk", (tmp_path / "map.vpk").read_bytes())]
 
 

@@ -14,11 +14,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from left4me.jobs.models import Job
+from left4me.testing import vpk_files
 from left4me.testing.jobs import drain
 from overlays.files import uploads
 from overlays.models import Overlay, Upload
 from overlays.tests.factories import make_overlay
-from workshop import vpk
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
 
@@ -57,7 +57,7 @@ def chunk(post, upload, offset, content):
 
 
 def test_a_file_arrives_in_chunks_and_takes_its_name_when_complete(start, post, root, overlay, tmp_path):
-    vpk.write(tmp_path / "a.vpk", {"maps/a.bsp": bytes(5000)})
+    vpk_files.write(tmp_path / "a.vpk", {"maps/a.bsp": bytes(5000)})
     content = (tmp_path / "a.vpk").read_bytes()
     begun = start("Map.vpk", len(content)).json()
     assert chunk(post, begun["id"], 0, content[:3000]).json() == {"offset": 3000}

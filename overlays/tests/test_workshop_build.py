@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import JobLog
+from left4me.testing import vpk_files
 from left4me.testing.jobs import drain
 from left4me.testing.simulated_steam import Fault
 from overlays.models import Overlay, OverlayWorkshopItem
@@ -265,7 +266,7 @@ def test_campaigns_warnings_and_paths_are_kept(hold, overlay):
 def test_a_second_build_of_a_thousand_items_takes_well_under_a_second(overlay, left4me_root):
     cache = left4me_root / "workshop_cache"
     cache.mkdir()
-    vpk.write(cache / "1.vpk", {"a": b"1"})
+    vpk_files.write(cache / "1.vpk", {"a": b"1"})
     content = (cache / "1.vpk").read_bytes()
     rows = []
     for steam_id in range(1, 1001):

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from accounts.models import User
 from left4me.jobs import actions as jobs
-from left4me.jobs import registry
+from left4me.jobs.context import JobContext
 from left4me.jobs.models import Job
 from workshop import cache
 from workshop.models import WorkshopItem
@@ -28,7 +28,7 @@ def request_tidy(*, by: User | None, older_than_days: int) -> Job:
     )
 
 
-def tidy(run: registry.Run, *, now: datetime) -> None:
+def tidy(run: JobContext, *, now: datetime) -> None:
     """Delete the files and rows of items that no overlay has used for `older_than_days`."""
     note_unused(now=now)
     since = now - timedelta(days=int(run.params.get("older_than_days", 0)))

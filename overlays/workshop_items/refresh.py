@@ -14,8 +14,9 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from left4me.audit import record
 from left4me.jobs import actions as jobs
-from left4me.jobs import registry
+from left4me.jobs.context import JobContext
 from left4me.jobs.models import Job
+from left4me.jobs.operations import Failed
 from overlays import builds
 from overlays.models import Overlay, OverlayCollection
 from overlays.workshop_items import membership
@@ -68,7 +69,7 @@ class _Summary:
         return f"refreshed={len(self.refreshed)} unchanged={len(self.unchanged)} failed={len(self.failed)}"
 
 
-def refresh_all(run: registry.Run, *, now: datetime) -> None:
+def refresh_all(run: JobContext, *, now: datetime) -> None:
     """Refresh every item in use, then build the overlays that changed. A failed batch does not stop the others."""
     summary = _Summary()
     with metadata.connect(cancelled=run.cancelled, pause=run.sleep) as api:
@@ -81,10 +82,10 @@ def refresh_all(run: registry.Run, *, now: datetime) -> None:
         run.log(f"workshop {steam_id} failed: {problem}", stream="stderr")
     run.log(f"{summary.line()} overlays={len(summary.overlays)}")
     if summary.unanswered:
-        raise registry.Failed("\n".join([summary.line(), *summary.unanswered[:_NAMED]]))
+        raise Failed("\n".join([summary.line(), *summary.unanswered[:_NAMED]]))
 
 
-def _refresh_items(run: registry.Run, api: steam.Steam, summary: _Summary, *, now: datetime) -> None:
+def _refresh_items(run: JobContext, api: steam.Steam, summary: _Summary, *, now: datetime) -> None:
     ids = list(WorkshopItem.objects.exclude(overlay_links=None).order_by("pk").values_list("pk", flat=True))
     done = 0
     for batch in steam.batches(ids):
@@ -103,7 +104,7 @@ def _refresh_items(run: registry.Run, api: steam.Steam, summary: _Summary, *, no
         run.progress(phase="refresh", done=done, total=len(ids), unit="items")
 
 
-def _refresh_collections(run: registry.Run, api: steam.Steam, summary: _Summary, *, now: datetime) -> None:
+def _refresh_collections(run: JobContext, api: steam.Steam, summary: _Summary, *, now: datetime) -> None:
     by_steam_id: dict[int, list[OverlayCollection]] = {}
     for collection in OverlayCollection.objects.select_related("overlay"):
         by_steam_id.setdefault(collection.steam_id, []).append(collection)
@@ -137,7 +138,7 @@ def _follow(collection: OverlayCollection, listing: steam.Collection, *, now: da
     return membership.sync_collection(collection, listing, now=now)
 
 
-def _build(run: registry.Run, summary: _Summary) -> None:
+def _build(run: JobContext, summary: _Summary) -> None:
     for overlay in Overlay.objects.filter(pk__in=summary.overlays).order_by("pk"):
         try:
             builds.request(overlay=overlay, by=None)

@@ -62,7 +62,7 @@ def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.Bluepr
     """Its servers get the change at their next start."""
     require_scope(request, "operate")
     user = signed_in(request)
-    row = lookups.blueprint_or_404(user, blueprint_id)
+    row = lookups.blueprint_to_edit(user, blueprint_id)
     changes = changed_fields(given, besides={"version"})
     for name in {"arguments", "config"} & changes.keys():
         changes[name] = wire.text(changes[name])
@@ -76,7 +76,7 @@ def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.Bluepr
 def delete_blueprint(request: HttpRequest, blueprint_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
-    actions.delete_blueprint(blueprint=lookups.blueprint_or_404(user, blueprint_id), by=user)
+    actions.delete_blueprint(blueprint=lookups.blueprint_to_edit(user, blueprint_id), by=user)
     return Status(204, None)
 
 

@@ -11,7 +11,8 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from left4me.core.processes import commands
-from left4me.jobs import registry
+from left4me.jobs.context import JobContext
+from left4me.jobs.operations import Failed
 from servers.gamehost.game import NoVersion, Version, Versions
 from servers.gamehost.port import Watch
 from servers.gamehost.steamcmd import install as steam
@@ -27,7 +28,7 @@ class GameSource(Protocol):
         """Return the version that is current afterwards; it is reinstalled only for `repair` when it is the newest."""
 
 
-def install(run: registry.Run) -> None:
+def install(run: JobContext) -> None:
     """Install or update the game; servers take the new version when they start next.
 
     `repair` in the params verifies every file, even when the newest build is installed already.
@@ -39,7 +40,7 @@ def install(run: registry.Run) -> None:
     clean(run)
 
 
-def roll_back(run: registry.Run) -> None:
+def roll_back(run: JobContext) -> None:
     """Make the previous version the one that new starts use.
 
     `from` in the params is the version that the request meant to leave, so that a job that runs again after its
@@ -58,7 +59,7 @@ def roll_back(run: registry.Run) -> None:
     run.log(f"The current version is {version.id} again; running servers go on with theirs until they restart.")
 
 
-def clean(run: registry.Run) -> None:
+def clean(run: JobContext) -> None:
     """Remove versions that are neither current, nor the previous one, nor used by a running server."""
     with _readable_faults():
         for version_id in this_host.games().remove_unused(in_use=this_host.storage().layers_in_use()):
@@ -71,7 +72,7 @@ def from_steam(*, versions: Versions, watch: Watch, repair: bool) -> Version:
     try:
         login = this_host.steam_login()
     except ValueError as fault:
-        raise registry.Failed(f"LEFT4ME_STEAM_USERNAME and LEFT4ME_STEAM_PASSWORD cannot be used: {fault}.") from fault
+        raise Failed(f"LEFT4ME_STEAM_USERNAME and LEFT4ME_STEAM_PASSWORD cannot be used: {fault}.") from fault
     return steam.install(
         versions=versions,
         steamcmd=this_host.steamcmd(watch),
@@ -89,9 +90,9 @@ def _readable_faults() -> Iterator[None]:
         yield
     except (NoVersion, BootstrapFailed, steam.InstallFailed) as fault:
         message = str(fault)
-        raise registry.Failed(f"{message[:1].upper()}{message[1:]}.") from fault
+        raise Failed(f"{message[:1].upper()}{message[1:]}.") from fault
     except (commands.CommandError, OSError) as fault:
-        raise registry.Failed(f"The game's files could not be changed: {fault}") from fault
+        raise Failed(f"The game's files could not be changed: {fault}") from fault
 
 
 def _store_current() -> None:

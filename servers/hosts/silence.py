@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from left4me.alerts import incidents
 from left4me.alerts.events import Event
-from left4me.alerts.incidents import Trouble
+from left4me.alerts.incidents import ProblemReport
 from servers.models import Host
 
 # Longer than the time after which pages show a host as down, so that short network breaks do not alert.
@@ -47,8 +47,8 @@ def _report_silence(host: Host, *, now: datetime) -> None:
     text = _("Nothing was heard of it since %(moment)s UTC. What its servers do is not known.") % {
         "moment": f"{last_seen:%H:%M:%S}" if last_seen else "–"
     }
-    incidents.trouble(
-        Trouble(
+    incidents.report(
+        ProblemReport(
             event=Event.HOST_SILENT,
             key=f"host:{host.pk}",
             subject=f"host:{host.pk}",
@@ -63,4 +63,4 @@ def _report_silence(host: Host, *, now: datetime) -> None:
 
 
 def _clear_silence(host: Host, *, now: datetime) -> None:
-    incidents.well(f"host:{host.pk}", now=now)
+    incidents.mark_recovered(f"host:{host.pk}", now=now)

@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from left4me.core import secrets
 from left4me.core.net import ports
-from left4me.jobs import registry
+from left4me.jobs.context import JobContext
+from left4me.jobs.operations import Failed
 from overlays.models import Overlay
 from overlays.replication import layers as replication_layers
 from servers.gamehost import rcon
@@ -34,7 +35,7 @@ _READY_CHECK_SECONDS = 0.5
 _QUIT_TIMEOUT_SECONDS = 5.0
 
 
-def initialize(server: Server, run: registry.Run) -> None:
+def initialize(server: Server, run: JobContext) -> None:
     """Fetch everything that the server needs to this host, so that its start does not have to."""
     plan = _compose(server, run)
     run.log(f"{len(plan.spec.layers)} layers, the topmost first:")
@@ -44,7 +45,7 @@ def initialize(server: Server, run: registry.Run) -> None:
     state_log.clear_last_error(server)
 
 
-def start(server: Server, run: registry.Run) -> None:
+def start(server: Server, run: JobContext) -> None:
     """Start the game and wait until RCON answers."""
     # Everything that can be found missing is checked before the state changes.
     plan = _compose(server, run)
@@ -55,7 +56,7 @@ def start(server: Server, run: registry.Run) -> None:
         outcome = this_host.runtime().start(plan.spec)
     except RuntimeFault as fault:
         _record_failed_start(server, fault)
-        raise registry.Failed(str(fault)) from fault
+        raise Failed(str(fault)) from fault
     if outcome is Outcome.ALREADY_RUNNING:
         # The first run of this job died, or the game is between two restarts: what it was started with is stored.
         run.log("It is running already; waiting until it answers.")
@@ -70,7 +71,7 @@ def start(server: Server, run: registry.Run) -> None:
     run.log("It answers: the server is ready.")
 
 
-def stop(server: Server, run: registry.Run) -> None:
+def stop(server: Server, run: JobContext) -> None:
     """Warn the players if requested, then end the game: RCON quit, TERM, KILL."""
     _warn_players(server, run)
     state_log.record_state(server, Server.State.STOPPING, now=timezone.now())
@@ -79,36 +80,36 @@ def stop(server: Server, run: registry.Run) -> None:
         outcome = this_host.runtime().stop(server.pk, quit_game=lambda: _quit(server))
     except RuntimeFault as fault:
         state_log.set_last_error(server, str(fault))
-        raise registry.Failed(str(fault)) from fault
+        raise Failed(str(fault)) from fault
     _record_stopped(server)
     run.log(_MESSAGES[outcome])
 
 
-def restart(server: Server, run: registry.Run) -> None:
+def restart(server: Server, run: JobContext) -> None:
     # Missing layers are fetched while people still play; afterwards the stop and the start take only seconds.
     _layers(server, run)
     stop(server, run)
     start(server, run)
 
 
-def kill(server: Server, run: registry.Run) -> None:
+def kill(server: Server, run: JobContext) -> None:
     """End every process of the server at once."""
     try:
         outcome = this_host.runtime().kill(server.pk)
     except RuntimeFault as fault:
         state_log.set_last_error(server, str(fault))
-        raise registry.Failed(str(fault)) from fault
+        raise Failed(str(fault)) from fault
     _record_stopped(server)
     run.log(_MESSAGES[outcome])
 
 
-def delete(server: Server, run: registry.Run) -> None:
+def delete(server: Server, run: JobContext) -> None:
     """End the game, archive its writable layer, and remove its files and its row."""
     stop(server, run)
     try:
         this_host.runtime().delete(server.pk, now=timezone.now())
     except RuntimeFault as fault:
-        raise registry.Failed(str(fault)) from fault
+        raise Failed(str(fault)) from fault
     run.log("Its files are removed; an archive of what it wrote is kept for seven days.")
     crash_alerts.server_is_gone(server, now=timezone.now())
     # Last: a job that runs again after its worker died still finds the row, and finishes the rest.
@@ -122,15 +123,13 @@ _MESSAGES = {
 }
 
 
-def _compose(server: Server, run: registry.Run) -> launch_plan.LaunchPlan:
+def _compose(server: Server, run: JobContext) -> launch_plan.LaunchPlan:
     """Plan a start; fail with what is missing and how to mend it. Fetches the layers on hosts other than the web's."""
     layers, trees = _layers(server, run)
     try:
         version = this_host.games().current()
     except NoVersion:
-        raise registry.Failed(
-            "The game is not installed on this host. An admin installs it on the page of the host."
-        ) from None
+        raise Failed("The game is not installed on this host. An admin installs it on the page of the host.") from None
     cache = this_host.workshop_cache()
     cache.mkdir(parents=True, exist_ok=True)
     try:
@@ -141,18 +140,18 @@ def _compose(server: Server, run: registry.Run) -> launch_plan.LaunchPlan:
             game_version=version.id,
         )
     except SpecInvalid as fault:
-        raise registry.Failed(f"This server cannot be composed: {fault}") from fault
+        raise Failed(f"This server cannot be composed: {fault}") from fault
     except secrets.Unreadable as fault:
-        raise registry.Failed(f"Its RCON password cannot be read: {fault} Rotate it on the server's page.") from fault
+        raise Failed(f"Its RCON password cannot be read: {fault} Rotate it on the server's page.") from fault
 
 
-def _layers(server: Server, run: registry.Run) -> tuple[Sequence[Overlay], Mapping[int, Path]]:
+def _layers(server: Server, run: JobContext) -> tuple[Sequence[Overlay], Mapping[int, Path]]:
     """The blueprint's overlays, the topmost first, and the directory of each on this host."""
     layers = server.blueprint.layers
     # Overlays of uploaded files exist as soon as they are created; only the others have to be built first.
     unbuilt = [layer.name for layer in layers if layer.kind != Overlay.Kind.FILES and layer.built_at is None]
     if unbuilt:
-        raise registry.Failed(f"Not built yet: {', '.join(unbuilt)}. Build these overlays, then try again.")
+        raise Failed(f"Not built yet: {', '.join(unbuilt)}. Build these overlays, then try again.")
     return layers, replication_layers.trees(run, layers)
 
 
@@ -168,7 +167,7 @@ def _refuse_taken_port(server: Server) -> None:
     )
     state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=message)
     state_log.set_last_error(server, message)
-    raise registry.Failed(message)
+    raise Failed(message)
 
 
 def _record_failed_start(server: Server, fault: RuntimeFault) -> None:
@@ -183,7 +182,7 @@ def _record_stopped(server: Server) -> None:
     state_log.clear_last_error(server)
 
 
-def _wait_until_ready(server: Server, spec: InstanceSpec, run: registry.Run) -> None:
+def _wait_until_ready(server: Server, spec: InstanceSpec, run: JobContext) -> None:
     deadline = time.monotonic() + READY_WITHIN.total_seconds()
     while not readiness.answers(server):
         run.check()
@@ -192,11 +191,11 @@ def _wait_until_ready(server: Server, spec: InstanceSpec, run: registry.Run) -> 
             minutes = READY_WITHIN.total_seconds() / 60
             message = f"The game runs, but RCON did not answer within {minutes:.0f} minutes. Its log may say why."
             state_log.set_last_error(server, message)
-            raise registry.Failed(message)
+            raise Failed(message)
         run.sleep(_READY_CHECK_SECONDS)
 
 
-def _raise_if_exited(server: Server, spec: InstanceSpec, run: registry.Run) -> None:
+def _raise_if_exited(server: Server, spec: InstanceSpec, run: JobContext) -> None:
     """Fail when the game has ended for good. Start it once more when it lost its supervisor."""
     observed = this_host.runtime().observe([server.pk])[server.pk]
     # The supervisor was killed and its game with it, so that nothing restarts it: this job does.
@@ -206,7 +205,7 @@ def _raise_if_exited(server: Server, spec: InstanceSpec, run: registry.Run) -> N
             this_host.runtime().start(spec)
         except RuntimeFault as fault:
             _record_failed_start(server, fault)
-            raise registry.Failed(str(fault)) from fault
+            raise Failed(str(fault)) from fault
         return
     # While it is crashed its supervisor restarts it after a pause; the caller goes on waiting.
     if observed.state not in {State.GAVE_UP, State.STOPPED}:
@@ -215,7 +214,7 @@ def _raise_if_exited(server: Server, spec: InstanceSpec, run: registry.Run) -> N
     state = Server.State.GAVE_UP if observed.state is State.GAVE_UP else Server.State.STOPPED
     state_log.record_state(server, state, now=timezone.now(), detail=message, last_lines=observed.last_lines)
     state_log.set_last_error(server, message)
-    raise registry.Failed(message)
+    raise Failed(message)
 
 
 def _quit(server: Server) -> None:
@@ -224,7 +223,7 @@ def _quit(server: Server) -> None:
         rcon.execute("127.0.0.1", server.port, server.live_rcon_password, "quit", timeout=_QUIT_TIMEOUT_SECONDS)
 
 
-def _warn_players(server: Server, run: registry.Run) -> None:
+def _warn_players(server: Server, run: JobContext) -> None:
     """Send the players a message and wait, if the job's `warn_seconds` asks for it."""
     seconds = int(run.params.get("warn_seconds", 0))
     if seconds <= 0 or server.actual_state != Server.State.RUNNING:

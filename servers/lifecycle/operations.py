@@ -8,8 +8,8 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import secrets
-from left4me.jobs import registry
-from left4me.jobs.models import Job
+from left4me.jobs.context import JobContext
+from left4me.jobs.operations import ALL, Body, Lock, RequestedJob, operation
 from servers.hosts import installs
 from servers.lifecycle import lifecycle
 from servers.models import BlueprintOverlay, Server
@@ -17,25 +17,25 @@ from servers.models import BlueprintOverlay, Server
 GAME = "game"
 
 
-def _locks(job: Job) -> Iterable[registry.Lock]:
+def _locks(job: RequestedJob) -> Iterable[Lock]:
     """The server exclusively; the game and its overlays shared, so that they do not change during the operation."""
     server_id = int(job.resource.partition(":")[2])
-    yield registry.Lock(job.resource, exclusive=True)
-    yield registry.Lock(GAME, exclusive=False)
+    yield Lock(job.resource, exclusive=True)
+    yield Lock(GAME, exclusive=False)
     if job.host != settings.LEFT4ME_HOST:
         # Other hosts mount copies that never change, so a build does not have to wait for a host that is down.
         return
     layers = BlueprintOverlay.objects.filter(blueprint__servers=server_id).values_list("overlay_id", flat=True)
     for overlay_id in layers:
-        yield registry.Lock(f"overlay:{overlay_id}", exclusive=False)
+        yield Lock(f"overlay:{overlay_id}", exclusive=False)
 
 
-def _server_only(job: Job) -> Iterable[registry.Lock]:
+def _server_only(job: RequestedJob) -> Iterable[Lock]:
     """Ending a game needs only the server: it does not wait for an install or a build."""
-    yield registry.Lock(job.resource, exclusive=True)
+    yield Lock(job.resource, exclusive=True)
 
 
-def _secrets(job: Job) -> Iterable[str]:
+def _secrets(job: RequestedJob) -> Iterable[str]:
     """The RCON passwords, which must not appear in the job's log."""
     server = Server.objects.filter(pk=int(job.resource.partition(":")[2])).first()
     if server is None:
@@ -47,8 +47,8 @@ def _secrets(job: Job) -> Iterable[str]:
         return
 
 
-def _on_server(body: Callable[[Server, registry.Run], None]) -> registry.Body:
-    def run_body(run: registry.Run) -> None:
+def _on_server(body: Callable[[Server, JobContext], None]) -> Body:
+    def run_body(run: JobContext) -> None:
         server = Server.objects.select_related("host", "blueprint").filter(pk=run.resource_id).first()
         if server is None:
             run.log("The server is gone; there is nothing to do.")
@@ -58,11 +58,11 @@ def _on_server(body: Callable[[Server, registry.Run], None]) -> registry.Body:
     return run_body
 
 
-def _game_exclusively(job: Job) -> Iterable[registry.Lock]:
-    yield registry.Lock(GAME, exclusive=True)
+def _game_exclusively(job: RequestedJob) -> Iterable[Lock]:
+    yield Lock(GAME, exclusive=True)
 
 
-def _steam_password(job: Job) -> Iterable[str]:
+def _steam_password(job: RequestedJob) -> Iterable[str]:
     if settings.LEFT4ME_STEAM_PASSWORD:
         yield settings.LEFT4ME_STEAM_PASSWORD
 
@@ -73,7 +73,7 @@ def _register_game() -> None:
         ("rollback_game", _("Go back to the game's version before"), installs.roll_back),
         ("clean_game", _("Remove unused versions of the game"), installs.clean),
     ):
-        registry.operation(name, title=title, locks=_game_exclusively, idempotent=True, secrets=_steam_password)(body)
+        operation(name, title=title, locks=_game_exclusively, idempotent=True, secrets=_steam_password)(body)
 
 
 def register() -> None:
@@ -83,11 +83,11 @@ def register() -> None:
         ("initialize", _("Initialize"), lifecycle.initialize),
         ("start", _("Start"), lifecycle.start),
     ):
-        registry.operation(name, title=title, locks=_locks, idempotent=True, secrets=_secrets)(_on_server(body))
-    registry.operation(
-        "restart", title=_("Restart"), locks=_locks, idempotent=True, supersedes=("start",), secrets=_secrets
-    )(_on_server(lifecycle.restart))
-    registry.operation(
+        operation(name, title=title, locks=_locks, idempotent=True, secrets=_secrets)(_on_server(body))
+    operation("restart", title=_("Restart"), locks=_locks, idempotent=True, supersedes=("start",), secrets=_secrets)(
+        _on_server(lifecycle.restart)
+    )
+    operation(
         "stop",
         title=_("Stop"),
         locks=_server_only,
@@ -95,15 +95,15 @@ def register() -> None:
         supersedes=("start", "restart", "initialize"),
         secrets=_secrets,
     )(_on_server(lifecycle.stop))
-    registry.operation(
-        "kill", title=_("Kill"), locks=_server_only, idempotent=True, supersedes=(registry.ALL,), secrets=_secrets
-    )(_on_server(lifecycle.kill))
-    registry.operation(
+    operation("kill", title=_("Kill"), locks=_server_only, idempotent=True, supersedes=(ALL,), secrets=_secrets)(
+        _on_server(lifecycle.kill)
+    )
+    operation(
         "delete",
         title=_("Delete"),
         locks=_server_only,
         idempotent=True,
-        supersedes=(registry.ALL,),
+        supersedes=(ALL,),
         final=True,
         secrets=_secrets,
     )(_on_server(lifecycle.delete))

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from left4me.alerts import incidents
 from left4me.alerts.events import Event
-from left4me.alerts.incidents import Trouble
+from left4me.alerts.incidents import ProblemReport
 from servers.gamehost.port import Observed
 from servers.models import Host, Server
 
@@ -29,17 +29,17 @@ def server_was_seen(server: Server, state: Server.State, *, detail: str, now: da
         reason = detail or _("It ended too often.")
         text = _("%(words)s It stays down until somebody starts it.") % {"words": f"{reason.rstrip('.')}."}
         title = _("“%(name)s” gave up") % {"name": server.name}
-        incidents.trouble(_problem_of_server(server, Event.SERVER_GAVE_UP, title=title, text=text), now=now)
+        incidents.report(_problem_of_server(server, Event.SERVER_GAVE_UP, title=title, text=text), now=now)
     elif state == Server.State.RUNNING:
-        incidents.well(server.resource, now=now)
+        incidents.mark_recovered(server.resource, now=now)
     elif state == Server.State.STOPPED:
         # It was stopped on request, or waits for its next start: neither is worth an alert.
-        incidents.over([server.resource], now=now)
+        incidents.close([server.resource], now=now)
 
 
 def server_crashed(server: Server, *, detail: str, now: datetime) -> None:
     title = _("“%(name)s” crashed") % {"name": server.name}
-    incidents.trouble(_problem_of_server(server, Event.SERVER_CRASHED, title=title, text=detail), now=now)
+    incidents.report(_problem_of_server(server, Event.SERVER_CRASHED, title=title, text=detail), now=now)
 
 
 def crash_between(server: Server, observed: Observed) -> str:
@@ -54,7 +54,7 @@ def crash_between(server: Server, observed: Observed) -> str:
 
 
 def server_is_gone(server: Server, *, now: datetime) -> None:
-    incidents.over([server.resource], now=now)
+    incidents.close([server.resource], now=now)
 
 
 def disk_was_seen(host: Host, *, free: int, now: datetime) -> None:
@@ -63,11 +63,11 @@ def disk_was_seen(host: Host, *, free: int, now: datetime) -> None:
     key = f"host:{host.pk}:disk"
     if free >= low:
         if free >= low * _RECOVERED_AT:
-            incidents.well(key, now=now)
+            incidents.mark_recovered(key, now=now)
         return
     text = _("%(free).1f GB are left. Games, logs and the database fail when it is full.") % {"free": free / _GB}
-    incidents.trouble(
-        Trouble(
+    incidents.report(
+        ProblemReport(
             event=Event.DISK_LOW,
             key=key,
             subject=f"host:{host.pk}",
@@ -81,8 +81,8 @@ def disk_was_seen(host: Host, *, free: int, now: datetime) -> None:
     )
 
 
-def _problem_of_server(server: Server, event: Event, *, title: str, text: str) -> Trouble:
-    return Trouble(
+def _problem_of_server(server: Server, event: Event, *, title: str, text: str) -> ProblemReport:
+    return ProblemReport(
         event=event,
         key=server.resource,
         subject=server.resource,

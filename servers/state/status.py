@@ -10,7 +10,8 @@ from django.db.models import prefetch_related_objects
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from left4me.jobs import waiting
+from left4me.core.web.request import Visitor
+from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
 from servers import permissions
 from servers.lifecycle import pending_changes
@@ -71,7 +72,7 @@ class ServerStatus:
         return has_failed or hangs or self.has_drifted or bool(self.server.last_error)
 
 
-def of(servers: Sequence[Server], *, user: permissions.Visitor, now: datetime) -> list[ServerStatus]:
+def of(servers: Sequence[Server], *, user: Visitor, now: datetime) -> list[ServerStatus]:
     """The status of each of these servers, in three queries for all. Needs rows from `listed().with_role(user)`."""
     # Only servers that may need a restart compare their overlays, so only theirs are fetched.
     compared = [server.blueprint for server in servers if pending_changes.can_be_behind(server)]
@@ -89,12 +90,12 @@ def _live_jobs(resources: Iterable[str]) -> dict[str, Job]:
     return jobs
 
 
-def _status(server: Server, job: Job | None, *, user: permissions.Visitor, now: datetime) -> ServerStatus:
+def _status(server: Server, job: Job | None, *, user: Visitor, now: datetime) -> ServerStatus:
     host_is_down = server.host.is_down(now)
     status, label = _status_and_label(server, job, host_is_down=host_is_down)
     if job is not None:
         trouble = server.host.trouble(now) if job.state == Job.State.QUEUED else ""
-        job.waiting_for = waiting.words(server.host.name, trouble) if trouble else ""
+        job.waiting_for = queue_reasons.reason(server.host.name, trouble) if trouble else ""
     return ServerStatus(
         server=server,
         role=permissions.role_of(user, server),

@@ -11,7 +11,7 @@ from left4me.core.processes import commands
 
 
 class RecordedRun:
-    """Implements `registry.Run`; remembers what was said, cancels when told to."""
+    """Implements `JobContext`; remembers what was said, cancels when told to."""
 
     def __init__(self, resource: str = "server:1", **params: Any) -> None:
         self.job_id = 1

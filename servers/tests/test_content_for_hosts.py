@@ -16,8 +16,8 @@ import requests
 from accounts import secrets
 from left4me.core.concurrency import Cancelled
 from left4me.jobs import actions as jobs
-from left4me.jobs import registry
 from left4me.jobs.models import Job
+from left4me.jobs.operations import Failed
 from left4me.jobs.tests.processes import Process, wait_until
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
@@ -247,7 +247,7 @@ def test_while_the_web_is_away_the_job_waits_for_it(web, server, overlay):
 def test_when_the_web_stays_away_the_job_fails_with_its_address(web, server, overlay, monkeypatch):
     monkeypatch.setattr(replication_client, "PATIENCE_SECONDS", 0.0)
     web.stop()
-    with pytest.raises(registry.Failed, match=f"“maps” is not on this host: {web.url} does not answer"):
+    with pytest.raises(Failed, match=f"“maps” is not on this host: {web.url} does not answer"):
         prepare(overlay)
 
 
@@ -299,13 +299,13 @@ def test_a_host_gets_only_what_its_own_servers_are_made_of(web, server, overlay,
     foreign = make_overlay(content_version=1)
     make_server(cast.owner, host=make_host(), blueprint=make_blueprint(cast.owner, overlays=[foreign]))
     write(web.tree(foreign), {"x": b"x"})
-    with pytest.raises(registry.Failed, match="no such overlay for this host"):
+    with pytest.raises(Failed, match="no such overlay for this host"):
         prepare(foreign)
 
 
 def test_a_revoked_token_opens_nothing(web, server, overlay):
     HostToken.objects.all().delete()
-    with pytest.raises(registry.Failed, match="does not know this host's token"):
+    with pytest.raises(Failed, match="does not know this host's token"):
         prepare(overlay)
 
 

@@ -109,8 +109,8 @@ def test_what_runs_again_for_two_minutes_has_recovered(server: Server, runtime: 
     look(runtime, now=NOW)
     runtime.set(server.pk, State.RUNNING, started_at=NOW + SECOND)
     look(runtime, now=NOW + 8 * SECOND)
-    assert incidents.settle(now=NOW + 60 * SECOND) == 0
-    assert incidents.settle(now=NOW + 129 * SECOND) == 1
+    assert incidents.announce_recoveries(now=NOW + 60 * SECOND) == 0
+    assert incidents.announce_recoveries(now=NOW + 129 * SECOND) == 1
     assert told() == ["server_crashed", "server_recovered"]
     runtime.crash(server.pk, at=NOW + 300 * SECOND)
     look(runtime, now=NOW + 300 * SECOND)
@@ -123,7 +123,7 @@ def test_a_server_that_somebody_stops_is_told_of_no_more(server: Server, runtime
     look(runtime, now=NOW)
     state_log.record_state(server, Server.State.STOPPED, now=NOW + 5 * SECOND)
     assert Incident.objects.get().closed_at == NOW + 5 * SECOND
-    assert incidents.settle(now=NOW + timedelta(hours=1)) == 0
+    assert incidents.announce_recoveries(now=NOW + timedelta(hours=1)) == 0
     assert told() == ["server_gave_up"]
 
 
@@ -188,7 +188,7 @@ def test_a_full_disk_is_told_once_and_again_when_there_is_room(host: Host, cast:
     assert told() == ["disk_low"]
     assert "4.0 GB" in Delivery.objects.get().text
     crash_alerts.disk_was_seen(host, free=7_000_000_000, now=NOW)
-    incidents.settle(now=NOW + timedelta(minutes=3))
+    incidents.announce_recoveries(now=NOW + timedelta(minutes=3))
     assert told() == ["disk_low", "host_recovered"]
 
 
@@ -213,7 +213,7 @@ def test_a_silent_host_is_told_of_once_and_again_when_it_is_back(host: Host, cas
     assert told() == ["host_silent"]
     Host.objects.filter(pk=host.pk).update(last_seen_at=NOW + 314 * SECOND)
     looking(watch, first=315, last=315)
-    incidents.settle(now=NOW + 440 * SECOND)
+    incidents.announce_recoveries(now=NOW + 440 * SECOND)
     assert told() == ["host_silent", "host_recovered"]
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from left4me.core.concurrency import Cancelled
-from left4me.jobs import registry
+from left4me.jobs import operations
 from left4me.jobs.models import Job
+from left4me.jobs.operations import Failed
 from servers import tasks
 from servers.gamehost.steamcmd import install as steam
 from servers.gamehost.steamcmd.session import SteamCmd
@@ -89,10 +90,10 @@ def test_rolling_back_twice_for_one_request_goes_back_once(root: Path):
 
 
 def test_without_an_older_version_rolling_back_says_so(root: Path):
-    with pytest.raises(registry.Failed, match="The game is not installed"):
+    with pytest.raises(Failed, match="The game is not installed"):
         installs.roll_back(RecordedRun("game"))
     install_game(root)
-    with pytest.raises(registry.Failed, match="There is no older version"):
+    with pytest.raises(Failed, match="There is no older version"):
         installs.roll_back(RecordedRun("game"))
 
 
@@ -107,7 +108,7 @@ def test_steam_installs_the_game_and_tells_bytes(root: Path, plays):
 
 def test_what_steam_refuses_is_said_in_words_and_leaves_the_present_version(root: Path, plays):
     plays(INVALID_PLATFORM, INVALID_PLATFORM)
-    with pytest.raises(registry.Failed, match=r"set up a Steam account that owns the game\.$"):
+    with pytest.raises(Failed, match=r"set up a Steam account that owns the game\.$"):
         installs.install(RecordedRun("game"))
     assert this_host.game_version() == ""
 
@@ -121,13 +122,13 @@ def test_the_account_comes_last_and_its_password_is_in_no_argument(root: Path, p
     assert ["gordon" in call["script"] for call in calls] == [False, False, True]
     assert not any("black mesa" in " ".join(call["argv"]) for call in calls)
     assert not any("black mesa" in line for line in run.lines)
-    assert list(registry.get("install").secrets(Job())) == ["black mesa"]
+    assert list(operations.get("install").secrets(Job())) == ["black mesa"]
 
 
 def test_an_account_that_no_script_can_hold_is_refused_in_words(root: Path, plays, settings):
     settings.LEFT4ME_STEAM_USERNAME, settings.LEFT4ME_STEAM_PASSWORD = "gordon", 'a"b'
     plays()
-    with pytest.raises(registry.Failed, match="LEFT4ME_STEAM_PASSWORD cannot be used"):
+    with pytest.raises(Failed, match="LEFT4ME_STEAM_PASSWORD cannot be used"):
         installs.install(RecordedRun("game"))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from left4me.core.concurrency import Cancelled
 from left4me.core.net import ports
-from left4me.jobs import registry
+from left4me.jobs.operations import Failed
 from left4me.testing.cast import Cast
 from overlays.tests.factories import make_overlay
 from servers.gamehost import rcon
@@ -58,21 +58,21 @@ def test_a_second_start_changes_nothing(server: Server, runtime: FakeRuntime):
 
 def test_without_the_game_a_start_says_what_to_do(server: Server, runtime: FakeRuntime, tmp_path):
     (tmp_path / "game" / "current").unlink()
-    with pytest.raises(registry.Failed, match="not installed on this host"):
+    with pytest.raises(Failed, match="not installed on this host"):
         lifecycle.start(server, RecordedRun())
 
 
 def test_an_unbuilt_overlay_is_named(cast: Cast, runtime: FakeRuntime):
     overlay = make_overlay(owner=cast.owner, kind="workshop", name="Custom maps")
     server = make_server(cast.owner, blueprint=make_blueprint(cast.owner, overlays=[overlay]))
-    with pytest.raises(registry.Failed, match="Not built yet: Custom maps"):
+    with pytest.raises(Failed, match="Not built yet: Custom maps"):
         lifecycle.start(server, RecordedRun())
     assert runtime.specs == {}
 
 
 def test_a_port_that_another_program_holds_is_named_with_the_cure(server: Server, runtime: FakeRuntime, monkeypatch):
     monkeypatch.setattr(ports, "is_free", lambda port: False)
-    with pytest.raises(registry.Failed, match=f"Port {server.port} of this host is used by another program"):
+    with pytest.raises(Failed, match=f"Port {server.port} of this host is used by another program"):
         lifecycle.start(server, RecordedRun())
     server.refresh_from_db()
     assert server.actual_state == Server.State.STOPPED
@@ -83,7 +83,7 @@ def test_a_port_that_another_program_holds_is_named_with_the_cure(server: Server
 @pytest.mark.parametrize("fault", [MountFailed("layer 3 is missing"), LaunchFailed("no such program")])
 def test_a_start_that_fails_leaves_the_reason_on_the_server(server: Server, runtime: FakeRuntime, fault):
     runtime.faults["start"] = fault
-    with pytest.raises(registry.Failed, match=str(fault)):
+    with pytest.raises(Failed, match=str(fault)):
         lifecycle.start(server, RecordedRun())
     server.refresh_from_db()
     assert server.actual_state == Server.State.STOPPED
@@ -97,7 +97,7 @@ def test_a_game_that_falls_before_it_is_ready_fails_the_start(server: Server, ru
         return False
 
     monkeypatch.setattr(readiness, "answers", fall)
-    with pytest.raises(registry.Failed, match=r"ended 6 times \(last exit: status 1\)"):
+    with pytest.raises(Failed, match=r"ended 6 times \(last exit: status 1\)"):
         lifecycle.start(server, RecordedRun())
     server.refresh_from_db()
     assert server.actual_state == Server.State.GAVE_UP
@@ -125,7 +125,7 @@ def test_a_game_whose_supervisor_dies_during_the_start_is_started_again(
 def test_a_silent_game_fails_the_start_in_the_end_but_goes_on(server: Server, runtime: FakeRuntime, monkeypatch):
     monkeypatch.setattr(readiness, "answers", lambda server, timeout=2.0: False)
     monkeypatch.setattr(lifecycle, "READY_WITHIN", lifecycle.READY_WITHIN * 0)
-    with pytest.raises(registry.Failed, match="RCON did not answer"):
+    with pytest.raises(Failed, match="RCON did not answer"):
         lifecycle.start(server, RecordedRun())
     assert runtime.observe([server.pk])[server.pk].state is State.RUNNING
 
@@ -164,7 +164,7 @@ def test_players_are_told_before_a_stop_when_asked_for(server: Server, runtime: 
 def test_a_stop_that_times_out_says_so_on_the_server(server: Server, runtime: FakeRuntime):
     lifecycle.start(server, RecordedRun())
     runtime.faults["stop"] = StopTimedOut("the game survives KILL")
-    with pytest.raises(registry.Failed, match="survives KILL"):
+    with pytest.raises(Failed, match="survives KILL"):
         lifecycle.stop(server, RecordedRun())
     server.refresh_from_db()
     assert server.last_error == "the game survives KILL"

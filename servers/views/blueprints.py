@@ -67,7 +67,7 @@ def blueprint_new(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = lookups.blueprint_or_404(user, pk)
+    row = lookups.blueprint_to_edit(user, pk)
     form = BlueprintForm(request.POST or None, instance=row, owner=row.owner)
     status = 0
     if request.method == "POST" and not form.rearranged and form.is_valid():
@@ -89,7 +89,7 @@ def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
 def blueprint_move(request: HttpRequest, pk: int) -> HttpResponse:
     """The up and down buttons of the blueprint's page, which work without JavaScript."""
     user = signed_in(request)
-    row = lookups.blueprint_or_404(user, pk)
+    row = lookups.blueprint_to_edit(user, pk)
     overlay, _comma, direction = request.POST.get("move", "").partition(",")
     try:
         actions.move_overlay(
@@ -147,7 +147,7 @@ def blueprint_import(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def blueprint_delete(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = lookups.blueprint_or_404(user, pk)
+    row = lookups.blueprint_to_edit(user, pk)
     linked, status = list(row.servers.values_list("pk", "name")), 200
     if request.method == "POST":
         try:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import signed_in
 from left4me.core.web.request import is_fragment
-from left4me.jobs import waiting
+from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
 from servers import actions, permissions
 from servers.models import Host, HostToken, Server
@@ -99,7 +99,7 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
 def _state(host: Host) -> dict[str, Any]:
     jobs = Job.objects.filter(host=host.name, resource="game").select_related("user")
     job = jobs.live().order_by("pk").first()
-    waiting.explain([job] if job else [])
+    queue_reasons.explain([job] if job else [])
     return {
         "host": host,
         "is_down": host.is_down(timezone.now()),

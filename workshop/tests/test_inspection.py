@@ -8,7 +8,8 @@ import zipfile
 
 import pytest
 
-from workshop import inspection, vpk
+from left4me.testing import vpk_files
+from workshop import inspection
 
 MISSION = '"mission" { "Name" "c" "modes" { "coop" { "1" { "Map" "c1" } } } }'
 
@@ -17,7 +18,7 @@ MISSION = '"mission" { "Name" "c" "modes" { "coop" { "1" { "Map" "c1" } } } }'
 def look(tmp_path):
     def look(files, **how):
         path = tmp_path / "a.vpk"
-        vpk.write(path, {name: c.encode() if isinstance(c, str) else c for name, c in files.items()})
+        vpk_files.write(path, {name: c.encode() if isinstance(c, str) else c for name, c in files.items()})
         return inspection.inspect(path, **how)
 
     return look
@@ -121,8 +122,8 @@ def test_a_list_of_paths_packs_into_a_row():
 def test_the_games_own_files_come_from_its_directories(tmp_path):
     for folder in ("left4dead2", "left4dead2_dlc1", "update"):
         (tmp_path / folder).mkdir()
-    vpk.write(tmp_path / "left4dead2" / "pak01_dir.vpk", {"a/b.txt": b"1"})
-    vpk.write(tmp_path / "update" / "pak01_dir.vpk", {"c.txt": b"1"})
+    vpk_files.write(tmp_path / "left4dead2" / "pak01_dir.vpk", {"a/b.txt": b"1"})
+    vpk_files.write(tmp_path / "update" / "pak01_dir.vpk", {"c.txt": b"1"})
     (tmp_path / "left4dead2_dlc1" / "pak01_dir.vpk").write_bytes(b"broken")
     assert inspection.stock_paths(tmp_path) == {"a/b.txt", "c.txt"}
     assert inspection.stock_paths(tmp_path / "missing") == frozenset()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from left4me.testing import vpk_files
 from workshop import vpk
 from workshop.vpk import NotValid
 
@@ -24,7 +25,7 @@ FILES = {
 @pytest.fixture
 def pak(tmp_path):
     path = tmp_path / "a.vpk"
-    vpk.write(path, FILES)
+    vpk_files.write(path, FILES)
     return path
 
 
@@ -36,7 +37,7 @@ def entries(path):
 @pytest.mark.parametrize("version", [1, 2])
 def test_every_file_is_listed_and_read(tmp_path, version):
     path = tmp_path / "a.vpk"
-    vpk.write(path, FILES, version=version)
+    vpk_files.write(path, FILES, version=version)
     with path.open("rb") as stream:
         pak = vpk.Vpk(stream)
         read = {entry.path: pak.read(entry, limit=10_000) for entry in pak}
@@ -170,7 +171,7 @@ def test_no_bytes_make_the_reader_crash(tmp_path_factory, data, tree_size, versi
 @given(edits=st.lists(st.tuples(st.integers(0, 5300), st.integers(0, 255)), max_size=6), cut=st.integers(0, 300))
 def test_no_damage_to_an_honest_file_makes_the_reader_crash(tmp_path_factory, edits, cut):
     path = tmp_path_factory.getbasetemp() / "damaged.vpk"
-    vpk.write(path, FILES)
+    vpk_files.write(path, FILES)
     content = bytearray(path.read_bytes())
     for at, value in edits:
         content[at % len(content)] = value

@@ -1,4 +1,4 @@
-"""Make an API token for a user."""
+"""Creates an API token for a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make an account, such as the first admin's."""
+"""Creates an account, such as the first admin's."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         actions.create_user(username=name, password=password, is_admin=admin, by=None)
         self.stderr.write(f"{'Admin' if admin else 'User'} {name} is made.")
         if is_made:
-            # Alone on standard output, so that a script can take it.
+            # The only line on standard output, so that a script can read it.
             self.stderr.write("The password, shown this once:")
             self.stdout.write(password)
 

@@ -1,4 +1,4 @@
-"""Give somebody the admin's rights."""
+"""Grants admin rights to a user."""
 
 from __future__ import annotations
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from left4me.testing.static_files import CollectedStatic
+
 _REPOSITORY = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -55,9 +57,10 @@ def _processes_of(root: Path) -> list[str]:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path, int]]:
+def running(tmp_path: Path, collected_static: CollectedStatic) -> Iterator[tuple[subprocess.Popen[bytes], Path, int]]:
     port = _free_port()
     argv, env = _command(tmp_path, port)
+    collected_static.lay_out(tmp_path)
     with (tmp_path / "up.log").open("wb") as log:
         process = subprocess.Popen(argv, env=env, cwd=_REPOSITORY, stdout=log, stderr=log)
     try:
@@ -66,6 +69,7 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path, int
             assert process.poll() is None, (tmp_path / "up.log").read_text()
             assert time.monotonic() < deadline, (tmp_path / "up.log").read_text()
             time.sleep(0.1)
+        collected_static.keep(tmp_path)
         yield process, tmp_path, port
     finally:
         process.send_signal(signal.SIGINT)

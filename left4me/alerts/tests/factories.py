@@ -4,7 +4,7 @@ from itertools import count
 from typing import Any
 
 from left4me.alerts.events import CHOOSABLE, Event
-from left4me.alerts.incidents import Trouble
+from left4me.alerts.incidents import ProblemReport
 from left4me.alerts.models import Channel
 
 _numbers = count(1)
@@ -21,7 +21,7 @@ def make_channel(user: Any, address: str = "https://hooks.example.org/abc", **fi
     return Channel.objects.create(user=user, address=address, **given)
 
 
-def crash(owner: Any, number: int = 1, **fields: Any) -> Trouble:
+def crash(owner: Any, number: int = 1, **fields: Any) -> ProblemReport:
     """What `servers` says of a crash of this user's server."""
     given: dict[str, Any] = {
         "event": Event.SERVER_CRASHED,
@@ -35,4 +35,4 @@ def crash(owner: Any, number: int = 1, **fields: Any) -> Trouble:
         "recovered_title": f"“server {number}” runs again",
         **fields,
     }
-    return Trouble(**given)
+    return ProblemReport(**given)

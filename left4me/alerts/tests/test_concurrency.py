@@ -43,7 +43,7 @@ def at_once(number: int, act: Callable[[], object]) -> None:
 
 def test_what_six_notice_at_once_is_told_once(cast: Any):
     make_channel(cast.owner)
-    at_once(6, lambda: incidents.trouble(crash(cast.owner), now=NOW))
+    at_once(6, lambda: incidents.report(crash(cast.owner), now=NOW))
     assert Delivery.objects.count() == 1
     assert Incident.objects.get().count == 6
 
@@ -51,16 +51,16 @@ def test_what_six_notice_at_once_is_told_once(cast: Any):
 def test_what_four_workers_want_to_send_at_once_is_sent_once(cast: Any, receiver: Receiver):
     for _ in range(3):
         make_channel(cast.owner, receiver.url())
-    incidents.trouble(crash(cast.owner), now=NOW)
+    incidents.report(crash(cast.owner), now=NOW)
     at_once(4, lambda: delivery.send(now=NOW))
     assert len(receiver.bodies) == 3
 
 
 def test_what_is_well_is_said_once(cast: Any):
     make_channel(cast.owner)
-    incidents.trouble(crash(cast.owner), now=NOW)
-    incidents.well("server:1", now=NOW)
-    at_once(4, lambda: incidents.settle(now=NOW + incidents.SETTLED_AFTER))
+    incidents.report(crash(cast.owner), now=NOW)
+    incidents.mark_recovered("server:1", now=NOW)
+    at_once(4, lambda: incidents.announce_recoveries(now=NOW + incidents.SETTLED_AFTER))
     assert list(Delivery.objects.order_by("pk").values_list("event", flat=True)) == [
         "server_crashed",
         "server_recovered",

@@ -23,7 +23,7 @@ def told() -> list[tuple[str, str]]:
 def test_an_alert_and_what_it_tells_of_are_written_together_or_not_at_all(cast: Any):
     make_channel(cast.owner)
     with pytest.raises(RuntimeError), transaction.atomic():
-        incidents.trouble(crash(cast.owner), now=NOW)
+        incidents.report(crash(cast.owner), now=NOW)
         raise RuntimeError
     assert not Delivery.objects.exists()
     assert not Incident.objects.exists()
@@ -34,7 +34,7 @@ def test_the_owner_is_told_and_admins_who_want_everything(cast: Any):
     make_channel(cast.stranger, name="stranger")
     make_channel(cast.admin, name="admin")
     make_channel(cast.admin, name="admin of all", everything=True)
-    assert incidents.trouble(crash(cast.owner), now=NOW) == 2
+    assert incidents.report(crash(cast.owner), now=NOW) == 2
     assert {name for name, _ in told()} == {"owner", "admin of all"}
 
 
@@ -42,41 +42,41 @@ def test_one_who_is_no_longer_admin_is_told_of_their_own_only(cast: Any):
     make_channel(cast.admin, everything=True)
     cast.admin.is_admin = False
     cast.admin.save()
-    assert incidents.trouble(crash(cast.owner, 1), now=NOW) == 0
-    assert incidents.trouble(crash(cast.owner, 2, event=Event.DISK_LOW), now=NOW) == 0
-    assert incidents.trouble(crash(cast.admin, 3), now=NOW) == 1
+    assert incidents.report(crash(cast.owner, 1), now=NOW) == 0
+    assert incidents.report(crash(cast.owner, 2, event=Event.DISK_LOW), now=NOW) == 0
+    assert incidents.report(crash(cast.admin, 3), now=NOW) == 1
 
 
 def test_one_who_may_not_sign_in_is_told_nothing(cast: Any):
     make_channel(cast.owner)
     cast.owner.is_active = False
     cast.owner.save()
-    assert incidents.trouble(crash(cast.owner), now=NOW) == 0
+    assert incidents.report(crash(cast.owner), now=NOW) == 0
 
 
 def test_a_channel_tells_only_of_what_was_chosen_and_only_while_it_is_on(cast: Any):
     make_channel(cast.owner, events=["job_failed"])
     make_channel(cast.owner, is_enabled=False)
-    assert incidents.trouble(crash(cast.owner), now=NOW) == 0
+    assert incidents.report(crash(cast.owner), now=NOW) == 0
 
 
 def test_recovery_is_told_to_those_who_heard_of_the_trouble(cast: Any):
     make_channel(cast.owner, name="all")
     make_channel(cast.owner, name="gave up", events=["server_gave_up", "server_recovered"])
     make_channel(cast.owner, name="no recovery", events=["server_crashed"])
-    incidents.trouble(crash(cast.owner), now=NOW)
-    incidents.well("server:1", now=NOW + timedelta(minutes=1))
-    incidents.settle(now=NOW + timedelta(minutes=4))
+    incidents.report(crash(cast.owner), now=NOW)
+    incidents.mark_recovered("server:1", now=NOW + timedelta(minutes=1))
+    incidents.announce_recoveries(now=NOW + timedelta(minutes=4))
     assert told() == [("all", "server_crashed"), ("no recovery", "server_crashed"), ("all", "server_recovered")]
 
 
 def test_what_falls_again_before_it_settled_has_not_recovered(cast: Any):
     make_channel(cast.owner)
-    incidents.trouble(crash(cast.owner), now=NOW)
+    incidents.report(crash(cast.owner), now=NOW)
     for minute in range(1, 20, 2):
-        incidents.well("server:1", now=NOW + timedelta(minutes=minute))
-        assert incidents.settle(now=NOW + timedelta(minutes=minute + 1)) == 0
-        incidents.trouble(crash(cast.owner), now=NOW + timedelta(minutes=minute + 1))
+        incidents.mark_recovered("server:1", now=NOW + timedelta(minutes=minute))
+        assert incidents.announce_recoveries(now=NOW + timedelta(minutes=minute + 1)) == 0
+        incidents.report(crash(cast.owner), now=NOW + timedelta(minutes=minute + 1))
     assert len(told()) == 1
 
 
@@ -84,13 +84,13 @@ def test_the_same_failure_is_told_again_after_an_hour(cast: Any):
     make_channel(cast.owner)
     for minutes in (0, 30, 59, 61, 90):
         sign = crash(cast.owner, event=Event.JOB_FAILED, key="job:start:server:1")
-        incidents.trouble(sign, now=NOW + timedelta(minutes=minutes))
+        incidents.report(sign, now=NOW + timedelta(minutes=minutes))
     assert len(told()) == 2
 
 
 def test_the_longest_words_are_cut_not_refused(cast: Any):
     make_channel(cast.owner)
-    incidents.trouble(crash(cast.owner, title="t" * 999, text="x" * 9999, recovered_title="r" * 999), now=NOW)
+    incidents.report(crash(cast.owner, title="t" * 999, text="x" * 9999, recovered_title="r" * 999), now=NOW)
     row = Delivery.objects.get()
     assert (len(row.title), len(row.text)) == (200, 1000)
 
@@ -99,10 +99,10 @@ def test_a_storm_costs_a_few_queries_a_server(cast: Any, django_assert_max_num_q
     make_channel(cast.owner)
     with django_assert_max_num_queries(100 * 14):
         for number in range(100):
-            incidents.trouble(crash(cast.owner, number + 1), now=NOW)
+            incidents.report(crash(cast.owner, number + 1), now=NOW)
     with django_assert_max_num_queries(100 * 8):
         for number in range(100):
-            incidents.trouble(crash(cast.owner, number + 1), now=NOW)
+            incidents.report(crash(cast.owner, number + 1), now=NOW)
 
 
 def test_an_address_is_sealed_at_rest(cast: Any):

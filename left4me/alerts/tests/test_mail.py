@@ -77,7 +77,7 @@ def mail_server(settings: Any) -> Iterator[MailServer]:
 @pytest.fixture
 def channel(cast: Any) -> Channel:
     channel = make_channel(cast.owner, "anna@example.org", kind="email")
-    incidents.trouble(crash(cast.owner), now=NOW)
+    incidents.report(crash(cast.owner), now=NOW)
     return channel
 
 

@@ -26,7 +26,7 @@ def channel(cast: Any, receiver: Receiver) -> Channel:
 
 def storm(user: Any, servers: int, *, now: datetime = NOW) -> None:
     for number in range(1, servers + 1):
-        incidents.trouble(crash(user, number), now=now)
+        incidents.report(crash(user, number), now=now)
 
 
 def states() -> list[str]:
@@ -149,7 +149,7 @@ def test_discord_gets_few_short_embeds_that_ring_nobody(cast: Any, receiver: Rec
         sign = crash(
             cast.owner, number, title="@everyone " + "x" * 190, text="*bold* [link](https://evil.example) " * 30
         )
-        incidents.trouble(sign, now=NOW)
+        incidents.report(sign, now=NOW)
     delivery.send(now=NOW)
     (body,) = receiver.bodies
     assert body["allowed_mentions"] == {"parse": []}
@@ -163,7 +163,7 @@ def test_what_comes_within_the_pause_goes_together(channel: Channel, cast: Any, 
     storm(cast.owner, 1)
     delivery.send(now=NOW)
     for number in (2, 3, 4):
-        incidents.trouble(crash(cast.owner, number), now=NOW)
+        incidents.report(crash(cast.owner, number), now=NOW)
         delivery.send(now=NOW + timedelta(seconds=number))
     delivery.send(now=NOW + timedelta(seconds=12))
     assert [len(body["alerts"]) for body in receiver.bodies] == [1, 3]
@@ -172,7 +172,7 @@ def test_what_comes_within_the_pause_goes_together(channel: Channel, cast: Any, 
 def test_a_channel_that_hears_all_the_time_is_told_more_seldom(channel: Channel, cast: Any, receiver: Receiver):
     for number in range(0, 3600, 5):
         now = NOW + timedelta(seconds=number)
-        incidents.trouble(crash(cast.owner, 1 + number), now=now)
+        incidents.report(crash(cast.owner, 1 + number), now=now)
         delivery.send(now=now)
     assert len(receiver.bodies) < delivery.MESSAGES_AN_HOUR + 15
     assert sum(len(body["alerts"]) + body["left_out"] for body in receiver.bodies) > 600
@@ -183,8 +183,8 @@ def test_receivers_that_hang_hold_up_neither_the_round_nor_the_others(cast: Any,
         make_channel(cast.stranger, receiver.url("/hangs"), failures=1, not_before=NOW - MINUTE, name=f"h{number}")
     make_channel(cast.owner, receiver.url("/works"))
     receiver.plan(204, *[HANG] * delivery.AT_ONCE)
-    incidents.trouble(crash(cast.stranger, 1), now=NOW)
-    incidents.trouble(crash(cast.owner, 2), now=NOW)
+    incidents.report(crash(cast.stranger, 1), now=NOW)
+    incidents.report(crash(cast.owner, 2), now=NOW)
     summary = delivery.send(now=NOW)
     assert (summary.messages, summary.failed) == (1, delivery.AT_ONCE)
     assert "/works" in receiver.paths[: delivery.AT_ONCE], "those that answer are asked before those that did not"
@@ -225,7 +225,7 @@ def test_an_address_sealed_with_another_key_is_said_not_raised(channel: Channel,
 
 def test_mail_goes_through_djangos_own_backend(cast: Any, settings: Any):
     channel = make_channel(cast.owner, "anna@example.org", kind="email")
-    incidents.trouble(crash(cast.owner, 1, title="One\nBcc: evil@example.org"), now=NOW)
+    incidents.report(crash(cast.owner, 1, title="One\nBcc: evil@example.org"), now=NOW)
     storm(cast.owner, 3)
     assert delivery.send(now=NOW).messages == 1
     (sent,) = mail.outbox
@@ -250,7 +250,7 @@ def test_a_mail_server_that_is_not_there_is_a_failure_like_others(cast: Any, set
 def test_old_rows_are_forgotten_and_what_waits_is_not(channel: Channel, cast: Any):
     storm(cast.owner, 2)
     Delivery.objects.filter(pk=Delivery.objects.latest("pk").pk).update(state="sent", ended_at=NOW)
-    incidents.over(["server:1", "server:2"], now=NOW)
+    incidents.close(["server:1", "server:2"], now=NOW)
     assert delivery.prune(now=NOW + timedelta(days=29)) == 0
     assert delivery.prune(now=NOW + timedelta(days=31)) == 3
     assert states() == ["waiting"]

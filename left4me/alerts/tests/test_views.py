@@ -183,7 +183,7 @@ def code_in(text: str) -> str:
 def test_a_mailbox_is_told_nothing_until_its_code_is_said(anna: Client, cast: Any, settings: Any):
     channel = mail_channel(anna, settings)
     now = timezone.now()
-    incidents.trouble(crash(cast.owner, event=Event.SERVER_GAVE_UP), now=now)
+    incidents.report(crash(cast.owner, event=Event.SERVER_GAVE_UP), now=now)
     delivery.send(now=now)
     (question,) = mail.outbox
     assert question.subject == "[left4me] Confirm this address"

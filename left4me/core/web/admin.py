@@ -1,8 +1,8 @@
-"""Django's admin as a third door to the same actions that pages and API use."""
+"""Bases for Django's admin, which changes rows by the same actions as the pages and the API."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
@@ -12,16 +12,32 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from left4me.core.web import forms as lib_forms
+from left4me.core.web.refusals import Refused
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows that only the application writes: the admin shows them and neither adds, changes nor deletes any."""
+
+    # Counting a large table twice, with and without the filter, would cost more than the page itself.
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 class ActionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows that only actions write: subclasses say which action creates, updates and deletes one.
 
-    What an action raises as ValidationError, or as one of `refusals`, is shown at the form.
+    The form shows what an action raises as ValidationError or as Refused.
     """
 
-    refusals: ClassVar[tuple[type[Exception], ...]] = ()
-    # Deleting many at once would need a page of refusals.
+    # Deleting many rows at once would need a page that lists the refusals.
     actions = None
 
     def create(self, *, values: dict[str, Any], request: HttpRequest) -> Model:
@@ -34,13 +50,13 @@ class ActionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         raise NotImplementedError
 
     def form_arguments(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
-        """What the form wants beside data and instance."""
+        """Keyword arguments of the form beside `data` and `instance`."""
         return {}
 
     def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
-        """The form, made to call the action as the last step of its validation.
+        """A form class that runs the action as the last step of validation.
 
-        The admin has no later step whose failure it could show: after validation it only saves.
+        The admin shows errors of validation only: after it, saving must not fail.
         """
         site = self
 
@@ -58,7 +74,7 @@ class ActionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                     self.saved = site._act(obj, self.cleaned_data, request)
                 except ValidationError as fault:
                     lib_forms.add_errors(self, fault)
-                except site.refusals as fault:
+                except Refused as fault:
                     self.add_error(None, str(fault))
 
         return Acting
@@ -77,10 +93,16 @@ class ActionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return saved
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:  # noqa: FBT001
-        """The action has saved it."""
+        """Nothing is left to do: the action has saved the row."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
-        """The action has saved it."""
+        """Nothing is left to do: the action has saved the row."""
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """List only the rows themselves: the action deletes what depends on them, which may be very many rows."""
+        return [str(each) for each in objs], {str(self.opts.verbose_name_plural): len(objs)}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         self.delete(row=obj, request=request)
@@ -90,6 +112,6 @@ class ActionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> HttpResponse:
         try:
             return super().delete_view(request, object_id, extra_context)
-        except self.refusals as fault:
+        except Refused as fault:
             self.message_user(request, str(fault), messages.ERROR)
             return redirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[object_id]))

@@ -1,4 +1,4 @@
-"""What every router of the JSON API shares: errors as problem+json, pages of a list, scopes of a token."""
+"""Shared code of the JSON API's routers: errors as problem+json, paging, token scopes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from ninja import Schema
 from pydantic import Field
 
@@ -15,7 +16,7 @@ SCOPES = ("read", "operate", "admin")
 
 
 class Problem(Exception):
-    """An answer that is not what was asked for; becomes `application/problem+json` (RFC 9457)."""
+    """An error response, sent as `application/problem+json` (RFC 9457)."""
 
     def __init__(self, status: int, title: str, detail: str = "", **extra: Any) -> None:
         self.status = status
@@ -35,7 +36,7 @@ class Problem(Exception):
 
 
 def problem_response(problem: Problem) -> HttpResponse:
-    """`problem` on the wire, with the headers that belong to its status."""
+    """The HTTP response for `problem`, with the headers that its status requires."""
     response = HttpResponse(
         json.dumps(problem.as_json(), cls=DjangoJSONEncoder),
         status=problem.status,
@@ -48,22 +49,15 @@ def problem_response(problem: Problem) -> HttpResponse:
     return response
 
 
-class ProblemOut(Schema):
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str = ""
-
-
 class Window(Schema):
-    """`?limit=&offset=` of a list."""
+    """The query parameters `limit` and `offset` of a list."""
 
     limit: int = Field(50, ge=1, le=500)
     offset: int = Field(0, ge=0, le=10_000_000)
 
 
 def listed(rows: QuerySet[Any], window: Window) -> dict[str, Any]:
-    """One page of `rows` in the wire's form, with the count of all."""
+    """One page of `rows`, with the total count."""
     return {"items": list(rows[window.offset : window.offset + window.limit]), "count": rows.count()}
 
 
@@ -73,7 +67,8 @@ def changed_fields(given: Schema, *, besides: set[str] | None = None) -> dict[st
 
 
 def require_scope(request: HttpRequest, scope: str) -> None:
-    """Refuse a token whose scope is below `scope`; a signed-in page session may do all its user may."""
+    """Raise Problem (403) if the token's scope is below `scope`. A browser session has all rights of its user."""
     granted = getattr(request, "token_scope", "admin")
     if SCOPES.index(granted) < SCOPES.index(scope):
-        raise Problem(403, "This token may not do that", f"It has the scope “{granted}”; this needs “{scope}”.")
+        detail = _("It has the scope “%(granted)s”; this needs “%(needed)s”.") % {"granted": granted, "needed": scope}
+        raise Problem(403, _("This token may not do that"), detail)

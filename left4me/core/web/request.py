@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django_htmx.middleware import HtmxDetails
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
 
 
 class Person(Protocol):
@@ -18,6 +22,13 @@ class Person(Protocol):
     is_admin: bool
 
     def get_username(self) -> str: ...
+
+
+Visitor: TypeAlias = "AbstractBaseUser | AnonymousUser | Person"
+
+
+def is_admin(user: Visitor) -> bool:
+    return bool(user.is_active and getattr(user, "is_admin", False))
 
 
 def current_user(request: HttpRequest) -> Person:

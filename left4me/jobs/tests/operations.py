@@ -4,64 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from left4me.jobs import registry
-from left4me.jobs.models import Job
+from left4me.core.concurrency import Cancelled
+from left4me.jobs.context import JobContext
+from left4me.jobs.operations import ALL, Failed, Lock, RequestedJob, operation
 
 
-def _server_locks(job: Job) -> Iterable[registry.Lock]:
-    return [registry.Lock(job.resource, exclusive=True), registry.Lock("game", exclusive=False)]
+def _server_locks(job: RequestedJob) -> Iterable[Lock]:
+    return [Lock(job.resource, exclusive=True), Lock("game", exclusive=False)]
 
 
-def _own_lock(job: Job) -> Iterable[registry.Lock]:
-    return [registry.Lock(job.resource, exclusive=True)]
+def _own_lock(job: RequestedJob) -> Iterable[Lock]:
+    return [Lock(job.resource, exclusive=True)]
 
 
-def _secrets(job: Job) -> Iterable[str]:
+def _secrets(job: RequestedJob) -> Iterable[str]:
     return ["s3cret-word"]
 
 
-@registry.operation("test-start", title="Start", locks=_server_locks, idempotent=True, secrets=_secrets)
-def start(run: registry.Run) -> None:
+@operation("test-start", title="Start", locks=_server_locks, idempotent=True, secrets=_secrets)
+def start(run: JobContext) -> None:
     run.log("starting with s3cret-word")
 
 
-@registry.operation("test-stop", title="Stop", locks=_server_locks, supersedes=("test-start",), idempotent=True)
-def stop(run: registry.Run) -> None:
+@operation("test-stop", title="Stop", locks=_server_locks, supersedes=("test-start",), idempotent=True)
+def stop(run: JobContext) -> None:
     run.log("stopping")
 
 
-@registry.operation("test-kill", title="Kill", locks=_own_lock, supersedes=(registry.ALL,))
-def kill(run: registry.Run) -> None:
+@operation("test-kill", title="Kill", locks=_own_lock, supersedes=(ALL,))
+def kill(run: JobContext) -> None:
     run.log("killing")
 
 
-@registry.operation("test-install", title="Install", locks=_own_lock, coalesces_active=True)
-def install(run: registry.Run) -> None:
+@operation("test-install", title="Install", locks=_own_lock, coalesces_active=True)
+def install(run: JobContext) -> None:
     run.log("installing")
 
 
-@registry.operation("test-delete", title="Delete", locks=_own_lock, cancellable=False, final=True)
-def delete(run: registry.Run) -> None:
+@operation("test-delete", title="Delete", locks=_own_lock, cancellable=False, final=True)
+def delete(run: JobContext) -> None:
     run.log("deleting")
 
 
-@registry.operation("test-break", title="Break", locks=_own_lock, secrets=_secrets)
-def break_down(run: registry.Run) -> None:
+@operation("test-break", title="Break", locks=_own_lock, secrets=_secrets)
+def break_down(run: JobContext) -> None:
     how = run.params.get("how")
     if how == "failed":
-        raise registry.Failed("no room for s3cret-word", exit_code=28)
+        raise Failed("no room for s3cret-word", exit_code=28)
     if how == "command":
         run.command(["sh", "-c", "echo last words >&2; exit 7"], timeout=10)
     if how == "missing":
         run.command(["no-such-program-here"], timeout=10)
     if how == "cancelled":
-        raise registry.Cancelled
+        raise Cancelled
     raise ZeroDivisionError("by s3cret-word")
 
 
-def _run_child(run: registry.Run) -> None:
+def _run_child(run: JobContext) -> None:
     run.command(["sh", "-c", "sleep 600 & echo pid $!; wait"], timeout=600)
 
 
-registry.operation("test-child", title="Child", locks=_own_lock, idempotent=True)(_run_child)
-registry.operation("test-child-once", title="Child once", locks=_own_lock)(_run_child)
+operation("test-child", title="Child", locks=_own_lock, idempotent=True)(_run_child)
+operation("test-child-once", title="Child once", locks=_own_lock)(_run_child)

@@ -73,13 +73,24 @@ def start_worker(log: Path, *, host: str = "local") -> Process:
 
 def start_web(log: Path) -> tuple[Process, int]:
     """The whole web, streams included, with its static files collected; returns it with its port."""
-    Process(log.with_suffix(".static"), "manage.py", "collectstatic", "--noinput", "--verbosity", "0").finish()
+    _collect_static(log.parent / "collectstatic.log")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     web = Process(log, "-m", "uvicorn", "left4me.asgi:application", "--port", str(port), "--no-access-log")
     wait_until(lambda: _listens(port), what="the web")
     return web, port
+
+
+_is_collected = False
+
+
+def _collect_static(log: Path) -> None:
+    """Into the data directory of this test process, once."""
+    global _is_collected
+    if not _is_collected:
+        Process(log, "manage.py", "collectstatic", "--noinput", "--verbosity", "0").finish()
+        _is_collected = True
 
 
 def _listens(port: int) -> bool:

@@ -3,10 +3,10 @@ import time
 
 import pytest
 
-from left4me.jobs import registry
+from left4me.core.concurrency import Cancelled
 from left4me.jobs.execution import ActiveRun, Stop
-from left4me.jobs.log_writer import BURST_LINES, LogWriter
 from left4me.jobs.models import JobLog
+from left4me.jobs.output.log_writer import BURST_LINES, LogWriter
 from left4me.jobs.states import State
 from left4me.jobs.tests.conftest import story
 from left4me.testing.jobs import drain
@@ -49,9 +49,9 @@ def test_an_operation_that_this_worker_does_not_know_fails_with_a_hint(ask):
 
 def test_a_run_is_told_at_once_also_in_a_pause(ask):
     run = _run(ask("test-start"))
-    threading.Timer(0.1, run.tell_to_stop, [Stop.CANCEL]).start()
+    threading.Timer(0.1, run.request_stop, [Stop.CANCEL]).start()
     began = time.monotonic()
-    with pytest.raises(registry.Cancelled):
+    with pytest.raises(Cancelled):
         run.sleep(60)
     assert time.monotonic() - began < 5
     assert run.cancelled()
@@ -60,8 +60,8 @@ def test_a_run_is_told_at_once_also_in_a_pause(ask):
 def test_a_program_of_a_run_that_is_told_to_stop_ends_with_its_children(ask, tmp_path):
     run = _run(ask("test-start"))
     marker = tmp_path / "alive"
-    threading.Timer(0.3, run.tell_to_stop, [Stop.CANCEL]).start()
-    with pytest.raises(registry.Cancelled):
+    threading.Timer(0.3, run.request_stop, [Stop.CANCEL]).start()
+    with pytest.raises(Cancelled):
         run.command(["sh", "-c", f"(while :; do date > {marker}; sleep 0.05; done) & wait"], timeout=60)
     marker.unlink(missing_ok=True)
     time.sleep(0.2)
@@ -71,9 +71,9 @@ def test_a_program_of_a_run_that_is_told_to_stop_ends_with_its_children(ask, tmp
 def test_a_run_stops_by_itself_when_nobody_renews_its_lease(ask):
     run = _run(ask("test-start"), lease=0.1)
     assert not run.cancelled()
-    with pytest.raises(registry.Cancelled):
+    with pytest.raises(Cancelled):
         run.sleep(60)
-    with pytest.raises(registry.Cancelled):
+    with pytest.raises(Cancelled):
         run.check()
 
 
@@ -82,7 +82,7 @@ def test_a_flood_is_cut_and_one_line_counts_what_was_left_out(ask):
     run = _run(job)
     for number in range(BURST_LINES + 20_000):
         run.log(f"line {number}")
-    run.voice.flush()
+    run.output.flush()
     rows = list(JobLog.objects.filter(job=job).order_by("seq").values_list("seq", "line"))
     assert [seq for seq, _ in rows] == list(range(1, len(rows) + 1))
     left_out = sum(int(line.split()[1]) for _, line in rows if line.startswith("… "))
@@ -95,7 +95,7 @@ def test_several_lines_at_once_are_several_lines(ask):
     job = ask("test-start")
     run = _run(job)
     run.log("one\ntwo\r\nthree")
-    run.voice.flush()
+    run.output.flush()
     assert story(job)[1:] == ["one", "two", "three"]
 
 
@@ -104,6 +104,6 @@ def test_progress_is_kept_with_the_job(ask):
     run = _run(job)
     run.progress(phase="download", done=1, total=3, unit="items")
     run.progress(phase="download", done=2, total=3, unit="items")
-    run.voice.flush()
+    run.output.flush()
     job.refresh_from_db()
     assert job.progress == {"phase": "download", "done": 2, "total": 3, "unit": "items"}

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from left4me.jobs import actions, sweeping, transitions
+from left4me.jobs import actions, sweep, transitions
 from left4me.jobs.models import Job, JobLock, JobLog
 from left4me.jobs.states import ACTIVE, LIVE, State
 from left4me.jobs.tests.conftest import LEASE, NOW
@@ -118,7 +118,7 @@ class Engine(RuleBasedStateMachine):
         self.now += LEASE * 0.6
         transitions.renew(worker=survivor, jobs=[job.pk for job in self._active()], now=self.now, lease=LEASE)
         self.now += LEASE * 0.6
-        sweeping.sweep(host="elsewhere", now=self.now)
+        sweep.settle_abandoned(host="elsewhere", now=self.now)
         assert not Job.objects.abandoned(self.now).exists()
 
     @precondition(lambda self: self.stale)

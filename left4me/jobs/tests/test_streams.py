@@ -10,12 +10,13 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 from django.utils import timezone
 
-from left4me.core.redis import pubsub
+from left4me.core.redis import keys, pubsub
 from left4me.core.redis.client import async_subscriber
 from left4me.core.web import sse
 from left4me.core.web.sse import viewer as viewers
-from left4me.jobs import broadcast, logs, streams, transitions
+from left4me.jobs import broadcast, streams, transitions
 from left4me.jobs.models import Job, JobLog
+from left4me.jobs.output import logs
 from left4me.jobs.states import State
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_client")]
@@ -241,7 +242,7 @@ def test_a_line_told_twice_is_shown_once(job, watch):
         await say(job, "two", "three")
         await browser.until_seq(3)
         rows = await sync_to_async(lambda: list(JobLog.objects.filter(job=job, seq__gte=2).order_by("seq")))()
-        await sync_to_async(pubsub.publish)(broadcast.channel(job.pk), broadcast.lines_message(rows))
+        await sync_to_async(pubsub.publish)(keys.job_channel(job.pk), broadcast.lines_message(rows))
         await say(job, "four")
         await browser.until_seq(4)
         assert browser.seqs == [1, 2, 3, 4]

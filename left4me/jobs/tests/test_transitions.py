@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from left4me.jobs import actions, sweeping, transitions
+from left4me.jobs import actions, sweep, transitions
 from left4me.jobs.models import Job, JobLock, JobLog
 from left4me.jobs.states import State
 from left4me.jobs.tests.conftest import LEASE, NOW, story
@@ -76,7 +76,7 @@ def test_only_the_worker_that_holds_a_job_ends_it_and_only_once(ask, claim):
     stale = ask("test-start")
     claim(worker="first")
     stale.refresh_from_db()
-    sweeping.sweep(host="elsewhere", now=NOW + timedelta(minutes=1))
+    sweep.settle_abandoned(host="elsewhere", now=NOW + timedelta(minutes=1))
     claim(worker="second")
     assert not transitions.finish(stale, state=State.SUCCEEDED, now=NOW)
     held = _fresh(Job.objects.get())
@@ -98,13 +98,13 @@ def test_a_job_handed_back_keeps_its_place_and_its_attempts(ask, claim):
 def test_a_job_whose_worker_died_runs_once_more_when_that_does_no_harm_and_then_fails(ask, claim):
     job = ask("test-start")
     claim()
-    assert sweeping.sweep(host="elsewhere", now=NOW + LEASE) == 0
+    assert sweep.settle_abandoned(host="elsewhere", now=NOW + LEASE) == 0
     late = NOW + LEASE + timedelta(seconds=1)
-    assert sweeping.sweep(host="elsewhere", now=late) == 1
-    assert sweeping.sweep(host="elsewhere", now=late) == 0
+    assert sweep.settle_abandoned(host="elsewhere", now=late) == 1
+    assert sweep.settle_abandoned(host="elsewhere", now=late) == 0
     assert _fresh(job).state == State.QUEUED
     claim(now=late)
-    assert sweeping.sweep(host="elsewhere", now=late + 2 * LEASE) == 1
+    assert sweep.settle_abandoned(host="elsewhere", now=late + 2 * LEASE) == 1
     assert (_fresh(job).state, job.error) == (State.FAILED, "The worker died.")
     assert not JobLock.objects.exists()
 
@@ -112,7 +112,7 @@ def test_a_job_whose_worker_died_runs_once_more_when_that_does_no_harm_and_then_
 def test_a_job_that_must_not_run_twice_fails_with_its_worker(ask, claim):
     job = ask("test-install")
     claim()
-    sweeping.sweep(host="elsewhere", now=NOW + 2 * LEASE)
+    sweep.settle_abandoned(host="elsewhere", now=NOW + 2 * LEASE)
     assert (_fresh(job).state, job.error) == (State.FAILED, "The worker died.")
     assert story(job)[-1] == "The worker died."
 
@@ -121,7 +121,7 @@ def test_a_job_that_was_being_cancelled_is_cancelled_when_its_worker_dies(ask, c
     job = ask("test-start")
     claim()
     actions.cancel(job=job, by=anna)
-    sweeping.sweep(host="elsewhere", now=NOW + 2 * LEASE)
+    sweep.settle_abandoned(host="elsewhere", now=NOW + 2 * LEASE)
     assert _fresh(job).state == State.CANCELLED
 
 
@@ -129,7 +129,7 @@ def test_a_renewed_lease_keeps_a_job_from_the_sweep(ask, claim):
     job = ask("test-start")
     claim()
     transitions.renew(worker="worker", jobs=[job.pk], now=NOW + LEASE, lease=LEASE)
-    assert sweeping.sweep(host="elsewhere", now=NOW + LEASE + LEASE) == 0
+    assert sweep.settle_abandoned(host="elsewhere", now=NOW + LEASE + LEASE) == 0
     assert _fresh(job).state == State.RUNNING
 
 
@@ -144,7 +144,7 @@ def test_one_job_that_cannot_be_settled_does_not_keep_the_sweep_from_others(ask,
         return recover(job, now=now)
 
     monkeypatch.setattr(transitions, "recover", recover_all_but_one)
-    assert sweeping.sweep(host="elsewhere", now=NOW + 2 * LEASE) == 1
+    assert sweep.settle_abandoned(host="elsewhere", now=NOW + 2 * LEASE) == 1
     assert _fresh(sound).state == State.QUEUED
 
 
@@ -153,9 +153,9 @@ def test_log_lines_go_after_their_days_and_jobs_after_theirs_but_live_ones_stay(
     claim(limit=1)
     transitions.finish(_fresh(ended), state=State.SUCCEEDED, now=timezone.now())
     later = timezone.now() + timedelta(days=91)
-    assert sweeping.prune(now=later, log_days=90, job_days=365)[0] == 1
+    assert sweep.prune(now=later, log_days=90, job_days=365)[0] == 1
     assert set(JobLog.objects.values_list("job", flat=True)) == {live.pk}
-    assert sweeping.prune(now=timezone.now() + timedelta(days=366), log_days=90, job_days=365) == (0, 1)
+    assert sweep.prune(now=timezone.now() + timedelta(days=366), log_days=90, job_days=365) == (0, 1)
     assert list(Job.objects.all()) == [live]
 
 

@@ -7,8 +7,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
-from left4me.jobs import logs, registry, transitions
+from left4me.jobs import resources, transitions
 from left4me.jobs.models import Job, JobLog
+from left4me.jobs.output import logs
+from left4me.jobs.resources import Label
 from left4me.jobs.states import State
 
 pytestmark = pytest.mark.usefixtures("redis_client")
@@ -28,12 +30,12 @@ def job(ask, anna):
 @pytest.fixture
 def stan_sees_server_12(monkeypatch, stan):
     """As if the app of servers had said so."""
-    monkeypatch.setattr(registry, "_kinds", {})
-    registry.visibility(
+    monkeypatch.setattr(resources, "_kinds", {})
+    resources.register(
         "server",
-        lambda user, number: user == stan and number == "12",
-        operates=lambda user, number: False,
-        labels=lambda numbers: {"12": registry.Label("Friday versus", "/servers/12")},
+        can_see=lambda user, number: user == stan and number == "12",
+        can_operate=lambda user, number: False,
+        labels=lambda numbers: {"12": Label("Friday versus", "/servers/12")},
     )
 
 

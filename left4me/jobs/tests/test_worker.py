@@ -36,7 +36,8 @@ def _child_of(job: Job) -> int:
 
 def test_a_request_puts_a_wake_up_on_the_queue_of_its_host(ask, redis_client):
     ask("diagnostic", "diagnostic:1", host="far-away")
-    (message,) = redis_client.lrange("host.far-away", 0, -1)
+    (queue,) = redis_client.keys("host.far-away*")  # its name ends with the priority
+    (message,) = redis_client.lrange(queue, 0, -1)
     assert json.loads(message)["headers"]["task"] == "jobs.diagnostic"
 
 

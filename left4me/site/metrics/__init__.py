@@ -1,1 +1,1 @@
-"""Figures for Prometheus, from rows and Redis: one scrape of the web tells of every process on every host."""
+"""Prometheus metrics from the database and Redis. One scrape of the web process covers all processes and hosts."""

@@ -1,7 +1,7 @@
-"""What is measured, and how it is asked for: a bounded number of queries, however many servers and jobs there are.
+"""The metrics and how they are read: by a fixed number of queries, regardless of the number of servers and jobs.
 
-Nothing is counted in this process but its own live streams: worker, beat and other hosts are other processes, and
-what they know stands in rows or in Redis. Labels name hosts, states and operations, never single servers or people.
+Only the live streams are counted in this process. Everything else happens in other processes (worker, beat, other
+hosts) and is read from the database or Redis. Labels name hosts, states and operations, never servers or users.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from left4me.alerts.models import Channel, Delivery, Incident
 from left4me.core.redis import keys
 from left4me.core.redis.client import client
 from left4me.core.version import VERSION
-from left4me.jobs import broadcast
 from left4me.jobs.models import Job
 from left4me.site import pulse
 from livestate.models import PlayerSession, Sweep
@@ -29,8 +28,8 @@ from workshop.models import WorkshopItem
 
 
 @dataclass
-class _Told:
-    """What Redis said; empty when it did not."""
+class _RedisFigures:
+    """The values read from Redis; empty if it did not answer."""
 
     is_up: bool = False
     pulse_age: float | None = None
@@ -39,7 +38,7 @@ class _Told:
 
 
 class Figures(Collector):
-    """Every figure as it is at `now`; `streams` is what only the web process knows."""
+    """All metrics at the time `now`. `streams` counts the live streams of this process."""
 
     def __init__(self, *, now: datetime, streams: int) -> None:
         self._now = now
@@ -47,23 +46,25 @@ class Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         hosts = list(Host.objects.all())
-        told = _ask_redis([host.name for host in hosts])
-        yield from self._application(told)
-        yield from self._jobs(hosts, told)
+        redis_figures = _ask_redis([host.name for host in hosts])
+        yield from self._application(redis_figures)
+        yield from self._jobs(hosts, redis_figures)
         yield from self._hosts(hosts)
         yield from self._sweeps(hosts)
         yield from self._servers(hosts)
         yield from self._downloads()
         yield from self._alerts()
 
-    def _application(self, told: _Told) -> Iterator[Metric]:
+    def _application(self, redis_figures: _RedisFigures) -> Iterator[Metric]:
         yield _gauge("left4me_build_info", "1, with the release of the web as label", ["version"], [([VERSION], 1)])
         yield _one("left4me_stream_clients", "Live streams (logs, jobs) open in the web process", self._streams)
-        yield _one("left4me_redis_up", "1 when Redis answers", told.is_up)
-        if told.pulse_age is not None:
-            yield _one("left4me_pulse_age_seconds", "Since beat's last tick went through a worker", told.pulse_age)
+        yield _one("left4me_redis_up", "1 when Redis answers", redis_figures.is_up)
+        if redis_figures.pulse_age is not None:
+            yield _one(
+                "left4me_pulse_age_seconds", "Since beat's last tick went through a worker", redis_figures.pulse_age
+            )
 
-    def _jobs(self, hosts: list[Host], told: _Told) -> Iterator[Metric]:
+    def _jobs(self, hosts: list[Host], redis_figures: _RedisFigures) -> Iterator[Metric]:
         rows = Job.objects.live().order_by().values_list("state", "operation", "host")
         live = list(rows.annotate(Count("pk"), Min("created_at")))
         by_kind: dict[tuple[str, ...], int] = {}
@@ -87,12 +88,12 @@ class Figures(Collector):
             "left4me_queue_messages",
             "Wake-ups and periodic tasks that a host's worker has not taken",
             ["host"],
-            [([host], number) for host, number in told.queues.items()],
+            [([host], number) for host, number in redis_figures.queues.items()],
         )
         ended = CounterMetricFamily(
             "left4me_jobs_ended", "Jobs that have ended", labels=["host", "state", "operation"]
         )
-        for labels, number in sorted(told.ended.items()):
+        for labels, number in sorted(redis_figures.ended.items()):
             ended.add_metric(labels, number)
         yield ended
 
@@ -127,7 +128,7 @@ class Figures(Collector):
             yield _gauge(name, words, ["host"], [([names[sweep.host_id]], value(sweep)) for sweep in sweeps])
 
     def _servers(self, hosts: list[Host]) -> Iterator[Metric]:
-        # Every state of every host, so that a figure that falls to 0 is not one that vanishes.
+        # All states of every host, so that a metric falls to 0 instead of disappearing.
         states = {(host.name, str(state)): 0 for host in hosts for state in Server.State}
         rows = Server.objects.order_by().values_list("host__name", "actual_state")
         states.update({(host, state): number for host, state, number in rows.annotate(Count("pk"))})
@@ -181,23 +182,23 @@ def _gauge(name: str, words: str, labels: list[str], values: Iterable[tuple[Iter
     return family
 
 
-def _ask_redis(hosts: list[str]) -> _Told:
+def _ask_redis(hosts: list[str]) -> _RedisFigures:
     try:
         with client().pipeline(transaction=False) as pipe:
             for host in hosts:
                 pipe.llen(keys.host_queue(host))
             for host in hosts:
-                pipe.hgetall(broadcast.ended_key(host))
+                pipe.hgetall(keys.ended_jobs(host))
             answers = pipe.execute()
         depths, ended = answers[: len(hosts)], answers[len(hosts) :]
-        return _Told(
+        return _RedisFigures(
             is_up=True,
             pulse_age=pulse.read().age,
             queues=dict(zip(hosts, depths, strict=True)),
             ended=dict(_counted(zip(hosts, ended, strict=True))),
         )
     except redis.RedisError:
-        return _Told()
+        return _RedisFigures()
 
 
 def _counted(ended: Iterable[tuple[str, dict[bytes, bytes]]]) -> Iterator[tuple[tuple[str, str, str], int]]:

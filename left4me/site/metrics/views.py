@@ -1,4 +1,4 @@
-"""`/metrics`, for Prometheus: to whoever has the token, and to programs of this machine."""
+"""`/metrics` for Prometheus, for clients with the token and for programs on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from left4me import streams
 from left4me.core.net.addresses import client_address
 from left4me.site.metrics.figures import Figures
 
-# A proxy on this machine connects from loopback too, for whomever it serves; it says so by one of these.
+# A proxy on this machine connects from loopback too. These headers reveal it.
 _WRITTEN_BY_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 _LOOPBACK_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 
@@ -46,10 +46,10 @@ def _has_the_token(request: HttpRequest) -> bool:
 
 
 def _is_of_this_machine(request: HttpRequest) -> bool:
-    """Whether the connection comes from loopback, and is nobody else's that a proxy carries here.
+    """True if the request comes from loopback and was not forwarded by a proxy.
 
-    Two signs, since a proxy may be set up without one of them: no header that proxies write, and a Host that names
-    loopback, as nobody's outside does.
+    Checked in two ways, since a proxy may be configured without one of them: there is no header that proxies write,
+    and Host names loopback.
     """
     if any(name in request.headers for name in _WRITTEN_BY_PROXIES):
         return False

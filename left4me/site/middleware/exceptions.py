@@ -1,4 +1,4 @@
-"""Faults that may arise anywhere get their form here: limits are 429, what is gone 404, /api/ speaks problem+json."""
+"""Middleware that turns exceptions into responses: rate limits → 429, deleted rows → 404; in the API problem+json."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 _KEPT_HEADERS = ("Allow", "Retry-After")
 
 
-class Limits:
-    """Turns RateLimited and Gone, raised by any view, into their pages."""
+class ExceptionResponses:
+    """Turns the RateLimited and Gone exceptions of any view into their error pages, 429 and 404."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -32,7 +32,7 @@ class Limits:
 
 
 class ApiProblems:
-    """Gives faults that never reached the API's own handlers (no such path, wrong method, bad host) its form."""
+    """Turns errors that do not reach the API's handlers (unknown path, wrong method, bad host) into problem+json."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""What htmx needs from every answer, so that no view has to think of it."""
+"""Middleware that adapts every response to htmx, so that views do not have to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class HtmxAnswers:
-    """Sends messages along as toasts, and a visitor whose session ended to the login page as a whole."""
+    """Sends messages as toasts, and redirects the whole page to the login page after the session has ended."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -28,7 +28,7 @@ class HtmxAnswers:
             return response
         if isinstance(response, HttpResponseRedirect) and _leads_to_login(response):
             return _sign_in_again(request)
-        # A redirect is followed by htmx; the page behind it shows the messages.
+        # htmx follows a redirect, and the page behind it shows the messages.
         if not 300 <= response.status_code < 400 and not response.has_header("HX-Redirect"):
             _messages_as_toasts(request, response)
         return response
@@ -39,7 +39,7 @@ def _leads_to_login(response: HttpResponseRedirect) -> bool:
 
 
 def _sign_in_again(request: HttpRequest) -> HttpResponse:
-    # Back to the page, not to the fragment that it asked for.
+    # After login, back to the page, not to the fragment that was requested.
     page = urlsplit(request.headers.get("HX-Current-URL", "")).path or "/"
     return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': page})}")
 

@@ -1,4 +1,4 @@
-"""One log line for every request, and the id by which its lines, its answer and its jobs are found together."""
+"""One log line per request, and a request id that its log lines, its response and its jobs share."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django.utils.functional import SimpleLazyObject
 
 from left4me.core import logbook
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HEADER = "X-Request-ID"
 _HEADER_IN_ASGI = HEADER.lower().encode()
 
-# Asked every few seconds by programs, or by every page: their success says nothing.
+# Requested by monitoring or by every page: successes are not logged.
 _QUIET = ("/static/", "/health", "/ready", "/metrics")
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -25,28 +25,28 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class RequestLog:
-    """Middleware around all others: what they refuse or break is logged too."""
+    """The outermost middleware, so that refusals and errors of the others are logged too."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = logbook.request_id(request.headers.get(HEADER))
-        began = time.monotonic()
+        started_at = time.monotonic()
         with logbook.bound(request=request_id):
             response = self.get_response(request)
             response[HEADER] = request_id
-            _say(request.method or "", request.path, response.status_code, began, user=_user(request))
+            _log(request.method or "", request.path, response.status_code, started_at, user=_user_id(request))
         return response
 
 
 def logged(application: Application) -> Application:
-    """The same for an ASGI application: its line comes when the answer, or the stream, has ended."""
+    """The same for an ASGI application. The line is written when the response, or the stream, has ended."""
 
     async def with_log(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
         given = next((value for name, value in scope["headers"] if name == _HEADER_IN_ASGI), b"")
         request_id = logbook.request_id(given.decode("latin-1"))
-        began, status = time.monotonic(), 0
+        started_at, status = time.monotonic(), 0
 
         async def send_with_id(message: MutableMapping[str, Any]) -> None:
             nonlocal status
@@ -59,12 +59,12 @@ def logged(application: Application) -> Application:
             try:
                 await application(scope, receive, send_with_id)
             finally:
-                _say(scope["method"], scope["path"], status, began, user=logbook.current("user"))
+                _log(scope["method"], scope["path"], status, started_at, user=logbook.current("user"))
 
     return with_log
 
 
-def _say(method: str, path: str, status: int, began: float, *, user: Any) -> None:
+def _log(method: str, path: str, status: int, started_at: float, *, user: Any) -> None:
     broken = status >= 500
     if not broken and path.startswith(_QUIET):
         return
@@ -72,16 +72,16 @@ def _say(method: str, path: str, status: int, began: float, *, user: Any) -> Non
         "method": method,
         "path": logbook.path(path),
         "status": status,
-        "ms": round((time.monotonic() - began) * 1000),
+        "ms": round((time.monotonic() - started_at) * 1000),
     }
     if user is not None:
         fields["user"] = user
     text = "{method} {path} {status} in {ms} ms".format_map(fields)
-    log.log(logging.ERROR if broken else logging.INFO, text, extra={"fields": fields})
+    logger.log(logging.ERROR if broken else logging.INFO, text, extra={"fields": fields})
 
 
-def _user(request: HttpRequest) -> Any:
-    """The key of who asked, when that is known already: to log a request must not cost a query."""
+def _user_id(request: HttpRequest) -> Any:
+    """The id of the user if it is loaded already: logging must not cost a query."""
     user = getattr(request, "_cached_user", None)
     if user is None:
         user = request.__dict__.get("user")

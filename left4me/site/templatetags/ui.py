@@ -1,4 +1,4 @@
-"""Small building blocks of every page; a builtin of all templates, so nothing has to load it."""
+"""Template tags and filters for page components. They are builtins: templates need no `{% load %}`."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ MESSAGE_TONES = {"success": "ok", "warning": "warn", "error": "bad"}
 
 @register.simple_tag
 def icon(name: str, label: str = "", extra: str = "") -> SafeString:
-    """One symbol of the sprite: decorative beside a text, or named by `label` where it stands alone."""
-    said = format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')
+    """An icon of the sprite. Without `label` it is hidden from screen readers."""
+    role = format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')
     return format_html(
         '<svg class="icon{}" {}><use href="{}#{}"></use></svg>',
         f" {extra}" if extra else "",
-        said,
+        role,
         static("left4me/icons.svg"),
         name,
     )
@@ -60,7 +60,7 @@ def icon(name: str, label: str = "", extra: str = "") -> SafeString:
 
 @register.simple_tag
 def badge(state: str, label: str = "", kind: str = "server", tone: str = "") -> SafeString:
-    """A state as a dot and a word. `kind` is server or job; `tone` (ok busy warn bad idle note) overrules it."""
+    """A state as a coloured dot and text. `tone` (ok busy warn bad idle note) overrides that of the `kind`."""
     return format_html(
         '<span class="badge" data-tone="{}" data-state="{}"><span class="badge-dot"></span>{}</span>',
         tone or TONES.get(kind, {}).get(state, "idle"),
@@ -71,7 +71,7 @@ def badge(state: str, label: str = "", kind: str = "server", tone: str = "") -> 
 
 @register.simple_tag
 def avatar(name: str, url: str = "", size: str = "") -> SafeString:
-    """A person's picture, or the first letter of their name; decorative: the name stands beside it."""
+    """A user's picture, or the first letter of the name. Hidden from screen readers: the name is shown beside it."""
     if url:
         return format_html('<img class="avatar {}" src="{}" alt="" loading="lazy">', size, url)
     return format_html('<span class="avatar {}" aria-hidden="true">{}</span>', size, name[:1])
@@ -79,9 +79,9 @@ def avatar(name: str, url: str = "", size: str = "") -> SafeString:
 
 @register.simple_tag
 def field(bound: BoundField, mono: bool = False, **attrs: Any) -> SafeString:  # noqa: FBT001, FBT002 -- template syntax
-    """A form field with its label, help and errors; further arguments become attributes of the control.
+    """A form field with its label, help text and errors. Further arguments become attributes of the control.
 
-    `mono` is for what machines read. An underscore in a name stands for a hyphen: `hx_get=…`.
+    `mono` sets a monospaced font. An underscore in a name becomes a hyphen: `hx_get=…`.
     """
     control = {name.replace("_", "-"): value for name, value in attrs.items()}
     if mono:
@@ -100,7 +100,7 @@ def field(bound: BoundField, mono: bool = False, **attrs: Any) -> SafeString:  #
 
 @register.inclusion_tag("ui/pagination.html", takes_context=True)
 def pagination(context: Context, page: Page[Any], label: str = "") -> dict[str, object]:
-    """Links to the pages of a list, with the rest of the query kept; `label` tells two lists of one page apart."""
+    """Links to the pages of a list that keep the other query parameters. `label` distinguishes two lists on a page."""
     return {
         "label": label,
         "request": context["request"],
@@ -111,25 +111,27 @@ def pagination(context: Context, page: Page[Any], label: str = "") -> dict[str, 
 
 
 @register.simple_block_tag
-def table(content: str, caption: str, *columns: str, has_actions: bool = True) -> SafeString:
+def table(content: str, caption: str, *columns: str, numeric: str = "", has_actions: bool = True) -> SafeString:
     """The frame of a list: `{% table _("Your tokens") _("Name") _("Scope") %}<tr>…</tr>{% endtable %}`.
 
-    The caption is for screen readers; `has_actions` adds the nameless last column that holds each row's buttons.
+    The caption is for screen readers. `numeric="2 3"` right-aligns the second and third column; a column with an empty
+    title is left out. `has_actions` adds the last column, without a visible title, that holds the buttons of each row.
     """
-    context = {"content": content, "caption": caption, "columns": columns, "has_actions": has_actions}
+    heads = [(title, str(number) in numeric.split()) for number, title in enumerate(columns, 1) if title]
+    context = {"content": content, "caption": caption, "heads": heads, "has_actions": has_actions}
     return render_to_string("ui/table.html", context)
 
 
 @register.simple_tag(takes_context=True)
 def places(context: Context) -> list[tuple[navigation.Place, bool]]:
-    """The side bar's entries for this visitor: (place, is it the current one)."""
+    """The side bar's entries for this visitor, as (place, is current)."""
     request: HttpRequest | None = context.get("request")
     return navigation.places(request) if request is not None else []
 
 
 @register.simple_tag
 def url_or_none(name: str, *args: Any) -> str | None:
-    """The address of a view, or None where that part of the application is not installed."""
+    """The URL of a view, or None if that part of the application is not installed."""
     try:
         return reverse(name, args=args)
     except NoReverseMatch:
@@ -143,7 +145,7 @@ def message_tone(level_tag: str) -> str:
 
 @register.filter
 def relative(moment: datetime | None) -> SafeString | str:
-    """A time that reads "5 minutes ago" and stays true in the browser; without JavaScript the date stands there."""
+    """A relative time such as "5 minutes ago", kept up to date by JavaScript; without it, the date is shown."""
     if moment is None:
         return "–"
     return format_html(
@@ -155,7 +157,7 @@ def relative(moment: datetime | None) -> SafeString | str:
 
 @register.filter
 def since(moment: datetime | None) -> SafeString | str:
-    """The time that has passed, counting on in the browser."""
+    """The time elapsed since `when`, updated by JavaScript."""
     if moment is None:
         return "–"
     return format_html(
@@ -165,7 +167,7 @@ def since(moment: datetime | None) -> SafeString | str:
 
 @register.filter
 def elapsed(duration: timedelta | float | None) -> str:
-    """A duration in its two largest units."""
+    """The duration in its two largest units."""
     if duration is None:
         return "–"
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
@@ -188,7 +190,7 @@ def elapsed(duration: timedelta | float | None) -> str:
 
 @register.filter("bytes")
 def in_bytes(size: float | None) -> str:
-    """A size in powers of 1,000, as disks and downloads are sold."""
+    """A size in decimal units (kB, MB, GB)."""
     if size is None:
         return "–"
     amount = float(size)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from left4me.core.processes import commands, procfs
-from servers.gamehost import runtime_base
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
@@ -30,7 +29,7 @@ from servers.gamehost.port import (
 )
 from servers.gamehost.process import console
 from servers.gamehost.process.supervisor import Order
-from servers.gamehost.runtime_base import RuntimeBase
+from servers.gamehost.runtime_base import RuntimeBase, ask_to_quit, exit_of, stop_limits
 from servers.gamehost.sandbox import cgroup, overlay
 from servers.gamehost.spec import InstanceSpec, StopLimits
 
@@ -83,16 +82,12 @@ class ProcessRuntime(RuntimeBase):
     ) -> Outcome:
         directory = self._storage.of(server_id)
         with _Supervisor.of(directory) as supervisor:
-            if supervisor is None:
+            if supervisor is None or supervisor.is_exiting(directory):
                 return _settle_stopped(directory)
-            limits = limits or runtime_base.stop_limits(directory)
+            limits = limits or stop_limits(directory)
             # From here on the supervisor does not restart the game, whatever ends it.
             supervisor.order(Order.HOLD)
-            if (
-                quit_game is not None
-                and runtime_base.ask_to_quit(quit_game)
-                and supervisor.ends_within(limits.quit_seconds)
-            ):
+            if quit_game is not None and ask_to_quit(quit_game) and supervisor.ends_within(limits.quit_seconds):
                 return _how_it_ended(directory)
             supervisor.order(Order.END)
             if supervisor.ends_within(limits.term_seconds):
@@ -102,9 +97,9 @@ class ProcessRuntime(RuntimeBase):
     def kill(self, server_id: int) -> Outcome:
         directory = self._storage.of(server_id)
         with _Supervisor.of(directory) as supervisor:
-            if supervisor is None:
+            if supervisor is None or supervisor.is_exiting(directory):
                 return _settle_stopped(directory)
-            return _kill(supervisor, directory, runtime_base.stop_limits(directory).kill_seconds)
+            return _kill(supervisor, directory, stop_limits(directory).kill_seconds)
 
     def observe(self, server_ids: Iterable[int]) -> dict[int, Observed]:
         return {server_id: _observe(self._storage.of(server_id)) for server_id in server_ids}
@@ -177,6 +172,11 @@ class _Supervisor:
     def order(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
+
+    def is_exiting(self, directory: ServerDirectory) -> bool:
+        """Whether it has stored its final state, and only its process is still ending: nothing is left to stop."""
+        state = _read(directory) or {}
+        return state.get("state") in (State.STOPPED, State.GAVE_UP) and self.ends_within(_KILL_GRACE_SECONDS)
 
     def ends_within(self, seconds: float) -> bool:
         poll = select.poll()
@@ -265,7 +265,7 @@ def _interpret(stored: dict[str, Any]) -> Observed:
         state=state,
         pid=overlay.game_of(init) if init is not None else None,
         started_at=_moment(stored.get("started_at")) if init is not None else None,
-        last_exit=runtime_base.exit_of(ended["code"], ended["at"]) if ended else None,
+        last_exit=exit_of(ended["code"], ended["at"]) if ended else None,
         restarts=stored["restarts"],
         detail=detail,
         is_abandoned=state is State.CRASHED and not alive,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from left4me.core.processes import commands, procfs
-from servers.gamehost import runtime_base
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
@@ -26,7 +25,7 @@ from servers.gamehost.port import (
     StopTimedOut,
 )
 from servers.gamehost.process.console import LAST_LINES
-from servers.gamehost.runtime_base import RuntimeBase
+from servers.gamehost.runtime_base import RuntimeBase, ask_to_quit, exit_of, stop_limits
 from servers.gamehost.sandbox import overlay
 from servers.gamehost.spec import InstanceSpec, StopLimits
 from servers.gamehost.systemd import journal, units
@@ -65,9 +64,9 @@ class SystemdRuntime(RuntimeBase):
         directory = self._storage.of(server_id)
         if not self._is_on(server_id):
             return self._settle_stopped(server_id)
-        limits = limits or runtime_base.stop_limits(directory)
+        limits = limits or stop_limits(directory)
         directory.expect_end(expected=True)
-        if quit_game is not None and runtime_base.ask_to_quit(quit_game):
+        if quit_game is not None and ask_to_quit(quit_game):
             _off_within(server_id, limits.quit_seconds)
         # Also after a successful quit: it cancels a restart that systemd may have scheduled just before.
         units.manage("stop", server_id, block=False)
@@ -81,7 +80,7 @@ class SystemdRuntime(RuntimeBase):
         if not self._is_on(server_id):
             return self._settle_stopped(server_id)
         directory.expect_end(expected=True)
-        return self._kill(server_id, runtime_base.stop_limits(directory).kill_seconds)
+        return self._kill(server_id, stop_limits(directory).kill_seconds)
 
     def observe(self, server_ids: Iterable[int]) -> dict[int, Observed]:
         ids = list(server_ids)
@@ -190,4 +189,4 @@ def _last_exit(directory: ServerDirectory, unit: Unit) -> Exit | None:
     if unit.was_killed_by:
         return Exit(status=None, signal=unit.was_killed_by, at=unit.ended_at)
     stored = directory.read_exit()
-    return None if stored is None else runtime_base.exit_of(*stored)
+    return None if stored is None else exit_of(*stored)

@@ -1,4 +1,4 @@
-"""Bring the rights of other hosts' database roles in line with this release."""
+"""Sets the database privileges of other hosts to those that this release needs."""
 
 from __future__ import annotations
 

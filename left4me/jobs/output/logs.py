@@ -1,4 +1,4 @@
-"""Adding to a job's log: the one place where lines get their numbers."""
+"""Appends lines to the logs of jobs. Lines get their numbers only here."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from django.db import transaction
 from django.db.models import F
 
 from left4me.jobs import broadcast
-from left4me.jobs.lines import clean
 from left4me.jobs.models import Job, JobLog
+from left4me.jobs.output.lines import clean
 
 Line = tuple[str, str, datetime]  # stream, text, when
 
 
 def append(job_id: int, lines: Sequence[Line]) -> list[JobLog]:
-    """Number and keep `lines`, which must be clean, and tell viewers after the commit.
+    """Number and store `lines`, which must be clean, and publish them after the commit.
 
-    Several processes write to one job (its worker, whoever cancels it): the UPDATE holds the row until the commit,
-    so numbers have no gap and appear in order.
+    Several processes write to one job (its worker, and the web when it is cancelled). The UPDATE locks the row until
+    the commit, so numbers have no gaps and become visible in order.
     """
     if not lines:
         return []
@@ -38,10 +38,10 @@ def append(job_id: int, lines: Sequence[Line]) -> list[JobLog]:
 
 
 def event(job_id: int, text: str, *, now: datetime) -> None:
-    """Add one line of the job's story: who asked, who stopped it, what became of it."""
+    """Append an event of the job: who requested or stopped it, how it ended."""
     append(job_id, [(JobLog.Stream.EVENT, clean(text), now)])
 
 
 def first_event(job: Job, text: str, *, now: datetime) -> None:
-    """Begin the story of a job that was just written with `last_seq=1`; nobody can watch it yet."""
+    """Write the first event of a job that was just created with `last_seq=1` and has no viewers yet."""
     JobLog.objects.create(job=job, seq=1, stream=JobLog.Stream.EVENT, line=clean(text), created_at=now)

@@ -1,4 +1,4 @@
-"""What a line must go through before anybody may keep or show it: cut, cleaned, secrets masked."""
+"""Cleans lines of output before they are stored: control characters removed, secrets masked, length limited."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Iterable
 from left4me.core.logbook import MASK
 from left4me.jobs.models import LONGEST_LINE
 
-# Shorter words would mask half of an ordinary text.
+# Masking shorter words would make ordinary text unreadable.
 _SHORTEST_SECRET = 3
 
-# Colours and cursor movements of terminals, window titles, then whatever single control remains; also the marks that
-# reverse the reading direction, with which a line could pretend to be another.
+# Terminal sequences (colours, cursor movements, window titles), then single control characters; also marks that change
+# the text direction, with which a line could imitate another.
 _TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Masker:
-    """Replaces secrets by a mask. Empty until told; telling is thread-safe by replacing the pattern whole."""
+    """Replaces secrets by a mask. `add` is thread-safe: it replaces the whole pattern."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: set[str] = set()
@@ -28,7 +28,7 @@ class Masker:
     def add(self, secrets: Iterable[str]) -> None:
         self._secrets |= {s for s in secrets if len(s) >= _SHORTEST_SECRET}
         if self._secrets:
-            # Longest first: one secret may begin with another.
+            # Longest first: one secret may be a prefix of another.
             longest_first = sorted(self._secrets, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
@@ -37,10 +37,10 @@ class Masker:
 
 
 def clean(text: str, mask: Masker | None = None) -> str:
-    """One line without control characters and secrets, 4,096 characters at most."""
+    """Return `text` as one line without control characters and secrets, of at most 4,096 characters."""
     if not text.isprintable():
         text = _CONTROL.sub("", _TERMINAL.sub("", text)).replace("\n", " ")
-    # Between the two: a colour must not break a secret up for the mask, nor the cut leave half of one.
+    # After the control characters, which could split a secret, and before the cut, which could leave half of one.
     if mask is not None:
         text = mask(text)
     if len(text) > LONGEST_LINE:

@@ -1,0 +1,89 @@
+"""The kinds of resources that jobs are about: who may see and operate jobs on one, its label and its owners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from left4me.core.web.request import Person
+
+
+@dataclass(frozen=True)
+class Label:
+    """The name of a resource and the URL of its page."""
+
+    name: str
+    url: str
+
+
+Access = Callable[[Any, str], bool]
+Labels = Callable[[Sequence[str]], Mapping[str, Label]]
+Owners = Callable[[str], Iterable[int]]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    can_see: Access
+    can_operate: Access
+    labels: Labels
+    owners: Owners
+
+
+_kinds: dict[str, _Kind] = {}
+
+
+def register(
+    kind: str,
+    *,
+    can_see: Access,
+    can_operate: Access | None = None,
+    labels: Labels | None = None,
+    owners: Owners | None = None,
+) -> None:
+    """Register a kind of resource: `server` is the kind of `server:12`.
+
+    `can_see(user, "12")` returns whether a user who neither requested a job on `server:12` nor is an admin may see it;
+    `can_operate` whether that user may cancel and retry it (default: `can_see`).
+    `labels(["12", "13"])` returns labels for those resources that still exist.
+    `owners("12")` returns the ids of the users who are alerted when a job on the resource fails.
+    """
+    _kinds[kind] = _Kind(
+        can_see, can_operate or can_see, labels or (lambda numbers: {}), owners or (lambda number: ())
+    )
+
+
+def may_see(user: Person, resource: str) -> bool:
+    """Return whether the resource's app lets this user see jobs on it."""
+    kind, _, number = resource.partition(":")
+    return kind in _kinds and _kinds[kind].can_see(user, number)
+
+
+def may_operate(user: Person, resource: str) -> bool:
+    """Return whether the resource's app lets this user cancel and retry jobs on it."""
+    kind, _, number = resource.partition(":")
+    return kind in _kinds and _kinds[kind].can_operate(user, number)
+
+
+def owners(resource: str) -> set[int]:
+    """Return the ids of the resource's owners."""
+    kind, _, number = resource.partition(":")
+    return set(_kinds[kind].owners(number)) if kind in _kinds else set()
+
+
+def labels(resources: Iterable[str]) -> dict[str, Label]:
+    """Return the labels of these resources, with one call per kind.
+
+    Resources that were deleted and those of an unregistered kind are left out.
+    """
+    numbers: dict[str, list[str]] = {}
+    for resource in set(resources):
+        kind, _, number = resource.partition(":")
+        numbers.setdefault(kind, []).append(number)
+    return {
+        f"{kind}:{number}": label
+        for kind, numbers_of_kind in numbers.items()
+        if kind in _kinds
+        for number, label in _kinds[kind].labels(numbers_of_kind).items()
+    }
