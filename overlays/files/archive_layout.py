@@ -1,9 +1,9 @@
 """Finds out where the files of an archive belong in the game's tree. Names in, a plan out; nothing is read or written.
 
 People pack the same pack in many ways: with the game's folder or without, below a folder named after the pack or its
-repository, with Windows' separators and letter case, beside a read-me. The game itself runs on Linux and finds a file only
-under the exact name, so the plan takes off what wraps the content, folds the names of the game's own folders onto the case
-that the game uses, and says for each file where it goes or why it is left out.
+repository, with Windows' separators and letter case, beside a read-me. The game itself runs on Linux and finds a file
+only under the exact name, so the plan takes off what wraps the content, folds the names of the game's own folders onto
+the case that the game uses, and says for each file where it goes or why it is left out.
 """
 
 from __future__ import annotations
@@ -25,12 +25,32 @@ _DEEPEST_ROOT: Final = 4
 
 # What stands in the game's folder. A folder that holds one of these is taken for the game's.
 _GAME_FOLDERS: Final = frozenset(
-    "addons cfg ems expressions maps materials media missions models particles resource scenes scripts sound stripper"
-    " transitions".split()
+    [
+        "addons",
+        "cfg",
+        "ems",
+        "expressions",
+        "maps",
+        "materials",
+        "media",
+        "missions",
+        "models",
+        "particles",
+        "resource",
+        "scenes",
+        "scripts",
+        "sound",
+        "stripper",
+        "transitions",
+    ]
 )
-_GAME_FILES: Final = frozenset("gameinfo.txt host.txt mapcycle.txt maplist.txt motd.txt motd_default.txt server.cfg".split())
+_GAME_FILES: Final = frozenset(
+    ["gameinfo.txt", "host.txt", "mapcycle.txt", "maplist.txt", "motd.txt", "motd_default.txt", "server.cfg"]
+)
 # What stands beside the game's folder in an installed server.
-_INSTALLATION_FOLDERS: Final = frozenset("bin hl2 left4dead2_dlc1 left4dead2_dlc2 left4dead2_dlc3 platform update".split())
+_INSTALLATION_FOLDERS: Final = frozenset(
+    ["bin", "hl2", "left4dead2_dlc1", "left4dead2_dlc2", "left4dead2_dlc3", "platform", "update"]
+)
 # Folders further down whose letter case matters to the game, SourceMod or Metamod. Key: the path so far, folded.
 _KNOWN_FOLDERS: Final = frozenset(
     (GAME, *path.split("/"))
@@ -63,12 +83,32 @@ _KNOWN_FOLDERS: Final = frozenset(
 )
 # Files that are looked up by their exact name. Key: folded path below the game's folder.
 _KNOWN_FILES: Final = frozenset(
-    "addons/metamod.vdf addons/metamod_x64.vdf addons/metamod/metaplugins.ini addons/metamod/sourcemod.vdf"
-    " addons/sourcemod/configs/admin_groups.cfg addons/sourcemod/configs/admin_overrides.cfg"
-    " addons/sourcemod/configs/admins.cfg addons/sourcemod/configs/admins_simple.ini addons/sourcemod/configs/core.cfg"
-    " addons/sourcemod/configs/databases.cfg addons/sourcemod/configs/maplists.cfg cfg/autoexec.cfg cfg/banned_ip.cfg"
-    " cfg/banned_user.cfg cfg/listenserver.cfg cfg/server.cfg cfg/valve.rc gameinfo.txt host.txt mapcycle.txt maplist.txt"
-    " motd.txt motd_default.txt server.cfg".split()
+    [
+        "addons/metamod.vdf",
+        "addons/metamod_x64.vdf",
+        "addons/metamod/metaplugins.ini",
+        "addons/metamod/sourcemod.vdf",
+        "addons/sourcemod/configs/admin_groups.cfg",
+        "addons/sourcemod/configs/admin_overrides.cfg",
+        "addons/sourcemod/configs/admins.cfg",
+        "addons/sourcemod/configs/admins_simple.ini",
+        "addons/sourcemod/configs/core.cfg",
+        "addons/sourcemod/configs/databases.cfg",
+        "addons/sourcemod/configs/maplists.cfg",
+        "cfg/autoexec.cfg",
+        "cfg/banned_ip.cfg",
+        "cfg/banned_user.cfg",
+        "cfg/listenserver.cfg",
+        "cfg/server.cfg",
+        "cfg/valve.rc",
+        "gameinfo.txt",
+        "host.txt",
+        "mapcycle.txt",
+        "maplist.txt",
+        "motd.txt",
+        "motd_default.txt",
+        "server.cfg",
+    ]
 )
 # Files that belong in one folder wherever the archive holds them, when it shows no game folder at all.
 _LOOSE_FILES: Final = {
@@ -80,7 +120,22 @@ _LOOSE_FILES: Final = {
 }
 
 _SET_ASIDE_FOLDERS: Final = frozenset(
-    "__macosx .git .github .gitlab .idea .svn .vscode .hg docs doc screenshots images img node_modules".split()
+    [
+        "__macosx",
+        ".git",
+        ".github",
+        ".gitlab",
+        ".idea",
+        ".svn",
+        ".vscode",
+        ".hg",
+        "docs",
+        "doc",
+        "screenshots",
+        "images",
+        "img",
+        "node_modules",
+    ]
 )
 _SET_ASIDE_FILES: Final = re.compile(
     r"(readme|read me|license|licence|copying|changelog|changes|contributing|authors|credits|code_of_conduct|security"
@@ -156,12 +211,21 @@ def make_plan(names: Sequence[str], *, root: Parts | None = None, with_programs:
     for number, name, path in entries:
         _place(plan, number, name, path, with_programs=with_programs)
     _unify_case(plan)
+    _keep_last_of_each_path(plan)
     return plan
 
 
 def _plain_parts(name: str) -> Parts:
-    """The path of an entry. A drive letter is dropped: what follows it is a path like any other. Raises BadPath."""
-    path = tree.parts(_DRIVE.sub("", name.replace("\\", "/")).lstrip("/"))
+    """The path of an entry. Raises BadPath.
+
+    A drive letter or leading separator is dropped only where the rest leads through a folder of the game: a pack whose
+    author packed full paths means that folder, any other absolute path is nothing that a pack holds.
+    """
+    slashed = name.replace("\\", "/")
+    relative = _DRIVE.sub("", slashed).lstrip("/")
+    if relative != slashed and not {GAME, *_GAME_FOLDERS}.intersection(relative.lower().split("/")[:-1]):
+        raise BadPath(_("It is an absolute path outside of the game's folders."))
+    path = tree.parts(relative)
     if not path:
         raise BadPath(_("It has no name."))
     return path
@@ -222,7 +286,9 @@ def _place(plan: Plan, number: int, name: str, path: Parts, *, with_programs: bo
         return
     target = _target(below, is_recognised=plan.is_recognised)
     if not with_programs and _is_program(target):
-        plan.left_out.append(LeftOut(name, _("is a program of the game itself; only an admin may bring one"), is_program=True))
+        plan.left_out.append(
+            LeftOut(name, _("is a program of the game itself; only an admin may bring one"), is_program=True)
+        )
         return
     plan.placements.append(Placement(number, name, target))
 
@@ -244,15 +310,15 @@ def _is_program(target: Parts) -> bool:
 def _target(below: Parts, *, is_recognised: bool) -> Parts:
     """The path in the overlay of what stands at `below` in the pack's root."""
     folded = tuple(part.lower() for part in below)
-    # The game's folder may itself stand below a root that was taken for the game's: `Pack/left4dead2/…` beside `Pack/cfg`.
+    # The game's folder may itself stand below a root taken for the game's: `Pack/left4dead2/…` beside `Pack/cfg`.
     if GAME in folded[:-1][:_DEEPEST_ROOT]:
         at = folded.index(GAME)
         return _fold((GAME, *below[at + 1 :]))
     if folded[0] in _INSTALLATION_FOLDERS or _GAME_PROGRAMS.fullmatch("/".join(folded)):
         return (folded[0], *below[1:])
     if is_recognised:
-        if len(below) == 1 and folded[0].endswith(".vpk"):
-            return (GAME, "addons", below[0])
+        if folded[-1].endswith(".vpk") and folded[0] not in _GAME_FOLDERS:
+            return (GAME, "addons", below[-1])
         return _fold((GAME, *below))
     ending = "." + folded[-1].rpartition(".")[2]
     if ending in _LOOSE_FILES:
@@ -293,3 +359,12 @@ def _unify_case(plan: Plan) -> None:
         plan.placements[index] = Placement(placement.entry, placement.name, (*folders, placement.target[-1]))
         files[lowered].append(plan.placements[index])
     plan.conflicts = [tuple(each.name for each in group) for group in files.values() if len(group) > 1]
+
+
+def _keep_last_of_each_path(plan: Plan) -> None:
+    """Leave out all but the last entry of each path: an archive that was appended to holds the newer file last."""
+    last = {placement.target: placement for placement in plan.placements}
+    for placement in plan.placements:
+        if (kept := last[placement.target]) is not placement:
+            plan.left_out.append(LeftOut(placement.name, _("is replaced by “%(name)s”") % {"name": kept.name}))
+    plan.placements = list(last.values())

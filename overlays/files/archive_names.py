@@ -1,8 +1,8 @@
 """Decodes the names of a zip archive's entries, which carry no mark of the code page they were written in.
 
-A zip entry is either marked as UTF-8 or its name is in "the" code page of the machine that packed it: the DOS code page
-of a Russian, Chinese or German Windows, or whatever the packing program chose. All names of an archive were written by
-one program, so they are judged together: a single name is too short to tell code pages apart.
+A zip entry is either marked as UTF-8 or its name is in "the" code page of the machine that packed it: the DOS code
+page of a Russian, Chinese or German Windows, or whatever the packing program chose. All names of an archive were
+written by one program, so they are judged together: a single name is too short to tell code pages apart.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SAMPLE_BYTES: Final = 100_000
 
 @dataclass(frozen=True)
 class DecodedNames:
-    """The names of all entries in order, and the code page that the unmarked ones were read with ("" if all are ASCII)."""
+    """The names of all entries in order, and the code page of those without a mark ("" if these are ASCII)."""
 
     names: list[str]
     code_page: str
