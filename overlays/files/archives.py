@@ -23,6 +23,7 @@ from typing import IO, BinaryIO
 
 from django.utils.translation import gettext as _
 
+from left4me.core.files import tree
 from left4me.core.files.tree import BadPath, Parts, Tree
 from overlays.files import archive_layout, archive_names
 from overlays.files.archive_layout import Plan
