@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from left4me.jobs.context import JobContext
-from left4me.jobs.models import Job
-from left4me.jobs.operations import Lock, operation
+from left4me.jobs.operations import Lock, RequestedJob, operation
 
 EVIDENCE = Path(os.environ["BENCH_EVIDENCE"])
 _CHILD = "import sys,time; print('child', flush=True); time.sleep(float(sys.argv[2]))"
 
 
-def _locks(job: Job) -> Iterable[Lock]:
+def _locks(job: RequestedJob) -> Iterable[Lock]:
     yield Lock(job.resource, exclusive=True)
     if job.resource != "game":
         yield Lock("game", exclusive=False)

@@ -10,8 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.jobs.context import JobContext
-from left4me.jobs.models import Job
-from left4me.jobs.operations import Failed, Lock, operation
+from left4me.jobs.operations import Failed, Lock, RequestedJob, operation
 from overlays import builds, paths
 from overlays.files import extraction
 from overlays.models import Overlay
@@ -58,7 +57,7 @@ def workshop_tidy(run: JobContext) -> None:
     cache_cleanup.tidy(run, now=timezone.now())
 
 
-def _locks(job: Job) -> Iterable[Lock]:
+def _locks(job: RequestedJob) -> Iterable[Lock]:
     """On the web's host the job waits for builds and starts. On other hosts it removes copies, which have a lock of
     their own, so that a host that is down does not block jobs on the overlay."""
     if job.host == settings.LEFT4ME_HOST:

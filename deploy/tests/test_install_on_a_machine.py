@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
     # One process of the suite leads all of it: another would install a machine of its own.
-    pytest.mark.xdist_group("installed"),
+    pytest.mark.xdist_group("machines-1"),
 ]
 
 INSTALL = "/root/left4me/deploy/install"

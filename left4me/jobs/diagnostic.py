@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from django.utils.translation import gettext_lazy as _
 
 from left4me.jobs.context import JobContext
-from left4me.jobs.models import Job
-from left4me.jobs.operations import Failed, Lock, operation
+from left4me.jobs.operations import Failed, Lock, RequestedJob, operation
 
 _LONGEST_CHILD_SECONDS = 3600
 
 
-def _locks(job: Job) -> Iterable[Lock]:
+def _locks(job: RequestedJob) -> Iterable[Lock]:
     yield Lock(job.resource, exclusive=True)
 
 

@@ -3,21 +3,19 @@
 An app registers in its `operations.py`, imported when Django is ready:
 
     @operation("start", title=_("Start"), locks=_locks, idempotent=True)
-    def start(job: JobContext) -> None: ...
+    def start(run: JobContext) -> None: ...
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from left4me.jobs.context import JobContext
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
-
-    from left4me.jobs.models import Job
 
 
 class Failed(Exception):
@@ -40,9 +38,20 @@ class Lock:
     exclusive: bool
 
 
+class RequestedJob(Protocol):
+    """What locks and secrets are derived from. The model implements it; this module must not import the model."""
+
+    @property
+    def resource(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def params(self) -> Any: ...
+
+
 Body = Callable[[JobContext], None]
-Locks = Callable[["Job"], Iterable[Lock]]
-Secrets = Callable[["Job"], Iterable[str]]
+Locks = Callable[[RequestedJob], Iterable[Lock]]
+Secrets = Callable[[RequestedJob], Iterable[str]]
 
 # In `supersedes`: every other operation.
 ALL = "*"
@@ -70,11 +79,11 @@ class Operation:
 _operations: dict[str, Operation] = {}
 
 
-def _own_resource(job: Job) -> Iterable[Lock]:
+def _own_resource(job: RequestedJob) -> Iterable[Lock]:
     return [Lock(job.resource, exclusive=True)]
 
 
-def _no_secrets(job: Job) -> Iterable[str]:
+def _no_secrets(job: RequestedJob) -> Iterable[str]:
     return ()
 
 

@@ -27,9 +27,9 @@ TRANSITIONS: dict[tuple[State, State], str] = {
     (State.RUNNING, State.FAILED): "its body raised, or its worker died",
     (State.RUNNING, State.CANCELLING): "cancelled, or superseded, while it runs",
     (State.RUNNING, State.QUEUED): "its worker died or was stopped, and it may run again",
-    (State.CANCELLING, State.CANCELLED): "its body heard it, or its worker died",
-    (State.CANCELLING, State.SUCCEEDED): "it was done before it heard",
-    (State.CANCELLING, State.FAILED): "it failed before it heard",
+    (State.CANCELLING, State.CANCELLED): "its body stopped, or its worker died",
+    (State.CANCELLING, State.SUCCEEDED): "its body returned before it stopped",
+    (State.CANCELLING, State.FAILED): "its body raised before it stopped",
 }
 
 
@@ -42,11 +42,11 @@ def diagram() -> str:
     lines = [
         "# The states of a job",
         "",
-        "Drawn by `manage.py draw_job_states` from `left4me/jobs/states.py`; a test compares the two.",
+        "Made by `manage.py draw_job_states` from `left4me/jobs/states.py`; a test compares the two.",
         "",
         "```mermaid",
         "stateDiagram-v2",
-        "    [*] --> queued: asked for",
+        "    [*] --> queued: requested",
         *(f"    {old.value} --> {new.value}: {why}" for (old, new), why in TRANSITIONS.items()),
         *(f"    {state.value} --> [*]" for state in ENDED),
         "```",

@@ -15,7 +15,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,13 +25,15 @@ from django.utils.translation import gettext as _
 
 from left4me.core.files import tree
 from left4me.core.files.tree import BadPath, Parts, Tree
-from workshop import keyvalues
+from overlays.files import archive_layout, archive_names
+from overlays.files.archive_layout import Plan
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".7z", ".rar", ".tar.xz", ".txz")
 _CHUNK = 1024 * 1024
 _LARGEST_DIRECTORY = 32 * 1024 * 1024
 _LARGEST_HEADER = 1024 * 1024
 _SMALL = 10 * 1024 * 1024
+_LONGEST_NAME = 4096
 
 
 class BadArchive(Exception):
@@ -53,11 +55,15 @@ class Unpacked:
     files: int = 0
     size: int = 0
     left_out: list[str] = field(default_factory=list)
+    # What the plan decided; without one (below a folder that the user chose) every file keeps its path.
+    plan: Plan | None = None
+    code_page: str = ""
 
 
 @dataclass(frozen=True)
 class _Member:
-    name: str
+    # Bytes where the archive does not say in which code page its names are.
+    name: str | bytes
     is_plain: bool
     open: Callable[[], IO[bytes]]
 
@@ -79,21 +85,49 @@ def budget(archive: Path, limits: ArchiveLimits) -> int:
 def unpack(archive: Path, *, into: Tree, base: Parts, limits: ArchiveLimits, check: Callable[[], None]) -> Unpacked:
     """Extract a zip or tar archive below `base`. `check` may raise to cancel. Raises BadArchive.
 
-    If `base` is the overlay's root, files are moved to where the game expects them: VPKs into the addons directory,
-    directories such as `cfg` below `left4dead2`.
+    If `base` is the overlay's root, each file goes where the game expects it; `archive_layout` says where that is. The
+    archive is read twice: where one file belongs depends on the names of all.
     """
     most = budget(archive, limits)
-    done = Unpacked()
+    names = _read_names(archive, limits, most, check)
+    decoded = archive_names.decode(names)
+    plan = archive_layout.make_plan(decoded.names) if not base else None
+    done = Unpacked(plan=plan, code_page=decoded.code_page)
+    targets = {placement.entry: placement.target for placement in plan.placements} if plan else {}
+    if plan:
+        done.left_out += [f"{left.name[:200]!r}: {left.reason}" for left in plan.left_out]
+    with archive.open("rb") as stream:
+        with _reading():
+            members = _members(stream, limits, most)
+        # The second reading may differ from the first only in an archive that is being damaged meanwhile.
+        for number, name in enumerate(decoded.names):
+            member = _next(members)
+            if member is None:
+                break
+            check()
+            try:
+                if where := targets.get(number) if plan else _below(base, name):
+                    _unpack_one(member, where, into=into, done=done, limits=limits, budget=most, check=check)
+            except BadPath as reason:
+                done.left_out.append(f"{name[:200]!r}: {reason}")
+    return done
+
+
+def _below(base: Parts, name: str) -> Parts | None:
+    """The path of an entry that is unpacked as packed; None for a folder, which Windows may end with a backslash."""
+    return None if name.endswith("\\") else (*base, *tree.parts(name))
+
+
+def _read_names(archive: Path, limits: ArchiveLimits, most: int, check: Callable[[], None]) -> list[str | bytes]:
+    """The names of all entries, cut to what a path may have: longer ones are refused by their length anyway."""
+    names: list[str | bytes] = []
     with archive.open("rb") as stream:
         with _reading():
             members = _members(stream, limits, most)
         while member := _next(members):
             check()
-            try:
-                _unpack_one(member, into=into, base=base, done=done, limits=limits, budget=most, check=check)
-            except BadPath as reason:
-                done.left_out.append(f"{member.name[:200]!r}: {reason}")
-    return done
+            names.append(member.name[:_LONGEST_NAME])
+    return names
 
 
 @contextlib.contextmanager
@@ -114,15 +148,14 @@ def _next(members: Iterator[_Member]) -> _Member | None:
 
 def _unpack_one(
     member: _Member,
+    where: Parts,
     *,
     into: Tree,
-    base: Parts,
     done: Unpacked,
     limits: ArchiveLimits,
     budget: int,
     check: Callable[[], None],
 ) -> None:
-    where = (*base, *_place(tree.parts(member.name), base))
     if not member.is_plain:
         done.left_out.append(f"{'/'.join(where)}: not a plain file")
         return
@@ -145,16 +178,6 @@ def _read(source: IO[bytes]) -> bytes:
         return source.read(_CHUNK)
 
 
-def _place(parts: Parts, base: Parts) -> Parts:
-    if base or not parts or parts[0].lower() == "left4dead2":
-        return parts
-    if parts[-1].lower().endswith(".vpk"):
-        return ("left4dead2", "addons", parts[-1])
-    if parts[0].lower() in ("addons", "cfg", "maps", "missions", "scripts", "materials", "models", "sound"):
-        return ("left4dead2", *parts)
-    return parts
-
-
 def _members(stream: BinaryIO, limits: ArchiveLimits, budget: int) -> Iterator[_Member]:
     head = stream.read(6)
     stream.seek(0)
@@ -174,10 +197,12 @@ def _zip_members(stream: BinaryIO, limits: ArchiveLimits) -> Iterator[_Member]:
         infos = [info for info in archive.infolist() if not info.is_dir()]
         if len(infos) > limits.files:
             raise BadArchive(_("The archive holds more than %(most)d files.") % {"most": limits.files})
-        for info, name in zip(infos, _zip_names(infos), strict=True):
+        for info in infos:
             if info.flag_bits & 1:
                 raise BadArchive(_("The archive is protected by a password."))
             kind = stat.S_IFMT(info.external_attr >> 16)
+            # zipfile reads names without the mark for UTF-8 as cp437, which keeps every byte.
+            name = info.filename if info.flag_bits & 0x800 else info.filename.encode("cp437", "replace")
             yield _Member(name, kind in (0, stat.S_IFREG), partial(archive.open, info))
 
 
@@ -199,15 +224,6 @@ def _zip_directory_size(stream: BinaryIO) -> int:
     return min(int(claimed), size)
 
 
-def _zip_names(infos: Sequence[zipfile.ZipInfo]) -> list[str]:
-    """The decoded names. Without the flag for UTF-8, a name is in the encoding of the author's system."""
-    unmarked = [info for info in infos if not info.flag_bits & 0x800]
-    raw = b"\n".join(info.filename.encode("cp437", "replace").replace(b"\n", b"?") for info in unmarked)
-    # All names are decoded together: a single name is too short to detect its encoding.
-    decoded = dict(zip(map(id, unmarked), keyvalues.decode(raw).split("\n"), strict=False))
-    return [decoded.get(id(info), info.filename) for info in infos]
-
-
 def _tar_members(
     stream: BinaryIO | gzip.GzipFile | bz2.BZ2File, limits: ArchiveLimits, budget: int
 ) -> Iterator[_Member]:
@@ -217,7 +233,7 @@ def _tar_members(
             if count > 2 * limits.files:
                 raise BadArchive(_("The archive holds more than %(most)d files.") % {"most": limits.files})
             if not info.isdir():
-                name = keyvalues.decode(info.name.encode("utf-8", "surrogateescape"))
+                name = info.name.encode("utf-8", "surrogateescape")
                 yield _Member(name, info.isreg() and not info.issparse(), partial(_opened, archive, info))
 
 

@@ -46,10 +46,25 @@ def unpack(run: JobContext, overlay: Overlay) -> None:
                 done = archives.unpack(archive, into=content, base=where[:-1], limits=limits, check=run.check)
         except (archives.BadArchive, tree.BadPath) as reason:
             raise Failed(str(reason)) from None
+    _log_plan(run, done)
     for line in done.left_out[:_LEFT_OUT_NAMED]:
         run.log(f"left out {line}", stream="stderr")
     run.log(f"files={done.files} bytes={done.size} left_out={len(done.left_out)}")
     uploads.abort(upload)
+
+
+def _log_plan(run: JobContext, done: archives.Unpacked) -> None:
+    """Say in the job's log how the archive was read, so that a file that is not where it was expected can be found."""
+    if done.code_page:
+        run.log(f"file names read as {done.code_page}")
+    if done.plan is None:
+        return
+    if done.plan.root:
+        run.log(f"taken off: {'/'.join(done.plan.root)}/")
+    for folder, count in done.plan.folders():
+        run.log(f"{count} files → {folder or 'the top of the overlay'}")
+    for names in done.plan.conflicts[:_LEFT_OUT_NAMED]:
+        run.log(f"same name but for letter case: {', '.join(names)}", stream="stderr")
 
 
 def _convert(run: JobContext, archive: Path, scratch: Path, limits: archives.ArchiveLimits) -> Path:

@@ -84,7 +84,6 @@ def test_files_are_put_where_the_game_looks_for_them(unpack):
         "left4dead2/addons/map.vpk",
         "left4dead2/addons/other.vpk",
         "left4dead2/cfg/server.cfg",
-        "readme.md",
     ]
 
 

@@ -9,8 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.core import secrets
 from left4me.jobs.context import JobContext
-from left4me.jobs.models import Job
-from left4me.jobs.operations import ALL, Body, Lock, operation
+from left4me.jobs.operations import ALL, Body, Lock, RequestedJob, operation
 from servers.hosts import installs
 from servers.lifecycle import lifecycle
 from servers.models import BlueprintOverlay, Server
@@ -18,7 +17,7 @@ from servers.models import BlueprintOverlay, Server
 GAME = "game"
 
 
-def _locks(job: Job) -> Iterable[Lock]:
+def _locks(job: RequestedJob) -> Iterable[Lock]:
     """The server exclusively; the game and its overlays shared, so that they do not change during the operation."""
     server_id = int(job.resource.partition(":")[2])
     yield Lock(job.resource, exclusive=True)
@@ -31,12 +30,12 @@ def _locks(job: Job) -> Iterable[Lock]:
         yield Lock(f"overlay:{overlay_id}", exclusive=False)
 
 
-def _server_only(job: Job) -> Iterable[Lock]:
+def _server_only(job: RequestedJob) -> Iterable[Lock]:
     """Ending a game needs only the server: it does not wait for an install or a build."""
     yield Lock(job.resource, exclusive=True)
 
 
-def _secrets(job: Job) -> Iterable[str]:
+def _secrets(job: RequestedJob) -> Iterable[str]:
     """The RCON passwords, which must not appear in the job's log."""
     server = Server.objects.filter(pk=int(job.resource.partition(":")[2])).first()
     if server is None:
@@ -59,11 +58,11 @@ def _on_server(body: Callable[[Server, JobContext], None]) -> Body:
     return run_body
 
 
-def _game_exclusively(job: Job) -> Iterable[Lock]:
+def _game_exclusively(job: RequestedJob) -> Iterable[Lock]:
     yield Lock(GAME, exclusive=True)
 
 
-def _steam_password(job: Job) -> Iterable[str]:
+def _steam_password(job: RequestedJob) -> Iterable[str]:
     if settings.LEFT4ME_STEAM_PASSWORD:
         yield settings.LEFT4ME_STEAM_PASSWORD
 

@@ -6,19 +6,18 @@ from collections.abc import Iterable
 
 from left4me.core.concurrency import Cancelled
 from left4me.jobs.context import JobContext
-from left4me.jobs.models import Job
-from left4me.jobs.operations import ALL, Failed, Lock, operation
+from left4me.jobs.operations import ALL, Failed, Lock, RequestedJob, operation
 
 
-def _server_locks(job: Job) -> Iterable[Lock]:
+def _server_locks(job: RequestedJob) -> Iterable[Lock]:
     return [Lock(job.resource, exclusive=True), Lock("game", exclusive=False)]
 
 
-def _own_lock(job: Job) -> Iterable[Lock]:
+def _own_lock(job: RequestedJob) -> Iterable[Lock]:
     return [Lock(job.resource, exclusive=True)]
 
 
-def _secrets(job: Job) -> Iterable[str]:
+def _secrets(job: RequestedJob) -> Iterable[str]:
     return ["s3cret-word"]
 
 

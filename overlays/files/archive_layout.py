@@ -1,0 +1,370 @@
+"""Finds out where the files of an archive belong in the game's tree. Names in, a plan out; nothing is read or written.
+
+People pack the same pack in many ways: with the game's folder or without, below a folder named after the pack or its
+repository, with Windows' separators and letter case, beside a read-me. The game itself runs on Linux and finds a file
+only under the exact name, so the plan takes off what wraps the content, folds the names of the game's own folders onto
+the case that the game uses, and says for each file where it goes or why it is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from django.utils.translation import gettext as _
+
+from left4me.core.files import tree
+from left4me.core.files.tree import BadPath, Parts
+
+GAME: Final = "left4dead2"
+# How many folders may wrap the content: "MyPack v1.2/server files/left4dead2/…".
+_DEEPEST_ROOT: Final = 4
+
+# What stands in the game's folder. A folder that holds one of these is taken for the game's.
+_GAME_FOLDERS: Final = frozenset(
+    [
+        "addons",
+        "cfg",
+        "ems",
+        "expressions",
+        "maps",
+        "materials",
+        "media",
+        "missions",
+        "models",
+        "particles",
+        "resource",
+        "scenes",
+        "scripts",
+        "sound",
+        "stripper",
+        "transitions",
+    ]
+)
+_GAME_FILES: Final = frozenset(
+    ["gameinfo.txt", "host.txt", "mapcycle.txt", "maplist.txt", "motd.txt", "motd_default.txt", "server.cfg"]
+)
+# What stands beside the game's folder in an installed server.
+_INSTALLATION_FOLDERS: Final = frozenset(
+    ["bin", "hl2", "left4dead2_dlc1", "left4dead2_dlc2", "left4dead2_dlc3", "platform", "update"]
+)
+# Folders further down whose letter case matters to the game, SourceMod or Metamod. Key: the path so far, folded.
+_KNOWN_FOLDERS: Final = frozenset(
+    (GAME, *path.split("/"))
+    for path in (
+        "addons/metamod",
+        "addons/metamod/bin",
+        "addons/sourcemod",
+        "addons/sourcemod/bin",
+        "addons/sourcemod/configs",
+        "addons/sourcemod/configs/geoip",
+        "addons/sourcemod/data",
+        "addons/sourcemod/extensions",
+        "addons/sourcemod/gamedata",
+        "addons/sourcemod/logs",
+        "addons/sourcemod/plugins",
+        "addons/sourcemod/plugins/disabled",
+        "addons/sourcemod/plugins/optional",
+        "addons/sourcemod/scripting",
+        "addons/sourcemod/scripting/include",
+        "addons/sourcemod/translations",
+        "addons/stripper",
+        "addons/stripper/maps",
+        "addons/workshop",
+        "cfg/cfgogl",
+        "cfg/sourcemod",
+        "cfg/stripper",
+        "scripts/vscripts",
+        "stripper/maps",
+    )
+)
+# Files that are looked up by their exact name. Key: folded path below the game's folder.
+_KNOWN_FILES: Final = frozenset(
+    [
+        "addons/metamod.vdf",
+        "addons/metamod_x64.vdf",
+        "addons/metamod/metaplugins.ini",
+        "addons/metamod/sourcemod.vdf",
+        "addons/sourcemod/configs/admin_groups.cfg",
+        "addons/sourcemod/configs/admin_overrides.cfg",
+        "addons/sourcemod/configs/admins.cfg",
+        "addons/sourcemod/configs/admins_simple.ini",
+        "addons/sourcemod/configs/core.cfg",
+        "addons/sourcemod/configs/databases.cfg",
+        "addons/sourcemod/configs/maplists.cfg",
+        "cfg/autoexec.cfg",
+        "cfg/banned_ip.cfg",
+        "cfg/banned_user.cfg",
+        "cfg/listenserver.cfg",
+        "cfg/server.cfg",
+        "cfg/valve.rc",
+        "gameinfo.txt",
+        "host.txt",
+        "mapcycle.txt",
+        "maplist.txt",
+        "motd.txt",
+        "motd_default.txt",
+        "server.cfg",
+    ]
+)
+# Files that belong in one folder wherever the archive holds them, when it shows no game folder at all.
+_LOOSE_FILES: Final = {
+    ".vpk": ("addons",),
+    ".bsp": ("maps",),
+    ".nav": ("maps",),
+    ".cfg": ("cfg",),
+    ".smx": ("addons", "sourcemod", "plugins"),
+}
+
+_SET_ASIDE_FOLDERS: Final = frozenset(
+    [
+        "__macosx",
+        ".git",
+        ".github",
+        ".gitlab",
+        ".idea",
+        ".svn",
+        ".vscode",
+        ".hg",
+        "docs",
+        "doc",
+        "screenshots",
+        "images",
+        "img",
+        "node_modules",
+    ]
+)
+_SET_ASIDE_FILES: Final = re.compile(
+    r"(readme|read me|license|licence|copying|changelog|changes|contributing|authors|credits|code_of_conduct|security"
+    r"|install|installation|makefile|dockerfile|docker-compose)([ ._-].*)?"
+    r"|\.(git\w*|editorconfig|ds_store|travis\.yml|dockerignore|gitkeep|prettierrc)|thumbs\.db|desktop\.ini"
+    r"|.*\.(url|lnk|md|rst)",
+    re.IGNORECASE,
+)
+# The programs of the game. An overlay that brings one replaces what every player's connection is served by.
+_GAME_PROGRAMS: Final = re.compile(
+    r"srcds(_run|_linux|_i486|_amd|_run_64|\.exe)?(\.sh)?|steamcmd(\.sh|\.exe)?|(.*/)?bin/.*\.(so|dll|exe)(\.\d+)*",
+    re.IGNORECASE,
+)
+_DRIVE: Final = re.compile(r"^[A-Za-z]:(?=[/\\]|$)")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One file: its position among the archive's entries, its name there, and its path in the overlay."""
+
+    entry: int
+    name: str
+    target: Parts
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """One file that is not unpacked, with the reason in words."""
+
+    name: str
+    reason: str
+    # Set for the game's own programs, which an admin may take in all the same.
+    is_program: bool = False
+
+
+@dataclass
+class Plan:
+    """What unpacking would do. `root` is the folder that was taken off; `roots` are those that can be chosen."""
+
+    root: Parts = ()
+    roots: list[Parts] = field(default_factory=list)
+    placements: list[Placement] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    # Names that differ in letter case only: on Linux these are two files, their author had one.
+    conflicts: list[tuple[str, ...]] = field(default_factory=list)
+    # Whether the archive showed a folder of the game; without one its files stay where they are.
+    is_recognised: bool = True
+
+    def folders(self) -> list[tuple[str, int]]:
+        """How many files go to which folder, two levels deep and most files first: "12 files → left4dead2/addons"."""
+        counts = Counter("/".join(placement.target[:-1][:2]) for placement in self.placements)
+        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def make_plan(names: Sequence[str], *, root: Parts | None = None, with_programs: bool = False) -> Plan:
+    """Plan where the entries called `names` go. Folders end with a separator; `root` overrides what would be found.
+
+    `with_programs` takes in the game's own programs as well: only an admin may ask for that.
+    """
+    plan = Plan()
+    entries: list[tuple[int, str, Parts]] = []
+    for number, name in enumerate(names):
+        if name.endswith(("/", "\\")) or not name:
+            continue
+        try:
+            entries.append((number, name, _plain_parts(name)))
+        except BadPath as reason:
+            plan.left_out.append(LeftOut(name, str(reason)))
+    content = [path for _number, _name, path in entries if not _is_set_aside(path)]
+    plan.roots = _find_roots(content)
+    plan.root = root if root is not None else (plan.roots[0] if plan.roots else ())
+    plan.is_recognised = bool(plan.roots)
+    for number, name, path in entries:
+        _place(plan, number, name, path, with_programs=with_programs)
+    _unify_case(plan)
+    _keep_last_of_each_path(plan)
+    return plan
+
+
+def _plain_parts(name: str) -> Parts:
+    """The path of an entry. Raises BadPath.
+
+    A drive letter or leading separator is dropped only where the rest leads through a folder of the game: a pack whose
+    author packed full paths means that folder, any other absolute path is nothing that a pack holds.
+    """
+    slashed = name.replace("\\", "/")
+    relative = _DRIVE.sub("", slashed).lstrip("/")
+    if relative != slashed and not {GAME, *_GAME_FOLDERS}.intersection(relative.lower().split("/")[:-1]):
+        raise BadPath(_("It is an absolute path outside of the game's folders."))
+    path = tree.parts(relative)
+    if not path:
+        raise BadPath(_("It has no name."))
+    return path
+
+
+def _is_set_aside(path: Parts) -> bool:
+    """True for what belongs to the pack's repository rather than to the game. Below `addons` everything is content."""
+    for depth, part in enumerate(path[:-1]):
+        if part.lower() in _GAME_FOLDERS or part.lower() == GAME:
+            return False
+        if part.lower() in _SET_ASIDE_FOLDERS and depth < _DEEPEST_ROOT:
+            return True
+    return bool(_SET_ASIDE_FILES.fullmatch(path[-1]))
+
+
+def _find_roots(paths: Iterable[Parts]) -> list[Parts]:
+    """The folders that may be the content's root, the best first: those that hold `left4dead2`, then game folders."""
+    installations: Counter[Parts] = Counter()
+    games: Counter[Parts] = Counter()
+    for path in paths:
+        folded = [part.lower() for part in path]
+        for depth, part in enumerate(folded[: _DEEPEST_ROOT + 1]):
+            is_folder = depth < len(path) - 1
+            if is_folder and part == GAME:
+                installations[path[:depth]] += 1
+                break
+            if (is_folder and part in _GAME_FOLDERS) or (not is_folder and part in _GAME_FILES):
+                games[path[:depth]] += 1
+                break
+    ranked = [*_ranked(installations), *_ranked(games)]
+    return list(dict.fromkeys(ranked))
+
+
+def _ranked(found: Counter[Parts]) -> list[Parts]:
+    return sorted(found, key=lambda path: (len(path), -found[path], path))
+
+
+def _place(plan: Plan, number: int, name: str, path: Parts, *, with_programs: bool) -> None:
+    """Decide about one entry: set aside, left out, or placed in the game's tree."""
+    below = _below(path, plan.root)
+    if below is None:
+        if _is_set_aside(path):
+            plan.left_out.append(LeftOut(name, _("belongs to the pack's description, not to the game")))
+            return
+        # Something of the game that stands outside of the chosen root, such as a second variant of the pack.
+        other = next((root for root in plan.roots if _below(path, root) is not None), None)
+        reason = (
+            _("lies outside of the chosen folder “%(root)s”") % {"root": "/".join(plan.root)}
+            if plan.root
+            else _("is not part of the game's folder")
+        )
+        if other is None or _wraps(other, plan.roots):
+            plan.left_out.append(LeftOut(name, reason))
+            return
+        below = _below(path, other) or path
+    if _is_set_aside(below):
+        plan.left_out.append(LeftOut(name, _("belongs to the pack's description, not to the game")))
+        return
+    target = _target(below, is_recognised=plan.is_recognised)
+    if not with_programs and _is_program(target):
+        plan.left_out.append(
+            LeftOut(name, _("is a program of the game itself; only an admin may bring one"), is_program=True)
+        )
+        return
+    plan.placements.append(Placement(number, name, target))
+
+
+def _below(path: Parts, root: Parts) -> Parts | None:
+    return path[len(root) :] if path[: len(root)] == root and len(path) > len(root) else None
+
+
+def _wraps(root: Parts, roots: Sequence[Parts]) -> bool:
+    """True when several roots of one depth offer the same content: one of them has to be chosen."""
+    return sum(len(other) == len(root) for other in roots) > 1
+
+
+def _is_program(target: Parts) -> bool:
+    below = "/".join(target[1:] if target[:1] == (GAME,) else target)
+    return not below.lower().startswith("addons/") and _GAME_PROGRAMS.fullmatch(below) is not None
+
+
+def _target(below: Parts, *, is_recognised: bool) -> Parts:
+    """The path in the overlay of what stands at `below` in the pack's root."""
+    folded = tuple(part.lower() for part in below)
+    # The game's folder may itself stand below a root taken for the game's: `Pack/left4dead2/…` beside `Pack/cfg`.
+    if GAME in folded[:-1][:_DEEPEST_ROOT]:
+        at = folded.index(GAME)
+        return _fold((GAME, *below[at + 1 :]))
+    if folded[0] in _INSTALLATION_FOLDERS or _GAME_PROGRAMS.fullmatch("/".join(folded)):
+        return (folded[0], *below[1:])
+    if is_recognised:
+        if folded[-1].endswith(".vpk") and folded[0] not in _GAME_FOLDERS:
+            return (GAME, "addons", below[-1])
+        return _fold((GAME, *below))
+    ending = "." + folded[-1].rpartition(".")[2]
+    if ending in _LOOSE_FILES:
+        return (GAME, *_LOOSE_FILES[ending], below[-1])
+    return below
+
+
+def _fold(path: Parts) -> Parts:
+    """`path` with the letter case of the game's own folders and files."""
+    folded: list[str] = []
+    for depth, part in enumerate(path):
+        lower = part.lower()
+        so_far = (*folded, lower)
+        is_file = depth == len(path) - 1
+        if is_file:
+            known = "/".join(so_far[1:]) in _KNOWN_FILES
+        else:
+            known = depth == 0 or (depth == 1 and lower in _GAME_FOLDERS) or so_far in _KNOWN_FOLDERS
+        folded.append(lower if known else part)
+    return tuple(folded)
+
+
+def _unify_case(plan: Plan) -> None:
+    """Give folders that differ in letter case only one name, and name the files for which that is no answer.
+
+    The author's Windows had one folder; the spelling that most files use wins.
+    """
+    spellings: dict[Parts, Counter[str]] = defaultdict(Counter)
+    for placement in plan.placements:
+        lowered = tuple(part.lower() for part in placement.target)
+        for depth in range(len(lowered) - 1):
+            spellings[lowered[: depth + 1]][placement.target[depth]] += 1
+    chosen = {path: min(counts, key=lambda name: (-counts[name], name)) for path, counts in spellings.items()}
+    files: dict[Parts, list[Placement]] = defaultdict(list)
+    for index, placement in enumerate(plan.placements):
+        lowered = tuple(part.lower() for part in placement.target)
+        folders = tuple(chosen[lowered[: depth + 1]] for depth in range(len(lowered) - 1))
+        plan.placements[index] = Placement(placement.entry, placement.name, (*folders, placement.target[-1]))
+        files[lowered].append(plan.placements[index])
+    plan.conflicts = [tuple(each.name for each in group) for group in files.values() if len(group) > 1]
+
+
+def _keep_last_of_each_path(plan: Plan) -> None:
+    """Leave out all but the last entry of each path: an archive that was appended to holds the newer file last."""
+    last = {placement.target: placement for placement in plan.placements}
+    for placement in plan.placements:
+        if (kept := last[placement.target]) is not placement:
+            plan.left_out.append(LeftOut(placement.name, _("is replaced by “%(name)s”") % {"name": kept.name}))
+    plan.placements = list(last.values())
