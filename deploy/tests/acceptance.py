@@ -149,7 +149,7 @@ class Life:
         old, pid = self.release(), self.game_pid()
         with self.visitors() as visited:
             told = self.ctl("upgrade")
-        assert "Something new." in told
+        assert "Something new." in told, told
         self.expect_release_after(old)
         assert self.game_pid() == pid
         assert visited() == 0
@@ -171,7 +171,7 @@ class Life:
         old, pid = self.release(), self.game_pid()
         with self.visitors() as visited:
             told = self.ctl("upgrade --ready-seconds 8", fails=True)
-        assert "runs again with its database as it was" in told
+        assert "runs again with its database as it was" in told, told
         assert self.release() == old
         assert not self.has_table("second_table")
         assert self.game_pid() == pid
