@@ -15,13 +15,7 @@ def told(what: str, seconds: float) -> None:
     sys.stdout.write(f"{what:<48} {seconds:7.1f} s\n")
 
 
-@pytest.mark.parametrize(
-    ("database", "steps"),
-    [
-        pytest.param("sqlite", acceptance.LIFE, marks=pytest.mark.xdist_group("machines-1")),
-        pytest.param("postgres", acceptance.WITH_DATABASE, marks=pytest.mark.xdist_group("machines-2")),
-    ],
-)
+@pytest.mark.parametrize(("database", "steps"), [("sqlite", acceptance.LIFE), ("postgres", acceptance.WITH_DATABASE)])
 def test_a_machine_is_installed_upgraded_restored_and_left_as_it_was(database, steps):
     name = f"life{os.getpid()}-{database}"
     try:

@@ -59,7 +59,6 @@ def test_every_document_keeps_the_convention_and_has_commands_to_run():
 @pytest.mark.machine
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.xdist_group("machines-2")
 def test_every_command_of_the_documents_does_as_they_say(machine: Testhost):
     """On one machine, in the order in which an operator meets them."""
     commands = [command for command in docs.all_commands() if command.place == "on-host"]

@@ -9,14 +9,7 @@ import pytest
 
 from left4me.testing.testhost import Testhost
 
-pytestmark = [
-    pytest.mark.testhost,
-    pytest.mark.machine,
-    pytest.mark.slow,
-    pytest.mark.timeout(600),
-    # One process of the suite leads all of it: another would install a machine of its own.
-    pytest.mark.xdist_group("machines-1"),
-]
+pytestmark = [pytest.mark.testhost, pytest.mark.machine, pytest.mark.slow, pytest.mark.timeout(600)]
 
 INSTALL = "/root/left4me/deploy/install"
 DOMAIN = "left4me.test"

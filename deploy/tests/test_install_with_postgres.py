@@ -4,13 +4,7 @@ import pytest
 
 from left4me.testing.testhost import Testhost
 
-pytestmark = [
-    pytest.mark.testhost,
-    pytest.mark.machine,
-    pytest.mark.slow,
-    pytest.mark.timeout(600),
-    pytest.mark.xdist_group("machines-2"),
-]
+pytestmark = [pytest.mark.testhost, pytest.mark.machine, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_an_installation_on_postgres_is_taken_up_again_and_purged(machine: Testhost):

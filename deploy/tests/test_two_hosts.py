@@ -13,7 +13,6 @@ from deploy.tests.two_hosts import on_two_machines
 @pytest.mark.machine
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("machines-2")
 def test_a_second_machine_plays_is_cut_off_and_comes_back():
     with on_two_machines(f"t{os.getpid()}", told=lambda what, seconds: None) as hosts:
         hosts.live()
