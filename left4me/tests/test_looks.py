@@ -10,6 +10,7 @@ from django.urls.resolvers import RoutePattern
 from django.utils import timezone
 
 from left4me.tests.world import furnish
+from servers.hosts import rpc
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -38,6 +39,12 @@ def look_at(page, path, axe):
     axe(page)
     page.set_viewport_size(NARROWEST)
     assert not sideways(page)
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch):
+    """No worker answers here: pages that ask one show that, and need not wait long for it."""
+    monkeypatch.setattr(rpc, "TIMEOUT_SECONDS", 1)
 
 
 @pytest.fixture
