@@ -45,6 +45,8 @@ class Web:
         self._process: Process | None = None
 
     def start(self) -> None:
+        if self._process is not None:
+            return
         self._process = Process(
             self._log,
             *("-m", "uvicorn", "left4me.content:application", "--port", str(self._port), "--no-access-log"),
@@ -68,16 +70,24 @@ class Web:
             return False
 
 
-@pytest.fixture
-def web(tmp_path, unused_tcp_port):
-    web = Web(tmp_path / "web", tmp_path / "web.log", unused_tcp_port)
-    web.root.mkdir()
-    web.start()
+@pytest.fixture(scope="module")
+def web_process(tmp_path_factory, django_db_setup, unused_tcp_port):
+    place = tmp_path_factory.mktemp("web")
+    web = Web(place / "root", place / "web.log", unused_tcp_port)
     yield web
     web.stop()
 
 
 @pytest.fixture
+def web(web_process, db):
+    """The process with an empty data directory, started again if a test before has stopped it."""
+    web_process.root.mkdir()
+    web_process.start()
+    yield web_process
+    shutil.rmtree(web_process.root)
+
+
+@pytest.fixture(scope="module")
 def unused_tcp_port() -> int:
     import socket
 
