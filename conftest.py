@@ -22,8 +22,10 @@ pytest_plugins = [
     "left4me.testing.testhost",
 ]
 
-# Two groups that take about as long: at most two machines run at a time, and each module has one.
-MACHINES = {
+# Tests that run one after the other in one process. The machines are two groups that take about as long: at most two
+# run at a time, and each module has one. The role of hosts belongs to the whole PostgreSQL server, not to a database.
+GROUPS = {
+    "role-of-hosts": ["test_host_rights.py"],
     "machines-1": ["left_as_it_was[sqlite", "test_install_on_a_machine.py"],
     "machines-2": [
         "left_as_it_was[postgres",
@@ -40,13 +42,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Distribution(LoadScopeScheduling):
-    """Gives each test to the process that is free next, but keeps the tests of a machine in one process.
+    """Gives each test to the process that is free next, but keeps the tests of a group in one process.
 
     xdist's own `xdist_group` has no effect under pytest 9.2: xdist 3.8 writes the group to an attribute that is gone.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((group for group, parts in MACHINES.items() if any(part in nodeid for part in parts)), nodeid)
+        return next((group for group, parts in GROUPS.items() if any(part in nodeid for part in parts)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
