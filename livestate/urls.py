@@ -1,7 +1,6 @@
 from django.urls import path
 
-from livestate import views
-from livestate.orders import views as order_views
+from livestate import order_views, views
 
 app_name = "livestate"
 urlpatterns = [

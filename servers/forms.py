@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from overlays.models import Overlay
-from servers.blueprints import checks, yaml
+from servers.actions import blueprint_yaml
+from servers.blueprints import checks
 from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprint
 
 
@@ -138,7 +139,7 @@ class ImportForm(forms.Form):
 
     def clean_file(self) -> str:
         file = self.cleaned_data["file"]
-        if file.size > yaml.LONGEST:
+        if file.size > blueprint_yaml.LONGEST:
             raise forms.ValidationError(_("The file is too large for a blueprint."))
         try:
             return str(file.read().decode("utf-8"))

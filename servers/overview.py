@@ -13,9 +13,9 @@ from accounts.models import User
 from left4me.jobs import resources
 from left4me.jobs.models import Job
 from left4me.jobs.resources import Label
+from servers.lifecycle import status as server_status
+from servers.lifecycle.status import ServerStatus
 from servers.models import Blueprint, Host, Server
-from servers.state import status as server_status
-from servers.state.status import ServerStatus
 
 MOST_SERVERS = 12
 MOST_JOBS = 8

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.ops import environment, redis_acl, tls
+from deploy.ops import environment, tls
 from deploy.ops.layout import Layout
 from deploy.ops.plan import CannotGoOn
-from deploy.ops.worker_host import database_role, invitation, registry
+from deploy.ops.worker_host import database_role, invitation, redis_acl, registry
 from left4me.core.processes import commands
 
 INVITATION = invitation.Invitation(

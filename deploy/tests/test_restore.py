@@ -4,8 +4,8 @@ from contextlib import closing
 
 import pytest
 
+from deploy.cli import main
 from deploy.ops import releases, restore
-from deploy.ops.cli import main
 from deploy.ops.layout import Layout
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a backup is restored by root")

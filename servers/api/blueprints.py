@@ -15,8 +15,8 @@ from accounts.permissions import signed_in
 from left4me.core.web.api import Window, changed_fields, require_scope
 from overlays.models import Overlay
 from servers import actions, lookups
+from servers.actions import blueprint_yaml
 from servers.api import wire
-from servers.blueprints import yaml
 from servers.models import Blueprint
 
 router = Router(tags=["blueprints"])
@@ -92,7 +92,7 @@ def clone_blueprint(request: HttpRequest, blueprint_id: int) -> Status[dict[str,
 @router.get("/blueprints/{id:blueprint_id}/export", summary="As YAML, for another left4me", include_in_schema=True)
 def export_blueprint(request: HttpRequest, blueprint_id: int) -> HttpResponse:
     row = lookups.blueprint_or_404(signed_in(request), blueprint_id)
-    return HttpResponse(yaml.dump(row), content_type="application/yaml; charset=utf-8")
+    return HttpResponse(blueprint_yaml.dump(row), content_type="application/yaml; charset=utf-8")
 
 
 @router.post("/blueprints/import", response={201: wire.ImportOut}, summary="From YAML")
@@ -100,7 +100,7 @@ def import_blueprint(request: HttpRequest, given: wire.ImportIn) -> Status[dict[
     require_scope(request, "operate")
     user = signed_in(request)
     try:
-        made = yaml.load(given.yaml, owner=user, by=user)
+        made = blueprint_yaml.load(given.yaml, owner=user, by=user)
     except ValidationError as fault:
         raise ValidationError({"yaml": fault.messages}) from None
     row = lookups.blueprint_or_404(user, made.blueprint.pk)

@@ -19,8 +19,8 @@ from left4me.jobs.models import Job
 from servers import actions, lookups
 from servers.api import wire
 from servers.lifecycle import pending_changes as pending
+from servers.lifecycle import status as server_status
 from servers.models import Blueprint, Host, Server
-from servers.state import status as server_status
 
 router = Router(tags=["servers"])
 

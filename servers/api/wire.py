@@ -11,8 +11,8 @@ from pydantic import Field
 from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
 from servers.blueprints import checks
+from servers.lifecycle.status import ServerStatus
 from servers.models import Blueprint, Host, Server, ServerShare
-from servers.state.status import ServerStatus
 
 State = Literal["unknown", "stopped", "starting", "running", "stopping", "crashed", "gave_up"]
 Power = Literal["initialize", "start", "stop", "restart", "kill", "delete"]

@@ -27,7 +27,7 @@ _RUN = """\
 # The simulated game, started as srcds_run is.
 cd -- "$(dirname -- "$0")" || exit 1
 exec {python} -I -S -B -c \
-'import sys; sys.path.insert(0, sys.argv.pop(1)); from srcds.engine import main; sys.exit(main())' \
+'import sys; sys.path.insert(0, sys.argv.pop(1)); from srcds.server import main; sys.exit(main())' \
 "$PWD/{program}" "$@"
 """
 

@@ -10,7 +10,7 @@ from django.test import Client
 from left4me.testing.cast import Cast
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
-from servers.blueprints import yaml
+from servers.actions import blueprint_yaml
 from servers.models import Blueprint
 from servers.tests.factories import make_blueprint
 from workshop.models import WorkshopItem
@@ -36,7 +36,7 @@ def blueprint(cast: Cast) -> Blueprint:
 
 def test_a_blueprint_comes_back_as_it_went(cast: Cast, blueprint: Blueprint) -> None:
     blueprint.config = '// why: "because"\n\thostname "a: b #1"\n\nsv_tags "x"'
-    made = yaml.load(yaml.dump(blueprint), owner=cast.owner, by=cast.owner)
+    made = blueprint_yaml.load(blueprint_yaml.dump(blueprint), owner=cast.owner, by=cast.owner)
     copy = made.blueprint
     assert (copy.name, copy.description, copy.arguments) == ("Zoë's (2)", blueprint.description, blueprint.arguments)
     assert copy.config.split("\n")[1].strip() == 'hostname "a: b #1"'
@@ -48,12 +48,12 @@ def test_another_installation_makes_workshop_overlays_and_names_what_it_lacks(
     cast: Cast, blueprint: Blueprint
 ) -> None:
     blueprint.config = ""
-    text = yaml.dump(blueprint)
+    text = blueprint_yaml.dump(blueprint)
     Blueprint.objects.all().delete()
     Overlay.objects.all().delete()
     WorkshopItem.objects.all().delete()
     base = make_overlay(name="BASE")
-    made = yaml.load(text, owner=cast.stranger, by=cast.stranger)
+    made = blueprint_yaml.load(text, owner=cast.stranger, by=cast.stranger)
     maps = Overlay.objects.get(name="Maps")
     assert (made.made, made.missing) == (["Maps"], ["Mine"])
     assert made.blueprint.layers == [maps, base]
@@ -82,7 +82,7 @@ def test_another_installation_makes_workshop_overlays_and_names_what_it_lacks(
 )
 def test_what_is_no_blueprint_is_refused_in_words_and_leaves_nothing(cast: Cast, text: str, word: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        yaml.load(text, owner=cast.owner, by=cast.owner)
+        blueprint_yaml.load(text, owner=cast.owner, by=cast.owner)
     assert word in str(refused.value.messages), refused.value.messages
     assert not Blueprint.objects.exists()
     assert not Overlay.objects.exists()

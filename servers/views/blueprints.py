@@ -15,7 +15,8 @@ from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web.ids import parse_id
 from servers import actions, lookups
-from servers.blueprints import checks, yaml
+from servers.actions import blueprint_yaml
+from servers.blueprints import checks
 from servers.forms import BlueprintForm, ImportForm
 from servers.models import Blueprint, StarterBlueprint
 
@@ -122,7 +123,7 @@ def blueprint_export(request: HttpRequest, pk: int) -> HttpResponse:
     row = lookups.blueprint_or_404(user, pk)
     name = slugify(row.name) or f"blueprint-{row.pk}"
     headers = {"Content-Disposition": f'attachment; filename="{name}.yaml"'}
-    return HttpResponse(yaml.dump(row), content_type="application/yaml; charset=utf-8", headers=headers)
+    return HttpResponse(blueprint_yaml.dump(row), content_type="application/yaml; charset=utf-8", headers=headers)
 
 
 @require_POST
@@ -131,7 +132,7 @@ def blueprint_import(request: HttpRequest) -> HttpResponse:
     form = ImportForm(request.POST, request.FILES)
     if form.is_valid():
         try:
-            made = yaml.load(form.cleaned_data["file"], owner=user, by=user)
+            made = blueprint_yaml.load(form.cleaned_data["file"], owner=user, by=user)
         except ValidationError as fault:
             form.add_error(None, fault)
         else:

@@ -21,8 +21,8 @@ from left4me.jobs.models import Job
 from servers import actions, lookups, permissions
 from servers.forms import ServerForm, ShareForm
 from servers.lifecycle import pending_changes
+from servers.lifecycle import status as server_status
 from servers.models import Blueprint, Server
-from servers.state import status as server_status
 
 PER_PAGE = 50
 RECENT_JOBS = 6

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from deploy.ops import application, environment, redis_acl, tls
+from deploy.ops import application, environment, tls
 from deploy.ops.database import copies
 from deploy.ops.layout import USER, Layout
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn, Step
-from deploy.ops.worker_host import database_role, invitation
+from deploy.ops.worker_host import database_role, invitation, redis_acl
 
 GROUP: Final = "left4me_hosts"
 _LOCAL: Final = {"", "127.0.0.1", "localhost", "::1"}

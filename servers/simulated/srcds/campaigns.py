@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 # code, title, survivors' set ("1": those of the first game), chapters as `map:title`
 _TABLE = """
 c1|Dead Center|2|c1m1_hotel:The Hotel,c1m2_streets:The Streets,c1m3_mall:The Mall,c1m4_atrium:The Atrium
@@ -45,6 +47,15 @@ class Campaign:
 
 CAMPAIGNS = [Campaign(row) for row in _TABLE.split("\n") if row]
 MAPS = [name for campaign in CAMPAIGNS for name, _ in campaign.chapters]
+
+
+def stock_maps() -> list[str]:
+    """Maps that lie in the tree; the stock list where the tree has no maps directory."""
+    try:
+        names = sorted(os.listdir("left4dead2/maps"))
+    except OSError:
+        return list(MAPS)
+    return [name[:-4] for name in names if name.endswith(".bsp")]
 
 
 def campaign_of(name: str) -> Campaign:

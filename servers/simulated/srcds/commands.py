@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from . import campaigns, status
+from . import status
 from .grammar import Command
 
 TYPE_CHECKING = False
@@ -16,7 +14,7 @@ _SILENT = ("wait", "heartbeat", "sv_registerip", "setmaster", "startupmenu", "ho
 
 
 class EngineCommands:
-    """Registers itself in the engine's console: every method `do_x` is command `x`."""
+    """The commands of the game itself; every method `do_x` is command `x`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -24,9 +22,8 @@ class EngineCommands:
         self._cvars = engine.cvars
         self._log = engine.log
         self._world = engine.world
-        register(self, engine)
-        self._console.commands["exit"] = self._console.commands["quit"]
-        self._console.commands["killserver"] = self._console.commands["quit"]
+        for name in ("exit", "killserver"):
+            self._console.commands[name] = self.do_quit
         for name in _SILENT:
             self._console.commands[name] = lambda _command: None
 
@@ -165,18 +162,3 @@ class EngineCommands:
 
     def do__restart(self, _command: Command) -> None:
         self._engine.leave(0)
-
-
-def register(owner: object, engine: Engine) -> None:
-    for attribute in dir(owner):
-        if attribute.startswith("do_"):
-            engine.console.commands[attribute[3:]] = getattr(owner, attribute)
-
-
-def stock_maps() -> list[str]:
-    """Maps that lie in the tree; the stock list where the tree has no maps directory."""
-    try:
-        names = sorted(os.listdir("left4dead2/maps"))
-    except OSError:
-        return list(campaigns.MAPS)
-    return [name[:-4] for name in names if name.endswith(".bsp")]

@@ -28,6 +28,12 @@ class Console:
         self._depth = 0
         self._left = _MOST_COMMANDS
 
+    def add(self, group: object) -> None:
+        """Add a group of commands: every method `do_x` is command `x`."""
+        for attribute in dir(group):
+            if attribute.startswith("do_"):
+                self.commands[attribute[3:]] = getattr(group, attribute)
+
     def run(self, text: str) -> None:
         """Run every command of `text`, in order."""
         if self._depth == 0:

@@ -7,7 +7,6 @@ import resource
 import signal
 import time
 
-from .commands import register
 from .grammar import Command, number_of
 
 TYPE_CHECKING = False
@@ -25,7 +24,6 @@ class Controls:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._log = engine.log
-        register(self, engine)
 
     def do_sim_players(self, command: Command) -> None:
         """`sim_players N` keeps N on; `sim_players auto` lets them come and go."""

@@ -1,4 +1,4 @@
-"""The whole server: builds its parts, starts as srcds starts, and runs the frame loop."""
+"""The engine: builds its parts, starts as srcds starts, and runs the frame loop."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import os
 import selectors
 import signal
 import socket
-import sys
 
-from . import addons, commands
+from . import addons, campaigns
 from .a2s import QueryServer
 from .arguments import Arguments
 from .clock import Clock, Timers
 from .console import Console
-from .controls import Controls
 from .cvars import Cvars
 from .log import Log, Record
-from .moderation import ModerationCommands
 from .players import Bans
 from .rcon import RconServer
 from .script import Script
@@ -67,9 +64,6 @@ class Engine:
         self._rcon.away = self._is_away
         self.world.on_load_ended = self._load_ended
         self.world.on_loaded = self._map_loaded
-        commands.EngineCommands(self)
-        ModerationCommands(self)
-        Controls(self)
         self._environment = environment
 
     def run(self) -> int:
@@ -106,7 +100,7 @@ class Engine:
             signal.signal(number, self._signalled)
 
     def known_maps(self) -> list[str]:
-        return commands.stock_maps() + self.world.addon_maps
+        return campaigns.stock_maps() + self.world.addon_maps
 
     def has_map(self, name: str) -> bool:
         return name.lower() in self.known_maps()
@@ -210,10 +204,3 @@ class Engine:
         self.console.exec_file(self.cvars.text("servercfgfile") or "server.cfg")
         self.console.exec_file(self.world.map, quiet=True)
         self.script.map_loaded()
-
-
-def main() -> int:
-    # A listing of processes shows the real game's name.
-    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as name:
-        name.write("srcds_linux")
-    return Engine(sys.argv[1:], dict(os.environ)).run()

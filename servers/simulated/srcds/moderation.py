@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .commands import register
 from .grammar import Command, number_of
 from .players import Player
 
@@ -21,7 +20,6 @@ class ModerationCommands:
         self._world = engine.world
         self._people = engine.banned_people
         self._addresses = engine.banned_addresses
-        register(self, engine)
 
     def do_kick(self, command: Command) -> None:
         """By name, case does not matter."""

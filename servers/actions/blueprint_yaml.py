@@ -16,7 +16,7 @@ from accounts.models import User
 from left4me.core.web.ids import LARGEST_ID
 from overlays import actions as overlay_actions
 from overlays.models import Overlay, OverlayWorkshopItem
-from servers import actions
+from servers.actions.blueprints import create_blueprint, free_name
 from servers.blueprints.checks import config_lines
 from servers.models import Blueprint
 from workshop.models import WorkshopItem
@@ -95,10 +95,10 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
             missing.append(layer.name)
         elif overlay not in layers:
             layers.append(overlay)
-    blueprint = actions.create_blueprint(
+    blueprint = create_blueprint(
         owner=owner,
         by=by,
-        name=actions.free_name(owner, content.name),
+        name=free_name(owner, content.name),
         description=content.description,
         arguments="\n".join(content.arguments),
         config="\n".join(content.config),
