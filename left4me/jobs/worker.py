@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 from django.db import close_old_connections
 from django.utils import timezone
@@ -49,6 +49,8 @@ class JobWorker:
         # Ids of jobs whose message arrived when they could not run, and of those whose message was sent again since.
         self._deferred: set[int] = set()
         self._resent: set[int] = set()
+        # Ids of jobs that were sent again although no message of them had arrived: Redis was away, or lost it.
+        self._lost: set[int] = set()
         self._slots = threading.BoundedSemaphore(slots)
         # Set if a message found all slots taken since runnable jobs were last looked up.
         self._turned_away = threading.Event()
@@ -91,6 +93,7 @@ class JobWorker:
     def run(self, job_id: int) -> Ending:
         """Claim the job and run it. Raises NotNow or NotToRun if it does not run; the row is unchanged then."""
         self._resent.discard(job_id)
+        was_lost = job_id in self._lost
         # Checked before any query: while all slots are taken a message costs nothing, and the threads beyond the slots
         # stay free for periodic tasks.
         if not self._slots.acquire(blocking=False):
@@ -113,9 +116,14 @@ class JobWorker:
             self._slots.release()
             # After the release: otherwise the next job's message would find the slot taken. A job that was not claimed
             # held a slot too, during its queries, and may have turned another one away.
-            if (has_run and self._deferred) or self._turned_away.is_set():
+            if has_run and was_lost:
+                # The messages of younger jobs are probably lost too, and none of them needs to wait for `_send_again`.
+                self._lost.discard(job_id)
+                self._send_runnable(lambda each: each not in self._resent)
+            elif (has_run and self._deferred) or self._turned_away.is_set():
                 self._turned_away.clear()
-                self._send_runnable(self._deferred)
+                # Any other job's first message is still on its way.
+                self._send_runnable(self._deferred.__contains__)
 
     def _run_in_slot(self, job_id: int) -> Ending:
         run = self._claim(job_id)
@@ -195,14 +203,15 @@ class JobWorker:
             log.error("%s", refusal) if refusal else log.warning("This worker takes jobs again")
         self._refused, self._checked_at, self._may_claim = refusal, time.monotonic(), not refusal
 
-    def _send_runnable(self, among: Container[int] | None = None) -> None:
-        """Send the tasks of the oldest jobs that can run in the free slots, or only of those in `among`."""
+    def _send_runnable(self, is_wanted: Callable[[int], bool] = lambda _: True) -> None:
+        """Send the tasks of the oldest jobs that can run in the free slots, or only of those that are wanted."""
         if self._stopping.is_set() or not self._may_claim:
             return
         try:
             for job_id, operation in dispatch.runnable(self.host, most=self.slots - len(self._runs)):
-                # Any other job's first message is still on its way.
-                if among is None or job_id in among:
+                if is_wanted(job_id):
+                    if job_id not in self._deferred:
+                        self._lost.add(job_id)
                     self._deferred.discard(job_id)
                     self._resent.add(job_id)
                     dispatch.send(self.host, job_id, operation, its_turn=True)
@@ -210,8 +219,9 @@ class JobWorker:
             log.exception("The tasks of waiting jobs could not be sent")
 
     def _forget_what_is_settled(self) -> None:
-        """Remove ended jobs from both sets. Other workers of this host consume messages too, and some are lost."""
+        """Remove ended jobs from the sets. Other workers of this host consume messages too, and some are lost."""
         self._resent.clear()
+        self._lost.clear()
         if self._deferred:
             self._deferred.intersection_update(Job.objects.queued().on_host(self.host).values_list("pk", flat=True))
 

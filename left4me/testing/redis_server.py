@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,17 +23,26 @@ def redis_server() -> Iterator[Path]:
     sock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     data = root / "broker"
     data.mkdir(exist_ok=True)
-    process = commands.start_piped(broker.command(sock, data), cwd=root, env=dict(os.environ))
+    with own_redis(sock, data):
+        yield sock
+
+
+@contextmanager
+def own_redis(sock: Path, data: Path) -> Iterator[None]:
+    """Run a Redis that answers on `sock`."""
+    process = commands.start_piped(broker.command(sock, data), cwd=data, env=dict(os.environ))
     deadline = time.monotonic() + 30
     while not broker.answers(sock):
         assert process.poll() is None, "the test Redis ended at once"
         assert time.monotonic() < deadline, "the test Redis does not answer"
         time.sleep(0.02)
-    yield sock
-    commands.end_group(process.pid)
-    process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    try:
+        yield
+    finally:
+        commands.end_group(process.pid)
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from left4me.core.concurrency import Cancelled
@@ -66,3 +67,10 @@ def _run_child(run: JobContext) -> None:
 
 operation("test-child", title="Child", locks=_own_lock, idempotent=True)(_run_child)
 operation("test-child-once", title="Child once", locks=_own_lock)(_run_child)
+
+
+@operation("test-deaf", title="Deaf", locks=_own_lock, idempotent=True)
+def ignore_the_stop(run: JobContext) -> None:
+    run.log(f"attempt {run.attempt}")
+    if run.attempt == 1:
+        time.sleep(600)

@@ -65,10 +65,10 @@ class Process:
         return status
 
 
-def start_worker(log: Path, *, host: str = "local") -> Process:
+def start_worker(log: Path, *, host: str = "local", **environment: str) -> Process:
     arguments = ["-m", "celery", "-A", "left4me", "worker", "--loglevel", "INFO", "--queues", f"host.{host}"]
     arguments += ["--include", "left4me.jobs.tests.operations", "--without-gossip", "--without-mingle"]
-    return Process(log, *arguments, LEFT4ME_HOST=host)
+    return Process(log, *arguments, LEFT4ME_HOST=host, **environment)
 
 
 def start_web(log: Path) -> tuple[Process, int]:

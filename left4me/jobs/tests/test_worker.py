@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import pairwise
 
 import pytest
@@ -16,6 +17,7 @@ from left4me.jobs.models import Job, JobLock, JobLog
 from left4me.jobs.states import State
 from left4me.jobs.tests.conftest import story
 from left4me.jobs.tests.processes import alive, wait_until
+from left4me.testing.redis_server import own_redis
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_client"), pytest.mark.slow]
 
@@ -88,6 +90,39 @@ def test_a_stopped_worker_hands_back_what_may_run_again(ask, worker):
     assert job.attempt == 0
     assert story(job)[-1] == "The worker stops. This is queued again."
     assert not alive(child)
+
+
+def test_a_worker_ends_without_a_job_that_ignores_the_stop_and_its_successor_runs_it(ask, worker, tmp_path):
+    process = worker(LEFT4ME_SHUTDOWN_SECONDS="0")
+    job = ask("test-deaf", "server:1")
+    wait_until(lambda: "attempt 1" in story(job), what="the job's start")
+    began = time.monotonic()
+    assert process.stop() == 0
+    assert time.monotonic() - began < 10
+    assert f"Jobs [{job.pk}] do not stop; this worker ends without them" in (tmp_path / "worker-0.log").read_text()
+    # Nobody settled the row: the thread with the body ended in the middle of it.
+    assert _state(job) == State.RUNNING
+
+    worker()
+    wait_until(lambda: _ended(job), seconds=14, what="the second attempt")
+    assert (job.state, job.attempt) == (State.SUCCEEDED, 2)
+    assert story(job)[-2:] == ["The worker died. This is queued again.", "attempt 2"]
+
+
+def test_jobs_requested_while_redis_is_away_start_soon_after_its_return(ask, worker, tmp_path):
+    sock, data, log = tmp_path / "redis.sock", tmp_path / "redis", tmp_path / "worker-0.log"
+    data.mkdir()
+    with own_redis(sock, data):
+        worker(REDIS_URL=f"unix://{sock}")
+        first = ask("diagnostic", "diagnostic:1", lines=1)
+        wait_until(lambda: _ended(first), what="the worker")
+    jobs = [ask("diagnostic", f"diagnostic:{number}", lines=1) for number in range(2, 42)]
+    # Long enough for Celery's own pauses between two tries to become longer than what is asserted.
+    wait_until(lambda: log.read_text().count("Cannot connect to redis") >= 4, what="the tries without Redis")
+    assert {_state(job) for job in jobs} == {State.QUEUED}
+    with own_redis(sock, data):
+        assert wait_until(lambda: all(map(_ended, jobs)), what="the jobs") < 6
+    assert {job.state for job in jobs} == {State.SUCCEEDED}
 
 
 def test_two_workers_of_a_host_share_its_jobs_and_run_none_twice(ask, worker):
