@@ -14,8 +14,7 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import logbook, secrets
-from left4me.core.databases import database_from_url
-from left4me.core.env import Environment, Misconfigured
+from left4me.core.env import Environment, Misconfigured, database_from_url
 from left4me.core.net import keepalive
 from left4me.core.redis import broker, keys
 
@@ -324,76 +323,40 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"
-# `expires` just under the period: what a busy or absent worker has not taken by then must not pile up.
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
-    "pulse": {"task": "left4me.pulse", "schedule": 5.0, "options": {"expires": 4.5}},
-    "servers-refresh": {
-        "task": "servers.ask_hosts",
-        "args": ["servers.refresh", LEFT4ME_STATUS_SECONDS],
-        "schedule": float(LEFT4ME_STATUS_SECONDS),
-        "options": {"expires": LEFT4ME_STATUS_SECONDS * 0.9},
-    },
-    "servers-watch-hosts": {"task": "servers.watch_hosts", "schedule": 15.0, "options": {"expires": 13.0}},
-    "servers-prune": {
-        "task": "servers.prune",
-        "schedule": crontab(hour="4", minute="27"),
-        "options": {"expires": 3600.0},
-    },
-    "servers-tidy": {
-        "task": "servers.ask_hosts",
-        "args": ["servers.tidy", 3600],
-        "schedule": crontab(hour="4", minute="47"),
-        "options": {"expires": 3600.0},
-    },
-    "alerts-send": {"task": "left4me.alerts.send", "schedule": 5.0, "options": {"expires": 4.5}},
-    "alerts-prune": {
-        "task": "left4me.alerts.prune",
-        "schedule": crontab(hour="4", minute="57"),
-        "options": {"expires": 3600.0},
-    },
-    "jobs-sweep": {"task": "left4me.jobs.sweep", "schedule": 10.0, "options": {"expires": 9.0}},
-    "livestate-poll": {
-        "task": "servers.ask_hosts",
-        "args": ["livestate.poll", LEFT4ME_POLL_SECONDS],
-        "schedule": float(LEFT4ME_POLL_SECONDS),
-        "options": {"expires": LEFT4ME_POLL_SECONDS * 0.9},
-    },
-    "livestate-profiles": {"task": "livestate.profiles", "schedule": 20.0, "options": {"expires": 18.0}},
-    "livestate-prune": {
-        "task": "livestate.prune",
-        "schedule": crontab(minute="37"),
-        "options": {"expires": 3000.0},
-    },
-    "jobs-prune": {
-        "task": "left4me.jobs.prune",
-        "schedule": crontab(hour="4", minute="17"),
-        "options": {"expires": 3600.0},
-    },
-    "audit-prune": {
-        "task": "left4me.audit.prune",
-        "schedule": crontab(hour="4", minute="27"),
-        "options": {"expires": 3600.0},
-    },
-    "accounts-prune": {
-        "task": "accounts.prune",
-        "schedule": crontab(hour="4", minute="37"),
-        "options": {"expires": 3600.0},
-    },
-}
 
-CELERY_BEAT_SCHEDULE["overlays-tidy"] = {
-    "task": "overlays.tidy",
-    "schedule": crontab(hour="5", minute="23"),
-    "options": {"expires": 3600.0},
+
+def _periodic(task: str, schedule: float | crontab, *arguments: object) -> dict[str, object]:
+    # Expires just under the period: what a busy or absent worker has not taken by then must not pile up.
+    expires = 3000.0 if isinstance(schedule, crontab) else schedule * 0.9
+    return {"task": task, "schedule": schedule, "args": arguments, "options": {"expires": expires}}
+
+
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "pulse": _periodic("left4me.pulse", 5.0),
+    "servers-refresh": _periodic(
+        "servers.ask_hosts", float(LEFT4ME_STATUS_SECONDS), "servers.refresh", LEFT4ME_STATUS_SECONDS
+    ),
+    "servers-watch-hosts": _periodic("servers.watch_hosts", 15.0),
+    "servers-prune": _periodic("servers.prune", crontab(hour="4", minute="27")),
+    "servers-tidy": _periodic("servers.ask_hosts", crontab(hour="4", minute="47"), "servers.tidy", 3600),
+    "alerts-send": _periodic("left4me.alerts.send", 5.0),
+    "alerts-prune": _periodic("left4me.alerts.prune", crontab(hour="4", minute="57")),
+    "jobs-sweep": _periodic("left4me.jobs.sweep", 10.0),
+    "livestate-poll": _periodic(
+        "servers.ask_hosts", float(LEFT4ME_POLL_SECONDS), "livestate.poll", LEFT4ME_POLL_SECONDS
+    ),
+    "livestate-profiles": _periodic("livestate.profiles", 20.0),
+    "livestate-prune": _periodic("livestate.prune", crontab(minute="37")),
+    "jobs-prune": _periodic("left4me.jobs.prune", crontab(hour="4", minute="17")),
+    "audit-prune": _periodic("left4me.audit.prune", crontab(hour="4", minute="27")),
+    "accounts-prune": _periodic("accounts.prune", crontab(hour="4", minute="37")),
+    "overlays-tidy": _periodic("overlays.tidy", crontab(hour="5", minute="23")),
 }
 if LEFT4ME_WORKSHOP_REFRESH_SECONDS:
     # Looks more often than it refreshes: a refresh that was missed while the machine was off comes soon after.
-    _look_every = float(min(LEFT4ME_WORKSHOP_REFRESH_SECONDS, 300))
-    CELERY_BEAT_SCHEDULE["workshop-refresh"] = {
-        "task": "overlays.refresh_when_due",
-        "schedule": _look_every,
-        "options": {"expires": _look_every * 0.9},
-    }
+    CELERY_BEAT_SCHEDULE["workshop-refresh"] = _periodic(
+        "overlays.refresh_when_due", float(min(LEFT4ME_WORKSHOP_REFRESH_SECONDS, 300))
+    )
 
 # plain for a terminal, json for what collects lines.
 LOGGING = logbook.configuration(env.choice("LEFT4ME_LOG_FORMAT", ["plain", "json"], "plain"))

@@ -11,7 +11,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import Window, require_scope
+from left4me.core.web.api import Window, page_of, require_scope
 from livestate import actions, live
 from livestate import history as histories
 from livestate.history import Regular, Span, Step
@@ -81,9 +81,7 @@ class HistoryOut(Schema):
     top_players: list[RegularOut]
 
 
-class PlayersPage(Schema):
-    items: list[PlayerOut]
-    count: int
+PlayersPage = page_of(PlayerOut, "PlayersPage")
 
 
 class OrderIn(Schema):
@@ -107,9 +105,7 @@ class OrderOut(Schema):
     finished_at: datetime | None
 
 
-class OrdersPage(Schema):
-    items: list[OrderOut]
-    count: int
+OrdersPage = page_of(OrderOut, "OrdersPage")
 
 
 class HistoryQuery(Schema):

@@ -10,7 +10,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import Window, changed_fields, listed, require_scope
+from left4me.core.web.api import Window, changed_fields, listed, page_of, require_scope
 from overlays import actions, lookups, permissions
 from overlays.models import Overlay, OverlayCopy
 
@@ -46,9 +46,7 @@ class CopyOut(Schema):
     made_at: datetime
 
 
-class OverlayPage(Schema):
-    items: list[OverlayOut]
-    count: int
+OverlayPage = page_of(OverlayOut, "OverlayPage")
 
 
 class OverlayIn(Schema):

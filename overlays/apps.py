@@ -3,8 +3,12 @@ from django.apps import AppConfig
 
 class OverlaysConfig(AppConfig):
     name = "overlays"
-    label = "overlays"
 
     def ready(self) -> None:
-        # Registers what jobs can do with overlays, and who may see those jobs.
-        from overlays import job_policy, operations  # noqa: F401
+        from left4me.jobs import resources
+        from overlays import operations, permissions  # noqa: F401 -- registers the operations
+        from overlays.models import Overlay
+
+        resources.register_rows(
+            "overlay", Overlay, can_see=permissions.can_see_overlay, can_operate=permissions.can_edit_overlay
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -38,24 +37,23 @@ def list_(request: HttpRequest) -> HttpResponse:
 def new(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
     form = OverlayForm(request.POST or None, by=user)
-    if request.method == "POST" and form.is_valid():
+
+    def create() -> Overlay:
         values = form.cleaned_data
-        owner = None if values.get("is_system") else user
-        try:
-            overlay = actions.create(
-                name=values["name"],
-                kind=values["kind"],
-                owner=owner,
-                by=user,
-                expose_cfg=values["expose_cfg"],
-                path=values.get("path", ""),
-            )
-        except ValidationError as fault:
-            lib_forms.add_errors(form, fault)
-        else:
-            messages.success(request, _("The overlay “%s” is made; now fill it.") % overlay.name)
-            return redirect(overlay)
-    return render(request, "overlays/edit.html", {"form": form}, status=422 if form.errors else 200)
+        return actions.create(
+            name=values["name"],
+            kind=values["kind"],
+            owner=None if values.get("is_system") else user,
+            by=user,
+            expose_cfg=values["expose_cfg"],
+            path=values.get("path", ""),
+        )
+
+    overlay, status = lib_forms.submit(form, create)
+    if overlay is not None:
+        messages.success(request, _("The overlay “%s” is made; now fill it.") % overlay.name)
+        return redirect(overlay)
+    return render(request, "overlays/edit.html", {"form": form}, status=status)
 
 
 @require_safe
@@ -76,28 +74,22 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     overlay = lookups.overlay_to_edit(user, pk)
     form = OverlayForm(request.POST or None, instance=overlay, by=user)
-    status = 200
-    if request.method == "POST" and form.is_valid():
+
+    def update() -> Overlay:
         values = form.cleaned_data
-        try:
-            overlay = actions.update(
-                overlay=overlay,
-                seen_version=values["version"] or 0,
-                by=user,
-                name=values["name"],
-                expose_cfg=values["expose_cfg"],
-                path=values.get("path") or overlay.path,
-            )
-        except actions.Stale as fault:
-            lib_forms.offer_overwriting(form, fault, version=fault.current.version)
-            status = 409
-        except ValidationError as fault:
-            lib_forms.add_errors(form, fault)
-        else:
-            messages.success(request, _("The overlay is saved."))
-            return redirect(overlay)
-    if form.errors and status == 200:
-        status = 422
+        return actions.update(
+            overlay=overlay,
+            seen_version=values["version"] or 0,
+            by=user,
+            name=values["name"],
+            expose_cfg=values["expose_cfg"],
+            path=values.get("path") or overlay.path,
+        )
+
+    saved, status = lib_forms.submit(form, update)
+    if saved is not None:
+        messages.success(request, _("The overlay is saved."))
+        return redirect(saved)
     return render(request, "overlays/edit.html", {"form": form, "overlay": overlay}, status=status)
 
 

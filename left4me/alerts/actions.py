@@ -68,8 +68,8 @@ class ChannelChanges(TypedDict, total=False):
 @transaction.atomic
 def change(
     *, channel: Channel, by: Person, request: HttpRequest | None = None, **changes: Unpack[ChannelChanges]
-) -> None:
-    """Change a channel; an empty `address` leaves the stored one. Raises ValidationError."""
+) -> Channel:
+    """Change a channel and return it; an empty `address` leaves the stored one. Raises ValidationError."""
     owner: Any = channel.user
     address = changes.pop("address", "")
     _fill(
@@ -87,6 +87,7 @@ def change(
     if address:
         _ask_to_confirm(channel, by=by)
     _note("change", channel, by=by, request=request, events=channel.events, address_changed=bool(address))
+    return channel
 
 
 @transaction.atomic

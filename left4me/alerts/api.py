@@ -12,7 +12,7 @@ from ninja import Field, Query, Router, Schema, Status
 from left4me.alerts import actions, destinations, permissions
 from left4me.alerts.models import Channel, Delivery
 from left4me.core import names
-from left4me.core.web.api import Window, changed_fields, listed, require_scope
+from left4me.core.web.api import Window, changed_fields, listed, page_of, require_scope
 from left4me.core.web.request import current_user
 
 router = Router(tags=["alerts"])
@@ -54,9 +54,7 @@ class AlertOut(Schema):
         return channel.masked_address
 
 
-class AlertPage(Schema):
-    items: list[AlertOut]
-    count: int
+AlertPage = page_of(AlertOut, "AlertPage")
 
 
 class AlertIn(Schema):
@@ -93,9 +91,7 @@ class DeliveryOut(Schema):
     ended_at: datetime | None
 
 
-class DeliveryPage(Schema):
-    items: list[DeliveryOut]
-    count: int
+DeliveryPage = page_of(DeliveryOut, "DeliveryPage")
 
 
 @router.get("/alerts", response=AlertPage, summary="Your channels")

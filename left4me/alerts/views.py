@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -27,22 +26,16 @@ RECENT = 15
 def channels(request: HttpRequest) -> HttpResponse:
     user = current_user(request)
     form = ChannelForm(request.POST or None, by_admin=user.is_admin)
-    if request.method == "POST" and form.is_valid():
-        try:
-            channel = actions.create(user=user, request=request, **form.given())
-        except ValidationError as fault:
-            lib_forms.add_errors(form, fault)
-        except actions.Refused as refusal:
-            form.add_error(None, str(refusal))
-        else:
-            if not channel.is_confirmed:
-                messages.success(request, _("A mail with a code is on its way. Type the code here."))
-                return redirect("alerts:channel", channel.pk)
-            messages.success(request, _("“%(name)s” is added. Send it a test.") % {"name": channel.name})
-            return redirect("alerts:channels")
+    channel, status = lib_forms.submit(form, lambda: actions.create(user=user, request=request, **form.given()))
+    if channel is not None:
+        if not channel.is_confirmed:
+            messages.success(request, _("A mail with a code is on its way. Type the code here."))
+            return redirect("alerts:channel", channel.pk)
+        messages.success(request, _("“%(name)s” is added. Send it a test.") % {"name": channel.name})
+        return redirect("alerts:channels")
     context = {"channels": Channel.objects.filter(user_id=user.pk), "form": form}
     template = "alerts/channels.html#rows" if is_fragment(request) and not form.errors else "alerts/channels.html"
-    return render(request, template, context, status=422 if form.errors else 200)
+    return render(request, template, context, status=status)
 
 
 @sensitive_post_parameters("address")
@@ -53,16 +46,14 @@ def channel(request: HttpRequest, pk: int) -> HttpResponse:
     row = permissions.managed(user, pk)
     owner: Any = row.user
     form = ChannelForm(request.POST or None, by_admin=owner.is_admin, channel=row)
-    if request.method == "POST" and form.is_valid():
-        try:
-            actions.change(channel=row, by=user, request=request, **form.given())
-        except ValidationError as fault:
-            lib_forms.add_errors(form, fault)
-        else:
-            messages.success(request, _("“%(name)s” is saved.") % {"name": row.name})
-            return redirect("alerts:channels")
+    saved, status = lib_forms.submit(
+        form, lambda: actions.change(channel=row, by=user, request=request, **form.given())
+    )
+    if saved is not None:
+        messages.success(request, _("“%(name)s” is saved.") % {"name": saved.name})
+        return redirect("alerts:channels")
     context = {"channel": row, "form": form, "deliveries": row.deliveries.all()[:RECENT]}
-    return render(request, "alerts/channel.html", context, status=422 if form.errors else 200)
+    return render(request, "alerts/channel.html", context, status=status)
 
 
 @require_POST

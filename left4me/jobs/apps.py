@@ -3,8 +3,6 @@ from django.apps import AppConfig
 
 class JobsConfig(AppConfig):
     name = "left4me.jobs"
-    label = "jobs"
-    verbose_name = "Jobs"
 
     def ready(self) -> None:
         # Registers the diagnostic operation.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from django.db.models import Model
+
     from left4me.core.web.request import Person
 
 
@@ -52,6 +54,29 @@ def register(
     _kinds[kind] = _Kind(
         can_see, can_operate or can_see, labels or (lambda numbers: {}), owners or (lambda number: ())
     )
+
+
+def register_rows(
+    kind: str, model: type[Model], *, can_see: Callable[[Any, Any], bool], can_operate: Callable[[Any, Any], bool]
+) -> None:
+    """Register the rows of a model with `name`, `owner_id` and a page; the two functions take a user and a row."""
+    rows = model._default_manager
+
+    def allowed_by(rule: Callable[[Any, Any], bool]) -> Access:
+        def is_allowed(user: Any, number: str) -> bool:
+            row = rows.filter(pk=number).first()
+            return row is not None and rule(user, row)
+
+        return is_allowed
+
+    def labels(numbers: Sequence[str]) -> dict[str, Label]:
+        found: Iterable[Any] = rows.filter(pk__in=numbers)
+        return {str(row.pk): Label(row.name, row.get_absolute_url()) for row in found}
+
+    def owners(number: str) -> Iterable[int]:
+        return rows.filter(pk=number, owner__isnull=False).values_list("owner_id", flat=True)
+
+    register(kind, can_see=allowed_by(can_see), can_operate=allowed_by(can_operate), labels=labels, owners=owners)
 
 
 def may_see(user: Person, resource: str) -> bool:

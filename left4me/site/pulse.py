@@ -15,7 +15,6 @@ from django.conf import settings
 from left4me.core.redis import keys
 from left4me.core.redis.client import client
 
-EVERY_SECONDS = 5
 STALE_AFTER_SECONDS = 20
 
 

@@ -12,7 +12,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import Problem, Window, listed, require_scope
+from left4me.core.web.api import Problem, Window, listed, page_of, require_scope
 from left4me.core.web.refusals import Refused
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
@@ -48,9 +48,7 @@ class ItemOut(Schema):
         return item.state(timezone.now()).value
 
 
-class ItemPage(Schema):
-    items: list[ItemOut]
-    count: int
+ItemPage = page_of(ItemOut, "ItemPage")
 
 
 class ItemFilter(Window):

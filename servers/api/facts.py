@@ -10,7 +10,7 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import Window
+from left4me.core.web.api import Window, page_of
 from servers import lookups
 from servers.api import wire
 from servers.state import usage
@@ -33,9 +33,7 @@ class StateChangeOut(Schema):
     last_lines: list[str] = Field(description="Of its log, when it crashed, gave up or hung")
 
 
-class StateChangePage(Schema):
-    items: list[StateChangeOut]
-    count: int
+StateChangePage = page_of(StateChangeOut, "StateChangePage")
 
 
 @router.get("/servers/{id:server_id}/resources", response=UsageOut, summary="What it uses of its host")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import Field
 
+from left4me.core.web.api import page_of
 from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
 from servers.blueprints import checks
@@ -50,35 +51,22 @@ class ServerOut(Schema):
 def server(status: ServerStatus) -> dict[str, Any]:
     """A `ServerOut`."""
     row = status.server
+    own = {name: getattr(row, name) for name in ServerOut.model_fields if hasattr(row, name)}
     return {
-        "id": row.pk,
-        "name": row.name,
+        **own,
         "owner": row.owner.get_username(),
         "role": status.role,
         "host": row.host.name,
-        "port": row.port,
-        "blueprint_id": row.blueprint_id,
         "blueprint": row.blueprint.name,
-        "desired_state": row.desired_state,
         "actual_state": Server.State.UNKNOWN if status.host_is_down else row.actual_state,
-        "actual_state_at": row.actual_state_at,
         "shown_state": status.status,
         "has_drifted": status.has_drifted,
         "restart_needed": status.restart_needed,
-        "last_error": row.last_error,
-        "hung_since": row.hung_since,
-        "restart_when_hung": row.restart_when_hung,
-        "started_at": row.started_at,
-        "game_version": row.game_version,
         "job": status.job,
-        "version": row.version,
-        "created_at": row.created_at,
     }
 
 
-class ServerPage(Schema):
-    items: list[ServerOut]
-    count: int
+ServerPage = page_of(ServerOut, "ServerPage")
 
 
 class ServerIn(Schema):
@@ -127,9 +115,7 @@ class ShareOut(Schema):
         return share.user.get_username()
 
 
-class SharePage(Schema):
-    items: list[ShareOut]
-    count: int
+SharePage = page_of(ShareOut, "SharePage")
 
 
 class ShareIn(Schema):
@@ -184,9 +170,7 @@ def blueprint(row: Blueprint) -> dict[str, Any]:
     }
 
 
-class BlueprintPage(Schema):
-    items: list[BlueprintOut]
-    count: int
+BlueprintPage = page_of(BlueprintOut, "BlueprintPage")
 
 
 class BlueprintIn(Schema):
@@ -251,9 +235,7 @@ def host(row: Host, *, now: datetime) -> dict[str, Any]:
     }
 
 
-class HostPage(Schema):
-    items: list[HostOut]
-    count: int
+HostPage = page_of(HostOut, "HostPage")
 
 
 class HostChange(Schema):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from left4me.alerts import incidents
@@ -15,6 +16,12 @@ from servers.models import Host
 _ALERT_AFTER = timedelta(minutes=1)
 # After a longer pause between two checks the earlier ones do not count.
 _GAP = timedelta(seconds=45)
+
+
+def troubles() -> dict[str, str]:
+    """What is wrong with each host that jobs cannot run on now, by its name."""
+    now = timezone.now()
+    return {host.name: trouble for host in Host.objects.all() if (trouble := host.trouble(now))}
 
 
 class SilenceMonitor:

@@ -48,11 +48,6 @@ class ServerQuerySet(models.QuerySet["Server"]):
         """Servers whose game was observed as running, so that RCON can be used."""
         return self.filter(actual_state=Server.State.RUNNING)
 
-    def drifted(self) -> Self:
-        """Servers whose observed state contradicts the desired one."""
-        not_running = Q(desired_state=Server.Desired.RUNNING, actual_state__in=Server.NOT_RUNNING)
-        return self.filter(not_running | Q(desired_state=Server.Desired.STOPPED, actual_state__in=Server.NOT_AT_REST))
-
     def needing_attention_first(self) -> Self:
         urgency = Case(
             When(actual_state__in=[Server.State.GAVE_UP, Server.State.CRASHED], then=Value(0)),
@@ -198,7 +193,7 @@ class Server(models.Model):
 
     @property
     def has_drifted(self) -> bool:
-        """The rule of the queryset's `drifted`, for one row."""
+        """Whether the observed state contradicts the desired one."""
         wanted_running = self.desired_state == self.Desired.RUNNING
         return self.actual_state in (self.NOT_RUNNING if wanted_running else self.NOT_AT_REST)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.contrib import messages
 from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
@@ -54,15 +57,11 @@ def blueprint_new(request: HttpRequest) -> HttpResponse:
     """An empty form, or one filled from a template (`?starter=2`)."""
     user = signed_in(request)
     form = BlueprintForm(request.POST or None, owner=user, initial=_starter(request))
-    if request.method == "POST" and not form.rearranged and form.is_valid():
-        try:
-            row = actions.create_blueprint(owner=user, by=user, **{name: form.cleaned_data[name] for name in _FIELDS})
-        except ValidationError as fault:
-            lib_forms.add_errors(form, fault)
-        else:
-            messages.success(request, _("The blueprint is saved. Make a server from it."))
-            return redirect(row)
-    return _edited(request, form)
+    row, status = _submit(form, lambda values: actions.create_blueprint(owner=user, by=user, **values))
+    if row is not None:
+        messages.success(request, _("The blueprint is saved. Make a server from it."))
+        return redirect(row)
+    return _edited(request, form, status=status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -70,19 +69,15 @@ def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     row = lookups.blueprint_to_edit(user, pk)
     form = BlueprintForm(request.POST or None, instance=row, owner=row.owner)
-    status = 0
-    if request.method == "POST" and not form.rearranged and form.is_valid():
-        values = {name: form.cleaned_data[name] for name in _FIELDS}
-        try:
-            actions.update_blueprint(blueprint=row, seen_version=form.cleaned_data["version"] or 0, by=user, **values)
-        except actions.Stale as fault:
-            lib_forms.offer_overwriting(form, fault, version=fault.current.version)
-            status = 409
-        except ValidationError as fault:
-            lib_forms.add_errors(form, fault)
-        else:
-            messages.success(request, _("The blueprint is saved. Its servers get it at their next start."))
-            return redirect(row)
+
+    def update(values: dict[str, Any]) -> Blueprint:
+        seen_version = form.cleaned_data["version"] or 0
+        return actions.update_blueprint(blueprint=row, seen_version=seen_version, by=user, **values)
+
+    saved, status = _submit(form, update)
+    if saved is not None:
+        messages.success(request, _("The blueprint is saved. Its servers get it at their next start."))
+        return redirect(saved)
     return _edited(request, form, blueprint=row, status=status)
 
 
@@ -161,6 +156,13 @@ def blueprint_delete(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "servers/blueprint_delete.html", {"blueprint": row, "linked": linked}, status=status)
 
 
+def _submit(form: BlueprintForm, action: Callable[[dict[str, Any]], Blueprint]) -> tuple[Blueprint | None, int]:
+    # Without JavaScript, moving an overlay posts the form too, which is then shown again and not checked.
+    if form.rearranged:
+        return None, 200
+    return lib_forms.submit(form, lambda: action({name: form.cleaned_data[name] for name in _FIELDS}))
+
+
 def _starter(request: HttpRequest) -> dict[str, str]:
     chosen = parse_id(request.GET.get("starter", "")) or 0
     starter = StarterBlueprint.objects.filter(pk=chosen, is_offered=True).first()
@@ -171,7 +173,7 @@ def _starter(request: HttpRequest) -> dict[str, str]:
 
 
 def _edited(
-    request: HttpRequest, form: BlueprintForm, *, blueprint: Blueprint | None = None, status: int = 0
+    request: HttpRequest, form: BlueprintForm, *, blueprint: Blueprint | None = None, status: int
 ) -> HttpResponse:
     """The form with its current values, and the warnings about its lines."""
     arguments, config = form["arguments"].value() or "", form["config"].value() or ""
@@ -180,7 +182,5 @@ def _edited(
         for finding in checks.check(arguments=str(arguments), config=str(config))
         if finding.severity == checks.Severity.WARNED
     ]
-    if not status:
-        status = 422 if request.method == "POST" and not form.rearranged and form.errors else 200
     context = {"form": form, "blueprint": blueprint, "warned": warned}
     return render(request, "servers/blueprint_edit.html", context, status=status)

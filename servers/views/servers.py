@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -58,17 +57,14 @@ def new(request: HttpRequest) -> HttpResponse:
         return redirect("servers:blueprint_new")
     initial = {"blueprint": parse_id(request.GET.get("blueprint", ""))}
     form = ServerForm(request.POST or None, owner=user, initial=initial)
-    if request.method == "POST" and form.is_valid():
-        try:
-            server = actions.create_server(
-                owner=user, by=user, **_values(form, "name", "blueprint", "host", "port", "restart_when_hung")
-            )
-        except ValidationError as fault:
-            lib_forms.add_errors(form, fault)
-        else:
-            messages.success(request, _("The server is made. Start it when you are ready."))
-            return redirect(server)
-    return render(request, "servers/edit.html", {"form": form}, status=422 if form.errors else 200)
+    fields = ("name", "blueprint", "host", "port", "restart_when_hung")
+    server, status = lib_forms.submit(
+        form, lambda: actions.create_server(owner=user, by=user, **_values(form, *fields))
+    )
+    if server is not None:
+        messages.success(request, _("The server is made. Start it when you are ready."))
+        return redirect(server)
+    return render(request, "servers/edit.html", {"form": form}, status=status)
 
 
 @require_safe
@@ -91,21 +87,16 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
     form = ServerForm(request.POST or None, instance=server, owner=server.owner)
-    status = 200
-    if request.method == "POST" and form.is_valid():
+
+    def update() -> Server:
         values = _values(form, "name", "blueprint", "port", "restart_when_hung")
-        try:
-            actions.update_server(server=server, seen_version=form.cleaned_data["version"] or 0, by=user, **values)
-        except actions.Stale as fault:
-            lib_forms.offer_overwriting(form, fault, version=fault.current.version)
-            status = 409
-        except ValidationError as fault:
-            lib_forms.add_errors(form, fault)
-        else:
-            messages.success(request, _("The server is saved."))
-            return redirect(server)
-    if form.errors and status == 200:
-        status = 422
+        seen_version = form.cleaned_data["version"] or 0
+        return actions.update_server(server=server, seen_version=seen_version, by=user, **values)
+
+    saved, status = lib_forms.submit(form, update)
+    if saved is not None:
+        messages.success(request, _("The server is saved."))
+        return redirect(saved)
     return render(request, "servers/edit.html", {"form": form, "server": server}, status=status)
 
 

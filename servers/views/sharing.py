@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -22,16 +21,12 @@ def share(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
     form = ShareForm(request.POST)
-    if form.is_valid():
-        try:
-            shared = actions.share(server=server, by=user, **form.cleaned_data)
-        except ValidationError as fault:
-            lib_forms.add_errors(form, fault)
-        else:
-            messages.success(request, _("The server is shared with %s.") % shared.user)
-            return redirect(server)
+    shared, status = lib_forms.submit(form, lambda: actions.share(server=server, by=user, **form.cleaned_data))
+    if shared is not None:
+        messages.success(request, _("The server is shared with %s.") % shared.user)
+        return redirect(server)
     context = {"server": server, "share_form": form, "shares": server.shares.select_related("user")}
-    return render(request, "servers/share.html", context, status=422)
+    return render(request, "servers/share.html", context, status=status)
 
 
 @require_POST

@@ -113,37 +113,6 @@ def run(
     return Finished(status, output, time.monotonic() - started)
 
 
-def spawn_detached(
-    argv: Sequence[str | Path],
-    *,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    log: Path | None = None,
-    pass_fds: Sequence[int] = (),
-) -> int:
-    """Start `argv` in a session of its own, so that it outlives the caller; return its pid."""
-    sink: int = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640) if log else subprocess.DEVNULL
-    try:
-        process = subprocess.Popen(
-            [str(a) for a in argv],
-            cwd=cwd,
-            env=None if env is None else dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=tuple(pass_fds),
-        )
-    except (FileNotFoundError, PermissionError) as error:
-        raise CommandMissing(f"{argv[0]} cannot be run: {error.strerror}") from error
-    finally:
-        if log:
-            os.close(sink)
-    # The child is meant to outlive this object, so its destructor must not warn about a running process.
-    process.returncode = 0
-    return process.pid
-
-
 def start_piped(argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start a service in a session of its own with its output on one pipe; it gets SIGTERM when the caller dies.
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
 import pytest
 
@@ -87,12 +85,3 @@ def test_standard_input_reaches_the_program():
 
 def test_the_environment_is_exactly_what_was_given():
     assert commands.run(["/usr/bin/env"], timeout=10, env={"ONLY": "this"}).output == "ONLY=this"
-
-
-def test_a_detached_program_has_a_session_of_its_own(tmp_path: Path):
-    pid = commands.spawn_detached(["sh", "-c", "echo up; exec sleep 30"], log=tmp_path / "log")
-    try:
-        assert os.getsid(pid) == pid
-    finally:
-        commands.end_group(pid)
-        os.waitpid(pid, 0)

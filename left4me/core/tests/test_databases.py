@@ -1,7 +1,6 @@
 import pytest
 
-from left4me.core.databases import database_from_url
-from left4me.core.env import Misconfigured
+from left4me.core.env import Misconfigured, database_from_url
 
 
 def test_a_unix_socket_s_directory_may_stand_where_a_host_name_would():

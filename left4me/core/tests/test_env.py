@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from left4me.core.databases import database_from_url
-from left4me.core.env import Environment, Misconfigured
+from left4me.core.env import Environment, Misconfigured, database_from_url
 
 
 def test_an_empty_variable_means_the_default():

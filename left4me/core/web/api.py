@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from ninja import Schema
-from pydantic import Field
+from pydantic import Field, create_model
 
 SCOPES = ("read", "operate", "admin")
 
@@ -54,6 +54,11 @@ class Window(Schema):
 
     limit: int = Field(50, ge=1, le=500)
     offset: int = Field(0, ge=0, le=10_000_000)
+
+
+def page_of(item: type[Schema], name: str) -> type[Schema]:
+    """The schema of what `listed` returns; `name` is its name in the OpenAPI document."""
+    return create_model(name, __base__=Schema, items=(list[item], ...), count=(int, ...))  # type: ignore[valid-type]
 
 
 def listed(rows: QuerySet[Any], window: Window) -> dict[str, Any]:

@@ -1,6 +1,0 @@
-from django.apps import AppConfig
-
-
-class LivestateConfig(AppConfig):
-    name = "livestate"
-    label = "livestate"

@@ -1,6 +1,0 @@
-from django.apps import AppConfig
-
-
-class WorkshopConfig(AppConfig):
-    name = "workshop"
-    label = "workshop"
