@@ -328,7 +328,7 @@ CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"
 def _periodic(task: str, schedule: float | crontab, *arguments: object) -> dict[str, object]:
     # Expires just under the period: what a busy or absent worker has not taken by then must not pile up.
     expires = 3000.0 if isinstance(schedule, crontab) else schedule * 0.9
-    return {"task": task, "schedule": schedule, "args": arguments, "options": {"expires": expires}}
+    return {"task": task, "schedule": schedule, "args": list(arguments), "options": {"expires": expires}}
 
 
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
