@@ -22,28 +22,3 @@ from servers.actions.servers import (
     update_server,
 )
 from servers.actions.sharing import revoke, share
-
-__all__ = [
-    "POWER_OPERATIONS",
-    "InUse",
-    "Refused",
-    "Stale",
-    "add_host",
-    "clone_blueprint",
-    "create_blueprint",
-    "create_server",
-    "delete_blueprint",
-    "free_name",
-    "move_overlay",
-    "remove_host",
-    "request",
-    "request_on_host",
-    "revoke",
-    "revoke_token",
-    "rotate_password",
-    "share",
-    "show_password",
-    "update_blueprint",
-    "update_host",
-    "update_server",
-]

@@ -4,15 +4,3 @@ from servers.models.blueprints import Blueprint, BlueprintOverlay, StarterBluepr
 from servers.models.hosts import Host, HostToken
 from servers.models.players_link import PlayersLink
 from servers.models.servers import Server, ServerShare, StateChange
-
-__all__ = [
-    "Blueprint",
-    "BlueprintOverlay",
-    "Host",
-    "HostToken",
-    "PlayersLink",
-    "Server",
-    "ServerShare",
-    "StarterBlueprint",
-    "StateChange",
-]

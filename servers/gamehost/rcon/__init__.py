@@ -17,19 +17,3 @@ from servers.gamehost.rcon.errors import (
 )
 from servers.gamehost.rcon.guard import forget
 from servers.gamehost.rcon.packets import check
-
-__all__ = [
-    "Answer",
-    "Client",
-    "ConnectionLost",
-    "InvalidCommand",
-    "PasswordRefused",
-    "ProtocolFault",
-    "RconError",
-    "TimedOut",
-    "Unreachable",
-    "check",
-    "execute",
-    "forget",
-    "leaves_no_answer",
-]
