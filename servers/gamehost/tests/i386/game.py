@@ -17,6 +17,8 @@ from servers.gamehost.spec import InstanceSpec
 from servers.gamehost.tests.stage import Stage
 
 HERE = Path(__file__).parent
+# The tree inside the testhost.
+BUILT: Final = "/srv/i386"
 PASSWORD: Final = "thirty-two"
 _CFG: Final = f'hostname "Thirty-two bits"\nrcon_password "{PASSWORD}"\n'
 _COMPILE_SECONDS: Final = 60
@@ -24,7 +26,7 @@ _COMPILE_SECONDS: Final = 60
 # What the sandbox refuses, and the answer; everything else is granted. Plain facts of Linux for an ordinary user stand
 # beside the rules of the sandbox: a game that asks for a higher priority gets none anywhere.
 REFUSED: Final = {
-    "raise_priority": {"EACCES"},
+    "raise_priority": {"EACCES", "EPERM"},
     "core_dumps": {"EPERM"},
     "proc_other": {"EACCES", "ENOENT"},
     "sys_cpus": {"ENOENT"},
@@ -43,6 +45,15 @@ REFUSED: Final = {
     "set_clock": {"EPERM"},
 }
 # Refused where the kernel has Landlock's network rules.
+# What the hardened unit refuses beyond that. The real game's crash reports are made without ptrace then.
+ONLY_IN_A_UNIT: Final = dict.fromkeys(
+    (
+        *("affinity", "lower_priority", "lock_memory"),  # SystemCallFilter=~@resources
+        *("read_personality", "set_personality"),  # LockPersonality=
+        *("local_descriptors", "trace_me", "tracer"),  # not in @system-service
+    ),
+    "EPERM",
+)
 REFUSED_PORTS: Final = {"other_tcp": {"EACCES"}, "to_foreign_port": {"EACCES"}}
 
 
