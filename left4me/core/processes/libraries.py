@@ -68,6 +68,14 @@ def is_32_bit(program: Path) -> bool:
         return False
 
 
+def loader() -> str:
+    """The loader of 32-bit programs. Raises FileNotFoundError."""
+    found = next((path for path in _LOADERS if Path(path).exists()), None)
+    if found is None:
+        raise FileNotFoundError("there is no loader for 32-bit programs")
+    return found
+
+
 def _is_present(soname: str) -> bool:
     if soname == "ld-linux.so.2":
         return any(Path(loader).exists() for loader in _LOADERS)
