@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,15 @@ _TOP = frozenset(
 _LOWER_CASE = frozenset(
     ["addons", "cfg", "maps", "missions", "resource", "scripts", "sourcemod", "metamod", "plugins"]
 )
+_RESTART = 42  # with which SteamCMD asks to be started again; it says nothing of it
+_ANONYMOUS = "Connecting anonymously to Steam Public...OK\nWaiting for user info...OK\n"
+_TRANSCRIPTS = {
+    "success": f"# made; exit 0\n{_ANONYMOUS}Success! App '222860' fully installed.\n",
+    "paused": f"# made; exit 8\n{_ANONYMOUS}Error! App '222860' state is 0x202 after update job.\n",
+    "refused": f"# made; exit 8\n{_ANONYMOUS}ERROR! Failed to install app '222860' (Invalid platform)\n",
+    "password": "# made; exit 5\nLogging in user 'barney' [U:1:0] to Steam Public...ERROR (Invalid Password)\n",
+    "offline": "# made; exit 1\n[----] !!! Fatal Error: Steamcmd needs to be online to update.\n",
+}
 _CFG_FOLDERS = ("left4dead2/cfg/",)
 
 
@@ -111,8 +121,48 @@ def _text_faults(path: str, raw: bytes) -> Iterator[str]:
         yield f"{path} cannot be executed by the game"
 
 
+def transcripts(folder: Path) -> Iterator[Verdict]:
+    """Read each transcript of SteamCMD as a job would.
+
+    One is understood when a success is seen as such, and a failure is of a known kind, which decides whether it is
+    retried, with SteamCMD's own words and something to do.
+    """
+    for transcript in sorted((folder / "steamcmd").glob("*.txt")):
+        about, *lines = transcript.read_text("utf-8", "replace").splitlines()
+        yield Verdict(transcript.name, list(_transcript_faults(about, lines)))
+
+
+def _transcript_faults(about: str, lines: list[str]) -> Iterator[str]:
+    from servers.gamehost.steamcmd.output import APP, Reading, clean
+    from servers.gamehost.steamcmd.problems import Kind
+
+    told = re.search(r"exit (-?\d+|None)\s*$", about)
+    if told is None:
+        yield "the first line holds no exit status"
+        return
+    status = None if told[1] == "None" else int(told[1])
+    reading = Reading()
+    # Reports are of many games; the app is ours in all of them.
+    output = [re.sub(r"(App) '\d+'", rf"\1 '{APP}'", line, flags=re.IGNORECASE) for line in lines]
+    for line in output:
+        reading.take(clean(line))
+    problem = reading.verdict(status)
+    if problem is None:
+        if not any("Success!" in line for line in output):
+            yield "a failure was taken for a success"
+        return
+    if status == 0 and any("Success!" in line for line in output[-3:]):
+        yield f"a success was taken for a failure: {problem.message}"
+    if problem.kind is Kind.UNKNOWN:
+        yield f"not understood: {problem.message}"
+    if not problem.cure:
+        yield "nothing to do is said"
+    if not problem.said and status != _RESTART:
+        yield "SteamCMD's own words are lost"
+
+
 # The other counts: each a function from the directory to verdicts.
-JUDGES: dict[str, Judge] = {"archives right": archives}
+JUDGES: dict[str, Judge] = {"archives right": archives, "transcripts understood": transcripts}
 
 
 def samples(folder: Path) -> Path:
@@ -122,6 +172,9 @@ def samples(folder: Path) -> Path:
     (folder / "archives").mkdir()
     for name, shape in archive_shapes.SHAPES.items():
         archive_shapes.zipped(shape, folder / "archives" / f"{name.replace(' ', '_')}.zip")
+    (folder / "steamcmd").mkdir()
+    for name, text in _TRANSCRIPTS.items():
+        (folder / "steamcmd" / f"{name}.txt").write_text(text)
     return folder
 
 

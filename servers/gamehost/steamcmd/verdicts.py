@@ -26,6 +26,10 @@ def _rule(pattern: str, problem: Problem) -> _Rule:
     return _Rule(re.compile(pattern, re.IGNORECASE), problem)
 
 
+_CODE_WANTED: Final = Problem(
+    kind=Kind.LOGIN, message="Steam refused the login: it needs a Steam Guard code", cure=problems.BY_HAND
+)
+
 # Results of a login, as words or as the name of Steam's EResult; spaces and hyphens are taken off first.
 _LOGIN_RULES: Final = (
     _rule(
@@ -34,6 +38,14 @@ _LOGIN_RULES: Final = (
             kind=Kind.RATE_LIMIT,
             message="Steam refuses further logins for now, because there were too many",
             cure="wait half an hour without any login, then press Retry",
+        ),
+    ),
+    _rule(
+        "cachedcredentials|nopromptforpassword",
+        Problem(
+            kind=Kind.LOGIN,
+            message="Steam refused the login: no password was given, and SteamCMD remembers no login of this account",
+            cure=f"set {problems.ACCOUNT}, or {problems.BY_HAND}",
         ),
     ),
     _rule(
@@ -46,9 +58,7 @@ _LOGIN_RULES: Final = (
     ),
     _rule(
         "twofactor|logindenied",
-        Problem(
-            kind=Kind.LOGIN, message="Steam refused the login: it needs a Steam Guard code", cure=problems.BY_HAND
-        ),
+        _CODE_WANTED,
     ),
     _rule(
         "logondenied|verifiedemail",
@@ -157,7 +167,7 @@ _APP_RULES: Final = (
     ),
     _rule("time(d)? ?out", problems.TIMED_OUT),
     _rule("content server", replace(problems.STEAM_BUSY, message="no Steam content server answers")),
-    _rule("connection|offline|network|not online", problems.NO_CONNECTION),
+    _rule("connection|download fail|offline|network|not online", problems.NO_CONNECTION),
     _rule("unavailable|busy|rate limit|too many|try another", problems.STEAM_BUSY),
     _rule("corrupt|missing|encrypted|manifest|signature|depot|content", problems.DAMAGED),
     _rule(
@@ -237,7 +247,7 @@ _LINE_RULES: Final = (
         _NO_LOADER,
     ),
     _rule(
-        "error while loading shared libraries|wrong ELF class",
+        r"error while loading shared libraries|wrong ELF class|version `\S+' not found",
         Problem(
             kind=Kind.MACHINE, message="SteamCMD cannot start: a 32-bit library is missing", cure=problems.LIBRARIES
         ),
@@ -285,6 +295,12 @@ _LINE_RULES: Final = (
             retry=True,
         ),
     ),
+    _rule(r"(Steam Guard|Two-factor) code:\s*$", _CODE_WANTED),
+    _rule(
+        r"could ?n[o']t resolve host|failure in name resolution|network is unreachable|no route to host",
+        problems.NO_CONNECTION,
+    ),
+    _rule(r"HTTP (error|status):? ?[45]\d\d", problems.STEAM_BUSY),
     _rule(r"Loading Steam API\.\.\.(FAILED|ERROR)", problems.CRASHED),
     _rule("not online or not logged in|not logged on|must be logged (in|on)", problems.NO_CONNECTION),
 )
@@ -370,7 +386,7 @@ def _of_login(result: str) -> Problem:
 
 _CRASHES: Final = {128 + number for number in (signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGSEGV)}
 _EXITS: Final = {
-    1: replace(problems.TIMED_OUT, message="SteamCMD gave up: no answer from Steam"),
+    1: replace(problems.TIMED_OUT, message="SteamCMD gave up, probably because Steam did not answer"),
     5: Problem(kind=Kind.LOGIN, message="Steam refused the login", cure=f"check {problems.ACCOUNT}, then press Retry"),
     8: replace(problems.unknown("Steam refused the installation"), kind=Kind.STEAM),
     42: problems.SELF_UPDATE,

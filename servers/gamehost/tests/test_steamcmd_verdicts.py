@@ -76,6 +76,8 @@ LOGINS = [
     ("FAILED (Try another CM)", Kind.STEAM, True, "busy or down"),
     ("OK\nWaiting for client config...OK\nWaiting for user info...FAILED (Timed out)", Kind.NETWORK, True, "in time"),
     ("Logged in OK\nWaiting for user info...FAILED. Timed out.", Kind.NETWORK, True, "in time"),
+    ("FAILED (No cached credentials and @NoPromptForPassword is set)", Kind.LOGIN, False, "no password was given"),
+    ("\nSteam Guard code:", Kind.LOGIN, False, "needs a Steam Guard code"),
     ("ERROR (Sunspots)", Kind.UNKNOWN, True, "Sunspots"),
 ]
 
@@ -194,6 +196,8 @@ def test_the_reason_of_a_refused_installation_is_understood(reason: str, kind: K
             True,
             "no threads",
         ),
+        ("curl: (6) Could not resolve host: steamcdn-a.akamaihd.net", 6, Kind.NETWORK, True, "no connection"),
+        ("Failed to download update: HTTP error 503", 1, Kind.STEAM, True, "busy or down"),
         ("Command not found: app_updte", 0, Kind.PROGRAM, True, "does not know a command"),
     ],
 )

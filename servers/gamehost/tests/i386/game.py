@@ -21,6 +21,8 @@ HERE = Path(__file__).parent
 BUILT: Final = "/srv/i386"
 PASSWORD: Final = "thirty-two"
 _CFG: Final = f'hostname "Thirty-two bits"\nrcon_password "{PASSWORD}"\n'
+_COMPILE: Final = ("gcc", "-m32", "-O1", "-Wall", "-Werror")
+_SHARED: Final = (*_COMPILE, "-shared")
 _COMPILE_SECONDS: Final = 60
 
 # What the sandbox refuses, and the answer; everything else is granted. Plain facts of Linux for an ordinary user stand
@@ -61,16 +63,21 @@ def build(tree: Path) -> None:
     """Compile the program and its library into `tree`, which looks like an installed game. Raises CommandError."""
     for directory in ("bin", "left4dead2/cfg", ".steam/sdk32"):
         (tree / directory).mkdir(parents=True, exist_ok=True)
-    compile_ = ["gcc", "-m32", "-O1", "-Wall", "-Werror"]
-    program = [*compile_, "-o", tree / "srcds_linux", HERE / "srcds_linux.c"]
-    shared = [*compile_, "-fno-pic", "-shared", "-Wl,-z,notext"]
-    library = [*shared, "-o", tree / "bin/dedicated_srv.so", HERE / "probes.c"]
+    program = [*_COMPILE, "-o", tree / "srcds_linux", HERE / "srcds_linux.c"]
+    library = [*_SHARED, "-fno-pic", "-Wl,-z,notext", "-o", tree / "bin/dedicated_srv.so", HERE / "probes.c"]
     for argv in (program, library):
         commands.run(argv, timeout=_COMPILE_SECONDS)
     shutil.copy(HERE / "srcds_run", tree / "srcds_run")
     shutil.copy(tree / "bin/dedicated_srv.so", tree / ".steam/sdk32/steamclient.so")
     (tree / "left4dead2/cfg/valve.rc").write_text("stock\n")
     (tree / "left4dead2/steam.inf").write_text("PatchVersion=2.2.4.3\n")
+
+
+def compile_library(source: str, target: Path, *linked: Path) -> None:
+    """Compile one line of C; the `linked` libraries are found by their names. Raises CommandError."""
+    to = (f"-Wl,-soname,{target.name}", "-o", target, f"-L{target.parent}")
+    argv = [*_SHARED, "-fPIC", *to, "-x", "c", "-", "-x", "none", *(f"-l:{path.name}" for path in linked)]
+    commands.run(argv, timeout=_COMPILE_SECONDS, stdin=source)
 
 
 def lay(tree: Path, stage: Stage) -> None:
