@@ -79,6 +79,7 @@ def test_the_dashboard_of_admins_says_where_the_game_is_missing_and_why(admin: C
     page = admin.get("/").content.decode()
     assert "The game is not installed on the host" in page
     assert "<br>Press Retry." in page
+    assert f'action="/hosts/{host.pk}/actions"' in page
     jobs.retry(job=job, by=cast.admin)
     assert "The game is not installed" not in admin.get("/").content.decode()
     admin.force_login(cast.owner)

@@ -57,7 +57,7 @@ class Problem:
         """What happened, SteamCMD's words, and what to do next, one a line."""
         lines = [_sentence(self.message)]
         if self.said:
-            lines.append(f"SteamCMD said: “{self.said}”")
+            lines.append(f"SteamCMD said: “{self.said}”.")
         if self.cure:
             lines.append(_sentence(self.cure))
         return "\n".join(lines)
@@ -119,7 +119,9 @@ FULL: Final = Problem(
     cure="free space for LEFT4ME_ROOT, then press Retry",
 )
 NO_LICENCE: Final = Problem(
-    kind=Kind.LICENCE, message="this Steam login does not own the game", cure=f"use an account that does in {ACCOUNT}"
+    kind=Kind.LICENCE,
+    message="this Steam login does not own the game",
+    cure=f"set {ACCOUNT} to an account that owns the game, restart left4me, then press Retry",
 )
 CONFIGURATION: Final = Problem(
     kind=Kind.PLATFORM,

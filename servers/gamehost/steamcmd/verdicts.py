@@ -73,7 +73,7 @@ _LOGIN_RULES: Final = (
         Problem(
             kind=Kind.LOGIN,
             message="Steam refused the login: the account's name or password is wrong",
-            cure=f"correct {problems.ACCOUNT} and restart the worker, then press Retry",
+            cure=f"correct {problems.ACCOUNT}, restart left4me, then press Retry",
         ),
     ),
     _rule(
@@ -81,7 +81,7 @@ _LOGIN_RULES: Final = (
         Problem(
             kind=Kind.LICENCE,
             message="Steam refused the login: a licence of the account has expired or is missing",
-            cure=f"use an account that owns the game in {problems.ACCOUNT}",
+            cure=problems.NO_LICENCE.cure,
         ),
     ),
     _rule(

@@ -178,7 +178,7 @@ class Command(BaseCommand):
     def _finish(self, job: Job, *, within: float) -> None:
         """Wait for a job and tell how far it is. Raises StepFailed when it fails, or when nobody works on it."""
         deadline = time.monotonic() + within
-        told_at, told = 0.0, ""
+        told_at, told = time.monotonic(), ""
         while not job.has_ended:
             now = time.monotonic()
             progress = _progress(job)
