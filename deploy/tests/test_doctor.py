@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.doctor import machine
-from deploy.ops.layout import Role
+from deploy.ops import install
+from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import packages
 from left4me.core.processes import libraries
 from servers.gamehost.tests.i386 import game
@@ -25,6 +26,19 @@ def test_the_installer_installs_what_the_doctor_misses(monkeypatch: pytest.Monke
     assert set(named) - {"libc6-i386"} == set(installed) & set(libraries.PACKAGES) == set(libraries.PACKAGES)
     assert not set(packages.needed(Role.WEB, game="simulated", postgres=False, proxy=False)) & set(libraries.PACKAGES)
     assert machine.libraries_32_bit(game="simulated").level == "ok"
+
+
+def test_the_installer_ends_with_what_the_game_still_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    layout = Layout(tmp_path)
+    layout.data.mkdir(parents=True)
+    monkeypatch.setattr(libraries, "_LOADERS", ())
+    monkeypatch.setattr(machine.room, "free", lambda path: 3 * 1024**3)
+    lacking = install.game_needs(layout, "steam")
+    assert [(finding.check, finding.level) for finding in lacking] == [
+        ("32-bit libraries", "fault"),
+        ("disk", "warning"),
+    ]
+    assert install.game_needs(layout, "simulated") == []
 
 
 @pytest.mark.i386
