@@ -11,6 +11,7 @@ from deploy.ops import install
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import packages
 from left4me.core.processes import libraries
+from left4me.testing.testhost import PROJECT
 from servers.gamehost.tests.i386 import game
 
 
@@ -26,6 +27,8 @@ def test_the_installer_installs_what_the_doctor_misses(monkeypatch: pytest.Monke
     assert set(named) - {"libc6-i386"} == set(installed) & set(libraries.PACKAGES) == set(libraries.PACKAGES)
     assert not set(packages.needed(Role.WEB, game="simulated", postgres=False, proxy=False)) & set(libraries.PACKAGES)
     assert machine.libraries_32_bit(game="simulated").level == "ok"
+    image = (PROJECT / "deploy/container/Dockerfile").read_text().split()
+    assert set(libraries.PACKAGES) <= set(image)
 
 
 def test_the_installer_ends_with_what_the_game_still_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
