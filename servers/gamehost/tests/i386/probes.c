@@ -110,8 +110,9 @@ static int threads(void) {
 }
 static int name_thread(void) { return result(prctl(PR_SET_NAME, "srcds_thread")); }
 static int affinity(void) { cpu_set_t set; return result(sched_getaffinity(0, sizeof set, &set) || sched_setaffinity(0, sizeof set, &set) ? -1 : 0); }
-static int lower_priority(void) { return result(setpriority(PRIO_PROCESS, 0, 1)); }
-static int raise_priority(void) { return result(setpriority(PRIO_PROCESS, 0, -5)); }
+static int change_priority(int by) { return result(setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + by)); }
+static int lower_priority(void) { return change_priority(1); }
+static int raise_priority(void) { return change_priority(-5); }
 static sigjmp_buf back;
 static void jump(int number) { siglongjmp(back, number); }
 static int catch_segv(void) {
@@ -227,8 +228,12 @@ static int connected(int port) { /* nobody listens: "refused" by the peer means 
 static int socketcall(void) { long words[] = {AF_INET, SOCK_DGRAM, 0}; return result(syscall(SYS_socketcall, 1, words)); }
 static int own_udp(void) { return bound(SOCK_DGRAM, own_port); }
 static int own_tcp(void) { return bound(SOCK_STREAM, own_port); }
-static int other_udp(void) { return bound(SOCK_DGRAM, own_port + 5 > 65535 ? own_port - 5 : own_port + 5); }
-static int other_tcp(void) { return bound(SOCK_STREAM, own_port + 5 > 65535 ? own_port - 5 : own_port + 5); }
+static int other(int kind) { /* "in use" by somebody means granted by the sandbox */
+    int code = bound(kind, own_port + 5 > 65535 ? own_port - 5 : own_port + 5);
+    return code == EADDRINUSE ? 0 : code;
+}
+static int other_udp(void) { return other(SOCK_DGRAM); }
+static int other_tcp(void) { return other(SOCK_STREAM); }
 static int to_web(void) { return connected(443); }
 static int to_mysql(void) { return connected(3306); }
 static int to_foreign_port(void) { return connected(6380); }
