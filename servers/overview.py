@@ -19,6 +19,7 @@ from servers.models import Blueprint, Host, Server
 
 MOST_SERVERS = 12
 MOST_JOBS = 8
+_INSTALL = "install"
 _RECENTLY = timedelta(hours=24)
 
 
@@ -32,11 +33,19 @@ class Overview:
     jobs: list[Job]
     failed: list[Job]
     silent_hosts: list[Host]
+    gameless_hosts: list[Host]
 
     @cached_property
     def labels(self) -> Mapping[str, Label]:
         """The display name of each resource that the listed jobs work on."""
         return resources.labels(job.resource for job in [*self.jobs, *self.failed])
+
+    @property
+    def missing_games(self) -> list[tuple[Host, str]]:
+        """Hosts without the game where no job installs it, with what the last attempt of today failed for."""
+        installing = {job.host for job in self.jobs if job.operation == _INSTALL}
+        faults = {job.host: job.error for job in reversed(self.failed) if job.operation == _INSTALL}
+        return [(host, faults.get(host.name, "")) for host in self.gameless_hosts if host.name not in installing]
 
     @property
     def attention(self) -> list[ServerStatus]:
@@ -53,12 +62,14 @@ def of(user: User, *, now: datetime) -> Overview:
     )
     shown = visible.listed().with_role(user).needing_attention_first()[:MOST_SERVERS]
     jobs = Job.objects.all() if user.is_admin else Job.objects.asked_by(user)
+    hosts = Host.objects.all() if user.is_admin else []
     failed = jobs.filter(state=Job.State.FAILED, finished_at__gte=now - _RECENTLY)
     return Overview(
         statuses=server_status.of(list(shown), user=user, now=now),
         blueprints=Blueprint.objects.visible_to(user).count(),
         jobs=list(jobs.live().select_related("user")[:MOST_JOBS]),
         failed=list(failed.select_related("user")[:MOST_JOBS]),
-        silent_hosts=[host for host in Host.objects.all() if host.is_down(now)] if user.is_admin else [],
+        silent_hosts=[host for host in hosts if host.is_down(now)],
+        gameless_hosts=[host for host in hosts if not host.game_version and not host.is_down(now)],
         **counts,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import redis
 from django.conf import settings
@@ -13,7 +14,12 @@ from deploy.doctor import findings, machine
 from deploy.doctor.findings import Finding, fault, ok, warning
 from left4me.core.redis.client import client
 from left4me.site import pulse
+from servers.gamehost.game import NoVersion
+from servers.gamehost.sandbox import landlock
+from servers.hosts import this_host
 from servers.models import Server
+
+_ABI_WITH_NETWORK = 4
 
 
 def examine() -> list[Finding]:
@@ -29,6 +35,8 @@ def examine() -> list[Finding]:
             "fuse-overlayfs": machine.fuse_overlayfs,
             "archives": machine.archives,
             "32-bit libraries": lambda: machine.libraries_32_bit(game=game),
+            "game libraries": lambda: machine.game_libraries(_tree(), game=game),
+            "game sandbox": sandbox,
             "steamcmd": lambda: machine.steamcmd(root, game=game),
             "ports": lambda: machine.ports(settings.LEFT4ME_PORTS, in_use_by_us=_ports_of_servers()),
         }
@@ -68,6 +76,25 @@ def broker() -> list[Finding]:
     else:
         results.append(ok("worker and beat", f"last pulse {heart.age or 0:.0f} s ago"))
     return results
+
+
+def sandbox() -> Finding:
+    """Whether the kernel has what confines games beyond namespaces."""
+    abi = landlock.version()
+    if abi < _ABI_WITH_NETWORK:
+        return warning(
+            "game sandbox",
+            "this kernel does not keep games from the ports of other programs",
+            "Run Linux 6.7 or newer with Landlock, for example from bookworm-backports; servers run without it too.",
+        )
+    return ok("game sandbox", f"Landlock {abi} confines the ports of games")
+
+
+def _tree() -> Path | None:
+    try:
+        return this_host.games().current().path
+    except NoVersion:
+        return None
 
 
 def _ports_of_servers() -> frozenset[int]:

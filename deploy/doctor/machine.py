@@ -7,12 +7,13 @@ import platform
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.doctor.findings import Finding, fault, ok, warning
 from left4me.core.files import room
 from left4me.core.net.ports import is_free
-from left4me.core.processes import commands, sandboxed
+from left4me.core.processes import commands, libraries, sandboxed
 
 _GIB = 1024**3
 # During the first installation of the real game, its Windows and its Linux files exist at the same time.
@@ -111,23 +112,66 @@ def libraries_32_bit(*, game: str) -> Finding:
     check = "32-bit libraries"
     if game != "steam":
         return ok(check, "not needed by the simulated game")
-    libraries = ("/lib/ld-linux.so.2", "/usr/lib32/libstdc++.so.6", "/usr/lib32/libgcc_s.so.1")
-    multiarch = ("/lib/ld-linux.so.2", "/usr/lib/i386-linux-gnu/libstdc++.so.6", "/lib/i386-linux-gnu/libgcc_s.so.1")
-    if any(all(Path(p).exists() for p in paths) for paths in (libraries, multiarch)):
-        return ok(check, "present")
-    return fault(
-        check,
-        "missing: the game is a 32-bit program",
-        "Run `dpkg --add-architecture i386 && apt-get update && apt-get install lib32gcc-s1 lib32stdc++6 "
-        "libsdl2-2.0-0:i386`.",
-    )
+    if missing := libraries.missing():
+        return fault(
+            check,
+            f"{', '.join(missing)} missing: the game and its plugins are 32-bit programs",
+            f"Run `{libraries.install_command(missing)}`.",
+        )
+    return _runs_32_bit(check)
+
+
+def _runs_32_bit(check: str) -> Finding:
+    """Whether the kernel runs 32-bit programs: some distributions and boot options switch them off."""
+    try:
+        commands.run([libraries.loader(), "--version"], timeout=20)
+    except (commands.CommandError, OSError) as error:
+        return fault(
+            check,
+            f"present, but this kernel runs no 32-bit programs: {str(error).splitlines()[-1]}",
+            "Boot a kernel with CONFIG_IA32_EMULATION, without `ia32_emulation=0`, on an Intel or AMD processor.",
+        )
+    return ok(check, "present")
+
+
+def game_libraries(tree: Path | None, *, game: str) -> Finding:
+    """Whether the loader finds every library that the programs of the installed game, in `tree`, link to."""
+    check = "game libraries"
+    if game != "steam" or tree is None:
+        return ok(check, "not needed by the simulated game" if game != "steam" else "the game is not installed yet")
+    programs = [tree / "srcds_linux", *sorted((tree / "bin").glob("*.so")), tree / ".steam/sdk32/steamclient.so"]
+    return _linked(check, programs, library_path=[tree / "bin", tree])
+
+
+def _linked(check: str, programs: Sequence[Path], *, library_path: Sequence[Path]) -> Finding:
+    missing = {
+        name: program.name
+        for program in programs
+        for name in libraries.missing_of(program, library_path=library_path)
+        # A part of the game that it does not ship for Linux is none of this machine's affairs.
+        if name in libraries.PACKAGE_OF or program is programs[0]
+    }
+    if not missing:
+        return ok(check, f"{sum(program.exists() for program in programs)} programs and libraries find what they need")
+    named = ", ".join(f"{name} (for {program})" for name, program in missing.items())
+    return fault(check, f"not found: {named}", f"Run `{libraries.install_command(missing)}`.")
 
 
 def steamcmd(root: Path, *, game: str) -> Finding:
     """Whether SteamCMD is installed."""
     if game != "steam":
         return ok("steamcmd", "not needed by the simulated game")
-    if shutil.which("steamcmd") or (root / "steamcmd" / "steamcmd.sh").exists():
+    home = root / "steamcmd" / "home"
+    if home.exists() and not os.access(home, os.W_OK | os.X_OK):
+        return fault(
+            "steamcmd",
+            f"its home {home} cannot be written to",
+            f"Run `chown -R left4me: {root / 'steamcmd'}` as root.",
+        )
+    own = root / "steamcmd" / "linux32" / "steamcmd"
+    if own.exists():
+        return _linked("steamcmd", [own], library_path=[own.parent])
+    if shutil.which("steamcmd", path=os.environ.get("PATH", "") + ":/usr/games"):
         return ok("steamcmd", "present")
     return warning(
         "steamcmd",

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from deploy.doctor import findings, machine
+from deploy.doctor.findings import Finding
 from deploy.ops import environment, plan, releases, uninstall
 from deploy.ops.installation import Choices, Installation
 from deploy.ops.layout import Layout, Role
@@ -114,7 +116,17 @@ def _install(layout: Layout, choices: Choices, invitation: Invitation | None, *,
         sys.stdout.write("Nothing was changed.\n")
     else:
         sys.stdout.write(_what_next(installation))
+        findings.report(game_needs(layout, game), write=sys.stdout.write, as_json=False)
     return 0
+
+
+def game_needs(layout: Layout, game: str) -> list[Finding]:
+    """What the real game still lacks on this machine after its packages are installed, with the cure of each."""
+    checks = {
+        "32-bit libraries": lambda: machine.libraries_32_bit(game=game),
+        "disk": lambda: machine.disk(layout.data, game=game),
+    }
+    return [finding for finding in findings.examine(checks) if finding.level != "ok"]
 
 
 def refuse_unreachable(invitation: Invitation) -> None:
@@ -154,5 +166,6 @@ def _what_next(installation: Installation) -> str:
             "",
             "Then sign in at http://127.0.0.1:8000/ (`deploy/install --domain NAME` gives it a name and TLS).",
         ]
+    lines += ["Then `left4mectl manage try_game` installs the game and tries it, step by step; see docs/real-game.md."]
     lines += ["Firewall: deploy/nftables/left4me.nft opens the game's UDP ports and closes RCON; see docs/install.md."]
     return "\n".join(lines) + "\n"

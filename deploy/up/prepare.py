@@ -14,6 +14,7 @@ from typing import Any
 
 from deploy.ops.database.copies import Sqlite
 from left4me.core.env import Misconfigured
+from left4me.core.processes import libraries
 
 _KEPT_COPIES = 5
 _EX_CONFIG = 78
@@ -33,6 +34,8 @@ def main(arguments: list[str]) -> int:
 
     migrate(settings.DATABASES["default"], copies=settings.LEFT4ME_ROOT / "backups", stamp=timezone.now())
     collect_static(settings)
+    if settings.LEFT4ME_GAME == "steam" and (missing := libraries.missing()):
+        say(f"the game needs 32-bit libraries ({', '.join(missing)}): sudo {libraries.install_command(missing)}")
     if "--demo" in arguments:
         call_command("seed_demo")
     return 0

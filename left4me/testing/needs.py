@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+
+from left4me.core.processes import commands, libraries
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,29 @@ def _library(name: str) -> bool:
     return True
 
 
+@functools.cache
+def _compiles_for_32_bit() -> bool:
+    with tempfile.TemporaryDirectory() as place:
+        source = Path(place) / "probe.c"
+        source.write_text("int main(void) { return 0; }\n")
+        try:
+            commands.run(["gcc", "-m32", "-o", source.with_suffix(""), source], timeout=60)
+            commands.run([source.with_suffix("")], timeout=10)
+        except commands.CommandError:
+            return False
+    return True
+
+
 NEEDS = {
     "browser": Need(
         lambda: _program("chromium-headless-shell") and _library("libatomic.so.1"),
         "needs Chromium, and what its driver is linked with: apt-get install chromium-headless-shell libatomic1",
     ),
     "archives": Need(lambda: _program("bwrap", "bsdtar"), "needs: apt-get install bubblewrap libarchive-tools"),
+    "i386": Need(
+        _compiles_for_32_bit,
+        f"needs a 32-bit compiler and libraries: apt-get install gcc gcc-multilib {' '.join(libraries.PACKAGES)}",
+    ),
     "testhost": Need(
         lambda: os.geteuid() == 0 and _program("systemd-nspawn", "debootstrap"),
         "needs root and: apt-get install systemd-container debootstrap",

@@ -16,7 +16,7 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     *(f"docs/{name}.md" for name in ("architecture", "frontend", "interop", "jobs", "livestate", "permissions")),
-    *(f"docs/{name}.md" for name in ("runtime", "security", "servers", "simulated-game")),
+    *(f"docs/{name}.md" for name in ("real-game", "runtime", "security", "servers", "simulated-game")),
 )
 # Folders that the tree of docs/architecture.md leaves out.
 CONVENTIONAL = {"tests", "migrations", "management"}

@@ -10,8 +10,11 @@ import pytest
 from livestate import poller as server_poller
 from livestate.poller import Answered, Endpoint, Poller, PollingThread, Reason, Result, Unanswered
 from livestate.tests.answers import Person, status_text
+from servers.gamehost.process.runtime import ProcessRuntime
 from servers.gamehost.rcon import guard
+from servers.gamehost.tests.i386 import game
 from servers.gamehost.tests.rcon.scripted import PASSWORD, Quirks, ScriptedServer
+from servers.gamehost.tests.stage import Stage, open_directory, wait_until
 
 GOOD = status_text([Person(101)]).encode()
 
@@ -194,3 +197,20 @@ def test_the_thread_hands_out_the_same_and_can_be_asked_again():
             assert server.connections == 1
     finally:
         thread.close()
+
+
+@pytest.mark.i386
+def test_a_32_bit_game_in_its_sandbox_is_polled():
+    with open_directory() as base:
+        stage = Stage(base / "root", ProcessRuntime(root=base / "root"))
+        game.build(base / "tree")
+        game.lay(base / "tree", stage)
+        spec = game.spec(stage)
+        try:
+            stage.runtime.start(spec)
+            wait_until(lambda: game.answers(spec))
+            [[result]] = sweeps([Endpoint(1, "127.0.0.1", spec.port, game.PASSWORD)])
+        finally:
+            stage.clear()
+    assert isinstance(result, Answered)
+    assert [(person.name, person.steamid64) for person in result.status.people] == [("Ellis", "76561197960275150")]

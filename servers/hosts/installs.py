@@ -90,7 +90,7 @@ def _readable_faults() -> Iterator[None]:
         yield
     except (NoVersion, BootstrapFailed, steam.InstallFailed) as fault:
         message = str(fault)
-        raise Failed(f"{message[:1].upper()}{message[1:]}.") from fault
+        raise Failed(f"{message[:1].upper()}{message[1:]}{'' if message.endswith('.') else '.'}") from fault
     except (commands.CommandError, OSError) as fault:
         raise Failed(f"The game's files could not be changed: {fault}") from fault
 

@@ -51,6 +51,41 @@ def test_a_host_without_the_game_offers_to_install_it_and_nothing_else(admin: Cl
     assert "rollback_game" not in page and "repair_game" not in page
 
 
+FAULT = "Steam did not answer in time.\nSteamCMD said: “ERROR (Timeout)”\nPress Retry."
+
+
+def _failed_install(host: Host, by: object) -> Job:
+    at = timezone.now()
+    return Job.objects.create(
+        operation="install", resource="game", host=host.name, user=by, state="failed", error=FAULT, finished_at=at
+    )
+
+
+def test_a_failed_install_says_why_and_can_be_retried_where_the_game_is_installed(admin: Client, cast: Cast):
+    host = make_host(last_seen_at=timezone.now())
+    job = _failed_install(host, cast.admin)
+    page = admin.get(f"/hosts/{host.pk}").content.decode()
+    assert "Steam did not answer in time.<br>SteamCMD said: “ERROR (Timeout)”<br>Press Retry." in page
+    assert f'action="/jobs/{job.pk}/retry"' in page
+    again = admin.post(f"/jobs/{job.pk}/retry").headers["Location"]
+    assert Job.objects.live().get().get_absolute_url() == again
+    assert "<br>Press Retry." not in admin.get(f"/hosts/{host.pk}").content.decode()
+
+
+def test_the_dashboard_of_admins_says_where_the_game_is_missing_and_why(admin: Client, cast: Cast):
+    host = make_host(last_seen_at=timezone.now())
+    assert "Servers on this host cannot start." in admin.get("/").content.decode()
+    job = _failed_install(host, cast.admin)
+    page = admin.get("/").content.decode()
+    assert "The game is not installed on the host" in page
+    assert "<br>Press Retry." in page
+    assert f'action="/hosts/{host.pk}/actions"' in page
+    jobs.retry(job=job, by=cast.admin)
+    assert "The game is not installed" not in admin.get("/").content.decode()
+    admin.force_login(cast.owner)
+    assert "The game is not installed" not in admin.get("/").content.decode()
+
+
 @pytest.mark.parametrize(
     ("asked", "operation", "params"),
     [

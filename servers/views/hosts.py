@@ -100,13 +100,16 @@ def _state(host: Host) -> dict[str, Any]:
     jobs = Job.objects.filter(host=host.name, resource="game").select_related("user")
     job = jobs.live().order_by("pk").first()
     queue_reasons.explain([job] if job else [])
+    recent = list(jobs[:RECENT_JOBS])
+    last_failed = bool(recent) and recent[0].state == Job.State.FAILED and not job
     return {
         "host": host,
         "is_down": host.is_down(timezone.now()),
         "versions": (versions := _versions(host)),
         "has_older": bool(versions) and any(v.installed_at < _current_at(versions) for v in versions),
         "job": job,
-        "jobs": jobs[:RECENT_JOBS],
+        "jobs": recent,
+        "failed_job": recent[0] if last_failed else None,
     }
 
 

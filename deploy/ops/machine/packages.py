@@ -9,12 +9,9 @@ from typing import Final
 from deploy.ops.layout import Role
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
-from left4me.core.processes import commands
+from left4me.core.processes import commands, libraries
 
 _ALWAYS: Final = ("git", "python3-venv", "bubblewrap", "libarchive-tools", "polkitd", "ca-certificates")
-# The game and SteamCMD are 32-bit programs; these packages hold what they link to, without a second architecture.
-_STEAM: Final = ("lib32gcc-s1", "lib32stdc++6")
-
 # Services that Debian starts with the package and that left4me replaces by units of its own.
 _UNWANTED_SERVICES: Final = {"redis-server": "redis-server.service"}
 
@@ -29,7 +26,7 @@ def needed(role: Role, *, game: str, postgres: bool, proxy: bool) -> list[str]:
     if postgres:
         names.append("postgresql")
     if game == "steam":
-        names += _STEAM
+        names += libraries.PACKAGES
     if proxy:
         names.append("caddy")
     return names

@@ -199,6 +199,8 @@ def _lines(
     ended = False
     while True:
         if cancelled is not None and cancelled():
+            if buffer:  # a question, for example, which has no line feed
+                yield buffer.decode("utf-8", "replace")
             raise Cancelled(f"{program} was cancelled")
         if time.monotonic() > deadline:
             raise CommandTimedOut(program, timeout)

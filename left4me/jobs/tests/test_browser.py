@@ -50,5 +50,5 @@ def test_a_running_job_is_cancelled_from_its_page(served, ask, cast):
     served.get_by_role("button", name="Cancel").click()
     expect(served.locator(".page-title .badge")).to_have_text("cancelled")
     expect(served.get_by_role("log")).to_contain_text("Cancelled by ada.")
-    served.get_by_role("button", name="Try again").click()
+    served.get_by_role("button", name="Retry").click()
     expect(served.locator(".page-title .badge")).to_have_text("running")

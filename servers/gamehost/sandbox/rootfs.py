@@ -101,15 +101,17 @@ def _make_etc(etc: Path, *, who: Identity, name: str) -> None:
         (etc / "resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())
     (etc / "passwd").write_text(f"game:x:{who.uid}:{who.gid}::{GAME_PATH}:/usr/sbin/nologin\n")
     (etc / "group").write_text(f"game:x:{who.gid}:\n")
-    (etc / "hostname").write_text(f"{name}\n")
-    (etc / "hosts").write_text(f"127.0.0.1 localhost {name}\n::1 localhost\n")
+    with contextlib.suppress(OSError):
+        kernel.set_host_name(name)  # a hardened unit may refuse it, and keeps the machine's name
+    called = os.uname().nodename
+    (etc / "hostname").write_text(f"{called}\n")
+    names = " ".join(dict.fromkeys(("localhost", name, called)))
+    (etc / "hosts").write_text(f"127.0.0.1 {names}\n::1 localhost\n")
     (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
     for shared in _FROM_ETC:
         source = Path("/etc", shared)
         if source.exists():
             _bind(source.resolve(), etc / shared)
-    with contextlib.suppress(OSError):
-        kernel.set_host_name(name)  # a hardened unit may refuse it, and nothing depends on it
 
 
 def _make_devices(dev: Path) -> None:

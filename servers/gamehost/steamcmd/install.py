@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,8 @@ from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 from servers.gamehost.game import NoVersion, Version, Versions
 from servers.gamehost.port import Watch
-from servers.gamehost.steamcmd.output import Problem, installed_build
+from servers.gamehost.steamcmd.output import installed_build
+from servers.gamehost.steamcmd.problems import AGAIN, Kind, Problem
 from servers.gamehost.steamcmd.session import Login, SteamCmd
 
 # The Windows files are downloaded first, the Linux ones replace a part of them, and both pass a download area.
@@ -54,8 +56,10 @@ def install(
             watch.log(f"Build {base.build} is the newest already.")
             return base
         tree = versions.stage(watch=watch, base=base)
-        _update(tree, steamcmd=steamcmd, login=login, pauses=pauses, watch=watch)
-        build = _verify(tree)
+        _Installation(
+            tree=tree, steamcmd=steamcmd, watch=watch, pauses=pauses, free_bytes=free_bytes
+        ).bring_up_to_date(login)
+        build = installed_build(tree) or ""
         _link_client(tree, steamcmd, watch)
     except commands.CommandError as error:
         raise InstallFailed(str(error)) from error
@@ -96,38 +100,62 @@ def _require_space(versions: Versions, base: Version | None, free_bytes: Callabl
         raise InstallFailed(f"{needed / 1024**3:.0f} GB must be free at {game}, but only {free / 1024**3:.1f} GB are")
 
 
-def _update(tree: Path, *, steamcmd: SteamCmd, login: Login | None, pauses: Sequence[float], watch: Watch) -> None:
-    problem = _try_often(tree, steamcmd=steamcmd, login=None, pauses=pauses, watch=watch)
-    if problem and problem.platform and login:
-        watch.log("Steam gives the game to no anonymous login now; logging in with the account.")
-        problem = _try_often(tree, steamcmd=steamcmd, login=login, pauses=pauses, watch=watch)
-    if problem and problem.platform and not login:
-        raise InstallFailed(f"{problem.message}; try later, or set up a Steam account that owns the game")
-    if problem:
-        raise InstallFailed(problem.message)
+@dataclass(frozen=True, kw_only=True)
+class _Installation:
+    """The values that all attempts of one installation share."""
 
+    tree: Path
+    steamcmd: SteamCmd
+    watch: Watch
+    pauses: Sequence[float]
+    free_bytes: Callable[[Path], int]
 
-def _try_often(
-    tree: Path, *, steamcmd: SteamCmd, login: Login | None, pauses: Sequence[float], watch: Watch
-) -> Problem | None:
-    """Try until it works, the problem is permanent, or the pauses are used up."""
-    for pause in (*pauses, None):
-        problem = steamcmd.update(tree, login=login, watch=watch)
-        if problem is None or not problem.retry or pause is None:
+    def bring_up_to_date(self, login: Login | None) -> None:
+        """Install anonymously, and with the account where Steam wants an owner of the game. Raises InstallFailed."""
+        problem = self._try_often(None)
+        if problem and login and problem.kind in (Kind.PLATFORM, Kind.LICENCE):
+            self.watch.log("Steam gives the game to no anonymous login now; logging in with the account.")
+            problem = self._try_often(login)
+        if problem:
+            raise InstallFailed(str(problem))
+
+    def _try_often(self, login: Login | None) -> Problem | None:
+        """Try until it works, the problem is permanent, or the pauses are used up."""
+        problem: Problem | None = None
+        for attempt, pause in enumerate((*self.pauses, None)):
+            problem = self.steamcmd.update(
+                self.tree, login=login, watch=self.watch, attempt=attempt, after=problem
+            ) or _incomplete(self.tree)
+            if problem is None:
+                return None
+            problem = self._with_room(problem, is_first=attempt == 0)
+            if pause is None or not problem.retry:
+                return problem
+            words = f"{problem.message[:1].upper()}{problem.message[1:]}"
+            self.watch.log(f"{words}; trying again in {pause:g} s, in another order.")
+            concurrency.pause(pause, self.watch.cancelled)
+        return problem
+
+    def _with_room(self, problem: Problem, *, is_first: bool) -> Problem:
+        """A problem of the disk with what the disk says: with room on it, another attempt is worth its while."""
+        if problem.kind is not Kind.DISK:
             return problem
-        watch.log(f"{problem.message[0].upper()}{problem.message[1:]}; trying again in {pause:g} s.")
-        concurrency.pause(pause, watch.cancelled)
-    return None
+        free = self.free_bytes(self.tree)
+        room_left = f"{free / 1024**3:.1f} GB are free at {self.tree}"
+        if free < UPDATE_BYTES:
+            return replace(problem, message=f"the disk is full: only {room_left}", retry=False)
+        return replace(problem, cure=f"{room_left}, so look at quotas and permissions: {problem.cure}", retry=is_first)
 
 
-def _verify(tree: Path) -> str:
-    build = installed_build(tree)
-    if build is None:
-        raise InstallFailed("SteamCMD said success, but its manifest does not say that the game is complete")
-    missing = [name for name in _REQUIRED if not (tree / name).is_file()]
-    if missing:
-        raise InstallFailed(f"SteamCMD said success, but {', '.join(missing)} is missing")
-    return build
+def _incomplete(tree: Path) -> Problem | None:
+    """The problem of an installation that SteamCMD calls complete and that is not."""
+    if installed_build(tree) is None:
+        what = "its manifest does not say that the game is complete"
+    elif missing := [name for name in _REQUIRED if not (tree / name).is_file()]:
+        what = f"{', '.join(missing)} is missing"
+    else:
+        return None
+    return Problem(kind=Kind.FILES, message=f"SteamCMD said success, but {what}", cure=AGAIN, retry=True)
 
 
 def _link_client(tree: Path, steamcmd: SteamCmd, watch: Watch) -> None:

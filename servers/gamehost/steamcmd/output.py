@@ -7,9 +7,13 @@ counts only when status, `Success!` line and the app's manifest agree.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from servers.gamehost.steamcmd import problems, verdicts
+from servers.gamehost.steamcmd.problems import Kind, Problem
 
 APP: Final = "222860"
 
@@ -17,9 +21,25 @@ _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _UPDATE = re.compile(r"Update state \(0x[0-9a-fA-F]+\) ([\w ]+), progress: [\d.]+ \((\d+) / (\d+)\)")
 _SELF_UPDATE = re.compile(r"^\[ *(\d+|-+)%?\] ?(.*)")
 _SUCCESS = re.compile(rf"Success! App '{APP}' (?:fully installed|already up to date)")
-_APP_STATE = re.compile(rf"Error! App '{APP}' state is (0x[0-9a-fA-F]+) after update job", re.IGNORECASE)
-_APP_FAILED = re.compile(rf"ERROR! Failed to install app '{APP}' \(([^)]*)\)", re.IGNORECASE)
-_LOGIN_FAILED = re.compile(r"(?:FAILED login with result code|Login Failure:|FAILED \()\s*([\w\- ]+)", re.IGNORECASE)
+_FATAL: Final = "!!! Fatal Error"
+_CONFIRMATION_WANTED = re.compile(
+    r"confirm the login in the Steam Mobile|Steam Mobile app.*(confirm|approve)|Waiting for (confirmation|approval)",
+    re.I,
+)
+_CONFIRMED = re.compile(r"Waiting for (confirmation|client config|user info)\s*\.\.\.\s*OK|Logged in OK", re.I)
+# Lines of healthy sessions, and the warnings that each of them prints on some machines.
+_NOISE = re.compile(
+    r"^Redirecting stderr|^Logging directory|^UpdateUI|^Steam Console Client|type 'quit' to exit|^Loading Steam API"
+    r"|^Unloading Steam API|\.\.\.\s*OK$|^OK$|^Connecting anonymously|CWorkThreadPool|setlocale|CPU Frequency"
+    r"|IPC function call|ILocalize::AddFile|burning pthread_key|dlmopen|^\"@|^quit$|^Retrying|force_install_dir before"
+    r"|shutdown cleanly|ulimit: open files|cannot be preloaded"
+)
+_FAULT = re.compile(
+    r"err(or|no)|fail|fatal|denied|cannot|can't|refused|unable|missing|not found|invalid|timed? ?out", re.I
+)
+_KEPT_WORDS: Final = 12
+_SHOWN_WORDS: Final = 2
+_LONGEST_WORDS: Final = 400
 _PUBLIC_BUILD = re.compile(r'"public"\s*\{\s*"buildid"\s*"(\d+)"')
 
 
@@ -31,73 +51,70 @@ class Progress:
     unit: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    message: str
-    retry: bool = False  # the same attempt may succeed a little later
-    platform: bool = False  # how Steam refuses anonymous installs of this app since it left the free package
-
-
-_APP_STATES: Final = {
-    "0x202": Problem(message="the disk is full: not enough space for the game"),
-    "0x212": Problem(message="the disk is full: not enough space for the game"),
-    "0x402": Problem(message="the connection to Steam broke off while downloading", retry=True),
-    "0x602": Problem(message="the connection to Steam broke off while downloading", retry=True),
-    "0x606": Problem(message="files could not be written: check the disk and its permissions"),
-    "0x626": Problem(message="files of the installation are missing", retry=True),
-    "0x6a6": Problem(message="files of the installation are damaged", retry=True),
-    "0x6": Problem(message="no Steam content server answers", retry=True),
-}
-_APP_REASONS: Final = {
-    "missing configuration": Problem(
-        message="Steam did not hand out the app's configuration", retry=True, platform=True
-    ),
-    "invalid platform": Problem(
-        message="Steam does not offer the app for Linux to this login", retry=True, platform=True
-    ),
-    "no subscription": Problem(message="this Steam login does not own the game"),
-    "disk write failure": Problem(message="files could not be written: check the disk and its permissions"),
-    "timeout": Problem(message="Steam did not answer in time", retry=True),
-    "no connection": Problem(message="there is no connection to Steam", retry=True),
-}
-_LOGIN_REASONS: Final = {
-    "invalid password": "the Steam account's name or password is wrong",
-    "rate limit exceeded": "Steam refuses further logins for now (too many); try again in half an hour",
-    "two-factor code mismatch": "the Steam Guard code is wrong or too old",
-    "account logon denied": "Steam Guard asks for the code it sent by mail",
-    "account login denied need two-factor code": "the account needs a Steam Guard code",
-    "no connection": "there is no connection to Steam",
-}
-_LINES: Final = (
-    ("Timed out waiting for AppInfo update", Problem(message="Steam did not answer in time", retry=True)),
-    ("not online or not logged in", Problem(message="there is no connection to Steam", retry=True)),
-    ("Steam needs to be online to update", Problem(message="there is no connection to Steam", retry=True)),
-    ("Please use force_install_dir before logon", Problem(message="the install script is out of order")),
-    (
-        "linux32/steamcmd: No such file or directory",
-        Problem(message="32-bit libraries are missing: install lib32gcc-s1 and lib32stdc++6"),
-    ),
-    ("error while loading shared libraries", Problem(message="32-bit libraries are missing: install lib32gcc-s1")),
-)
-
-
 class Reading:
     """The result of a session's lines so far."""
 
     def __init__(self) -> None:
         self.successes = 0
         self.problem: Problem | None = None
+        self.waits_for_confirmation = False
+        self._crash: Problem | None = None
+        self._hint = ""
+        self._last_words: deque[str] = deque(maxlen=_KEPT_WORDS)
 
     def take(self, line: str) -> Progress | None:
         """Parse one line. Returns progress if the line contains it."""
         if progress := _progress(line):
             return progress
+        if line and not _NOISE.search(line):
+            self._last_words.append(line)
+        if _CONFIRMATION_WANTED.search(line):
+            self.waits_for_confirmation = True
+        if verdicts.is_hint(line):
+            self._hint = line
         if _SUCCESS.search(line):
             self.successes += 1
             self.problem = None
-        else:
-            self.problem = _problem(line) or self.problem
+        elif found := verdicts.of_line(line):
+            self._note(found, line)
+        elif _CONFIRMED.search(line):
+            self.waits_for_confirmation = False
         return None
+
+    def verdict(self, status: int | None, *, wanted: int = 1) -> Problem | None:
+        """The problem of a session that ended with `status`, or None for success, which `wanted` installs make.
+
+        A status of None means that it was ended because it printed nothing more.
+        """
+        if status is None and self.waits_for_confirmation:
+            return replace(problems.NOT_CONFIRMED, said=self.last_words)
+        if self.problem:
+            return verdicts.with_hint(self.problem, self._hint)
+        if status is None:
+            return replace(problems.SILENT, said=self.last_words)
+        if self._crash or verdicts.is_crash(status):
+            # It is known to crash while it ends, after its work is done.
+            crash = replace(problems.CRASHED, message=f"SteamCMD crashed (status {status})", said=self.last_words)
+            return None if self.successes >= wanted else self._crash or crash
+        if problem := verdicts.of_exit(status):
+            return replace(problem, said=self.last_words)
+        if self.successes < wanted:
+            return replace(problems.INCOMPLETE, said=self.last_words)
+        return None
+
+    @property
+    def last_words(self) -> str:
+        """The lines that most likely say why it ended: the last ones that report a fault, else the last ones."""
+        faults = [line for line in self._last_words if _FAULT.search(line)]
+        return " / ".join((faults or list(self._last_words))[-_SHOWN_WORDS:])[-_LONGEST_WORDS:]
+
+    def _note(self, found: Problem, line: str) -> None:
+        if self.waits_for_confirmation and found.kind is Kind.NETWORK:
+            found = replace(problems.NOT_CONFIRMED, said=line)
+        if found.kind is Kind.CRASH:
+            self._crash = found
+        elif self.problem is None or not verdicts.is_consequence(line):
+            self.problem = found
 
 
 def clean(line: str) -> str:
@@ -110,17 +127,24 @@ def public_build(output: str) -> str | None:
     return match.group(1) if match else None
 
 
+def manifest(tree: Path) -> Path:
+    """SteamCMD's own description of the installation in `tree`."""
+    return tree / f"steamapps/appmanifest_{APP}.acf"
+
+
 def installed_build(tree: Path) -> str | None:
     """The build of a complete installation in `tree`; None if there is none, or it is incomplete."""
     try:
-        manifest = (tree / f"steamapps/appmanifest_{APP}.acf").read_text("utf-8", "replace")
+        text = manifest(tree).read_text("utf-8", "replace")
     except OSError:
         return None
-    facts = dict(re.findall(r'"(StateFlags|buildid)"\s*"(\d+)"', manifest))
+    facts = dict(re.findall(r'"(StateFlags|buildid)"\s*"(\d+)"', text))
     return facts.get("buildid", "0") if facts.get("StateFlags") == "4" else None
 
 
 def _progress(line: str) -> Progress | None:
+    if _FATAL in line:
+        return None
     if match := _UPDATE.search(line):
         phase, done, total = match.groups()
         # "0 / 0" occurs before the size is known.
@@ -130,18 +154,3 @@ def _progress(line: str) -> Progress | None:
         done = int(percent) if percent.isdigit() else 0
         return Progress(phase="updating SteamCMD", done=done, total=100, unit="%")
     return None
-
-
-def _problem(line: str) -> Problem | None:
-    if match := _APP_STATE.search(line):
-        state = match.group(1).lower()
-        unknown = Problem(message=f"the installation stopped in a state without a name ({state})", retry=True)
-        return _APP_STATES.get(state, unknown)
-    if match := _APP_FAILED.search(line):
-        reason = match.group(1)
-        return _APP_REASONS.get(reason.lower(), Problem(message=f"Steam refused the installation: {reason}"))
-    if match := _LOGIN_FAILED.search(line):
-        reason = match.group(1).strip()
-        message = _LOGIN_REASONS.get(reason.lower(), f"Steam refused the login: {reason}")
-        return Problem(message=message, retry=reason.lower() == "no connection")
-    return next((problem for text, problem in _LINES if text in line), None)

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from left4me.core.concurrency import Cancelled
 from left4me.core.processes import commands
 from servers.gamehost.port import Watch
-from servers.gamehost.steamcmd.output import APP, Problem, Reading, clean, installed_build, public_build
+from servers.gamehost.steamcmd import verdicts
+from servers.gamehost.steamcmd.output import APP, Reading, clean, installed_build, manifest, public_build
+from servers.gamehost.steamcmd.problems import Kind, Problem, Remedy
 
 _LONGEST_SECONDS: Final = 6 * 3600
 _SILENT_SECONDS: Final = 900
 _LOOK_SECONDS: Final = 300
+_PLATFORM: Final = "@sSteamCmdForcePlatformType"
 
-_EXIT_PROBLEMS: Final = {
-    1: Problem(message="SteamCMD gave up: no answer from Steam", retry=True),
-    5: Problem(message="Steam refused the login"),
-    8: Problem(message="Steam refused the installation", retry=True),
-    127: Problem(message="SteamCMD cannot run: install lib32gcc-s1 and lib32stdc++6"),
-}
+_CONFIRMATION_SECONDS: Final = 300
+_MOST_SELF_UPDATES: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,34 +53,42 @@ class SteamCmd:
     program: Path
     home: Path
 
-    def update(self, tree: Path, *, login: Login | None, watch: Watch) -> Problem | None:
+    def update(
+        self, tree: Path, *, login: Login | None, watch: Watch, attempt: int = 0, after: Problem | None = None
+    ) -> Problem | None:
         """Install or update the game in `tree`. Returns the problem, None on success. Raises Cancelled, CommandError.
 
         Steam refuses the Linux app to anonymous logins unless the Windows one was installed before in the same
-        session. A complete installation takes Linux updates directly.
+        session. A complete installation takes Linux updates directly. Steam's answers depend on the order of the
+        commands in ways that change, so each `attempt` takes another order; `after` is the problem of the last one.
         """
-        both = login is None and installed_build(tree) is None
-        script = [f'force_install_dir "{tree}"', _login_line(login)]
-        if both:
-            script += ["@sSteamCmdForcePlatformType windows", f"app_update {APP}"]
-        script += ["@sSteamCmdForcePlatformType linux", f"app_update {APP} validate"]
-        reading = Reading()
-        status, _ = self._run(script, reading=reading, login=login, watch=watch, seconds=_LONGEST_SECONDS)
-        if status is None:
-            return Problem(message=f"SteamCMD said nothing for {_SILENT_SECONDS // 60} minutes", retry=True)
-        if reading.problem:
-            return reading.problem
-        if status != 0:
-            unknown = Problem(message=f"SteamCMD exited with status {status}", retry=True)
-            return _EXIT_PROBLEMS.get(status, unknown)
-        if reading.successes < (2 if both else 1):
-            return Problem(message="SteamCMD ended without saying that the game is installed", retry=True)
-        return None
+        if after and after.remedy:
+            self._apply(after.remedy, tree)
+        refused = after is not None and after.kind is Kind.PLATFORM
+        both = login is None and (refused or installed_build(tree) is None)
+        script = _install_script(tree, login, both=both, attempt=attempt)
+        problem = None
+        for _ in range(_MOST_SELF_UPDATES):
+            reading = Reading()
+            try:
+                status, _output = self._run(
+                    script, reading=reading, login=login, watch=watch, seconds=_LONGEST_SECONDS
+                )
+            except commands.CommandMissing as error:
+                return replace(verdicts.NOT_INSTALLED, said=str(error))
+            problem = reading.verdict(status, wanted=2 if both else 1)
+            if problem is None or problem.kind is not Kind.SELF_UPDATE:
+                break
+            watch.log("SteamCMD has updated itself; starting it again.")
+        return problem
 
     def newest_build(self, *, watch: Watch) -> str | None:
         """The build that Steam offers now; None if it cannot be found out. Raises Cancelled, CommandError."""
         script = [_login_line(None), "app_info_update 1", f"app_info_print {APP}"]
-        _, output = self._run(script, reading=Reading(), login=None, watch=_Quiet(watch), seconds=_LOOK_SECONDS)
+        reading = Reading()
+        _, output = self._run(script, reading=reading, login=None, watch=_Quiet(watch), seconds=_LOOK_SECONDS)
+        if reading.problem:
+            watch.log(f"The newest build could not be asked for: {reading.problem.said}")
         return public_build(output)
 
     def _run(
@@ -97,7 +105,7 @@ class SteamCmd:
                 cwd=self.home,
                 env=self._environment(),
                 on_line=listener.take,
-                cancelled=lambda: watch.cancelled() or listener.is_silent,
+                cancelled=lambda: watch.cancelled() or listener.must_end(),
                 check=False,
                 with_pty=True,  # without one it writes in blocks and progress comes in jumps
             )
@@ -108,6 +116,13 @@ class SteamCmd:
         finally:
             file.unlink(missing_ok=True)
         return done.status, done.output
+
+    def _apply(self, remedy: Remedy, tree: Path) -> None:
+        if remedy is Remedy.FORGET_MANIFEST:
+            manifest(tree).unlink(missing_ok=True)
+        else:
+            for place in ("Steam", ".steam/steam", ".local/share/Steam"):
+                shutil.rmtree(self.home / place / "appcache", ignore_errors=True)
 
     def _write_script(self, lines: Sequence[str]) -> Path:
         file = self.home / f"script-{secrets.token_hex(8)}.txt"
@@ -130,19 +145,32 @@ class _Listener:
         self._watch = watch
         self._hidden = hidden
         self._last_line_at = time.monotonic()
+        self._asked_at: float | None = None
 
-    @property
-    def is_silent(self) -> bool:
-        return time.monotonic() - self._last_line_at > _SILENT_SECONDS
+    def must_end(self) -> bool:
+        """Whether the session waits in vain. While it waits for a person, the watch is told how long it still does."""
+        now = time.monotonic()
+        if not self._reading.waits_for_confirmation:
+            self._asked_at = None
+            return now - self._last_line_at > _SILENT_SECONDS
+        if self._asked_at is None:
+            self._asked_at = now
+            self._watch.log(
+                f"To do now: confirm the login in the Steam Mobile app, within {_CONFIRMATION_SECONDS // 60} minutes."
+            )
+        waited = now - self._asked_at
+        phase = "To do now: confirm the login in the Steam Mobile app"
+        self._watch.progress(phase=phase, done=int(waited), total=_CONFIRMATION_SECONDS, unit="s")
+        return waited > _CONFIRMATION_SECONDS
 
     def take(self, raw: str) -> None:
         self._last_line_at = time.monotonic()
         line = clean(raw)
+        for secret in self._hidden:
+            line = line.replace(secret, "…")
         if progress := self._reading.take(line):
             self._watch.progress(phase=progress.phase, done=progress.done, total=progress.total, unit=progress.unit)
         elif line:
-            for secret in self._hidden:
-                line = line.replace(secret, "…")
             self._watch.log(line)
 
 
@@ -167,3 +195,16 @@ def _login_line(login: Login | None) -> str:
         return "login anonymous"
     words = [login.username, login.password, *([login.guard_code] if login.guard_code else [])]
     return "login " + " ".join(f'"{word}"' for word in words)
+
+
+def _install_script(tree: Path, login: Login | None, *, both: bool, attempt: int) -> list[str]:
+    """The commands of one attempt. The directory comes before the login, as Valve asks; every other time after it."""
+    opening = [f'force_install_dir "{tree}"', _login_line(login)]
+    if attempt % 2:
+        opening.reverse()
+    linux = [f"{_PLATFORM} linux", f"app_update {APP} validate"]
+    if not both:
+        return [*opening, *linux]
+    if attempt % 4 >= 2:
+        return [f"{_PLATFORM} windows", *opening, "app_info_update 1", f"app_update {APP}", *linux]
+    return [*opening, f"{_PLATFORM} windows", f"app_update {APP}", *linux]

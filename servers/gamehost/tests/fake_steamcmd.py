@@ -39,9 +39,9 @@ MANIFEST = '"AppState"\n{{\n\t"appid"\t\t"222860"\n\t"StateFlags"\t\t"{flags}"\n
 def main():
     script_file = Path(sys.argv[sys.argv.index("+runscript") + 1])
     script = script_file.read_text()
-    note(script, script_file)
     plays = json.loads((HERE / "plays.json").read_text())
     play = plays.pop(0)
+    note(script, script_file, play)
     (HERE / "plays.json").write_text(json.dumps(plays))
     sys.stdout.write(HELLO)
     for _ in range(play.get("downloads", 0)):
@@ -57,8 +57,10 @@ def main():
     sys.exit(play.get("exit", 0))
 
 
-def note(script, file):
+def note(script, file, play):
     call = {"argv": sys.argv[1:], "script": script, "mode": stat.S_IMODE(file.stat().st_mode)}
+    if "hold" in play:
+        call["held"] = (Path(re.search(r'force_install_dir "(.*)"', script).group(1)) / play["hold"]).exists()
     with (HERE / "calls.jsonl").open("a") as calls:
         calls.write(json.dumps(call) + "\n")
 

@@ -14,6 +14,7 @@ from servers.gamehost.port import Outcome, State
 from servers.gamehost.systemd import units
 from servers.gamehost.systemd.runtime import SystemdRuntime
 from servers.gamehost.tests.contract import HostileGame, RuntimeContract
+from servers.gamehost.tests.i386 import game
 from servers.gamehost.tests.stage import Following, Stage, order, reachable, wait_until
 
 ROOT = Path("/var/lib/left4me")
@@ -58,6 +59,25 @@ def test_a_stop_in_the_pause_before_a_restart_ends_the_restarts(stage: Stage) ->
     wait_until(lambda: stage.observe(spec).state is State.CRASHED)
     assert stage.runtime.stop(1) is Outcome.STOPPED
     assert stage.observe(spec).state is State.STOPPED
+
+
+@pytest.mark.skipif(not Path(game.BUILT).exists(), reason="no 32-bit compiler outside")
+def test_a_32_bit_game_is_started_supervised_polled_and_stopped(stage: Stage) -> None:
+    game.lay(Path(game.BUILT), stage)
+    spec = game.spec(stage)
+    assert stage.runtime.start(spec) is Outcome.STARTED
+    wait_until(lambda: game.answers(spec))
+    found = game.probes([line.text for line in stage.runtime.tail(1, lines=1000)])
+    surprises = game.surprises(found)
+    assert surprises == game.ONLY_IN_A_UNIT, "; ".join(f"{name} {result}" for name, result in surprises.items())
+    assert len(found) > 70
+    with pytest.raises(game.rcon.RconError):
+        game.ask(spec, "crash")
+    wait_until(lambda: stage.observe(spec).restarts == 1 and game.answers(spec))
+    assert (
+        stage.root / "servers/1/upper/left4dead2/crash.dmp"
+    ).read_text() == "signal 11, ptrace Operation not permitted\n"
+    assert stage.runtime.stop(1, quit_game=lambda: game.ask(spec, "quit") and None) is Outcome.STOPPED
 
 
 @pytest.mark.parametrize("unit", ["dbus.service", "left4me-server@../x.service", "left4me-server@x.service"])

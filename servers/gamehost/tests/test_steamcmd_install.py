@@ -16,7 +16,7 @@ import pytest
 from left4me.core.concurrency import Cancelled
 from left4me.core.net.egress import AllowedHosts
 from servers.gamehost.game import NoVersion, Version, Versions
-from servers.gamehost.steamcmd import bootstrap
+from servers.gamehost.steamcmd import bootstrap, session
 from servers.gamehost.steamcmd.install import InstallFailed, install, roll_back
 from servers.gamehost.steamcmd.session import Login, SteamCmd
 
@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 GOOD = {"downloads": 2, "build": "100"}
 MISSING_CONFIGURATION = {"says": "ERROR! Failed to install app '222860' (Missing configuration)\n", "exit": 8}
 INVALID_PLATFORM = {"says": "ERROR! Failed to install app '222860' (Invalid platform)\n", "exit": 8}
+PAUSED = {"says": "Error! App '222860' state is 0x202 after update job.\n", "exit": 8}
 TERABYTE = 1 << 40
 
 
@@ -179,10 +180,76 @@ def test_a_failure_is_told_in_words(steam: Steam, said: str, status: int, words:
 
 
 def test_a_full_disk_is_not_tried_again(steam: Steam) -> None:
-    steam.plays(*[{"says": "Error! App '222860' state is 0x202 after update job.\n", "exit": 8}] * 2)
-    with pytest.raises(InstallFailed):
+    steam.plays(*[PAUSED] * 2)
+    room = iter([TERABYTE])
+    with pytest.raises(InstallFailed, match=r"disk is full: only 2\.0 GB are free"):
+        steam.install(free_bytes=lambda path: next(room, 2 * 1024**3))
+    assert len(steam.left()) == 1
+
+
+def test_a_pause_with_room_on_the_disk_is_tried_once_more_and_the_room_is_told(steam: Steam) -> None:
+    steam.plays(*[PAUSED] * 3)
+    with pytest.raises(InstallFailed, match=r"1024\.0 GB are free .* quotas and permissions"):
         steam.install()
     assert len(steam.left()) == 1
+
+
+def _order(call: dict[str, Any]) -> list[str]:
+    names = {"force_install_dir": "directory", "login": "login", "@sSteamCmdForcePlatformType": "platform"}
+    return [names[line.split()[0]] for line in call["script"].splitlines() if line.split()[0] in names]
+
+
+def test_each_try_takes_another_order(steam: Steam) -> None:
+    steam.plays(INVALID_PLATFORM, INVALID_PLATFORM, GOOD)
+    steam.install()
+    assert [_order(call) for call in steam.calls()] == [
+        ["directory", "login", "platform", "platform"],
+        ["login", "directory", "platform", "platform"],
+        ["platform", "directory", "login", "platform"],
+    ]
+
+
+def test_an_update_that_is_refused_for_linux_takes_windows_first(steam: Steam) -> None:
+    steam.plays(GOOD, newest("200"), INVALID_PLATFORM, {"downloads": 2, "build": "200"})
+    steam.install()
+    assert steam.install().build == "200"
+    assert ["windows" in call["script"] for call in steam.calls()[2:]] == [False, True]
+
+
+def test_a_stale_manifest_is_forgotten_before_the_next_try(steam: Steam) -> None:
+    stale = {"says": "Error! App '222860' state is 0x6 after update job.\n", "exit": 8, "build": "100", "flags": "6"}
+    steam.plays(stale, {"hold": "steamapps/appmanifest_222860.acf", **GOOD})
+    steam.install()
+    assert steam.calls()[1]["held"] is False
+
+
+def test_a_self_update_is_no_failed_try(steam: Steam) -> None:
+    steam.plays({"says": "[----] Update complete, launching Steamcmd...\n", "exit": 42}, GOOD)
+    assert steam.install(pauses=()).build == "100"
+
+
+def test_a_crash_after_the_work_is_done_is_forgiven(steam: Steam) -> None:
+    crash = 'steamcmd.sh: line 39:   133 Segmentation fault      (core dumped) $DEBUGGER "$STEAMEXE" "$@"\n'
+    steam.plays({**GOOD, "says": crash, "exit": 139})
+    assert steam.install(pauses=()).build == "100"
+
+
+def test_a_confirmation_in_the_app_is_something_to_do_within_a_time(steam: Steam, monkeypatch) -> None:
+    monkeypatch.setattr(session, "_CONFIRMATION_SECONDS", 1)
+    asks = "Please confirm the login in the Steam Mobile app on your phone.\n\nWaiting for confirmation...\n"
+    steam.plays(INVALID_PLATFORM, {"says": asks, "hang": True})
+    with pytest.raises(InstallFailed, match=r"not confirmed in the Steam Mobile app in time\.\n.*\n.*press Retry"):
+        steam.install(login=Login(username="gordon", password="free man"), pauses=())
+    phase, _, total, unit = next(seen for seen in steam.notes.seen if "confirm" in seen[0])
+    assert phase == "To do now: confirm the login in the Steam Mobile app"
+    assert (total, unit) == (1, "s")
+    assert any("To do now" in line for line in steam.notes.lines)
+
+
+def test_a_program_that_is_gone_is_told_with_its_cure(steam: Steam) -> None:
+    steam.steamcmd.program.unlink()
+    with pytest.raises(InstallFailed, match=r"not installed where left4me looks[^$]*apt-get install steamcmd"):
+        steam.install()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import shutil
+import tempfile
+from pathlib import Path
+
 import pytest
 
+from left4me.core.processes import libraries
+from left4me.testing.needs import NEEDS
 from left4me.testing.testhost import CHECKOUT, PROJECT, Testhost
 from servers.gamehost.port import State
 from servers.gamehost.systemd import units
+from servers.gamehost.tests.i386 import game
 
 UNITS = ("left4me-server@.service", "left4me.slice")
 
@@ -25,7 +32,26 @@ def installed(testhost: Testhost) -> Testhost:
         " > /etc/systemd/system/left4me-server@.service.d/quick.conf;"
         "systemctl daemon-reload"
     )
+    if NEEDS["i386"].met():
+        _lay_32_bit_game(testhost)
     return testhost
+
+
+def _lay_32_bit_game(testhost: Testhost) -> None:
+    """Build it here, where the compiler is, and take the libraries along that packages bring to a real machine."""
+    with tempfile.TemporaryDirectory() as place:
+        game.build(Path(place) / "tree")
+        testhost.cp(Path(place) / "tree", game.BUILT)
+        narrow = Path(place) / "lib32"
+        narrow.mkdir()
+        for name in (*libraries.PACKAGE_OF, "libm.so.6"):
+            shutil.copy(Path("/usr/lib32", name), narrow / name)
+        testhost.cp(narrow, "/usr/lib32")
+    testhost.sh(
+        "ln -sfn usr/lib32 /lib32; ln -sf /usr/lib32/ld-linux.so.2 /usr/lib/ld-linux.so.2;"
+        "echo /usr/lib32 > /etc/ld.so.conf.d/zz_i386-biarch-compat.conf; ldconfig; chmod 755 /usr/lib32 /usr/lib32/*;"
+        f"chmod -R a+rX {game.BUILT}"
+    )
 
 
 @pytest.mark.testhost
