@@ -15,7 +15,8 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import names
-from workshop.models import WorkshopItem
+from workshop.inspection import Inspection
+from workshop.models import Inspected, WorkshopItem
 
 
 class OverlayQuerySet(models.QuerySet["Overlay"]):
@@ -73,6 +74,8 @@ class Overlay(models.Model):
     content_version = models.PositiveIntegerField(default=0, editable=False)
     size_bytes = models.PositiveBigIntegerField(_("size"), default=0, editable=False)
     file_count = models.PositiveIntegerField(_("files"), default=0, editable=False)
+    # False until a build or an inspection has recorded the campaigns.
+    is_inspected = models.BooleanField(default=False, editable=False)
     # Counts edits of this row, to detect that two users edit it at the same time.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -134,7 +137,8 @@ class Overlay(models.Model):
         """Record that a build changed the content: running servers then show that a restart applies it."""
         self.content_version += 1
         self.built_at = now
-        fields = ["content_version", "built_at"]
+        self.is_inspected = True
+        fields = ["content_version", "built_at", "is_inspected"]
         if file_count is not None and size_bytes is not None:
             self.file_count, self.size_bytes = file_count, size_bytes
             fields += ["file_count", "size_bytes"]
@@ -198,6 +202,38 @@ class OverlayWorkshopItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.overlay_id}: {self.item_id}"
+
+
+class OverlayAddon(Inspected):
+    """A VPK in the addons of a files or script overlay, or a mission or maps in loose files, as a build found it.
+
+    The counterpart of a workshop item: `overlays.campaigns.listing` shows both in one list.
+    """
+
+    overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="addons")
+    path = models.CharField(_("path"), max_length=1000)
+    size = models.PositiveBigIntegerField(_("size"), default=0)
+    # Size and time identify the content: an unchanged file is not inspected again, a renamed one keeps its link.
+    modified_us = models.PositiveBigIntegerField(default=0, editable=False)
+    reason = models.TextField(_("why it cannot be used"), blank=True)
+    title = models.CharField(_("title"), max_length=200, blank=True)
+    version = models.CharField(_("version"), max_length=50, blank=True)
+    # The address that the author wrote into the mission or addoninfo.txt.
+    website = models.CharField(_("website"), max_length=500, blank=True)
+    # Where players get it, as given by a user; it has priority over the website.
+    link = models.CharField(_("link for players"), max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["path"]
+        constraints = [models.UniqueConstraint(fields=["overlay", "path"], name="addon_once_per_path")]
+
+    def __str__(self) -> str:
+        return self.title or self.path.rpartition("/")[2]
+
+    def take(self, found: Inspection) -> None:
+        super().take(found)
+        self.reason, self.title, self.version = found.reason, found.title, found.version
+        self.website = found.website
 
 
 class OverlayScript(models.Model):

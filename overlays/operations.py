@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed, Lock, RequestedJob, operation
 from overlays import builds, paths
+from overlays.campaigns import rows
 from overlays.files import extraction
 from overlays.models import Overlay
 from overlays.replication.server import hashes_file
@@ -36,6 +37,12 @@ def unpack(run: JobContext) -> None:
     finally:
         # Also after a failure: the files extracted before it stay, and have to be measured and checked.
         builds.build(run, overlay)
+
+
+@operation("inspect", title=_("Look for campaigns"), idempotent=True)
+def inspect(run: JobContext) -> None:
+    """Record the campaigns of an overlay that was built before left4me recorded them. Nothing is built."""
+    rows.log(run, rows.look(_overlay(run), run.check))
 
 
 def _overlay(run: JobContext) -> Overlay:

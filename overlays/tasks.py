@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from left4me.jobs import actions as jobs
+from overlays import builds
 from overlays.files import uploads
 from overlays.workshop_items import cache_cleanup, refresh
 
@@ -23,6 +24,12 @@ def refresh_when_due() -> None:
         except jobs.Refused:
             # A final operation holds the resource; the next run of this task tries again.
             return
+
+
+@shared_task(name="overlays.inspect_old")
+def inspect_old() -> None:
+    """Record the campaigns of overlays that an earlier version of left4me built."""
+    builds.request_inspections()
 
 
 @shared_task(name="overlays.tidy")

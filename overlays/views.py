@@ -7,12 +7,14 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from overlays import actions, lookups, permissions
+from overlays.campaigns import listing
 from overlays.forms import OverlayForm
 from overlays.models import Overlay
 
@@ -65,10 +67,25 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "overlay": overlay,
         "may_edit": permissions.can_edit_overlay(user, overlay),
+        "sources": listing.of_overlay(overlay),
         # Blueprints are private: of those that use the overlay, the page lists only the ones visible to the user.
         "blueprints": overlay.blueprints.visible_to(user).select_related("owner"),
     }
     return render(request, "overlays/detail.html", context)
+
+
+@require_POST
+def set_link(request: HttpRequest, pk: int, addon_id: int) -> HttpResponse:
+    """Set where players get a file of the overlay."""
+    user = signed_in(request)
+    addon = lookups.addon_to_edit(user, pk, addon_id)
+    try:
+        actions.set_link(addon=addon, link=request.POST.get("link", ""), by=user)
+    except ValidationError as fault:
+        messages.error(request, " ".join(fault.messages))
+    else:
+        messages.success(request, _("The link is saved.") if addon.link else _("The link is removed."))
+    return redirect(f"{reverse('overlays:detail', args=[pk])}#campaigns")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from overlays.models import Overlay
-from servers.blueprints import checks, yaml
+from servers.blueprints import checks, maps, yaml
 from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprint
 
 
@@ -48,6 +48,10 @@ class BlueprintForm(RowForm):
 
     def __init__(self, *args: Any, owner: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.rearranged and self.data["rearrange"] == "start_map":
+            self.data = self.data.copy()  # type: ignore[attr-defined]
+            chosen = str(self.data.get("start_map", ""))[:100]
+            self.data["arguments"] = maps.with_start_map(str(self.data.get("arguments", "")), chosen)
         self.fields["overlays"].queryset = Overlay.objects.usable_by(owner)  # type: ignore[attr-defined]
         self.fields["version"].initial = self.instance.version
         self.fields["config"].label = "server.cfg"

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import ProtectedError
 
 from left4me.core.files import room
-from workshop import inspection, item_download, missions
+from workshop import inspection, item_download
 from workshop.item_download import PublishedFile
 from workshop.models import WorkshopContents, WorkshopItem
 
@@ -93,45 +93,22 @@ def record_cached_versions(items: Sequence[WorkshopItem], versions: dict[int, in
 
 def inspect(item: WorkshopItem, cache: Path, *, version: int, stock: frozenset[str]) -> inspection.Inspection:
     """Inspect the cached file and store the result in the item's rows."""
-    result = inspection.inspect(item_download.cached_path(item.steam_id, cache), stock=stock)
-    item.is_valid = result.valid
+    result = inspection.inspect(item_download.cached_path(item.steam_id, cache), stock=stock, game=game_directory())
     item.inspected_version = version
-    item.author = result.author
-    data = result.as_json()
-    item.campaigns = data["campaigns"]
-    item.chapters = _chapters(result.campaigns)
-    item.warnings = data["warnings"]
+    item.take(result)
     if not result.valid:
         item.last_error = f"The file {result.reason}."
     with transaction.atomic():
         item.save(
             update_fields=[
-                "is_valid",
+                *item.INSPECTED,
                 "inspected_version",
-                "author",
-                "campaigns",
-                "chapters",
-                "warnings",
                 "last_error",
             ]
         )
         packed = inspection.pack_paths(result.paths)
         WorkshopContents.objects.update_or_create(item=item, defaults={"packed_paths": packed})
     return result
-
-
-def _chapters(campaigns: Sequence[missions.Campaign]) -> list[dict[str, object]]:
-    """Every map once, with its game modes."""
-    by_map: dict[str, dict[str, object]] = {}
-    modes: dict[str, list[str]] = {}
-    for campaign in campaigns:
-        for mode, chapters in campaign.modes.items():
-            for chapter in chapters:
-                by_map.setdefault(
-                    chapter.map, {"map": chapter.map, "title": chapter.title, "campaign": campaign.title}
-                )
-                modes.setdefault(chapter.map, []).append(mode)
-    return [{**entry, "modes": modes[name]} for name, entry in by_map.items()]
 
 
 @dataclass(frozen=True)

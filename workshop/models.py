@@ -43,7 +43,33 @@ class WorkshopItemQuerySet(models.QuerySet["WorkshopItem"]):
         return items
 
 
-class WorkshopItem(models.Model):
+class Inspected(models.Model):
+    """What the inspection of a file found: whether the game can use it, its campaigns and maps, and warnings."""
+
+    INSPECTED = ("is_valid", "author", "campaigns", "chapters", "warnings")
+
+    # Null before the first inspection.
+    is_valid = models.BooleanField(_("valid"), null=True, blank=True)
+    author = models.CharField(_("author"), max_length=200, blank=True)
+    campaigns = models.JSONField(_("campaigns"), default=list, blank=True)
+    # Every map once: `map`, `title`, `campaign`, `modes`.
+    chapters = models.JSONField(_("chapters"), default=list, blank=True)
+    warnings = models.JSONField(_("warnings"), default=list, blank=True)
+
+    class Meta:
+        abstract = True
+
+    def take(self, found: inspection.Inspection) -> None:
+        """Set the fields of INSPECTED."""
+        data = found.as_json()
+        self.is_valid = found.valid
+        self.author = found.author
+        self.campaigns = data["campaigns"]
+        self.chapters = found.chapters
+        self.warnings = data["warnings"]
+
+
+class WorkshopItem(Inspected):
     """A published file. Steam's metadata is untrusted: `filename` is shown, never used as a path."""
 
     class State(models.TextChoices):
@@ -78,13 +104,7 @@ class WorkshopItem(models.Model):
     # Since when no overlay uses the item; null while one does.
     unused_since = models.DateTimeField(null=True, blank=True, editable=False)
 
-    # From the inspection of the VPK; null before the first one.
-    is_valid = models.BooleanField(_("valid"), null=True, blank=True)
     inspected_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
-    author = models.CharField(_("author"), max_length=200, blank=True)
-    campaigns = models.JSONField(_("campaigns"), default=list, blank=True)
-    chapters = models.JSONField(_("chapters"), default=list, blank=True)
-    warnings = models.JSONField(_("warnings"), default=list, blank=True)
 
     objects = WorkshopItemQuerySet.as_manager()
 

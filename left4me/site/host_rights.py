@@ -40,6 +40,7 @@ RIGHTS = {
     "livestate.SteamProfile": "SELECT, INSERT",
     "livestate.Sweep": "SELECT, INSERT, UPDATE",
     "overlays.Overlay": "SELECT",
+    "overlays.OverlayAddon": "SELECT",
     "overlays.OverlayCollection": "",
     "overlays.OverlayCopy": "SELECT, INSERT, UPDATE",
     "overlays.OverlayScript": "",

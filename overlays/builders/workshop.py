@@ -60,6 +60,9 @@ def build(run: JobContext, overlay: Overlay) -> bool:
     changed = versions_changed or bool(counts.created or counts.removed)
     if changed:
         overlay.record_change(now=timezone.now())
+    elif not overlay.is_inspected:
+        overlay.is_inspected = True
+        overlay.save(update_fields=["is_inspected"])
     if tally.failed:
         raise Failed(_failure(tally.failed, items))
     return changed

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
-from servers.blueprints import checks
+from servers.blueprints import checks, maps
 from servers.models import Blueprint, Host, Server, ServerShare
 from servers.state.status import ServerStatus
 
@@ -177,7 +177,10 @@ def blueprint(row: Blueprint) -> dict[str, Any]:
         "config": checks.config_lines(row.config) if row.config else [],
         "overlays": row.layers,
         "server_ids": sorted(server.pk for server in row.servers.all()),
-        "warnings": checks.check(arguments=row.arguments, config=row.config),
+        "warnings": [
+            *maps.check_start_map(row.arguments, row.layers),
+            *checks.check(arguments=row.arguments, config=row.config),
+        ],
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.contrib import messages
 from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
@@ -14,8 +16,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web.ids import parse_id
+from overlays.models import Overlay
 from servers import actions, lookups
-from servers.blueprints import checks, yaml
+from servers.blueprints import checks, maps, yaml
 from servers.forms import BlueprintForm, ImportForm
 from servers.models import Blueprint, StarterBlueprint
 
@@ -42,7 +45,7 @@ def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
     row = lookups.blueprint_or_404(user, pk)
     context = {
         "blueprint": row,
-        "findings": checks.check(arguments=row.arguments, config=row.config),
+        "findings": _findings(row.arguments, row.config, row.layers),
         "page": Paginator(row.servers.order_by("name"), PER_PAGE).get_page(request.GET.get("page")),
     }
     return render(request, "servers/blueprint.html", context)
@@ -174,12 +177,18 @@ def _edited(
 ) -> HttpResponse:
     """The form with its current values, and the warnings about its lines."""
     arguments, config = form["arguments"].value() or "", form["config"].value() or ""
-    warned = [
-        finding
-        for finding in checks.check(arguments=str(arguments), config=str(config))
-        if finding.severity == checks.Severity.WARNED
-    ]
+    findings = _findings(str(arguments), str(config), form.stack)
+    warned = [finding for finding in findings if finding.severity == checks.Severity.WARNED]
     if not status:
         status = 422 if request.method == "POST" and not form.rearranged and form.errors else 200
-    context = {"form": form, "blueprint": blueprint, "warned": warned}
+    context = {
+        "form": form,
+        "blueprint": blueprint,
+        "warned": warned,
+        "campaigns": maps.grouped(maps.of_layers(form.stack)),
+    }
     return render(request, "servers/blueprint_edit.html", context, status=status)
+
+
+def _findings(arguments: str, config: str, layers: Sequence[Overlay]) -> list[checks.Finding]:
+    return [*maps.check_start_map(arguments, layers), *checks.check(arguments=arguments, config=config)]
