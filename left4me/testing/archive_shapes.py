@@ -1,6 +1,6 @@
 """Archives packed as people pack them, with the path that each file must get in an overlay.
 
-Names are bytes, as a packing program writes them: in the code page of its Windows, with its separators and letter case.
+Names are bytes, as a packing program writes them: in the code page of its Windows, with its separators and case.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 _CFG: Final = b"sm_cvar x 1\nhostname test\n"
 
@@ -139,7 +139,7 @@ def zipped(shape: Shape, path: Path) -> Path:
     return path
 
 
-def tarred(shape: Shape, path: Path, *, mode: str = "w") -> Path:
+def tarred(shape: Shape, path: Path, *, mode: Literal["w", "w:gz", "w:bz2", "w:xz"] = "w") -> Path:
     """Write a tar, with `w:gz` and the like a compressed one."""
     with tarfile.open(path, mode, format=tarfile.GNU_FORMAT, encoding="utf-8", errors="surrogateescape") as archive:
         for name, content in shape.entries.items():
