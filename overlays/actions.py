@@ -115,6 +115,19 @@ def set_link(*, addon: OverlayAddon, link: str, by: User) -> OverlayAddon:
     return addon
 
 
+@transaction.atomic
+def allow_programs(*, overlay: Overlay, by: User) -> Overlay:
+    """Let servers start with the programs of the game that the overlay holds now. A changed one needs a new yes.
+
+    The caller checks that `by` is an admin.
+    """
+    current = Overlay.objects.select_for_update().get(pk=overlay.pk)
+    current.allowed_programs = current.programs
+    current.save(update_fields=["allowed_programs"])
+    record.write(action="overlay.programs_allowed", by=by, target=overlay.resource, programs=sorted(current.programs))
+    return current
+
+
 def used_by(overlay: Overlay) -> list[tuple[str, str]]:
     """The blueprints that use the overlay, as (name, owner)."""
     links = overlay.in_blueprints.order_by("blueprint__name")

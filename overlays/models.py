@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import names
+from workshop import inspection
 from workshop.inspection import Inspection
 from workshop.models import Inspected, WorkshopItem
 
@@ -76,6 +77,9 @@ class Overlay(models.Model):
     file_count = models.PositiveIntegerField(_("files"), default=0, editable=False)
     # False until a build or an inspection has recorded the campaigns.
     is_inspected = models.BooleanField(default=False, editable=False)
+    # Programs of the game that a build or a start found in the tree, and those that an admin allowed: path to SHA-256.
+    programs = models.JSONField(default=dict, blank=True, editable=False)
+    allowed_programs = models.JSONField(default=dict, blank=True, editable=False)
     # Counts edits of this row, to detect that two users edit it at the same time.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -127,6 +131,11 @@ class Overlay(models.Model):
     @property
     def is_system(self) -> bool:
         return self.owner_id is None
+
+    @property
+    def refused_programs(self) -> list[str]:
+        """Programs of the game in the overlay that no admin has allowed in their present version."""
+        return sorted(path for path, digest in self.programs.items() if self.allowed_programs.get(path) != digest)
 
     @property
     def resource(self) -> str:
@@ -236,6 +245,43 @@ class OverlayAddon(Inspected):
         self.website = found.website
 
 
+class OverlayContents(models.Model):
+    """The paths of a files or script overlay, as the last build found them.
+
+    A table of its own, because every list of overlays reads the overlay's row.
+    """
+
+    overlay = models.OneToOneField(Overlay, on_delete=models.CASCADE, related_name="contents", primary_key=True)
+    packed_paths = models.BinaryField()
+    # Files of the game at these paths, but for letter case; in the game's own case.
+    packed_game_paths = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.overlay_id}"
+
+    @property
+    def paths(self) -> list[str]:
+        return inspection.unpack_paths(bytes(self.packed_paths))
+
+    @property
+    def game_paths(self) -> list[str]:
+        return inspection.unpack_paths(bytes(self.packed_game_paths))
+
+
+class AddonContents(models.Model):
+    """The paths in a VPK of a files or script overlay, like `WorkshopContents`."""
+
+    addon = models.OneToOneField(OverlayAddon, on_delete=models.CASCADE, related_name="contents", primary_key=True)
+    packed_paths = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.addon_id}"
+
+    @property
+    def paths(self) -> list[str]:
+        return inspection.unpack_paths(bytes(self.packed_paths))
+
+
 class OverlayScript(models.Model):
     """The shell script that builds a script overlay, in a sandbox and into an empty directory."""
 
@@ -256,6 +302,10 @@ class Upload(models.Model):
     size = models.PositiveBigIntegerField()
     unpack = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    # Set for an archive once its entries are known: it waits for a user to apply the plan.
+    ready_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Why the archive cannot be read.
+    problem = models.TextField(blank=True, editable=False)
 
     class Meta:
         ordering = ["pk"]
@@ -268,3 +318,7 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"{self.overlay_id}: {self.path}"
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]

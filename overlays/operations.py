@@ -28,6 +28,17 @@ def build(run: JobContext) -> None:
     run.log("The overlay has new content." if changed else "Nothing changed.", stream="event")
 
 
+def _no_locks(job: RequestedJob) -> Iterable[Lock]:
+    """Reading an archive touches no file of the overlay, so that it need not wait for a build or a start."""
+    return ()
+
+
+@operation("read_archive", title=_("Read archive"), locks=_no_locks, idempotent=True)
+def read_archive(run: JobContext) -> None:
+    """List the files of an uploaded archive, so that a user can see where they would go and apply the plan."""
+    extraction.read(run, _overlay(run))
+
+
 @operation("unpack", title=_("Unpack"), idempotent=True)
 def unpack(run: JobContext) -> None:
     """Extract an uploaded archive into its overlay, then build the overlay."""

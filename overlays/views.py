@@ -15,6 +15,7 @@ from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from overlays import actions, lookups, permissions
 from overlays.campaigns import listing
+from overlays.files import uploads
 from overlays.forms import OverlayForm
 from overlays.models import Overlay
 
@@ -68,6 +69,9 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "overlay": overlay,
         "may_edit": permissions.can_edit_overlay(user, overlay),
         "sources": listing.of_overlay(overlay),
+        "waiting": uploads.waiting(overlay) if permissions.can_edit_files(user, overlay) else [],
+        "may_allow_programs": permissions.can_allow_programs(user),
+        "waits_days": uploads.WAITS_FOR.days,
         # Blueprints are private: of those that use the overlay, the page lists only the ones visible to the user.
         "blueprints": overlay.blueprints.visible_to(user).select_related("owner"),
     }
@@ -86,6 +90,17 @@ def set_link(request: HttpRequest, pk: int, addon_id: int) -> HttpResponse:
     else:
         messages.success(request, _("The link is saved.") if addon.link else _("The link is removed."))
     return redirect(f"{reverse('overlays:detail', args=[pk])}#campaigns")
+
+
+@require_POST
+def allow_programs(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let servers start with the programs of the game that the overlay holds."""
+    user = signed_in(request)
+    overlay = lookups.overlay_or_404(user, pk)
+    permissions.check_can_allow_programs(user)
+    actions.allow_programs(overlay=overlay, by=user)
+    messages.success(request, _("The programs are allowed."))
+    return redirect(overlay)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from left4me.core import texts
 from workshop import keyvalues, missions, translations, vpk
 from workshop.translations import Translations
 
@@ -29,7 +30,7 @@ _WHOLE_GAME_SCRIPTS = (
     "scripts/vscripts/scriptedmode.nut",
 )
 # Every addon contains these files; they do not conflict.
-_OWN_FILES = frozenset({"addoninfo.txt", "addonimage.jpg", "addonimage.vtf", "readme.txt", ""})
+OWN_FILES = frozenset({"addoninfo.txt", "addonimage.jpg", "addonimage.vtf", "readme.txt", ""})
 
 _BSP_HEADER = struct.Struct("<4si")
 _LUMP = struct.Struct("<iiii")
@@ -142,7 +143,7 @@ def _addon_info(pak: vpk.Vpk, kept: dict[str, vpk.Entry]) -> keyvalues.Node:
     entry = kept.get("addoninfo.txt")
     if entry is None:
         return keyvalues.Node("")
-    root = keyvalues.parse(keyvalues.decode(pak.read(entry, limit=_LARGEST_TEXT_FILE)))
+    root = keyvalues.parse(texts.decode(pak.read(entry, limit=_LARGEST_TEXT_FILE)).text)
     return next((node for node in root.children if node.children), keyvalues.Node(""))
 
 
@@ -162,7 +163,7 @@ def _warnings(
         ("several_files", [f"{number} parts"] if (number := pak.part_count) else []),
         ("global_scripts", [p for p in paths if p in _GLOBAL_SCRIPTS]),
         ("game_scripts", [p for p in paths if p in _WHOLE_GAME_SCRIPTS or _is_weapon_script(p)]),
-        ("replaces_game_files", [p for p in paths if p in stock and p not in _OWN_FILES]),
+        ("replaces_game_files", [p for p in paths if p in stock and p not in OWN_FILES]),
         ("no_string_table", [_map(n) for n, entry in maps.items() if not _has_dictionary(pak, entry)]),
     ):
         if names:
@@ -208,7 +209,7 @@ def conflicts(items: Iterable[tuple[str, Iterable[str]]], *, limit: int = 200) -
     losers: dict[str, list[str]] = {}
     for label, paths in items:
         for path in paths:
-            if path not in _OWN_FILES and owners.setdefault(path, label) != label:
+            if path not in OWN_FILES and owners.setdefault(path, label) != label:
                 losers.setdefault(path, []).append(label)
     return [Conflict(path, owners[path], tuple(losers[path])) for path in sorted(losers)[:limit]]
 
@@ -220,7 +221,7 @@ def pack_paths(paths: Sequence[str]) -> bytes:
 
 def unpack_paths(packed: bytes) -> list[str]:
     """The paths that `pack_paths` compressed."""
-    return zlib.decompress(packed).decode().split("\n")
+    return [path for path in zlib.decompress(packed).decode().split("\n") if path]
 
 
 def stock_paths(game: Path) -> frozenset[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -169,31 +168,3 @@ def _swallows_lines(value: str) -> bool:
     # A value may span several lines. If its next line begins or ends a block, the closing quote is missing.
     _, newline, rest = value.partition("\n")
     return bool(newline) and (rest.lstrip()[:1] in ("", "{", "}") or len(value) > _LONGEST_TOKEN)
-
-
-def decode(raw: bytes) -> str:
-    """Decode text of unknown encoding: by its BOM, else as UTF-8, GBK where it fits, or Windows-1252."""
-    for bom, encoding in (
-        (codecs.BOM_UTF8, "utf-8"),
-        (codecs.BOM_UTF16_LE, "utf-16-le"),
-        (codecs.BOM_UTF16_BE, "utf-16-be"),
-    ):
-        if raw.startswith(bom):
-            return raw[len(bom) :].decode(encoding, "replace")
-    if raw[:64].count(0) >= 8:
-        encoding = "utf-16-le" if raw[1:64:2].count(0) >= raw[0:64:2].count(0) else "utf-16-be"
-        return raw.decode(encoding, "replace")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("gb18030" if _looks_like_gbk(raw) else "cp1252", "replace")
-
-
-def _looks_like_gbk(raw: bytes) -> bool:
-    try:
-        raw.decode("gb18030")
-    except UnicodeDecodeError:
-        return False
-    # Chinese text comes in pairs of high bytes; accented Latin letters mostly stand alone.
-    runs = re.findall(rb"[\x80-\xff]+", raw)
-    return sum(len(run) % 2 == 0 for run in runs) * 2 > len(runs)

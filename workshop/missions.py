@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from left4me.core import texts
 from workshop import keyvalues
 
 _MOST_CHAPTERS = 200
@@ -46,7 +47,7 @@ def read(raw: bytes, *, file: str = "", translate: Translate = lambda token: Non
     A campaign without a name is named after `file`. Titles that are tokens (`#MyCampaign_Title`) are looked up with
     `translate`; those it does not know become the campaign's name or the map's.
     """
-    root = keyvalues.parse(keyvalues.decode(raw))
+    root = keyvalues.parse(texts.decode(raw).text)
     missions = (node for node in root.all("mission") if node.children)
     return [campaign for node in missions if (campaign := _campaign(node, file, translate)).modes]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from left4me.core import texts
 from workshop import keyvalues, vpk
 
 LARGEST_FILE = 4 * 1024 * 1024
@@ -42,14 +43,14 @@ class Translations:
 
 def read(raw: bytes) -> dict[str, str]:
     """The texts of a resource file by token, in lower case and without the leading #."""
-    root = keyvalues.parse(keyvalues.decode(raw))
-    texts: dict[str, str] = {}
+    root = keyvalues.parse(texts.decode(raw).text)
+    by_token: dict[str, str] = {}
     for node in root.children:
         for block in node.all("tokens") or [node]:
             for entry in block.children:
                 if entry.value and not entry.is_excluded:
-                    texts.setdefault(entry.key.removeprefix("#").casefold(), entry.value[:_LONGEST_TEXT])
-    return texts
+                    by_token.setdefault(entry.key.removeprefix("#").casefold(), entry.value[:_LONGEST_TEXT])
+    return by_token
 
 
 def of_game(game: Path) -> Mapping[str, str]:

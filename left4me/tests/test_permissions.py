@@ -140,7 +140,10 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     for overlay in (private, catalog):
         OverlayWorkshopItem.objects.create(overlay=overlay, item=item)
     files = {place: make_overlay(owner=owner) for place, owner in (("private", cast.owner), ("catalog", None))}
-    upload = {place: Upload.objects.create(overlay=files[place], user=cast.owner, path="a", size=1) for place in files}
+    upload = {
+        place: Upload.objects.create(overlay=files[place], user=cast.owner, path="a", size=1, unpack=True)
+        for place in files
+    }
     addon = {
         place: OverlayAddon.objects.create(overlay=overlay, path="left4dead2/addons/a.vpk", is_valid=True)
         for place, overlay in (("private", private), ("catalog", catalog))

@@ -10,10 +10,10 @@ from django.db import transaction
 
 from left4me.core.files.tree import Tree
 from left4me.jobs.context import JobContext
-from overlays import paths
+from overlays import contents, paths
 from overlays.campaigns.finding import Addon, Finder, Key, Stamp, key
-from overlays.models import Overlay, OverlayAddon
-from workshop import cache
+from overlays.models import AddonContents, Overlay, OverlayAddon
+from workshop import cache, inspection
 
 _INSPECTED = (*OverlayAddon.INSPECTED, "reason", "title", "version", "website")
 
@@ -39,10 +39,18 @@ def record(overlay: Overlay, addons: list[Addon]) -> list[OverlayAddon]:
         row = by_path.get(addon.path) or vanished.pop(addon.key, None) or OverlayAddon(overlay=overlay)
         kept.append((row, _take(row, addon, same=by_key.get(addon.key, {}))))
     overlay.addons.exclude(pk__in=[row.pk for row, _changed in kept if row.pk]).delete()
-    for row, is_changed in kept:
+    for (row, is_changed), addon in zip(kept, addons, strict=True):
         if is_changed:
             row.save()
+        _record_contents(row, addon)
     return [row for row, _changed in kept]
+
+
+def _record_contents(row: OverlayAddon, addon: Addon) -> None:
+    """Store the paths in a VPK, by which stacks of overlays are compared."""
+    if addon.inspection is not None and addon.inspection.paths:
+        packed = inspection.pack_paths(addon.inspection.paths)
+        AddonContents.objects.update_or_create(addon=row, defaults={"packed_paths": packed})
 
 
 def broken(addons: list[OverlayAddon]) -> list[str]:
@@ -62,11 +70,13 @@ def log(run: JobContext, addons: list[OverlayAddon]) -> None:
 
 def look(overlay: Overlay, check: Callable[[], None]) -> list[OverlayAddon]:
     """Inspect an overlay that was built before campaigns were recorded, without building it again."""
-    finder = Finder()
+    finder, listing = Finder(), contents.Listing()
     with Tree(paths.directory(overlay)) as tree:
         for where, node in tree.walk():
             check()
             finder.take(where, node)
+            listing.take(where, node)
+        contents.record(overlay, listing, tree=tree)
         found = inspect(overlay, finder, tree=tree, check=check)
     rows = record(overlay, found)
     Overlay.objects.filter(pk=overlay.pk).update(is_inspected=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -190,20 +190,20 @@ class Plan:
         return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def make_plan(names: Sequence[str], *, root: Parts | None = None, with_programs: bool = False) -> Plan:
+def make_plan(
+    names: Sequence[str],
+    *,
+    root: Parts | None = None,
+    with_programs: bool = False,
+    special: Container[int] = (),
+) -> Plan:
     """Plan where the entries called `names` go. Folders end with a separator; `root` overrides what would be found.
 
-    `with_programs` takes in the game's own programs as well: only an admin may ask for that.
+    `with_programs` takes in the game's own programs as well: only an admin may ask for that. `special` are the numbers
+    of entries that are no plain files.
     """
     plan = Plan()
-    entries: list[tuple[int, str, Parts]] = []
-    for number, name in enumerate(names):
-        if name.endswith(("/", "\\")) or not name:
-            continue
-        try:
-            entries.append((number, name, _plain_parts(name)))
-        except BadPath as reason:
-            plan.left_out.append(LeftOut(name, str(reason)))
+    entries = _entries(names, special, plan)
     content = [path for _number, _name, path in entries if not _is_set_aside(path)]
     plan.roots = _find_roots(content)
     plan.root = root if root is not None else (plan.roots[0] if plan.roots else ())
@@ -213,6 +213,47 @@ def make_plan(names: Sequence[str], *, root: Parts | None = None, with_programs:
     _unify_case(plan)
     _keep_last_of_each_path(plan)
     return plan
+
+
+def keep_paths(
+    names: Sequence[str], *, base: Parts, with_programs: bool = False, special: Container[int] = ()
+) -> Plan:
+    """The plan for an archive that is unpacked as packed, below a folder that the user chose."""
+    plan = Plan()
+    for number, name in enumerate(names):
+        # Windows may end a folder with a backslash.
+        if name.endswith("\\") or not name:
+            continue
+        if number in special:
+            plan.left_out.append(LeftOut(name, _("is not a plain file")))
+            continue
+        try:
+            target = (*base, *tree.parts(name))
+        except BadPath as reason:
+            plan.left_out.append(LeftOut(name, str(reason)))
+            continue
+        if is_program(target) and not with_programs:
+            plan.left_out.append(_program(name))
+        else:
+            plan.placements.append(Placement(number, name, target))
+    _keep_last_of_each_path(plan)
+    return plan
+
+
+def _entries(names: Sequence[str], special: Container[int], plan: Plan) -> list[tuple[int, str, Parts]]:
+    """The number, name and path of each file; what is no file, or has no path, is left out in `plan`."""
+    entries: list[tuple[int, str, Parts]] = []
+    for number, name in enumerate(names):
+        if name.endswith(("/", "\\")) or not name:
+            continue
+        if number in special:
+            plan.left_out.append(LeftOut(name, _("is not a plain file")))
+            continue
+        try:
+            entries.append((number, name, _plain_parts(name)))
+        except BadPath as reason:
+            plan.left_out.append(LeftOut(name, str(reason)))
+    return entries
 
 
 def _plain_parts(name: str) -> Parts:
@@ -285,12 +326,14 @@ def _place(plan: Plan, number: int, name: str, path: Parts, *, with_programs: bo
         plan.left_out.append(LeftOut(name, _("belongs to the pack's description, not to the game")))
         return
     target = _target(below, is_recognised=plan.is_recognised)
-    if not with_programs and _is_program(target):
-        plan.left_out.append(
-            LeftOut(name, _("is a program of the game itself; only an admin may bring one"), is_program=True)
-        )
+    if not with_programs and is_program(target):
+        plan.left_out.append(_program(name))
         return
     plan.placements.append(Placement(number, name, target))
+
+
+def _program(name: str) -> LeftOut:
+    return LeftOut(name, _("is a program of the game itself; only an admin may bring one"), is_program=True)
 
 
 def _below(path: Parts, root: Parts) -> Parts | None:
@@ -302,7 +345,8 @@ def _wraps(root: Parts, roots: Sequence[Parts]) -> bool:
     return sum(len(other) == len(root) for other in roots) > 1
 
 
-def _is_program(target: Parts) -> bool:
+def is_program(target: Parts) -> bool:
+    """Whether a file at this path of an overlay would be a program of the game itself."""
     below = "/".join(target[1:] if target[:1] == (GAME,) else target)
     return not below.lower().startswith("addons/") and _GAME_PROGRAMS.fullmatch(below) is not None
 

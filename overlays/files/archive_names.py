@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final
 import charset_normalizer
 from django.utils.translation import gettext_lazy as _
 
+from left4me.core import texts
+
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
-UTF8: Final = "utf_8"
+UTF8: Final = texts.UTF8
 # DOS code pages stand before the others: Windows Explorer writes them, so they win where two fit equally well.
 CODE_PAGES: Final[dict[str, StrPromise]] = {
     UTF8: _("Unicode (UTF-8)"),
@@ -61,7 +63,7 @@ def decode(raw_names: Sequence[bytes | str], *, code_page: str = "") -> DecodedN
 def detect(raw_names: Iterable[bytes]) -> str:
     """Return the code page in which these names most likely read as words."""
     sample = b"\n".join(name for name in raw_names if not name.isascii())[:_SAMPLE_BYTES]
-    if _decodes(sample, UTF8):
+    if texts.decodes(sample, UTF8):
         return UTF8
     order = list(CODE_PAGES)
     matches = charset_normalizer.from_bytes(sample, cp_isolation=order, threshold=1.0)
@@ -70,14 +72,6 @@ def detect(raw_names: Iterable[bytes]) -> str:
         key=lambda match: (round(match.chaos, 2), order.index(match.encoding)),
     )
     return ranked[0].encoding if ranked else "cp437"
-
-
-def _decodes(sample: bytes, code_page: str) -> bool:
-    try:
-        sample.decode(code_page)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _text(name: bytes | str, code_page: str) -> str:

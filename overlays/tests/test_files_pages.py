@@ -102,14 +102,19 @@ def test_a_start_that_cannot_be_meant_is_refused(post, body):
     assert post("start_upload", body, content_type="application/json").status_code in (400, 422)
 
 
-def test_an_archive_is_unpacked_by_a_job(start, post, root):
+def test_an_archive_is_unpacked_once_its_plan_is_applied(start, post, root, overlay):
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("cfg/server.cfg", "sv_x 1")
         archive.writestr("../evil", "x")
     begun = start("pack.zip", len(packed.getvalue()), unpack=True).json()
     chunk(post, begun["id"], 0, packed.getvalue())
-    post("finish_upload", None, begun["id"])
+    ended = post("finish_upload", None, begun["id"]).json()
+    [job] = drain(host=settings.LEFT4ME_HOST)
+    assert (job.operation, job.state, job.error) == ("read_archive", "succeeded", "")
+    assert ended["plan"] == reverse("overlays:archive_plan", args=[overlay.pk, begun["id"]])
+    assert not root.exists() or list(root.iterdir()) == []
+    post("archive_plan", None, begun["id"])
     [job] = drain(host=settings.LEFT4ME_HOST)
     assert (job.operation, job.state, job.error) == ("unpack", "succeeded", "")
     assert (root / "left4dead2/cfg/server.cfg").read_text() == "sv_x 1"

@@ -15,10 +15,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web.ids import parse_ids
 from left4me.jobs import actions as jobs
-from overlays import builds, lookups, permissions
+from overlays import builds, conflicts, lookups, permissions
 from overlays.forms import AddItemsForm
 from overlays.models import Overlay
-from overlays.workshop_items import conflicts, item_rows, membership
+from overlays.workshop_items import item_rows, membership
 from overlays.workshop_items import refresh as items_refresh
 from workshop import metadata, steam
 
@@ -113,7 +113,7 @@ def build(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def overlay_conflicts(request: HttpRequest) -> HttpResponse:
-    """Files contained in several items of the overlays in `?overlay=3&overlay=7`, highest priority first."""
+    """Files that several layers of `?overlay=3&overlay=7` bring, highest priority first; `&panel=1`: for a page."""
     user = signed_in(request)
     ids = parse_ids(request.GET.getlist("overlay"))
     by_pk = Overlay.objects.in_bulk(ids)
@@ -123,7 +123,8 @@ def overlay_conflicts(request: HttpRequest) -> HttpResponse:
     if not overlays:
         raise Http404(_("Say which overlays to compare."))
     context = {"overlays": overlays, "conflicts": conflicts.between(overlays)}
-    return render(request, "overlays/conflicts.html", context)
+    template = "overlays/_conflicts.html" if "panel" in request.GET else "overlays/conflicts.html"
+    return render(request, template, context)
 
 
 def _page(request: HttpRequest, overlay: Overlay, *, form: AddItemsForm, status: int = 200) -> HttpResponse:

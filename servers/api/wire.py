@@ -166,6 +166,23 @@ class BlueprintOut(Schema):
     updated_at: datetime
 
 
+class ConflictOut(Schema):
+    winner: str = Field(description="An overlay, a VPK or a workshop item")
+    losers: list[str]
+    paths: list[str]
+
+
+class SpellingOut(Schema):
+    layer: str
+    path: str
+
+
+class ConflictsOut(Schema):
+    groups: list[ConflictOut] = Field(description="Files that several layers bring, by the layers")
+    letter_case: list[list[SpellingOut]] = Field(description="Names of one file that differ in letter case only")
+    is_cut: bool = Field(description="There are more than these")
+
+
 def blueprint(row: Blueprint) -> dict[str, Any]:
     """A `BlueprintOut`."""
     return {
