@@ -55,7 +55,7 @@ def _archive_faults(archive: Path, scratch: Path) -> Iterator[str]:
     from left4me.core.files.tree import Tree
     from overlays.files import archives as reader
 
-    source = _converted(archive, scratch) if reader.needs_converting(archive.name) else archive
+    source = _converted(archive, scratch) if reader.is_convertible(archive) else archive
     root = scratch / "overlay"
     try:
         with Tree(root) as content:

@@ -62,9 +62,9 @@ def between(overlays: Sequence[Overlay]) -> Conflicts:
     for names in files.values():
         if len(names.by_spelling) > 1:
             letter_case.append([(label, path) for path, owners in names.by_spelling.items() for label in owners])
-        for path, (winner, *losers) in names.by_spelling.items():
-            if losers:
-                groups[winner, tuple(losers)].append(path)
+        for path, owners in names.by_spelling.items():
+            if len(owners) > 1:
+                groups[owners[0], tuple(owners[1:])].append(path)
     for conflict in inspection.conflicts(addons, limit=LIMIT + 1):
         groups[conflict.winner, conflict.losers].append(conflict.path)
     for label, path, losers in _over_loose_files(addons, files):
@@ -86,9 +86,7 @@ def _loose_files(overlays: Sequence[Overlay]) -> dict[str, _Names]:
     return files
 
 
-def _addons(
-    overlays: Sequence[Overlay], owners_at: Callable[[str], _Names | None]
-) -> Iterator[tuple[str, list[str]]]:
+def _addons(overlays: Sequence[Overlay], owners_at: Callable[[str], _Names | None]) -> Iterator[tuple[str, list[str]]]:
     """The VPKs of the stack with the paths inside. An item that several overlays hold counts once."""
     seen: set[int] = set()
     for overlay in overlays:

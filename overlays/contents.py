@@ -7,15 +7,16 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from left4me.core.files.tree import BadPath, Node, Parts, Tree
-from overlays.files.archive_layout import GAME, is_program
+from overlays.files.game_files import GAME, is_program
 from overlays.models import Overlay, OverlayContents
 from workshop import cache, inspection
 
 _BINARIES: Final = "bin"
 _MOST_PATHS: Final = 200_000
+_READ: Final = 1024 * 1024
 
 
 @dataclass
@@ -101,19 +102,19 @@ def _digests(tree: Tree, programs: Iterable[Parts]) -> dict[str, str]:
     for where in sorted(programs):
         try:
             with tree.open(where) as stream:
-                digests["/".join(where)] = hashlib.file_digest(stream, "sha256").hexdigest()
+                digests["/".join(where)] = _digest(stream)
         except BadPath:
-            digests["/".join(where)] = _digest_of_link(tree, where)
+            # A link: what it leads to counts.
+            target = os.fsencode(tree.link_target(where))
+            digests["/".join(where)] = hashlib.sha256(b"link to " + target).hexdigest()
     return digests
 
 
-def _digest_of_link(tree: Tree, where: Parts) -> str:
-    with tree.folder(where[:-1]) as handle:
-        try:
-            target = os.readlink(where[-1], dir_fd=handle)
-        except OSError:
-            target = ""
-    return hashlib.sha256(b"link to " + os.fsencode(target)).hexdigest()
+def _digest(stream: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while chunk := stream.read(_READ):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _game_paths(folded: set[str]) -> list[str]:

@@ -19,7 +19,7 @@ from left4me.jobs.operations import Failed
 from overlays import contents, paths
 from overlays.campaigns import rows
 from overlays.campaigns.finding import Addon, Finder
-from overlays.files import game_texts
+from overlays.files import game_files
 from overlays.models import Overlay
 
 SECONDS = 30 * 60
@@ -151,7 +151,7 @@ def _check(run: JobContext, overlay: Overlay, fresh: Path) -> tuple[int, int, li
                 raise Failed(f"The link {'/'.join(where)} leads out of the overlay.")
         if not count:
             raise Failed("The script left no files. It has to write into its working directory, /overlay.")
-        for path, encoding in game_texts.convert_all(tree, listing.paths):
+        for path, encoding in game_files.convert_all(tree, listing.paths):
             run.log(f"{path} converted from {encoding} to UTF-8")
         addons = rows.inspect(overlay, finder, tree=tree, check=run.check)
     broken = [f"{found.path} {found.inspection.reason}" for found in addons if found.is_broken and found.inspection]

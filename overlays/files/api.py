@@ -19,7 +19,7 @@ from left4me.core.web.api import require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
 from overlays import lookups
-from overlays.files import archives, pending, uploads
+from overlays.files import archive_plans, archives, uploads
 from overlays.models import Overlay, Upload
 
 router = Router(tags=["uploads"])
@@ -87,9 +87,9 @@ class PlanOut(Schema):
     file_count: int
     size: int
     folders: list[FolderOut]
-    files: list[PlacementOut] = Field(description=f"The first {pending.SHOWN}")
+    files: list[PlacementOut] = Field(description=f"The first {archive_plans.SHOWN}")
     left_out_count: int
-    left_out: list[LeftOutOut] = Field(description=f"The first {pending.SHOWN}")
+    left_out: list[LeftOutOut] = Field(description=f"The first {archive_plans.SHOWN}")
     letter_case: list[list[str]] = Field(description="Names that differ in letter case only")
     replaced: list[str] = Field(description="Files of the overlay that are replaced")
 
@@ -129,7 +129,7 @@ def get_plan(request: HttpRequest, overlay_id: int, upload_id: int, choices: Que
     """409 while the archive is being read, or if it cannot be read."""
     overlay = lookups.files_to_edit(signed_in(request), overlay_id)
     try:
-        return _plan(pending.plan(_archive(overlay, upload_id), _choices(choices)))
+        return _plan(archive_plans.plan(_archive(overlay, upload_id), _choices(choices)))
     except BadPath as reason:
         raise ValidationError(str(reason)) from None
 
@@ -141,7 +141,7 @@ def apply_plan(request: HttpRequest, overlay_id: int, upload_id: int, given: Cho
     """Unpacks by the plan that `GET …/plan` shows for the same choices."""
     overlay = _overlay(request, overlay_id)
     try:
-        return Status(202, pending.apply(_archive(overlay, upload_id), _choices(given), by=signed_in(request)))
+        return Status(202, archive_plans.apply(_archive(overlay, upload_id), _choices(given), by=signed_in(request)))
     except BadPath as reason:
         raise ValidationError(str(reason)) from None
 
@@ -149,7 +149,7 @@ def apply_plan(request: HttpRequest, overlay_id: int, upload_id: int, given: Cho
 @router.delete("/overlays/{id:overlay_id}/uploads/{id:upload_id}", response={204: None}, summary="Discard an upload")
 def discard_upload(request: HttpRequest, overlay_id: int, upload_id: int) -> Status[None]:
     overlay = _overlay(request, overlay_id)
-    pending.discard(get_object_or_404(overlay.uploads, pk=upload_id), by=signed_in(request))
+    archive_plans.discard(get_object_or_404(overlay.uploads, pk=upload_id), by=signed_in(request))
     return Status(204, None)
 
 
@@ -168,8 +168,8 @@ def _choices(given: ChoicesIn) -> archives.Choices:
     return archives.Choices(root, given.code_page, given.with_programs)
 
 
-def _plan(shown: pending.PendingPlan) -> dict[str, Any]:
-    plan = shown.plan
+def _plan(shown: archive_plans.ArchivePlan) -> dict[str, Any]:
+    plan, files = shown.plan, shown.plan.placements[: archive_plans.SHOWN]
     return {
         "root": "/".join(plan.root),
         "roots": ["/".join(root) for root in shown.roots],
@@ -178,9 +178,11 @@ def _plan(shown: pending.PendingPlan) -> dict[str, Any]:
         "file_count": len(plan.placements),
         "size": shown.size,
         "folders": [{"path": path, "files": count} for path, count in shown.folders],
-        "files": [{"name": each.name, "path": "/".join(each.target)} for each in plan.placements[: pending.SHOWN]],
+        "files": [
+            {"name": each.name, "path": "/".join(each.target)} for each in plan.placements[: archive_plans.SHOWN]
+        ],
         "left_out_count": len(plan.left_out),
-        "left_out": plan.left_out[: pending.SHOWN],
-        "letter_case": [list(names) for names in plan.conflicts[: pending.SHOWN]],
-        "replaced": shown.replaced[: pending.SHOWN],
+        "left_out": plan.left_out[: archive_plans.SHOWN],
+        "letter_case": [list(names) for names in plan.conflicts[: archive_plans.SHOWN]],
+        "replaced": shown.replaced[: archive_plans.SHOWN],
     }

@@ -18,98 +18,12 @@ from django.utils.translation import gettext as _
 
 from left4me.core.files import tree
 from left4me.core.files.tree import BadPath, Parts
+from overlays.files import game_files
+from overlays.files.game_files import GAME
 
-GAME: Final = "left4dead2"
 # How many folders may wrap the content: "MyPack v1.2/server files/left4dead2/…".
 _DEEPEST_ROOT: Final = 4
 
-# What stands in the game's folder. A folder that holds one of these is taken for the game's.
-_GAME_FOLDERS: Final = frozenset(
-    [
-        "addons",
-        "cfg",
-        "ems",
-        "expressions",
-        "maps",
-        "materials",
-        "media",
-        "missions",
-        "models",
-        "particles",
-        "resource",
-        "scenes",
-        "scripts",
-        "sound",
-        "stripper",
-        "transitions",
-    ]
-)
-_GAME_FILES: Final = frozenset(
-    ["gameinfo.txt", "host.txt", "mapcycle.txt", "maplist.txt", "motd.txt", "motd_default.txt", "server.cfg"]
-)
-# What stands beside the game's folder in an installed server.
-_INSTALLATION_FOLDERS: Final = frozenset(
-    ["bin", "hl2", "left4dead2_dlc1", "left4dead2_dlc2", "left4dead2_dlc3", "platform", "update"]
-)
-# Folders further down whose letter case matters to the game, SourceMod or Metamod. Key: the path so far, folded.
-_KNOWN_FOLDERS: Final = frozenset(
-    (GAME, *path.split("/"))
-    for path in (
-        "addons/metamod",
-        "addons/metamod/bin",
-        "addons/sourcemod",
-        "addons/sourcemod/bin",
-        "addons/sourcemod/configs",
-        "addons/sourcemod/configs/geoip",
-        "addons/sourcemod/data",
-        "addons/sourcemod/extensions",
-        "addons/sourcemod/gamedata",
-        "addons/sourcemod/logs",
-        "addons/sourcemod/plugins",
-        "addons/sourcemod/plugins/disabled",
-        "addons/sourcemod/plugins/optional",
-        "addons/sourcemod/scripting",
-        "addons/sourcemod/scripting/include",
-        "addons/sourcemod/translations",
-        "addons/stripper",
-        "addons/stripper/maps",
-        "addons/workshop",
-        "cfg/cfgogl",
-        "cfg/sourcemod",
-        "cfg/stripper",
-        "scripts/vscripts",
-        "stripper/maps",
-    )
-)
-# Files that are looked up by their exact name. Key: folded path below the game's folder.
-_KNOWN_FILES: Final = frozenset(
-    [
-        "addons/metamod.vdf",
-        "addons/metamod_x64.vdf",
-        "addons/metamod/metaplugins.ini",
-        "addons/metamod/sourcemod.vdf",
-        "addons/sourcemod/configs/admin_groups.cfg",
-        "addons/sourcemod/configs/admin_overrides.cfg",
-        "addons/sourcemod/configs/admins.cfg",
-        "addons/sourcemod/configs/admins_simple.ini",
-        "addons/sourcemod/configs/core.cfg",
-        "addons/sourcemod/configs/databases.cfg",
-        "addons/sourcemod/configs/maplists.cfg",
-        "cfg/autoexec.cfg",
-        "cfg/banned_ip.cfg",
-        "cfg/banned_user.cfg",
-        "cfg/listenserver.cfg",
-        "cfg/server.cfg",
-        "cfg/valve.rc",
-        "gameinfo.txt",
-        "host.txt",
-        "mapcycle.txt",
-        "maplist.txt",
-        "motd.txt",
-        "motd_default.txt",
-        "server.cfg",
-    ]
-)
 # Files that belong in one folder wherever the archive holds them, when it shows no game folder at all.
 _LOOSE_FILES: Final = {
     ".vpk": ("addons",),
@@ -142,11 +56,6 @@ _SET_ASIDE_FILES: Final = re.compile(
     r"|install|installation|makefile|dockerfile|docker-compose)([ ._-].*)?"
     r"|\.(git\w*|editorconfig|ds_store|travis\.yml|dockerignore|gitkeep|prettierrc)|thumbs\.db|desktop\.ini"
     r"|.*\.(url|lnk|md|rst)",
-    re.IGNORECASE,
-)
-# The programs of the game. An overlay that brings one replaces what every player's connection is served by.
-_GAME_PROGRAMS: Final = re.compile(
-    r"srcds(_run|_linux|_i486|_amd|_run_64|\.exe)?(\.sh)?|steamcmd(\.sh|\.exe)?|(.*/)?bin/.*\.(so|dll|exe)(\.\d+)*",
     re.IGNORECASE,
 )
 _DRIVE: Final = re.compile(r"^[A-Za-z]:(?=[/\\]|$)")
@@ -232,7 +141,7 @@ def keep_paths(
         except BadPath as reason:
             plan.left_out.append(LeftOut(name, str(reason)))
             continue
-        if is_program(target) and not with_programs:
+        if game_files.is_program(target) and not with_programs:
             plan.left_out.append(_program(name))
         else:
             plan.placements.append(Placement(number, name, target))
@@ -264,7 +173,7 @@ def _plain_parts(name: str) -> Parts:
     """
     slashed = name.replace("\\", "/")
     relative = _DRIVE.sub("", slashed).lstrip("/")
-    if relative != slashed and not {GAME, *_GAME_FOLDERS}.intersection(relative.lower().split("/")[:-1]):
+    if relative != slashed and not {GAME, *game_files.GAME_FOLDERS}.intersection(relative.lower().split("/")[:-1]):
         raise BadPath(_("It is an absolute path outside of the game's folders."))
     path = tree.parts(relative)
     if not path:
@@ -275,7 +184,7 @@ def _plain_parts(name: str) -> Parts:
 def _is_set_aside(path: Parts) -> bool:
     """True for what belongs to the pack's repository rather than to the game. Below `addons` everything is content."""
     for depth, part in enumerate(path[:-1]):
-        if part.lower() in _GAME_FOLDERS or part.lower() == GAME:
+        if part.lower() in game_files.GAME_FOLDERS or part.lower() == GAME:
             return False
         if part.lower() in _SET_ASIDE_FOLDERS and depth < _DEEPEST_ROOT:
             return True
@@ -293,7 +202,7 @@ def _find_roots(paths: Iterable[Parts]) -> list[Parts]:
             if is_folder and part == GAME:
                 installations[path[:depth]] += 1
                 break
-            if (is_folder and part in _GAME_FOLDERS) or (not is_folder and part in _GAME_FILES):
+            if (is_folder and part in game_files.GAME_FOLDERS) or (not is_folder and part in game_files.GAME_FILES):
                 games[path[:depth]] += 1
                 break
     ranked = [*_ranked(installations), *_ranked(games)]
@@ -326,7 +235,7 @@ def _place(plan: Plan, number: int, name: str, path: Parts, *, with_programs: bo
         plan.left_out.append(LeftOut(name, _("belongs to the pack's description, not to the game")))
         return
     target = _target(below, is_recognised=plan.is_recognised)
-    if not with_programs and is_program(target):
+    if not with_programs and game_files.is_program(target):
         plan.left_out.append(_program(name))
         return
     plan.placements.append(Placement(number, name, target))
@@ -345,12 +254,6 @@ def _wraps(root: Parts, roots: Sequence[Parts]) -> bool:
     return sum(len(other) == len(root) for other in roots) > 1
 
 
-def is_program(target: Parts) -> bool:
-    """Whether a file at this path of an overlay would be a program of the game itself."""
-    below = "/".join(target[1:] if target[:1] == (GAME,) else target)
-    return not below.lower().startswith("addons/") and _GAME_PROGRAMS.fullmatch(below) is not None
-
-
 def _target(below: Parts, *, is_recognised: bool) -> Parts:
     """The path in the overlay of what stands at `below` in the pack's root."""
     folded = tuple(part.lower() for part in below)
@@ -358,10 +261,10 @@ def _target(below: Parts, *, is_recognised: bool) -> Parts:
     if GAME in folded[:-1][:_DEEPEST_ROOT]:
         at = folded.index(GAME)
         return _fold((GAME, *below[at + 1 :]))
-    if folded[0] in _INSTALLATION_FOLDERS or _GAME_PROGRAMS.fullmatch("/".join(folded)):
+    if folded[0] in game_files.INSTALLATION_FOLDERS or game_files.is_program(folded):
         return (folded[0], *below[1:])
     if is_recognised:
-        if folded[-1].endswith(".vpk") and folded[0] not in _GAME_FOLDERS:
+        if folded[-1].endswith(".vpk") and folded[0] not in game_files.GAME_FOLDERS:
             return (GAME, "addons", below[-1])
         return _fold((GAME, *below))
     ending = "." + folded[-1].rpartition(".")[2]
@@ -378,9 +281,11 @@ def _fold(path: Parts) -> Parts:
         so_far = (*folded, lower)
         is_file = depth == len(path) - 1
         if is_file:
-            known = "/".join(so_far[1:]) in _KNOWN_FILES
+            known = "/".join(so_far[1:]) in game_files.KNOWN_FILES
         else:
-            known = depth == 0 or (depth == 1 and lower in _GAME_FOLDERS) or so_far in _KNOWN_FOLDERS
+            known = (
+                depth == 0 or (depth == 1 and lower in game_files.GAME_FOLDERS) or so_far in game_files.KNOWN_FOLDERS
+            )
         folded.append(lower if known else part)
     return tuple(folded)
 

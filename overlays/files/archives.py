@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 
 from left4me.core import texts
 from left4me.core.files.tree import BadPath, Parts, Tree
-from overlays.files import archive_layout, archive_names, game_texts
+from overlays.files import archive_layout, archive_names, game_files
 from overlays.files.archive_layout import Plan
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".7z", ".rar", ".tar.xz", ".txz")
@@ -222,14 +222,14 @@ def _unpack_one(
         source = member.open()
     with source:
         chunk = _read(source)
-        mode = 0o755 if game_texts.is_program(where, chunk, is_marked=member.is_marked) else 0o644
+        mode = 0o755 if game_files.is_executable(where, chunk, is_marked=member.is_marked) else 0o644
         with into.writing(where, mode=mode) as target:
             while chunk:
                 done.size += len(chunk)
                 if done.size > budget:
                     raise BadArchive(_("The archive unpacks to more than is allowed."))
                 following = _read(source)
-                if target.tell() == 0 and not following and game_texts.needs_converting(where, chunk):
+                if target.tell() == 0 and not following and game_files.needs_converting(where, chunk):
                     decoded = texts.decode(chunk)
                     chunk = decoded.text.encode()
                     done.converted.append(("/".join(where), decoded.encoding))

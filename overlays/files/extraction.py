@@ -9,13 +9,13 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from left4me.core.files import tree
+from left4me.core.files import atomic, tree
 from left4me.core.files.tree import Tree
 from left4me.core.processes import commands, sandboxed
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
 from overlays import contents, paths
-from overlays.files import archives, game_texts, pending, uploads
+from overlays.files import archive_plans, archives, game_files, uploads
 from overlays.models import Overlay, Upload
 
 _CONVERT_SECONDS = 30 * 60
@@ -42,12 +42,12 @@ def read(run: JobContext, overlay: Overlay) -> None:
                 raise Failed(_TOO_MUCH)
             if converted != archive:
                 # Kept instead of the upload: applying the plan would have to convert it again.
-                converted.replace(archive)
+                atomic.publish(converted, archive, durable=False)
     except (Failed, archives.BadArchive) as reason:
         upload.problem = str(reason)
         upload.save(update_fields=["problem"])
         raise Failed(str(reason)) from None
-    pending.store(upload, index)
+    archive_plans.store(upload, index)
     upload.ready_at, upload.problem = timezone.now(), ""
     upload.save(update_fields=["ready_at", "problem"])
     run.log(f"files={len(index.names)} bytes={sum(index.sizes)}")
@@ -61,7 +61,7 @@ def unpack(run: JobContext, overlay: Overlay) -> None:
     with tempfile.TemporaryDirectory(dir=uploads.directory()) as scratch:
         archive = _readable(run, upload, Path(scratch), limits)
         try:
-            choices = pending.choices(run.params)
+            choices = archive_plans.choices(run.params)
             with Tree(paths.directory(overlay)) as content:
                 done = archives.unpack(
                     archive, into=content, base=base, limits=limits, check=run.check, choices=choices
@@ -70,7 +70,7 @@ def unpack(run: JobContext, overlay: Overlay) -> None:
             raise Failed(str(reason)) from None
     _log_plan(run, done)
     for path, encoding in done.converted:
-        run.log(f"{path} converted from {game_texts.title(encoding)} to UTF-8")
+        run.log(f"{path} converted from {game_files.title(encoding)} to UTF-8")
     for line in done.left_out[:_LEFT_OUT_NAMED]:
         run.log(f"left out {line}", stream="stderr")
     if choices.with_programs:

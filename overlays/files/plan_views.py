@@ -17,7 +17,7 @@ from left4me.core.files.tree import BadPath
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from overlays import lookups, permissions
-from overlays.files import archive_names, archives, pending, uploads
+from overlays.files import archive_names, archive_plans, archives, uploads
 from overlays.models import Upload
 
 # In the form, the top of the archive: an empty value leaves the choice to left4me.
@@ -32,8 +32,8 @@ def plan(request: HttpRequest, pk: int, upload_id: int) -> HttpResponse:
     try:
         shown = _plan(upload, given)
         if request.method == "POST":
-            return redirect(pending.apply(upload, shown.choices, by=signed_in(request)))
-    except pending.NotReady as reason:
+            return redirect(archive_plans.apply(upload, shown.choices, by=signed_in(request)))
+    except archive_plans.NotReady as reason:
         return _not_ready(request, upload, reason)
     except (BadPath, jobs.Refused) as fault:
         messages.error(request, str(fault))
@@ -43,7 +43,7 @@ def plan(request: HttpRequest, pk: int, upload_id: int) -> HttpResponse:
 
 @require_POST
 def discard(request: HttpRequest, pk: int, upload_id: int) -> HttpResponse:
-    pending.discard(_upload(request, pk, upload_id), by=signed_in(request))
+    archive_plans.discard(_upload(request, pk, upload_id), by=signed_in(request))
     messages.success(request, _("The upload is discarded."))
     return redirect("overlays:files", pk)
 
@@ -53,7 +53,7 @@ def _upload(request: HttpRequest, pk: int, upload_id: int) -> Upload:
     return get_object_or_404(overlay.uploads.select_related("overlay").filter(unpack=True), pk=upload_id)
 
 
-def _plan(upload: Upload, given: QueryDict) -> pending.PendingPlan:
+def _plan(upload: Upload, given: QueryDict) -> archive_plans.ArchivePlan:
     root = given.get("root", "")
     wanted = archives.Choices(
         root=tree.parts(root.strip(_TOP)) if root else None,
@@ -61,13 +61,13 @@ def _plan(upload: Upload, given: QueryDict) -> pending.PendingPlan:
         with_programs="with_programs" in given,
     )
     try:
-        return pending.plan(upload, wanted)
+        return archive_plans.plan(upload, wanted)
     except BadPath:
         # Another code page changes the name of the folder that was chosen.
-        return pending.plan(upload, archives.Choices(None, wanted.code_page, wanted.with_programs))
+        return archive_plans.plan(upload, archives.Choices(None, wanted.code_page, wanted.with_programs))
 
 
-def _not_ready(request: HttpRequest, upload: Upload, reason: pending.NotReady) -> HttpResponse:
+def _not_ready(request: HttpRequest, upload: Upload, reason: archive_plans.NotReady) -> HttpResponse:
     job = Job.objects.live().filter(operation="read_archive", params__upload=upload.pk).first()
     context = {"overlay": upload.overlay, "upload": upload, "reason": str(reason), "job": job}
     if not upload.problem and job is None and request.method != "POST":
@@ -77,17 +77,17 @@ def _not_ready(request: HttpRequest, upload: Upload, reason: pending.NotReady) -
     return render(request, "overlays/archive_plan.html", context, status=409 if request.method == "POST" else 200)
 
 
-def _context(request: HttpRequest, upload: Upload, shown: pending.PendingPlan) -> dict[str, Any]:
+def _context(request: HttpRequest, upload: Upload, shown: archive_plans.ArchivePlan) -> dict[str, Any]:
     chosen = "/".join(shown.plan.root) or _TOP
     return {
         "overlay": upload.overlay,
         "upload": upload,
         "shown": shown,
         "plan": shown.plan,
-        "placements": [(each.name, "/".join(each.target)) for each in shown.plan.placements[: pending.SHOWN]],
-        "left_out": [each for each in shown.plan.left_out if not each.is_program][: pending.SHOWN],
-        "conflicts": shown.plan.conflicts[: pending.SHOWN],
-        "replaced": shown.replaced[: pending.SHOWN],
+        "placements": [(each.name, "/".join(each.target)) for each in shown.plan.placements[: archive_plans.SHOWN]],
+        "left_out": [each for each in shown.plan.left_out if not each.is_program][: archive_plans.SHOWN],
+        "conflicts": shown.plan.conflicts[: archive_plans.SHOWN],
+        "replaced": shown.replaced[: archive_plans.SHOWN],
         "roots": [("/".join(root) or _TOP, "/".join(root)) for root in shown.roots],
         "chosen_root": chosen,
         "code_pages": archive_names.CODE_PAGES.items(),

@@ -21,7 +21,7 @@ from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from overlays import builds, paths, permissions
-from overlays.files import archive_layout, archives, game_texts
+from overlays.files import archives, game_files
 from overlays.models import Overlay, Upload
 
 CHUNK = 8 * 1024 * 1024
@@ -52,8 +52,10 @@ def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, 
         unpack = False
     if not folder and name.lower().endswith(".vpk"):
         where = ("left4dead2", "addons", where[-1])
-    if not unpack and archive_layout.is_program(where) and not permissions.can_allow_programs(by):
-        raise UploadRefused(_("“%(name)s” is a program of the game: only an admin may upload it.") % {"name": where[-1]})
+    if not unpack and game_files.is_program(where) and not permissions.can_allow_programs(by):
+        raise UploadRefused(
+            _("“%(name)s” is a program of the game: only an admin may upload it.") % {"name": where[-1]}
+        )
     existing = Upload.objects.filter(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack).first()
     if existing is not None:
         return existing
@@ -124,10 +126,10 @@ def _take(upload: Upload) -> None:
     source, where = partial_path(upload), tree.parts(upload.path)
     source.touch()
     with source.open("rb") as stream:
-        head = stream.read(game_texts.LARGEST + 1)
-    mode = 0o755 if game_texts.is_program(where, head) else 0o644
+        head = stream.read(game_files.LARGEST + 1)
+    mode = 0o755 if game_files.is_executable(where, head) else 0o644
     with Tree(paths.directory(upload.overlay)) as content:
-        if len(head) <= game_texts.LARGEST and game_texts.needs_converting(where, head):
+        if len(head) <= game_files.LARGEST and game_files.needs_converting(where, head):
             with content.writing(where, mode=mode) as target:
                 target.write(texts.decode(head).text.encode())
             source.unlink()
@@ -160,8 +162,8 @@ def quota_left(overlay: Overlay) -> int | None:
     if overlay.owner_id is None:
         return None
     stored = Overlay.objects.filter(owner=overlay.owner_id, kind=Overlay.Kind.FILES).aggregate(sum=Sum("size_bytes"))
-    pending = Upload.objects.filter(overlay__owner=overlay.owner_id).aggregate(sum=Sum("size"))
-    return settings.LEFT4ME_UPLOAD_QUOTA_MB * 1_000_000 - (stored["sum"] or 0) - (pending["sum"] or 0)
+    archive_plans = Upload.objects.filter(overlay__owner=overlay.owner_id).aggregate(sum=Sum("size"))
+    return settings.LEFT4ME_UPLOAD_QUOTA_MB * 1_000_000 - (stored["sum"] or 0) - (archive_plans["sum"] or 0)
 
 
 def directory() -> Path:

@@ -159,7 +159,7 @@ def _layers(server: Server, run: JobContext) -> tuple[Sequence[Overlay], Mapping
 
 
 def _refuse_programs(layers: Sequence[Overlay], trees: Mapping[int, Path]) -> None:
-    """Fail when an overlay would replace programs of the game that no admin has allowed: they run outside of plugins."""
+    """Fail when an overlay would replace programs of the game that no admin has allowed."""
     for layer in layers:
         if layer.kind == Overlay.Kind.WORKSHOP:
             continue

@@ -100,6 +100,14 @@ class Tree:
             except (OSError, IndexError):
                 raise BadPath(_("There is no file “%(name)s”.") % {"name": "/".join(where)}) from None
 
+    def link_target(self, where: Parts) -> str:
+        """What a symbolic link says, without following it; empty if there is no link."""
+        with self.folder(where[:-1]) as handle:
+            try:
+                return os.readlink(where[-1], dir_fd=handle)
+            except OSError:
+                return ""
+
     @contextlib.contextmanager
     def writing(self, where: Parts, *, mode: int = 0o644) -> Iterator[BinaryIO]:
         """A new file that takes its name, in place of an older one, only once it is complete and on the disk."""

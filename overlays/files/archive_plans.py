@@ -34,7 +34,7 @@ class NotReady(refusals.Refused):
 
 
 @dataclass(frozen=True)
-class PendingPlan:
+class ArchivePlan:
     """What applying would do, for a page or the API. `roots` are the folders that can be taken off."""
 
     plan: Plan
@@ -89,22 +89,24 @@ def choices(params: Mapping[str, Any]) -> Choices:
     )
 
 
-def plan(upload: Upload, wanted: Choices) -> PendingPlan:
+def plan(upload: Upload, wanted: Choices) -> ArchivePlan:
     """What applying with these choices would do. Raises NotReady, and BadPath for a root that is no folder."""
     index = load(upload)
     base = tree.parts(upload.path)[:-1]
     made, code_page = archives.plan(index, base=base, choices=wanted)
     roots = [] if base else _roots(made)
-    if wanted.root and wanted.root not in roots and not any(
-        _folder(name)[: len(wanted.root)] == wanted.root for name in _names(made)
+    if (
+        wanted.root
+        and wanted.root not in roots
+        and not any(_folder(name)[: len(wanted.root)] == wanted.root for name in _names(made))
     ):
         raise BadPath(_("The archive holds no folder “%(name)s”.") % {"name": "/".join(wanted.root)})
     size = sum(index.sizes[placement.entry] for placement in made.placements)
-    return PendingPlan(made, wanted, code_page, size, roots, _replaced(upload, made))
+    return ArchivePlan(made, wanted, code_page, size, roots, _replaced(upload, made))
 
 
 def apply(upload: Upload, wanted: Choices, *, by: User) -> Job:
-    """Request the unpacking by the plan with these choices. Raises NotReady, BadPath, PermissionDenied, jobs.Refused."""
+    """Request the unpacking by the plan with these choices. Raises NotReady, BadPath and PermissionDenied."""
     if wanted.with_programs:
         permissions.check_can_allow_programs(by)
     shown = plan(upload, wanted)
