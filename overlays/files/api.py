@@ -169,7 +169,7 @@ def _choices(given: ChoicesIn) -> archives.Choices:
 
 
 def _plan(shown: archive_plans.ArchivePlan) -> dict[str, Any]:
-    plan, files = shown.plan, shown.plan.placements[: archive_plans.SHOWN]
+    plan = shown.plan
     return {
         "root": "/".join(plan.root),
         "roots": ["/".join(root) for root in shown.roots],

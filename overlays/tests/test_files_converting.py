@@ -60,7 +60,7 @@ def send(client, cast, overlay):
         if job.state == "succeeded":
             assert job.operation == "read_archive"
             client.post(address("archive_plan", begun["id"]))
-            [job] = drain(host=settings.LEFT4ME_HOST)
+            job = next(iter(drain(host=settings.LEFT4ME_HOST)), job)
         lines = JobLog.objects.filter(job=job, stream__in=["stdout", "stderr"]).values_list("line", flat=True)
         return job, list(lines)
 
@@ -135,8 +135,9 @@ def test_links_are_left_out_and_not_written_through(send, root, tmp_path, name):
 
 
 def test_links_in_a_rar_are_left_out(send, root, tmp_path):
-    with pytest.raises(ValueError, match="not enough values"):
-        send("a.rar", packed.rar([("link", str(tmp_path).encode())], kind=stat.S_IFLNK))
+    job, _ = send("a.rar", packed.rar([("link", str(tmp_path).encode())], kind=stat.S_IFLNK))
+    # Nothing would be unpacked, so the plan is not applied.
+    assert (job.operation, job.state) == ("read_archive", "succeeded")
     [upload] = Upload.objects.all()
     assert [left.reason for left in archive_plans.plan(upload, archives.Choices()).plan.left_out] == [
         "is not a plain file"
