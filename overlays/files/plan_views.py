@@ -69,11 +69,12 @@ def _plan(upload: Upload, given: QueryDict) -> archive_plans.ArchivePlan:
 
 def _not_ready(request: HttpRequest, upload: Upload, reason: archive_plans.NotReady) -> HttpResponse:
     job = Job.objects.live().filter(operation="read_archive", params__upload=upload.pk).first()
-    context = {"overlay": upload.overlay, "upload": upload, "reason": str(reason), "job": job}
-    if not upload.problem and job is None and request.method != "POST":
-        # The job ended between the two looks, or never ran.
+    problem = upload.problem
+    if not problem and job is None:
+        # The job ended between the two looks, or was cancelled.
         upload.refresh_from_db()
-        context["problem"] = "" if upload.ready_at else _("The archive was not read. Upload it again.")
+        problem = "" if upload.ready_at else upload.problem or _("The archive was not read. Upload it again.")
+    context = {"overlay": upload.overlay, "upload": upload, "reason": reason, "problem": problem, "job": job}
     return render(request, "overlays/archive_plan.html", context, status=409 if request.method == "POST" else 200)
 
 
