@@ -143,6 +143,15 @@ def test_source_tv_is_no_person(row):
 
 HEADINGS = ["hostname: ", "players : ", "# userid name uniqueid ", "#end", "(reserved ", "(public ip", "[ public "]
 ROWS = ["# 1 2 ", '"', "STEAM_1:0:", "[U:1:", " BOT active", "1:2:3", " max)", "4 humans, 0 bots (", "L 01/02/2026 - "]
+FOUND = sorted((Path(__file__).parents[2] / "bench" / "corpus" / "status").iterdir())
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
+def test_what_the_fuzzer_found_is_read_or_refused(path):
+    with contextlib.suppress(NotStatus):
+        assert parse_status(path.read_bytes().decode(errors="replace")).players is not None
+
+
 fragments = st.sampled_from([*HEADINGS, *ROWS, "\n", "\r\n", " ", "9" * 30, ":"])
 
 
