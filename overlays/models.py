@@ -228,7 +228,11 @@ class OverlayAddon(Inspected):
         constraints = [models.UniqueConstraint(fields=["overlay", "path"], name="addon_once_per_path")]
 
     def __str__(self) -> str:
-        return self.title or self.path.rpartition("/")[2]
+        if self.title:
+            return self.title
+        if len(self.campaigns) == 1:
+            return str(self.campaigns[0]["title"])
+        return self.path.rpartition("/")[2]
 
     def take(self, found: Inspection) -> None:
         super().take(found)

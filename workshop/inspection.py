@@ -159,7 +159,7 @@ def _warnings(
     pak: vpk.Vpk, paths: Sequence[str], maps: dict[str, vpk.Entry], stock: Collection[str]
 ) -> Iterator[Notice]:
     for code, names in (
-        ("several_files", [f"{number} parts"] if (number := pak.part_count) else []),
+        ("several_files", [f"_{number:03}.vpk" for number in pak.parts]),
         ("global_scripts", [p for p in paths if p in _GLOBAL_SCRIPTS]),
         ("game_scripts", [p for p in paths if p in _WHOLE_GAME_SCRIPTS or _is_weapon_script(p)]),
         ("replaces_game_files", [p for p in paths if p in stock and p not in _OWN_FILES]),

@@ -144,9 +144,9 @@ class Vpk:
         self._parts.clear()
 
     @property
-    def part_count(self) -> int:
-        """The number of numbered parts that were opened so far."""
-        return len(self._parts)
+    def parts(self) -> tuple[int, ...]:
+        """The numbered parts that were opened so far."""
+        return tuple(self._parts)
 
     def __iter__(self) -> Iterator[Entry]:
         tree = _Tree(self._stream, self.header)

@@ -90,12 +90,19 @@ class Finder:
             if not where[-1].lower().endswith(".vpk") or self._is_part(tree, where):
                 continue
             check()
-            addon = Addon("/".join(where), stamp, None)
+            addon = Addon("/".join(where), self._with_parts(where, stamp), None)
             if addon.key not in known or _is_directory(where):
                 if stock is None:
                     stock = inspection.stock_paths(game)
                 addon = replace(addon, inspection=self._inspect_vpk(tree, where, stock, game))
             yield addon
+
+    def _with_parts(self, where: Parts, stamp: Stamp) -> Stamp:
+        if not _is_directory(where):
+            return stamp
+        names = {(*where[:-1], vpk.part_name(where[-1], number)) for number in range(vpk.MOST_PARTS)}
+        parts = [stamp, *(self._files[name] for name in names & self._files.keys())]
+        return Stamp(sum(part.size for part in parts), max(part.modified_us for part in parts))
 
     def _is_part(self, tree: Tree, where: Parts) -> bool:
         """Whether the file is a numbered part of a VPK beside it. A whole VPK may have such a name as well."""

@@ -176,7 +176,7 @@ def test_files_and_workshop_items_stand_in_one_list_on_the_page_and_in_the_api(c
         steam_id=7, title="Item", is_valid=True, chapters=[{"map": "i_1", "title": "One", "campaign": "Item"}]
     )
     OverlayWorkshopItem.objects.create(overlay=overlay, item=item, linked_version=1)
-    assert [source.title for source in listing.of_overlay(overlay)] == ["city.vpk", "Item"]
+    assert [source.title for source in listing.of_overlay(overlay)] == ["City <17>", "Item"]
     client.force_login(cast.owner)
     page = client.get(overlay.get_absolute_url()).content.decode()
     assert "City &lt;17&gt;" in page

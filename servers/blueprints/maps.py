@@ -97,6 +97,12 @@ def grouped(chapters: dict[str, Chapter]) -> list[tuple[str, list[Chapter]]]:
     return list(groups.items())
 
 
+def start_map(arguments: str) -> str:
+    """The map in `+map`; empty without one."""
+    match = _START_MAP.search(arguments)
+    return match[2].lower() if match else ""
+
+
 def with_start_map(arguments: str, name: str) -> str:
     """The launch arguments with another map in `+map`; the game mode after it stays."""
     if _START_MAP.search(arguments):

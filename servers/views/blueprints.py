@@ -185,6 +185,7 @@ def _edited(
         "form": form,
         "blueprint": blueprint,
         "warned": warned,
+        "start_map": maps.start_map(str(arguments)),
         "campaigns": maps.grouped(maps.of_layers(form.stack)),
     }
     return render(request, "servers/blueprint_edit.html", context, status=status)
