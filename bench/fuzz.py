@@ -1,7 +1,7 @@
 """Feed the readers of strangers' files, and of what games answer, with whatever breaks them.
 
-    bench/fuzz {vpk,missions,archives,status} [--seconds N]     at the end it prints executions, and what was found on the way
-    bench/fuzz {vpk,missions,archives,status} --keep DIRECTORY  takes from what was found the smallest inputs that go new ways
+    bench/fuzz {vpk,missions,archives,status} [--seconds N]     at the end prints executions, and what was found
+    bench/fuzz {vpk,missions,archives,status} --keep DIRECTORY  takes the smallest inputs found that go new ways
 
 Coverage-guided, by atheris (`pip install atheris`; not among the locked dependencies, since only this uses it).
 Starts from bench/corpus/TARGET and adds to a scratch copy; a crash, a hang or a file outside of the tree ends it.

@@ -83,9 +83,7 @@ def snapshot_state(status: Status) -> SnapshotState:
         map=storable(status.map or "", LONGEST_MAP),
         hibernating=bool(status.hibernating),
         connecting=tuple(
-            (storable(player.name, LONGEST_NAME), player.steamid64)
-            for player in status.people
-            if player.is_connecting
+            (storable(player.name, LONGEST_NAME), player.steamid64) for player in status.people if player.is_connecting
         ),
     )
 

@@ -207,7 +207,7 @@ class OverlayWorkshopItem(models.Model):
 class OverlayAddon(Inspected):
     """A VPK in the addons of a files or script overlay, or a mission or maps in loose files, as a build found it.
 
-    The counterpart of a workshop item: `overlays.campaigns.listing` shows both in one list.
+    The counterpart of a workshop item: `overlays.campaigns.sources` shows both in one list.
     """
 
     overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="addons")

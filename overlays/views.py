@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from overlays import actions, lookups, permissions
-from overlays.campaigns import listing
+from overlays.campaigns import sources
 from overlays.forms import OverlayForm
 from overlays.models import Overlay
 
@@ -67,7 +67,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "overlay": overlay,
         "may_edit": permissions.can_edit_overlay(user, overlay),
-        "sources": listing.of_overlay(overlay),
+        "sources": sources.of_overlay(overlay),
         # Blueprints are private: of those that use the overlay, the page lists only the ones visible to the user.
         "blueprints": overlay.blueprints.visible_to(user).select_related("owner"),
     }

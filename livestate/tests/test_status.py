@@ -135,7 +135,9 @@ def test_a_row_of_an_unknown_form_is_somebody(row):
     assert not parse_status(answer(row, humans=2).removesuffix("#end\n")).complete
 
 
-@pytest.mark.parametrize("row", ['# 9 "SourceTV" BOT active', '#  9 1 "SourceTV" HLTV active', '#  9 "x" BOT active 64'])
+@pytest.mark.parametrize(
+    "row", ['# 9 "SourceTV" BOT active', '#  9 1 "SourceTV" HLTV active', '#  9 "x" BOT active 64']
+)
 def test_source_tv_is_no_person(row):
     status = parse_status(answer(row, humans=1))
     assert (status.complete, len(status.people), status.bots_seen) == (True, 1, 1)

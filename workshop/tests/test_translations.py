@@ -10,7 +10,9 @@ from left4me.testing import vpk_files
 from workshop import inspection, translations
 from workshop.translations import Translations
 
-MISSION = b'"mission" { "Name" "w" "DisplayTitle" "#w_title" "modes" { "coop" { "1" { "Map" "a" "DisplayName" "#L1" } } } }'
+MISSION = (
+    b'"mission" { "Name" "w" "DisplayTitle" "#w_title" "modes" { "coop" { "1" { "Map" "a" "DisplayName" "#L1" } } } }'
+)
 
 
 def resource(**texts: str) -> str:

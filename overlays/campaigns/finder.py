@@ -1,4 +1,4 @@
-"""Finds the addons in an overlay's tree, and inspects them: VPKs, missions in loose files, and maps without a mission."""
+"""Finds the addons in an overlay's tree and inspects them: VPKs, missions in loose files, maps without a mission."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class Finder:
         name = node.name.lower()
         stamp = Stamp(node.size, max(0, int(node.modified * 1_000_000)))
         below = "/".join(where[1:]).lower() if where[0] in _GAME_FOLDERS else ""
-        if name.endswith(".vpk"):
-            self._files[where] = stamp
-        elif below.startswith("missions/") and below.count("/") == 1 and name.endswith(".txt"):
+        if name.endswith(".vpk") or (
+            below.startswith("missions/") and below.count("/") == 1 and name.endswith(".txt")
+        ):
             self._files[where] = stamp
         elif below.startswith("maps/") and below.count("/") == 1 and name.endswith(".bsp"):
             maps = self._maps.setdefault(f"{where[0]}/{where[1]}", [])
@@ -82,9 +82,7 @@ class Finder:
         """Inspect what was collected; VPKs whose key is `known` are not read again."""
         return [*self._loose(tree, game), *self._archives(tree, known, game, check)]
 
-    def _archives(
-        self, tree: Tree, known: Container[Key], game: Path, check: Callable[[], None]
-    ) -> Iterator[Addon]:
+    def _archives(self, tree: Tree, known: Container[Key], game: Path, check: Callable[[], None]) -> Iterator[Addon]:
         stock: frozenset[str] | None = None
         for where, stamp in self._files.items():
             if not where[-1].lower().endswith(".vpk") or self._is_part(tree, where):

@@ -26,7 +26,8 @@ class Source:
     @property
     def found(self) -> OverlayAddon | WorkshopItem:
         found = self.addon or self.item
-        assert found is not None
+        if found is None:
+            raise ValueError("A source is an addon or a workshop item.")
         return found
 
     @property
