@@ -82,6 +82,9 @@ class Overlay(models.Model):
 
     objects = OverlayQuerySet.as_manager()
 
+    # Items and files that cannot be used, where `overlays.campaigns.sources.with_faults` has counted them.
+    fault_count = 0
+
     class Meta:
         ordering = [Lower("name"), "pk"]
         constraints = [

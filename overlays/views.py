@@ -32,6 +32,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     if kind in Overlay.Kind.values:
         overlays = overlays.filter(kind=kind)
     page = Paginator(overlays, PER_PAGE).get_page(request.GET.get("page"))
+    page.object_list = sources.with_faults(list(page.object_list))
     context = {"page": page, "q": search, "kind": kind, "kinds": Overlay.Kind.choices, "filtered": search or kind}
     return render(request, "overlays/list.html", context)
 
@@ -64,6 +65,7 @@ def new(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     overlay = lookups.overlay_or_404(user, pk)
+    sources.with_faults([overlay])
     context = {
         "overlay": overlay,
         "may_edit": permissions.can_edit_overlay(user, overlay),
