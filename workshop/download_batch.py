@@ -52,13 +52,15 @@ def download_all(
 ) -> Iterator[DownloadResult]:
     """Download all files and yield each result as it is known. Raises Cancelled.
 
-    `log` gets a line for each failed attempt, `started` each file as its download begins. All functions are only called
-    in the caller's thread, so they may use the database.
+    `log` gets a line for each failed attempt, `started` each file as its download begins. All functions are only
+    called in the caller's thread, so they may use the database.
     """
     stop = threading.Event()
     calls: Calls = queue.Queue()
     with fetch.Client(hosts=hosts, cancelled=stop.is_set, per_host=PER_HOST) as client:
-        downloader = _Downloader(cache, client, Reservations(cache, keep=keep_free), stop, calls, log, progress, started)
+        downloader = _Downloader(
+            cache, client, Reservations(cache, keep=keep_free), stop, calls, log, progress, started
+        )
         pool = ThreadPoolExecutor(side_by_side, thread_name_prefix="download")
         try:
             waiting = {pool.submit(downloader.fetch, file) for file in files}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.conf import settings
 from django.urls import reverse
@@ -10,7 +12,7 @@ from django.utils import timezone
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from left4me.testing.jobs import drain
-from left4me.testing.simulated_steam import Fault
+from left4me.testing.simulated_steam import Fault, SimulatedSteam
 from overlays import tasks
 from overlays.models import Overlay, OverlayAddon, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
@@ -19,6 +21,23 @@ from servers.tests.factories import make_blueprint, make_server, share
 from workshop.models import WorkshopItem
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
+
+
+@pytest.fixture
+def left4me_root(settings, tmp_path):
+    settings.LEFT4ME_ROOT = tmp_path / "root"
+    settings.LEFT4ME_ROOT.mkdir()
+
+
+@pytest.fixture
+def steam_world(settings, tmp_path, left4me_root, monkeypatch) -> Iterator[SimulatedSteam]:
+    (tmp_path / "steam").mkdir()
+    monkeypatch.setattr("workshop.steam._SECONDS_BETWEEN_CALLS", 0.0)
+    monkeypatch.setattr("workshop.steam._BACK_OFF_SECONDS", (0.0, 0.0))
+    with SimulatedSteam(tmp_path / "steam") as steam:
+        settings.LEFT4ME_STEAM_API_URL = steam.url
+        settings.LEFT4ME_STEAM_CONTENT_HOSTS = [".steamusercontent.com", steam.url]
+        yield steam
 
 
 @pytest.fixture
