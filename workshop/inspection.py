@@ -114,13 +114,12 @@ def _inspection(
     info = _addon_info(pak, kept)
     maps = {name: entry for name, entry in kept.items() if name.endswith(".bsp")}
     campaigns = tuple(missions.merge(_campaigns(pak, kept, game)))
-    address = info.text("addonURL0")
     return Inspection(
         valid=True,
         title=info.text("addontitle")[:200],
         author=info.text("addonauthor")[:200],
         version=info.text("addonversion")[:50],
-        website=next((c.website for c in campaigns if c.website), address if missions.is_address(address) else ""),
+        website=next((c.website for c in campaigns if c.website), missions.website(info.text("addonURL0"))),
         campaigns=campaigns,
         maps=tuple(sorted(_map(name) for name in maps)),
         warnings=tuple(_warnings(pak, paths, maps, stock)),

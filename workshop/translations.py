@@ -42,7 +42,8 @@ class Translations:
 
 def read(raw: bytes) -> dict[str, str]:
     """The texts of a resource file by token, in lower case and without the leading #."""
-    root = keyvalues.parse(keyvalues.decode(raw))
+    # Unlike other KeyValues files, these escape the quotation marks inside a text.
+    root = keyvalues.parse(keyvalues.decode(raw).replace('\\"', "'"))
     texts: dict[str, str] = {}
     for node in root.children:
         for block in node.all("tokens") or [node]:

@@ -67,13 +67,6 @@ class Source:
         return self.item.preview_url if self.item else ""
 
     @property
-    def is_needed_by_players(self) -> bool:
-        """Whether players must have it too: to play its maps, or because a user gave a link for them."""
-        if self.item:
-            return True
-        return bool(self.addon and self.addon.is_valid and (self.addon.chapters or self.addon.link))
-
-    @property
     def warnings(self) -> list[labels.WarningLabel]:
         return labels.warnings(self.found.warnings)
 

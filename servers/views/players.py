@@ -15,6 +15,7 @@ from left4me.audit import record
 from overlays.campaigns import sources
 from overlays.campaigns.sources import Source
 from servers import lookups
+from servers.blueprints import maps
 from servers.models import BlueprintOverlay, PlayersLink, Server
 
 
@@ -67,6 +68,15 @@ def _needed(server: Server) -> list[Source]:
     needed: dict[tuple[str, object], Source] = {}
     for overlay_id in overlay_ids:
         for source in found.get(overlay_id, ()):
-            if source.is_needed_by_players:
+            if _is_needed(source):
                 needed.setdefault(("item", source.item.pk) if source.item else ("file", source.path), source)
     return sorted(needed.values(), key=lambda source: source.title.casefold())
+
+
+def _is_needed(source: Source) -> bool:
+    """Whether players must have it too: to play its maps, or because a user gave a link for them."""
+    if source.addon is None:
+        return True
+    if not source.addon.is_valid:
+        return False
+    return bool(source.addon.link) or any(entry["map"] not in maps.stock() for entry in source.addon.chapters)

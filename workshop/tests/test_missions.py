@@ -114,3 +114,21 @@ def test_a_file_without_a_campaign_gives_none(text):
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_reader_crash(raw):
     missions.read(b'"mission" { "modes" { "coop" { "1" {' + raw)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (" https://www.gamemaps.com/details/1 ", "https://www.gamemaps.com/details/1"),
+        (
+            "https://steamcommunity.com/sharedfiles/filedetails/?id=1",
+            "https://steamcommunity.com/sharedfiles/filedetails/?id=1",
+        ),
+        ("http://store.steampowered.com/app/500/", ""),
+        ("http://www.l4d.com", ""),
+        ("www.example.org", ""),
+        ("", ""),
+    ],
+)
+def test_the_address_of_an_example_is_no_website(text, address):
+    assert missions.website(text) == address

@@ -22,8 +22,9 @@ def resource(**texts: str) -> str:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8", "utf-16-le"])
 def test_the_texts_of_a_resource_file_are_read_whatever_its_encoding(encoding):
-    raw = resource(W_Title="The Wälls", other="#w_title").encode(encoding)
+    raw = resource(W_Title="The Wälls", quoted=r"Say \"hi\"", other="#w_title").encode(encoding)
     words = Translations([raw])
+    assert words("#quoted") == "Say 'hi'"
     assert words("#w_title") == "The Wälls"
     assert words("#other") is None
     assert words("#missing") is None
