@@ -380,11 +380,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     },
 }
 
-CELERY_BEAT_SCHEDULE["overlays-inspect-old"] = {
-    "task": "overlays.inspect_old",
-    "schedule": 600.0,
-    "options": {"expires": 540.0},
-}
+CELERY_BEAT_SCHEDULE["overlays-inspect-old"] = {"task": "overlays.inspect_old", "schedule": 600.0}
 CELERY_BEAT_SCHEDULE["overlays-tidy"] = {
     "task": "overlays.tidy",
     "schedule": crontab(hour="5", minute="23"),

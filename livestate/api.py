@@ -36,9 +36,17 @@ class PlayerOut(Schema):
     max_ping: int | None
 
 
+class JoinerOut(Schema):
+    name: str
+    steam_id_64: str | None = Field(description="Null while Steam has not confirmed the player")
+
+
 class LiveOut(Schema):
     state: Kind = Field(description="off, unheard (no answer since its start), stale, idle or played")
-    players: int | None = Field(description="Human players; null when nothing is known about the running game")
+    players: int | None = Field(
+        description="Human players, also those who are still loading; null when nothing is known about the game"
+    )
+    connecting: list[JoinerOut] = Field(description="The players who are still loading")
     max_players: int | None
     bots: int | None
     map: str | None
@@ -218,6 +226,10 @@ def _live(current: Live, players: list[ShownPlayer]) -> dict[str, Any]:
     return {
         "state": current.kind,
         "players": shown.players if shown else None,
+        "connecting": [
+            {"name": joiner.name, "steam_id_64": str(joiner.steam_id_64) if joiner.steam_id_64 else None}
+            for joiner in current.connecting
+        ],
         "max_players": shown.max_players if shown else None,
         "bots": shown.bots if shown else None,
         "map": shown.map if shown else None,

@@ -86,6 +86,9 @@ class Overlay(models.Model):
 
     objects = OverlayQuerySet.as_manager()
 
+    # Items and files that cannot be used, where `overlays.campaigns.sources.with_faults` has counted them.
+    fault_count = 0
+
     class Meta:
         ordering = [Lower("name"), "pk"]
         constraints = [
@@ -216,7 +219,7 @@ class OverlayWorkshopItem(models.Model):
 class OverlayAddon(Inspected):
     """A VPK in the addons of a files or script overlay, or a mission or maps in loose files, as a build found it.
 
-    The counterpart of a workshop item: `overlays.campaigns.listing` shows both in one list.
+    The counterpart of a workshop item: `overlays.campaigns.sources` shows both in one list.
     """
 
     overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="addons")
@@ -237,7 +240,11 @@ class OverlayAddon(Inspected):
         constraints = [models.UniqueConstraint(fields=["overlay", "path"], name="addon_once_per_path")]
 
     def __str__(self) -> str:
-        return self.title or self.path.rpartition("/")[2]
+        if self.title:
+            return self.title
+        if len(self.campaigns) == 1:
+            return str(self.campaigns[0]["title"])
+        return self.path.rpartition("/")[2]
 
     def take(self, found: Inspection) -> None:
         super().take(found)

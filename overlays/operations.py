@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterable
 
@@ -18,6 +19,8 @@ from overlays.models import Overlay
 from overlays.replication.server import hashes_file
 from overlays.replication.store import Copies, is_needed
 from overlays.workshop_items import cache_cleanup, refresh
+
+logger = logging.getLogger(__name__)
 
 
 @operation("build", title=_("Build"), idempotent=True)
@@ -66,7 +69,12 @@ def _overlay(run: JobContext) -> Overlay:
 @operation("workshop_refresh", title=_("Refresh workshop items"), idempotent=True, coalesces_active=True)
 def workshop_refresh(run: JobContext) -> None:
     """Refresh every item and collection in use from Steam, and build the overlays whose items changed."""
-    refresh.refresh_all(run, now=timezone.now())
+    try:
+        refresh.refresh_all(run, now=timezone.now())
+    except Failed as fault:
+        # Nobody reads the log of a job that the schedule requested.
+        logger.error("Workshop refresh failed: %s", " | ".join(str(fault).splitlines()))
+        raise
 
 
 @operation("workshop_tidy", title=_("Tidy the workshop cache"), idempotent=True)

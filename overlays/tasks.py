@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 from celery import shared_task
@@ -13,6 +14,8 @@ from overlays import builds
 from overlays.files import uploads
 from overlays.workshop_items import cache_cleanup, refresh
 
+logger = logging.getLogger(__name__)
+
 
 @shared_task(name="overlays.refresh_when_due")
 def refresh_when_due() -> None:
@@ -21,9 +24,9 @@ def refresh_when_due() -> None:
     if every and refresh.is_due(now=timezone.now(), every=every):
         try:
             refresh.request_refresh(by=None)
-        except jobs.Refused:
+        except jobs.Refused as refusal:
             # A final operation holds the resource; the next run of this task tries again.
-            return
+            logger.warning("The scheduled workshop refresh was refused: %s", refusal)
 
 
 @shared_task(name="overlays.inspect_old")

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from overlays import actions, lookups, permissions
-from overlays.campaigns import listing
+from overlays.campaigns import sources
 from overlays.files import uploads
 from overlays.forms import OverlayForm
 from overlays.models import Overlay
@@ -33,6 +33,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     if kind in Overlay.Kind.values:
         overlays = overlays.filter(kind=kind)
     page = Paginator(overlays, PER_PAGE).get_page(request.GET.get("page"))
+    page.object_list = sources.with_faults(list(page.object_list))
     context = {"page": page, "q": search, "kind": kind, "kinds": Overlay.Kind.choices, "filtered": search or kind}
     return render(request, "overlays/list.html", context)
 
@@ -65,10 +66,11 @@ def new(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     overlay = lookups.overlay_or_404(user, pk)
+    sources.with_faults([overlay])
     context = {
         "overlay": overlay,
         "may_edit": permissions.can_edit_overlay(user, overlay),
-        "sources": listing.of_overlay(overlay),
+        "sources": sources.of_overlay(overlay),
         "waiting": uploads.waiting(overlay) if permissions.can_edit_files(user, overlay) else [],
         "may_allow_programs": permissions.can_allow_programs(user),
         "waits_days": uploads.WAITS_FOR.days,

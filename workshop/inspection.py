@@ -115,13 +115,12 @@ def _inspection(
     info = _addon_info(pak, kept)
     maps = {name: entry for name, entry in kept.items() if name.endswith(".bsp")}
     campaigns = tuple(missions.merge(_campaigns(pak, kept, game)))
-    address = info.text("addonURL0")
     return Inspection(
         valid=True,
         title=info.text("addontitle")[:200],
         author=info.text("addonauthor")[:200],
         version=info.text("addonversion")[:50],
-        website=next((c.website for c in campaigns if c.website), address if missions.is_address(address) else ""),
+        website=next((c.website for c in campaigns if c.website), missions.website(info.text("addonURL0"))),
         campaigns=campaigns,
         maps=tuple(sorted(_map(name) for name in maps)),
         warnings=tuple(_warnings(pak, paths, maps, stock)),
@@ -160,7 +159,7 @@ def _warnings(
     pak: vpk.Vpk, paths: Sequence[str], maps: dict[str, vpk.Entry], stock: Collection[str]
 ) -> Iterator[Notice]:
     for code, names in (
-        ("several_files", [f"{number} parts"] if (number := pak.part_count) else []),
+        ("several_files", [f"_{number:03}.vpk" for number in pak.parts]),
         ("global_scripts", [p for p in paths if p in _GLOBAL_SCRIPTS]),
         ("game_scripts", [p for p in paths if p in _WHOLE_GAME_SCRIPTS or _is_weapon_script(p)]),
         ("replaces_game_files", [p for p in paths if p in stock and p not in OWN_FILES]),

@@ -13,6 +13,8 @@ from workshop import keyvalues
 _MOST_CHAPTERS = 200
 _LONGEST_TEXT = 200
 _LONGEST_ADDRESS = 500
+# Authors leave these in from Valve's examples; nobody gets a campaign there.
+_EXAMPLE_SITES = ("steampowered.com", "valvesoftware.com", "l4d.com")
 # These modes are shown first, in this order; the others follow by name.
 _KNOWN_MODES = ("coop", "realism", "versus", "survival", "scavenge")
 _MAP_NAME = re.compile(r"[a-z0-9_.\-+]{1,100}")
@@ -98,6 +100,16 @@ def is_address(text: str) -> bool:
         return False
 
 
+def website(text: str) -> str:
+    """The address that an author gave, or nothing if it is no address or that of an example."""
+    text = text.strip()
+    if not is_address(text):
+        return ""
+    host = urlsplit(text).hostname or ""
+    is_example = any(host == site or host.endswith(f".{site}") for site in _EXAMPLE_SITES)
+    return "" if is_example else text
+
+
 def _campaign(mission: keyvalues.Node, file: str, translate: Translate) -> Campaign:
     modes: dict[str, tuple[Chapter, ...]] = {}
     for block in mission.all("modes"):
@@ -106,13 +118,12 @@ def _campaign(mission: keyvalues.Node, file: str, translate: Translate) -> Campa
             if chapters:
                 modes.setdefault(mode.key.casefold()[:50], chapters)
     name = _text(mission, "Name") or file[:_LONGEST_TEXT]
-    website = mission.text("Website")
     return Campaign(
         name=name,
         title=_title(_text(mission, "DisplayTitle"), translate) or name,
         version=_text(mission, "Version"),
         author=_text(mission, "Author"),
-        website=website if is_address(website) else "",
+        website=website(mission.text("Website")),
         modes=dict(sorted(modes.items(), key=lambda pair: _mode_order(pair[0]))),
     )
 

@@ -14,6 +14,10 @@ from workshop import inspection
 # A download reports progress every two seconds. Without a report for this long it has ended or its worker died.
 _PROGRESS_IS_FRESH = timedelta(seconds=20)
 
+# How `last_error` begins: what Steam said about the item, or what its download failed at.
+BY_STEAM = "Steam: "
+DOWNLOAD_FAILED = "download failed: "
+
 
 class WorkshopItemQuerySet(models.QuerySet["WorkshopItem"]):
     def unused(self) -> Self:
@@ -24,7 +28,7 @@ class WorkshopItemQuerySet(models.QuerySet["WorkshopItem"]):
         return self.filter(cached_version__isnull=False)
 
     def failed(self) -> Self:
-        return self.exclude(last_error="")
+        return self.exclude(last_error="", steam_error="")
 
     def downloading(self, now: datetime) -> Self:
         """Items with recent download progress."""
@@ -89,7 +93,12 @@ class WorkshopItem(Inspected):
     preview_url = models.CharField(max_length=2048, blank=True)
     refreshed_at = models.DateTimeField(_("asked Steam"), null=True, blank=True)
     last_downloaded_at = models.DateTimeField(_("downloaded"), null=True, blank=True)
+    # What the last download or the inspection of the file failed at, or what Steam said; empty after a success.
     last_error = models.TextField(_("last error"), blank=True)
+    # Why Steam does not offer the item: stays until Steam says otherwise, whatever a download brings.
+    steam_error = models.TextField(_("what Steam said"), blank=True)
+    # Steam's result code for the item (1: fine); null while Steam was not asked.
+    steam_result = models.PositiveIntegerField(null=True, blank=True, editable=False)
 
     # The `time_updated` of the cached file; null while there is none.
     cached_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
@@ -121,11 +130,21 @@ class WorkshopItem(Inspected):
         """The state shown to operators; a running download comes before an earlier error."""
         if self.progress_at is not None and now - self.progress_at < _PROGRESS_IS_FRESH:
             return self.State.DOWNLOADING
-        if self.last_error:
+        if self.last_error or self.steam_error:
             return self.State.FAILED
         if self.cached_version is None:
             return self.State.MISSING
         return self.State.CACHED if self.cached_version == self.time_updated else self.State.STALE
+
+    @property
+    def standing_error(self) -> str:
+        """What remains in `last_error` after a successful download: what Steam said."""
+        return f"{BY_STEAM}{self.steam_error}" if self.steam_error else ""
+
+    @property
+    def download_error(self) -> str:
+        """What the last download or inspection failed at, without the words that introduce it."""
+        return "" if self.last_error.startswith(BY_STEAM) else self.last_error.removeprefix(DOWNLOAD_FAILED)
 
     @property
     def is_refused(self) -> bool:

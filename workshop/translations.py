@@ -43,7 +43,8 @@ class Translations:
 
 def read(raw: bytes) -> dict[str, str]:
     """The texts of a resource file by token, in lower case and without the leading #."""
-    root = keyvalues.parse(texts.decode(raw).text)
+    # Unlike other KeyValues files, these escape the quotation marks inside a text.
+    root = keyvalues.parse(texts.decode(raw).text.replace('\\"', "'"))
     by_token: dict[str, str] = {}
     for node in root.children:
         for block in node.all("tokens") or [node]:

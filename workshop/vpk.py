@@ -144,9 +144,9 @@ class Vpk:
         self._parts.clear()
 
     @property
-    def part_count(self) -> int:
-        """The number of numbered parts that were opened so far."""
-        return len(self._parts)
+    def parts(self) -> tuple[int, ...]:
+        """The numbered parts that were opened so far."""
+        return tuple(self._parts)
 
     def __iter__(self) -> Iterator[Entry]:
         tree = _Tree(self._stream, self.header)
@@ -188,8 +188,8 @@ class Vpk:
 
     def _checked(self, entry: Entry) -> Entry:
         size = self._size
-        if entry.is_in_part:
-            if self._open_part is None:
+        if not entry.in_this_file:
+            if not entry.is_in_part or self._open_part is None:
                 return entry
             size = self._part_size(entry.archive)
         if entry.data_at + entry.length > size:

@@ -9,7 +9,7 @@ from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
 from overlays import contents, paths
 from overlays.campaigns import rows
-from overlays.campaigns.finding import Finder
+from overlays.campaigns.finder import Finder
 from overlays.models import Overlay
 
 

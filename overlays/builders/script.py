@@ -18,7 +18,7 @@ from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
 from overlays import contents, paths
 from overlays.campaigns import rows
-from overlays.campaigns.finding import Addon, Finder
+from overlays.campaigns.finder import Addon, Finder
 from overlays.files import game_files
 from overlays.models import Overlay
 

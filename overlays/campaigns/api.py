@@ -11,8 +11,8 @@ from pydantic import Field
 from accounts.permissions import signed_in
 from left4me.core.web.api import require_scope
 from overlays import actions, lookups
-from overlays.campaigns import listing
-from overlays.campaigns.listing import Source
+from overlays.campaigns import sources
+from overlays.campaigns.sources import Source
 
 router = Router(tags=["overlays"])
 
@@ -53,7 +53,7 @@ class LinkIn(Schema):
 def list_campaigns(request: HttpRequest, overlay_id: int) -> list[dict[str, Any]]:
     """Every file with campaigns, maps, warnings or a fault, also in workshop items."""
     overlay = lookups.overlay_or_404(signed_in(request), overlay_id)
-    return [_source(source) for source in listing.of_overlay(overlay)]
+    return [_source(source) for source in sources.of_overlay(overlay)]
 
 
 @router.patch(

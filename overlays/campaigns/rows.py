@@ -11,7 +11,7 @@ from django.db import transaction
 from left4me.core.files.tree import Tree
 from left4me.jobs.context import JobContext
 from overlays import contents, paths
-from overlays.campaigns.finding import Addon, Finder, Key, Stamp, key
+from overlays.campaigns.finder import Addon, Finder, Key, Stamp, key
 from overlays.models import AddonContents, Overlay, OverlayAddon
 from workshop import cache, inspection
 

@@ -14,7 +14,7 @@ from left4me.jobs.models import Job
 from left4me.testing import vpk_files
 from left4me.testing.jobs import drain
 from overlays import builds, tasks
-from overlays.campaigns import listing
+from overlays.campaigns import sources
 from overlays.models import Overlay, OverlayAddon, OverlayScript, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from workshop.models import WorkshopItem
@@ -99,7 +99,11 @@ def test_an_unchanged_vpk_is_not_read_again(overlay, tree, monkeypatch):
 
 def test_a_mission_in_loose_files_is_a_campaign_and_maps_without_one_are_listed(overlay, tree):
     for folder, name, content in (
-        ("missions", "walls.txt", mission("Walls", "wall_1", "wall_2", title="#walls_title").decode().encode("utf-16")),
+        (
+            "missions",
+            "walls.txt",
+            mission("Walls", "wall_1", "wall_2", title="#walls_title").decode().encode("utf-16"),
+        ),
         ("maps", "wall_1.bsp", b"VBSP"),
         ("maps", "lonely.bsp", b"VBSP"),
         ("resource", "walls_english.txt", '"lang" { "Tokens" { "walls_title" "The Walls" } }'.encode("utf-16")),
@@ -119,7 +123,7 @@ def test_a_vpk_of_several_files_is_understood_and_a_missing_part_named(overlay, 
     vpk_files.write(addons / "big_dir.vpk", campaign("Big", "big_1"), part=addons / "big_000.vpk")
     assert build(overlay).state == "succeeded"
     [addon] = overlay.addons.all()
-    assert (titles(overlay), [w["code"] for w in addon.warnings][0]) == (["Big"], "several_files")
+    assert (titles(overlay), next(w["code"] for w in addon.warnings)) == (["Big"], "several_files")
     (addons / "big_000.vpk").rename(tree / "big_000.vpk")
     job = build(overlay)
     assert job.state == "failed"
@@ -176,7 +180,7 @@ def test_files_and_workshop_items_stand_in_one_list_on_the_page_and_in_the_api(c
         steam_id=7, title="Item", is_valid=True, chapters=[{"map": "i_1", "title": "One", "campaign": "Item"}]
     )
     OverlayWorkshopItem.objects.create(overlay=overlay, item=item, linked_version=1)
-    assert [source.title for source in listing.of_overlay(overlay)] == ["city.vpk", "Item"]
+    assert [source.title for source in sources.of_overlay(overlay)] == ["City <17>", "Item"]
     client.force_login(cast.owner)
     page = client.get(overlay.get_absolute_url()).content.decode()
     assert "City &lt;17&gt;" in page
@@ -190,7 +194,9 @@ def test_files_and_workshop_items_stand_in_one_list_on_the_page_and_in_the_api(c
     assert AuditEntry.objects.get(action="overlay.link_changed").target == overlay.resource
 
 
-@pytest.mark.parametrize("link", ["javascript:alert(1)", "https://", "ftp://a/b", "https://u:p@a.example", "x y", "//a"])
+@pytest.mark.parametrize(
+    "link", ["javascript:alert(1)", "https://", "ftp://a/b", "https://u:p@a.example", "x y", "//a"]
+)
 def test_only_the_address_of_a_page_is_a_link(client, cast, overlay, link):
     addon = OverlayAddon.objects.create(overlay=overlay, path="left4dead2/addons/a.vpk", is_valid=True)
     client.force_login(cast.owner)

@@ -52,7 +52,7 @@ def groups(*overlays):
 
 
 def test_of_two_overlays_the_higher_wins_and_both_over_the_game(built):
-    game = settings.LEFT4ME_ROOT / "game/left4dead2/cfg"
+    game = settings.LEFT4ME_ROOT / "game/current/left4dead2/cfg"
     game.mkdir(parents=True)
     (game / "valve.rc").write_text("x")
     top = built("top", "left4dead2/cfg/server.cfg", "left4dead2/cfg/valve.rc")
@@ -77,7 +77,7 @@ def test_a_file_in_a_vpk_wins_over_a_loose_one(cast, built):
 
 
 def test_names_that_differ_in_letter_case_are_no_replacement_but_named(built):
-    game = settings.LEFT4ME_ROOT / "game/left4dead2/cfg"
+    game = settings.LEFT4ME_ROOT / "game/current/left4dead2/cfg"
     game.mkdir(parents=True)
     (game / "valve.rc").write_text("x")
     found = conflicts.between([built("a", "left4dead2/CFG/Valve.rc"), built("b", "left4dead2/cfg/valve.RC")])

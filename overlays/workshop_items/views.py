@@ -21,6 +21,7 @@ from overlays.models import Overlay
 from overlays.workshop_items import item_rows, membership
 from overlays.workshop_items import refresh as items_refresh
 from workshop import metadata, steam
+from workshop.models import WorkshopItem
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -94,6 +95,23 @@ def refresh(request: HttpRequest, pk: int) -> HttpResponse:
     except jobs.Refused as fault:
         return _failed(request, overlay, str(fault), status=409)
     messages.success(request, _("Steam has been asked; the overlay is being built."))
+    return redirect("overlays:items", overlay.pk)
+
+
+@require_POST
+def retry_item(request: HttpRequest, pk: int, steam_id: int) -> HttpResponse:
+    """Ask Steam about one item again and build; 502 if Steam does not answer."""
+    user = signed_in(request)
+    overlay = lookups.workshop_overlay_to_edit(user, pk)
+    item = get_object_or_404(WorkshopItem, overlay_links__overlay=overlay, steam_id=steam_id)
+    try:
+        with metadata.connect() as api:
+            items_refresh.retry_item(overlay=overlay, item=item, by=user, api=api, now=timezone.now())
+    except steam.SteamError as fault:
+        return _failed(request, overlay, _("Nothing was changed. %(reason)s") % {"reason": fault}, status=502)
+    except jobs.Refused as fault:
+        return _failed(request, overlay, str(fault), status=409)
+    messages.success(request, _("Retrying “%(item)s”.") % {"item": item})
     return redirect("overlays:items", overlay.pk)
 
 

@@ -10,7 +10,7 @@ from functools import cache
 
 from django.utils.translation import gettext as _
 
-from overlays.campaigns import listing
+from overlays.campaigns import sources
 from overlays.models import Overlay
 from servers.blueprints.checks import Finding, Severity, config_lines
 from servers.models import BlueprintOverlay
@@ -74,7 +74,7 @@ def added(blueprint_ids: Collection[int]) -> dict[int, dict[str, Chapter]]:
     layers: dict[int, list[int]] = {pk: [] for pk in blueprint_ids}
     for blueprint_id, overlay_id in links.values_list("blueprint_id", "overlay_id") if blueprint_ids else ():
         layers[blueprint_id].append(overlay_id)
-    found = listing.chapters({overlay_id for ids in layers.values() for overlay_id in ids}) if blueprint_ids else {}
+    found = sources.chapters({overlay_id for ids in layers.values() for overlay_id in ids}) if blueprint_ids else {}
     return {blueprint_id: _merged(ids, found) for blueprint_id, ids in layers.items()}
 
 
@@ -86,7 +86,7 @@ def playable(blueprint_id: int) -> dict[str, Chapter]:
 def of_layers(overlays: Sequence[Overlay]) -> dict[str, Chapter]:
     """Every map of a blueprint with these layers, the topmost first."""
     ids = [overlay.pk for overlay in overlays]
-    return {**_merged(ids, listing.chapters(ids) if ids else {}), **stock()}
+    return {**_merged(ids, sources.chapters(ids) if ids else {}), **stock()}
 
 
 def grouped(chapters: dict[str, Chapter]) -> list[tuple[str, list[Chapter]]]:
@@ -95,6 +95,12 @@ def grouped(chapters: dict[str, Chapter]) -> list[tuple[str, list[Chapter]]]:
     for chapter in chapters.values():
         groups.setdefault(chapter.campaign, []).append(chapter)
     return list(groups.items())
+
+
+def start_map(arguments: str) -> str:
+    """The map in `+map`; empty without one."""
+    match = _START_MAP.search(arguments)
+    return match[2].lower() if match else ""
 
 
 def with_start_map(arguments: str, name: str) -> str:
@@ -132,7 +138,7 @@ def _unknown_map(name: str, known: Collection[str]) -> str:
     return _("Neither the game nor an overlay has the map %(name)s. Add the overlay that has it.") % {"name": name}
 
 
-def _merged(overlay_ids: Sequence[int], found: listing.Chapters) -> dict[str, Chapter]:
+def _merged(overlay_ids: Sequence[int], found: sources.Chapters) -> dict[str, Chapter]:
     by_map: dict[str, Chapter] = {}
     for overlay_id in overlay_ids:
         for entry in found.get(overlay_id, ()):

@@ -64,8 +64,11 @@ def test_players_are_told_of_uploaded_campaigns_and_where_to_get_them(server):
     OverlayAddon.objects.create(path="left4dead2/addons/a.vpk", chapters=maps, link="https://get.example/1", **found)
     OverlayAddon.objects.create(path="left4dead2/addons/b.vpk", chapters=maps, **found)
     OverlayAddon.objects.create(path="left4dead2/addons/plugin.vpk", overlay=overlay, is_valid=True)
+    stock = [{"map": "c1m1_hotel", "title": "x", "campaign": "x", "modes": []}]
+    OverlayAddon.objects.create(path="left4dead2/addons/mode.vpk", overlay=overlay, is_valid=True, chapters=stock)
     text = Client().get(PlayersLink.objects.create(server=server).get_absolute_url()).content.decode()
     assert 'href="https://get.example/1"' in text
     assert "City 17" in text
     assert text.count("Ask the server's owner for this file.") == 1
     assert "plugin.vpk" not in text
+    assert "mode.vpk" not in text

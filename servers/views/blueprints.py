@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web.ids import parse_id
+from overlays.campaigns import sources
 from overlays.models import Overlay
 from servers import actions, lookups
 from servers.blueprints import checks, maps, yaml
@@ -45,6 +46,7 @@ def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
     row = lookups.blueprint_or_404(user, pk)
     context = {
         "blueprint": row,
+        "layers": sources.with_faults(row.layers),
         "findings": _findings(row.arguments, row.config, row.layers),
         "page": Paginator(row.servers.order_by("name"), PER_PAGE).get_page(request.GET.get("page")),
     }
@@ -185,6 +187,7 @@ def _edited(
         "form": form,
         "blueprint": blueprint,
         "warned": warned,
+        "start_map": maps.start_map(str(arguments)),
         "campaigns": maps.grouped(maps.of_layers(form.stack)),
     }
     return render(request, "servers/blueprint_edit.html", context, status=status)

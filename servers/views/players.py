@@ -12,9 +12,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.permissions import signed_in
 from left4me.audit import record
-from overlays.campaigns import listing
-from overlays.campaigns.listing import Source
+from overlays.campaigns import sources
+from overlays.campaigns.sources import Source
 from servers import lookups
+from servers.blueprints import maps
 from servers.models import BlueprintOverlay, PlayersLink, Server
 
 
@@ -63,10 +64,19 @@ def _needed(server: Server) -> list[Source]:
     """What players must have, in any overlay of the server's blueprint: each once, by title."""
     links = BlueprintOverlay.objects.filter(blueprint=server.blueprint_id).order_by("position")
     overlay_ids = list(links.values_list("overlay_id", flat=True))
-    found = listing.of_overlays(overlay_ids)
+    found = sources.of_overlays(overlay_ids)
     needed: dict[tuple[str, object], Source] = {}
     for overlay_id in overlay_ids:
         for source in found.get(overlay_id, ()):
-            if source.is_needed_by_players:
+            if _is_needed(source):
                 needed.setdefault(("item", source.item.pk) if source.item else ("file", source.path), source)
     return sorted(needed.values(), key=lambda source: source.title.casefold())
+
+
+def _is_needed(source: Source) -> bool:
+    """Whether players must have it too: to play its maps, or because a user gave a link for them."""
+    if source.addon is None:
+        return True
+    if not source.addon.is_valid:
+        return False
+    return bool(source.addon.link) or any(entry["map"] not in maps.stock() for entry in source.addon.chapters)

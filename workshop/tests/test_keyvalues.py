@@ -26,6 +26,35 @@ def test_blocks_values_comments_conditions_and_duplicates():
 
 
 @pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("[$X360]", False),
+        ("[!$X360]", True),
+        ("[$WIN32]", True),
+        ("[ $WIN32 || $X360 ]", True),
+        ("[$WIN32 && !$PS3]", True),
+        ("[$X360||$PS3]", False),
+        ("[!$WIN32]", False),
+        ("[$]", True),
+    ],
+)
+def test_a_condition_excludes_the_value_or_block_before_or_after_it(condition, holds):
+    root = keyvalues.parse(f'"m" {{ "k" "v" {condition} "b" {condition} {{ "x" "1" }} "after" "1" }}')
+    node = root.first("m")
+    assert (node.text("k"), node.first("b") is not None) == (("v", True) if holds else ("", False))
+    assert node.text("after") == "1"
+
+
+def test_a_value_in_brackets_is_no_condition():
+    assert keyvalues.parse('"m" { "color" [1 "k" "v" }').first("m").text("k") == "v"
+
+
+def test_a_pair_without_its_inner_quotation_marks_costs_only_itself():
+    node = keyvalues.parse('"m"\n{\n"Map city_1"\n"DisplayName" "One"\n"Image" "x"\n}').first("m")
+    assert (node.text("displayname"), node.text("image")) == ("One", "x")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         '"m" { "Name" "one\n "Author" "me" }\n',

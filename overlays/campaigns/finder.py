@@ -1,4 +1,4 @@
-"""Finds the addons in an overlay's tree, and inspects them: VPKs, missions in loose files, and maps without a mission."""
+"""Finds the addons in an overlay's tree and inspects them: VPKs, missions in loose files, maps without a mission."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class Finder:
         name = node.name.lower()
         stamp = Stamp(node.size, max(0, int(node.modified * 1_000_000)))
         below = "/".join(where[1:]).lower() if where[0] in _GAME_FOLDERS else ""
-        if name.endswith(".vpk"):
-            self._files[where] = stamp
-        elif below.startswith("missions/") and below.count("/") == 1 and name.endswith(".txt"):
+        if name.endswith(".vpk") or (
+            below.startswith("missions/") and below.count("/") == 1 and name.endswith(".txt")
+        ):
             self._files[where] = stamp
         elif below.startswith("maps/") and below.count("/") == 1 and name.endswith(".bsp"):
             maps = self._maps.setdefault(f"{where[0]}/{where[1]}", [])
@@ -82,20 +82,25 @@ class Finder:
         """Inspect what was collected; VPKs whose key is `known` are not read again."""
         return [*self._loose(tree, game), *self._archives(tree, known, game, check)]
 
-    def _archives(
-        self, tree: Tree, known: Container[Key], game: Path, check: Callable[[], None]
-    ) -> Iterator[Addon]:
+    def _archives(self, tree: Tree, known: Container[Key], game: Path, check: Callable[[], None]) -> Iterator[Addon]:
         stock: frozenset[str] | None = None
         for where, stamp in self._files.items():
             if not where[-1].lower().endswith(".vpk") or self._is_part(tree, where):
                 continue
             check()
-            addon = Addon("/".join(where), stamp, None)
+            addon = Addon("/".join(where), self._with_parts(where, stamp), None)
             if addon.key not in known or _is_directory(where):
                 if stock is None:
                     stock = inspection.stock_paths(game)
                 addon = replace(addon, inspection=self._inspect_vpk(tree, where, stock, game))
             yield addon
+
+    def _with_parts(self, where: Parts, stamp: Stamp) -> Stamp:
+        if not _is_directory(where):
+            return stamp
+        names = {(*where[:-1], vpk.part_name(where[-1], number)) for number in range(vpk.MOST_PARTS)}
+        parts = [stamp, *(self._files[name] for name in names & self._files.keys())]
+        return Stamp(sum(part.size for part in parts), max(part.modified_us for part in parts))
 
     def _is_part(self, tree: Tree, where: Parts) -> bool:
         """Whether the file is a numbered part of a VPK beside it. A whole VPK may have such a name as well."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
 from overlays.models import Overlay, OverlayAddon, OverlayWorkshopItem
@@ -26,7 +27,8 @@ class Source:
     @property
     def found(self) -> OverlayAddon | WorkshopItem:
         found = self.addon or self.item
-        assert found is not None
+        if found is None:
+            raise ValueError("A source is an addon or a workshop item.")
         return found
 
     @property
@@ -63,13 +65,6 @@ class Source:
     @property
     def preview_url(self) -> str:
         return self.item.preview_url if self.item else ""
-
-    @property
-    def is_needed_by_players(self) -> bool:
-        """Whether players must have it too: to play its maps, or because a user gave a link for them."""
-        if self.item:
-            return True
-        return bool(self.addon and self.addon.is_valid and (self.addon.chapters or self.addon.link))
 
     @property
     def warnings(self) -> list[labels.WarningLabel]:
@@ -117,3 +112,24 @@ def chapters(overlay_ids: Collection[int]) -> dict[int, list[Mapping[str, Any]]]
     for overlay_id, entries in rows:
         found.setdefault(overlay_id, []).extend(entries)
     return found
+
+
+def fault_counts(overlay_ids: Collection[int]) -> dict[int, int]:
+    """How many workshop items and files of these overlays cannot be used or downloaded, by overlay; in two queries."""
+    items = OverlayWorkshopItem.objects.filter(overlay__in=overlay_ids)
+    failed = items.filter(~Q(item__last_error="") | ~Q(item__steam_error="") | Q(item__is_valid=False))
+    broken = OverlayAddon.objects.filter(overlay__in=overlay_ids, is_valid=False)
+    counts: dict[int, int] = {}
+    for rows in (failed, broken):
+        counted = rows.order_by().values("overlay").annotate(count=Count("pk")).values_list("overlay", "count")
+        for overlay_id, count in counted:
+            counts[overlay_id] = counts.get(overlay_id, 0) + count
+    return counts
+
+
+def with_faults(overlays: Sequence[Overlay]) -> list[Overlay]:
+    """Set `fault_count` on these overlays, for pages."""
+    counts = fault_counts([overlay.pk for overlay in overlays]) if overlays else {}
+    for overlay in overlays:
+        overlay.fault_count = counts.get(overlay.pk, 0)
+    return list(overlays)
