@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,14 +23,14 @@ _LEADS: Final = {
 }
 # Code pages of one byte, with the usual characters.
 _CYRILLIC: Final = frozenset("абвгдеёжзийклмнопрстуфхцчшщъыьэюяіїєґ№«»–—")
-_LATIN: Final = {
-    "cp1252": frozenset("äöüßéèêëàâáçñíìîïóòôõúùûãåæøœ¡¿«»°©®™’‘“”„–—…€´·"),
-    "cp1250": frozenset("ąćęłńóśźżčďěňřšťůýžáéíúôőűăâîşţäöüßđ„”’–—…€"),
-}
+_WESTERN: Final = frozenset("äöüßéèêëàâáçñíìîïóòôõúùûãåæøœ¡¿«»°©®™’‘“”„–—…€´·")
+_CENTRAL: Final = frozenset("ąćęłńóśźżčďěňřšťůýžáéíúôőűăâîşţäöüßđ„”’–—…€")
+_LATIN: Final = {"cp1252": _WESTERN, "cp437": _WESTERN, "cp850": _WESTERN, "cp1250": _CENTRAL, "cp852": _CENTRAL}
 _CODE_PAGES: Final = ("gb18030", "cp1251", "cp1252", "big5", "cp932", "cp949", "cp1250", "cp866")
 _SAMPLE_BYTES: Final = 20_000
 _PROBE_BYTES: Final = 512
-_WORDS_OF_KOREAN: Final = 8
+_KOREAN: Final = 6
+_KANA: Final = 4
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,17 @@ def decodes(raw: bytes, encoding: str) -> bool:
     return True
 
 
+def detect(raw: bytes, code_pages: Sequence[str]) -> str:
+    """Return the one of `code_pages` in which the largest share of the characters is usual; of equals the first.
+
+    A detector of languages needs sentences; these texts are a few words of comment between commands, or names of files.
+    """
+    fitting = [page for page in code_pages if decodes(raw, page)]
+    lines = [line for line in raw.split(b"\n") if not line.isascii()]
+    sample = b"\n".join(lines)[:_SAMPLE_BYTES]
+    return max(fitting, key=lambda page: _fit(sample.decode(page, "ignore"), page), default="cp1252")
+
+
 def _mark_of(raw: bytes) -> tuple[bytes, str]:
     return next(((mark, encoding) for mark, encoding in _MARKS if raw.startswith(mark)), (b"", ""))
 
@@ -76,24 +88,17 @@ def _utf_16_of(raw: bytes) -> str:
 
 
 def _code_page_of(raw: bytes) -> str:
-    """UTF-8, or the code page in which the largest share of the characters is usual.
-
-    A detector of languages needs sentences; the texts of a game are a few words of comment between commands.
-    """
-    if decodes(raw, UTF8):
-        return UTF8
-    fitting = [page for page in _CODE_PAGES if decodes(raw, page)]
-    lines = [line for line in raw.split(b"\n") if not line.isascii()]
-    sample = b"\n".join(lines)[:_SAMPLE_BYTES]
-    return max(fitting, key=lambda page: _fit(sample.decode(page, "ignore"), page), default="cp1252")
+    return UTF8 if decodes(raw, UTF8) else detect(raw, _CODE_PAGES)
 
 
 def _fit(text: str, page: str) -> tuple[float, bool]:
     """The share of usual characters; of two that fit equally well, the second value prefers one."""
     marks = [at for at, character in enumerate(text) if not character.isascii()]
     share = sum(_is_usual(text, at, page) for at in marks) / max(1, len(marks))
-    # The bytes of Korean are also Chinese, but no Chinese text of some length uses only those.
-    return share, page == "cp949" and len(marks) >= _WORDS_OF_KOREAN
+    # The bytes of Korean are also Chinese, and those of kana also French; but no text of some length has only those.
+    is_korean = page == "cp949" and len(marks) >= _KOREAN
+    is_japanese = page == "cp932" and sum("\u3041" <= text[at] <= "\u30ff" for at in marks) >= _KANA
+    return share, is_korean or is_japanese
 
 
 def _is_usual(text: str, at: int, page: str) -> bool:
@@ -102,8 +107,8 @@ def _is_usual(text: str, at: int, page: str) -> bool:
         code = character.encode(page)
         # GBK puts rare characters below 0xA1 in the second byte, the other pages do not.
         return len(code) == 2 and code[0] in _LEADS[page] and (page not in ("gb18030", "cp949") or code[1] > 0xA0)
-    # Nobody writes a capital letter after a small one.
-    if character.isupper() and before.islower():
+    # Nobody writes a capital letter after a small one, or a single one between other letters.
+    if character.isupper() and (before.islower() or (before.isalpha() and after.islower())):
         return False
     if page in _LATIN:
         return character.lower() in _LATIN[page]

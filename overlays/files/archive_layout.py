@@ -22,7 +22,8 @@ from overlays.files import game_files
 from overlays.files.game_files import GAME
 
 # How many folders may wrap the content: "MyPack v1.2/server files/left4dead2/…".
-_DEEPEST_ROOT: Final = 4
+# A whole path as on the author's machine has most: "Program Files/Steam/steamapps/common/Left 4 Dead 2/left4dead2".
+_DEEPEST_ROOT: Final = 8
 
 # Files that belong in one folder wherever the archive holds them, when it shows no game folder at all.
 _LOOSE_FILES: Final = {
@@ -32,6 +33,8 @@ _LOOSE_FILES: Final = {
     ".cfg": ("cfg",),
     ".smx": ("addons", "sourcemod", "plugins"),
 }
+# What a folder of SourceMod or Metamod holds; a folder of the same name in another pack may be anything.
+_MOD_FILES: Final = (".smx", ".sp", ".inc", ".txt", ".cfg", ".ini", ".so", ".vdf")
 
 _SET_ASIDE_FOLDERS: Final = frozenset(
     [
@@ -195,6 +198,8 @@ def _find_roots(paths: Iterable[Parts]) -> list[Parts]:
     """The folders that may be the content's root, the best first: those that hold `left4dead2`, then game folders."""
     installations: Counter[Parts] = Counter()
     games: Counter[Parts] = Counter()
+    # Repositories of plugins hold what belongs below `addons/sourcemod` without these folders.
+    mods: Counter[Parts] = Counter()
     for path in paths:
         folded = [part.lower() for part in path]
         for depth, part in enumerate(folded[: _DEEPEST_ROOT + 1]):
@@ -205,7 +210,10 @@ def _find_roots(paths: Iterable[Parts]) -> list[Parts]:
             if (is_folder and part in game_files.GAME_FOLDERS) or (not is_folder and part in game_files.GAME_FILES):
                 games[path[:depth]] += 1
                 break
-    ranked = [*_ranked(installations), *_ranked(games)]
+            if is_folder and part in game_files.MOD_FOLDERS and folded[-1].endswith(_MOD_FILES):
+                mods[path[:depth]] += 1
+                break
+    ranked = [*_ranked(installations), *_ranked(games), *_ranked(mods)]
     return list(dict.fromkeys(ranked))
 
 
@@ -260,12 +268,16 @@ def _target(below: Parts, *, is_recognised: bool) -> Parts:
     # The game's folder may itself stand below a root taken for the game's: `Pack/left4dead2/…` beside `Pack/cfg`.
     if GAME in folded[:-1][:_DEEPEST_ROOT]:
         at = folded.index(GAME)
+        while folded[at + 1 : -1][:1] == (GAME,):
+            at += 1
         return _fold((GAME, *below[at + 1 :]))
     if folded[0] in game_files.INSTALLATION_FOLDERS or game_files.is_program(folded):
         return (folded[0], *below[1:])
     if is_recognised:
         if folded[-1].endswith(".vpk") and folded[0] not in game_files.GAME_FOLDERS:
             return (GAME, "addons", below[-1])
+        if len(folded) > 1 and folded[0] in game_files.MOD_FOLDERS:
+            return _fold((GAME, *game_files.MOD_FOLDERS[folded[0]], *below))
         return _fold((GAME, *below))
     ending = "." + folded[-1].rpartition(".")[2]
     if ending in _LOOSE_FILES:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import charset_normalizer
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import texts
@@ -25,7 +24,6 @@ CODE_PAGES: Final[dict[str, StrPromise]] = {
     UTF8: _("Unicode (UTF-8)"),
     "cp437": _("Western European (DOS, US)"),
     "cp850": _("Western European (DOS)"),
-    "cp852": _("Central European (DOS)"),
     "cp866": _("Cyrillic (DOS)"),
     "gb18030": _("Simplified Chinese (GBK)"),
     "big5": _("Traditional Chinese (Big5)"),
@@ -33,6 +31,7 @@ CODE_PAGES: Final[dict[str, StrPromise]] = {
     "cp949": _("Korean"),
     "cp1251": _("Cyrillic (Windows)"),
     "cp1252": _("Western European (Windows)"),
+    "cp852": _("Central European (DOS)"),
     "cp1250": _("Central European (Windows)"),
 }
 # Some 3,000 names: more of them make the judgement slower and not better.
@@ -65,13 +64,7 @@ def detect(raw_names: Iterable[bytes]) -> str:
     sample = b"\n".join(name for name in raw_names if not name.isascii())[:_SAMPLE_BYTES]
     if texts.decodes(sample, UTF8):
         return UTF8
-    order = list(CODE_PAGES)
-    matches = charset_normalizer.from_bytes(sample, cp_isolation=order, threshold=1.0)
-    ranked = sorted(
-        (match for match in matches if match.encoding in CODE_PAGES),
-        key=lambda match: (round(match.chaos, 2), order.index(match.encoding)),
-    )
-    return ranked[0].encoding if ranked else "cp437"
+    return texts.detect(sample, [page for page in CODE_PAGES if page != UTF8])
 
 
 def _text(name: bytes | str, code_page: str) -> str:

@@ -38,6 +38,14 @@ GAME_FILES: Final = frozenset(
 INSTALLATION_FOLDERS: Final = frozenset(
     ["bin", "hl2", "left4dead2_dlc1", "left4dead2_dlc2", "left4dead2_dlc3", "platform", "update"]
 )
+# Folders of SourceMod and Metamod by the folder of the game's that they belong in.
+MOD_FOLDERS: Final = {
+    "metamod": ("addons",),
+    "sourcemod": ("addons",),
+    **dict.fromkeys(
+        ["extensions", "gamedata", "plugins", "scripting", "translations", "configs"], ("addons", "sourcemod")
+    ),
+}
 # Folders further down whose letter case matters to the game, SourceMod or Metamod. Key: the path so far, folded.
 KNOWN_FOLDERS: Final = frozenset(
     (GAME, *path.split("/"))

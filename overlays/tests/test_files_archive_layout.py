@@ -61,6 +61,25 @@ SHAPES = {
         "left4dead2/bin/server_srv.so": "",
         "left4dead2/addons/metamod/bin/server.so": "left4dead2/addons/metamod/bin/server.so",
     },
+    "a repository of a plugin": {
+        "Votes-main/plugins/votes.smx": "left4dead2/addons/sourcemod/plugins/votes.smx",
+        "Votes-main/scripting/votes.sp": "left4dead2/addons/sourcemod/scripting/votes.sp",
+        "Votes-main/translations/votes.phrases.txt": "left4dead2/addons/sourcemod/translations/votes.phrases.txt",
+        "Votes-main/cfg/votes.cfg": "left4dead2/cfg/votes.cfg",
+        "Votes-main/README.md": "",
+    },
+    "plugins without any folder of the game": {
+        "gamedata/votes.txt": "left4dead2/addons/sourcemod/gamedata/votes.txt",
+        "plugins/votes.smx": "left4dead2/addons/sourcemod/plugins/votes.smx",
+    },
+    "SourceMod beside Metamod": {
+        "sourcemod/plugins/a.smx": "left4dead2/addons/sourcemod/plugins/a.smx",
+        "metamod/sourcemod.vdf": "left4dead2/addons/metamod/sourcemod.vdf",
+    },
+    "the game's folder twice": {"left4dead2/left4dead2/cfg/a.cfg": "left4dead2/cfg/a.cfg"},
+    "a whole path of the author's": {
+        "C:\\Program Files (x86)\\Steam\\steamapps\\common\\Left 4 Dead 2\\left4dead2\\cfg\\a.cfg": "left4dead2/cfg/a.cfg",
+    },
     "content below a name that is set aside elsewhere": {
         "addons/sourcemod/docs/a.txt": "left4dead2/addons/sourcemod/docs/a.txt",
     },
