@@ -67,7 +67,7 @@ def decodes(raw: bytes, encoding: str) -> bool:
 def detect(raw: bytes, code_pages: Sequence[str]) -> str:
     """Return the one of `code_pages` in which the largest share of the characters is usual; of equals the first.
 
-    A detector of languages needs sentences; these texts are a few words of comment between commands, or names of files.
+    A detector of languages needs sentences; these texts are a few words of comment between commands, or file names.
     """
     fitting = [page for page in code_pages if decodes(raw, page)]
     lines = [line for line in raw.split(b"\n") if not line.isascii()]

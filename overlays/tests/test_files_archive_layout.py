@@ -78,7 +78,7 @@ SHAPES = {
     },
     "the game's folder twice": {"left4dead2/left4dead2/cfg/a.cfg": "left4dead2/cfg/a.cfg"},
     "a whole path of the author's": {
-        "C:\\Program Files (x86)\\Steam\\steamapps\\common\\Left 4 Dead 2\\left4dead2\\cfg\\a.cfg": "left4dead2/cfg/a.cfg",
+        r"C:\Program Files (x86)\Steam\steamapps\common\Left 4 Dead 2\left4dead2\cfg\a.cfg": "left4dead2/cfg/a.cfg",
     },
     "content below a name that is set aside elsewhere": {
         "addons/sourcemod/docs/a.txt": "left4dead2/addons/sourcemod/docs/a.txt",

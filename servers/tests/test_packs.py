@@ -57,7 +57,8 @@ def _free_port() -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_every_pack_is_unpacked_and_starts(host: Path, cast: Cast):
+def test_every_pack_is_unpacked_and_starts(host: Path, cast: Cast, monkeypatch):
+    monkeypatch.setattr(lifecycle, "_READY_CHECK_SECONDS", 0.05)
     for pack in packs.PACKS:
         overlay = _unpack(pack, cast)
         assert overlay.file_count == pack.count, pack.name
@@ -66,7 +67,8 @@ def test_every_pack_is_unpacked_and_starts(host: Path, cast: Cast):
         lifecycle.start(server, RecordedRun(server.resource))
         if pack.name == "texts_of_windows.zip":
             # The mark before the first command is gone, and what UTF-16 said is executed.
-            answer = rcon.execute("127.0.0.1", server.port, server.live_rcon_password, "exec rules;hostname", timeout=10)
+            command = "exec rules;hostname"
+            answer = rcon.execute("127.0.0.1", server.port, server.live_rcon_password, command, timeout=10)
             assert "求生之路" in answer
         lifecycle.kill(server, RecordedRun(server.resource))
 
@@ -131,4 +133,5 @@ def test_a_program_that_changed_after_it_was_allowed_is_refused_again(cast: Cast
 
 
 def test_extensions_of_plugins_are_no_programs_of_the_game(cast: Cast, composed):
-    _start(composed("left4dead2/addons/sourcemod/extensions/a.ext.so", "left4dead2/addons/metamod/bin/server.so"), cast)
+    extensions = ("sourcemod/extensions/a.ext.so", "metamod/bin/server.so")
+    _start(composed(*(f"left4dead2/addons/{path}" for path in extensions)), cast)
