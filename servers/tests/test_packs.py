@@ -62,7 +62,7 @@ def test_every_pack_is_unpacked_and_starts(host: Path, cast: Cast, monkeypatch):
     for pack in packs.PACKS:
         overlay = _unpack(pack, cast)
         assert overlay.file_count == pack.count, pack.name
-        blueprint = make_blueprint(cast.owner, overlays=[overlay])
+        blueprint = make_blueprint(cast.owner, overlays=[overlay], arguments="+sim_map_load_seconds 0")
         server = make_server(cast.owner, blueprint=blueprint, host=make_host(last_port=65535), port=_free_port())
         lifecycle.start(server, RecordedRun(server.resource))
         if pack.name == "texts_of_windows.zip":
