@@ -23,6 +23,9 @@ from servers.models import Server
 from servers.tests.factories import install_game, make_blueprint, make_host, make_server
 from servers.tests.recorded_run import RecordedRun
 
+# In this order: the map is loaded by the commands that came before it.
+_AT_ONCE = "+sim_map_load_seconds 0\n+map c1m1_hotel"
+
 
 @pytest.fixture
 def host(tmp_path: Path, settings, db) -> Iterator[Path]:
@@ -62,7 +65,7 @@ def test_every_pack_is_unpacked_and_starts(host: Path, cast: Cast, monkeypatch):
     for pack in packs.PACKS:
         overlay = _unpack(pack, cast)
         assert overlay.file_count == pack.count, pack.name
-        blueprint = make_blueprint(cast.owner, overlays=[overlay], arguments="+sim_map_load_seconds 0")
+        blueprint = make_blueprint(cast.owner, overlays=[overlay], arguments=_AT_ONCE)
         server = make_server(cast.owner, blueprint=blueprint, host=make_host(last_port=65535), port=_free_port())
         lifecycle.start(server, RecordedRun(server.resource))
         if pack.name == "texts_of_windows.zip":
