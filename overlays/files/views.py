@@ -134,7 +134,7 @@ def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
                 return _changed(request, overlay, "/".join(where[:-1]), done=_("The file is saved."))
             if "new" not in request.GET:
                 text = texts.read(content, where)
-                context |= {"text": text.content, "version": text.version}
+                context |= {"text": text.content, "version": text.version, "encoding": text.converted_from}
     except texts.Stale as fault:
         context |= {"error": str(fault), "version": fault.current.version, "theirs": fault.current.content}
         return render(request, "overlays/file_edit.html", context, status=409)
