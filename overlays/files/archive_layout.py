@@ -195,9 +195,13 @@ def _is_set_aside(path: Parts) -> bool:
 
 
 def _find_roots(paths: Iterable[Parts]) -> list[Parts]:
-    """The folders that may be the content's root, the best first: those that hold `left4dead2`, then game folders."""
+    """The folders that may be the content's root, the best first: those that hold `left4dead2`, then game folders.
+
+    A file such as motd.txt, which is often beside a folder with everything else, says less than a folder.
+    """
     installations: Counter[Parts] = Counter()
     games: Counter[Parts] = Counter()
+    single_files: Counter[Parts] = Counter()
     # Repositories of plugins hold what belongs below `addons/sourcemod` without these folders.
     mods: Counter[Parts] = Counter()
     for path in paths:
@@ -207,13 +211,16 @@ def _find_roots(paths: Iterable[Parts]) -> list[Parts]:
             if is_folder and part == GAME:
                 installations[path[:depth]] += 1
                 break
-            if (is_folder and part in game_files.GAME_FOLDERS) or (not is_folder and part in game_files.GAME_FILES):
+            if is_folder and part in game_files.GAME_FOLDERS:
                 games[path[:depth]] += 1
+                break
+            if not is_folder and part in game_files.GAME_FILES:
+                single_files[path[:depth]] += 1
                 break
             if is_folder and part in game_files.MOD_FOLDERS and folded[-1].endswith(_MOD_FILES):
                 mods[path[:depth]] += 1
                 break
-    ranked = [*_ranked(installations), *_ranked(games), *_ranked(mods)]
+    ranked = [*_ranked(installations), *_ranked(games), *_ranked(mods), *_ranked(single_files)]
     return list(dict.fromkeys(ranked))
 
 
@@ -239,6 +246,10 @@ def _place(plan: Plan, number: int, name: str, path: Parts, *, with_programs: bo
             plan.left_out.append(LeftOut(name, reason))
             return
         below = _below(path, other) or path
+    elif plan.root in plan.roots and (variant := _variant(plan, path)):
+        reason = _("lies in “%(folder)s”, which can be chosen instead") % {"folder": "/".join(variant)}
+        plan.left_out.append(LeftOut(name, reason))
+        return
     if _is_set_aside(below):
         plan.left_out.append(LeftOut(name, _("belongs to the pack's description, not to the game")))
         return
@@ -247,6 +258,18 @@ def _place(plan: Plan, number: int, name: str, path: Parts, *, with_programs: bo
         plan.left_out.append(_program(name))
         return
     plan.placements.append(Placement(number, name, target))
+
+
+def _variant(plan: Plan, path: Parts) -> Parts | None:
+    """The folder below the root that holds folders of the game once more, such as “Optional/cfg” beside “cfg”."""
+    return next(
+        (
+            root
+            for root in plan.roots
+            if len(root) > len(plan.root) and root[: len(plan.root)] == plan.root and _below(path, root)
+        ),
+        None,
+    )
 
 
 def _program(name: str) -> LeftOut:

@@ -76,6 +76,16 @@ SHAPES = {
         "sourcemod/plugins/a.smx": "left4dead2/addons/sourcemod/plugins/a.smx",
         "metamod/sourcemod.vdf": "left4dead2/addons/metamod/sourcemod.vdf",
     },
+    "a file of the game beside the folder with everything": {
+        "motd.txt": "left4dead2/motd.txt",
+        "Server files/addons/a.vpk": "left4dead2/addons/a.vpk",
+        "Server files/cfg/server.cfg": "left4dead2/cfg/server.cfg",
+    },
+    "a variant inside": {
+        "Pack/cfg/server.cfg": "left4dead2/cfg/server.cfg",
+        "Pack/addons/a.vpk": "left4dead2/addons/a.vpk",
+        "Pack/Optional/cfg/server.cfg": "",
+    },
     "the game's folder twice": {"left4dead2/left4dead2/cfg/a.cfg": "left4dead2/cfg/a.cfg"},
     "a whole path of the author's": {
         r"C:\Program Files (x86)\Steam\steamapps\common\Left 4 Dead 2\left4dead2\cfg\a.cfg": "left4dead2/cfg/a.cfg",
@@ -140,6 +150,11 @@ def test_another_folder_can_be_taken_for_the_root() -> None:
     assert "lies outside of the chosen folder “Pack/Easy”" in first.left_out[0].reason
     second = archive_layout.make_plan(names, root=("Pack", "Hard"))
     assert [placement.entry for placement in second.placements] == [1]
+
+
+def test_no_folder_need_be_taken_off() -> None:
+    plan = archive_layout.make_plan(["Pack/cfg/server.cfg"], root=())
+    assert [placement.target for placement in plan.placements] == [("left4dead2", "Pack", "cfg", "server.cfg")]
 
 
 def test_an_admin_may_take_in_the_programs_of_the_game() -> None:
