@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 from left4me.core.files.tree import BadPath, Node, Parts, Tree
 from overlays.files.game_files import GAME, is_program
 from overlays.models import Overlay, OverlayContents
+from overlays.replication.store import is_needed
 from workshop import cache, inspection
 
 _BINARIES: Final = "bin"
@@ -69,6 +70,15 @@ def find_programs(root: Path) -> dict[str, str]:
             else:
                 found += _below_binaries(tree, where)
         return _digests(tree, found)
+
+
+def refused_programs(overlay: Overlay, *, root: Path) -> list[str]:
+    """The programs of the game below `root`, a directory of this overlay, that no admin has allowed as they are now."""
+    programs = find_programs(root)
+    # Another host reads the rows of overlays only; its copy has what the web's host recorded.
+    if not is_needed():
+        record_programs(overlay, programs)
+    return sorted(path for path, digest in programs.items() if overlay.allowed_programs.get(path) != digest)
 
 
 def allow_found(overlay: Overlay, *, root: Path) -> None:

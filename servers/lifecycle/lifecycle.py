@@ -163,8 +163,7 @@ def _refuse_programs(layers: Sequence[Overlay], trees: Mapping[int, Path]) -> No
     for layer in layers:
         if layer.kind == Overlay.Kind.WORKSHOP:
             continue
-        contents.record_programs(layer, contents.find_programs(trees[layer.pk]))
-        if refused := layer.refused_programs:
+        if refused := contents.refused_programs(layer, root=trees[layer.pk]):
             raise Failed(
                 f"The overlay “{layer.name}” holds programs of the game that no admin has allowed: "
                 f"{', '.join(refused[:10])}. An admin can allow them on the overlay's page; or remove these files."
