@@ -73,7 +73,7 @@ def find_programs(root: Path) -> dict[str, str]:
 
 
 def refused_programs(overlay: Overlay, *, root: Path) -> list[str]:
-    """The programs of the game below `root`, a directory of this overlay, that no admin has allowed as they are now."""
+    """The programs of the game in a directory of this overlay that no admin has allowed as they are now."""
     programs = find_programs(root)
     # Another host reads the rows of overlays only; its copy has what the web's host recorded.
     if not is_needed():

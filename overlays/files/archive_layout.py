@@ -32,9 +32,16 @@ _LOOSE_FILES: Final = {
     ".nav": ("maps",),
     ".cfg": ("cfg",),
     ".smx": ("addons", "sourcemod", "plugins"),
+    ".sp": ("addons", "sourcemod", "scripting"),
+    ".inc": ("addons", "sourcemod", "scripting", "include"),
+    ".phrases.txt": ("addons", "sourcemod", "translations"),
+    ".games.txt": ("addons", "sourcemod", "gamedata"),
 }
 # What a folder of SourceMod or Metamod holds; a folder of the same name in another pack may be anything.
 _MOD_FILES: Final = (".smx", ".sp", ".inc", ".txt", ".cfg", ".ini", ".so", ".vdf")
+
+# Beside a VPK or a plugin without any folder of the game, a picture shows what it is.
+_PICTURES: Final = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".htm", ".html", ".pdf")
 
 _SET_ASIDE_FOLDERS: Final = frozenset(
     [
@@ -57,10 +64,12 @@ _SET_ASIDE_FOLDERS: Final = frozenset(
 _SET_ASIDE_FILES: Final = re.compile(
     r"(readme|read me|license|licence|copying|changelog|changes|contributing|authors|credits|code_of_conduct|security"
     r"|install|installation|makefile|dockerfile|docker-compose)([ ._-].*)?"
-    r"|\.(git\w*|editorconfig|ds_store|travis\.yml|dockerignore|gitkeep|prettierrc)|thumbs\.db|desktop\.ini"
+    r"|\.(editorconfig|travis\.yml|dockerignore|prettierrc)"
     r"|.*\.(url|lnk|md|rst)",
     re.IGNORECASE,
 )
+# What Windows, macOS and git leave in every folder, also in those of the game.
+_JUNK: Final = re.compile(r"\._.*|\.git\w*|\.ds_store|thumbs\.db|desktop\.ini", re.IGNORECASE)
 _DRIVE: Final = re.compile(r"^[A-Za-z]:(?=[/\\]|$)")
 
 
@@ -120,8 +129,10 @@ def make_plan(
     plan.roots = _find_roots(content)
     plan.root = root if root is not None else (plan.roots[0] if plan.roots else ())
     plan.is_recognised = bool(plan.roots)
+    roots = frozenset(plan.roots)
+    companions = _companions(plan, content, roots)
     for number, name, path in entries:
-        _place(plan, number, name, path, with_programs=with_programs)
+        _place(plan, number, name, path, roots, companions, with_programs=with_programs)
     _unify_case(plan)
     _keep_last_of_each_path(plan)
     return plan
@@ -186,6 +197,8 @@ def _plain_parts(name: str) -> Parts:
 
 def _is_set_aside(path: Parts) -> bool:
     """True for what belongs to the pack's repository rather than to the game. Below `addons` everything is content."""
+    if _JUNK.fullmatch(path[-1]):
+        return True
     for depth, part in enumerate(path[:-1]):
         if part.lower() in game_files.GAME_FOLDERS or part.lower() == GAME:
             return False
@@ -208,7 +221,7 @@ def _find_roots(paths: Iterable[Parts]) -> list[Parts]:
         folded = [part.lower() for part in path]
         for depth, part in enumerate(folded[: _DEEPEST_ROOT + 1]):
             is_folder = depth < len(path) - 1
-            if is_folder and part == GAME:
+            if is_folder and game_files.is_installation(part):
                 installations[path[:depth]] += 1
                 break
             if is_folder and part in game_files.GAME_FOLDERS:
@@ -217,7 +230,9 @@ def _find_roots(paths: Iterable[Parts]) -> list[Parts]:
             if not is_folder and part in game_files.GAME_FILES:
                 single_files[path[:depth]] += 1
                 break
-            if is_folder and part in game_files.MOD_FOLDERS and folded[-1].endswith(_MOD_FILES):
+            # A folder “sourcemod” may also be a wrapper around “addons/sourcemod”.
+            is_wrapper = not {"addons", GAME}.isdisjoint(folded[depth + 1 : -1])
+            if is_folder and part in game_files.MOD_FOLDERS and folded[-1].endswith(_MOD_FILES) and not is_wrapper:
                 mods[path[:depth]] += 1
                 break
     ranked = [*_ranked(installations), *_ranked(games), *_ranked(mods), *_ranked(single_files)]
@@ -228,29 +243,62 @@ def _ranked(found: Counter[Parts]) -> list[Parts]:
     return sorted(found, key=lambda path: (len(path), -found[path], path))
 
 
-def _place(plan: Plan, number: int, name: str, path: Parts, *, with_programs: bool) -> None:
+def _nearest_root(path: Parts, roots: Container[Parts]) -> Parts | None:
+    """The deepest of the candidates for the root that holds this file."""
+    depths = range(min(len(path) - 1, _DEEPEST_ROOT), -1, -1)
+    return next((path[:depth] for depth in depths if path[:depth] in roots), None)
+
+
+def _companions(plan: Plan, paths: Iterable[Parts], roots: Container[Parts]) -> set[Parts]:
+    """The roots beside the chosen one that bring other files: parts of one pack, such as “sourcemod” and “metamod”.
+
+    Roots with files of the same paths are variants, of which only the chosen one is unpacked.
+    """
+    files: dict[Parts, set[Parts]] = defaultdict(set)
+    for path in paths:
+        root = plan.root if _below(path, plan.root) is not None else _nearest_root(path, roots)
+        if root is not None:
+            files[root].add(tuple(part.lower() for part in path[len(root) :]))
+    taken, companions = set(files[plan.root]), set()
+    for root in plan.roots:
+        if root != plan.root and root[: len(plan.root)] != plan.root and not files[root] & taken:
+            companions.add(root)
+            taken |= files[root]
+    return companions
+
+
+def _place(
+    plan: Plan,
+    number: int,
+    name: str,
+    path: Parts,
+    roots: Container[Parts],
+    companions: Container[Parts],
+    *,
+    with_programs: bool,
+) -> None:
     """Decide about one entry: set aside, left out, or placed in the game's tree."""
-    below = _below(path, plan.root)
+    below, nearest = _below(path, plan.root), _nearest_root(path, roots)
     if below is None:
         if _is_set_aside(path):
             plan.left_out.append(LeftOut(name, _("belongs to the pack's description, not to the game")))
             return
-        # Something of the game that stands outside of the chosen root, such as a second variant of the pack.
-        other = next((root for root in plan.roots if _below(path, root) is not None), None)
+        # Something of the game that stands outside of the chosen root: a part of the pack, or a second variant.
         reason = (
             _("lies outside of the chosen folder “%(root)s”") % {"root": "/".join(plan.root)}
             if plan.root
             else _("is not part of the game's folder")
         )
-        if other is None or _wraps(other, plan.roots):
+        if nearest is None or nearest not in companions:
             plan.left_out.append(LeftOut(name, reason))
             return
-        below = _below(path, other) or path
-    elif plan.root in plan.roots and (variant := _variant(plan, path)):
-        reason = _("lies in “%(folder)s”, which can be chosen instead") % {"folder": "/".join(variant)}
+        below = _below(path, nearest) or path
+    elif nearest is not None and len(nearest) > len(plan.root) and plan.root in roots:
+        # Folders of the game once more, such as “Optional/cfg” beside “cfg”.
+        reason = _("lies in “%(folder)s”, which can be chosen instead") % {"folder": "/".join(nearest)}
         plan.left_out.append(LeftOut(name, reason))
         return
-    if _is_set_aside(below):
+    if _is_set_aside(below) or (not plan.is_recognised and below[-1].lower().endswith(_PICTURES)):
         plan.left_out.append(LeftOut(name, _("belongs to the pack's description, not to the game")))
         return
     target = _target(below, is_recognised=plan.is_recognised)
@@ -260,29 +308,12 @@ def _place(plan: Plan, number: int, name: str, path: Parts, *, with_programs: bo
     plan.placements.append(Placement(number, name, target))
 
 
-def _variant(plan: Plan, path: Parts) -> Parts | None:
-    """The folder below the root that holds folders of the game once more, such as “Optional/cfg” beside “cfg”."""
-    return next(
-        (
-            root
-            for root in plan.roots
-            if len(root) > len(plan.root) and root[: len(plan.root)] == plan.root and _below(path, root)
-        ),
-        None,
-    )
-
-
 def _program(name: str) -> LeftOut:
     return LeftOut(name, _("is a program of the game itself; only an admin may bring one"), is_program=True)
 
 
 def _below(path: Parts, root: Parts) -> Parts | None:
     return path[len(root) :] if path[: len(root)] == root and len(path) > len(root) else None
-
-
-def _wraps(root: Parts, roots: Sequence[Parts]) -> bool:
-    """True when several roots of one depth offer the same content: one of them has to be chosen."""
-    return sum(len(other) == len(root) for other in roots) > 1
 
 
 def _target(below: Parts, *, is_recognised: bool) -> Parts:
@@ -302,9 +333,9 @@ def _target(below: Parts, *, is_recognised: bool) -> Parts:
         if len(folded) > 1 and folded[0] in game_files.MOD_FOLDERS:
             return _fold((GAME, *game_files.MOD_FOLDERS[folded[0]], *below))
         return _fold((GAME, *below))
-    ending = "." + folded[-1].rpartition(".")[2]
-    if ending in _LOOSE_FILES:
-        return (GAME, *_LOOSE_FILES[ending], below[-1])
+    for ending, folder in _LOOSE_FILES.items():
+        if folded[-1].endswith(ending):
+            return (GAME, *folder, below[-1])
     return below
 
 

@@ -97,7 +97,7 @@ def plan(upload: Upload, wanted: Choices) -> ArchivePlan:
     roots = [] if base else _roots(made)
     if (
         wanted.root
-        and wanted.root not in roots
+        and wanted.root not in made.roots
         and not any(_folder(name)[: len(wanted.root)] == wanted.root for name in _names(made))
     ):
         raise BadPath(_("The archive holds no folder “%(name)s”.") % {"name": "/".join(wanted.root)})

@@ -119,6 +119,11 @@ _SCRIPT: Final = b"#!"
 _TEXT_FOLDERS: Final = frozenset(["missions", "addons", "cfg", "stripper", "scripts"])
 
 
+def is_installation(folder: str) -> bool:
+    """Whether a folder of this name, in lower case, is the game's, or that of one of its additions."""
+    return folder == GAME or folder.startswith(f"{GAME}_dlc")
+
+
 def is_program(where: Parts) -> bool:
     """Whether a file at this path of an overlay would be a program of the game itself."""
     below = "/".join(where[1:] if where[:1] == (GAME,) else where)

@@ -86,6 +86,27 @@ SHAPES = {
         "Pack/addons/a.vpk": "left4dead2/addons/a.vpk",
         "Pack/Optional/cfg/server.cfg": "",
     },
+    "parts of one pack in folders of their own": {
+        "metamod/addons/metamod.vdf": "left4dead2/addons/metamod.vdf",
+        "sourcemod/addons/sourcemod/plugins/a.smx": "left4dead2/addons/sourcemod/plugins/a.smx",
+        "rules/cfg/server.cfg": "left4dead2/cfg/server.cfg",
+    },
+    "an installation with its additions": {
+        "left4dead2/cfg/a.cfg": "left4dead2/cfg/a.cfg",
+        "left4dead2_dlc1/cfg/b.cfg": "left4dead2_dlc1/cfg/b.cfg",
+    },
+    "a plugin without folders": {
+        "votes.smx": "left4dead2/addons/sourcemod/plugins/votes.smx",
+        "votes.sp": "left4dead2/addons/sourcemod/scripting/votes.sp",
+        "votes.phrases.txt": "left4dead2/addons/sourcemod/translations/votes.phrases.txt",
+        "votes.png": "",
+    },
+    "what Windows and macOS leave behind": {
+        "cfg/a.cfg": "left4dead2/cfg/a.cfg",
+        "cfg/Thumbs.db": "",
+        "addons/.DS_Store": "",
+        "__MACOSX/addons/._a.vpk": "",
+    },
     "the game's folder twice": {"left4dead2/left4dead2/cfg/a.cfg": "left4dead2/cfg/a.cfg"},
     "a whole path of the author's": {
         r"C:\Program Files (x86)\Steam\steamapps\common\Left 4 Dead 2\left4dead2\cfg\a.cfg": "left4dead2/cfg/a.cfg",
