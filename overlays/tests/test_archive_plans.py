@@ -177,6 +177,23 @@ def test_programs_of_the_game_are_for_admins_only(client, cast, upload, root, ov
     assert "holds programs of the game" in client.get(overlay.get_absolute_url()).content.decode()
 
 
+def test_only_an_admin_allows_programs_by_page_and_by_api(client, cast, api, overlay):
+    Overlay.objects.filter(pk=overlay.pk).update(programs={"srcds_run": "a" * 64})
+    assert api.by(cast.owner).get(f"/overlays/{overlay.pk}")[1]["refused_programs"] == ["srcds_run"]
+    address = reverse("overlays:allow_programs", args=[overlay.pk])
+    client.force_login(cast.owner)
+    page = client.get(overlay.get_absolute_url()).content.decode()
+    assert "No server starts with it until an admin allows them" in page
+    assert address not in page
+    assert client.post(address).status_code == 403
+    assert api.by(cast.owner).post(f"/overlays/{overlay.pk}/programs/allow")[0] == 403
+    client.force_login(cast.admin)
+    assert address in client.get(overlay.get_absolute_url()).content.decode()
+    assert client.post(address).status_code == 302
+    assert api.by(cast.admin).post(f"/overlays/{overlay.pk}/programs/allow")[1]["refused_programs"] == []
+    assert AuditEntry.objects.filter(action="overlay.programs_allowed").count() == 2
+
+
 def test_the_api_shows_changes_applies_and_discards(cast, api, upload, overlay, root):
     upload(PACKS)
     [row] = Upload.objects.all()
