@@ -30,7 +30,8 @@ def directory() -> Path:
 
 
 def game_directory() -> Path:
-    return Path(settings.LEFT4ME_ROOT) / "game"
+    """The directory of the game's current version; it does not exist while the game is not installed."""
+    return Path(settings.LEFT4ME_ROOT) / "game" / "current"
 
 
 def published_file(item: WorkshopItem) -> PublishedFile:
