@@ -30,7 +30,7 @@ def directory() -> Path:
 
 
 def game_directory() -> Path:
-    """The directory of the game's current version; it does not exist while the game is not installed."""
+    """The installed game that the next start uses; missing before the first install."""
     return Path(settings.LEFT4ME_ROOT) / "game" / "current"
 
 
