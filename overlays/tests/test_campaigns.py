@@ -206,3 +206,18 @@ def test_only_the_address_of_a_page_is_a_link(client, cast, overlay, link):
     )
     addon.refresh_from_db()
     assert (answer.status_code, addon.link) == (422, "")
+
+
+def test_the_installed_game_gives_texts_for_tokens_and_tells_which_of_its_files_are_replaced(overlay, tree):
+    version = settings.LEFT4ME_ROOT / "game" / "versions" / "1"
+    (version / "left4dead2" / "resource").mkdir(parents=True)
+    (settings.LEFT4ME_ROOT / "game" / "current").symlink_to("versions/1")
+    vpk_files.write(version / "left4dead2" / "pak01_dir.vpk", {"models/a.mdl": b"1"})
+    words = '"lang" { "Tokens" { "L4D360UI_CampaignName_C1" "Dead Center" } }'
+    (version / "left4dead2" / "resource" / "l4d360ui_english.txt").write_text(words, encoding="utf-16")
+    content = campaign("Mod", "mod_1", title="#L4D360UI_CampaignName_C1")
+    vpk_files.write(tree / ADDONS / "mod.vpk", {**content, "models/a.mdl": b"2"})
+    build(overlay)
+    [addon] = overlay.addons.all()
+    assert titles(overlay) == ["Dead Center"]
+    assert {w["code"]: w["names"] for w in addon.warnings}["replaces_game_files"] == ["models/a.mdl"]

@@ -33,7 +33,7 @@ def list_blueprints(request: HttpRequest, window: Query[BlueprintFilter]) -> dic
     if window.q:
         rows = rows.filter(name__icontains=window.q)
     page = rows.with_layers().select_related("owner").prefetch_related("servers")
-    items = [wire.blueprint(row) for row in page[window.offset : window.offset + window.limit]]
+    items = wire.blueprints(list(page[window.offset : window.offset + window.limit]))
     return {"items": items, "count": rows.count()}
 
 

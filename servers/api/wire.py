@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -185,6 +186,16 @@ class ConflictsOut(Schema):
 
 def blueprint(row: Blueprint) -> dict[str, Any]:
     """A `BlueprintOut`."""
+    return blueprints([row])[0]
+
+
+def blueprints(rows: Sequence[Blueprint]) -> list[dict[str, Any]]:
+    """A `BlueprintOut` for each row; the number of queries does not depend on their number."""
+    findings = maps.check_start_maps(rows)
+    return [_blueprint(row, findings.get(row.pk, [])) for row in rows]
+
+
+def _blueprint(row: Blueprint, start_map: list[checks.Finding]) -> dict[str, Any]:
     return {
         "id": row.pk,
         "name": row.name,
@@ -194,10 +205,7 @@ def blueprint(row: Blueprint) -> dict[str, Any]:
         "config": checks.config_lines(row.config) if row.config else [],
         "overlays": row.layers,
         "server_ids": sorted(server.pk for server in row.servers.all()),
-        "warnings": [
-            *maps.check_start_map(row.arguments, row.layers),
-            *checks.check(arguments=row.arguments, config=row.config),
-        ],
+        "warnings": [*start_map, *checks.check(arguments=row.arguments, config=row.config)],
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from overlays.campaigns import sources
 from overlays.models import Overlay
 from servers.blueprints.checks import Finding, Severity, config_lines
-from servers.models import BlueprintOverlay
+from servers.models import Blueprint, BlueprintOverlay
 
 _START_MAP = re.compile(r"""((?:^|(?<=\s))\+map\s+["']?)([^\s"']+)""", re.IGNORECASE)
 
@@ -112,19 +112,37 @@ def with_start_map(arguments: str, name: str) -> str:
 
 def check_start_map(arguments: str, overlays: Sequence[Overlay]) -> list[Finding]:
     """Warnings for a `+map` that neither the game nor an overlay has; none while an overlay was not inspected."""
-    named = [
-        (number, match[2].lower())
+    if not _other_start_maps(arguments):
+        return []
+    return _check(arguments, overlays, of_layers(overlays))
+
+
+def check_start_maps(blueprints: Sequence[Blueprint]) -> dict[int, list[Finding]]:
+    """The warnings of `check_start_map` for many blueprints, in three queries beside their layers."""
+    others = {row.pk: row for row in blueprints if _other_start_maps(row.arguments)}
+    known = added(others.keys())
+    return {pk: _check(row.arguments, row.layers, known[pk]) for pk, row in others.items()}
+
+
+def _check(arguments: str, overlays: Sequence[Overlay], known: Mapping[str, Chapter]) -> list[Finding]:
+    if not all(overlay.is_inspected for overlay in overlays):
+        return []
+    return [
+        Finding(
+            field="arguments", line=number, severity=Severity.WARNED, message=_unknown_map(name, {**known, **stock()})
+        )
+        for number, name in _other_start_maps(arguments)
+        if name not in known
+    ]
+
+
+def _other_start_maps(arguments: str) -> list[tuple[int, str]]:
+    """The maps in `+map` that the game itself does not have, with their lines."""
+    return [
+        (number, name)
         for number, line in enumerate(config_lines(arguments), start=1)
         for match in _START_MAP.finditer(line)
-    ]
-    named = [(number, name) for number, name in named if name not in stock()]
-    if not named or not all(overlay.is_inspected for overlay in overlays):
-        return []
-    known = of_layers(overlays)
-    return [
-        Finding(field="arguments", line=number, severity=Severity.WARNED, message=_unknown_map(name, known))
-        for number, name in named
-        if name not in known
+        if (name := match[2].lower()) not in stock()
     ]
 
 

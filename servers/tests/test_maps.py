@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from overlays.models import Overlay, OverlayAddon, OverlayWorkshopItem
@@ -95,3 +97,16 @@ def test_the_start_map_is_chosen_on_the_form_without_saving(client, cast, layers
     assert '<option value="up_1" selected>Up · up_1</option>' in answer.content.decode()
     blueprint.refresh_from_db()
     assert blueprint.arguments == before
+
+
+def test_the_list_of_blueprints_checks_start_maps_in_a_constant_number_of_queries(
+    client, cast, layers, django_assert_num_queries
+):
+    for number in range(5):
+        make_blueprint(cast.owner, overlays=layers, arguments=f"+map nowhere_{number}")
+    client.force_login(cast.owner)
+    with CaptureQueriesContext(connection) as few:
+        found = client.get("/api/v1/blueprints?limit=2").json()["items"]
+    assert ["Neither the game" in row["warnings"][0]["message"] for row in found] == [True, True]
+    with django_assert_num_queries(len(few)):
+        client.get("/api/v1/blueprints")
