@@ -153,8 +153,9 @@ def delete_abandoned(*, now: datetime) -> int:
 
 
 def waiting(overlay: Overlay) -> list[Upload]:
-    """The archives of an overlay that wait for a user to apply their plan, or that cannot be read."""
-    return list(overlay.uploads.filter(Q(ready_at__isnull=False) | ~Q(problem="")).select_related("user"))
+    """The complete archives of an overlay: those that wait for a user to apply their plan, are read, or cannot be."""
+    archives_of_overlay = overlay.uploads.filter(unpack=True)
+    return [upload for upload in archives_of_overlay if upload.problem or received(upload) == upload.size]
 
 
 def quota_left(overlay: Overlay) -> int | None:

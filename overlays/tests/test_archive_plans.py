@@ -56,9 +56,9 @@ def root(overlay):
 def upload(client, cast, overlay):
     """Upload an archive as the page's script does, and read it; returns the address of its plan."""
 
-    def upload(content, *, name="pack.zip", by=None):
-        client.force_login(by or cast.owner)
-        asked = json.dumps({"name": name, "size": len(content), "unpack": True})
+    def upload(content, *, name="pack.zip", folder=""):
+        client.force_login(cast.owner)
+        asked = json.dumps({"name": name, "folder": folder, "size": len(content), "unpack": True})
         address = reverse("overlays:start_upload", args=[overlay.pk])
         begun = client.post(address, asked, content_type="application/json").json()
         client.post(f"{address}/{begun['id']}?offset=0", content, content_type="application/octet-stream")
@@ -120,6 +120,30 @@ def test_another_code_page_shows_other_names(client, upload, root):
     assert "Карта.txt" not in client.get(address, {"code_page": "cp437"}).content.decode()
     apply(client, address, code_page="cp866")
     assert list(contents(root)) == ["left4dead2/addons/sourcemod/data/Карта.txt"]
+
+
+def test_texts_that_the_game_could_not_execute_are_converted_and_named_in_the_log(client, upload, root):
+    content = {"cfg/a.cfg": "// 设置\nsv_x 1\n".encode("utf-16"), "cfg/b.cfg": b"\xef\xbb\xbfsv_x 2\n"}
+    _job, lines = apply(client, upload(zipped(content)))
+    assert contents(root) == {"left4dead2/cfg/a.cfg": "// 设置\nsv_x 1\n", "left4dead2/cfg/b.cfg": "sv_x 2\n"}
+    assert "left4dead2/cfg/a.cfg converted from UTF-16 to UTF-8" in lines
+    assert "left4dead2/cfg/b.cfg converted from UTF-8 with a byte order mark to UTF-8" in lines
+
+
+def test_an_archive_for_a_folder_keeps_its_paths(client, upload, root, overlay):
+    address = upload(zipped({"Pack/a.cfg": "x"}), folder="left4dead2/maps")
+    page = client.get(address)
+    assert page.context["shown"].folders == [("left4dead2/maps", 1)]
+    assert page.context["roots"] == []
+    apply(client, address, root=page.context["chosen_root"])
+    assert contents(root) == {"left4dead2/maps/Pack/a.cfg": "x"}
+
+
+def test_an_archive_that_is_being_read_is_listed(client, upload, overlay, cast):
+    row = Upload.objects.create(overlay=overlay, user=cast.owner, path="big.zip", size=1, unpack=True)
+    uploads.partial_path(row).write_bytes(b"x")
+    client.force_login(cast.owner)
+    assert "is being read" in client.get(reverse("overlays:files", args=[overlay.pk])).content.decode()
 
 
 def test_the_archive_waits_while_the_browser_is_closed_and_goes_after_a_week(client, upload, overlay):
