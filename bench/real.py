@@ -96,11 +96,11 @@ def _path_faults(path: str) -> Iterator[str]:
     if "\\" in path:
         yield f"{path} has a separator in a name"
     for character in path:
-        # Replacement characters, box drawings and controls are what a wrong code page shows.
+        # Replacement characters, box drawings, signs and controls are what a wrong code page shows.
         if (
             character == "\ufffd"
             or "\u2500" <= character <= "\u259f"
-            or unicodedata.category(character) in ("Cc", "Co")
+            or unicodedata.category(character) in ("Cc", "Co", "No", "Sc", "Sk", "Sm")
         ):
             yield f"{path} was read in a wrong code page"
             break
@@ -121,7 +121,9 @@ def samples(folder: Path) -> Path:
 
     (folder / "archives").mkdir()
     for name, shape in archive_shapes.SHAPES.items():
-        archive_shapes.zipped(shape, folder / "archives" / f"{name.replace(' ', '_')}.zip")
+        stem = folder / "archives" / name.replace(" ", "_")
+        archive_shapes.zipped(shape, stem.with_suffix(".zip"))
+        archive_shapes.tarred(shape, stem.with_suffix(".tar.gz"), mode="w:gz")
     return folder
 
 

@@ -149,7 +149,18 @@ def delete_abandoned(*, now: datetime) -> int:
     abandoned = list(Upload.objects.filter(unfinished | Q(ready_at__lt=now - WAITS_FOR)))
     for upload in abandoned:
         abort(upload)
+    _delete_orphans()
     return len(abandoned)
+
+
+def _delete_orphans() -> None:
+    """Delete the files of uploads whose rows went with their overlay or user."""
+    # Listed first: an upload that starts now has its row before its file.
+    files = [path for path in directory().iterdir() if path.suffix in (".part", ".index") and path.stem.isdecimal()]
+    known = set(Upload.objects.values_list("pk", flat=True))
+    for path in files:
+        if int(path.stem) not in known:
+            path.unlink(missing_ok=True)
 
 
 def waiting(overlay: Overlay) -> list[Upload]:

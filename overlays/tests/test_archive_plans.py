@@ -155,6 +155,14 @@ def test_the_archive_waits_while_the_browser_is_closed_and_goes_after_a_week(cli
     assert list(uploads.directory().iterdir()) == []
 
 
+def test_what_is_left_of_a_deleted_overlay_goes_too(upload, overlay):
+    upload(PACKS)
+    Upload.objects.all().delete()
+    assert len(list(uploads.directory().iterdir())) == 2
+    uploads.delete_abandoned(now=timezone.now())
+    assert list(uploads.directory().iterdir()) == []
+
+
 def test_the_same_archive_uploaded_again_finds_its_plan(upload):
     assert upload(PACKS) == upload(PACKS)
     assert Upload.objects.count() == 1
