@@ -232,7 +232,7 @@ def _find_roots(paths: Iterable[Parts]) -> list[Parts]:
                 break
             # A folder “sourcemod” may also be a wrapper around “addons/sourcemod”.
             is_wrapper = not {"addons", GAME}.isdisjoint(folded[depth + 1 : -1])
-            if is_folder and part in game_files.MOD_FOLDERS and folded[-1].endswith(_MOD_FILES) and not is_wrapper:
+            if is_folder and part in game_files.MOD_ROOTS and folded[-1].endswith(_MOD_FILES) and not is_wrapper:
                 mods[path[:depth]] += 1
                 break
     ranked = [*_ranked(installations), *_ranked(games), *_ranked(mods), *_ranked(single_files)]
@@ -257,7 +257,8 @@ def _companions(plan: Plan, paths: Iterable[Parts], roots: Container[Parts]) -> 
     files: dict[Parts, set[Parts]] = defaultdict(set)
     for path in paths:
         root = plan.root if _below(path, plan.root) is not None else _nearest_root(path, roots)
-        if root is not None:
+        # Parts of one pack bring the same include files; they are read by the compiler only.
+        if root is not None and not path[-1].lower().endswith(".inc"):
             files[root].add(tuple(part.lower() for part in path[len(root) :]))
     taken, companions = set(files[plan.root]), set()
     for root in plan.roots:

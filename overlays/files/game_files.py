@@ -43,9 +43,12 @@ MOD_FOLDERS: Final = {
     "metamod": ("addons",),
     "sourcemod": ("addons",),
     **dict.fromkeys(
-        ["extensions", "gamedata", "plugins", "scripting", "translations", "configs"], ("addons", "sourcemod")
+        ["configs", "data", "extensions", "gamedata", "logs", "plugins", "scripting", "translations"],
+        ("addons", "sourcemod"),
     ),
 }
+# Those of them that show a root; “data” and the like may be anything.
+MOD_ROOTS: Final = frozenset(MOD_FOLDERS) - {"configs", "data", "logs"}
 # Folders further down whose letter case matters to the game, SourceMod or Metamod. Key: the path so far, folded.
 KNOWN_FOLDERS: Final = frozenset(
     (GAME, *path.split("/"))
