@@ -77,6 +77,7 @@ class LeftOutOut(Schema):
 class FolderOut(Schema):
     path: str
     files: int
+    is_read: bool = Field(description="False: the game reads nothing in this folder")
 
 
 class PlanOut(Schema):
@@ -177,7 +178,7 @@ def _plan(shown: archive_plans.ArchivePlan) -> dict[str, Any]:
         "code_page": shown.code_page,
         "file_count": len(plan.placements),
         "size": shown.size,
-        "folders": [{"path": path, "files": count} for path, count in shown.folders],
+        "folders": [{"path": path, "files": count, "is_read": is_read} for path, count, is_read in shown.folders],
         "files": [
             {"name": each.name, "path": "/".join(each.target)} for each in plan.placements[: archive_plans.SHOWN]
         ],

@@ -19,7 +19,7 @@ from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from overlays import paths, permissions
-from overlays.files import archives, uploads
+from overlays.files import archives, game_files, uploads
 from overlays.files.archive_layout import LeftOut, Plan
 from overlays.files.archives import Choices, Index
 from overlays.models import Upload
@@ -46,8 +46,9 @@ class ArchivePlan:
     replaced: list[str] = field(default_factory=list)
 
     @property
-    def folders(self) -> list[tuple[str, int]]:
-        return self.plan.folders()
+    def folders(self) -> list[tuple[str, int, bool]]:
+        """Each folder with the number of files, and whether the game reads anything there."""
+        return [(folder, count, game_files.is_read_by_game(folder)) for folder, count in self.plan.folders()]
 
     @property
     def programs(self) -> list[LeftOut]:

@@ -22,6 +22,7 @@ GAME_FOLDERS: Final = frozenset(
         "media",
         "missions",
         "models",
+        "modes",
         "particles",
         "resource",
         "scenes",
@@ -34,6 +35,8 @@ GAME_FOLDERS: Final = frozenset(
 GAME_FILES: Final = frozenset(
     ["gameinfo.txt", "host.txt", "mapcycle.txt", "maplist.txt", "motd.txt", "motd_default.txt", "server.cfg"]
 )
+# Also in the game's folder, but no sign of it: other packs have folders of these names.
+_RARE_FOLDERS: Final = frozenset(["bin", "custom", "demos", "gfx", "logs", "shaders", "soundcache"])
 # What stands beside the game's folder in an installed server.
 INSTALLATION_FOLDERS: Final = frozenset(
     ["bin", "hl2", "left4dead2_dlc1", "left4dead2_dlc2", "left4dead2_dlc3", "platform", "update"]
@@ -120,6 +123,14 @@ _ELF: Final = b"\x7fELF"
 _SCRIPT: Final = b"#!"
 # Texts are also in the game's folder itself, such as mapcycle.txt. Those below `resource` are UTF-16 and stay so.
 _TEXT_FOLDERS: Final = frozenset(["missions", "addons", "cfg", "stripper", "scripts"])
+
+
+def is_read_by_game(folder: str) -> bool:
+    """Whether the game reads anything in a folder of an overlay, given as its first two parts."""
+    top, _slash, below = folder.lower().partition("/")
+    if is_installation(top):
+        return not below or below in GAME_FOLDERS or below in _RARE_FOLDERS
+    return top in INSTALLATION_FOLDERS
 
 
 def is_installation(folder: str) -> bool:

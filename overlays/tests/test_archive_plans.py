@@ -98,7 +98,7 @@ def test_the_plan_is_shown_and_nothing_is_unpacked_until_it_is_applied(client, u
 
 def test_another_root_changes_the_plan_and_what_is_unpacked(client, upload, root):
     address = upload(PACKS)
-    assert client.get(address, {"root": "Pack/Hard"}).context["shown"].folders == [("left4dead2/cfg", 2)]
+    assert client.get(address, {"root": "Pack/Hard"}).context["shown"].folders == [("left4dead2/cfg", 2, True)]
     apply(client, address, root="Pack/Hard")
     assert contents(root) == {"left4dead2/cfg/server.cfg": "hard", "left4dead2/cfg/more.cfg": "more"}
     [entry] = AuditEntry.objects.filter(action="overlay.archive_applied")
@@ -133,10 +133,17 @@ def test_texts_that_the_game_could_not_execute_are_converted_and_named_in_the_lo
 def test_an_archive_for_a_folder_keeps_its_paths(client, upload, root, overlay):
     address = upload(zipped({"Pack/a.cfg": "x"}), folder="left4dead2/maps")
     page = client.get(address)
-    assert page.context["shown"].folders == [("left4dead2/maps", 1)]
+    assert page.context["shown"].folders == [("left4dead2/maps", 1, True)]
     assert page.context["roots"] == []
     apply(client, address, root=page.context["chosen_root"])
     assert contents(root) == {"left4dead2/maps/Pack/a.cfg": "x"}
+
+
+def test_folders_in_which_the_game_reads_nothing_are_marked(client, upload):
+    address = upload(zipped({"Pack/cfg/a.cfg": "x", "Pack/guide/start.txt": "x"}))
+    page = client.get(address)
+    assert page.context["shown"].folders == [("left4dead2/cfg", 1, True), ("left4dead2/guide", 1, False)]
+    assert "the game reads nothing there" in page.content.decode()
 
 
 def test_an_archive_that_is_being_read_is_listed(client, upload, overlay, cast):
