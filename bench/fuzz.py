@@ -1,7 +1,7 @@
-"""Feed the readers of strangers' files with whatever breaks them.
+"""Feed the readers of strangers' files, and of what games answer, with whatever breaks them.
 
-    bench/fuzz {vpk,missions,archives} [--seconds N]     at the end it prints executions, and what was found on the way
-    bench/fuzz {vpk,missions,archives} --keep DIRECTORY  takes from what was found the smallest inputs that go new ways
+    bench/fuzz {vpk,missions,archives,status} [--seconds N]     at the end prints executions, and what was found
+    bench/fuzz {vpk,missions,archives,status} --keep DIRECTORY  takes the smallest inputs found that go new ways
 
 Coverage-guided, by atheris (`pip install atheris`; not among the locked dependencies, since only this uses it).
 Starts from bench/corpus/TARGET and adds to a scratch copy; a crash, a hang or a file outside of the tree ends it.
@@ -18,6 +18,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
@@ -27,9 +28,10 @@ from bench import stack  # noqa: F401, I001 -- sets the environment that setting
 import atheris
 import django
 
-with atheris.instrument_imports(include=["workshop", "overlays.files"]):
+with atheris.instrument_imports(include=["workshop", "overlays.files", "livestate.status", "livestate.reconcile"]):
     django.setup()
     from left4me.core.files import tree
+    from livestate import reconcile, status
     from overlays.files import archives
     from workshop import inspection, missions, vpk
 
@@ -64,7 +66,25 @@ def unpack(data: bytes) -> None:
     shutil.rmtree(inside)
 
 
-TARGETS = {"vpk": read_vpk, "missions": read_mission, "archives": unpack}
+def read_status(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    try:
+        found = status.parse_status(text)
+    except status.NotStatus as reason:
+        assert str(reason)
+        return
+    known = reconcile.Known(stays={7: reconcile.Stay(1, _NOW, None, None, None)}, seen_at=_NOW)
+    changes = reconcile.changes(known, found, _NOW, earlier={}, gap=timedelta(seconds=60))
+    assert len(changes.opened) <= len(found.people)
+    assert all(0 <= joined.steam_id_64 < 2**63 and joined.joined_at <= _NOW for joined in changes.opened)
+    if found.end_marker:
+        # What the game prints after its answer changes nothing about who is there.
+        after = status.parse_status(text + '\n# 1 1 "x" STEAM_1:0:5 00:10 1 0 active 30000\n')
+        assert (after.players, after.complete) == (found.players, found.complete)
+
+
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TARGETS = {"vpk": read_vpk, "missions": read_mission, "archives": unpack, "status": read_status}
 
 
 def keep(target: Callable[[bytes], None], *, found: Path, kept: Path) -> None:

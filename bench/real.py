@@ -65,7 +65,7 @@ def _archive_faults(archive: Path, scratch: Path) -> Iterator[str]:
     from left4me.core.files.tree import Tree
     from overlays.files import archives as reader
 
-    source = _converted(archive, scratch) if reader.needs_converting(archive.name) else archive
+    source = _converted(archive, scratch) if reader.is_convertible(archive) else archive
     root = scratch / "overlay"
     try:
         with Tree(root) as content:
@@ -106,11 +106,11 @@ def _path_faults(path: str) -> Iterator[str]:
     if "\\" in path:
         yield f"{path} has a separator in a name"
     for character in path:
-        # Replacement characters, box drawings and controls are what a wrong code page shows.
+        # Replacement characters, box drawings, signs and controls are what a wrong code page shows.
         if (
             character == "\ufffd"
             or "\u2500" <= character <= "\u259f"
-            or unicodedata.category(character) in ("Cc", "Co")
+            or unicodedata.category(character) in ("Cc", "Co", "No", "Sc", "Sk", "Sm")
         ):
             yield f"{path} was read in a wrong code page"
             break
@@ -171,7 +171,9 @@ def samples(folder: Path) -> Path:
 
     (folder / "archives").mkdir()
     for name, shape in archive_shapes.SHAPES.items():
-        archive_shapes.zipped(shape, folder / "archives" / f"{name.replace(' ', '_')}.zip")
+        stem = folder / "archives" / name.replace(" ", "_")
+        archive_shapes.zipped(shape, stem.with_suffix(".zip"))
+        archive_shapes.tarred(shape, stem.with_suffix(".tar.gz"), mode="w:gz")
     (folder / "steamcmd").mkdir()
     for name, text in _TRANSCRIPTS.items():
         (folder / "steamcmd" / f"{name}.txt").write_text(text)

@@ -25,6 +25,8 @@ from left4me.jobs.api import router as jobs_router
 from left4me.site.api_docs import Docs
 from livestate.api import router as livestate_router
 from overlays.api import router as overlays_router
+from overlays.campaigns.api import router as campaigns_router
+from overlays.files.api import router as uploads_router
 from overlays.workshop_items.api import router as workshop_items_router
 from servers.api import router as servers_router
 
@@ -73,6 +75,8 @@ api = API(
 )
 api.add_router("", accounts_router)
 api.add_router("", overlays_router)
+api.add_router("", campaigns_router)
+api.add_router("", uploads_router)
 api.add_router("", workshop_items_router)
 api.add_router("", servers_router)
 api.add_router("", jobs_router)

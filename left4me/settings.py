@@ -351,6 +351,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "audit-prune": _periodic("left4me.audit.prune", crontab(hour="4", minute="27")),
     "accounts-prune": _periodic("accounts.prune", crontab(hour="4", minute="37")),
     "overlays-tidy": _periodic("overlays.tidy", crontab(hour="5", minute="23")),
+    "overlays-inspect-old": _periodic("overlays.inspect_old", 600.0),
 }
 if LEFT4ME_WORKSHOP_REFRESH_SECONDS:
     # Looks more often than it refreshes: a refresh that was missed while the machine was off comes soon after.

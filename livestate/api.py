@@ -14,6 +14,7 @@ from accounts.permissions import signed_in
 from left4me.core.web.api import Window, page_of, require_scope
 from livestate import actions, live
 from livestate import history as histories
+from livestate.campaigns import Chapter, playable
 from livestate.history import Regular, Span, Step
 from livestate.live import Kind, Live, ShownPlayer
 from livestate.models import Order, PlayerSession
@@ -35,9 +36,17 @@ class PlayerOut(Schema):
     max_ping: int | None
 
 
+class JoinerOut(Schema):
+    name: str
+    steam_id_64: str | None = Field(description="Null while Steam has not confirmed the player")
+
+
 class LiveOut(Schema):
     state: Kind = Field(description="off, unheard (no answer since its start), stale, idle or played")
-    players: int | None = Field(description="Human players; null when nothing is known about the running game")
+    players: int | None = Field(
+        description="Human players, also those who are still loading; null when nothing is known about the game"
+    )
+    connecting: list[JoinerOut] = Field(description="The players who are still loading")
     max_players: int | None
     bots: int | None
     map: str | None
@@ -47,6 +56,13 @@ class LiveOut(Schema):
     last_seen_at: datetime | None
     silent_since: datetime | None = Field(description="Since when the server has not answered; null while it does")
     current: list[PlayerOut]
+
+
+class PlayableMapOut(Schema):
+    map: str
+    title: str
+    campaign: str = Field(description="Empty for a map that no campaign names")
+    modes: list[str] = Field(description="Game modes of its mission; empty for maps of the game itself")
 
 
 class StepOut(Schema):
@@ -116,6 +132,13 @@ class HistoryQuery(Schema):
 def read_live(request: HttpRequest, server_id: int) -> dict[str, Any]:
     server = lookups.server_or_404(signed_in(request), server_id)
     return _live(live.of(server, now=timezone.now()), live.current_players(server))
+
+
+@router.get("/servers/{id:server_id}/maps", response=list[PlayableMapOut], summary="The maps it can change to")
+def list_maps(request: HttpRequest, server_id: int) -> list[Chapter]:
+    """Those in the overlays of its blueprint first, then those of the game itself."""
+    server = lookups.server_or_404(signed_in(request), server_id)
+    return list(playable(server).values())
 
 
 @router.get("/servers/{id:server_id}/history", response=HistoryOut, summary="Players over time, maps and top players")
@@ -199,6 +222,10 @@ def _live(current: Live, players: list[ShownPlayer]) -> dict[str, Any]:
     return {
         "state": current.kind,
         "players": shown.players if shown else None,
+        "connecting": [
+            {"name": joiner.name, "steam_id_64": str(joiner.steam_id_64) if joiner.steam_id_64 else None}
+            for joiner in current.connecting
+        ],
         "max_players": shown.max_players if shown else None,
         "bots": shown.bots if shown else None,
         "map": shown.map if shown else None,

@@ -44,6 +44,25 @@ class Live:
     def is_current(self) -> bool:
         return self.kind in (Kind.IDLE, Kind.PLAYED)
 
+    @property
+    def connecting(self) -> list[Joiner]:
+        """The players who are still loading."""
+        if self.snapshot is None or not self.is_current:
+            return []
+        return [Joiner(name, int(steam_id) if steam_id else None) for name, steam_id in self.snapshot.connecting]
+
+    @property
+    def connecting_ids(self) -> set[int | None]:
+        return {joiner.steam_id_64 for joiner in self.connecting}
+
+
+@dataclass(frozen=True, slots=True)
+class Joiner:
+    """A player who is still loading; the Steam id is None while Steam has not confirmed it."""
+
+    name: str
+    steam_id_64: int | None
+
 
 @dataclass(frozen=True, slots=True)
 class ShownPlayer:
@@ -82,6 +101,12 @@ def of(server: Server, *, now: datetime) -> Live:
 def current_players(server: Server) -> list[ShownPlayer]:
     """The players who are online now, the longest session first."""
     return with_profiles(list(PlayerSession.objects.open().filter(server=server).order_by("joined_at", "pk")))
+
+
+def unlisted_joiners(current: Live, players: Sequence[ShownPlayer]) -> list[Joiner]:
+    """The loading players who have no session yet, so that they are not among `players`."""
+    listed = {player.session.steam_id_64 for player in players}
+    return [joiner for joiner in current.connecting if joiner.steam_id_64 not in listed]
 
 
 def recent_players(server: Server) -> list[ShownPlayer]:

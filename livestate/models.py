@@ -43,6 +43,8 @@ class Snapshot(models.Model):
     bots = models.PositiveIntegerField()
     map = models.CharField(max_length=LONGEST_MAP, blank=True)
     hibernating = models.BooleanField()
+    # [name, Steam id or null] of each player who is still loading; they are counted in `players`.
+    connecting = models.JSONField(default=list)
 
     objects = SnapshotQuerySet.as_manager()
 
@@ -60,7 +62,8 @@ class Snapshot(models.Model):
 
     @property
     def state(self) -> SnapshotState:
-        return SnapshotState(self.players, self.max_players, self.bots, self.map, self.hibernating)
+        connecting = tuple((name, steam_id) for name, steam_id in self.connecting)
+        return SnapshotState(self.players, self.max_players, self.bots, self.map, self.hibernating, connecting)
 
 
 class PlayerSessionQuerySet(models.QuerySet["PlayerSession"]):

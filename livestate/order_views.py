@@ -14,11 +14,12 @@ from accounts.permissions import signed_in
 from left4me.core.web.ids import parse_id
 from left4me.core.web.request import is_fragment
 from livestate import actions, live
-from livestate.campaigns import Chapter, playable
+from livestate.campaigns import playable
 from livestate.models import Order
 from livestate.orders import commands, completion
 from livestate.views import panel_context
 from servers import lookups
+from servers.blueprints import maps
 from servers.models import Server
 
 SHOWN = 30
@@ -45,7 +46,7 @@ def console(request: HttpRequest, pk: int) -> HttpResponse:
         "entries": live.order_rows(list(entries[: SHOWN_IN_FRAGMENT if fragment else SHOWN]), now=now),
         "is_fragment": fragment,
         "suggestions": completion.matching(server, ""),
-        "campaigns": by_campaign(server),
+        "campaigns": maps.grouped(playable(server)),
         "settings": [
             (Order.Kind.DIFFICULTY, _("Difficulty"), _("Set difficulty"), commands.DIFFICULTIES),
             (Order.Kind.MODE, _("Game mode"), _("Set mode"), commands.MODES),
@@ -112,11 +113,3 @@ def _refused(request: HttpRequest, refusal: actions.Refused, server: Server) -> 
         return HttpResponse(str(refusal), status=409, content_type="text/plain; charset=utf-8")
     messages.error(request, str(refusal))
     return redirect("livestate:console", server.pk)
-
-
-def by_campaign(server: Server) -> list[tuple[str, list[Chapter]]]:
-    """The maps that the server can change to, grouped by campaign; those of its workshop items come first."""
-    groups: dict[str, list[Chapter]] = {}
-    for chapter in playable(server).values():
-        groups.setdefault(chapter.campaign, []).append(chapter)
-    return list(groups.items())

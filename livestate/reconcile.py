@@ -31,6 +31,8 @@ class SnapshotState:
     bots: int
     map: str
     hibernating: bool
+    # The name and Steam id (None while it is not known) of each player who is still loading; counted in `players`.
+    connecting: tuple[tuple[str, str | None], ...] = ()
 
 
 @dataclass(slots=True)
@@ -75,11 +77,14 @@ class Changes:
 
 def snapshot_state(status: Status) -> SnapshotState:
     return SnapshotState(
-        players=len(status.people),
+        players=len(status.people) + status.unreadable_rows,
         max_players=status.max or 0,
         bots=status.bots_seen,
         map=storable(status.map or "", LONGEST_MAP),
         hibernating=bool(status.hibernating),
+        connecting=tuple(
+            (storable(player.name, LONGEST_NAME), player.steamid64) for player in status.people if player.is_connecting
+        ),
     )
 
 
@@ -87,7 +92,8 @@ def accounts(status: Status) -> dict[int, Player]:
     """The players online by Steam id. One who reconnects can be listed twice for a while: the longer stay counts."""
     by_account: dict[int, Player] = {}
     for player in status.players:
-        if player.steamid64 is None:
+        # Without the time of connection it is not known which stay this is.
+        if player.steamid64 is None or player.connected_seconds is None:
             continue
         account = int(player.steamid64)
         other = by_account.get(account)
@@ -114,9 +120,11 @@ def changes(known: Known, status: Status, now: datetime, *, earlier: Mapping[int
     present = accounts(status)
     for account, player in present.items():
         _reconcile_player(result, known, account, player, now, earlier.get(account))
-    for account, stay in known.stays.items():
-        if account not in present:
-            _close(result, known, account, stay)
+    if not status.unreadable_rows:
+        without_time = {player.steamid64 for player in status.people if player.connected_seconds is None}
+        for account, stay in known.stays.items():
+            if account not in present and str(account) not in without_time:
+                _close(result, known, account, stay)
     return result
 
 

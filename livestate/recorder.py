@@ -282,4 +282,5 @@ def _snapshot(server_id: int, state: reconcile.SnapshotState, now: datetime) -> 
         bots=state.bots,
         map=state.map,
         hibernating=state.hibernating,
+        connecting=[list(player) for player in state.connecting],
     )

@@ -22,6 +22,11 @@ _RESERVED = re.compile(r"\(reserved(?: ([0-9a-f]{1,16}))?\)")
 _PUBLIC_BRACKETS = re.compile(r"\[ public (\S+) \]")
 _PUBLIC_PARENTHESES = re.compile(r"\(public ip[^:()]*: ?([^ ()]+)\)", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_SIGNED = re.compile(r"-?[0-9]{1,9}")
+_STATES = ("challenging", "connecting", "spawning", "active")
+_ROW = re.compile(r"#[ \t]*[0-9]{1,9}[ \t]")
+_BOTS = ("BOT", "HLTV")
+_CONNECTING = ("connecting", "challenging")
 _LOG_LINE = re.compile(r"L [0-9]{2}/[0-9]{2}/[0-9]{4} - ")
 _BLANK = " \t\r"
 
@@ -34,7 +39,10 @@ class NotStatus(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Player:
-    """One row of the roster. `steamid64` is None for bots, pending and LAN players."""
+    """One row of the roster. `steamid64` is None for bots, pending and LAN players.
+
+    A client without a network channel has a row of name, id and state only: then the figures are None.
+    """
 
     userid: int
     slot: int | None
@@ -48,6 +56,11 @@ class Player:
     state: str
     rate: int | None
     addr: str | None
+
+    @property
+    def is_connecting(self) -> bool:
+        """Whether a human is still loading, and not in the game yet."""
+        return not self.bot and (self.state in _CONNECTING or self.connected_seconds is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,8 @@ class Status:
     reservation: str | None
     players: tuple[Player, ...]
     trailing_log_lines: tuple[str, ...]
+    # Rows of an unknown form: somebody is there, but it is not known who.
+    unreadable_rows: int = 0
 
     @property
     def people(self) -> tuple[Player, ...]:
@@ -115,6 +130,7 @@ class _Lines:
         self.log_lines: list[str] = []
         self.heading: frozenset[str] | None = None
         self.end_marker = False
+        self.unreadable_rows = 0
 
     def take(self, line: str) -> None:
         line = line.strip(_BLANK)
@@ -144,6 +160,8 @@ class _Lines:
             self.heading = frozenset(columns)
         elif (player := _player(line)) is not None:
             self.players.append(player)
+        elif _ROW.match(line) and '"' in line:
+            self.unreadable_rows += 1
 
     def status(self) -> Status:
         fields = self.fields
@@ -174,6 +192,7 @@ class _Lines:
             reservation=_reservation(counts),
             players=tuple(self.players),
             trailing_log_lines=tuple(self.log_lines),
+            unreadable_rows=self.unreadable_rows,
         )
 
     def _complete(self, humans: int | None) -> bool:
@@ -181,7 +200,11 @@ class _Lines:
             return False
         # Formats with a rate column end the roster with #end; for the others only the server's count tells.
         closed = self.end_marker or "rate" not in self.heading
-        return closed and sum(not player.bot for player in self.players) >= humans
+        rows = sum(not player.bot for player in self.players)
+        if self.end_marker:
+            # Everything was received, so a row that cannot be read is a row all the same.
+            rows += self.unreadable_rows
+        return closed and rows >= humans
 
 
 def _player(line: str) -> Player | None:
@@ -193,7 +216,7 @@ def _player(line: str) -> Player | None:
     columns = line[closing + 1 :].split()
     if not 1 <= len(numbers) <= 2 or not columns or not all(map(_NUMBER.fullmatch, numbers)):
         return None
-    bot = columns[0] == "BOT"
+    bot = columns[0] in _BOTS
     details = _bot_details(columns) if bot else _human_details(columns)
     if details is None:
         return None
@@ -219,18 +242,20 @@ def _bot_details(columns: list[str]) -> _Details | None:
 
 
 def _human_details(columns: list[str]) -> _Details | None:
+    if len(columns) == 2 and columns[1] in _STATES:
+        return None, None, None, columns[1], None, None
     if len(columns) < 5:
         return None
     time, ping, loss, state, *rest = columns[1:]
     connected = _CONNECTED.fullmatch(time)
-    if connected is None or not _NUMBER.fullmatch(ping) or not _NUMBER.fullmatch(loss):
+    if connected is None or not _SIGNED.fullmatch(ping) or not _SIGNED.fullmatch(loss):
         return None
     hours, minutes, seconds = connected.groups(default="0")
     rate = int(rest.pop(0)) if rest and _NUMBER.fullmatch(rest[0]) else None
     return (
         int(hours) * 3600 + int(minutes) * 60 + int(seconds),
-        int(ping),
-        int(loss),
+        max(0, int(ping)),
+        max(0, int(loss)),
         state,
         rate,
         rest[0] if rest else None,

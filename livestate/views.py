@@ -39,10 +39,13 @@ def panel_context(user: User, server: Server) -> dict[str, object]:
     now = timezone.now()
     can_operate = permissions.can_operate_server(user, server)
     latest = _latest_action(user, server) if can_operate else None
+    current = live.of(server, now=now)
+    players = live.current_players(server)
     return {
         "server": server,
-        "live": live.of(server, now=now),
-        "players": live.current_players(server),
+        "live": current,
+        "players": players,
+        "joiners": live.unlisted_joiners(current, players),
         "recent": live.recent_players(server),
         "can_operate": can_operate,
         **(live.order_rows([latest], now=now)[0] if latest else {}),

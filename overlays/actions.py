@@ -17,7 +17,8 @@ from left4me.core import rows
 from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from overlays import paths
-from overlays.models import Overlay
+from overlays.models import Overlay, OverlayAddon
+from workshop import missions
 
 Refused = refusals.Refused
 Stale = refusals.Stale
@@ -99,6 +100,32 @@ def delete(*, overlay: Overlay, by: User) -> None:
     for host in (*hosts, *current.copies.values_list("host", flat=True)):
         jobs.request(operation="remove_overlay", resource=current.resource, by=by, host=host)
     current.delete()
+
+
+@transaction.atomic
+def set_link(*, addon: OverlayAddon, link: str, by: User) -> OverlayAddon:
+    """Set where players get an addon; an empty link removes it. Raises ValidationError."""
+    link = link.strip()
+    if link and not missions.is_address(link):
+        raise ValidationError({"link": _("Enter the address of a web page, for example https://www.gamemaps.com/….")})
+    addon.link = link
+    addon.save(update_fields=["link"])
+    target = f"overlay:{addon.overlay_id}"
+    record.write(action="overlay.link_changed", by=by, target=target, path=addon.path, link=link)
+    return addon
+
+
+@transaction.atomic
+def allow_programs(*, overlay: Overlay, by: User) -> Overlay:
+    """Let servers start with the programs of the game that the overlay holds now. A changed one needs a new yes.
+
+    The caller checks that `by` is an admin.
+    """
+    current = Overlay.objects.select_for_update().get(pk=overlay.pk)
+    current.allowed_programs = current.programs
+    current.save(update_fields=["allowed_programs"])
+    record.write(action="overlay.programs_allowed", by=by, target=overlay.resource, programs=sorted(current.programs))
+    return current
 
 
 def used_by(overlay: Overlay) -> list[tuple[str, str]]:

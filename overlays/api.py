@@ -30,6 +30,9 @@ class OverlayOut(Schema):
     content_version: int
     size_bytes: int
     file_count: int
+    refused_programs: list[str] = Field(
+        description="Programs of the game that no admin has allowed: no server starts with them"
+    )
     used_by: int = Field(description="Number of blueprints that use it")
     version: int = Field(description="Send it back with a change")
     created_at: datetime
@@ -116,6 +119,19 @@ def change_overlay(request: HttpRequest, overlay_id: int, given: OverlayChange) 
         permissions.check_can_make_system_overlay(user)
     changes = changed_fields(given, besides={"version"})
     actions.update(overlay=overlay, seen_version=given.version, by=user, **changes)
+    return lookups.overlay_or_404(user, overlay_id)
+
+
+@router.post(
+    "/overlays/{id:overlay_id}/programs/allow", response=OverlayOut, summary="Allow the game's programs in it"
+)
+def allow_programs(request: HttpRequest, overlay_id: int) -> Overlay:
+    """Admins only. A program that is changed later has to be allowed again."""
+    require_scope(request, "admin")
+    user = signed_in(request)
+    overlay = lookups.overlay_or_404(user, overlay_id)
+    permissions.check_can_allow_programs(user)
+    actions.allow_programs(overlay=overlay, by=user)
     return lookups.overlay_or_404(user, overlay_id)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from django.conf import settings
 
 from accounts.models import User
@@ -21,6 +23,19 @@ _BUILDERS = {
 def request(*, overlay: Overlay, by: User | None) -> Job:
     """Request a build of an overlay of any kind; a queued build is reused. Raises jobs.Refused."""
     return jobs.request(operation="build", resource=overlay.resource, by=by, host=settings.LEFT4ME_HOST)
+
+
+def request_inspections() -> None:
+    """Request the inspection of overlays that were built before campaigns were recorded, once after an upgrade."""
+    for overlay in Overlay.objects.filter(is_inspected=False, built_at__isnull=False).order_by("pk"):
+        is_workshop = overlay.kind == Overlay.Kind.WORKSHOP
+        with contextlib.suppress(jobs.Refused):
+            jobs.request(
+                operation="build" if is_workshop else "inspect",
+                resource=overlay.resource,
+                by=None,
+                host=settings.LEFT4ME_HOST,
+            )
 
 
 def build(run: JobContext, overlay: Overlay) -> bool:

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from left4me.core.web.request import Visitor
 from overlays import permissions
-from overlays.models import Overlay
+from overlays.models import Overlay, OverlayAddon
 
 
 def overlay_or_404(user: Visitor, pk: int) -> Overlay:
@@ -56,3 +56,11 @@ def workshop_overlay_to_edit(user: Visitor, pk: int) -> Overlay:
     overlay = workshop_overlay(user, pk)
     permissions.check_can_edit_overlay(user, overlay)
     return overlay
+
+
+def addon_to_edit(user: Visitor, pk: int, addon_id: int) -> OverlayAddon:
+    """An addon of an overlay that the user may change. Raises Http404 and PermissionDenied."""
+    addon = overlay_to_edit(user, pk).addons.filter(pk=addon_id).first()
+    if addon is None:
+        raise Http404(_("This file is gone."))
+    return addon

@@ -15,7 +15,9 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import names
-from workshop.models import WorkshopItem
+from workshop import inspection
+from workshop.inspection import Inspection
+from workshop.models import Inspected, WorkshopItem
 
 
 class OverlayQuerySet(models.QuerySet["Overlay"]):
@@ -73,11 +75,19 @@ class Overlay(models.Model):
     content_version = models.PositiveIntegerField(default=0, editable=False)
     size_bytes = models.PositiveBigIntegerField(_("size"), default=0, editable=False)
     file_count = models.PositiveIntegerField(_("files"), default=0, editable=False)
+    # False until a build or an inspection has recorded the campaigns.
+    is_inspected = models.BooleanField(default=False, editable=False)
+    # Programs of the game that a build or a start found in the tree, and those that an admin allowed: path to SHA-256.
+    programs = models.JSONField(default=dict, blank=True, editable=False)
+    allowed_programs = models.JSONField(default=dict, blank=True, editable=False)
     # Counts edits of this row, to detect that two users edit it at the same time.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = OverlayQuerySet.as_manager()
+
+    # Items and files that cannot be used, where `overlays.campaigns.sources.with_faults` has counted them.
+    fault_count = 0
 
     class Meta:
         ordering = [Lower("name"), "pk"]
@@ -126,6 +136,11 @@ class Overlay(models.Model):
         return self.owner_id is None
 
     @property
+    def refused_programs(self) -> list[str]:
+        """Programs of the game in the overlay that no admin has allowed in their present version."""
+        return sorted(path for path, digest in self.programs.items() if self.allowed_programs.get(path) != digest)
+
+    @property
     def resource(self) -> str:
         """The name of this overlay in jobs, locks and the audit log."""
         return f"overlay:{self.pk}"
@@ -134,7 +149,8 @@ class Overlay(models.Model):
         """Record that a build changed the content: running servers then show that a restart applies it."""
         self.content_version += 1
         self.built_at = now
-        fields = ["content_version", "built_at"]
+        self.is_inspected = True
+        fields = ["content_version", "built_at", "is_inspected"]
         if file_count is not None and size_bytes is not None:
             self.file_count, self.size_bytes = file_count, size_bytes
             fields += ["file_count", "size_bytes"]
@@ -200,6 +216,79 @@ class OverlayWorkshopItem(models.Model):
         return f"{self.overlay_id}: {self.item_id}"
 
 
+class OverlayAddon(Inspected):
+    """A VPK in the addons of a files or script overlay, or a mission or maps in loose files, as a build found it.
+
+    The counterpart of a workshop item: `overlays.campaigns.sources` shows both in one list.
+    """
+
+    overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="addons")
+    path = models.CharField(_("path"), max_length=1000)
+    size = models.PositiveBigIntegerField(_("size"), default=0)
+    # Size and time identify the content: an unchanged file is not inspected again, a renamed one keeps its link.
+    modified_us = models.PositiveBigIntegerField(default=0, editable=False)
+    reason = models.TextField(_("why it cannot be used"), blank=True)
+    title = models.CharField(_("title"), max_length=200, blank=True)
+    version = models.CharField(_("version"), max_length=50, blank=True)
+    # The address that the author wrote into the mission or addoninfo.txt.
+    website = models.CharField(_("website"), max_length=500, blank=True)
+    # Where players get it, as given by a user; it has priority over the website.
+    link = models.CharField(_("link for players"), max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["path"]
+        constraints = [models.UniqueConstraint(fields=["overlay", "path"], name="addon_once_per_path")]
+
+    def __str__(self) -> str:
+        if self.title:
+            return self.title
+        if len(self.campaigns) == 1:
+            return str(self.campaigns[0]["title"])
+        return self.path.rpartition("/")[2]
+
+    def take(self, found: Inspection) -> None:
+        super().take(found)
+        self.reason, self.title, self.version = found.reason, found.title, found.version
+        self.website = found.website
+
+
+class OverlayContents(models.Model):
+    """The paths of a files or script overlay, as the last build found them.
+
+    A table of its own, because every list of overlays reads the overlay's row.
+    """
+
+    overlay = models.OneToOneField(Overlay, on_delete=models.CASCADE, related_name="contents", primary_key=True)
+    packed_paths = models.BinaryField()
+    # Files of the game at these paths, but for letter case; in the game's own case.
+    packed_game_paths = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.overlay_id}"
+
+    @property
+    def paths(self) -> list[str]:
+        return inspection.unpack_paths(bytes(self.packed_paths))
+
+    @property
+    def game_paths(self) -> list[str]:
+        return inspection.unpack_paths(bytes(self.packed_game_paths))
+
+
+class AddonContents(models.Model):
+    """The paths in a VPK of a files or script overlay, like `WorkshopContents`."""
+
+    addon = models.OneToOneField(OverlayAddon, on_delete=models.CASCADE, related_name="contents", primary_key=True)
+    packed_paths = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.addon_id}"
+
+    @property
+    def paths(self) -> list[str]:
+        return inspection.unpack_paths(bytes(self.packed_paths))
+
+
 class OverlayScript(models.Model):
     """The shell script that builds a script overlay, in a sandbox and into an empty directory."""
 
@@ -220,6 +309,10 @@ class Upload(models.Model):
     size = models.PositiveBigIntegerField()
     unpack = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    # Set for an archive once its entries are known: it waits for a user to apply the plan.
+    ready_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Why the archive cannot be read.
+    problem = models.TextField(blank=True, editable=False)
 
     class Meta:
         ordering = ["pk"]
@@ -232,3 +325,7 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"{self.overlay_id}: {self.path}"
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]

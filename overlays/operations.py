@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterable
 
@@ -12,11 +13,14 @@ from django.utils.translation import gettext_lazy as _
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed, Lock, RequestedJob, operation
 from overlays import builds, paths
+from overlays.campaigns import rows
 from overlays.files import extraction
 from overlays.models import Overlay
 from overlays.replication.server import hashes_file
 from overlays.replication.store import Copies, is_needed
 from overlays.workshop_items import cache_cleanup, refresh
+
+logger = logging.getLogger(__name__)
 
 
 @operation("build", title=_("Build"), idempotent=True)
@@ -25,6 +29,17 @@ def build(run: JobContext) -> None:
     overlay = _overlay(run)
     changed = builds.build(run, overlay)
     run.log("The overlay has new content." if changed else "Nothing changed.", stream="event")
+
+
+def _no_locks(job: RequestedJob) -> Iterable[Lock]:
+    """Reading an archive touches no file of the overlay, so that it need not wait for a build or a start."""
+    return ()
+
+
+@operation("read_archive", title=_("Read archive"), locks=_no_locks, idempotent=True)
+def read_archive(run: JobContext) -> None:
+    """List the files of an uploaded archive, so that a user can see where they would go and apply the plan."""
+    extraction.read(run, _overlay(run))
 
 
 @operation("unpack", title=_("Unpack"), idempotent=True)
@@ -38,6 +53,12 @@ def unpack(run: JobContext) -> None:
         builds.build(run, overlay)
 
 
+@operation("inspect", title=_("Look for campaigns"), idempotent=True)
+def inspect(run: JobContext) -> None:
+    """Record the campaigns of an overlay that was built before left4me recorded them. Nothing is built."""
+    rows.log(run, rows.look(_overlay(run), run.check))
+
+
 def _overlay(run: JobContext) -> Overlay:
     overlay = Overlay.objects.filter(pk=run.resource_id).first()
     if overlay is None:
@@ -48,7 +69,12 @@ def _overlay(run: JobContext) -> Overlay:
 @operation("workshop_refresh", title=_("Refresh workshop items"), idempotent=True, coalesces_active=True)
 def workshop_refresh(run: JobContext) -> None:
     """Refresh every item and collection in use from Steam, and build the overlays whose items changed."""
-    refresh.refresh_all(run, now=timezone.now())
+    try:
+        refresh.refresh_all(run, now=timezone.now())
+    except Failed as fault:
+        # Nobody reads the log of a job that the schedule requested.
+        logger.error("Workshop refresh failed: %s", " | ".join(str(fault).splitlines()))
+        raise
 
 
 @operation("workshop_tidy", title=_("Tidy the workshop cache"), idempotent=True)

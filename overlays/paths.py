@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from left4me.core import texts
 from left4me.core.files import walk
 from overlays.models import Overlay
 
@@ -58,12 +59,12 @@ def refuse_overlap(path: str, *, besides: int | None = None) -> None:
 
 
 def read_cfg(tree: Path) -> str | None:
-    """The text of an overlay's own server.cfg, or None.
+    """The text of an overlay's own server.cfg in whatever encoding it is, without byte order mark; or None.
 
     Symbolic links are not followed: the content is untrusted, and this text is executed by a game.
     """
     try:
         with walk.open_below(tree, CFG.parts) as stream:
-            return stream.read(LONGEST_CFG).decode("utf-8", "replace")
+            return texts.decode(stream.read(LONGEST_CFG)).text
     except OSError:
         return None

@@ -53,3 +53,13 @@ def check_can_make_system_overlay(user: Visitor) -> None:
 def can_use_overlay(owner: Visitor, overlay: Overlay) -> bool:
     """Whether a blueprint of `owner` may contain it. Admins may not use other users' overlays either."""
     return overlay.is_system or overlay.owner_id == owner.pk
+
+
+def can_allow_programs(user: Visitor) -> bool:
+    """Whether the user may let an overlay replace programs of the game, which run outside of any plugin's rules."""
+    return is_admin(user)
+
+
+def check_can_allow_programs(user: Visitor) -> None:
+    if not can_allow_programs(user):
+        raise PermissionDenied(_("Only admins may allow programs of the game in an overlay."))

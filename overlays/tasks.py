@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 from celery import shared_task
@@ -9,8 +10,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from left4me.jobs import actions as jobs
+from overlays import builds
 from overlays.files import uploads
 from overlays.workshop_items import cache_cleanup, refresh
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(name="overlays.refresh_when_due")
@@ -20,9 +24,15 @@ def refresh_when_due() -> None:
     if every and refresh.is_due(now=timezone.now(), every=every):
         try:
             refresh.request_refresh(by=None)
-        except jobs.Refused:
+        except jobs.Refused as refusal:
             # A final operation holds the resource; the next run of this task tries again.
-            return
+            logger.warning("The scheduled workshop refresh was refused: %s", refusal)
+
+
+@shared_task(name="overlays.inspect_old")
+def inspect_old() -> None:
+    """Record the campaigns of overlays that an earlier version of left4me built."""
+    builds.request_inspections()
 
 
 @shared_task(name="overlays.tidy")

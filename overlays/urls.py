@@ -10,7 +10,9 @@ urlpatterns = [
     path("overlays/new", views.new, name="new"),
     path("overlays/<id:pk>", views.detail, name="detail"),
     path("overlays/<id:pk>/edit", views.edit, name="edit"),
+    path("overlays/<id:pk>/programs/allow", views.allow_programs, name="allow_programs"),
     path("overlays/<id:pk>/delete", views.delete, name="delete"),
+    path("overlays/<id:pk>/addons/<id:addon_id>/link", views.set_link, name="set_link"),
     *items_urls.urlpatterns,
     *files_urls.urlpatterns,
 ]

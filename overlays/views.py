@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from overlays import actions, lookups, permissions
+from overlays.campaigns import sources
+from overlays.files import uploads
 from overlays.forms import OverlayForm
 from overlays.models import Overlay
 
@@ -29,6 +33,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     if kind in Overlay.Kind.values:
         overlays = overlays.filter(kind=kind)
     page = Paginator(overlays, PER_PAGE).get_page(request.GET.get("page"))
+    page.object_list = sources.with_faults(list(page.object_list))
     context = {"page": page, "q": search, "kind": kind, "kinds": Overlay.Kind.choices, "filtered": search or kind}
     return render(request, "overlays/list.html", context)
 
@@ -60,13 +65,43 @@ def new(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     overlay = lookups.overlay_or_404(user, pk)
+    sources.with_faults([overlay])
     context = {
         "overlay": overlay,
         "may_edit": permissions.can_edit_overlay(user, overlay),
+        "sources": sources.of_overlay(overlay),
+        "waiting": uploads.waiting(overlay) if permissions.can_edit_files(user, overlay) else [],
+        "may_allow_programs": permissions.can_allow_programs(user),
+        "waits_days": uploads.WAITS_FOR.days,
         # Blueprints are private: of those that use the overlay, the page lists only the ones visible to the user.
         "blueprints": overlay.blueprints.visible_to(user).select_related("owner"),
     }
     return render(request, "overlays/detail.html", context)
+
+
+@require_POST
+def set_link(request: HttpRequest, pk: int, addon_id: int) -> HttpResponse:
+    """Set where players get a file of the overlay."""
+    user = signed_in(request)
+    addon = lookups.addon_to_edit(user, pk, addon_id)
+    try:
+        actions.set_link(addon=addon, link=request.POST.get("link", ""), by=user)
+    except ValidationError as fault:
+        messages.error(request, " ".join(fault.messages))
+    else:
+        messages.success(request, _("The link is saved.") if addon.link else _("The link is removed."))
+    return redirect(f"{reverse('overlays:detail', args=[pk])}#campaigns")
+
+
+@require_POST
+def allow_programs(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let servers start with the programs of the game that the overlay holds."""
+    user = signed_in(request)
+    overlay = lookups.overlay_or_404(user, pk)
+    permissions.check_can_allow_programs(user)
+    actions.allow_programs(overlay=overlay, by=user)
+    messages.success(request, _("The programs are allowed."))
+    return redirect(overlay)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

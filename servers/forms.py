@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from overlays.models import Overlay
 from servers.actions import blueprint_yaml
-from servers.blueprints import checks
+from servers.blueprints import checks, maps
 from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprint
 
 
@@ -49,6 +50,11 @@ class BlueprintForm(RowForm):
 
     def __init__(self, *args: Any, owner: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.rearranged and self.data["rearrange"] == "start_map":
+            data: QueryDict = self.data.copy()  # type: ignore[attr-defined]
+            chosen = data.get("start_map", "")[:100]
+            data["arguments"] = maps.with_start_map(data.get("arguments", ""), chosen)
+            self.data = data
         self.fields["overlays"].queryset = Overlay.objects.usable_by(owner)  # type: ignore[attr-defined]
         self.fields["version"].initial = self.instance.version
         self.fields["config"].label = "server.cfg"

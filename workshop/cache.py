@@ -15,9 +15,9 @@ from django.db import transaction
 from django.db.models import ProtectedError
 
 from left4me.core.files import room
-from workshop import inspection, item_download, missions
+from workshop import inspection, item_download
 from workshop.item_download import PublishedFile
-from workshop.models import WorkshopContents, WorkshopItem
+from workshop.models import DOWNLOAD_FAILED, WorkshopContents, WorkshopItem
 
 _ROWS_AT_ONCE = 500
 
@@ -30,7 +30,8 @@ def directory() -> Path:
 
 
 def game_directory() -> Path:
-    return Path(settings.LEFT4ME_ROOT) / "game"
+    """The installed game that the next start uses; missing before the first install."""
+    return Path(settings.LEFT4ME_ROOT) / "game" / "current"
 
 
 def published_file(item: WorkshopItem) -> PublishedFile:
@@ -62,16 +63,16 @@ def record_refusal(item: WorkshopItem, *, error: str) -> None:
 
 
 def record_failure(item: WorkshopItem, *, error: str) -> None:
-    item.last_error = error
-    WorkshopItem.objects.filter(pk=item.pk).update(last_error=error, progress_at=None, progress_bytes=0)
+    item.last_error = f"{DOWNLOAD_FAILED}{error}"
+    WorkshopItem.objects.filter(pk=item.pk).update(last_error=item.last_error, progress_at=None, progress_bytes=0)
 
 
 def record_download(item: WorkshopItem, *, now: datetime) -> None:
-    """The item's present version is in the cache."""
-    item.last_downloaded_at, item.last_error, item.cached_version = now, "", item.time_updated
+    """The item's present version is in the cache. What Steam said about the item stays."""
+    item.last_downloaded_at, item.last_error, item.cached_version = now, item.standing_error, item.time_updated
     WorkshopItem.objects.filter(pk=item.pk).update(
         last_downloaded_at=now,
-        last_error="",
+        last_error=item.last_error,
         cached_version=item.time_updated,
         progress_at=None,
         progress_bytes=0,
@@ -84,54 +85,32 @@ def record_cached_versions(items: Sequence[WorkshopItem], versions: dict[int, in
     for item in items:
         version = versions.get(item.steam_id)
         is_current = version is not None and version == item.time_updated
-        if item.cached_version != version or (is_current and item.last_error):
+        error = item.standing_error if is_current else item.last_error
+        if item.cached_version != version or item.last_error != error:
             item.cached_version = version
-            item.last_error = "" if is_current else item.last_error
+            item.last_error = error
             changed.append(item)
     WorkshopItem.objects.bulk_update(changed, ["cached_version", "last_error"], batch_size=_ROWS_AT_ONCE)
 
 
 def inspect(item: WorkshopItem, cache: Path, *, version: int, stock: frozenset[str]) -> inspection.Inspection:
     """Inspect the cached file and store the result in the item's rows."""
-    result = inspection.inspect(item_download.cached_path(item.steam_id, cache), stock=stock)
-    item.is_valid = result.valid
+    result = inspection.inspect(item_download.cached_path(item.steam_id, cache), stock=stock, game=game_directory())
     item.inspected_version = version
-    item.author = result.author
-    data = result.as_json()
-    item.campaigns = data["campaigns"]
-    item.chapters = _chapters(result.campaigns)
-    item.warnings = data["warnings"]
+    item.take(result)
     if not result.valid:
         item.last_error = f"The file {result.reason}."
     with transaction.atomic():
         item.save(
             update_fields=[
-                "is_valid",
+                *item.INSPECTED,
                 "inspected_version",
-                "author",
-                "campaigns",
-                "chapters",
-                "warnings",
                 "last_error",
             ]
         )
         packed = inspection.pack_paths(result.paths)
         WorkshopContents.objects.update_or_create(item=item, defaults={"packed_paths": packed})
     return result
-
-
-def _chapters(campaigns: Sequence[missions.Campaign]) -> list[dict[str, object]]:
-    """Every map once, with its game modes."""
-    by_map: dict[str, dict[str, object]] = {}
-    modes: dict[str, list[str]] = {}
-    for campaign in campaigns:
-        for mode, chapters in campaign.modes.items():
-            for chapter in chapters:
-                by_map.setdefault(
-                    chapter.map, {"map": chapter.map, "title": chapter.title, "campaign": campaign.title}
-                )
-                modes.setdefault(chapter.map, []).append(mode)
-    return [{**entry, "modes": modes[name]} for name, entry in by_map.items()]
 
 
 @dataclass(frozen=True)

@@ -46,17 +46,21 @@ def download_all(
     log: Callable[[str], None],
     progress: Callable[[PublishedFile, int], None],
     cancelled: Callable[[], bool],
+    started: Callable[[PublishedFile], None] = lambda file: None,
     side_by_side: int = SIDE_BY_SIDE,
     keep_free: int = KEEP_FREE,
 ) -> Iterator[DownloadResult]:
     """Download all files and yield each result as it is known. Raises Cancelled.
 
-    `log`, `progress` and `cancelled` are only called in the caller's thread, so they may use the database.
+    `log` gets a line for each failed attempt, `started` each file as its download begins. All functions are only
+    called in the caller's thread, so they may use the database.
     """
     stop = threading.Event()
     calls: Calls = queue.Queue()
     with fetch.Client(hosts=hosts, cancelled=stop.is_set, per_host=PER_HOST) as client:
-        downloader = _Downloader(cache, client, Reservations(cache, keep=keep_free), stop, calls, log, progress)
+        downloader = _Downloader(
+            cache, client, Reservations(cache, keep=keep_free), stop, calls, log, progress, started
+        )
         pool = ThreadPoolExecutor(side_by_side, thread_name_prefix="download")
         try:
             waiting = {pool.submit(downloader.fetch, file) for file in files}
@@ -75,7 +79,7 @@ def download_all(
 
 @dataclass(frozen=True)
 class _Downloader:
-    """The state shared by the threads. They put calls of `log` and `progress` into `calls` for the caller's thread."""
+    """The state shared by the threads. They put calls of the caller's functions into `calls`, for its own thread."""
 
     cache: Path
     client: fetch.Client
@@ -84,12 +88,14 @@ class _Downloader:
     calls: Calls
     log: Callable[[str], None]
     progress: Callable[[PublishedFile, int], None]
+    started: Callable[[PublishedFile], None]
 
     def fetch(self, file: PublishedFile) -> DownloadResult:
         def advance(done: int) -> None:
             self.room.filled(file.steam_id, file.size - done)
             self.calls.put(partial(self.progress, file, done))
 
+        self.calls.put(partial(self.started, file))
         missing = max(0, file.size - item_download.partial_bytes(file, self.cache))
         try:
             with self.room.reserved(file.steam_id, missing):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -9,7 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from workshop import keyvalues, missions, vpk
+from left4me.core import texts
+from workshop import keyvalues, missions, translations, vpk
+from workshop.translations import Translations
 
 _LARGEST_TEXT_FILE = 1024 * 1024
 _MOST_MISSION_FILES = 64
@@ -27,7 +30,7 @@ _WHOLE_GAME_SCRIPTS = (
     "scripts/vscripts/scriptedmode.nut",
 )
 # Every addon contains these files; they do not conflict.
-_OWN_FILES = frozenset({"addoninfo.txt", "addonimage.jpg", "addonimage.vtf", "readme.txt", ""})
+OWN_FILES = frozenset({"addoninfo.txt", "addonimage.jpg", "addonimage.vtf", "readme.txt", ""})
 
 _BSP_HEADER = struct.Struct("<4si")
 _LUMP = struct.Struct("<iiii")
@@ -52,6 +55,7 @@ class Inspection:
     title: str = ""
     author: str = ""
     version: str = ""
+    website: str = ""
     campaigns: tuple[missions.Campaign, ...] = ()
     maps: tuple[str, ...] = ()
     warnings: tuple[Notice, ...] = ()
@@ -63,41 +67,61 @@ class Inspection:
         del data["paths"]
         return data
 
+    @property
+    def chapters(self) -> list[dict[str, object]]:
+        """Every map once, with its title, campaign and game modes; also maps that no campaign names."""
+        return missions.by_map(self.campaigns, self.maps)
 
-def inspect(path: Path, *, stock: Collection[str] = frozenset()) -> Inspection:
+
+def inspect(path: Path, *, stock: Collection[str] = frozenset(), game: Path | None = None) -> Inspection:
     """Inspect the VPK at `path`; `stock` holds the paths of the game's own files.
 
-    Invalid content does not raise; the result then has `valid=False`.
+    Titles that are tokens are looked up in the VPK, then in the installed `game`. Invalid content does not raise; the
+    result then has `valid=False`.
     """
     try:
         with path.open("rb") as stream:
-            return inspect_stream(stream, stock=stock)
+            return inspect_stream(stream, stock=stock, game=game)
     except vpk.NotValid as error:
         return Inspection(valid=False, reason=str(error))
 
 
-def inspect_stream(stream: BinaryIO, *, stock: Collection[str] = frozenset()) -> Inspection:
-    """Inspect an open VPK file. Raises vpk.NotValid."""
-    pak = vpk.Vpk(stream)
-    paths: list[str] = []
-    kept: dict[str, vpk.Entry] = {}
-    for entry in pak:
-        if not entry.in_this_file and entry.length:
-            raise vpk.NotValid(f"its content lies in a part that is missing (_{entry.archive:03}.vpk)")
-        if len(paths) < _MOST_PATHS:
-            paths.append(entry.path)
-        if _is_read(entry.path) and len(kept) < _MOST_MISSION_FILES + _MOST_MAPS:
-            kept[entry.path] = entry
-    if not paths:
-        raise vpk.NotValid("holds no files")
+def inspect_stream(
+    stream: BinaryIO,
+    *,
+    stock: Collection[str] = frozenset(),
+    game: Path | None = None,
+    open_part: vpk.OpenPart | None = None,
+) -> Inspection:
+    """Inspect an open VPK file, with its numbered parts when `open_part` is given. Raises vpk.NotValid."""
+    with contextlib.closing(vpk.Vpk(stream, open_part=open_part)) as pak:
+        paths: list[str] = []
+        kept: dict[str, vpk.Entry] = {}
+        for entry in pak:
+            if entry.is_in_part and open_part is None:
+                raise vpk.NotValid(vpk.missing_part(entry.archive))
+            if len(paths) < _MOST_PATHS:
+                paths.append(entry.path)
+            if _is_read(entry.path) and len(kept) < _MOST_MISSION_FILES + _MOST_MAPS + translations.MOST_FILES:
+                kept[entry.path] = entry
+        if not paths:
+            raise vpk.NotValid("holds no files")
+        return _inspection(pak, paths, kept, stock=stock, game=game)
+
+
+def _inspection(
+    pak: vpk.Vpk, paths: list[str], kept: dict[str, vpk.Entry], *, stock: Collection[str], game: Path | None
+) -> Inspection:
     info = _addon_info(pak, kept)
     maps = {name: entry for name, entry in kept.items() if name.endswith(".bsp")}
+    campaigns = tuple(missions.merge(_campaigns(pak, kept, game)))
     return Inspection(
         valid=True,
         title=info.text("addontitle")[:200],
         author=info.text("addonauthor")[:200],
         version=info.text("addonversion")[:50],
-        campaigns=tuple(missions.merge(_campaigns(pak, kept))),
+        website=next((c.website for c in campaigns if c.website), missions.website(info.text("addonURL0"))),
+        campaigns=campaigns,
         maps=tuple(sorted(_map(name) for name in maps)),
         warnings=tuple(_warnings(pak, paths, maps, stock)),
         paths=tuple(sorted(set(paths))),
@@ -110,6 +134,7 @@ def _is_read(path: str) -> bool:
         (folder == "missions" and name.endswith(".txt"))
         or (folder == "maps" and name.endswith(".bsp"))
         or path == "addoninfo.txt"
+        or translations.is_source(path)
     )
 
 
@@ -117,23 +142,27 @@ def _addon_info(pak: vpk.Vpk, kept: dict[str, vpk.Entry]) -> keyvalues.Node:
     entry = kept.get("addoninfo.txt")
     if entry is None:
         return keyvalues.Node("")
-    root = keyvalues.parse(keyvalues.decode(pak.read(entry, limit=_LARGEST_TEXT_FILE)))
+    root = keyvalues.parse(texts.decode(pak.read(entry, limit=_LARGEST_TEXT_FILE)).text)
     return next((node for node in root.children if node.children), keyvalues.Node(""))
 
 
-def _campaigns(pak: vpk.Vpk, kept: dict[str, vpk.Entry]) -> Iterator[missions.Campaign]:
+def _campaigns(pak: vpk.Vpk, kept: dict[str, vpk.Entry], game: Path | None) -> Iterator[missions.Campaign]:
+    sources = [entry for name, entry in kept.items() if translations.is_source(name)][: translations.MOST_FILES]
+    translate = Translations((pak.read(entry, limit=translations.LARGEST_FILE) for entry in sources), game=game)
     files = [entry for name, entry in kept.items() if name.startswith("missions/")]
     for entry in files[:_MOST_MISSION_FILES]:
-        yield from missions.read(pak.read(entry, limit=_LARGEST_TEXT_FILE))
+        name = entry.path.removeprefix("missions/").removesuffix(".txt")
+        yield from missions.read(pak.read(entry, limit=_LARGEST_TEXT_FILE), file=name, translate=translate)
 
 
 def _warnings(
     pak: vpk.Vpk, paths: Sequence[str], maps: dict[str, vpk.Entry], stock: Collection[str]
 ) -> Iterator[Notice]:
     for code, names in (
+        ("several_files", [f"_{number:03}.vpk" for number in pak.parts]),
         ("global_scripts", [p for p in paths if p in _GLOBAL_SCRIPTS]),
         ("game_scripts", [p for p in paths if p in _WHOLE_GAME_SCRIPTS or _is_weapon_script(p)]),
-        ("replaces_game_files", [p for p in paths if p in stock and p not in _OWN_FILES]),
+        ("replaces_game_files", [p for p in paths if p in stock and p not in OWN_FILES]),
         ("no_string_table", [_map(n) for n, entry in maps.items() if not _has_dictionary(pak, entry)]),
     ):
         if names:
@@ -179,7 +208,7 @@ def conflicts(items: Iterable[tuple[str, Iterable[str]]], *, limit: int = 200) -
     losers: dict[str, list[str]] = {}
     for label, paths in items:
         for path in paths:
-            if path not in _OWN_FILES and owners.setdefault(path, label) != label:
+            if path not in OWN_FILES and owners.setdefault(path, label) != label:
                 losers.setdefault(path, []).append(label)
     return [Conflict(path, owners[path], tuple(losers[path])) for path in sorted(losers)[:limit]]
 
@@ -191,7 +220,7 @@ def pack_paths(paths: Sequence[str]) -> bytes:
 
 def unpack_paths(packed: bytes) -> list[str]:
     """The paths that `pack_paths` compressed."""
-    return zlib.decompress(packed).decode().split("\n")
+    return [path for path in zlib.decompress(packed).decode().split("\n") if path]
 
 
 def stock_paths(game: Path) -> frozenset[str]:

@@ -15,7 +15,7 @@ from workshop import steam
 from workshop.models import WorkshopItem
 
 _FROM_STEAM = ("title", "filename", "file_url", "file_size", "time_updated", "preview_url")
-_BY_STEAM = "Steam: "
+_STATE = ("steam_error", "steam_result", "refreshed_at")
 _ROWS_AT_ONCE = 500
 
 
@@ -50,7 +50,7 @@ def save(steam_items: Mapping[int, steam.Item], *, now: datetime) -> dict[int, W
         [_fill(WorkshopItem(steam_id=steam_id), item, now=now) for steam_id, item in usable.items()],
         update_conflicts=True,
         unique_fields=["steam_id"],
-        update_fields=[*_FROM_STEAM, "refreshed_at"],
+        update_fields=[*_FROM_STEAM, *_STATE],
         batch_size=_ROWS_AT_ONCE,
     )
     return {item.steam_id: item for item in WorkshopItem.objects.filter(steam_id__in=usable)}
@@ -67,16 +67,17 @@ def apply(items: Sequence[WorkshopItem], steam_items: Mapping[int, steam.Item], 
         if answer.problem:
             # The cached file stays in use: an item that is hidden today may be visible again tomorrow.
             result.failed[item.steam_id] = answer.problem
-            item.last_error = f"{_BY_STEAM}{answer.problem}"
-            item.refreshed_at = now
+            item.steam_error, item.steam_result, item.refreshed_at = answer.problem, answer.result, now
+            if not item.download_error:
+                item.last_error = item.standing_error
             continue
         before = (item.time_updated, item.file_size, item.file_url)
         _fill(item, answer, now=now)
         is_changed = before != (item.time_updated, item.file_size, item.file_url)
         (result.changed if is_changed else result.unchanged).append(item.steam_id)
-        if item.last_error.startswith(_BY_STEAM):
+        if not item.download_error:
             item.last_error = ""
-    fields = [*_FROM_STEAM, "last_error", "refreshed_at"]
+    fields = [*_FROM_STEAM, "last_error", *_STATE]
     WorkshopItem.objects.bulk_update(items, fields, batch_size=_ROWS_AT_ONCE)
     return result
 
@@ -84,5 +85,5 @@ def apply(items: Sequence[WorkshopItem], steam_items: Mapping[int, steam.Item], 
 def _fill(row: WorkshopItem, item: steam.Item, *, now: datetime) -> WorkshopItem:
     for name in _FROM_STEAM:
         setattr(row, name, getattr(item, name))
-    row.refreshed_at = now
+    row.steam_error, row.steam_result, row.refreshed_at = "", item.result, now
     return row

@@ -14,6 +14,10 @@ from workshop import inspection
 # A download reports progress every two seconds. Without a report for this long it has ended or its worker died.
 _PROGRESS_IS_FRESH = timedelta(seconds=20)
 
+# How `last_error` begins: what Steam said about the item, or what its download failed at.
+BY_STEAM = "Steam: "
+DOWNLOAD_FAILED = "download failed: "
+
 
 class WorkshopItemQuerySet(models.QuerySet["WorkshopItem"]):
     def unused(self) -> Self:
@@ -24,7 +28,7 @@ class WorkshopItemQuerySet(models.QuerySet["WorkshopItem"]):
         return self.filter(cached_version__isnull=False)
 
     def failed(self) -> Self:
-        return self.exclude(last_error="")
+        return self.exclude(last_error="", steam_error="")
 
     def downloading(self, now: datetime) -> Self:
         """Items with recent download progress."""
@@ -43,7 +47,33 @@ class WorkshopItemQuerySet(models.QuerySet["WorkshopItem"]):
         return items
 
 
-class WorkshopItem(models.Model):
+class Inspected(models.Model):
+    """What the inspection of a file found: whether the game can use it, its campaigns and maps, and warnings."""
+
+    INSPECTED = ("is_valid", "author", "campaigns", "chapters", "warnings")
+
+    # Null before the first inspection.
+    is_valid = models.BooleanField(_("valid"), null=True, blank=True)
+    author = models.CharField(_("author"), max_length=200, blank=True)
+    campaigns = models.JSONField(_("campaigns"), default=list, blank=True)
+    # Every map once: `map`, `title`, `campaign`, `modes`.
+    chapters = models.JSONField(_("chapters"), default=list, blank=True)
+    warnings = models.JSONField(_("warnings"), default=list, blank=True)
+
+    class Meta:
+        abstract = True
+
+    def take(self, found: inspection.Inspection) -> None:
+        """Set the fields of INSPECTED."""
+        data = found.as_json()
+        self.is_valid = found.valid
+        self.author = found.author
+        self.campaigns = data["campaigns"]
+        self.chapters = found.chapters
+        self.warnings = data["warnings"]
+
+
+class WorkshopItem(Inspected):
     """A published file. Steam's metadata is untrusted: `filename` is shown, never used as a path."""
 
     class State(models.TextChoices):
@@ -63,7 +93,12 @@ class WorkshopItem(models.Model):
     preview_url = models.CharField(max_length=2048, blank=True)
     refreshed_at = models.DateTimeField(_("asked Steam"), null=True, blank=True)
     last_downloaded_at = models.DateTimeField(_("downloaded"), null=True, blank=True)
+    # What the last download or the inspection of the file failed at, or what Steam said; empty after a success.
     last_error = models.TextField(_("last error"), blank=True)
+    # Why Steam does not offer the item: stays until Steam says otherwise, whatever a download brings.
+    steam_error = models.TextField(_("what Steam said"), blank=True)
+    # Steam's result code for the item (1: fine); null while Steam was not asked.
+    steam_result = models.PositiveIntegerField(null=True, blank=True, editable=False)
 
     # The `time_updated` of the cached file; null while there is none.
     cached_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
@@ -78,13 +113,7 @@ class WorkshopItem(models.Model):
     # Since when no overlay uses the item; null while one does.
     unused_since = models.DateTimeField(null=True, blank=True, editable=False)
 
-    # From the inspection of the VPK; null before the first one.
-    is_valid = models.BooleanField(_("valid"), null=True, blank=True)
     inspected_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
-    author = models.CharField(_("author"), max_length=200, blank=True)
-    campaigns = models.JSONField(_("campaigns"), default=list, blank=True)
-    chapters = models.JSONField(_("chapters"), default=list, blank=True)
-    warnings = models.JSONField(_("warnings"), default=list, blank=True)
 
     objects = WorkshopItemQuerySet.as_manager()
 
@@ -101,11 +130,21 @@ class WorkshopItem(models.Model):
         """The state shown to operators; a running download comes before an earlier error."""
         if self.progress_at is not None and now - self.progress_at < _PROGRESS_IS_FRESH:
             return self.State.DOWNLOADING
-        if self.last_error:
+        if self.last_error or self.steam_error:
             return self.State.FAILED
         if self.cached_version is None:
             return self.State.MISSING
         return self.State.CACHED if self.cached_version == self.time_updated else self.State.STALE
+
+    @property
+    def standing_error(self) -> str:
+        """What remains in `last_error` after a successful download: what Steam said."""
+        return f"{BY_STEAM}{self.steam_error}" if self.steam_error else ""
+
+    @property
+    def download_error(self) -> str:
+        """What the last download or inspection failed at, without the words that introduce it."""
+        return "" if self.last_error.startswith(BY_STEAM) else self.last_error.removeprefix(DOWNLOAD_FAILED)
 
     @property
     def is_refused(self) -> bool:

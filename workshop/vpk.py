@@ -1,15 +1,19 @@
 """Reads the directory of untrusted Valve pak files (VPK, versions 1 and 2).
 
+A VPK is one file, or a directory (`x_dir.vpk`) with content in numbered parts (`x_000.vpk`, `x_001.vpk`, …).
+
 Every length and offset is checked against the file before it is used, entries are yielded one at a time, and
 limits on the directory bound time and memory whatever the header claims.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +21,7 @@ from typing import BinaryIO
 MAGIC = 0x55AA1234
 LARGEST_TREE = 64 * 1024 * 1024
 MOST_FILES = 300_000
+MOST_PARTS = 200
 
 _LONGEST_NAME = 512
 _BUFFER = 64 * 1024
@@ -25,6 +30,7 @@ _HEADER_2 = struct.Struct("<IIII")
 _ENTRY = struct.Struct("<IHHIIH")
 _END_OF_ENTRY = 0xFFFF
 _IN_THIS_FILE = 0x7FFF
+_PART_NAME = re.compile(r"(.+)_([0-9]{3})\.vpk", re.IGNORECASE)
 _SIGNATURES = (
     (b"<!doctype html", "a web page"),
     (b"<html", "a web page"),
@@ -62,6 +68,10 @@ class Entry:
     def in_this_file(self) -> bool:
         return self.archive == _IN_THIS_FILE
 
+    @property
+    def is_in_part(self) -> bool:
+        return not self.in_this_file and bool(self.length)
+
 
 @dataclass(frozen=True)
 class Header:
@@ -85,13 +95,58 @@ def what_is_it(head: bytes) -> str | None:
     return "an empty file" if not head else "something unknown"
 
 
-class Vpk:
-    """An open VPK. Iterating yields its entries. Every method raises NotValid for invalid content."""
+OpenPart = Callable[[int], BinaryIO | None]
 
-    def __init__(self, stream: BinaryIO) -> None:
+
+def directory_of(name: str) -> str | None:
+    """The name of the VPK (`x_dir.vpk`) that a numbered part (`x_003.vpk`) belongs to; None for other names."""
+    match = _PART_NAME.fullmatch(name)
+    return f"{match[1]}_dir.vpk" if match else None
+
+
+def part_name(name: str, number: int) -> str:
+    """The name of a numbered part of the VPK `name`."""
+    stem = re.sub(r"\.vpk$", "", name, flags=re.IGNORECASE)
+    return f"{re.sub('_dir$', '', stem, flags=re.IGNORECASE)}_{number:03}.vpk"
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Vpk]:
+    """The VPK at `path` with its numbered parts beside it. Raises NotValid and OSError."""
+
+    def open_part(number: int) -> BinaryIO | None:
+        try:
+            return path.with_name(part_name(path.name, number)).open("rb")
+        except OSError:
+            return None
+
+    with path.open("rb") as stream, contextlib.closing(Vpk(stream, open_part=open_part)) as pak:
+        yield pak
+
+
+class Vpk:
+    """An open VPK. Iterating yields its entries. Every method raises NotValid for invalid content.
+
+    Content in numbered parts is checked and read with `open_part`, which returns None for a part that is missing.
+    """
+
+    def __init__(self, stream: BinaryIO, *, open_part: OpenPart | None = None) -> None:
         self._stream = stream
         self._size = stream.seek(0, io.SEEK_END)
+        self._open_part = open_part
+        self._parts: dict[int, tuple[BinaryIO, int]] = {}
         self.header = _read_header(stream, self._size)
+
+    def close(self) -> None:
+        """Close the numbered parts; the stream belongs to the caller."""
+        for stream, _size in self._parts.values():
+            stream.close()
+        self._parts.clear()
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """The numbered parts that were opened so far."""
+        return tuple(self._parts)
 
     def __iter__(self) -> Iterator[Entry]:
         tree = _Tree(self._stream, self.header)
@@ -107,26 +162,54 @@ class Vpk:
     def read(self, entry: Entry, *, limit: int) -> bytes:
         """The first `limit` bytes of a file in the VPK.
 
-        For a file in another numbered archive, only the bytes preloaded in the directory.
+        For a file in a part that cannot be opened, only the bytes preloaded in the directory.
         """
         self._stream.seek(entry.preload_at)
         content = self._stream.read(min(entry.preload, limit))
-        if entry.in_this_file and len(content) < limit:
-            self._stream.seek(entry.data_at)
-            content += self._stream.read(min(entry.length, limit - len(content)))
+        stream = self._content(entry)
+        if stream is not None and len(content) < limit:
+            stream.seek(entry.data_at)
+            content += stream.read(min(entry.length, limit - len(content)))
         return content
 
     def read_at(self, entry: Entry, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset` of a file that is in this archive and has no preloaded bytes."""
-        if not entry.in_this_file or entry.preload or not 0 <= offset <= entry.length:
+        """Up to `length` bytes from `offset` of a file that has no preloaded bytes."""
+        stream = self._content(entry)
+        if stream is None or entry.preload or not 0 <= offset <= entry.length:
             return b""
-        self._stream.seek(entry.data_at + offset)
-        return self._stream.read(max(0, min(length, entry.length - offset)))
+        stream.seek(entry.data_at + offset)
+        return stream.read(max(0, min(length, entry.length - offset)))
+
+    def _content(self, entry: Entry) -> BinaryIO | None:
+        if entry.in_this_file:
+            return self._stream
+        part = self._parts.get(entry.archive)
+        return part[0] if part else None
 
     def _checked(self, entry: Entry) -> Entry:
-        if entry.in_this_file and entry.data_at + entry.length > self._size:
+        size = self._size
+        if not entry.in_this_file:
+            if not entry.is_in_part or self._open_part is None:
+                return entry
+            size = self._part_size(entry.archive)
+        if entry.data_at + entry.length > size:
             raise NotValid(f"“{entry.path[:120]}” reaches beyond the end of the file")
         return entry
+
+    def _part_size(self, number: int) -> int:
+        if number not in self._parts:
+            stream = None
+            if self._open_part is not None and len(self._parts) < MOST_PARTS:
+                stream = self._open_part(number)
+            if stream is None:
+                raise NotValid(missing_part(number))
+            self._parts[number] = (stream, stream.seek(0, io.SEEK_END))
+        return self._parts[number][1]
+
+
+def missing_part(number: int) -> str:
+    """Why a VPK is not valid whose content lies in a part that cannot be opened."""
+    return f"its content lies in a part that is missing (_{number:03}.vpk)"
 
 
 def check(path: Path, *, parts: bool = False) -> None:
@@ -138,8 +221,8 @@ def check(path: Path, *, parts: bool = False) -> None:
         files = 0
         for entry in Vpk(stream):
             files += 1
-            if not parts and not entry.in_this_file and entry.length:
-                raise NotValid(f"its content lies in a part that is missing (_{entry.archive:03}.vpk)")
+            if not parts and entry.is_in_part:
+                raise NotValid(missing_part(entry.archive))
         if not files:
             raise NotValid("holds no files")
 
@@ -231,7 +314,8 @@ class _Tree:
         if preload_at + preload > self._end:
             raise NotValid("has a directory that ends in the middle")
         self._skip(preload)
-        return Entry(path, crc, preload_at, preload, archive, self._end + offset, length)
+        start = self._end if archive == _IN_THIS_FILE else 0
+        return Entry(path, crc, preload_at, preload, archive, start + offset, length)
 
     def _skip(self, count: int) -> None:
         held = len(self._buffer) - self._at

@@ -127,7 +127,7 @@ SHAPES: Final[dict[str, Shape]] = {
     "a BOM": _cfg(b"\xef\xbb\xbf" + _CFG, _CFG.decode()),
     "UTF-16": _cfg(_CFG.decode().encode("utf-16"), _CFG.decode()),
     "UTF-16 without a BOM": _cfg(_CFG.decode().encode("utf-16-le"), _CFG.decode()),
-    "GBK in a cfg": _cfg("// 服务器设置\nhostname 求生之路\n".encode("gbk"), "// 服务器设置\nhostname 求生之路\n"),
+    "GBK in a cfg": _cfg("// 服务器设置\nhostname 求生之路\n".encode("gbk")),
 }
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from workshop.vpk import _END_OF_ENTRY, _ENTRY, _HEADER, _HEADER_2, _IN_THIS_FILE, MAGIC
 
 
-def write(path: Path, files: dict[str, bytes], *, version: int = 1) -> None:
-    """Write a VPK of one file with these contents by path."""
+def write(path: Path, files: dict[str, bytes], *, version: int = 1, part: Path | None = None) -> None:
+    """Write a VPK with these contents by path, of one file or with its content in the numbered `part` 0."""
     tree, data = io.BytesIO(), io.BytesIO()
     by_extension: dict[str, dict[str, dict[str, bytes]]] = {}
     for full, content in files.items():
@@ -26,7 +26,7 @@ def write(path: Path, files: dict[str, bytes], *, version: int = 1) -> None:
             for name, content in names.items():
                 tree.write(os.fsencode(name) + b"\0")
                 crc = zlib.crc32(content)
-                entry = (crc, 0, _IN_THIS_FILE, data.tell(), len(content), _END_OF_ENTRY)
+                entry = (crc, 0, _IN_THIS_FILE if part is None else 0, data.tell(), len(content), _END_OF_ENTRY)
                 tree.write(_ENTRY.pack(*entry))
                 data.write(content)
             tree.write(b"\0")
@@ -34,5 +34,7 @@ def write(path: Path, files: dict[str, bytes], *, version: int = 1) -> None:
     tree.write(b"\0")
     head = _HEADER.pack(MAGIC, version, tree.tell())
     if version == 2:
-        head += _HEADER_2.pack(data.tell(), 0, 0, 0)
-    path.write_bytes(head + tree.getvalue() + data.getvalue())
+        head += _HEADER_2.pack(data.tell() if part is None else 0, 0, 0, 0)
+    path.write_bytes(head + tree.getvalue() + (data.getvalue() if part is None else b""))
+    if part is not None:
+        part.write_bytes(data.getvalue())

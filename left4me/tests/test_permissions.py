@@ -18,7 +18,7 @@ from left4me.api import api
 from left4me.testing.cast import Cast
 from left4me.testing.routes import all_routes
 from livestate.models import Order
-from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem, Upload
+from overlays.models import Overlay, OverlayAddon, OverlayCollection, OverlayWorkshopItem, Upload
 from overlays.tests.factories import make_overlay
 from servers.models import ServerShare
 from servers.tests.factories import make_blueprint, make_host, make_server, share
@@ -113,6 +113,7 @@ class World:
         first = next(named)
         path = re.sub(rf"<(?:\w+:)?{first}>", str(ids[kind]), pattern, count=1)
         ids["upload_id"] = self.ids[f"{place}_upload"]
+        ids["addon_id"] = self.ids[f"{place}_addon"]
         for name in named:
             path = re.sub(rf"<(?:\w+:)?{name}>", str(ids[name]), path)
         return path
@@ -139,7 +140,14 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     for overlay in (private, catalog):
         OverlayWorkshopItem.objects.create(overlay=overlay, item=item)
     files = {place: make_overlay(owner=owner) for place, owner in (("private", cast.owner), ("catalog", None))}
-    upload = {place: Upload.objects.create(overlay=files[place], user=cast.owner, path="a", size=1) for place in files}
+    upload = {
+        place: Upload.objects.create(overlay=files[place], user=cast.owner, path="a", size=1, unpack=True)
+        for place in files
+    }
+    addon = {
+        place: OverlayAddon.objects.create(overlay=overlay, path="left4dead2/addons/a.vpk", is_valid=True)
+        for place, overlay in (("private", private), ("catalog", catalog))
+    }
     collection = OverlayCollection.objects.create(overlay=private, steam_id=8)
     server = make_server(cast.owner, host=host, blueprint=make_blueprint(cast.owner, overlays=[private, catalog]))
     share(server, cast.viewer)
@@ -157,6 +165,8 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "catalog_script": make_overlay(kind=Overlay.Kind.SCRIPT).pk,
         "private_upload": upload["private"].pk,
         "catalog_upload": upload["catalog"].pk,
+        "private_addon": addon["private"].pk,
+        "catalog_addon": addon["catalog"].pk,
         "share_pk": lent.pk,
         "share_id": lent.pk,
         "order_pk": order.pk,

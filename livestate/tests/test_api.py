@@ -12,12 +12,14 @@ from left4me.testing.caller import Caller
 from livestate.models import Order
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot
-from servers.models import Server
+from overlays.models import OverlayAddon
+from overlays.tests.factories import make_overlay
+from servers.models import BlueprintOverlay, Server
 from servers.tests.factories import make_server, share
 
 pytestmark = pytest.mark.django_db
 
-PATHS = ["live", "history", "players"]
+PATHS = ["live", "history", "players", "maps"]
 WIRE = Path(__file__).parent / "wire"
 EVENING = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
 
@@ -85,6 +87,35 @@ def test_stays_come_in_pages_the_latest_first(client, cast, server):
     found = read(client, cast.owner, server, "players", limit=2, offset=1).json()
     assert found["count"] == 5
     assert [item["steam_id_64"] for item in found["items"]] == [str(STEAM_ID_64_BASE + n) for n in (102, 103)]
+
+
+def test_a_player_who_is_still_loading_is_shown_as_connecting(client, cast, server):
+    steam_id = str(STEAM_ID_64_BASE + 101)
+    make_snapshot(server, ago(seconds=2), players=2, connecting=[["<Loading>", None], ["Zoey", steam_id]])
+    make_session(server, 101, ago(seconds=2))
+    found = read(client, cast.owner, server, "live").json()
+    assert (found["players"], found["connecting"]) == (
+        2,
+        [{"name": "<Loading>", "steam_id_64": None}, {"name": "Zoey", "steam_id_64": steam_id}],
+    )
+    page = client.get(f"/servers/{server.pk}/live-state").content.decode()
+    assert "2 connecting" in page
+    assert page.count("<bdi>&lt;Loading&gt;</bdi>") == 1
+    server.actual_state = Server.State.STOPPED
+    server.save()
+    assert read(client, cast.owner, server, "live").json()["connecting"] == []
+
+
+def test_the_maps_to_change_to_come_from_every_layer(client, cast, server):
+    overlay = make_overlay(owner=cast.owner)
+    chapters = [{"map": "city_1", "title": "Streets", "campaign": "City 17", "modes": ["coop"]}]
+    OverlayAddon.objects.create(overlay=overlay, path="left4dead2/addons/a.vpk", is_valid=True, chapters=chapters)
+    BlueprintOverlay.objects.create(blueprint=server.blueprint, overlay=overlay, position=0)
+    found = read(client, cast.viewer, server, "maps").json()
+    assert found[0] == {"map": "city_1", "title": "Streets", "campaign": "City 17", "modes": ["coop"]}
+    assert found[1]["map"] == "c1m1_hotel"
+    make_snapshot(server, ago(seconds=2), players=1, map="city_1")
+    assert read(client, cast.owner, server, "live").json()["campaign"] == "City 17"
 
 
 # --- the wire format is frozen --------------------------------------------------------------------------------

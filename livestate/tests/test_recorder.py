@@ -9,7 +9,8 @@ from django.db import DatabaseError
 from livestate.models import PlayerSession, Silence, Snapshot
 from livestate.poller import Answered, Reason, Unanswered
 from livestate.recorder import Recorder, WrittenByAnother
-from livestate.tests.answers import Person, status
+from livestate.status import parse_status
+from livestate.tests.answers import Person, status, status_text
 from livestate.tests.world import differences, make_world
 from servers.tests.factories import make_blueprint, make_server
 
@@ -68,6 +69,34 @@ def test_an_unchanged_sweep_costs_three_queries_however_many_servers(
     with django_assert_num_queries(4):
         recorder.record([seen(one, 5, ZOEY) for one in servers], now=at(5))
     assert Snapshot.objects.filter(last_seen_at=at(5)).count() == 21
+
+
+JOINER = '#  9 8 "Loading" STEAM_ID_PENDING connecting'
+
+
+def with_row(server, row: str, *people: Person) -> Answered:
+    text = status_text(people).replace(f"{len(people)} humans", f"{len(people) + 1} humans")
+    return Answered(server.pk, parse_status(text.replace("#end", f"{row}\n#end")))
+
+
+def test_a_player_who_loads_is_counted_and_named_and_ends_nobodys_stay(recorder, server):
+    poll(recorder, server, 0, ZOEY)
+    recorder.record([with_row(server, JOINER, Person(101, seconds=5))], now=at(5))
+    snapshot = Snapshot.objects.latest("pk")
+    assert (snapshot.players, snapshot.connecting) == (2, [["Loading", None]])
+    assert PlayerSession.objects.get().left_at is None
+    recorder.record([with_row(server, JOINER, Person(101, seconds=10))], now=at(10))
+    assert Snapshot.objects.count() == 2
+
+
+@pytest.mark.parametrize("row", ['# 9 8 "Zoey" [U:1:101] connecting', '# 9 8 "Zoey" [U:1:101] ??? 1'])
+def test_a_row_without_figures_neither_ends_nor_restarts_a_stay(recorder, server, row):
+    poll(recorder, server, 0, ZOEY)
+    for second in (5, 10):
+        recorder.record([with_row(server, row)], now=at(second))
+    assert PlayerSession.objects.get().left_at is None
+    poll(recorder, server, 15)
+    assert PlayerSession.objects.get().left_at == at(10)
 
 
 def test_a_change_begins_a_row_and_the_old_one_ends_where_it_was_last_seen(recorder, server):

@@ -96,8 +96,64 @@ def test_steam_ids_name_an_account_or_none(uniqueid, expected):
     assert steam_id_64(uniqueid) == expected
 
 
+HEADER = "hostname: x\nmap     : c2m1_highway\nplayers : {} humans, 0 bots (8 max) (not hibernating) (unreserved)\n\n"
+COLUMNS = "# userid name uniqueid connected ping loss state rate adr\n"
+ANNA = '#  2 1 "Anna" STEAM_1:0:42 01:23 40 0 active 30000 192.0.2.1:27005\n'
+
+
+def answer(*rows: str, humans: int) -> str:
+    return HEADER.format(humans) + COLUMNS + ANNA + "".join(f"{row}\n" for row in rows) + "#end\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "steam_id"),
+    [
+        ('#  5 2 "Loading" STEAM_ID_PENDING connecting', "Loading", None),
+        ('#  5 2 "a "b" #end" STEAM_ID_PENDING challenging', 'a "b" #end', None),
+        ('# 5 2 "known" STEAM_1:1:42 connecting', "known", "76561197960265813"),
+        ('#5 "no slot" UNKNOWN connecting', "no slot", None),
+        ('#  5 2 "with figures" STEAM_ID_PENDING 00:04 0 0 connecting 30000 192.0.2.7:27005', "with figures", None),
+        ('#  5 2 "no time" [U:1:85] spawning', "no time", "76561197960265813"),
+    ],
+)
+def test_a_player_who_is_still_connecting_does_not_blind_the_view(row, name, steam_id):
+    status = parse_status(answer(row, humans=2))
+    assert status.complete
+    assert [(p.name, p.is_connecting, p.steamid64) for p in status.people] == [
+        ("Anna", False, "76561197960265812"),
+        (name, True, steam_id),
+    ]
+
+
+@pytest.mark.parametrize(
+    "row",
+    ['#  5 2 "half" STEAM_1:0:7 ??? 5 active', '#  5 2 "one quote STEAM_1:0:7', '# 5 2 "x" STEAM_1:0:7 what is this'],
+)
+def test_a_row_of_an_unknown_form_is_somebody(row):
+    status = parse_status(answer(row, humans=2))
+    assert (status.complete, len(status.people), status.unreadable_rows) == (True, 1, 1)
+    assert not parse_status(answer(row, humans=2).removesuffix("#end\n")).complete
+
+
+@pytest.mark.parametrize(
+    "row", ['# 9 "SourceTV" BOT active', '#  9 1 "SourceTV" HLTV active', '#  9 "x" BOT active 64']
+)
+def test_source_tv_is_no_person(row):
+    status = parse_status(answer(row, humans=1))
+    assert (status.complete, len(status.people), status.bots_seen) == (True, 1, 1)
+
+
 HEADINGS = ["hostname: ", "players : ", "# userid name uniqueid ", "#end", "(reserved ", "(public ip", "[ public "]
 ROWS = ["# 1 2 ", '"', "STEAM_1:0:", "[U:1:", " BOT active", "1:2:3", " max)", "4 humans, 0 bots (", "L 01/02/2026 - "]
+FOUND = sorted((Path(__file__).parents[2] / "bench" / "corpus" / "status").iterdir())
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
+def test_what_the_fuzzer_found_is_read_or_refused(path):
+    with contextlib.suppress(NotStatus):
+        assert parse_status(path.read_bytes().decode(errors="replace")).players is not None
+
+
 fragments = st.sampled_from([*HEADINGS, *ROWS, "\n", "\r\n", " ", "9" * 30, ":"])
 
 

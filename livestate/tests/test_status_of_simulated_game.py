@@ -50,6 +50,15 @@ def test_everybody_is_read_whatever_they_are_called(asked, names, count):
     assert all(player.steamid64 and player.addr and player.ping for player in people)
 
 
+def test_a_player_who_loads_is_read_beside_those_who_play(asked):
+    asked.rcon("sim_players 2; sim_joining Loading")
+    status = parse_status(asked.rcon("status"))
+    assert (status.complete, status.humans, len(status.people)) == (True, 3, 3)
+    assert [(p.name, p.uniqueid) for p in status.people if p.is_connecting] == [("Loading", "STEAM_ID_PENDING")]
+    asked.rcon("sim_join Loading")
+    assert not any(player.is_connecting for player in parse_status(asked.rcon("status")).people)
+
+
 @pytest.mark.parametrize("shape", ["no_end", "truncated", "header_only"])
 def test_a_cut_answer_is_never_taken_for_a_whole_one(asked, shape):
     asked.rcon(f"sim_players 3; sim_status_shape {shape}")

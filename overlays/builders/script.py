@@ -16,7 +16,10 @@ from left4me.core.files.tree import Tree
 from left4me.core.processes import commands, sandboxed
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
-from overlays import paths
+from overlays import contents, paths
+from overlays.campaigns import rows
+from overlays.campaigns.finder import Addon, Finder
+from overlays.files import game_files
 from overlays.models import Overlay
 
 SECONDS = 30 * 60
@@ -39,12 +42,15 @@ def build(run: JobContext, overlay: Overlay) -> bool:
         _start_empty(fresh)
         program.write_text(script.text.replace("\r\n", "\n"))
         _run(run, program=program, work=fresh)
-        count, size = _check(fresh)
+        count, size, addons, listing = _check(run, overlay, fresh)
         # Running games have the old directory mounted: it may move, but its files must not be deleted yet.
         atomic.swap(fresh, tree, previous=tree.parent / f".previous-{tree.name}")
     finally:
         program.unlink(missing_ok=True)
         shutil.rmtree(fresh, ignore_errors=True)
+    rows.log(run, rows.record(overlay, addons))
+    with Tree(tree) as content:
+        contents.record(overlay, listing, tree=content)
     overlay.record_change(now=timezone.now(), file_count=count, size_bytes=size)
     run.log(f"files={count} bytes={size}")
     return True
@@ -127,16 +133,28 @@ def _start_empty(fresh: Path) -> None:
     fresh.mkdir(parents=True)
 
 
-def _check(fresh: Path) -> tuple[int, int]:
-    """The number and total size of the files. Raises Failed for links that lead out of the overlay."""
+def _check(run: JobContext, overlay: Overlay, fresh: Path) -> tuple[int, int, list[Addon], contents.Listing]:
+    """The number and total size of the files, the addons among them, and all paths. Texts become executable.
+
+    Raises Failed for links that lead out of the overlay, and for a VPK that the game cannot open.
+    """
     count = size = 0
+    finder, listing = Finder(), contents.Listing()
     with Tree(fresh) as tree:
         for where, node in tree.walk():
             count, size = count + 1, size + node.size
+            finder.take(where, node)
+            listing.take(where, node)
             if count > MOST_FILES:
                 raise Failed(f"The script made more than {MOST_FILES} files.")
             if node.is_link and walk.leads_out(where, str(fresh.joinpath(*where).readlink())):
                 raise Failed(f"The link {'/'.join(where)} leads out of the overlay.")
-    if not count:
-        raise Failed("The script left no files. It has to write into its working directory, /overlay.")
-    return count, size
+        if not count:
+            raise Failed("The script left no files. It has to write into its working directory, /overlay.")
+        for path, encoding in game_files.convert_all(tree, listing.paths):
+            run.log(f"{path} converted from {encoding} to UTF-8")
+        addons = rows.inspect(overlay, finder, tree=tree, check=run.check)
+    broken = [f"{found.path} {found.inspection.reason}" for found in addons if found.is_broken and found.inspection]
+    if broken:
+        raise Failed("\n".join(["The game cannot open these files that the script made.", *broken[:20]]))
+    return count, size, addons, listing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from django.utils import timezone
@@ -60,6 +61,9 @@ def build(run: JobContext, overlay: Overlay) -> bool:
     changed = versions_changed or bool(counts.created or counts.removed)
     if changed:
         overlay.record_change(now=timezone.now())
+    elif not overlay.is_inspected:
+        overlay.is_inspected = True
+        overlay.save(update_fields=["is_inspected"])
     if tally.failed:
         raise Failed(_failure(tally.failed, items))
     return changed
@@ -70,7 +74,7 @@ def _download(run: JobContext, items: list[WorkshopItem], folder: Path, tally: _
     for item in items:
         if not item.file_url:
             tally.skipped += 1
-            run.log(f"workshop {item.steam_id} skipped: Steam gives no download address for “{item}”")
+            run.log(f"workshop {item.steam_id} skipped: {_why_skipped(item)}", stream="stderr")
         elif item_download.is_cached(cache.published_file(item), folder):
             tally.cached += 1
         elif item.is_refused:
@@ -85,19 +89,28 @@ def _download(run: JobContext, items: list[WorkshopItem], folder: Path, tally: _
         [cache.published_file(item) for item in missing.values()],
         folder,
         hosts=metadata.content_hosts(),
-        log=run.log,
+        log=partial(run.log, stream="stderr"),
+        started=lambda file: run.log(f"workshop {file.steam_id} downloading"),
         progress=progress.advance,
         cancelled=run.cancelled,
     ):
         _settle(run, missing[result.file.steam_id], result, tally)
 
 
+def _why_skipped(item: WorkshopItem) -> str:
+    """Why an item cannot be downloaded, with Steam's result for it."""
+    if item.steam_result is None:
+        return f"Steam was not asked about “{item}” yet; refresh the overlay from Steam"
+    words = f": {item.steam_error}" if item.steam_error else ""
+    return f"Steam gives no download address for “{item}” (result {item.steam_result}{words})"
+
+
 def _skip_refused(run: JobContext, item: WorkshopItem, tally: _Tally) -> None:
     """Do not download an invalid file again at every build: the present version would be the same."""
-    if not item.last_error:
+    if not item.download_error:
         cache.record_failure(item, error="the file is not a valid VPK")
-    tally.failed[item.steam_id] = item.last_error
-    run.log(f"workshop {item.steam_id} not fetched again: {item.last_error}; {_UNTIL}", stream="stderr")
+    tally.failed[item.steam_id] = item.download_error
+    run.log(f"workshop {item.steam_id} not fetched again: {item.download_error}; {_UNTIL}", stream="stderr")
 
 
 def _settle(run: JobContext, item: WorkshopItem, result: download_batch.DownloadResult, tally: _Tally) -> None:
@@ -144,7 +157,7 @@ def _inspect(run: JobContext, items: list[WorkshopItem], cached: dict[int, int],
         cache.inspect(item, folder, version=cached[item.steam_id], stock=stock)
     for item in items:
         if item.steam_id in cached and not item.is_valid:
-            tally.failed.setdefault(item.steam_id, item.last_error or "The file is not a valid VPK.")
+            tally.failed.setdefault(item.steam_id, item.download_error or "The file is not a valid VPK.")
             run.log(f"workshop {item.steam_id} not linked: {tally.failed[item.steam_id]}", stream="stderr")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,98 +18,13 @@ from django.utils.translation import gettext as _
 
 from left4me.core.files import tree
 from left4me.core.files.tree import BadPath, Parts
+from overlays.files import game_files
+from overlays.files.game_files import GAME
 
-GAME: Final = "left4dead2"
 # How many folders may wrap the content: "MyPack v1.2/server files/left4dead2/…".
-_DEEPEST_ROOT: Final = 4
+# A whole path as on the author's machine has most: "Program Files/Steam/steamapps/common/Left 4 Dead 2/left4dead2".
+_DEEPEST_ROOT: Final = 8
 
-# What stands in the game's folder. A folder that holds one of these is taken for the game's.
-_GAME_FOLDERS: Final = frozenset(
-    [
-        "addons",
-        "cfg",
-        "ems",
-        "expressions",
-        "maps",
-        "materials",
-        "media",
-        "missions",
-        "models",
-        "particles",
-        "resource",
-        "scenes",
-        "scripts",
-        "sound",
-        "stripper",
-        "transitions",
-    ]
-)
-_GAME_FILES: Final = frozenset(
-    ["gameinfo.txt", "host.txt", "mapcycle.txt", "maplist.txt", "motd.txt", "motd_default.txt", "server.cfg"]
-)
-# What stands beside the game's folder in an installed server.
-_INSTALLATION_FOLDERS: Final = frozenset(
-    ["bin", "hl2", "left4dead2_dlc1", "left4dead2_dlc2", "left4dead2_dlc3", "platform", "update"]
-)
-# Folders further down whose letter case matters to the game, SourceMod or Metamod. Key: the path so far, folded.
-_KNOWN_FOLDERS: Final = frozenset(
-    (GAME, *path.split("/"))
-    for path in (
-        "addons/metamod",
-        "addons/metamod/bin",
-        "addons/sourcemod",
-        "addons/sourcemod/bin",
-        "addons/sourcemod/configs",
-        "addons/sourcemod/configs/geoip",
-        "addons/sourcemod/data",
-        "addons/sourcemod/extensions",
-        "addons/sourcemod/gamedata",
-        "addons/sourcemod/logs",
-        "addons/sourcemod/plugins",
-        "addons/sourcemod/plugins/disabled",
-        "addons/sourcemod/plugins/optional",
-        "addons/sourcemod/scripting",
-        "addons/sourcemod/scripting/include",
-        "addons/sourcemod/translations",
-        "addons/stripper",
-        "addons/stripper/maps",
-        "addons/workshop",
-        "cfg/cfgogl",
-        "cfg/sourcemod",
-        "cfg/stripper",
-        "scripts/vscripts",
-        "stripper/maps",
-    )
-)
-# Files that are looked up by their exact name. Key: folded path below the game's folder.
-_KNOWN_FILES: Final = frozenset(
-    [
-        "addons/metamod.vdf",
-        "addons/metamod_x64.vdf",
-        "addons/metamod/metaplugins.ini",
-        "addons/metamod/sourcemod.vdf",
-        "addons/sourcemod/configs/admin_groups.cfg",
-        "addons/sourcemod/configs/admin_overrides.cfg",
-        "addons/sourcemod/configs/admins.cfg",
-        "addons/sourcemod/configs/admins_simple.ini",
-        "addons/sourcemod/configs/core.cfg",
-        "addons/sourcemod/configs/databases.cfg",
-        "addons/sourcemod/configs/maplists.cfg",
-        "cfg/autoexec.cfg",
-        "cfg/banned_ip.cfg",
-        "cfg/banned_user.cfg",
-        "cfg/listenserver.cfg",
-        "cfg/server.cfg",
-        "cfg/valve.rc",
-        "gameinfo.txt",
-        "host.txt",
-        "mapcycle.txt",
-        "maplist.txt",
-        "motd.txt",
-        "motd_default.txt",
-        "server.cfg",
-    ]
-)
 # Files that belong in one folder wherever the archive holds them, when it shows no game folder at all.
 _LOOSE_FILES: Final = {
     ".vpk": ("addons",),
@@ -117,7 +32,16 @@ _LOOSE_FILES: Final = {
     ".nav": ("maps",),
     ".cfg": ("cfg",),
     ".smx": ("addons", "sourcemod", "plugins"),
+    ".sp": ("addons", "sourcemod", "scripting"),
+    ".inc": ("addons", "sourcemod", "scripting", "include"),
+    ".phrases.txt": ("addons", "sourcemod", "translations"),
+    ".games.txt": ("addons", "sourcemod", "gamedata"),
 }
+# What a folder of SourceMod or Metamod holds; a folder of the same name in another pack may be anything.
+_MOD_FILES: Final = (".smx", ".sp", ".inc", ".txt", ".cfg", ".ini", ".so", ".vdf")
+
+# Beside a VPK or a plugin without any folder of the game, a picture shows what it is.
+_PICTURES: Final = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".htm", ".html", ".pdf")
 
 _SET_ASIDE_FOLDERS: Final = frozenset(
     [
@@ -140,15 +64,12 @@ _SET_ASIDE_FOLDERS: Final = frozenset(
 _SET_ASIDE_FILES: Final = re.compile(
     r"(readme|read me|license|licence|copying|changelog|changes|contributing|authors|credits|code_of_conduct|security"
     r"|install|installation|makefile|dockerfile|docker-compose)([ ._-].*)?"
-    r"|\.(git\w*|editorconfig|ds_store|travis\.yml|dockerignore|gitkeep|prettierrc)|thumbs\.db|desktop\.ini"
+    r"|\.(editorconfig|travis\.yml|dockerignore|prettierrc)"
     r"|.*\.(url|lnk|md|rst)",
     re.IGNORECASE,
 )
-# The programs of the game. An overlay that brings one replaces what every player's connection is served by.
-_GAME_PROGRAMS: Final = re.compile(
-    r"srcds(_run|_linux|_i486|_amd|_run_64|\.exe)?(\.sh)?|steamcmd(\.sh|\.exe)?|(.*/)?bin/.*\.(so|dll|exe)(\.\d+)*",
-    re.IGNORECASE,
-)
+# What Windows, macOS and git leave in every folder, also in those of the game.
+_JUNK: Final = re.compile(r"\._.*|\.git\w*|\.ds_store|thumbs\.db|desktop\.ini", re.IGNORECASE)
 _DRIVE: Final = re.compile(r"^[A-Za-z]:(?=[/\\]|$)")
 
 
@@ -190,29 +111,72 @@ class Plan:
         return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def make_plan(names: Sequence[str], *, root: Parts | None = None, with_programs: bool = False) -> Plan:
+def make_plan(
+    names: Sequence[str],
+    *,
+    root: Parts | None = None,
+    with_programs: bool = False,
+    special: Container[int] = (),
+) -> Plan:
     """Plan where the entries called `names` go. Folders end with a separator; `root` overrides what would be found.
 
-    `with_programs` takes in the game's own programs as well: only an admin may ask for that.
+    `with_programs` takes in the game's own programs as well: only an admin may ask for that. `special` are the numbers
+    of entries that are no plain files.
     """
     plan = Plan()
+    entries = _entries(names, special, plan)
+    content = [path for _number, _name, path in entries if not _is_set_aside(path)]
+    plan.roots = _find_roots(content)
+    plan.root = root if root is not None else (plan.roots[0] if plan.roots else ())
+    plan.is_recognised = bool(plan.roots)
+    roots = frozenset(plan.roots)
+    companions = _companions(plan, content, roots)
+    for number, name, path in entries:
+        _place(plan, number, name, path, roots, companions, with_programs=with_programs)
+    _unify_case(plan)
+    _keep_last_of_each_path(plan)
+    return plan
+
+
+def keep_paths(
+    names: Sequence[str], *, base: Parts, with_programs: bool = False, special: Container[int] = ()
+) -> Plan:
+    """The plan for an archive that is unpacked as packed, below a folder that the user chose."""
+    plan = Plan()
+    for number, name in enumerate(names):
+        # Windows may end a folder with a backslash.
+        if name.endswith("\\") or not name:
+            continue
+        if number in special:
+            plan.left_out.append(LeftOut(name, _("is not a plain file")))
+            continue
+        try:
+            target = (*base, *tree.parts(name))
+        except BadPath as reason:
+            plan.left_out.append(LeftOut(name, str(reason)))
+            continue
+        if game_files.is_program(target) and not with_programs:
+            plan.left_out.append(_program(name))
+        else:
+            plan.placements.append(Placement(number, name, target))
+    _keep_last_of_each_path(plan)
+    return plan
+
+
+def _entries(names: Sequence[str], special: Container[int], plan: Plan) -> list[tuple[int, str, Parts]]:
+    """The number, name and path of each file; what is no file, or has no path, is left out in `plan`."""
     entries: list[tuple[int, str, Parts]] = []
     for number, name in enumerate(names):
         if name.endswith(("/", "\\")) or not name:
+            continue
+        if number in special:
+            plan.left_out.append(LeftOut(name, _("is not a plain file")))
             continue
         try:
             entries.append((number, name, _plain_parts(name)))
         except BadPath as reason:
             plan.left_out.append(LeftOut(name, str(reason)))
-    content = [path for _number, _name, path in entries if not _is_set_aside(path)]
-    plan.roots = _find_roots(content)
-    plan.root = root if root is not None else (plan.roots[0] if plan.roots else ())
-    plan.is_recognised = bool(plan.roots)
-    for number, name, path in entries:
-        _place(plan, number, name, path, with_programs=with_programs)
-    _unify_case(plan)
-    _keep_last_of_each_path(plan)
-    return plan
+    return entries
 
 
 def _plain_parts(name: str) -> Parts:
@@ -223,7 +187,7 @@ def _plain_parts(name: str) -> Parts:
     """
     slashed = name.replace("\\", "/")
     relative = _DRIVE.sub("", slashed).lstrip("/")
-    if relative != slashed and not {GAME, *_GAME_FOLDERS}.intersection(relative.lower().split("/")[:-1]):
+    if relative != slashed and not {GAME, *game_files.GAME_FOLDERS}.intersection(relative.lower().split("/")[:-1]):
         raise BadPath(_("It is an absolute path outside of the game's folders."))
     path = tree.parts(relative)
     if not path:
@@ -233,8 +197,10 @@ def _plain_parts(name: str) -> Parts:
 
 def _is_set_aside(path: Parts) -> bool:
     """True for what belongs to the pack's repository rather than to the game. Below `addons` everything is content."""
+    if _JUNK.fullmatch(path[-1]):
+        return True
     for depth, part in enumerate(path[:-1]):
-        if part.lower() in _GAME_FOLDERS or part.lower() == GAME:
+        if part.lower() in game_files.GAME_FOLDERS or part.lower() == GAME:
             return False
         if part.lower() in _SET_ASIDE_FOLDERS and depth < _DEEPEST_ROOT:
             return True
@@ -242,20 +208,34 @@ def _is_set_aside(path: Parts) -> bool:
 
 
 def _find_roots(paths: Iterable[Parts]) -> list[Parts]:
-    """The folders that may be the content's root, the best first: those that hold `left4dead2`, then game folders."""
+    """The folders that may be the content's root, the best first: those that hold `left4dead2`, then game folders.
+
+    A file such as motd.txt, which is often beside a folder with everything else, says less than a folder.
+    """
     installations: Counter[Parts] = Counter()
     games: Counter[Parts] = Counter()
+    single_files: Counter[Parts] = Counter()
+    # Repositories of plugins hold what belongs below `addons/sourcemod` without these folders.
+    mods: Counter[Parts] = Counter()
     for path in paths:
         folded = [part.lower() for part in path]
         for depth, part in enumerate(folded[: _DEEPEST_ROOT + 1]):
             is_folder = depth < len(path) - 1
-            if is_folder and part == GAME:
+            if is_folder and game_files.is_installation(part):
                 installations[path[:depth]] += 1
                 break
-            if (is_folder and part in _GAME_FOLDERS) or (not is_folder and part in _GAME_FILES):
+            if is_folder and part in game_files.GAME_FOLDERS:
                 games[path[:depth]] += 1
                 break
-    ranked = [*_ranked(installations), *_ranked(games)]
+            if not is_folder and part in game_files.GAME_FILES:
+                single_files[path[:depth]] += 1
+                break
+            # A folder “sourcemod” may also be a wrapper around “addons/sourcemod”.
+            is_wrapper = not {"addons", GAME}.isdisjoint(folded[depth + 1 : -1])
+            if is_folder and part in game_files.MOD_ROOTS and folded[-1].endswith(_MOD_FILES) and not is_wrapper:
+                mods[path[:depth]] += 1
+                break
+    ranked = [*_ranked(installations), *_ranked(games), *_ranked(mods), *_ranked(single_files)]
     return list(dict.fromkeys(ranked))
 
 
@@ -263,48 +243,78 @@ def _ranked(found: Counter[Parts]) -> list[Parts]:
     return sorted(found, key=lambda path: (len(path), -found[path], path))
 
 
-def _place(plan: Plan, number: int, name: str, path: Parts, *, with_programs: bool) -> None:
+def _nearest_root(path: Parts, roots: Container[Parts]) -> Parts | None:
+    """The deepest of the candidates for the root that holds this file."""
+    depths = range(min(len(path) - 1, _DEEPEST_ROOT), -1, -1)
+    return next((path[:depth] for depth in depths if path[:depth] in roots), None)
+
+
+def _companions(plan: Plan, paths: Iterable[Parts], roots: Container[Parts]) -> set[Parts]:
+    """The roots beside the chosen one that bring other files: parts of one pack, such as “sourcemod” and “metamod”.
+
+    Roots with files of the same paths are variants, of which only the chosen one is unpacked.
+    """
+    files: dict[Parts, set[Parts]] = defaultdict(set)
+    for path in paths:
+        root = plan.root if _below(path, plan.root) is not None else _nearest_root(path, roots)
+        # Parts of one pack bring the same include files; they are read by the compiler only.
+        if root is not None and not path[-1].lower().endswith(".inc"):
+            files[root].add(tuple(part.lower() for part in path[len(root) :]))
+    taken, companions = set(files[plan.root]), set()
+    for root in plan.roots:
+        if root != plan.root and root[: len(plan.root)] != plan.root and not files[root] & taken:
+            companions.add(root)
+            taken |= files[root]
+    return companions
+
+
+def _place(
+    plan: Plan,
+    number: int,
+    name: str,
+    path: Parts,
+    roots: Container[Parts],
+    companions: Container[Parts],
+    *,
+    with_programs: bool,
+) -> None:
     """Decide about one entry: set aside, left out, or placed in the game's tree."""
-    below = _below(path, plan.root)
+    below, nearest = _below(path, plan.root), _nearest_root(path, roots)
     if below is None:
         if _is_set_aside(path):
             plan.left_out.append(LeftOut(name, _("belongs to the pack's description, not to the game")))
             return
-        # Something of the game that stands outside of the chosen root, such as a second variant of the pack.
-        other = next((root for root in plan.roots if _below(path, root) is not None), None)
+        # Something of the game that stands outside of the chosen root: a part of the pack, or a second variant.
         reason = (
             _("lies outside of the chosen folder “%(root)s”") % {"root": "/".join(plan.root)}
             if plan.root
             else _("is not part of the game's folder")
         )
-        if other is None or _wraps(other, plan.roots):
+        if nearest is None or nearest not in companions:
             plan.left_out.append(LeftOut(name, reason))
             return
-        below = _below(path, other) or path
-    if _is_set_aside(below):
+        below = _below(path, nearest) or path
+    elif nearest is not None and len(nearest) > len(plan.root) and plan.root in roots:
+        # Folders of the game once more, such as “Optional/cfg” beside “cfg”.
+        reason = _("lies in “%(folder)s”, which can be chosen instead") % {"folder": "/".join(nearest)}
+        plan.left_out.append(LeftOut(name, reason))
+        return
+    if _is_set_aside(below) or (not plan.is_recognised and below[-1].lower().endswith(_PICTURES)):
         plan.left_out.append(LeftOut(name, _("belongs to the pack's description, not to the game")))
         return
     target = _target(below, is_recognised=plan.is_recognised)
-    if not with_programs and _is_program(target):
-        plan.left_out.append(
-            LeftOut(name, _("is a program of the game itself; only an admin may bring one"), is_program=True)
-        )
+    if not with_programs and game_files.is_program(target):
+        plan.left_out.append(_program(name))
         return
     plan.placements.append(Placement(number, name, target))
 
 
+def _program(name: str) -> LeftOut:
+    return LeftOut(name, _("is a program of the game itself; only an admin may bring one"), is_program=True)
+
+
 def _below(path: Parts, root: Parts) -> Parts | None:
     return path[len(root) :] if path[: len(root)] == root and len(path) > len(root) else None
-
-
-def _wraps(root: Parts, roots: Sequence[Parts]) -> bool:
-    """True when several roots of one depth offer the same content: one of them has to be chosen."""
-    return sum(len(other) == len(root) for other in roots) > 1
-
-
-def _is_program(target: Parts) -> bool:
-    below = "/".join(target[1:] if target[:1] == (GAME,) else target)
-    return not below.lower().startswith("addons/") and _GAME_PROGRAMS.fullmatch(below) is not None
 
 
 def _target(below: Parts, *, is_recognised: bool) -> Parts:
@@ -313,16 +323,20 @@ def _target(below: Parts, *, is_recognised: bool) -> Parts:
     # The game's folder may itself stand below a root taken for the game's: `Pack/left4dead2/…` beside `Pack/cfg`.
     if GAME in folded[:-1][:_DEEPEST_ROOT]:
         at = folded.index(GAME)
+        while folded[at + 1 : -1][:1] == (GAME,):
+            at += 1
         return _fold((GAME, *below[at + 1 :]))
-    if folded[0] in _INSTALLATION_FOLDERS or _GAME_PROGRAMS.fullmatch("/".join(folded)):
+    if folded[0] in game_files.INSTALLATION_FOLDERS or game_files.is_program(folded):
         return (folded[0], *below[1:])
     if is_recognised:
-        if folded[-1].endswith(".vpk") and folded[0] not in _GAME_FOLDERS:
+        if folded[-1].endswith(".vpk") and folded[0] not in game_files.GAME_FOLDERS:
             return (GAME, "addons", below[-1])
+        if len(folded) > 1 and folded[0] in game_files.MOD_FOLDERS:
+            return _fold((GAME, *game_files.MOD_FOLDERS[folded[0]], *below))
         return _fold((GAME, *below))
-    ending = "." + folded[-1].rpartition(".")[2]
-    if ending in _LOOSE_FILES:
-        return (GAME, *_LOOSE_FILES[ending], below[-1])
+    for ending, folder in _LOOSE_FILES.items():
+        if folded[-1].endswith(ending):
+            return (GAME, *folder, below[-1])
     return below
 
 
@@ -334,9 +348,11 @@ def _fold(path: Parts) -> Parts:
         so_far = (*folded, lower)
         is_file = depth == len(path) - 1
         if is_file:
-            known = "/".join(so_far[1:]) in _KNOWN_FILES
+            known = "/".join(so_far[1:]) in game_files.KNOWN_FILES
         else:
-            known = depth == 0 or (depth == 1 and lower in _GAME_FOLDERS) or so_far in _KNOWN_FOLDERS
+            known = (
+                depth == 0 or (depth == 1 and lower in game_files.GAME_FOLDERS) or so_far in game_files.KNOWN_FOLDERS
+            )
         folded.append(lower if known else part)
     return tuple(folded)
 

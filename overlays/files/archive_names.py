@@ -11,19 +11,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import charset_normalizer
 from django.utils.translation import gettext_lazy as _
+
+from left4me.core import texts
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
-UTF8: Final = "utf_8"
+UTF8: Final = texts.UTF8
 # DOS code pages stand before the others: Windows Explorer writes them, so they win where two fit equally well.
 CODE_PAGES: Final[dict[str, StrPromise]] = {
     UTF8: _("Unicode (UTF-8)"),
     "cp437": _("Western European (DOS, US)"),
     "cp850": _("Western European (DOS)"),
-    "cp852": _("Central European (DOS)"),
     "cp866": _("Cyrillic (DOS)"),
     "gb18030": _("Simplified Chinese (GBK)"),
     "big5": _("Traditional Chinese (Big5)"),
@@ -31,6 +31,7 @@ CODE_PAGES: Final[dict[str, StrPromise]] = {
     "cp949": _("Korean"),
     "cp1251": _("Cyrillic (Windows)"),
     "cp1252": _("Western European (Windows)"),
+    "cp852": _("Central European (DOS)"),
     "cp1250": _("Central European (Windows)"),
 }
 # Some 3,000 names: more of them make the judgement slower and not better.
@@ -61,23 +62,9 @@ def decode(raw_names: Sequence[bytes | str], *, code_page: str = "") -> DecodedN
 def detect(raw_names: Iterable[bytes]) -> str:
     """Return the code page in which these names most likely read as words."""
     sample = b"\n".join(name for name in raw_names if not name.isascii())[:_SAMPLE_BYTES]
-    if _decodes(sample, UTF8):
+    if texts.decodes(sample, UTF8):
         return UTF8
-    order = list(CODE_PAGES)
-    matches = charset_normalizer.from_bytes(sample, cp_isolation=order, threshold=1.0)
-    ranked = sorted(
-        (match for match in matches if match.encoding in CODE_PAGES),
-        key=lambda match: (round(match.chaos, 2), order.index(match.encoding)),
-    )
-    return ranked[0].encoding if ranked else "cp437"
-
-
-def _decodes(sample: bytes, code_page: str) -> bool:
-    try:
-        sample.decode(code_page)
-    except UnicodeDecodeError:
-        return False
-    return True
+    return texts.detect(sample, [page for page in CODE_PAGES if page != UTF8])
 
 
 def _text(name: bytes | str, code_page: str) -> str:

@@ -23,12 +23,13 @@ from typing import IO, BinaryIO
 
 from django.utils.translation import gettext as _
 
-from left4me.core.files import tree
+from left4me.core import texts
 from left4me.core.files.tree import BadPath, Parts, Tree
-from overlays.files import archive_layout, archive_names
+from overlays.files import archive_layout, archive_names, game_files
 from overlays.files.archive_layout import Plan
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".7z", ".rar", ".tar.xz", ".txz")
+_CONVERTIBLE = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xfd7zXZ\x00")
 _CHUNK = 1024 * 1024
 _LARGEST_DIRECTORY = 32 * 1024 * 1024
 _LARGEST_HEADER = 1024 * 1024
@@ -50,21 +51,45 @@ class ArchiveLimits:
     ratio: int = 200
 
 
+@dataclass(frozen=True)
+class Index:
+    """The entries of an archive, in order and by its own account. Folders are not among them."""
+
+    # Bytes where the archive does not say in which code page its names are.
+    names: list[str | bytes]
+    sizes: list[int]
+    # The numbers of links, devices and sparse files.
+    special: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user decided about an archive. The defaults leave the decision to what the archive shows."""
+
+    root: Parts | None = None
+    code_page: str = ""
+    # Only an admin may take in the game's own programs.
+    with_programs: bool = False
+
+
 @dataclass
 class Unpacked:
+    plan: Plan
+    code_page: str = ""
     files: int = 0
     size: int = 0
     left_out: list[str] = field(default_factory=list)
-    # What the plan decided; without one (below a folder that the user chose) every file keeps its path.
-    plan: Plan | None = None
-    code_page: str = ""
+    # Texts that the game could not have executed: the path, and what they were converted from.
+    converted: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Member:
-    # Bytes where the archive does not say in which code page its names are.
     name: str | bytes
+    size: int
     is_plain: bool
+    # Marked as a program by the archive. Windows programs mark nothing, and others mark everything.
+    is_marked: bool
     open: Callable[[], IO[bytes]]
 
 
@@ -72,62 +97,96 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ENDINGS)
 
 
-def needs_converting(name: str) -> bool:
-    """Whether this kind of archive is read by an external program."""
+def names_convertible(name: str) -> bool:
+    """Whether an archive of this name is of a kind that an external program reads."""
     return name.lower().endswith((".7z", ".rar", ".xz", ".txz"))
+
+
+def is_convertible(archive: Path) -> bool:
+    """Whether the content is of a kind that an external program reads, whatever its name."""
+    with archive.open("rb") as stream:
+        return stream.read(8).startswith(_CONVERTIBLE)
 
 
 def budget(archive: Path, limits: ArchiveLimits) -> int:
     """The number of bytes that may be extracted from this archive."""
-    return min(limits.size, archive.stat().st_size * limits.ratio + _SMALL)
+    return most_of(archive.stat().st_size, limits)
 
 
-def unpack(archive: Path, *, into: Tree, base: Parts, limits: ArchiveLimits, check: Callable[[], None]) -> Unpacked:
+def most_of(packed_size: int, limits: ArchiveLimits) -> int:
+    """The number of bytes that may be extracted from an archive of this size."""
+    return min(limits.size, packed_size * limits.ratio + _SMALL)
+
+
+def read_index(archive: Path, *, limits: ArchiveLimits, check: Callable[[], None]) -> Index:
+    """List the entries of a zip or tar archive. Names are cut to what a path may have. Raises BadArchive."""
+    names: list[str | bytes] = []
+    sizes: list[int] = []
+    special: set[int] = set()
+    with archive.open("rb") as stream:
+        with _reading():
+            members = _members(stream, limits, budget(archive, limits))
+        while member := _next(members):
+            check()
+            if not member.is_plain:
+                special.add(len(names))
+            names.append(member.name[:_LONGEST_NAME])
+            sizes.append(member.size)
+    return Index(names, sizes, frozenset(special))
+
+
+def plan(index: Index, *, base: Parts, choices: Choices) -> tuple[Plan, str]:
+    """The plan for an archive that is unpacked below `base`, and the code page in which its names were read.
+
+    At the top of the overlay each file goes where the game expects it; below a folder that the user chose, files keep
+    their paths.
+    """
+    decoded = archive_names.decode(index.names, code_page=choices.code_page)
+    if base:
+        made = archive_layout.keep_paths(
+            decoded.names, base=base, with_programs=choices.with_programs, special=index.special
+        )
+    else:
+        made = archive_layout.make_plan(
+            decoded.names, root=choices.root, with_programs=choices.with_programs, special=index.special
+        )
+    return made, decoded.code_page
+
+
+def unpack(
+    archive: Path,
+    *,
+    into: Tree,
+    base: Parts,
+    limits: ArchiveLimits,
+    check: Callable[[], None],
+    choices: Choices | None = None,
+) -> Unpacked:
     """Extract a zip or tar archive below `base`. `check` may raise to cancel. Raises BadArchive.
 
-    If `base` is the overlay's root, each file goes where the game expects it; `archive_layout` says where that is. The
-    archive is read twice: where one file belongs depends on the names of all.
+    The archive is read twice: where one file belongs depends on the names of all.
     """
     most = budget(archive, limits)
-    names = _read_names(archive, limits, most, check)
-    decoded = archive_names.decode(names)
-    plan = archive_layout.make_plan(decoded.names) if not base else None
-    done = Unpacked(plan=plan, code_page=decoded.code_page)
-    targets = {placement.entry: placement.target for placement in plan.placements} if plan else {}
-    if plan:
-        done.left_out += [f"{left.name[:200]!r}: {left.reason}" for left in plan.left_out]
+    index = read_index(archive, limits=limits, check=check)
+    made, code_page = plan(index, base=base, choices=choices or Choices())
+    done = Unpacked(plan=made, code_page=code_page)
+    done.left_out += [f"{left.name[:200]!r}: {left.reason}" for left in made.left_out]
+    placements = {placement.entry: placement for placement in made.placements}
     with archive.open("rb") as stream:
         with _reading():
             members = _members(stream, limits, most)
         # The second reading may differ from the first only in an archive that is being damaged meanwhile.
-        for number, name in enumerate(decoded.names):
+        for number in range(len(index.names)):
             member = _next(members)
             if member is None:
                 break
             check()
-            try:
-                if where := targets.get(number) if plan else _below(base, name):
-                    _unpack_one(member, where, into=into, done=done, limits=limits, budget=most, check=check)
-            except BadPath as reason:
-                done.left_out.append(f"{name[:200]!r}: {reason}")
+            if placement := placements.get(number):
+                try:
+                    _unpack_one(member, placement.target, into, done, limits, budget=most, check=check)
+                except BadPath as reason:
+                    done.left_out.append(f"{placement.name[:200]!r}: {reason}")
     return done
-
-
-def _below(base: Parts, name: str) -> Parts | None:
-    """The path of an entry that is unpacked as packed; None for a folder, which Windows may end with a backslash."""
-    return None if name.endswith("\\") else (*base, *tree.parts(name))
-
-
-def _read_names(archive: Path, limits: ArchiveLimits, most: int, check: Callable[[], None]) -> list[str | bytes]:
-    """The names of all entries, cut to what a path may have: longer ones are refused by their length anyway."""
-    names: list[str | bytes] = []
-    with archive.open("rb") as stream:
-        with _reading():
-            members = _members(stream, limits, most)
-        while member := _next(members):
-            check()
-            names.append(member.name[:_LONGEST_NAME])
-    return names
 
 
 @contextlib.contextmanager
@@ -149,28 +208,34 @@ def _next(members: Iterator[_Member]) -> _Member | None:
 def _unpack_one(
     member: _Member,
     where: Parts,
-    *,
     into: Tree,
     done: Unpacked,
     limits: ArchiveLimits,
+    *,
     budget: int,
     check: Callable[[], None],
 ) -> None:
-    if not member.is_plain:
-        done.left_out.append(f"{'/'.join(where)}: not a plain file")
-        return
     done.files += 1
     if done.files > limits.files:
         raise BadArchive(_("The archive holds more than %(most)d files.") % {"most": limits.files})
     with _reading():
         source = member.open()
-    with source, into.writing(where) as target:
-        while chunk := _read(source):
-            done.size += len(chunk)
-            if done.size > budget:
-                raise BadArchive(_("The archive unpacks to more than is allowed."))
-            target.write(chunk)
-            check()
+    with source:
+        chunk = _read(source)
+        mode = 0o755 if game_files.is_executable(where, chunk, is_marked=member.is_marked) else 0o644
+        with into.writing(where, mode=mode) as target:
+            while chunk:
+                done.size += len(chunk)
+                if done.size > budget:
+                    raise BadArchive(_("The archive unpacks to more than is allowed."))
+                following = _read(source)
+                if target.tell() == 0 and not following and game_files.needs_converting(where, chunk):
+                    decoded = texts.decode(chunk)
+                    chunk = decoded.text.encode()
+                    done.converted.append(("/".join(where), decoded.encoding))
+                target.write(chunk)
+                chunk = following
+                check()
 
 
 def _read(source: IO[bytes]) -> bytes:
@@ -203,7 +268,9 @@ def _zip_members(stream: BinaryIO, limits: ArchiveLimits) -> Iterator[_Member]:
             kind = stat.S_IFMT(info.external_attr >> 16)
             # zipfile reads names without the mark for UTF-8 as cp437, which keeps every byte.
             name = info.filename if info.flag_bits & 0x800 else info.filename.encode("cp437", "replace")
-            yield _Member(name, kind in (0, stat.S_IFREG), partial(archive.open, info))
+            mode = info.external_attr >> 16
+            is_plain = kind in (0, stat.S_IFREG)
+            yield _Member(name, info.file_size, is_plain, bool(mode & 0o100), partial(archive.open, info))
 
 
 def _zip_directory_size(stream: BinaryIO) -> int:
@@ -234,7 +301,8 @@ def _tar_members(
                 raise BadArchive(_("The archive holds more than %(most)d files.") % {"most": limits.files})
             if not info.isdir():
                 name = info.name.encode("utf-8", "surrogateescape")
-                yield _Member(name, info.isreg() and not info.issparse(), partial(_opened, archive, info))
+                is_plain = info.isreg() and not info.issparse()
+                yield _Member(name, info.size, is_plain, bool(info.mode & 0o100), partial(_opened, archive, info))
 
 
 def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

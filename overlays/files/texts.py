@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from left4me.core import texts
 from left4me.core.files.tree import BadPath, Parts, Tree
 from left4me.core.web import refusals
+from overlays.files import game_files
 
 LARGEST = 256 * 1024
 _ENDINGS = (".cfg", ".txt", ".ini", ".nut", ".vdf", ".res", ".json", ".sp", ".inc", ".md", ".gam", ".db", ".sh")
@@ -26,6 +29,9 @@ class Text:
     content: str
     # A hash of the content; the client sends it back with a change.
     version: str
+    # The encoding that saving replaces by UTF-8, as it is shown; empty for a text that keeps its encoding.
+    converted_from: str
+    is_utf_16: bool
 
 
 def is_text(name: str) -> bool:
@@ -33,30 +39,35 @@ def is_text(name: str) -> bool:
 
 
 def read(tree: Tree, where: Parts) -> Text:
-    """Read a UTF-8 text. Raises BadPath for a file that is too large or not text."""
+    """Read a text in whatever encoding it is. Raises BadPath for a file that is too large or not text."""
     if not where or not is_text(where[-1]):
         raise BadPath(_("This kind of file is not edited here."))
     with tree.open(where) as stream:
         raw = stream.read(LARGEST + 1)
     if len(raw) > LARGEST:
         raise BadPath(_("This file is too large to be edited here: download it."))
-    try:
-        return Text(raw.decode("utf-8-sig"), hashlib.sha256(raw).hexdigest()[:32])
-    except UnicodeDecodeError:
-        raise BadPath(_("This file is not UTF-8 text: download it.")) from None
+    decoded = texts.decode(raw)
+    if any(character < " " and character not in "\t\n\r\f" for character in decoded.text) or "\ufffd" in decoded.text:
+        raise BadPath(_("This file is not text: download it."))
+    # The game reads some of its own texts, such as those below `resource`, as UTF-16 only.
+    is_utf_16 = decoded.encoding.startswith("utf_16") and not game_files.is_read_as_utf8(where)
+    converted_from = "" if is_utf_16 or decoded.encoding == texts.UTF8 else game_files.title(decoded.encoding)
+    return Text(decoded.text, hashlib.sha256(raw).hexdigest()[:32], converted_from, is_utf_16)
 
 
 def write(tree: Tree, where: Parts, content: str, *, seen: str) -> None:
     """Replace the text that was read as version `seen` (empty for a new file). Raises Stale and BadPath."""
     if not where or not is_text(where[-1]):
         raise BadPath(_("This kind of file is not edited here."))
-    raw = content.replace("\r\n", "\n").encode()
-    if len(raw) > LARGEST:
-        raise BadPath(_("This text is too large."))
     try:
         current = read(tree, where)
     except BadPath:
         current = None
+    raw = content.replace("\r\n", "\n").encode()
+    if current is not None and current.is_utf_16:
+        raw = codecs.BOM_UTF16_LE + content.encode("utf_16_le")
+    if len(raw) > LARGEST:
+        raise BadPath(_("This text is too large."))
     if current is not None and current.version != seen:
         raise Stale(current)
     with tree.writing(where) as stream:

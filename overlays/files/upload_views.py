@@ -6,6 +6,7 @@ import json
 
 from django.http import HttpRequest, JsonResponse
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
@@ -62,7 +63,10 @@ def finish_upload(request: HttpRequest, pk: int, upload_id: int) -> JsonResponse
         return _refused(str(fault), 422)
     except jobs.Refused as fault:
         return _refused(str(fault), 409)
-    return JsonResponse({"job": job.pk}, status=202)
+    answer: dict[str, object] = {"job": job.pk if job else None}
+    if upload.unpack:
+        answer["plan"] = reverse("overlays:archive_plan", args=[pk, upload_id])
+    return JsonResponse(answer, status=202)
 
 
 @require_POST

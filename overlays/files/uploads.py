@@ -9,22 +9,25 @@ from typing import BinaryIO
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
+from left4me.core import texts
 from left4me.core.files import room, tree
 from left4me.core.files.tree import Tree
 from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from overlays import builds, paths
-from overlays.files import archives
+from overlays import builds, paths, permissions
+from overlays.files import archives, game_files
 from overlays.models import Overlay, Upload
 
 CHUNK = 8 * 1024 * 1024
 ABANDONED_AFTER = timedelta(days=3)
+# How long an archive that was read waits for a user to apply its plan.
+WAITS_FOR = timedelta(days=7)
 _READ = 256 * 1024
 
 
@@ -49,6 +52,10 @@ def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, 
         unpack = False
     if not folder and name.lower().endswith(".vpk"):
         where = ("left4dead2", "addons", where[-1])
+    if not unpack and game_files.is_program(where) and not permissions.can_allow_programs(by):
+        raise UploadRefused(
+            _("“%(name)s” is a program of the game: only an admin may upload it.") % {"name": where[-1]}
+        )
     existing = Upload.objects.filter(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack).first()
     if existing is not None:
         return existing
@@ -64,6 +71,8 @@ def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, 
 
 def receive(upload: Upload, *, offset: int, source: BinaryIO) -> int:
     """Append the content of `source`; returns the new offset. Raises WrongOffset and UploadRefused."""
+    if upload.ready_at is not None:
+        raise UploadRefused(_("This archive is complete: apply its plan, or discard it."))
     with partial_path(upload).open("ab") as target:
         at = os.fstat(target.fileno()).st_size
         if at != offset:
@@ -77,46 +86,87 @@ def receive(upload: Upload, *, offset: int, source: BinaryIO) -> int:
 
 
 def received(upload: Upload) -> int:
+    if upload.ready_at is not None:
+        # A 7z, rar or xz archive was replaced by a tar of another size.
+        return upload.size
     try:
         return partial_path(upload).stat().st_size
     except FileNotFoundError:
         return 0
 
 
-def finish(upload: Upload, *, by: User) -> Job:
-    """Move a complete file to its place, or request its extraction; returns the job that follows.
+def finish(upload: Upload, *, by: User, apply: bool = False) -> Job | None:
+    """Move a complete file to its place, or request the reading of an archive; returns the job that follows.
 
-    Raises UploadRefused, BadPath and jobs.Refused.
+    `apply` unpacks an archive by the best plan at once. Returns None for an archive that already waits. Raises
+    UploadRefused, BadPath and jobs.Refused.
     """
     overlay = upload.overlay
+    if upload.unpack and upload.ready_at is not None and not apply:
+        return None
     if received(upload) != upload.size:
         raise UploadRefused(_("The upload is not complete."))
     with transaction.atomic():
         record.write(action="overlay.uploaded", by=by, target=overlay.resource, path=upload.path, size=upload.size)
         if upload.unpack:
-            params = {"upload": upload.pk}
             return jobs.request(
-                operation="unpack", resource=overlay.resource, by=by, host=settings.LEFT4ME_HOST, params=params
+                operation="unpack" if apply else "read_archive",
+                resource=overlay.resource,
+                by=by,
+                host=settings.LEFT4ME_HOST,
+                params={"upload": upload.pk},
             )
-        source = partial_path(upload)
-        source.touch()
-        with Tree(paths.directory(overlay)) as content:
-            content.take(source, tree.parts(upload.path))
+        _take(upload)
         upload.delete()
         return builds.request(overlay=overlay, by=by)
 
 
+def _take(upload: Upload) -> None:
+    """Move the complete file to its place, as a text that the game can execute if it is one."""
+    source, where = partial_path(upload), tree.parts(upload.path)
+    source.touch()
+    with source.open("rb") as stream:
+        head = stream.read(game_files.LARGEST + 1)
+    mode = 0o755 if game_files.is_executable(where, head) else 0o644
+    with Tree(paths.directory(upload.overlay)) as content:
+        if len(head) <= game_files.LARGEST and game_files.needs_converting(where, head):
+            with content.writing(where, mode=mode) as target:
+                target.write(texts.decode(head).text.encode())
+            source.unlink()
+        else:
+            content.take(source, where, mode=mode)
+
+
 def abort(upload: Upload) -> None:
     partial_path(upload).unlink(missing_ok=True)
+    index_path(upload).unlink(missing_ok=True)
     upload.delete()
 
 
 def delete_abandoned(*, now: datetime) -> int:
-    """Delete uploads that were not finished in time, with their partial files; returns how many."""
-    abandoned = list(Upload.objects.filter(created_at__lt=now - ABANDONED_AFTER))
+    """Delete uploads that were not finished or not unpacked in time, with their files; returns how many."""
+    unfinished = Q(ready_at=None, created_at__lt=now - ABANDONED_AFTER)
+    abandoned = list(Upload.objects.filter(unfinished | Q(ready_at__lt=now - WAITS_FOR)))
     for upload in abandoned:
         abort(upload)
+    _delete_orphans()
     return len(abandoned)
+
+
+def _delete_orphans() -> None:
+    """Delete the files of uploads whose rows went with their overlay or user."""
+    # Listed first: an upload that starts now has its row before its file.
+    files = [path for path in directory().iterdir() if path.suffix in (".part", ".index") and path.stem.isdecimal()]
+    known = set(Upload.objects.values_list("pk", flat=True))
+    for path in files:
+        if int(path.stem) not in known:
+            path.unlink(missing_ok=True)
+
+
+def waiting(overlay: Overlay) -> list[Upload]:
+    """The complete archives of an overlay: those that wait for a user to apply their plan, are read, or cannot be."""
+    archives_of_overlay = overlay.uploads.filter(unpack=True)
+    return [upload for upload in archives_of_overlay if upload.problem or received(upload) == upload.size]
 
 
 def quota_left(overlay: Overlay) -> int | None:
@@ -124,8 +174,8 @@ def quota_left(overlay: Overlay) -> int | None:
     if overlay.owner_id is None:
         return None
     stored = Overlay.objects.filter(owner=overlay.owner_id, kind=Overlay.Kind.FILES).aggregate(sum=Sum("size_bytes"))
-    pending = Upload.objects.filter(overlay__owner=overlay.owner_id).aggregate(sum=Sum("size"))
-    return settings.LEFT4ME_UPLOAD_QUOTA_MB * 1_000_000 - (stored["sum"] or 0) - (pending["sum"] or 0)
+    archive_plans = Upload.objects.filter(overlay__owner=overlay.owner_id).aggregate(sum=Sum("size"))
+    return settings.LEFT4ME_UPLOAD_QUOTA_MB * 1_000_000 - (stored["sum"] or 0) - (archive_plans["sum"] or 0)
 
 
 def directory() -> Path:
@@ -137,3 +187,8 @@ def directory() -> Path:
 
 def partial_path(upload: Upload) -> Path:
     return directory() / f"{int(upload.pk)}.part"
+
+
+def index_path(upload: Upload) -> Path:
+    """The file that lists the entries of an archive that was read."""
+    return directory() / f"{int(upload.pk)}.index"

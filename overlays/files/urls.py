@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from overlays.files import script_views, upload_views, views
+from overlays.files import plan_views, script_views, upload_views, views
 
 urlpatterns = [
     path("overlays/<id:pk>/files", views.files, name="files"),
@@ -16,5 +16,7 @@ urlpatterns = [
     path("overlays/<id:pk>/uploads/<id:upload_id>", upload_views.upload_chunk, name="upload_chunk"),
     path("overlays/<id:pk>/uploads/<id:upload_id>/finish", upload_views.finish_upload, name="finish_upload"),
     path("overlays/<id:pk>/uploads/<id:upload_id>/abort", upload_views.abort_upload, name="abort_upload"),
+    path("overlays/<id:pk>/uploads/<id:upload_id>/plan", plan_views.plan, name="archive_plan"),
+    path("overlays/<id:pk>/uploads/<id:upload_id>/discard", plan_views.discard, name="discard_upload"),
     path("overlays/<id:pk>/script", script_views.script, name="script"),
 ]

@@ -42,6 +42,7 @@ def upload_files(request: HttpRequest, pk: int) -> HttpResponse:
     """Upload complete files from a plain form; the page's script uses the chunked protocol instead."""
     overlay = lookups.files_to_edit(signed_in(request), pk)
     folder = request.POST.get("at", "")
+    upload = None
     try:
         for file in request.FILES.getlist("file"):
             upload = uploads.start(
@@ -59,6 +60,8 @@ def upload_files(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, str(fault))
     else:
         messages.success(request, _("The upload is complete."))
+        if upload is not None and upload.unpack:
+            return redirect("overlays:archive_plan", overlay.pk, upload.pk)
     return _back(overlay, folder)
 
 
@@ -131,7 +134,7 @@ def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
                 return _changed(request, overlay, "/".join(where[:-1]), done=_("The file is saved."))
             if "new" not in request.GET:
                 text = texts.read(content, where)
-                context |= {"text": text.content, "version": text.version}
+                context |= {"text": text.content, "version": text.version, "encoding": text.converted_from}
     except texts.Stale as fault:
         context |= {"error": str(fault), "version": fault.current.version, "theirs": fault.current.content}
         return render(request, "overlays/file_edit.html", context, status=409)
@@ -182,5 +185,7 @@ def _page(request: HttpRequest, overlay: Overlay, where: tree.Parts, nodes: list
         "may_edit": permissions.can_edit_files(signed_in(request), overlay),
         "quota_left": left,
         "archive_endings": ", ".join(archives.ENDINGS),
+        "waiting": uploads.waiting(overlay),
+        "waits_days": uploads.WAITS_FOR.days,
     }
     return render(request, "overlays/files.html", context)

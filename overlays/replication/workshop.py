@@ -5,6 +5,8 @@ The rows of the items are not changed: they describe the cache of the web's host
 
 from __future__ import annotations
 
+from functools import partial
+
 from left4me.jobs.context import JobContext
 from overlays.builders import links
 from overlays.models import Overlay
@@ -70,7 +72,8 @@ def _download(run: JobContext, items: list[WorkshopItem], overlay: Overlay) -> d
         [cache.published_file(item) for item in missing],
         folder,
         hosts=metadata.content_hosts(),
-        log=run.log,
+        log=partial(run.log, stream="stderr"),
+        started=lambda file: run.log(f"workshop {file.steam_id} downloading"),
         progress=advance,
         cancelled=run.cancelled,
     ):

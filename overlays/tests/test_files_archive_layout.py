@@ -61,6 +61,56 @@ SHAPES = {
         "left4dead2/bin/server_srv.so": "",
         "left4dead2/addons/metamod/bin/server.so": "left4dead2/addons/metamod/bin/server.so",
     },
+    "a repository of a plugin": {
+        "Votes-main/plugins/votes.smx": "left4dead2/addons/sourcemod/plugins/votes.smx",
+        "Votes-main/scripting/votes.sp": "left4dead2/addons/sourcemod/scripting/votes.sp",
+        "Votes-main/translations/votes.phrases.txt": "left4dead2/addons/sourcemod/translations/votes.phrases.txt",
+        "Votes-main/cfg/votes.cfg": "left4dead2/cfg/votes.cfg",
+        "Votes-main/README.md": "",
+    },
+    "plugins without any folder of the game": {
+        "gamedata/votes.txt": "left4dead2/addons/sourcemod/gamedata/votes.txt",
+        "plugins/votes.smx": "left4dead2/addons/sourcemod/plugins/votes.smx",
+    },
+    "SourceMod beside Metamod": {
+        "sourcemod/plugins/a.smx": "left4dead2/addons/sourcemod/plugins/a.smx",
+        "metamod/sourcemod.vdf": "left4dead2/addons/metamod/sourcemod.vdf",
+    },
+    "a file of the game beside the folder with everything": {
+        "motd.txt": "left4dead2/motd.txt",
+        "Server files/addons/a.vpk": "left4dead2/addons/a.vpk",
+        "Server files/cfg/server.cfg": "left4dead2/cfg/server.cfg",
+    },
+    "a variant inside": {
+        "Pack/cfg/server.cfg": "left4dead2/cfg/server.cfg",
+        "Pack/addons/a.vpk": "left4dead2/addons/a.vpk",
+        "Pack/Optional/cfg/server.cfg": "",
+    },
+    "parts of one pack in folders of their own": {
+        "metamod/addons/metamod.vdf": "left4dead2/addons/metamod.vdf",
+        "sourcemod/addons/sourcemod/plugins/a.smx": "left4dead2/addons/sourcemod/plugins/a.smx",
+        "rules/cfg/server.cfg": "left4dead2/cfg/server.cfg",
+    },
+    "an installation with its additions": {
+        "left4dead2/cfg/a.cfg": "left4dead2/cfg/a.cfg",
+        "left4dead2_dlc1/cfg/b.cfg": "left4dead2_dlc1/cfg/b.cfg",
+    },
+    "a plugin without folders": {
+        "votes.smx": "left4dead2/addons/sourcemod/plugins/votes.smx",
+        "votes.sp": "left4dead2/addons/sourcemod/scripting/votes.sp",
+        "votes.phrases.txt": "left4dead2/addons/sourcemod/translations/votes.phrases.txt",
+        "votes.png": "",
+    },
+    "what Windows and macOS leave behind": {
+        "cfg/a.cfg": "left4dead2/cfg/a.cfg",
+        "cfg/Thumbs.db": "",
+        "addons/.DS_Store": "",
+        "__MACOSX/addons/._a.vpk": "",
+    },
+    "the game's folder twice": {"left4dead2/left4dead2/cfg/a.cfg": "left4dead2/cfg/a.cfg"},
+    "a whole path of the author's": {
+        r"C:\Program Files (x86)\Steam\steamapps\common\Left 4 Dead 2\left4dead2\cfg\a.cfg": "left4dead2/cfg/a.cfg",
+    },
     "content below a name that is set aside elsewhere": {
         "addons/sourcemod/docs/a.txt": "left4dead2/addons/sourcemod/docs/a.txt",
     },
@@ -121,6 +171,11 @@ def test_another_folder_can_be_taken_for_the_root() -> None:
     assert "lies outside of the chosen folder “Pack/Easy”" in first.left_out[0].reason
     second = archive_layout.make_plan(names, root=("Pack", "Hard"))
     assert [placement.entry for placement in second.placements] == [1]
+
+
+def test_no_folder_need_be_taken_off() -> None:
+    plan = archive_layout.make_plan(["Pack/cfg/server.cfg"], root=())
+    assert [placement.target for placement in plan.placements] == [("left4dead2", "Pack", "cfg", "server.cfg")]
 
 
 def test_an_admin_may_take_in_the_programs_of_the_game() -> None:

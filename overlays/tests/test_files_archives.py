@@ -124,7 +124,7 @@ def test_a_link_in_a_zip_is_left_out(unpack):
     info.external_attr = 0o120777 << 16
     done, found = unpack(zipped([(info, b"/etc"), ("link/x", b"1")]))
     assert found == {"link/x": b"1"}
-    assert done.left_out == ["link: not a plain file"]
+    assert done.left_out == ["'link': is not a plain file"]
 
 
 def test_a_bomb_ends_at_its_ratio(unpack):

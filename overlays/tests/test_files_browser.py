@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import pytest
 from django.conf import settings
 from django.urls import reverse
 
+from left4me.testing.jobs import drain
 from overlays.models import Overlay, OverlayScript
 from overlays.tests.factories import make_overlay
 
@@ -60,3 +64,31 @@ def test_the_script_page_is_fine_for_everybody(cast, sign_in, axe):
     axe(page)
     page.get_by_role("link", name="competitive-settings").click()
     assert "sv_maxrate" in page.get_by_label("Script").input_value()
+
+
+def test_the_plan_of_an_archive_is_changed_and_applied(cast, overlay, sign_in, axe, complaints):
+    # The stream of the job's log is another process.
+    complaints.expect("/stream?last_seq")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("Easy/cfg/server.cfg", "Easy/cfg/a.cfg", "Hard/cfg/server.cfg", "README.md"):
+            archive.writestr(f"Pack/{name}", name)
+    page = sign_in(cast.owner)
+    page.goto(reverse("overlays:files", args=[overlay.pk]))
+    file = {"name": "pack.zip", "mimeType": "application/zip", "buffer": packed.getvalue()}
+    page.get_by_label("Files").set_input_files(file)
+    page.get_by_role("button", name="Upload").click()
+    page.wait_for_url("**/plan")
+    drain(host=settings.LEFT4ME_HOST)
+    root = page.get_by_label("Take off this folder")
+    root.wait_for()
+    axe(page)
+    assert root.input_value() == "Pack/Easy"
+    root.select_option("Pack/Hard")
+    page.get_by_text("1 file → left4dead2/cfg").wait_for()
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_url("**/jobs/*")
+    drain(host=settings.LEFT4ME_HOST)
+    folder = settings.LEFT4ME_ROOT / "overlays" / overlay.path
+    assert (folder / "left4dead2/cfg/server.cfg").read_text() == "Hard/cfg/server.cfg"
+    assert not (folder / "left4dead2/cfg/a.cfg").exists()

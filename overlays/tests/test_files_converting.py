@@ -14,7 +14,7 @@ from deploy.doctor import machine
 from left4me.jobs.models import JobLog
 from left4me.testing import vpk_files
 from left4me.testing.jobs import drain
-from overlays.files import uploads
+from overlays.files import archive_plans, archives, uploads
 from overlays.models import Overlay, Upload
 from overlays.tests import packed
 from overlays.tests.factories import make_overlay
@@ -57,6 +57,10 @@ def send(client, cast, overlay):
         client.post(where, content, content_type="application/octet-stream")
         assert client.post(address("finish_upload", begun["id"])).status_code == 202
         [job] = drain(host=settings.LEFT4ME_HOST)
+        if job.state == "succeeded":
+            assert job.operation == "read_archive"
+            client.post(address("archive_plan", begun["id"]))
+            job = next(iter(drain(host=settings.LEFT4ME_HOST)), job)
         lines = JobLog.objects.filter(job=job, stream__in=["stdout", "stderr"]).values_list("line", flat=True)
         return job, list(lines)
 
@@ -126,14 +130,19 @@ def test_links_are_left_out_and_not_written_through(send, root, tmp_path, name):
     members = [(packed.symlink("link", str(outside)), b""), ("link/through.txt", b"t"), ("ok.txt", b"ok")]
     job, lines = send(name, packed.converted(members, tmp_path, *WAYS[name]))
     assert (job.state, listed(root)) == ("succeeded", ["link/through.txt", "ok.txt"])
-    assert "left out link: not a plain file" in lines
+    assert "left out 'link': is not a plain file" in lines
     assert list(outside.iterdir()) == []
 
 
 def test_links_in_a_rar_are_left_out(send, root, tmp_path):
-    job, lines = send("a.rar", packed.rar([("link", str(tmp_path).encode())], kind=stat.S_IFLNK))
-    assert (job.state, listed(root)) == ("succeeded", [])
-    assert "left out link: not a plain file" in lines
+    job, _ = send("a.rar", packed.rar([("link", str(tmp_path).encode())], kind=stat.S_IFLNK))
+    # Nothing would be unpacked, so the plan is not applied.
+    assert (job.operation, job.state) == ("read_archive", "succeeded")
+    [upload] = Upload.objects.all()
+    assert [left.reason for left in archive_plans.plan(upload, archives.Choices()).plan.left_out] == [
+        "is not a plain file"
+    ]
+    assert not root.exists() or listed(root) == []
 
 
 @pytest.mark.parametrize("name", ["a.7z", "a.tar.xz"])

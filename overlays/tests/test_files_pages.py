@@ -102,14 +102,19 @@ def test_a_start_that_cannot_be_meant_is_refused(post, body):
     assert post("start_upload", body, content_type="application/json").status_code in (400, 422)
 
 
-def test_an_archive_is_unpacked_by_a_job(start, post, root):
+def test_an_archive_is_unpacked_once_its_plan_is_applied(start, post, root, overlay):
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("cfg/server.cfg", "sv_x 1")
         archive.writestr("../evil", "x")
     begun = start("pack.zip", len(packed.getvalue()), unpack=True).json()
     chunk(post, begun["id"], 0, packed.getvalue())
-    post("finish_upload", None, begun["id"])
+    ended = post("finish_upload", None, begun["id"]).json()
+    [job] = drain(host=settings.LEFT4ME_HOST)
+    assert (job.operation, job.state, job.error) == ("read_archive", "succeeded", "")
+    assert ended["plan"] == reverse("overlays:archive_plan", args=[overlay.pk, begun["id"]])
+    assert not root.exists() or list(root.iterdir()) == []
+    post("archive_plan", None, begun["id"])
     [job] = drain(host=settings.LEFT4ME_HOST)
     assert (job.operation, job.state, job.error) == ("unpack", "succeeded", "")
     assert (root / "left4dead2/cfg/server.cfg").read_text() == "sv_x 1"
@@ -197,3 +202,30 @@ def test_only_those_who_may_edit_change_files(client, cast, overlay, name):
     catalog = make_overlay(kind=Overlay.Kind.FILES)
     assert client.post(reverse(f"overlays:{name}", args=[catalog.pk])).status_code == 403
     assert client.get(reverse("overlays:files", args=[catalog.pk])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "encoding", "shown", "saved"),
+    [
+        ("left4dead2/cfg/a.cfg", "gb18030", "gb18030", "utf-8"),
+        ("left4dead2/cfg/a.cfg", "utf-16", "UTF-16", "utf-8"),
+        ("left4dead2/cfg/a.cfg", "utf-8-sig", "UTF-8 with a byte order mark", "utf-8"),
+        ("left4dead2/cfg/a.cfg", "utf-8", "", "utf-8"),
+        ("left4dead2/resource/a.txt", "utf-16", "", "utf-16"),
+    ],
+)
+def test_a_text_in_any_encoding_is_edited(client, post, root, overlay, path, encoding, shown, saved):
+    (root / path).parent.mkdir(parents=True)
+    (root / path).write_bytes("// 服务器设置\n".encode(encoding))
+    context = client.get(reverse("overlays:edit_file", args=[overlay.pk]), {"path": path}).context
+    assert (context["text"], context["encoding"]) == ("// 服务器设置\n", shown)
+    post("edit_file", {"path": path, "text": "// 服务器\n", "version": context["version"]})
+    assert (root / path).read_bytes() == "// 服务器\n".encode(saved)
+
+
+def test_a_cfg_in_utf_16_is_converted_when_it_is_uploaded(start, post, root):
+    content = "hostname x\n".encode("utf-16")
+    begun = start("left4dead2/cfg/server.cfg", len(content)).json()
+    chunk(post, begun["id"], 0, content)
+    post("finish_upload", None, begun["id"])
+    assert (root / "left4dead2/cfg/server.cfg").read_bytes() == b"hostname x\n"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
+from overlays import conflicts
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
-from overlays.workshop_items import conflicts
 from workshop import inspection
 from workshop.models import WorkshopContents, WorkshopItem
 

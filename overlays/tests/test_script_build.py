@@ -133,3 +133,11 @@ def test_the_competitive_example_builds_without_the_internet(overlay, tree):
     job, _ = build(overlay, text)
     assert (job.state, job.error) == ("succeeded", "")
     assert "sv_maxrate 100000" in (tree / "left4dead2/cfg/server.cfg").read_text()
+
+
+def test_a_cfg_that_the_game_could_not_execute_is_converted(overlay, tree):
+    text = r"mkdir -p left4dead2/cfg && printf '\357\273\277sv_x 1\n' > left4dead2/cfg/a.cfg"
+    job, lines = build(overlay, text)
+    assert (job.state, job.error) == ("succeeded", "")
+    assert (tree / "left4dead2/cfg/a.cfg").read_bytes() == b"sv_x 1\n"
+    assert "left4dead2/cfg/a.cfg converted from UTF-8 with a byte order mark to UTF-8" in lines

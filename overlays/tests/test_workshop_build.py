@@ -14,6 +14,7 @@ from left4me.jobs.models import JobLog
 from left4me.testing import vpk_files
 from left4me.testing.jobs import drain
 from left4me.testing.simulated_steam import Fault
+from overlays.campaigns import sources
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from overlays.workshop_items import refresh
@@ -50,6 +51,10 @@ def build(overlay):
     drain(host=settings.LEFT4ME_HOST)
     job.refresh_from_db()
     return job, list(JobLog.objects.filter(job=job, stream__in=["stdout", "stderr"]).values_list("line", flat=True))
+
+
+def warned(job):
+    return list(JobLog.objects.filter(job=job, stream="stderr").values_list("line", flat=True))
 
 
 def addons(overlay):
@@ -124,7 +129,7 @@ def test_an_item_without_a_download_address_is_skipped_and_does_not_fail(hold, o
     hold(12, file_url="", title="Pipe")
     job, lines = build(overlay)
     assert job.state == "succeeded"
-    assert "workshop 12 skipped: Steam gives no download address for “Pipe”" in lines
+    assert "workshop 12 skipped: Steam gives no download address for “Pipe” (result 1)" in warned(job)
     assert lines[-1] == "downloaded=1 cached=0 skipped=1 created=1 removed=0 unchanged=0"
 
 
@@ -136,15 +141,38 @@ def test_a_broken_item_is_named_and_the_others_are_served(hold, overlay, steam_w
     assert job.error == (
         "1 of 3 items failed; the others are in place.\n12 “Item 12”: 127.0.0.1 answered with HTTP status 503"
     )
-    assert [line for line in lines if "attempt" in line] == [
+    assert {"workshop 11 downloading", "workshop 12 downloading"} <= set(lines)
+    assert [line for line in warned(job) if "attempt" in line] == [
         f"workshop 12 attempt {n}/3 failed: 127.0.0.1 answered with HTTP status 503" for n in (1, 2, 3)
     ]
     assert lines[-1] == "downloaded=2 cached=0 skipped=0 created=2 removed=0 unchanged=0"
     assert linked(overlay) == ["11.vpk", "13.vpk"]
-    assert WorkshopItem.objects.get(steam_id=12).last_error == "127.0.0.1 answered with HTTP status 503"
+    failure = "download failed: 127.0.0.1 answered with HTTP status 503"
+    assert WorkshopItem.objects.get(steam_id=12).last_error == failure
+    refresh_rows(12)
+    assert WorkshopItem.objects.get(steam_id=12).last_error == failure, "Steam's answer is no download"
     job, _ = build(overlay)
     assert job.state == "succeeded"
     assert WorkshopItem.objects.get(steam_id=12).last_error == ""
+
+
+def test_what_steam_said_stays_until_steam_says_otherwise_whatever_a_build_downloads(hold, overlay, steam_world, cast):
+    hold(11)
+    published = steam_world.items.pop(11)
+    refresh_rows(11)
+    said = "Steam: not found: deleted, hidden, or never there"
+    assert WorkshopItem.objects.get().last_error == said
+    steam_world.items[11] = published
+    build(overlay)
+    build(overlay)
+    item = WorkshopItem.objects.get()
+    assert (item.last_error, item.cached_version, linked(overlay)) == (said, item.time_updated, ["11.vpk"])
+    assert sources.fault_counts([overlay.pk]) == {overlay.pk: 1}
+    with metadata.connect() as api:
+        refresh.retry_item(overlay=overlay, item=item, by=cast.admin, api=api, now=timezone.now())
+    item = WorkshopItem.objects.get()
+    assert (item.last_error, item.steam_error, item.steam_result) == ("", "", 1)
+    assert sources.fault_counts([overlay.pk]) == {}
 
 
 def test_what_came_whole_and_was_no_vpk_is_not_fetched_again_until_there_is_something_new(

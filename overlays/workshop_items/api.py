@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from django.http import Http404, HttpRequest
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from ninja import Query, Router, Schema, Status
@@ -33,7 +34,8 @@ class ItemOut(Schema):
     preview_url: str
     state: Literal["cached", "stale", "missing", "downloading", "failed"]
     last_downloaded_at: datetime | None
-    last_error: str
+    last_error: str = Field(description="Begins with “download failed:”, or with “Steam:” for what Steam said")
+    steam_error: str = Field(description="Why Steam does not offer the item; stays until Steam says otherwise")
     is_valid: bool | None = Field(description="Null before the file is inspected")
     campaigns: list[Any]
     chapters: list[Any]
@@ -131,6 +133,22 @@ def remove_item(request: HttpRequest, overlay_id: int, steam_id: int) -> Status[
     if not membership.remove(overlay=overlay, steam_ids=[steam_id], by=signed_in(request)):
         raise Http404
     return Status(204, None)
+
+
+@router.post(
+    "/overlays/{id:overlay_id}/items/{id:steam_id}/retry", response={202: JobOut}, summary="Retry an item, then build"
+)
+def retry_item(request: HttpRequest, overlay_id: int, steam_id: int) -> Status[Job]:
+    """Ask Steam about one item again, and download it even if this version's file was refused before."""
+    overlay = _workshop_overlay(request, overlay_id, to_edit=True)
+    item = get_object_or_404(WorkshopItem, overlay_links__overlay=overlay, steam_id=steam_id)
+    try:
+        with metadata.connect() as api:
+            user, now = signed_in(request), timezone.now()
+            job = refresh.retry_item(overlay=overlay, item=item, by=user, api=api, now=now)
+    except steam.SteamError as fault:
+        raise Problem(502, _("Steam does not answer as it should"), str(fault)) from None
+    return Status(202, job)
 
 
 @router.post("/overlays/{id:overlay_id}/refresh", response={202: JobOut}, summary="Refresh from Steam, then build")

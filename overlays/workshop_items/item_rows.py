@@ -64,7 +64,7 @@ def page(
     if item_filter.search:
         links = links.filter(item__in=WorkshopItem.objects.matching(item_filter.search))
     if item_filter.only == "failed":
-        links = links.filter(~Q(item__last_error="") | Q(item__is_valid=False))
+        links = links.filter(~Q(item__last_error="") | ~Q(item__steam_error="") | Q(item__is_valid=False))
     if item_filter.only == "warned":
         links = links.exclude(item__warnings=[])
     shown = Paginator(links, PER_PAGE).get_page(number)

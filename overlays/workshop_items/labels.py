@@ -32,6 +32,14 @@ _WARNINGS: dict[str, tuple[str | Promise, str | Promise]] = {
         _("Replaces game files"),
         _("These files of the game look or behave differently with this item."),
     ),
+    "several_files": (
+        _("Made of several files"),
+        _("Some builds of the game load only VPKs that are one file. If its maps are missing, pack it again as one."),
+    ),
+    "not_loaded": (
+        _("The game does not load it"),
+        _("The game loads VPKs from this folder only. Move it there."),
+    ),
     "no_string_table": (
         _("No string table"),
         _("These maps lack stringtable_dictionary.dct; players who join may crash. Its author can mend that."),

@@ -56,6 +56,19 @@ def refresh_overlay(*, overlay: Overlay, by: User, api: steam.Steam, now: dateti
         return builds.request(overlay=overlay, by=by)
 
 
+def retry_item(*, overlay: Overlay, item: WorkshopItem, by: User, api: steam.Steam, now: datetime) -> Job:
+    """Ask Steam about one item again, also if its file was refused, then request the overlay's build.
+
+    Raises jobs.Refused and SteamError; in both cases nothing has changed.
+    """
+    answers = api.all_items([item.steam_id])
+    with transaction.atomic():
+        metadata.apply([item], answers, now=now)
+        WorkshopItem.objects.filter(pk=item.pk).forget_refusals()
+        record.write(action="overlay.item_retried", by=by, target=overlay.resource, item=item.steam_id)
+        return builds.request(overlay=overlay, by=by)
+
+
 @dataclass
 class _Summary:
     refreshed: list[int] = field(default_factory=list)

@@ -11,6 +11,7 @@ urlpatterns = [
     path("overlays/conflicts", views.overlay_conflicts, name="conflicts"),
     path("overlays/<id:pk>/items", views.items, name="items"),
     path("overlays/<id:pk>/items/remove", views.remove_items, name="remove_items"),
+    path("overlays/<id:pk>/items/<id:steam_id>/retry", views.retry_item, name="retry_item"),
     path("overlays/<id:pk>/collections/<id:collection_id>/unfollow", views.unfollow_collection, name="unfollow"),
     path("overlays/<id:pk>/refresh", views.refresh, name="refresh"),
     path("overlays/<id:pk>/build", views.build, name="build"),

@@ -15,12 +15,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web.ids import parse_ids
 from left4me.jobs import actions as jobs
-from overlays import builds, lookups, permissions
+from overlays import builds, conflicts, lookups, permissions
 from overlays.forms import AddItemsForm
 from overlays.models import Overlay
-from overlays.workshop_items import conflicts, item_rows, membership
+from overlays.workshop_items import item_rows, membership
 from overlays.workshop_items import refresh as items_refresh
 from workshop import metadata, steam
+from workshop.models import WorkshopItem
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -98,6 +99,23 @@ def refresh(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+def retry_item(request: HttpRequest, pk: int, steam_id: int) -> HttpResponse:
+    """Ask Steam about one item again and build; 502 if Steam does not answer."""
+    user = signed_in(request)
+    overlay = lookups.workshop_overlay_to_edit(user, pk)
+    item = get_object_or_404(WorkshopItem, overlay_links__overlay=overlay, steam_id=steam_id)
+    try:
+        with metadata.connect() as api:
+            items_refresh.retry_item(overlay=overlay, item=item, by=user, api=api, now=timezone.now())
+    except steam.SteamError as fault:
+        return _failed(request, overlay, _("Nothing was changed. %(reason)s") % {"reason": fault}, status=502)
+    except jobs.Refused as fault:
+        return _failed(request, overlay, str(fault), status=409)
+    messages.success(request, _("Retrying “%(item)s”.") % {"item": item})
+    return redirect("overlays:items", overlay.pk)
+
+
+@require_POST
 def build(request: HttpRequest, pk: int) -> HttpResponse:
     """Request a build of an overlay of any kind."""
     user = signed_in(request)
@@ -113,7 +131,7 @@ def build(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def overlay_conflicts(request: HttpRequest) -> HttpResponse:
-    """Files contained in several items of the overlays in `?overlay=3&overlay=7`, highest priority first."""
+    """Files that several layers of `?overlay=3&overlay=7` bring, highest priority first; `&panel=1`: for a page."""
     user = signed_in(request)
     ids = parse_ids(request.GET.getlist("overlay"))
     by_pk = Overlay.objects.in_bulk(ids)
@@ -123,7 +141,8 @@ def overlay_conflicts(request: HttpRequest) -> HttpResponse:
     if not overlays:
         raise Http404(_("Say which overlays to compare."))
     context = {"overlays": overlays, "conflicts": conflicts.between(overlays)}
-    return render(request, "overlays/conflicts.html", context)
+    template = "overlays/_conflicts.html" if "panel" in request.GET else "overlays/conflicts.html"
+    return render(request, template, context)
 
 
 def _page(request: HttpRequest, overlay: Overlay, *, form: AddItemsForm, status: int = 200) -> HttpResponse:

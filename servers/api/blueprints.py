@@ -13,6 +13,7 @@ from pydantic import Field
 from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core.web.api import Window, changed_fields, require_scope
+from overlays import conflicts
 from overlays.models import Overlay
 from servers import actions, lookups
 from servers.actions import blueprint_yaml
@@ -32,7 +33,7 @@ def list_blueprints(request: HttpRequest, window: Query[BlueprintFilter]) -> dic
     if window.q:
         rows = rows.filter(name__icontains=window.q)
     page = rows.with_layers().select_related("owner").prefetch_related("servers")
-    items = [wire.blueprint(row) for row in page[window.offset : window.offset + window.limit]]
+    items = wire.blueprints(list(page[window.offset : window.offset + window.limit]))
     return {"items": items, "count": rows.count()}
 
 
@@ -55,6 +56,19 @@ def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> Status[di
 @router.get("/blueprints/{id:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")
 def get_blueprint(request: HttpRequest, blueprint_id: int) -> dict[str, Any]:
     return wire.blueprint(lookups.blueprint_or_404(signed_in(request), blueprint_id))
+
+
+@router.get(
+    "/blueprints/{id:blueprint_id}/conflicts", response=wire.ConflictsOut, summary="Files that several layers bring"
+)
+def list_conflicts(request: HttpRequest, blueprint_id: int) -> dict[str, Any]:
+    """Overlays, VPKs inside them, workshop items and the game, as the last builds found them."""
+    found = conflicts.between(lookups.blueprint_or_404(signed_in(request), blueprint_id).layers)
+    return {
+        "groups": [group._asdict() for group in found.groups],
+        "letter_case": [[{"layer": layer, "path": path} for layer, path in names] for names in found.letter_case],
+        "is_cut": found.is_cut,
+    }
 
 
 @router.patch("/blueprints/{id:blueprint_id}", response=wire.BlueprintOut, summary="Change it")

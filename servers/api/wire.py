@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from pydantic import Field
 from left4me.core.web.api import page_of
 from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
-from servers.blueprints import checks
+from servers.blueprints import checks, maps
 from servers.lifecycle.status import ServerStatus
 from servers.models import Blueprint, Host, Server, ServerShare
 
@@ -152,8 +153,35 @@ class BlueprintOut(Schema):
     updated_at: datetime
 
 
+class ConflictOut(Schema):
+    winner: str = Field(description="An overlay, a VPK or a workshop item")
+    losers: list[str]
+    paths: list[str]
+
+
+class SpellingOut(Schema):
+    layer: str
+    path: str
+
+
+class ConflictsOut(Schema):
+    groups: list[ConflictOut] = Field(description="Files that several layers bring, by the layers")
+    letter_case: list[list[SpellingOut]] = Field(description="Names of one file that differ in letter case only")
+    is_cut: bool = Field(description="There are more than these")
+
+
 def blueprint(row: Blueprint) -> dict[str, Any]:
     """A `BlueprintOut`."""
+    return blueprints([row])[0]
+
+
+def blueprints(rows: Sequence[Blueprint]) -> list[dict[str, Any]]:
+    """A `BlueprintOut` for each row; the number of queries does not depend on their number."""
+    findings = maps.check_start_maps(rows)
+    return [_blueprint(row, findings.get(row.pk, [])) for row in rows]
+
+
+def _blueprint(row: Blueprint, start_map: list[checks.Finding]) -> dict[str, Any]:
     return {
         "id": row.pk,
         "name": row.name,
@@ -163,7 +191,7 @@ def blueprint(row: Blueprint) -> dict[str, Any]:
         "config": checks.config_lines(row.config) if row.config else [],
         "overlays": row.layers,
         "server_ids": sorted(server.pk for server in row.servers.all()),
-        "warnings": checks.check(arguments=row.arguments, config=row.config),
+        "warnings": [*start_map, *checks.check(arguments=row.arguments, config=row.config)],
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,

@@ -18,6 +18,7 @@ from left4me.core import secrets
 from left4me.core.net import ports
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
+from overlays import contents
 from overlays.models import Overlay
 from overlays.replication import layers as replication_layers
 from servers.gamehost import rcon
@@ -152,7 +153,21 @@ def _layers(server: Server, run: JobContext) -> tuple[Sequence[Overlay], Mapping
     unbuilt = [layer.name for layer in layers if layer.kind != Overlay.Kind.FILES and layer.built_at is None]
     if unbuilt:
         raise Failed(f"Not built yet: {', '.join(unbuilt)}. Build these overlays, then try again.")
-    return layers, replication_layers.trees(run, layers)
+    trees = replication_layers.trees(run, layers)
+    _refuse_programs(layers, trees)
+    return layers, trees
+
+
+def _refuse_programs(layers: Sequence[Overlay], trees: Mapping[int, Path]) -> None:
+    """Fail when an overlay would replace programs of the game that no admin has allowed."""
+    for layer in layers:
+        if layer.kind == Overlay.Kind.WORKSHOP:
+            continue
+        if refused := contents.refused_programs(layer, root=trees[layer.pk]):
+            raise Failed(
+                f"The overlay “{layer.name}” holds programs of the game that no admin has allowed: "
+                f"{', '.join(refused[:10])}. An admin can allow them on the overlay's page; or remove these files."
+            )
 
 
 def _refuse_taken_port(server: Server) -> None:

@@ -12,10 +12,11 @@ from left4me.jobs.models import Job
 from left4me.testing import wire
 from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
-from overlays.models import Overlay
+from overlays.models import Overlay, OverlayContents
 from overlays.tests.factories import make_overlay
 from servers.models import Blueprint, Host, Server, ServerShare
 from servers.tests.factories import make_blueprint, make_host, make_server, share
+from workshop import inspection
 
 pytestmark = pytest.mark.django_db
 WIRE = Path(__file__).parent / "wire"
@@ -203,3 +204,17 @@ def test_an_overlay_in_use_stays_and_says_where(cast: Cast, api: Caller) -> None
     status, problem = api.by(cast.admin).delete(f"/overlays/{overlay.pk}")
     assert (status, problem["blueprints"]) == (409, [{"name": "Versus", "owner": "anna"}])
     assert Overlay.objects.filter(pk=overlay.pk).exists()
+
+
+def test_the_files_that_several_layers_bring_are_listed(cast: Cast, api: Caller) -> None:
+    layers = [make_overlay(name="top", owner=cast.owner), make_overlay(name="low", owner=cast.owner)]
+    for overlay, spelling in zip(layers, ("Rules", "rules"), strict=True):
+        paths = inspection.pack_paths(["left4dead2/cfg/a.cfg", f"left4dead2/cfg/{spelling}.cfg"])
+        OverlayContents.objects.create(
+            overlay=overlay, packed_paths=paths, packed_game_paths=inspection.pack_paths([])
+        )
+    blueprint = make_blueprint(cast.owner, overlays=layers)
+    status, found = api.by(cast.owner).get(f"/blueprints/{blueprint.pk}/conflicts")
+    assert (status, found["is_cut"]) == (200, False)
+    assert found["groups"] == [{"winner": "top", "losers": ["low"], "paths": ["left4dead2/cfg/a.cfg"]}]
+    assert [each["layer"] for each in found["letter_case"][0]] == ["top", "low"]

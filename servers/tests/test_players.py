@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from overlays.models import Overlay, OverlayWorkshopItem
+from overlays.models import Overlay, OverlayAddon, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from servers.models import PlayersLink
 from servers.tests.factories import make_blueprint, make_host, make_server
@@ -54,3 +54,21 @@ def test_the_owner_makes_renews_and_takes_back_the_page(client, cast, server):
     assert Client().get(first.get_absolute_url()).status_code == 404
     client.post(url, {"remove": "1"})
     assert not PlayersLink.objects.exists()
+
+
+def test_players_are_told_of_uploaded_campaigns_and_where_to_get_them(server):
+    [overlay] = [layer for layer in server.blueprint.layers if layer.kind == Overlay.Kind.FILES]
+    maps = [{"map": "city_1", "title": "Streets", "campaign": "City 17", "modes": ["coop"]}]
+    campaigns = [{"name": "City17", "title": "City 17", "modes": {}}]
+    found = {"overlay": overlay, "is_valid": True, "campaigns": campaigns}
+    OverlayAddon.objects.create(path="left4dead2/addons/a.vpk", chapters=maps, link="https://get.example/1", **found)
+    OverlayAddon.objects.create(path="left4dead2/addons/b.vpk", chapters=maps, **found)
+    OverlayAddon.objects.create(path="left4dead2/addons/plugin.vpk", overlay=overlay, is_valid=True)
+    stock = [{"map": "c1m1_hotel", "title": "x", "campaign": "x", "modes": []}]
+    OverlayAddon.objects.create(path="left4dead2/addons/mode.vpk", overlay=overlay, is_valid=True, chapters=stock)
+    text = Client().get(PlayersLink.objects.create(server=server).get_absolute_url()).content.decode()
+    assert 'href="https://get.example/1"' in text
+    assert "City 17" in text
+    assert text.count("Ask the server's owner for this file.") == 1
+    assert "plugin.vpk" not in text
+    assert "mode.vpk" not in text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -17,9 +17,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web.ids import parse_id
+from overlays.campaigns import sources
+from overlays.models import Overlay
 from servers import actions, lookups
 from servers.actions import blueprint_yaml
-from servers.blueprints import checks
+from servers.blueprints import checks, maps
 from servers.forms import BlueprintForm, ImportForm
 from servers.models import Blueprint, StarterBlueprint
 
@@ -46,7 +48,8 @@ def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
     row = lookups.blueprint_or_404(user, pk)
     context = {
         "blueprint": row,
-        "findings": checks.check(arguments=row.arguments, config=row.config),
+        "layers": sources.with_faults(row.layers),
+        "findings": _findings(row.arguments, row.config, row.layers),
         "page": Paginator(row.servers.order_by("name"), PER_PAGE).get_page(request.GET.get("page")),
     }
     return render(request, "servers/blueprint.html", context)
@@ -177,10 +180,17 @@ def _edited(
 ) -> HttpResponse:
     """The form with its current values, and the warnings about its lines."""
     arguments, config = form["arguments"].value() or "", form["config"].value() or ""
-    warned = [
-        finding
-        for finding in checks.check(arguments=str(arguments), config=str(config))
-        if finding.severity == checks.Severity.WARNED
-    ]
-    context = {"form": form, "blueprint": blueprint, "warned": warned}
+    findings = _findings(str(arguments), str(config), form.stack)
+    warned = [finding for finding in findings if finding.severity == checks.Severity.WARNED]
+    context = {
+        "form": form,
+        "blueprint": blueprint,
+        "warned": warned,
+        "start_map": maps.start_map(str(arguments)),
+        "campaigns": maps.grouped(maps.of_layers(form.stack)),
+    }
     return render(request, "servers/blueprint_edit.html", context, status=status)
+
+
+def _findings(arguments: str, config: str, layers: Sequence[Overlay]) -> list[checks.Finding]:
+    return [*maps.check_start_map(arguments, layers), *checks.check(arguments=arguments, config=config)]

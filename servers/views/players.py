@@ -12,9 +12,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.permissions import signed_in
 from left4me.audit import record
+from overlays.campaigns import sources
+from overlays.campaigns.sources import Source
 from servers import lookups
-from servers.models import PlayersLink, Server
-from workshop.models import WorkshopItem
+from servers.blueprints import maps
+from servers.models import BlueprintOverlay, PlayersLink, Server
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -39,15 +41,15 @@ def players_link(request: HttpRequest, pk: int) -> HttpResponse:
 @never_cache
 @login_not_required
 def join(request: HttpRequest, token: str) -> HttpResponse:
-    """The players' page: how to connect, and the workshop items to subscribe to."""
+    """The players' page: how to connect, and the campaigns to get first."""
     link = get_object_or_404(PlayersLink.objects.select_related("server__host"), token=token)
     server = link.server
     host = server.host.address or request.get_host().rpartition(":")[0] or request.get_host()
-    items = _items(server)
+    needed = _needed(server)
     context = {
         "server": server,
-        "items": items,
-        "total_size": sum(item.file_size for item in items),
+        "needed": needed,
+        "total_size": sum(source.size for source in needed),
         "address": f"{host}:{server.port}",
         "is_running": server.actual_state == Server.State.RUNNING,
     }
@@ -58,10 +60,23 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
     return response
 
 
-def _items(server: Server) -> list[WorkshopItem]:
-    """The workshop items of its overlays, each once, by title."""
-    held = WorkshopItem.objects.filter(
-        overlay_links__overlay__in_blueprints__blueprint=server.blueprint_id,
-        overlay_links__linked_version__isnull=False,
-    )
-    return list(held.distinct().order_by("title", "steam_id"))
+def _needed(server: Server) -> list[Source]:
+    """What players must have, in any overlay of the server's blueprint: each once, by title."""
+    links = BlueprintOverlay.objects.filter(blueprint=server.blueprint_id).order_by("position")
+    overlay_ids = list(links.values_list("overlay_id", flat=True))
+    found = sources.of_overlays(overlay_ids)
+    needed: dict[tuple[str, object], Source] = {}
+    for overlay_id in overlay_ids:
+        for source in found.get(overlay_id, ()):
+            if _is_needed(source):
+                needed.setdefault(("item", source.item.pk) if source.item else ("file", source.path), source)
+    return sorted(needed.values(), key=lambda source: source.title.casefold())
+
+
+def _is_needed(source: Source) -> bool:
+    """Whether players must have it too: to play its maps, or because a user gave a link for them."""
+    if source.addon is None:
+        return True
+    if not source.addon.is_valid:
+        return False
+    return bool(source.addon.link) or any(entry["map"] not in maps.stock() for entry in source.addon.chapters)

@@ -17,6 +17,7 @@ from left4me.core.web import forms as lib_forms
 from left4me.core.web.ids import parse_id
 from left4me.core.web.request import is_fragment
 from left4me.jobs.models import Job
+from overlays.campaigns import sources
 from servers import actions, lookups, permissions
 from servers.forms import ServerForm, ShareForm
 from servers.lifecycle import pending_changes
@@ -155,11 +156,14 @@ def _detail(request: HttpRequest, server: Server) -> dict[str, object]:
     user = signed_in(request)
     each = server_status.of([server], user=user, now=timezone.now())[0]
     address = server.host.address or request.get_host().rpartition(":")[0] or request.get_host()
+    may_see_blueprint = permissions.can_see_blueprint(user, server.blueprint)
+    layers = sources.with_faults(server.blueprint.layers) if may_see_blueprint else []
     return {
         "server": server,
         "each": each,
         "address": f"{address}:{server.port}",
-        "may_see_blueprint": permissions.can_see_blueprint(user, server.blueprint),
+        "may_see_blueprint": may_see_blueprint,
+        "faulty_layers": [layer for layer in layers if layer.fault_count],
         "jobs": Job.objects.filter(resource=server.resource).select_related("user")[:RECENT_JOBS],
         "shares": server.shares.select_related("user") if each.may_edit else [],
         "share_form": ShareForm(),

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from left4me.testing import vpk_files
-from workshop import inspection
+from workshop import inspection, vpk
 
 MISSION = '"mission" { "Name" "c" "modes" { "coop" { "1" { "Map" "c1" } } } }'
 
@@ -127,3 +127,28 @@ def test_the_games_own_files_come_from_its_directories(tmp_path):
     (tmp_path / "left4dead2_dlc1" / "pak01_dir.vpk").write_bytes(b"broken")
     assert inspection.stock_paths(tmp_path) == {"a/b.txt", "c.txt"}
     assert inspection.stock_paths(tmp_path / "missing") == frozenset()
+
+
+def test_a_vpk_of_several_files_is_read_with_its_parts(tmp_path):
+    path = tmp_path / "big_dir.vpk"
+    mission = b'"mission" { "Name" "big" "modes" { "coop" { "1" { "Map" "big_1" } } } }'
+    vpk_files.write(path, {"missions/big.txt": mission, "maps/big_1.bsp": b"VBSP"}, part=tmp_path / "big_000.vpk")
+    parts = {0: tmp_path / "big_000.vpk"}
+    with path.open("rb") as stream:
+        found = inspection.inspect_stream(stream, open_part=lambda number: parts[number].open("rb"))
+    assert ([c.name for c in found.campaigns], found.warnings[0].code) == (["big"], "several_files")
+    (tmp_path / "big_000.vpk").write_bytes(b"short")
+    with path.open("rb") as stream, pytest.raises(vpk.NotValid, match="reaches beyond the end"):
+        inspection.inspect_stream(stream, open_part=lambda number: parts[number].open("rb"))
+    assert inspection.inspect(path).reason == "its content lies in a part that is missing (_000.vpk)"
+
+
+@pytest.mark.parametrize(
+    ("name", "directory"),
+    [("a_000.vpk", "a_dir.vpk"), ("A_B_012.VPK", "A_B_dir.vpk"), ("a_dir.vpk", None), ("a_12.vpk", None)],
+)
+def test_a_numbered_part_names_its_directory(name, directory):
+    assert vpk.directory_of(name) == directory
+    if directory:
+        number = int(name[-7:-4])
+        assert vpk.part_name(directory, number).lower() == name.lower()

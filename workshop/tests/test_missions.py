@@ -48,6 +48,55 @@ def test_a_chinese_title_survives_its_encoding(encoding):
     assert missions.read(text.encode(encoding))[0].title == "圣盔谷 重生版"
 
 
+AS_AUTHORS_WRITE = r"""
+#base "another.txt"
+"mission" // an addon
+{ "Name" "Walls" "BuiltIn" "0"
+  "DisplayTitle" "Console" [$X360]
+  "DisplayTitle" "The Walls" [$WIN32]
+  "Website" "https://walls.example/get"
+  "poster" { "posterTitle" "#poster" "x" { "fullscreen" "maps/p" } }
+  "Modes" { "coop" [!$X360] { "1" { "Map" "maps\Wall_1.bsp" "DisplayName" "#wall_1" } "2" { "Map" "wall_2"
+      "DisplayName" "#unknown" } "03" { "map" "wall_3
+      "DisplayName" "Third" } }
+    "versus" [$X360] { "1" { "Map" "console_1" } }
+    "survival" { "1" { "Map wall_3"
+      "DisplayName" "lost"
+      "Image" "x" } "2" { "Map" "wall_4" "Map" "twice" } }
+  }
+  "modes" { "coop" { "1" { "Map" "second" } } }
+}
+"""
+
+
+def test_a_mission_is_read_as_authors_write_it():
+    words = {"#wall_1": "  The\tGate "}
+    [found] = missions.read(AS_AUTHORS_WRITE.encode("utf-16"), translate=words.get)
+    assert (found.title, found.website) == ("The Walls", "https://walls.example/get")
+    assert [(c.number, c.map, c.title) for c in found.modes["coop"]] == [
+        (1, "wall_1", "The Gate"),
+        (2, "wall_2", "wall_2"),
+        (3, "wall_3", "Third"),
+    ]
+    assert [c.map for c in found.modes["survival"]] == ["wall_4"]
+    assert list(found.modes) == ["coop", "survival"]
+
+
+def test_a_campaign_without_a_title_has_its_name_and_without_a_name_that_of_its_file():
+    text = '"mission" {{ {} "modes" {{ "coop" {{ "1" {{ "Map" "a" }} }} }} }}'
+    [named] = missions.read(text.format('"Name" "Walls" "DisplayTitle" "#walls_title"').encode())
+    [nameless] = missions.read(text.format('"DisplayTitle" "#walls_title"').encode(), file="walls")
+    assert (named.title, nameless.name, nameless.title) == ("Walls", "walls", "walls")
+
+
+def test_maps_that_no_campaign_names_come_last():
+    campaigns = missions.read(HELMS_DEEP.encode())
+    entries = missions.by_map(campaigns, ["l4d2_helms_gate", "lonely", "evil;quit"])
+    assert [entry["map"] for entry in entries] == ["l4d2_helms_gate", "l4d2_helms_wall", "l4d2_helms_end", "lonely"]
+    assert entries[0]["modes"] == ["coop", "versus", "mutation3"]
+    assert entries[3] == {"map": "lonely", "title": "lonely", "campaign": "", "modes": []}
+
+
 def test_several_files_may_describe_one_campaign():
     survival = '"mission" { "Name" "helmsdeep" "modes" { "survival" { "1" { "Map" "l4d2_helms_gate" } } } }'
     other = '"mission" { "Name" "Another" "modes" { "coop" { "1" { "Map" "a" } } } }'
@@ -65,3 +114,21 @@ def test_a_file_without_a_campaign_gives_none(text):
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_reader_crash(raw):
     missions.read(b'"mission" { "modes" { "coop" { "1" {' + raw)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (" https://www.gamemaps.com/details/1 ", "https://www.gamemaps.com/details/1"),
+        (
+            "https://steamcommunity.com/sharedfiles/filedetails/?id=1",
+            "https://steamcommunity.com/sharedfiles/filedetails/?id=1",
+        ),
+        ("http://store.steampowered.com/app/500/", ""),
+        ("http://www.l4d.com", ""),
+        ("www.example.org", ""),
+        ("", ""),
+    ],
+)
+def test_the_address_of_an_example_is_no_website(text, address):
+    assert missions.website(text) == address

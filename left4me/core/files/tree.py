@@ -100,24 +100,32 @@ class Tree:
             except (OSError, IndexError):
                 raise BadPath(_("There is no file “%(name)s”.") % {"name": "/".join(where)}) from None
 
+    def link_target(self, where: Parts) -> str:
+        """What a symbolic link says, without following it; empty if there is no link."""
+        with self.folder(where[:-1]) as handle:
+            try:
+                return os.readlink(where[-1], dir_fd=handle)
+            except OSError:
+                return ""
+
     @contextlib.contextmanager
-    def writing(self, where: Parts) -> Iterator[BinaryIO]:
+    def writing(self, where: Parts, *, mode: int = 0o644) -> Iterator[BinaryIO]:
         """A new file that takes its name, in place of an older one, only once it is complete and on the disk."""
         if not where:
             raise BadPath(_("A file needs a name."))
         with self.folder(where[:-1], make=True) as handle:
             _refuse_folder(handle, where[-1])
             # Not `durable`, which would sync the folder for each of many files; their content is on the disk first.
-            with atomic.replacing(Path(where[-1]), mode=0o644, durable=False, at=handle) as stream:
+            with atomic.replacing(Path(where[-1]), mode=mode, durable=False, at=handle) as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
 
-    def take(self, source: Path, where: Parts) -> None:
+    def take(self, source: Path, where: Parts, *, mode: int = 0o644) -> None:
         """Move a finished file of ours, on the same file system, to its place in the tree."""
         with self.folder(where[:-1], make=True) as handle:
             _refuse_folder(handle, where[-1])
-            source.chmod(0o644)
+            source.chmod(mode)
             atomic.publish(source, Path(where[-1]), durable=False, at=handle)
 
     def share(self, source: Path, where: Parts, *, mode: int) -> None:

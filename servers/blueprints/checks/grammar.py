@@ -88,8 +88,8 @@ def commands(line: str) -> list[Command]:
 
 
 def config_lines(text: str) -> list[str]:
-    """The lines of a cfg text as they are written to the file."""
-    return [line.strip(" \t") for line in text.replace("\r\n", "\n").split("\n")]
+    """The lines of a cfg text as they are written to the file, without a byte order mark before the first command."""
+    return [line.strip(" \t") for line in text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")]
 
 
 def without_comment(line: str) -> str:

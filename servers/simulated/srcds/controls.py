@@ -36,8 +36,13 @@ class Controls:
         joined = self._engine.world.join(command.value)
         self._log.print(f"sim: joined as {joined.userid}\n" if joined else "sim: refused\n")
 
+    def do_sim_joining(self, command: Command) -> None:
+        """`sim_joining NAME`: this one connects and loads, until `sim_join NAME` or `sim_leave NAME`."""
+        self._engine.world.start_joining(command.value)
+
     def do_sim_leave(self, command: Command) -> None:
         """`sim_leave NAME`: this one leaves."""
+        self._engine.world.stop_joining(command.value)
         for player in [p for p in self._engine.world.players if p.name == command.value]:
             self._engine.world.leave(player, "Disconnect by user.")
 

@@ -50,7 +50,7 @@ def _header(*, world: World, cvars: Cvars, address: str) -> str:
         f"udp/ip  : {address} [ public n/a ]\n"
         "os      : Linux Dedicated\n"
         f"map     : {world.map}\n"
-        f"players : {len(world.players)} humans, 0 bots ({world.max_players} max) "
+        f"players : {len(world.players) + len(world.joining)} humans, 0 bots ({world.max_players} max) "
         f"({asleep}) ({'reserved ' + reserved if reserved else 'unreserved'})\n"
     )
 
@@ -64,6 +64,8 @@ def _human_rows(world: World, *, now: float, with_address: bool) -> list[str]:
             f"{player.ping(now)} {player.loss(now)} {world.state_of(player)} {player.rate}"
         )
         rows.append(f"{row} {player.address}" if with_address else row)
+    # Without a network channel the engine prints no figures.
+    rows += [f'# {userid:2d} {slot} "{name}" STEAM_ID_PENDING connecting' for userid, slot, name in world.joining]
     return rows
 
 

@@ -34,6 +34,8 @@ class World:
         self.map = ""
         self.addon_maps: list[str] = []
         self.players: list[Player] = []
+        # userid, slot and name of each client that loads, and that Steam has not confirmed yet
+        self.joining: list[tuple[int, int, str]] = []
         self.bots: list[Bot] = []
         self.on_load_ended: Callable[[], None] = lambda: None
         self.on_loaded: Callable[[], None] = lambda: None
@@ -79,13 +81,25 @@ class World:
         self._fill_survivors()
         self.on_loaded()
 
+    def start_joining(self, name: str) -> None:
+        """`name` connects and loads; `join` or `stop_joining` ends that."""
+        name = name.encode()[:_LONGEST_NAME].decode(errors="ignore")
+        taken = {p.slot for p in self.players} | {slot for _userid, slot, _name in self.joining}
+        slot = next((n for n in range(1, 33) if n not in taken), None)
+        if slot is not None:
+            self.joining.append((self._next_userid(), slot, name))
+
+    def stop_joining(self, name: str) -> None:
+        self.joining = [client for client in self.joining if client[2] != name]
+
     def join(self, name: str) -> Player | None:
         """Let `name` in, unless the server is full, the person is on already or banned."""
         name = name.encode()[:_LONGEST_NAME].decode(errors="ignore")
         account = account_of(name)
         if len(self.players) >= self.max_players or any(p.account == account for p in self.players):
             return None
-        taken = {p.slot for p in self.players}
+        self.stop_joining(name)
+        taken = {p.slot for p in self.players} | {slot for _userid, slot, _name in self.joining}
         player = Player(
             userid=self._next_userid(),
             slot=next(n for n in range(1, 33) if n not in taken),
@@ -123,6 +137,7 @@ class World:
 
     def shut_down(self) -> None:
         """Everybody leaves."""
+        self.joining.clear()
         for player in list(self.players):
             self.leave(player, "Server shutting down")
 

@@ -17,9 +17,9 @@ from servers.simulated import harness
 MEGABYTE = 1024 * 1024
 
 
-def vpk(names: list[str], *, version: int = 1) -> bytes:
-    """An archive whose maps directory lists `names`."""
-    entry = struct.pack("<IHHIIH", 0, 0, 0x7FFF, 0, 0, 0xFFFF)
+def vpk(names: list[str], *, version: int = 1, part: int = 0x7FFF) -> bytes:
+    """An archive whose maps directory lists `names`; with `part` their content is in a numbered file beside it."""
+    entry = struct.pack("<IHHIIH", 0, 0, part, 0, 0 if part == 0x7FFF else 1, 0xFFFF)
     tree = b"bsp\0maps\0" + b"".join(name.encode() + b"\0" + entry for name in names) + b"\0\0\0"
     return struct.pack("<III", 0x55AA1234, version, len(tree)) + b"\0" * (0 if version == 1 else 16) + tree
 
@@ -84,6 +84,15 @@ def test_maps_of_addons_can_be_played_in_their_order(start, version):
     sim.wait_for_line('Started map "dam_1"')
     assert "map     : dam_1" in sim.rcon("status")
     assert '"versus"' in sim.rcon("mp_gamemode")
+
+
+def test_an_archive_of_several_files_is_mounted_once_and_a_missing_part_ends_it(start):
+    whole = {"addons/big_dir.vpk": vpk(["big_1"], part=0), "addons/big_000.vpk": b"content"}
+    assert "big_1" in start(files=whole).rcon("maps big")
+    broken = start(name="b", files={"addons/big_dir.vpk": vpk(["big_1"], part=0)}, wait=False)
+    broken.wait_for_line('unable to open or parse archive "left4dead2/addons/big_dir.vpk"')
+    lone = start(name="c", files={"addons/big_000.vpk": b"content"}, wait=False)
+    lone.wait_for_line('unable to open or parse archive "left4dead2/addons/big_000.vpk"')
 
 
 @pytest.mark.parametrize(

@@ -68,22 +68,27 @@ async function send(form, file, show) {
   }
   const ended = await post(`${url}/finish`, "", "application/json");
   if (ended.status !== 202) throw new Error(ended.data.error ?? ended.status);
+  return ended.data.plan;
 }
 
 async function sendAll(form, files) {
   const list = form.querySelector("[data-upload-list]");
   let failed = false;
+  const plans = [];
   for (const file of files) {
     const show = row(list, file.name);
     try {
-      await send(form, file, show);
+      const plan = await send(form, file, show);
+      if (plan) plans.push(plan);
       show(1, "100 %", "ok");
     } catch (error) {
       failed = true;
       show(0, error.message, "bad");
     }
   }
-  if (!failed) location.reload();
+  // One archive: its plan. Several wait on this page, which lists them.
+  if (!failed && plans.length === 1) location.assign(plans[0]);
+  else if (!failed) location.reload();
 }
 
 for (const form of document.querySelectorAll("form[data-upload]")) {

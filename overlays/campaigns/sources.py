@@ -1,0 +1,135 @@
+"""The campaigns in overlays, wherever they come from: workshop items, uploaded or scripted VPKs, loose files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, Q
+from django.utils.translation import gettext as _
+
+from overlays.models import Overlay, OverlayAddon, OverlayWorkshopItem
+from overlays.workshop_items import labels
+from workshop.models import WorkshopItem
+
+Chapters = Mapping[int, list[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file with campaigns, maps or warnings in an overlay: `addon` or workshop `item` is set."""
+
+    overlay_id: int
+    addon: OverlayAddon | None = None
+    item: WorkshopItem | None = None
+
+    @property
+    def found(self) -> OverlayAddon | WorkshopItem:
+        found = self.addon or self.item
+        if found is None:
+            raise ValueError("A source is an addon or a workshop item.")
+        return found
+
+    @property
+    def title(self) -> str:
+        return str(self.found)
+
+    @property
+    def path(self) -> str:
+        return f"left4dead2/addons/{self.item.steam_id}.vpk" if self.item else self.addon.path if self.addon else ""
+
+    @property
+    def size(self) -> int:
+        return self.addon.size if self.addon else self.item.file_size if self.item else 0
+
+    @property
+    def reason(self) -> str:
+        """Why the game cannot use it."""
+        return self.addon.reason if self.addon else self.item.last_error if self.item else ""
+
+    @property
+    def link(self) -> str:
+        """Where players get it: its page on Steam, the address given by a user, or that of its author."""
+        if self.item:
+            return self.item.get_absolute_url()
+        return (self.addon.link or self.addon.website) if self.addon else ""
+
+    @property
+    def kind(self) -> str:
+        """What it is, for pages."""
+        if self.item:
+            return _("Workshop item")
+        return _("VPK") if self.path.lower().endswith(".vpk") else _("Loose files")
+
+    @property
+    def preview_url(self) -> str:
+        return self.item.preview_url if self.item else ""
+
+    @property
+    def warnings(self) -> list[labels.WarningLabel]:
+        return labels.warnings(self.found.warnings)
+
+    @property
+    def campaigns(self) -> list[dict[str, Any]]:
+        return list(self.found.campaigns)
+
+    @property
+    def other_maps(self) -> list[str]:
+        """Maps that no campaign names."""
+        return [entry["map"] for entry in self.found.chapters if not entry.get("campaign")]
+
+
+def of_overlay(overlay: Overlay) -> list[Source]:
+    """Everything found in one overlay that has a campaign, a map or a fault; workshop items only while linked."""
+    return [
+        source
+        for source in of_overlays([overlay.pk]).get(overlay.pk, [])
+        if source.found.chapters or source.found.warnings or not source.found.is_valid
+    ]
+
+
+def of_overlays(overlay_ids: Collection[int]) -> dict[int, list[Source]]:
+    """Everything found in these overlays, by overlay: addons by path, then linked workshop items by title."""
+    sources: dict[int, list[Source]] = {}
+    for addon in OverlayAddon.objects.filter(overlay__in=overlay_ids).order_by("overlay", "path"):
+        sources.setdefault(addon.overlay_id, []).append(Source(addon.overlay_id, addon=addon))
+    links = OverlayWorkshopItem.objects.filter(overlay__in=overlay_ids, linked_version__isnull=False)
+    for link in links.select_related("item").order_by("item__title", "item__steam_id"):
+        sources.setdefault(link.overlay_id, []).append(Source(link.overlay_id, item=link.item))
+    return sources
+
+
+def chapters(overlay_ids: Collection[int]) -> dict[int, list[Mapping[str, Any]]]:
+    """The maps in these overlays, by overlay, in two queries."""
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    addons = OverlayAddon.objects.filter(overlay__in=overlay_ids).exclude(is_valid=False).order_by("path")
+    items = OverlayWorkshopItem.objects.filter(overlay__in=overlay_ids).exclude(item__is_valid=False)
+    rows: Iterable[tuple[int, list[dict[str, Any]]]] = [
+        *addons.values_list("overlay_id", "chapters"),
+        *items.order_by("item__title", "item__steam_id").values_list("overlay_id", "item__chapters"),
+    ]
+    for overlay_id, entries in rows:
+        found.setdefault(overlay_id, []).extend(entries)
+    return found
+
+
+def fault_counts(overlay_ids: Collection[int]) -> dict[int, int]:
+    """How many workshop items and files of these overlays cannot be used or downloaded, by overlay; in two queries."""
+    items = OverlayWorkshopItem.objects.filter(overlay__in=overlay_ids)
+    failed = items.filter(~Q(item__last_error="") | ~Q(item__steam_error="") | Q(item__is_valid=False))
+    broken = OverlayAddon.objects.filter(overlay__in=overlay_ids, is_valid=False)
+    counts: dict[int, int] = {}
+    for rows in (failed, broken):
+        counted = rows.order_by().values("overlay").annotate(count=Count("pk")).values_list("overlay", "count")
+        for overlay_id, count in counted:
+            counts[overlay_id] = counts.get(overlay_id, 0) + count
+    return counts
+
+
+def with_faults(overlays: Sequence[Overlay]) -> list[Overlay]:
+    """Set `fault_count` on these overlays, for pages."""
+    counts = fault_counts([overlay.pk for overlay in overlays]) if overlays else {}
+    for overlay in overlays:
+        overlay.fault_count = counts.get(overlay.pk, 0)
+    return list(overlays)
