@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
+from django.http import QueryDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from overlays.models import Overlay
-from servers.blueprints import checks, yaml
+from servers.blueprints import checks, translation, yaml
 from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprint
 
 
@@ -39,7 +40,7 @@ class BlueprintForm(RowForm):
 
     class Meta:
         model = Blueprint
-        fields = ["name", "description", "overlays", "arguments", "config"]
+        fields = ["name", "description", "overlays", "arguments", "config", "connect_ports", "allow_ptrace"]
         widgets = {
             "description": forms.Textarea(attrs={"rows": 2}),
             "arguments": forms.Textarea(attrs={"rows": 5, "wrap": "off"}),
@@ -50,9 +51,19 @@ class BlueprintForm(RowForm):
         super().__init__(*args, **kwargs)
         self.fields["overlays"].queryset = Overlay.objects.usable_by(owner)  # type: ignore[attr-defined]
         self.fields["version"].initial = self.instance.version
+        self.translated: list[translation.Note] = []
         self.fields["config"].label = "server.cfg"
         if self.instance.pk:
             self.initial["overlays"] = [overlay.pk for overlay in self.instance.layers]
+
+    def translate(self) -> None:
+        """Replace a pasted launch line by its translation; `translated` then says what became of its parts."""
+        data = cast(QueryDict, self.data).copy()
+        result = translation.translate(arguments=data.get("arguments", ""), config=data.get("config", ""))
+        self.translated = result.notes
+        if result.notes:
+            data["arguments"], data["config"] = result.arguments, result.config
+            self.data = data
 
     @property
     def rearranged(self) -> bool:
@@ -122,6 +133,14 @@ class ServerForm(RowForm):
             self.fields["host"].widget = forms.HiddenInput()
 
 
+    @property
+    def offered_port(self) -> int | None:
+        """The free port that an error about a taken one names, for a button that takes it."""
+        errors = self.errors.as_data().get("port", []) if self.is_bound else []
+        offers = (error.params.get("free") for error in errors if error.code == "port_busy" and error.params)
+        return next((int(port) for port in offers if port), None)
+
+
 class ShareForm(forms.Form):
     username = forms.CharField(label=_("User name"), max_length=64)
     role = forms.ChoiceField(
@@ -161,7 +180,11 @@ class StarterForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        texts = {name: cleaned.get(name, "") for name in ("arguments", "config")}
+        translated = translation.translate(
+            arguments=cleaned.get("arguments", ""), config=cleaned.get("config", "")
+        )
+        texts = {"arguments": translated.arguments, "config": translated.config}
+        cleaned |= texts
         for finding in checks.check(**texts):
             if finding.severity == checks.Severity.REFUSED:
                 self.add_error(finding.field, str(finding))

@@ -20,6 +20,7 @@ from servers.actions.servers import (
     rotate_password,
     show_password,
     update_server,
+    use_offered_port,
 )
 from servers.actions.sharing import revoke, share
 
@@ -46,4 +47,5 @@ __all__ = [
     "update_blueprint",
     "update_host",
     "update_server",
+    "use_offered_port",
 ]

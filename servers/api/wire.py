@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,7 +11,9 @@ from pydantic import Field
 
 from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
-from servers.blueprints import checks
+from servers.blueprints import checks, inspection
+from servers.blueprints.ports import DEFAULT_CONNECT_PORTS
+from servers.blueprints.translation import Note
 from servers.models import Blueprint, Host, Server, ServerShare
 from servers.state.status import ServerStatus
 
@@ -29,6 +32,8 @@ class ServerOut(Schema):
     role: Literal["owner", "admin", "operator", "viewer"] = Field(description="What you are to it")
     host: str
     port: int
+    tv_port: int | None = Field(description="SourceTV's, reserved while the blueprint has tv_enable 1")
+    offered_port: int | None = Field(description="A free port, when its start failed because another program has its own")
     blueprint_id: int
     blueprint: str = Field(description="The blueprint's name")
     desired_state: Literal["running", "stopped"]
@@ -57,6 +62,8 @@ def server(status: ServerStatus) -> dict[str, Any]:
         "role": status.role,
         "host": row.host.name,
         "port": row.port,
+        "tv_port": row.tv_port,
+        "offered_port": row.offered_port,
         "blueprint_id": row.blueprint_id,
         "blueprint": row.blueprint.name,
         "desired_state": row.desired_state,
@@ -160,14 +167,20 @@ class BlueprintOut(Schema):
     config: list[str] = Field(description="The lines of server.cfg")
     overlays: list[LayerOut] = Field(description="The topmost first")
     server_ids: list[int] = Field(description="The servers made from it")
+    connect_ports: str = Field(description="The TCP ports that its games may connect to")
+    allow_ptrace: bool = Field(description="Whether a crash reporter may trace the game")
     warnings: list[FindingOut] = Field(description="Lines that are probably a mistake")
+    notes: list[FindingOut] = Field(
+        description="What left4me does with lines; after a change also what was taken out of a pasted launch line"
+    )
     version: int
     created_at: datetime
     updated_at: datetime
 
 
-def blueprint(row: Blueprint) -> dict[str, Any]:
-    """A `BlueprintOut`."""
+def blueprint(row: Blueprint, *, translated: Sequence[Note] = ()) -> dict[str, Any]:
+    """A `BlueprintOut`. `translated` is what became of a pasted launch line that this request brought."""
+    found = inspection.findings(row)
     return {
         "id": row.pk,
         "name": row.name,
@@ -177,7 +190,10 @@ def blueprint(row: Blueprint) -> dict[str, Any]:
         "config": checks.config_lines(row.config) if row.config else [],
         "overlays": row.layers,
         "server_ids": sorted(server.pk for server in row.servers.all()),
-        "warnings": checks.check(arguments=row.arguments, config=row.config),
+        "connect_ports": row.connect_ports,
+        "allow_ptrace": row.allow_ptrace,
+        "warnings": [finding for finding in found if finding.severity != checks.Severity.NOTED],
+        "notes": [*translated, *(finding for finding in found if finding.severity == checks.Severity.NOTED)],
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
@@ -192,8 +208,12 @@ class BlueprintPage(Schema):
 class BlueprintIn(Schema):
     name: str = Field(max_length=64)
     description: str = Field("", max_length=2000)
-    arguments: Lines = Field(default_factory=list, description="Lines, or one text with line breaks")
+    arguments: Lines = Field(
+        default_factory=list, description="Lines, or one text; a whole launch line or start script is translated"
+    )
     config: Lines = Field(default_factory=list, description="Lines, or one text with line breaks")
+    connect_ports: str = Field(DEFAULT_CONNECT_PORTS, max_length=500, description="Such as 80, 443, 27015-27050")
+    allow_ptrace: bool = False
     overlays: list[Id] = Field(default_factory=list, description="Ids of overlays, the topmost first")
 
 
@@ -203,6 +223,8 @@ class BlueprintChange(Schema):
     description: str | None = Field(None, max_length=2000)
     arguments: Lines | None = None
     config: Lines | None = None
+    connect_ports: str | None = Field(None, max_length=500)
+    allow_ptrace: bool | None = None
     overlays: list[Id] | None = None
 
 

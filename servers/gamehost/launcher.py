@@ -233,7 +233,7 @@ def _become_game(start: _Start) -> None:
     _limit(spec)
     confined = landlock.restrict_network(listen=spec.port, connect=spec.connect_ports)
     _say(start.report, network_confined=confined)
-    seccomp.install()
+    seccomp.install(allow_ptrace=spec.allow_ptrace)
     os.umask(0o027)
     os.chdir(GAME_PATH)
     environment = {

@@ -15,12 +15,12 @@ from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web.ids import parse_id
 from servers import actions, lookups
-from servers.blueprints import checks, yaml
+from servers.blueprints import checks, inspection, yaml
 from servers.forms import BlueprintForm, ImportForm
 from servers.models import Blueprint, StarterBlueprint
 
 PER_PAGE = 50
-_FIELDS = ("name", "description", "arguments", "config", "overlays")
+_FIELDS = ("name", "description", "arguments", "config", "overlays", "connect_ports", "allow_ptrace")
 
 
 @require_safe
@@ -42,7 +42,7 @@ def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
     row = lookups.blueprint_or_404(user, pk)
     context = {
         "blueprint": row,
-        "findings": checks.check(arguments=row.arguments, config=row.config),
+        **_by_severity(inspection.findings(row)),
         "page": Paginator(row.servers.order_by("name"), PER_PAGE).get_page(request.GET.get("page")),
     }
     return render(request, "servers/blueprint.html", context)
@@ -53,7 +53,7 @@ def blueprint_new(request: HttpRequest) -> HttpResponse:
     """An empty form, or one filled from a template (`?starter=2`)."""
     user = signed_in(request)
     form = BlueprintForm(request.POST or None, owner=user, initial=_starter(request))
-    if request.method == "POST" and not form.rearranged and form.is_valid():
+    if _may_save(request, form):
         try:
             row = actions.create_blueprint(owner=user, by=user, **{name: form.cleaned_data[name] for name in _FIELDS})
         except ValidationError as fault:
@@ -70,7 +70,7 @@ def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
     row = lookups.blueprint_to_edit(user, pk)
     form = BlueprintForm(request.POST or None, instance=row, owner=row.owner)
     status = 0
-    if request.method == "POST" and not form.rearranged and form.is_valid():
+    if _may_save(request, form):
         values = {name: form.cleaned_data[name] for name in _FIELDS}
         try:
             actions.update_blueprint(blueprint=row, seen_version=form.cleaned_data["version"] or 0, by=user, **values)
@@ -169,17 +169,28 @@ def _starter(request: HttpRequest) -> dict[str, str]:
     return {name: getattr(starter, name) for name in fields}
 
 
+def _may_save(request: HttpRequest, form: BlueprintForm) -> bool:
+    """Whether the form is complete. A pasted launch line is translated and shown first, so that nothing is lost."""
+    if request.method != "POST" or form.rearranged:
+        return False
+    form.translate()
+    return form.is_valid() and not form.translated
+
+
+def _by_severity(findings: list[checks.Finding]) -> dict[str, list[checks.Finding]]:
+    return {
+        "warned": [finding for finding in findings if finding.severity == checks.Severity.WARNED],
+        "noted": [finding for finding in findings if finding.severity == checks.Severity.NOTED],
+    }
+
+
 def _edited(
     request: HttpRequest, form: BlueprintForm, *, blueprint: Blueprint | None = None, status: int = 0
 ) -> HttpResponse:
-    """The form with its current values, and the warnings about its lines."""
+    """The form with its current values, what became of a pasted launch line, and the warnings about its lines."""
     arguments, config = form["arguments"].value() or "", form["config"].value() or ""
-    warned = [
-        finding
-        for finding in checks.check(arguments=str(arguments), config=str(config))
-        if finding.severity == checks.Severity.WARNED
-    ]
+    findings = inspection.findings_of(arguments=str(arguments), config=str(config), layers=form.stack)
     if not status:
         status = 422 if request.method == "POST" and not form.rearranged and form.errors else 200
-    context = {"form": form, "blueprint": blueprint, "warned": warned}
+    context = {"form": form, "blueprint": blueprint, **_by_severity(findings)}
     return render(request, "servers/blueprint_edit.html", context, status=status)
