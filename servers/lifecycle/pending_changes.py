@@ -51,7 +51,7 @@ def restart_needed(server: Server) -> bool:
 
 def pending(server: Server) -> list[Change]:
     """The changes of the next start against the last one, in the order of the page; for a first start, everything."""
-    before = {**_DEFAULTS, **server.applied} if server.applied else {"overlays": [], "arguments": [], "config": []}
+    before = {**_DEFAULTS, **(server.applied or {"overlays": [], "arguments": [], "config": []})}
     after = current(server)
     changes = [
         Change(area="settings", before=_setting(field, before), after=_setting(field, after))

@@ -46,11 +46,16 @@ def holder(port: int) -> str:
     inodes = {f"socket:[{inode}]" for inode in _inodes(port)}
     for process in Path("/proc").glob("[0-9]*") if inodes else ():
         with contextlib.suppress(OSError):
-            for descriptor in os.scandir(process / "fd"):
-                with contextlib.suppress(OSError):
-                    if os.readlink(descriptor.path) in inodes:
-                        return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+            if any(_target(process / "fd" / name) in inodes for name in os.listdir(process / "fd")):
+                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
     return ""
+
+
+def _target(descriptor: Path) -> str:
+    try:
+        return os.readlink(descriptor)
+    except OSError:
+        return ""  # it was closed between the listing and now
 
 
 def _inodes(port: int) -> Iterator[str]:
