@@ -132,7 +132,6 @@ class ServerForm(RowForm):
             # A choice between one host needs no field.
             self.fields["host"].widget = forms.HiddenInput()
 
-
     @property
     def offered_port(self) -> int | None:
         """The free port that an error about a taken one names, for a button that takes it."""
@@ -180,12 +179,9 @@ class StarterForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        translated = translation.translate(
-            arguments=cleaned.get("arguments", ""), config=cleaned.get("config", "")
-        )
-        texts = {"arguments": translated.arguments, "config": translated.config}
-        cleaned |= texts
-        for finding in checks.check(**texts):
+        translated = translation.translate(arguments=cleaned.get("arguments", ""), config=cleaned.get("config", ""))
+        cleaned |= {"arguments": translated.arguments, "config": translated.config}
+        for finding in checks.check(arguments=translated.arguments, config=translated.config):
             if finding.severity == checks.Severity.REFUSED:
                 self.add_error(finding.field, str(finding))
         return cleaned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -14,8 +14,8 @@ from left4me.audit import record
 from left4me.core import names, rows
 from overlays import permissions as overlay_permissions
 from overlays.models import Overlay
-from servers.actions.refusals import InUse, Stale
 from servers.actions import sourcetv
+from servers.actions.refusals import InUse, Stale
 from servers.blueprints import checks, translation
 from servers.blueprints.ports import DEFAULT_CONNECT_PORTS
 from servers.gamehost.spec import MOST_LAYERS
@@ -147,7 +147,7 @@ def delete_blueprint(*, blueprint: Blueprint, by: User) -> None:
     current.delete()
 
 
-def _sandbox(blueprint: Blueprint) -> dict[str, str | bool]:
+def _sandbox(blueprint: Blueprint) -> dict[str, Any]:
     """What its games may do beyond the usual, for the audit log."""
     return {"connect_ports": blueprint.connect_ports, "allow_ptrace": blueprint.allow_ptrace}
 

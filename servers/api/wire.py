@@ -33,7 +33,9 @@ class ServerOut(Schema):
     host: str
     port: int
     tv_port: int | None = Field(description="SourceTV's, reserved while the blueprint has tv_enable 1")
-    offered_port: int | None = Field(description="A free port, when its start failed because another program has its own")
+    offered_port: int | None = Field(
+        description="A free port, when its start failed because another program has its own"
+    )
     blueprint_id: int
     blueprint: str = Field(description="The blueprint's name")
     desired_state: Literal["running", "stopped"]

@@ -49,4 +49,6 @@ def own_ports() -> set[int]:
     ports = {_POSTGRESQL, urlsplit(settings.CELERY_BROKER_URL).port or 6379}
     database = str(settings.DATABASES["default"].get("PORT") or "")
     web = urlsplit(str(getattr(settings, "LEFT4ME_WEB_URL", "") or "")).port
-    return ports | ({int(database)} if database.isdigit() else set()) | ({web} if web and web not in {80, 443} else set())
+    return (
+        ports | ({int(database)} if database.isdigit() else set()) | ({web} if web and web not in {80, 443} else set())
+    )

@@ -104,9 +104,7 @@ def _expanded(line: str, values: dict[str, str]) -> str:
     for _time in range(_MOST_EXPANSIONS):
         before = line
         line = _WITH_DEFAULT.sub(lambda match: values.get(match.group(1).lower()) or match.group(2), line)
-        line = _KNOWN.sub(
-            lambda match: values.get(next(filter(None, match.groups())).lower(), match.group(0)), line
-        )
+        line = _KNOWN.sub(lambda match: values.get(next(filter(None, match.groups())).lower(), match.group(0)), line)
         if line == before:
             break
     return line

@@ -22,6 +22,7 @@ _PROGRAM: Final = re.compile(r"(?:srcds|hlds)(?:_[a-z0-9]+)*(?:\.exe|\.sh)?\Z|sr
 _HOLDS_COMMAND: Final = re.compile(r"srcds|(?:^|\s)-game\s|(?:^|\s)\+map\s", re.IGNORECASE)
 _OPTION: Final = re.compile(r"[+-][A-Za-z_]\w*\Z")
 
+
 @dataclass(frozen=True, kw_only=True)
 class Note:
     """What became of one part of the pasted text."""
@@ -111,7 +112,12 @@ def _launch_words(line: shell.Line) -> tuple[tuple[str, ...], bool]:
         for at, word in enumerate(words):
             if _names_program(word):
                 return words[at + 1 :], True
-            if word[:1] not in "+-" and " " in word.strip() and _HOLDS_COMMAND.search(word) and not _in_value(words, at):
+            if (
+                word[:1] not in "+-"
+                and " " in word.strip()
+                and _HOLDS_COMMAND.search(word)
+                and not _in_value(words, at)
+            ):
                 for inner in shell.nested(word):
                     found, _is_launch = _launch_words(inner)
                     if found:

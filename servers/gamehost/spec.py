@@ -20,8 +20,8 @@ CACHE_PATH: Final = "/workshop_cache"
 # The kernel takes 500 lower layers; the launcher is tested with this many.
 MOST_LAYERS: Final = 200
 
-# The default of a blueprint: name resolution, web, MySQL for plugins, Steam. Where the kernel has Landlock's network rules (6.7 and newer), the
-# game cannot reach services on any other port, also on loopback.
+# The default of a blueprint: name resolution, web, MySQL for plugins, Steam. Where the kernel has Landlock's network
+# rules (6.7 and newer), the game cannot reach services on any other port, also on loopback.
 CONNECT_PORTS: Final = (53, 80, 443, 3306, *range(27015, 27051))
 
 

@@ -25,7 +25,9 @@ Busy = dict[int, str]
 
 def reserved(host: Host, *, besides: Server | None = None) -> set[int]:
     """The ports that the rows of the host's servers name."""
-    rows = Server.objects.filter(host=host).exclude(pk=besides.pk if besides else None)
+    rows = Server.objects.filter(host=host)
+    if besides is not None and besides.pk:
+        rows = rows.exclude(pk=besides.pk)
     return {port for pair in rows.values_list("port", "tv_port") for port in pair if port is not None}
 
 

@@ -172,7 +172,9 @@ def _needs_config(option: Command) -> bool:
     if not name.startswith("+") or name.lower() in _ONLY_ARGUMENTS:
         return False
     # Before server.cfg, the server's own name in it would win.
-    return name.lower() == "+hostname" or any(not value or any(char in value for char in " \t;'") or SHELL.search(value) for value in values)
+    return name.lower() == "+hostname" or any(
+        not value or any(char in value for char in " \t;'") or SHELL.search(value) for value in values
+    )
 
 
 def _as_config(option: Command) -> str:

@@ -44,7 +44,11 @@ class Blueprint(models.Model):
     )
     name = models.CharField(_("name"), max_length=names.LONGEST, validators=[names.is_plain])
     description = models.TextField(_("description"), max_length=2000, blank=True)
-    arguments = models.TextField(_("launch arguments"), blank=True, help_text=_("One per line, with its values. A whole launch line or start script is translated."))
+    arguments = models.TextField(
+        _("launch arguments"),
+        blank=True,
+        help_text=_("One per line, with its values. A whole launch line or start script is translated."),
+    )
     config = models.TextField(_("server.cfg"), blank=True, help_text=_("One command per line."))
     connect_ports = models.CharField(
         _("network ports the game may connect to"),

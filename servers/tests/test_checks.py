@@ -174,7 +174,16 @@ def test_exec_names_the_layer_that_holds_the_file_and_warns_when_none_does() -> 
 
 @pytest.mark.parametrize(
     "line",
-    ["+map c1m1_hotel", "+plugin_load x", '+sv_tags "a *b"', '+map "c1m1_hotel versus"', "-tickrate 60", "+sv_gravity -5", "// later", "+maxplayers 8"],
+    [
+        "+map c1m1_hotel",
+        "+plugin_load x",
+        '+sv_tags "a *b"',
+        '+map "c1m1_hotel versus"',
+        "-tickrate 60",
+        "+sv_gravity -5",
+        "// later",
+        "+maxplayers 8",
+    ],
 )
 def test_an_argument_line_is_accepted(line: str) -> None:
     assert refused(checks.check_arguments(line)) == []

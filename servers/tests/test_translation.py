@@ -71,7 +71,7 @@ def translated(text: str, config: str = "") -> Translation:
         (UNIT, ["+map c2m1_highway"]),
         (BATCH, ["+map c2m1_highway", '+hostname "Anna\'s server"']),
         (GSM, ["+map c2m1_highway", "-maxplayers 8"]),
-        ("// ours\n-tickrate 60\n\n+sv_tags \"a b\"", ["// ours", "-tickrate 60", "", '+sv_tags "a b"']),
+        ('// ours\n-tickrate 60\n\n+sv_tags "a b"', ["// ours", "-tickrate 60", "", '+sv_tags "a b"']),
     ],
 )
 def test_a_launch_line_becomes_one_option_per_line(text: str, expected: list[str]) -> None:
@@ -99,7 +99,9 @@ def test_a_launch_line_becomes_one_option_per_line(text: str, expected: list[str
 def test_what_is_taken_out_is_listed_with_the_reason(option: str, words: str) -> None:
     result = translated(f"./srcds_run -tickrate 60 {option}")
     assert result.arguments == "-tickrate 60"
-    assert [str(note) for note in result.notes] == [f"Line 1: {option}: taken out{result.notes[0].message[len(option) + 11:]}"]
+    assert [str(note) for note in result.notes] == [
+        f"Line 1: {option}: taken out{result.notes[0].message[len(option) + 11 :]}"
+    ]
     assert words in result.notes[0].message
 
 
@@ -118,7 +120,9 @@ def test_secrets_are_taken_out_and_never_shown() -> None:
 
 
 def test_of_several_launch_lines_the_first_one_counts() -> None:
-    result = translated("./a/srcds_run +map c1m1_hotel\n./a/srcds_run +map c1m1_hotel\n./b/srcds_run +map c2m1_highway")
+    result = translated(
+        "./a/srcds_run +map c1m1_hotel\n./a/srcds_run +map c1m1_hotel\n./b/srcds_run +map c2m1_highway"
+    )
     assert result.arguments == "+map c1m1_hotel"
     assert "one more launch line" in str(result.notes)
 
@@ -126,7 +130,12 @@ def test_of_several_launch_lines_the_first_one_counts() -> None:
 @pytest.mark.django_db
 def test_the_form_shows_the_translation_and_the_second_press_saves(cast: Cast, client) -> None:
     client.force_login(cast.owner)
-    sent = {"name": "Mine", "arguments": "./srcds_run -port 27015 +map c1m1_hotel", "config": "", "connect_ports": "80"}
+    sent = {
+        "name": "Mine",
+        "arguments": "./srcds_run -port 27015 +map c1m1_hotel",
+        "config": "",
+        "connect_ports": "80",
+    }
     shown = client.post("/blueprints/new", sent)
     assert shown.status_code == 200 and not Blueprint.objects.exists()
     assert "sets the port" in shown.content.decode()

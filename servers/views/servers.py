@@ -176,7 +176,7 @@ def _posted(request: HttpRequest) -> QueryDict | None:
         return None
     data = request.POST.copy()
     if "use_port" in data:
-        data["port"] = data["use_port"]
+        data["port"] = str(data["use_port"])
     return data
 
 

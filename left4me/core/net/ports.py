@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,14 +45,14 @@ def holder(port: int) -> str:
     inodes = {f"socket:[{inode}]" for inode in _inodes(port)}
     for process in Path("/proc").glob("[0-9]*") if inodes else ():
         with contextlib.suppress(OSError):
-            if any(_target(process / "fd" / name) in inodes for name in os.listdir(process / "fd")):
+            if any(_target(descriptor) in inodes for descriptor in (process / "fd").iterdir()):
                 return f"{(process / 'comm').read_text().strip()} (process {process.name})"
     return ""
 
 
 def _target(descriptor: Path) -> str:
     try:
-        return os.readlink(descriptor)
+        return str(descriptor.readlink())
     except OSError:
         return ""  # it was closed between the listing and now
 

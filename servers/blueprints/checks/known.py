@@ -57,7 +57,9 @@ def _is_one_slip(typed: str, meant: str) -> bool:
     """Whether one letter is missing, doubled, wrong, or two neighbours are exchanged; a number is no slip."""
     if abs(len(typed) - len(meant)) > 1:
         return False
-    start = next((at for at, (a, b) in enumerate(zip(typed, meant, strict=False)) if a != b), min(len(typed), len(meant)))
+    start = next(
+        (at for at, (a, b) in enumerate(zip(typed, meant, strict=False)) if a != b), min(len(typed), len(meant))
+    )
     rest, other = typed[start:], meant[start:]
     if any(char.isdigit() for char in rest[:1] + other[:1]):
         return False

@@ -67,10 +67,14 @@ TAKEN_OUT: Final[dict[str, Promise]] = {
     **LEFT_OUT,
     **dict.fromkeys(("game",), _GAME),
     **dict.fromkeys(("console", "strictportbind", "defaultgamedir", "basedir", "rundir", "usegh"), _HOST_SIDE),
-    **dict.fromkeys(("insert_search_path", "insert_search_paths", "tempcontent", "steamerr", "ignoresigint"), _HOST_SIDE),
+    **dict.fromkeys(
+        ("insert_search_path", "insert_search_paths", "tempcontent", "steamerr", "ignoresigint"), _HOST_SIDE
+    ),
     **dict.fromkeys(("timeout", "norestart", "autorestart"), _RESTARTS),
     **dict.fromkeys(("netconport", "netconpassword", "netconmaxclients"), _HOST_SIDE),
-    **dict.fromkeys(("autoupdate", "steam_dir", "steamcmd_script", "steambin", "steamuser", "steampass", "beta"), _UPDATES),
+    **dict.fromkeys(
+        ("autoupdate", "steam_dir", "steamcmd_script", "steambin", "steamuser", "steampass", "beta"), _UPDATES
+    ),
     **dict.fromkeys(("update", "updateonly", "steam", "notrap_update"), _UPDATES),
     **dict.fromkeys(("debug", "debugbreak", "debuglog", "dumplog", "gdb", "cdb", "notrap"), _DEBUGS),
     **dict.fromkeys(("binary", "fork", "verify_all", "help"), _PROGRAM),
