@@ -1,0 +1,153 @@
+"""Hold left4me against material as it occurs outside of tests, and count what is read rightly.
+
+    bench/real [DIRECTORY] [--verbose]
+
+DIRECTORY holds `archives/`, `launch_lines.txt`, `steamcmd/*.txt` (the exit status in the first line) and
+`server_cfg/*.cfg`; what is missing is skipped. Without it, samples of the same shapes are built for the run.
+The status is 1 when anything was read wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+# What stands in an overlay: nothing else is found by the game.
+_TOP = frozenset(
+    ["left4dead2", "bin", "hl2", "platform", "update", "left4dead2_dlc1", "left4dead2_dlc2", "left4dead2_dlc3"]
+)
+_LOWER_CASE = frozenset(
+    ["addons", "cfg", "maps", "missions", "resource", "scripts", "sourcemod", "metamod", "plugins"]
+)
+_CFG_FOLDERS = ("left4dead2/cfg/",)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sample: its name, and what was read wrongly (nothing: it is right)."""
+
+    name: str
+    faults: list[str]
+
+
+Judge = Callable[[Path], Iterator[Verdict]]
+
+
+def archives(folder: Path) -> Iterator[Verdict]:
+    """Unpack each archive as an upload would be, and look at every path and every cfg of the result."""
+    from overlays.files import archives as reader
+
+    for archive in sorted((folder / "archives").glob("*")):
+        if not archive.is_file() or not reader.is_archive(archive.name):
+            continue
+        with tempfile.TemporaryDirectory(prefix="left4me-real-") as scratch:
+            yield Verdict(archive.name, list(_archive_faults(archive, Path(scratch))))
+
+
+def _archive_faults(archive: Path, scratch: Path) -> Iterator[str]:
+    from left4me.core.files.tree import Tree
+    from overlays.files import archives as reader
+
+    source = _converted(archive, scratch) if reader.needs_converting(archive.name) else archive
+    root = scratch / "overlay"
+    try:
+        with Tree(root) as content:
+            done = reader.unpack(
+                source,
+                into=content,
+                base=(),
+                limits=reader.ArchiveLimits(size=10**10),
+                check=lambda: None,
+            )
+    except reader.BadArchive as reason:
+        yield f"refused: {reason}"
+        return
+    found = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    if not found:
+        yield "nothing was unpacked"
+    if done.plan and len(found) != len(done.plan.placements):
+        yield f"{len(done.plan.placements)} files were planned, {len(found)} are there"
+    for path in found:
+        yield from _path_faults(path)
+        if path.startswith(_CFG_FOLDERS) and path.endswith(".cfg"):
+            yield from _text_faults(path, (root / path).read_bytes())
+
+
+def _converted(archive: Path, scratch: Path) -> Path:
+    target = scratch / "converted.tar"
+    command = ["bsdtar", "--format", "pax", "-cf", str(target), f"@{archive}"]
+    subprocess.run(command, check=True, env=os.environ | {"LC_ALL": "C.UTF-8"})
+    return target
+
+
+def _path_faults(path: str) -> Iterator[str]:
+    parts = PurePosixPath(path).parts
+    if parts[0] not in _TOP or len(parts) < 2:
+        yield f"{path} is where the game does not look"
+    if any(part != part.lower() and part.lower() in _LOWER_CASE for part in parts[:-1]):
+        yield f"{path} has another letter case than the game"
+    if "\\" in path:
+        yield f"{path} has a separator in a name"
+    for character in path:
+        # Replacement characters, box drawings and controls are what a wrong code page shows.
+        if (
+            character == "\ufffd"
+            or "\u2500" <= character <= "\u259f"
+            or unicodedata.category(character) in ("Cc", "Co")
+        ):
+            yield f"{path} was read in a wrong code page"
+            break
+
+
+def _text_faults(path: str, raw: bytes) -> Iterator[str]:
+    if raw.startswith(b"\xef\xbb\xbf") or b"\0" in raw:
+        yield f"{path} cannot be executed by the game"
+
+
+# The other counts: each a function from the directory to verdicts.
+JUDGES: dict[str, Judge] = {"archives right": archives}
+
+
+def samples(folder: Path) -> Path:
+    """Write samples of the repository's own, in the shapes of the real ones."""
+    from left4me.testing import archive_shapes
+
+    (folder / "archives").mkdir()
+    for name, shape in archive_shapes.SHAPES.items():
+        archive_shapes.zipped(shape, folder / "archives" / f"{name.replace(' ', '_')}.zip")
+    return folder
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench/real")
+    parser.add_argument("directory", nargs="?", type=Path)
+    parser.add_argument("--verbose", action="store_true", help="name every sample that was read rightly as well")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="left4me-real-") as scratch:
+        os.environ.update(LEFT4ME_ROOT=f"{scratch}/root", DJANGO_SETTINGS_MODULE="left4me.settings")
+        import django
+
+        django.setup()
+        (samples_folder := Path(scratch) / "samples").mkdir()
+        folder = options.directory or samples(samples_folder)
+        wrong = 0
+        for title, judge in JUDGES.items():
+            verdicts = list(judge(folder))
+            right = sum(not verdict.faults for verdict in verdicts)
+            wrong += len(verdicts) - right
+            for verdict in verdicts:
+                if verdict.faults or options.verbose:
+                    print(f"  {verdict.name}: {'; '.join(verdict.faults[:3]) or 'right'}")
+            print(f"{title} {right} of {len(verdicts)}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
