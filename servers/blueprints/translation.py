@@ -62,6 +62,7 @@ def translate(*, arguments: str, config: str) -> Translation:
         if option.words:
             kept += _translated(option, result)
     result.arguments = "\n".join(kept)
+    result.notes.sort(key=lambda note: (note.field, note.line))
     return result
 
 
