@@ -6,7 +6,7 @@ Arguments that are written as left4me stores them come back unchanged, so that t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
 from typing import Final
@@ -62,6 +62,8 @@ def translate(*, arguments: str, config: str) -> Translation:
         if option.words:
             kept += _translated(option, result)
     result.arguments = "\n".join(kept)
+    if not kept and not result.notes:
+        result.notes.append(Note(field="arguments", line=1, message=_("This launch line has no options.")))
     result.notes.sort(key=lambda note: (note.field, note.line))
     return result
 
@@ -84,10 +86,10 @@ def _options(text: str, notes: list[Note]) -> list[_Option]:
     """The options of the first launch line and of the lines that hold nothing but options."""
     options: list[_Option] = []
     found = [(line, *_launch_words(line)) for line in shell.lines(text)]
-    launches = list(dict.fromkeys(words for _line, words, is_launch in found if is_launch))
+    launches = _launches(words for _line, words, is_launch in found if is_launch)
     is_taken = False
     for line, words, is_launch in found:
-        if is_launch and (is_taken or words != launches[0]):
+        if is_launch and (is_taken or words not in launches[:1]):
             continue
         is_taken = is_taken or is_launch
         # A comment of the arguments themselves is kept, one of a script is not.
@@ -96,7 +98,7 @@ def _options(text: str, notes: list[Note]) -> list[_Option]:
         if words:
             options += _grouped(words, line.number, notes)
         elif line.commands and not is_launch:
-            _note_left_out(line, options, notes, is_script=bool(launches))
+            _note_left_out(line, options, notes, is_script=bool(launches) or text.lstrip().startswith("#!"))
     if (more := len(launches) - 1) > 0:
         message = ngettext(
             "There is one more launch line: only the first one was taken.",
@@ -105,6 +107,12 @@ def _options(text: str, notes: list[Note]) -> list[_Option]:
         ) % (() if more == 1 else more)
         notes.append(Note(field="arguments", line=1, message=message))
     return options
+
+
+def _launches(found: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The distinct launch lines among those that name the program; scripts also test, copy and link it."""
+    distinct = [words for words in dict.fromkeys(found) if any(map(_is_option, words))]
+    return [words for words in distinct if {"-game", "+map", "+exec"} & set(words)] or distinct
 
 
 def _launch_words(line: shell.Line) -> tuple[tuple[str, ...], bool]:

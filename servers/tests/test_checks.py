@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servers.blueprints import checks, translation
-from servers.blueprints.checks import Severity, grammar, known, rules
+from servers.blueprints.checks import Severity, console, grammar, known, rules
 from servers.lifecycle import launch_plan
 from servers.models import StarterBlueprint
 from servers.tests import cfg_reader
@@ -157,6 +157,40 @@ def test_an_argument_line_is_refused(line: str) -> None:
 def test_a_config_line_is_right(line: str) -> None:
     findings = checks.check_config(line, files={})
     assert [finding for finding in findings if finding.severity != Severity.NOTED] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rcon_password hunter2",
+        '"rcon_password" hunter2',
+        "sv_alltalk 1; rcon_password x",
+        "sv_alltalk 1;;exec evil",
+        "exec banned_user.cfg evil.cfg",
+        "alias sv_pure quit",
+        "sm_cvar sm_cvar rcon_password x",
+        "toggle rcon_password a b",
+        "sv_rcon_whitelist_address 1.2.3.4",
+        "con_logfile ../../x",
+        "SM exts LOAD evil",
+        "meta load addons/evil",
+        "plugin_load addons/evil",
+        "script_execute evil",
+        "quit",
+        "hostport 27016",
+        'hostname "open',
+        'hostname a"b',
+        'hostname "a"b',
+        "exec:evil",
+        "# x; quit",
+        "{rcon_password} x",
+        "bell \x07",
+        "x" * 511,
+    ],
+)
+def test_the_console_of_a_running_game_refuses(line: str) -> None:
+    assert console.refusal(line)
+    assert console.refusal('say "hi; all"; sv_alltalk 1 // both') == ""
 
 
 def test_a_quote_that_stays_open_is_closed_and_a_byte_order_mark_is_taken_off() -> None:

@@ -127,6 +127,12 @@ def test_of_several_launch_lines_the_first_one_counts() -> None:
     assert "one more launch line" in str(result.notes)
 
 
+def test_lines_of_a_script_that_only_test_the_program_are_no_launch_lines() -> None:
+    script = 'if [ ! -f "./srcds_run" ]; then exit 1; fi\nchmod +x ./srcds_run\n./srcds_run -game left4dead2 +sv_lan 0'
+    assert translated(script).arguments == "+sv_lan 0"
+    assert [note.message for note in translated("./srcds_run").notes] == ["This launch line has no options."]
+
+
 @pytest.mark.django_db
 def test_the_form_shows_the_translation_and_the_second_press_saves(cast: Cast, client) -> None:
     client.force_login(cast.owner)
