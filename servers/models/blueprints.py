@@ -61,7 +61,9 @@ class Blueprint(models.Model):
     allow_ptrace = models.BooleanField(
         _("let crash reporters trace the game"),
         default=False,
-        help_text=_("For plugins such as Accelerator, which need ptrace to write a crash dump."),
+        help_text=_(
+            "For plugins such as Accelerator, which need ptrace to write a crash dump. Under systemd, an admin allows it on the host too."
+        ),
     )
     overlays: models.ManyToManyField[Overlay, BlueprintOverlay] = models.ManyToManyField(
         Overlay, through="BlueprintOverlay", related_name="blueprints"

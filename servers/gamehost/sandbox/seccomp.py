@@ -82,6 +82,8 @@ _REFUSED_32: Final = _REFUSED_EVERYWHERE | frozenset(
 # ptrace, process_vm_readv, process_vm_writev
 _TRACING_64: Final = frozenset((101, 310, 311))
 _TRACING_32: Final = frozenset((26, 347, 348))
+_PTRACE: Final = 101
+_PTRACE_ATTACH: Final = 16
 _CLONE_64: Final = 56
 _CLONE_32: Final = 120
 _CLONE3: Final = 435  # its flags lie in memory, which a filter cannot read; glibc falls back to clone
@@ -122,6 +124,16 @@ def install(*, allow_ptrace: bool = False) -> bool:
     code = assemble(allow_ptrace=allow_ptrace)
     program = _Program(len(code) // 8, code)
     kernel.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))
+    return True
+
+
+def can_trace() -> bool:
+    """Whether the filters of this process, also one of its unit, let ptrace through."""
+    try:
+        kernel.syscall(_PTRACE, _PTRACE_ATTACH, 0, 0, 0)
+    except OSError as error:
+        # No process has the number 0: what answers this is the kernel's ptrace and no filter.
+        return error.errno == errno.ESRCH
     return True
 
 
