@@ -62,7 +62,8 @@ class Blueprint(models.Model):
         _("let crash reporters trace the game"),
         default=False,
         help_text=_(
-            "For plugins such as Accelerator, which need ptrace to write a crash dump. Under systemd, an admin allows it on the host too."
+            "For plugins such as Accelerator, which need ptrace to write a crash dump. "
+            "Under systemd, an admin allows it on the host too."
         ),
     )
     overlays: models.ManyToManyField[Overlay, BlueprintOverlay] = models.ManyToManyField(
