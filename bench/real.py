@@ -161,8 +161,75 @@ def _transcript_faults(about: str, lines: list[str]) -> Iterator[str]:
         yield "SteamCMD's own words are lost"
 
 
+def launch_lines(folder: Path) -> Iterator[Verdict]:
+    """Translate each launch line as the form does; a file of `launch_lines/` is one text, such as a start script."""
+    from servers.blueprints import checks, translation
+
+    lines_file = folder / "launch_lines.txt"
+    texts = [(line[:60], line) for line in lines_file.read_text().splitlines()] if lines_file.exists() else []
+    texts += [(path.name, path.read_text()) for path in sorted((folder / "launch_lines").glob("*"))]
+    for name, text in texts:
+        if not text.strip():
+            continue
+        result = translation.translate(arguments=text, config="")
+        findings = checks.check(arguments=result.arguments, config=result.config)
+        faults = [str(finding) for finding in findings if finding.severity == checks.Severity.REFUSED]
+        if not result.arguments and not result.notes:
+            faults.append("nothing was understood")
+        if translation.translate(arguments=result.arguments, config=result.config).arguments != result.arguments:
+            faults.append("translating twice gives something else")
+        yield Verdict(name, faults)
+
+
+def cfg_lines(folder: Path) -> Iterator[Verdict]:
+    """Check each line of each server.cfg. A refusal is wrong; warnings are printed, for a reader to judge."""
+    from servers.blueprints import checks, translation
+
+    for path in sorted((folder / "server_cfg").glob("*.cfg")):
+        text = _decoded(path.read_bytes())
+        config = translation.translate(arguments="", config=text).config
+        findings = checks.check(arguments="", config=config)
+        faults = {finding.line: str(finding) for finding in findings if finding.severity == checks.Severity.REFUSED}
+        for finding in findings:
+            if finding.severity == checks.Severity.WARNED:
+                print(f"  warning, {path.name}: {finding}")
+        for number, _line in enumerate(checks.config_lines(config), start=1):
+            yield Verdict(f"{path.name}:{number}", [faults[number]] if number in faults else [])
+
+
+def _decoded(raw: bytes) -> str:
+    for encoding in ("utf-8-sig", "gb18030"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("cp1252", "replace")
+
+
 # The other counts: each a function from the directory to verdicts.
-JUDGES: dict[str, Judge] = {"archives right": archives, "transcripts understood": transcripts}
+JUDGES: dict[str, Judge] = {
+    "archives right": archives,
+    "launch lines accepted": launch_lines,
+    "cfg lines judged rightly": cfg_lines,
+    "transcripts understood": transcripts,
+}
+
+_LAUNCH_LINES = """\
+./srcds_run -console -game left4dead2 -ip 0.0.0.0 -port 27015 -tickrate 60 +map c2m1_highway +exec server.cfg
+start srcds.exe -console -game left4dead2 +hostport 27016 +map "c1m1_hotel coop" +maxplayers 8
+screen -dmS one ~/l4d2/srcds_run -game left4dead2 -timeout 10 +tv_enable 1 +tv_port 27020 > /dev/null 2>&1 &
+ExecStart=/srv/l4d2/srcds_run -game left4dead2 -autorestart +ip 0.0.0.0 +servercfgfile mine.cfg
+./srcds_run -game left4dead2 -port {{SERVER_PORT}} +map {{SRCDS_MAP}} +sv_setsteamaccount {{STEAM_TOKEN}}
+"""
+_CFG = """\
+// our server
+hostname "Friday // night
+rcon_password "x"\tsv_lan 0
+sm_cvar z_common_limit 30; sv_cheats 0
+sv_password ""
+exec banned_user.cfg
+l4d_plugin_setting 1 // a plugin's
+"""
 
 
 def samples(folder: Path) -> Path:
@@ -177,6 +244,9 @@ def samples(folder: Path) -> Path:
     (folder / "steamcmd").mkdir()
     for name, text in _TRANSCRIPTS.items():
         (folder / "steamcmd" / f"{name}.txt").write_text(text)
+    (folder / "launch_lines.txt").write_text(_LAUNCH_LINES)
+    (folder / "server_cfg").mkdir()
+    (folder / "server_cfg/server.cfg").write_text(_CFG.replace("\n", "\r\n"))
     return folder
 
 

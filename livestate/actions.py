@@ -19,8 +19,7 @@ from livestate.models import Order
 from livestate.orders import commands, completion
 from livestate.status import STEAM_ID_64_BASE
 from servers import permissions
-from servers.blueprints import checks
-from servers.blueprints.checks import Severity
+from servers.blueprints.checks import console
 from servers.gamehost import rcon
 from servers.models import Server
 
@@ -95,9 +94,8 @@ def _check_command(text: str) -> None:
         raise Refused(str(fault)) from fault
     if any("password" in word.lower() for word in text.replace(";", " ").split()):
         raise Refused(_("Passwords do not belong here: everybody who may use this console reads what was typed."))
-    for finding in checks.check_config(text):
-        if finding.severity is Severity.REFUSED:
-            raise Refused(finding.message)
+    if reason := console.refusal(text):
+        raise Refused(reason)
 
 
 def _send(order: Order) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from left4me.core.files.tree import BadPath, Node, Parts, Tree
-from overlays.files.game_files import GAME, is_program
+from overlays.game_files import GAME, is_program
 from overlays.models import Overlay, OverlayContents
 from overlays.replication.store import is_needed
 from workshop import cache, inspection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.http import QueryDict
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from overlays.models import Overlay
 from servers.actions import blueprint_yaml
-from servers.blueprints import checks, maps
+from servers.blueprints import checks, maps, translation
 from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprint
 
 
@@ -41,7 +41,7 @@ class BlueprintForm(RowForm):
 
     class Meta:
         model = Blueprint
-        fields = ["name", "description", "overlays", "arguments", "config"]
+        fields = ["name", "description", "overlays", "arguments", "config", "connect_ports", "allow_ptrace"]
         widgets = {
             "description": forms.Textarea(attrs={"rows": 2}),
             "arguments": forms.Textarea(attrs={"rows": 5, "wrap": "off"}),
@@ -57,9 +57,19 @@ class BlueprintForm(RowForm):
             self.data = data
         self.fields["overlays"].queryset = Overlay.objects.usable_by(owner)  # type: ignore[attr-defined]
         self.fields["version"].initial = self.instance.version
+        self.translated: list[translation.Note] = []
         self.fields["config"].label = "server.cfg"
         if self.instance.pk:
             self.initial["overlays"] = [overlay.pk for overlay in self.instance.layers]
+
+    def translate(self) -> None:
+        """Replace a pasted launch line by its translation; `translated` then says what became of its parts."""
+        data = cast(QueryDict, self.data).copy()
+        result = translation.translate(arguments=data.get("arguments", ""), config=data.get("config", ""))
+        self.translated = result.notes
+        if result.notes:
+            data["arguments"], data["config"] = result.arguments, result.config
+            self.data = data
 
     @property
     def rearranged(self) -> bool:
@@ -128,6 +138,13 @@ class ServerForm(RowForm):
             # A choice between one host needs no field.
             self.fields["host"].widget = forms.HiddenInput()
 
+    @property
+    def offered_port(self) -> int | None:
+        """The free port that an error about a taken one names, for a button that takes it."""
+        errors = self.errors.as_data().get("port", []) if self.is_bound else []
+        offers = (error.params.get("free") for error in errors if error.code == "port_busy" and error.params)
+        return next((int(port) for port in offers if port), None)
+
 
 class ShareForm(forms.Form):
     username = forms.CharField(label=_("User name"), max_length=64)
@@ -168,8 +185,9 @@ class StarterForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        texts = {name: cleaned.get(name, "") for name in ("arguments", "config")}
-        for finding in checks.check(**texts):
+        translated = translation.translate(arguments=cleaned.get("arguments", ""), config=cleaned.get("config", ""))
+        cleaned |= {"arguments": translated.arguments, "config": translated.config}
+        for finding in checks.check(arguments=translated.arguments, config=translated.config):
             if finding.severity == checks.Severity.REFUSED:
                 self.add_error(finding.field, str(finding))
         return cleaned

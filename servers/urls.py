@@ -10,6 +10,7 @@ urlpatterns = [
     path("servers/<id:pk>/state", servers.state, name="state"),
     path("servers/<id:pk>/edit", servers.edit, name="edit"),
     path("servers/<id:pk>/actions", servers.action, name="action"),
+    path("servers/<id:pk>/port", servers.use_port, name="use_port"),
     path("servers/<id:pk>/changes", servers.pending, name="changes"),
     path("servers/<id:pk>/delete", servers.delete, name="delete"),
     path("servers/<id:pk>/shares", sharing.share, name="share"),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy import installer
 from deploy.doctor import machine
-from deploy.ops import install
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import packages
 from left4me.core.processes import libraries
@@ -36,12 +36,12 @@ def test_the_installer_ends_with_what_the_game_still_lacks(tmp_path: Path, monke
     layout.data.mkdir(parents=True)
     monkeypatch.setattr(libraries, "_LOADERS", ())
     monkeypatch.setattr(machine.room, "free", lambda path: 3 * 1024**3)
-    lacking = install.game_needs(layout, "steam")
+    lacking = installer.game_needs(layout, "steam")
     assert [(finding.check, finding.level) for finding in lacking] == [
         ("32-bit libraries", "fault"),
         ("disk", "warning"),
     ]
-    assert install.game_needs(layout, "simulated") == []
+    assert installer.game_needs(layout, "simulated") == []
 
 
 @pytest.mark.i386

@@ -11,8 +11,7 @@ import pytest
 from left4me.core.files import walk
 from left4me.core.files.tree import BadPath, Tree
 from left4me.testing.folders import listed
-from overlays import paths
-from overlays.builders import links
+from overlays import links, paths
 
 _CFG = ("left4dead2", "cfg", "server.cfg")
 

@@ -16,10 +16,9 @@ from left4me.core.files.tree import Tree
 from left4me.core.processes import commands, sandboxed
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
-from overlays import contents, paths
+from overlays import contents, game_files, paths
 from overlays.campaigns import rows
 from overlays.campaigns.finder import Addon, Finder
-from overlays.files import game_files
 from overlays.models import Overlay
 
 SECONDS = 30 * 60

@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
-from overlays import paths
-from overlays.builders import links
+from overlays import links, paths
 from overlays.models import Overlay, OverlayWorkshopItem
 from workshop import cache, download_batch, inspection, item_download, metadata
 from workshop.item_download import PublishedFile

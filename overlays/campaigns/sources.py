@@ -9,8 +9,8 @@ from typing import Any
 from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
+from overlays import labels
 from overlays.models import Overlay, OverlayAddon, OverlayWorkshopItem
-from overlays.workshop_items import labels
 from workshop.models import WorkshopItem
 
 Chapters = Mapping[int, list[Mapping[str, Any]]]

@@ -18,8 +18,8 @@ from django.utils.translation import gettext as _
 
 from left4me.core.files import tree
 from left4me.core.files.tree import BadPath, Parts
-from overlays.files import game_files
-from overlays.files.game_files import GAME
+from overlays import game_files
+from overlays.game_files import GAME
 
 # How many folders may wrap the content: "MyPack v1.2/server files/left4dead2/…".
 # A whole path as on the author's machine has most: "Program Files/Steam/steamapps/common/Left 4 Dead 2/left4dead2".

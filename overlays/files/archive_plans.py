@@ -18,8 +18,8 @@ from left4me.core.files.tree import BadPath, Parts, Tree
 from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from overlays import paths, permissions
-from overlays.files import archives, game_files, uploads
+from overlays import game_files, paths, permissions
+from overlays.files import archives, uploads
 from overlays.files.archive_layout import LeftOut, Plan
 from overlays.files.archives import Choices, Index
 from overlays.models import Upload

@@ -25,7 +25,8 @@ from django.utils.translation import gettext as _
 
 from left4me.core import texts
 from left4me.core.files.tree import BadPath, Parts, Tree
-from overlays.files import archive_layout, archive_names, game_files
+from overlays import game_files
+from overlays.files import archive_layout, archive_names
 from overlays.files.archive_layout import Plan
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".7z", ".rar", ".tar.xz", ".txz")

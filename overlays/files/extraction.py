@@ -14,8 +14,8 @@ from left4me.core.files.tree import Tree
 from left4me.core.processes import commands, sandboxed
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
-from overlays import contents, paths
-from overlays.files import archive_plans, archives, game_files, uploads
+from overlays import contents, game_files, paths
+from overlays.files import archive_plans, archives, uploads
 from overlays.models import Overlay, Upload
 
 _CONVERT_SECONDS = 30 * 60

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from left4me.core import texts
 from left4me.core.files.tree import BadPath, Parts, Tree
 from left4me.core.web import refusals
-from overlays.files import game_files
+from overlays import game_files
 
 LARGEST = 256 * 1024
 _ENDINGS = (".cfg", ".txt", ".ini", ".nut", ".vdf", ".res", ".json", ".sp", ".inc", ".md", ".gam", ".db", ".sh")

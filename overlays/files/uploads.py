@@ -20,8 +20,8 @@ from left4me.core.files.tree import Tree
 from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from overlays import builds, paths, permissions
-from overlays.files import archives, game_files
+from overlays import builds, game_files, paths, permissions
+from overlays.files import archives
 from overlays.models import Overlay, Upload
 
 CHUNK = 8 * 1024 * 1024

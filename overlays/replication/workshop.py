@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from left4me.jobs.context import JobContext
-from overlays.builders import links
+from overlays import links
 from overlays.models import Overlay
 from overlays.replication.manifest import Entry, Manifest
 from overlays.replication.store import Copies, Current

@@ -10,8 +10,8 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Q
 
 from left4me.jobs.models import Job
+from overlays import labels
 from overlays.models import Overlay, OverlayWorkshopItem
-from overlays.workshop_items import labels
 from workshop.models import WorkshopItem
 
 PER_PAGE = 100

@@ -20,5 +20,6 @@ from servers.actions.servers import (
     rotate_password,
     show_password,
     update_server,
+    use_offered_port,
 )
 from servers.actions.sharing import revoke, share

@@ -19,6 +19,7 @@ from overlays.models import Overlay, OverlayWorkshopItem
 from servers.actions.blueprints import create_blueprint, free_name
 from servers.blueprints.checks import config_lines
 from servers.models import Blueprint
+from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
 from workshop.models import WorkshopItem
 
 FORMAT = 1
@@ -39,7 +40,9 @@ class _File(BaseModel):
     name: str = Field(min_length=1, max_length=64)
     description: str = Field("", max_length=2000)
     arguments: list[str] = Field(default_factory=list, max_length=1000)
-    config: list[str] = Field(default_factory=list, max_length=1000)
+    config: list[str] = Field(default_factory=list, max_length=4000)
+    connect_ports: str = Field(DEFAULT_CONNECT_PORTS, max_length=500)
+    allow_ptrace: bool = False
     overlays: list[_Layer] = Field(default_factory=list, max_length=200)
 
 
@@ -65,6 +68,8 @@ def dump(blueprint: Blueprint) -> str:
         "description": blueprint.description,
         "arguments": config_lines(blueprint.arguments) if blueprint.arguments else [],
         "config": config_lines(blueprint.config) if blueprint.config else [],
+        "connect_ports": blueprint.connect_ports,
+        "allow_ptrace": blueprint.allow_ptrace,
         "overlays": [_layer(layer, items.get(layer.pk, [])) for layer in layers],
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
@@ -102,6 +107,8 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
         description=content.description,
         arguments="\n".join(content.arguments),
         config="\n".join(content.config),
+        connect_ports=content.connect_ports,
+        allow_ptrace=content.allow_ptrace,
         overlays=layers,
     )
     return LoadedBlueprint(blueprint, made, missing)

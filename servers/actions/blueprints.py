@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -14,10 +14,12 @@ from left4me.audit import record
 from left4me.core import names, rows
 from overlays import permissions as overlay_permissions
 from overlays.models import Overlay
+from servers.actions import sourcetv
 from servers.actions.refusals import InUse, Stale
-from servers.blueprints import checks
+from servers.blueprints import checks, translation
 from servers.gamehost.spec import MOST_LAYERS
 from servers.models import Blueprint, BlueprintOverlay
+from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
 
 _FIELDS = {"name_taken": "name"}
 
@@ -27,6 +29,8 @@ class BlueprintChanges(TypedDict, total=False):
     description: str
     arguments: str
     config: str
+    connect_ports: str
+    allow_ptrace: bool
     # The whole stack, the topmost first.
     overlays: Sequence[Overlay]
 
@@ -40,14 +44,28 @@ def create_blueprint(
     description: str = "",
     arguments: str = "",
     config: str = "",
+    connect_ports: str = DEFAULT_CONNECT_PORTS,
+    allow_ptrace: bool = False,
     overlays: Sequence[Overlay] = (),
 ) -> Blueprint:
-    """Create a blueprint with the stack `overlays`, the topmost first. Raises ValidationError, by field."""
-    blueprint = Blueprint(owner=owner, name=name, description=description, arguments=arguments, config=config)
+    """Create a blueprint with the stack `overlays`, the topmost first. Raises ValidationError, by field.
+
+    Pasted launch lines are translated; `translation.translate` says what becomes of them.
+    """
+    texts = translation.translate(arguments=arguments, config=config)
+    blueprint = Blueprint(
+        owner=owner,
+        name=name,
+        description=description,
+        arguments=texts.arguments,
+        config=texts.config,
+        connect_ports=connect_ports,
+        allow_ptrace=allow_ptrace,
+    )
     _refuse(blueprint, overlays)
     rows.save_clean(blueprint, places=_FIELDS)
     _stack(blueprint, overlays)
-    record.write(action="blueprint.create", by=by, target=target(blueprint), name=name)
+    record.write(action="blueprint.create", by=by, target=target(blueprint), name=name, **_sandbox(blueprint))
     return blueprint
 
 
@@ -61,6 +79,12 @@ def update_blueprint(
     """
     current = _locked(blueprint, seen_version)
     overlays = changes.pop("overlays", None)
+    before = _sandbox(current)
+    if "arguments" in changes or "config" in changes:
+        texts = translation.translate(
+            arguments=changes.get("arguments", current.arguments), config=changes.get("config", current.config)
+        )
+        changes |= {"arguments": texts.arguments, "config": texts.config}
     for name, value in changes.items():
         setattr(current, name, value)
     _refuse(current, overlays or ())
@@ -68,7 +92,11 @@ def update_blueprint(
     rows.save_clean(current, places=_FIELDS)
     if overlays is not None:
         _stack(current, overlays)
-    record.write(action="blueprint.update", by=by, target=target(current), name=current.name, version=current.version)
+    sourcetv.reserve_for_all(current)
+    details = _sandbox(current) if _sandbox(current) != before else {}
+    record.write(
+        action="blueprint.update", by=by, target=target(current), name=current.name, version=current.version, **details
+    )
     return current
 
 
@@ -100,6 +128,8 @@ def clone_blueprint(*, blueprint: Blueprint, by: User) -> tuple[Blueprint, list[
         description=blueprint.description,
         arguments=blueprint.arguments,
         config=blueprint.config,
+        connect_ports=blueprint.connect_ports,
+        allow_ptrace=blueprint.allow_ptrace,
         overlays=usable,
     )
     return copy, left_out
@@ -115,6 +145,11 @@ def delete_blueprint(*, blueprint: Blueprint, by: User) -> None:
         raise InUse(linked)
     record.write(action="blueprint.delete", by=by, target=target(current), name=current.name)
     current.delete()
+
+
+def _sandbox(blueprint: Blueprint) -> dict[str, Any]:
+    """What its games may do beyond the usual, for the audit log."""
+    return {"connect_ports": blueprint.connect_ports, "allow_ptrace": blueprint.allow_ptrace}
 
 
 def target(blueprint: Blueprint) -> str:

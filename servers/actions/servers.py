@@ -13,7 +13,9 @@ from left4me.audit import record
 from left4me.core import rows, secrets
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
+from servers.actions import sourcetv
 from servers.actions.refusals import Stale
+from servers.hosts import ports
 from servers.models import Blueprint, Host, Server
 
 _FIELDS = {"name_taken": "name", "port_taken": "port"}
@@ -51,8 +53,7 @@ def create_server(
 ) -> Server:
     """Create a server with a new RCON password. Without `port` it gets the lowest free one of its host's range.
 
-    Free means that no other server has it. Whether another program of the host listens there is checked by the start.
-    Raises ValidationError, by field.
+    Free means that no other server has it, and that no program of the host does. Raises ValidationError, by field.
     """
     for _attempt in range(_PORT_TRIES):
         server = Server(
@@ -65,8 +66,11 @@ def create_server(
         )
         server.rcon_password = secrets.new_password()
         try:
+            if port is not None:
+                ports.refuse_busy(server, port)
             with transaction.atomic():
                 _refuse(server)
+                sourcetv.reserve(server)
                 rows.save_clean(server, places=_FIELDS)
                 record.write(action="server.create", by=by, target=server.resource, name=name, port=server.port)
         except ValidationError as fault:
@@ -77,23 +81,35 @@ def create_server(
     raise ValidationError({"port": _("Too many servers are being made at once. Try again.")})
 
 
-@transaction.atomic
 def update_server(*, server: Server, seen_version: int, by: User, **changes: Unpack[ServerChanges]) -> Server:
     """Change a server that `by` read at `seen_version`.
 
     A running game gets the change at its next start; its port cannot be changed while it runs. Raises Stale,
     rows.Gone, or ValidationError by field.
     """
+    # The stored port: a form has written the new one to `server` already. The host is asked before rows are locked.
+    stored = Server.objects.filter(pk=server.pk).values_list("port", flat=True).first()
+    if (port := changes.get("port", stored)) is not None and port != stored and server.is_at_rest:
+        ports.refuse_busy(server, port)
+    return _update(server=server, seen_version=seen_version, by=by, changes=changes)
+
+
+@transaction.atomic
+def _update(*, server: Server, seen_version: int, by: User, changes: ServerChanges) -> Server:
     locked = Server.objects.select_for_update(of=("self",)).select_related("host", "owner")
     current = rows.still_there(locked, server)
     if current.version != seen_version:
         raise Stale(current)
     port_stays = changes.get("port", current.port) == current.port
-    if not port_stays and not current.is_at_rest:
+    if not port_stays and not (current.is_at_rest and not _is_being_started(current)):
         raise ValidationError({"port": _("Stop the server before you change its port.")})
     for name, value in changes.items():
         setattr(current, name, value)
     _refuse(current, port_stays=port_stays)
+    if not port_stays:
+        # What the last start said of the old port is no longer true.
+        current.last_error, current.offered_port = "" if current.offered_port else current.last_error, None
+    sourcetv.reserve(current)
     current.version += 1
     rows.save_clean(current, places=_FIELDS)
     details: dict[str, Any] = {"name": current.name, "port": current.port, "blueprint": current.blueprint_id}
@@ -136,10 +152,22 @@ def show_password(*, server: Server, by: User) -> str:
     return password
 
 
+def use_offered_port(*, server: Server, by: User) -> Job:
+    """Give the server the port that its failed start found free, and start it. Raises Refused and ValidationError."""
+    if server.offered_port is None:
+        raise jobs.Refused(_("No other port is offered. Choose one on the server's page for editing."))
+    changed = update_server(server=server, seen_version=server.version, by=by, port=server.offered_port)
+    return request(server=changed, operation="start", by=by)
+
+
+def _is_being_started(server: Server) -> bool:
+    """Whether a job that may have read the port is running."""
+    return Job.objects.live().filter(resource=server.resource, state=Job.State.RUNNING).exists()
+
+
 def free_port(host: Host) -> int:
-    """The lowest port of the host's range that no server has. Raises ValidationError when all are taken."""
-    taken = set(Server.objects.filter(host=host).values_list("port", flat=True))
-    free = next((port for port in host.ports if port not in taken), None)
+    """The lowest port of the host's range that is free. Raises ValidationError when all are taken."""
+    free = ports.choose(host, find_busy=lambda asked: ports.ask(host, asked))
     if free is None:
         raise ValidationError({"port": _("All ports of this host are taken; an admin can widen its range.")})
     return free
@@ -156,6 +184,8 @@ def _refuse(server: Server, *, port_stays: bool = False) -> None:
         faults["blueprint"] = _("This blueprint has been deleted meanwhile.")
     if server.blueprint.owner_id != server.owner_id:
         faults["blueprint"] = _("A server is made from a blueprint of its owner.")
+    if not port_stays and server.port in ports.reserved(server.host, besides=server):
+        faults["port"] = _("Another server on this host has this port.")
     if server.port not in server.host.ports and not port_stays:
         faults["port"] = _("This host gives ports from %(first)d to %(last)d.") % {
             "first": server.host.first_port,

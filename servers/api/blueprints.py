@@ -18,6 +18,7 @@ from overlays.models import Overlay
 from servers import actions, lookups
 from servers.actions import blueprint_yaml
 from servers.api import wire
+from servers.blueprints.translation import translate
 from servers.models import Blueprint
 
 router = Router(tags=["blueprints"])
@@ -48,9 +49,12 @@ def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> Status[di
         description=given.description,
         arguments=wire.text(given.arguments),
         config=wire.text(given.config),
+        connect_ports=given.connect_ports,
+        allow_ptrace=given.allow_ptrace,
         overlays=_overlays(user, given.overlays),
     )
-    return Status(201, wire.blueprint(lookups.blueprint_or_404(user, row.pk)))
+    notes = translate(arguments=wire.text(given.arguments), config=wire.text(given.config)).notes
+    return Status(201, wire.blueprint(lookups.blueprint_or_404(user, row.pk), translated=notes))
 
 
 @router.get("/blueprints/{id:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")
@@ -82,8 +86,9 @@ def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.Bluepr
         changes[name] = wire.text(changes[name])
     if "overlays" in changes:
         changes["overlays"] = _overlays(row.owner, changes["overlays"])
+    notes = translate(arguments=changes.get("arguments", ""), config=changes.get("config", "")).notes
     actions.update_blueprint(blueprint=row, seen_version=given.version, by=user, **changes)
-    return wire.blueprint(lookups.blueprint_or_404(user, blueprint_id))
+    return wire.blueprint(lookups.blueprint_or_404(user, blueprint_id), translated=notes)
 
 
 @router.delete("/blueprints/{id:blueprint_id}", response={204: None}, summary="Delete it, unless servers use it")

@@ -12,9 +12,11 @@ from pydantic import Field
 from left4me.core.web.api import page_of
 from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
-from servers.blueprints import checks, maps
+from servers.blueprints import checks, inspection
+from servers.blueprints.translation import Note
 from servers.lifecycle.status import ServerStatus
 from servers.models import Blueprint, Host, Server, ServerShare
+from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
 
 State = Literal["unknown", "stopped", "starting", "running", "stopping", "crashed", "gave_up"]
 Power = Literal["initialize", "start", "stop", "restart", "kill", "delete"]
@@ -31,6 +33,10 @@ class ServerOut(Schema):
     role: Literal["owner", "admin", "operator", "viewer"] = Field(description="What you are to it")
     host: str
     port: int
+    tv_port: int | None = Field(description="SourceTV's, reserved while the blueprint has tv_enable 1")
+    offered_port: int | None = Field(
+        description="A free port, when its start failed because another program has its own"
+    )
     blueprint_id: int
     blueprint: str = Field(description="The blueprint's name")
     desired_state: Literal["running", "stopped"]
@@ -147,7 +153,12 @@ class BlueprintOut(Schema):
     config: list[str] = Field(description="The lines of server.cfg")
     overlays: list[LayerOut] = Field(description="The topmost first")
     server_ids: list[int] = Field(description="The servers made from it")
+    connect_ports: str = Field(description="The TCP ports that its games may connect to")
+    allow_ptrace: bool = Field(description="Whether a crash reporter may trace the game")
     warnings: list[FindingOut] = Field(description="Lines that are probably a mistake")
+    notes: list[FindingOut] = Field(
+        description="What left4me does with lines; after a change also what was taken out of a pasted launch line"
+    )
     version: int
     created_at: datetime
     updated_at: datetime
@@ -170,18 +181,18 @@ class ConflictsOut(Schema):
     is_cut: bool = Field(description="There are more than these")
 
 
-def blueprint(row: Blueprint) -> dict[str, Any]:
-    """A `BlueprintOut`."""
-    return blueprints([row])[0]
+def blueprint(row: Blueprint, *, translated: Sequence[Note] = ()) -> dict[str, Any]:
+    """A `BlueprintOut`. `translated` is what became of a pasted launch line that this request brought."""
+    return _blueprint(row, inspection.findings(row), translated)
 
 
 def blueprints(rows: Sequence[Blueprint]) -> list[dict[str, Any]]:
     """A `BlueprintOut` for each row; the number of queries does not depend on their number."""
-    findings = maps.check_start_maps(rows)
-    return [_blueprint(row, findings.get(row.pk, [])) for row in rows]
+    findings = inspection.findings_of_many(rows)
+    return [_blueprint(row, findings[row.pk]) for row in rows]
 
 
-def _blueprint(row: Blueprint, start_map: list[checks.Finding]) -> dict[str, Any]:
+def _blueprint(row: Blueprint, found: Sequence[checks.Finding], translated: Sequence[Note] = ()) -> dict[str, Any]:
     return {
         "id": row.pk,
         "name": row.name,
@@ -191,7 +202,10 @@ def _blueprint(row: Blueprint, start_map: list[checks.Finding]) -> dict[str, Any
         "config": checks.config_lines(row.config) if row.config else [],
         "overlays": row.layers,
         "server_ids": sorted(server.pk for server in row.servers.all()),
-        "warnings": [*start_map, *checks.check(arguments=row.arguments, config=row.config)],
+        "connect_ports": row.connect_ports,
+        "allow_ptrace": row.allow_ptrace,
+        "warnings": [finding for finding in found if finding.severity != checks.Severity.NOTED],
+        "notes": [*translated, *(finding for finding in found if finding.severity == checks.Severity.NOTED)],
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
@@ -204,8 +218,12 @@ BlueprintPage = page_of(BlueprintOut, "BlueprintPage")
 class BlueprintIn(Schema):
     name: str = Field(max_length=64)
     description: str = Field("", max_length=2000)
-    arguments: Lines = Field(default_factory=list, description="Lines, or one text with line breaks")
+    arguments: Lines = Field(
+        default_factory=list, description="Lines, or one text; a whole launch line or start script is translated"
+    )
     config: Lines = Field(default_factory=list, description="Lines, or one text with line breaks")
+    connect_ports: str = Field(DEFAULT_CONNECT_PORTS, max_length=500, description="Such as 80, 443, 27015-27050")
+    allow_ptrace: bool = False
     overlays: list[Id] = Field(default_factory=list, description="Ids of overlays, the topmost first")
 
 
@@ -215,6 +233,8 @@ class BlueprintChange(Schema):
     description: str | None = Field(None, max_length=2000)
     arguments: Lines | None = None
     config: Lines | None = None
+    connect_ports: str | None = Field(None, max_length=500)
+    allow_ptrace: bool | None = None
     overlays: list[Id] | None = None
 
 

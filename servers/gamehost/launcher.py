@@ -117,6 +117,8 @@ def _story(spec: InstanceSpec, facts: dict[str, Any], seconds: float) -> str:
     story = f"{len(spec.layers)} layers by {facts['composed_by']}, {seconds * 1000:.0f} ms"
     if not facts["network_confined"]:
         story += "; this kernel does not keep the game from other ports"
+    if not facts.get("can_trace", True):
+        story += "; this host refuses ptrace, so that crash reporters write nothing (docs/install.md)"
     if cgroup.parent() and not facts["limited"]:
         story += "; the cgroup was refused, so memory is limited per process only"
     return story
@@ -233,7 +235,9 @@ def _become_game(start: _Start) -> None:
     _limit(spec)
     confined = landlock.restrict_network(listen=spec.port, connect=spec.connect_ports)
     _say(start.report, network_confined=confined)
-    seccomp.install()
+    seccomp.install(allow_ptrace=spec.allow_ptrace)
+    if spec.allow_ptrace:
+        _say(start.report, can_trace=seccomp.can_trace())
     os.umask(0o027)
     os.chdir(GAME_PATH)
     environment = {

@@ -20,8 +20,8 @@ CACHE_PATH: Final = "/workshop_cache"
 # The kernel takes 500 lower layers; the launcher is tested with this many.
 MOST_LAYERS: Final = 200
 
-# Name resolution, web, MySQL for plugins, Steam. Where the kernel has Landlock's network rules (6.7 and newer), the
-# game cannot reach services on any other port, also on loopback.
+# The default of a blueprint: name resolution, web, MySQL for plugins, Steam. Where the kernel has Landlock's network
+# rules (6.7 and newer), the game cannot reach services on any other port, also on loopback.
 CONNECT_PORTS: Final = (53, 80, 443, 3306, *range(27015, 27051))
 
 
@@ -89,6 +89,7 @@ class InstanceSpec:
     `generated` maps paths below GAME_PATH to texts; they are written at every start, readable by the game's
     user only, and a file generated for the previous start and absent now is removed.
     `binds` usually holds the workshop cache at CACHE_PATH.
+    `connect_ports` are the TCP ports that it may connect to; `allow_ptrace` lets its processes trace each other.
     `env` is added to the small environment that the launcher makes; nothing else is inherited.
     """
 
@@ -100,6 +101,7 @@ class InstanceSpec:
     binds: tuple[Bind, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     connect_ports: tuple[int, ...] = CONNECT_PORTS
+    allow_ptrace: bool = False
     limits: Limits = field(default_factory=Limits)
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     stop: StopLimits = field(default_factory=StopLimits)
@@ -134,6 +136,8 @@ class InstanceSpec:
                 binds=tuple(_from_dict(Bind, bind) for bind in data["binds"]),
                 env=dict(data["env"]),
                 connect_ports=tuple(data["connect_ports"]),
+                # A spec of an older release has none.
+                allow_ptrace=bool(data.get("allow_ptrace", False)),
                 limits=_from_dict(Limits, data["limits"]),
                 restart=_from_dict(RestartPolicy, data["restart"]),
                 stop=_from_dict(StopLimits, data["stop"]),

@@ -42,15 +42,15 @@ class Reply:
     data: bytes = b""
 
 
-def call(host: Host, procedure: str, **values: Any) -> Reply:
+def call(host: Host, procedure: str, *, patience: int = TIMEOUT_SECONDS, **values: Any) -> Reply:
     """Call a procedure and wait for its reply. Raises NotFound, and HostSilent: at once when the host is down."""
     if host.is_down(timezone.now()):
         raise HostSilent
     token = secrets.token_urlsafe(16)
-    if not hosts.send(host.name, TASK, token, procedure, values, expires=TIMEOUT_SECONDS):
+    if not hosts.send(host.name, TASK, token, procedure, values, expires=patience):
         raise HostSilent
     try:
-        raw = _wait(keys.host_answer(token))
+        raw = _wait(keys.host_answer(token), patience)
     except redis.RedisError as error:
         logger.warning("host %s could not be called for %s: %s", host, procedure, error)
         raise HostSilent from error
@@ -73,8 +73,8 @@ def reply(token: str, reply: Reply | None) -> None:
         pipe.execute()
 
 
-def _wait(key: str) -> bytes | None:
+def _wait(key: str, seconds: int) -> bytes | None:
     # A longer read timeout than usual: the usual one would end long before a host with much data has replied.
-    patient = client(timeout=TIMEOUT_SECONDS + 5)
-    popped = cast("tuple[bytes, bytes] | None", patient.blpop([key], timeout=TIMEOUT_SECONDS))
+    patient = client(timeout=seconds + 5)
+    popped = cast("tuple[bytes, bytes] | None", patient.blpop([key], timeout=seconds))
     return popped[1] if popped else None

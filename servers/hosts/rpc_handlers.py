@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from servers.hosts import ports as host_ports
 from servers.hosts import this_host
 from servers.hosts.rpc import Reply
 from servers.logs.stored import NoSuchLog, StoredLogs
@@ -40,9 +41,14 @@ def _log_search(*, server: int, file: str, text: str) -> Reply:
     return Reply(_logs(server).find(text, name=file))
 
 
+def _busy_ports(*, ports: list[int]) -> Reply:
+    return Reply({str(port): holder for port, holder in host_ports.busy_here(ports).items()})
+
+
 _HANDLERS: dict[str, Callable[..., Reply]] = {
     "log_files": _log_files,
     "console_log": _console_log,
     "log_piece": _log_piece,
     "log_search": _log_search,
+    "busy_ports": _busy_ports,
 }

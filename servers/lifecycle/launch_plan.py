@@ -14,13 +14,17 @@ from typing import Any
 
 from overlays import paths
 from overlays.models import Overlay
-from servers.blueprints.checks import argument_words, config_lines
-from servers.blueprints.checks.grammar import commands, without_comment
+from servers.blueprints.checks import argument_options, argument_words, config_lines, left_out, parse
+from servers.blueprints.checks.grammar import SHELL, Command
 from servers.gamehost.spec import Bind, InstanceSpec
 from servers.models import Blueprint, Server
+from servers.models.connect_ports import parse_ports
 
 CFG_DIRECTORY = "left4dead2/cfg"
 DEFAULT_MAP = "c1m1_hotel"
+
+# srcds reads these from its command line only.
+_ONLY_ARGUMENTS = frozenset({"+map", "+maxplayers"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,43 +93,62 @@ def instance_spec(
     generated[f"{CFG_DIRECTORY}/server.cfg"] = server_cfg(
         name=server.name,
         exposed=[overlay.pk for overlay in exposed],
+        arguments=blueprint.arguments,
         config=blueprint.config,
         rcon_password=rcon_password,
+        tv_port=server.tv_port,
     )
     return InstanceSpec(
         server_id=server.pk,
-        argv=arguments(port=server.port, text=blueprint.arguments),
+        argv=arguments(port=server.port, tv_port=server.tv_port, text=blueprint.arguments),
         layers=(*(str(places.overlays[overlay.pk]) for overlay in overlays), str(places.game)),
         port=server.port,
         generated=generated,
         # The links in workshop overlays are absolute: they lead to the same file in the sandbox as outside.
         binds=(Bind(source=str(places.cache), target=str(places.cache)),),
+        connect_ports=parse_ports(blueprint.connect_ports),
+        allow_ptrace=blueprint.allow_ptrace,
     )
 
 
-def server_cfg(*, name: str, exposed: Sequence[int], config: str, rcon_password: str) -> str:
+def server_cfg(
+    *,
+    name: str,
+    exposed: Sequence[int],
+    config: str,
+    rcon_password: str,
+    arguments: str = "",
+    tv_port: int | None = None,
+) -> str:
     """The generated server.cfg.
 
     The engine takes the last assignment: the name is only a default, the topmost overlay wins over those below it, the
-    blueprint over all overlays, and nothing over the password.
+    blueprint over all overlays, and nothing over the ports and the password.
     """
     lines = [
         "// Written by left4me at every start: change the blueprint instead.",
         f'hostname "{name}"',
+        # The game executes them before server.cfg when they stand on its command line, so that server.cfg wins.
+        *(_as_config(option) for option in _options(arguments) if _needs_config(option)),
         # The files that `writeid` and `writeip` write: without these a ban lasts only until the next start.
         "exec banned_user.cfg",
         "exec banned_ip.cfg",
         *(f"exec server_overlay_{overlay}" for overlay in reversed(exposed)),
         *effective_lines(config),
+        *([f"tv_port {tv_port}"] if tv_port else []),
         f'rcon_password "{rcon_password}"',
     ]
     return "\n".join(lines) + "\n"
 
 
-def arguments(*, port: int, text: str) -> tuple[str, ...]:
-    """The argument list that is executed in the game's tree, without a shell."""
-    own_arguments = [word for line in config_lines(text) for word in argument_words(line)]
-    has_map = any(word.lower() == "+map" for word in own_arguments)
+def arguments(*, port: int, text: str, tv_port: int | None = None) -> tuple[str, ...]:
+    """The argument list that is executed in the game's tree.
+
+    Valve's srcds_run puts its arguments into one string and lets the shell split it again. Options whose values would
+    not survive this are in server.cfg instead.
+    """
+    own_options = [option for option in _options(text) if not _needs_config(option)]
+    has_map = any(option[0].lower() == "+map" for option in own_options)
     return (
         "./srcds_run",
         *("-game", "left4dead2"),
@@ -133,14 +156,42 @@ def arguments(*, port: int, text: str) -> tuple[str, ...]:
         # Without it the console's TCP port is bound to the address of the host's name, often 127.0.1.1.
         *("-ip", "0.0.0.0"),  # noqa: S104
         *("-port", str(port)),
+        *(("+tv_port", str(tv_port)) if tv_port else ()),
         *(() if has_map else ("+map", DEFAULT_MAP)),
-        *own_arguments,
+        *(part for option in own_options for word in option for part in word.split() or [word]),
     )
 
 
+def _options(text: str) -> list[Command]:
+    return [option for line in config_lines(text) for option in argument_options(argument_words(line))]
+
+
+def _needs_config(option: Command) -> bool:
+    """Whether the shell would change the values of a +command: it splits at blanks and expands patterns."""
+    name, *values = option
+    if not name.startswith("+") or name.lower() in _ONLY_ARGUMENTS:
+        return False
+    # Before server.cfg, the server's own name in it would win.
+    return name.lower() == "+hostname" or any(
+        not value or any(char in value for char in " \t;'") or SHELL.search(value) for value in values
+    )
+
+
+def _as_config(option: Command) -> str:
+    return " ".join([option[0][1:], *(f'"{value}"' for value in option[1:])])
+
+
 def effective_lines(config: str) -> list[str]:
-    """The lines that hold a command, without comments: the game broke non-ASCII comments into commands."""
-    return [without_comment(line) for line in config_lines(config) if commands(line)]
+    """The commands that are executed, a line each for the lines of `config`, without comments.
+
+    The game broke non-ASCII comments into commands.
+    """
+    lines = []
+    for line in config_lines(config):
+        executed = [command.text for command in parse(line) if not left_out(command)]
+        if executed:
+            lines.append("; ".join(executed))
+    return lines
 
 
 def applied(*, server: Server, blueprint: Blueprint, overlays: Sequence[Overlay], game_version: str) -> dict[str, Any]:
@@ -153,6 +204,9 @@ def applied(*, server: Server, blueprint: Blueprint, overlays: Sequence[Overlay]
             " ".join(words) for line in config_lines(blueprint.arguments) if (words := argument_words(line))
         ],
         "config": effective_lines(blueprint.config),
+        "tv_port": server.tv_port,
+        "connect_ports": blueprint.connect_ports,
+        "allow_ptrace": blueprint.allow_ptrace,
         "overlays": [
             {
                 "id": overlay.pk,

@@ -15,7 +15,7 @@ from pathlib import Path
 from django.utils import timezone
 
 from left4me.core import secrets
-from left4me.core.net import ports
+from left4me.core.net import ports as machine_ports
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
 from overlays import contents
@@ -25,7 +25,7 @@ from servers.gamehost import rcon
 from servers.gamehost.game import NoVersion
 from servers.gamehost.port import MountFailed, Outcome, RuntimeFault, State
 from servers.gamehost.spec import InstanceSpec, SpecInvalid
-from servers.hosts import this_host
+from servers.hosts import ports, this_host
 from servers.lifecycle import launch_plan, readiness
 from servers.models import Server
 from servers.state import crash_alerts, state_log
@@ -49,8 +49,8 @@ def initialize(server: Server, run: JobContext) -> None:
 def start(server: Server, run: JobContext) -> None:
     """Start the game and wait until RCON answers."""
     # Everything that can be found missing is checked before the state changes.
-    plan = _compose(server, run)
     _refuse_taken_port(server)
+    plan = _compose(server, run)
     state_log.record_state(server, Server.State.STARTING, now=timezone.now())
     run.progress(phase="starting", done=0, total=2)
     try:
@@ -171,17 +171,25 @@ def _refuse_programs(layers: Sequence[Overlay], trees: Mapping[int, Path]) -> No
 
 
 def _refuse_taken_port(server: Server) -> None:
-    """Fail when another program uses the port: the game itself would only end again and again, without a message."""
+    """Fail when another program uses the port: the game itself would only end again and again, without a message.
+
+    The port of SourceTV is exchanged instead, since nobody had to learn it by heart.
+    """
     # A server in any other state uses its port itself, or is about to release it.
-    at_rest = this_host.runtime().observe([server.pk])[server.pk].state in {State.STOPPED, State.GAVE_UP}
-    if not at_rest or ports.is_free(server.port):
+    if this_host.runtime().observe([server.pk])[server.pk].state not in {State.STOPPED, State.GAVE_UP}:
         return
-    message = (
-        f"Port {server.port} of this host is used by another program (`ss -lntup 'sport = :{server.port}'` shows "
-        "which). Stop that, or give the server another port."
-    )
+    if server.tv_port and not machine_ports.is_free(server.tv_port):
+        server.tv_port = ports.choose(server.host, find_busy=ports.busy_here, highest=True)
+        server.save(update_fields=["tv_port"])
+    if machine_ports.is_free(server.port):
+        return
+    offered = ports.choose(server.host, besides=server, find_busy=ports.busy_here)
+    holder = machine_ports.holder(server.port) or "another program"
+    message = f"Port {server.port} of this host is used by {holder}."
+    message += f" Port {offered} is free." if offered else " No other port of its range is free."
+    message += f" On the host, `ss -lntup 'sport = :{server.port}'` shows who has it."
     state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=message)
-    state_log.set_last_error(server, message)
+    state_log.set_last_error(server, message, offered_port=offered)
     raise Failed(message)
 
 

@@ -10,8 +10,13 @@ from django.utils.translation import gettext as _
 
 from servers.lifecycle import launch_plan
 from servers.models import Server
+from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
 
-_FIELDS = ("name", "port", "game_version")
+_FIELDS = ("name", "port", "tv_port", "game_version", "connect_ports", "allow_ptrace")
+
+
+# The values of games that an older release started: it did not store them.
+_DEFAULTS = {"tv_port": None, "connect_ports": DEFAULT_CONNECT_PORTS, "allow_ptrace": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +51,7 @@ def restart_needed(server: Server) -> bool:
 
 def pending(server: Server) -> list[Change]:
     """The changes of the next start against the last one, in the order of the page; for a first start, everything."""
-    before = server.applied or {"overlays": [], "arguments": [], "config": []}
+    before = {**_DEFAULTS, **(server.applied or {"overlays": [], "arguments": [], "config": []})}
     after = current(server)
     changes = [
         Change(area="settings", before=_setting(field, before), after=_setting(field, after))
@@ -68,7 +73,7 @@ def _effect_differs(server: Server) -> bool:
 def _effect(applied: dict[str, Any]) -> dict[str, Any]:
     """The values without those that have no effect in a game: the names of overlays."""
     layers = [{**overlay, "name": ""} for overlay in applied.get("overlays", [])]
-    return {**applied, "overlays": layers}
+    return {**_DEFAULTS, **applied, "overlays": layers}
 
 
 def _password_differs(server: Server) -> bool:
@@ -81,7 +86,14 @@ def _password_differs(server: Server) -> bool:
 def _setting(field: str, applied: dict[str, Any]) -> str:
     if not applied.get(field):
         return ""
-    formats = {"name": _("name %s"), "port": _("port %s"), "game_version": _("game version %s")}
+    formats = {
+        "name": _("name %s"),
+        "port": _("port %s"),
+        "tv_port": _("SourceTV port %s"),
+        "game_version": _("game version %s"),
+        "connect_ports": _("may connect to ports %s"),
+        "allow_ptrace": _("crash reporters may trace the game%.0s"),
+    }
     return formats[field] % str(applied[field])
 
 

@@ -59,7 +59,10 @@ class ServerStatus:
         """The operations to offer this user, the most likely one first."""
         if self.role not in {permissions.OWNER, permissions.ADMIN, ServerShare.Role.OPERATOR}:
             return ()
-        return ACTIONS_BY_STATUS[self.status]
+        offered = ACTIONS_BY_STATUS[self.status]
+        # Only a stop ends the wish for a server that does not run.
+        is_wanted = self.server.desired_state == Server.Desired.RUNNING
+        return (*offered, "stop") if is_wanted and offered and "stop" not in offered else offered
 
     @property
     def may_edit(self) -> bool:

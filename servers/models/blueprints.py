@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.core import names
 from overlays.models import Overlay
+from servers.models.connect_ports import DEFAULT_CONNECT_PORTS, is_connect_ports
 
 
 class BlueprintQuerySet(models.QuerySet["Blueprint"]):
@@ -43,8 +44,28 @@ class Blueprint(models.Model):
     )
     name = models.CharField(_("name"), max_length=names.LONGEST, validators=[names.is_plain])
     description = models.TextField(_("description"), max_length=2000, blank=True)
-    arguments = models.TextField(_("launch arguments"), blank=True, help_text=_("One per line, with its values."))
+    arguments = models.TextField(
+        _("launch arguments"),
+        blank=True,
+        help_text=_("One per line, with its values. A whole launch line or start script is translated."),
+    )
     config = models.TextField(_("server.cfg"), blank=True, help_text=_("One command per line."))
+    connect_ports = models.CharField(
+        _("network ports the game may connect to"),
+        max_length=500,
+        blank=True,
+        default=DEFAULT_CONNECT_PORTS,
+        validators=[is_connect_ports],
+        help_text=_("TCP ports, for plugins that use a database or a web API. Steam, web and MySQL are the default."),
+    )
+    allow_ptrace = models.BooleanField(
+        _("let crash reporters trace the game"),
+        default=False,
+        help_text=_(
+            "For plugins such as Accelerator, which need ptrace to write a crash dump. "
+            "Under systemd, an admin allows it on the host too."
+        ),
+    )
     overlays: models.ManyToManyField[Overlay, BlueprintOverlay] = models.ManyToManyField(
         Overlay, through="BlueprintOverlay", related_name="blueprints"
     )

@@ -88,6 +88,10 @@ class Server(models.Model):
     )
     host = models.ForeignKey(Host, verbose_name=_("host"), on_delete=models.PROTECT, related_name="servers")
     port = models.PositiveIntegerField(_("port"), validators=[MinValueValidator(1024), MaxValueValidator(65535)])
+    # SourceTV's, reserved while the blueprint enables it. No server of the host has the same number as either port.
+    tv_port = models.PositiveIntegerField(_("SourceTV port"), null=True, blank=True, editable=False)
+    # The free port that the last start found when another program had the server's own.
+    offered_port = models.PositiveIntegerField(null=True, blank=True, editable=False)
     # Encrypted; the property `rcon_password` decrypts it, so that lists of servers do not decrypt any.
     sealed_rcon_password = models.TextField(editable=False, default="")
 
@@ -132,6 +136,7 @@ class Server(models.Model):
                 violation_error_code="port_taken",
                 violation_error_message=_("Another server on this host has this port."),
             ),
+            models.UniqueConstraint(fields=["host", "tv_port"], name="server_tv_port_unique_per_host"),
             models.CheckConstraint(condition=~Q(name=""), name="server_has_a_name"),
             models.CheckConstraint(condition=Q(port__gte=1024, port__lte=65535), name="server_port_is_a_port"),
             models.CheckConstraint(
@@ -184,9 +189,7 @@ class Server(models.Model):
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether no game of it can be running, so that its port may change."""
-        if self.desired_state == self.Desired.RUNNING:
-            return False
+        """Whether no game of it can be running, so that its port may change, whatever is wanted of it."""
         if self.actual_state == self.State.UNKNOWN:
             return self.started_at is None
         return self.actual_state in {self.State.STOPPED, self.State.GAVE_UP}

@@ -24,11 +24,12 @@ _COMPILE_SECONDS = 60
 # -I -S: nothing from the environment, the user's site or the tree's own files, and half the memory.
 _RUN = """\
 #!/bin/sh
-# The simulated game, started as srcds_run is.
+# The simulated game, started as srcds_run is: Valve's script also puts its arguments into one string, which the shell
+# splits and expands again.
 cd -- "$(dirname -- "$0")" || exit 1
 exec {python} -I -S -B -c \
 'import sys; sys.path.insert(0, sys.argv.pop(1)); from srcds.server import main; sys.exit(main())' \
-"$PWD/{program}" "$@"
+"$PWD/{program}" $*
 """
 
 

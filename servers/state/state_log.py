@@ -63,10 +63,10 @@ def clear_last_error(server: Server) -> None:
     set_last_error(server, "")
 
 
-def set_last_error(server: Server, message: str) -> None:
-    """Show this error until the next successful start."""
-    Server.objects.filter(pk=server.pk).update(last_error=message)
-    server.last_error = message
+def set_last_error(server: Server, message: str, *, offered_port: int | None = None) -> None:
+    """Show this error until the next successful start, with a port that would avoid it."""
+    Server.objects.filter(pk=server.pk).update(last_error=message, offered_port=offered_port)
+    server.last_error, server.offered_port = message, offered_port
 
 
 def describe(observed: Observed) -> str:

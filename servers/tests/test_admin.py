@@ -37,9 +37,9 @@ def test_each_list_and_row_is_shown(cast: Cast, admin_client: Client, model: str
 
 def test_a_blueprint_is_made_and_its_refused_lines_are_named(cast: Cast, admin_client: Client) -> None:
     overlay = make_overlay()
-    sent = {"name": "b", "config": "quit", "overlays": [overlay.pk]}
+    sent = {"name": "b", "config": "say \x07", "overlays": [overlay.pk]}
     response = admin_client.post("/admin/servers/blueprint/add/", sent)
-    assert response.status_code == 200 and "Line 1: quit" in response.content.decode()
+    assert response.status_code == 200 and "Line 1: A control character" in response.content.decode()
     assert not Blueprint.objects.exists()
     assert admin_client.post("/admin/servers/blueprint/add/", {**sent, "config": "sv_pure 2"}).status_code == 302
     blueprint = Blueprint.objects.get()
@@ -115,7 +115,7 @@ def test_a_host_is_changed_but_neither_added_nor_deleted(admin_client: Client) -
 def test_a_template_is_switched_off_and_its_lines_are_checked(admin_client: Client) -> None:
     starter = StarterBlueprint.objects.create(name="Mine", config="sv_pure 2")
     address = f"/admin/servers/starterblueprint/{starter.pk}/change/"
-    assert "Line 1" in admin_client.post(address, {"name": "Mine", "config": "quit"}).content.decode()
+    assert "Line 1" in admin_client.post(address, {"name": "Mine", "config": "say \x07"}).content.decode()
     assert admin_client.post(address, {"name": "Mine", "config": "sv_pure 2"}).status_code == 302
     starter.refresh_from_db()
     assert not starter.is_offered

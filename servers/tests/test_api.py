@@ -70,7 +70,7 @@ def test_the_wire_of_refusals(cast: Cast, api: Caller, server: Server) -> None:
     refused = {
         "stale": api.patch(f"/servers/{server.pk}", {"version": 7, "name": "x"}),
         "in_use": api.delete(f"/blueprints/{server.blueprint_id}"),
-        "invalid": api.post("/blueprints", {"name": "x", "config": ["sv_pure 2", "quit"]}),
+        "invalid": api.post("/blueprints", {"name": "x", "config": ["sv_pure 2", "say \x07"]}),
         "taken": api.post("/servers", {"name": "x", "blueprint_id": server.blueprint_id, "port": 27015}),
         "unknown": api.get("/servers/999999"),
     }

@@ -71,12 +71,14 @@ def test_an_unbuilt_overlay_is_named(cast: Cast, runtime: FakeRuntime):
 
 
 def test_a_port_that_another_program_holds_is_named_with_the_cure(server: Server, runtime: FakeRuntime, monkeypatch):
-    monkeypatch.setattr(ports, "is_free", lambda port: False)
-    with pytest.raises(Failed, match=f"Port {server.port} of this host is used by another program"):
+    monkeypatch.setattr(ports, "is_free", lambda port: port != server.port)
+    monkeypatch.setattr(ports, "holder", lambda port: "nc (process 7)")
+    with pytest.raises(Failed, match=f"Port {server.port} of this host is used by nc"):
         lifecycle.start(server, RecordedRun())
     server.refresh_from_db()
     assert server.actual_state == Server.State.STOPPED
-    assert "give the server another port" in server.last_error
+    assert server.offered_port == server.port + 1
+    assert f"Port {server.port + 1} is free" in server.last_error
     assert runtime.specs == {}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -18,15 +18,14 @@ from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web.ids import parse_id
 from overlays.campaigns import sources
-from overlays.models import Overlay
 from servers import actions, lookups
 from servers.actions import blueprint_yaml
-from servers.blueprints import checks, maps
+from servers.blueprints import checks, inspection, maps
 from servers.forms import BlueprintForm, ImportForm
 from servers.models import Blueprint, StarterBlueprint
 
 PER_PAGE = 50
-_FIELDS = ("name", "description", "arguments", "config", "overlays")
+_FIELDS = ("name", "description", "arguments", "config", "overlays", "connect_ports", "allow_ptrace")
 
 
 @require_safe
@@ -49,7 +48,7 @@ def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "blueprint": row,
         "layers": sources.with_faults(row.layers),
-        "findings": _findings(row.arguments, row.config, row.layers),
+        **_by_severity(inspection.findings(row)),
         "page": Paginator(row.servers.order_by("name"), PER_PAGE).get_page(request.GET.get("page")),
     }
     return render(request, "servers/blueprint.html", context)
@@ -163,6 +162,11 @@ def _submit(form: BlueprintForm, action: Callable[[dict[str, Any]], Blueprint]) 
     # Without JavaScript, moving an overlay posts the form too, which is then shown again and not checked.
     if form.rearranged:
         return None, 200
+    # A pasted launch line is translated and shown first, so that nothing is lost.
+    if form.is_bound:
+        form.translate()
+    if form.translated:
+        return None, 422 if form.errors else 200
     return lib_forms.submit(form, lambda: action({name: form.cleaned_data[name] for name in _FIELDS}))
 
 
@@ -175,22 +179,24 @@ def _starter(request: HttpRequest) -> dict[str, str]:
     return {name: getattr(starter, name) for name in fields}
 
 
+def _by_severity(findings: list[checks.Finding]) -> dict[str, list[checks.Finding]]:
+    return {
+        "warned": [finding for finding in findings if finding.severity == checks.Severity.WARNED],
+        "noted": [finding for finding in findings if finding.severity == checks.Severity.NOTED],
+    }
+
+
 def _edited(
     request: HttpRequest, form: BlueprintForm, *, blueprint: Blueprint | None = None, status: int
 ) -> HttpResponse:
-    """The form with its current values, and the warnings about its lines."""
+    """The form with its current values, what became of a pasted launch line, and the warnings about its lines."""
     arguments, config = form["arguments"].value() or "", form["config"].value() or ""
-    findings = _findings(str(arguments), str(config), form.stack)
-    warned = [finding for finding in findings if finding.severity == checks.Severity.WARNED]
+    findings = inspection.findings_of(arguments=str(arguments), config=str(config), layers=form.stack)
     context = {
         "form": form,
         "blueprint": blueprint,
-        "warned": warned,
         "start_map": maps.start_map(str(arguments)),
         "campaigns": maps.grouped(maps.of_layers(form.stack)),
+        **_by_severity(findings),
     }
     return render(request, "servers/blueprint_edit.html", context, status=status)
-
-
-def _findings(arguments: str, config: str, layers: Sequence[Overlay]) -> list[checks.Finding]:
-    return [*maps.check_start_map(arguments, layers), *checks.check(arguments=arguments, config=config)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -57,7 +58,7 @@ def new(request: HttpRequest) -> HttpResponse:
         messages.info(request, _("A server is made from a blueprint: make one first."))
         return redirect("servers:blueprint_new")
     initial = {"blueprint": parse_id(request.GET.get("blueprint", ""))}
-    form = ServerForm(request.POST or None, owner=user, initial=initial)
+    form = ServerForm(_posted(request), owner=user, initial=initial)
     fields = ("name", "blueprint", "host", "port", "restart_when_hung")
     server, status = lib_forms.submit(
         form, lambda: actions.create_server(owner=user, by=user, **_values(form, *fields))
@@ -87,7 +88,7 @@ def state(request: HttpRequest, pk: int) -> HttpResponse:
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
-    form = ServerForm(request.POST or None, instance=server, owner=server.owner)
+    form = ServerForm(_posted(request), instance=server, owner=server.owner)
 
     def update() -> Server:
         values = _values(form, "name", "blueprint", "port", "restart_when_hung")
@@ -119,6 +120,20 @@ def action(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "servers/detail.html#state", _detail(request, server))
 
 
+@require_POST
+def use_port(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take the free port that the failed start found, and start the server."""
+    user = signed_in(request)
+    server = lookups.server_to_edit(user, pk)
+    try:
+        actions.use_offered_port(server=server, by=user)
+    except actions.Refused as refusal:
+        messages.error(request, str(refusal))
+    except ValidationError as fault:
+        messages.error(request, " ".join(fault.messages))
+    return redirect(server)
+
+
 @require_safe
 def pending(request: HttpRequest, pk: int) -> HttpResponse:
     """The changes that the next start applies."""
@@ -148,6 +163,16 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "servers/delete.html", {"server": server})
 
 
+def _posted(request: HttpRequest) -> QueryDict | None:
+    """The submitted form; the button that takes the offered port puts it into the field."""
+    if not request.POST:
+        return None
+    data = request.POST.copy()
+    if "use_port" in data:
+        data["port"] = str(data["use_port"])
+    return data
+
+
 def _values(form: ServerForm, *names: str) -> dict[str, Any]:
     return {name: form.cleaned_data[name] for name in names}
 
@@ -162,6 +187,7 @@ def _detail(request: HttpRequest, server: Server) -> dict[str, object]:
         "server": server,
         "each": each,
         "address": f"{address}:{server.port}",
+        "tv_address": f"{address}:{server.tv_port}" if server.tv_port else "",
         "may_see_blueprint": may_see_blueprint,
         "faulty_layers": [layer for layer in layers if layer.fault_count],
         "jobs": Job.objects.filter(resource=server.resource).select_related("user")[:RECENT_JOBS],

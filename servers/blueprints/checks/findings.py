@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from servers.blueprints.checks import grammar, known, rules
 
-MOST_LINES = 1000
+MOST_LINES = 4000
 
 
 class Severity(StrEnum):
     REFUSED = "refused"
     WARNED = "warned"
+    NOTED = "noted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,20 +31,48 @@ class Finding:
         return _("Line %(line)d: %(message)s") % {"line": self.line, "message": self.message}
 
 
+# The names of the cfg files that the layers hold, in lower case, each with the name of its layer.
+Files = Mapping[str, str]
 _Fault = tuple[Severity, str]
 
 
-def check(*, arguments: str, config: str) -> list[Finding]:
-    """All findings of a blueprint's two texts, in order."""
-    return [*check_arguments(arguments), *check_config(config)]
+def check(*, arguments: str, config: str, files: Files | None = None) -> list[Finding]:
+    """All findings of a blueprint's two texts, in order. Without `files`, `exec` is not judged."""
+    return [*check_arguments(arguments), *check_config(config, files=files)]
 
 
 def check_arguments(text: str) -> list[Finding]:
     return _check_lines("arguments", text, _argument_line)
 
 
-def check_config(text: str) -> list[Finding]:
-    return _check_lines("config", text, _config_line)
+def check_config(text: str, *, files: Files | None = None) -> list[Finding]:
+    findings = _check_lines("config", text, lambda line: _config_line(line, files))
+    return [*findings, *_no_commands(text), *_cheats(text)]
+
+
+def left_out(command: grammar.Parsed) -> str:
+    """Why a command of the config is not executed; empty when it is."""
+    if not command.has_name:
+        return _("This is no command of the game.")
+    words = tuple(word.lower() for word in command.words)
+    # Wrappers can be nested: sm_cvar sm_cvar rcon_password x.
+    while words and words[0] in rules.WRAPPERS:
+        words = words[1:]
+    if not words:
+        return ""
+    # `+name` in a cfg is how the engine presses a button; srcds also takes it for the command of that name.
+    name = words[0].lstrip("+-")
+    if name in rules.LEFT_OUT:
+        return str(rules.LEFT_OUT[name])
+    if name in rules.ENDS:
+        return _("It would end the game at every map. Use the server's buttons.")
+    if name == "alias" and len(words) > 1 and words[1] in rules.NEEDED:
+        return str(rules.ALIAS_REASON)
+    if name == "exec" and len(words) > 1 and _cfg_name(words[1]) in rules.OWN_CFG:
+        return _("server.cfg would execute itself without end.")
+    if name == "hostname" and not "".join(words[1:]).strip():
+        return _("It is empty, so that the server's own name stays.")
+    return next((str(reason) for prefix, reason in rules.LEFT_OUT_PREFIXES.items() if name.startswith(prefix)), "")
 
 
 def _check_lines(field: str, text: str, check_line: Callable[[str], Iterator[_Fault]]) -> list[Finding]:
@@ -60,70 +90,129 @@ def _check_lines(field: str, text: str, check_line: Callable[[str], Iterator[_Fa
     return findings
 
 
-def _config_line(line: str) -> Iterator[_Fault]:
-    commands = grammar.commands(line)
-    if not line.isascii():
-        yield Severity.WARNED, _("Not all characters are ASCII; some builds of the game break such lines.")
-    if "://" in line and not any("://" in word for command in commands for word in command):
-        yield (
-            Severity.WARNED,
-            _("// begins a comment here: put the address into quotation marks."),
-        )
+def _config_line(line: str, files: Files | None) -> Iterator[_Fault]:
+    grammar.refuse_characters(line)
+    commands = grammar.parse(line)
     for command in commands:
-        yield from _command(command)
+        grammar.refuse_length(command.text)
+        if command.words[-1].lower().endswith(("http:", "https:")) and f"{command.words[-1]}//" in line:
+            yield Severity.WARNED, _("// begins a comment here: put the address into quotation marks.")
+    for command in commands:
+        if not command.has_name:
+            continue
+        if reason := left_out(command):
+            severity = Severity.WARNED if command.words[0].lower() in rules.ENDS else Severity.NOTED
+            message = _("%(name)s: left out. %(reason)s") % {"name": command.words[0], "reason": reason}
+            yield severity, message
+        else:
+            yield from _judge(command.words, files)
 
 
 def _argument_line(line: str) -> Iterator[_Fault]:
     words = grammar.argument_words(line)
-    if not line.isascii():
-        yield Severity.WARNED, _("Not all characters are ASCII; some builds of the game break such lines.")
     for sign_and_name, *values in grammar.argument_options(words):
         name = sign_and_name[1:].lower()
-        if name in rules.REFUSED_OPTIONS:
-            yield Severity.REFUSED, f"{sign_and_name}: {rules.REFUSED_OPTIONS[name]}"
+        if name in rules.TAKEN_OUT or name == "servercfgfile":
+            reason = rules.TAKEN_OUT.get(name, rules.LEFT_OUT["servercfgfile"])
+            yield Severity.REFUSED, f"{sign_and_name}: {reason}"
         elif sign_and_name.startswith("+"):
-            yield from _command((name, *values), is_argument=True)
+            yield from _argument_command(name, values)
+        elif any(grammar.is_option(word) for value in values for word in value.split()):
+            yield Severity.REFUSED, _("A value of %s would become another argument.") % sign_and_name
         if name == "maxplayers" and values and values[0].isdigit() and int(values[0]) > 8:
             yield Severity.WARNED, _("More than 8 players need the L4DToolZ extension in an overlay.")
 
 
-def _command(command: grammar.Command, *, is_argument: bool = False) -> Iterator[_Fault]:
-    name = command[0].lower()
-    if reason := _refusal(command):
-        yield Severity.REFUSED, f"{command[0]}: {reason}"
-    elif name in rules.WARNED_COMMANDS and not (is_argument and name in {"map", "hostname"}):
-        yield Severity.WARNED, str(rules.WARNED_COMMANDS[name])
-    elif known.needs_sourcemod(name):
+def _argument_command(name: str, values: list[str]) -> Iterator[_Fault]:
+    command = grammar.Parsed((name, *values), name)
+    if name in {"map", "changelevel"}:
+        split = [word for value in values for word in value.split()]
+        if any(grammar.is_option(word) or grammar.SHELL.search(word) or ";" in word for word in split):
+            yield Severity.REFUSED, _("“%s” is no name of a map.") % " ".join(values)
+    elif name == "exec":
+        yield Severity.REFUSED, _("Write exec into server.cfg.")
+    elif reason := left_out(command):
+        yield Severity.REFUSED, f"+{name}: {reason}"
+    else:
+        yield from _judge(command.words, None)
+
+
+def _judge(words: grammar.Command, files: Files | None) -> Iterator[_Fault]:
+    """The warnings about a command that is executed, by its name and its value."""
+    name, value = words[0].lower(), words[1] if len(words) > 1 else ""
+    is_on = value.strip() not in {"", "0"}
+    if name in {"exec", "execifexists"} and value:
+        yield from _exec(value, files)
+    elif name in {"map", "changelevel"} and value:
+        yield Severity.WARNED, _("A map here is loaded again at every map change; put +map into the arguments.")
+    elif name == "sv_password" and is_on:
         yield (
             Severity.WARNED,
-            _("%(name)s is a cheat or hidden and has no effect here. With SourceMod: sm_cvar %(name)s …")
-            % {"name": name},
+            _("sv_password is broken in Left 4 Dead 2: lobbies and browsers cannot join with it."),
         )
-    elif not known.is_known(name.lstrip("+-")):
-        yield Severity.WARNED, _unknown(command[0])
+    elif name == "sv_cheats" and is_on:
+        yield (
+            Severity.WARNED,
+            _("With cheats on, no achievements are given and every player may use the console."),
+        )
+    elif name == "sv_lan" and is_on:
+        yield Severity.WARNED, _("A LAN server is neither listed nor reachable from the internet.")
+    elif not known.is_known(name.lstrip("+-")) and (meant := known.nearest(name)):
+        yield (
+            Severity.WARNED,
+            _("The game has no %(name)s. Is %(nearest)s meant?") % {"name": words[0], "nearest": meant},
+        )
 
 
-def _refusal(command: grammar.Command) -> str:
-    words = tuple(word.lower() for word in command)
-    # Wrappers can be nested: sm_cvar sm_cvar rcon_password x.
-    while words and words[0] in rules.WRAPPERS:
-        words = words[1:]
-    if not words:
-        return ""
-    # `+name` in a cfg is how the engine presses a button; srcds also takes it for the command of that name.
-    name = words[0].lstrip("+-")
-    if name == "exec" and len(words) == 2 and words[1] in rules.ALLOWED_EXECS:
-        return ""
-    if name in rules.REFUSED_COMMANDS:
-        return str(rules.REFUSED_COMMANDS[name])
-    for phrase, reason in rules.REFUSED_PHRASES.items():
-        if (name, *words[1:])[: len(phrase)] == phrase:
-            return str(reason)
-    return next((str(reason) for prefix, reason in rules.REFUSED_PREFIXES.items() if name.startswith(prefix)), "")
+def _cfg_name(value: str) -> str:
+    """The path below left4dead2/cfg of what `exec` names, in lower case."""
+    name = value.replace("\\", "/").lower().removeprefix("./").removeprefix("cfg/")
+    return name if "." in name.rpartition("/")[2] else f"{name}.cfg"
 
 
-def _unknown(name: str) -> str:
-    nearest = known.nearest(name.lower())
-    if nearest:
-        return _("The stock game knows no %(name)s. Is %(nearest)s meant?") % {"name": name, "nearest": nearest}
-    return _("The stock game knows no %s. Does a plugin bring it?") % name
+def _exec(value: str, files: Files | None) -> Iterator[_Fault]:
+    name = _cfg_name(value)
+    if files is None or name in rules.BAN_LISTS:
+        return
+    if layer := files.get(name):
+        yield Severity.NOTED, _("%(file)s comes from “%(layer)s”.") % {"file": name, "layer": layer}
+    else:
+        yield (
+            Severity.WARNED,
+            _("No overlay of this blueprint holds left4dead2/cfg/%s: the game skips this line.") % name,
+        )
+
+
+def _no_commands(text: str) -> list[Finding]:
+    """One warning for all lines that are no commands: whole files of another kind are pasted as well."""
+    lines = enumerate(grammar.config_lines(text)[:MOST_LINES], start=1)
+    found = [(at, command) for at, line in lines for command in grammar.parse(line) if not command.has_name]
+    if not found:
+        return []
+    first, command = found[0]
+    message = ngettext(
+        "“%(name)s” is no command of the game: left out. A comment begins with //.",
+        "“%(name)s” and %(others)d more are no commands of the game: left out. A comment begins with //.",
+        len(found),
+    ) % {"name": command.words[0][:40], "others": len(found) - 1}
+    return [Finding(field="config", line=first, severity=Severity.WARNED, message=message)]
+
+
+def _cheats(text: str) -> list[Finding]:
+    """One note for all settings that the game probably ignores, at the first of them."""
+    first, names = 0, []
+    for number, line in enumerate(grammar.config_lines(text)[:MOST_LINES], start=1):
+        for command in grammar.parse(line):
+            name = command.words[0].lower()
+            if known.may_need_sourcemod(name) and name not in names:
+                first = first or number
+                names.append(name)
+    if not names:
+        return []
+    message = ngettext(
+        "%(first)s may be a cheat: without SourceMod the game ignores it. With SourceMod: sm_cvar %(first)s …",
+        "%(first)s and %(others)d more settings may be cheats: without SourceMod the game ignores them. With "
+        "SourceMod: sm_cvar %(first)s …",
+        len(names),
+    ) % {"first": names[0], "others": len(names) - 1}
+    return [Finding(field="config", line=first, severity=Severity.NOTED, message=message)]

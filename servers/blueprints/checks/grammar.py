@@ -1,12 +1,14 @@
-"""The grammar of a cfg line and of an argument line. It is so strict that all parsers agree on every accepted line.
+"""The grammar of a cfg line and of an argument line.
 
 Source splits commands at newlines and `;`, drops `//` comments outside of quotes, and lets quotes group words. It
-knows no escape. Its parsers differ where quotes stand inside a word or stay open, so such lines are refused.
+knows no escape. A quote that stays open ends with its line, and a quote inside a word begins another word. The
+generated server.cfg is written from the words, with every quote closed, so that all parsers agree on it.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
@@ -19,7 +21,7 @@ _NAME = re.compile(r"[+-]?[A-Za-z0-9_]+\Z")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)\Z")
 
 # `./srcds_run` is a shell script that leaves its arguments unquoted: the shell would expand or split at these.
-_SHELL = re.compile(r"[*?\[\]\\$`]")
+SHELL = re.compile(r"[*?\[\]\\$`]")
 
 Command = tuple[str, ...]
 
@@ -28,17 +30,33 @@ class Malformed(ValueError):
     """The line is ambiguous. The message says where and why."""
 
 
+@dataclass(frozen=True)
+class Parsed:
+    """One command of a cfg line: its words, and its text with every quote closed."""
+
+    words: Command
+    text: str
+
+    @property
+    def has_name(self) -> bool:
+        return bool(_NAME.match(self.words[0]))
+
+
 def refuse_characters(line: str) -> None:
-    """Raise Malformed for control characters, and for a line that is too long."""
+    """Raise Malformed for control characters."""
     if match := _CONTROL.search(line):
         raise Malformed(_("A control character (U+%04X) stands in this line.") % ord(match.group()))
-    if len(line.encode("utf-8", "surrogatepass")) > LONGEST_LINE:
+
+
+def refuse_length(text: str) -> None:
+    """Raise Malformed for a command that the game would cut."""
+    if len(text.encode("utf-8", "surrogatepass")) > LONGEST_LINE:
         raise Malformed(_("The line is longer than %d bytes; the game would cut it.") % LONGEST_LINE)
 
 
-def _tokens(line: str, *, comments: bool) -> list[str | None]:
-    """The words of a line, with None for each `;` between two commands."""
-    tokens: list[str | None] = []
+def _tokens(line: str, *, comments: bool) -> list[tuple[str, bool] | None]:
+    """The words of a line and whether each is quoted, with None for each `;` between two commands."""
+    tokens: list[tuple[str, bool] | None] = []
     at = 0
     while at < len(line):
         char = line[at]
@@ -51,56 +69,38 @@ def _tokens(line: str, *, comments: bool) -> list[str | None]:
             at += 1
         elif char == '"':
             end = line.find('"', at + 1)
-            if end < 0:
-                raise Malformed(_("A quotation mark is opened and not closed."))
-            if end + 1 < len(line) and line[end + 1] not in " \t;":
-                raise Malformed(_("A blank is missing after a closing quotation mark."))
-            tokens.append(line[at + 1 : end])
+            end = len(line) if end < 0 else end
+            tokens.append((line[at + 1 : end], True))
             at = end + 1
         else:
             end = at
             while end < len(line) and line[end] not in ' \t;"' and not (comments and line.startswith("//", end)):
                 end += 1
-            if end < len(line) and line[end] == '"':
-                raise Malformed(_("A quotation mark stands in the middle of a word."))
-            tokens.append(line[at:end])
+            tokens.append((line[at:end], False))
             at = end
     return tokens
 
 
-def commands(line: str) -> list[Command]:
-    """The commands of one line of a cfg, each as its words; none for a blank line or a comment.
-
-    Raises Malformed, also for a command whose first word is no name.
-    """
-    refuse_characters(line)
-    line_commands: list[Command] = []
-    words: list[str] = []
+def parse(line: str) -> list[Parsed]:
+    """The commands of one line of a cfg; none for a blank line or a comment, also one in the manner of a shell."""
+    if line.startswith("#"):
+        return []
+    parsed: list[Parsed] = []
+    words: list[tuple[str, bool]] = []
     for token in [*_tokens(line, comments=True), None]:
         if token is not None:
             words.append(token)
         elif words:
-            if not _NAME.match(words[0]):
-                raise Malformed(_("“%s” is no name of a command or setting.") % words[0])
-            line_commands.append(tuple(words))
+            text = " ".join(f'"{word}"' if is_quoted else word for word, is_quoted in words)
+            parsed.append(Parsed(tuple(word for word, _quoted in words), text))
             words = []
-    return line_commands
+    return parsed
 
 
 def config_lines(text: str) -> list[str]:
     """The lines of a cfg text as they are written to the file, without a byte order mark before the first command."""
-    return [line.strip(" \t") for line in text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")]
-
-
-def without_comment(line: str) -> str:
-    """The line up to a `//` outside of quotes; for lines that `commands` reads."""
-    quoted = False
-    for at, char in enumerate(line):
-        if char == '"':
-            quoted = not quoted
-        elif not quoted and line.startswith("//", at):
-            return line[:at].rstrip(" \t")
-    return line
+    plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return [line.strip(" \t") for line in plain.split("\n")]
 
 
 def argument_words(line: str) -> list[str]:
@@ -109,15 +109,22 @@ def argument_words(line: str) -> list[str]:
     A blank line and a `//` comment have none.
     """
     refuse_characters(line)
+    refuse_length(line)
     if line.lstrip().startswith("//"):
         return []
+    if line.count('"') % 2:
+        raise Malformed(_("A quotation mark is opened and not closed."))
     words: list[str] = []
+    is_command = False
     for token in _tokens(line, comments=False):
-        if token is None or ";" in token:
+        if token is None:
             raise Malformed(_("A semicolon would start another command; write one argument per line."))
-        if match := _SHELL.search(token):
+        word, is_quoted = token
+        is_command = word.startswith("+") if not is_quoted and is_option(word) else is_command
+        # The values of a +command can be moved to server.cfg, where the shell does not read them.
+        if not is_command and (match := SHELL.search(word)):
             raise Malformed(_("The character %s has a meaning for the shell that starts the game.") % match.group())
-        words.append(token)
+        words.append(word)
     if words and not is_option(words[0]):
         raise Malformed(_("An argument starts with - or +, for example “+map c1m1_hotel”."))
     return words
@@ -129,13 +136,10 @@ def is_option(word: str) -> bool:
 
 
 def argument_options(words: list[str]) -> list[Command]:
-    """The options of an argument line, each with its values.
-
-    A quoted value counts as its words: the shell script that starts the game splits it again.
-    """
+    """The options of an argument line, each with its values."""
     options: list[list[str]] = []
-    for word in " ".join(words).split():
-        if is_option(word):
+    for word in words:
+        if is_option(word) and " " not in word:
             if not _NAME.match(word):
                 raise Malformed(_("“%s” is no name of an argument.") % word)
             options.append([word])

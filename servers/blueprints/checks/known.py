@@ -14,8 +14,11 @@ _CHEAT_FAMILIES = (
     *("versus_", "vomitjar_", "vs_", "witch_", "z_"),
 )
 
-# SourceMod's and its plugins' own.
+# SourceMod's and its plugins' own. A plugin names its settings as it likes, so an unknown name is no fault.
 _PLUGIN_FAMILIES = ("sm_", "l4d_", "l4d2_", "mm_", "confogl_", "left4dhooks_", "sbpp_", "abm_", "l4dtoolz_")
+
+# Below this length, one letter makes another word.
+_LEAST_LETTERS = 6
 
 
 @cache
@@ -25,16 +28,40 @@ def names() -> frozenset[str]:
     return frozenset(word.lower() for line in lines if not line.startswith("#") for word in line.split())
 
 
+def is_listed(name: str) -> bool:
+    return name in names()
+
+
 def is_known(name: str) -> bool:
-    return name in names() or name.startswith(_PLUGIN_FAMILIES) or needs_sourcemod(name)
+    return name in names() or name.startswith(_PLUGIN_FAMILIES)
 
 
-def needs_sourcemod(name: str) -> bool:
-    """Whether it is a cheat or hidden, so that the game ignores it without `sm_cvar`."""
-    return name not in names() and name.startswith(_CHEAT_FAMILIES)
+def may_need_sourcemod(name: str) -> bool:
+    """Whether it is probably a cheat or hidden, so that the game ignores it without `sm_cvar`."""
+    return name not in names() and name.startswith(_CHEAT_FAMILIES) and nearest(name) is None
 
 
 def nearest(name: str) -> str | None:
-    """The known name that a misspelt one probably stands for."""
-    close = get_close_matches(name, names(), n=1, cutoff=0.8)
-    return close[0] if close else None
+    """The known name that differs from `name` by one slip of the keyboard; None when there is none.
+
+    A name that only adds a word to a known one, or replaces one, may be a plugin's.
+    """
+    name = name.lower()
+    if len(name) < _LEAST_LETTERS or name in names():
+        return None
+    close = get_close_matches(name, names(), n=3, cutoff=0.85)
+    return next((each for each in close if _is_one_slip(name, each)), None)
+
+
+def _is_one_slip(typed: str, meant: str) -> bool:
+    """Whether one letter is missing, doubled, wrong, or two neighbours are exchanged; a number is no slip."""
+    if abs(len(typed) - len(meant)) > 1:
+        return False
+    start = next(
+        (at for at, (a, b) in enumerate(zip(typed, meant, strict=False)) if a != b), min(len(typed), len(meant))
+    )
+    rest, other = typed[start:], meant[start:]
+    if any(char.isdigit() for char in rest[:1] + other[:1]):
+        return False
+    is_exchanged = rest[:2] == other[:2][::-1] and rest[2:] == other[2:]
+    return rest[1:] == other or rest == other[1:] or (len(rest) > 1 and rest[1:] == other[1:]) or is_exchanged

@@ -1,6 +1,6 @@
-"""The commands and options that a blueprint may not use, and those that deserve a warning.
+"""What left4me sets itself, and what deserves a note or a warning.
 
-The names come from the game's documentation and from reports of operators.
+The names come from the game's documentation, from Valve's srcds_run, and from reports of operators.
 
 This is hygiene with good messages. The boundary is the sandbox: plugins are native code anyway.
 """
@@ -12,73 +12,75 @@ from typing import Final
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-_HOST_SIDE = _("left4me sets this itself.")
-_PASSWORD = _("left4me makes the RCON password and writes it last.")
-_OTHER_FILE = _("This reads another file; put its lines here, or expose the overlay's server.cfg.")
-_NATIVE = _("This loads a plugin; put it into an overlay with its own autoload file.")
-_WRITES = _("This writes files by a name of its own.")
-_ENDS = _("This ends the game. Use the server's buttons.")
-_PORTS = _("Ports are given by left4me, so that no server takes another's.")
-_SHADOWS = _("An alias could change the meaning of later lines.")
-_UPDATES = _("The game is updated by its host.")
-_DEBUGS = _("This runs a debugger on the host.")
-_PROGRAM = _("This changes which program is run.")
-_SCRIPT = _("This runs a script inside the game; put it into an overlay.")
+_PASSWORD = _("left4me makes the RCON password itself.")
+_PORT = _("left4me sets the port: it is on the server's page.")
+_ADDRESS = _("left4me lets the game listen on every address of its host.")
+_CLIENT_PORT = _("A dedicated server opens no client port.")
+_TV_PORT = _("left4me gives SourceTV a port of its own when tv_enable is 1.")
+_TOKEN = _("Left 4 Dead 2 needs no login token, and a token may be used by one server only.")
+_LOG = _("left4me keeps the console's log: it is on the server's page.")
+_OWN_FILE = _("left4me writes server.cfg itself and executes it at every map.")
+_RCON_LIMITS = _("left4me keeps the limits of RCON, or the game would lock it out.")
+_ALIAS = _("This alias would change a command that left4me needs.")
 
-# Commands and settings that a config line or a +argument may not use.
-REFUSED_COMMANDS: Final[dict[str, Promise]] = {
-    **dict.fromkeys(("exec", "execifexists", "sm_execcfg"), _OTHER_FILE),
-    **dict.fromkeys(("servercfgfile", "lservercfgfile", "mapchangecfgfile"), _OTHER_FILE),
+# Commands of server.cfg that are not executed, because left4me sets what they set.
+LEFT_OUT: Final[dict[str, Promise]] = {
     **dict.fromkeys(("rcon_password", "rcon_address", "rcon", "sm_rcon"), _PASSWORD),
-    **dict.fromkeys(("alias", "bind", "bindtoggle"), _SHADOWS),
-    **dict.fromkeys(("plugin_load", "plugin_unload", "plugin_pause", "plugin_unpause"), _NATIVE),
-    **dict.fromkeys(("con_logfile", "host_writeconfig", "ccs_write_convars", "vprof_record_start"), _WRITES),
-    **dict.fromkeys(("quit", "exit", "_restart", "restart", "killserver", "sv_shutdown", "crash", "sv_crash"), _ENDS),
-    **dict.fromkeys(("hostport", "hostip", "ip", "port", "net_start", "clientport", "tv_port", "hltv_port"), _PORTS),
-    **dict.fromkeys(("script", "script_execute", "script_debug"), _SCRIPT),
+    **dict.fromkeys(("hostport", "port", "net_start"), _PORT),
+    **dict.fromkeys(("hostip", "ip"), _ADDRESS),
+    **dict.fromkeys(("clientport",), _CLIENT_PORT),
+    **dict.fromkeys(("tv_port", "hltv_port"), _TV_PORT),
+    **dict.fromkeys(("sv_setsteamaccount",), _TOKEN),
+    **dict.fromkeys(("servercfgfile", "lservercfgfile", "mapchangecfgfile"), _OWN_FILE),
+    **dict.fromkeys(("con_logfile", "host_writeconfig", "ccs_write_convars", "vprof_record_start"), _LOG),
 }
+LEFT_OUT_PREFIXES: Final[dict[str, Promise]] = {"sv_rcon_": _RCON_LIMITS}
 
-# Commands of several words: refused when their first words are these.
-REFUSED_PHRASES: Final[dict[tuple[str, ...], Promise]] = {
-    ("meta", "load"): _NATIVE,
-    ("sm", "exts", "load"): _NATIVE,
-    ("sm", "plugins", "load"): _NATIVE,
-}
-
-REFUSED_PREFIXES: Final[dict[str, Promise]] = {
-    "sv_rcon_": _("left4me keeps the console's own limits, or the game would lock it out."),
-}
+# Commands that would end the game at every map. They are not executed either, and were hardly meant.
+ENDS: Final = frozenset({"quit", "exit", "_restart", "restart", "killserver", "sv_shutdown", "crash", "sv_crash"})
 
 # These execute or set what their next word names, so that word counts as a command as well.
 WRAPPERS: Final = frozenset(
     {"sm_cvar", "sm_resetcvar", "toggle", "incrementvar", "multvar", "reset", "cmd", "setinfo", "test_randomchance"}
 )
 
+# Commands whose meaning the generated server.cfg relies on.
+NEEDED: Final = frozenset({"exec", "hostname", "rcon_password", "tv_port"})
+ALIAS_REASON: Final = _ALIAS
+
 # Every server reads the ban lists back.
-ALLOWED_EXECS: Final = frozenset({"banned_user.cfg", "banned_ip.cfg", "banned_user", "banned_ip"})
+BAN_LISTS: Final = frozenset({"banned_user.cfg", "banned_ip.cfg", "banned_user", "banned_ip"})
+# server.cfg itself: executing it again would never end.
+OWN_CFG: Final = frozenset({"server.cfg", "server"})
+
+_HOST_SIDE = _("left4me sets this itself.")
+_GAME = _("left4me runs Left 4 Dead 2.")
+_RESTARTS = _("left4me restarts a game that crashed itself, after a pause that grows.")
+_UPDATES = _("The host updates the game: see the page of the host.")
+_DEBUGS = _("left4me runs no debugger; a crash keeps its last log lines.")
+_PROGRAM = _("left4me chooses the program.")
+_INSECURE = _("left4me does not switch VAC off.")
+_PID = _("left4me knows the game's process itself.")
 
 # Options of the launch line, without their sign: srcds takes many with either.
-REFUSED_OPTIONS: Final[dict[str, Promise]] = {
-    **dict.fromkeys(("game", "console", "norestart", "strictportbind", "defaultgamedir", "basedir"), _HOST_SIDE),
-    **dict.fromkeys(("insert_search_path", "insert_search_paths", "tempcontent", "timeout"), _HOST_SIDE),
-    **dict.fromkeys(("ip", "port", "hostport", "clientport", "tv_port", "netconport", "netconpassword"), _PORTS),
-    **dict.fromkeys(("autoupdate", "steam_dir", "steamcmd_script", "steambin", "beta"), _UPDATES),
-    **dict.fromkeys(("debug", "debugbreak", "debuglog", "dumplog", "gdb", "cdb"), _DEBUGS),
+TAKEN_OUT: Final[dict[str, Promise]] = {
+    **LEFT_OUT,
+    **dict.fromkeys(("game",), _GAME),
+    **dict.fromkeys(("console", "strictportbind", "defaultgamedir", "basedir", "rundir", "usegh"), _HOST_SIDE),
+    **dict.fromkeys(
+        ("insert_search_path", "insert_search_paths", "tempcontent", "steamerr", "ignoresigint"), _HOST_SIDE
+    ),
+    **dict.fromkeys(("timeout", "norestart", "autorestart"), _RESTARTS),
+    **dict.fromkeys(("netconport", "netconpassword", "netconmaxclients"), _HOST_SIDE),
+    **dict.fromkeys(
+        ("autoupdate", "steam_dir", "steamcmd_script", "steambin", "steamuser", "steampass", "beta"), _UPDATES
+    ),
+    **dict.fromkeys(("update", "updateonly", "steam", "notrap_update"), _UPDATES),
+    **dict.fromkeys(("debug", "debugbreak", "debuglog", "dumplog", "gdb", "cdb", "notrap"), _DEBUGS),
     **dict.fromkeys(("binary", "fork", "verify_all", "help"), _PROGRAM),
-    **dict.fromkeys(("pidfile", "condebug", "conclearlog", "con_logfile", "writeconfig"), _WRITES),
-    **dict.fromkeys(("insecure",), _("This switches VAC off, which left4me does not offer.")),
-    **dict.fromkeys(("rcon_password",), _PASSWORD),
+    **dict.fromkeys(("pidfile",), _PID),
+    **dict.fromkeys(("condebug", "conclearlog", "consolelog", "writeconfig"), _LOG),
+    **dict.fromkeys(("insecure",), _INSECURE),
 }
-
-# Accepted, but probably not what was meant.
-WARNED_COMMANDS: Final[dict[str, Promise]] = {
-    "sv_password": _("sv_password is broken in Left 4 Dead 2: lobbies and browsers cannot join with it."),
-    "logaddress_add": _("This sends the log, with players' addresses, to another machine."),
-    "sv_downloadurl": _("Players' games download from this address."),
-    "log": _("The game's own log files grow without limit; left4me keeps the console's log anyway."),
-    "map": _("A map here is loaded again at every map change; put +map into the arguments."),
-    "changelevel": _("A map here is loaded again at every map change; put +map into the arguments."),
-    "sv_cheats": _("With cheats on, no achievements are given and every player may use the console."),
-    "sv_lan": _("A LAN server is neither listed nor reachable from the internet."),
-    "hostname": _("The server's own name is the default; this line wins over it on every server of this blueprint."),
-}
+# `servercfgfile` names a file that is to be executed: it is moved to server.cfg.
+del TAKEN_OUT["servercfgfile"]

@@ -1,8 +1,8 @@
 """A system-call filter for the game: no new namespaces, mounts, keyrings, tracing of the kernel, modules.
 
 It lists the refused calls, since plugins are native code that may use any ordinary one. x86 only, where srcds exists;
-on other machines only namespaces and dropped capabilities protect. ptrace is allowed: crash handlers use it, and the
-process namespace contains no foreign processes.
+on other machines only namespaces and dropped capabilities protect. Tracing is refused unless the blueprint allows it
+for a crash handler; the process namespace contains no foreign processes.
 """
 
 from __future__ import annotations
@@ -79,6 +79,11 @@ _REFUSED_32: Final = _REFUSED_EVERYWHERE | frozenset(
         "open_by_handle_at": 342,
     }.values()
 )
+# ptrace, process_vm_readv, process_vm_writev
+_TRACING_64: Final = frozenset((101, 310, 311))
+_TRACING_32: Final = frozenset((26, 347, 348))
+_PTRACE: Final = 101
+_PTRACE_ATTACH: Final = 16
 _CLONE_64: Final = 56
 _CLONE_32: Final = 120
 _CLONE3: Final = 435  # its flags lie in memory, which a filter cannot read; glibc falls back to clone
@@ -109,23 +114,33 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
 
 
-def install() -> bool:
+def install(*, allow_ptrace: bool = False) -> bool:
     """Install the filter for this process and all its children; False where it does not exist for the machine.
 
     Needs `no_new_privs`. Raises OSError where the kernel has no filters.
     """
     if os.uname().machine != "x86_64":
         return False
-    code = assemble()
+    code = assemble(allow_ptrace=allow_ptrace)
     program = _Program(len(code) // 8, code)
     kernel.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))
     return True
 
 
-def assemble() -> bytes:
+def can_trace() -> bool:
+    """Whether the filters of this process, also one of its unit, let ptrace through."""
+    try:
+        kernel.syscall(_PTRACE, _PTRACE_ATTACH, 0, 0, 0)
+    except OSError as error:
+        # No process has the number 0: what answers this is the kernel's ptrace and no filter.
+        return error.errno == errno.ESRCH
+    return True
+
+
+def assemble(*, allow_ptrace: bool = False) -> bytes:
     """The filter as BPF: one block per architecture, since 32-bit srcds and 64-bit tools may both run."""
-    wide = _block(_REFUSED_64, clone=_CLONE_64, check_x32=True)
-    narrow = _block(_REFUSED_32, clone=_CLONE_32, check_x32=False)
+    wide = _block(_REFUSED_64 | (frozenset() if allow_ptrace else _TRACING_64), clone=_CLONE_64, check_x32=True)
+    narrow = _block(_REFUSED_32 | (frozenset() if allow_ptrace else _TRACING_32), clone=_CLONE_32, check_x32=False)
     # A jump reaches 255 instructions, and the 64-bit block is shorter.
     head = [
         _op(_LOAD, _ARCH_AT),

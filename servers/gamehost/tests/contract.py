@@ -5,6 +5,7 @@ A subclass provides the fixture `stage`.
 
 from __future__ import annotations
 
+import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -283,6 +284,13 @@ class HostileGame:
         attach = "__import__('ctypes').CDLL(None, use_errno=True).ptrace(16, 1, 0, 0)"
         assert value(spec, attach) == -1
         assert refusal(spec, "open('/proc/1/mem', 'rb')") == "PermissionError"
+
+    @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the filter exists for x86 only")
+    def test_its_processes_trace_each_other_only_where_the_blueprint_allows_it(self, stage: Stage) -> None:
+        program = "import ctypes, sys; sys.exit(ctypes.CDLL(None).ptrace(0, 0, 0, 0) != 0)"
+        traced = f"__import__('subprocess').call([__import__('sys').executable, '-c', {program!r}])"
+        assert value(stage.start(stage.spec(1)), traced) == 1
+        assert value(stage.start(stage.spec(2, allow_ptrace=True)), traced) == 0
 
     def test_it_is_not_root_and_holds_no_capability(self, stage: Stage) -> None:
         spec = stage.start(stage.spec(1))

@@ -90,3 +90,13 @@ def test_another_interpreter_can_be_named_and_a_missing_one_is_reported(tmp_path
 def test_the_program_runs_from_a_path_with_blanks_and_from_a_relative_call(tmp_path):
     with harness.running(tmp_path / "a b'c") as sim:
         assert "map     : c1m1_hotel" in sim.rcon("status")
+
+
+def test_srcds_run_splits_its_arguments_again_as_valves_does(tmp_path):
+    install(tmp_path, python="/usr/bin/python3")
+    main = tmp_path / "bin/simulated/srcds/engine.py"
+    main.write_text("import sys\ndef main():\n    print(sys.argv[1:])\n")
+    for compiled in main.parent.glob("__pycache__/engine.*"):
+        compiled.unlink()
+    output = commands.run([str(tmp_path / "srcds_run"), "+sv_tags", "a b"], timeout=20).output
+    assert output.strip() == "['+sv_tags', 'a', 'b']"

@@ -1,0 +1,78 @@
+"""What the console of a running game refuses. Operators who do not own the server use it as well.
+
+A command is sent as it was typed, so that it is refused where the game's parsers could read it differently.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from servers.blueprints.checks import grammar, rules
+
+_OTHER_FILE = _("This reads another file; put its lines here, or expose the overlay's server.cfg.")
+_NATIVE = _("This loads a plugin; put it into an overlay with its own autoload file.")
+_WRITES = _("This writes files by a name of its own.")
+_ENDS = _("This ends the game. Use the server's buttons.")
+_SHADOWS = _("An alias could change the meaning of later commands.")
+_SCRIPT = _("This runs a script inside the game; put it into an overlay.")
+
+_COMMANDS: Final[dict[str, Promise]] = {
+    **rules.LEFT_OUT,
+    **dict.fromkeys(("exec", "execifexists", "sm_execcfg"), _OTHER_FILE),
+    **dict.fromkeys(("servercfgfile", "lservercfgfile", "mapchangecfgfile"), _OTHER_FILE),
+    **dict.fromkeys(("alias", "bind", "bindtoggle"), _SHADOWS),
+    **dict.fromkeys(("plugin_load", "plugin_unload", "plugin_pause", "plugin_unpause"), _NATIVE),
+    **dict.fromkeys(("con_logfile", "host_writeconfig", "ccs_write_convars", "vprof_record_start"), _WRITES),
+    **dict.fromkeys(rules.ENDS, _ENDS),
+    **dict.fromkeys(("script", "script_execute", "script_debug"), _SCRIPT),
+}
+# Commands of several words: refused when their first words are these.
+_PHRASES: Final[dict[tuple[str, ...], Promise]] = {
+    ("meta", "load"): _NATIVE,
+    ("sm", "exts", "load"): _NATIVE,
+    ("sm", "plugins", "load"): _NATIVE,
+}
+_WHOLE_QUOTES: Final = re.compile(r'(?<![^\s;])"[^"]*"(?![^\s;])')
+
+
+def refusal(line: str) -> str:
+    """Why a line is not sent to a running game; empty when it is."""
+    try:
+        grammar.refuse_characters(line)
+        grammar.refuse_length(line)
+    except grammar.Malformed as fault:
+        return str(fault)
+    if '"' in _WHOLE_QUOTES.sub("", line):
+        return _now("A quotation mark stands in the middle of a word, or is not closed.")
+    # A comment of a cfg to left4me; the game would execute what stands behind its semicolons.
+    if line.lstrip().startswith("#"):
+        return _now("“%s” is no name of a command or setting.") % "#"
+    for command in grammar.parse(line):
+        if not command.has_name:
+            return _now("“%s” is no name of a command or setting.") % command.words[0]
+        if reason := _command_refusal(command.words):
+            return f"{command.words[0]}: {reason}"
+    return ""
+
+
+def _command_refusal(command: grammar.Command) -> str:
+    words = tuple(word.lower() for word in command)
+    # Wrappers can be nested: sm_cvar sm_cvar rcon_password x.
+    while words and words[0] in rules.WRAPPERS:
+        words = words[1:]
+    if not words:
+        return ""
+    name = words[0].lstrip("+-")
+    if name == "exec" and len(words) == 2 and words[1] in rules.BAN_LISTS:
+        return ""
+    if name in _COMMANDS:
+        return str(_COMMANDS[name])
+    for phrase, reason in _PHRASES.items():
+        if (name, *words[1:])[: len(phrase)] == phrase:
+            return str(reason)
+    return next((str(why) for prefix, why in rules.LEFT_OUT_PREFIXES.items() if name.startswith(prefix)), "")
