@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -192,6 +195,19 @@ def test_the_table_searches_sorts_and_filters(client, paste, overlay, steam_worl
         assert "Alpha" not in text
     assert client.get(url + "?sort=-size&page=99&only=x").status_code == 200
     assert client.get(url + "?live=1", headers={"HX-Request": "true"}).content.decode().lstrip().startswith("<div id=")
+
+
+def test_a_page_with_a_build_polls_its_live_part_alone(client, paste, overlay, steam_world):
+    steam_world.add(1, title="Alpha")
+    paste("1")
+    url = reverse("overlays:items", args=[overlay.pk])
+    for query in ("", "?q=alpha&page=1"):
+        text = client.get(url + query).content.decode()
+        polled = re.search(r'<div id="live"[^>]* hx-get="([^"]+)"', text)
+        assert polled, "no build is under way"
+        answer = client.get(url + html.unescape(polled[1]), headers={"HX-Request": "true"}).content.decode()
+        assert answer.lstrip().startswith('<div id="live"')
+        assert "<html" not in answer
 
 
 def test_the_number_of_queries_does_not_grow_with_the_items(client, paste, overlay, django_assert_max_num_queries):
