@@ -11,7 +11,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import Window, page_of, require_scope
+from left4me.core.web.api import Body, Window, page_of, require_scope
 from livestate import actions, live
 from livestate import history as histories
 from livestate.campaigns import Chapter, playable
@@ -100,7 +100,7 @@ class HistoryOut(Schema):
 PlayersPage = page_of(PlayerOut, "PlayersPage")
 
 
-class OrderIn(Schema):
+class OrderIn(Body):
     kind: OrderKind = "command"
     value: str = Field(max_length=1000, description="The command, the text, the map, or the player's steam_id_64")
     minutes: int = Field(0, ge=0, description="Duration of a ban; 0 is permanent")

@@ -10,7 +10,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import Window, changed_fields, listed, page_of, require_scope
+from left4me.core.web.api import Body, Window, changed_fields, listed, page_of, require_scope
 from overlays import actions, lookups, permissions
 from overlays.models import Overlay, OverlayCopy
 
@@ -52,7 +52,7 @@ class CopyOut(Schema):
 OverlayPage = page_of(OverlayOut, "OverlayPage")
 
 
-class OverlayIn(Schema):
+class OverlayIn(Body):
     name: str = Field(max_length=64)
     kind: Kind = "files"
     is_system: bool = Field(False, description="Part of the catalog; admins only")
@@ -60,7 +60,7 @@ class OverlayIn(Schema):
     path: str = Field("", max_length=255, description="An existing directory below the overlay root; admins only")
 
 
-class OverlayChange(Schema):
+class OverlayChange(Body):
     version: int = Field(description="The version that you read; any other is refused with 409")
     name: str | None = Field(None, max_length=64)
     expose_cfg: bool | None = None

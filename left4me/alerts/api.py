@@ -12,7 +12,7 @@ from ninja import Field, Query, Router, Schema, Status
 from left4me.alerts import actions, destinations, permissions
 from left4me.alerts.models import Channel, Delivery
 from left4me.core import names
-from left4me.core.web.api import Window, changed_fields, listed, page_of, require_scope
+from left4me.core.web.api import Body, Window, changed_fields, listed, page_of, require_scope
 from left4me.core.web.request import current_user
 
 router = Router(tags=["alerts"])
@@ -57,7 +57,7 @@ class AlertOut(Schema):
 AlertPage = page_of(AlertOut, "AlertPage")
 
 
-class AlertIn(Schema):
+class AlertIn(Body):
     name: str = Field(max_length=names.LONGEST)
     kind: Literal["discord", "webhook", "email"]
     address: str = Field(max_length=destinations.LONGEST, description="An https address, or a mail address")
@@ -65,7 +65,7 @@ class AlertIn(Schema):
     everything: bool = Field(False, description="Also of everybody's servers and jobs; for admins")
 
 
-class AlertChange(Schema):
+class AlertChange(Body):
     """Fields that are left out keep their values."""
 
     name: str | None = Field(None, max_length=names.LONGEST)
@@ -75,7 +75,7 @@ class AlertChange(Schema):
     is_enabled: bool | None = None
 
 
-class CodeIn(Schema):
+class CodeIn(Body):
     code: str = Field(max_length=32)
 
 

@@ -9,7 +9,7 @@ from ninja import Router, Schema
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import require_scope
+from left4me.core.web.api import Body, require_scope
 from overlays import actions, lookups
 from overlays.campaigns import sources
 from overlays.campaigns.sources import Source
@@ -45,7 +45,7 @@ class SourceOut(Schema):
     warnings: list[Any]
 
 
-class LinkIn(Schema):
+class LinkIn(Body):
     link: str = Field(max_length=500, description="Where players get the file; empty to use its author's website")
 
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from accounts.permissions import signed_in
 from left4me.core.files import tree
 from left4me.core.files.tree import BadPath
-from left4me.core.web.api import require_scope
+from left4me.core.web.api import Body, require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
 from overlays import lookups
@@ -55,7 +55,7 @@ class UploadedOut(Schema):
     job: JobOut | None
 
 
-class ChoicesIn(Schema):
+class ChoicesIn(Body):
     root: str | None = Field(
         None, max_length=1000, description="The folder that is taken off; empty for none, null for the best"
     )

@@ -13,7 +13,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
-from left4me.core.web.api import Problem, Window, listed, page_of, require_scope
+from left4me.core.web.api import Body, Problem, Window, listed, page_of, require_scope
 from left4me.core.web.refusals import Refused
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
@@ -57,7 +57,7 @@ class ItemFilter(Window):
     q: str = Field("", max_length=200, description="Words of the title, author, map or campaign, or an id")
 
 
-class AddIn(Schema):
+class AddIn(Body):
     input: str = Field(max_length=inputs.LONGEST_INPUT, description="Ids and links, separated by spaces or lines")
     mode: Literal["items", "collection"] = "items"
     follow: bool = Field(True, description="Follow the collections: refreshes add and remove items as they do")

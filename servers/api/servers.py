@@ -77,7 +77,8 @@ def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange
     changes = changed_fields(given, besides={"version"})
     if blueprint_id := changes.pop("blueprint_id", None):
         changes["blueprint"] = _blueprint(server.owner, blueprint_id)
-    actions.update_server(server=server, seen_version=given.version, by=user, **changes)
+    seen_version = server.version if given.version is None else given.version
+    actions.update_server(server=server, seen_version=seen_version, by=user, **changes)
     return one(lookups.server_or_404(user, server_id), user)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import Field
 
-from left4me.core.web.api import page_of
+from left4me.core.web.api import Body, page_of
 from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
 from servers.blueprints import checks, inspection
@@ -76,7 +76,7 @@ def server(status: ServerStatus) -> dict[str, Any]:
 ServerPage = page_of(ServerOut, "ServerPage")
 
 
-class ServerIn(Schema):
+class ServerIn(Body):
     name: str = Field(max_length=64)
     blueprint_id: Id
     host: str | None = Field(None, max_length=63, description="Default: the first that takes new servers")
@@ -84,15 +84,15 @@ class ServerIn(Schema):
     restart_when_hung: bool = False
 
 
-class ServerChange(Schema):
-    version: int = Field(description=READ_VERSION)
+class ServerChange(Body):
+    version: int | None = Field(None, description=READ_VERSION + "; without it, the change is made in any case")
     name: str | None = Field(None, max_length=64)
     blueprint_id: Id | None = None
     port: int | None = Field(None, ge=1024, le=65535)
     restart_when_hung: bool | None = None
 
 
-class ActionIn(Schema):
+class ActionIn(Body):
     operation: Power
 
 
@@ -125,7 +125,7 @@ class ShareOut(Schema):
 SharePage = page_of(ShareOut, "SharePage")
 
 
-class ShareIn(Schema):
+class ShareIn(Body):
     username: str = Field(max_length=64)
     role: Role = "viewer"
 
@@ -215,7 +215,7 @@ def _blueprint(row: Blueprint, found: Sequence[checks.Finding], translated: Sequ
 BlueprintPage = page_of(BlueprintOut, "BlueprintPage")
 
 
-class BlueprintIn(Schema):
+class BlueprintIn(Body):
     name: str = Field(max_length=64)
     description: str = Field("", max_length=2000)
     arguments: Lines = Field(
@@ -227,7 +227,7 @@ class BlueprintIn(Schema):
     overlays: list[Id] = Field(default_factory=list, description="Ids of overlays, the topmost first")
 
 
-class BlueprintChange(Schema):
+class BlueprintChange(Body):
     version: int = Field(description=READ_VERSION)
     name: str | None = Field(None, max_length=64)
     description: str | None = Field(None, max_length=2000)
@@ -238,7 +238,7 @@ class BlueprintChange(Schema):
     overlays: list[Id] | None = None
 
 
-class ImportIn(Schema):
+class ImportIn(Body):
     yaml: str
 
 
@@ -286,12 +286,12 @@ def host(row: Host, *, now: datetime) -> dict[str, Any]:
 HostPage = page_of(HostOut, "HostPage")
 
 
-class HostChange(Schema):
+class HostChange(Body):
     address: str | None = Field(None, max_length=255)
     first_port: int | None = Field(None, ge=1024, le=65535)
     last_port: int | None = Field(None, ge=1024, le=65535)
     is_enabled: bool | None = None
 
 
-class HostActionIn(Schema):
+class HostActionIn(Body):
     operation: Literal["install", "repair_game", "rollback_game", "clean_game"]

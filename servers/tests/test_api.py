@@ -106,6 +106,21 @@ def test_a_server_is_made_changed_run_and_removed(cast: Cast, api: Caller) -> No
     assert Job.objects.live().get().operation == "delete"
 
 
+def test_a_server_gets_another_blueprint_without_a_version(api: Caller, cast: Cast) -> None:
+    server, other = make_server(cast.owner), make_blueprint(cast.owner)
+    status, changed = api.by(cast.owner).patch(f"/servers/{server.pk}", {"blueprint_id": other.pk})
+    assert (status, changed["blueprint_id"]) == (200, other.pk)
+
+
+def test_a_field_that_does_not_exist_is_named_and_changes_nothing(api: Caller, cast: Cast) -> None:
+    server = make_server(cast.owner, name="Friday")
+    status, problem = api.by(cast.owner).patch(f"/servers/{server.pk}", {"name": "Monday", "overlay_ids": [1]})
+    assert status == 422
+    assert [error["field"] for error in problem["errors"]] == ["overlay_ids"]
+    server.refresh_from_db()
+    assert server.name == "Friday"
+
+
 def test_two_edits_of_one_blueprint_overwrite_nothing(cast: Cast, api: Caller) -> None:
     blueprint = make_blueprint(cast.owner, config="sv_pure 2")
     api = api.by(cast.owner)

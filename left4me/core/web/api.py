@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from ninja import Schema
-from pydantic import Field, create_model
+from pydantic import ConfigDict, Field, create_model
 
 SCOPES = ("read", "operate", "admin")
 
@@ -47,6 +47,12 @@ def problem_response(problem: Problem) -> HttpResponse:
     if "retry_after" in problem.extra:
         response["Retry-After"] = str(problem.extra["retry_after"])
     return response
+
+
+class Body(Schema):
+    """A request's JSON. A field that it does not know is an error (422), so that a misspelt one changes nothing."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Window(Schema):
