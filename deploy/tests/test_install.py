@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.ops import environment, install
+from deploy import installer
+from deploy.ops import environment
 from deploy.ops.database import postgres
 from deploy.ops.installation import CHECKOUT, Choices, Installation
 from deploy.ops.layout import Layout
@@ -100,13 +101,13 @@ def test_a_changed_unit_is_written_again(layout: Layout):
 
 @pytest.mark.parametrize("text", ["left4me.example.org", "Left4me.Example.ORG.", "a-b.de"])
 def test_names_are_taken_in_any_case(text: str):
-    assert install._domain(text) == text.lower().rstrip(".")
+    assert installer._domain(text) == text.lower().rstrip(".")
 
 
 @pytest.mark.parametrize("text", ["localhost", "no name", "a..b", "-a.de", "https://a.de", "a.de {", "a.de\nb.de"])
 def test_what_is_no_name_never_reaches_the_proxy(text: str):
     with pytest.raises(argparse.ArgumentTypeError):
-        install._domain(text)
+        installer._domain(text)
 
 
 def test_the_site_streams_and_names_its_domain():

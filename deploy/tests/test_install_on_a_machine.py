@@ -146,7 +146,9 @@ def test_units_hold_no_typing_mistake_and_are_closed_enough(installed: Testhost)
     closed = ("web", "worker", "beat", "content", "redis", "workshop-refresh", "server@")
     for name in closed:
         path = f"/etc/systemd/system/left4me-{name}.service"
-        installed.sh(f"systemd-analyze security --no-pager --offline=true --threshold=20 {path}")
+        # The launcher decides for each server about ptrace, which its unit therefore lets through: 0.2 more.
+        threshold = 22 if name == "server@" else 20
+        installed.sh(f"systemd-analyze security --no-pager --offline=true --threshold={threshold} {path}")
 
 
 def test_the_hardened_worker_can_do_all_that_it_must_and_no_more(with_games: Testhost):

@@ -118,7 +118,7 @@ def _story(spec: InstanceSpec, facts: dict[str, Any], seconds: float) -> str:
     if not facts["network_confined"]:
         story += "; this kernel does not keep the game from other ports"
     if not facts.get("can_trace", True):
-        story += "; this host refuses ptrace, so that crash reporters write nothing (docs/install.md)"
+        story += "; this host refuses ptrace, so that crash reporters write nothing"
     if cgroup.parent() and not facts["limited"]:
         story += "; the cgroup was refused, so memory is limited per process only"
     return story

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='blueprint',
             name='allow_ptrace',
-            field=models.BooleanField(default=False, help_text='For plugins such as Accelerator, which need ptrace to write a crash dump. Under systemd, an admin allows it on the host too.', verbose_name='let crash reporters trace the game'),
+            field=models.BooleanField(default=False, help_text='For plugins such as Accelerator, which need ptrace to write a crash dump.', verbose_name='let crash reporters trace the game'),
         ),
         migrations.AddField(
             model_name='blueprint',

@@ -61,10 +61,7 @@ class Blueprint(models.Model):
     allow_ptrace = models.BooleanField(
         _("let crash reporters trace the game"),
         default=False,
-        help_text=_(
-            "For plugins such as Accelerator, which need ptrace to write a crash dump. "
-            "Under systemd, an admin allows it on the host too."
-        ),
+        help_text=_("For plugins such as Accelerator, which need ptrace to write a crash dump."),
     )
     overlays: models.ManyToManyField[Overlay, BlueprintOverlay] = models.ManyToManyField(
         Overlay, through="BlueprintOverlay", related_name="blueprints"

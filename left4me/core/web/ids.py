@@ -14,8 +14,8 @@ from pydantic import Field
 
 LARGEST_ID = 2**63 - 1
 
-# In the body or the query string of an API request: a larger number is answered with 422.
-Id = Annotated[int, Field(le=LARGEST_ID)]
+# In the body or the query string of an API request: any other number is answered with 422.
+Id = Annotated[int, Field(ge=0, le=LARGEST_ID)]
 
 
 class IdConverter(IntConverter):

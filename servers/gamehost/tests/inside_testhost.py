@@ -71,12 +71,16 @@ def test_a_32_bit_game_is_started_supervised_polled_and_stopped(stage: Stage) ->
     surprises = game.surprises(found)
     assert surprises == game.ONLY_IN_A_UNIT, "; ".join(f"{name} {result}" for name, result in surprises.items())
     assert len(found) > 70
+    assert stage.runtime.stop(1, quit_game=lambda: game.ask(spec, "quit") and None) is Outcome.STOPPED
+    spec = game.spec(stage, allow_ptrace=True)
+    assert stage.runtime.start(spec) is Outcome.STARTED
+    wait_until(lambda: game.answers(spec))
+    found = game.probes([line.text for line in stage.runtime.tail(1, lines=1000)])
+    assert game.surprises(found, may_trace=True) == game.ONLY_IN_A_UNIT
     with pytest.raises(game.rcon.RconError):
         game.ask(spec, "crash")
     wait_until(lambda: stage.observe(spec).restarts == 1 and game.answers(spec))
-    assert (
-        stage.root / "servers/1/upper/left4dead2/crash.dmp"
-    ).read_text() == "signal 11, ptrace Operation not permitted\n"
+    assert (stage.root / "servers/1/upper/left4dead2/crash.dmp").read_text() == "signal 11, ptrace granted\n"
     assert stage.runtime.stop(1, quit_game=lambda: game.ask(spec, "quit") and None) is Outcome.STOPPED
 
 

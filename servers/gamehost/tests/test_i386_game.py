@@ -59,9 +59,10 @@ def test_it_is_started_supervised_polled_and_stopped(laid: Stage) -> None:
 
 
 def test_its_crash_handler_traces_it_and_writes_a_dump_beside_it(laid: Stage) -> None:
-    spec = game.spec(laid)
+    spec = game.spec(laid, allow_ptrace=True)
     laid.runtime.start(spec)
     wait_until(lambda: game.answers(spec))
+    assert game.surprises(game.probes(_lines(laid)), may_trace=True) == {}
     with pytest.raises(game.rcon.RconError):
         game.ask(spec, "crash")
     wait_until(lambda: laid.observe(spec).restarts == 1 and game.answers(spec))

@@ -94,9 +94,9 @@ def test_the_program_runs_from_a_path_with_blanks_and_from_a_relative_call(tmp_p
 
 def test_srcds_run_splits_its_arguments_again_as_valves_does(tmp_path):
     install(tmp_path, python="/usr/bin/python3")
-    main = tmp_path / "bin/simulated/srcds/engine.py"
+    main = tmp_path / "bin/simulated/srcds/server.py"
     main.write_text("import sys\ndef main():\n    print(sys.argv[1:])\n")
-    for compiled in main.parent.glob("__pycache__/engine.*"):
+    for compiled in main.parent.glob("__pycache__/server.*"):
         compiled.unlink()
     output = commands.run([str(tmp_path / "srcds_run"), "+sv_tags", "a b"], timeout=20).output
     assert output.strip() == "['+sv_tags', 'a', 'b']"

@@ -46,16 +46,18 @@ REFUSED: Final = {
     "performance_events": {"EPERM"},
     "set_clock": {"EPERM"},
 }
-# Refused where the kernel has Landlock's network rules.
-# What the hardened unit refuses beyond that. The real game's crash reports are made without ptrace then.
+# Refused unless the blueprint lets crash reporters trace the game.
+TRACING: Final = {"trace_me": {"EPERM"}, "tracer": {"EPERM"}, "read_own_memory": {"EPERM"}}
+# What the hardened unit refuses beyond that.
 ONLY_IN_A_UNIT: Final = dict.fromkeys(
     (
         *("affinity", "lower_priority", "lock_memory"),  # SystemCallFilter=~@resources
         *("read_personality", "set_personality"),  # LockPersonality=
-        *("local_descriptors", "trace_me", "tracer"),  # not in @system-service
+        "local_descriptors",  # not in @system-service
     ),
     "EPERM",
 )
+# Refused where the kernel has Landlock's network rules.
 REFUSED_PORTS: Final = {"other_tcp": {"EACCES"}, "to_foreign_port": {"EACCES"}}
 
 
@@ -110,8 +112,10 @@ def probes(lines: list[str]) -> dict[str, str]:
     return {name: result for _, name, result in words}
 
 
-def surprises(found: dict[str, str], *, ports_are_confined: bool | None = None) -> dict[str, str]:
+def surprises(
+    found: dict[str, str], *, ports_are_confined: bool | None = None, may_trace: bool = False
+) -> dict[str, str]:
     """The results that differ from what the sandbox is meant to grant and to refuse."""
     confined = landlock.version() >= 4 if ports_are_confined is None else ports_are_confined
-    refused = {**REFUSED, **(REFUSED_PORTS if confined else {})}
+    refused = {**REFUSED, **({} if may_trace else TRACING), **(REFUSED_PORTS if confined else {})}
     return {name: result for name, result in found.items() if result not in refused.get(name, {"granted"})}
