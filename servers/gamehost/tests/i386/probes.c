@@ -174,7 +174,7 @@ static int random_bytes(void) { return readable("/dev/urandom"); }
 static int time_zone(void) { time_t now = time(0); tzset(); return localtime(&now) ? 0 : EINVAL; }
 static int beside_itself(void) { return writable("left4dead2/downloads.txt"); }
 static int replace_a_file(void) { int code = writable("left4dead2/new"); return code ? code : result(rename("left4dead2/new", "left4dead2/steam.inf")); }
-static int make_directory(void) { return result(mkdir("left4dead2/logs", 0755)); }
+static int make_directory(void) { rmdir("left4dead2/logs"); return result(mkdir("left4dead2/logs", 0755)); } /* an earlier start made it */
 static int change_mode(void) { int code = writable("left4dead2/tool"); return code ? code : result(chmod("left4dead2/tool", 0755)); }
 static int shared_map(void) {
     int fd = open("left4dead2/map.bin", O_RDWR | O_CREAT, 0644);
