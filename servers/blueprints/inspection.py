@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
+from left4me.core.files.tree import BadPath, Tree
 from overlays import paths
 from overlays.models import Overlay
 from servers.blueprints import checks, maps
 from servers.models import Blueprint
 
+_CFG_FOLDER = paths.CFG.parent.parts
 _MOST_FILES = 5000
 
 
@@ -42,11 +43,13 @@ def cfg_files(layers: Iterable[Overlay]) -> dict[str, str]:
     """The files that `exec` finds: their paths below the cfg folder in lower case, and the overlay that wins."""
     files: dict[str, str] = {}
     for overlay in layers:
-        top = paths.directory(overlay) / paths.CFG.parent
-        for folder, _folders, names in os.walk(top):
-            for name in names:
-                if name.lower().endswith(".cfg"):
-                    files.setdefault((Path(folder) / name).relative_to(top).as_posix().lower(), overlay.name)
-            if len(files) > _MOST_FILES:
-                return files
+        root = paths.directory(overlay)
+        if not root.is_dir():
+            continue
+        with Tree(root) as tree, contextlib.suppress(BadPath):
+            for where, node in tree.walk(_CFG_FOLDER):
+                if node.name.lower().endswith(".cfg"):
+                    files.setdefault("/".join(where[len(_CFG_FOLDER) :]).lower(), overlay.name)
+                if len(files) > _MOST_FILES:
+                    return files
     return files

@@ -173,7 +173,7 @@ def _refuse_programs(layers: Sequence[Overlay], trees: Mapping[int, Path]) -> No
 def _refuse_taken_port(server: Server) -> None:
     """Fail when another program uses the port: the game itself would only end again and again, without a message.
 
-    The port of SourceTV is exchanged instead, since nobody had to learn it by heart.
+    SourceTV gets another port instead, which its page then shows.
     """
     # A server in any other state uses its port itself, or is about to release it.
     if this_host.runtime().observe([server.pk])[server.pk].state not in {State.STOPPED, State.GAVE_UP}:
