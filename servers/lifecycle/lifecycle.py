@@ -125,7 +125,16 @@ _MESSAGES = {
 
 
 def _compose(server: Server, run: JobContext) -> launch_plan.LaunchPlan:
-    """Plan a start; fail with what is missing and how to mend it. Fetches the layers on hosts other than the web's."""
+    """Plan a start; fail with what is missing and how to mend it, which the server's page then shows."""
+    try:
+        return _plan(server, run)
+    except Failed as fault:
+        state_log.set_last_error(server, str(fault))
+        raise
+
+
+def _plan(server: Server, run: JobContext) -> launch_plan.LaunchPlan:
+    """The plan of a start. Fetches the layers on hosts other than the web's."""
     layers, trees = _layers(server, run)
     try:
         version = this_host.games().current()

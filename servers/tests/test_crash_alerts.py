@@ -162,6 +162,8 @@ def test_a_failed_job_is_told_to_the_owner_of_the_server_and_to_who_asked(server
     assert alert is not None
     assert alert.title == "“Start” failed: Friday versus"
     assert "not installed" in alert.text
+    server.refresh_from_db()
+    assert "not installed" in server.last_error, "the server's page shows why, not only the job"
     jobs.request(operation="start", resource=server.resource, by=cast.operator, host="local")
     drain(host="local")
     assert Delivery.objects.count() == 3, "the same failure within the hour is no news"
