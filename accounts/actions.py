@@ -46,7 +46,7 @@ def create_user(
 def sign_up(*, username: str, password: str, request: HttpRequest, invitation: OneTimeLink | None = None) -> User:
     """Create an account for the visitor and use up the invitation. Raises Refused if that was used already."""
     if invitation is not None and not OneTimeLink.objects.filter(pk=invitation.pk).claim(timezone.now()):
-        raise Refused(_("This invitation has been used meanwhile."))
+        raise Refused(_("This invitation has already been used. Ask an admin for a new one."))
     user = create_user(username=username, password=password, by=None, request=request)
     if invitation is not None:
         OneTimeLink.objects.filter(pk=invitation.pk).update(user=user)
@@ -69,7 +69,7 @@ def set_password_by_link(*, link: OneTimeLink, password: str, request: HttpReque
     """Set the password of the link's user and end all their sessions. Raises Refused if the link was used."""
     user = link.user
     if user is None or not OneTimeLink.objects.filter(pk=link.pk).claim(timezone.now()):
-        raise Refused(_("This link has been used meanwhile."))
+        raise Refused(_("This link has already been used. Ask an admin for a new one."))
     user.set_password(password)
     user.save(update_fields=["password"])
     end_sessions(user=user)
@@ -188,4 +188,4 @@ def _check_other_admins(user: User) -> None:
     # Locked, so that two admins who demote each other at once cannot both succeed.
     admins = list(User.objects.select_for_update().admins().values_list("pk", flat=True))
     if admins == [user.pk]:
-        raise Refused(_("This is the last admin. Make somebody else an admin first."))
+        raise Refused(_("This is the last admin. Make another user an admin first."))

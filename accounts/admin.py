@@ -57,7 +57,7 @@ class UserAdmin(Audited):
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         if obj.pk == administrator(request).pk:
-            messages.error(request, _("You cannot delete yourself."))
+            messages.error(request, _("You can't delete your own account."))
             return
         super().delete_model(request, obj)
 

@@ -30,7 +30,11 @@ class Bearer(HttpBearer):
         credentials = auth.user_from_token(token.strip(), request=request)
         if credentials is None:
             rate_limit.enforce(REFUSED, network(client_address(request)))
-            raise Problem(401, _("This token is not valid"), _("It is unknown, has expired, or was revoked."))
+            raise Problem(
+                401,
+                _("Invalid token"),
+                _("The token is unknown, has expired or was revoked. Create a new one on the page “API tokens”."),
+            )
         user, scope = credentials
         rate_limit.enforce(REQUESTS, f"user:{user.pk}")
         request.user = user
@@ -50,7 +54,9 @@ class PageSession(AuthBase):
         if not isinstance(user, User):
             return None
         if check_csrf(request):
-            raise Problem(403, _("CSRF token missing or wrong"), _("Send it as X-CSRFToken, or use an API token."))
+            raise Problem(
+                403, _("CSRF token missing or invalid"), _("Send it in the X-CSRFToken header, or use an API token.")
+            )
         rate_limit.enforce(REQUESTS, f"user:{user.pk}")
         return user
 
@@ -66,7 +72,7 @@ class Me(Schema):
 router = Router(tags=["me"])
 
 
-@router.get("/me", response=Me, summary="Who this token or session is")
+@router.get("/me", response=Me, summary="The user and scope of this token or session")
 def me(request: HttpRequest) -> dict[str, object]:
     user = request.user
     assert isinstance(user, User)  # noqa: S101 -- authentication above has set it

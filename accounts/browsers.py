@@ -44,7 +44,7 @@ def name_of(user_agent: str) -> str:
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     if browser and system:
         return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
-    return browser or system or _("unknown device")
+    return browser or system or _("Unknown device")
 
 
 def known_mark(request: HttpRequest, username: str) -> str:

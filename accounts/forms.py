@@ -18,8 +18,8 @@ NEW_PASSWORD = forms.PasswordInput(attrs={"autocomplete": "new-password"})
 
 class LoginForm(AuthenticationForm):
     error_messages = {
-        "invalid_login": _("Name and password do not belong together. Mind the case of the password."),
-        "inactive": _("This account may not sign in."),
+        "invalid_login": _("Wrong username or password."),
+        "inactive": _("This account is deactivated. Ask an admin to activate it."),
     }
 
 
@@ -31,7 +31,7 @@ class NewPasswordForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         self.user = user
         super().__init__(*args, **kwargs)
-        self.fields["password"].help_text = _("At least 10 characters. A sentence is easy to keep in mind.")
+        self.fields["password"].help_text = _("At least 10 characters. A short sentence is easy to remember.")
 
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
@@ -53,7 +53,7 @@ class PasswordChangeForm(NewPasswordForm):
     def clean_current(self) -> str:
         current: str = self.cleaned_data["current"]
         if not self.user.check_password(current):
-            raise forms.ValidationError(_("This is not your current password."))
+            raise forms.ValidationError(_("Wrong current password."))
         return current
 
 
@@ -62,7 +62,7 @@ class _NameForm(forms.ModelForm):  # type: ignore[type-arg]
         username: str = self.cleaned_data["username"]
         # The database enforces this too, but its error would not be shown at the field.
         if User.objects.named(username).exists():
-            raise forms.ValidationError(_("This name is taken."))
+            raise forms.ValidationError(_("This username is taken. Choose another one."))
         return username
 
 
@@ -72,7 +72,7 @@ class SignUpForm(_NameForm):
         strip=False,
         max_length=1000,
         widget=NEW_PASSWORD,
-        help_text=_("At least 10 characters. A sentence is easy to keep in mind."),
+        help_text=_("At least 10 characters. A short sentence is easy to remember."),
     )
 
     class Meta:
@@ -110,24 +110,24 @@ class TokenForm(forms.ModelForm, _ExpiringForm):  # type: ignore[type-arg]
     days = forms.TypedChoiceField(
         label=_("Expires"),
         coerce=int,
-        choices=[(30, _("in 30 days")), (90, _("in 90 days")), (365, _("in a year")), (0, _("never"))],
+        choices=[(30, _("In 30 days")), (90, _("In 90 days")), (365, _("In a year")), (0, _("Never"))],
     )
 
     class Meta:
         model = ApiToken
         fields = ["name", "scope"]
-        help_texts = {"name": _("What it is for, such as “status bot”.")}
+        help_texts = {"name": _("What the token is for, such as “Status bot”.")}
 
 
 class InvitationForm(forms.ModelForm, _ExpiringForm):  # type: ignore[type-arg]
     days = forms.TypedChoiceField(
         label=_("Expires"),
         coerce=int,
-        choices=[(1, _("in a day")), (7, _("in a week")), (30, _("in 30 days"))],
+        choices=[(1, _("In a day")), (7, _("In a week")), (30, _("In 30 days"))],
         initial=7,
     )
 
     class Meta:
         model = OneTimeLink
         fields = ["note"]
-        help_texts = {"note": _("Only for this list, such as a name.")}
+        help_texts = {"note": _("Shown only in this list, for example the name of the person you invite.")}

@@ -22,7 +22,7 @@ def can_administer(user: User) -> bool:
 
 def check_can_administer(user: User) -> None:
     if not can_administer(user):
-        raise PermissionDenied(_("This is for admins."))
+        raise PermissionDenied(_("Only admins have access to this."))
 
 
 def administrator(request: HttpRequest) -> User:

@@ -15,6 +15,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='user',
             name='username',
-            field=models.CharField(error_messages={'unique': 'This name is taken.'}, max_length=64, unique=True, validators=[django.contrib.auth.validators.UnicodeUsernameValidator(), accounts.models.users.refuse_capitals_beyond_ascii], verbose_name='user name'),
+            field=models.CharField(error_messages={'unique': 'This username is taken. Choose another one.'}, max_length=64, unique=True, validators=[django.contrib.auth.validators.UnicodeUsernameValidator(), accounts.models.users.refuse_capitals_beyond_ascii], verbose_name='username'),
         ),
     ]

@@ -34,7 +34,7 @@ class OneTimeLink(models.Model):
 
     purpose = models.CharField(max_length=16, choices=Purpose)
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    note = models.CharField(_("for whom"), max_length=64, blank=True)
+    note = models.CharField(_("note"), max_length=64, blank=True)
     # For an invitation, the user who signed up with it; null until then.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="links")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")

@@ -19,9 +19,9 @@ USED_EVERY = timedelta(minutes=5)
 
 
 class Scope(models.TextChoices):
-    READ = "read", _("read: look at everything you may see")
-    OPERATE = "operate", _("operate: also start, stop and change what is yours")
-    ADMIN = "admin", _("admin: all that you may do yourself")
+    READ = "read", _("Read: view everything you can access")
+    OPERATE = "operate", _("Operate: also start, stop and change what you manage")
+    ADMIN = "admin", _("Admin: full access")
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
@@ -36,7 +36,7 @@ class ApiToken(models.Model):
     name = models.CharField(_("name"), max_length=64)
     scope = models.CharField(_("scope"), max_length=16, choices=Scope, default=Scope.READ)
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    hint = models.CharField(_("begins with"), max_length=12, editable=False)
+    hint = models.CharField(_("starts with"), max_length=12, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)

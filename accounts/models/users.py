@@ -17,7 +17,7 @@ def refuse_capitals_beyond_ascii(name: str) -> None:
     """Raise ValidationError: SQLite folds the case of a–z only, so `Änna` and `änna` would be two users there."""
     beyond = "".join(letter for letter in name if not letter.isascii())
     if beyond != beyond.lower():
-        raise ValidationError(_("Only A–Z may be capitals here; write other letters small."))
+        raise ValidationError(_("Capital letters other than A–Z are not supported. Use lowercase letters instead."))
 
 
 class UserQuerySet(models.QuerySet["User"]):
@@ -48,14 +48,14 @@ class User(AbstractBaseUser):
     """A user account. Usernames are unique regardless of case."""
 
     username = models.CharField(
-        _("user name"),
+        _("username"),
         max_length=64,
         unique=True,
         validators=[UnicodeUsernameValidator(), refuse_capitals_beyond_ascii],
-        error_messages={"unique": _("This name is taken.")},
+        error_messages={"unique": _("This username is taken. Choose another one.")},
     )
     is_admin = models.BooleanField(_("admin"), default=False)
-    is_active = models.BooleanField(_("may sign in"), default=True)
+    is_active = models.BooleanField(_("active"), default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -68,7 +68,7 @@ class User(AbstractBaseUser):
             models.UniqueConstraint(
                 Lower("username"),
                 name="user_name_unique_in_any_case",
-                violation_error_message=_("This name is taken."),
+                violation_error_message=_("This username is taken. Choose another one."),
             )
         ]
 

@@ -20,7 +20,7 @@ def anna(cast):
 
 
 def enter(page, *, name="anna", password=PASSWORD):
-    page.get_by_label("User name").fill(name)
+    page.get_by_label("Username").fill(name)
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_role("button", name="Sign in").click()
 
@@ -37,7 +37,7 @@ def test_a_wrong_password_is_said_without_saying_which_part_was_wrong(page, anna
     page.goto("/accounts/login/")
     enter(page, password="something else")
     expect(page.get_by_role("alert")).to_be_visible()
-    expect(page.get_by_label("User name")).to_have_value("anna")
+    expect(page.get_by_label("Username")).to_have_value("anna")
 
 
 def test_signing_out_ends_the_session(page, anna, sign_in):
@@ -55,9 +55,9 @@ def test_too_many_wrong_passwords_get_a_pause(page, anna, complaints):
     for _attempt in range(40):
         page.goto("/accounts/login/")
         enter(page, password="something else")
-        if page.get_by_text("That was too often").is_visible():
+        if page.get_by_text("Too many attempts").is_visible():
             break
-    expect(page.get_by_role("heading", level=1)).to_have_text("That was too often")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Too many attempts")
 
 
 def test_changing_the_password_ends_other_sessions_but_not_this_one(page, anna, browser, live_server):
@@ -72,7 +72,7 @@ def test_changing_the_password_ends_other_sessions_but_not_this_one(page, anna, 
     page.get_by_label("Current password").fill(PASSWORD)
     page.get_by_label("New password").fill("another horse battery")
     page.get_by_role("button", name="Change password").click()
-    expect(page.get_by_text("Your password is changed.")).to_be_visible()
+    expect(page.get_by_text("Password changed.")).to_be_visible()
 
     other.goto("/")
     expect(other).to_have_url(re.compile("/accounts/login"))

@@ -116,7 +116,7 @@ def _sign_up(request: HttpRequest, link: OneTimeLink | None) -> HttpResponse:
                     invitation=link,
                 )
             except IntegrityError:
-                form.add_error("username", _("This name is taken."))
+                form.add_error("username", _("This username is taken. Choose another one."))
             except actions.Refused as refusal:
                 form.add_error(None, str(refusal))
             else:
@@ -142,7 +142,7 @@ def password_link(request: HttpRequest, secret: str) -> HttpResponse:
         except actions.Refused as refusal:
             form.add_error(None, str(refusal))
         else:
-            messages.success(request, _("Your password is set. Sign in with it."))
+            messages.success(request, _("Password set. Sign in with it."))
             return redirect(settings.LOGIN_URL)
     context = {"form": form, "name": link.user.username}
     return render(request, "accounts/password_link.html", context, status=422 if form.errors else 200)
@@ -152,5 +152,5 @@ def _usable_link(purpose: Purpose, secret: str) -> OneTimeLink:
     links = OneTimeLink.objects.usable(timezone.now()).select_related("user")
     link = links.filter(purpose=purpose, digest=secrets.digest(secret)).first()
     if link is None:
-        raise Http404(_("This link has been used, has expired, or was revoked."))
+        raise Http404(_("This link has been used, has expired or was revoked. Ask an admin for a new one."))
     return link

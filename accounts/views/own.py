@@ -37,7 +37,7 @@ def password(request: HttpRequest) -> HttpResponse:
         rate_limit.enforce(PASSWORD, f"user:{user.pk}")
         if form.is_valid():
             actions.change_password(user=user, password=form.cleaned_data["password"], request=request)
-            messages.success(request, _("Your password is changed. Your other sessions have ended."))
+            messages.success(request, _("Password changed. You are signed out on all other devices."))
             return redirect("accounts:profile")
     return render(request, "accounts/password.html", {"form": form}, status=422 if form.errors else 200)
 
@@ -57,14 +57,14 @@ def revoke_session(request: HttpRequest, pk: str) -> HttpResponse:
     if pk == secrets.digest(request.session.session_key or ""):
         request.session.flush()
     else:
-        messages.success(request, _("That session has ended."))
+        messages.success(request, _("Device signed out."))
     return redirect("accounts:sessions")
 
 
 @require_POST
 def revoke_other_sessions(request: HttpRequest) -> HttpResponse:
     ended = actions.revoke_other_sessions(user=signed_in(request), request=request)
-    messages.success(request, ngettext("%(n)d session has ended.", "%(n)d sessions have ended.", ended) % {"n": ended})
+    messages.success(request, ngettext("%(n)d device signed out.", "%(n)d devices signed out.", ended) % {"n": ended})
     return redirect("accounts:sessions")
 
 
@@ -92,5 +92,5 @@ def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     token = get_object_or_404(ApiToken, pk=pk, user=user)
     actions.revoke_token(token=token, by=user, request=request)
-    messages.success(request, _("The token “%(name)s” no longer works.") % {"name": token.name})
+    messages.success(request, _("Token “%(name)s” revoked.") % {"name": token.name})
     return redirect("accounts:tokens")

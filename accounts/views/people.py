@@ -74,7 +74,7 @@ def set_admin(request: HttpRequest, pk: int) -> HttpResponse:
     except actions.Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        message = _("%(name)s is an admin now.") if is_admin else _("%(name)s is no admin any more.")
+        message = _("%(name)s is now an admin.") if is_admin else _("%(name)s is no longer an admin.")
         messages.success(request, message % {"name": user.username})
     return redirect("accounts:users")
 
@@ -89,7 +89,7 @@ def set_active(request: HttpRequest, pk: int) -> HttpResponse:
     except actions.Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        message = _("%(name)s may sign in again.") if is_active else _("%(name)s is signed out and may not sign in.")
+        message = _("%(name)s can sign in again.") if is_active else _("%(name)s is signed out and can't sign in.")
         messages.success(request, message % {"name": user.username})
     return redirect("accounts:users")
 
@@ -101,7 +101,7 @@ def invitations(request: HttpRequest) -> HttpResponse:
     form, link = InvitationForm(request.POST or None), ""
     if request.method == "POST" and form.is_valid():
         lifetime = form.lifetime()
-        assert lifetime is not None  # noqa: S101 -- the form offers no "never"
+        assert lifetime is not None  # noqa: S101 -- the form offers no "Never"
         secret = actions.invite(by=admin, note=form.cleaned_data["note"], lifetime=lifetime, request=request)
         link = request.build_absolute_uri(reverse("accounts:invitation", args=[secret]))
         form = InvitationForm()
@@ -115,7 +115,7 @@ def revoke_invitation(request: HttpRequest, pk: int) -> HttpResponse:
     admin = administrator(request)
     link = get_object_or_404(OneTimeLink.objects.invitations(), pk=pk, used_at__isnull=True)
     actions.revoke_invitation(link=link, by=admin, request=request)
-    messages.success(request, _("The invitation no longer works."))
+    messages.success(request, _("Invitation revoked."))
     return redirect("accounts:invitations")
 
 

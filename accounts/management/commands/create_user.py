@@ -16,11 +16,13 @@ from accounts.models import User
 
 
 class Command(BaseCommand):
-    help = "Make an account. Without --password-stdin the password is asked for; leave it empty to have one made."
+    help = (
+        "Create an account. Without --password-stdin, the command asks for a password; leave it blank to generate one."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
-        parser.add_argument("--admin", action="store_true", help="may administer this installation")
+        parser.add_argument("--admin", action="store_true", help="make the user an admin")
         parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
 
     def handle(self, *args: Any, name: str, admin: bool, password_stdin: bool, **options: Any) -> None:
@@ -32,19 +34,19 @@ class Command(BaseCommand):
             password = secrets.token_urlsafe(15)
         _hold(lambda: validate_password(password, user))
         actions.create_user(username=name, password=password, is_admin=admin, by=None)
-        self.stderr.write(f"{'Admin' if admin else 'User'} {name} is made.")
+        self.stderr.write(f"{'Admin' if admin else 'User'} {name} created.")
         if is_made:
             # The only line on standard output, so that a script can read it.
-            self.stderr.write("The password, shown this once:")
+            self.stderr.write("Password (won't be shown again):")
             self.stdout.write(password)
 
 
 def _asked() -> str:
     if not sys.stdin.isatty():
         return ""
-    password = getpass.getpass("Password (empty: make one): ")
-    if password and password != getpass.getpass("Again: "):
-        raise CommandError("The two passwords differ. Nothing was made.")
+    password = getpass.getpass("Password (leave blank to generate one): ")
+    if password and password != getpass.getpass("Repeat password: "):
+        raise CommandError("The passwords don't match. No account was created.")
     return password
 
 

@@ -20,9 +20,9 @@ class Command(BaseCommand):
         try:
             user = User.objects.get_by_natural_key(name)
         except User.DoesNotExist as fault:
-            raise CommandError(f"There is no user {name}. Make one with: manage.py create_user {name}") from fault
+            raise CommandError(f"No user named {name}. Create one with: manage.py create_user {name}") from fault
         if user.is_admin:
-            self.stderr.write(f"{user} is an admin already.")
+            self.stderr.write(f"{user} is already an admin.")
             return
         actions.set_admin(user=user, is_admin=True, by=None)
-        self.stderr.write(f"{user} is an admin now.")
+        self.stderr.write(f"{user} is now an admin.")
