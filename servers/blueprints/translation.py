@@ -5,6 +5,7 @@ Arguments that are written as left4me stores them come back unchanged, so that t
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from servers.blueprints.checks import grammar, known, rules
 _PROGRAM: Final = re.compile(r"(?:srcds|hlds)(?:_[a-z0-9]+)*(?:\.exe|\.sh)?\Z|srcds[\w.-]*\Z", re.IGNORECASE)
 _HOLDS_COMMAND: Final = re.compile(r"srcds|(?:^|\s)-game\s|(?:^|\s)\+map\s", re.IGNORECASE)
 _OPTION: Final = re.compile(r"[+-][A-Za-z_]\w*\Z")
+_CONTAINERS: Final = frozenset({"docker", "podman", "nerdctl"})
+# Options of `docker run` are single letters, a few letters together (-it) or have two dashes.
+_OF_THE_GAME: Final = re.compile(r"\+[A-Za-z_]\w*\Z|-[A-Za-z_]\w{3,}\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +101,8 @@ def _options(text: str, notes: list[Note]) -> list[_Option]:
             options.append(_Option(line.number, [], line.comment))
         if words:
             options += _grouped(words, line.number, notes)
+            if not is_launch:
+                notes += _rest_left_out(line)
         elif line.commands and not is_launch:
             _note_left_out(line, options, notes, is_script=bool(launches) or text.lstrip().startswith("#!"))
     if (more := len(launches) - 1) > 0:
@@ -138,6 +144,9 @@ def _launch_words(line: shell.Line) -> tuple[tuple[str, ...], bool]:
         # A wrapper of its own (./start.sh -game left4dead2 …) names the game.
         if first is not None and "-game" in words:
             return words[words.index("-game") :] if words.index("-game") == first else words[first:], True
+        if _CONTAINERS & set(words[:2]) and "run" in words:
+            # What follows the image goes to the program in it, which is the game's start script.
+            return tuple(itertools.dropwhile(lambda word: not _OF_THE_GAME.match(word), words)), True
         if len(words) == 1 and shell.has_placeholder(words[0]):
             return (), False
     return (), False
@@ -187,6 +196,15 @@ def _note_left_out(line: shell.Line, options: list[_Option], notes: list[Note], 
         return
     if all(note.message != _script_note() for note in notes):
         notes.append(Note(field="arguments", line=line.number, message=_script_note()))
+
+
+def _rest_left_out(line: shell.Line) -> list[Note]:
+    """A note for each command that follows the options after a `;`: a shell would run them as programs."""
+    message = _("%s: left out. The launch line ends before it. Put console commands into server.cfg.")
+    return [
+        Note(field="arguments", line=line.number, message=message % shell.shown(" ".join(words)))
+        for words in line.commands[1:]
+    ]
 
 
 def _script_note() -> str:

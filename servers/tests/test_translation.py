@@ -56,6 +56,12 @@ def translated(text: str, config: str = "") -> Translation:
         ("./srcds_run -game left4dead2 -console -port 27015 +map c2m1_highway", ["+map c2m1_highway"]),
         ("-game left4dead2 -ip 1.2.3.4 -timeout 10 -tickrate 100", ["-tickrate 100"]),
         ("srcds.exe -console -game left4dead2 +hostport 27016 +maxplayers 10", ["+maxplayers 10"]),
+        (
+            "docker run -d --net=host -p 1:1/udp -e A=b games/l4d2 +map c2m1_highway -maxplayers 8",
+            ["+map c2m1_highway", "-maxplayers 8"],
+        ),
+        ("sudo docker run -it games/l4d2:latest -console -tickrate 60 && echo started", ["-tickrate 60"]),
+        ("./srcds_run -game left4dead2 -port {port} +map c2m1_highway -maxplayers {slots}", ["+map c2m1_highway"]),
         ("screen -dmS one ~/l4d2/srcds_run -game left4dead2 +map c1m2_streets", ["+map c1m2_streets"]),
         ("tmux new -d -s x 'cd ~/l4d2 && ./srcds_run -game left4dead2 +map c1m2_streets'", ["+map c1m2_streets"]),
         ('su games -c "/srv/srcds_run -game left4dead2 -map c1m1_hotel"', ["+map c1m1_hotel"]),
@@ -117,6 +123,12 @@ def test_secrets_are_taken_out_and_never_shown() -> None:
     assert (result.arguments, result.config) == ("+sv_lan 0", "sv_pure 2")
     assert len(result.notes) == 4
     assert not any("hunter2" in str(note) or "ABCDEF" in str(note) for note in result.notes)
+
+
+def test_a_command_after_a_semicolon_is_left_out_and_listed() -> None:
+    result = translated("+map c1m1_hotel;quit")
+    assert result.arguments == "+map c1m1_hotel"
+    assert [note.message.split(":")[0] for note in result.notes] == ["quit"]
 
 
 def test_of_several_launch_lines_the_first_one_counts() -> None:
