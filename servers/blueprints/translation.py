@@ -101,7 +101,9 @@ def _options(text: str, notes: list[Note]) -> list[_Option]:
             options.append(_Option(line.number, [], line.comment))
         if words:
             options += _grouped(words, line.number, notes)
-            if not is_launch:
+            if is_launch and len(line.commands) > 1:
+                _note_once(_script_note(), line.number, notes)
+            elif not is_launch:
                 notes += _rest_left_out(line)
         elif line.commands and not is_launch:
             _note_left_out(line, options, notes, is_script=bool(launches) or text.lstrip().startswith("#!"))
@@ -194,8 +196,7 @@ def _note_left_out(line: shell.Line, options: list[_Option], notes: list[Note], 
         message = _("%(word)s: written as +%(word)s. A setting on the launch line starts with +.") % {"word": first[0]}
         notes.append(Note(field="arguments", line=line.number, message=message))
         return
-    if all(note.message != _script_note() for note in notes):
-        notes.append(Note(field="arguments", line=line.number, message=_script_note()))
+    _note_once(_script_note(), line.number, notes)
 
 
 def _rest_left_out(line: shell.Line) -> list[Note]:
@@ -208,7 +209,12 @@ def _rest_left_out(line: shell.Line) -> list[Note]:
 
 
 def _script_note() -> str:
-    return _("Lines that start no game were left out.")
+    return _("Commands that do not start the game were left out.")
+
+
+def _note_once(message: str, number: int, notes: list[Note]) -> None:
+    if all(note.message != message for note in notes):
+        notes.append(Note(field="arguments", line=number, message=message))
 
 
 def _translated(option: _Option, result: Translation) -> list[str]:

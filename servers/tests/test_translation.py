@@ -129,6 +129,8 @@ def test_a_command_after_a_semicolon_is_left_out_and_listed() -> None:
     result = translated("+map c1m1_hotel;quit")
     assert result.arguments == "+map c1m1_hotel"
     assert [note.message.split(":")[0] for note in result.notes] == ["quit"]
+    result = translated("./srcds_run +map c1m1_hotel; echo done")
+    assert [note.message for note in result.notes] == ["Commands that do not start the game were left out."]
 
 
 def test_of_several_launch_lines_the_first_one_counts() -> None:
