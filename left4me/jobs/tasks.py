@@ -39,6 +39,8 @@ class JobTask(Task):  # type: ignore[type-arg]
     """
 
     ignore_result = True
+    # A job that failed has said why in its own log: Celery logs one line, without a traceback.
+    throws = (JobFailed,)
 
     def __init__(self, name: str, worker: JobWorker, celery_worker: Any) -> None:
         self.name = name

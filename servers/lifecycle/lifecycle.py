@@ -87,8 +87,8 @@ def stop(server: Server, run: JobContext) -> None:
 
 
 def restart(server: Server, run: JobContext) -> None:
-    # Missing layers are fetched while people still play; afterwards the stop and the start take only seconds.
-    _layers(server, run)
+    # Whatever the start would fail on is found, and missing layers are fetched, while people still play.
+    _compose(server, run)
     stop(server, run)
     start(server, run)
 
@@ -251,7 +251,7 @@ def _raise_if_exited(server: Server, spec: InstanceSpec, run: JobContext) -> Non
 
 def _quit(server: Server) -> None:
     # A failure only means that the game did not receive it; TERM follows.
-    with contextlib.suppress(rcon.RconError):
+    with contextlib.suppress(rcon.RconError, secrets.Unreadable):
         rcon.execute("127.0.0.1", server.port, server.live_rcon_password, "quit", timeout=_QUIT_TIMEOUT_SECONDS)
 
 
@@ -264,7 +264,7 @@ def _warn_players(server: Server, run: JobContext) -> None:
     text = re.sub(
         r'["; \x00-\x1f]+', " ", str(run.params.get("message") or f"This server stops in {seconds} seconds.")
     )
-    with contextlib.suppress(rcon.RconError):
+    with contextlib.suppress(rcon.RconError, secrets.Unreadable):
         rcon.execute("127.0.0.1", server.port, server.live_rcon_password, f"say {text}", timeout=_QUIT_TIMEOUT_SECONDS)
         run.log(f"The players were told: {text}")
     run.sleep(seconds)

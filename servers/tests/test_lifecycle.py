@@ -189,6 +189,25 @@ def test_restart_is_a_stop_and_a_start(server: Server, runtime: FakeRuntime):
     assert states == ["starting", "running", "stopping", "stopped", "starting", "running"]
 
 
+def test_a_restart_that_cannot_start_again_leaves_the_game_running_and_says_why(server: Server, runtime: FakeRuntime):
+    lifecycle.start(server, RecordedRun())
+    Server.objects.update(sealed_rcon_password="sealed with a key that is gone")
+    server.refresh_from_db()
+    with pytest.raises(Failed, match="RCON password cannot be read"):
+        lifecycle.restart(server, RecordedRun())
+    assert runtime.observe([server.pk])[server.pk].state is State.RUNNING
+    server.refresh_from_db()
+    assert "RCON password cannot be read" in server.last_error
+
+
+def test_a_server_whose_password_cannot_be_read_can_be_stopped(server: Server, runtime: FakeRuntime):
+    lifecycle.start(server, RecordedRun())
+    Server.objects.update(sealed_rcon_password="gone", applied_sealed_rcon_password="gone")
+    server.refresh_from_db()
+    lifecycle.stop(server, RecordedRun(warn_seconds=1))
+    assert runtime.observe([server.pk])[server.pk].state is State.STOPPED
+
+
 def test_delete_ends_the_game_and_removes_files_and_row(server: Server, runtime: FakeRuntime):
     lifecycle.start(server, RecordedRun())
     server_id = server.pk
