@@ -72,7 +72,10 @@ def update(*, overlay: Overlay, seen_version: int, by: User, **changes: Unpack[O
     """Change an overlay that `by` read at `seen_version`. Raises Stale, rows.Gone and ValidationError."""
     current = rows.still_there(Overlay.objects.select_for_update(of=("self",)), overlay)
     if current.version != seen_version:
-        raise Stale(_("Somebody else changed this overlay meanwhile; nothing was overwritten."), current=current)
+        raise Stale(
+            _("Someone else edited this overlay; nothing was overwritten. Save again to overwrite their changes."),
+            current=current,
+        )
     path = changes.pop("path", current.path)
     if path != current.path:
         current.path = _typed_path(path, besides=current.pk)
@@ -107,7 +110,7 @@ def set_link(*, addon: OverlayAddon, link: str, by: User) -> OverlayAddon:
     """Set where players get an addon; an empty link removes it. Raises ValidationError."""
     link = link.strip()
     if link and not missions.is_address(link):
-        raise ValidationError({"link": _("Enter the address of a web page, for example https://www.gamemaps.com/….")})
+        raise ValidationError({"link": _("Enter a web address, for example https://www.gamemaps.com/….")})
     addon.link = link
     addon.save(update_fields=["link"])
     target = f"overlay:{addon.overlay_id}"

@@ -31,10 +31,10 @@ class OverlayOut(Schema):
     size_bytes: int
     file_count: int
     refused_programs: list[str] = Field(
-        description="Programs of the game that no admin has allowed: no server starts with them"
+        description="Programs of the game that no admin has allowed; servers do not start with them"
     )
     used_by: int = Field(description="Number of blueprints that use it")
-    version: int = Field(description="Send it back with a change")
+    version: int = Field(description="Send it with your change")
     created_at: datetime
 
     @staticmethod
@@ -45,7 +45,7 @@ class OverlayOut(Schema):
 class CopyOut(Schema):
     host: str
     content_version: int
-    is_whole: bool = Field(description="False: some workshop items could not be downloaded there")
+    is_whole: bool = Field(description="False if some workshop items could not be downloaded there")
     made_at: datetime
 
 
@@ -61,7 +61,7 @@ class OverlayIn(Body):
 
 
 class OverlayChange(Body):
-    version: int = Field(description="The version that you read; any other is refused with 409")
+    version: int = Field(description="The version you read; any other is refused with 409")
     name: str | None = Field(None, max_length=64)
     expose_cfg: bool | None = None
     path: str | None = Field(None, max_length=255, description="Admins only")

@@ -20,7 +20,7 @@ class OverlayForm(forms.ModelForm):  # type: ignore[type-arg]
     is_system = forms.BooleanField(
         label=_("Part of the catalog"),
         required=False,
-        help_text=_("System overlays can be used by everybody and are changed by admins only."),
+        help_text=_("Everyone can use system overlays; only admins can change them."),
     )
 
     class Meta:
@@ -32,7 +32,7 @@ class OverlayForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         is_new = self.instance.pk is None
         self.fields["path"].required = False
-        self.fields["path"].help_text = _("Below the overlay root. Empty: a directory of its own.")
+        self.fields["path"].help_text = _("Relative to the overlay root. Leave blank to pick automatically.")
         self.fields["version"].initial = self.instance.version
         if not is_new:
             del self.fields["kind"], self.fields["is_system"]
@@ -46,7 +46,7 @@ class OverlayForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if cleaned.get("kind") == Overlay.Kind.SCRIPT and not cleaned.get("is_system"):
-            self.add_error("kind", _("Script overlays belong to the catalog: they run on the host."))
+            self.add_error("kind", _("Script overlays run on the host, so they must be part of the catalog."))
         return cleaned
 
     def _post_clean(self) -> None:
@@ -54,23 +54,11 @@ class OverlayForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class AddItemsForm(forms.Form):
-    """Workshop ids and links to add to an overlay."""
+    """Workshop ids and links to add to an overlay: of items and of collections."""
 
     input = forms.CharField(
-        label=_("Ids or links"),
+        label=_("Links or IDs"),
         max_length=inputs.LONGEST_INPUT,
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off"}),
-        help_text=_("Workshop ids or addresses, as many as you like, on one line or on many."),
-    )
-    mode = forms.ChoiceField(
-        label=_("They are"),
-        choices=[("items", _("items")), ("collection", _("collections"))],
-        initial="items",
-        widget=forms.RadioSelect,
-    )
-    follow = forms.BooleanField(
-        label=_("Follow the collections"),
-        initial=True,
-        required=False,
-        help_text=_("What their authors add or remove later comes and goes here too. Only for collections."),
+        help_text=_("Workshop items and collections, as many as you like, separated by spaces or line breaks."),
     )

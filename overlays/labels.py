@@ -22,7 +22,7 @@ TONES = {
 _WARNINGS: dict[str, tuple[str | Promise, str | Promise]] = {
     "global_scripts": (
         _("Scripts for every map"),
-        _("These scripts run on every map of the server, not only on this item's own."),
+        _("These scripts run on every map of the server, not only on this item's maps."),
     ),
     "game_scripts": (
         _("Changes the game's rules"),
@@ -30,19 +30,19 @@ _WARNINGS: dict[str, tuple[str | Promise, str | Promise]] = {
     ),
     "replaces_game_files": (
         _("Replaces game files"),
-        _("These files of the game look or behave differently with this item."),
+        _("These files replace the game's own; they look or behave differently."),
     ),
     "several_files": (
-        _("Made of several files"),
-        _("Some builds of the game load only VPKs that are one file. If its maps are missing, pack it again as one."),
+        _("Split into several files"),
+        _("Some builds of the game load only single-file VPKs. If maps are missing, repack it as one file."),
     ),
     "not_loaded": (
-        _("The game does not load it"),
-        _("The game loads VPKs from this folder only. Move it there."),
+        _("Not loaded by the game"),
+        _("The game loads VPKs only from this folder. Move the file there."),
     ),
     "no_string_table": (
         _("No string table"),
-        _("These maps lack stringtable_dictionary.dct; players who join may crash. Its author can mend that."),
+        _("These maps lack stringtable_dictionary.dct, so joining players may crash. Only the author can fix this."),
     ),
 }
 

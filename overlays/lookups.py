@@ -47,7 +47,7 @@ def workshop_overlay(user: Visitor, pk: int) -> Overlay:
     """A workshop overlay that the user may see. Raises Http404, also for an overlay of another kind."""
     overlay = overlay_or_404(user, pk)
     if overlay.kind != Overlay.Kind.WORKSHOP:
-        raise Http404(_("This overlay holds no workshop items."))
+        raise Http404(_("This overlay is not a workshop overlay."))
     return overlay
 
 

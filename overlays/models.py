@@ -62,13 +62,13 @@ class Overlay(models.Model):
         _("directory"),
         max_length=255,
         unique=True,
-        help_text=_("Below the overlay root."),
-        error_messages={"unique": _("Another overlay uses this directory.")},
+        help_text=_("Relative to the overlay root."),
+        error_messages={"unique": _("Another overlay uses this directory. Enter another path.")},
     )
     expose_cfg = models.BooleanField(
         _("use its server.cfg"),
         default=False,
-        help_text=_("Execute this overlay's own left4dead2/cfg/server.cfg on every server that uses it."),
+        help_text=_("Run this overlay's left4dead2/cfg/server.cfg on every server that uses the overlay."),
     )
     built_at = models.DateTimeField(_("built"), null=True, blank=True, editable=False)
     # Counts changes of the content: a server that was started with a lower version needs a restart to apply them.
@@ -97,14 +97,14 @@ class Overlay(models.Model):
                 "owner",
                 name="overlay_name_unique_per_owner",
                 violation_error_code="name_taken",
-                violation_error_message=_("You have an overlay of this name already."),
+                violation_error_message=_("You already have an overlay with this name. Choose another name."),
             ),
             models.UniqueConstraint(
                 Lower("name"),
                 condition=Q(owner=None),
                 name="system_overlay_name_unique",
                 violation_error_code="name_taken",
-                violation_error_message=_("There is a system overlay of this name already."),
+                violation_error_message=_("A system overlay already has this name. Choose another name."),
             ),
             models.CheckConstraint(condition=~Q(name=""), name="overlay_has_a_name"),
             models.CheckConstraint(
@@ -115,13 +115,13 @@ class Overlay(models.Model):
                 condition=~Q(kind="script") | Q(owner=None),
                 name="script_overlay_is_system",
                 violation_error_code="script_is_system",
-                violation_error_message=_("Script overlays belong to the system."),
+                violation_error_message=_("Script overlays must be part of the catalog."),
             ),
             models.CheckConstraint(
                 condition=~Q(path__in=["", "."]) & ~Q(path__startswith="/") & ~Q(path__contains=".."),
                 name="overlay_path_is_below_root",
                 violation_error_code="path_outside",
-                violation_error_message=_("The directory must lie below the overlay root."),
+                violation_error_message=_("The directory must be below the overlay root."),
             ),
         ]
 
@@ -165,7 +165,7 @@ class OverlayCopy(models.Model):
     host = models.CharField(_("host"), max_length=63)
     content_version = models.PositiveIntegerField(editable=False)
     is_whole = models.BooleanField(default=True, editable=False)
-    made_at = models.DateTimeField(_("fetched"))
+    made_at = models.DateTimeField(_("downloaded"))
 
     class Meta:
         ordering = ["host"]
@@ -179,9 +179,9 @@ class OverlayCollection(models.Model):
     """A Steam collection that an overlay follows: every refresh adds and removes its items as the collection does."""
 
     overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="collections")
-    steam_id = models.PositiveBigIntegerField(_("Steam id"))
+    steam_id = models.PositiveBigIntegerField(_("Steam ID"))
     title = models.CharField(_("title"), max_length=255, blank=True)
-    synced_at = models.DateTimeField(_("synchronised"), null=True, blank=True)
+    synced_at = models.DateTimeField(_("synced"), null=True, blank=True)
     last_error = models.TextField(_("last error"), blank=True)
 
     class Meta:

@@ -42,7 +42,7 @@ def read_archive(run: JobContext) -> None:
     extraction.read(run, _overlay(run))
 
 
-@operation("unpack", title=_("Unpack"), idempotent=True)
+@operation("unpack", title=_("Extract"), idempotent=True)
 def unpack(run: JobContext) -> None:
     """Extract an uploaded archive into its overlay, then build the overlay."""
     overlay = _overlay(run)
@@ -53,7 +53,7 @@ def unpack(run: JobContext) -> None:
         builds.build(run, overlay)
 
 
-@operation("inspect", title=_("Look for campaigns"), idempotent=True)
+@operation("inspect", title=_("Find campaigns"), idempotent=True)
 def inspect(run: JobContext) -> None:
     """Record the campaigns of an overlay that was built before left4me recorded them. Nothing is built."""
     rows.log(run, rows.look(_overlay(run), run.check))
@@ -62,7 +62,7 @@ def inspect(run: JobContext) -> None:
 def _overlay(run: JobContext) -> Overlay:
     overlay = Overlay.objects.filter(pk=run.resource_id).first()
     if overlay is None:
-        raise Failed("This overlay is gone.")
+        raise Failed("The overlay no longer exists.")
     return overlay
 
 
@@ -77,7 +77,7 @@ def workshop_refresh(run: JobContext) -> None:
         raise
 
 
-@operation("workshop_tidy", title=_("Tidy the workshop cache"), idempotent=True)
+@operation("workshop_tidy", title=_("Clean up workshop cache"), idempotent=True)
 def workshop_tidy(run: JobContext) -> None:
     """Delete the items that no overlay uses: all of them (`"older_than_days": 0`), or long unused ones."""
     cache_cleanup.tidy(run, now=timezone.now())
@@ -96,7 +96,7 @@ def _locks(job: RequestedJob) -> Iterable[Lock]:
 def remove_overlay(run: JobContext) -> None:
     """Delete the directory of a deleted overlay on the web's host, or its copies on another host."""
     if Overlay.objects.filter(pk=run.resource_id).exists():
-        raise Failed("This overlay still exists; its files stay.")
+        raise Failed("The overlay still exists; its files were kept.")
     if is_needed():
         _remove_copies(run)
         return
@@ -116,4 +116,4 @@ def _remove_copies(run: JobContext) -> None:
         if copies.remove():
             run.log(f"removed the copies of overlay {run.resource_id}")
         else:
-            run.log("A running server still uses a copy; the daily cleanup removes it after that server stops.")
+            run.log("A running server still uses a copy. The daily cleanup removes it after that server has stopped.")

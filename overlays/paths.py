@@ -35,7 +35,7 @@ def clean_path(text: str, *, overlays: Path | None = None) -> str:
     overlays = overlays or root()
     path = PurePosixPath(text.strip())
     if path.is_absolute() or ".." in path.parts or "\0" in text or "\\" in text:
-        raise ValidationError(_("Write a path below the overlay root, without “..”."), code="outside")
+        raise ValidationError(_("Enter a path below the overlay root, without “..”."), code="outside")
     if not path.parts:
         raise ValidationError(_("The overlay root itself cannot be an overlay."), code="root")
     resolved_root = overlays.resolve()
@@ -43,7 +43,9 @@ def clean_path(text: str, *, overlays: Path | None = None) -> str:
     if resolved == resolved_root:
         raise ValidationError(_("The overlay root itself cannot be an overlay."), code="root")
     if not resolved.is_relative_to(resolved_root):
-        raise ValidationError(_("A symbolic link leads this path out of the overlay root."), code="outside")
+        raise ValidationError(
+            _("This path leaves the overlay root through a symbolic link. Enter another path."), code="outside"
+        )
     return str(path)
 
 
@@ -55,7 +57,9 @@ def refuse_overlap(path: str, *, besides: int | None = None) -> None:
     above = [str(parent) for parent in PurePosixPath(path).parents][:-1]
     others = Overlay.objects.exclude(Q(pk=besides))
     if others.filter(path__in=[path, *above]).exists() or others.filter(path__startswith=f"{path}/").exists():
-        raise ValidationError(_("Another overlay uses this directory, or one above or below it."), code="overlap")
+        raise ValidationError(
+            _("Another overlay uses this directory, or one above or below it. Enter another path."), code="overlap"
+        )
 
 
 def read_cfg(tree: Path) -> str | None:

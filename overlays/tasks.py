@@ -26,7 +26,7 @@ def refresh_when_due() -> None:
             refresh.request_refresh(by=None)
         except jobs.Refused as refusal:
             # A final operation holds the resource; the next run of this task tries again.
-            logger.warning("The scheduled workshop refresh was refused: %s", refusal)
+            logger.warning("The scheduled workshop refresh could not start: %s", refusal)
 
 
 @shared_task(name="overlays.inspect_old")

@@ -56,7 +56,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
     overlay, status = lib_forms.submit(form, create)
     if overlay is not None:
-        messages.success(request, _("The overlay “%s” is made; now fill it.") % overlay.name)
+        messages.success(request, _("Overlay “%s” created. Add content.") % overlay.name)
         return redirect(overlay)
     return render(request, "overlays/edit.html", {"form": form}, status=status)
 
@@ -89,7 +89,7 @@ def set_link(request: HttpRequest, pk: int, addon_id: int) -> HttpResponse:
     except ValidationError as fault:
         messages.error(request, " ".join(fault.messages))
     else:
-        messages.success(request, _("The link is saved.") if addon.link else _("The link is removed."))
+        messages.success(request, _("Link saved.") if addon.link else _("Link removed."))
     return redirect(f"{reverse('overlays:detail', args=[pk])}#campaigns")
 
 
@@ -100,7 +100,7 @@ def allow_programs(request: HttpRequest, pk: int) -> HttpResponse:
     overlay = lookups.overlay_or_404(user, pk)
     permissions.check_can_allow_programs(user)
     actions.allow_programs(overlay=overlay, by=user)
-    messages.success(request, _("The programs are allowed."))
+    messages.success(request, _("Programs allowed."))
     return redirect(overlay)
 
 
@@ -123,7 +123,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
     saved, status = lib_forms.submit(form, update)
     if saved is not None:
-        messages.success(request, _("The overlay is saved."))
+        messages.success(request, _("Overlay saved."))
         return redirect(saved)
     return render(request, "overlays/edit.html", {"form": form, "overlay": overlay}, status=status)
 
@@ -143,6 +143,6 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
             messages.error(request, str(fault))
             return redirect(overlay)
         else:
-            messages.success(request, _("The overlay “%s” is deleted.") % overlay.name)
+            messages.success(request, _("Overlay “%s” deleted.") % overlay.name)
             return redirect("overlays:list")
     return render(request, "overlays/delete.html", {"overlay": overlay, "used_by": used_by}, status=status)

@@ -112,7 +112,9 @@ class _Downloader:
             return DownloadResult(file, fetched=False, error=str(failure), is_invalid=is_invalid)
         except TooFull as full:
             needed, left = _megabytes(full.needed), _megabytes(full.left)
-            return DownloadResult(file, fetched=False, error=f"needs {needed} in the cache, {left} are free")
+            return DownloadResult(
+                file, fetched=False, error=f"not enough disk space: it needs {needed}, {left} are free"
+            )
         return DownloadResult(file, fetched=fetched)
 
 

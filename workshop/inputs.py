@@ -46,7 +46,9 @@ def parse(text: str) -> Parsed:
     Spaces, commas and semicolons separate parts of a line; text after a `#` is a comment.
     """
     if len(text) > LONGEST_INPUT:
-        return Parsed((), (Problem(1, text[:20] + "…", _("starts a text that is too long")),))
+        return Parsed(
+            (), (Problem(1, text[:20] + "…", _("is the start of a text that is too long; paste fewer links")),)
+        )
     ids: dict[int, None] = {}
     problems: list[Problem] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -59,7 +61,9 @@ def parse(text: str) -> Parsed:
             except ValueError as error:
                 problems.append(Problem(number, part[:80], str(error)))
             if len(ids) > MOST_IDS:
-                reason = _("is one more than the %(most)d items that can be added at once") % {"most": MOST_IDS}
+                reason = _("exceeds the %(most)d items that can be added at once; add the rest afterwards") % {
+                    "most": MOST_IDS
+                }
                 return Parsed((), (Problem(number, part[:80], reason),))
     return Parsed(tuple(ids), tuple(problems))
 
@@ -71,23 +75,25 @@ def _parse_part(part: str) -> int:
     if match := _STEAM_LINK.match(part):
         return _id(match[1])
     if "steamcommunity.com" not in part.lower():
-        raise ValueError(_("is not a workshop id or a link to the Steam workshop"))
+        raise ValueError(_("is not a workshop ID or a Steam Workshop link"))
     try:
         link = urlsplit(part if "://" in part else f"https://{part}")
         host = link.hostname or ""
     except ValueError:
-        raise ValueError(_("is not a link that can be read")) from None
+        raise ValueError(_("is not a valid link")) from None
     if link.scheme not in ("http", "https") or host not in _HOSTS:
-        raise ValueError(_("does not lead to steamcommunity.com"))
+        raise ValueError(_("is not a link to steamcommunity.com"))
+    if link.path.startswith(("/profiles/", "/id/")):
+        raise ValueError(_("is a link to a Steam profile; open an item or collection and copy its link"))
     if "filedetails" not in link.path:
-        raise ValueError(_("is a Steam page, but not that of a workshop item or collection"))
+        raise ValueError(_("is a Steam page, but not a workshop item or collection"))
     return _id(parse_qs(link.query).get("id", [""])[0])
 
 
 def _id(digits: str) -> int:
     if not _ID.fullmatch(digits):
-        raise ValueError(_("has no workshop id in it"))
+        raise ValueError(_("contains no workshop ID"))
     number = int(digits)
     if not 0 < number <= LARGEST_ID:
-        raise ValueError(_("is not a possible workshop id"))
+        raise ValueError(_("is not a valid workshop ID"))
     return number

@@ -105,7 +105,7 @@ def inspect_stream(
             if _is_read(entry.path) and len(kept) < _MOST_MISSION_FILES + _MOST_MAPS + translations.MOST_FILES:
                 kept[entry.path] = entry
         if not paths:
-            raise vpk.NotValid("holds no files")
+            raise vpk.NotValid("contains no files")
         return _inspection(pak, paths, kept, stock=stock, game=game)
 
 

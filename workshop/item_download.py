@@ -121,7 +121,7 @@ def download_once(
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         kind = NotPossible if full else DownloadFailed
-        raise kind("the disk is full" if full else f"cannot write into the cache: {error.strerror}") from error
+        raise kind("the disk is full" if full else f"cannot write to the cache: {error.strerror}") from error
 
 
 def partial_bytes(file: PublishedFile, cache: Path) -> int:
@@ -163,10 +163,10 @@ def _remove_other_versions(file: PublishedFile, cache: Path, own: Path) -> None:
 def _check_start(file: PublishedFile, answer: fetch.Answer, chunk: bytes) -> None:
     """Refuse an answer whose first bytes or length show that it is not the file."""
     if len(chunk) >= 4 and (kind := vpk.what_is_it(chunk)):
-        raise WrongAnswer(f"got {kind} instead of a VPK")
+        raise WrongAnswer(f"Steam returned {kind}, not a VPK")
     offered = answer.headers.get("Content-Length", "")
     if file.size and offered.isdecimal() and int(offered) != file.size:
-        raise WrongAnswer(f"the server offers {offered} bytes, Steam announced {file.size}")
+        raise WrongAnswer(f"the download has {offered} bytes, Steam announced {file.size}")
 
 
 def _verify(part: PartialFile, file: PublishedFile, *, resumed: bool) -> None:
@@ -181,4 +181,4 @@ def _verify(part: PartialFile, file: PublishedFile, *, resumed: bool) -> None:
     # A power failure may have lost the bytes of an earlier attempt but kept the length of the file.
     if resumed and not vpk.is_intact(part.path):
         part.start_over()
-        raise DownloadFailed("the continued file is damaged; it starts over")
+        raise DownloadFailed("the resumed file is damaged; the download restarts")

@@ -83,7 +83,7 @@ class WorkshopItem(Inspected):
         DOWNLOADING = "downloading", _("Downloading")
         FAILED = "failed", _("Failed")
 
-    steam_id = models.PositiveBigIntegerField(_("Steam id"), unique=True)
+    steam_id = models.PositiveBigIntegerField(_("Steam ID"), unique=True)
     title = models.CharField(_("title"), max_length=255, blank=True)
     filename = models.CharField(max_length=512, blank=True)
     file_url = models.CharField(max_length=2048, blank=True)
@@ -91,12 +91,12 @@ class WorkshopItem(Inspected):
     # Unix time from Steam. It identifies the version; a cached file has it as its mtime.
     time_updated = models.PositiveBigIntegerField(_("updated"), default=0)
     preview_url = models.CharField(max_length=2048, blank=True)
-    refreshed_at = models.DateTimeField(_("asked Steam"), null=True, blank=True)
+    refreshed_at = models.DateTimeField(_("last refreshed"), null=True, blank=True)
     last_downloaded_at = models.DateTimeField(_("downloaded"), null=True, blank=True)
     # What the last download or the inspection of the file failed at, or what Steam said; empty after a success.
     last_error = models.TextField(_("last error"), blank=True)
     # Why Steam does not offer the item: stays until Steam says otherwise, whatever a download brings.
-    steam_error = models.TextField(_("what Steam said"), blank=True)
+    steam_error = models.TextField(_("Steam error"), blank=True)
     # Steam's result code for the item (1: fine); null while Steam was not asked.
     steam_result = models.PositiveIntegerField(null=True, blank=True, editable=False)
 

@@ -31,12 +31,12 @@ _LONGEST_BACK_OFF = 30.0
 _MOST_COLLECTIONS = 200
 _RESULTS = {
     2: "Steam could not look it up",
-    8: "Steam does not accept this id",
-    9: "not found: deleted, hidden, or never there",
-    10: "Steam is busy with it",
-    15: "access denied: private or for friends only",
-    16: "Steam took too long over it",
-    84: "Steam limits how often it may be asked",
+    8: "Steam does not accept this ID",
+    9: "not found on Steam: it was deleted or hidden, or the ID is wrong",
+    10: "Steam is busy; try again later",
+    15: "access denied: the item is private or friends-only",
+    16: "Steam timed out; try again later",
+    84: "Steam's rate limit was reached; try again later",
 }
 
 
@@ -73,7 +73,7 @@ class Item:
         if self.result != _OK:
             return _result_words(self.result)
         if self.consumer_app_id != LEFT_4_DEAD_2:
-            return f"made for another game (app {self.consumer_app_id}), not for Left 4 Dead 2"
+            return f"for another game (app {self.consumer_app_id}), not Left 4 Dead 2"
         if self.banned:
             return "banned from the workshop"
         return ""
@@ -141,7 +141,7 @@ class Steam:
             if not level:
                 break
             if depth == DEEPEST_COLLECTION or len(children) + len(level) > _MOST_COLLECTIONS:
-                problems.update((i, "a collection nested too deeply") for i in level)
+                problems.update((i, "this collection is nested too deeply") for i in level)
                 break
             for batch in batches(level):
                 for collection_id, problem, entries in self._collections(batch):
@@ -151,10 +151,15 @@ class Steam:
             level = [child for i in level for child, nested in children.get(i, []) if nested]
         return Collection(steam_id, tuple(_flatten(steam_id, children)), problems)
 
+    def collections_among(self, ids: Sequence[int]) -> frozenset[int]:
+        """The ids that are those of collections with content. Raises SteamError."""
+        found = (entry for batch in batches(ids) for entry in self._collections(batch))
+        return frozenset(steam_id for steam_id, _problem, children in found if children)
+
     def players(self, ids: Sequence[int]) -> list[Player]:
         """Names and pictures of up to 100 players, in Steam's order; unknown ids are missing. Raises SteamError."""
         if not self._key:
-            raise SteamRefused("Steam needs a web API key for player names (STEAM_WEB_API_KEY)")
+            raise SteamRefused("Player names need a Steam Web API key; set STEAM_WEB_API_KEY")
         query = urlencode({"key": self._key, "steamids": ",".join(str(i) for i in ids[:BATCH])})
         answer = self._call(lambda: self._client.get(f"{self._base}/ISteamUser/GetPlayerSummaries/v2/?{query}"))
         entries = answer.get("players")
@@ -168,7 +173,7 @@ class Steam:
             children = _children(entry.get("children"))
             problem = _result_words(_number(entry.get("result")))
             # For an item that is not a collection, Steam reports success without children.
-            yield steam_id, problem or ("" if children else "not a collection, or an empty one"), children
+            yield steam_id, problem or ("" if children else "not a collection, or an empty collection"), children
 
     def _post(self, method: str, count: str, ids: Sequence[int]) -> dict[str, Any]:
         fields = {count: str(len(ids))} | {f"publishedfileids[{n}]": str(i) for n, i in enumerate(ids)}
@@ -216,31 +221,31 @@ def batches(ids: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
 def _response(answer: fetch.Answer) -> dict[str, Any]:
     if answer.status == 429 or answer.status >= 500:
         retry = answer.headers.get("Retry-After", "")
-        text = "Steam asks to slow down" if answer.status == 429 else "Steam has a fault"
+        text = "Steam's rate limit was reached" if answer.status == 429 else "Steam has an internal error"
         raise _Busy(f"{text} (HTTP status {answer.status})", float(retry) if retry.isdecimal() else None)
     if answer.status != 200:
         raise SteamRefused(f"Steam refused the request (HTTP status {answer.status})")
     body = answer.body(limit=_LARGEST_ANSWER, within=_SECONDS_PER_ANSWER)
     if not body.strip():
-        raise _Busy("Steam gave an empty answer")
+        raise _Busy("Steam returned an empty response")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        raise _Busy("Steam gave an answer that is not JSON") from None
+        raise _Busy("Steam returned a response that is not JSON") from None
     response = document.get("response") if isinstance(document, dict) else None
     if not isinstance(response, dict):
-        raise _Busy("Steam gave an answer without content")
+        raise _Busy("Steam returned a response without content")
     return response
 
 
 def _result_words(result: int) -> str:
-    return "" if result == _OK else _RESULTS.get(result, f"Steam answered with result {result}")
+    return "" if result == _OK else _RESULTS.get(result, f"Steam returned result {result}")
 
 
 def _entries(answer: dict[str, Any], key: str) -> list[dict[str, Any]]:
     entries = answer.get(key)
     if not isinstance(entries, list):
-        raise SteamUnavailable("Steam gave an answer without content")
+        raise SteamUnavailable("Steam returned a response without content")
     return [entry for entry in entries if isinstance(entry, dict)]
 
 

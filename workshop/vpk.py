@@ -34,10 +34,10 @@ _PART_NAME = re.compile(r"(.+)_([0-9]{3})\.vpk", re.IGNORECASE)
 _SIGNATURES = (
     (b"<!doctype html", "a web page"),
     (b"<html", "a web page"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"\x89png", "a PNG picture"),
-    (b"gif8", "a GIF picture"),
-    (b"riff", "a WebP picture"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x89png", "a PNG image"),
+    (b"gif8", "a GIF image"),
+    (b"riff", "a WebP image"),
     (b"pk\x03\x04", "a zip archive"),
     (b"rar!", "a RAR archive"),
     (b"7z\xbc\xaf", "a 7z archive"),
@@ -92,7 +92,7 @@ def what_is_it(head: bytes) -> str | None:
     for signature, description in _SIGNATURES:
         if start.startswith(signature):
             return description
-    return "an empty file" if not head else "something unknown"
+    return "an empty file" if not head else "an unknown kind of file"
 
 
 OpenPart = Callable[[int], BinaryIO | None]
@@ -193,7 +193,7 @@ class Vpk:
                 return entry
             size = self._part_size(entry.archive)
         if entry.data_at + entry.length > size:
-            raise NotValid(f"“{entry.path[:120]}” reaches beyond the end of the file")
+            raise NotValid(f"“{entry.path[:120]}” extends beyond the end of the file")
         return entry
 
     def _part_size(self, number: int) -> int:
@@ -209,7 +209,7 @@ class Vpk:
 
 def missing_part(number: int) -> str:
     """Why a VPK is not valid whose content lies in a part that cannot be opened."""
-    return f"its content lies in a part that is missing (_{number:03}.vpk)"
+    return f"its content is in a missing part (_{number:03}.vpk)"
 
 
 def check(path: Path, *, parts: bool = False) -> None:
@@ -224,7 +224,7 @@ def check(path: Path, *, parts: bool = False) -> None:
             if not parts and entry.is_in_part:
                 raise NotValid(missing_part(entry.archive))
         if not files:
-            raise NotValid("holds no files")
+            raise NotValid("contains no files")
 
 
 def is_intact(path: Path) -> bool:
@@ -276,7 +276,7 @@ def _read_header(stream: BinaryIO, size: int) -> Header:
     if tree_at + tree_size > size:
         raise NotValid("is shorter than its directory")
     if tree_size > LARGEST_TREE:
-        raise NotValid(f"has a directory of {tree_size // 1024 // 1024} MB")
+        raise NotValid(f"has a directory of {tree_size // 1024 // 1024} MB, which is too large")
     return Header(version, tree_at, tree_size)
 
 
@@ -296,7 +296,7 @@ class _Tree:
             self._fill()
             end = self._buffer.find(0, self._at)
         if end < 0 or end - self._at > _LONGEST_NAME:
-            raise NotValid("has a directory with a name that does not end")
+            raise NotValid("has a damaged directory: an unterminated name")
         raw = self._buffer[self._at : end]
         self._at = end + 1
         return raw.decode("utf-8", "replace")
@@ -305,14 +305,14 @@ class _Tree:
         if len(self._buffer) - self._at < _ENTRY.size:
             self._fill()
         if len(self._buffer) - self._at < _ENTRY.size:
-            raise NotValid("has a directory that ends in the middle")
+            raise NotValid("has a truncated directory")
         crc, preload, archive, offset, length, end = _ENTRY.unpack_from(self._buffer, self._at)
         if end != _END_OF_ENTRY:
             raise NotValid(f"has a damaged directory at “{path[:120]}”")
         self._at += _ENTRY.size
         preload_at = self._next - len(self._buffer) + self._at
         if preload_at + preload > self._end:
-            raise NotValid("has a directory that ends in the middle")
+            raise NotValid("has a truncated directory")
         self._skip(preload)
         start = self._end if archive == _IN_THIS_FILE else 0
         return Entry(path, crc, preload_at, preload, archive, start + offset, length)

@@ -82,13 +82,13 @@ def _run(run: JobContext, *, program: Path, work: Path) -> None:
             )
         except Cancelled:
             run.check()
-            raise Failed(f"The script wrote more than {LARGEST_TREE // 1000**3} GB and was ended.") from None
+            raise Failed(f"The script was stopped because it wrote more than {LARGEST_TREE // 1000**3} GB.") from None
         except commands.CommandMissing as missing:
             raise Failed(f"{missing}. Script overlays need bubblewrap: apt-get install bubblewrap") from None
         except commands.CommandTimedOut:
-            raise Failed(f"The script ran longer than {SECONDS // 60} minutes and was ended.") from None
+            raise Failed(f"The script was stopped because it ran longer than {SECONDS // 60} minutes.") from None
         except commands.CommandFailed as failure:
-            raise Failed(f"The script failed with status {failure.status}: {failure.tail}") from None
+            raise Failed(f"The script failed with exit status {failure.status}: {failure.tail}") from None
 
 
 class _Watch:
@@ -145,15 +145,17 @@ def _check(run: JobContext, overlay: Overlay, fresh: Path) -> tuple[int, int, li
             finder.take(where, node)
             listing.take(where, node)
             if count > MOST_FILES:
-                raise Failed(f"The script made more than {MOST_FILES} files.")
+                raise Failed(f"The script created more than {MOST_FILES} files.")
             if node.is_link and walk.leads_out(where, str(fresh.joinpath(*where).readlink())):
-                raise Failed(f"The link {'/'.join(where)} leads out of the overlay.")
+                raise Failed(
+                    f"The link {'/'.join(where)} points outside the overlay. Copy the file instead."
+                )
         if not count:
-            raise Failed("The script left no files. It has to write into its working directory, /overlay.")
+            raise Failed("The script created no files. Write them to its working directory, /overlay.")
         for path, encoding in game_files.convert_all(tree, listing.paths):
             run.log(f"{path} converted from {encoding} to UTF-8")
         addons = rows.inspect(overlay, finder, tree=tree, check=run.check)
     broken = [f"{found.path} {found.inspection.reason}" for found in addons if found.is_broken and found.inspection]
     if broken:
-        raise Failed("\n".join(["The game cannot open these files that the script made.", *broken[:20]]))
+        raise Failed("\n".join(["The game cannot open these files, which the script created.", *broken[:20]]))
     return count, size, addons, listing

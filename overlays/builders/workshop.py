@@ -19,7 +19,7 @@ from workshop.models import WorkshopItem
 
 _PROGRESS_SECONDS = 2.0
 _FAILURES_NAMED = 20
-_UNTIL = "the next try is when Steam has a new version, or after “Refresh from Steam”"
+_UNTIL = "left4me tries again when Steam has a new version, or after “Refresh from Steam”"
 
 
 @dataclass
@@ -99,7 +99,7 @@ def _download(run: JobContext, items: list[WorkshopItem], folder: Path, tally: _
 def _why_skipped(item: WorkshopItem) -> str:
     """Why an item cannot be downloaded, with Steam's result for it."""
     if item.steam_result is None:
-        return f"Steam was not asked about “{item}” yet; refresh the overlay from Steam"
+        return f"no data from Steam about “{item}” yet; refresh the overlay from Steam"
     words = f": {item.steam_error}" if item.steam_error else ""
     return f"Steam gives no download address for “{item}” (result {item.steam_result}{words})"
 
@@ -109,7 +109,7 @@ def _skip_refused(run: JobContext, item: WorkshopItem, tally: _Tally) -> None:
     if not item.download_error:
         cache.record_failure(item, error="the file is not a valid VPK")
     tally.failed[item.steam_id] = item.download_error
-    run.log(f"workshop {item.steam_id} not fetched again: {item.download_error}; {_UNTIL}", stream="stderr")
+    run.log(f"workshop {item.steam_id} not downloaded again: {item.download_error}; {_UNTIL}", stream="stderr")
 
 
 def _settle(run: JobContext, item: WorkshopItem, result: download_batch.DownloadResult, tally: _Tally) -> None:
@@ -181,5 +181,5 @@ def _failure(failed: dict[int, str], items: list[WorkshopItem]) -> str:
     titles = {item.steam_id: str(item) for item in items}
     named = [f"{steam_id} “{titles[steam_id]}”: {error}" for steam_id, error in list(failed.items())[:_FAILURES_NAMED]]
     more = len(failed) - len(named)
-    head = f"{len(failed)} of {len(items)} items failed; the others are in place."
+    head = f"{len(failed)} of {len(items)} items failed; the others are ready."
     return "\n".join([head, *named, *([f"… and {more} more"] if more else [])])

@@ -28,25 +28,25 @@ class CampaignOut(Schema):
     title: str
     version: str
     author: str
-    modes: dict[str, list[ChapterOut]] = Field(description="The chapters in their order, by game mode")
+    modes: dict[str, list[ChapterOut]] = Field(description="The chapters in order, by game mode")
 
 
 class SourceOut(Schema):
-    id: int | None = Field(description="Of an uploaded or scripted file; null for a workshop item")
-    steam_id: str | None = Field(description="Of a workshop item; null for a file")
-    path: str = Field(description="Below the overlay; for loose files that of the mission, or the folder of maps")
+    id: int | None = Field(description="ID of an uploaded or scripted file; null for a workshop item")
+    steam_id: str | None = Field(description="ID of a workshop item; null for a file")
+    path: str = Field(description="Below the overlay; for loose files the mission, or the folder of maps")
     title: str
     size_bytes: int
-    is_valid: bool | None = Field(description="Null before the file is inspected")
+    is_valid: bool | None = Field(description="Null until the file has been inspected")
     reason: str = Field(description="Why the game cannot use it")
-    link: str = Field(description="Where players get it; empty if unknown")
+    link: str = Field(description="Where players can get it; empty if unknown")
     campaigns: list[CampaignOut]
-    other_maps: list[str] = Field(description="Maps that no campaign names")
+    other_maps: list[str] = Field(description="Maps that belong to no campaign")
     warnings: list[Any]
 
 
 class LinkIn(Body):
-    link: str = Field(max_length=500, description="Where players get the file; empty to use its author's website")
+    link: str = Field(max_length=500, description="Where players can get the file; empty to use the author's website")
 
 
 @router.get("/overlays/{id:overlay_id}/campaigns", response=list[SourceOut], summary="List its campaigns")

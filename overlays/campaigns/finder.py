@@ -124,7 +124,7 @@ class Finder:
             return Inspection(valid=False, reason=str(reason))
         except vpk.NotValid as reason:
             if directory is not None and _head(tree, where) != vpk.MAGIC.to_bytes(4, "little"):
-                return Inspection(valid=False, reason=f"is a part of {directory}, which is missing")
+                return Inspection(valid=False, reason=f"is part of {directory}, which is missing")
             return Inspection(valid=False, reason=str(reason))
         return found if _is_loaded(where) else _unloaded(found)
 

@@ -65,7 +65,7 @@ def log(run: JobContext, addons: list[OverlayAddon]) -> None:
             titles = ", ".join(f"“{campaign['title']}”" for campaign in row.campaigns)
             run.log(f"{row.path}: {titles}, {len(row.chapters)} maps")
         if any(warning["code"] == "not_loaded" for warning in row.warnings):
-            run.log(f"{row.path} is not in left4dead2/addons: the game does not load it", stream="stderr")
+            run.log(f"{row.path} is not in left4dead2/addons, so the game does not load it", stream="stderr")
 
 
 def look(overlay: Overlay, check: Callable[[], None]) -> list[OverlayAddon]:

@@ -76,7 +76,7 @@ class Source:
 
     @property
     def other_maps(self) -> list[str]:
-        """Maps that no campaign names."""
+        """Maps that belong to no campaign."""
         return [entry["map"] for entry in self.found.chapters if not entry.get("campaign")]
 
 

@@ -31,7 +31,7 @@ class UploadOut(Schema):
     size: int
     state: Literal["receiving", "reading", "waiting", "unreadable"]
     problem: str = Field(description="Why the archive cannot be read")
-    ready_at: datetime | None = Field(description="Since when it waits; it is deleted 7 days later")
+    ready_at: datetime | None = Field(description="When it became ready; it is deleted 7 days later")
     created_at: datetime
 
     @staticmethod
@@ -45,21 +45,25 @@ class UploadOut(Schema):
 
 class UploadQuery(Schema):
     name: str = Field("", max_length=255, description="The file's name")
-    folder: str = Field("", max_length=900, description="Below the overlay; empty lets an archive find its places")
-    unpack: bool = Field(True, description="Unpack it if it is an archive")
-    apply: bool = Field(True, description="Unpack by the best plan at once; false: it waits until its plan is applied")
+    folder: str = Field(
+        "", max_length=900, description="Below the overlay; if empty, an archive's files are placed automatically"
+    )
+    unpack: bool = Field(True, description="Extract it if it is an archive")
+    apply: bool = Field(True, description="Extract by the best plan at once; false: wait until a plan is applied")
 
 
 class UploadedOut(Schema):
-    upload: UploadOut | None = Field(description="An archive that waits or is being read; else null")
+    upload: UploadOut | None = Field(description="An archive that is being read or waits to be extracted; else null")
     job: JobOut | None
 
 
 class ChoicesIn(Body):
     root: str | None = Field(
-        None, max_length=1000, description="The folder that is taken off; empty for none, null for the best"
+        None, max_length=1000, description="The folder to strip from paths; empty for none, null for the best"
     )
-    code_page: str = Field("", max_length=20, description="Python's name of the code page of names; empty: detected")
+    code_page: str = Field(
+        "", max_length=20, description="Python's name for the code page of file names; empty to detect it"
+    )
     with_programs: bool = Field(False, description="Include programs of the game; admins only")
 
 
@@ -71,27 +75,27 @@ class PlacementOut(Schema):
 class LeftOutOut(Schema):
     name: str
     reason: str
-    is_program: bool = Field(description="A program of the game: included with `with_programs`")
+    is_program: bool = Field(description="A program of the game; included with `with_programs`")
 
 
 class FolderOut(Schema):
     path: str
     files: int
-    is_read: bool = Field(description="False: the game reads nothing in this folder")
+    is_read: bool = Field(description="False if the game reads nothing in this folder")
 
 
 class PlanOut(Schema):
-    root: str = Field(description="The folder that is taken off")
-    roots: list[str] = Field(description="Folders that can be taken off, the best first")
-    is_recognised: bool = Field(description="False: no folder of the game was found")
-    code_page: str = Field(description="Of the names; empty if they need none")
+    root: str = Field(description="The folder stripped from paths")
+    roots: list[str] = Field(description="Folders that can be stripped, best first")
+    is_recognised: bool = Field(description="False if no folder of the game was found")
+    code_page: str = Field(description="Code page of the file names; empty if not needed")
     file_count: int
     size: int
     folders: list[FolderOut]
     files: list[PlacementOut] = Field(description=f"The first {archive_plans.SHOWN}")
     left_out_count: int
     left_out: list[LeftOutOut] = Field(description=f"The first {archive_plans.SHOWN}")
-    letter_case: list[list[str]] = Field(description="Names that differ in letter case only")
+    letter_case: list[list[str]] = Field(description="Names that differ only in letter case")
     replaced: list[str] = Field(description="Files of the overlay that are replaced")
 
 
@@ -108,7 +112,7 @@ def upload_file(request: HttpRequest, overlay_id: int, given: Query[UploadQuery]
     user = signed_in(request)
     length = request.headers.get("Content-Length", "")
     if not length.isdecimal() or not int(length):
-        raise ValidationError(_("Send the file as the body of the request, with its length in Content-Length."))
+        raise ValidationError(_("Send the file as the request body, with its length in Content-Length."))
     try:
         upload = uploads.start(
             overlay=overlay, folder=given.folder, name=given.name, size=int(length), unpack=given.unpack, by=user
@@ -124,7 +128,7 @@ def upload_file(request: HttpRequest, overlay_id: int, given: Query[UploadQuery]
 
 
 @router.get(
-    "/overlays/{id:overlay_id}/uploads/{id:upload_id}/plan", response=PlanOut, summary="Show where its files would go"
+    "/overlays/{id:overlay_id}/uploads/{id:upload_id}/plan", response=PlanOut, summary="Preview where its files go"
 )
 def get_plan(request: HttpRequest, overlay_id: int, upload_id: int, choices: Query[ChoicesIn]) -> dict[str, Any]:
     """409 while the archive is being read, or if it cannot be read."""
@@ -136,7 +140,7 @@ def get_plan(request: HttpRequest, overlay_id: int, upload_id: int, choices: Que
 
 
 @router.post(
-    "/overlays/{id:overlay_id}/uploads/{id:upload_id}/apply", response={202: JobOut}, summary="Unpack an archive"
+    "/overlays/{id:overlay_id}/uploads/{id:upload_id}/apply", response={202: JobOut}, summary="Extract an archive"
 )
 def apply_plan(request: HttpRequest, overlay_id: int, upload_id: int, given: ChoicesIn) -> Status[Job]:
     """Unpacks by the plan that `GET …/plan` shows for the same choices."""

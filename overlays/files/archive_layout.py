@@ -100,7 +100,7 @@ class Plan:
     roots: list[Parts] = field(default_factory=list)
     placements: list[Placement] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
-    # Names that differ in letter case only: on Linux these are two files, their author had one.
+    # Names that differ only in letter case: on Linux these are two files, their author had one.
     conflicts: list[tuple[str, ...]] = field(default_factory=list)
     # Whether the archive showed a folder of the game; without one its files stay where they are.
     is_recognised: bool = True
@@ -148,7 +148,7 @@ def keep_paths(
         if name.endswith("\\") or not name:
             continue
         if number in special:
-            plan.left_out.append(LeftOut(name, _("is not a plain file")))
+            plan.left_out.append(LeftOut(name, _("is not a regular file")))
             continue
         try:
             target = (*base, *tree.parts(name))
@@ -170,7 +170,7 @@ def _entries(names: Sequence[str], special: Container[int], plan: Plan) -> list[
         if name.endswith(("/", "\\")) or not name:
             continue
         if number in special:
-            plan.left_out.append(LeftOut(name, _("is not a plain file")))
+            plan.left_out.append(LeftOut(name, _("is not a regular file")))
             continue
         try:
             entries.append((number, name, _plain_parts(name)))
@@ -188,7 +188,7 @@ def _plain_parts(name: str) -> Parts:
     slashed = name.replace("\\", "/")
     relative = _DRIVE.sub("", slashed).lstrip("/")
     if relative != slashed and not {GAME, *game_files.GAME_FOLDERS}.intersection(relative.lower().split("/")[:-1]):
-        raise BadPath(_("It is an absolute path outside of the game's folders."))
+        raise BadPath(_("It is an absolute path outside the game's folders."))
     path = tree.parts(relative)
     if not path:
         raise BadPath(_("It has no name."))
@@ -282,13 +282,13 @@ def _place(
     below, nearest = _below(path, plan.root), _nearest_root(path, roots)
     if below is None:
         if _is_set_aside(path):
-            plan.left_out.append(LeftOut(name, _("belongs to the pack's description, not to the game")))
+            plan.left_out.append(LeftOut(name, _("is documentation or metadata of the pack")))
             return
         # Something of the game that stands outside of the chosen root: a part of the pack, or a second variant.
         reason = (
-            _("lies outside of the chosen folder “%(root)s”") % {"root": "/".join(plan.root)}
+            _("is outside the chosen folder “%(root)s”") % {"root": "/".join(plan.root)}
             if plan.root
-            else _("is not part of the game's folder")
+            else _("is not in the game's folder")
         )
         if nearest is None or nearest not in companions:
             plan.left_out.append(LeftOut(name, reason))
@@ -296,11 +296,11 @@ def _place(
         below = _below(path, nearest) or path
     elif nearest is not None and len(nearest) > len(plan.root) and plan.root in roots:
         # Folders of the game once more, such as “Optional/cfg” beside “cfg”.
-        reason = _("lies in “%(folder)s”, which can be chosen instead") % {"folder": "/".join(nearest)}
+        reason = _("is in “%(folder)s”, which you can choose instead") % {"folder": "/".join(nearest)}
         plan.left_out.append(LeftOut(name, reason))
         return
     if _is_set_aside(below) or (not plan.is_recognised and below[-1].lower().endswith(_PICTURES)):
-        plan.left_out.append(LeftOut(name, _("belongs to the pack's description, not to the game")))
+        plan.left_out.append(LeftOut(name, _("is documentation or metadata of the pack")))
         return
     target = _target(below, is_recognised=plan.is_recognised)
     if not with_programs and game_files.is_program(target):
@@ -310,7 +310,7 @@ def _place(
 
 
 def _program(name: str) -> LeftOut:
-    return LeftOut(name, _("is a program of the game itself; only an admin may bring one"), is_program=True)
+    return LeftOut(name, _("is a program of the game; only admins can include it"), is_program=True)
 
 
 def _below(path: Parts, root: Parts) -> Parts | None:

@@ -75,7 +75,7 @@ def load(upload: Upload) -> Index:
     try:
         stored = json.loads(uploads.index_path(upload).read_text())
     except FileNotFoundError:
-        raise NotReady(_("The archive is still being read.")) from None
+        raise NotReady(_("The archive is still being read. Wait a moment.")) from None
     names = [name if isinstance(name, str) else name["raw"].encode("latin-1") for name in stored["names"]]
     return Index(names, stored["sizes"], frozenset(stored["special"]))
 
@@ -101,7 +101,9 @@ def plan(upload: Upload, wanted: Choices) -> ArchivePlan:
         and wanted.root not in made.roots
         and not any(_folder(name)[: len(wanted.root)] == wanted.root for name in _names(made))
     ):
-        raise BadPath(_("The archive holds no folder “%(name)s”.") % {"name": "/".join(wanted.root)})
+        raise BadPath(
+            _("The archive contains no folder “%(name)s”. Choose another one.") % {"name": "/".join(wanted.root)}
+        )
     size = sum(index.sizes[placement.entry] for placement in made.placements)
     return ArchivePlan(made, wanted, code_page, size, roots, _replaced(upload, made))
 
@@ -112,7 +114,7 @@ def apply(upload: Upload, wanted: Choices, *, by: User) -> Job:
         permissions.check_can_allow_programs(by)
     shown = plan(upload, wanted)
     if not shown.plan.placements:
-        raise NotReady(_("Nothing of this archive would be unpacked. Choose another folder, or discard it."))
+        raise NotReady(_("No files would be extracted. Choose another folder, or discard the archive."))
     params: dict[str, Any] = {"upload": upload.pk, "code_page": shown.code_page, "root": "/".join(shown.plan.root)}
     if wanted.with_programs:
         params["with_programs"] = True

@@ -218,7 +218,7 @@ def _unpack_one(
 ) -> None:
     done.files += 1
     if done.files > limits.files:
-        raise BadArchive(_("The archive holds more than %(most)d files.") % {"most": limits.files})
+        raise BadArchive(_("The archive contains more than %(most)d files.") % {"most": limits.files})
     with _reading():
         source = member.open()
     with source:
@@ -228,7 +228,7 @@ def _unpack_one(
             while chunk:
                 done.size += len(chunk)
                 if done.size > budget:
-                    raise BadArchive(_("The archive unpacks to more than is allowed."))
+                    raise BadArchive(_("The archive is too large when extracted."))
                 following = _read(source)
                 if target.tell() == 0 and not following and game_files.needs_converting(where, chunk):
                     decoded = texts.decode(chunk)
@@ -262,10 +262,10 @@ def _zip_members(stream: BinaryIO, limits: ArchiveLimits) -> Iterator[_Member]:
     with zipfile.ZipFile(stream) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
         if len(infos) > limits.files:
-            raise BadArchive(_("The archive holds more than %(most)d files.") % {"most": limits.files})
+            raise BadArchive(_("The archive contains more than %(most)d files.") % {"most": limits.files})
         for info in infos:
             if info.flag_bits & 1:
-                raise BadArchive(_("The archive is protected by a password."))
+                raise BadArchive(_("The archive is protected by a password. Pack it without one and upload it again."))
             kind = stat.S_IFMT(info.external_attr >> 16)
             # zipfile reads names without the mark for UTF-8 as cp437, which keeps every byte.
             name = info.filename if info.flag_bits & 0x800 else info.filename.encode("cp437", "replace")
@@ -283,7 +283,7 @@ def _zip_directory_size(stream: BinaryIO) -> int:
     stream.seek(0)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) < at + 22:
-        raise BadArchive(_("The archive is damaged: %(reason)s") % {"reason": _("it has no directory")})
+        raise BadArchive(_("The archive is damaged: %(reason)s") % {"reason": _("it has no file list")})
     # In a zip64 archive this field is all ones and the size is in another record; the file's size is an upper bound.
     (claimed,) = struct.unpack_from("<I", tail, at + 12)
     start_of_64 = tail.rfind(b"PK\x06\x06", 0, at)
@@ -299,7 +299,7 @@ def _tar_members(
     with tarfile.open(fileobj=bounded, mode="r:", errors="surrogateescape") as archive:  # type: ignore[call-overload]
         for count, info in enumerate(archive):
             if count > 2 * limits.files:
-                raise BadArchive(_("The archive holds more than %(most)d files.") % {"most": limits.files})
+                raise BadArchive(_("The archive contains more than %(most)d files.") % {"most": limits.files})
             if not info.isdir():
                 name = info.name.encode("utf-8", "surrogateescape")
                 is_plain = info.isreg() and not info.issparse()
@@ -337,4 +337,4 @@ class _Bounded:
 
     def _check(self, position: int) -> None:
         if position > self._most:
-            raise BadArchive(_("The archive unpacks to more than is allowed."))
+            raise BadArchive(_("The archive is too large when extracted."))

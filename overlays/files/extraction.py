@@ -21,7 +21,7 @@ from overlays.models import Overlay, Upload
 _CONVERT_SECONDS = 30 * 60
 _CONVERT_MEMORY = 2 * 1024**3
 _LEFT_OUT_NAMED = 20
-_TOO_MUCH = "The archive unpacks to more than is allowed."
+_TOO_MUCH = "The archive is too large when extracted."
 # What a tar needs for each file beside its content: the end of its block, and headers for a long name.
 _TAR_BESIDE = 2048
 _TOO_LARGE = 128 + signal.SIGXFSZ
@@ -72,7 +72,7 @@ def unpack(run: JobContext, overlay: Overlay) -> None:
     for path, encoding in done.converted:
         run.log(f"{path} converted from {game_files.title(encoding)} to UTF-8")
     for line in done.left_out[:_LEFT_OUT_NAMED]:
-        run.log(f"left out {line}", stream="stderr")
+        run.log(f"skipped {line}", stream="stderr")
     if choices.with_programs:
         contents.allow_found(overlay, root=paths.directory(overlay))
     run.log(f"files={done.files} bytes={done.size} left_out={len(done.left_out)}")
@@ -82,7 +82,7 @@ def unpack(run: JobContext, overlay: Overlay) -> None:
 def _upload(run: JobContext, overlay: Overlay) -> Upload:
     upload = Upload.objects.filter(pk=run.params.get("upload", 0), overlay=overlay).first()
     if upload is None:
-        raise Failed("This upload is gone.")
+        raise Failed("The upload no longer exists. Upload the file again.")
     return upload
 
 
@@ -100,7 +100,7 @@ def _readable(run: JobContext, upload: Upload, scratch: Path, limits: archives.A
         return _convert(run, archive, scratch, limits)
     # bsdtar accepts many other formats, some of which only name files to be read.
     if archives.names_convertible(upload.path) and upload.ready_at is None:
-        raise Failed("The archive is damaged, or of another kind than its name says.")
+        raise Failed("The archive is damaged, or not the kind its name says.")
     return archive
 
 
@@ -109,11 +109,11 @@ def _log_plan(run: JobContext, done: archives.Unpacked) -> None:
     if done.code_page:
         run.log(f"file names read as {done.code_page}")
     if done.plan.root:
-        run.log(f"taken off: {'/'.join(done.plan.root)}/")
+        run.log(f"stripped folder: {'/'.join(done.plan.root)}/")
     for folder, count in done.plan.folders():
-        run.log(f"{count} files → {folder or 'the top of the overlay'}")
+        run.log(f"{count} files → {folder or 'the top level'}")
     for names in done.plan.conflicts[:_LEFT_OUT_NAMED]:
-        run.log(f"same name but for letter case: {', '.join(names)}", stream="stderr")
+        run.log(f"same name except for letter case: {', '.join(names)}", stream="stderr")
 
 
 def _convert(run: JobContext, archive: Path, scratch: Path, limits: archives.ArchiveLimits) -> Path:

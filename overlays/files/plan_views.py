@@ -44,7 +44,7 @@ def plan(request: HttpRequest, pk: int, upload_id: int) -> HttpResponse:
 @require_POST
 def discard(request: HttpRequest, pk: int, upload_id: int) -> HttpResponse:
     archive_plans.discard(_upload(request, pk, upload_id), by=signed_in(request))
-    messages.success(request, _("The upload is discarded."))
+    messages.success(request, _("Upload discarded."))
     return redirect("overlays:files", pk)
 
 
@@ -73,7 +73,7 @@ def _not_ready(request: HttpRequest, upload: Upload, reason: archive_plans.NotRe
     if not problem and job is None:
         # The job ended between the two looks, or was cancelled.
         upload.refresh_from_db()
-        problem = "" if upload.ready_at else upload.problem or _("The archive was not read. Upload it again.")
+        problem = "" if upload.ready_at else upload.problem or _("The archive could not be read. Upload it again.")
     context = {"overlay": upload.overlay, "upload": upload, "reason": reason, "problem": problem, "job": job}
     return render(request, "overlays/archive_plan.html", context, status=409 if request.method == "POST" else 200)
 

@@ -27,13 +27,17 @@ def script(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     overlay = lookups.overlay_or_404(user, pk)
     if overlay.kind != Overlay.Kind.SCRIPT:
-        raise Http404(_("No script makes this overlay."))
+        raise Http404(_("This overlay is not a script overlay."))
     kept = getattr(overlay, "script", None)
     text, error = kept.text if kept else "", ""
     if request.method == "POST":
         permissions.check_can_make_system_overlay(user)
         text = request.POST.get("text", "").replace("\r\n", "\n")
-        error = _("The script is too long.") if len(text) > _LONGEST or "\0" in text else ""
+        error = (
+            _("The script is too long. Shorten it, or download parts of it in the script.")
+            if len(text) > _LONGEST or "\0" in text
+            else ""
+        )
         if not error:
             OverlayScript.objects.update_or_create(overlay=overlay, defaults={"text": text})
             record.write(action="overlay.script_changed", by=user, target=overlay.resource, request=request)
@@ -58,12 +62,12 @@ def examples() -> list[str]:
 
 def _saved(request: HttpRequest, overlay: Overlay) -> HttpResponse:
     if "build" not in request.POST:
-        messages.success(request, _("The script is saved."))
+        messages.success(request, _("Script saved."))
         return redirect("overlays:script", overlay.pk)
     try:
         job = builds.request(overlay=overlay, by=signed_in(request))
     except jobs.Refused as fault:
         messages.error(request, str(fault))
         return redirect("overlays:script", overlay.pk)
-    messages.success(request, _("The script is saved; it runs as job %(id)d.") % {"id": job.pk})
+    messages.success(request, _("Script saved. Job %(id)d runs it.") % {"id": job.pk})
     return redirect(job)

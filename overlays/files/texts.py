@@ -21,7 +21,7 @@ class Stale(refusals.Stale):
     """Another text was saved since the caller read this one; `current` is that text."""
 
     def __init__(self, current: Text) -> None:
-        super().__init__(_("This file was changed meanwhile. Save again to put your text over it."), current=current)
+        super().__init__(_("Someone else changed this file. Save again to overwrite their changes."), current=current)
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ def is_text(name: str) -> bool:
 def read(tree: Tree, where: Parts) -> Text:
     """Read a text in whatever encoding it is. Raises BadPath for a file that is too large or not text."""
     if not where or not is_text(where[-1]):
-        raise BadPath(_("This kind of file is not edited here."))
+        raise BadPath(_("This kind of file cannot be edited here. Download it instead."))
     with tree.open(where) as stream:
         raw = stream.read(LARGEST + 1)
     if len(raw) > LARGEST:
-        raise BadPath(_("This file is too large to be edited here: download it."))
+        raise BadPath(_("This file is too large to edit here. Download it instead."))
     decoded = texts.decode(raw)
     if any(character < " " and character not in "\t\n\r\f" for character in decoded.text) or "\ufffd" in decoded.text:
-        raise BadPath(_("This file is not text: download it."))
+        raise BadPath(_("This file is not text. Download it instead."))
     # The game reads some of its own texts, such as those below `resource`, as UTF-16 only.
     is_utf_16 = decoded.encoding.startswith("utf_16") and not game_files.is_read_as_utf8(where)
     converted_from = "" if is_utf_16 or decoded.encoding == texts.UTF8 else game_files.title(decoded.encoding)
@@ -58,7 +58,7 @@ def read(tree: Tree, where: Parts) -> Text:
 def write(tree: Tree, where: Parts, content: str, *, seen: str) -> None:
     """Replace the text that was read as version `seen` (empty for a new file). Raises Stale and BadPath."""
     if not where or not is_text(where[-1]):
-        raise BadPath(_("This kind of file is not edited here."))
+        raise BadPath(_("This kind of file cannot be edited here. Download it instead."))
     try:
         current = read(tree, where)
     except BadPath:
@@ -67,7 +67,7 @@ def write(tree: Tree, where: Parts, content: str, *, seen: str) -> None:
     if current is not None and current.is_utf_16:
         raw = codecs.BOM_UTF16_LE + content.encode("utf_16_le")
     if len(raw) > LARGEST:
-        raise BadPath(_("This text is too large."))
+        raise BadPath(_("This text is too long. Upload it as a file instead."))
     if current is not None and current.version != seen:
         raise Stale(current)
     with tree.writing(where) as stream:

@@ -33,7 +33,7 @@ def start_upload(request: HttpRequest, pk: int) -> JsonResponse:
             by=signed_in(request),
         )
     except (ValueError, KeyError, AttributeError, TypeError):
-        return _refused(_("The request cannot be read."), 400)
+        return _refused(_("The request is not valid JSON."), 400)
     except (uploads.UploadRefused, BadPath) as fault:
         return _refused(str(fault), 422)
     return JsonResponse({"id": upload.pk, "offset": uploads.received(upload), "chunk": uploads.CHUNK}, status=201)

@@ -40,7 +40,7 @@ class WrongOffset(Exception):
 
     def __init__(self, offset: int) -> None:
         self.offset = offset
-        super().__init__(_("The upload continues at byte %(offset)d.") % {"offset": offset})
+        super().__init__(_("This upload is incomplete; resume it at byte %(offset)d.") % {"offset": offset})
 
 
 def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, by: User) -> Upload:
@@ -53,33 +53,34 @@ def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, 
     if not folder and name.lower().endswith(".vpk"):
         where = ("left4dead2", "addons", where[-1])
     if not unpack and game_files.is_program(where) and not permissions.can_allow_programs(by):
-        raise UploadRefused(
-            _("“%(name)s” is a program of the game: only an admin may upload it.") % {"name": where[-1]}
-        )
+        raise UploadRefused(_("“%(name)s” is a program of the game. Only admins can upload it.") % {"name": where[-1]})
     existing = Upload.objects.filter(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack).first()
     if existing is not None:
         return existing
     quota = quota_left(overlay)
     if quota is not None and size > quota:
         raise UploadRefused(
-            _("This would go over the quota: %(left)d MB are left.") % {"left": max(0, quota) // 1_000_000}
+            _("This exceeds your quota; %(left)d MB are left. Delete files, or ask an admin for more.")
+            % {"left": max(0, quota) // 1_000_000}
         )
     if size > room.left(directory()):
-        raise UploadRefused(_("There is not enough free space on the host."))
+        raise UploadRefused(_("Not enough disk space on the host. Ask an admin to free some."))
     return Upload.objects.create(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack)
 
 
 def receive(upload: Upload, *, offset: int, source: BinaryIO) -> int:
     """Append the content of `source`; returns the new offset. Raises WrongOffset and UploadRefused."""
     if upload.ready_at is not None:
-        raise UploadRefused(_("This archive is complete: apply its plan, or discard it."))
+        raise UploadRefused(_("This archive is already uploaded. Extract or discard it."))
     with partial_path(upload).open("ab") as target:
         at = os.fstat(target.fileno()).st_size
         if at != offset:
             raise WrongOffset(at)
         while chunk := source.read(_READ):
             if at + len(chunk) > upload.size:
-                raise UploadRefused(_("This is more than the announced %(size)d bytes.") % {"size": upload.size})
+                raise UploadRefused(
+                    _("The upload exceeds the announced %(size)d bytes. Start it again.") % {"size": upload.size}
+                )
             target.write(chunk)
             at += len(chunk)
     return at
@@ -105,7 +106,7 @@ def finish(upload: Upload, *, by: User, apply: bool = False) -> Job | None:
     if upload.unpack and upload.ready_at is not None and not apply:
         return None
     if received(upload) != upload.size:
-        raise UploadRefused(_("The upload is not complete."))
+        raise UploadRefused(_("The upload is incomplete. Resume it first."))
     with transaction.atomic():
         record.write(action="overlay.uploaded", by=by, target=overlay.resource, path=upload.path, size=upload.size)
         if upload.unpack:

@@ -59,7 +59,7 @@ def upload_files(request: HttpRequest, pk: int) -> HttpResponse:
     except (jobs.Refused, uploads.WrongOffset, BadPath) as fault:
         messages.error(request, str(fault))
     else:
-        messages.success(request, _("The upload is complete."))
+        messages.success(request, _("Upload complete."))
         if upload is not None and upload.unpack:
             return redirect("overlays:archive_plan", overlay.pk, upload.pk)
     return _back(overlay, folder)
@@ -73,7 +73,7 @@ def make_folder(request: HttpRequest, pk: int) -> HttpResponse:
     def make(content: Tree) -> None:
         content.make_folder((*tree.parts(at), *tree.parts(request.POST.get("name", ""))))
 
-    return _change(request, overlay, at, make, done=_("The folder is made."))
+    return _change(request, overlay, at, make, done=_("Folder created."))
 
 
 @require_POST
@@ -87,7 +87,7 @@ def rename_file(request: HttpRequest, pk: int) -> HttpResponse:
         old = (*folder, *tree.parts(request.POST.get("old", "")))
         content.rename(old, (*folder, *tree.parts(request.POST.get("name", ""))))
 
-    return _change(request, overlay, at, rename, done=_("It has its new name."))
+    return _change(request, overlay, at, rename, done=_("Renamed."))
 
 
 @require_POST
@@ -99,7 +99,7 @@ def delete_files(request: HttpRequest, pk: int) -> HttpResponse:
         for name in request.POST.getlist("name")[:_ROWS]:
             content.delete((*tree.parts(at), *tree.parts(name)))
 
-    return _change(request, overlay, at, delete, done=_("It is deleted."))
+    return _change(request, overlay, at, delete, done=_("Deleted."))
 
 
 @require_safe
@@ -131,7 +131,7 @@ def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
             if request.method == "POST":
                 context["text"] = request.POST.get("text", "")
                 texts.write(content, where, context["text"], seen=request.POST.get("version", ""))
-                return _changed(request, overlay, "/".join(where[:-1]), done=_("The file is saved."))
+                return _changed(request, overlay, "/".join(where[:-1]), done=_("File saved."))
             if "new" not in request.GET:
                 text = texts.read(content, where)
                 context |= {"text": text.content, "version": text.version, "encoding": text.converted_from}

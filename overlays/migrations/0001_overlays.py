@@ -23,8 +23,8 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'A name is one line without quotation marks.', code='not_plain')], verbose_name='name')),
                 ('kind', models.CharField(choices=[('files', 'Files'), ('workshop', 'Workshop'), ('script', 'Script')], default='files', max_length=16, verbose_name='kind')),
-                ('path', models.CharField(error_messages={'unique': 'Another overlay uses this directory.'}, help_text='Below the overlay root.', max_length=255, unique=True, verbose_name='directory')),
-                ('expose_cfg', models.BooleanField(default=False, help_text="Execute this overlay's own left4dead2/cfg/server.cfg on every server that uses it.", verbose_name='use its server.cfg')),
+                ('path', models.CharField(error_messages={'unique': 'Another overlay uses this directory. Enter another path.'}, help_text='Relative to the overlay root.', max_length=255, unique=True, verbose_name='directory')),
+                ('expose_cfg', models.BooleanField(default=False, help_text="Run this overlay's left4dead2/cfg/server.cfg on every server that uses the overlay.", verbose_name='use its server.cfg')),
                 ('built_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='built')),
                 ('content_version', models.PositiveIntegerField(default=0, editable=False)),
                 ('size_bytes', models.PositiveBigIntegerField(default=0, editable=False, verbose_name='size')),
@@ -51,11 +51,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='overlay',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), models.F('owner'), name='overlay_name_unique_per_owner', violation_error_code='name_taken', violation_error_message='You have an overlay of this name already.'),
+            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), models.F('owner'), name='overlay_name_unique_per_owner', violation_error_code='name_taken', violation_error_message='You already have an overlay with this name. Choose another name.'),
         ),
         migrations.AddConstraint(
             model_name='overlay',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), condition=models.Q(('owner', None)), name='system_overlay_name_unique', violation_error_code='name_taken', violation_error_message='There is a system overlay of this name already.'),
+            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), condition=models.Q(('owner', None)), name='system_overlay_name_unique', violation_error_code='name_taken', violation_error_message='A system overlay already has this name. Choose another name.'),
         ),
         migrations.AddConstraint(
             model_name='overlay',
@@ -67,11 +67,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='overlay',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'script'), _negated=True), ('owner', None), _connector='OR'), name='script_overlay_is_system', violation_error_code='script_is_system', violation_error_message='Script overlays belong to the system.'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'script'), _negated=True), ('owner', None), _connector='OR'), name='script_overlay_is_system', violation_error_code='script_is_system', violation_error_message='Script overlays must be part of the catalog.'),
         ),
         migrations.AddConstraint(
             model_name='overlay',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('path__in', ['', '.']), _negated=True), models.Q(('path__startswith', '/'), _negated=True), models.Q(('path__contains', '..'), _negated=True)), name='overlay_path_is_below_root', violation_error_code='path_outside', violation_error_message='The directory must lie below the overlay root.'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('path__in', ['', '.']), _negated=True), models.Q(('path__startswith', '/'), _negated=True), models.Q(('path__contains', '..'), _negated=True)), name='overlay_path_is_below_root', violation_error_code='path_outside', violation_error_message='The directory must be below the overlay root.'),
         ),
         migrations.AddConstraint(
             model_name='overlayworkshopitem',

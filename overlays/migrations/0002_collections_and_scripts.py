@@ -28,9 +28,9 @@ class Migration(migrations.Migration):
             name='OverlayCollection',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('steam_id', models.PositiveBigIntegerField(verbose_name='Steam id')),
+                ('steam_id', models.PositiveBigIntegerField(verbose_name='Steam ID')),
                 ('title', models.CharField(blank=True, max_length=255, verbose_name='title')),
-                ('synced_at', models.DateTimeField(blank=True, null=True, verbose_name='synchronised')),
+                ('synced_at', models.DateTimeField(blank=True, null=True, verbose_name='synced')),
                 ('last_error', models.TextField(blank=True, verbose_name='last error')),
                 ('overlay', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='collections', to='overlays.overlay')),
             ],

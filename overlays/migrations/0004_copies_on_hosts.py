@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
                 ('host', models.CharField(max_length=63, verbose_name='host')),
                 ('content_version', models.PositiveIntegerField(editable=False)),
                 ('is_whole', models.BooleanField(default=True, editable=False)),
-                ('made_at', models.DateTimeField(verbose_name='fetched')),
+                ('made_at', models.DateTimeField(verbose_name='downloaded')),
                 ('overlay', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='copies', to='overlays.overlay')),
             ],
             options={

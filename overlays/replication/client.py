@@ -68,12 +68,12 @@ def _pull(run: JobContext, overlay: Overlay, copies: Copies, source: _Source) ->
             _fetch_missing(run, overlay, manifest, copies, source)
         except _Changed as changed:
             # Start again with a new manifest; unchanged files are not downloaded again.
-            run.log(f"“{overlay.name}” was changed meanwhile ({changed}); reading the list of files again.")
+            run.log(f"“{overlay.name}” changed during the download ({changed}); reading its file list again.")
             continue
         for path in manifest.left_out[:_LEFT_OUT_NAMED]:
-            run.log(f"left out {path}: it leads out of the overlay, or its name cannot be used", stream="stderr")
+            run.log(f"skipped {path}: it points outside the overlay, or its name cannot be used", stream="stderr")
         return copies.publish(manifest)
-    raise Unavailable("it is being changed all the time")
+    raise Unavailable("it keeps changing; try again when its builds are done")
 
 
 def _fetch_missing(run: JobContext, overlay: Overlay, manifest: Manifest, copies: Copies, source: _Source) -> None:
@@ -90,12 +90,12 @@ def _fetch_missing(run: JobContext, overlay: Overlay, manifest: Manifest, copies
     files = sum(1 for entry in manifest.entries if entry.sha256)
     run.log(
         f"“{overlay.name}”, version {manifest.content_version}: {files} files, {manifest.size} bytes; "
-        f"to fetch: {len(missing)} files, {total - received} bytes"
+        f"to download: {len(missing)} files, {total - received} bytes"
     )
     start = time.monotonic()
     source.fetch(list(missing.values()), incoming, total=total)
     if missing:
-        run.log(f"“{overlay.name}”: fetched in {time.monotonic() - start:.1f} s")
+        run.log(f"“{overlay.name}”: downloaded in {time.monotonic() - start:.1f} s")
 
 
 def _delete_unneeded(incoming: Path, hashes: set[str]) -> None:
@@ -109,7 +109,7 @@ def _check_room(directory: Path, needed: int) -> None:
     free = room.left(directory)
     if needed > free:
         raise Unavailable(
-            f"it needs {needed / 1_000_000:,.1f} MB on this host's disk, {free / 1_000_000:,.1f} MB are free"
+            f"not enough disk space on this host: {needed / 1_000_000:,.1f} MB needed, {free / 1_000_000:,.1f} MB free"
         )
 
 
@@ -177,16 +177,16 @@ class _Source:
                             self._report("web reads", read, self.overlay.size_bytes)
                 # The connection was closed between two lines.
                 if reader.done is None:
-                    raise fetch.Unreachable("the answer broke off")
+                    raise fetch.Unreachable("the connection ended early")
                 return reader.done
             except Changing:
                 # The web tried several times itself, so another request now would not help.
-                raise Unavailable("it is being changed all the time") from None
+                raise Unavailable("it keeps changing; try again when its builds are done") from None
             except Malformed as error:
                 raise Unavailable(str(error)) from error
             except _BeingBuilt:
                 # Not a failure: a build may take long, and the start needs its result.
-                attempt.wait(f"“{self.overlay.name}” is being built; waiting for that.")
+                attempt.wait(f"Waiting for the build of “{self.overlay.name}”.")
             except fetch.Unreachable as error:
                 attempt.failed(error, has_progress=False)
         raise AssertionError  # the attempts end with Unavailable
@@ -252,7 +252,7 @@ class _Attempts:
             raise Unavailable(f"{settings.LEFT4ME_WEB_URL} does not answer: {error}") from error
         pause = _PAUSES[min(self._number, len(_PAUSES) - 1)]
         self._number += 1
-        self._run.log(f"{error}; trying again in {pause:g} s", stream="stderr")
+        self._run.log(f"{error}; retrying in {pause:g} s", stream="stderr")
         self._run.sleep(pause)
 
     def wait(self, reason: str) -> None:
@@ -278,7 +278,7 @@ class _Lines:
         """The next line; None at the end of the stream."""
         while b"\n" not in self._rest:
             if len(self._rest) > _LONGEST_LINE + _CHUNK:
-                raise Unavailable("the web sent a line without end")
+                raise Unavailable("the web server sent a line that is too long")
             chunk = next(self._chunks, b"")
             if not chunk:
                 return None
@@ -291,7 +291,7 @@ class _Lines:
         while length:
             piece = self._rest or next(self._chunks, b"")
             if not piece:
-                raise fetch.Unreachable("the answer broke off")
+                raise fetch.Unreachable("the connection ended early")
             self._rest = piece[length:]
             yield piece[:length]
             length -= len(piece[:length])
@@ -300,14 +300,14 @@ class _Lines:
 def _length(line: bytes | None, entry: Entry) -> int | None:
     """The number of bytes that follow; None if the file does not exist any more."""
     if line is None:
-        raise fetch.Unreachable("the answer broke off")
+        raise fetch.Unreachable("the connection ended early")
     try:
         header = json.loads(line)
         if header["path"] != entry.path:
             raise ValueError("another file")
         return None if header.get("gone") else int(header["bytes"])
     except (ValueError, TypeError, LookupError) as error:
-        raise Unavailable(f"the web's answer cannot be read: {error}") from error
+        raise Unavailable(f"the web server's response is not valid: {error}") from error
 
 
 def _batches(entries: list[Entry]) -> Iterator[list[Entry]]:
@@ -325,8 +325,8 @@ def _batches(entries: list[Entry]) -> Iterator[list[Entry]]:
 
 
 _REFUSALS = {
-    401: "the web does not know this host's token. Make a new join URL there: left4mectl host add",
-    404: "the web has no such overlay for this host",
+    401: "the web server does not know this host's token. Create a new join URL there with left4mectl host add",
+    404: "the web server has no such overlay for this host",
 }
 
 

@@ -225,16 +225,16 @@ class Reader:
             entry = _entry(line)
             self._entries[entry.path] = entry
             if len(self._entries) > MOST_ENTRIES:
-                raise Malformed("it names too many files")
+                raise Malformed("it lists too many files")
         return int(line.get("read", 0))
 
 
 def _entry(line: Mapping[str, Any]) -> Entry:
     path, link, sha256 = str(line["path"]), str(line.get("link", "")), str(line.get("sha256", ""))
     if not _is_portable(path) or not path:
-        raise Malformed(f"“{path[:100]}” is no path in a tree")
+        raise Malformed(f"“{path[:100]}” is not a valid path")
     if link and walk.leads_out(path.split("/"), link):
-        raise Malformed(f"the link “{path[:100]}” leads out of the tree")
+        raise Malformed(f"the link “{path[:100]}” points outside the tree")
     if sha256 and (len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef")):
         raise Malformed("a hash is none")
     size = int(line.get("size", 0))

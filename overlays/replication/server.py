@@ -124,7 +124,7 @@ def file_pieces(overlay: Overlay, requested: list[tuple[str, int]]) -> Pieces:
                     chunk = stream.read(min(_CHUNK, left))
                     if not chunk:
                         # The file shrank after its length was sent: break the connection, or the host would wait.
-                        raise OSError(f"{path} shrank while it was sent")
+                        raise OSError(f"{path} became shorter while it was sent")
                     left -= len(chunk)
                     yield chunk
 
@@ -142,7 +142,7 @@ def _requested_files(body: bytes) -> list[tuple[str, int]]:
     try:
         requested = [(str(path), int(offset)) for path, offset in json.loads(body)["files"]]
     except (ValueError, TypeError, LookupError):
-        raise Refusal(400, "Name the files: {“files”: [[path, offset], …]}") from None
+        raise Refusal(400, "Send the files as {“files”: [[path, offset], …]}") from None
     if len(requested) > MOST_FILES_AT_ONCE or any(offset < 0 for _path, offset in requested):
         raise Refusal(400, "Too many files at once, or a negative offset")
     return requested

@@ -28,7 +28,7 @@ def link(run: JobContext, overlay: Overlay, copies: Copies) -> Current:
     failed = _download(run, items, overlay)
     cached = cache.cached_versions(items, folder)
     for steam_id, error in failed.items():
-        consequence = "an older version is used" if steam_id in cached else "servers start without it"
+        consequence = "using the older version" if steam_id in cached else "servers start without it"
         run.log(f"workshop {steam_id} failed, {consequence}: {error}", stream="stderr")
     # The links are absolute; the sandbox of a server mounts the cache at the same path.
     entries = [

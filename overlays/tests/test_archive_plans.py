@@ -86,12 +86,12 @@ def test_the_plan_is_shown_and_nothing_is_unpacked_until_it_is_applied(client, u
     assert page.context["chosen_root"] == "Pack/Easy"
     text = page.content.decode()
     assert "left4dead2/cfg" in text
-    assert "lies outside of the chosen folder" in text
+    assert "is outside the chosen folder" in text
     assert not root.exists() or contents(root) == {}
     job, lines = apply(client, address)
     assert (job.operation, job.state) == ("unpack", "succeeded")
     assert contents(root) == {"left4dead2/cfg/server.cfg": "easy", "left4dead2/cfg/extra.cfg": "extra"}
-    assert "taken off: Pack/Easy/" in lines
+    assert "stripped folder: Pack/Easy/" in lines
     assert not Upload.objects.exists()
     assert list(uploads.directory().iterdir()) == []
 
@@ -143,14 +143,14 @@ def test_folders_in_which_the_game_reads_nothing_are_marked(client, upload):
     address = upload(zipped({"Pack/cfg/a.cfg": "x", "Pack/guide/start.txt": "x"}))
     page = client.get(address)
     assert page.context["shown"].folders == [("left4dead2/cfg", 1, True), ("left4dead2/guide", 1, False)]
-    assert "the game reads nothing there" in page.content.decode()
+    assert "not read by the game" in page.content.decode()
 
 
 def test_an_archive_that_is_being_read_is_listed(client, upload, overlay, cast):
     row = Upload.objects.create(overlay=overlay, user=cast.owner, path="big.zip", size=1, unpack=True)
     uploads.partial_path(row).write_bytes(b"x")
     client.force_login(cast.owner)
-    assert "is being read" in client.get(reverse("overlays:files", args=[overlay.pk])).content.decode()
+    assert "being read" in client.get(reverse("overlays:files", args=[overlay.pk])).content.decode()
 
 
 def test_the_archive_waits_while_the_browser_is_closed_and_goes_after_a_week(client, upload, overlay):
@@ -201,7 +201,7 @@ def test_while_it_is_read_the_page_asks_again_and_a_damaged_one_says_why(client,
 def test_programs_of_the_game_are_for_admins_only(client, cast, upload, root, overlay):
     address = upload(WITH_PROGRAMS)
     text = client.get(address).content.decode()
-    assert "only an admin may include them" in text
+    assert "Only admins can include them" in text
     assert 'name="with_programs"' not in text
     assert client.post(address, {"with_programs": "on"}).status_code == 403
     client.force_login(cast.admin)
@@ -213,7 +213,7 @@ def test_programs_of_the_game_are_for_admins_only(client, cast, upload, root, ov
     assert overlay.refused_programs == []
     [entry] = AuditEntry.objects.filter(action="overlay.archive_applied")
     assert (entry.actor, entry.details["with_programs"]) == (cast.admin.username, True)
-    assert "holds programs of the game" in client.get(overlay.get_absolute_url()).content.decode()
+    assert "contains programs of the game" in client.get(overlay.get_absolute_url()).content.decode()
 
 
 def test_only_an_admin_allows_programs_by_page_and_by_api(client, cast, api, overlay):
@@ -222,7 +222,7 @@ def test_only_an_admin_allows_programs_by_page_and_by_api(client, cast, api, ove
     address = reverse("overlays:allow_programs", args=[overlay.pk])
     client.force_login(cast.owner)
     page = client.get(overlay.get_absolute_url()).content.decode()
-    assert "No server starts with it until an admin allows them" in page
+    assert "Servers with this overlay do not start until an admin allows these files" in page
     assert address not in page
     assert client.post(address).status_code == 403
     assert api.by(cast.owner).post(f"/overlays/{overlay.pk}/programs/allow")[0] == 403
@@ -271,4 +271,4 @@ def test_a_refused_upload_says_what_to_do(client, cast, overlay):
     assert client.post(f"{address}?name=a.zip", b"", content_type="application/zip").status_code == 422
     refused = client.post(f"{address}?name=srcds_run", b"#!/bin/sh", content_type="application/x-sh")
     assert refused.status_code in (409, 422)
-    assert "only an admin may upload it" in refused.content.decode()
+    assert "Only admins can upload it" in refused.content.decode()

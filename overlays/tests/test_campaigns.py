@@ -127,8 +127,8 @@ def test_a_vpk_of_several_files_is_understood_and_a_missing_part_named(overlay, 
     (addons / "big_000.vpk").rename(tree / "big_000.vpk")
     job = build(overlay)
     assert job.state == "failed"
-    assert f"{ADDONS}/big_dir.vpk its content lies in a part that is missing (_000.vpk)" in job.error
-    assert "big_000.vpk is a part of big_dir.vpk, which is missing" in job.error
+    assert f"{ADDONS}/big_dir.vpk its content is in a missing part (_000.vpk)" in job.error
+    assert "big_000.vpk is part of big_dir.vpk, which is missing" in job.error
 
 
 def test_a_vpk_beside_the_addons_is_named_and_its_campaign_not_offered(overlay, tree):
@@ -151,7 +151,7 @@ def test_a_script_overlay_has_its_campaigns_and_refuses_a_broken_vpk(left4me_roo
     OverlayScript.objects.update(text=f"mkdir -p {ADDONS}\necho nothing > {ADDONS}/a.vpk")
     job = build(overlay)
     assert (job.state, titles(overlay)) == ("failed", ["City17"])
-    assert "a.vpk is something unknown, not a VPK" in job.error
+    assert "a.vpk is an unknown kind of file, not a VPK" in job.error
 
 
 def _escaped(content: bytes) -> str:

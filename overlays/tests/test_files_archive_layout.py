@@ -168,7 +168,7 @@ def test_another_folder_can_be_taken_for_the_root() -> None:
     first = archive_layout.make_plan(names)
     assert first.roots == [("Pack", "Easy"), ("Pack", "Hard")]
     assert [placement.entry for placement in first.placements] == [0]
-    assert "lies outside of the chosen folder “Pack/Easy”" in first.left_out[0].reason
+    assert "is outside the chosen folder “Pack/Easy”" in first.left_out[0].reason
     second = archive_layout.make_plan(names, root=("Pack", "Hard"))
     assert [placement.entry for placement in second.placements] == [1]
 

@@ -80,13 +80,13 @@ def test_the_plan_of_an_archive_is_changed_and_applied(cast, overlay, sign_in, a
     page.get_by_role("button", name="Upload").click()
     page.wait_for_url("**/plan")
     drain(host=settings.LEFT4ME_HOST)
-    root = page.get_by_label("Take off this folder")
+    root = page.get_by_label("Strip this folder")
     root.wait_for()
     axe(page)
     assert root.input_value() == "Pack/Easy"
     root.select_option("Pack/Hard")
     page.get_by_text("1 file → left4dead2/cfg").wait_for()
-    page.get_by_role("button", name="Apply").click()
+    page.get_by_role("button", name="Extract").click()
     page.wait_for_url("**/jobs/*")
     drain(host=settings.LEFT4ME_HOST)
     folder = settings.LEFT4ME_ROOT / "overlays" / overlay.path

@@ -130,7 +130,7 @@ def test_links_are_left_out_and_not_written_through(send, root, tmp_path, name):
     members = [(packed.symlink("link", str(outside)), b""), ("link/through.txt", b"t"), ("ok.txt", b"ok")]
     job, lines = send(name, packed.converted(members, tmp_path, *WAYS[name]))
     assert (job.state, listed(root)) == ("succeeded", ["link/through.txt", "ok.txt"])
-    assert "left out 'link': is not a plain file" in lines
+    assert "skipped 'link': is not a regular file" in lines
     assert list(outside.iterdir()) == []
 
 
@@ -140,7 +140,7 @@ def test_links_in_a_rar_are_left_out(send, root, tmp_path):
     assert (job.operation, job.state) == ("read_archive", "succeeded")
     [upload] = Upload.objects.all()
     assert [left.reason for left in archive_plans.plan(upload, archives.Choices()).plan.left_out] == [
-        "is not a plain file"
+        "is not a regular file"
     ]
     assert not root.exists() or listed(root) == []
 
@@ -150,7 +150,7 @@ def test_links_in_a_rar_are_left_out(send, root, tmp_path):
 def test_a_bomb_ends_and_leaves_nothing_behind(send, root, tmp_path, name, size):
     content = packed.converted([("zeros.bin", bytes(size))], tmp_path, *WAYS[name])
     job, _ = send(name, content)
-    assert (job.state, job.error) == ("failed", "The archive unpacks to more than is allowed.")
+    assert (job.state, job.error) == ("failed", "The archive is too large when extracted.")
     assert sum(path.stat().st_size for path in root.rglob("*")) < 20_000_000
     assert [path.name for path in uploads.directory().iterdir() if path.is_dir()] == []
 
@@ -158,7 +158,7 @@ def test_a_bomb_ends_and_leaves_nothing_behind(send, root, tmp_path, name, size)
 def test_the_quota_holds_for_what_comes_out(send, settings, tmp_path):
     settings.LEFT4ME_UPLOAD_QUOTA_MB = 1
     job, _ = send("a.7z", packed.converted([("zeros.bin", bytes(5_000_000))], tmp_path, *WAYS["a.7z"]))
-    assert (job.state, job.error) == ("failed", "The archive unpacks to more than is allowed.")
+    assert (job.state, job.error) == ("failed", "The archive is too large when extracted.")
 
 
 @pytest.mark.parametrize("name", ["a.7z", "a.rar", "a.tar.xz"])
@@ -169,7 +169,7 @@ def test_what_is_no_archive_is_not_handed_on(send, root, name, content):
     job, _ = send(name, content)
     assert (job.state, job.error) == (
         "failed",
-        "The archive is damaged, or of another kind than its name says.",
+        "The archive is damaged, or not the kind its name says.",
     )
     assert not root.exists() or listed(root) == []
 

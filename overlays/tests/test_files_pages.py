@@ -92,7 +92,7 @@ def test_the_quota_counts_what_is_held_and_what_is_coming(start, overlay, settin
     assert start("a.bin", 500_000).status_code == 201
     refused = start("b.bin", 200_000)
     assert refused.status_code == 422
-    assert "go over the quota: 0 MB are left" in refused.json()["error"]
+    assert "exceeds your quota; 0 MB are left" in refused.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_text_is_edited_and_the_second_of_two_editors_is_told(client, post, ro
     assert (root / "server.cfg").read_bytes() == b"two\n"
     late = post("edit_file", {"path": "server.cfg", "text": "three", "version": version})
     assert late.status_code == 409
-    assert b"This file was changed meanwhile" in late.content
+    assert b"Someone else changed this file" in late.content
     assert (root / "server.cfg").read_bytes() == b"two\n"
     assert (
         post("edit_file", {"path": "server.cfg", "text": "three", "version": late.context["version"]}).status_code

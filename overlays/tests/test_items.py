@@ -6,6 +6,7 @@ import html
 import re
 
 import pytest
+from django.contrib.messages import get_messages
 from django.urls import reverse
 from django.utils import timezone
 
@@ -28,8 +29,8 @@ def paste(client, cast, overlay):
     """Post to the item page as the overlay's owner."""
     client.force_login(cast.owner)
 
-    def post(text="", *, mode="items", confirm=True, **more):
-        data = {"input": text, "mode": mode, **({"confirm": "1"} if confirm else {}), **more}
+    def post(text="", *, confirm=True, **more):
+        data = {"input": text, **({"confirm": "1"} if confirm else {}), **more}
         return client.post(reverse("overlays:items", args=[overlay.pk]), data)
 
     return post
@@ -74,7 +75,7 @@ def test_an_unreadable_line_is_named_and_nothing_is_added(paste, overlay, steam_
     steam_world.add(11)
     answer = paste("11\nhello")
     assert answer.status_code == 422
-    assert "Line 2: “hello” is not a workshop id" in answer.content.decode()
+    assert "Line 2: “hello” is not a workshop ID" in answer.content.decode()
     assert held(overlay) == []
     assert b"11\nhello" in answer.content
 
@@ -83,8 +84,8 @@ def test_items_that_cannot_be_used_are_left_out_with_the_reason(paste, overlay, 
     steam_world.add(11)
     steam_world.add(12, consumer_app_id=730)
     text = paste("11 12 13", confirm=False).content.decode()
-    assert "made for another game (app 730), not for Left 4 Dead 2" in text
-    assert "not found: deleted, hidden, or never there" in text
+    assert "for another game (app 730), not Left 4 Dead 2" in text
+    assert "not found on Steam: it was deleted or hidden, or the ID is wrong" in text
     paste("11 12 13")
     assert held(overlay) == [11]
 
@@ -93,7 +94,7 @@ def test_a_steam_that_does_not_answer_is_named(paste, overlay, steam_world):
     steam_world.api_faults.extend([Fault(status=503)] * 3)
     answer = paste("11")
     assert answer.status_code == 502
-    assert b"Steam has a fault (HTTP status 503)" in answer.content
+    assert b"Steam has an internal error (HTTP status 503)" in answer.content
 
 
 def test_a_collection_is_expanded_and_followed(paste, overlay, steam_world):
@@ -101,15 +102,34 @@ def test_a_collection_is_expanded_and_followed(paste, overlay, steam_world):
         steam_world.add(steam_id)
     steam_world.add(50, title="My maps", file_url="", file_size=0, filename="")
     steam_world.collections = {50: [(1, 0), (51, 2)], 51: [(2, 0), (50, 2)]}
-    paste("50", mode="collection", follow="on")
+    paste("50", follow="on")
     assert held(overlay) == [1, 2]
     [collection] = overlay.collections.all()
     assert (collection.steam_id, collection.title) == (50, "My maps")
 
 
-def test_a_collection_pasted_as_an_item_says_how_to_add_it(paste, overlay, steam_world):
-    steam_world.add(50, file_url="", file_size=0, filename="")
-    assert "if it is a collection, add it as one" in paste("50").content.decode()
+def test_items_and_collections_are_told_apart_by_steam(paste, overlay, steam_world):
+    for steam_id in (1, 2, 3):
+        steam_world.add(steam_id)
+    steam_world.add(60, file_url="", file_size=0, filename="")
+    # Steam describes 50 not at all, as some collections, and 60 as a file without content: an empty collection.
+    steam_world.collections = {50: [(1, 0), (2, 0)]}
+    preview = paste("50 3 60", confirm=False).content.decode()
+    assert "Keep in sync with the collection" in preview
+    assert "has no file to download" in preview
+    paste("50 3 60")
+    assert held(overlay) == [1, 2, 3]
+    assert not overlay.collections.exists()
+
+
+def test_adding_or_removing_nothing_does_not_claim_success(client, paste, overlay, steam_world):
+    steam_world.add(1)
+    paste("1")
+    again = paste("1")
+    removed = client.post(reverse("overlays:remove_items", args=[overlay.pk]), {})
+    texts = [(str(m), m.level_tag) for answer in (again, removed) for m in get_messages(answer.wsgi_request)]
+    assert ("Nothing to add: these items are already in this overlay.", "info") in texts
+    assert ("No items removed. Select the items to remove first.", "warning") in texts
 
 
 def test_items_are_removed_in_bulk(client, paste, overlay, steam_world):
@@ -124,7 +144,7 @@ def test_items_are_removed_in_bulk(client, paste, overlay, steam_world):
 def test_refreshing_an_empty_overlay_says_so(client, paste, overlay):
     answer = client.post(reverse("overlays:refresh", args=[overlay.pk]))
     assert answer.status_code == 400
-    assert b"There are no workshop items in this overlay yet" in answer.content
+    assert b"This overlay has no workshop items yet" in answer.content
 
 
 def test_refreshing_updates_the_rows_and_asks_for_a_build(client, paste, overlay, steam_world):
@@ -143,9 +163,9 @@ def test_refreshing_updates_the_rows_and_asks_for_a_build(client, paste, overlay
 def test_refreshing_follows_collections(client, paste, overlay, steam_world):
     for steam_id in (1, 2, 3, 9):
         steam_world.add(steam_id)
-    steam_world.add(50)
+    steam_world.add(50, file_url="", file_size=0, filename="")
     steam_world.collections = {50: [(1, 0), (2, 0)]}
-    paste("50", mode="collection", follow="on")
+    paste("50", follow="on")
     paste("9")
     steam_world.collections = {50: [(2, 0), (3, 0)]}
     client.post(reverse("overlays:refresh", args=[overlay.pk]))
@@ -160,7 +180,7 @@ def test_a_refresh_that_fails_changes_nothing_and_names_steam(client, paste, ove
     steam_world.api_faults.extend([Fault(status=500)] * 3)
     answer = client.post(reverse("overlays:refresh", args=[overlay.pk]))
     assert answer.status_code == 502
-    assert "Nothing was changed. Steam has a fault" in answer.content.decode()
+    assert "Nothing was changed. Steam has an internal error" in answer.content.decode()
     assert WorkshopItem.objects.get().title == "Item 1"
     assert not Job.objects.exists()
 
@@ -170,7 +190,10 @@ def test_an_item_that_is_gone_from_steam_is_marked_in_a_refresh(client, paste, o
     paste("1")
     del steam_world.items[1]
     client.post(reverse("overlays:refresh", args=[overlay.pk]))
-    assert WorkshopItem.objects.get().last_error == "Steam: not found: deleted, hidden, or never there"
+    assert (
+        WorkshopItem.objects.get().last_error
+        == "Steam: not found on Steam: it was deleted or hidden, or the ID is wrong"
+    )
 
 
 @pytest.mark.parametrize("name", ["items", "refresh", "remove_items", "build"])
@@ -226,7 +249,9 @@ def test_the_api_adds_lists_refreshes_and_removes(api, overlay, steam_world):
     assert answer.status_code == 202
     body = answer.json()
     assert (body["added"], body["already"]) == (["11"], [])
-    assert body["refused"] == [{"steam_id": "12", "reason": "not found: deleted, hidden, or never there"}]
+    assert body["refused"] == [
+        {"steam_id": "12", "reason": "not found on Steam: it was deleted or hidden, or the ID is wrong"}
+    ]
     assert (body["job"]["operation"], body["job"]["state"]) == ("build", "queued")
     for path in (f"/overlays/{overlay.pk}/items", "/workshop-items"):
         listed = api("GET", path).json()
@@ -242,7 +267,7 @@ def test_the_api_adds_lists_refreshes_and_removes(api, overlay, steam_world):
     ("given", "status", "words"),
     [
         ({"input": "hello", "mode": "items"}, 400, "Line 1: “hello” is not"),
-        ({"input": "", "mode": "items"}, 400, "Paste at least one workshop id"),
+        ({"input": "", "mode": "items"}, 400, "Paste at least one workshop ID"),
         ({"input": "99", "mode": "items"}, 400, "99: not found"),
         ({"input": "99", "mode": "collection"}, 400, "99: not found"),
         ({"input": "1", "mode": "other"}, 422, "mode"),
@@ -259,7 +284,7 @@ def test_the_api_names_steam_when_it_fails(api, overlay, steam_world):
     steam_world.api_faults.extend([Fault(status=429)] * 3)
     answer = api("POST", f"/overlays/{overlay.pk}/items", {"input": "1", "mode": "items"})
     assert answer.status_code == 502
-    assert "Steam asks to slow down" in answer.json()["detail"]
+    assert "Steam's rate limit was reached" in answer.json()["detail"]
 
 
 def test_the_api_refuses_to_refresh_an_empty_overlay(api, overlay):

@@ -34,7 +34,7 @@ def cache(left4me_root):
 def test_admins_see_and_delete_what_no_overlay_holds(client, cast, cache):
     client.force_login(cast.admin)
     text = client.get(reverse("overlays:cache")).content.decode()
-    assert "Delete them all, 5 B" in text
+    assert "Delete all (5 B)" in text
     client.post(reverse("overlays:tidy"))
     [job] = drain(host=settings.LEFT4ME_HOST)
     assert job.state == "succeeded"

@@ -81,7 +81,7 @@ def test_one_item_that_is_gone_stops_nothing(hold, steam_world):
     job, lines = refresh()
     assert job.state == "succeeded"
     assert lines == [
-        "workshop 1 failed: not found: deleted, hidden, or never there",
+        "workshop 1 failed: not found on Steam: it was deleted or hidden, or the ID is wrong",
         "refreshed=0 unchanged=1 failed=1 overlays=0",
     ]
 
@@ -94,7 +94,7 @@ def test_one_batch_that_fails_stops_no_other(hold, steam_world, monkeypatch):
     steam_world.api_faults.extend([Fault(status=500)] * 3)
     job, lines = refresh()
     assert job.state == "failed"
-    assert "Steam has a fault (HTTP status 500)" in job.error
+    assert "Steam has an internal error (HTTP status 500)" in job.error
     assert lines[-1] == "refreshed=1 unchanged=1 failed=2 overlays=1"
 
 
@@ -126,7 +126,7 @@ def test_a_collection_that_vanished_keeps_what_it_brought(hold, steam_world):
     assert job.state == "succeeded"
     assert overlay.workshop_links.count() == 1
     collection.refresh_from_db()
-    assert collection.last_error == "not found: deleted, hidden, or never there"
+    assert collection.last_error == "not found on Steam: it was deleted or hidden, or the ID is wrong"
 
 
 def test_the_command_prints_the_job_that_waits_or_runs(hold):

@@ -31,7 +31,7 @@ def admin_client(cast: Cast) -> Client:
 
 def test_without_an_overlay_the_page_leads_to_the_first(owner_client: Client) -> None:
     page = owner_client.get("/overlays").content.decode()
-    assert "No overlay yet" in page and "/overlays/new" in page
+    assert "No overlays yet" in page and "/overlays/new" in page
 
 
 def test_a_user_makes_a_private_overlay_with_a_directory_of_its_own(cast: Cast, owner_client: Client) -> None:
@@ -57,7 +57,9 @@ def test_a_taken_name_is_told_at_its_field_and_what_was_typed_stays(cast: Cast, 
     make_overlay(name="Maps", owner=cast.owner)
     response = owner_client.post("/overlays/new", {"name": "MAPS", "kind": "files"})
     assert response.status_code == 422
-    assert response.context["form"].errors == {"name": ["You have an overlay of this name already."]}
+    assert response.context["form"].errors == {
+        "name": ["You already have an overlay with this name. Choose another name."]
+    }
     assert 'value="MAPS"' in response.content.decode()
 
 

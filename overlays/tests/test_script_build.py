@@ -65,11 +65,11 @@ def test_a_build_starts_from_nothing_and_the_old_tree_stays_for_games_that_run(o
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("echo 1 > a\nfalse\necho 2 > b", "The script failed with status 1"),
-        ("echo broken >&2; exit 7", "The script failed with status 7: broken"),
-        ("true", "The script left no files"),
-        ("ln -s /etc/passwd a", "The link a leads out of the overlay"),
-        ("mkdir d; ln -s ../../x d/a", "The link d/a leads out of the overlay"),
+        ("echo 1 > a\nfalse\necho 2 > b", "The script failed with exit status 1"),
+        ("echo broken >&2; exit 7", "The script failed with exit status 7: broken"),
+        ("true", "The script created no files"),
+        ("ln -s /etc/passwd a", "The link a points outside the overlay"),
+        ("mkdir d; ln -s ../../x d/a", "The link d/a points outside the overlay"),
         ("", "This overlay has no script yet"),
     ],
 )

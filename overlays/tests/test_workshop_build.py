@@ -139,7 +139,7 @@ def test_a_broken_item_is_named_and_the_others_are_served(hold, overlay, steam_w
     job, lines = build(overlay)
     assert job.state == "failed"
     assert job.error == (
-        "1 of 3 items failed; the others are in place.\n12 “Item 12”: 127.0.0.1 answered with HTTP status 503"
+        "1 of 3 items failed; the others are ready.\n12 “Item 12”: 127.0.0.1 answered with HTTP status 503"
     )
     assert {"workshop 11 downloading", "workshop 12 downloading"} <= set(lines)
     assert [line for line in warned(job) if "attempt" in line] == [
@@ -160,7 +160,7 @@ def test_what_steam_said_stays_until_steam_says_otherwise_whatever_a_build_downl
     hold(11)
     published = steam_world.items.pop(11)
     refresh_rows(11)
-    said = "Steam: not found: deleted, hidden, or never there"
+    said = "Steam: not found on Steam: it was deleted or hidden, or the ID is wrong"
     assert WorkshopItem.objects.get().last_error == said
     steam_world.items[11] = published
     build(overlay)
@@ -186,9 +186,9 @@ def test_what_came_whole_and_was_no_vpk_is_not_fetched_again_until_there_is_some
     assert job.error.endswith("12 “Item 12”: the file is shorter than its directory")
     job, lines = build(overlay)
     assert job.error.endswith("12 “Item 12”: the file is shorter than its directory")
-    again = "the next try is when Steam has a new version, or after “Refresh from Steam”"
+    again = "left4me tries again when Steam has a new version, or after “Refresh from Steam”"
     assert lines == [
-        f"workshop 12 not fetched again: the file is shorter than its directory; {again}",
+        f"workshop 12 not downloaded again: the file is shorter than its directory; {again}",
         "downloaded=0 cached=1 skipped=0 created=0 removed=0 unchanged=1",
     ]
     assert steam_world.downloads(12) == fetched
@@ -271,7 +271,7 @@ def test_a_file_that_rotted_in_the_cache_is_not_linked(hold, overlay, left4me_ro
     os.utime(path, (item.time_updated, item.time_updated))
     job, _ = build(overlay)
     assert job.state == "failed"
-    assert "11 “Item 11”: The file is something unknown, not a VPK." in job.error
+    assert "11 “Item 11”: The file is an unknown kind of file, not a VPK." in job.error
     assert linked(overlay) == []
 
 

@@ -27,16 +27,18 @@ router = Router(tags=["workshop"])
 
 
 class ItemOut(Schema):
-    steam_id: str = Field(description="A string, since the number exceeds the exact integers of JavaScript")
+    steam_id: str = Field(description="A string, because the number exceeds JavaScript's exact integers")
     title: str
     file_size: int
     time_updated: int = Field(description="Unix time from Steam")
     preview_url: str
     state: Literal["cached", "stale", "missing", "downloading", "failed"]
     last_downloaded_at: datetime | None
-    last_error: str = Field(description="Begins with “download failed:”, or with “Steam:” for what Steam said")
-    steam_error: str = Field(description="Why Steam does not offer the item; stays until Steam says otherwise")
-    is_valid: bool | None = Field(description="Null before the file is inspected")
+    last_error: str = Field(
+        description="Begins with “download failed:”, or with “Steam:” if Steam does not offer the item"
+    )
+    steam_error: str = Field(description="Why Steam does not offer the item; kept until Steam offers it again")
+    is_valid: bool | None = Field(description="Null until the file has been inspected")
     campaigns: list[Any]
     chapters: list[Any]
     warnings: list[Any]
@@ -54,13 +56,17 @@ ItemPage = page_of(ItemOut, "ItemPage")
 
 
 class ItemFilter(Window):
-    q: str = Field("", max_length=200, description="Words of the title, author, map or campaign, or an id")
+    q: str = Field("", max_length=200, description="Words from the title, author, map or campaign, or an ID")
 
 
 class AddIn(Body):
-    input: str = Field(max_length=inputs.LONGEST_INPUT, description="Ids and links, separated by spaces or lines")
-    mode: Literal["items", "collection"] = "items"
-    follow: bool = Field(True, description="Follow the collections: refreshes add and remove items as they do")
+    input: str = Field(
+        max_length=inputs.LONGEST_INPUT, description="IDs and links, separated by spaces or line breaks"
+    )
+    mode: membership.Mode = Field("auto", description="What the ids are; auto: Steam tells")
+    follow: bool = Field(
+        True, description="Keep in sync with the collections: refreshes add and remove the same items"
+    )
 
 
 class RefusedItem(Schema):
@@ -82,7 +88,7 @@ def _workshop_overlay(request: HttpRequest, overlay_id: int, *, to_edit: bool = 
     find = lookups.overlay_to_edit if to_edit else lookups.overlay_or_404
     overlay = find(signed_in(request), overlay_id)
     if overlay.kind != Overlay.Kind.WORKSHOP:
-        raise Refused(_("This overlay holds no workshop items."))
+        raise Refused(_("This overlay is not a workshop overlay."))
     return overlay
 
 
@@ -115,7 +121,7 @@ def add_items(request: HttpRequest, overlay_id: int, given: AddIn) -> Status[dic
     except membership.NotAddable as fault:
         raise Problem(400, _("Nothing was added"), str(fault)) from None
     except steam.SteamError as fault:
-        raise Problem(502, _("Steam does not answer as it should"), str(fault)) from None
+        raise Problem(502, _("Steam request failed"), str(fault)) from None
     return Status(
         202,
         {
@@ -147,7 +153,7 @@ def retry_item(request: HttpRequest, overlay_id: int, steam_id: int) -> Status[J
             user, now = signed_in(request), timezone.now()
             job = refresh.retry_item(overlay=overlay, item=item, by=user, api=api, now=now)
     except steam.SteamError as fault:
-        raise Problem(502, _("Steam does not answer as it should"), str(fault)) from None
+        raise Problem(502, _("Steam request failed"), str(fault)) from None
     return Status(202, job)
 
 
@@ -160,7 +166,7 @@ def refresh_overlay(request: HttpRequest, overlay_id: int) -> Status[Job]:
     except refresh.NothingToRefresh as fault:
         raise Problem(400, _("Nothing to refresh"), str(fault)) from None
     except steam.SteamError as fault:
-        raise Problem(502, _("Steam does not answer as it should"), str(fault)) from None
+        raise Problem(502, _("Steam request failed"), str(fault)) from None
     return Status(202, job)
 
 

@@ -39,7 +39,7 @@ def tidy(run: JobContext, *, now: datetime) -> None:
         # It may have been added to an overlay since the query; then the foreign key protects its row.
         size = cache.remove(item, folder)
         if size is None:
-            run.log(f"workshop {item.steam_id} is used again; kept")
+            run.log(f"workshop {item.steam_id} is in use again; kept")
             continue
         count, freed = count + 1, freed + size
         run.log(f"workshop {item.steam_id} removed “{item}”, {size} bytes")

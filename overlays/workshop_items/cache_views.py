@@ -52,5 +52,5 @@ def tidy(request: HttpRequest) -> HttpResponse:
     except jobs.Refused as fault:
         messages.error(request, str(fault))
         return redirect("overlays:cache")
-    messages.success(request, _("What no overlay holds is being deleted."))
+    messages.success(request, _("Deleting unused items…"))
     return redirect(job)

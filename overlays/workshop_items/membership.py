@@ -18,7 +18,8 @@ from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem
 from workshop import inputs, metadata, steam
 from workshop.models import WorkshopItem
 
-Mode = Literal["items", "collection"]
+# With "auto", Steam tells which of the ids are those of collections.
+Mode = Literal["auto", "items", "collection"]
 MOST_ITEMS = 5_000
 MOST_COLLECTIONS_AT_ONCE = 20
 
@@ -70,24 +71,29 @@ class Added:
     job: Job | None = None
 
 
-def look_up(*, overlay: Overlay, text: str, mode: Mode, api: steam.Steam) -> Preview:
+def look_up(*, overlay: Overlay, text: str, api: steam.Steam, mode: Mode = "auto") -> Preview:
     """Look up the pasted ids at Steam; changes nothing. Raises InvalidInput, NotAddable and SteamError."""
     parsed = inputs.parse(text)
     if parsed.problems:
         raise InvalidInput(parsed.problems)
     if not parsed.ids:
-        raise NotAddable(_("Paste at least one workshop id or link."))
-    groups, refused = _collections(api, parsed.ids) if mode == "collection" else ((), {})
-    ids = list(dict.fromkeys(i for group in groups for i in group.items)) if mode == "collection" else parsed.ids
-    items = api.all_items(list(ids))
-    refused = dict(refused)
+        raise NotAddable(_("Paste at least one workshop ID or link."))
+    pasted = {} if mode == "collection" else dict(api.all_items(parsed.ids))
+    collections = parsed.ids if mode == "collection" else _collections_among(api, pasted) if mode == "auto" else ()
+    groups, refused = _collections(api, collections) if collections else ((), {})
+    members = [i for group in groups for i in group.items]
+    items = {steam_id: item for steam_id, item in pasted.items() if steam_id not in collections}
+    items |= api.all_items([i for i in members if i not in items])
     for steam_id, item in items.items():
-        if problem := item.problem or _looks_like_a_collection(item):
+        if problem := item.problem or (_("has no file to download") if _is_without_file(item) else ""):
             refused[steam_id] = problem
     already = set(overlay.workshop_links.values_list("item__steam_id", flat=True))
     usable = {steam_id: item for steam_id, item in items.items() if steam_id not in refused}
     if len(already | set(usable)) > MOST_ITEMS:
-        raise NotAddable(_("An overlay holds at most %(most)d items.") % {"most": MOST_ITEMS})
+        raise NotAddable(
+            _("An overlay can contain at most %(most)d items. Split them into several overlays.")
+            % {"most": MOST_ITEMS}
+        )
     return Preview(usable, tuple(groups), refused, frozenset(already))
 
 
@@ -98,7 +104,7 @@ def add(*, overlay: Overlay, preview: Preview, by: User, follow: bool, now: date
     """
     if not preview.addable:
         reasons = [f"{steam_id}: {reason}" for steam_id, reason in preview.refused.items()]
-        raise NotAddable("\n".join([_("None of these can be added."), *reasons[:50]]))
+        raise NotAddable("\n".join([_("None of these can be added:"), *reasons[:50]]))
     with transaction.atomic():
         rows = metadata.save(preview.addable, now=now)
         collection_of = _keep_collections(overlay, preview.groups, now=now) if follow else {}
@@ -158,6 +164,13 @@ def sync_collection(collection: OverlayCollection, listing: steam.Collection, *,
     return bool(removed or added)
 
 
+def _collections_among(api: steam.Steam, items: Mapping[int, steam.Item]) -> tuple[int, ...]:
+    """The pasted ids of collections. Steam describes these as files without content, or not at all."""
+    candidates = [steam_id for steam_id, item in items.items() if item.problem or _is_without_file(item)]
+    found = api.collections_among(candidates) if candidates else frozenset()
+    return tuple(steam_id for steam_id in candidates if steam_id in found)
+
+
 def _collections(api: steam.Steam, ids: Sequence[int]) -> tuple[tuple[Group, ...], dict[int, str]]:
     if len(ids) > MOST_COLLECTIONS_AT_ONCE:
         raise NotAddable(_("At most %(most)d collections can be added at once.") % {"most": MOST_COLLECTIONS_AT_ONCE})
@@ -184,7 +197,5 @@ def _keep_collections(overlay: Overlay, groups: Sequence[Group], *, now: datetim
     return collection_of
 
 
-def _looks_like_a_collection(item: steam.Item) -> str:
-    if not item.file_size and not item.file_url and not item.filename:
-        return _("has no file: if it is a collection, add it as one")
-    return ""
+def _is_without_file(item: steam.Item) -> bool:
+    return not item.file_size and not item.file_url and not item.filename

@@ -40,7 +40,7 @@ def refresh_overlay(*, overlay: Overlay, by: User, api: steam.Steam, now: dateti
     items = list(WorkshopItem.objects.filter(overlay_links__overlay=overlay))
     collections = list(overlay.collections.all())
     if not items and not collections:
-        raise NothingToRefresh(_("There are no workshop items in this overlay yet. Add some first."))
+        raise NothingToRefresh(_("This overlay has no workshop items yet. Add some first."))
     followed = {collection: api.collection(collection.steam_id) for collection in collections}
     ids = [item.steam_id for item in items] + [i for listing in followed.values() for i in listing.items]
     steam_items = api.all_items(ids)
@@ -156,7 +156,7 @@ def _build(run: JobContext, summary: _Summary) -> None:
         try:
             builds.request(overlay=overlay, by=None)
         except jobs.Refused as refusal:
-            run.log(f"overlay {overlay.pk} is not built: {refusal}", stream="stderr")
+            run.log(f"overlay {overlay.pk} was not built: {refusal}", stream="stderr")
 
 
 def request_refresh(*, by: User | None) -> Job:

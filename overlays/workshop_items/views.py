@@ -37,25 +37,25 @@ def items(request: HttpRequest, pk: int) -> HttpResponse:
         return _page(request, overlay, form=form, status=422)
     try:
         with metadata.connect() as api:
-            preview = membership.look_up(
-                overlay=overlay, text=form.cleaned_data["input"], mode=form.cleaned_data["mode"], api=api
-            )
+            preview = membership.look_up(overlay=overlay, text=form.cleaned_data["input"], api=api)
         if "confirm" not in request.POST:
             return render(
                 request, "overlays/items_preview.html", {"overlay": overlay, "form": form, "preview": preview}
             )
-        added = membership.add(
-            overlay=overlay, preview=preview, by=user, follow=form.cleaned_data["follow"], now=timezone.now()
-        )
+        follow = "follow" in request.POST
+        added = membership.add(overlay=overlay, preview=preview, by=user, follow=follow, now=timezone.now())
     except (membership.InvalidInput, membership.NotAddable) as fault:
         return _page(request, overlay, form=_with_errors(form, str(fault)), status=422)
     except steam.SteamError as fault:
         return _page(request, overlay, form=_with_errors(form, str(fault)), status=502)
     except jobs.Refused as fault:
         return _page(request, overlay, form=_with_errors(form, str(fault)), status=409)
-    count = len(added.added)
-    message = ngettext("%(count)d item is added.", "%(count)d items are added.", count) % {"count": count}
-    messages.success(request, message)
+    if count := len(added.added):
+        messages.success(
+            request, ngettext("%(count)d item added.", "%(count)d items added.", count) % {"count": count}
+        )
+    else:
+        messages.info(request, _("Nothing to add: these items are already in this overlay."))
     return redirect("overlays:items", overlay.pk)
 
 
@@ -65,8 +65,11 @@ def remove_items(request: HttpRequest, pk: int) -> HttpResponse:
     overlay = lookups.workshop_overlay_to_edit(user, pk)
     steam_ids = parse_ids(request.POST.getlist("item"))
     count = membership.remove(overlay=overlay, steam_ids=steam_ids[: membership.MOST_ITEMS], by=user)
-    message = ngettext("%(count)d item is removed.", "%(count)d items are removed.", count) % {"count": count}
-    messages.success(request, message)
+    if count:
+        message = ngettext("%(count)d item removed.", "%(count)d items removed.", count) % {"count": count}
+        messages.success(request, message)
+    else:
+        messages.warning(request, _("No items removed. Select the items to remove first."))
     return redirect("overlays:items", overlay.pk)
 
 
@@ -76,7 +79,7 @@ def unfollow_collection(request: HttpRequest, pk: int, collection_id: int) -> Ht
     overlay = lookups.workshop_overlay_to_edit(user, pk)
     collection = get_object_or_404(overlay.collections, pk=collection_id)
     membership.unfollow(overlay=overlay, collection=collection, by=user, keep_items="keep" in request.POST)
-    messages.success(request, _("The collection is no longer followed."))
+    messages.success(request, _("Stopped syncing with the collection."))
     return redirect("overlays:items", overlay.pk)
 
 
@@ -91,10 +94,10 @@ def refresh(request: HttpRequest, pk: int) -> HttpResponse:
     except items_refresh.NothingToRefresh as fault:
         return _failed(request, overlay, str(fault), status=400)
     except steam.SteamError as fault:
-        return _failed(request, overlay, _("Nothing was changed. %(reason)s") % {"reason": fault}, status=502)
+        return _failed(request, overlay, _("Nothing was changed. %(reason)s.") % {"reason": fault}, status=502)
     except jobs.Refused as fault:
         return _failed(request, overlay, str(fault), status=409)
-    messages.success(request, _("Steam has been asked; the overlay is being built."))
+    messages.success(request, _("Checked Steam. Rebuilding…"))
     return redirect("overlays:items", overlay.pk)
 
 
@@ -108,7 +111,7 @@ def retry_item(request: HttpRequest, pk: int, steam_id: int) -> HttpResponse:
         with metadata.connect() as api:
             items_refresh.retry_item(overlay=overlay, item=item, by=user, api=api, now=timezone.now())
     except steam.SteamError as fault:
-        return _failed(request, overlay, _("Nothing was changed. %(reason)s") % {"reason": fault}, status=502)
+        return _failed(request, overlay, _("Nothing was changed. %(reason)s.") % {"reason": fault}, status=502)
     except jobs.Refused as fault:
         return _failed(request, overlay, str(fault), status=409)
     messages.success(request, _("Retrying “%(item)s”.") % {"item": item})
@@ -125,7 +128,7 @@ def build(request: HttpRequest, pk: int) -> HttpResponse:
     except jobs.Refused as fault:
         messages.error(request, str(fault))
     else:
-        messages.success(request, _("The overlay is being built."))
+        messages.success(request, _("Rebuilding…"))
     return redirect(overlay)
 
 
@@ -139,7 +142,7 @@ def overlay_conflicts(request: HttpRequest) -> HttpResponse:
     for overlay in overlays:
         permissions.check_can_see_overlay(user, overlay)
     if not overlays:
-        raise Http404(_("Say which overlays to compare."))
+        raise Http404(_("Choose the overlays to compare."))
     context = {"overlays": overlays, "conflicts": conflicts.between(overlays)}
     template = "overlays/_conflicts.html" if "panel" in request.GET else "overlays/conflicts.html"
     return render(request, template, context)

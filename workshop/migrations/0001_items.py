@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
             name='WorkshopItem',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('steam_id', models.PositiveBigIntegerField(unique=True, verbose_name='Steam id')),
+                ('steam_id', models.PositiveBigIntegerField(unique=True, verbose_name='Steam ID')),
                 ('title', models.CharField(blank=True, max_length=255, verbose_name='title')),
                 ('filename', models.CharField(blank=True, max_length=512)),
                 ('file_url', models.CharField(blank=True, max_length=2048)),

@@ -46,6 +46,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='workshopitem',
             name='refreshed_at',
-            field=models.DateTimeField(blank=True, null=True, verbose_name='asked Steam'),
+            field=models.DateTimeField(blank=True, null=True, verbose_name='last refreshed'),
         ),
     ]

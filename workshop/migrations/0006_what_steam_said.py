@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='workshopitem',
             name='steam_error',
-            field=models.TextField(blank=True, verbose_name='what Steam said'),
+            field=models.TextField(blank=True, verbose_name='Steam error'),
         ),
         migrations.AddField(
             model_name='workshopitem',

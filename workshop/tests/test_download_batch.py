@@ -116,5 +116,5 @@ def test_an_item_that_does_not_fit_on_the_disk_is_refused_before_it_starts(steam
     steam_world.add(1)
     free = shutil.disk_usage(run.cache).free
     results = run(keep_free=free * 2)
-    assert "needs 0.0 MB in the cache, 0.0 MB are free" in results[1].error
+    assert "it needs 0.0 MB, 0.0 MB are free" in results[1].error
     assert steam_world.requests == []

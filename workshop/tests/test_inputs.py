@@ -30,24 +30,24 @@ def test_many_at_once_keep_their_order_and_stand_once():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1\nhello\n", "Line 2: “hello” is not a workshop id or a link to the Steam workshop"),
+        ("1\nhello\n", "Line 2: “hello” is not a workshop ID or a Steam Workshop link"),
         (
             "https://steamcommunity.com/id/gaben",
-            "Line 1: “https://steamcommunity.com/id/gaben” is a Steam page, but",
+            "Line 1: “https://steamcommunity.com/id/gaben” is a link to a Steam profile",
         ),
-        ("https://steamcommunity.com/sharedfiles/filedetails/", "has no workshop id in it"),
+        ("https://steamcommunity.com/sharedfiles/filedetails/", "contains no workshop ID"),
         (
             "https://steamcommunity.com.evil.example/sharedfiles/filedetails/?id=1",
-            "does not lead to steamcommunity.com",
+            "is not a link to steamcommunity.com",
         ),
-        ("https://[steamcommunity.com/filedetails/?id=1", "is not a link that can be read"),
-        ("ftp://steamcommunity.com/sharedfiles/filedetails/?id=1", "does not lead to steamcommunity.com"),
-        ("0", "Line 1: “0” is not a possible workshop id"),
-        ("9999999999999999999", "is not a possible workshop id"),
-        ("12345678901234567890", "has no workshop id in it"),
-        ("-5", "is not a workshop id"),
-        ("٣", "is not a workshop id"),
-        ("\n\n7 8 x9", "Line 3: “x9” is not a workshop id"),
+        ("https://[steamcommunity.com/filedetails/?id=1", "is not a valid link"),
+        ("ftp://steamcommunity.com/sharedfiles/filedetails/?id=1", "is not a link to steamcommunity.com"),
+        ("0", "Line 1: “0” is not a valid workshop ID"),
+        ("9999999999999999999", "is not a valid workshop ID"),
+        ("12345678901234567890", "contains no workshop ID"),
+        ("-5", "is not a workshop ID"),
+        ("٣", "is not a workshop ID"),
+        ("\n\n7 8 x9", "Line 3: “x9” is not a workshop ID"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_line(text, message):

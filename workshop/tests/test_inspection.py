@@ -138,9 +138,9 @@ def test_a_vpk_of_several_files_is_read_with_its_parts(tmp_path):
         found = inspection.inspect_stream(stream, open_part=lambda number: parts[number].open("rb"))
     assert ([c.name for c in found.campaigns], found.warnings[0].code) == (["big"], "several_files")
     (tmp_path / "big_000.vpk").write_bytes(b"short")
-    with path.open("rb") as stream, pytest.raises(vpk.NotValid, match="reaches beyond the end"):
+    with path.open("rb") as stream, pytest.raises(vpk.NotValid, match="extends beyond the end"):
         inspection.inspect_stream(stream, open_part=lambda number: parts[number].open("rb"))
-    assert inspection.inspect(path).reason == "its content lies in a part that is missing (_000.vpk)"
+    assert inspection.inspect(path).reason == "its content is in a missing part (_000.vpk)"
 
 
 @pytest.mark.parametrize(

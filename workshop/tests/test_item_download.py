@@ -95,15 +95,15 @@ FAULTS = {
     "too many requests": (Fault(status=429), "127.0.0.1 answered with HTTP status 429"),
     "server error": (Fault(status=503), "127.0.0.1 answered with HTTP status 503"),
     "not found": (Fault(status=404), "127.0.0.1 answered with HTTP status 404"),
-    "HTML instead of a VPK": (Fault(body=b"<!DOCTYPE html><p>Sorry"), "got a web page instead of a VPK"),
+    "HTML instead of a VPK": (Fault(body=b"<!DOCTYPE html><p>Sorry"), "Steam returned a web page, not a VPK"),
     "preview picture instead of a VPK": (
         Fault(body=b"\xff\xd8\xff\xe0JFIF"),
-        "got a JPEG picture instead of a VPK",
+        "Steam returned a JPEG image, not a VPK",
     ),
-    "zip instead of a VPK": (Fault(body=b"PK\x03\x04abc"), "got a zip archive instead of a VPK"),
+    "zip instead of a VPK": (Fault(body=b"PK\x03\x04abc"), "Steam returned a zip archive, not a VPK"),
     "wrong size": (
         Fault(body=vpk.MAGIC.to_bytes(4, "little") * 9),
-        "the server offers 36 bytes, Steam announced",
+        "the download has 36 bytes, Steam announced",
     ),
     "empty": (Fault(body=b""), "the connection ended after 0 of"),
     "redirect loop": (
@@ -173,7 +173,7 @@ def test_a_continued_file_whose_first_part_was_damaged_is_fetched_anew(steam_wor
     wanted = wanted_item(steam_world)
     (cache / f".7-{wanted.version}-{wanted.size}.part").write_bytes(damaged)
     assert get() is True
-    assert lines == ["workshop 7 attempt 1/3 failed: the continued file is damaged; it starts over"]
+    assert lines == ["workshop 7 attempt 1/3 failed: the resumed file is damaged; the download restarts"]
     assert (cache / "7.vpk").read_bytes() == good
 
 
@@ -187,7 +187,7 @@ def test_a_complete_partial_file_is_published_without_asking_the_server(steam_wo
 
 def test_a_longer_body_than_announced_stops_at_once(steam_world, get, lines):
     steam_world.add(7, files=BIG)
-    with pytest.raises(DownloadFailed, match=r"the server offers \d+ bytes, Steam announced 1000"):
+    with pytest.raises(DownloadFailed, match=r"the download has \d+ bytes, Steam announced 1000"):
         get(wanted_item(steam_world, size=1000))
 
 

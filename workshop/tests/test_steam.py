@@ -26,19 +26,19 @@ def test_details_come_for_every_id_and_sizes_are_numbers(api, steam_world):
     assert found[1001].title == "Helm's Deep"
     assert all(isinstance(found[i].file_size, int) and found[i].file_size > 0 for i in (1001, 1002))
     assert found[1001].problem == ""
-    assert found[5].problem == "not found: deleted, hidden, or never there"
+    assert found[5].problem == "not found on Steam: it was deleted or hidden, or the ID is wrong"
 
 
 @pytest.mark.parametrize(
     ("details", "problem"),
     [
-        ({"result": 15}, "access denied: private or for friends only"),
-        ({"result": 84}, "Steam limits how often it may be asked"),
-        ({"result": 77}, "Steam answered with result 77"),
-        ({"consumer_app_id": 730}, "made for another game (app 730), not for Left 4 Dead 2"),
+        ({"result": 15}, "access denied: the item is private or friends-only"),
+        ({"result": 84}, "Steam's rate limit was reached; try again later"),
+        ({"result": 77}, "Steam returned result 77"),
+        ({"consumer_app_id": 730}, "for another game (app 730), not Left 4 Dead 2"),
         (
             {"consumer_app_id": 500, "creator_app_id": 550},
-            "made for another game (app 500), not for Left 4 Dead 2",
+            "for another game (app 500), not Left 4 Dead 2",
         ),
         ({"banned": 1}, "banned from the workshop"),
     ],
@@ -84,13 +84,13 @@ def test_collections_that_hold_each_other_end(api, steam_world):
 
 def test_a_fourth_level_is_left_out_and_named(api, steam_world):
     steam_world.collections = {10: [(11, 2)], 11: [(12, 2)], 12: [(13, 2), (1, 0)], 13: [(2, 0)]}
-    assert api.collection(10) == steam.Collection(10, (1,), {13: "a collection nested too deeply"})
+    assert api.collection(10) == steam.Collection(10, (1,), {13: "this collection is nested too deeply"})
 
 
 def test_an_item_or_a_missing_page_is_no_collection(api, steam_world):
     steam_world.add(5)
-    assert api.collection(5).problems == {5: "not a collection, or an empty one"}
-    assert api.collection(6).problems == {6: "not found: deleted, hidden, or never there"}
+    assert api.collection(5).problems == {5: "not a collection, or an empty collection"}
+    assert api.collection(6).problems == {6: "not found on Steam: it was deleted or hidden, or the ID is wrong"}
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,9 @@ def test_a_busy_steam_is_asked_again_after_a_pause(api, steam_world, waits, faul
 @pytest.mark.parametrize(
     ("fault", "error", "words"),
     [
-        (Fault(status=429), steam.SteamUnavailable, r"Steam asks to slow down \(HTTP status 429\)"),
-        (Fault(status=500), steam.SteamUnavailable, r"Steam has a fault \(HTTP status 500\)"),
-        (Fault(body=b""), steam.SteamUnavailable, "Steam gave an empty answer"),
+        (Fault(status=429), steam.SteamUnavailable, r"Steam's rate limit was reached \(HTTP status 429\)"),
+        (Fault(status=500), steam.SteamUnavailable, r"Steam has an internal error \(HTTP status 500\)"),
+        (Fault(body=b""), steam.SteamUnavailable, "Steam returned an empty response"),
         (Fault(status=403), steam.SteamRefused, r"Steam refused the request \(HTTP status 403\)"),
         (Fault(status=302, headers=(("Location", "/"),)), steam.SteamRefused, "HTTP status 302"),
     ],

@@ -68,21 +68,21 @@ def test_preloaded_bytes_come_first(tmp_path):
     [
         (b"", "is an empty file, not a VPK"),
         (b"<!DOCTYPE html><html>", "is a web page, not a VPK"),
-        (b"\xff\xd8\xff\xe0", "is a JPEG picture, not a VPK"),
-        (b"\x89PNG\r\n\x1a\n", "is a PNG picture, not a VPK"),
+        (b"\xff\xd8\xff\xe0", "is a JPEG image, not a VPK"),
+        (b"\x89PNG\r\n\x1a\n", "is a PNG image, not a VPK"),
         (b"PK\x03\x04", "is a zip archive, not a VPK"),
         (b"Rar!\x1a\x07", "is a RAR archive, not a VPK"),
         (b"7z\xbc\xaf\x27\x1c", "is a 7z archive, not a VPK"),
-        (b"hello", "is something unknown, not a VPK"),
+        (b"hello", "is an unknown kind of file, not a VPK"),
         (struct.pack("<II", vpk.MAGIC, 1), "ends within its header"),
         (struct.pack("<III", vpk.MAGIC, 2, 1), "ends within its header"),
         (struct.pack("<III", vpk.MAGIC, 3, 0), "has the unknown version 3"),
         (struct.pack("<III", vpk.MAGIC, 1, 50), "is shorter than its directory"),
         (struct.pack("<IIIIIII", vpk.MAGIC, 2, 1, 9999, 0, 0, 0) + b"\0", "is shorter than its header says"),
-        (struct.pack("<III", vpk.MAGIC, 1, 1) + b"\0", "holds no files"),
-        (struct.pack("<III", vpk.MAGIC, 1, 8) + b"txt\0 \0a\0", "ends in the middle"),
-        (struct.pack("<III", vpk.MAGIC, 1, 3) + b"txt", "a name that does not end"),
-        (struct.pack("<III", vpk.MAGIC, 1, 9000) + b"x" * 9000, "a name that does not end"),
+        (struct.pack("<III", vpk.MAGIC, 1, 1) + b"\0", "contains no files"),
+        (struct.pack("<III", vpk.MAGIC, 1, 8) + b"txt\0 \0a\0", "has a truncated directory"),
+        (struct.pack("<III", vpk.MAGIC, 1, 3) + b"txt", "an unterminated name"),
+        (struct.pack("<III", vpk.MAGIC, 1, 9000) + b"x" * 9000, "an unterminated name"),
     ],
 )
 def test_a_file_the_game_cannot_open_says_why(tmp_path, content, reason):
@@ -95,11 +95,11 @@ def test_a_file_the_game_cannot_open_says_why(tmp_path, content, reason):
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
-        (struct.pack("<IHHIIH", 0, 0, 0x7FFF, 0, 99, 0xFFFF), "“a.txt” reaches beyond the end of the file"),
-        (struct.pack("<IHHIIH", 0, 0, 0x7FFF, 0xFFFFFFFF, 1, 0xFFFF), "reaches beyond the end"),
+        (struct.pack("<IHHIIH", 0, 0, 0x7FFF, 0, 99, 0xFFFF), "“a.txt” extends beyond the end of the file"),
+        (struct.pack("<IHHIIH", 0, 0, 0x7FFF, 0xFFFFFFFF, 1, 0xFFFF), "extends beyond the end"),
         (struct.pack("<IHHIIH", 0, 0, 0x7FFF, 0, 0, 0x1234), "has a damaged directory at “a.txt”"),
-        (struct.pack("<IHHIIH", 0, 65535, 0x7FFF, 0, 0, 0xFFFF), "ends in the middle"),
-        (struct.pack("<IHHIIH", 0, 0, 3, 0, 5, 0xFFFF), r"a part that is missing \(_003.vpk\)"),
+        (struct.pack("<IHHIIH", 0, 65535, 0x7FFF, 0, 0, 0xFFFF), "has a truncated directory"),
+        (struct.pack("<IHHIIH", 0, 0, 3, 0, 5, 0xFFFF), r"a missing part \(_003.vpk\)"),
     ],
 )
 def test_an_entry_that_lies_is_refused(tmp_path, entry, reason):

@@ -7,7 +7,7 @@ from overlays.workshop_items import refresh
 
 
 class Command(BaseCommand):
-    help = "Ask Steam about all workshop items in use; says which job does it, a new one or one already active."
+    help = "Refresh all workshop items in use from Steam, and print the job that does it."
 
     def handle(self, *args: Any, **options: Any) -> None:
         active = Job.objects.live().filter(operation=refresh.OPERATION).values_list("pk", flat=True)
