@@ -147,9 +147,7 @@ def _check(run: JobContext, overlay: Overlay, fresh: Path) -> tuple[int, int, li
             if count > MOST_FILES:
                 raise Failed(f"The script created more than {MOST_FILES} files.")
             if node.is_link and walk.leads_out(where, str(fresh.joinpath(*where).readlink())):
-                raise Failed(
-                    f"The link {'/'.join(where)} points outside the overlay. Copy the file instead."
-                )
+                raise Failed(f"The link {'/'.join(where)} points outside the overlay. Copy the file instead.")
         if not count:
             raise Failed("The script created no files. Write them to its working directory, /overlay.")
         for path, encoding in game_files.convert_all(tree, listing.paths):
