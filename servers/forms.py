@@ -10,10 +10,12 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from left4me.core import names, rows
 from overlays.models import Overlay
 from servers.actions import blueprint_yaml
 from servers.blueprints import checks, maps, translation
 from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprint
+from workshop import inputs
 
 
 class RowForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -111,7 +113,18 @@ def _rearrange(chosen: list[str], button: str, *, added: str) -> None:
         chosen.insert(max(0, at - 1) if direction == "up" else at + 1, pk)
 
 
-class ServerForm(RowForm):
+class OfferedPort(forms.BaseForm):
+    """A form of a server with a field `port`."""
+
+    @property
+    def offered_port(self) -> int | None:
+        """The free port that an error about a taken one names, for a button that takes it."""
+        errors = self.errors.as_data().get("port", []) if self.is_bound else []
+        offers = (error.params.get("free") for error in errors if error.code == "port_busy" and error.params)
+        return next((int(port) for port in offers if port), None)
+
+
+class ServerForm(OfferedPort, RowForm):
     """`owner` decides which blueprints may be chosen. An existing server stays on its host."""
 
     version = forms.IntegerField(widget=forms.HiddenInput, required=False)
@@ -129,21 +142,72 @@ class ServerForm(RowForm):
             del self.fields["host"]
             return
         self.fields["port"].required = False
-        self.fields["port"].help_text = _("Empty: the next free one.")
-        hosts = Host.objects.filter(is_enabled=True)
-        self.fields["host"].queryset = hosts  # type: ignore[attr-defined]
-        self.fields["host"].empty_label = None  # type: ignore[attr-defined]
-        self.initial.setdefault("host", hosts.values_list("pk", flat=True).first())
-        if not Host.objects.exclude(is_enabled=False)[1:2].exists():
-            # A choice between one host needs no field.
-            self.fields["host"].widget = forms.HiddenInput()
+        self.fields["port"].help_text = _("Leave blank to pick automatically.")
+        _offer_hosts(self)
+
+
+class NewServerForm(OfferedPort, forms.Form):
+    """Creates a server with all that it needs: a blueprint from a template, an overlay with workshop items."""
+
+    name = forms.CharField(label=_("Name"), max_length=names.LONGEST, validators=[names.is_plain])
+    base = forms.ChoiceField(
+        label=_("Start from"), help_text=_("A template creates a blueprint of yours, which you can change later.")
+    )
+    items = forms.CharField(
+        label=_("Workshop items"),
+        required=False,
+        max_length=inputs.LONGEST_INPUT,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "autocomplete": "off"}),
+        help_text=_(
+            "Paste links or ids of campaigns, mods or collections. The server starts when they are downloaded."
+        ),
+    )
+    config = forms.CharField(
+        label=_("More lines for server.cfg"),
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 6, "wrap": "off", "spellcheck": "false"}),
+        help_text=_("One command per line. They are added to those of the template or blueprint."),
+    )
+    host = forms.ModelChoiceField(label=_("Host"), queryset=Host.objects.none())
+    port = forms.IntegerField(label=_("Port"), required=False, help_text=_("Leave blank to pick automatically."))
+    restart_when_hung = forms.BooleanField(
+        label=_("Restart if unresponsive"),
+        required=False,
+        help_text=_("When the game has not responded for a minute (map changes excluded)."),
+    )
+
+    def __init__(self, *args: Any, owner: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._templates = {f"template-{row.pk}": row for row in StarterBlueprint.objects.filter(is_offered=True)}
+        self._blueprints = {f"blueprint-{row.pk}": row for row in Blueprint.objects.filter(owner=owner).with_layers()}
+        self.fields["base"].choices = [  # type: ignore[attr-defined]
+            (title, [(key, row.name) for key, row in bases.items()])
+            for title, bases in ((_("Templates"), self._templates), (_("Your blueprints"), self._blueprints))
+            if bases
+        ]
+        _offer_hosts(self)
+        wanted = _("%(owner)s’s server") % {"owner": owner.get_username()}
+        self.initial.setdefault("name", rows.free_name(Server.objects.filter(owner=owner), wanted))
+
+    def clean_base(self) -> Blueprint | StarterBlueprint:
+        chosen = self.cleaned_data["base"]
+        return self._templates.get(chosen) or self._blueprints[chosen]
 
     @property
-    def offered_port(self) -> int | None:
-        """The free port that an error about a taken one names, for a button that takes it."""
-        errors = self.errors.as_data().get("port", []) if self.is_bound else []
-        offers = (error.params.get("free") for error in errors if error.code == "port_busy" and error.params)
-        return next((int(port) for port in offers if port), None)
+    def has_hidden_errors(self) -> bool:
+        """Whether a field that is folded away has an error."""
+        return self.is_bound and not {"config", "host", "port", "restart_when_hung"}.isdisjoint(self.errors)
+
+
+def _offer_hosts(form: forms.BaseForm) -> None:
+    hosts = Host.objects.filter(is_enabled=True)
+    field = cast("forms.ModelChoiceField[Host]", form.fields["host"])
+    field.queryset, field.empty_label = hosts, None
+    form.initial.setdefault("host", hosts.values_list("pk", flat=True).first())
+    if not hosts[1:2].exists():
+        # A choice between one host needs no field.
+        field.widget = forms.HiddenInput()
 
 
 class ShareForm(forms.Form):

@@ -1,11 +1,12 @@
 from django.urls import path
 
-from servers.views import blueprints, facts, hosts, logs, players, servers, sharing
+from servers.views import blueprints, facts, first_steps, hosts, logs, new_server, players, servers, sharing
 
 app_name = "servers"
 urlpatterns = [
     path("servers", servers.list_, name="list"),
-    path("servers/new", servers.new, name="new"),
+    path("servers/new", new_server.new, name="new"),
+    path("first-steps", first_steps.first_steps, name="first_steps"),
     path("servers/<id:pk>", servers.detail, name="detail"),
     path("servers/<id:pk>/state", servers.state, name="state"),
     path("servers/<id:pk>/edit", servers.edit, name="edit"),

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from django.core.exceptions import NON_FIELD_ERRORS, ObjectDoesNotExist, ValidationError
 from django.db import IntegrityError, models, transaction
 
+from left4me.core import names
+
 Row = TypeVar("Row", bound=models.Model)
 
 
@@ -54,6 +56,16 @@ def _placed(fault: ValidationError, places: Mapping[str, str]) -> dict[str, list
             target = places.get(str(error.code), field) if field == NON_FIELD_ERRORS else field
             placed.setdefault(target, []).append(error)
     return placed
+
+
+def free_name(rows: models.QuerySet[Any], wanted: str) -> str:
+    """`wanted`, with a number appended if one of `rows` has this name, in any letter case."""
+    taken = {name.lower() for name in rows.values_list("name", flat=True)}
+    name, number = wanted[: names.LONGEST], 2
+    while name.lower() in taken:
+        suffix = f" ({number})"
+        name, number = wanted[: names.LONGEST - len(suffix)] + suffix, number + 1
+    return name
 
 
 def delete_in_steps(rows: models.QuerySet[Any], *, at_once: int = 1_000) -> int:

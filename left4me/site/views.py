@@ -16,6 +16,7 @@ from accounts.permissions import signed_in
 from left4me.core.web.request import is_fragment
 from left4me.site import pulse
 from servers import overview
+from servers.views import first_steps
 
 THEMES = ("light", "dark")
 
@@ -34,7 +35,7 @@ def site_context(request: HttpRequest) -> dict[str, object]:
 def dashboard(request: HttpRequest) -> HttpResponse:
     """The user's servers, what needs attention and active jobs. htmx requests only the part that changes."""
     user = signed_in(request)
-    context = {"overview": overview.of(user, now=timezone.now())}
+    context = {"overview": overview.of(user, now=timezone.now()), "first_steps": first_steps.shown(request)}
     return render(
         request, "servers/dashboard.html#content" if is_fragment(request) else "servers/dashboard.html", context
     )

@@ -71,8 +71,11 @@ class Added:
     job: Job | None = None
 
 
-def look_up(*, overlay: Overlay, text: str, api: steam.Steam, mode: Mode = "auto") -> Preview:
-    """Look up the pasted ids at Steam; changes nothing. Raises InvalidInput, NotAddable and SteamError."""
+def look_up(*, overlay: Overlay | None, text: str, api: steam.Steam, mode: Mode = "auto") -> Preview:
+    """Look up the pasted ids at Steam; changes nothing. Raises InvalidInput, NotAddable and SteamError.
+
+    `overlay=None` looks them up for an overlay that is yet to be created.
+    """
     parsed = inputs.parse(text)
     if parsed.problems:
         raise InvalidInput(parsed.problems)
@@ -87,7 +90,7 @@ def look_up(*, overlay: Overlay, text: str, api: steam.Steam, mode: Mode = "auto
     for steam_id, item in items.items():
         if problem := item.problem or (_("has no file to download") if _is_without_file(item) else ""):
             refused[steam_id] = problem
-    already = set(overlay.workshop_links.values_list("item__steam_id", flat=True))
+    already = set(overlay.workshop_links.values_list("item__steam_id", flat=True)) if overlay else set()
     usable = {steam_id: item for steam_id, item in items.items() if steam_id not in refused}
     if len(already | set(usable)) > MOST_ITEMS:
         raise NotAddable(

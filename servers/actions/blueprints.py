@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import names, rows
+from left4me.core import rows
 from overlays import permissions as overlay_permissions
 from overlays.models import Overlay
 from servers.actions import sourcetv
@@ -159,12 +159,7 @@ def target(blueprint: Blueprint) -> str:
 
 def free_name(owner: User, wanted: str) -> str:
     """`wanted`, with a number appended if the owner has a blueprint of this name."""
-    taken = {name.lower() for name in Blueprint.objects.filter(owner=owner).values_list("name", flat=True)}
-    name, number = wanted[: names.LONGEST], 2
-    while name.lower() in taken:
-        suffix = f" ({number})"
-        name, number = wanted[: names.LONGEST - len(suffix)] + suffix, number + 1
-    return name
+    return rows.free_name(Blueprint.objects.filter(owner=owner), wanted)
 
 
 def _locked(blueprint: Blueprint, seen_version: int) -> Blueprint:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict, Unpack
+from collections.abc import Callable
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -17,6 +18,8 @@ from servers.actions import sourcetv
 from servers.actions.refusals import Stale
 from servers.hosts import ports
 from servers.models import Blueprint, Host, Server
+
+Result = TypeVar("Result")
 
 _FIELDS = {"name_taken": "name", "port_taken": "port"}
 
@@ -55,30 +58,52 @@ def create_server(
 
     Free means that no other server has it, and that no program of the host does. Raises ValidationError, by field.
     """
-    for _attempt in range(_PORT_TRIES):
-        server = Server(
+    return with_port(
+        host,
+        port,
+        lambda chosen: add_server(
             owner=owner,
+            by=by,
             name=name,
             blueprint=blueprint,
             host=host,
-            port=port or free_port(host),
+            port=chosen,
             restart_when_hung=restart_when_hung,
-        )
-        server.rcon_password = secrets.new_password()
+        ),
+    )
+
+
+def with_port(host: Host, port: int | None, add: Callable[[int], Result]) -> Result:
+    """Call `add` in a transaction, with `port` or with the lowest free port of the host; returns its result.
+
+    The host is asked before the transaction begins: its worker may have to write while it answers.
+    """
+    if port is not None:
+        ports.refuse_busy(Server(host=host), port)
+    for _attempt in range(_PORT_TRIES):
+        chosen = port or free_port(host)
         try:
-            if port is not None:
-                ports.refuse_busy(server, port)
             with transaction.atomic():
-                _refuse(server)
-                sourcetv.reserve(server)
-                rows.save_clean(server, places=_FIELDS)
-                record.write(action="server.create", by=by, target=server.resource, name=name, port=server.port)
+                return add(chosen)
         except ValidationError as fault:
-            if port is None and set(fault.error_dict) == {"port"}:
-                continue
-            raise
-        return server
-    raise ValidationError({"port": _("Too many servers are being made at once. Try again.")})
+            if port is not None or set(getattr(fault, "error_dict", ())) != {"port"}:
+                raise
+    raise ValidationError({"port": _("Too many servers are being created at once. Try again.")})
+
+
+def add_server(
+    *, owner: User, by: User, name: str, blueprint: Blueprint, host: Host, port: int, restart_when_hung: bool = False
+) -> Server:
+    """Create the row of a server. Call it inside `with_port`. Raises ValidationError, by field."""
+    server = Server(
+        owner=owner, name=name, blueprint=blueprint, host=host, port=port, restart_when_hung=restart_when_hung
+    )
+    server.rcon_password = secrets.new_password()
+    _refuse(server)
+    sourcetv.reserve(server)
+    rows.save_clean(server, places=_FIELDS)
+    record.write(action="server.create", by=by, target=server.resource, name=name, port=server.port)
+    return server
 
 
 def update_server(*, server: Server, seen_version: int, by: User, **changes: Unpack[ServerChanges]) -> Server:

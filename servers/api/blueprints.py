@@ -19,7 +19,7 @@ from servers import actions, lookups
 from servers.actions import blueprint_yaml
 from servers.api import wire
 from servers.blueprints.translation import translate
-from servers.models import Blueprint
+from servers.models import Blueprint, StarterBlueprint
 
 router = Router(tags=["blueprints"])
 
@@ -55,6 +55,12 @@ def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> Status[di
     )
     notes = translate(arguments=wire.text(given.arguments), config=wire.text(given.config)).notes
     return Status(201, wire.blueprint(lookups.blueprint_or_404(user, row.pk), translated=notes))
+
+
+@router.get("/blueprints/templates", response=list[wire.TemplateOut], summary="Templates for blueprints and servers")
+def list_templates(request: HttpRequest) -> list[StarterBlueprint]:
+    signed_in(request)
+    return list(StarterBlueprint.objects.filter(is_offered=True))
 
 
 @router.get("/blueprints/{id:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")

@@ -20,7 +20,7 @@ from servers import actions, lookups
 from servers.api import wire
 from servers.lifecycle import pending_changes as pending
 from servers.lifecycle import status as server_status
-from servers.models import Blueprint, Host, Server
+from servers.models import Blueprint, Host, Server, StarterBlueprint
 
 router = Router(tags=["servers"])
 
@@ -47,20 +47,24 @@ def list_servers(request: HttpRequest, window: Query[ServerFilter]) -> dict[str,
     return {"items": [wire.server(status) for status in statuses], "count": rows.count()}
 
 
-@router.post("/servers", response={201: wire.ServerOut}, summary="Make one")
+@router.post("/servers", response={201: wire.ServerCreated}, summary="Create one, with all it needs, and start it")
 def create_server(request: HttpRequest, given: wire.ServerIn) -> Status[dict[str, Any]]:
+    """From a blueprint or a template. Everything is created or nothing."""
     require_scope(request, "operate")
     user = signed_in(request)
-    server = actions.create_server(
-        owner=user,
-        by=user,
+    created = actions.quick_start(
+        user=user,
         name=given.name,
-        blueprint=_blueprint(user, given.blueprint_id),
+        base=_base(user, given),
         host=_host(given.host),
+        items=given.items,
+        config=wire.text(given.config),
         port=given.port,
         restart_when_hung=given.restart_when_hung,
+        start=given.start,
     )
-    return Status(201, one(lookups.server_or_404(user, server.pk), user))
+    refused_items = {str(steam_id): reason for steam_id, reason in created.refused.items()}
+    return Status(201, one(lookups.server_or_404(user, created.server.pk), user) | {"refused_items": refused_items})
 
 
 @router.get("/servers/{id:server_id}", response=wire.ServerOut, summary="One server")
@@ -103,6 +107,17 @@ def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) ->
 def pending_changes(request: HttpRequest, server_id: int) -> dict[str, Any]:
     server = lookups.server_to_edit(signed_in(request), server_id)
     return {"restart_needed": pending.restart_needed(server), "changes": pending.pending(server)}
+
+
+def _base(user: User, given: wire.ServerIn) -> Blueprint | StarterBlueprint:
+    if (given.blueprint_id is None) == (given.template_id is None):
+        raise ValidationError({"blueprint_id": _("Give either blueprint_id or template_id.")})
+    if given.blueprint_id is not None:
+        return _blueprint(user, given.blueprint_id)
+    template = StarterBlueprint.objects.filter(pk=given.template_id or 0, is_offered=True).first()
+    if template is None:
+        raise ValidationError({"template_id": _("There is no such template.")})
+    return template
 
 
 def _blueprint(owner: User, pk: int) -> Blueprint:

@@ -17,6 +17,7 @@ from servers.blueprints.translation import Note
 from servers.lifecycle.status import ServerStatus
 from servers.models import Blueprint, Host, Server, ServerShare
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
+from workshop import inputs
 
 State = Literal["unknown", "stopped", "starting", "running", "stopping", "crashed", "gave_up"]
 Power = Literal["initialize", "start", "stop", "restart", "kill", "delete"]
@@ -76,9 +77,21 @@ def server(status: ServerStatus) -> dict[str, Any]:
 ServerPage = page_of(ServerOut, "ServerPage")
 
 
+class ServerCreated(ServerOut):
+    refused_items: dict[str, str] = Field(description="Why Steam's items that were left out cannot be used, by id")
+
+
 class ServerIn(Body):
     name: str = Field(max_length=64)
-    blueprint_id: Id
+    blueprint_id: Id | None = Field(None, description="One of yours; or give `template_id`")
+    template_id: Id | None = Field(None, description="A blueprint is created from this template")
+    items: str = Field(
+        "",
+        max_length=inputs.LONGEST_INPUT,
+        description="Workshop ids and links of items and collections; they get an overlay in a copy of the blueprint",
+    )
+    config: Lines = Field(default_factory=list, description="Further lines for server.cfg, in a copy of the blueprint")
+    start: bool = Field(False, description="Start it as soon as its content is built; `job` is the start")
     host: str | None = Field(None, max_length=63, description="Default: the first that takes new servers")
     port: int | None = Field(None, ge=1024, le=65535, description="Default: the next free one")
     restart_when_hung: bool = False
@@ -213,6 +226,14 @@ def _blueprint(row: Blueprint, found: Sequence[checks.Finding], translated: Sequ
 
 
 BlueprintPage = page_of(BlueprintOut, "BlueprintPage")
+
+
+class TemplateOut(Schema):
+    id: int
+    name: str
+    description: str
+    arguments: str
+    config: str
 
 
 class BlueprintIn(Body):

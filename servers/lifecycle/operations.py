@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from left4me.core import secrets
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import ALL, Body, Lock, RequestedJob, operation
+from overlays.models import Overlay
 from servers.hosts import installs
 from servers.lifecycle import lifecycle
 from servers.models import BlueprintOverlay, Server
@@ -22,11 +23,12 @@ def _locks(job: RequestedJob) -> Iterable[Lock]:
     server_id = int(job.resource.partition(":")[2])
     yield Lock(job.resource, exclusive=True)
     yield Lock(GAME, exclusive=False)
+    layers = BlueprintOverlay.objects.filter(blueprint__servers=server_id)
     if job.host != settings.LEFT4ME_HOST:
-        # Other hosts mount copies that never change, so a build does not have to wait for a host that is down.
-        return
-    layers = BlueprintOverlay.objects.filter(blueprint__servers=server_id).values_list("overlay_id", flat=True)
-    for overlay_id in layers:
+        # Other hosts mount copies that never change, so a build does not have to wait for a host that is down. Only
+        # the first build of an overlay has to be awaited: until then there is nothing to copy.
+        layers = layers.filter(overlay__built_at=None).exclude(overlay__kind=Overlay.Kind.FILES)
+    for overlay_id in layers.values_list("overlay_id", flat=True):
         yield Lock(f"overlay:{overlay_id}", exclusive=False)
 
 

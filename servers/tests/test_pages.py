@@ -35,8 +35,8 @@ def owner_client(cast: Cast, client: Client) -> Client:
 
 
 def test_a_new_user_is_led_from_nothing_to_a_server(cast: Cast, owner_client: Client) -> None:
-    assert reverse("servers:blueprints") in owner_client.get("/").content.decode()
-    assert reverse("servers:blueprints") in owner_client.get("/servers").content.decode()
+    assert reverse("servers:new") in owner_client.get("/").content.decode()
+    assert reverse("servers:new") in owner_client.get("/servers").content.decode()
     starter = StarterBlueprint.objects.create(name="Begin here", config="sv_pure 2")
     assert f"?starter={starter.pk}" in owner_client.get("/blueprints").content.decode()
     form = owner_client.get(f"/blueprints/new?starter={starter.pk}").context["form"]
@@ -44,9 +44,9 @@ def test_a_new_user_is_led_from_nothing_to_a_server(cast: Cast, owner_client: Cl
     response = owner_client.post("/blueprints/new", sent)
     blueprint = Blueprint.objects.get(owner=cast.owner)
     assert (response.url, blueprint.config) == (blueprint.get_absolute_url(), "sv_pure 2")
-    assert reverse("servers:new") in owner_client.get("/").content.decode()
     host = Host.objects.get()
-    response = owner_client.post("/servers/new", {"name": "Friday", "blueprint": blueprint.pk, "host": host.pk})
+    sent = {"name": "Friday", "base": f"blueprint-{blueprint.pk}", "host": host.pk}
+    response = owner_client.post("/servers/new", sent)
     server = Server.objects.get()
     assert response.url == server.get_absolute_url()
     assert (server.port, len(server.rcon_password)) == (host.first_port, 43)
@@ -113,7 +113,7 @@ def test_an_operator_runs_a_server_but_does_not_delete_it(cast: Cast, client: Cl
 def test_a_taken_port_is_told_at_its_field_and_what_was_typed_stays(cast: Cast, owner_client: Client) -> None:
     taken = make_server(cast.stranger)
     blueprint = make_blueprint(cast.owner)
-    sent = {"name": "Mine", "blueprint": blueprint.pk, "host": taken.host_id, "port": taken.port}
+    sent = {"name": "Mine", "base": f"blueprint-{blueprint.pk}", "host": taken.host_id, "port": taken.port}
     response = owner_client.post("/servers/new", sent)
     assert response.status_code == 422
     assert response.context["form"].errors == {"port": ["Another server on this host has this port."]}

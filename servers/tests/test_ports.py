@@ -56,7 +56,7 @@ def test_a_taken_port_is_refused_with_its_holder_and_one_press_takes_the_offered
     blueprint, host = make_blueprint(cast.owner), make_host(first_port=27015, last_port=27018)
     busy[27015] = "nc (process 7)"
     client.force_login(cast.owner)
-    sent = {"name": "x", "blueprint": blueprint.pk, "host": host.pk, "port": "27015"}
+    sent = {"name": "x", "base": f"blueprint-{blueprint.pk}", "host": host.pk, "port": "27015"}
     page = client.post("/servers/new", sent).content.decode()
     assert "used by nc (process 7). Port 27016 is free." in page and 'value="27016"' in page
     assert client.post("/servers/new", {**sent, "use_port": "27016"}).status_code == 302

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -15,7 +15,6 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
-from left4me.core.web.ids import parse_id
 from left4me.core.web.request import is_fragment
 from left4me.jobs.models import Job
 from overlays.campaigns import sources
@@ -23,7 +22,8 @@ from servers import actions, lookups, permissions
 from servers.forms import ServerForm, ShareForm
 from servers.lifecycle import pending_changes
 from servers.lifecycle import status as server_status
-from servers.models import Blueprint, Server
+from servers.models import Server
+from servers.views.new_server import posted
 
 PER_PAGE = 50
 RECENT_JOBS = 6
@@ -46,27 +46,8 @@ def list_(request: HttpRequest) -> HttpResponse:
         "state": state,
         "states": Server.State.choices,
         "filtered": search or state,
-        "has_blueprint": Blueprint.objects.filter(owner=user).exists(),
     }
     return render(request, "servers/list.html#table" if is_fragment(request) else "servers/list.html", context)
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-def new(request: HttpRequest) -> HttpResponse:
-    user = signed_in(request)
-    if not Blueprint.objects.filter(owner=user).exists():
-        messages.info(request, _("A server is made from a blueprint: make one first."))
-        return redirect("servers:blueprint_new")
-    initial = {"blueprint": parse_id(request.GET.get("blueprint", ""))}
-    form = ServerForm(_posted(request), owner=user, initial=initial)
-    fields = ("name", "blueprint", "host", "port", "restart_when_hung")
-    server, status = lib_forms.submit(
-        form, lambda: actions.create_server(owner=user, by=user, **_values(form, *fields))
-    )
-    if server is not None:
-        messages.success(request, _("The server is made. Start it when you are ready."))
-        return redirect(server)
-    return render(request, "servers/edit.html", {"form": form}, status=status)
 
 
 @require_safe
@@ -88,7 +69,7 @@ def state(request: HttpRequest, pk: int) -> HttpResponse:
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
-    form = ServerForm(_posted(request), instance=server, owner=server.owner)
+    form = ServerForm(posted(request), instance=server, owner=server.owner)
 
     def update() -> Server:
         values = _values(form, "name", "blueprint", "port", "restart_when_hung")
@@ -161,16 +142,6 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("The server “%s” is being deleted.") % server.name)
         return redirect("servers:list")
     return render(request, "servers/delete.html", {"server": server})
-
-
-def _posted(request: HttpRequest) -> QueryDict | None:
-    """The submitted form; the button that takes the offered port puts it into the field."""
-    if not request.POST:
-        return None
-    data = request.POST.copy()
-    if "use_port" in data:
-        data["port"] = str(data["use_port"])
-    return data
 
 
 def _values(form: ServerForm, *names: str) -> dict[str, Any]:
