@@ -153,6 +153,7 @@ class NewServerForm(OfferedPort, forms.Form):
     base = forms.ChoiceField(
         label=_("Start from"), help_text=_("A template creates a blueprint of yours, which you can change later.")
     )
+    start_map = forms.ChoiceField(label=_("First campaign"), required=False)
     items = forms.CharField(
         label=_("Workshop items"),
         required=False,
@@ -186,6 +187,8 @@ class NewServerForm(OfferedPort, forms.Form):
             for title, bases in ((_("Templates"), self._templates), (_("Your blueprints"), self._blueprints))
             if bases
         ]
+        campaigns = [(chapters[0].map, campaign) for campaign, chapters in maps.grouped(maps.stock())]
+        self.fields["start_map"].choices = [("", _("As in the template or blueprint")), *campaigns]  # type: ignore[attr-defined]
         _offer_hosts(self)
         wanted = _("%(owner)s’s server") % {"owner": owner.get_username()}
         self.initial.setdefault("name", rows.free_name(Server.objects.filter(owner=owner), wanted))

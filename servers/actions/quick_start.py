@@ -16,7 +16,7 @@ from overlays.models import Overlay
 from overlays.workshop_items import membership
 from servers.actions import blueprints, servers
 from servers.actions.blueprints import BlueprintChanges
-from servers.blueprints import checks
+from servers.blueprints import checks, maps
 from servers.models import Blueprint, Host, Server, StarterBlueprint
 from workshop import metadata, steam
 
@@ -37,6 +37,7 @@ def quick_start(
     host: Host,
     items: str = "",
     config: str = "",
+    start_map: str = "",
     port: int | None = None,
     restart_when_hung: bool = False,
     start: bool = True,
@@ -44,7 +45,7 @@ def quick_start(
     """Create a server from a template or a blueprint of the user, with all that it needs, and request its start.
 
     `items` are workshop ids and links of items and collections; they get an overlay. `config` are further lines for
-    server.cfg. A blueprint that is extended by either is copied. The start waits for the build of the overlay, because
+    server.cfg, `start_map` is the first map. A blueprint that is changed by any of them is copied. The start waits for the build of the overlay, because
     both lock it. Everything is created or nothing. Raises ValidationError, by field, and Refused.
     """
     _refuse_lines(config)
@@ -52,7 +53,7 @@ def quick_start(
 
     def add(chosen_port: int) -> Server:
         overlay = _overlay(user, name, preview) if preview else None
-        blueprint = _blueprint(user, name, base, overlay, config)
+        blueprint = _blueprint(user, name, base, overlay=overlay, config=config, start_map=start_map)
         server = servers.add_server(
             owner=user,
             by=user,
@@ -102,15 +103,21 @@ def _overlay(user: User, name: str, preview: membership.Preview) -> Overlay:
 
 
 def _blueprint(
-    user: User, name: str, base: Blueprint | StarterBlueprint, overlay: Overlay | None, config: str
+    user: User,
+    name: str,
+    base: Blueprint | StarterBlueprint,
+    *,
+    overlay: Overlay | None,
+    config: str,
+    start_map: str,
 ) -> Blueprint:
-    if isinstance(base, Blueprint) and overlay is None and not config.strip():
+    if isinstance(base, Blueprint) and overlay is None and not config.strip() and not start_map:
         return base
     layers = base.layers if isinstance(base, Blueprint) else []
     changes: BlueprintChanges = {
         "name": blueprints.free_name(user, name),
         "description": base.description,
-        "arguments": base.arguments,
+        "arguments": maps.with_start_map(base.arguments, start_map) if start_map else base.arguments,
         "config": "\n".join(text for text in (base.config, config) if text.strip()),
         "overlays": [overlay, *layers] if overlay else layers,
     }

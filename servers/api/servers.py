@@ -59,6 +59,7 @@ def create_server(request: HttpRequest, given: wire.ServerIn) -> Status[dict[str
         host=_host(given.host),
         items=given.items,
         config=wire.text(given.config),
+        start_map=given.start_map,
         port=given.port,
         restart_when_hung=given.restart_when_hung,
         start=given.start,

@@ -91,6 +91,7 @@ class ServerIn(Body):
         description="Workshop ids and links of items and collections; they get an overlay in a copy of the blueprint",
     )
     config: Lines = Field(default_factory=list, description="Further lines for server.cfg, in a copy of the blueprint")
+    start_map: str = Field("", max_length=100, description="The first map, in a copy of the blueprint")
     start: bool = Field(False, description="Start it as soon as its content is built; `job` is the start")
     host: str | None = Field(None, max_length=63, description="Default: the first that takes new servers")
     port: int | None = Field(None, ge=1024, le=65535, description="Default: the next free one")

@@ -75,6 +75,11 @@ def test_a_server_can_be_created_without_starting_it(press) -> None:
     assert not Job.objects.exists()
 
 
+def test_the_first_campaign_is_chosen_in_the_form(press) -> None:
+    press(start_map="c2m1_highway")
+    assert "+map c2m1_highway" in Server.objects.get().blueprint.arguments
+
+
 def test_pasted_items_become_an_overlay_whose_build_the_start_waits_for(press, steam: SimulatedSteam) -> None:
     steam.add(11, title="Helm's Deep")
     steam.add(12)
