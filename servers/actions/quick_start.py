@@ -45,8 +45,9 @@ def quick_start(
     """Create a server from a template or a blueprint of the user, with all that it needs, and request its start.
 
     `items` are workshop ids and links of items and collections; they get an overlay. `config` are further lines for
-    server.cfg, `start_map` is the first map. A blueprint that is changed by any of them is copied. The start waits for the build of the overlay, because
-    both lock it. Everything is created or nothing. Raises ValidationError, by field, and Refused.
+    server.cfg, `start_map` is the first map. A blueprint that is changed by any of them is copied. The start waits for
+    the build of the overlay, because both lock it. Everything is created or nothing. Raises ValidationError, by field,
+    and Refused.
     """
     _refuse_lines(config)
     preview = _look_up(items) if items.strip() else None
