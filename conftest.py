@@ -22,23 +22,21 @@ pytest_plugins = [
     "left4me.testing.testhost",
 ]
 
-# Tests that run one after the other in one process. The machines are two groups that take about as long: at most two
-# run at a time, and each module has one. The role of hosts belongs to the whole PostgreSQL server, not to a database.
+# Tests that run one after the other in one process. The machines are three groups that take about as long, and each
+# module has one machine. The role of hosts belongs to the whole PostgreSQL server, not to a database. The tests of the
+# check share copies of the checkout.
 GROUPS = {
+    "check": ["test_check.py"],
     "role-of-hosts": ["test_host_rights.py"],
-    "machines-1": ["left_as_it_was[sqlite", "test_install_on_a_machine.py"],
-    "machines-2": [
-        "left_as_it_was[postgres",
-        "test_docs.py::test_every_command",
-        "test_install_with_postgres.py",
-        "test_two_hosts.py",
-    ],
+    "machines-1": ["left_as_it_was[sqlite"],
+    "machines-2": ["left_as_it_was[postgres", "test_install_on_a_machine.py"],
+    "machines-3": ["test_two_hosts.py", "test_docs.py::test_every_command", "test_install_with_postgres.py"],
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest: begun last, one process would lead them while the others have nothing left to do."""
-    items.sort(key=lambda item: item.get_closest_marker("machine") is None)
+    """Begin with the longest: begun last, one process would run them while the others have nothing left to do."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("machine", "slow")])
 
 
 class Distribution(LoadScopeScheduling):

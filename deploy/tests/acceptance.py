@@ -351,6 +351,7 @@ class Life:
             pid=$(systemctl show --value --property=MainPID cut-off)
             until grep -q '{mark}' /opt/left4me/{journal} 2>/dev/null; do
               kill -0 $pid || exit 3
+              sleep 0.01  # without it, this loop would take a processor from what it waits for
             done
             kill -KILL $pid
         """

@@ -16,6 +16,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
+    return _copy(tmp_path / "house")
+
+
+def _copy(copy: Path) -> Path:
     """A copy of the files that git knows, with this checkout's .venv."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -23,7 +27,6 @@ def house(tmp_path: Path) -> Path:
         capture_output=True,
         check=True,
     ).stdout
-    copy = tmp_path / "house"
     for name in filter(None, listed.decode().split("\0")):
         source, target = _REPOSITORY / name, copy / name
         if source.is_file():
@@ -178,7 +181,27 @@ _BREAKS = {
 }
 
 
-@pytest.mark.parametrize("what", _BREAKS)
+# Each of these is seen by its own line, so one copy is broken in all these ways and checked once.
+_IMPORTS = {what for what, (name, _break, seen) in _BREAKS.items() if name == "imports" and "->" in seen}
+
+
+@pytest.fixture(scope="module")
+def wrong_imports(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """The check of a house with all _IMPORTS."""
+    house = _copy(tmp_path_factory.mktemp("imports") / "house")
+    for what in _IMPORTS:
+        _BREAKS[what][1](house)
+    return _check(house, "imports")
+
+
+@pytest.mark.parametrize("what", sorted(_IMPORTS))
+def test_the_check_fails_on_an_import(what: str, wrong_imports: subprocess.CompletedProcess[str]):
+    assert wrong_imports.returncode == 1
+    assert "BROKEN" in wrong_imports.stdout
+    assert _BREAKS[what][2] in wrong_imports.stdout
+
+
+@pytest.mark.parametrize("what", [what for what in _BREAKS if what not in _IMPORTS])
 def test_the_check_fails_on(what: str, house: Path):
     name, break_it, seen = _BREAKS[what]
     break_it(house)
@@ -234,53 +257,68 @@ def example(path: Path, fd: int) -> None:
 """
 
 
-@pytest.mark.parametrize(
-    ("line", "fault"),
-    [
-        ("path.with_name('new').replace(path)", "publishes a file by renaming it"),
-        ("path.rename('old')", "publishes a file by renaming it"),
-        ("os.replace('new', path)", "publishes a file by renaming it"),
-        ("os.open('name', os.O_RDONLY, dir_fd=fd)", "walks below a directory by handles"),
-        ("os.open(path, os.O_RDONLY | os.O_NOFOLLOW)", "walks below a directory by handles"),
-        ("redis.Redis()", "makes a Redis client"),
-        ("redis.asyncio.Redis.from_url('redis://')", "makes a Redis client"),
-        ("from redis import Redis", "makes a Redis client"),
-        ("path.read_text().rpartition(')')", "parses /proc/PID/stat"),
-        ("class Cancelled(Exception): ...", "defines a second Cancelled"),
-        ("shutil.disk_usage(path)", "measures the disk"),
-        ("print(['prlimit', '--as=1'])", "limits a program's resources"),
-    ],
-)
-def test_a_second_home_of_a_primitive_is_seen(house: Path, line: str, fault: str) -> None:
-    (house / "accounts/second.py").write_text(_AT_HOME.format(line=line))
-    finished = _check_house(house)
-    assert finished.returncode == 1
-    assert f"accounts/second.py:10 {fault}" in finished.stdout
+_SECOND_HOMES = [
+    ("path.with_name('new').replace(path)", "publishes a file by renaming it"),
+    ("path.rename('old')", "publishes a file by renaming it"),
+    ("os.replace('new', path)", "publishes a file by renaming it"),
+    ("os.open('name', os.O_RDONLY, dir_fd=fd)", "walks below a directory by handles"),
+    ("os.open(path, os.O_RDONLY | os.O_NOFOLLOW)", "walks below a directory by handles"),
+    ("redis.Redis()", "makes a Redis client"),
+    ("redis.asyncio.Redis.from_url('redis://')", "makes a Redis client"),
+    ("from redis import Redis", "makes a Redis client"),
+    ("path.read_text().rpartition(')')", "parses /proc/PID/stat"),
+    ("class Cancelled(Exception): ...", "defines a second Cancelled"),
+    ("shutil.disk_usage(path)", "measures the disk"),
+    ("print(['prlimit', '--as=1'])", "limits a program's resources"),
+]
+_NO_SECOND_HOMES = [
+    "'a'.replace('b', 'c')",
+    "path.stat().replace(hour=0)",
+    "os.open(path, os.O_RDONLY)",
+    "redis.RedisError()",
+]
+_BAD_NAMES_AND_SIZES = [
+    ("accounts/sweeping.py", 1, "accounts/sweeping: a module's name is a noun"),
+    ("accounts/shared/parts.py", 1, "accounts/shared: a module's name is a noun"),
+    ("accounts/large.py", 401, "accounts/large.py: 401 lines, more than 400"),
+]
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["'a'.replace('b', 'c')", "path.stat().replace(hour=0)", "os.open(path, os.O_RDONLY)", "redis.RedisError()"],
-)
-def test_what_only_looks_like_a_primitive_is_none(house: Path, line: str) -> None:
-    (house / "accounts/second.py").write_text(_AT_HOME.format(line=line))
-    assert "accounts/second.py:" not in _check_house(house).stdout
+@pytest.fixture(scope="module")
+def faulty_house(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """The check of a house with all faults of one module each, and with what only looks like one."""
+    house = _copy(tmp_path_factory.mktemp("faulty") / "house")
+    lines = {f"second{number}": line for number, (line, _fault) in enumerate(_SECOND_HOMES)}
+    lines |= {f"innocent{number}": line for number, line in enumerate(_NO_SECOND_HOMES)}
+    for name, line in lines.items():
+        (house / f"accounts/{name}.py").write_text(_AT_HOME.format(line=line))
+    for path, length, _fault in _BAD_NAMES_AND_SIZES:
+        (house / path).parent.mkdir(exist_ok=True)
+        (house / path).write_text("NUMBER = 1\n" * length)
+    return _check_house(house)
 
 
-@pytest.mark.parametrize(
-    ("path", "lines", "fault"),
-    [
-        ("accounts/sweeping.py", 1, "accounts/sweeping: a module's name is a noun"),
-        ("accounts/shared/parts.py", 1, "accounts/shared: a module's name is a noun"),
-        ("accounts/large.py", 401, "accounts/large.py: 401 lines, more than 400"),
-    ],
-)
-def test_a_bad_name_or_size_is_seen(house: Path, path: str, lines: int, fault: str) -> None:
-    (house / path).parent.mkdir(exist_ok=True)
-    (house / path).write_text("NUMBER = 1\n" * lines)
-    finished = _check_house(house)
-    assert finished.returncode == 1
-    assert fault in finished.stdout
+@pytest.mark.parametrize(("number", "line", "fault"), [(n, *each) for n, each in enumerate(_SECOND_HOMES)])
+def test_a_second_home_of_a_primitive_is_seen(
+    number: int, line: str, fault: str, faulty_house: subprocess.CompletedProcess[str]
+) -> None:
+    assert faulty_house.returncode == 1
+    assert f"accounts/second{number}.py:10 {fault}" in faulty_house.stdout
+
+
+@pytest.mark.parametrize(("number", "line"), list(enumerate(_NO_SECOND_HOMES)))
+def test_what_only_looks_like_a_primitive_is_none(
+    number: int, line: str, faulty_house: subprocess.CompletedProcess[str]
+) -> None:
+    assert f"accounts/innocent{number}.py:" not in faulty_house.stdout
+
+
+@pytest.mark.parametrize(("path", "lines", "fault"), _BAD_NAMES_AND_SIZES)
+def test_a_bad_name_or_size_is_seen(
+    path: str, lines: int, fault: str, faulty_house: subprocess.CompletedProcess[str]
+) -> None:
+    assert faulty_house.returncode == 1
+    assert fault in faulty_house.stdout
 
 
 def test_too_many_files_in_one_place_or_with_too_little_in_them_are_seen(house: Path) -> None:

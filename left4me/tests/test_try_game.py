@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from left4me.testing import jobs
 from left4me.testing.cast import Cast
 from servers.gamehost.game import Versions
 from servers.gamehost.port import State
+from servers.gamehost.spec import RestartPolicy
 from servers.gamehost.tests.i386 import game
 from servers.hosts import this_host
+from servers.lifecycle import launch_plan
 from servers.models import Blueprint, Host, Server
 from servers.tests.factories import make_host
 from servers.tests.recorded_run import RecordedRun
@@ -128,7 +131,12 @@ def test_a_failed_install_is_told_with_its_cure(host: Host, monkeypatch: pytest.
     assert not Server.objects.exists()
 
 
-def test_a_game_that_cannot_start_is_told_with_its_last_lines_and_leaves_nothing(host: Host, settings):
+def test_a_game_that_cannot_start_is_told_with_its_last_lines_and_leaves_nothing(
+    host: Host, settings, monkeypatch: pytest.MonkeyPatch
+):
+    # As many restarts as always, without the half minute of pauses between them.
+    instance_spec, quick = launch_plan.instance_spec, RestartPolicy(first_pause_seconds=0.05)
+    monkeypatch.setattr(launch_plan, "instance_spec", lambda **named: replace(instance_spec(**named), restart=quick))
     versions = Versions(settings.LEFT4ME_ROOT / "game")
     tree = versions.stage(watch=RecordedRun("game"))
     (tree / "left4dead2/cfg").mkdir(parents=True)
