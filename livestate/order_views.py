@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -18,33 +20,36 @@ from livestate.campaigns import playable
 from livestate.models import Order
 from livestate.orders import commands, completion
 from livestate.views import panel_context
-from servers import lookups
+from servers import lookups, permissions
 from servers.blueprints import maps
 from servers.models import Server
+from servers.views import server_page
 
 SHOWN = 30
-SHOWN_IN_FRAGMENT = 5
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def console(request: HttpRequest, pk: int) -> HttpResponse:
+    """The tab with the live log; for operators with a prompt below it."""
     user = signed_in(request)
-    server = lookups.server_to_operate(user, pk)
     if request.method == "POST":
-        return _send_from_console(request, user, server)
+        return _send_from_console(request, user, lookups.server_to_operate(user, pk))
+    server, now = lookups.server_or_404(user, pk), timezone.now()
+    can_operate = permissions.can_operate_server(user, server)
     if "listening" in request.GET:
         # Polled by an open console: shows a start or a stop without replacing the text being typed.
-        context = {"server": server, "live": live.of(server, now=timezone.now())}
-        return render(request, "livestate/console.html#listening", context)
+        return render(request, "livestate/_listening.html", {"server": server, "live": live.of(server, now=now)})
+    context = {**server_page.frame(request, server, tab="console"), "can_operate": can_operate}
+    if can_operate:
+        context |= _prompt(server, now)
+    return render(request, "livestate/console.html", context)
+
+
+def _prompt(server: Server, now: datetime) -> dict[str, object]:
     actions.learn_commands(server)
-    # Embedded in the server's page, the console shows only the latest entries.
-    fragment, now = is_fragment(request), timezone.now()
     entries = Order.objects.filter(server=server).select_related("user").order_by("-pk")
-    context = {
-        "server": server,
-        "live": live.of(server, now=now),
-        "entries": live.order_rows(list(entries[: SHOWN_IN_FRAGMENT if fragment else SHOWN]), now=now),
-        "is_fragment": fragment,
+    return {
+        "entries": live.order_rows(list(entries[:SHOWN]), now=now),
         "suggestions": completion.matching(server, ""),
         "campaigns": maps.grouped(playable(server)),
         "settings": [
@@ -52,7 +57,6 @@ def console(request: HttpRequest, pk: int) -> HttpResponse:
             (Order.Kind.MODE, _("Game mode"), _("Set mode"), commands.MODES),
         ],
     }
-    return render(request, "livestate/console.html#console" if fragment else "livestate/console.html", context)
 
 
 @require_safe
@@ -61,8 +65,10 @@ def entry(request: HttpRequest, pk: int, order_pk: int) -> HttpResponse:
     order = Order.objects.filter(server=server, pk=order_pk).select_related("user").first()
     if order is None:
         raise Http404(_("There is no such entry."))
-    template = "livestate/_order.html" if is_fragment(request) else "livestate/order.html"
-    return render(request, template, {"server": server, **live.order_rows([order], now=timezone.now())[0]})
+    context = live.order_rows([order], now=timezone.now())[0]
+    if is_fragment(request):
+        return render(request, "livestate/_order.html", {"server": server, **context})
+    return render(request, "livestate/order.html", {**server_page.frame(request, server, tab="console"), **context})
 
 
 @require_safe
@@ -89,8 +95,9 @@ def order(request: HttpRequest, pk: int) -> HttpResponse:
     except actions.Refused as refusal:
         return _refused(request, refusal, server)
     if is_fragment(request):
-        return render(request, "livestate/panel.html#panel", panel_context(user, server))
-    return redirect("livestate:panel", server.pk)
+        context = panel_context(user, server, brief="brief" in request.POST)
+        return render(request, "livestate/_panel.html", context)
+    return redirect("livestate:players", server.pk)
 
 
 def _send_from_console(request: HttpRequest, user: User, server: Server) -> HttpResponse:

@@ -6,6 +6,7 @@ app_name = "livestate"
 urlpatterns = [
     path("servers/live-badges", views.badges, name="badges"),
     path("servers/<id:pk>/live-state", views.panel, name="panel"),
+    path("servers/<id:pk>/players", views.players, name="players"),
     path("servers/<id:pk>/history", views.history, name="history"),
     path("servers/<id:pk>/history.csv", views.history_csv, name="history_csv"),
     path("servers/<id:pk>/console", order_views.console, name="console"),

@@ -7,7 +7,9 @@ from datetime import timedelta
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -15,38 +17,58 @@ from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core.web.ids import parse_ids
 from left4me.core.web.request import is_fragment
+from left4me.jobs import queue_reasons
+from left4me.jobs.models import Job
 from livestate import chart, live
 from livestate import history as histories
 from livestate.models import Order, SteamProfile
 from servers import lookups, permissions
 from servers.models import Server
+from servers.views import facts, server_page
 
 MOST_BADGES = 200
 VISITS_PER_PAGE = 50
+RECENT_JOBS = 12
 ACTION_SHOWN = timedelta(minutes=1)
 
 
 @require_safe
 def panel(request: HttpRequest, pk: int) -> HttpResponse:
+    """The players panel, refreshed every few seconds; with `?brief`, as on the overview, without recent players."""
+    if not is_fragment(request):
+        return players(request, pk)
     user = signed_in(request)
     server = lookups.server_or_404(user, pk)
-    template = "livestate/panel.html#panel" if is_fragment(request) else "livestate/panel.html"
-    return render(request, template, panel_context(user, server))
+    return render(request, "livestate/_panel.html", panel_context(user, server, brief="brief" in request.GET))
 
 
-def panel_context(user: User, server: Server) -> dict[str, object]:
+@require_safe
+def players(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    server = lookups.server_or_404(user, pk)
+    context = {**server_page.frame(request, server, tab="players"), **panel_context(user, server)}
+    return render(request, "livestate/players.html", context)
+
+
+def players_of_overview(request: HttpRequest, server: Server) -> SafeString:
+    """The panel as a part of the server's overview."""
+    return render_to_string("livestate/_panel.html", panel_context(signed_in(request), server, brief=True), request)
+
+
+def panel_context(user: User, server: Server, *, brief: bool = False) -> dict[str, object]:
     """The template context of the panel; for operators it includes the state of their latest action."""
     now = timezone.now()
     can_operate = permissions.can_operate_server(user, server)
     latest = _latest_action(user, server) if can_operate else None
     current = live.of(server, now=now)
-    players = live.current_players(server)
+    online = live.current_players(server)
     return {
         "server": server,
         "live": current,
-        "players": players,
-        "joiners": live.unlisted_joiners(current, players),
-        "recent": live.recent_players(server),
+        "players": online,
+        "joiners": live.unlisted_joiners(current, online),
+        "brief": brief,
+        "recent": [] if brief else live.recent_players(server),
         "can_operate": can_operate,
         **(live.order_rows([latest], now=now)[0] if latest else {}),
     }
@@ -74,8 +96,12 @@ def history(request: HttpRequest, pk: int) -> HttpResponse:
     server = lookups.server_or_404(signed_in(request), pk)
     span = histories.Span.of(request.GET.get("span", ""))
     shown = histories.of(server, span=span, now=timezone.now())
+    jobs = list(Job.objects.filter(resource=server.resource).select_related("user")[:RECENT_JOBS])
+    queue_reasons.explain(jobs)
     context = {
-        "server": server,
+        **server_page.frame(request, server, tab="history"),
+        "changes": server.state_changes.all()[: facts.NEWEST],
+        "jobs": jobs,
         "history": shown,
         "chart": chart.of(shown),
         "spans": list(histories.Span),

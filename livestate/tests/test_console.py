@@ -43,11 +43,14 @@ ROLES = [("owner", 200), ("operator", 200), ("admin", 200), ("viewer", 403), ("s
 
 
 @pytest.mark.parametrize(("who", "status"), ROLES)
-def test_the_console_is_for_those_who_operate_the_server(client, cast, server, who, status):
+def test_the_prompt_is_for_those_who_operate_the_server(client, cast, server, who, status):
     order = make_order(server, cast.owner)
     client.force_login(getattr(cast, who))
-    for page in (address("console", server), address("completions", server), address("order", server, order.pk)):
+    for page in (address("completions", server), address("order", server, order.pk)):
         assert client.get(page).status_code == status
+    console = client.get(address("console", server))
+    assert console.status_code == (404 if who == "stranger" else 200), "viewers read the log"
+    assert ('id="console-command"' in console.content.decode()) == (status == 200)
     for target in ("console", "give_order"):
         response = client.post(address(target, server), {"value": "stats", "kind": "command"}, headers=HTMX)
         assert response.status_code == status
@@ -136,7 +139,7 @@ def test_the_api_refuses_who_may_not(client, cast, server, who, status):
 
 
 def test_a_console_that_is_open_learns_of_a_start_without_losing_what_is_typed(client, cast, server):
-    words = "nobody would hear what you type"
+    words = "Start the server to send commands."
     client.force_login(cast.owner)
     Server.objects.filter(pk=server.pk).update(actual_state=Server.State.STOPPED)
     page = client.get(address("console", server)).content.decode()

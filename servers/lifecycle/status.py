@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import prefetch_related_objects
 from django.utils.functional import Promise
@@ -25,6 +25,9 @@ STATUS_BY_OPERATION: dict[str, tuple[str, Promise]] = {
     "kill": ("stopping", _("being killed")),
     "delete": ("deleting", _("being deleted")),
 }
+
+# A stop usually takes seconds. One that has taken this long may be forced.
+STOP_IS_SLOW_AFTER = timedelta(seconds=10)
 
 # The operations that make sense in each status; the first one is the most likely.
 ACTIONS_BY_STATUS: dict[str, tuple[str, ...]] = {
@@ -53,6 +56,7 @@ class ServerStatus:
     has_drifted: bool
     restart_needed: bool
     host_is_down: bool
+    stop_is_slow: bool = False
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -63,6 +67,12 @@ class ServerStatus:
         # Only a stop ends the wish for a server that does not run.
         is_wanted = self.server.desired_state == Server.Desired.RUNNING
         return (*offered, "stop") if is_wanted and offered and "stop" not in offered else offered
+
+    @property
+    def buttons(self) -> tuple[str, ...]:
+        """The actions that the server's page offers: those without a force stop until nothing else helps."""
+        needs_force = self.stop_is_slow or self.server.hung_since is not None or self.status == "unknown"
+        return self.actions if needs_force else tuple(each for each in self.actions if each != "kill")
 
     @property
     def may_edit(self) -> bool:
@@ -108,7 +118,18 @@ def _status(server: Server, job: Job | None, *, user: Visitor, now: datetime) ->
         has_drifted=job is None and not host_is_down and server.has_drifted,
         restart_needed=pending_changes.restart_needed(server),
         host_is_down=host_is_down,
+        stop_is_slow=_stop_is_slow(server, job, now),
     )
+
+
+def _stop_is_slow(server: Server, job: Job | None, now: datetime) -> bool:
+    """Whether a game should have ended by now: since its stop was requested, or since it began to end."""
+    if job is not None and job.operation == "stop" and job.state == Job.State.QUEUED:
+        return now - job.created_at >= STOP_IS_SLOW_AFTER
+    if server.actual_state != Server.State.STOPPING:
+        return False
+    # A job that ended while the game did not has given up on it.
+    return job is None or server.actual_state_at is None or now - server.actual_state_at >= STOP_IS_SLOW_AFTER
 
 
 def _status_and_label(server: Server, job: Job | None, *, host_is_down: bool) -> tuple[str, str | Promise]:

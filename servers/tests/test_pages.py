@@ -84,7 +84,7 @@ def test_a_start_button_answers_with_the_server_as_starting(cast: Cast, owner_cl
     job = Job.objects.get()
     assert (job.operation, job.resource, job.state, job.user) == ("start", f"server:{server.pk}", "queued", cast.owner)
     assert server.desired_state == "running"
-    assert 'data-state="starting"' in page and "waiting for its turn" in page
+    assert 'data-state="starting"' in page and "Queued" in page
 
 
 def test_without_a_script_a_button_leads_back_to_the_page(cast: Cast, owner_client: Client) -> None:
@@ -123,22 +123,22 @@ def test_a_taken_port_is_told_at_its_field_and_what_was_typed_stays(cast: Cast, 
 def test_the_second_of_two_editors_is_told_and_may_then_decide(cast: Cast, owner_client: Client) -> None:
     server = make_server(cast.owner, name="Friday")
     sent = {"name": "First", "blueprint": server.blueprint_id, "port": server.port, "version": 1}
-    assert owner_client.post(f"/servers/{server.pk}/edit", sent).status_code == 302
-    response = owner_client.post(f"/servers/{server.pk}/edit", {**sent, "name": "Second"})
+    assert owner_client.post(f"/servers/{server.pk}/settings", sent).status_code == 302
+    response = owner_client.post(f"/servers/{server.pk}/settings", {**sent, "name": "Second"})
     page = response.content.decode()
     assert response.status_code == 409 and "Somebody else changed this" in page and 'value="Second"' in page
     server.refresh_from_db()
     assert server.name == "First"
     version = re.search(r'name="version" value="(\d+)"', page)
     assert version and int(version[1]) == server.version
-    response = owner_client.post(f"/servers/{server.pk}/edit", {**sent, "name": "Second", "version": version[1]})
+    response = owner_client.post(f"/servers/{server.pk}/settings", {**sent, "name": "Second", "version": version[1]})
     assert response.status_code == 302
 
 
 def test_the_port_of_a_running_server_stays(cast: Cast, owner_client: Client) -> None:
     server = make_server(cast.owner, desired_state="running", actual_state="running", started_at=timezone.now())
     sent = {"name": "x", "blueprint": server.blueprint_id, "port": server.port + 1, "version": 1}
-    response = owner_client.post(f"/servers/{server.pk}/edit", sent)
+    response = owner_client.post(f"/servers/{server.pk}/settings", sent)
     assert list(response.context["form"].errors) == ["port"]
 
 

@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_client")]
 FEW, MANY = 5, 500
 LISTS = ["/", "/servers", "/servers?page=2", "/blueprints", "/overlays", "/api/v1/servers?limit=500"]
 LISTS += ["/api/v1/blueprints?limit=500", "/api/v1/overlays?limit=500", "/api/v1/hosts"]
-PAGES = ["/servers/{server}", "/servers/{server}/state", "/servers/{server}/changes", "/servers/{server}/edit"]
+PAGES = ["/servers/{server}", "/servers/{server}/state", "/servers/{server}/changes"]
+PAGES += [f"/servers/{{server}}/{tab}" for tab in ("settings", "console", "players", "history")]
 PAGES += ["/blueprints/{blueprint}", "/blueprints/{blueprint}/edit", "/overlays/{overlay}", "/api/v1/servers/{server}"]
 
 

@@ -1,4 +1,4 @@
-"""A server's log: live, searched, and as files. Stored logs are read by calls to the server's host."""
+"""A server's log, searched and as files. Stored logs are read by calls to the server's host."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from django.views.decorators.http import require_safe
 
 from accounts.permissions import signed_in
 from left4me.core.web.request import is_fragment
-from servers import lookups
+from servers import lookups, permissions
 from servers.hosts import rpc
+from servers.lifecycle import pending_changes
 from servers.models import Server
+from servers.views import server_page
 
 LONGEST_SEARCH = 200
 
 
 @require_safe
 def logs(request: HttpRequest, pk: int) -> HttpResponse:
-    """The live log. Its lines come by the event stream below this address."""
+    """The live log is a part of the console; its event stream is below this address."""
     server = lookups.server_or_404(signed_in(request), pk)
-    return _part(request, "panel", {"server": server})
+    return redirect("livestate:console", server.pk)
 
 
 @require_safe
@@ -43,20 +45,30 @@ def log_search(request: HttpRequest, pk: int) -> HttpResponse:
             context["silent"] = True
         except rpc.NotFound:
             raise Http404(_("There is no such log.")) from None
-    return _part(request, "matches", context)
+    if is_fragment(request):
+        return render(request, "servers/_log_matches.html", context)
+    tab = "files" if file else "console"
+    return render(request, "servers/log_search.html", {**server_page.frame(request, server, tab=tab), **context})
+
+
+@require_safe
+def files(request: HttpRequest, pk: int) -> HttpResponse:
+    """The tab of files: the log files of the game, and what the next start changes."""
+    user = signed_in(request)
+    server = lookups.server_or_404(user, pk)
+    context = {**server_page.frame(request, server, tab="files"), **_log_files(server)}
+    if permissions.can_edit_server(user, server):
+        context["changes"] = pending_changes.pending(server)
+    return render(request, "servers/files.html", context)
 
 
 @require_safe
 def log_files(request: HttpRequest, pk: int) -> HttpResponse:
     """The log files that the game wrote itself, such as SourceMod's logs and console.log."""
     server = lookups.server_or_404(signed_in(request), pk)
-    context: dict[str, object] = {"server": server}
-    try:
-        files = rpc.call(server.host, "log_files", server=pk).facts
-        context["files"] = [{**file, "changed_at": datetime.fromisoformat(file["changed_at"])} for file in files]
-    except rpc.HostSilent:
-        context["silent"] = True
-    return _part(request, "files", context)
+    if not is_fragment(request):
+        return redirect("servers:files", server.pk)
+    return render(request, "servers/_log_files.html", {"server": server, **_log_files(server)})
 
 
 @require_safe
@@ -67,15 +79,18 @@ def log_download(request: HttpRequest, pk: int) -> HttpResponse | StreamingHttpR
     try:
         return _file(server, file) if file else _console(server)
     except rpc.HostSilent:
-        messages.error(request, _("The host does not answer; try again in a moment."))
-        return redirect("servers:logs", pk)
+        messages.error(request, _("The host did not respond. Try again in a moment."))
+        return redirect("servers:files", pk)
     except rpc.NotFound:
         raise Http404(_("There is no such log.")) from None
 
 
-def _part(request: HttpRequest, part: str, context: dict[str, object]) -> HttpResponse:
-    template = f"servers/logs.html#{part}" if is_fragment(request) else "servers/logs.html"
-    return render(request, template, {"part": part, **context})
+def _log_files(server: Server) -> dict[str, object]:
+    try:
+        found = rpc.call(server.host, "log_files", server=server.pk).facts
+    except rpc.HostSilent:
+        return {"silent": True}
+    return {"files": [{**file, "changed_at": datetime.fromisoformat(file["changed_at"])} for file in found]}
 
 
 def _console(server: Server) -> HttpResponse:

@@ -16,17 +16,16 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web.request import is_fragment
-from left4me.jobs.models import Job
-from overlays.campaigns import sources
-from servers import actions, lookups, permissions
+from servers import actions, lookups
 from servers.forms import ServerForm, ShareForm
 from servers.lifecycle import pending_changes
 from servers.lifecycle import status as server_status
 from servers.models import Server
+from servers.state import live_source
+from servers.views import facts, server_page
 from servers.views.new_server import posted
 
 PER_PAGE = 50
-RECENT_JOBS = 6
 
 
 @require_safe
@@ -52,23 +51,34 @@ def list_(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """The overview, which is the first tab."""
     user = signed_in(request)
     server = lookups.server_or_404(user, pk)
-    return render(request, "servers/detail.html", _detail(request, server))
+    address = server.host.address or request.get_host().rpartition(":")[0] or request.get_host()
+    context = {
+        **server_page.frame(request, server, tab=server_page.OVERVIEW),
+        "address": f"{address}:{server.port}",
+        "tv_address": f"{address}:{server.tv_port}" if server.tv_port else "",
+        "players_now": live_source.players(request, server),
+        **facts.context(user, server),
+    }
+    return render(request, "servers/detail.html", context)
 
 
 @require_safe
 def state(request: HttpRequest, pk: int) -> HttpResponse:
-    """The part of the server's page that is refreshed every few seconds."""
-    user = signed_in(request)
-    server = lookups.server_or_404(user, pk)
-    return render(request, "servers/detail.html#state", _detail(request, server))
+    """The bar and the tabs, refreshed every few seconds; on the overview also what needs attention."""
+    server = lookups.server_or_404(signed_in(request), pk)
+    return render(request, "servers/_state.html", server_page.frame(request, server, tab=request.GET.get("tab", "")))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def edit(request: HttpRequest, pk: int) -> HttpResponse:
+def settings(request: HttpRequest, pk: int) -> HttpResponse:
+    """The tab on which its owner changes, shares and deletes it."""
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
+    # The frame shows the stored row; the form writes what was typed into its own.
+    context = server_page.frame(request, lookups.server_to_edit(user, pk), tab="settings")
     form = ServerForm(posted(request), instance=server, owner=server.owner)
 
     def update() -> Server:
@@ -78,9 +88,10 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
     saved, status = lib_forms.submit(form, update)
     if saved is not None:
-        messages.success(request, _("The server is saved."))
-        return redirect(saved)
-    return render(request, "servers/edit.html", {"form": form, "server": server}, status=status)
+        messages.success(request, _("Settings saved."))
+        return redirect("servers:edit", saved.pk)
+    context |= {"form": form, "shares": server.shares.select_related("user"), "share_form": ShareForm()}
+    return render(request, "servers/settings.html", context, status=status)
 
 
 @require_POST
@@ -93,12 +104,13 @@ def action(request: HttpRequest, pk: int) -> HttpResponse:
         actions.request(server=server, operation=operation, by=user)
     except actions.Refused as refusal:
         messages.error(request, str(refusal))
+    tab = request.POST.get("tab", "")
     if not is_fragment(request):
-        return redirect("servers:list" if operation == "delete" else server)
+        return redirect("servers:list" if operation == "delete" else server_page.address_of(server, tab))
     if request.POST.get("from") == "list":
         row = server_status.of([server], user=user, now=timezone.now())[0]
         return render(request, "servers/list.html#row", {"each": row})
-    return render(request, "servers/detail.html#state", _detail(request, server))
+    return render(request, "servers/_state.html", server_page.frame(request, server, tab=tab))
 
 
 @require_POST
@@ -118,10 +130,9 @@ def use_port(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def pending(request: HttpRequest, pk: int) -> HttpResponse:
     """The changes that the next start applies."""
-    user = signed_in(request)
-    server = lookups.server_to_edit(user, pk)
+    server = lookups.server_to_edit(signed_in(request), pk)
     context = {
-        "server": server,
+        **server_page.frame(request, server, tab="files"),
         "changes": pending_changes.pending(server),
         "needed": pending_changes.restart_needed(server),
     }
@@ -146,22 +157,3 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _values(form: ServerForm, *names: str) -> dict[str, Any]:
     return {name: form.cleaned_data[name] for name in names}
-
-
-def _detail(request: HttpRequest, server: Server) -> dict[str, object]:
-    user = signed_in(request)
-    each = server_status.of([server], user=user, now=timezone.now())[0]
-    address = server.host.address or request.get_host().rpartition(":")[0] or request.get_host()
-    may_see_blueprint = permissions.can_see_blueprint(user, server.blueprint)
-    layers = sources.with_faults(server.blueprint.layers) if may_see_blueprint else []
-    return {
-        "server": server,
-        "each": each,
-        "address": f"{address}:{server.port}",
-        "tv_address": f"{address}:{server.tv_port}" if server.tv_port else "",
-        "may_see_blueprint": may_see_blueprint,
-        "faulty_layers": [layer for layer in layers if layer.fault_count],
-        "jobs": Job.objects.filter(resource=server.resource).select_related("user")[:RECENT_JOBS],
-        "shares": server.shares.select_related("user") if each.may_edit else [],
-        "share_form": ShareForm(),
-    }

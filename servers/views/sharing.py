@@ -24,7 +24,7 @@ def share(request: HttpRequest, pk: int) -> HttpResponse:
     shared, status = lib_forms.submit(form, lambda: actions.share(server=server, by=user, **form.cleaned_data))
     if shared is not None:
         messages.success(request, _("The server is shared with %s.") % shared.user)
-        return redirect(server)
+        return redirect("servers:edit", server.pk)
     context = {"server": server, "share_form": form, "shares": server.shares.select_related("user")}
     return render(request, "servers/share.html", context, status=status)
 
@@ -36,7 +36,7 @@ def revoke(request: HttpRequest, pk: int, share_pk: int) -> HttpResponse:
     shared = get_object_or_404(server.shares.select_related("user", "server"), pk=share_pk)
     actions.revoke(share=shared, by=user)
     messages.success(request, _("The server is no longer shared with %s.") % shared.user)
-    return redirect(server)
+    return redirect("servers:edit", server.pk)
 
 
 @require_POST
@@ -49,7 +49,7 @@ def password(request: HttpRequest, pk: int) -> HttpResponse:
         shown = actions.show_password(server=server, by=user)
     except secrets.Unreadable as fault:
         messages.error(request, str(fault))
-        return redirect(server)
+        return redirect("servers:edit", server.pk)
     return render(request, "servers/password.html", {"server": server, "password": shown})
 
 
@@ -59,4 +59,4 @@ def rotate(request: HttpRequest, pk: int) -> HttpResponse:
     server = lookups.server_to_edit(user, pk)
     actions.rotate_password(server=server, by=user)
     messages.success(request, _("There is a new RCON password; it counts from the server's next start on."))
-    return redirect(server)
+    return redirect("servers:edit", server.pk)

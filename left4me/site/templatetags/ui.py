@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.core.paginator import Page
 from django.forms import BoundField, CheckboxInput
 from django.http import HttpRequest
@@ -136,6 +137,12 @@ def url_or_none(name: str, *args: Any) -> str | None:
         return reverse(name, args=args)
     except NoReverseMatch:
         return None
+
+
+@register.simple_tag
+def poll_seconds() -> int:
+    """How often running games are asked, which is how often pages ask for what was found."""
+    return int(settings.LEFT4ME_POLL_SECONDS)
 
 
 @register.filter

@@ -1,0 +1,68 @@
+"""The frame of a server's pages: the bar that stays, and the tabs. Apps above this one frame their tabs with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.permissions import signed_in
+from overlays.campaigns import sources
+from servers import permissions
+from servers.lifecycle import status as server_status
+from servers.models import Server
+from servers.state import live_source
+
+
+@dataclass(frozen=True)
+class Tab:
+    code: str
+    title: Promise
+    address: str  # the name of its URL
+    for_editors: bool = False
+
+
+OVERVIEW = "overview"
+TABS = (
+    Tab(OVERVIEW, _("Overview"), "servers:detail"),
+    Tab("console", _("Console"), "livestate:console"),
+    Tab("players", _("Players"), "livestate:players"),
+    Tab("history", _("History"), "livestate:history"),
+    Tab("files", _("Files"), "servers:files"),
+    Tab("settings", _("Settings"), "servers:edit", for_editors=True),
+)
+
+
+def frame(request: HttpRequest, server: Server, *, tab: str) -> dict[str, object]:
+    """The context of `servers/server.html`, which every tab extends. Needs a row from `servers.lookups`."""
+    user, now = signed_in(request), timezone.now()
+    each = server_status.of([server], user=user, now=now)[0]
+    context: dict[str, object] = {
+        "server": server,
+        "each": each,
+        "live": live_source.of_servers([server], now=now).get(server.pk),
+        "tab": tab,
+        "tabs": [(shown, reverse(shown.address, args=[server.pk])) for shown in TABS if _may_open(shown, each)],
+    }
+    if tab == OVERVIEW:
+        layers = sources.with_faults(server.blueprint.layers) if _sees_blueprint(request, server) else []
+        context["faulty_layers"] = [layer for layer in layers if layer.fault_count]
+    return context
+
+
+def address_of(server: Server, tab: str) -> str:
+    """The address of a tab; of the overview for any other text."""
+    chosen = next((each for each in TABS if each.code == tab), TABS[0])
+    return reverse(chosen.address, args=[server.pk])
+
+
+def _may_open(tab: Tab, each: server_status.ServerStatus) -> bool:
+    return each.may_edit or not tab.for_editors
+
+
+def _sees_blueprint(request: HttpRequest, server: Server) -> bool:
+    return permissions.can_see_blueprint(signed_in(request), server.blueprint)
