@@ -8,6 +8,7 @@ history says otherwise than the world, and how many bytes a server's day takes, 
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import sys
 import tempfile
@@ -67,9 +68,11 @@ def main() -> int:
 
 
 def live(root: Path) -> int:
-    from django.db import connection
+    from django.db import connection, transaction
 
-    from livestate.models import PlayerSession, Snapshot
+    from livestate.figures.collector import Collector
+    from livestate.figures.columns import BYTES_PER_STEP
+    from livestate.models import PlayerSession, ServerFigures, Snapshot
     from livestate.poller import Answered, Reason, Unanswered
     from livestate.recorder import Recorder
     from livestate.silences import Silences
@@ -80,6 +83,8 @@ def live(root: Path) -> int:
     naive = RowPerPoll(root / "naive.sqlite3")
     world = make_world(ids, seed=2009)
     recorder = None
+    figures = Collector(ServerFigures, gap=timedelta(seconds=10))
+    noise = random.Random(2009)
     began = time.perf_counter()
     polls, kills = int(timedelta(hours=HOURS) / POLL), 0
     ended = Silences.end
@@ -115,6 +120,10 @@ def live(root: Path) -> int:
             Silences.end = ended
         recorder.record(batch, now=now)
         recorder.close_lost_stays(ended=set(), now=now)
+        answered = [result for result in batch if isinstance(result, Answered)]
+        figures.add({result.server_id: sample(result.status, noise) for result in answered}, now=now)
+        with transaction.atomic():
+            figures.write()
     seconds = time.perf_counter() - began
     faults = [
         f"server {server.server_id}: {fault}"
@@ -127,11 +136,32 @@ def live(root: Path) -> int:
     print("\n".join(faults[:20]))
     days = SERVERS * HOURS / 24
     ours, theirs = (database_size(connection) - empty) / days, naive.size() * 24 / HOURS
+    columns = [
+        sum(len(getattr(row, figure.name)) for row in ServerFigures.objects.all()) / days
+        for figure in ServerFigures.FIGURES
+    ]
+    print(
+        "bytes of figures per server and day, before they are condensed: "
+        + ", ".join(f"{figure.name} {size:,.0f}" for figure, size in zip(ServerFigures.FIGURES, columns, strict=True))
+        + f"; in all {sum(columns):,.0f} of at most {len(columns) * 8640 * BYTES_PER_STEP:,}"
+    )
     print(
         f"bytes per server and day: {ours:,.0f} in {Snapshot.objects.count() / days:,.0f} snapshots and"
         f" {PlayerSession.objects.count() / days:,.0f} stays; with a row for every poll {theirs:,.0f}"
     )
     return 1 if faults else 0
+
+
+def sample(status, noise: random.Random) -> dict[str, float]:
+    """Figures as those of a running game: each but the disk changes a little with every poll."""
+    people = len(status.people)
+    return {
+        "players": people,
+        "cpu": max(0.0, noise.gauss(8 + 6 * people, 3)),
+        "memory": noise.gauss(6e8 + 8e6 * people, 2e6),
+        "ping": max(0.001, noise.gauss(0.02, 0.004)),
+        "disk": 4e7,
+    }
 
 
 def make_servers() -> tuple[list[int], int]:

@@ -116,6 +116,7 @@ def ours(ports: list[int]) -> str:
     from django.utils import timezone
 
     from accounts.models import User
+    from livestate.figures import recorder
     from livestate.models import PlayerSession, Snapshot
     from livestate.poller import Answered
     from livestate.sweep import Sweeper
@@ -138,6 +139,7 @@ def ours(ports: list[int]) -> str:
         )
         for port in ports
     )
+    recorder.usage.of = lambda server_ids: {}  # no Redis runs here
     sweeper = Sweeper(host)
     committed: list[tuple[float, int]] = []
     rows: list[int] = []
@@ -167,6 +169,47 @@ def ours(ports: list[int]) -> str:
     assert PlayerSession.objects.filter(server__host=host).count() == PEOPLE * (len(ports) - silent)
     sweeper.close()
     return "\n".join(lines)
+
+
+def figures(ports: list[int]) -> str:
+    """What the figures of charts add to each sweep: ten minutes of noisy ones on a fast clock, written to SQLite."""
+    import random
+    from datetime import UTC, datetime, timedelta
+
+    from django.db import connection, transaction
+
+    from livestate.figures.collector import Collector
+    from livestate.models import ServerFigures
+    from servers.models import Server
+
+    ids = list(Server.objects.filter(host__name=f"bench-{len(ports)}").values_list("pk", flat=True))
+    noise = random.Random(2009)
+    batches = [
+        {
+            pk: {
+                "players": PEOPLE,
+                "ping": noise.uniform(0.01, 0.04),
+                "cpu": noise.uniform(20, 40),
+                "memory": noise.uniform(4e8, 4.1e8),
+                "disk": 1e7,
+            }
+            for pk in ids
+        }
+        for _ in range(120)
+    ]
+    collector = Collector(ServerFigures, gap=timedelta(seconds=10))
+    start, rows = datetime(2026, 3, 1, tzinfo=UTC), 0
+    began, spent = time.perf_counter(), cpu()
+    for number, batch in enumerate(batches):
+        collector.add(batch, now=start + timedelta(seconds=5 * number))
+        with transaction.atomic():
+            rows += collector.write()
+    total, spent = (time.perf_counter() - began) / len(batches), (cpu() - spent) / len(batches)
+    connection.close()
+    return (
+        f"  {'figures of one sweep, on average':<52}{'':>27}{total:>8.3f} s in all{spent:>8.3f} s CPU"
+        f"{rows // len(batches):>7} rows in 1 transaction"
+    )
 
 
 def sequential(ports: list[int]) -> str:
@@ -248,7 +291,7 @@ def main() -> None:
                 print(
                     f"{size} servers, {PEOPLE} people on each, {-(-size // SILENT_EVERY)} silent ({TIMEOUT:g} s limit)"
                 )
-                for contender in (ours, floor, sequential):
+                for contender in (ours, figures, floor, sequential):
                     print(contender(ports), flush=True)
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from django.contrib import admin
 
 from left4me.core.web.admin import ReadOnlyAdmin
-from livestate.models import Order, PlayerSession, Silence, Snapshot, SteamProfile, Sweep
+from livestate.models import (
+    HostFigures,
+    Order,
+    PlayerSession,
+    ServerFigures,
+    Silence,
+    Snapshot,
+    SteamProfile,
+    Sweep,
+)
 
 
 @admin.register(Snapshot)
@@ -73,3 +82,20 @@ class SilenceAdmin(ReadOnlyAdmin):
 class SweepAdmin(ReadOnlyAdmin):
     list_display = ["host", "started_at", "seconds", "answered", "silent"]
     list_select_related = ["host"]
+
+
+@admin.register(ServerFigures)
+class ServerFiguresAdmin(ReadOnlyAdmin):
+    list_display = ["server", "step", "start"]
+    list_filter = ["step", "server__host"]
+    list_select_related = ["server"]
+    search_fields = ["server__name"]
+    date_hierarchy = "start"
+
+
+@admin.register(HostFigures)
+class HostFiguresAdmin(ReadOnlyAdmin):
+    list_display = ["host", "step", "start"]
+    list_filter = ["step"]
+    list_select_related = ["host"]
+    date_hierarchy = "start"

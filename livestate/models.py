@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Self
+from typing import ClassVar, Self
 
 from django.conf import settings
 from django.db import models
@@ -229,3 +230,90 @@ class Sweep(models.Model):
 def last_seen(server_ids: list[int]) -> dict[int, datetime]:
     """When each of these servers last answered; servers that never answered are missing."""
     return dict(Snapshot.objects.latest_of(server_ids).values_list("server_id", "last_seen_at"))
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A measured quantity. It is stored as a whole number of quanta; `unit` is what one of its values counts."""
+
+    name: str
+    unit: str
+    quantum: float
+    # Players of a step are the most that were seen at once; everything else is the mean of what was measured.
+    is_peak: bool = False
+
+    def stored(self, value: float) -> int:
+        return round(value / self.quantum)
+
+    def shown(self, quanta: float) -> float:
+        return round(quanta * self.quantum, 2)
+
+
+MIB = 1 << 20
+
+
+class FigureBlock(models.Model):
+    """The figures of one server or host over a block of time, one encoded column for each figure.
+
+    `start` is the first step's time; `step` is the length of each in seconds. Fine blocks cover an hour, and hold the
+    value of each step. Coarse blocks cover a day (UTC): of each figure the means of all steps, then the highest
+    values. `livestate/figures/columns.py` describes the columns.
+    """
+
+    FINE, COARSE = 10, 300
+    LENGTH: ClassVar[dict[int, timedelta]] = {FINE: timedelta(hours=1), COARSE: timedelta(days=1)}
+    FIGURES: ClassVar[tuple[Figure, ...]] = ()
+
+    step = models.PositiveSmallIntegerField(choices=[(FINE, "10 s"), (COARSE, "5 min")])
+    start = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+
+class ServerFigures(FigureBlock):
+    FIGURES = (
+        Figure("players", "players", 0.1, is_peak=True),
+        Figure("cpu", "percent", 0.5),  # of one core
+        Figure("memory", "bytes", MIB),
+        Figure("ping", "seconds", 0.0005),  # the time that the game took to answer a poll
+        Figure("disk", "bytes", MIB),  # of its writable layer
+    )
+
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="figures")
+    players = models.BinaryField(default=b"")
+    cpu = models.BinaryField(default=b"")
+    memory = models.BinaryField(default=b"")
+    ping = models.BinaryField(default=b"")
+    disk = models.BinaryField(default=b"")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["step", "start", "server"], name="one_block_of_figures_per_server")
+        ]
+
+    def __str__(self) -> str:
+        return f"server {self.server_id}: {self.step} s from {self.start:%Y-%m-%d %H:%M}"
+
+
+class HostFigures(FigureBlock):
+    FIGURES = (
+        Figure("cpu", "percent", 0.5),  # of the whole machine
+        Figure("memory", "bytes", 4 * MIB),  # that is not available
+        Figure("disk", "bytes", 64 * MIB),  # in use, of the disk of LEFT4ME_ROOT
+        Figure("received", "bytes_per_second", 1024),
+        Figure("sent", "bytes_per_second", 1024),
+    )
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="figures")
+    cpu = models.BinaryField(default=b"")
+    memory = models.BinaryField(default=b"")
+    disk = models.BinaryField(default=b"")
+    received = models.BinaryField(default=b"")
+    sent = models.BinaryField(default=b"")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["step", "start", "host"], name="one_block_of_figures_per_host")]
+
+    def __str__(self) -> str:
+        return f"{self.host_id}: {self.step} s from {self.start:%Y-%m-%d %H:%M}"

@@ -54,6 +54,7 @@ class Endpoint:
 class Answered:
     server_id: int
     status: Status
+    seconds: float | None = None  # that the answer took, without connecting
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ class Poller:
             return Unanswered(server_id, Reason.GARBLED, str(error))
         if not status.complete:
             return Unanswered(server_id, Reason.GARBLED, "The answer was cut off.")
-        return Answered(server_id, status)
+        return Answered(server_id, status, watched.client.answered_in)
 
     def _schedule(self, watched: _Watched, *, answered: bool) -> None:
         watched.failures = 0 if answered else watched.failures + 1

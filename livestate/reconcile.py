@@ -77,7 +77,7 @@ class Changes:
 
 def snapshot_state(status: Status) -> SnapshotState:
     return SnapshotState(
-        players=len(status.people) + status.unreadable_rows,
+        players=status.people_seen,
         max_players=status.max or 0,
         bots=status.bots_seen,
         map=storable(status.map or "", LONGEST_MAP),

@@ -49,15 +49,17 @@ class Recorder:
         self._known: dict[int, Known] = {}
         self._silences = Silences(host_id)
 
-    def begin(self, *, now: datetime) -> None:
-        """Start a sweep and make this process the writer of the host."""
+    def begin(self, *, now: datetime) -> bool:
+        """Start a sweep and make this process the writer of the host; return whether it was the writer before."""
         sweep = Sweep.objects.filter(host_id=self._host_id).first()
+        was_writer = sweep is not None and sweep.writer == self._writer
         # Another process was the writer since the last sweep, so the rows may differ from the cache.
-        if sweep is None or sweep.writer != self._writer:
+        if not was_writer:
             self._forget()
         Sweep.objects.update_or_create(
             host_id=self._host_id, defaults={"writer": self._writer, "started_at": now, "answered": 0, "silent": 0}
         )
+        return was_writer
 
     def record(self, batch: Iterable[Result], *, now: datetime) -> Tally:
         """Write a batch. Raises WrittenByAnother, and then nothing of the batch was written."""

@@ -97,6 +97,11 @@ class Status:
         return tuple(player for player in self.players if not player.bot)
 
     @property
+    def people_seen(self) -> int:
+        """Their number; a row of an unknown form counts as somebody."""
+        return len(self.people) + self.unreadable_rows
+
+    @property
     def bots_seen(self) -> int:
         """The number of rows of bots: Left 4 Dead 2 reports 0 bots while bots play survivors and infected."""
         return sum(player.bot for player in self.players)

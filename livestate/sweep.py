@@ -8,9 +8,11 @@ import time
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from left4me.core import secrets
+from livestate.figures.recorder import FigureRecorder
 from livestate.models import Silence
 from livestate.poller import Answered, Endpoint, PollingThread, Reason
 from livestate.recorder import Recorder, WrittenByAnother
@@ -34,22 +36,33 @@ class Sweeper:
             timeout=settings.LEFT4ME_POLL_TIMEOUT_SECONDS, period=settings.LEFT4ME_POLL_SECONDS
         )
         self._recorder = Recorder(host_id=host.pk, gap=timedelta(seconds=settings.LEFT4ME_STUCK_SESSION_SECONDS))
+        self._figures = FigureRecorder(host)
         self._passwords: dict[str, str] = {}
 
     def sweep(self) -> None:
         """Poll every running server of the host and record the results. Raises WrittenByAnother."""
         start = time.monotonic()
-        self._recorder.begin(now=timezone.now())
+        if not self._recorder.begin(now=timezone.now()):
+            self._figures.forget()
         endpoints = self._endpoints()
-        answered = silent = 0
+        answers: list[Answered] = []
+        silent = 0
         # Servers that answer come in the first batches and are recorded while the silent ones are still waited for.
         for batch in self._polling.sweep(endpoints):
             self._recorder.record(batch, now=timezone.now())
-            answered_in_batch = sum(isinstance(result, Answered) for result in batch)
-            answered += answered_in_batch
-            silent += len(batch) - answered_in_batch
+            answered = [result for result in batch if isinstance(result, Answered)]
+            answers += answered
+            silent += len(batch) - len(answered)
         self._recorder.close_lost_stays(ended=self._ended(), now=timezone.now())
-        self._recorder.end(seconds=time.monotonic() - start, answered=answered, silent=silent)
+        self._figures.measure([endpoint.server_id for endpoint in endpoints], answers, now=timezone.now())
+        try:
+            with transaction.atomic():
+                self._recorder.end(seconds=time.monotonic() - start, answered=len(answers), silent=silent)
+                self._figures.write()
+        except BaseException:
+            # The transaction was rolled back, but the recorder has already dropped what it would have written.
+            self._figures.forget()
+            raise
         # A game that refuses a password or sends a garbled answer does not hang.
         silences = Silence.objects.filter(server__host=self._host, reason__in=[Reason.TIMED_OUT, Reason.UNREACHABLE])
         since = dict(silences.values_list("server_id", "since"))

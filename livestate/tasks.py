@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from left4me.core import secrets
 from livestate import history, profiles, sweep
+from livestate.figures import condensation
 from livestate.orders import completion, execution
 from servers.gamehost import rcon
 from servers.models import Server
@@ -62,6 +63,7 @@ def refresh_profiles() -> None:
 
 @shared_task(name="livestate.prune", ignore_result=True)
 def prune() -> None:
-    """Delete rows older than `LEFT4ME_HISTORY_DAYS`."""
-    deleted = history.prune(now=timezone.now(), days=settings.LEFT4ME_HISTORY_DAYS)
+    """Delete rows older than `LEFT4ME_HISTORY_DAYS`, and condense figures that are older than a day."""
+    now, days = timezone.now(), settings.LEFT4ME_HISTORY_DAYS
+    deleted = history.prune(now=now, days=days) + condensation.condense(now=now, days=days)
     logger.info("Deleted %s rows of old history", deleted)

@@ -21,7 +21,7 @@ from left4me.audit import record
 from left4me.core.web.admin import ReadOnlyAdmin
 from left4me.testing.cast import Cast
 from left4me.tests.world import furnish
-from livestate.models import Order, PlayerSession, Silence, Snapshot, Sweep
+from livestate.models import HostFigures, Order, PlayerSession, ServerFigures, Silence, Snapshot, Sweep
 from overlays.models import Overlay, OverlayCopy
 from servers.models import Host, Server, StarterBlueprint, StateChange
 from workshop import inspection
@@ -54,6 +54,8 @@ def admin_client(cast: Cast, client: Client) -> Iterator[Client]:
             overlay=Overlay.objects.earliest("pk"), host=f"host{number}", content_version=1, made_at=now
         )
     Silence.objects.create(server=server, since=now, last_at=now, count=3, reason="timeout")
+    ServerFigures.objects.create(server=server, step=ServerFigures.FINE, start=now)
+    HostFigures.objects.create(host=server.host, step=HostFigures.COARSE, start=now)
     Sweep.objects.create(host=Host.objects.get(), writer="00000000-0000-4000-8000-000000000000", started_at=now)
     StarterBlueprint.objects.get_or_create(name="Versus")
     for item in WorkshopItem.objects.all():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from livestate.models import PlayerSession, Snapshot, SteamProfile
+from livestate.figures.collector import Collector, Sample
+from livestate.models import HostFigures, PlayerSession, ServerFigures, Snapshot, SteamProfile
 from livestate.status import STEAM_ID_64_BASE
-from servers.models import Server
+from servers.models import Host, Server
 
 
 def make_snapshot(
@@ -31,3 +33,14 @@ def make_session(
 def make_profile(account: int, fetched_at: datetime, **fields: Any) -> SteamProfile:
     given = {"persona_name": f"persona {account}", **fields}
     return SteamProfile.objects.create(steam_id_64=STEAM_ID_64_BASE + account, fetched_at=fetched_at, **given)
+
+
+def record_figures(owner: Server | Host, start: datetime, samples: Sequence[Sample]) -> None:
+    """Record one sample for each step from `start` on, and write them."""
+    model = ServerFigures if isinstance(owner, Server) else HostFigures
+    collector = Collector(model, gap=timedelta(seconds=10))
+    for step, sample in enumerate(samples):
+        collector.add({owner.pk: sample}, now=start + timedelta(seconds=step * ServerFigures.FINE))
+    collector.add({}, now=start + timedelta(seconds=len(samples) * ServerFigures.FINE))
+    while collector.write():
+        pass

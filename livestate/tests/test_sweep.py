@@ -1,16 +1,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
+import redis
+import time_machine
+from django.utils import timezone
 
 from livestate import sweep, tasks
-from livestate.models import PlayerSession, Silence, Snapshot, Sweep
+from livestate.figures import series
+from livestate.figures.columns import decode
+from livestate.figures.series import Range
+from livestate.models import PlayerSession, ServerFigures, Silence, Snapshot, Sweep
 from livestate.tests.answers import Person, status_text
+from livestate.tests.factories import record_figures
 from servers.gamehost.rcon import guard
 from servers.gamehost.tests.rcon.scripted import PASSWORD, Quirks, ScriptedServer
 from servers.models import Server
+from servers.state.usage import Usage
 from servers.tests.factories import make_host, make_server
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 pytestmark = pytest.mark.django_db
 
@@ -130,3 +141,53 @@ def test_silence_that_may_be_a_hang_is_handed_on_and_a_refused_password_is_not(c
     tasks.poll()
     assert Silence.objects.count() == 2
     assert handed_on == {gone.pk: Silence.objects.get(server=gone).since}
+
+
+def test_figures_of_a_running_server_and_of_its_host_are_recorded(cast, game, monkeypatch):
+    server = running(cast, game)
+    measured = Usage(
+        at=NOON, cpu_percent=12.5, memory_bytes=300 << 20, tasks=9, disk_bytes=1 << 20, cpu_seconds=1.0, disk_at=NOON
+    )
+    monkeypatch.setattr("livestate.figures.recorder.usage.of", lambda server_ids: dict.fromkeys(server_ids, measured))
+    with time_machine.travel(NOON, tick=False) as clock:
+        for _ in range(3):
+            tasks.poll()
+            clock.shift(10)
+        read = series.of_server(server, range_=Range.HOUR, now=timezone.now())
+        of_host = series.of_host(server.host, range_=Range.HOUR, now=timezone.now())
+    assert (read.line("players").now, read.line("cpu").now) == (1.0, 12.5)
+    assert (read.line("memory").now, read.line("disk").now) == (300 << 20, 1 << 20)
+    assert 0 <= read.line("ping").now < 5
+    assert of_host.line("memory").now > 0
+    assert of_host.line("cpu").now is not None
+
+
+def test_a_sweep_without_redis_still_records_players(cast, game, monkeypatch):
+    server = running(cast, game)
+
+    def refuse(server_ids):
+        raise redis.ConnectionError
+
+    monkeypatch.setattr("livestate.figures.recorder.usage.of", refuse)
+    with time_machine.travel(NOON, tick=False) as clock:
+        for _ in range(2):
+            tasks.poll()
+            clock.shift(10)
+        read = series.of_server(server, range_=Range.HOUR, now=timezone.now())
+    assert (read.line("players").now, read.line("cpu").now) == (1.0, None)
+
+
+def test_figures_are_read_again_after_another_process_has_written(cast, game):
+    server = running(cast, game)
+    with time_machine.travel(NOON, tick=False) as clock:
+        tasks.poll()
+        clock.shift(10)
+        # Another process writes three minutes of this hour, and then this one is the writer again.
+        record_figures(server, NOON, [{"players": 4}] * 18)
+        Sweep.objects.update(writer="00000000-0000-4000-8000-000000000000")
+        clock.shift(170)
+        for _ in range(2):
+            tasks.poll()
+            clock.shift(10)
+    players = decode(ServerFigures.objects.get().players)
+    assert players == [40] * 18 + [10]

@@ -19,6 +19,11 @@ def free(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
+def used(path: Path) -> int:
+    """The bytes in use of the file system that holds `path`."""
+    return shutil.disk_usage(path).used
+
+
 def left(path: Path, *, keep: int = KEEP_FREE) -> int:
     """How many bytes may be written at `path` when `keep` bytes are to stay free; never less than 0."""
     return max(0, free(path) - keep)

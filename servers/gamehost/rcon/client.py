@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import cast
 
@@ -25,6 +26,7 @@ class _Channel(asyncio.Protocol):
     def __init__(self) -> None:
         self.conversation = Conversation()
         self.open = False
+        self.settled_at = 0.0
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -67,6 +69,7 @@ class _Channel(asyncio.Protocol):
     def _settle(self, error: RconError | None) -> None:
         if self._waiter is None or self._waiter.done():
             return
+        self.settled_at = time.monotonic()
         if error is None:
             self._waiter.set_result(None)
         else:
@@ -82,6 +85,8 @@ class Client:
         self.password = password
         self._channel: _Channel | None = None
         self._turn = asyncio.Lock()
+        # How long the last answer took, in seconds: from the question to the last packet, without connecting.
+        self.answered_in: float | None = None
 
     @property
     def connected(self) -> bool:
@@ -139,12 +144,15 @@ class Client:
             return Answer(channel.conversation.text, confirmed=False)
 
     async def _exchange(self, channel: _Channel, command: str) -> Answer:
+        asked_at = time.monotonic()
         try:
             await channel.say(channel.conversation.ask(command))
         except RconError as error:
             error.sent = True
             error.partial = channel.conversation.text
             raise
+        # Taken when the packet came: with many servers, this task may run much later.
+        self.answered_in = channel.settled_at - asked_at
         return Answer(channel.conversation.text)
 
     async def _connected(self) -> _Channel:
