@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
 
@@ -14,6 +15,7 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from left4me.alerts.attention import Reason
 from left4me.core import names
 from workshop import inspection
 from workshop.inspection import Inspection
@@ -86,8 +88,8 @@ class Overlay(models.Model):
 
     objects = OverlayQuerySet.as_manager()
 
-    # Items and files that cannot be used, where `overlays.campaigns.sources.with_faults` has counted them.
-    fault_count = 0
+    # Why it needs attention, where `overlays.attention.annotate` has set it.
+    attention: Sequence[Reason] = ()
 
     class Meta:
         ordering = [Lower("name"), "pk"]

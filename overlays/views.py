@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
-from overlays import actions, lookups, permissions
+from overlays import actions, attention, lookups, permissions
 from overlays.campaigns import sources
 from overlays.files import uploads
 from overlays.forms import OverlayForm
@@ -33,7 +33,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     if kind in Overlay.Kind.values:
         overlays = overlays.filter(kind=kind)
     page = Paginator(overlays, PER_PAGE).get_page(request.GET.get("page"))
-    page.object_list = sources.with_faults(list(page.object_list))
+    page.object_list = attention.annotate(list(page.object_list), user=user)
     context = {"page": page, "q": search, "kind": kind, "kinds": Overlay.Kind.choices, "filtered": search or kind}
     return render(request, "overlays/list.html", context)
 
@@ -65,7 +65,7 @@ def new(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     overlay = lookups.overlay_or_404(user, pk)
-    sources.with_faults([overlay])
+    attention.annotate([overlay], user=user)
     context = {
         "overlay": overlay,
         "may_edit": permissions.can_edit_overlay(user, overlay),

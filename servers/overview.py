@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,66 +10,107 @@ from functools import cached_property
 from django.db.models import Count, Q
 
 from accounts.models import User
+from left4me.alerts.attention import Subject, worst_first
 from left4me.jobs import resources
 from left4me.jobs.models import Job
 from left4me.jobs.resources import Label
+from overlays import attention as overlay_attention
+from overlays.models import Overlay
 from servers.lifecycle import status as server_status
 from servers.lifecycle.status import ServerStatus
 from servers.models import Blueprint, Host, Server
+from servers.models.servers import ServerQuerySet
+from servers.state import attention
 
 MOST_SERVERS = 12
 MOST_JOBS = 8
-_INSTALL = "install"
 _RECENTLY = timedelta(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
     statuses: list[ServerStatus]
+    attention: list[Subject]  # the worst first; of servers, those in `statuses`
+    needing_attention: int  # the number of all, also of those not in `attention`
     servers: int
     running: int
-    troubled: int
     blueprints: int
     jobs: list[Job]
     failed: list[Job]
-    silent_hosts: list[Host]
-    gameless_hosts: list[Host]
 
     @cached_property
     def labels(self) -> Mapping[str, Label]:
         """The display name of each resource that the listed jobs work on."""
         return resources.labels(job.resource for job in [*self.jobs, *self.failed])
 
-    @property
-    def missing_games(self) -> list[tuple[Host, str]]:
-        """Hosts without the game where no job installs it, with what the last attempt of today failed for."""
-        installing = {job.host for job in self.jobs if job.operation == _INSTALL}
-        faults = {job.host: job.error for job in reversed(self.failed) if job.operation == _INSTALL}
-        return [(host, faults.get(host.name, "")) for host in self.gameless_hosts if host.name not in installing]
-
-    @property
-    def attention(self) -> list[ServerStatus]:
-        return [status for status in self.statuses if status.needs_attention]
-
 
 def of(user: User, *, now: datetime) -> Overview:
     """The dashboard of `user`. The number of queries does not depend on the number of servers."""
     visible = Server.objects.visible_to(user)
-    counts = visible.aggregate(
-        servers=Count("pk"),
-        running=Count("pk", filter=Q(actual_state=Server.State.RUNNING)),
-        troubled=Count("pk", filter=Q(actual_state__in=[Server.State.CRASHED, Server.State.GAVE_UP])),
-    )
-    shown = visible.listed().with_role(user).needing_attention_first()[:MOST_SERVERS]
+    counts = visible.aggregate(servers=Count("pk"), running=Count("pk", filter=Q(actual_state=Server.State.RUNNING)))
+    faulty = overlay_attention.faulty()
+    needing = attention.filter_servers(visible, faulty_overlays=faulty, user=user, now=now)
+    shown = list(_listed(needing, user)[:MOST_SERVERS])
+    rest = visible.exclude(pk__in=[server.pk for server in shown])
+    statuses = server_status.of([*shown, *_listed(rest, user)[: MOST_SERVERS - len(shown)]], user=user, now=now)
+    others = [*_hosts(user, now), *_overlays(user, faulty)]
     jobs = Job.objects.all() if user.is_admin else Job.objects.asked_by(user)
-    hosts = Host.objects.all() if user.is_admin else []
     failed = jobs.filter(state=Job.State.FAILED, finished_at__gte=now - _RECENTLY)
     return Overview(
-        statuses=server_status.of(list(shown), user=user, now=now),
+        statuses=statuses,
+        attention=worst_first([*others, *_subjects(statuses)]),
+        needing_attention=len(others) + needing.count(),
         blueprints=Blueprint.objects.visible_to(user).count(),
         jobs=list(jobs.live().select_related("user")[:MOST_JOBS]),
         failed=list(failed.select_related("user")[:MOST_JOBS]),
-        silent_hosts=[host for host in hosts if host.is_down(now)],
-        gameless_hosts=[host for host in hosts if not host.game_version and not host.is_down(now)],
         **counts,
     )
+
+
+def needing_attention(user: User, *, now: datetime) -> list[Subject]:
+    """Every server, host and overlay that needs the user's attention, the worst first.
+
+    The number of queries does not depend on their number.
+    """
+    faulty = overlay_attention.faulty()
+    visible = Server.objects.visible_to(user)
+    needing = attention.filter_servers(visible, faulty_overlays=faulty, user=user, now=now)
+    statuses = server_status.of(list(_listed(needing, user)), user=user, now=now)
+    return worst_first([*_hosts(user, now), *_overlays(user, faulty), *_subjects(statuses)])
+
+
+def _listed(servers: ServerQuerySet, user: User) -> ServerQuerySet:
+    return servers.listed().with_role(user).needing_attention_first()
+
+
+def _subjects(statuses: Sequence[ServerStatus]) -> list[Subject]:
+    return [
+        Subject(
+            kind="server",
+            id=each.server.pk,
+            name=each.server.name,
+            url=each.server.get_absolute_url(),
+            reasons=each.attention,
+        )
+        for each in statuses
+        if each.attention
+    ]
+
+
+def _hosts(user: User, now: datetime) -> list[Subject]:
+    """Hosts are the matter of admins; others see at their servers what concerns them."""
+    hosts = list(Host.objects.all()) if user.is_admin else []
+    found = attention.of_hosts(hosts, user=user, now=now) if hosts else {}
+    return [
+        Subject(kind="host", id=host.pk, name=host.name, url=host.get_absolute_url(), reasons=found[host.pk])
+        for host in hosts
+        if found[host.pk]
+    ]
+
+
+def _overlays(user: User, faulty: Collection[int]) -> list[Subject]:
+    """The overlays that the user may change and no server of theirs uses: those are reported with the server."""
+    rows = Overlay.objects.filter(pk__in=faulty)
+    rows = rows if user.is_admin else rows.filter(owner=user)
+    used = rows.filter(in_blueprints__blueprint__servers__in=Server.objects.visible_to(user)).values("pk")
+    return overlay_attention.subjects(list(rows.exclude(pk__in=used)), user=user)

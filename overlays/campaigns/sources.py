@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,22 +114,19 @@ def chapters(overlay_ids: Collection[int]) -> dict[int, list[Mapping[str, Any]]]
     return found
 
 
-def fault_counts(overlay_ids: Collection[int]) -> dict[int, int]:
-    """How many workshop items and files of these overlays cannot be used or downloaded, by overlay; in two queries."""
-    items = OverlayWorkshopItem.objects.filter(overlay__in=overlay_ids)
+def fault_counts(overlay_ids: Collection[int] | None) -> dict[int, int]:
+    """How many workshop items and files of these overlays cannot be used or downloaded, by overlay; in two queries.
+
+    None means all overlays.
+    """
+    items, addons = OverlayWorkshopItem.objects.all(), OverlayAddon.objects.all()
+    if overlay_ids is not None:
+        items, addons = items.filter(overlay__in=overlay_ids), addons.filter(overlay__in=overlay_ids)
     failed = items.filter(~Q(item__last_error="") | ~Q(item__steam_error="") | Q(item__is_valid=False))
-    broken = OverlayAddon.objects.filter(overlay__in=overlay_ids, is_valid=False)
+    broken = addons.filter(is_valid=False)
     counts: dict[int, int] = {}
     for rows in (failed, broken):
         counted = rows.order_by().values("overlay").annotate(count=Count("pk")).values_list("overlay", "count")
         for overlay_id, count in counted:
             counts[overlay_id] = counts.get(overlay_id, 0) + count
     return counts
-
-
-def with_faults(overlays: Sequence[Overlay]) -> list[Overlay]:
-    """Set `fault_count` on these overlays, for pages."""
-    counts = fault_counts([overlay.pk for overlay in overlays]) if overlays else {}
-    for overlay in overlays:
-        overlay.fault_count = counts.get(overlay.pk, 0)
-    return list(overlays)

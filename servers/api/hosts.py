@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Status
 
+from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core.web.api import Window, changed_fields, require_scope
 from left4me.jobs.api import JobOut
@@ -31,16 +32,20 @@ def _host(host_id: int) -> Host:
     return host
 
 
+def _one(host_id: int, user: User) -> dict[str, Any]:
+    return wire.hosts([_host(host_id)], user=user, now=timezone.now())[0]
+
+
 @router.get("/hosts", response=wire.HostPage, summary="The machines that run servers")
 def list_hosts(request: HttpRequest, window: Query[Window]) -> dict[str, Any]:
     rows, now = _counted(), timezone.now()
     page = rows[window.offset : window.offset + window.limit]
-    return {"items": [wire.host(row, now=now) for row in page], "count": rows.count()}
+    return {"items": wire.hosts(list(page), user=signed_in(request), now=now), "count": rows.count()}
 
 
 @router.get("/hosts/{id:host_id}", response=wire.HostOut, summary="One host")
 def get_host(request: HttpRequest, host_id: int) -> dict[str, Any]:
-    return wire.host(_host(host_id), now=timezone.now())
+    return _one(host_id, signed_in(request))
 
 
 @router.patch("/hosts/{id:host_id}", response=wire.HostOut, summary="Change it (admins)")
@@ -49,7 +54,7 @@ def change_host(request: HttpRequest, host_id: int, given: wire.HostChange) -> d
     user = signed_in(request)
     permissions.check_can_operate_host(user)
     actions.update_host(host=_host(host_id), by=user, **changed_fields(given))
-    return wire.host(_host(host_id), now=timezone.now())
+    return _one(host_id, user)
 
 
 @router.delete("/hosts/{id:host_id}", response={204: None}, summary="Forget a host that has no servers (admins)")

@@ -16,11 +16,13 @@ from accounts.permissions import signed_in
 from left4me.core.web.api import Window, changed_fields, require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
-from servers import actions, lookups
+from overlays import attention as overlay_attention
+from servers import actions, lookups, overview
 from servers.api import wire
 from servers.lifecycle import pending_changes as pending
 from servers.lifecycle import status as server_status
 from servers.models import Blueprint, Host, Server, StarterBlueprint
+from servers.state import attention
 
 router = Router(tags=["servers"])
 
@@ -28,6 +30,7 @@ router = Router(tags=["servers"])
 class ServerFilter(Window):
     q: str = Field("", max_length=100, description="Part of the name")
     state: wire.State | None = None
+    attention: bool = Field(False, description="Only servers that need attention")
 
 
 def one(server: Server, user: User) -> dict[str, Any]:
@@ -42,9 +45,20 @@ def list_servers(request: HttpRequest, window: Query[ServerFilter]) -> dict[str,
         rows = rows.filter(name__icontains=window.q)
     if window.state:
         rows = rows.filter(actual_state=window.state)
+    now = timezone.now()
+    if window.attention:
+        rows = attention.filter_servers(rows, faulty_overlays=overlay_attention.faulty(), user=user, now=now)
     page = rows.listed().with_role(user)[window.offset : window.offset + window.limit]
-    statuses = server_status.of(list(page), user=user, now=timezone.now())
+    statuses = server_status.of(list(page), user=user, now=now)
     return {"items": [wire.server(status) for status in statuses], "count": rows.count()}
+
+
+@router.get("/attention", response=wire.SubjectPage, summary="What needs your attention, the worst first")
+def list_attention(request: HttpRequest, window: Query[Window]) -> dict[str, Any]:
+    """Servers, overlays and, for admins, hosts."""
+    found = overview.needing_attention(signed_in(request), now=timezone.now())
+    page = found[window.offset : window.offset + window.limit]
+    return {"items": [wire.subject(each) for each in page], "count": len(found)}
 
 
 @router.post("/servers", response={201: wire.ServerCreated}, summary="Create one, with all it needs, and start it")

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import Field
 
+from accounts.models import User
+from left4me.alerts.attention import Reason, Subject
 from left4me.core.web.api import Body, page_of
 from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
@@ -17,6 +19,7 @@ from servers.blueprints.translation import Note
 from servers.lifecycle.status import ServerStatus
 from servers.models import Blueprint, Host, Server, ServerShare
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
+from servers.state import attention
 from workshop import inputs
 
 State = Literal["unknown", "stopped", "starting", "running", "stopping", "crashed", "gave_up"]
@@ -25,6 +28,47 @@ Role = Literal["viewer", "operator"]
 Lines = list[str] | str
 
 READ_VERSION = "The version that you read; when it is no longer the present one, nothing is changed and 409 answered"
+
+
+class ReasonOut(Schema):
+    kind: str = Field(
+        description="Such as failed, gave_up, crashed_recently, unresponsive, drift, host_offline, disk_low"
+    )
+    severity: Literal["bad", "warn", "note"]
+    label: str
+    text: str
+    url: str = Field(description="The page that shows more")
+    cure: str | None = Field(description="The operation that mends it most often, if you may request it")
+
+
+def reason(row: Reason) -> dict[str, Any]:
+    """A `ReasonOut`."""
+    return {
+        "kind": row.kind,
+        "severity": row.severity,
+        "label": row.label,
+        "text": row.text,
+        "url": row.url,
+        "cure": row.cure.operation if row.cure else None,
+    }
+
+
+class SubjectOut(Schema):
+    kind: Literal["server", "host", "overlay"]
+    id: int
+    name: str
+    url: str
+    severity: Literal["bad", "warn", "note"] = Field(description="That of its worst reason")
+    reasons: list[ReasonOut] = Field(description="The worst first")
+
+
+def subject(row: Subject) -> dict[str, Any]:
+    """A `SubjectOut`."""
+    own = {name: getattr(row, name) for name in ("kind", "id", "name", "url", "severity")}
+    return {**own, "reasons": [reason(each) for each in row.reasons]}
+
+
+SubjectPage = page_of(SubjectOut, "SubjectPage")
 
 
 class ServerOut(Schema):
@@ -47,6 +91,7 @@ class ServerOut(Schema):
     has_drifted: bool = Field(description="Observed is not what is wanted, and nothing is under way")
     restart_needed: bool = Field(description="It runs with less than its rows say")
     last_error: str
+    attention: list[ReasonOut] = Field(description="Why it needs attention, the worst first")
     hung_since: datetime | None = Field(description="Its process lives, but it has not answered since then")
     restart_when_hung: bool
     started_at: datetime | None
@@ -70,6 +115,7 @@ def server(status: ServerStatus) -> dict[str, Any]:
         "shown_state": status.status,
         "has_drifted": status.has_drifted,
         "restart_needed": status.restart_needed,
+        "attention": [reason(each) for each in status.attention],
         "job": status.job,
     }
 
@@ -289,10 +335,16 @@ class HostOut(Schema):
     version: str
     game_version: str
     servers: int
+    attention: list[ReasonOut] = Field(description="Why it needs attention, the worst first")
 
 
-def host(row: Host, *, now: datetime) -> dict[str, Any]:
-    """A `HostOut`; needs rows annotated with `server_count`."""
+def hosts(rows: Sequence[Host], *, user: User, now: datetime) -> list[dict[str, Any]]:
+    """A `HostOut` for each row; needs rows annotated with `server_count`. In one query."""
+    reasons = attention.of_hosts(rows, user=user, now=now)
+    return [_host(row, reasons[row.pk], now=now) for row in rows]
+
+
+def _host(row: Host, reasons: Sequence[Reason], *, now: datetime) -> dict[str, Any]:
     fields = ("name", "address", "first_port", "last_port", "is_enabled", "last_seen_at", "version", "game_version")
     return {
         "id": row.pk,
@@ -301,6 +353,7 @@ def host(row: Host, *, now: datetime) -> dict[str, Any]:
         "release_note": row.release_note(),
         "refusal": row.refusal,
         "servers": row.server_count,  # type: ignore[attr-defined]
+        "attention": [reason(each) for each in reasons],
         **{name: getattr(row, name) for name in fields},
     }
 

@@ -10,12 +10,14 @@ from django.db.models import prefetch_related_objects
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from left4me.alerts.attention import Reason
 from left4me.core.web.request import Visitor
 from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
 from servers import permissions
 from servers.lifecycle import pending_changes
 from servers.models import Server, ServerShare, blueprints
+from servers.state import attention
 
 STATUS_BY_OPERATION: dict[str, tuple[str, Promise]] = {
     "initialize": ("initializing", _("initializing")),
@@ -56,6 +58,7 @@ class ServerStatus:
     has_drifted: bool
     restart_needed: bool
     host_is_down: bool
+    attention: Sequence[Reason]  # the worst first
     stop_is_slow: bool = False
 
     @property
@@ -78,20 +81,18 @@ class ServerStatus:
     def may_edit(self) -> bool:
         return self.role in {permissions.OWNER, permissions.ADMIN}
 
-    @property
-    def needs_attention(self) -> bool:
-        has_failed = self.server.actual_state in {Server.State.CRASHED, Server.State.GAVE_UP}
-        hangs = self.server.hung_since is not None
-        return has_failed or hangs or self.has_drifted or bool(self.server.last_error)
-
 
 def of(servers: Sequence[Server], *, user: Visitor, now: datetime) -> list[ServerStatus]:
-    """The status of each of these servers, in three queries for all. Needs rows from `listed().with_role(user)`."""
+    """The status of each of these servers, in at most eight queries for all.
+
+    Needs rows from `listed().with_role(user)`.
+    """
     # Only servers that may need a restart compare their overlays, so only theirs are fetched.
     compared = [server.blueprint for server in servers if pending_changes.can_be_behind(server)]
     prefetch_related_objects(compared, blueprints.layers())
     jobs = _live_jobs(server.resource for server in servers)
-    return [_status(server, jobs.get(server.resource), user=user, now=now) for server in servers]
+    reasons = attention.of_servers(servers, busy=jobs, user=user, now=now)
+    return [_status(server, jobs.get(server.resource), reasons[server.pk], user=user, now=now) for server in servers]
 
 
 def _live_jobs(resources: Iterable[str]) -> dict[str, Job]:
@@ -103,7 +104,9 @@ def _live_jobs(resources: Iterable[str]) -> dict[str, Job]:
     return jobs
 
 
-def _status(server: Server, job: Job | None, *, user: Visitor, now: datetime) -> ServerStatus:
+def _status(
+    server: Server, job: Job | None, reasons: Sequence[Reason], *, user: Visitor, now: datetime
+) -> ServerStatus:
     host_is_down = server.host.is_down(now)
     status, label = _status_and_label(server, job, host_is_down=host_is_down)
     if job is not None:
@@ -119,6 +122,7 @@ def _status(server: Server, job: Job | None, *, user: Visitor, now: datetime) ->
         restart_needed=pending_changes.restart_needed(server),
         host_is_down=host_is_down,
         stop_is_slow=_stop_is_slow(server, job, now),
+        attention=reasons,
     )
 
 

@@ -78,6 +78,16 @@ class Host(models.Model):
         """Its own reason for taking no jobs although it is up; empty when it takes jobs."""
         return str(self.facts.get("refusal", ""))
 
+    @property
+    def disk_free(self) -> int | None:
+        """The free bytes that it reported last; None before its first report."""
+        free = self.facts.get("disk", {}).get("free")
+        return None if free is None else int(free)
+
+    @property
+    def disk_is_low(self) -> bool:
+        return self.disk_free is not None and self.disk_free < low_disk_bytes()
+
     def trouble(self, now: datetime) -> str:
         """Why it carries out no jobs now; empty when it does."""
         if self.last_seen_at is None:
@@ -105,6 +115,11 @@ class Host(models.Model):
 def silence() -> timedelta:
     """The time without a report after which a host counts as down."""
     return timedelta(seconds=max(_LEAST_SILENCE_SECONDS, _MISSED_REPORTS * settings.LEFT4ME_STATUS_SECONDS))
+
+
+def low_disk_bytes() -> int:
+    """A disk with less free bytes than this needs attention."""
+    return int(settings.LEFT4ME_DISK_LOW_GB * 1_000_000_000)
 
 
 class HostToken(models.Model):

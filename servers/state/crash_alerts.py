@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 
 from left4me.alerts import incidents
@@ -15,6 +14,7 @@ from left4me.alerts.events import Event
 from left4me.alerts.incidents import ProblemReport
 from servers.gamehost.port import Observed
 from servers.models import Host, Server
+from servers.models.hosts import low_disk_bytes
 
 _GB = 1_000_000_000
 # The disk has recovered only well above the limit, so that one which stays near it is one incident.
@@ -59,7 +59,7 @@ def server_is_gone(server: Server, *, now: datetime) -> None:
 
 def disk_was_seen(host: Host, *, free: int, now: datetime) -> None:
     """Report or close the incident of a nearly full disk. `free` is in bytes."""
-    low = settings.LEFT4ME_DISK_LOW_GB * _GB
+    low = low_disk_bytes()
     key = f"host:{host.pk}:disk"
     if free >= low:
         if free >= low * _RECOVERED_AT:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web.ids import parse_id
-from overlays.campaigns import sources
+from overlays import attention
 from servers import actions, lookups
 from servers.actions import blueprint_yaml
 from servers.blueprints import checks, inspection, maps
@@ -47,7 +47,7 @@ def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
     row = lookups.blueprint_or_404(user, pk)
     context = {
         "blueprint": row,
-        "layers": sources.with_faults(row.layers),
+        "layers": attention.annotate(row.layers, user=user),
         **_by_severity(inspection.findings(row)),
         "page": Paginator(row.servers.order_by("name"), PER_PAGE).get_page(request.GET.get("page")),
     }

@@ -21,6 +21,7 @@ from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
 from servers import actions, permissions
 from servers.models import Host, HostToken, Server
+from servers.state import attention
 
 RECENT_JOBS = 6
 
@@ -39,9 +40,10 @@ class Version:
 
 @require_safe
 def hosts(request: HttpRequest) -> HttpResponse:
-    rows = Host.objects.annotate(server_count=Count("servers"))
+    rows = list(Host.objects.annotate(server_count=Count("servers")))
     now = timezone.now()
-    context = {"hosts": [{"row": row, "is_down": row.is_down(now)} for row in rows]}
+    reasons = attention.of_hosts(rows, user=signed_in(request), now=now)
+    context = {"hosts": [{"row": row, "is_down": row.is_down(now), "attention": reasons[row.pk]} for row in rows]}
     return render(request, "servers/hosts.html", context)
 
 

@@ -11,8 +11,6 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.permissions import signed_in
-from overlays.campaigns import sources
-from servers import permissions
 from servers.lifecycle import status as server_status
 from servers.models import Server
 from servers.state import live_source
@@ -41,17 +39,13 @@ def frame(request: HttpRequest, server: Server, *, tab: str) -> dict[str, object
     """The context of `servers/server.html`, which every tab extends. Needs a row from `servers.lookups`."""
     user, now = signed_in(request), timezone.now()
     each = server_status.of([server], user=user, now=now)[0]
-    context: dict[str, object] = {
+    return {
         "server": server,
         "each": each,
         "live": live_source.of_servers([server], now=now).get(server.pk),
         "tab": tab,
         "tabs": [(shown, reverse(shown.address, args=[server.pk])) for shown in TABS if _may_open(shown, each)],
     }
-    if tab == OVERVIEW:
-        layers = sources.with_faults(server.blueprint.layers) if _sees_blueprint(request, server) else []
-        context["faulty_layers"] = [layer for layer in layers if layer.fault_count]
-    return context
 
 
 def address_of(server: Server, tab: str) -> str:
@@ -62,7 +56,3 @@ def address_of(server: Server, tab: str) -> str:
 
 def _may_open(tab: Tab, each: server_status.ServerStatus) -> bool:
     return each.may_edit or not tab.for_editors
-
-
-def _sees_blueprint(request: HttpRequest, server: Server) -> bool:
-    return permissions.can_see_blueprint(signed_in(request), server.blueprint)

@@ -1,0 +1,120 @@
+"""Decides which overlays need attention: content that cannot be used, a failed build, programs of the game."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from django.db.models import Exists, OuterRef
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from left4me.alerts.attention import Cure, Reason, Severity, Subject
+from left4me.core.web.request import Visitor
+from left4me.jobs.models import Job
+from overlays import permissions
+from overlays.campaigns import sources
+from overlays.models import Overlay
+
+_LONGEST_ERROR = 300
+
+
+def faulty(overlays: Collection[int] | None = None) -> list[int]:
+    """The ids of overlays that need attention, among `overlays` or all; in four queries."""
+    ids = {*sources.fault_counts(overlays), *_failed_builds(overlays)}
+    rows = Overlay.objects.exclude(programs={})
+    rows = rows if overlays is None else rows.filter(pk__in=overlays)
+    return sorted(ids | {overlay.pk for overlay in rows if overlay.refused_programs})
+
+
+def of_overlays(overlays: Sequence[Overlay], *, user: Visitor) -> dict[int, list[Reason]]:
+    """The reasons of each overlay that has any; in three queries."""
+    if not overlays:
+        return {}
+    ids = [overlay.pk for overlay in overlays]
+    counts, builds = sources.fault_counts(ids), _failed_builds(ids)
+    found = {
+        overlay.pk: _reasons(overlay, counts.get(overlay.pk, 0), builds.get(overlay.pk), user) for overlay in overlays
+    }
+    return {pk: reasons for pk, reasons in found.items() if reasons}
+
+
+def annotate(overlays: Sequence[Overlay], *, user: Visitor) -> list[Overlay]:
+    """Set `attention` on these overlays, for pages."""
+    found = of_overlays(overlays, user=user)
+    for overlay in overlays:
+        overlay.attention = found.get(overlay.pk, ())
+    return list(overlays)
+
+
+def subjects(overlays: Sequence[Overlay], *, user: Visitor) -> list[Subject]:
+    """The overlays among these that need attention."""
+    found = of_overlays(overlays, user=user)
+    return [
+        Subject(kind="overlay", id=row.pk, name=row.name, url=row.get_absolute_url(), reasons=found[row.pk])
+        for row in overlays
+        if row.pk in found
+    ]
+
+
+def content_url(overlay: Overlay) -> str:
+    """The page that shows what of the overlay cannot be used."""
+    if overlay.kind == Overlay.Kind.WORKSHOP:
+        return f"{reverse('overlays:items', args=[overlay.pk])}?only=failed"
+    return f"{overlay.get_absolute_url()}#campaigns"
+
+
+def _reasons(overlay: Overlay, faults: int, failed_build: Job | None, user: Visitor) -> list[Reason]:
+    reasons = []
+    if overlay.refused_programs:
+        reasons.append(
+            Reason(
+                kind="programs",
+                severity=Severity.BAD,
+                label=_("Programs not allowed"),
+                text=_("It contains programs of the game, and servers start with it only after an admin allows them."),
+                url=overlay.get_absolute_url(),
+            )
+        )
+    if failed_build is not None:
+        reasons.append(
+            Reason(
+                kind="build",
+                severity=Severity.WARN,
+                label=_("Build failed"),
+                text=_("The last build failed: %(error)s") % {"error": failed_build.error[:_LONGEST_ERROR]},
+                url=failed_build.get_absolute_url(),
+                cure=_rebuild(overlay, user),
+            )
+        )
+    if faults:
+        text = ngettext(
+            "%(count)d file or item cannot be used.", "%(count)d files or items cannot be used.", faults
+        ) % {"count": faults}
+        reasons.append(
+            Reason(
+                kind="content",
+                severity=Severity.WARN,
+                label=ngettext("%(count)d failed", "%(count)d failed", faults) % {"count": faults},
+                text=text,
+                url=content_url(overlay),
+            )
+        )
+    return reasons
+
+
+def _rebuild(overlay: Overlay, user: Visitor) -> Cure | None:
+    if not permissions.can_edit_overlay(user, overlay):
+        return None
+    return Cure(operation="build", label=_("Rebuild"), url=reverse("overlays:build", args=[overlay.pk]))
+
+
+def _failed_builds(overlays: Collection[int] | None) -> dict[int, Job]:
+    """The newest build of each overlay, where it failed."""
+    builds = Job.objects.filter(operation="build")
+    failed = builds.filter(state=Job.State.FAILED)
+    if overlays is not None:
+        failed = failed.filter(resource__in=[f"overlay:{pk}" for pk in overlays])
+    newer = builds.filter(resource=OuterRef("resource"), pk__gt=OuterRef("pk")).exclude(state=Job.State.CANCELLED)
+    rows = failed.filter(~Exists(newer)).only("resource", "error")
+    return {int(job.resource.partition(":")[2]): job for job in rows}

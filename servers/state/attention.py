@@ -1,0 +1,263 @@
+"""Decides which servers and hosts need attention, and why: the one notion of pages, the bell and the API.
+
+`filter_servers` and `of_servers` state the same rules, for the database and for rows; a test holds them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from left4me.alerts.attention import Cure, Reason, Severity
+from left4me.core.web.request import Visitor, is_admin
+from left4me.jobs.models import Job
+from overlays import attention as overlay_attention
+from overlays.models import Overlay
+from servers import permissions
+from servers.models import BlueprintOverlay, Host, Server, ServerShare, StateChange
+from servers.models.hosts import silence
+from servers.models.servers import ServerQuerySet
+
+# A server that crashed and runs again is shown for this long.
+CRASH_SHOWN = timedelta(hours=1)
+
+_RUNS = (Server.State.RUNNING, Server.State.STARTING)
+_ENDED_BADLY = (Server.State.CRASHED, Server.State.GAVE_UP)
+
+
+def filter_servers(
+    rows: ServerQuerySet, *, faulty_overlays: Collection[int], user: Visitor, now: datetime
+) -> ServerQuerySet:
+    """The servers among `rows` that need attention; in one query before that of the rows.
+
+    `faulty_overlays` is the result of `overlays.attention.faulty`.
+    """
+    fails = ~Q(last_error="") | Q(actual_state__in=_ENDED_BADLY) | Q(hung_since__isnull=False) | _drift()
+    live = Job.objects.live().filter(resource__startswith="server:").values_list("resource", flat=True)
+    busy = [int(resource.partition(":")[2]) for resource in live]
+    silent = Q(host__last_seen_at=None) | Q(host__last_seen_at__lt=now - silence())
+    crashed = Q(Exists(_recent_crashes(now).filter(server=OuterRef("pk"))), actual_state__in=_RUNS)
+    old_game = Q(actual_state=Server.State.RUNNING) & ~Q(game_version="") & ~Q(host__game_version="")
+    old_game &= ~Q(game_version=F("host__game_version"))
+    faulty = BlueprintOverlay.objects.filter(blueprint=OuterRef("blueprint"), overlay__in=faulty_overlays)
+    layer = Q(Exists(faulty)) if is_admin(user) else Q(Exists(faulty), blueprint__owner_id=user.pk)
+    return rows.filter(silent | (fails & ~Q(pk__in=busy)) | crashed | old_game | layer)
+
+
+def of_servers(
+    servers: Sequence[Server], *, busy: Collection[str], user: Visitor, now: datetime
+) -> dict[int, list[Reason]]:
+    """The reasons of each of these servers, the worst first; in at most five queries.
+
+    `busy` holds the resources with a live job: what that job may mend is left out. Needs rows from
+    `listed().with_role(user)`.
+    """
+    crashes = _latest_crashes(servers, now)
+    layers = _layers(servers, user)
+    return {
+        server.pk: _of_server(
+            server,
+            crash=crashes.get(server.pk),
+            layers=layers.get(server.blueprint_id, []),
+            is_busy=server.resource in busy,
+            user=user,
+            now=now,
+        )
+        for server in servers
+    }
+
+
+def of_hosts(hosts: Sequence[Host], *, user: Visitor, now: datetime) -> dict[int, list[Reason]]:
+    """The reasons of each of these hosts; in one query."""
+    newest: dict[str, Job] = {}
+    for job in Job.objects.filter(resource="game", operation="install", host__in=[host.name for host in hosts]):
+        newest.setdefault(job.host, job)
+    return {host.pk: _of_host(host, newest.get(host.name), user, now) for host in hosts}
+
+
+def _of_server(
+    server: Server, *, crash: StateChange | None, layers: list[Reason], is_busy: bool, user: Visitor, now: datetime
+) -> list[Reason]:
+    if server.host.is_down(now):
+        # The last report of a host that is down says nothing about the present.
+        return [_host_is_down(server), *layers]
+    reasons = list(layers)
+    if not is_busy and (reason := _of_state(server, user)):
+        reasons.append(reason)
+    if crash is not None and server.actual_state in _RUNS:
+        reasons.append(
+            Reason(
+                kind="crashed_recently",
+                severity=Severity.WARN,
+                label=_("Crashed recently"),
+                text=crash.detail or _("It crashed within the last hour and was started again."),
+                url=server.get_absolute_url(),
+            )
+        )
+    if _runs_old_game(server):
+        reasons.append(
+            Reason(
+                kind="game_update",
+                severity=Severity.NOTE,
+                label=_("Game update waiting"),
+                text=_("A newer version of the game is installed. The server uses it after a restart."),
+                url=server.get_absolute_url(),
+                cure=None if is_busy else _operation(server, "restart", _("Restart"), user),
+            )
+        )
+    return sorted(reasons, key=lambda reason: reason.severity.rank)
+
+
+def _of_state(server: Server, user: Visitor) -> Reason | None:
+    """Why its state needs attention: the first of these reasons explains the others."""
+    start = _operation(server, "start", _("Start"), user)
+    error, url = server.last_error, server.get_absolute_url()
+    if server.actual_state == Server.State.GAVE_UP:
+        text = error or _("It crashed too often and is not started again by itself.")
+        label = _("Keeps crashing")
+        return Reason(kind="gave_up", severity=Severity.BAD, label=label, text=text, url=url, cure=start)
+    if server.actual_state == Server.State.CRASHED:
+        text = error or _("It crashed. It is started again shortly.")
+        return Reason(kind="crashed", severity=Severity.BAD, label=_("Crashed"), text=text, url=url)
+    if server.hung_since is not None:
+        return Reason(
+            kind="unresponsive",
+            severity=Severity.BAD,
+            label=_("Unresponsive"),
+            text=_("The game runs but does not answer."),
+            url=url,
+            cure=_operation(server, "restart", _("Restart"), user),
+        )
+    if error:
+        failed_start = server.desired_state == Server.Desired.RUNNING and server.actual_state not in _RUNS
+        label = _("Start failed") if failed_start else _("Last operation failed")
+        cure = (_use_offered_port(server, user) or start) if failed_start else None
+        return Reason(kind="failed", severity=Severity.BAD, label=label, text=error, url=url, cure=cure)
+    return _of_drift(server, user) if server.has_drifted else None
+
+
+def _of_drift(server: Server, user: Visitor) -> Reason:
+    if server.desired_state == Server.Desired.RUNNING:
+        return Reason(
+            kind="drift",
+            severity=Severity.BAD,
+            label=_("Should be running"),
+            text=_("It should be running, but it was stopped on the host and not by left4me."),
+            url=server.get_absolute_url(),
+            cure=_operation(server, "start", _("Start"), user),
+        )
+    return Reason(
+        kind="drift",
+        severity=Severity.WARN,
+        label=_("Should be stopped"),
+        text=_("It should be stopped, but it runs."),
+        url=server.get_absolute_url(),
+        cure=_operation(server, "stop", _("Stop"), user),
+    )
+
+
+def _host_is_down(server: Server) -> Reason:
+    return Reason(
+        kind="host_offline",
+        severity=Severity.BAD,
+        label=_("Host offline"),
+        text=_("Its host “%(host)s” does not report, so its state is not known.") % {"host": server.host.name},
+        url=server.host.get_absolute_url(),
+    )
+
+
+def _of_host(host: Host, install: Job | None, user: Visitor, now: datetime) -> list[Reason]:
+    url = host.get_absolute_url()
+    if host.is_down(now):
+        text = _("It does not report. Jobs for it wait, and the state of its servers is not known.")
+        label = _("Offline")
+        return [Reason(kind="host_offline", severity=Severity.BAD, label=label, text=text, url=url)]
+    reasons = []
+    if host.refusal:
+        label = _("Takes no jobs")
+        reasons.append(Reason(kind="refuses", severity=Severity.BAD, label=label, text=host.refusal, url=url))
+    if host.disk_is_low:
+        text = _("%(free).1f GB are left. Games, logs and the database fail when it is full.") % {
+            "free": (host.disk_free or 0) / 1e9
+        }
+        label = _("Disk nearly full")
+        reasons.append(Reason(kind="disk_low", severity=Severity.BAD, label=label, text=text, url=url))
+    if not host.game_version and not (install is not None and install.is_live):
+        failed = install is not None and install.state == Job.State.FAILED
+        reasons.append(
+            Reason(
+                kind="game_missing",
+                severity=Severity.BAD,
+                label=_("Game not installed"),
+                text=install.error if failed and install else _("Servers on this host cannot start."),
+                url=url,
+                cure=_install(host, user, _("Retry") if failed else _("Install")),
+            )
+        )
+    if note := host.release_note():
+        label = _("Other release")
+        reasons.append(Reason(kind="release", severity=Severity.WARN, label=label, text=note, url=url))
+    return reasons
+
+
+def _install(host: Host, user: Visitor, label: str) -> Cure | None:
+    url = reverse("servers:host_action", args=[host.pk])
+    return Cure(operation="install", label=label, url=url) if permissions.can_operate_host(user) else None
+
+
+def _operation(server: Server, operation: str, label: str, user: Visitor) -> Cure | None:
+    if permissions.role_of(user, server) not in {permissions.OWNER, permissions.ADMIN, ServerShare.Role.OPERATOR}:
+        return None
+    return Cure(operation=operation, label=label, url=reverse("servers:action", args=[server.pk]))
+
+
+def _use_offered_port(server: Server, user: Visitor) -> Cure | None:
+    if server.offered_port is None or not permissions.can_edit_server(user, server):
+        return None
+    label = _("Use port %(port)d and start") % {"port": server.offered_port}
+    return Cure(operation="use_port", label=label, url=reverse("servers:use_port", args=[server.pk]))
+
+
+def _drift() -> Q:
+    """The condition of `Server.has_drifted`."""
+    wanted = Q(desired_state=Server.Desired.RUNNING, actual_state__in=Server.NOT_RUNNING)
+    return wanted | Q(desired_state=Server.Desired.STOPPED, actual_state__in=Server.NOT_AT_REST)
+
+
+def _runs_old_game(server: Server) -> bool:
+    installed = server.host.game_version
+    is_other = bool(server.game_version and installed) and server.game_version != installed
+    return is_other and server.actual_state == Server.State.RUNNING
+
+
+def _recent_crashes(now: datetime) -> QuerySet[StateChange]:
+    return StateChange.objects.filter(state=Server.State.CRASHED, at__gte=now - CRASH_SHOWN)
+
+
+def _latest_crashes(servers: Sequence[Server], now: datetime) -> dict[int, StateChange]:
+    rows = _recent_crashes(now).filter(server__in=[server.pk for server in servers]).order_by("at", "pk")
+    return {row.server_id: row for row in rows}
+
+
+def _layers(servers: Sequence[Server], user: Visitor) -> Mapping[int, list[Reason]]:
+    """The reasons of the overlays in those blueprints that the user may see, by blueprint."""
+    visible = {row.blueprint_id for row in servers if permissions.can_see_blueprint(user, row.blueprint)}
+    links = BlueprintOverlay.objects.filter(blueprint__in=visible).select_related("overlay") if visible else ()
+    overlays = {link.overlay_id: link.overlay for link in links}
+    found = overlay_attention.of_overlays(list(overlays.values()), user=user)
+    by_blueprint: dict[int, list[Reason]] = {}
+    for link in links:
+        reasons = [_of_layer(link.overlay, reason) for reason in found.get(link.overlay_id, ())]
+        by_blueprint.setdefault(link.blueprint_id, []).extend(reasons)
+    return by_blueprint
+
+
+def _of_layer(overlay: Overlay, reason: Reason) -> Reason:
+    """The reason of an overlay as one of a server that uses it."""
+    text = _("Overlay “%(name)s”: %(text)s") % {"name": overlay.name, "text": reason.text}
+    return replace(reason, kind=f"layer_{reason.kind}", text=text)
