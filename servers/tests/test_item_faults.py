@@ -95,7 +95,7 @@ def test_a_refresh_that_failed_says_why_in_the_log_of_the_process(overlay, steam
     steam_world.api_faults.extend([Fault(status=500)] * 3)
     refresh.request_refresh(by=None)
     drain(host=settings.LEFT4ME_HOST)
-    assert "Workshop refresh failed: refreshed=0 unchanged=0 failed=2 | Steam has a fault" in caplog.text
+    assert "Workshop refresh failed: refreshed=0 unchanged=0 failed=2 | Steam has an internal error" in caplog.text
 
 
 def test_a_scheduled_refresh_that_is_refused_says_so_in_the_log_of_the_process(monkeypatch, caplog, overlay):
@@ -105,4 +105,4 @@ def test_a_scheduled_refresh_that_is_refused_says_so_in_the_log_of_the_process(m
     monkeypatch.setattr(refresh, "request_refresh", refuse)
     Job.objects.filter(created_at__lt=timezone.now()).delete()
     tasks.refresh_when_due()
-    assert "The scheduled workshop refresh was refused: not now" in caplog.text
+    assert "The scheduled workshop refresh could not start: not now" in caplog.text

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
 from left4me.core.net import ports as machine_ports
@@ -75,6 +76,7 @@ def test_a_server_that_does_not_run_changes_its_port_whatever_is_wanted(
 
 
 def test_the_offered_port_is_taken_and_the_server_started(cast: Cast, client, busy: dict[int, str]) -> None:
+    make_host(last_seen_at=timezone.now())
     server = make_server(cast.owner, desired_state="running", actual_state="stopped", last_error="Port taken.")
     Server.objects.update(offered_port=server.port + 1)
     client.force_login(cast.owner)
