@@ -1,6 +1,6 @@
 from django.urls import path
 
-from servers.views import blueprints, facts, first_steps, hosts, logs, new_server, players, servers, sharing
+from servers.views import blueprints, cfg_help, facts, first_steps, hosts, logs, new_server, players, servers, sharing
 
 app_name = "servers"
 urlpatterns = [
@@ -35,6 +35,8 @@ urlpatterns = [
     path("blueprints", blueprints.blueprints, name="blueprints"),
     path("blueprints/new", blueprints.blueprint_new, name="blueprint_new"),
     path("blueprints/import", blueprints.blueprint_import, name="blueprint_import"),
+    path("blueprints/findings", cfg_help.findings, name="cfg_findings"),
+    path("blueprints/cfg-names", cfg_help.names, name="cfg_names"),
     path("blueprints/<id:pk>", blueprints.blueprint, name="blueprint"),
     path("blueprints/<id:pk>/edit", blueprints.blueprint_edit, name="blueprint_edit"),
     path("blueprints/<id:pk>/move", blueprints.blueprint_move, name="blueprint_move"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from accounts.models import User
 from servers.models import Server
@@ -21,10 +22,14 @@ def newcomer(page) -> User:
     make_host(game_version="20300102T000000-100")
     user = User.objects.create_user("nick", PASSWORD)
     page.goto("/")
-    page.get_by_label(re.compile("User ?name", re.IGNORECASE)).fill(user.username)
+    sign_in_at_form(page)
+    return user
+
+
+def sign_in_at_form(page) -> None:
+    page.get_by_label(re.compile("User ?name", re.IGNORECASE)).fill("nick")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    return user
 
 
 def test_day_one_takes_two_clicks_to_a_starting_server_and_two_more_for_its_campaign(page, newcomer, axe) -> None:
@@ -49,3 +54,52 @@ def test_day_one_takes_two_clicks_to_a_starting_server_and_two_more_for_its_camp
     click("Create join page")
     page.get_by_role("link", name=re.compile("Open|Look at it")).wait_for()
     assert "/join/" in page.content()
+
+
+def test_what_is_typed_outlives_a_session_that_ends_and_is_forgotten_when_saved(page, newcomer) -> None:
+    page.goto("/servers/new")
+    page.get_by_label("Name").fill("Friday night")
+    page.get_by_text("server.cfg, port and other options").click()
+    page.get_by_label("More lines for server.cfg").fill("sv_alltalk 1\nsay \x07")
+    page.get_by_role("button", name="Create and start").click()
+    # Refused: the server shows what was typed.
+    assert page.get_by_label("Name").input_value() == "Friday night"
+    page.get_by_label("More lines for server.cfg").fill("sv_alltalk 1")
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_role("button", name="Create and start").click()
+    sign_in_at_form(page)
+    expect(page.get_by_label("Name")).to_have_value("Friday night")
+    expect(page.get_by_label("More lines for server.cfg")).to_have_value("sv_alltalk 1")
+    page.get_by_role("button", name="Create and start").click()
+    page.wait_for_url(re.compile(r"/servers/\d+$"))
+    page.goto("/servers/new")
+    expect(page.get_by_label("Name")).not_to_have_value("Friday night")
+
+
+def test_going_away_by_accident_keeps_the_form_and_passwords_are_never_stored(page, newcomer) -> None:
+    page.goto("/blueprints/new")
+    page.get_by_label("Description").fill("typed")
+    page.goto("/servers")
+    page.goto("/blueprints/new")
+    expect(page.get_by_label("Description")).to_have_value("typed")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.get_by_label("Description")).to_have_value("")
+    page.goto("/accounts/password/")
+    page.locator("input[type=password]").first.fill(PASSWORD)
+    page.goto("/servers")
+    assert PASSWORD not in page.evaluate("JSON.stringify(sessionStorage)")
+
+
+def test_cfg_lines_are_completed_and_checked_while_they_are_typed(page, newcomer, axe) -> None:
+    page.goto("/blueprints/new")
+    text = page.get_by_label("server.cfg")
+    text.click()
+    page.keyboard.type("sv_pure 2\nsv_allt")
+    page.get_by_role("option", name=re.compile("sv_alltalk")).wait_for()
+    axe(page)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.keyboard.type("1\nsv_altalk 1")
+    page.get_by_text(re.compile("Line 3.*sv_alltalk")).wait_for()
+    assert text.input_value() == "sv_pure 2\nsv_alltalk 1\nsv_altalk 1"
+    assert page.locator(".editor-lines").last.inner_text().split() == ["1", "2", "3"]

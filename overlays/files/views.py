@@ -124,7 +124,8 @@ def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
     path = request.POST.get("path", "") or request.GET.get("path", "")
     if not path:
         return _back(overlay, "")
-    context: dict[str, Any] = {"overlay": overlay, "path": path, "text": "", "version": ""}
+    is_cfg = path.lower().endswith(".cfg")
+    context: dict[str, Any] = {"overlay": overlay, "path": path, "is_cfg": is_cfg, "text": "", "version": ""}
     try:
         where = tree.parts(path)
         with Tree(paths.directory(overlay)) as content:

@@ -340,3 +340,30 @@ def test_a_translation_of_any_text_is_accepted_or_refused_and_stays_as_it_is(tex
     once = translation.translate(arguments=text, config="")
     again = translation.translate(arguments=once.arguments, config=once.config)
     assert (again.arguments, again.config) == (once.arguments, once.config)
+
+
+# --- help while typing ------------------------------------------------------------------------------------------
+
+
+def test_names_are_completed_with_their_help_those_that_begin_so_first():
+    names = [each.name for each in known.complete("sv_allow")]
+    assert names[:3] == ["sv_allow_lobby_connect_only", "sv_allowdownload", "sv_allowupload"]
+    (gamemode,) = [each for each in known.complete("gamemode") if each.name == "mp_gamemode"]
+    assert gamemode.help.startswith("Mode: coop")
+
+
+def test_every_described_name_is_a_known_one():
+    assert [name for name in known._described() if not known.is_known(name)] == []
+
+
+def test_typed_lines_are_checked_for_everybody_who_is_signed_in(client, cast):
+    assert client.post("/blueprints/findings", {"config": "sv_altalk 1"}).status_code == 302
+    client.force_login(cast.viewer)
+    answer = client.post("/blueprints/findings", {"config": "sv_pure 2\nsv_altalk 1\nsay \x07"})
+    page = answer.content.decode()
+    assert "sv_alltalk" in page and "cannot be saved" in page and "<html" not in page
+    assert client.post("/blueprints/findings", {"text": "sv_altalk 1", "path": "cfg/a.cfg"}).content.strip()
+    assert not client.post("/blueprints/findings", {"text": "sv_altalk 1", "path": "a.txt"}).content.strip()
+    assert not client.post("/blueprints/findings", {"config": "sv_altalk 1\n" * 9999}).content.strip()
+    assert client.get("/blueprints/cfg-names?q=sv_allt").json()["names"][0]["name"] == "sv_alltalk"
+    assert client.get("/blueprints/cfg-names?q=s").json() == {"names": []}

@@ -20,9 +20,10 @@ from left4me.core.web.ids import parse_id
 from overlays import attention
 from servers import actions, lookups
 from servers.actions import blueprint_yaml
-from servers.blueprints import checks, inspection, maps
+from servers.blueprints import inspection, maps
 from servers.forms import BlueprintForm, ImportForm
 from servers.models import Blueprint, StarterBlueprint
+from servers.views import cfg_help
 
 PER_PAGE = 50
 _FIELDS = ("name", "description", "arguments", "config", "overlays", "connect_ports", "allow_ptrace")
@@ -48,7 +49,7 @@ def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "blueprint": row,
         "layers": attention.annotate(row.layers, user=user),
-        **_by_severity(inspection.findings(row)),
+        **cfg_help.by_severity(inspection.findings(row)),
         "page": Paginator(row.servers.order_by("name"), PER_PAGE).get_page(request.GET.get("page")),
     }
     return render(request, "servers/blueprint.html", context)
@@ -179,13 +180,6 @@ def _starter(request: HttpRequest) -> dict[str, str]:
     return {name: getattr(starter, name) for name in fields}
 
 
-def _by_severity(findings: list[checks.Finding]) -> dict[str, list[checks.Finding]]:
-    return {
-        "warned": [finding for finding in findings if finding.severity == checks.Severity.WARNED],
-        "noted": [finding for finding in findings if finding.severity == checks.Severity.NOTED],
-    }
-
-
 def _edited(
     request: HttpRequest, form: BlueprintForm, *, blueprint: Blueprint | None = None, status: int
 ) -> HttpResponse:
@@ -197,6 +191,6 @@ def _edited(
         "blueprint": blueprint,
         "start_map": maps.start_map(str(arguments)),
         "campaigns": maps.grouped(maps.of_layers(form.stack)),
-        **_by_severity(findings),
+        **cfg_help.by_severity(findings),
     }
     return render(request, "servers/blueprint_edit.html", context, status=status)

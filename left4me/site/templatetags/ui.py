@@ -79,10 +79,11 @@ def avatar(name: str, url: str = "", size: str = "") -> SafeString:
 
 
 @register.simple_tag
-def field(bound: BoundField, mono: bool = False, **attrs: Any) -> SafeString:  # noqa: FBT001, FBT002 -- template syntax
+def field(bound: BoundField, *, mono: bool = False, is_editor: bool = False, **attrs: Any) -> SafeString:
     """A form field with its label, help text and errors. Further arguments become attributes of the control.
 
-    `mono` sets a monospaced font. An underscore in a name becomes a hyphen: `hx_get=…`.
+    `mono` sets a monospaced font, `is_editor` numbers the lines of a text area: its page includes editor.js and
+    editor.css. An underscore in a name becomes a hyphen: `hx_get=…`.
     """
     control = {name.replace("_", "-"): value for name, value in attrs.items()}
     if mono:
@@ -93,6 +94,7 @@ def field(bound: BoundField, mono: bool = False, **attrs: Any) -> SafeString:  #
         "field": bound,
         "control": bound.as_widget(attrs=control),
         "is_check": is_check,
+        "is_editor": is_editor,
         "is_set": bound.use_fieldset,
         "is_optional": not bound.field.required and not is_check,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -21,11 +22,38 @@ _PLUGIN_FAMILIES = ("sm_", "l4d_", "l4d2_", "mm_", "confogl_", "left4dhooks_", "
 _LEAST_LETTERS = 6
 
 
+@dataclass(frozen=True)
+class Known:
+    """A setting or command; `default` and `help` are empty where they are not described."""
+
+    name: str
+    default: str = ""
+    help: str = ""
+
+
 @cache
 def names() -> frozenset[str]:
     """Settings and commands that a server.cfg may use without SourceMod, in lower case."""
-    lines = (Path(__file__).parent / "cvars.txt").read_text("utf-8").splitlines()
-    return frozenset(word.lower() for line in lines if not line.startswith("#") for word in line.split())
+    return frozenset(word.lower() for line in _lines("cvars.txt") for word in line.split())
+
+
+@cache
+def _described() -> dict[str, Known]:
+    return {known.name: known for known in (Known(*line.split("|")) for line in _lines("cvar_help.txt"))}
+
+
+def _lines(file: str) -> list[str]:
+    lines = (Path(__file__).parent / file).read_text("utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def complete(typed: str, *, most: int = 8) -> list[Known]:
+    """Names that contain `typed`: those that begin with it and those that are described come first."""
+    typed = typed.lower()
+    described = _described()
+    found = [name for name in names() | described.keys() if typed in name]
+    found.sort(key=lambda name: (not name.startswith(typed), name not in described, name))
+    return [described.get(name, Known(name)) for name in found[:most]]
 
 
 def is_listed(name: str) -> bool:
