@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.doctor import installation
-from deploy.ops import application, archive, backup, plan, releases, restore, tls, upgrade
+from deploy.ops import application, archive, backup, environment, plan, releases, restore, tls, upgrade
 from deploy.ops.database import copies
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
@@ -24,6 +24,7 @@ _FAULTS = (
     restore.RestoreFault,
     upgrade.UpgradeFault,
     archive.BadArchive,
+    environment.BadSettings,
     copies.DatabaseFault,
     releases.ReleaseFault,
     tls.TlsFault,

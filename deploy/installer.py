@@ -26,7 +26,14 @@ from left4me.core.processes import commands
 
 _DOMAIN: Final = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 _CONNECT_SECONDS: Final = 10.0
-_FAULTS: Final = (CannotGoOn, host_invitation.JoinFault, releases.ReleaseFault, commands.CommandError, OSError)
+_FAULTS: Final = (
+    CannotGoOn,
+    environment.BadSettings,
+    host_invitation.JoinFault,
+    releases.ReleaseFault,
+    commands.CommandError,
+    OSError,
+)
 
 
 def main(arguments: Sequence[str], *, layout: Layout | None = None) -> int:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from deploy.ops import environment
 from deploy.ops.layout import USER, Layout, Role
 from deploy.ops.machine import services
-from left4me.core.processes import commands
+from left4me.core.processes import commands, identity
 from left4me.core.redis import keys
 
 _ANSWER_SECONDS: Final = 20.0
@@ -38,10 +38,13 @@ def manage(
     Raises CommandError.
     """
     tree = (release or layout.current).resolve()
+    argv: list[str | Path] = [tree / ".venv/bin/python", tree / "manage.py", *arguments]
+    user = account()
     return commands.run(
-        [*as_user(), tree / ".venv/bin/python", tree / "manage.py", *arguments],
+        argv if user is None else ["/usr/bin/setpriv", "--no-new-privs", "--", *argv],
         cwd=tree,
         env=surroundings(layout),
+        identity=user,
         timeout=timeout,
         on_line=on_line,
         check=check,
@@ -51,18 +54,19 @@ def manage(
 def become_manage(layout: Layout, arguments: list[str]) -> NoReturn:
     """Replace this process by `manage.py`."""
     tree = layout.current.resolve()
-    argv = [*as_user(), str(tree / ".venv/bin/python"), str(tree / "manage.py"), *arguments]
+    argv = [str(tree / ".venv/bin/python"), str(tree / "manage.py"), *arguments]
     os.chdir(tree)
     # Of this process's environment, only the variables about the terminal are passed on.
     terminal = {name: os.environ[name] for name in ("TERM", "NO_COLOR", "COLUMNS") if name in os.environ}
-    os.execvpe(argv[0], argv, {**terminal, **surroundings(layout)})  # noqa: S606 -- a list of arguments, no shell
+    variables = {**terminal, **surroundings(layout)}
+    if (user := account()) is not None:
+        user.assume()
+    os.execve(argv[0], argv, variables)  # noqa: S606 -- a list of arguments, no shell
 
 
-def as_user() -> list[str]:
-    """The command prefix that drops root for the application's user; empty for other users."""
-    if os.geteuid() != 0:
-        return []
-    return ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", "--no-new-privs", "--"]
+def account() -> identity.Identity | None:
+    """The application's user, for whom root is given up before any setting has an effect; None without root."""
+    return identity.of_user(USER) if os.geteuid() == 0 else None
 
 
 def surroundings(layout: Layout) -> dict[str, str]:

@@ -18,7 +18,7 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
@@ -291,24 +291,33 @@ def extract(
     file: BinaryIO,
     target: Path,
     *,
-    owner: Callable[[str], tuple[int, int]],
+    parts: Container[str],
     on_bytes: OnBytes = lambda _: None,
 ) -> None:
-    """Unpack the members below `target`, an empty directory that only the caller can enter.
+    """Unpack the members of `parts`, the top directories of the archive, below the empty directory `target`.
 
-    `owner` returns user id and group id for the name of a member. Raises BadArchive for a member that could have an
-    effect outside of `target` or is of a kind that no backup holds. The caller then removes what was unpacked.
+    Files belong to the present user. Raises BadArchive for a member that could have an effect outside of `target` or
+    is of a kind that no backup holds. The caller then removes what was unpacked.
     """
     file.seek(_BLOCK + _MANIFEST_SPACE)
+    closed: list[tuple[list[str], int]] = []
     top = walk.open_folder(target)
     try:
         with tarfile.open(fileobj=file, mode="r:", **_NAMES) as tar:
             while (info := tar.next()) is not None:
                 # tarfile keeps every member in memory, and there may be hundreds of thousands.
                 tar.members.clear()  # type: ignore[attr-defined]
-                parts = _parts(info.name)
-                with walk.folder(top, parts[:-1], make=0o700) as folder:
-                    _extract_one(tar, info, folder, parts[-1], owner(info.name), on_bytes)
+                path = _parts(info.name)
+                if path[0] not in parts:
+                    continue
+                if info.isdir() and info.mode & stat.S_IRWXU != stat.S_IRWXU:
+                    closed.append((path, info.mode & 0o777))
+                with walk.folder(top, path[:-1], make=0o700) as folder:
+                    _extract_one(tar, info, folder, path[-1], on_bytes)
+        # Only now: nobody but root can write into such a directory. The ones inside come first.
+        for path, mode in reversed(closed):
+            with walk.folder(top, path) as folder:
+                os.fchmod(folder, mode)
     except tarfile.TarError as error:
         raise BadArchive(f"this backup cannot be unpacked: {error}") from error
     except OSError as error:
@@ -332,7 +341,6 @@ def _extract_one(
     info: tarfile.TarInfo,
     folder: int,
     name: str,
-    owner: tuple[int, int],
     on_bytes: OnBytes,
 ) -> None:
     if info.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and info.sparse is None:
@@ -342,26 +350,24 @@ def _extract_one(
                 file.write(chunk)
                 on_bytes(len(chunk))
             file.flush()
-            _dress(file.fileno(), info, owner)
+            _dress(file.fileno(), info, mode=info.mode)
             os.utime(file.fileno(), (info.mtime, info.mtime))
     elif info.isdir():
         with walk.folder(folder, (name,), make=0o700) as handle:
-            _dress(handle, info, owner)
+            _dress(handle, info, mode=info.mode | stat.S_IRWXU)
     elif info.issym():
         os.symlink(info.linkname, name, dir_fd=folder)
-        os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)
     elif info.ischr() and info.devmajor == info.devminor == 0:
+        # The kernel lets every user create this one device, which means "deleted" to overlayfs.
         os.mknod(name, stat.S_IFCHR | 0o600, os.makedev(0, 0), dir_fd=folder)
-        os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)
     else:
         raise BadArchive(f"this backup holds something that is neither file, directory nor link: {info.name[:200]!r}")
 
 
-def _dress(handle: int, info: tarfile.TarInfo, owner: tuple[int, int]) -> None:
-    """Set attributes, owner and mode. Set-user-id and set-group-id bits are dropped."""
+def _dress(handle: int, info: tarfile.TarInfo, *, mode: int) -> None:
+    """Set attributes and mode. Set-user-id and set-group-id bits are dropped."""
     for key, value in info.pax_headers.items():
         name = unquote(key.removeprefix(_XATTR))
         if key.startswith(_XATTR) and name.startswith("user."):
             os.setxattr(handle, name, value.encode("utf-8", "surrogateescape"))
-    os.chown(handle, *owner)
-    os.chmod(handle, info.mode & 0o777)
+    os.chmod(handle, mode & 0o777)

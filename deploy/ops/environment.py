@@ -14,15 +14,35 @@ from left4me.core.files import atomic
 _MODE: Final = 0o640
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NEEDS_QUOTES: Final = re.compile(r"[\s\"'\\$`#;]")
+# Variables that make a program load or run something else: those of the dynamic linker, of libraries and interpreters.
+_FORBIDDEN: Final = re.compile(
+    r"(LD|GLIBC|MALLOC|NODE|BASH|OPENSSL)_\w+|(PYTHON|PERL|RUBY)\w+|PATH|ENV|IFS|SHELLOPTS|PS4|GCONV_PATH|LOCPATH|NLSPATH"
+)
+
+
+class BadSettings(Exception):
+    """The settings hold a variable that is no setting of left4me; the message names it."""
 
 
 def read(layout: Layout) -> dict[str, str]:
-    """The settings in force. The secrets override the operator's file, as in the units."""
+    """The settings in force. The secrets override the operator's file, as in the units. Raises BadSettings."""
     values: dict[str, str] = {}
     for path in (layout.settings_file, layout.secrets_file):
         if path.exists():
-            values |= parse(path.read_text())
+            text = path.read_text()
+            refuse_forbidden(text, where=str(path))
+            values |= parse(text)
     return values
+
+
+def refuse_forbidden(text: str, *, where: str) -> None:
+    """Raise BadSettings if `text` sets a variable that would change which code the programs of left4me run."""
+    forbidden = sorted(name for name in parse(text) if _FORBIDDEN.fullmatch(name))
+    if forbidden:
+        raise BadSettings(
+            f"{where} sets {', '.join(forbidden)}, which changes the code that programs run and is no setting of "
+            "left4me. Remove the line; a drop-in of a unit (`systemctl edit`) can set variables of that unit."
+        )
 
 
 def files(layout: Layout) -> list[Path]:
@@ -43,10 +63,13 @@ def parse(text: str) -> dict[str, str]:
 def with_values(text: str, values: Mapping[str, str]) -> str:
     """Set `values` in the text of a file.
 
-    Each replaces the line that sets it, else its commented example, else is appended.
+    Each replaces the line that sets it, else its commented example, else is appended. Raises BadSettings for a value
+    that is not one line: the rest of it would be read as other settings.
     """
     lines = text.splitlines()
     for name, value in values.items():
+        if not _NAME.fullmatch(name) or value.splitlines() not in ([], [value]) or "\0" in value:
+            raise BadSettings(f"The value for {name} is not one line of text.")
         assignment = f"{name}={_quoted(value)}"
         assigned = [i for i, line in enumerate(lines) if re.match(rf"{re.escape(name)}\s*=", line)]
         examples = [i for i, line in enumerate(lines) if line.startswith(f"# {name}=")]

@@ -3,14 +3,19 @@
 The backup is verified and unpacked beside the present data before anything stops. Then directories are renamed, and
 the present data is kept in `before-restore` until the next restore, so that restoring the wrong file loses nothing. If
 the application does not become ready on the restored data, the previous data is put back.
+
+Settings and database are kept in directories of root (`Places.own`). Trees have to stay on the file system of the
+data, in directories that the application can exchange (`Places.trees`): they are unpacked and moved with its rights.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -20,10 +25,38 @@ from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
 from deploy.ops.progress import Progress, readable_size
 from left4me.core.files import atomic, room
-from left4me.core.processes import commands
+from left4me.core.processes import commands, identity
 
 # Settings that describe this machine instead of its data: where its database and its Redis are.
 _OF_THIS_MACHINE: Final = ("DATABASE_URL", "REDIS_URL")
+
+
+# The parts of a backup that root unpacks; the application unpacks the trees.
+_OF_ROOT: Final = ("database", backup.SETTINGS)
+_TREES: Final = (*backup.TREES, backup.WORKSHOP)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Two directories for one purpose: one that only root can enter, and one of the application for trees."""
+
+    own: Path
+    trees: Path
+
+    def make(self) -> None:
+        """Create both, empty."""
+        self.remove()
+        self.own.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.own.mkdir(mode=0o700)
+        _as_application(lambda: self.trees.mkdir(mode=0o700))
+
+    def remove(self) -> None:
+        for path in (self.own, self.trees):
+            # The application can have placed something there. rmtree follows no links.
+            if path.is_symlink():
+                path.unlink()
+            elif path.exists():
+                shutil.rmtree(path)
 
 
 class RestoreFault(Exception):
@@ -46,12 +79,15 @@ def restore(layout: Layout, file: Path, *, ready_seconds: float, progress: Progr
         progress.phase("verifying", manifest["size"])
         archive.verify(source, manifest, on_bytes=progress.add)
         progress.end_phase()
-        stage = _empty_directory(layout.data / ".restoring")
+        stage = _stage(layout)
+        stage.make()
         try:
             _unpack(layout, source, manifest, stage, progress)
+            _refuse_bad_settings(stage.own / backup.SETTINGS)
             _swap(layout, stage, ready_seconds=ready_seconds, progress=progress)
         finally:
-            shutil.rmtree(stage, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                stage.remove()
     return _after_restore(layout, progress)
 
 
@@ -109,41 +145,52 @@ def _open(file: Path) -> BinaryIO:
         raise RestoreFault(f"{file} cannot be read: {error.strerror}.") from error
 
 
-def _empty_directory(path: Path) -> Path:
-    if path.exists():
-        shutil.rmtree(path)
-    path.mkdir(mode=0o700)
-    return path
-
-
-def _unpack(layout: Layout, source: BinaryIO, manifest: dict[str, Any], stage: Path, progress: Progress) -> None:
-    needed = manifest["size"] + manifest["parts"].get("database", {}).get("bytes", 0)
-    if needed > room.left(layout.data):
-        raise RestoreFault(
-            f"The disk is too full: unpacking the backup takes {readable_size(needed)} beside the present data, and "
-            f"{layout.data} has {readable_size(room.free(layout.data))} free. Free some space, then try again."
-        )
-    application_ids = application.owner()
-    progress.phase("unpacking", manifest["size"])
-    archive.extract(
-        source,
-        stage,
-        owner=lambda name: (0, 0) if name.partition("/")[0] in ("database", backup.SETTINGS) else application_ids,
-        on_bytes=progress.add,
-    )
-    progress.end_phase()
-    parts = {"database", backup.SETTINGS, backup.WORKSHOP, *backup.TREES}
+def _unpack(layout: Layout, source: BinaryIO, manifest: dict[str, Any], stage: Places, progress: Progress) -> None:
     # Only these are moved to the data. Anything else means that the file is no backup of left4me.
-    if unknown := {path.name for path in stage.iterdir()} - parts:
+    if unknown := manifest["parts"].keys() - {*_OF_ROOT, *_TREES}:
         raise archive.BadArchive(f"this backup holds unknown parts: {', '.join(sorted(unknown))}")
+    of_root = sum(manifest["parts"].get(part, {}).get("bytes", 0) for part in _OF_ROOT)
+    # The database is written twice: unpacked, and beside the present one before it takes its place.
+    for place, needed in ((layout.data, manifest["size"]), (stage.own, 2 * of_root)):
+        if needed > room.left(place):
+            raise RestoreFault(
+                f"The disk is too full: unpacking the backup takes {readable_size(needed)} beside the present data, "
+                f"and {place} has {readable_size(room.free(place))} free. Free some space, then try again."
+            )
+    progress.phase("unpacking", manifest["size"])
+    archive.extract(source, stage.own, parts=_OF_ROOT, on_bytes=progress.add)
+    _as_application(lambda: archive.extract(source, stage.trees, parts=_TREES, on_bytes=progress.add), source.fileno())
+    progress.end_phase()
 
 
-def _swap(layout: Layout, stage: Path, *, ready_seconds: float, progress: Progress) -> None:
+def _refuse_bad_settings(unpacked: Path) -> None:
+    for path in _files_below(unpacked):
+        if path.suffix == ".env":
+            environment.refuse_forbidden(
+                path.read_text(errors="replace"), where=f"{path.relative_to(unpacked)} of this backup"
+            )
+
+
+def _as_application(function: Callable[[], object], *keep: int) -> None:
+    """Call `function` with the rights of the application, which may have prepared its directories for root."""
+
+    def discarding() -> None:
+        function()
+
+    identity.run_as(_application(), discarding, keep=keep, raises=(archive.BadArchive,))
+
+
+def _application() -> identity.Identity:
+    return identity.Identity(*application.owner(), groups=())
+
+
+def _swap(layout: Layout, stage: Places, *, ready_seconds: float, progress: Progress) -> None:
     """Replace the present data by the unpacked backup. Takes it all back unless the application becomes ready."""
-    trees = [tree for tree in (*backup.TREES, backup.WORKSHOP) if (stage / tree).exists()]
+    trees = [tree for tree in _TREES if (stage.trees / tree).exists()]
     # A tree without members in the backup was empty. The workshop cache may also have been left out of it.
     trees += [tree for tree in backup.TREES if tree not in trees]
-    aside = _empty_directory(_aside(layout))
+    aside = _aside(layout)
+    aside.make()
     progress.phase("stopping the application and all games")
     services.stop_all(layout)
     moved: dict[str, Any] = {"trees": [], "database": False, "settings": False}
@@ -153,14 +200,14 @@ def _swap(layout: Layout, stage: Path, *, ready_seconds: float, progress: Progre
     try:
         progress.phase("exchanging")
         for name in ("settings", "database"):
-            _keep_aside(layout, aside, name)
+            _keep_aside(layout, aside.own, name)
         moved |= {"settings": True, "database": True, "trees": trees}
         _note(layout, moved)
         for tree in trees:
-            _exchange(layout.data / tree, stage / tree, aside / tree)
+            _exchange(layout.data / tree, stage.trees / tree, aside.trees / tree)
         # The settings before the database: they say which one it is.
-        _write_settings(layout, stage / backup.SETTINGS)
-        _database(layout).put_back(stage / backup.DATABASE)
+        _write_settings(layout, stage.own / backup.SETTINGS)
+        _database(layout).put_back(stage.own / backup.DATABASE)
         # The backup may be of an older release.
         progress.phase("migrating")
         application.manage(layout, "migrate", "--no-input", "--verbosity=0", timeout=3600)
@@ -185,7 +232,8 @@ def _swap(layout: Layout, stage: Path, *, ready_seconds: float, progress: Progre
 
 def _as_restore_fault(fault: BaseException) -> BaseException:
     """The exception to raise after everything was put back; unexpected ones are raised as they are."""
-    if isinstance(fault, (commands.CommandError, copies.DatabaseFault, RestoreFault, OSError)):
+    known = (commands.CommandError, copies.DatabaseFault, environment.BadSettings, RestoreFault, OSError)
+    if isinstance(fault, known):
         return RestoreFault(f"Nothing was restored, and everything is as before: {fault}")
     return fault
 
@@ -203,29 +251,33 @@ def _keep_aside(layout: Layout, aside: Path, name: str) -> None:
 
 
 def _exchange(tree: Path, unpacked: Path, aside: Path) -> None:
-    if tree.exists():
-        tree.rename(aside)
-    # A tree that was empty in the backup is empty here too.
-    if unpacked.exists():
-        unpacked.rename(tree)
-    else:
-        tree.mkdir(mode=0o750)
-        os.chown(tree, *application.owner())
+    def exchange() -> None:
+        if tree.exists():
+            tree.rename(aside)
+        # A tree that was empty in the backup is empty here too.
+        if unpacked.exists():
+            unpacked.rename(tree)
+        else:
+            tree.mkdir(mode=0o750)
+
+    _as_application(exchange)
 
 
-def _put_back(layout: Layout, aside: Path, moved: dict[str, Any]) -> None:
+def _put_back(layout: Layout, aside: Places, moved: dict[str, Any]) -> None:
     """Put back what was moved aside. Can be repeated after it was itself interrupted."""
     for tree in moved.get("trees", []):
         # A tree that is not aside was not moved, or is put back already.
-        if (aside / tree).exists():
+        if (aside.trees / tree).exists():
+            # As root: mounts leave directories that the application cannot list. rmtree follows no links.
             shutil.rmtree(layout.data / tree, ignore_errors=True)
-            (aside / tree).rename(layout.data / tree)
+            _as_application(partial((aside.trees / tree).rename, layout.data / tree))
     if moved.get("settings"):
         # The settings before the database: they say which one it is.
-        for path in _files_below(aside / "settings"):
-            _write_file(layout.settings / path.relative_to(aside / "settings"), path.read_bytes(), like=path)
-    if moved.get("database") and (aside / backup.DATABASE).exists():
-        _database(layout).put_back(aside / backup.DATABASE)
+        kept = aside.own / "settings"
+        for path in _files_below(kept):
+            _write_file(layout.settings / path.relative_to(kept), path.read_bytes(), like=path)
+    if moved.get("database") and (aside.own / backup.DATABASE).exists():
+        _database(layout).put_back(aside.own / backup.DATABASE)
 
 
 def _write_settings(layout: Layout, unpacked: Path) -> None:
@@ -255,7 +307,8 @@ def _write_file(target: Path, data: bytes, *, like: Path) -> None:
     seen = like.stat()
     gid = seen.st_gid if like == target else application.owner()[1]
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-    atomic.write(target, data, mode=seen.st_mode & 0o777, durable=True, owner=(0, gid))
+    # Only root may write to it, whatever the mode of a file in a backup is.
+    atomic.write(target, data, mode=seen.st_mode & 0o755, durable=True, owner=(0, gid))
 
 
 def _files_below(top: Path) -> Iterable[Path]:
@@ -268,7 +321,8 @@ def _database(layout: Layout) -> copies.Database:
 
 def _after_restore(layout: Layout, progress: Progress) -> list[str]:
     """Make the application fetch what backups do not hold and start the servers that should run; returns hints."""
-    hints = [f"The previous data is in {_aside(layout)}. Remove it when everything works."]
+    aside = _aside(layout)
+    hints = [f"The previous data is in {aside.trees} and {aside.own}. Remove both when everything works."]
     try:
         application.manage(layout, "after_restore", on_line=progress.say)
     except commands.CommandError as error:
@@ -276,8 +330,12 @@ def _after_restore(layout: Layout, progress: Progress) -> list[str]:
     return hints
 
 
-def _aside(layout: Layout) -> Path:
-    return layout.data / "before-restore"
+def _stage(layout: Layout) -> Places:
+    return Places(own=layout.backups / ".restoring", trees=layout.data / ".restoring")
+
+
+def _aside(layout: Layout) -> Places:
+    return Places(own=layout.backups / "before-restore", trees=layout.data / "before-restore")
 
 
 def _journal(layout: Layout) -> Path:

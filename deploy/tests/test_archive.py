@@ -7,11 +7,16 @@ import threading
 import pytest
 
 from deploy.ops import archive
-from left4me.core.processes import commands
+from left4me.core.processes import commands, identity
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a backup is made and restored by root")
 
 OURS = (1234, 5678)
+
+
+class Everything:
+    def __contains__(self, part: object) -> bool:
+        return True
 
 
 def written(path, *trees, skip=lambda _: False):
@@ -28,12 +33,25 @@ def restored(path, target):
     target.mkdir(mode=0o700)
     with path.open("rb") as file:
         archive.verify(file, archive.read_manifest(file))
-        archive.extract(file, target, owner=lambda _: OURS)
+        archive.extract(file, target, parts=Everything())
     return target
 
 
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def restored_without_root(path, target):
+    """Unpacked by a user who could not open the archive, as the application unpacks trees."""
+    target.mkdir(mode=0o700)
+    os.chown(target, *OURS)
+    with path.open("rb") as file:
+        identity.run_as(
+            identity.Identity(*OURS, groups=()),
+            lambda: archive.extract(file, target, parts={"upper"}),
+            keep=[file.fileno()],
+        )
+    return target
 
 
 def there_and_back(tmp_path, tree):
@@ -47,29 +65,35 @@ def tree(tmp_path):
     return tmp_path / "upper"
 
 
-def test_files_directories_links_and_their_times_come_back(tmp_path, tree):
+def test_files_directories_links_and_their_times_come_back(tmp_path, open_path, tree):
     (tree / "empty").mkdir(mode=0o750)
+    (tree / "closed").mkdir()
+    (tree / "closed/file").write_text("")
+    (tree / "closed").chmod(0o550)
     (tree / "file").write_bytes(b"x" * 3_000_001)
     (tree / "file").chmod(0o640)
     os.utime(tree / "file", (1_700_000_000.25, 1_700_000_000.25))
     (tree / "link").symlink_to("/nowhere/at all")
-    back = there_and_back(tmp_path, tree)
+    written(tmp_path / "a.tar", tree)
+    back = restored_without_root(tmp_path / "a.tar", open_path / "back") / tree.name
     assert (back / "file").read_bytes() == (tree / "file").read_bytes()
     assert (back / "file").stat().st_mtime == 1_700_000_000.25
     assert stat.S_IMODE((back / "file").stat().st_mode) == 0o640
     assert stat.S_IMODE((back / "empty").stat().st_mode) == 0o750
+    assert stat.S_IMODE((back / "closed").stat().st_mode) == 0o550
     assert str((back / "link").readlink()) == "/nowhere/at all"
     assert {(p.lstat().st_uid, p.lstat().st_gid) for p in back.rglob("*")} == {OURS}
 
 
-def test_what_the_kernel_notes_in_a_writable_layer_comes_back(tmp_path, tree):
+def test_what_the_kernel_notes_in_a_writable_layer_comes_back(tmp_path, open_path, tree):
     os.mknod(tree / "deleted", stat.S_IFCHR, os.makedev(0, 0))
     (tree / "opaque").mkdir()
     os.setxattr(tree / "opaque", "user.overlay.opaque", b"y")
     (tree / "moved").write_text("")
     os.setxattr(tree / "moved", "user.overlay.redirect", b"/a=b%20\xff\0\n9 ")
     os.setxattr(tree / "moved", "user.overlay.origin", b"\0\xfb\x1d")
-    back = there_and_back(tmp_path, tree)
+    written(tmp_path / "a.tar", tree)
+    back = restored_without_root(tmp_path / "a.tar", open_path / "back") / tree.name
     seen = (back / "deleted").lstat()
     assert stat.S_ISCHR(seen.st_mode) and seen.st_rdev == 0 and (seen.st_uid, seen.st_gid) == OURS
     assert os.getxattr(back / "opaque", "user.overlay.opaque") == b"y"

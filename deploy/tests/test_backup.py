@@ -76,7 +76,7 @@ def opened(path, target):
     with path.open("rb") as file:
         manifest = archive.read_manifest(file)
         archive.verify(file, manifest)
-        archive.extract(file, target, owner=lambda _: (0, 0))
+        archive.extract(file, target, parts={"database", "settings", *backup.TREES, backup.WORKSHOP})
     return manifest
 
 

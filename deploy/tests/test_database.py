@@ -1,7 +1,9 @@
+import contextlib
 import os
 import shlex
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ from contextlib import closing
 import pytest
 
 from deploy.ops.database import copies
+from left4me.core.processes import identity
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a database is put back by root")
 
@@ -161,6 +164,66 @@ def test_a_link_in_the_place_of_the_database_is_not_followed(tmp_path):
     (tmp_path / "left4me.sqlite3").symlink_to("/etc/passwd")
     with pytest.raises(copies.DatabaseFault, match="regular"):
         copies.from_environment({}, data=tmp_path).copy_to(tmp_path / "copy")
+
+
+APPLICATION = identity.Identity(64123, 64123, groups=())
+
+
+def hot_journal(super_journal):
+    """A rollback journal without pages that names a super-journal, which SQLite deletes once it is played back."""
+    name = os.fsencode(super_journal)
+    header = bytes.fromhex("d9d505f920a163d7") + struct.pack(">5I", 0, 0, 3, 512, 4096)
+    # The page that holds the lock, the name, its length and its checksum, and the magic once more.
+    record = struct.pack(">I", 2**30 // 4096 + 1) + name + struct.pack(">II", len(name), sum(name)) + header[:8]
+    return header.ljust(512, b"\0") + record
+
+
+@pytest.fixture
+def planted(open_path):
+    """The data directory of an application that was taken over, and its database."""
+    data = open_path / "data"
+    data.mkdir(mode=0o750)
+    path = data / "left4me.sqlite3"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(SCHEMA)
+    for made in (data, path):
+        os.chown(made, APPLICATION.uid, APPLICATION.gid)
+    return path
+
+
+@pytest.mark.parametrize("use", ["migrations", "copy_to"])
+def test_a_journal_that_the_application_planted_deletes_no_file_of_root(planted, tmp_path, use):
+    victim = tmp_path / "only root can remove this"
+    victim.write_text("kept")
+    planted.with_name("left4me.sqlite3-journal").write_bytes(hot_journal(victim))
+    os.chown(planted.with_name("left4me.sqlite3-journal"), APPLICATION.uid, APPLICATION.gid)
+    ours = copies.from_environment({}, data=planted.parent)
+    with contextlib.suppress(copies.DatabaseFault):
+        getattr(ours, use)(*([tmp_path / "copy"] if use == "copy_to" else []))
+    assert victim.exists()
+
+
+def test_the_application_s_database_is_copied_and_put_back_with_its_rights(planted, tmp_path):
+    ours = copies.from_environment({}, data=planted.parent)
+    assert ours.migrations() == ["accounts.0001_users", "servers.0001_servers"]
+    ours.copy_to(tmp_path / "copy")
+    assert ((tmp_path / "copy").stat().st_uid, (tmp_path / "copy").stat().st_mode & 0o777) == (0, 0o600)
+    planted.unlink()
+    # What root would write through, to a directory that the application cannot enter.
+    planted.symlink_to(tmp_path / "elsewhere")
+    ours.put_back(tmp_path / "copy")
+    assert not (tmp_path / "elsewhere").exists()
+    assert (planted.lstat().st_uid, planted.lstat().st_mode & 0o777) == (APPLICATION.uid, 0o600)
+    assert ours.migrations() == ["accounts.0001_users", "servers.0001_servers"]
+    assert [path.name for path in planted.parent.iterdir()] == [planted.name]
+
+
+def test_a_copy_that_failed_leaves_nothing_behind(planted, tmp_path):
+    planted.write_bytes(b"no database" * 1000)
+    with pytest.raises(copies.DatabaseFault, match="not a database"):
+        copies.from_environment({}, data=planted.parent).copy_to(tmp_path / "copy")
+    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in planted.parent.iterdir()] == [planted.name]
 
 
 @pytest.mark.parametrize(

@@ -42,3 +42,26 @@ def test_files_are_for_root_and_the_application_only(tmp_path: Path):
     environment.write(layout.secrets_file, "A=1\n", layout=layout)
     assert layout.secrets_file.stat().st_mode & 0o777 == 0o640
     assert environment.files(layout) == [layout.secrets_file]
+
+
+@pytest.mark.parametrize(
+    "name", ["LD_PRELOAD", "LD_AUDIT", "PYTHONPATH", "PYTHONSTARTUP", "GCONV_PATH", "OPENSSL_CONF", "PATH", "BASH_ENV"]
+)
+def test_a_variable_that_makes_programs_run_other_code_is_no_setting(tmp_path: Path, name: str):
+    layout = Layout(tmp_path)
+    environment.write(layout.settings_file, f"LEFT4ME_HOST=local\n {name} = /tmp/x\n", layout=layout)
+    with pytest.raises(environment.BadSettings, match=rf"left4me\.env sets {name}.*Remove the line"):
+        environment.read(layout)
+
+
+def test_every_setting_of_the_example_can_be_set(tmp_path: Path):
+    layout = Layout(tmp_path)
+    example = (Path(__file__).parents[1] / "env.example").read_text().replace("\n# ", "\n")
+    environment.write(layout.settings_file, f"{example}TZ=UTC\nhttps_proxy=http://proxy\n", layout=layout)
+    assert {"LEFT4ME_PORTS", "DATABASE_URL", "STEAM_WEB_API_KEY", "TZ"} <= environment.read(layout).keys()
+
+
+@pytest.mark.parametrize("value", ["a\nLEFT4ME_DEBUG=true", "a\r\nb", "a\x0bb", "a\u2028b", "a\0b", "a\n"])
+def test_a_value_of_several_lines_is_refused(value: str):
+    with pytest.raises(environment.BadSettings, match="NAME is not one line"):
+        environment.with_values("", {"NAME": value})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import asdict, replace
+
 import pytest
 
 from deploy.ops import environment, tls
@@ -71,6 +74,15 @@ def test_the_join_url_brings_everything_across_and_survives_line_breaks():
 def test_a_join_url_that_is_not_whole_is_refused(url):
     with pytest.raises(invitation.JoinFault):
         invitation.read(url)
+
+
+@pytest.mark.parametrize("field", [name for name in asdict(INVITATION) if not name.endswith("_port")])
+def test_a_line_break_in_a_join_url_becomes_no_setting(layout, field):
+    smuggled = replace(INVITATION, **{field: f"{getattr(INVITATION, field)}\nLEFT4ME_DEBUG=true"})
+    with contextlib.suppress(invitation.JoinFault):
+        invitation.write(layout, invitation.read(smuggled.url()))
+        assert field == "authority", "the certificate is a file of its own"
+    assert "LEFT4ME_DEBUG" not in environment.read(layout)
 
 
 def test_joining_writes_settings_once_and_keeps_what_else_stands_there(layout):

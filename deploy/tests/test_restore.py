@@ -1,12 +1,16 @@
 import os
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
+from io import StringIO
 
 import pytest
 
 from deploy.cli import main
-from deploy.ops import releases, restore
+from deploy.ops import application, backup, environment, releases, restore
 from deploy.ops.layout import Layout
+from deploy.ops.machine import services
+from deploy.ops.progress import Progress
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a backup is restored by root")
 
@@ -76,3 +80,158 @@ def test_any_other_file_is_refused_before_anything_is_touched(layout, tmp_path, 
     assert main(["restore", "--yes", str(tmp_path / "file")], layout=layout) == 1
     assert "not a backup" in capsys.readouterr().err
     assert sorted(path.name for path in layout.data.iterdir()) == before
+
+
+SOMEBODY = 64123
+
+
+class Machine:
+    """A machine in a directory whose application belongs to another user, and a backup of it.
+
+    The answers of systemctl, of manage.py and of `/ready` are made up.
+    """
+
+    def __init__(self, root, monkeypatch):
+        self.layout = Layout(root)
+        self.release = self.layout.releases / "20261101-abc1234"
+        (self.release / "servers/migrations").mkdir(parents=True)
+        (self.release / "servers/migrations/0001_servers.py").touch()
+        (self.release / ".venv/lib/python3.11/site-packages/django/contrib/auth/migrations").mkdir(parents=True)
+        self.layout.current.symlink_to("releases/20261101-abc1234")
+        self.layout.units.mkdir(parents=True)
+        (self.layout.units / "left4me-web.service").touch()
+        self.layout.settings.mkdir(parents=True)
+        self.layout.settings_file.write_text("LEFT4ME_HOST=backed-up\n")
+        for tree in (*backup.TREES, "servers/7/upper"):
+            (self.layout.data / tree).mkdir(parents=True)
+        self.state = self.layout.data / "servers/7/upper/state"
+        self.state.write_text("backed up")
+        with closing(sqlite3.connect(self.layout.data / "left4me.sqlite3")) as db:
+            db.execute("CREATE TABLE django_migrations (app, name)")
+            db.execute("INSERT INTO django_migrations VALUES ('servers', '0001_servers')")
+            db.execute("CREATE TABLE one AS SELECT 'backed up' AS state")
+            db.commit()
+        for path in (self.layout.data, *self.layout.data.rglob("*")):
+            os.chown(path, SOMEBODY, SOMEBODY)
+        self.why_not_ready = ""
+        self.at_stop = lambda: None
+        self.stops = 0
+        monkeypatch.setattr(application, "owner", lambda: (SOMEBODY, SOMEBODY))
+        monkeypatch.setattr(application, "manage", lambda *_, **__: None)
+        monkeypatch.setattr(application, "wait_until_ready", lambda *_, **__: self.why_not_ready)
+        monkeypatch.setattr(services, "systemctl", lambda *_, **__: "")
+        monkeypatch.setattr(services, "stop_all", lambda layout: self.stopped())
+
+    def stopped(self):
+        self.stops += 1
+        self.at_stop()
+
+    def back_up(self):
+        made = backup.make(
+            self.layout,
+            to=None,
+            keep=7,
+            with_workshop=False,
+            now=datetime(2026, 11, 21, 4, 0, tzinfo=UTC),
+            progress=Progress(StringIO()),
+        )
+        return made.path
+
+    def change(self):
+        self.layout.settings_file.write_text("LEFT4ME_HOST=present\n")
+        self.state.write_text("present")
+        with closing(sqlite3.connect(self.layout.data / "left4me.sqlite3")) as db:
+            db.execute("UPDATE one SET state = 'present'")
+            db.commit()
+
+    def found(self):
+        with closing(sqlite3.connect(self.layout.data / "left4me.sqlite3")) as db:
+            (in_database,) = db.execute("SELECT state FROM one").fetchone()
+        return {environment.read(self.layout)["LEFT4ME_HOST"], self.state.read_text(), in_database}
+
+    def restore(self, file):
+        return restore.restore(self.layout, file, ready_seconds=5, progress=Progress(StringIO()))
+
+
+@pytest.fixture
+def machine(open_path, monkeypatch):
+    return Machine(open_path, monkeypatch)
+
+
+def owners(*paths):
+    return {path.lstat().st_uid for top in paths for path in (top, *top.rglob("*"))}
+
+
+def test_a_restore_exchanges_everything_and_keeps_what_was_there(machine):
+    file = machine.back_up()
+    machine.change()
+    hints = machine.restore(file)
+    assert machine.found() == {"backed-up", "backed up"}
+    own, trees = machine.layout.backups / "before-restore", machine.layout.data / "before-restore"
+    assert str(own) in hints[0] and str(trees) in hints[0]
+    assert (own / "settings/left4me.env").read_text() == "LEFT4ME_HOST=present\n"
+    assert (trees / "servers/7/upper/state").read_text() == "present"
+    assert owners(own) == {0} and own.stat().st_mode & 0o077 == 0
+    assert owners(machine.layout.data) == {SOMEBODY}
+    assert not (machine.layout.backups / ".restoring").exists() and not (machine.layout.data / ".restoring").exists()
+    machine.restore(file)
+    assert machine.found() == {"backed-up", "backed up"}, "a second restore replaces what the first one kept"
+
+
+def test_a_restore_that_does_not_become_ready_puts_everything_back(machine):
+    file = machine.back_up()
+    machine.change()
+    machine.why_not_ready = "the worker does not run"
+    with pytest.raises(restore.RestoreFault, match="as before: the application did not become ready"):
+        machine.restore(file)
+    assert machine.found() == {"present"}
+    assert owners(machine.layout.data) == {SOMEBODY}
+
+
+def test_nothing_that_the_application_prepares_or_exchanges_leads_root_elsewhere(machine, tmp_path):
+    """Its links stay links, and the settings that root reads are out of its reach."""
+    file = machine.back_up()
+    machine.change()
+    data, elsewhere = machine.layout.data, tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in (".restoring", "before-restore"):
+        (data / name).symlink_to(elsewhere)
+
+    def exchange():
+        for name in (".restoring", "before-restore"):
+            if (data / name).exists():
+                (data / name).rename(data / f"{name}-{machine.stops}")
+        (data / ".restoring/settings").mkdir(parents=True)
+        (data / ".restoring/settings/left4me.env").write_text("LEFT4ME_HOST=planted\n")
+        (data / "before-restore").symlink_to(elsewhere)
+
+    machine.at_stop = exchange
+    with pytest.raises(restore.RestoreFault):
+        machine.restore(file)
+    assert list(elsewhere.iterdir()) == []
+    assert environment.read(machine.layout) == {"LEFT4ME_HOST": "present"}
+
+
+def test_a_backup_whose_settings_load_other_code_is_refused_before_anything_stops(machine):
+    machine.layout.settings_file.write_text("LEFT4ME_HOST=backed-up\nLD_PRELOAD=/tmp/x.so\n")
+    with pytest.raises(environment.BadSettings):
+        machine.back_up()
+    file = machine.layout.backups / "left4me-20261121T040000Z.tar"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "refuse_forbidden", lambda text, where: None)
+        machine.back_up()
+    machine.change()
+    with pytest.raises(environment.BadSettings, match=r"left4me\.env of this backup sets LD_PRELOAD"):
+        machine.restore(file)
+    assert machine.stops == 0
+    assert machine.found() == {"present"}
+
+
+def test_a_file_of_a_backup_s_settings_can_be_written_by_root_only(machine):
+    (machine.layout.settings / "extra.pem").write_text("")
+    (machine.layout.settings / "extra.pem").chmod(0o666)
+    file = machine.back_up()
+    (machine.layout.settings / "extra.pem").unlink()
+    machine.restore(file)
+    restored = (machine.layout.settings / "extra.pem").stat()
+    assert (restored.st_uid, restored.st_mode & 0o777) == (0, 0o644)

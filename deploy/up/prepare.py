@@ -78,7 +78,7 @@ def migrate(database: dict[str, Any], *, copies: Path, stamp: Any) -> None:
 
 def _keep_copy(source: Path, target: Path) -> None:
     target.parent.mkdir(mode=0o700, exist_ok=True)
-    Sqlite(source).copy_to(target, check=False)
+    Sqlite(source, source.parent).copy_to(target, check=False)
     for stale in sorted(target.parent.glob("before-migration-*.sqlite3"))[:-_KEPT_COPIES]:
         stale.unlink()
 

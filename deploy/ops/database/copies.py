@@ -1,6 +1,9 @@
 """Copies of the application's database: made while it is in use, and put back as a whole.
 
 This module does not use Django, because `left4mectl` must work when the application does not.
+
+Root never opens a SQLite file of the application: its content can make SQLite delete or write files that it names.
+A child process with the rights of the application does that, and root handles bytes only.
 """
 
 from __future__ import annotations
@@ -9,17 +12,23 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from left4me.core.files import atomic
-from left4me.core.processes import commands
+from left4me.core.files import atomic, walk
+from left4me.core.processes import commands, identity
+
+T = TypeVar("T")
 
 _SECONDS: Final = 6 * 3600
+_CHUNK: Final = 1024 * 1024
+_BESIDE: Final = ".copy-"
 _APPLIED: Final = "SELECT app || '.' || name FROM django_migrations ORDER BY 1"
 
 
@@ -49,18 +58,21 @@ def from_environment(values: Mapping[str, str], *, data: Path) -> Database:
     """The database that the settings `values` name. Without DATABASE_URL it is a SQLite file in `data`."""
     url = values.get("DATABASE_URL", "")
     if not url:
-        return Sqlite(data / "left4me.sqlite3")
+        return Sqlite(data / "left4me.sqlite3", data)
     split = urlsplit(url)
     if split.scheme == "sqlite":
-        return Sqlite(Path("/", unquote(split.path).lstrip("/")))
+        return Sqlite(Path("/", unquote(split.path).lstrip("/")), data)
     if split.scheme in {"postgres", "postgresql", "psql", "pgsql"}:
-        return Postgres(connection_of(url))
+        return Postgres(connection_of(url), data)
     raise DatabaseFault("DATABASE_URL must start with sqlite:// or postgres://.")
 
 
 @dataclass
 class Sqlite:
+    """A file that belongs to the owner of the directory `data`, with whose rights it is opened."""
+
     path: Path
+    data: Path
     kind: str = "sqlite"
 
     def size(self) -> int:
@@ -68,53 +80,92 @@ class Sqlite:
         return sum(file.stat().st_size for file in files if file.exists())
 
     def copy_to(self, target: Path, *, check: bool = True) -> None:
+        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            with closing(self._open()) as ours, closing(sqlite3.connect(target)) as copy:
-                # All pages in one step: copied in several, every write in between would start the copy again. With the
-                # write-ahead log this blocks no writer.
+            self._as_owner(lambda: _write_copy(self.path, handle, check=check), handle)
+            os.fsync(handle)
+        except BaseException:
+            target.unlink()
+            raise
+        finally:
+            os.close(handle)
+        atomic.sync(target.parent)
+
+    def put_back(self, copy: Path) -> None:
+        with walk.open_file(copy) as source:
+            self._as_owner(lambda: _replace(self.path, source), source.fileno())
+
+    def migrations(self) -> list[str]:
+        return self._as_owner(lambda: _applied(self.path))
+
+    def _as_owner(self, function: Callable[[], T], *keep: int) -> T:
+        try:
+            return identity.run_as(_owner(self.data), function, keep=keep, raises=(DatabaseFault,))
+        except OSError as error:
+            raise DatabaseFault(f"{self.path} cannot be read or written: {error}") from error
+
+
+def _owner(data: Path) -> identity.Identity:
+    """The user of the application; root where there is no application yet."""
+    return identity.of_owner(data if data.exists() else Path("/"))
+
+
+def _write_copy(path: Path, handle: int, *, check: bool) -> None:
+    """Write a copy of the database at `path` to the descriptor. SQLite needs a path, so it first writes beside it."""
+    for left in path.parent.glob(f"{_BESIDE}*"):
+        # Of a process that was killed.
+        if time.time() - left.lstat().st_mtime > _SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_BESIDE, dir=path.parent) as beside:
+        try:
+            with closing(_open(path)) as ours, closing(sqlite3.connect(Path(beside, "copy"))) as copy:
+                # All pages in one step: copied in several, every write in between would start the copy again. With
+                # the write-ahead log this blocks no writer.
                 ours.backup(copy)
+                copy.execute("PRAGMA trusted_schema=OFF")
                 if check and (verdict := copy.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
-                    raise DatabaseFault(f"{self.path} is damaged: {verdict}. Restore the last backup before this one.")
+                    raise DatabaseFault(f"{path} is damaged: {verdict}. Restore the last backup before this one.")
                 # The copy is one file, without a log beside it.
                 copy.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.Error as error:
-            raise DatabaseFault(f"{self.path} cannot be copied: {error}") from error
-        target.chmod(0o600)
-        atomic.sync(target)
+            raise DatabaseFault(f"{path} cannot be copied: {error}") from error
+        with Path(beside, "copy").open("rb") as source, os.fdopen(os.dup(handle), "wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK)
 
-    def put_back(self, copy: Path) -> None:
-        owner = self.path.parent.stat()
-        # The application owns this directory and could have placed a link there for root to write through.
-        with atomic.replacing(self.path, mode=0o600, durable=True, owner=(owner.st_uid, owner.st_gid)) as target:
-            with copy.open("rb") as source:
-                shutil.copyfileobj(source, target, 1024 * 1024)
-            target.flush()
-            os.fsync(target.fileno())
-            # SQLite would apply the old file's log to the new file.
-            for suffix in ("-wal", "-shm"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
-    def migrations(self) -> list[str]:
-        if not self.path.exists():
+def _replace(path: Path, source: BinaryIO) -> None:
+    with atomic.replacing(path, mode=0o600, durable=True) as target:
+        shutil.copyfileobj(source, target, _CHUNK)
+        target.flush()
+        os.fsync(target.fileno())
+        # SQLite would apply the old file's log to the new file.
+        for suffix in ("-wal", "-shm", "-journal"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _applied(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    try:
+        with closing(_open(path)) as ours:
+            return [name for (name,) in ours.execute(_APPLIED)]
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
             return []
-        try:
-            with closing(self._open()) as ours:
-                return [name for (name,) in ours.execute(_APPLIED)]
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return []
-            raise DatabaseFault(f"{self.path} cannot be read: {error}") from error
-        except sqlite3.Error as error:
-            raise DatabaseFault(f"{self.path} cannot be read: {error}") from error
+        raise DatabaseFault(f"{path} cannot be read: {error}") from error
+    except sqlite3.Error as error:
+        raise DatabaseFault(f"{path} cannot be read: {error}") from error
 
-    def _open(self) -> sqlite3.Connection:
-        # The application owns the directory, so root checks that the file is one before it opens it.
-        try:
-            if not stat.S_ISREG(self.path.lstat().st_mode):
-                raise DatabaseFault(f"{self.path} is no regular file.")
-        except FileNotFoundError:
-            raise DatabaseFault(f"{self.path} does not exist.") from None
-        return sqlite3.connect(f"{self.path.as_uri()}?mode=rw", uri=True, timeout=30)
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise DatabaseFault(f"{path} is no regular file.")
+    except FileNotFoundError:
+        raise DatabaseFault(f"{path} does not exist.") from None
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=30)
+    connection.execute("PRAGMA trusted_schema=OFF")
+    return connection
 
 
 @dataclass
@@ -122,6 +173,7 @@ class Postgres:
     """Uses PostgreSQL's own programs. The password is in their environment, which other users cannot read."""
 
     connection: dict[str, str]
+    data: Path
     kind: str = "postgres"
 
     def size(self) -> int:
@@ -152,12 +204,16 @@ class Postgres:
         # In one transaction, so that a failure leaves the old content. The schema is dropped because it may hold
         # tables of a newer release, whose migrations could not create them a second time.
         fresh = "SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public"
-        self._run(
-            [
-                *("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"),
-                *(f"--command={fresh}", f"--file={script}", "--output=/dev/null"),
-            ]
-        )
+        with walk.open_file(script) as statements:
+            self._run(
+                [
+                    *("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"),
+                    *(f"--command={fresh}", "--file=-", "--output=/dev/null"),
+                ],
+                stdin=statements,
+                # Names in the database can become commands of psql, which start programs.
+                user=_owner(self.data),
+            )
 
     def migrations(self) -> list[str]:
         if self._query("SELECT to_regclass('django_migrations') IS NOT NULL") != ["t"]:
@@ -168,10 +224,15 @@ class Postgres:
         argv = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", f"--command={sql}"]
         return [line for line in self._run(argv).splitlines() if line]
 
-    def _run(self, argv: Sequence[str | Path]) -> str:
+    def _run(
+        self, argv: Sequence[str | Path], *, stdin: BinaryIO | None = None, user: identity.Identity | None = None
+    ) -> str:
         environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", **self.connection}
         try:
-            return commands.run(argv, timeout=_SECONDS, env=environment).output
+            # The directory of root may be closed to other users.
+            return commands.run(
+                argv, timeout=_SECONDS, env=environment, stdin=stdin, identity=user, cwd=Path("/")
+            ).output
         except commands.CommandMissing as error:
             raise DatabaseFault(f"{error}. Run `apt-get install postgresql-client`.") from error
         except commands.CommandError as error:

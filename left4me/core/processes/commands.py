@@ -17,9 +17,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from left4me.core.concurrency import Cancelled
 from left4me.core.processes import process_guard, procfs
+from left4me.core.processes.identity import Identity
 
 OnLine = Callable[[str], None]
 
@@ -71,7 +73,8 @@ def run(
     timeout: float,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    stdin: str | None = None,
+    stdin: str | BinaryIO | None = None,
+    identity: Identity | None = None,
     on_line: OnLine | None = None,
     cancelled: Callable[[], bool] | None = None,
     check: bool = True,
@@ -80,7 +83,8 @@ def run(
 ) -> Finished:
     """Run `argv` to its end and return its status and the last `keep_output` characters of its output.
 
-    `env` is the whole environment when given. stdout and stderr arrive together, in order, at `on_line`.
+    `env` is the whole environment when given. With `identity`, root is given up before the program, and so any of
+    these variables, has an effect. stdout and stderr arrive together, in order, at `on_line`.
     `with_pty` gives the program a terminal, for those that buffer in blocks without one.
     Raises CommandMissing, CommandTimedOut, concurrency.Cancelled (after the whole process group was ended)
     and, with `check`, CommandFailed.
@@ -88,7 +92,9 @@ def run(
     args = [str(a) for a in argv]
     program = Path(args[0]).name
     started = time.monotonic()
-    reader, process, output_name = _spawn(args, program, cwd=cwd, env=env, stdin=stdin, with_pty=with_pty)
+    reader, process, output_name = _spawn(
+        args, program, cwd=cwd, env=env, stdin=stdin, identity=identity, with_pty=with_pty
+    )
     kept: list[str] = []
     size = 0
     try:
@@ -158,20 +164,28 @@ def _spawn(
     *,
     cwd: Path | None,
     env: Mapping[str, str] | None,
-    stdin: str | None,
+    stdin: str | BinaryIO | None,
+    identity: Identity | None,
     with_pty: bool,
 ) -> tuple[int, subprocess.Popen[bytes], str]:
     reader, writer = pty.openpty() if with_pty else os.pipe()
     output_name = process_guard.expect(writer)
+    source: int | BinaryIO = subprocess.PIPE if isinstance(stdin, str) else stdin or subprocess.DEVNULL
+    uid = gid = groups = None
+    if identity is not None and not identity.is_ours:
+        uid, gid, groups = identity.uid, identity.gid, identity.groups
     try:
         process = subprocess.Popen(
             args,
             cwd=cwd,
             env=None if env is None else dict(env),
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdin=source,
             stdout=writer,
             stderr=writer,
             start_new_session=True,
+            user=uid,
+            group=gid,
+            extra_groups=groups,
         )
         process_guard.know(output_name, process.pid)
     except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
@@ -180,7 +194,7 @@ def _spawn(
         raise CommandMissing(f"{program} cannot be run: {error.strerror}") from error
     finally:
         os.close(writer)
-    if stdin is not None and process.stdin is not None:
+    if isinstance(stdin, str) and process.stdin is not None:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(stdin.encode())
             process.stdin.close()
