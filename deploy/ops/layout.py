@@ -71,6 +71,11 @@ class Layout:
         return self.root / "var/lib/left4me-redis"
 
     @property
+    def redis_settings(self) -> Path:
+        """The certificates and users of Redis for worker hosts: Redis cannot read the application's settings."""
+        return self.root / "etc/left4me-redis"
+
+    @property
     def redis_socket(self) -> Path:
         return self.root / "run/left4me/redis.sock"
 

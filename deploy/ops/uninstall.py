@@ -52,7 +52,8 @@ def steps(layout: Layout, *, purge: bool) -> Iterator[Step]:
         is_done=lambda: not proxy.site(layout).exists(),
         apply=lambda: proxy.remove(layout),
     )
-    yield _without("the program is removed", [layout.program, layout.redis_data, layout.redis_socket.parent])
+    of_redis = [layout.redis_data, layout.redis_settings, layout.redis_socket.parent]
+    yield _without("the program is removed", [layout.program, *of_redis])
     # A database that the operator provided stays in any case.
     if purge and database and postgres.is_ours(database):
         yield Step("the database is removed", is_done=lambda: not postgres.answers(database), apply=postgres.drop)

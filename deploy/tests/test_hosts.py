@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import asdict, replace
 
 import pytest
+import redis
 
 from deploy.ops import environment, tls
 from deploy.ops.layout import Layout
+from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
 from deploy.ops.worker_host import database_role, invitation, redis_acl, registry
 from left4me.core.processes import commands
+from left4me.core.redis import keys
+from left4me.testing import redis_server
 
 INVITATION = invitation.Invitation(
     name="two",
@@ -107,11 +112,69 @@ def test_the_line_that_lets_hosts_in_asks_for_tls_and_a_password():
 
 
 def test_a_host_s_user_reaches_its_own_queue_and_no_password_stands_in_the_list():
-    rule = redis_acl.rule("host-two", "two", "secret")
+    rule = redis_acl.rule("two", "secret")
     assert "secret" not in rule
     assert "~host.two " in rule
     assert "~* " not in rule and "&* " not in rule
     assert "-@admin" in rule and "-@dangerous" in rule
+
+
+def test_a_host_s_user_runs_the_scripts_of_celery_and_no_others(tmp_path):
+    with redis_server.own_redis(tmp_path / "sock", tmp_path):
+        admin = redis.Redis(unix_socket_path=str(tmp_path / "sock"))
+        admin.execute_command("ACL", "SETUSER", *redis_acl.rule("two", "secret").split()[1:])
+        client = redis.Redis(unix_socket_path=str(tmp_path / "sock"), username="host-two", password="secret")
+        assert client.lock(keys.unacknowledged("two")["unacked_mutex_key"], timeout=5).acquire(blocking=False)
+        queue = keys.host_queue("two")
+        script = client.register_script("return redis.call('LLEN', KEYS[1])")
+        with client.pipeline() as pipeline:
+            script(keys=[queue], client=pipeline)
+            assert pipeline.execute() == [0]
+        with pytest.raises(redis.ResponseError):
+            script(keys=["host.local"])
+        for words in (["EVAL", "return 1", "0"], ["SCRIPT", "FLUSH"], ["SCRIPT", "KILL"], ["FUNCTION", "LIST"]):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*words)
+        client.close()
+        admin.close()
+
+
+@pytest.fixture
+def opened(layout, monkeypatch):
+    """A machine that is open to hosts, whose Redis belongs to another user."""
+    if os.geteuid() != 0:
+        pytest.skip("hosts are added by root")
+    (layout.units / "left4me-redis.service").write_text("[Service]\nExecStart=/usr/bin/redis-server\n")
+    layout.secrets_file.write_text("REDIS_URL=unix://:own@/run/left4me/redis.sock\n")
+    os.chown(layout.redis_data, 64123, 64123)
+    monkeypatch.setattr(redis_acl, "_redis_cli", lambda *_: None)
+    monkeypatch.setattr(services, "systemctl", lambda *_, **__: "")
+    return layout
+
+
+def test_root_follows_no_link_of_redis_to_a_file_or_directory(opened, tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (opened.redis_data / "hosts").symlink_to(victim)
+    redis_acl.allow(opened, host="two", password="secret")
+    assert victim.stat().st_uid == 0
+    assert list(victim.iterdir()) == []
+    users = opened.redis_settings / "users.acl"
+    assert redis_acl.rule("two", "secret") in users.read_text()
+    assert (users.stat().st_uid, users.stat().st_mode & 0o022) == (0, 0)
+
+
+def test_users_of_an_older_release_keep_their_passwords_and_get_the_rights_of_this_one(opened):
+    (opened.redis_data / "hosts").mkdir()
+    old = redis_acl.rule("two", "secret").partition(" ~")[0] + " ~* &* +@all"
+    (opened.redis_data / "hosts/users.acl").write_text(f"user default on #{'0' * 64} ~* &* +@all\n{old}\nuser x on\n")
+    redis_acl.allow(opened, host="three", password="another")
+    assert (opened.redis_settings / "users.acl").read_text().splitlines()[1:] == [
+        redis_acl.rule("two", "secret"),
+        redis_acl.rule("three", "another"),
+    ]
+    redis_acl.forbid(opened, host="two")
+    assert "host-two" not in (opened.redis_settings / "users.acl").read_text()
 
 
 def test_redis_keeps_its_own_command_and_listens_besides(layout):

@@ -15,7 +15,7 @@ from deploy.ops.layout import Layout
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
 from deploy.ops.worker_host import invitation
-from left4me.core.files import atomic
+from left4me.core.files import walk
 from left4me.core.processes import commands
 from left4me.core.redis import keys
 
@@ -25,9 +25,13 @@ _USERS: Final = "users.acl"
 
 # "*" stands for ids of jobs and servers, which are not tied to a host here.
 _COMMANDS: Final = (
-    *("-@all", "+@read", "+@write", "+@connection", "+@transaction", "+@pubsub", "+@scripting"),
-    *("-@dangerous", "-@admin", "-scan", "-randomkey", "-dbsize", "-script|flush", "-script|kill", "-function"),
+    *("-@all", "+@read", "+@write", "+@connection", "+@transaction", "+@pubsub"),
+    *("-@dangerous", "-@admin", "-@scripting", "-scan", "-randomkey", "-dbsize"),
+    # Celery's locks and bindings of queues are scripts, which may use the keys of the host only.
+    *("+evalsha", "+script|load", "+script|exists"),
 )
+# A line that `rule` made. Only name and password are taken from it: rights are those of this release.
+_LINE: Final = re.compile(r"user host-(?P<host>[a-z0-9-]+) on #(?P<digest>[0-9a-f]{64}) ")
 
 
 def _keys(host: str) -> list[str]:
@@ -49,10 +53,18 @@ def _channels(host: str) -> list[str]:
     return [keys.cancel_channel(host), keys.job_channel("*"), keys.server_log_channel("*")]
 
 
-def rule(user: str, host: str, password: str) -> str:
+def rule(host: str, password: str) -> str:
     """The line of Redis's ACL file for one host."""
+    return _rule(host, _digest(password))
+
+
+def user_of(host: str) -> str:
+    return f"host-{host}"
+
+
+def _rule(host: str, digest: str) -> str:
     patterns = [*(f"~{key}" for key in _keys(host)), *(f"&{channel}" for channel in _channels(host))]
-    return " ".join([f"user {user} on #{_digest(password)} resetkeys resetchannels", *patterns, *_COMMANDS])
+    return " ".join([f"user {user_of(host)} on #{digest} resetkeys resetchannels", *patterns, *_COMMANDS])
 
 
 def own_password(layout: Layout) -> str:
@@ -66,7 +78,7 @@ def is_open(layout: Layout, certificate: Path, *, address: str) -> bool:
     unit = layout.units / services.REDIS
     if not (unit.exists() and drop_in.exists() and own_password(layout)):
         return False
-    copy = _directory(layout) / certificate.name
+    copy = layout.redis_settings / certificate.name
     if not copy.exists() or copy.read_bytes() != certificate.read_bytes():
         return False
     return drop_in.read_text() == _drop_in_text(layout, unit.read_text(), address)
@@ -77,27 +89,30 @@ def open_to(layout: Layout, certificates: Sequence[Path], *, address: str, own_p
     text = _drop_in_text(layout, (layout.units / services.REDIS).read_text(), address)
     for source in certificates:
         _keep(layout, source.name, source.read_text())
-    users = _users(layout)
-    users["default"] = f"user default on #{_digest(own_password)} ~* &* +@all"
-    _write(layout, users)
+    _write(layout, _digests(layout), own_password=own_password)
     _drop_in(layout).parent.mkdir(parents=True, exist_ok=True)
     _drop_in(layout).write_text(text)
     services.reload()
 
 
-def allow(layout: Layout, *, user: str, host: str, password: str) -> None:
+def address(layout: Layout) -> str:
+    """The address that Redis listens on for hosts; empty where no host was added."""
+    drop_in = _drop_in(layout)
+    found = re.search(r" --bind (\S+)", drop_in.read_text()) if drop_in.exists() else None
+    return found[1] if found else ""
+
+
+def allow(layout: Layout, *, host: str, password: str) -> None:
     """Create the user of a host. An existing one gets the new password, and its connections end."""
-    users = _users(layout)
-    users[user] = rule(user, host, password)
-    _write(layout, users)
+    _write(layout, {**_digests(layout), host: _digest(password)}, own_password=own_password(layout))
     _redis_cli(layout, "ACL", "LOAD")
 
 
-def forbid(layout: Layout, *, user: str) -> None:
+def forbid(layout: Layout, *, host: str) -> None:
     """Remove the user of a host, and end its connections."""
-    users = _users(layout)
-    if users.pop(user, None) is not None:
-        _write(layout, users)
+    digests = _digests(layout)
+    if digests.pop(host, None) is not None:
+        _write(layout, digests, own_password=own_password(layout))
         _redis_cli(layout, "ACL", "LOAD")
 
 
@@ -109,28 +124,32 @@ def _redis_cli(layout: Layout, *command: str) -> None:
         raise CannotGoOn(f"Redis rejects its list of users: {answer}")
 
 
-def _directory(layout: Layout) -> Path:
-    """Redis cannot read the application's settings, so its certificate and its users are kept with its data."""
-    return layout.redis_data / "hosts"
+def _digests(layout: Layout) -> dict[str, str]:
+    """The digests of the passwords of all hosts."""
+    try:
+        text = (layout.redis_settings / _USERS).read_text()
+    except FileNotFoundError:
+        text = _users_of_older_releases(layout)
+    return {found["host"]: found["digest"] for line in text.splitlines() if (found := _LINE.match(line))}
 
 
-def _users(layout: Layout) -> dict[str, str]:
-    path = _directory(layout) / _USERS
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {line.split()[1]: line for line in lines if line.startswith("user ")}
+def _users_of_older_releases(layout: Layout) -> str:
+    """The list that older releases kept in a directory of Redis, which could have placed links there."""
+    try:
+        with walk.open_below(layout.redis_data, ("hosts", _USERS)) as file:
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
 
 
-def _write(layout: Layout, users: dict[str, str]) -> None:
-    _keep(layout, _USERS, "".join(f"{line}\n" for line in users.values()))
+def _write(layout: Layout, digests: dict[str, str], *, own_password: str) -> None:
+    lines = [f"user default on #{_digest(own_password)} ~* &* +@all", *(_rule(*one) for one in digests.items())]
+    _keep(layout, _USERS, "".join(f"{line}\n" for line in lines))
 
 
 def _keep(layout: Layout, name: str, text: str) -> None:
-    """Write a file that only Redis can read."""
-    directory = _directory(layout)
-    directory.mkdir(exist_ok=True, mode=0o700)
-    owner = layout.redis_data.stat()
-    os.chown(directory, owner.st_uid, owner.st_gid)
-    atomic.write(directory / name, text, mode=0o600, durable=True, owner=(owner.st_uid, owner.st_gid))
+    """Write a file that Redis can read and only root can change, in a directory of root."""
+    environment.write(layout.redis_settings / name, text, layout=layout)
 
 
 def _drop_in(layout: Layout) -> Path:
@@ -142,7 +161,7 @@ def _drop_in_text(layout: Layout, unit: str, address: str) -> str:
     start = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", unit, re.MULTILINE)
     if start is None:
         raise CannotGoOn(f"{services.REDIS} was not written by deploy/install.")
-    directory = Path("/") / _directory(layout).relative_to(layout.root)
+    directory = Path("/") / layout.redis_settings.relative_to(layout.root)
     options = {
         "bind": address,
         "tls-port": invitation.REDIS_PORT,

@@ -59,10 +59,6 @@ def role_of(name: str) -> str:
     return f"left4me_host_{name}"
 
 
-def user_of(name: str) -> str:
-    return f"host-{name}"
-
-
 def steps(layout: Layout, *, address: str, peers: tuple[str, ...]) -> Iterator[Step]:
     """The steps that open this machine to worker hosts at `address`. They are done once, for the first host.
 
@@ -111,7 +107,7 @@ def add(layout: Layout, name: str, *, address: str, public: str) -> invitation.I
     database = unquote(url.path.lstrip("/"))
     database_role.make_role(role_of(name), password=database_password, group=GROUP, database=database)
     _manage(layout, "host_rights")
-    redis_acl.allow(layout, user=user_of(name), host=name, password=redis_password)
+    redis_acl.allow(layout, host=name, password=redis_password)
     return invitation.Invitation(
         name=name,
         address=address,
@@ -119,7 +115,7 @@ def add(layout: Layout, name: str, *, address: str, public: str) -> invitation.I
         database=database,
         role=role_of(name),
         database_password=database_password,
-        redis_user=user_of(name),
+        redis_user=redis_acl.user_of(name),
         redis_password=redis_password,
         token=keys["token"],
         sealing_key=keys["sealing_key"],
@@ -130,7 +126,11 @@ def remove(layout: Layout, name: str) -> str:
     """Remove a host and end its access at once; returns the application's message. Raises CommandError."""
     message = _manage(layout, "remove_host", name)
     database_role.drop_role(role_of(name))
-    redis_acl.forbid(layout, user=user_of(name))
+    here, address = place(layout), redis_acl.address(layout)
+    # Redis may still read the list of users from the place of an older release.
+    if address and not redis_acl.is_open(layout, here.certificate, address=address):
+        _open_redis(layout, here, address)
+    redis_acl.forbid(layout, host=name)
     return message.strip()
 
 
