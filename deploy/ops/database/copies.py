@@ -122,7 +122,6 @@ def _write_copy(path: Path, handle: int, *, check: bool) -> None:
                 # All pages in one step: copied in several, every write in between would start the copy again. With
                 # the write-ahead log this blocks no writer.
                 ours.backup(copy)
-                copy.execute("PRAGMA trusted_schema=OFF")
                 if check and (verdict := copy.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
                     raise DatabaseFault(f"{path} is damaged: {verdict}. Restore the last backup before this one.")
                 # The copy is one file, without a log beside it.
@@ -163,9 +162,7 @@ def _open(path: Path) -> sqlite3.Connection:
             raise DatabaseFault(f"{path} is no regular file.")
     except FileNotFoundError:
         raise DatabaseFault(f"{path} does not exist.") from None
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=30)
-    connection.execute("PRAGMA trusted_schema=OFF")
-    return connection
+    return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=30)
 
 
 @dataclass
