@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import secrets
+from left4me.core.masks import Masker
 from left4me.core.rows import storable
 from livestate.models import Order
 from livestate.orders import commands
@@ -35,11 +36,13 @@ def carry_out(order_id: int, *, now: datetime) -> None:
         logger.info("Order %s is not run: it ran already, is too old, or does not exist", order_id)
         return
     order = Order.objects.select_related("server").get(pk=order_id)
-    outcome = _attempt(order)
+    mask = order.server.masker
+    outcome = _attempt(order, mask)
     Order.objects.filter(pk=order_id).update(
         state=outcome.result,
-        output=storable(outcome.output, LONGEST_OUTPUT),
-        note=str(outcome.note)[:LONGEST_NOTE],
+        # Before the text is cut, which could leave a part of a password. The game may have been cut off as well.
+        output=storable(mask.so_far(outcome.output), LONGEST_OUTPUT),
+        note=mask(str(outcome.note))[:LONGEST_NOTE],
         finished_at=timezone.now(),
     )
 
@@ -50,11 +53,11 @@ def known_commands(server: Server) -> list[str]:
     return sorted({name for name in names if name and " " not in name})
 
 
-def _attempt(order: Order) -> Outcome:
+def _attempt(order: Order, mask: Masker) -> Outcome:
     if order.server.actual_state != Server.State.RUNNING:
         return Outcome(Result.FAILED, note=_("The server is not running."))
     try:
-        return _run(order, _asker(order.server, on_text=functools.partial(_store_partial_output, order.pk)))
+        return _run(order, _asker(order.server, on_text=functools.partial(_store_partial_output, order.pk, mask)))
     except rcon.RconError as error:
         return Outcome(Result.UNCERTAIN if error.sent else Result.FAILED, error.partial, str(error))
     except (NotStatus, secrets.Unreadable) as error:
@@ -90,6 +93,8 @@ def _asker(server: Server, *, on_text: Callable[[str], None] | None = None) -> A
     )
 
 
-def _store_partial_output(order_id: int, text: str) -> None:
+def _store_partial_output(order_id: int, mask: Masker, text: str) -> None:
     """Store the output received so far, so that a waiting page shows a long answer as it comes."""
-    Order.objects.filter(pk=order_id, state=Order.State.RUNNING).update(output=storable(text, LONGEST_OUTPUT))
+    Order.objects.filter(pk=order_id, state=Order.State.RUNNING).update(
+        output=storable(mask.so_far(text), LONGEST_OUTPUT)
+    )

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import importlib
 from datetime import timedelta
 
 import pytest
+from django.apps import apps
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
+from left4me.core.masks import Masker
 from left4me.core.redis import hosts
 from livestate import actions, tasks
 from livestate.models import ORDER_WAITS, Order
@@ -15,7 +18,8 @@ from livestate.orders import completion, execution
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.answers import Person, status_text
 from servers.gamehost.tests.rcon.scripted import PASSWORD, Quirks, ScriptedServer
-from servers.models import Server
+from servers.models import Server, StateChange
+from servers.state import state_log
 from servers.tests.factories import make_server, share
 
 pytestmark = pytest.mark.django_db
@@ -149,8 +153,8 @@ def test_a_long_answer_grows_in_the_row_while_it_arrives(cast, server, game, mon
     seen: list[int] = []
     show = execution._store_partial_output
 
-    def watched(order_id: int, text: str) -> None:
-        show(order_id, text)
+    def watched(order_id: int, mask: Masker, text: str) -> None:
+        show(order_id, mask, text)
         seen.append(len(Order.objects.get(pk=order_id).output))
 
     monkeypatch.setattr(execution, "_store_partial_output", watched)
@@ -159,6 +163,50 @@ def test_a_long_answer_grows_in_the_row_while_it_arrives(cast, server, game, mon
     assert 0 < seen[0] < 3_000
     order.refresh_from_db()
     assert len(order.output) == 3_000
+
+
+def test_the_console_never_shows_the_rcon_password_however_the_answer_arrives(cast, server, game, monkeypatch):
+    """`find rcon_` and `cvarlist` print it, and an operator and every `read` token can read the order."""
+    password = server.live_rcon_password
+    game.quirks.bytes_per_packet, game.quirks.seconds_between_packets = 700 + len(password) // 2, 0.4
+    game.quirks.answers["find rcon_"] = b"x" * 700 + password.encode() + b"y" * 900
+    seen: list[str] = []
+    show = execution._store_partial_output
+
+    def watched(order_id: int, *rest: object) -> None:
+        show(order_id, *rest)
+        seen.append(Order.objects.get(pk=order_id).output)
+
+    monkeypatch.setattr(execution, "_store_partial_output", watched)
+    order = tell(server, cast.owner, value="find rcon_")
+    tasks.carry_out(order.pk)
+    order.refresh_from_db()
+    assert order.output == "x" * 700 + "•••" + "y" * 900
+    assert seen and not any(password[:4] in text for text in seen), "a half is not shown either"
+
+
+def test_what_was_stored_before_passwords_were_masked_is_masked_by_a_migration(cast, server):
+    password = server.live_rcon_password
+    order = tell(server, cast.owner, value="find rcon_")
+    Order.objects.filter(pk=order.pk).update(output=f'"rcon_password" = "{password}"', note=password)
+    change = StateChange.objects.create(server=server, at=timezone.now(), state="crashed", last_lines=["a", password])
+    Server.objects.filter(pk=server.pk).update(last_error=f"left {password}")
+    importlib.import_module("livestate.migrations.0005_mask_rcon_passwords").mask_passwords(apps, None)
+    for row in (order, change, server):
+        row.refresh_from_db()
+    assert (order.output, order.note) == ('"rcon_password" = "•••"', "•••")
+    assert change.last_lines == ["a", "•••"]
+    assert server.last_error == "left •••"
+
+
+def test_the_history_of_states_holds_no_password(server):
+    password = server.live_rcon_password
+    state_log.record_state(server, Server.State.CRASHED, now=timezone.now(), detail=password, last_lines=[password])
+    state_log.set_last_error(server, f"said {password}")
+    change = StateChange.objects.get(server=server)
+    assert (change.detail, change.last_lines) == ("•••", ["•••"])
+    server.refresh_from_db()
+    assert server.last_error == "said •••"
 
 
 def test_an_order_delivered_twice_is_carried_out_once(cast, server, game):

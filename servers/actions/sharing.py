@@ -8,12 +8,16 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
+from servers.actions import servers
 from servers.models import Server, ServerShare
 
 
 @transaction.atomic
 def share(*, server: Server, username: str, role: str, by: User) -> ServerShare:
-    """Share the server with a user as `viewer` or `operator`, or change a share's role. Raises ValidationError."""
+    """Share the server with a user as `viewer` or `operator`, or change a share's role. Raises ValidationError.
+
+    A user who is no operator any more makes the server get a new RCON password, as in `revoke`.
+    """
     user = User.objects.filter(username__iexact=username.strip(), is_active=True).first()
     if user is None:
         raise ValidationError({"username": _("Nobody here has this user name.")})
@@ -21,14 +25,22 @@ def share(*, server: Server, username: str, role: str, by: User) -> ServerShare:
         raise ValidationError({"username": _("It is this user's own server.")})
     if role not in ServerShare.Role.values:
         raise ValidationError({"role": _("A share is for a viewer or an operator.")})
+    was_operator = ServerShare.objects.filter(server=server, user=user, role=ServerShare.Role.OPERATOR).exists()
     shared, _created = ServerShare.objects.update_or_create(server=server, user=user, defaults={"role": role})
     record.write(action="server.share", by=by, target=server.resource, user=user.username, role=role)
+    if was_operator and role != ServerShare.Role.OPERATOR:
+        servers.rotate_password(server=server, by=by)
     return shared
 
 
 @transaction.atomic
 def revoke(*, share: ServerShare, by: User) -> None:
-    """Delete a share. The user's open streams end at their next check."""
+    """Delete a share. The user's open streams end at their next check.
+
+    After an operator, the next start uses a new RCON password: plugins can have shown the present one on the console.
+    """
     target, name = share.server.resource, share.user.username
     share.delete()
     record.write(action="server.revoke", by=by, target=target, user=name)
+    if share.role == ServerShare.Role.OPERATOR:
+        servers.rotate_password(server=share.server, by=by)

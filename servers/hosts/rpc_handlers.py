@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from left4me.core.masks import Masker
 from servers.hosts import ports as host_ports
 from servers.hosts import this_host
 from servers.hosts.rpc import Reply
 from servers.logs.stored import NoSuchLog, StoredLogs
+from servers.models import Server
 
 
 def handle(procedure: str, values: dict[str, Any]) -> Reply | None:
@@ -20,7 +22,15 @@ def handle(procedure: str, values: dict[str, Any]) -> Reply | None:
 
 
 def _logs(server_id: int) -> StoredLogs:
-    return StoredLogs(server_id, runtime=this_host.runtime(), upper=this_host.storage().of(server_id).upper)
+    upper = this_host.storage().of(server_id).upper
+    return StoredLogs(server_id, runtime=this_host.runtime(), upper=upper, mask=_masker(server_id))
+
+
+def _masker(server_id: int) -> Masker:
+    server = Server.objects.filter(pk=server_id).first()
+    if server is None:
+        raise NoSuchLog
+    return server.masker
 
 
 def _log_files(*, server: int) -> Reply:

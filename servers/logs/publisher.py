@@ -14,10 +14,13 @@ from collections.abc import Sequence
 from typing import cast
 
 import redis
+from django.db import connections
 
+from left4me.core.masks import Masker
 from left4me.core.redis import keys
 from left4me.core.redis.client import client
 from servers.gamehost.port import LogLine, ServerRuntime
+from servers.models import Server
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ class Tailers:
             # Viewers notice that the tailer is gone and request it again.
             logger.warning("the tailer of server %s ended: %s", server_id, error)
         finally:
+            connections.close_all()
             with self._lock:
                 self._running.discard(server_id)
 
@@ -66,6 +70,7 @@ class Tailer:
         self._client = client
         self._checked_at = 0.0
         self._viewers = True
+        self._mask = Masker()
         self._budget = _Budget(_LINES_A_SECOND)
         self._last_id = "0"
 
@@ -75,6 +80,7 @@ class Tailer:
         if not self._client.set(keys.server_log_tailer(self._server_id), "1", nx=True, ex=WATCH_SECONDS):
             return
         try:
+            self._renew_mask()
             cursor = self._resume() or self._begin()
             self._runtime.follow(
                 self._server_id, cursor=cursor, on_lines=self._push, cancelled=lambda: not self._has_viewers()
@@ -104,7 +110,14 @@ class Tailer:
             self._checked_at = now
             self._viewers = bool(self._client.exists(keys.server_log_watched(self._server_id)))
             self._client.expire(keys.server_log_tailer(self._server_id), WATCH_SECONDS)
+            self._renew_mask()
         return self._viewers
+
+    def _renew_mask(self) -> None:
+        """Read the server's passwords: a new one is stored before the game is started with it."""
+        server = Server.objects.filter(pk=self._server_id).first()
+        if server is not None:
+            self._mask = server.masker
 
     def _push(self, lines: list[LogLine]) -> None:
         allowed = self._budget.take(len(lines))
@@ -121,7 +134,7 @@ class Tailer:
         messages = []
         for line in lines:
             at = line.at.isoformat() if line.at else ""
-            text = line.text[:_LONGEST_LINE]
+            text = self._mask(line.text)[:_LONGEST_LINE]
             fields: dict[str | bytes, str] = {"text": text, "at": at, "cursor": line.cursor}
             pipe.xadd(keys.server_log(self._server_id), fields, maxlen=_STREAM_LINES, approximate=True)  # type: ignore[arg-type]
             messages.append({"text": text, "at": at})

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from left4me.core.files import walk
+from left4me.core.masks import Masker
 from servers.gamehost.port import ServerRuntime
 
 CONSOLE: Final = ""
@@ -51,12 +52,13 @@ class Piece:
 
 
 class StoredLogs:
-    """The stored logs of one server, whose writable layer is `upper`."""
+    """The stored logs of one server, whose writable layer is `upper`, without the secrets that `mask` masks."""
 
-    def __init__(self, server_id: int, *, runtime: ServerRuntime, upper: Path) -> None:
+    def __init__(self, server_id: int, *, runtime: ServerRuntime, upper: Path, mask: Masker) -> None:
         self._server_id = server_id
         self._runtime = runtime
         self._upper = upper
+        self._mask = mask
 
     def files(self) -> list[LogFile]:
         """The log files that the game wrote, the newest first."""
@@ -74,7 +76,7 @@ class StoredLogs:
         """The lines of the console with their times, the oldest first."""
         for line in self._runtime.tail(self._server_id, lines=CONSOLE_LINES):
             at = line.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S ") if line.at else ""
-            yield f"{at}{line.text}"
+            yield f"{at}{self._mask(line.text)}"
 
     def read(self, name: str, *, offset: int) -> Piece:
         """A part of a file that `files` lists. Raises NoSuchLog."""
@@ -84,13 +86,19 @@ class StoredLogs:
         try:
             with walk.open_below(self._upper, place.parts) as file:
                 size = file.seek(0, 2)
-                file.seek(offset)
-                return Piece(data=file.read(PIECE), size=size)
+                # With what surrounds it: a secret may begin before the piece or end after it.
+                before = min(offset, self._mask.longest)
+                file.seek(offset - before)
+                data = self._mask.in_place(file.read(before + PIECE + self._mask.longest))
+                return Piece(data=data[before : before + PIECE], size=size)
         except OSError:
             raise NoSuchLog(name) from None
 
     def find(self, text: str, *, name: str = CONSOLE) -> list[str]:
-        """The newest lines that contain `text`, ignoring case; the oldest of them first. Raises NoSuchLog."""
+        """The newest lines that contain `text`, ignoring case; the oldest of them first. Raises NoSuchLog.
+
+        Masked lines are searched: otherwise a search would tell how a secret goes on.
+        """
         searched = text.casefold()
         lines = self.console() if name == CONSOLE else self._lines(name)
         return list(deque((line[:_LONGEST_LINE] for line in lines if searched in line.casefold()), maxlen=MOST_FOUND))

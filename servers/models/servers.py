@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Self
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import names, secrets
+from left4me.core.masks import Masker
 from servers.models.blueprints import Blueprint
 from servers.models.hosts import Host
 
@@ -186,6 +188,19 @@ class Server(models.Model):
         A new one is used only from the next start on. Before that it is wrong, and wrong ones get this host banned.
         """
         return secrets.unseal(self.applied_sealed_rcon_password or self.sealed_rcon_password)
+
+    @property
+    def masker(self) -> Masker:
+        """Masks the passwords of the running game and of the next start in what the game prints.
+
+        Whoever may use the console makes it print them, and they are valid longer than a share.
+        """
+        found = Masker()
+        for sealed in {self.sealed_rcon_password, self.applied_sealed_rcon_password}:
+            # A password that cannot be decrypted cannot be in use.
+            with contextlib.suppress(secrets.Unreadable):
+                found.add([secrets.unseal(sealed)])
+        return found
 
     @property
     def is_at_rest(self) -> bool:

@@ -33,8 +33,13 @@ def record_state(
             return False
         if not Server.objects.filter(not_newer, pk=server.pk).update(actual_state=state, actual_state_at=now):
             return False
+        mask = server.masker
         StateChange.objects.create(
-            server_id=server.pk, at=now, state=state, detail=detail, last_lines=list(last_lines)[-_KEPT_LINES:]
+            server_id=server.pk,
+            at=now,
+            state=state,
+            detail=mask(detail),
+            last_lines=[mask(line) for line in last_lines][-_KEPT_LINES:],
         )
         crash_alerts.server_was_seen(server, state, detail=detail, now=now)
     server.actual_state, server.actual_state_at = state, now
@@ -43,12 +48,13 @@ def record_state(
 
 def record_remark(server: Server, detail: str, last_lines: Sequence[str], *, now: datetime) -> None:
     """Add an entry to the history of a server whose state does not change."""
+    mask = server.masker
     StateChange.objects.create(
         server_id=server.pk,
         at=now,
         state=server.actual_state,
-        detail=detail,
-        last_lines=list(last_lines)[-_KEPT_LINES:],
+        detail=mask(detail),
+        last_lines=[mask(line) for line in last_lines][-_KEPT_LINES:],
     )
 
 
@@ -65,6 +71,7 @@ def clear_last_error(server: Server) -> None:
 
 def set_last_error(server: Server, message: str, *, offered_port: int | None = None) -> None:
     """Show this error until the next successful start, with a port that would avoid it."""
+    message = server.masker(message)
     Server.objects.filter(pk=server.pk).update(last_error=message, offered_port=offered_port)
     server.last_error, server.offered_port = message, offered_port
 

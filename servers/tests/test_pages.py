@@ -165,6 +165,21 @@ def test_a_server_is_shared_and_taken_back(cast: Cast, owner_client: Client) -> 
     assert not server.shares.exists()
 
 
+@pytest.mark.parametrize("how", ["revoke", "viewer"])
+def test_the_rcon_password_changes_when_an_operator_s_share_ends(cast: Cast, owner_client: Client, how: str) -> None:
+    server = make_server(cast.owner, rcon_password="Sesame123")
+    operator, viewer = share(server, cast.operator, "operator"), share(server, cast.viewer, "viewer")
+    owner_client.post(f"/servers/{server.pk}/shares/{viewer.pk}/revoke")
+    server.refresh_from_db()
+    assert server.rcon_password == "Sesame123", "a viewer never had the console"
+    if how == "revoke":
+        owner_client.post(f"/servers/{server.pk}/shares/{operator.pk}/revoke")
+    else:
+        owner_client.post(f"/servers/{server.pk}/shares", {"username": "otto", "role": "viewer"})
+    server.refresh_from_db()
+    assert server.rcon_password != "Sesame123"
+
+
 @pytest.mark.parametrize("name", ["nobody", "anna", ""])
 def test_a_server_is_not_shared_with_nobody_or_its_owner(cast: Cast, owner_client: Client, name: str) -> None:
     server = make_server(cast.owner)

@@ -9,9 +9,10 @@ import pytest
 import redis
 from django.utils import timezone
 
+from left4me.core.masks import Masker
 from left4me.core.redis import hosts
 from servers import tasks
-from servers.hosts import rpc, this_host
+from servers.hosts import rpc, rpc_handlers, this_host
 from servers.hosts.rpc import Reply
 from servers.models import Host
 from servers.tests.fake_runtime import FakeRuntime
@@ -27,6 +28,8 @@ def host(redis_client: redis.Redis, monkeypatch, tmp_path: Path, settings) -> Fa
     settings.LEFT4ME_ROOT = tmp_path
     runtime = FakeRuntime()
     monkeypatch.setattr(this_host, "runtime", lambda: runtime)
+    # The thread has no database.
+    monkeypatch.setattr(rpc_handlers, "_masker", lambda server_id: Masker())
 
     def take(name: str, *, args: list[object], queue: str, **options: object) -> None:
         assert (name, queue) == (rpc.TASK, "host.local")

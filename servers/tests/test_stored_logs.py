@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from left4me.core.masks import Masker
 from servers.logs import stored
 from servers.logs.stored import NoSuchLog, StoredLogs
 from servers.tests.fake_runtime import FakeRuntime
 
 LOGS = "left4dead2/logs"
+PASSWORD = "Sesame123Sesame456Sesame789"
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def upper(tmp_path: Path) -> Path:
 def _logs(upper: Path, *lines: str) -> StoredLogs:
     runtime = FakeRuntime()
     runtime.lines = list(lines)
-    return StoredLogs(1, runtime=runtime, upper=upper)
+    return StoredLogs(1, runtime=runtime, upper=upper, mask=Masker([PASSWORD]))
 
 
 def test_the_files_of_the_engine_and_of_sourcemod_are_listed_the_newest_first(upper: Path):
@@ -88,3 +90,27 @@ def test_a_search_shows_the_newest_lines_and_joins_lines_over_pieces(upper: Path
     monkeypatch.setattr(stored, "MOST_FOUND", 2)
     (upper / LOGS / "a.log").write_bytes(b"tank 1\r\ntank 2\r\nwitch\r\ntank 3")
     assert _logs(upper).find("tank", name=f"{LOGS}/a.log") == ["tank 2", "tank 3"]
+
+
+def test_no_log_shows_the_rcon_password_and_no_search_tells_how_it_goes_on(upper: Path):
+    printed = f'"rcon_password" = "{PASSWORD}" ( def. "" )'
+    (upper / LOGS / "L0001.log").write_text(f"{printed}\n")
+    logs = _logs(upper, printed)
+    assert [line.partition('"')[2] for line in logs.console()] == ['rcon_password" = "•••" ( def. "" )']
+    assert logs.find(PASSWORD[:2]) == []
+    assert logs.find(PASSWORD[:2], name=f"{LOGS}/L0001.log") == []
+    assert len(logs.find("rcon_password", name=f"{LOGS}/L0001.log")) == 1
+
+
+@pytest.mark.parametrize("before", range(-30, 5))
+def test_a_password_across_two_pieces_of_a_file_is_masked_and_the_positions_stay(
+    upper: Path, monkeypatch: pytest.MonkeyPatch, before: int
+):
+    monkeypatch.setattr(stored, "PIECE", 64)
+    data = b"x" * (64 + before) + PASSWORD.encode() + b"y" * 70
+    (upper / LOGS / "L0001.log").write_bytes(data)
+    pieces = b""
+    while piece := _logs(upper).read(f"{LOGS}/L0001.log", offset=len(pieces)).data:
+        assert len(piece) <= 64
+        pieces += piece
+    assert pieces == data.replace(PASSWORD.encode(), b"*" * len(PASSWORD))

@@ -121,3 +121,22 @@ def test_a_flood_is_cut_with_a_count_and_its_newest_lines_stay(server, cast, cli
     texts = [fields[b"text"].decode() for _, fields in client.xrange(keys.server_log(server.pk))]
     assert texts[0].startswith("… 4600 lines")
     assert texts[-1] == "line 4999"
+
+
+@pytest.mark.django_db
+def test_the_live_log_shows_neither_password_of_a_server(cast: Cast, client, monkeypatch):
+    server = make_server(cast.owner, rcon_password="of-the-running-game")
+    server.applied_sealed_rcon_password = server.sealed_rcon_password
+    server.rcon_password = "of-the-next-start"
+    server.save()
+    tailer = _tailer(server, client)
+    tailer._renew_mask()
+    tailer._publish(
+        _lines('"rcon_password" = "of-the-running-game"', "of-the-next-start", "x" * 4090 + "of-the-next-start")
+    )
+    kept = client.xrange(keys.server_log(server.pk))
+    assert [fields[b"text"].decode() for _id, fields in kept] == [
+        '"rcon_password" = "•••"',
+        "•••",
+        "x" * 4090 + "•••",
+    ]

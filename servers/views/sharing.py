@@ -14,6 +14,7 @@ from left4me.core import secrets
 from left4me.core.web import forms as lib_forms
 from servers import actions, lookups
 from servers.forms import ShareForm
+from servers.models import ServerShare
 
 
 @require_POST
@@ -36,6 +37,8 @@ def revoke(request: HttpRequest, pk: int, share_pk: int) -> HttpResponse:
     shared = get_object_or_404(server.shares.select_related("user", "server"), pk=share_pk)
     actions.revoke(share=shared, by=user)
     messages.success(request, _("The server is no longer shared with %s.") % shared.user)
+    if shared.role == ServerShare.Role.OPERATOR:
+        messages.info(request, _("The RCON password was changed. The next restart applies it."))
     return redirect("servers:edit", server.pk)
 
 

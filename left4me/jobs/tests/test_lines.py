@@ -1,8 +1,8 @@
 import pytest
 
-from left4me.core.logbook import MASK
+from left4me.core.masks import MASK, Masker
 from left4me.jobs.models import LONGEST_LINE
-from left4me.jobs.output.lines import Masker, clean
+from left4me.jobs.output.lines import clean
 
 
 @pytest.mark.parametrize(
