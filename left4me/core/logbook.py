@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from left4me.core.masks import MASK
+from left4me.core.lines import MASK
 
 _context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default=MappingProxyType({}))
 _hide: ContextVar[Callable[[str], str] | None] = ContextVar("log_hide", default=None)

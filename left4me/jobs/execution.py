@@ -17,12 +17,11 @@ from django.utils import timezone
 
 from left4me.core import logbook
 from left4me.core.concurrency import Cancelled
-from left4me.core.masks import Masker
+from left4me.core.lines import Masker, clean
 from left4me.core.processes import commands
 from left4me.jobs import operations, transitions
 from left4me.jobs.models import Job
 from left4me.jobs.operations import Failed
-from left4me.jobs.output.lines import clean
 from left4me.jobs.output.log_writer import LogWriter
 from left4me.jobs.states import State
 

@@ -14,13 +14,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from left4me.core.lines import LONGEST_LINE
 from left4me.jobs import operations
 from left4me.jobs.states import ACTIVE, ENDED, LIVE, State
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
-
-LONGEST_LINE = 4096
 
 
 class JobQuerySet(models.QuerySet["Job"]):

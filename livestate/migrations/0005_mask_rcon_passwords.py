@@ -2,7 +2,7 @@ from django.db import migrations
 from django.db.models import Q
 
 from left4me.core import secrets
-from left4me.core.masks import Masker
+from left4me.core.lines import Masker
 
 
 def mask_passwords(apps, schema_editor):

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import secrets
-from left4me.core.masks import Masker
+from left4me.core.lines import Masker
 from left4me.core.rows import storable
 from livestate.models import Order
 from livestate.orders import commands

@@ -10,7 +10,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
-from left4me.core.masks import Masker
+from left4me.core.lines import Masker
 from left4me.core.redis import hosts
 from livestate import actions, tasks
 from livestate.models import ORDER_WAITS, Order

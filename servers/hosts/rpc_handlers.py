@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from left4me.core.masks import Masker
+from left4me.core.lines import Masker
 from servers.hosts import ports as host_ports
 from servers.hosts import this_host
 from servers.hosts.rpc import Reply

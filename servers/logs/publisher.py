@@ -16,7 +16,7 @@ from typing import cast
 import redis
 from django.db import connections
 
-from left4me.core.masks import Masker
+from left4me.core.lines import Masker
 from left4me.core.redis import keys
 from left4me.core.redis.client import client
 from servers.gamehost.port import LogLine, ServerRuntime

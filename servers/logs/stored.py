@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from left4me.core.files import walk
-from left4me.core.masks import Masker
+from left4me.core.lines import Masker
 from servers.gamehost.port import ServerRuntime
 
 CONSOLE: Final = ""

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import names, secrets
-from left4me.core.masks import Masker
+from left4me.core.lines import Masker
 from servers.models.blueprints import Blueprint
 from servers.models.hosts import Host
 

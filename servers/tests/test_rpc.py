@@ -9,7 +9,7 @@ import pytest
 import redis
 from django.utils import timezone
 
-from left4me.core.masks import Masker
+from left4me.core.lines import Masker
 from left4me.core.redis import hosts
 from servers import tasks
 from servers.hosts import rpc, rpc_handlers, this_host

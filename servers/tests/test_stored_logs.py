@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from left4me.core.masks import Masker
+from left4me.core.lines import Masker
 from servers.logs import stored
 from servers.logs.stored import NoSuchLog, StoredLogs
 from servers.tests.fake_runtime import FakeRuntime

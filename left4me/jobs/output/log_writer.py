@@ -11,11 +11,10 @@ from typing import Any
 from django.db import close_old_connections
 from django.utils import timezone
 
-from left4me.core.masks import Masker
+from left4me.core.lines import Masker, clean
 from left4me.jobs import broadcast
 from left4me.jobs.models import Job, JobLog
 from left4me.jobs.output import logs
-from left4me.jobs.output.lines import clean
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import F
 
+from left4me.core.lines import clean
 from left4me.jobs import broadcast
 from left4me.jobs.models import Job, JobLog
-from left4me.jobs.output.lines import clean
 
 Line = tuple[str, str, datetime]  # stream, text, when
 

@@ -1,4 +1,4 @@
-"""Masks secrets in texts that others may read: the output of programs, of games and of their consoles."""
+"""Cleans what programs and games print before others read it: secrets masked, control characters removed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from collections.abc import Iterable
 from typing import Final
 
 MASK: Final = "•••"
+LONGEST_LINE: Final = 4096
 
 # Masking shorter words would make ordinary text unreadable.
 _SHORTEST_SECRET: Final = 3
 # A text may end within a secret. Fewer characters of it than these stay in the text.
 _SHORTEST_PART: Final = 4
+
+# Terminal sequences (colours, cursor movements, window titles), then single control characters; also marks that change
+# the text direction, with which a line could imitate another.
+_TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Masker:
@@ -53,3 +59,16 @@ class Masker:
         if self._bytes_pattern is None:
             return data
         return self._bytes_pattern.sub(lambda found: b"*" * len(found[0]), data)
+
+
+def clean(text: str, mask: Masker | None = None) -> str:
+    """Return `text` as one line without control characters and secrets, of at most 4,096 characters."""
+    if not text.isprintable():
+        text = _CONTROL.sub("", _TERMINAL.sub("", text)).replace("\n", " ")
+    # After the control characters, which could split a secret, and before the cut, which could leave half of one.
+    if mask is not None:
+        text = mask(text)
+    if len(text) > LONGEST_LINE:
+        left_out = f" … ({len(text)} characters)"
+        text = text[: LONGEST_LINE - len(left_out)] + left_out
+    return text
