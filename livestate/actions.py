@@ -34,11 +34,22 @@ _MESSAGE_SECONDS = 20
 
 
 def give_order(
-    *, server: Server, by: User, kind: str, value: str, minutes: int = 0, request: HttpRequest | None = None
+    *,
+    server: Server,
+    by: User,
+    kind: str,
+    value: str,
+    minutes: int = 0,
+    request: HttpRequest | None = None,
+    is_scheduled: bool = False,
 ) -> Order:
-    """Store an order and notify its host. Raises Refused, PermissionDenied, Http404 or rate_limit.RateLimited."""
+    """Store an order and notify its host. Raises Refused, PermissionDenied, Http404 or rate_limit.RateLimited.
+
+    Orders of schedules are not limited in number: one schedule may act on many servers at the same moment.
+    """
     permissions.check_can_operate_server(by, server)
-    rate_limit.enforce(ORDERS, f"user:{by.pk}")
+    if not is_scheduled:
+        rate_limit.enforce(ORDERS, f"user:{by.pk}")
     if server.actual_state != Server.State.RUNNING:
         raise Refused(_("The server is not running."))
     if kind not in Order.Kind.values:

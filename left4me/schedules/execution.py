@@ -1,0 +1,142 @@
+"""Carries out runs whose time has come, warns the players before, and records what happened."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import Q
+from django.http import Http404
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from left4me.core.redis.rate_limit import RateLimited
+from left4me.core.web.refusals import Refused
+from left4me.schedules.models import Action, Condition, Run
+from livestate import actions as orders
+from livestate import live
+from livestate.models import Order
+from servers import permissions
+from servers.actions import servers as power
+from servers.models import Server
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_REASON: Final = 300
+
+
+def carry_out_due(now: datetime) -> int:
+    """Look at every run that waits; returns how many ended. A run that fails does not stop the others."""
+    runs = list(Run.objects.waiting().select_related("server__host", "server__owner", "user").order_by("due_at", "pk"))
+    if not runs:
+        return 0
+    servers = {run.server_id: run.server for run in runs}
+    states = {state.server.pk: state for state in live.of_servers(list(servers.values()), now=now)}
+    ended = 0
+    for run in runs:
+        try:
+            ended += _settle(run, states[run.server_id], now)
+        except Exception:
+            logger.exception("The run %s could not be carried out", run.pk)
+            ended += _end(run, Run.State.FAILED, _("Unexpected error; the log of the worker has the details."), now)
+    return ended
+
+
+def _settle(run: Run, state: live.Live, now: datetime) -> bool:
+    """Warn, wait, skip or act, as the time and the players ask for; returns whether the run has ended."""
+    if reason := _obstacle(run):
+        return _end(run, Run.State.SKIPPED, reason, now)
+    if now < run.due_at:
+        _warn(run, state, now)
+        return False
+    if run.condition == Condition.ALWAYS or _is_empty(state):
+        return _act(run, now)
+    if run.condition == Condition.SKIP:
+        return _end(run, Run.State.SKIPPED, _("Players were online."), now)
+    if run.wait_until is None or now < run.wait_until:
+        _warn(run, state, now)
+        return False
+    if run.condition == Condition.WAIT_RUN:
+        return _act(run, now)
+    return _end(run, Run.State.SKIPPED, _("Players were online all the time."), now)
+
+
+def _obstacle(run: Run) -> str:
+    """Why the run can no longer take place; empty if it can."""
+    server = run.server
+    if run.user is None or not permissions.can_operate_server(run.user, server):
+        return _("The person who planned this may no longer run the server.")
+    is_wanted = server.desired_state == Server.Desired.RUNNING
+    if run.action == Action.START:
+        return _("The server was running already.") if is_wanted else ""
+    return "" if is_wanted else _("The server was stopped.")
+
+
+def _is_empty(state: live.Live) -> bool:
+    """Whether nobody plays. A game that does not answer may have players, so it does not count as empty."""
+    return state.kind in (live.Kind.OFF, live.Kind.IDLE)
+
+
+def _act(run: Run, now: datetime) -> bool:
+    """Do what the run is for, once, however many workers look at it."""
+    assert run.user is not None
+    try:
+        with transaction.atomic():
+            if not _end(run, Run.State.STARTED, "", now):
+                return False
+            if run.action == Action.MAP:
+                _order(run, Order.Kind.MAP, run.argument.strip())
+            elif run.action == Action.COMMANDS:
+                for line in filter(None, map(str.strip, run.argument.splitlines())):
+                    _order(run, Order.Kind.COMMAND, line)
+            else:
+                job = power.request(server=run.server, operation=run.action, by=run.user)
+                Run.objects.filter(pk=run.pk).update(job=job)
+    except (Refused, PermissionDenied, Http404, ValidationError, RateLimited) as fault:
+        return _end(run, Run.State.FAILED, str(fault), now)
+    return True
+
+
+def _order(run: Run, kind: str, value: str) -> None:
+    assert run.user is not None
+    orders.give_order(server=run.server, by=run.user, kind=kind, value=value, is_scheduled=True)
+
+
+def _warn(run: Run, state: live.Live, now: datetime) -> None:
+    """Tell the players how many minutes are left, once for each number of minutes in the schedule."""
+    acts_at = run.acts_at
+    if acts_at is None or state.kind is not live.Kind.PLAYED:
+        return
+    passed = [minutes for minutes in run.warn_minutes if acts_at - timedelta(minutes=minutes) <= now]
+    if not passed or (run.warned_minutes is not None and min(passed) >= run.warned_minutes):
+        return
+    minutes = min(passed)
+    untold = Q(warned_minutes=None) | Q(warned_minutes__gt=minutes)
+    if not Run.objects.waiting().filter(untold, pk=run.pk).update(warned_minutes=minutes):
+        return
+    try:
+        _order(run, Order.Kind.SAY, _warning(run, minutes))
+    except (Refused, PermissionDenied, Http404) as fault:
+        logger.info("The players of server %s could not be warned: %s", run.server_id, fault)
+
+
+def _warning(run: Run, minutes: int) -> str:
+    match run.action:
+        case Action.RESTART:
+            text = ngettext("Server restarts in %d minute.", "Server restarts in %d minutes.", minutes)
+        case Action.STOP:
+            text = ngettext("Server stops in %d minute.", "Server stops in %d minutes.", minutes)
+        case Action.MAP:
+            text = ngettext("The map changes in %d minute.", "The map changes in %d minutes.", minutes)
+        case _:
+            text = ngettext("Maintenance in %d minute.", "Maintenance in %d minutes.", minutes)
+    return text % minutes
+
+
+def _end(run: Run, state: Run.State, reason: str, now: datetime) -> bool:
+    """End a run that waits; returns whether this call did, because another worker may have been faster."""
+    changes = {"state": state, "reason": reason[:_LONGEST_REASON], "ended_at": now}
+    return bool(Run.objects.waiting().filter(pk=run.pk).update(**changes))

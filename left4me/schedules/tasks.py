@@ -1,0 +1,40 @@
+"""Periodic tasks of schedules."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from typing import Final
+
+from celery import shared_task
+from django.utils import timezone
+
+from left4me.core import rows
+from left4me.schedules import execution, planner
+from left4me.schedules.models import Run
+
+logger = logging.getLogger(__name__)
+
+_KEPT: Final = timedelta(days=90)
+_ticking = threading.Lock()
+
+
+@shared_task(name="left4me.schedules.tick", ignore_result=True)
+def tick() -> None:
+    """Plan what is due, and carry out what waits. Skipped while the previous round is still active."""
+    if not _ticking.acquire(blocking=False):
+        return
+    try:
+        now = timezone.now()
+        planner.plan_due(now)
+        execution.carry_out_due(now)
+    finally:
+        _ticking.release()
+
+
+@shared_task(name="left4me.schedules.prune", ignore_result=True)
+def prune() -> None:
+    """Delete runs that ended three months ago."""
+    old = Run.objects.filter(ended_at__lt=timezone.now() - _KEPT)
+    logger.info("Deleted %d old runs of schedules", rows.delete_in_steps(old))
