@@ -22,6 +22,7 @@ from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web import refusals
 from left4me.core.web.api import Problem, problem_response
 from left4me.jobs.api import router as jobs_router
+from left4me.schedules.api import router as schedules_router
 from left4me.site.api_docs import Docs
 from livestate.api import router as livestate_router
 from overlays.api import router as overlays_router
@@ -82,6 +83,7 @@ api.add_router("", servers_router)
 api.add_router("", jobs_router)
 api.add_router("", livestate_router)
 api.add_router("", alerts_router)
+api.add_router("", schedules_router)
 
 
 @api.exception_handler(Problem)

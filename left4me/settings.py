@@ -101,6 +101,7 @@ INSTALLED_APPS = [
     "overlays",
     "servers",
     "livestate",
+    "left4me.schedules",
 ]
 MIDDLEWARE = [
     "left4me.site.middleware.request_log.RequestLog",
@@ -339,6 +340,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "servers-watch-hosts": _periodic("servers.watch_hosts", 15.0),
     "servers-prune": _periodic("servers.prune", crontab(hour="4", minute="27")),
     "servers-tidy": _periodic("servers.ask_hosts", crontab(hour="4", minute="47"), "servers.tidy", 3600),
+    "schedules-tick": _periodic("left4me.schedules.tick", 5.0),
+    "schedules-prune": _periodic("left4me.schedules.prune", crontab(hour="5", minute="7")),
     "alerts-send": _periodic("left4me.alerts.send", 5.0),
     "alerts-prune": _periodic("left4me.alerts.prune", crontab(hour="4", minute="57")),
     "jobs-sweep": _periodic("left4me.jobs.sweep", 10.0),

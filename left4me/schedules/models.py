@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.core import names
 from left4me.jobs.models import Job
-from left4me.schedules import recurrence
+from left4me.schedules import description, recurrence
 from servers.models import Blueprint, Server
 
 LONGEST_WAIT_MINUTES = 24 * 60
@@ -71,7 +71,12 @@ class Schedule(models.Model):
         Server, verbose_name=_("server"), null=True, blank=True, on_delete=models.CASCADE, related_name="schedules"
     )
     blueprint = models.ForeignKey(
-        Blueprint, verbose_name=_("blueprint"), null=True, blank=True, on_delete=models.CASCADE, related_name="schedules"
+        Blueprint,
+        verbose_name=_("blueprint"),
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="schedules",
     )
     action = models.CharField(_("action"), max_length=16, choices=Action.choices, default=Action.RESTART)
     # The map of a map change; the console commands, one a line.
@@ -96,9 +101,7 @@ class Schedule(models.Model):
     class Meta:
         ordering = ["name", "pk"]
         constraints = [
-            models.CheckConstraint(
-                condition=Q(server=None) | Q(blueprint=None), name="schedule_has_one_target"
-            ),
+            models.CheckConstraint(condition=Q(server=None) | Q(blueprint=None), name="schedule_has_one_target"),
             models.CheckConstraint(condition=Q(action__in=Action.values), name="schedule_action_is_known"),
         ]
 
@@ -125,6 +128,10 @@ class Schedule(models.Model):
     def lead(self) -> timedelta:
         """How long before its time the runs are created, so that players can be warned."""
         return timedelta(minutes=max(self.warn_minutes, default=0) if self.condition == Condition.ALWAYS else 0)
+
+    @property
+    def times_in_words(self) -> str:
+        return description.describe(self.cron)
 
     def plan_from(self, moment: datetime) -> None:
         """Set the next time after `moment`; none if the schedule is off or has no further time."""
@@ -184,7 +191,9 @@ class Run(models.Model):
     class Meta:
         ordering = ["-due_at", "-pk"]
         constraints = [
-            models.UniqueConstraint(fields=["schedule", "server", "due_at"], name="one_run_per_schedule_server_and_time"),
+            models.UniqueConstraint(
+                fields=["schedule", "server", "due_at"], name="one_run_per_schedule_server_and_time"
+            ),
             # A person asks once for a restart when empty.
             models.UniqueConstraint(
                 fields=["server", "action"],

@@ -35,5 +35,3 @@ def run_to_cancel(user: User, server: Server, pk: int) -> Run:
     if run is None:
         raise Http404(_("There is no such run."))
     return run
-
-

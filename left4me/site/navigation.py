@@ -28,6 +28,7 @@ PLACES = [
     Place("/servers", "server", _("Servers")),
     Place("/blueprints", "drafting-compass", _("Blueprints")),
     Place("/overlays", "layers", _("Overlays")),
+    Place("/schedules", "calendar", _("Schedules")),
     Place("/jobs", "list-checks", _("Jobs")),
     Place("/hosts", "hard-drive", _("Hosts"), admins_only=True),
     Place("/workshop", "package", _("Workshop"), admins_only=True),

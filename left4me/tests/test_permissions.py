@@ -15,6 +15,8 @@ from django.utils import timezone
 
 from left4me.alerts.tests.factories import make_channel
 from left4me.api import api
+from left4me.schedules.models import Run
+from left4me.schedules.tests.factories import make_schedule
 from left4me.testing.cast import Cast
 from left4me.testing.routes import all_routes
 from livestate.models import Order
@@ -26,7 +28,7 @@ from workshop.models import WorkshopItem
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "permissions.md"
 ROLES = ("anonymous", "stranger", "viewer", "operator", "owner", "admin")
-KINDS = {"servers", "blueprints", "overlays", "hosts", "alerts"}
+KINDS = {"servers", "blueprints", "overlays", "hosts", "alerts", "schedules"}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -153,11 +155,15 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     share(server, cast.viewer)
     lent = share(server, cast.operator, ServerShare.Role.OPERATOR)
     order = Order.objects.create(server=server, user=cast.owner, kind="command", value="x", created_at=timezone.now())
+    schedule = make_schedule(cast.owner, after=timezone.now(), server=server)
+    run = Run.objects.create(server=server, user=cast.owner, action="restart", due_at=timezone.now())
     ids = {
         "servers": server.pk,
         "blueprints": server.blueprint_id,
         "hosts": host.pk,
         "alerts": make_channel(cast.owner).pk,
+        "schedules": schedule.pk,
+        "run_pk": run.pk,
         "private": private.pk,
         "catalog": catalog.pk,
         "private_files": files["private"].pk,
