@@ -13,6 +13,7 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.models import User
 from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web.refusals import Refused
 from left4me.schedules.models import Action, Condition, Run
@@ -47,29 +48,29 @@ def carry_out_due(now: datetime) -> int:
 
 def _settle(run: Run, state: live.Live, now: datetime) -> bool:
     """Warn, wait, skip or act, as the time and the players ask for; returns whether the run has ended."""
+    user = run.user
+    if user is None or not permissions.can_operate_server(user, run.server):
+        return _end(run, Run.State.SKIPPED, _("The person who planned this may no longer run the server."), now)
     if reason := _obstacle(run):
         return _end(run, Run.State.SKIPPED, reason, now)
     if now < run.due_at:
-        _warn(run, state, now)
+        _warn(run, user, state, now)
         return False
     if run.condition == Condition.ALWAYS or _is_empty(state):
-        return _act(run, now)
+        return _act(run, user, now)
     if run.condition == Condition.SKIP:
         return _end(run, Run.State.SKIPPED, _("Players were online."), now)
     if run.wait_until is None or now < run.wait_until:
-        _warn(run, state, now)
+        _warn(run, user, state, now)
         return False
     if run.condition == Condition.WAIT_RUN:
-        return _act(run, now)
+        return _act(run, user, now)
     return _end(run, Run.State.SKIPPED, _("Players were online all the time."), now)
 
 
 def _obstacle(run: Run) -> str:
-    """Why the run can no longer take place; empty if it can."""
-    server = run.server
-    if run.user is None or not permissions.can_operate_server(run.user, server):
-        return _("The person who planned this may no longer run the server.")
-    is_wanted = server.desired_state == Server.Desired.RUNNING
+    """Why there is nothing to do on the server; empty if there is."""
+    is_wanted = run.server.desired_state == Server.Desired.RUNNING
     if run.action == Action.START:
         return _("The server was running already.") if is_wanted else ""
     return "" if is_wanted else _("The server was stopped.")
@@ -80,32 +81,30 @@ def _is_empty(state: live.Live) -> bool:
     return state.kind in (live.Kind.OFF, live.Kind.IDLE)
 
 
-def _act(run: Run, now: datetime) -> bool:
+def _act(run: Run, user: User, now: datetime) -> bool:
     """Do what the run is for, once, however many workers look at it."""
-    assert run.user is not None
     try:
         with transaction.atomic():
             if not _end(run, Run.State.STARTED, "", now):
                 return False
             if run.action == Action.MAP:
-                _order(run, Order.Kind.MAP, run.argument.strip())
+                _order(run, user, Order.Kind.MAP, run.argument.strip())
             elif run.action == Action.COMMANDS:
                 for line in filter(None, map(str.strip, run.argument.splitlines())):
-                    _order(run, Order.Kind.COMMAND, line)
+                    _order(run, user, Order.Kind.COMMAND, line)
             else:
-                job = power.request(server=run.server, operation=run.action, by=run.user)
+                job = power.request(server=run.server, operation=run.action, by=user)
                 Run.objects.filter(pk=run.pk).update(job=job)
     except (Refused, PermissionDenied, Http404, ValidationError, RateLimited) as fault:
         return _end(run, Run.State.FAILED, str(fault), now)
     return True
 
 
-def _order(run: Run, kind: str, value: str) -> None:
-    assert run.user is not None
-    orders.give_order(server=run.server, by=run.user, kind=kind, value=value, is_scheduled=True)
+def _order(run: Run, user: User, kind: str, value: str) -> None:
+    orders.give_order(server=run.server, by=user, kind=kind, value=value, is_scheduled=True)
 
 
-def _warn(run: Run, state: live.Live, now: datetime) -> None:
+def _warn(run: Run, user: User, state: live.Live, now: datetime) -> None:
     """Tell the players how many minutes are left, once for each number of minutes in the schedule."""
     acts_at = run.acts_at
     if acts_at is None or state.kind is not live.Kind.PLAYED:
@@ -118,7 +117,7 @@ def _warn(run: Run, state: live.Live, now: datetime) -> None:
     if not Run.objects.waiting().filter(untold, pk=run.pk).update(warned_minutes=minutes):
         return
     try:
-        _order(run, Order.Kind.SAY, _warning(run, minutes))
+        _order(run, user, Order.Kind.SAY, _warning(run, minutes))
     except (Refused, PermissionDenied, Http404) as fault:
         logger.info("The players of server %s could not be warned: %s", run.server_id, fault)
 

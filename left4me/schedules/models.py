@@ -1,7 +1,7 @@
 """Schedules of actions on servers, and their runs: one row for each server and time.
 
-The rows decide what happens. Beat only makes a worker look at them (`tasks.tick`), so nothing runs twice and nothing is
-forgotten when beat, the worker or the machine is restarted.
+The rows decide what happens. Beat only makes a worker look at them (`tasks.tick`), so nothing runs twice and nothing
+is forgotten when beat, the worker or the machine is restarted.
 """
 
 from __future__ import annotations

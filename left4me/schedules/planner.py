@@ -22,17 +22,15 @@ def plan_due(now: datetime) -> int:
     planned = 0
     for schedule in Schedule.objects.filter(is_enabled=True, plan_at__lte=now).select_related("owner"):
         for _time in range(_MOST_TIMES):
-            if schedule.plan_at is None or schedule.plan_at > now:
+            if schedule.next_at is None or schedule.plan_at is None or schedule.plan_at > now:
                 break
-            planned += _plan(schedule, now)
+            planned += _plan(schedule, schedule.next_at, now)
     return planned
 
 
 @transaction.atomic
-def _plan(schedule: Schedule, now: datetime) -> int:
-    """Create the runs of the schedule's next time, and move it on to the one after."""
-    due = schedule.next_at
-    assert due is not None
+def _plan(schedule: Schedule, due: datetime, now: datetime) -> int:
+    """Create the runs of the schedule's next time `due`, and move it on to the one after."""
     schedule.plan_from(due)
     # Whoever moves the schedule on creates the runs: another worker that has done so leaves no row to update.
     is_mine = Schedule.objects.filter(pk=schedule.pk, is_enabled=True, next_at=due).update(

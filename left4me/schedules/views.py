@@ -16,6 +16,7 @@ from left4me.schedules import actions, permissions, recurrence
 from left4me.schedules.forms import ScheduleForm, TimesForm
 from left4me.schedules.models import Run, Schedule
 from servers import lookups
+from servers.views import server_page
 
 _PREVIEWED = 5
 _RECENT = 30
@@ -104,7 +105,7 @@ def of_server(request: HttpRequest, pk: int) -> HttpResponse:
     server = lookups.server_to_operate(signed_in(request), pk)
     runs = Run.objects.filter(server=server).select_related("server", "job", "schedule", "user")
     context = {
-        "server": server,
+        **server_page.frame(request, server, tab="schedules"),
         "waiting": runs.waiting().order_by("due_at", "pk"),
         "runs": runs.exclude(state=Run.State.WAITING)[:_RECENT],
         "schedules": Schedule.objects.for_server(server).select_related("owner", "server", "blueprint"),

@@ -64,7 +64,7 @@ class ServerStatus:
     @property
     def actions(self) -> tuple[str, ...]:
         """The operations to offer this user, the most likely one first."""
-        if self.role not in {permissions.OWNER, permissions.ADMIN, ServerShare.Role.OPERATOR}:
+        if not self.may_operate:
             return ()
         offered = ACTIONS_BY_STATUS[self.status]
         # Only a stop ends the wish for a server that does not run.
@@ -76,6 +76,10 @@ class ServerStatus:
         """The actions that the server's page offers: those without a force stop until nothing else helps."""
         needs_force = self.stop_is_slow or self.server.hung_since is not None or self.status == "unknown"
         return self.actions if needs_force else tuple(each for each in self.actions if each != "kill")
+
+    @property
+    def may_operate(self) -> bool:
+        return self.role in {permissions.OWNER, permissions.ADMIN, ServerShare.Role.OPERATOR}
 
     @property
     def may_edit(self) -> bool:

@@ -21,6 +21,7 @@ class Tab:
     code: str
     title: Promise
     address: str  # the name of its URL
+    for_operators: bool = False
     for_editors: bool = False
 
 
@@ -31,6 +32,7 @@ TABS = (
     Tab("players", _("Players"), "livestate:players"),
     Tab("history", _("History"), "livestate:history"),
     Tab("files", _("Files"), "servers:files"),
+    Tab("schedules", _("Schedules"), "schedules:of_server", for_operators=True),
     Tab("settings", _("Settings"), "servers:edit", for_editors=True),
 )
 
@@ -55,4 +57,4 @@ def address_of(server: Server, tab: str) -> str:
 
 
 def _may_open(tab: Tab, each: server_status.ServerStatus) -> bool:
-    return each.may_edit or not tab.for_editors
+    return (each.may_edit or not tab.for_editors) and (each.may_operate or not tab.for_operators)

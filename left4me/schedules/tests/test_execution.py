@@ -71,7 +71,7 @@ def test_two_workers_that_look_at_the_same_run_act_once(cast: Cast, server: Serv
     run = run_of(cast, server, on_the_minute(now))
     stale = Run.objects.select_related("server__host", "user").get(pk=run.pk)
     execution.carry_out_due(now)
-    assert not execution._act(stale, now)
+    assert not execution._act(stale, cast.owner, now)
     assert Job.objects.count() == 1
 
 
@@ -195,6 +195,6 @@ def test_a_fault_in_one_run_does_not_stop_the_others(
         players(each, 0, now)
         actions.plan_when_empty(server=each, action="restart", by=cast.owner)
     act = execution._act
-    monkeypatch.setattr(execution, "_act", lambda run, now: 1 / 0 if run.server_id == server.pk else act(run, now))
+    monkeypatch.setattr(execution, "_act", lambda run, *rest: 1 / 0 if run.server_id == server.pk else act(run, *rest))
     assert execution.carry_out_due(now + timedelta(seconds=1)) == 2
     assert sorted(Run.objects.values_list("state", flat=True)) == ["failed", "started"]

@@ -35,7 +35,7 @@ def test_a_second_look_at_the_same_time_creates_nothing(cast: Cast):
     stale = Schedule.objects.get(pk=schedule.pk)
     assert planner.plan_due(FIVE) == 1
     # Another worker that read the schedule before.
-    assert planner._plan(stale, FIVE) == 0
+    assert planner._plan(stale, FIVE, FIVE) == 0
     assert planner.plan_due(FIVE) == 0
 
 
@@ -65,7 +65,7 @@ def test_a_schedule_that_is_off_creates_nothing(cast: Cast):
 
 
 def test_over_two_years_of_outages_and_clock_steps_every_time_has_one_run(cast: Cast):
-    """Rounds come late, stop for days, and the clock is set back and ahead, over four changes of daylight-saving time."""
+    """Rounds come late, stop for days, and the clock is set back, over four changes of daylight-saving time."""
     make_server(cast.owner)
     chance = random.Random(7)
     crons = ["30 2 * * *", "0 5 * * 1,5", "15 */6 * * *"]
