@@ -78,6 +78,7 @@ class Observed:
     started_at: datetime | None = None  # of the present process
     last_exit: Exit | None = None
     restarts: int = 0  # restarts after unasked exits, since the last requested start
+    starts_again_at: datetime | None = None  # of a crashed game; None also where the runtime does not know it
     detail: str = ""  # an explanation of the state, where one is needed
     is_abandoned: bool = False  # crashed, and nothing restarts it
     last_lines: tuple[str, ...] = ()  # the last 50 log lines, when crashed or gave_up

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from servers.gamehost.port import Observed, ServerRuntime
+from servers.gamehost.port import Observed, RuntimeFault, ServerRuntime
 from servers.gamehost.port import State as RuntimeState
 from servers.gamehost.spec import RestartPolicy
 from servers.models import Server
@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 # longer than the longest pause has lost its supervisor as well; a start during the pause would start the same server a
 # second time. Computed from the policy, so that a longer pause cannot break this; the margin covers a slow start.
 ABANDONED_AFTER = timedelta(seconds=RestartPolicy().last_pause_seconds + 4)
+
+# Enough to find the end of the game before among the lines of the present one.
+_LINES_SEARCHED = 400
 
 _AS_OBSERVED = {
     RuntimeState.UNKNOWN: Server.State.UNKNOWN,
@@ -70,6 +73,11 @@ def refresh(
             # A crash whose restart came before this pass leaves no other trace than the runtime's last exit.
             if crash := crash_alerts.crash_between(server, observed[server.pk]):
                 crash_alerts.server_crashed(server, detail=crash, now=now)
+                lines = _lines_until_exit(server, observed[server.pk], runtime)
+                state_log.record_crash(
+                    server, observed[server.pk], detail=crash, last_lines=lines, state=state, now=now
+                )
+            state_log.record_process(server, observed[server.pk])
             # Unchanged servers are collected, to update their time in one statement for each state.
             if state == server.actual_state:
                 unchanged_by_state.setdefault(state, []).append(server)
@@ -114,6 +122,20 @@ def _record(server: Server, state: Server.State, observed: Observed, *, now: dat
     elif state == Server.State.RUNNING and server.last_error:
         state_log.clear_last_error(server)
     return state_log.record_state(server, state, now=now, detail=message, last_lines=observed.last_lines)
+
+
+def _lines_until_exit(server: Server, observed: Observed, runtime: ServerRuntime) -> list[str]:
+    """The last lines of a game that has been restarted since."""
+    ended_at = observed.last_exit.at if observed.last_exit else None
+    if ended_at is None:
+        return []
+    # Times of exits may be rounded down to seconds.
+    until = ended_at + timedelta(seconds=1)
+    try:
+        lines = runtime.tail(server.pk, lines=_LINES_SEARCHED)
+    except RuntimeFault:
+        return []
+    return [line.text for line in lines if line.at is not None and line.at <= until]
 
 
 def _restart_if_abandoned(server: Server, observed: Observed, *, now: datetime, rebooted: bool) -> bool:

@@ -102,9 +102,12 @@ class Server(models.Model):
     actual_state_at = models.DateTimeField(_("observed at"), null=True, blank=True)
     last_error = models.TextField(_("last error"), blank=True)
 
+    # Of the present process, so that a game which was restarted after a crash has begun anew. `starts_again_at` is the
+    # time of the restart of a crashed game, where its runtime knows it.
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    starts_again_at = models.DateTimeField(null=True, blank=True, editable=False)
     # The present (or last) start. `applied` is what `launch_plan.applied` returned for it, without secrets; the
     # difference to its result now is what the next start changes.
-    started_at = models.DateTimeField(_("started"), null=True, blank=True)
     game_version = models.CharField(_("game version"), max_length=64, blank=True, editable=False)
     applied = models.JSONField(null=True, blank=True, editable=False)
     applied_sealed_rcon_password = models.TextField(editable=False, default="")

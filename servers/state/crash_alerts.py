@@ -50,7 +50,7 @@ def crash_between(server: Server, observed: Observed) -> str:
     # systemd reports whole seconds.
     if last_exit.at < server.actual_state_at - timedelta(seconds=1):
         return ""
-    return _("It ended with %(exit)s and was started again.") % {"exit": last_exit}
+    return _("The game ended with %(exit)s and was restarted.") % {"exit": last_exit}
 
 
 def server_is_gone(server: Server, *, now: datetime) -> None:

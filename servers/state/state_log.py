@@ -58,6 +58,38 @@ def record_remark(server: Server, detail: str, last_lines: Sequence[str], *, now
     )
 
 
+def record_crash(
+    server: Server, observed: Observed, *, detail: str, last_lines: Sequence[str], state: Server.State, now: datetime
+) -> None:
+    """Add a crash to the history whose restart came before the next observation, which found `state`."""
+    crashed_at = observed.last_exit.at if observed.last_exit and observed.last_exit.at else now
+    # Times are rounded to seconds by systemd, and a pass may have seen the crash itself.
+    known = StateChange.objects.filter(
+        server_id=server.pk, state=Server.State.CRASHED, at__gte=crashed_at - timedelta(seconds=1)
+    )
+    if known.exists():
+        return
+    lines = list(last_lines)[-_KEPT_LINES:]
+    StateChange.objects.create(
+        server_id=server.pk, at=crashed_at, state=Server.State.CRASHED, detail=detail, last_lines=lines
+    )
+    if state == server.actual_state:
+        # The state did not change between two observations, but it began anew.
+        StateChange.objects.create(server_id=server.pk, at=max(crashed_at, observed.started_at or now), state=state)
+
+
+def record_process(server: Server, observed: Observed) -> None:
+    """Store when the present process was started, and when a crashed game starts again."""
+    started_at = server.started_at
+    # An earlier time is that of the same process: a start stores its own time once the process exists.
+    if observed.started_at is not None and (started_at is None or observed.started_at > started_at):
+        started_at = observed.started_at
+    if (started_at, observed.starts_again_at) == (server.started_at, server.starts_again_at):
+        return
+    Server.objects.filter(pk=server.pk).update(started_at=started_at, starts_again_at=observed.starts_again_at)
+    server.started_at, server.starts_again_at = started_at, observed.starts_again_at
+
+
 def touch_states(servers: Sequence[Server], *, state: Server.State, now: datetime) -> None:
     """Set the time of observation of many servers whose state did not change, in one statement."""
     Server.objects.filter(

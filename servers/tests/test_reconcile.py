@@ -8,7 +8,7 @@ import pytest
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
-from servers.gamehost.port import State
+from servers.gamehost.port import Exit, State
 from servers.gamehost.spec import RestartPolicy
 from servers.hosts import reconcile
 from servers.models import Server, StateChange
@@ -84,6 +84,36 @@ def test_giving_up_keeps_the_exit_and_the_last_words(server: Server, runtime: Fa
     assert "signal 11" in server.last_error
     change = StateChange.objects.get(server=server)
     assert change.last_lines == ["loading addons", "Segmentation fault"]
+
+
+def test_a_crash_between_two_passes_is_in_the_history_with_its_last_lines(server: Server, runtime: FakeRuntime):
+    runtime.set(server.pk, State.RUNNING, started_at=NOW - timedelta(hours=2))
+    _refresh(runtime)
+    runtime.lines = ["loading addons", "Segmentation fault"]  # written long before the exit
+    exited, back = NOW + timedelta(seconds=3), NOW + timedelta(seconds=4)
+    last_exit = Exit(status=None, signal=11, at=exited)
+    runtime.set(server.pk, State.RUNNING, started_at=back, restarts=1, last_exit=last_exit)
+    for seconds in (4, 8, 16):
+        _refresh(runtime, now=NOW + timedelta(seconds=seconds))
+    running, crashed, _first = server.state_changes.all()
+    assert (running.state, running.at) == ("running", back)
+    assert (crashed.state, crashed.at) == ("crashed", exited)
+    assert crashed.last_lines == ["loading addons", "Segmentation fault"]
+    server.refresh_from_db()
+    assert (server.started_at, server.last_error) == (back, "")
+
+
+def test_the_time_of_the_next_restart_is_known_while_a_game_is_crashed(server: Server, runtime: FakeRuntime):
+    again = NOW + timedelta(seconds=16)
+    last_exit = Exit(status=1, signal=None, at=NOW)
+    runtime.set(server.pk, State.CRASHED, last_exit=last_exit, detail="ended with status 1", starts_again_at=again)
+    _refresh(runtime)
+    server.refresh_from_db()
+    assert (server.actual_state, server.starts_again_at) == ("crashed", again)
+    runtime.set(server.pk, State.RUNNING, started_at=again, restarts=1, last_exit=last_exit)
+    _refresh(runtime, now=again + timedelta(seconds=8))
+    server.refresh_from_db()
+    assert (server.started_at, server.starts_again_at, server.last_error) == (again, None, "")
 
 
 def test_a_server_with_a_job_is_left_to_its_job(server: Server, runtime: FakeRuntime, cast: Cast):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -12,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.permissions import signed_in
 from servers.lifecycle import status as server_status
-from servers.models import Server
-from servers.state import live_source
+from servers.models import Server, StateChange
+from servers.state import attention, live_source
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Tab:
 
 
 OVERVIEW = "overview"
+ENDED_BADLY = (Server.State.CRASHED, Server.State.GAVE_UP)
 TABS = (
     Tab(OVERVIEW, _("Overview"), "servers:detail"),
     Tab("console", _("Console"), "livestate:console"),
@@ -47,6 +49,7 @@ def frame(request: HttpRequest, server: Server, *, tab: str) -> dict[str, object
         "live": live_source.of_servers([server], now=now).get(server.pk),
         "tab": tab,
         "tabs": [(shown, reverse(shown.address, args=[server.pk])) for shown in TABS if _may_open(shown, each)],
+        "crash": _crash(server, now) if tab == OVERVIEW else None,
     }
 
 
@@ -54,6 +57,14 @@ def address_of(server: Server, tab: str) -> str:
     """The address of a tab; of the overview for any other text."""
     chosen = next((each for each in TABS if each.code == tab), TABS[0])
     return reverse(chosen.address, args=[server.pk])
+
+
+def _crash(server: Server, now: datetime) -> StateChange | None:
+    """The crash that made the present state, or that of a running game within the last hour."""
+    crash = server.state_changes.filter(state__in=ENDED_BADLY).first()
+    if crash is None:
+        return None
+    return crash if server.actual_state in ENDED_BADLY or now - crash.at < attention.CRASH_SHOWN else None
 
 
 def _may_open(tab: Tab, each: server_status.ServerStatus) -> bool:

@@ -175,6 +175,15 @@ def since(moment: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def until(moment: datetime | None) -> SafeString | str:
+    """The time that is left until `moment`, updated by JavaScript."""
+    if moment is None:
+        return "–"
+    left = max(moment - timezone.now(), timedelta())
+    return format_html('<time datetime="{}" data-until>{}</time>', moment.isoformat(), elapsed(left))
+
+
+@register.filter
 def elapsed(duration: timedelta | float | None) -> str:
     """The duration in its two largest units."""
     if duration is None:

@@ -267,6 +267,7 @@ def _interpret(stored: dict[str, Any]) -> Observed:
         started_at=_moment(stored.get("started_at")) if init is not None else None,
         last_exit=exit_of(ended["code"], ended["at"]) if ended else None,
         restarts=stored["restarts"],
+        starts_again_at=_moment(stored.get("starts_again_at")) if alive else None,
         detail=detail,
         is_abandoned=state is State.CRASHED and not alive,
         last_lines=tuple(stored["last_lines"]),

@@ -90,7 +90,7 @@ class Supervisor:
             pause = self._pause_before_restart()
             if pause is None:
                 return self._give_up(code)
-            self._tell(State.CRASHED, ended=code, detail=f"ended with {_exit_text(code)}; starts again in {pause:g} s")
+            self._tell(State.CRASHED, ended=code, detail=f"ended with {_exit_text(code)}", again_in=pause)
             # An order to end during the pause ends it at once; the loop then takes the first branch.
             if not self._ordered_within(pause):
                 self._launch_again()
@@ -211,11 +211,14 @@ class Supervisor:
         self._log.event(f"given up: {reason}")
         self._tell(State.GAVE_UP, ended=code, detail=reason)
 
-    def _tell(self, state: State, *, ended: int | None = None, detail: str = "") -> None:
+    def _tell(
+        self, state: State, *, ended: int | None = None, detail: str = "", again_in: float | None = None
+    ) -> None:
         init = self._launched.init if self._launched else None
         self._state.update(
             state=state.value,
             detail=detail,
+            starts_again_at=None if again_in is None else time.time() + again_in,
             init=procfs.named(init) if init else None,
             last_lines=list(self._log.last_lines) if state in (State.CRASHED, State.GAVE_UP) else [],
         )

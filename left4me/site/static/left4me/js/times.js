@@ -36,8 +36,11 @@ function refresh(root = document) {
   }
 }
 
-// <time data-since> counts up, second by second, for what is running now.
+// <time data-since> counts up, second by second, for what is running now; <time data-until> counts down to what comes.
 function count() {
+  for (const time of document.querySelectorAll("time[data-until]")) {
+    time.textContent = sinceWords((new Date(time.dateTime) - Date.now()) / 1000);
+  }
   for (const time of document.querySelectorAll("time[data-since]")) {
     time.textContent = sinceWords((Date.now() - new Date(time.dateTime)) / 1000);
   }
