@@ -83,6 +83,10 @@ class Testhost:
         """A directory with the packages of a lock file for the Python inside."""
         return Path(self._call("wheels", str(lock_file)).output.strip().splitlines()[-1])
 
+    def venvs(self, checkout: Path) -> Path:
+        """What an installation from `checkout` makes as /opt/left4me/venvs."""
+        return Path(self._call("venvs", str(checkout)).output.strip().splitlines()[-1])
+
     def build(self) -> None:
         self._call("build")
 
@@ -97,12 +101,15 @@ class Testhost:
 def machine_of(name: str, *, net: str = "private", arguments: tuple[str, ...] = ()) -> Testhost:
     """Boot a Debian on which nothing of left4me is installed and everything is there that an installation fetches.
 
-    /srv/left4me.git holds this checkout as it is, with what is not committed yet, on the branch `main`.
+    /srv/left4me.git holds this checkout as it is, with what is not committed yet, on the branch `main`. The Python
+    environment is there already; only an installation after a removal makes it with pip.
     """
     host = Testhost(name, kind="deploy", net=net)
     host.build()
-    wheels = host.wheels(PROJECT / "requirements.txt")
+    wheels, venvs = host.wheels(PROJECT / "requirements.txt"), host.venvs(PROJECT)
     host.up(f"--bind-ro={wheels}:/srv/wheels", *arguments)
+    host.sh("mkdir /opt/left4me")
+    host.cp(venvs, "/opt/left4me/venvs")
     host.write("/etc/pip.conf", _PIP_CONF)
     with tempfile.TemporaryDirectory() as place:
         bare = Path(place) / "left4me.git"

@@ -28,6 +28,7 @@ def test_files_are_hashed_and_compressed(collected):
     assert name != "left4me/css/tokens.css"
     for ending in ("", ".gz", ".br"):
         assert collected.exists(name + ending)
+        assert not collected.exists("left4me/css/tokens.css" + ending)
 
 
 def test_vendored_files_are_what_their_list_says():

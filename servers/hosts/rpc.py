@@ -42,8 +42,9 @@ class Reply:
     data: bytes = b""
 
 
-def call(host: Host, procedure: str, *, patience: int = TIMEOUT_SECONDS, **values: Any) -> Reply:
+def call(host: Host, procedure: str, *, patience: float | None = None, **values: Any) -> Reply:
     """Call a procedure and wait for its reply. Raises NotFound, and HostSilent: at once when the host is down."""
+    patience = TIMEOUT_SECONDS if patience is None else patience
     if host.is_down(timezone.now()):
         raise HostSilent
     token = secrets.token_urlsafe(16)
@@ -73,7 +74,7 @@ def reply(token: str, reply: Reply | None) -> None:
         pipe.execute()
 
 
-def _wait(key: str, seconds: int) -> bytes | None:
+def _wait(key: str, seconds: float) -> bytes | None:
     # A longer read timeout than usual: the usual one would end long before a host with much data has replied.
     patient = client(timeout=seconds + 5)
     popped = cast("tuple[bytes, bytes] | None", patient.blpop([key], timeout=seconds))
