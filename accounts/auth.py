@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts import secrets
 from accounts.models import ApiToken, User
-from accounts.models.tokens import PREFIX
+from accounts.models.tokens import PREFIX, Scope
 from accounts.sessions import SessionStore
 from left4me.audit import record
 
@@ -24,7 +24,10 @@ def user_from_session(session_key: str) -> User | None:
 
 
 def user_from_token(raw: str, *, request: HttpRequest | None = None) -> tuple[User, str] | None:
-    """The token's user and scope; None if the token is unknown, revoked or expired, or its user is inactive."""
+    """The token's user and scope; None if the token is unknown, revoked or expired, or its user is inactive.
+
+    Below the scope `admin` the user has no admin rights, so that no other code has to think of scopes.
+    """
     if not raw.startswith(PREFIX):
         return None
     now = timezone.now()
@@ -33,4 +36,5 @@ def user_from_token(raw: str, *, request: HttpRequest | None = None) -> tuple[Us
         return None
     if token.was_used(now):
         record.write(action="token.use", by=token.user, target=f"token:{token.pk}", request=request, name=token.name)
-    return token.user, token.scope
+    user = token.user if token.scope == Scope.ADMIN else token.user.without_admin_rights()
+    return user, token.scope

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -58,6 +59,9 @@ class User(AbstractBaseUser):
     is_active = models.BooleanField(_("active"), default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    # Whether rights were taken from this object, but not from its row.
+    is_limited = False
+
     objects: ClassVar[UserManager] = UserManager()
 
     USERNAME_FIELD = "username"
@@ -74,6 +78,19 @@ class User(AbstractBaseUser):
 
     def __str__(self) -> str:
         return self.username
+
+    def without_admin_rights(self) -> User:
+        """This user as an API token below the scope `admin` acts: never as an admin. It cannot be saved."""
+        if not self.is_admin:
+            return self
+        limited = copy.copy(self)
+        limited.is_admin, limited.is_limited = False, True
+        return limited
+
+    def save(self, *args: Any, **options: Any) -> None:
+        if self.is_limited:
+            raise ValueError("A user without the rights that are stored must not be stored.")
+        super().save(*args, **options)
 
     # Django's admin calls these three; all other permissions are in the permissions module of each app.
     @property

@@ -152,7 +152,7 @@ class TwoHosts:
         made = self.call("POST", "/servers", {"name": "there", "blueprint_id": blueprint_id, "host": HOST})
         self.server = made["id"]
         log = self.finish(self.act("start"))
-        assert any("to fetch: 2 files" in line for line in log), log
+        assert any("to download: 2 files" in line for line in log), log
         assert self.call("GET", f"/servers/{self.server}")["actual_state"] == "running"
         assert self.second.sh(f"systemctl is-active left4me-server@{self.server}").output.strip() == "active"
         (copy,) = self.call("GET", f"/overlays/{self.overlay}/copies")
@@ -178,7 +178,7 @@ class TwoHosts:
         assert self.second.sh(mounted).output
         assert self.call("GET", f"/servers/{self.server}")["restart_needed"]
         log = self.finish(self.act("restart"))
-        assert any("to fetch: 1 files" in line for line in log), log
+        assert any("to download: 1 files" in line for line in log), log
         assert f"{WORD}, again" in self.ask_the_game("hostname")
 
     def cut_the_line(self) -> None:

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+from accounts.tests.factories import bearer, make_token
 from left4me.alerts.tests.factories import make_channel
 from left4me.api import api
 from left4me.schedules.models import Run
@@ -49,6 +50,8 @@ def table(title: str) -> list[list[str]]:
     return rows[2:]
 
 
+SCOPES = ("read", "operate", "admin")
+OF_TOKENS = {right: dict(zip(SCOPES, cells, strict=True)) for right, *cells in table("Tokens of admins")}
 RIGHTS = {right: dict(zip(ROLES, cells, strict=True)) for right, *cells in table("Rights")}
 ROWS = [
     Row(pattern, method, right)
@@ -188,6 +191,15 @@ def answer(cast: Cast, role: str, row: Row, path: str) -> str:
     client = Client()
     if role != "anonymous":
         client.force_login(getattr(cast, role))
+    return answer_to(client, row, path)
+
+
+def answer_to_token(cast: Cast, scope: str, row: Row, path: str) -> str:
+    """What an admin's token gets."""
+    return answer_to(Client(headers=bearer(make_token(cast.admin, scope=scope))), row, path)
+
+
+def answer_to(client: Client, row: Row, path: str) -> str:
     sent = {"data": body(row), "content_type": "application/json"} if row.pattern.startswith("/api/") else {}
     with transaction.atomic():
         response = getattr(client, row.method)(path, **({} if row.method == "get" else sent))
@@ -233,6 +245,16 @@ def test_everybody_gets_what_the_document_says(cast: Cast, world: World, row: Ro
         if place == "catalog" and "collection_id" in row.pattern:
             continue
         assert (role, right, answer(cast, role, row, path)) == (role, right, RIGHTS[right][role])
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.pattern.startswith("/api/")], ids=str)
+def test_a_token_of_an_admin_is_no_admin_below_its_scope(cast: Cast, world: World, row: Row) -> None:
+    for (right, place), scope in itertools.product(contexts(row), SCOPES):
+        expected = OF_TOKENS[right][scope]
+        if scope == "read" and (row.method != "get" or row.pattern.endswith("/rcon-password")):
+            expected = "403"
+        got = answer_to_token(cast, scope, row, world.address(row.pattern, place=place))
+        assert (scope, right, got) == (scope, right, expected)
 
 
 @pytest.mark.parametrize("pattern", sorted(object_patterns()))
