@@ -9,6 +9,8 @@ from accounts.models import User
 from left4me.alerts.tests.factories import make_channel
 from left4me.core import secrets
 from left4me.jobs.models import Job, JobLog
+from left4me.schedules.models import Run
+from left4me.schedules.tests.factories import make_schedule
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot
 from overlays.models import Overlay, OverlayWorkshopItem
@@ -77,6 +79,7 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
         "overlays": overlays[1].pk,
         "jobs": job.pk,
         "alerts": _alerts(owner, servers, now),
+        "schedules": _schedules(owner, servers, now),
         "users": friend.pk,
         "players": STEAM_ID_64_BASE + 100,
     }
@@ -98,6 +101,18 @@ def _fill(overlay: Overlay, now: datetime) -> None:
             campaigns=[{"name": "dead", "title": "Dead Before Dawn", "modes": {"coop": [{"map": "dbd_1"}]}}],
         )
         OverlayWorkshopItem.objects.create(overlay=overlay, item=item, linked_version=version)
+
+
+def _schedules(owner: User, servers: list[Server], now: datetime) -> int:
+    """A schedule with runs of every result, one that is off, and one that waits on the first server."""
+    nightly = make_schedule(owner, after=now, name="Nightly restart", time_zone="Europe/Berlin", warn_minutes=[10, 5])
+    make_schedule(owner, after=now, server=servers[0], name="Finale on Fridays", cron="0 20 * * 5", is_enabled=False)
+    for days, (state, _label) in enumerate(Run.State.choices):
+        due = now - timedelta(days=days)
+        reason = "Players were online." if state == Run.State.SKIPPED else ""
+        nightly.runs.create(server=servers[0], user=owner, action="restart", due_at=due, state=state, reason=reason)
+    Run.objects.create(server=servers[0], user=owner, action="stop", condition="wait_skip", due_at=now)
+    return nightly.pk
 
 
 def _alerts(owner: User, servers: list[Server], now: datetime) -> int:
