@@ -77,6 +77,12 @@ def set_password_by_link(*, link: OneTimeLink, password: str, request: HttpReque
     return user
 
 
+def set_time_zone(*, user: User, name: str) -> None:
+    """Store the zone in which pages show times to the user; an empty `name` means that of the browser."""
+    user.time_zone = name
+    user.save(update_fields=["time_zone"])
+
+
 def end_sessions(*, user: User, keep: str | None = None) -> int:
     """End the user's sessions, except the one with the key `keep`. Return how many ended."""
     rows = user.sessions.all() if keep is None else user.sessions.exclude(pk=secrets.digest(keep))

@@ -1,4 +1,4 @@
-"""Middleware that requires sign-in, and that records when a session was last used."""
+"""Middleware that requires sign-in, records when a session was last used, and activates the visitor's time zone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
+from left4me.core import moments
 from left4me.core.net.addresses import client_address
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -33,6 +34,26 @@ class SignInFirst(LoginRequiredMiddleware):
     def get_login_url(self, view_func: Callable[..., Any]) -> str:
         # Django's admin names its own login page; all sign-ins use the site's, with its throttling and audit.
         return str(settings.LOGIN_URL)
+
+
+class TimeZone:
+    """Activates the zone that the user has chosen, else that of the browser, else UTC, which texts then name."""
+
+    # Written by times.js, which knows the zone of the browser.
+    COOKIE = "time_zone"
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with timezone.override(moments.zone(request.COOKIES.get(self.COOKIE, ""))):
+            return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view: Any) -> None:
+        # The user if it is loaded already: pages that need none, such as /health, must not cost a query.
+        user = getattr(request, "_cached_user", None)
+        if chosen := moments.zone(getattr(user, "time_zone", "")):
+            timezone.activate(chosen)
 
 
 class LastSeen:

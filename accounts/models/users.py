@@ -57,6 +57,8 @@ class User(AbstractBaseUser):
     )
     is_admin = models.BooleanField(_("admin"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
+    # The time zone in which pages show moments; empty: that of the browser.
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     # Whether rights were taken from this object, but not from its row.

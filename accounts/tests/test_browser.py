@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import expect
+
+from accounts.models import User
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -93,3 +96,17 @@ def test_everything_at_the_door_works_without_scripts(browser, live_server, anna
     page.get_by_role("button", name="Sign out").click()
     expect(page).to_have_url(re.compile("/accounts/login"))
     context.close()
+
+
+@pytest.mark.browser_context_args(timezone_id="Asia/Kolkata")
+def test_times_are_in_the_zone_of_the_browser_from_the_first_page_on(sign_in, anna):
+    User.objects.update(created_at=datetime(2026, 7, 1, 20, 0, tzinfo=UTC))
+    page = sign_in(anna)
+    page.goto("/accounts/")
+    member_since = page.locator("time[datetime^='2026-07-01']")
+    assert "01:30:00" in member_since.get_attribute("title"), (
+        "the script wrote it: the server did not know the zone yet"
+    )
+    page.reload()
+    assert member_since.get_attribute("title") == "2 Jul 2026, 01:30:00 IST"
+    expect(member_since).to_have_text("2 Jul 2026")

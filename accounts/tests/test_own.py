@@ -162,3 +162,23 @@ def test_every_act_is_on_record_and_no_secret_is(anna, anna_client):
         "session.end",
     ]
     assert not any(secret in str(rows) for secret in (key, PASSWORD, FRESH))
+
+
+def test_times_are_in_the_zone_of_the_browser_unless_the_user_chose_one(anna, anna_client):
+    anna.created_at = datetime(2026, 7, 1, 23, 0, tzinfo=UTC)
+    anna.save()
+
+    def since() -> str:
+        page = anna_client.get("/accounts/").content.decode()
+        return page.partition('title="')[2].partition('"')[0] if "Member since" in page else ""
+
+    assert since() == "1 Jul 2026, 23:00:00 UTC"
+    anna_client.cookies["time_zone"] = "Europe/Berlin"
+    assert since() == "2 Jul 2026, 01:00:00 CEST"
+    answer = anna_client.post("/accounts/time-zone/", {"time_zone": "America/New_York"}, follow=True)
+    assert 'value="America/New_York" selected' in answer.content.decode()
+    assert since() == "1 Jul 2026, 19:00:00 EDT"
+    anna_client.post("/accounts/time-zone/", {"time_zone": "../../etc/passwd"})
+    assert since() == "2 Jul 2026, 01:00:00 CEST", "the choice is the browser's again"
+    anna_client.cookies["time_zone"] = "Nowhere/Such"
+    assert since() == "1 Jul 2026, 23:00:00 UTC"

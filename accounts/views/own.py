@@ -17,6 +17,7 @@ from accounts.forms import PasswordChangeForm, TokenForm
 from accounts.models import ApiToken, Session
 from accounts.permissions import signed_in
 from accounts.throttle import PASSWORD
+from left4me.core import moments
 from left4me.core.redis import rate_limit
 
 
@@ -24,8 +25,21 @@ from left4me.core.redis import rate_limit
 def profile(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
     now = timezone.now()
-    context = {"sessions": user.sessions.live(now).count(), "tokens": user.api_tokens.usable(now).count()}
+    context = {
+        "sessions": user.sessions.live(now).count(),
+        "tokens": user.api_tokens.usable(now).count(),
+        "time_zones": moments.zone_names(),
+    }
     return render(request, "accounts/profile.html", context)
+
+
+@require_POST
+def time_zone(request: HttpRequest) -> HttpResponse:
+    """Choose the time zone of pages; anything but the name of one leaves it to the browser."""
+    name = request.POST.get("time_zone", "")
+    actions.set_time_zone(user=signed_in(request), name=name if name in moments.zone_names() else "")
+    messages.success(request, _("Time zone saved."))
+    return redirect("accounts:profile")
 
 
 @sensitive_post_parameters()

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from left4me.core import moments
 from left4me.core.redis import keys
 from left4me.core.version import VERSION, is_older
 
@@ -93,7 +94,7 @@ class Host(models.Model):
         if self.last_seen_at is None:
             return _now("which has never reported")
         if self.is_down(now):
-            return _now("silent since %(moment)s") % {"moment": f"{self.last_seen_at:%Y-%m-%d %H:%M:%S} UTC"}
+            return _now("silent since %(moment)s") % {"moment": moments.second(self.last_seen_at)}
         return _now("which takes no jobs: %(why)s") % {"why": self.refusal} if self.refusal else ""
 
     def release_note(self) -> str:

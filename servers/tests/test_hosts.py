@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
+from left4me.core import moments
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from left4me.testing.caller import Caller
@@ -128,7 +129,7 @@ def test_a_silent_host_is_shown_as_down_since_when_and_what_is_asked_of_it_says_
     assert (told["is_down"], told["silent_since"][:19]) == (True, silent_since.isoformat()[:19])
     assert "silent since" in admin.get(f"/hosts/{host.pk}").content.decode()
     status, job = api.by(cast.owner).post(f"/servers/{server.pk}/actions", {"operation": "stop"})
-    words = f"waits for host local, silent since {silent_since:%Y-%m-%d %H:%M:%S} UTC"
+    words = f"waits for host local, silent since {moments.second(silent_since)}"
     assert (status, job["state"], job["waiting_for"]) == (202, "queued", words)
     _status, listed = api.by(cast.owner).get("/jobs")
     assert listed["items"][0]["waiting_for"] == words

@@ -15,11 +15,11 @@ from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 
+from left4me.core import moments
 from left4me.site import navigation
 
 register = template.Library()
@@ -154,23 +154,35 @@ def message_tone(level_tag: str) -> str:
 
 @register.filter
 def relative(moment: datetime | None) -> SafeString | str:
-    """A relative time such as "5 minutes ago", kept up to date by JavaScript; without it, the date is shown."""
-    if moment is None:
-        return "–"
-    return format_html(
-        '<time datetime="{}" data-relative>{}</time>',
-        moment.isoformat(),
-        date_format(timezone.localtime(moment), "DATETIME_FORMAT"),
-    )
+    """A relative time such as "5 minutes ago", kept up to date by JavaScript; without it, the moment is shown."""
+    return _time(moment, moments.minute(moment), "data-relative") if moment else "–"
+
+
+@register.filter
+def absolute(moment: datetime | None) -> SafeString | str:
+    """A moment such as "21 Nov 2026, 20:00", in the viewer's time zone."""
+    return _time(moment, moments.minute(moment), "data-absolute") if moment else "–"
+
+
+@register.filter
+def day(moment: datetime | None) -> SafeString | str:
+    """The date of a moment, in the viewer's time zone."""
+    return _time(moment, moments.day(moment)) if moment else "–"
 
 
 @register.filter
 def since(moment: datetime | None) -> SafeString | str:
-    """The time elapsed since `when`, updated by JavaScript."""
-    if moment is None:
-        return "–"
+    """The time elapsed since `moment`, updated by JavaScript."""
+    return _time(moment, elapsed(timezone.now() - moment), "data-since") if moment else "–"
+
+
+def _time(moment: datetime, text: str, attribute: str = "") -> SafeString:
     return format_html(
-        '<time datetime="{}" data-since>{}</time>', moment.isoformat(), elapsed(timezone.now() - moment)
+        '<time datetime="{}" title="{}"{}>{}</time>',
+        moment.isoformat(),
+        moments.second(moment),
+        SafeString(f" {attribute}" if attribute else ""),
+        text,
     )
 
 

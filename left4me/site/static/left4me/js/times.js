@@ -1,7 +1,26 @@
-// <time datetime data-relative> reads "5 minutes ago" and stays true; the full moment is in its title.
+// <time datetime data-relative> reads "5 minutes ago" and stays true; the full moment is in its title, as the server
+// wrote it. The server learns the browser's time zone from a cookie; only before that are moments rewritten here.
 const language = document.documentElement.lang || "en";
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
-const full = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const shown = document.body.dataset;
+const isOther = Boolean(zone) && shown.timeZoneChosen === undefined && shown.timeZone !== zone;
+const parts = { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const absolute = new Intl.DateTimeFormat(language, parts);
+const full = new Intl.DateTimeFormat(language, { ...parts, second: "2-digit", timeZoneName: "short" });
+
+if (isOther) {
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `time_zone=${zone}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+}
+
+function inOwnZone(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    time.title = full.format(at);
+    if (time.dataset.absolute !== undefined) time.textContent = absolute.format(at);
+  }
+}
 const steps = [
   ["second", 60],
   ["minute", 60],
@@ -29,9 +48,7 @@ function sinceWords(seconds) {
 
 function refresh(root = document) {
   for (const time of root.querySelectorAll("time[data-relative]")) {
-    const at = new Date(time.dateTime);
-    time.title = full.format(at);
-    const text = inWords((at - Date.now()) / 1000);
+    const text = inWords((new Date(time.dateTime) - Date.now()) / 1000);
     if (time.textContent !== text) time.textContent = text;
   }
 }
@@ -46,6 +63,8 @@ function count() {
   }
 }
 
+// Not again after a swap: the answers to later requests are in the browser's zone.
+if (isOther) inOwnZone(document);
 refresh();
 count();
 setInterval(() => document.hidden || refresh(), 10_000);
