@@ -118,11 +118,12 @@ def upload_file(request: HttpRequest, overlay_id: int, given: Query[UploadQuery]
             overlay=overlay, folder=given.folder, name=given.name, size=int(length), unpack=given.unpack, by=user
         )
         if upload.ready_at is None:
-            uploads.partial_path(upload).unlink(missing_ok=True)
-            uploads.receive(upload, offset=0, source=request)  # type: ignore[arg-type]
+            uploads.receive(upload, offset=0, source=request, restart=True)  # type: ignore[arg-type]
         job = uploads.finish(upload, by=user, apply=given.apply)
     except BadPath as reason:
         raise ValidationError(str(reason)) from None
+    except uploads.WrongOffset:
+        raise uploads.UploadRefused(_("The same file is being uploaded by another request. Try again.")) from None
     waits = upload if upload.pk and upload.unpack and not given.apply else None
     return Status(202, {"upload": waits, "job": job})
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,36 +58,68 @@ def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, 
         where = ("left4dead2", "addons", where[-1])
     if not unpack and game_files.is_program(where) and not permissions.can_allow_programs(by):
         raise UploadRefused(_("“%(name)s” is a program of the game. Only admins can upload it.") % {"name": where[-1]})
-    existing = Upload.objects.filter(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack).first()
-    if existing is not None:
-        return existing
-    quota = quota_left(overlay)
-    if quota is not None and size > quota:
-        raise UploadRefused(
-            _("This exceeds your quota; %(left)d MB are left. Delete files, or ask an admin for more.")
-            % {"left": max(0, quota) // 1_000_000}
-        )
-    if size > room.left(directory()):
-        raise UploadRefused(_("Not enough disk space on the host. Ask an admin to free some."))
-    return Upload.objects.create(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack)
+    with transaction.atomic():
+        # Uploads that start at the same moment must not count on the same quota.
+        if overlay.owner_id is not None:
+            User.objects.select_for_update().get(pk=overlay.owner_id)
+        uploads = Upload.objects.filter(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack)
+        if (existing := uploads.first()) is not None:
+            return existing
+        quota = quota_left(overlay)
+        if quota is not None and size > quota:
+            raise UploadRefused(
+                _("This exceeds your quota; %(left)d MB are left. Delete files, or ask an admin for more.")
+                % {"left": max(0, quota) // 1_000_000}
+            )
+        if size > room.left(directory()):
+            raise UploadRefused(_("Not enough disk space on the host. Ask an admin to free some."))
+        return Upload.objects.create(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack)
 
 
-def receive(upload: Upload, *, offset: int, source: BinaryIO) -> int:
-    """Append the content of `source`; returns the new offset. Raises WrongOffset and UploadRefused."""
+def receive(upload: Upload, *, offset: int, source: BinaryIO, restart: bool = False) -> int:
+    """Append the content of `source`; returns the new offset. Raises WrongOffset and UploadRefused.
+
+    `restart` drops what has arrived so far. Of requests that send the same bytes at the same time, all but one end
+    with WrongOffset.
+    """
     if upload.ready_at is not None:
         raise UploadRefused(_("This archive is already uploaded. Extract or discard it."))
-    with partial_path(upload).open("ab") as target:
-        at = os.fstat(target.fileno()).st_size
-        if at != offset:
-            raise WrongOffset(at)
+    with partial_path(upload).open("ab", buffering=0) as target:
+        if restart:
+            with _locked(target):
+                target.truncate(0)
+        at = offset
+        _append(upload, target, b"", at=at)
         while chunk := source.read(_READ):
-            if at + len(chunk) > upload.size:
-                raise UploadRefused(
-                    _("The upload exceeds the announced %(size)d bytes. Start it again.") % {"size": upload.size}
-                )
-            target.write(chunk)
+            _append(upload, target, chunk, at=at)
             at += len(chunk)
     return at
+
+
+def _append(upload: Upload, target: FileIO, chunk: bytes, *, at: int) -> None:
+    with _locked(target):
+        size = os.fstat(target.fileno()).st_size
+        if size != at:
+            raise WrongOffset(size)
+        if size + len(chunk) > upload.size:
+            raise UploadRefused(
+                _("The upload exceeds the announced %(size)d bytes. Start it again.") % {"size": upload.size}
+            )
+        if len(chunk) > room.left(directory()):
+            raise UploadRefused(_("Not enough disk space on the host. Ask an admin to free some."))
+        if target.write(chunk) != len(chunk):
+            # The next part of this request, or of another one, starts at what was written.
+            raise WrongOffset(os.fstat(target.fileno()).st_size)
+
+
+@contextlib.contextmanager
+def _locked(target: FileIO) -> Iterator[None]:
+    """Only for the moment of a write: whoever sends slowly keeps nobody waiting."""
+    fcntl.flock(target, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(target, fcntl.LOCK_UN)
 
 
 def received(upload: Upload) -> int:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import BytesIO
 
 import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
+from left4me.core.files import room
 from left4me.jobs.models import Job
 from left4me.testing import vpk_files
 from left4me.testing.jobs import drain
@@ -93,6 +98,71 @@ def test_the_quota_counts_what_is_held_and_what_is_coming(start, overlay, settin
     refused = start("b.bin", 200_000)
     assert refused.status_code == 422
     assert "exceeds your quota; 0 MB are left" in refused.json()["error"]
+
+
+class Slowly:
+    """A request body whose parts arrive after `between` was called."""
+
+    def __init__(self, *parts: bytes, between) -> None:
+        self._parts, self._between = list(parts), between
+
+    def read(self, size: int) -> bytes:
+        self._between()
+        return self._parts.pop(0) if self._parts else b""
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_the_same_chunk_sent_many_times_at_once_takes_its_room_once(overlay, cast, restart):
+    upload = uploads.start(overlay=overlay, folder="", name="a.bin", size=6, unpack=False, by=cast.owner)
+    # Each begins before the one around it has written anything, as requests of several threads do.
+    requests = iter(range(8))
+    largest = 0
+
+    def another() -> None:
+        nonlocal largest
+        if next(requests, None) is not None:
+            with contextlib.suppress(uploads.WrongOffset):
+                uploads.receive(upload, offset=0, source=Slowly(b"abc", b"def", between=another), restart=restart)
+        largest = max(largest, uploads.received(upload))
+
+    another()
+    assert largest <= 6
+    assert uploads.received(upload) == 6
+
+
+def test_a_chunk_that_the_disk_has_no_room_for_is_refused(start, post, monkeypatch):
+    begun = start("a.bin", 6).json()
+    assert chunk(post, begun["id"], 0, b"abc").status_code == 200
+    monkeypatch.setattr("left4me.core.files.room.free", lambda path: room.KEEP_FREE + 2)
+    refused = chunk(post, begun["id"], 3, b"def")
+    assert (refused.status_code, refused.json()["error"][:21]) == (422, "Not enough disk space")
+    assert uploads.received(Upload.objects.get()) == 3
+
+
+def test_uploads_that_start_at_once_share_one_quota(overlay, cast, settings, monkeypatch):
+    settings.LEFT4ME_UPLOAD_QUOTA_MB = 1
+    barrier = threading.Barrier(4)
+    measure = uploads.quota_left
+
+    def slowly(of):
+        left = measure(of)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            barrier.wait(0.5)
+        return left
+
+    monkeypatch.setattr(uploads, "quota_left", slowly)
+
+    def begin(number: int) -> bool:
+        try:
+            uploads.start(overlay=overlay, folder="", name=f"{number}.bin", size=700_000, unpack=False, by=cast.owner)
+        except uploads.UploadRefused:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(begin, range(4))) == [False, False, False, True]
 
 
 @pytest.mark.parametrize(
