@@ -80,7 +80,7 @@ class ServerAdmin(ActionAdmin):
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
         # The job deletes the row at its end, after the files.
-        self.message_user(request, _("The server “%s” is being deleted.") % obj_display)
+        self.message_user(request, _("Deleting server “%s”…") % obj_display)
         return redirect("admin:servers_server_changelist")
 
 

@@ -38,7 +38,7 @@ class BlueprintForm(RowForm):
 
     version = forms.IntegerField(widget=forms.HiddenInput, required=False)
     overlays = StackField(
-        label=_("Overlays"), queryset=Overlay.objects.none(), required=False, help_text=_("The topmost first.")
+        label=_("Overlays"), queryset=Overlay.objects.none(), required=False, help_text=_("Highest priority first.")
     )
 
     class Meta:
@@ -214,27 +214,27 @@ def _offer_hosts(form: forms.BaseForm) -> None:
 
 
 class ShareForm(forms.Form):
-    username = forms.CharField(label=_("User name"), max_length=64)
+    username = forms.CharField(label=_("Username"), max_length=64)
     role = forms.ChoiceField(
-        label=_("May"),
+        label=_("Role"),
         choices=[
-            (ServerShare.Role.VIEWER, _("look at it")),
-            (ServerShare.Role.OPERATOR, _("run it and use its console")),
+            (ServerShare.Role.VIEWER, _("Viewer - sees the server and its players")),
+            (ServerShare.Role.OPERATOR, _("Operator - also starts, stops and uses the console")),
         ],
     )
 
 
 class ImportForm(forms.Form):
-    file = forms.FileField(label=_("File"), help_text=_("A .yaml file that a left4me exported."))
+    file = forms.FileField(label=_("File"), help_text=_("A .yaml file exported from left4me."))
 
     def clean_file(self) -> str:
         file = self.cleaned_data["file"]
         if file.size > blueprint_yaml.LONGEST:
-            raise forms.ValidationError(_("The file is too large for a blueprint."))
+            raise forms.ValidationError(_("This file is too large for a blueprint. Choose an exported blueprint."))
         try:
             return str(file.read().decode("utf-8"))
         except UnicodeDecodeError:
-            raise forms.ValidationError(_("The file is no UTF-8 text.")) from None
+            raise forms.ValidationError(_("The file is not UTF-8 text. Save it as UTF-8.")) from None
 
 
 class HostForm(RowForm):

@@ -14,7 +14,7 @@ def server_or_404(user: User, pk: int) -> Server:
     """The server with its blueprint and the user's role. Raises Http404 for users who may not see it."""
     server = Server.objects.with_blueprint().with_role(user).filter(pk=pk).first()
     if server is None:
-        raise Http404(_("There is no such server."))
+        raise Http404(_("Server not found."))
     permissions.check_can_see_server(user, server)
     return server
 
@@ -35,7 +35,7 @@ def blueprint_or_404(user: User, pk: int) -> Blueprint:
     """The blueprint with its layers. Raises Http404 for users who may not see it."""
     blueprint = Blueprint.objects.with_layers().select_related("owner").filter(pk=pk).first()
     if blueprint is None:
-        raise Http404(_("There is no such blueprint."))
+        raise Http404(_("Blueprint not found."))
     permissions.check_can_see_blueprint(user, blueprint)
     return blueprint
 

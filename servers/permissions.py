@@ -38,7 +38,7 @@ def can_see_server(user: Visitor, server: Server) -> bool:
 
 def check_can_see_server(user: Visitor, server: Server) -> None:
     if not can_see_server(user, server):
-        raise Http404(_("There is no such server."))
+        raise Http404(_("Server not found."))
 
 
 def can_operate_server(user: Visitor, server: Server) -> bool:
@@ -49,7 +49,7 @@ def can_operate_server(user: Visitor, server: Server) -> bool:
 def check_can_operate_server(user: Visitor, server: Server) -> None:
     check_can_see_server(user, server)
     if not can_operate_server(user, server):
-        raise PermissionDenied(_("The server is shared with you to look at, not to run."))
+        raise PermissionDenied(_("You are a viewer of this server. Ask its owner for the Operator role."))
 
 
 def can_edit_server(user: Visitor, server: Server) -> bool:
@@ -60,7 +60,7 @@ def can_edit_server(user: Visitor, server: Server) -> bool:
 def check_can_edit_server(user: Visitor, server: Server) -> None:
     check_can_see_server(user, server)
     if not can_edit_server(user, server):
-        raise PermissionDenied(_("Only its owner changes a server."))
+        raise PermissionDenied(_("Only the owner can change this server."))
 
 
 def can_see_blueprint(user: Visitor, blueprint: Blueprint) -> bool:
@@ -69,7 +69,7 @@ def can_see_blueprint(user: Visitor, blueprint: Blueprint) -> bool:
 
 def check_can_see_blueprint(user: Visitor, blueprint: Blueprint) -> None:
     if not can_see_blueprint(user, blueprint):
-        raise Http404(_("There is no such blueprint."))
+        raise Http404(_("Blueprint not found."))
 
 
 def can_edit_blueprint(user: Visitor, blueprint: Blueprint) -> bool:
@@ -82,10 +82,10 @@ def check_can_edit_blueprint(user: Visitor, blueprint: Blueprint) -> None:
 
 
 def can_operate_host(user: Visitor) -> bool:
-    """Install or update the game, and change the host's settings."""
+    """Install or update game, and change the host's settings."""
     return is_admin(user)
 
 
 def check_can_operate_host(user: Visitor) -> None:
     if not can_operate_host(user):
-        raise PermissionDenied(_("Hosts are run by admins."))
+        raise PermissionDenied(_("Only admins can manage hosts."))

@@ -70,7 +70,7 @@ def _measure_usage(host: Host, now: datetime) -> None:
     try:
         usage.sample(states, running=running, runtime=this_host.runtime(), now=now)
     except (redis.RedisError, RuntimeFault) as error:
-        logger.warning("the usage of the servers could not be measured: %s", error)
+        logger.warning("the resource usage of servers could not be measured: %s", error)
 
 
 @shared_task(name=rpc.TASK)

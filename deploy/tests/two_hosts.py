@@ -266,7 +266,7 @@ END
     def take_it_back(self) -> None:
         assert "what runs already" in self.typed("left4mectl upgrade")
         assert "active" in self.typed("left4mectl status")
-        assert "is forgotten" in self.typed("left4mectl host remove")
+        assert "Removed host" in self.typed("left4mectl host remove")
         assert not self._document, "commands of the document that nobody has typed"
         assert HOST not in [host["name"] for host in self.call("GET", "/hosts")["items"]]
         self.second.sh("systemctl stop left4me-worker")

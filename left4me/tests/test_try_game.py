@@ -120,13 +120,13 @@ def test_without_an_admin_it_says_where_to_make_one(host: Host, cast: Cast):
 def test_a_failed_install_is_told_with_its_cure(host: Host, monkeypatch: pytest.MonkeyPatch):
     failed = {
         "state": "failed",
-        "error": "Steam did not answer in time.\nSteamCMD said: “ERROR (Timeout)”\nPress Retry.",
+        "error": "Steam did not respond in time.\nSteamCMD: “ERROR (Timeout)”\nPress Retry.",
         "finished_at": timezone.now(),
     }
     monkeypatch.setattr(try_game, "_pause", lambda: Job.objects.live().update(**failed))
     status, printed = run()
     assert status == 1
-    told = "FAILED  game: Steam did not answer in time. SteamCMD said: “ERROR (Timeout)”\n        → Press Retry."
+    told = "FAILED  game: Steam did not respond in time. SteamCMD: “ERROR (Timeout)”\n        → Press Retry."
     assert told in printed
     assert not Server.objects.exists()
 

@@ -123,7 +123,7 @@ def _alerts(owner: User, servers: list[Server], now: datetime) -> int:
     make_channel(owner, name="a name as long as anybody would", last_error=error, last_error_at=now, failures=3)
     make_channel(owner, "anna@example.org", name="mail", kind="email", sealed_code=secrets.seal("0A1B2C3D"))
     for state in ("sent", "waiting", "dropped"):
-        title = f"“{servers[4].name}” gave up"
+        title = f"“{servers[4].name}” keeps crashing"
         text = "srcds ended with signal 11, five times in ten minutes. It stays down until somebody starts it."
         well.deliveries.create(event="server_gave_up", title=title, text=text, state=state, created_at=now)
     return well.pk

@@ -48,7 +48,7 @@ def poll(recorder: Recorder, server, second: int, *people: Person, **details: ob
 
 
 def silent(server, reason: Reason = Reason.TIMED_OUT) -> Unanswered:
-    return Unanswered(server.pk, reason, "The server did not answer in time.")
+    return Unanswered(server.pk, reason, "The server did not respond in time.")
 
 
 def test_an_unchanged_server_keeps_its_row_and_moves_the_time_last_seen(recorder, server):

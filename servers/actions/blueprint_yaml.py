@@ -116,23 +116,25 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
 
 def _read(text: str) -> _File:
     if len(text.encode()) > LONGEST:
-        raise ValidationError(_("The file is too large for a blueprint."))
+        raise ValidationError(_("This file is too large for a blueprint. Choose an exported blueprint."))
     try:
         # Aliases can make a small file expand into a huge one; no exported blueprint has any.
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
-            raise ValidationError(_("The file has YAML aliases, which blueprints do not use."))
+            raise ValidationError(_("YAML aliases are not supported. Write the values out."))
         content = _File.model_validate(yaml.safe_load(text))
     except (yaml.YAMLError, RecursionError) as fault:
-        raise ValidationError(_("This is no YAML: %s") % str(fault).replace("\n", " ")[:300]) from None
+        raise ValidationError(_("This is not valid YAML: %s") % str(fault).replace("\n", " ")[:300]) from None
     except SchemaFault as fault:
         first = fault.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ValidationError(
-            _("This is no exported blueprint: %(place)s: %(why)s") % {"place": place or "file", "why": first["msg"]}
+            _("This is not an exported blueprint: %(place)s: %(why)s")
+            % {"place": place or "file", "why": first["msg"]}
         ) from None
     if content.left4me_blueprint != FORMAT:
         raise ValidationError(
-            _("This file has format %d, which this left4me cannot read.") % content.left4me_blueprint
+            _("This file has format %d, which this version of left4me does not support. Update left4me first.")
+            % content.left4me_blueprint
         )
     return content
 
@@ -149,7 +151,7 @@ def _make(layer: _Layer, *, owner: User, by: User) -> Overlay:
     )
     for steam_id in dict.fromkeys(layer.workshop_items):
         if not 0 < steam_id <= LARGEST_ID:
-            raise ValidationError(_("%d is no workshop item.") % steam_id)
+            raise ValidationError(_("%d is not a workshop item.") % steam_id)
         # Its title and files are fetched from Steam by the overlay's first build or refresh.
         item, _created = WorkshopItem.objects.get_or_create(steam_id=steam_id)
         OverlayWorkshopItem.objects.create(overlay=overlay, item=item)

@@ -177,11 +177,11 @@ def _refuse(blueprint: Blueprint, overlays: Sequence[Overlay]) -> None:
             faults.setdefault(finding.field, []).append(str(finding))
     not_usable = [layer for layer in overlays if not overlay_permissions.can_use_overlay(blueprint.owner, layer)]
     if not_usable:
-        faults["overlays"] = [_("%s may not use this overlay: %s.") % (blueprint.owner, layer) for layer in not_usable]
+        faults["overlays"] = [_("%s cannot use this overlay: %s.") % (blueprint.owner, layer) for layer in not_usable]
     if len({layer.pk for layer in overlays}) != len(overlays):
-        faults["overlays"] = [_("An overlay stands in a blueprint once.")]
+        faults["overlays"] = [_("An overlay can be in a blueprint only once.")]
     if len(overlays) >= MOST_LAYERS:
-        faults["overlays"] = [_("A blueprint holds at most %d overlays.") % (MOST_LAYERS - 1)]
+        faults["overlays"] = [_("A blueprint can contain at most %d overlays.") % (MOST_LAYERS - 1)]
     if faults:
         raise ValidationError(faults)
 
@@ -193,7 +193,7 @@ def _stack(blueprint: Blueprint, overlays: Sequence[Overlay]) -> None:
         Overlay.objects.select_for_update(no_key=True).order_by("pk").in_bulk([overlay.pk for overlay in overlays])
     )
     if len(existing) != len(overlays):
-        raise ValidationError({"overlays": _("One of these overlays has been deleted meanwhile.")})
+        raise ValidationError({"overlays": _("One of these overlays was deleted. Reload the page.")})
     blueprint.links.all().delete()
     BlueprintOverlay.objects.bulk_create(
         BlueprintOverlay(blueprint=blueprint, overlay=overlay, position=position)

@@ -53,7 +53,7 @@ def add_host(*, name: str, by: User | None, address: str = "") -> tuple[Host, st
     Only the token's digest is stored, so it can be shown only now. Raises ValidationError and Refused.
     """
     if name == settings.LEFT4ME_HOST:
-        raise jobs.Refused(_("“%s” is the name of this machine; another one needs another name.") % name)
+        raise jobs.Refused(_("“%s” is the name of this machine. Choose another name.") % name)
     host = Host.objects.filter(name=name).first() or Host(name=name)
     host.address = address or host.address
     rows.save_clean(host)
@@ -76,12 +76,14 @@ def revoke_token(*, host: Host, by: User | None) -> None:
 def remove_host(*, host: Host, by: User | None) -> None:
     """Delete a host that has no servers, with its waiting jobs. Raises Refused."""
     if host.name == settings.LEFT4ME_HOST:
-        raise jobs.Refused(_("This is the web's own host; it stays."))
+        raise jobs.Refused(_("This host runs the web server and cannot be removed."))
     servers = list(host.servers.values_list("name", flat=True))
     if servers:
-        raise jobs.Refused(_("Delete its servers first: %(names)s.") % {"names": ", ".join(servers)})
+        raise jobs.Refused(
+            _("This host still has servers. Delete them first: %(names)s.") % {"names": ", ".join(servers)}
+        )
     for job in Job.objects.live().on_host(host.name):
-        transitions.stop(job, why="The host is removed.", now=timezone.now())
+        transitions.stop(job, why="Host removed.", now=timezone.now())
     OverlayCopy.objects.filter(host=host.name).delete()
     record.write(action="host.remove", by=by, target=f"host:{host.pk}", name=host.name)
     host.delete()
@@ -91,7 +93,7 @@ def remove_host(*, host: Host, by: User | None) -> None:
 def request_on_host(*, host: Host, operation: str, by: User | None) -> Job:
     """Request an operation on the host's game. Raises Refused."""
     if operation not in OPERATIONS:
-        raise jobs.Refused(_("There is no operation “%s”.") % operation)
+        raise jobs.Refused(_("Unknown operation “%s”.") % operation)
     job = jobs.request(
         operation=OPERATIONS[operation], resource="game", by=by, host=host.name, params=_params(host, operation)
     )

@@ -15,7 +15,10 @@ class Stale(refusals.Stale):
     """The row has changed since the caller read it; `current` is the row as it is now."""
 
     def __init__(self, current: Blueprint | Server) -> None:
-        super().__init__(_("Somebody else changed this meanwhile; nothing was overwritten."), current=current)
+        super().__init__(
+            _("Someone else edited this; nothing was overwritten. Save again to overwrite their changes."),
+            current=current,
+        )
 
 
 class InUse(refusals.InUse):
@@ -25,8 +28,8 @@ class InUse(refusals.InUse):
         self.servers = servers
         super().__init__(
             ngettext(
-                "One server is made from this blueprint: %(names)s.",
-                "%(count)d servers are made from this blueprint: %(names)s.",
+                "One server uses this blueprint: %(names)s.",
+                "%(count)d servers use this blueprint: %(names)s.",
                 len(servers),
             )
             % {"count": len(servers), "names": ", ".join(name for _pk, name in servers)},

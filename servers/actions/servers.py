@@ -150,7 +150,7 @@ def request(*, server: Server, operation: str, by: User | None) -> Job:
     Refused.
     """
     if operation not in POWER_OPERATIONS:
-        raise jobs.Refused(_("There is no operation “%s”.") % operation)
+        raise jobs.Refused(_("Unknown operation “%s”.") % operation)
     job = jobs.request(operation=operation, resource=server.resource, by=by, host=server.host.name)
     desired = POWER_OPERATIONS[operation]
     if desired is not None:
@@ -180,7 +180,7 @@ def show_password(*, server: Server, by: User) -> str:
 def use_offered_port(*, server: Server, by: User) -> Job:
     """Give the server the port that its failed start found free, and start it. Raises Refused and ValidationError."""
     if server.offered_port is None:
-        raise jobs.Refused(_("No other port is offered. Choose one on the server's page for editing."))
+        raise jobs.Refused(_("No free port is known. Edit the server to choose one."))
     changed = update_server(server=server, seen_version=server.version, by=by, port=server.offered_port)
     return request(server=changed, operation="start", by=by)
 
@@ -194,7 +194,7 @@ def free_port(host: Host) -> int:
     """The lowest port of the host's range that is free. Raises ValidationError when all are taken."""
     free = ports.choose(host, find_busy=lambda asked: ports.ask(host, asked))
     if free is None:
-        raise ValidationError({"port": _("All ports of this host are taken; an admin can widen its range.")})
+        raise ValidationError({"port": _("All ports of this host are in use. An admin can widen the port range.")})
     return free
 
 
@@ -206,17 +206,17 @@ def _refuse(server: Server, *, port_stays: bool = False) -> None:
     faults = {}
     # Locked until the commit: PostgreSQL checks foreign keys only then, too late for a message to the user.
     if Blueprint.objects.select_for_update(no_key=True).filter(pk=server.blueprint_id).first() is None:
-        faults["blueprint"] = _("This blueprint has been deleted meanwhile.")
+        faults["blueprint"] = _("This blueprint was deleted. Choose another one.")
     if server.blueprint.owner_id != server.owner_id:
-        faults["blueprint"] = _("A server is made from a blueprint of its owner.")
+        faults["blueprint"] = _("A server needs a blueprint of its owner. Choose another blueprint.")
     if not port_stays and server.port in ports.reserved(server.host, besides=server):
-        faults["port"] = _("Another server on this host has this port.")
+        faults["port"] = _("Another server on this host uses this port. Choose another one.")
     if server.port not in server.host.ports and not port_stays:
-        faults["port"] = _("This host gives ports from %(first)d to %(last)d.") % {
+        faults["port"] = _("Choose a port from %(first)d to %(last)d.") % {
             "first": server.host.first_port,
             "last": server.host.last_port,
         }
     if server._state.adding and not server.host.is_enabled:
-        faults["host"] = _("This host takes no new servers.")
+        faults["host"] = _("This host does not accept new servers. Choose another host.")
     if faults:
         raise ValidationError(faults)

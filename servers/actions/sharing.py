@@ -20,11 +20,11 @@ def share(*, server: Server, username: str, role: str, by: User) -> ServerShare:
     """
     user = User.objects.filter(username__iexact=username.strip(), is_active=True).first()
     if user is None:
-        raise ValidationError({"username": _("Nobody here has this user name.")})
+        raise ValidationError({"username": _("No user with that name. Check the spelling.")})
     if user.pk == server.owner_id:
-        raise ValidationError({"username": _("It is this user's own server.")})
+        raise ValidationError({"username": _("This user already owns the server.")})
     if role not in ServerShare.Role.values:
-        raise ValidationError({"role": _("A share is for a viewer or an operator.")})
+        raise ValidationError({"role": _("Choose the role Viewer or Operator.")})
     was_operator = ServerShare.objects.filter(server=server, user=user, role=ServerShare.Role.OPERATOR).exists()
     shared, _created = ServerShare.objects.update_or_create(server=server, user=user, defaults={"role": role})
     record.write(action="server.share", by=by, target=server.resource, user=user.username, role=role)

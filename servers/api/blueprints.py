@@ -28,7 +28,7 @@ class BlueprintFilter(Window):
     q: str = Field("", max_length=100, description="Part of the name")
 
 
-@router.get("/blueprints", response=wire.BlueprintPage, summary="Yours; for admins all")
+@router.get("/blueprints", response=wire.BlueprintPage, summary="List blueprints: yours, or all for admins")
 def list_blueprints(request: HttpRequest, window: Query[BlueprintFilter]) -> dict[str, Any]:
     rows = Blueprint.objects.visible_to(signed_in(request))
     if window.q:
@@ -63,13 +63,15 @@ def list_templates(request: HttpRequest) -> list[StarterBlueprint]:
     return list(StarterBlueprint.objects.filter(is_offered=True))
 
 
-@router.get("/blueprints/{id:blueprint_id}", response=wire.BlueprintOut, summary="One blueprint")
+@router.get("/blueprints/{id:blueprint_id}", response=wire.BlueprintOut, summary="Get a blueprint")
 def get_blueprint(request: HttpRequest, blueprint_id: int) -> dict[str, Any]:
     return wire.blueprint(lookups.blueprint_or_404(signed_in(request), blueprint_id))
 
 
 @router.get(
-    "/blueprints/{id:blueprint_id}/conflicts", response=wire.ConflictsOut, summary="Files that several layers bring"
+    "/blueprints/{id:blueprint_id}/conflicts",
+    response=wire.ConflictsOut,
+    summary="List conflicts: files in more than one layer",
 )
 def list_conflicts(request: HttpRequest, blueprint_id: int) -> dict[str, Any]:
     """Overlays, VPKs inside them, workshop items and the game, as the last builds found them."""
@@ -97,7 +99,7 @@ def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.Bluepr
     return wire.blueprint(lookups.blueprint_or_404(user, blueprint_id), translated=notes)
 
 
-@router.delete("/blueprints/{id:blueprint_id}", response={204: None}, summary="Delete it, unless servers use it")
+@router.delete("/blueprints/{id:blueprint_id}", response={204: None}, summary="Delete a blueprint that no server uses")
 def delete_blueprint(request: HttpRequest, blueprint_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -105,7 +107,7 @@ def delete_blueprint(request: HttpRequest, blueprint_id: int) -> Status[None]:
     return Status(204, None)
 
 
-@router.post("/blueprints/{id:blueprint_id}/clone", response={201: wire.BlueprintOut}, summary="Copy it for yourself")
+@router.post("/blueprints/{id:blueprint_id}/clone", response={201: wire.BlueprintOut}, summary="Copy a blueprint")
 def clone_blueprint(request: HttpRequest, blueprint_id: int) -> Status[dict[str, Any]]:
     """Private overlays of others are left out."""
     require_scope(request, "operate")
@@ -114,13 +116,13 @@ def clone_blueprint(request: HttpRequest, blueprint_id: int) -> Status[dict[str,
     return Status(201, wire.blueprint(lookups.blueprint_or_404(user, copy.pk)))
 
 
-@router.get("/blueprints/{id:blueprint_id}/export", summary="As YAML, for another left4me", include_in_schema=True)
+@router.get("/blueprints/{id:blueprint_id}/export", summary="Export a blueprint as YAML", include_in_schema=True)
 def export_blueprint(request: HttpRequest, blueprint_id: int) -> HttpResponse:
     row = lookups.blueprint_or_404(signed_in(request), blueprint_id)
     return HttpResponse(blueprint_yaml.dump(row), content_type="application/yaml; charset=utf-8")
 
 
-@router.post("/blueprints/import", response={201: wire.ImportOut}, summary="From YAML")
+@router.post("/blueprints/import", response={201: wire.ImportOut}, summary="Import a blueprint from YAML")
 def import_blueprint(request: HttpRequest, given: wire.ImportIn) -> Status[dict[str, Any]]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -137,5 +139,5 @@ def _overlays(owner: User, ids: list[int]) -> list[Overlay]:
     usable = Overlay.objects.usable_by(owner).in_bulk(ids)
     not_usable = [str(pk) for pk in ids if pk not in usable]
     if not_usable:
-        raise ValidationError({"overlays": _("There are no such overlays: %s.") % ", ".join(not_usable)})
+        raise ValidationError({"overlays": _("These overlays do not exist: %s.") % ", ".join(not_usable)})
     return [usable[pk] for pk in ids]

@@ -19,30 +19,34 @@ router = Router(tags=["servers"])
 
 
 class UsageOut(Schema):
-    at: datetime | None = Field(description="When it was measured; null: its host has told nothing lately")
-    cpu_percent: float | None = Field(description="Of one core")
+    at: datetime | None = Field(description="When it was measured; null without recent data from the host")
+    cpu_percent: float | None = Field(description="Percent of one core")
     memory_bytes: int | None
     tasks: int | None
-    disk_bytes: int | None = Field(description="Of its own writable layer, measured once a minute")
+    disk_bytes: int | None = Field(description="Of the server's own files, measured once a minute")
 
 
 class StateChangeOut(Schema):
     at: datetime
     state: wire.State
     detail: str
-    last_lines: list[str] = Field(description="Of its log, when it crashed, gave up or hung")
+    last_lines: list[str] = Field(
+        description="The last log lines when it crashed, kept crashing or became unresponsive"
+    )
 
 
 StateChangePage = page_of(StateChangeOut, "StateChangePage")
 
 
-@router.get("/servers/{id:server_id}/resources", response=UsageOut, summary="What it uses of its host")
+@router.get("/servers/{id:server_id}/resources", response=UsageOut, summary="Get resource usage")
 def get_resources(request: HttpRequest, server_id: int) -> dict[str, Any]:
     measured = usage.of_one(lookups.server_or_404(signed_in(request), server_id).pk)
     return {name: getattr(measured, name, None) for name in UsageOut.model_fields}
 
 
-@router.get("/servers/{id:server_id}/states", response=StateChangePage, summary="Its states, the newest first")
+@router.get(
+    "/servers/{id:server_id}/states", response=StateChangePage, summary="List the status history, newest first"
+)
 def list_states(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
     changes = lookups.server_or_404(signed_in(request), server_id).state_changes.all()
     return {"items": list(changes[window.offset : window.offset + window.limit]), "count": changes.count()}

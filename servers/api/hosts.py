@@ -36,19 +36,19 @@ def _one(host_id: int, user: User) -> dict[str, Any]:
     return wire.hosts([_host(host_id)], user=user, now=timezone.now())[0]
 
 
-@router.get("/hosts", response=wire.HostPage, summary="The machines that run servers")
+@router.get("/hosts", response=wire.HostPage, summary="List hosts")
 def list_hosts(request: HttpRequest, window: Query[Window]) -> dict[str, Any]:
     rows, now = _counted(), timezone.now()
     page = rows[window.offset : window.offset + window.limit]
     return {"items": wire.hosts(list(page), user=signed_in(request), now=now), "count": rows.count()}
 
 
-@router.get("/hosts/{id:host_id}", response=wire.HostOut, summary="One host")
+@router.get("/hosts/{id:host_id}", response=wire.HostOut, summary="Get a host")
 def get_host(request: HttpRequest, host_id: int) -> dict[str, Any]:
     return _one(host_id, signed_in(request))
 
 
-@router.patch("/hosts/{id:host_id}", response=wire.HostOut, summary="Change it (admins)")
+@router.patch("/hosts/{id:host_id}", response=wire.HostOut, summary="Change a host (admins)")
 def change_host(request: HttpRequest, host_id: int, given: wire.HostChange) -> dict[str, Any]:
     require_scope(request, "admin")
     user = signed_in(request)
@@ -57,7 +57,7 @@ def change_host(request: HttpRequest, host_id: int, given: wire.HostChange) -> d
     return _one(host_id, user)
 
 
-@router.delete("/hosts/{id:host_id}", response={204: None}, summary="Forget a host that has no servers (admins)")
+@router.delete("/hosts/{id:host_id}", response={204: None}, summary="Remove a host without servers (admins)")
 def remove_host(request: HttpRequest, host_id: int) -> Status[None]:
     require_scope(request, "admin")
     user = signed_in(request)
@@ -66,7 +66,7 @@ def remove_host(request: HttpRequest, host_id: int) -> Status[None]:
     return Status(204, None)
 
 
-@router.delete("/hosts/{id:host_id}/token", response={204: None}, summary="Revoke its token (admins)")
+@router.delete("/hosts/{id:host_id}/token", response={204: None}, summary="Revoke a host's token (admins)")
 def revoke_token(request: HttpRequest, host_id: int) -> Status[None]:
     """The host then fetches no content of overlays any more. `left4mectl host add` makes a new one."""
     require_scope(request, "admin")

@@ -37,7 +37,9 @@ def one(server: Server, user: User) -> dict[str, Any]:
     return wire.server(server_status.of([server], user=user, now=timezone.now())[0])
 
 
-@router.get("/servers", response=wire.ServerPage, summary="Yours and those shared with you; for admins all")
+@router.get(
+    "/servers", response=wire.ServerPage, summary="List servers: yours and those shared with you, or all for admins"
+)
 def list_servers(request: HttpRequest, window: Query[ServerFilter]) -> dict[str, Any]:
     user = signed_in(request)
     rows = Server.objects.visible_to(user)
@@ -82,7 +84,7 @@ def create_server(request: HttpRequest, given: wire.ServerIn) -> Status[dict[str
     return Status(201, one(lookups.server_or_404(user, created.server.pk), user) | {"refused_items": refused_items})
 
 
-@router.get("/servers/{id:server_id}", response=wire.ServerOut, summary="One server")
+@router.get("/servers/{id:server_id}", response=wire.ServerOut, summary="Get a server")
 def get_server(request: HttpRequest, server_id: int) -> dict[str, Any]:
     user = signed_in(request)
     return one(lookups.server_or_404(user, server_id), user)
@@ -101,7 +103,7 @@ def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange
     return one(lookups.server_or_404(user, server_id), user)
 
 
-@router.delete("/servers/{id:server_id}", response={202: JobOut}, summary="Delete it, by a job")
+@router.delete("/servers/{id:server_id}", response={202: JobOut}, summary="Delete a server, as a job")
 def delete_server(request: HttpRequest, server_id: int) -> Status[Job]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -109,7 +111,9 @@ def delete_server(request: HttpRequest, server_id: int) -> Status[Job]:
     return Status(202, actions.request(server=server, operation="delete", by=user))
 
 
-@router.post("/servers/{id:server_id}/actions", response={202: JobOut}, summary="Run, stop or remove it")
+@router.post(
+    "/servers/{id:server_id}/actions", response={202: JobOut}, summary="Request an operation: start, stop, restart …"
+)
 def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) -> Status[Job]:
     """Answers with the job: a new one, or the equal one that waits already."""
     require_scope(request, "operate")
@@ -118,7 +122,11 @@ def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) ->
     return Status(202, actions.request(server=find(user, server_id), operation=given.operation, by=user))
 
 
-@router.get("/servers/{id:server_id}/changes", response=wire.PendingOut, summary="What its next start changes")
+@router.get(
+    "/servers/{id:server_id}/changes",
+    response=wire.PendingOut,
+    summary="List the changes that the next restart applies",
+)
 def pending_changes(request: HttpRequest, server_id: int) -> dict[str, Any]:
     server = lookups.server_to_edit(signed_in(request), server_id)
     return {"restart_needed": pending.restart_needed(server), "changes": pending.pending(server)}
@@ -138,7 +146,7 @@ def _base(user: User, given: wire.ServerIn) -> Blueprint | StarterBlueprint:
 def _blueprint(owner: User, pk: int) -> Blueprint:
     blueprint = Blueprint.objects.filter(owner=owner, pk=pk).first()
     if blueprint is None:
-        raise ValidationError({"blueprint_id": _("There is no such blueprint of the server's owner.")})
+        raise ValidationError({"blueprint_id": _("The server's owner has no such blueprint.")})
     return blueprint
 
 
@@ -146,5 +154,5 @@ def _host(name: str | None) -> Host:
     hosts = Host.objects.filter(is_enabled=True) if name is None else Host.objects.filter(name=name)
     host = hosts.first()
     if host is None:
-        raise ValidationError({"host": _("There is no such host.")})
+        raise ValidationError({"host": _("Host not found.")})
     return host

@@ -17,13 +17,15 @@ from servers.models import ServerShare
 router = Router(tags=["servers"])
 
 
-@router.get("/servers/{id:server_id}/shares", response=wire.SharePage, summary="Who else may see or run it")
+@router.get("/servers/{id:server_id}/shares", response=wire.SharePage, summary="List shares")
 def list_shares(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
     server = lookups.server_to_edit(signed_in(request), server_id)
     return listed(server.shares.select_related("user"), window)
 
 
-@router.post("/servers/{id:server_id}/shares", response={201: wire.ShareOut}, summary="Share it, or change as what")
+@router.post(
+    "/servers/{id:server_id}/shares", response={201: wire.ShareOut}, summary="Share a server, or change a role"
+)
 def share_server(request: HttpRequest, server_id: int, given: wire.ShareIn) -> Status[ServerShare]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -31,7 +33,7 @@ def share_server(request: HttpRequest, server_id: int, given: wire.ShareIn) -> S
     return Status(201, actions.share(server=server, username=given.username, role=given.role, by=user))
 
 
-@router.delete("/servers/{id:server_id}/shares/{id:share_id}", response={204: None}, summary="Take it back")
+@router.delete("/servers/{id:server_id}/shares/{id:share_id}", response={204: None}, summary="Remove a share")
 def revoke_share(request: HttpRequest, server_id: int, share_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -42,7 +44,7 @@ def revoke_share(request: HttpRequest, server_id: int, share_id: int) -> Status[
     return Status(204, None)
 
 
-@router.get("/servers/{id:server_id}/rcon-password", response=wire.PasswordOut, summary="Read the RCON password")
+@router.get("/servers/{id:server_id}/rcon-password", response=wire.PasswordOut, summary="Get the RCON password")
 def read_password(request: HttpRequest, server_id: int) -> dict[str, str]:
     """That it was read is recorded."""
     require_scope(request, "operate")
@@ -54,7 +56,7 @@ def read_password(request: HttpRequest, server_id: int) -> dict[str, str]:
         raise actions.Refused(str(fault)) from None
 
 
-@router.post("/servers/{id:server_id}/rcon-password", response=wire.PasswordOut, summary="Make a new one")
+@router.post("/servers/{id:server_id}/rcon-password", response=wire.PasswordOut, summary="Change the RCON password")
 def rotate_password(request: HttpRequest, server_id: int) -> dict[str, str]:
     """It counts from the server's next start on."""
     require_scope(request, "operate")

@@ -27,7 +27,7 @@ Power = Literal["initialize", "start", "stop", "restart", "kill", "delete"]
 Role = Literal["viewer", "operator"]
 Lines = list[str] | str
 
-READ_VERSION = "The version that you read; when it is no longer the present one, nothing is changed and 409 answered"
+READ_VERSION = "The version you read; if it is outdated, nothing changes and the response is 409"
 
 
 class ReasonOut(Schema):
@@ -75,28 +75,28 @@ class ServerOut(Schema):
     id: int
     name: str
     owner: str
-    role: Literal["owner", "admin", "operator", "viewer"] = Field(description="What you are to it")
+    role: Literal["owner", "admin", "operator", "viewer"] = Field(description="Your role")
     host: str
     port: int
-    tv_port: int | None = Field(description="SourceTV's, reserved while the blueprint has tv_enable 1")
+    tv_port: int | None = Field(description="The SourceTV port, reserved while the blueprint has tv_enable 1")
     offered_port: int | None = Field(
-        description="A free port, when its start failed because another program has its own"
+        description="A free port, if the last start failed because another program uses the server's port"
     )
     blueprint_id: int
     blueprint: str = Field(description="The blueprint's name")
     desired_state: Literal["running", "stopped"]
     actual_state: State
     actual_state_at: datetime | None
-    shown_state: str = Field(description="The operation under way, else the observed state")
-    has_drifted: bool = Field(description="Observed is not what is wanted, and nothing is under way")
-    restart_needed: bool = Field(description="It runs with less than its rows say")
+    shown_state: str = Field(description="The operation in progress, else the observed state")
+    has_drifted: bool = Field(description="The observed state is not the desired one, and no job is in progress")
+    restart_needed: bool = Field(description="Changes apply at the next restart")
     last_error: str
     attention: list[ReasonOut] = Field(description="Why it needs attention, the worst first")
-    hung_since: datetime | None = Field(description="Its process lives, but it has not answered since then")
+    hung_since: datetime | None = Field(description="Unresponsive since then")
     restart_when_hung: bool
     started_at: datetime | None
     game_version: str
-    job: JobOut | None = Field(description="The live job on it")
+    job: JobOut | None = Field(description="The queued or active job")
     version: int
     created_at: datetime
 
@@ -139,13 +139,13 @@ class ServerIn(Body):
     config: Lines = Field(default_factory=list, description="Further lines for server.cfg, in a copy of the blueprint")
     start_map: str = Field("", max_length=100, description="The first map, in a copy of the blueprint")
     start: bool = Field(False, description="Start it as soon as its content is built; `job` is the start")
-    host: str | None = Field(None, max_length=63, description="Default: the first that takes new servers")
-    port: int | None = Field(None, ge=1024, le=65535, description="Default: the next free one")
+    host: str | None = Field(None, max_length=63, description="Default: the first host that accepts new servers")
+    port: int | None = Field(None, ge=1024, le=65535, description="Default: the next free port")
     restart_when_hung: bool = False
 
 
 class ServerChange(Body):
-    version: int | None = Field(None, description=READ_VERSION + "; without it, the change is made in any case")
+    version: int | None = Field(None, description=READ_VERSION + "; without it, the change is always made")
     name: str | None = Field(None, max_length=64)
     blueprint_id: Id | None = None
     port: int | None = Field(None, ge=1024, le=65535)
@@ -209,15 +209,15 @@ class BlueprintOut(Schema):
     name: str
     description: str
     owner: str
-    arguments: list[str] = Field(description="One argument with its values per line")
+    arguments: list[str] = Field(description="One argument per line, with its values")
     config: list[str] = Field(description="The lines of server.cfg")
-    overlays: list[LayerOut] = Field(description="The topmost first")
-    server_ids: list[int] = Field(description="The servers made from it")
-    connect_ports: str = Field(description="The TCP ports that its games may connect to")
-    allow_ptrace: bool = Field(description="Whether a crash reporter may trace the game")
-    warnings: list[FindingOut] = Field(description="Lines that are probably a mistake")
+    overlays: list[LayerOut] = Field(description="Highest priority first")
+    server_ids: list[int] = Field(description="The servers that use it")
+    connect_ports: str = Field(description="The TCP ports that games may connect to")
+    allow_ptrace: bool = Field(description="Whether crash reporters may trace the game")
+    warnings: list[FindingOut] = Field(description="Warnings: lines that are probably a mistake")
     notes: list[FindingOut] = Field(
-        description="What left4me does with lines; after a change also what was taken out of a pasted launch line"
+        description="What left4me does with lines; after a change also what was removed from a launch line"
     )
     version: int
     created_at: datetime
@@ -236,9 +236,9 @@ class SpellingOut(Schema):
 
 
 class ConflictsOut(Schema):
-    groups: list[ConflictOut] = Field(description="Files that several layers bring, by the layers")
-    letter_case: list[list[SpellingOut]] = Field(description="Names of one file that differ in letter case only")
-    is_cut: bool = Field(description="There are more than these")
+    groups: list[ConflictOut] = Field(description="Files in more than one layer, by layers")
+    letter_case: list[list[SpellingOut]] = Field(description="Names of one file that differ only in letter case")
+    is_cut: bool = Field(description="True if there are more")
 
 
 def blueprint(row: Blueprint, *, translated: Sequence[Note] = ()) -> dict[str, Any]:
@@ -290,9 +290,9 @@ class BlueprintIn(Body):
         default_factory=list, description="Lines, or one text; a whole launch line or start script is translated"
     )
     config: Lines = Field(default_factory=list, description="Lines, or one text with line breaks")
-    connect_ports: str = Field(DEFAULT_CONNECT_PORTS, max_length=500, description="Such as 80, 443, 27015-27050")
+    connect_ports: str = Field(DEFAULT_CONNECT_PORTS, max_length=500, description="For example 80, 443, 27015-27050")
     allow_ptrace: bool = False
-    overlays: list[Id] = Field(default_factory=list, description="Ids of overlays, the topmost first")
+    overlays: list[Id] = Field(default_factory=list, description="IDs of overlays, highest priority first")
 
 
 class BlueprintChange(Body):
@@ -312,8 +312,8 @@ class ImportIn(Body):
 
 class ImportOut(Schema):
     blueprint: BlueprintOut
-    made: list[str] = Field(description="Workshop overlays that were made for it; build them next")
-    missing: list[str] = Field(description="Overlays that are not here and were left out")
+    made: list[str] = Field(description="Workshop overlays that were created for it; build them next")
+    missing: list[str] = Field(description="Overlays that do not exist here and were left out")
 
 
 def text(lines: Lines) -> str:
@@ -328,9 +328,9 @@ class HostOut(Schema):
     last_port: int
     is_enabled: bool
     is_down: bool
-    silent_since: datetime | None = Field(description="When it is down: since when; null also if it never reported")
-    release_note: str = Field(description="What is to be said of its release when it is not the web's own")
-    refusal: str = Field(description="Why it takes no jobs although it is up")
+    silent_since: datetime | None = Field(description="Since when it is offline; null if it never reported")
+    release_note: str = Field(description="A note on its release if it differs from the web server's")
+    refusal: str = Field(description="Why it accepts no jobs although it is online")
     last_seen_at: datetime | None
     version: str
     game_version: str

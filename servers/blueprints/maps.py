@@ -149,11 +149,13 @@ def _other_start_maps(arguments: str) -> list[tuple[int, str]]:
 def _unknown_map(name: str, known: Collection[str]) -> str:
     nearest = next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.75)), None)
     if nearest:
-        return _("Neither the game nor an overlay has the map %(name)s. Did you mean %(nearest)s?") % {
+        return _("Neither the game nor an overlay contains the map %(name)s. Did you mean %(nearest)s?") % {
             "name": name,
             "nearest": nearest,
         }
-    return _("Neither the game nor an overlay has the map %(name)s. Add the overlay that has it.") % {"name": name}
+    return _("Neither the game nor an overlay contains the map %(name)s. Add an overlay with this map.") % {
+        "name": name
+    }
 
 
 def _merged(overlay_ids: Sequence[int], found: sources.Chapters) -> dict[str, Chapter]:

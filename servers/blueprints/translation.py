@@ -67,7 +67,7 @@ def translate(*, arguments: str, config: str) -> Translation:
             kept += _translated(option, result)
     result.arguments = "\n".join(kept)
     if not kept and not result.notes:
-        result.notes.append(Note(field="arguments", line=1, message=_("This launch line has no options.")))
+        result.notes.append(Note(field="arguments", line=1, message=_("This launch line contains no options.")))
     result.notes.sort(key=lambda note: (note.field, note.line))
     return result
 
@@ -109,8 +109,8 @@ def _options(text: str, notes: list[Note]) -> list[_Option]:
             _note_left_out(line, options, notes, is_script=bool(launches) or text.lstrip().startswith("#!"))
     if (more := len(launches) - 1) > 0:
         message = ngettext(
-            "There is one more launch line: only the first one was taken.",
-            "There are %d more launch lines: only the first one was taken.",
+            "There is one more launch line. Only the first one was used.",
+            "There are %d more launch lines. Only the first one was used.",
             more,
         ) % (() if more == 1 else more)
         notes.append(Note(field="arguments", line=1, message=message))
@@ -182,7 +182,7 @@ def _grouped(words: tuple[str, ...], number: int, notes: list[Note]) -> list[_Op
             elif options:
                 options[-1].words.append(part)
             else:
-                message = _("%s: left out, since it belongs to no option.") % shell.shown(part)
+                message = _("%s: removed, because it belongs to no option.") % shell.shown(part)
                 notes.append(Note(field="arguments", line=number, message=message))
     return options
 
@@ -193,7 +193,7 @@ def _note_left_out(line: shell.Line, options: list[_Option], notes: list[Note], 
     name = first[0].lower()
     if not is_script and len(line.commands) == 1 and len(first) > 1 and known.is_listed(name):
         options.append(_Option(line.number, [f"+{first[0]}", *first[1:]]))
-        message = _("%(word)s: written as +%(word)s. A setting on the launch line starts with +.") % {"word": first[0]}
+        message = _("%(word)s: changed to +%(word)s. Settings on the launch line start with +.") % {"word": first[0]}
         notes.append(Note(field="arguments", line=line.number, message=message))
         return
     _note_once(_script_note(), line.number, notes)
@@ -201,7 +201,7 @@ def _note_left_out(line: shell.Line, options: list[_Option], notes: list[Note], 
 
 def _rest_left_out(line: shell.Line) -> list[Note]:
     """A note for each command that follows the options after a `;`: a shell would run them as programs."""
-    message = _("%s: left out. The launch line ends before it. Put console commands into server.cfg.")
+    message = _("%s: removed, because the launch line ends before it. Add console commands to server.cfg.")
     return [
         Note(field="arguments", line=line.number, message=message % shell.shown(" ".join(words)))
         for words in line.commands[1:]
@@ -209,7 +209,7 @@ def _rest_left_out(line: shell.Line) -> list[Note]:
 
 
 def _script_note() -> str:
-    return _("Commands that do not start the game were left out.")
+    return _("Commands that do not start the game were removed.")
 
 
 def _note_once(message: str, number: int, notes: list[Note]) -> None:
@@ -227,22 +227,22 @@ def _translated(option: _Option, result: Translation) -> list[str]:
     sign_and_name, *values = words
     name = sign_and_name[1:].lower()
     if not _OPTION.match(sign_and_name):
-        note(_("%s: left out, since it is no option of the game.") % shell.shown(sign_and_name))
+        note(_("%s: removed, because the game has no such option.") % shell.shown(sign_and_name))
         return []
     text = sign_and_name if name in _SECRET else shell.shown(" ".join(words))
     if name in _TAKEN_OUT:
-        note(_("%(option)s: taken out. %(reason)s") % {"option": text, "reason": _TAKEN_OUT[name]})
+        note(_("%(option)s: removed. %(reason)s") % {"option": text, "reason": _TAKEN_OUT[name]})
         return []
     if unknown := next((word for word in words if shell.has_placeholder(word)), ""):
         note(
-            _("%(option)s: taken out, since the value of %(name)s is not in this text. Add the line with its value.")
+            _("%(option)s: removed, because the value of %(name)s is unknown. Add the line with its value.")
             % {"option": text, "name": shell.shown(unknown)}
         )
         return []
     if name in _FILES:
         return _moved_exec(text, values, result, note)
     if sign_and_name[0] != (sign := _sign(sign_and_name)):
-        note(_("%(option)s: written as %(sign)s%(name)s.") % {"option": text, "sign": sign, "name": sign_and_name[1:]})
+        note(_("%(option)s: changed to %(sign)s%(name)s.") % {"option": text, "sign": sign, "name": sign_and_name[1:]})
     return [" ".join([sign + sign_and_name[1:], *map(_quoted, values)])]
 
 
@@ -250,7 +250,7 @@ def _without_unknown_ends(words: list[str], note: Callable[[str], None]) -> list
     """The words without variables of a script that stand after a value: they may hold other options."""
     kept = list(words)
     while len(kept) > 2 and shell.has_placeholder(kept[-1]) and not shell.has_placeholder(kept[-2]):
-        note(_("%s: left out, since its value is not in this text.") % shell.shown(kept.pop()))
+        note(_("%s: removed, because its value is unknown.") % shell.shown(kept.pop()))
     return kept
 
 
@@ -268,7 +268,7 @@ def _moved_exec(text: str, values: list[str], result: Translation, note: Callabl
     path = "".join(values[:1]).replace("\\", "/").strip("/")
     file = path.rpartition("left4dead2/cfg/")[2].removeprefix("./").removeprefix("cfg/")
     if not file or file.lower() in rules.OWN_CFG:
-        note(_("%s: taken out. left4me executes server.cfg at every map.") % text)
+        note(_("%s: removed. left4me runs server.cfg at every map.") % text)
         return []
     line = f"exec {_quoted(file)}"
     if line not in grammar.config_lines(result.config):
@@ -288,7 +288,7 @@ def _translate_config(result: Translation) -> None:
             kept.append(raw)
             continue
         reason = rules.LEFT_OUT[secret]
-        message = _("%(option)s: taken out. %(reason)s") % {"option": secret, "reason": reason}
+        message = _("%(option)s: removed. %(reason)s") % {"option": secret, "reason": reason}
         result.notes.append(Note(field="config", line=number, message=message))
     if len(kept) != len(lines):
         result.config = "\n".join(kept)

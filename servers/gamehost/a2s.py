@@ -48,8 +48,8 @@ def info(host: str, port: int, *, timeout: float) -> Info:
                 except ConnectionRefusedError:
                     time.sleep(min(_TRY_SECONDS, left))
     except (OSError, UnicodeError) as error:
-        raise NoAnswer(f"{host}:{port} cannot be asked: {error}") from error
-    raise NoAnswer(f"{host}:{port} did not answer over UDP within {timeout:g} s")
+        raise NoAnswer(f"{host}:{port} cannot be queried: {error}") from error
+    raise NoAnswer(f"{host}:{port} did not respond over UDP within {timeout:g} s")
 
 
 def parse(answer: bytes) -> Info:
@@ -62,7 +62,7 @@ def parse(answer: bytes) -> Info:
         _app, players, most, _bots = struct.unpack_from("<HBBB", rest)
         version = rest[9 : rest.index(b"\0", 9)].decode(errors="replace")
     except (ValueError, IndexError, struct.error):
-        raise NoAnswer("the answer over UDP is none to A2S_INFO") from None
+        raise NoAnswer("the UDP response is not an A2S_INFO response") from None
     return Info(name, map_name, folder, players, most, version)
 
 

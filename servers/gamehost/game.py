@@ -77,7 +77,7 @@ class Versions:
         except (OSError, ValueError, KeyError, TypeError):
             raise NoVersion(f"there is no version {version_id} of the game") from None
         if not path.is_dir():
-            raise NoVersion(f"the directory of version {version_id} is gone")
+            raise NoVersion(f"the directory of version {version_id} no longer exists")
         return version
 
     def previous(self) -> Version:

@@ -36,7 +36,7 @@ EXIT_LAUNCH_FAILED: Final = 72
 
 _NAMESPACES: Final = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 _NO_NAMESPACES: Final = (
-    "the kernel refuses user namespaces to this user (see kernel.unprivileged_userns_clone, "
+    "the kernel does not allow user namespaces for this user (see kernel.unprivileged_userns_clone, "
     "kernel.apparmor_restrict_unprivileged_userns, user.max_user_namespaces)"
 )
 _FORWARDED: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -97,7 +97,7 @@ def launch(spec: InstanceSpec, directory: ServerDirectory, *, lock: int, output:
         if init is not None:
             os.waitpid(init, 0)
         fault = MountFailed if facts.get("fault") == "MountFailed" else LaunchFailed
-        raise fault(facts.get("words") or "the launcher died without a word")
+        raise fault(facts.get("words") or "the launcher exited without a message")
     return Launched(init=init, lifeline=lifeline, story=_story(spec, facts, time.monotonic() - started))
 
 
@@ -114,13 +114,13 @@ def _accompany(report: TextIO, lifeline: int, spec: InstanceSpec) -> dict[str, A
 
 
 def _story(spec: InstanceSpec, facts: dict[str, Any], seconds: float) -> str:
-    story = f"{len(spec.layers)} layers by {facts['composed_by']}, {seconds * 1000:.0f} ms"
+    story = f"{len(spec.layers)} layers combined by {facts['composed_by']} in {seconds * 1000:.0f} ms"
     if not facts["network_confined"]:
-        story += "; this kernel does not keep the game from other ports"
+        story += "; this kernel cannot restrict the game's outgoing ports"
     if not facts.get("can_trace", True):
-        story += "; this host refuses ptrace, so that crash reporters write nothing"
+        story += "; this host does not allow ptrace, so crash reporters write nothing"
     if cgroup.parent() and not facts["limited"]:
-        story += "; the cgroup was refused, so memory is limited per process only"
+        story += "; no cgroup is available, so memory is limited only per process"
     return story
 
 
@@ -161,7 +161,7 @@ def _enter_namespaces(start: _Start) -> None:
     except PermissionError:
         raise MountFailed(_NO_NAMESPACES) from None
     except OSError as error:
-        raise MountFailed(f"no namespaces for the server: {_words(error)}") from error
+        raise MountFailed(f"namespaces could not be created: {_words(error)}") from error
     init = os.fork()
     if init == 0:
         _guarded(start, lambda s: _run_init(s, shift))

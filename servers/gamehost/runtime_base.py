@@ -30,7 +30,7 @@ class RuntimeBase(ABC):
         try:
             deleted = self._storage.delete(server_id, now=now)
         except OSError as error:
-            raise RuntimeFault(f"the server's directory could not be removed: {error}") from error
+            raise RuntimeFault(f"the server's files could not be removed: {error}") from error
         return Outcome.DELETED if deleted else Outcome.ALREADY_DELETED
 
     def _used_bytes(self, server_id: int, *, with_disk: bool) -> int | None:

@@ -109,9 +109,9 @@ class InstanceSpec:
     def __post_init__(self) -> None:
         """Raise SpecInvalid for values that can never be run, before anything is started with them."""
         if not self.argv or any("\0" in part for part in self.argv):
-            raise SpecInvalid("argv must name a program and hold no NUL")
+            raise SpecInvalid("argv must name a program and contain no NUL")
         if not 1 <= len(self.layers) <= MOST_LAYERS:
-            raise SpecInvalid(f"a server has 1 to {MOST_LAYERS} layers, not {len(self.layers)}")
+            raise SpecInvalid(f"a server can have 1 to {MOST_LAYERS} layers, not {len(self.layers)}")
         for path in (*self.layers, *(b.source for b in self.binds), *(b.target for b in self.binds)):
             if not path.startswith("/") or ".." in PurePosixPath(path).parts:
                 raise SpecInvalid(f"not an absolute path: {path}")

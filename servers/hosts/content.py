@@ -34,7 +34,7 @@ def find(headers: Mapping[str, str], overlay_id: int) -> Overlay:
     is_used = BlueprintOverlay.objects.filter(overlay=overlay_id, blueprint__servers__host=host).exists()
     overlay = Overlay.objects.filter(pk=overlay_id).exclude(kind=Overlay.Kind.WORKSHOP).first() if is_used else None
     if overlay is None:
-        raise Refusal(404, "No server of this host uses such an overlay")
+        raise Refusal(404, "No server on this host uses this overlay")
     return overlay
 
 

@@ -29,14 +29,14 @@ class GameSource(Protocol):
 
 
 def install(run: JobContext) -> None:
-    """Install or update the game; servers take the new version when they start next.
+    """Install or update game; servers take the new version when they start next.
 
     `repair` in the params verifies every file, even when the newest build is installed already.
     """
     with _readable_faults():
         install_from_source: GameSource = import_string(settings.GAME_SOURCES[settings.LEFT4ME_GAME])
         version = install_from_source(versions=this_host.games(), watch=run, repair=bool(run.params.get("repair")))
-    run.log(f"The current version is {version.id}.")
+    run.log(f"Current version: {version.id}.")
     clean(run)
 
 
@@ -49,21 +49,21 @@ def roll_back(run: JobContext) -> None:
     with _readable_faults():
         versions = this_host.games()
         if run.params.get("from", versions.current().id) != versions.current().id:
-            run.log(f"The current version is {versions.current().id} already.")
+            run.log(f"Version {versions.current().id} is already current.")
             return
         if versions.previous().kind == "steam":
             version = steam.roll_back(versions=versions, steamcmd=this_host.steamcmd(run), watch=run)
         else:
             version = versions.roll_back()
     _store_current()
-    run.log(f"The current version is {version.id} again; running servers go on with theirs until they restart.")
+    run.log(f"Rolled back to version {version.id}. Running servers keep their version until they restart.")
 
 
 def clean(run: JobContext) -> None:
     """Remove versions that are neither current, nor the previous one, nor used by a running server."""
     with _readable_faults():
         for version_id in this_host.games().remove_unused(in_use=this_host.storage().layers_in_use()):
-            run.log(f"Removed version {version_id}: no server runs it.")
+            run.log(f"Removed unused version {version_id}.")
     _store_current()
 
 
@@ -72,7 +72,10 @@ def from_steam(*, versions: Versions, watch: Watch, repair: bool) -> Version:
     try:
         login = this_host.steam_login()
     except ValueError as fault:
-        raise Failed(f"LEFT4ME_STEAM_USERNAME and LEFT4ME_STEAM_PASSWORD cannot be used: {fault}.") from fault
+        raise Failed(
+            f"LEFT4ME_STEAM_USERNAME and LEFT4ME_STEAM_PASSWORD are not valid: {fault}. "
+            "Correct them and restart left4me."
+        ) from fault
     return steam.install(
         versions=versions,
         steamcmd=this_host.steamcmd(watch),

@@ -64,7 +64,7 @@ def refuse_busy(server: Server, port: int) -> None:
     if port not in busy:
         return
     free = choose(server.host, besides=server, find_busy=lambda batch: ask(server.host, batch))
-    message = _("Port %(port)d of this host is used by %(holder)s.") % {"port": port, "holder": named(busy[port])}
+    message = _("Port %(port)d on this host is in use by %(holder)s.") % {"port": port, "holder": named(busy[port])}
     if free:
         message += " " + _("Port %d is free.") % free
     raise ValidationError({"port": ValidationError(message, code="port_busy", params={"free": free})})

@@ -51,19 +51,19 @@ class SilenceMonitor:
 
 def _report_silence(host: Host, *, now: datetime) -> None:
     last_seen = host.last_seen_at
-    text = _("Nothing was heard of it since %(moment)s UTC. What its servers do is not known.") % {
-        "moment": f"{last_seen:%H:%M:%S}" if last_seen else "–"
-    }
+    text = _(
+        "No data since %(moment)s UTC. The state of its servers is unknown. Check the machine and its worker."
+    ) % {"moment": f"{last_seen:%H:%M:%S}" if last_seen else "–"}
     incidents.report(
         ProblemReport(
             event=Event.HOST_SILENT,
             key=f"host:{host.pk}",
             subject=f"host:{host.pk}",
-            title=_("Host “%(name)s” is silent") % {"name": host.name},
+            title=_("Host “%(name)s” is offline") % {"name": host.name},
             text=text,
             path=host.get_absolute_url(),
             recovered=Event.HOST_RECOVERED,
-            recovered_title=_("Host “%(name)s” is back") % {"name": host.name},
+            recovered_title=_("Host “%(name)s” is online again") % {"name": host.name},
         ),
         now=now,
     )

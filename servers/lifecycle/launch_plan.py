@@ -126,7 +126,7 @@ def server_cfg(
     blueprint over all overlays, and nothing over the ports and the password.
     """
     lines = [
-        "// Written by left4me at every start: change the blueprint instead.",
+        "// Written by left4me at every start. Change the blueprint instead.",
         f'hostname "{name}"',
         # The game executes them before server.cfg when they stand on its command line, so that server.cfg wins.
         *(_as_config(option) for option in _options(arguments) if _needs_config(option)),

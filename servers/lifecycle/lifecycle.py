@@ -39,10 +39,10 @@ _QUIT_TIMEOUT_SECONDS = 5.0
 def initialize(server: Server, run: JobContext) -> None:
     """Fetch everything that the server needs to this host, so that its start does not have to."""
     plan = _compose(server, run)
-    run.log(f"{len(plan.spec.layers)} layers, the topmost first:")
+    run.log(f"{len(plan.spec.layers)} layers, highest priority first:")
     for layer in plan.spec.layers:
         run.log(f"  {layer}")
-    run.log("Everything is there; the server can be started.")
+    run.log("All files are in place; the server can be started.")
     state_log.clear_last_error(server)
 
 
@@ -60,16 +60,16 @@ def start(server: Server, run: JobContext) -> None:
         raise Failed(str(fault)) from fault
     if outcome is Outcome.ALREADY_RUNNING:
         # The first run of this job died, or the game is between two restarts: what it was started with is stored.
-        run.log("It is running already; waiting until it answers.")
+        run.log("The game is already running; waiting for it to respond.")
     else:
-        run.log("The game is started; waiting until it answers over RCON.")
+        run.log("The game was started; waiting for it to respond over RCON.")
         launch_plan.record_start(server, plan, now=timezone.now())
     run.progress(phase="loading the map", done=1, total=2)
     _wait_until_ready(server, plan.spec, run)
     state_log.record_state(server, Server.State.RUNNING, now=timezone.now())
     state_log.clear_last_error(server)
     run.progress(phase="ready", done=2, total=2)
-    run.log("It answers: the server is ready.")
+    run.log("The server is ready.")
 
 
 def stop(server: Server, run: JobContext) -> None:
@@ -111,16 +111,16 @@ def delete(server: Server, run: JobContext) -> None:
         this_host.runtime().delete(server.pk, now=timezone.now())
     except RuntimeFault as fault:
         raise Failed(str(fault)) from fault
-    run.log("Its files are removed; an archive of what it wrote is kept for seven days.")
+    run.log("Files removed. An archive of the server's own files is kept for seven days.")
     crash_alerts.server_is_gone(server, now=timezone.now())
     # Last: a job that runs again after its worker died still finds the row, and finishes the rest.
     server.delete()
 
 
 _MESSAGES = {
-    Outcome.STOPPED: "The game has ended.",
-    Outcome.KILLED: "The game was killed.",
-    Outcome.ALREADY_STOPPED: "It was not running.",
+    Outcome.STOPPED: "The game has stopped.",
+    Outcome.KILLED: "The game was force-stopped.",
+    Outcome.ALREADY_STOPPED: "The game was not running.",
 }
 
 
@@ -139,7 +139,7 @@ def _plan(server: Server, run: JobContext) -> launch_plan.LaunchPlan:
     try:
         version = this_host.games().current()
     except NoVersion:
-        raise Failed("The game is not installed on this host. An admin installs it on the page of the host.") from None
+        raise Failed("The game is not installed on this host. An admin can install it on the host's page.") from None
     cache = this_host.workshop_cache()
     cache.mkdir(parents=True, exist_ok=True)
     try:
@@ -150,9 +150,9 @@ def _plan(server: Server, run: JobContext) -> launch_plan.LaunchPlan:
             game_version=version.id,
         )
     except SpecInvalid as fault:
-        raise Failed(f"This server cannot be composed: {fault}") from fault
+        raise Failed(f"The server's files cannot be put together: {fault}") from fault
     except secrets.Unreadable as fault:
-        raise Failed(f"Its RCON password cannot be read: {fault} Rotate it on the server's page.") from fault
+        raise Failed(f"The RCON password cannot be read: {fault} Change it on the server's page.") from fault
 
 
 def _layers(server: Server, run: JobContext) -> tuple[Sequence[Overlay], Mapping[int, Path]]:
@@ -161,7 +161,7 @@ def _layers(server: Server, run: JobContext) -> tuple[Sequence[Overlay], Mapping
     # Overlays of uploaded files exist as soon as they are created; only the others have to be built first.
     unbuilt = [layer.name for layer in layers if layer.kind != Overlay.Kind.FILES and layer.built_at is None]
     if unbuilt:
-        raise Failed(f"Not built yet: {', '.join(unbuilt)}. Build these overlays, then try again.")
+        raise Failed(f"Overlays not built yet: {', '.join(unbuilt)}. Build them, then try again.")
     trees = replication_layers.trees(run, layers)
     _refuse_programs(layers, trees)
     return layers, trees
@@ -174,8 +174,8 @@ def _refuse_programs(layers: Sequence[Overlay], trees: Mapping[int, Path]) -> No
             continue
         if refused := contents.refused_programs(layer, root=trees[layer.pk]):
             raise Failed(
-                f"The overlay “{layer.name}” holds programs of the game that no admin has allowed: "
-                f"{', '.join(refused[:10])}. An admin can allow them on the overlay's page; or remove these files."
+                f"Overlay “{layer.name}” contains programs of the game that no admin has allowed: "
+                f"{', '.join(refused[:10])}. Remove them, or ask an admin to allow them on the overlay's page."
             )
 
 
@@ -194,16 +194,16 @@ def _refuse_taken_port(server: Server) -> None:
         return
     offered = ports.choose(server.host, besides=server, find_busy=ports.busy_here)
     holder = machine_ports.holder(server.port) or "another program"
-    message = f"Port {server.port} of this host is used by {holder}."
-    message += f" Port {offered} is free." if offered else " No other port of its range is free."
-    message += f" On the host, `ss -lntup 'sport = :{server.port}'` shows who has it."
+    message = f"Port {server.port} on this host is in use by {holder}."
+    message += f" Port {offered} is free." if offered else " No other port of the host's range is free."
+    message += f" To see which program uses it, run `ss -lntup 'sport = :{server.port}'` on the host."
     state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=message)
     state_log.set_last_error(server, message, offered_port=offered)
     raise Failed(message)
 
 
 def _record_failed_start(server: Server, fault: RuntimeFault) -> None:
-    message = f"The layers could not be mounted: {fault}" if isinstance(fault, MountFailed) else str(fault)
+    message = f"The overlays could not be mounted: {fault}" if isinstance(fault, MountFailed) else str(fault)
     state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=message)
     state_log.set_last_error(server, message)
 
@@ -221,7 +221,7 @@ def _wait_until_ready(server: Server, spec: InstanceSpec, run: JobContext) -> No
         _raise_if_exited(server, spec, run)
         if time.monotonic() > deadline:
             minutes = READY_WITHIN.total_seconds() / 60
-            message = f"The game runs, but RCON did not answer within {minutes:.0f} minutes. Its log may say why."
+            message = f"The game runs, but RCON did not respond within {minutes:.0f} minutes. Check the server's log."
             state_log.set_last_error(server, message)
             raise Failed(message)
         run.sleep(_READY_CHECK_SECONDS)
@@ -232,7 +232,7 @@ def _raise_if_exited(server: Server, spec: InstanceSpec, run: JobContext) -> Non
     observed = this_host.runtime().observe([server.pk])[server.pk]
     # The supervisor was killed and its game with it, so that nothing restarts it: this job does.
     if observed.is_abandoned:
-        run.log(f"It fell ({observed.detail}); starting it again.")
+        run.log(f"The game stopped ({observed.detail}); starting it again.")
         try:
             this_host.runtime().start(spec)
         except RuntimeFault as fault:
@@ -242,7 +242,7 @@ def _raise_if_exited(server: Server, spec: InstanceSpec, run: JobContext) -> Non
     # While it is crashed its supervisor restarts it after a pause; the caller goes on waiting.
     if observed.state not in {State.GAVE_UP, State.STOPPED}:
         return
-    message = state_log.describe(observed) or "The game ended before it was ready."
+    message = state_log.describe(observed) or "The game stopped before it was ready. Check the server's log."
     state = Server.State.GAVE_UP if observed.state is State.GAVE_UP else Server.State.STOPPED
     state_log.record_state(server, state, now=timezone.now(), detail=message, last_lines=observed.last_lines)
     state_log.set_last_error(server, message)
@@ -262,9 +262,9 @@ def _warn_players(server: Server, run: JobContext) -> None:
         return
     # Quotes and semicolons would end the text and begin another command.
     text = re.sub(
-        r'["; \x00-\x1f]+', " ", str(run.params.get("message") or f"This server stops in {seconds} seconds.")
+        r'["; \x00-\x1f]+', " ", str(run.params.get("message") or f"This server will stop in {seconds} seconds.")
     )
     with contextlib.suppress(rcon.RconError, secrets.Unreadable):
         rcon.execute("127.0.0.1", server.port, server.live_rcon_password, f"say {text}", timeout=_QUIT_TIMEOUT_SECONDS)
-        run.log(f"The players were told: {text}")
+        run.log(f"Message to players: {text}")
     run.sleep(seconds)

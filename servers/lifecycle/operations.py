@@ -53,7 +53,7 @@ def _on_server(body: Callable[[Server, JobContext], None]) -> Body:
     def run_body(run: JobContext) -> None:
         server = Server.objects.select_related("host", "blueprint").filter(pk=run.resource_id).first()
         if server is None:
-            run.log("The server is gone; there is nothing to do.")
+            run.log("The server no longer exists; nothing to do.")
             return
         body(server, run)
 
@@ -71,9 +71,9 @@ def _steam_password(job: RequestedJob) -> Iterable[str]:
 
 def _register_game() -> None:
     for name, title, body in (
-        ("install", _("Install or update the game"), installs.install),
-        ("rollback_game", _("Go back to the game's version before"), installs.roll_back),
-        ("clean_game", _("Remove unused versions of the game"), installs.clean),
+        ("install", _("Install or update game"), installs.install),
+        ("rollback_game", _("Roll back game"), installs.roll_back),
+        ("clean_game", _("Remove unused game versions"), installs.clean),
     ):
         operation(name, title=title, locks=_game_exclusively, idempotent=True, secrets=_steam_password)(body)
 
@@ -97,7 +97,7 @@ def register() -> None:
         supersedes=("start", "restart", "initialize"),
         secrets=_secrets,
     )(_on_server(lifecycle.stop))
-    operation("kill", title=_("Kill"), locks=_server_only, idempotent=True, supersedes=(ALL,), secrets=_secrets)(
+    operation("kill", title=_("Force stop"), locks=_server_only, idempotent=True, supersedes=(ALL,), secrets=_secrets)(
         _on_server(lifecycle.kill)
     )
     operation(

@@ -59,7 +59,7 @@ def pending(server: Server) -> list[Change]:
         if before.get(field) != after.get(field)
     ]
     if _password_differs(server):
-        changes.append(Change(area="settings", after=_("a new RCON password")))
+        changes.append(Change(area="settings", after=_("New RCON password")))
     changes += _lines("overlays", _overlay_lines(before), _overlay_lines(after))
     changes += _lines("arguments", before["arguments"], after["arguments"])
     changes += _lines("config", before["config"], after["config"])
@@ -87,19 +87,19 @@ def _setting(field: str, applied: dict[str, Any]) -> str:
     if not applied.get(field):
         return ""
     formats = {
-        "name": _("name %s"),
-        "port": _("port %s"),
-        "tv_port": _("SourceTV port %s"),
-        "game_version": _("game version %s"),
-        "connect_ports": _("may connect to ports %s"),
-        "allow_ptrace": _("crash reporters may trace the game%.0s"),
+        "name": _("Name: %s"),
+        "port": _("Port: %s"),
+        "tv_port": _("SourceTV port: %s"),
+        "game_version": _("Game version: %s"),
+        "connect_ports": _("Outgoing ports: %s"),
+        "allow_ptrace": _("Crash reporters allowed%.0s"),
     }
     return formats[field] % str(applied[field])
 
 
 def _overlay_lines(applied: dict[str, Any]) -> list[str]:
     return [
-        _("%(name)s (content %(version)d%(cfg)s)")
+        _("%(name)s (version %(version)d%(cfg)s)")
         % {
             "name": overlay["name"],
             "version": overlay["content_version"],

@@ -20,12 +20,12 @@ from servers.models import Server, ServerShare, blueprints
 from servers.state import attention
 
 STATUS_BY_OPERATION: dict[str, tuple[str, Promise]] = {
-    "initialize": ("initializing", _("initializing")),
-    "start": ("starting", _("starting")),
-    "restart": ("restarting", _("restarting")),
-    "stop": ("stopping", _("stopping")),
-    "kill": ("stopping", _("being killed")),
-    "delete": ("deleting", _("being deleted")),
+    "initialize": ("initializing", _("Verifying files")),
+    "start": ("starting", _("Starting")),
+    "restart": ("restarting", _("Restarting")),
+    "stop": ("stopping", _("Stopping")),
+    "kill": ("stopping", _("Force stopping")),
+    "delete": ("deleting", _("Deleting")),
 }
 
 # A stop usually takes seconds. One that has taken this long may be forced.
@@ -145,7 +145,7 @@ def _status_and_label(server: Server, job: Job | None, *, host_is_down: bool) ->
         return STATUS_BY_OPERATION[job.operation]
     if host_is_down:
         # The last report of a host that is down says nothing about the present.
-        return "unknown", _("unknown")
+        return "unknown", _("Unknown")
     if server.actual_state == Server.State.UNKNOWN and server.started_at is None:
-        return "stopped", _("never started")
+        return "stopped", _("Never started")
     return server.actual_state, Server.State(server.actual_state).label

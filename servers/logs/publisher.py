@@ -54,7 +54,7 @@ class Tailers:
             Tailer(server_id, runtime=self._runtime, client=client()).run()
         except redis.RedisError as error:
             # Viewers notice that the tailer is gone and request it again.
-            logger.warning("the tailer of server %s ended: %s", server_id, error)
+            logger.warning("reading the log of server %s failed: %s", server_id, error)
         finally:
             connections.close_all()
             with self._lock:
@@ -123,7 +123,7 @@ class Tailer:
         allowed = self._budget.take(len(lines))
         left_out = len(lines) - allowed
         if left_out:
-            note = f"… {left_out} lines in a flood are left out here; the log file has them."
+            note = f"… {left_out} lines not shown; download the log to see them."
             lines = [LogLine(text=note, at=lines[0].at, cursor=lines[left_out - 1].cursor), *lines[left_out:]]
         self._publish(lines)
 

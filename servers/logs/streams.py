@@ -65,7 +65,7 @@ class ServerLog:
         lines = _entries(client().xrange(key, min=f"({written(after)}", count=_LINES_IN_A_PAGE))
         events = [_event(*line) for line in lines]
         if lines and self._is_cut_off(after):
-            events.insert(0, Event("note", "Some lines are left out; the log file has them.", lines[0][0]))
+            events.insert(0, Event("note", "Some lines are not shown; download the log to see them.", lines[0][0]))
         position = lines[-1][0] if lines else after
         return Page(tuple(events), position, more=len(lines) == _LINES_IN_A_PAGE)
 
@@ -79,7 +79,7 @@ class ServerLog:
             client().set(keys.server_log_watched(self._server_id), "1", ex=publisher.WATCH_SECONDS)
             has_tailer = client().exists(keys.server_log_tailer(self._server_id))
         except redis.RedisError as error:
-            logger.warning("the host of server %s could not be asked for its log: %s", self._server_id, error)
+            logger.warning("the log of server %s could not be requested from its host: %s", self._server_id, error)
             return
         if not has_tailer:
             hosts.send(self._host, TAIL_TASK, self._server_id, expires=10)

@@ -70,10 +70,10 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.SlugField(max_length=63, unique=True, verbose_name='name')),
-                ('address', models.CharField(blank=True, help_text='What players type after “connect”; empty: the address this site is visited at.', max_length=255, verbose_name='public address')),
+                ('address', models.CharField(blank=True, help_text="Address that players connect to. Leave blank to use this site's address.", max_length=255, verbose_name='public address')),
                 ('first_port', models.PositiveIntegerField(default=27015, validators=[django.core.validators.MinValueValidator(1024), django.core.validators.MaxValueValidator(65535)], verbose_name='first port')),
                 ('last_port', models.PositiveIntegerField(default=27115, validators=[django.core.validators.MinValueValidator(1024), django.core.validators.MaxValueValidator(65535)], verbose_name='last port')),
-                ('is_enabled', models.BooleanField(default=True, verbose_name='takes new servers')),
+                ('is_enabled', models.BooleanField(default=True, verbose_name='accepts new servers')),
                 ('last_seen_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='last seen')),
                 ('version', models.CharField(blank=True, editable=False, max_length=64, verbose_name='left4me version')),
                 ('game_version', models.CharField(blank=True, editable=False, max_length=64, verbose_name='game version')),
@@ -81,19 +81,19 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('first_port__gte', 1024), ('first_port__lte', models.F('last_port')), ('last_port__lte', 65535)), name='host_ports_are_a_range', violation_error_message='The ports go from a first to a last one between 1024 and 65535.')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('first_port__gte', 1024), ('first_port__lte', models.F('last_port')), ('last_port__lte', 65535)), name='host_ports_are_a_range', violation_error_message='Choose ports from 1024 to 65535; the last cannot be below the first.')],
             },
         ),
         migrations.CreateModel(
             name='Server',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='Also its name in the game.', max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'A name is one line without quotation marks.', code='not_plain')], verbose_name='name')),
+                ('name', models.CharField(help_text="Also shown as the server's name in the game.", max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'A name is one line without quotation marks.', code='not_plain')], verbose_name='name')),
                 ('port', models.PositiveIntegerField(validators=[django.core.validators.MinValueValidator(1024), django.core.validators.MaxValueValidator(65535)], verbose_name='port')),
                 ('sealed_rcon_password', models.TextField(default='', editable=False)),
-                ('desired_state', models.CharField(choices=[('running', 'running'), ('stopped', 'stopped')], default='stopped', max_length=16, verbose_name='wanted')),
-                ('actual_state', models.CharField(choices=[('unknown', 'unknown'), ('stopped', 'stopped'), ('starting', 'starting'), ('running', 'running'), ('stopping', 'stopping'), ('crashed', 'crashed'), ('gave_up', 'gave up')], default='unknown', max_length=16, verbose_name='observed')),
-                ('actual_state_at', models.DateTimeField(blank=True, null=True, verbose_name='observed at')),
+                ('desired_state', models.CharField(choices=[('running', 'Running'), ('stopped', 'Stopped')], default='stopped', max_length=16, verbose_name='desired state')),
+                ('actual_state', models.CharField(choices=[('unknown', 'Unknown'), ('stopped', 'Stopped'), ('starting', 'Starting'), ('running', 'Running'), ('stopping', 'Stopping'), ('crashed', 'Crashed'), ('gave_up', 'Keeps crashing')], default='unknown', max_length=16, verbose_name='observed state')),
+                ('actual_state_at', models.DateTimeField(blank=True, null=True, verbose_name='last checked')),
                 ('last_error', models.TextField(blank=True, verbose_name='last error')),
                 ('started_at', models.DateTimeField(blank=True, null=True, verbose_name='started')),
                 ('game_version', models.CharField(blank=True, editable=False, max_length=64, verbose_name='game version')),
@@ -113,7 +113,7 @@ class Migration(migrations.Migration):
             name='ServerShare',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('viewer', 'viewer'), ('operator', 'operator')], default='viewer', max_length=16, verbose_name='role')),
+                ('role', models.CharField(choices=[('viewer', 'Viewer'), ('operator', 'Operator')], default='viewer', max_length=16, verbose_name='role')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('server', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shares', to='servers.server')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shared_servers', to=settings.AUTH_USER_MODEL, verbose_name='user')),
@@ -132,7 +132,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='blueprint',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), models.F('owner'), name='blueprint_name_unique_per_owner', violation_error_code='name_taken', violation_error_message='You have a blueprint of this name already.'),
+            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), models.F('owner'), name='blueprint_name_unique_per_owner', violation_error_code='name_taken', violation_error_message='You already have a blueprint with this name. Choose another name.'),
         ),
         migrations.AddConstraint(
             model_name='blueprint',
@@ -144,11 +144,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='server',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), models.F('owner'), name='server_name_unique_per_owner', violation_error_code='name_taken', violation_error_message='You have a server of this name already.'),
+            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), models.F('owner'), name='server_name_unique_per_owner', violation_error_code='name_taken', violation_error_message='You already have a server with this name. Choose another name.'),
         ),
         migrations.AddConstraint(
             model_name='server',
-            constraint=models.UniqueConstraint(fields=('host', 'port'), name='server_port_unique_per_host', violation_error_code='port_taken', violation_error_message='Another server on this host has this port.'),
+            constraint=models.UniqueConstraint(fields=('host', 'port'), name='server_port_unique_per_host', violation_error_code='port_taken', violation_error_message='Another server on this host uses this port. Choose another one.'),
         ),
         migrations.AddConstraint(
             model_name='server',
@@ -168,7 +168,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='servershare',
-            constraint=models.UniqueConstraint(fields=('server', 'user'), name='server_shared_once_per_user', violation_error_code='shared_already', violation_error_message='The server is shared with this user already.'),
+            constraint=models.UniqueConstraint(fields=('server', 'user'), name='server_shared_once_per_user', violation_error_code='shared_already', violation_error_message='The server is already shared with this user.'),
         ),
         migrations.AddConstraint(
             model_name='servershare',

@@ -3,7 +3,7 @@ from django.db import migrations
 STARTERS = [
     {
         "name": "Vanilla co-op",
-        "description": "The campaign as it comes, for up to four friends who connect by address.",
+        "description": "Stock campaigns for up to four friends who connect by address.",
         "arguments": "+map c1m1_hotel\n+maxplayers 4",
         "config": "\n".join(
             [
@@ -36,7 +36,7 @@ STARTERS = [
     {
         "name": "Competitive sketch",
         "description": (
-            "Rates and rules that leagues build on. A real match server also needs an overlay with SourceMod "
+            "Rates and rules as used by leagues. A match server also needs an overlay with SourceMod "
             "and a competitive configuration."
         ),
         "arguments": '+map "c2m1_highway versus"\n+maxplayers 8\n-tickrate 60',

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField(verbose_name='since')),
-                ('state', models.CharField(choices=[('unknown', 'unknown'), ('stopped', 'stopped'), ('starting', 'starting'), ('running', 'running'), ('stopping', 'stopping'), ('crashed', 'crashed'), ('gave_up', 'gave up')], max_length=16, verbose_name='state')),
+                ('state', models.CharField(choices=[('unknown', 'Unknown'), ('stopped', 'Stopped'), ('starting', 'Starting'), ('running', 'Running'), ('stopping', 'Stopping'), ('crashed', 'Crashed'), ('gave_up', 'Keeps crashing')], max_length=16, verbose_name='state')),
                 ('detail', models.TextField(blank=True, verbose_name='detail')),
                 ('last_lines', models.JSONField(blank=True, default=list, verbose_name='last log lines')),
                 ('server', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='state_changes', to='servers.server')),

@@ -12,11 +12,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='server',
             name='hung_since',
-            field=models.DateTimeField(blank=True, editable=False, null=True, verbose_name='hangs since'),
+            field=models.DateTimeField(blank=True, editable=False, null=True, verbose_name='unresponsive since'),
         ),
         migrations.AddField(
             model_name='server',
             name='restart_when_hung',
-            field=models.BooleanField(default=False, help_text='When its process lives but has not answered for a minute, map loads aside.', verbose_name='restart when it hangs'),
+            field=models.BooleanField(default=False, help_text='When the game has not responded for a minute (map changes excluded).', verbose_name='restart if unresponsive'),
         ),
     ]

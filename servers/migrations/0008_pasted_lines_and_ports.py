@@ -16,12 +16,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='blueprint',
             name='allow_ptrace',
-            field=models.BooleanField(default=False, help_text='For plugins such as Accelerator, which need ptrace to write a crash dump.', verbose_name='let crash reporters trace the game'),
+            field=models.BooleanField(default=False, help_text='Plugins such as Accelerator need ptrace to write crash dumps.', verbose_name='allow crash reporters'),
         ),
         migrations.AddField(
             model_name='blueprint',
             name='connect_ports',
-            field=models.CharField(blank=True, default='53, 80, 443, 3306, 27015-27050', help_text='TCP ports, for plugins that use a database or a web API. Steam, web and MySQL are the default.', max_length=500, validators=[servers.models.connect_ports.is_connect_ports], verbose_name='network ports the game may connect to'),
+            field=models.CharField(blank=True, default='53, 80, 443, 3306, 27015-27050', help_text='TCP ports that the game may connect to. Plugins may need more for a database or a web API.', max_length=500, validators=[servers.models.connect_ports.is_connect_ports], verbose_name='outgoing ports'),
         ),
         migrations.AddField(
             model_name='server',
@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='blueprint',
             name='arguments',
-            field=models.TextField(blank=True, help_text='One per line, with its values. A whole launch line or start script is translated.', verbose_name='launch arguments'),
+            field=models.TextField(blank=True, help_text='One per line, with its values. You can also paste a whole launch line or start script.', verbose_name='launch arguments'),
         ),
         migrations.AddConstraint(
             model_name='server',

@@ -47,21 +47,21 @@ class Blueprint(models.Model):
     arguments = models.TextField(
         _("launch arguments"),
         blank=True,
-        help_text=_("One per line, with its values. A whole launch line or start script is translated."),
+        help_text=_("One per line, with its values. You can also paste a whole launch line or start script."),
     )
     config = models.TextField(_("server.cfg"), blank=True, help_text=_("One command per line."))
     connect_ports = models.CharField(
-        _("network ports the game may connect to"),
+        _("outgoing ports"),
         max_length=500,
         blank=True,
         default=DEFAULT_CONNECT_PORTS,
         validators=[is_connect_ports],
-        help_text=_("TCP ports, for plugins that use a database or a web API. Steam, web and MySQL are the default."),
+        help_text=_("TCP ports that the game may connect to. Plugins may need more for a database or a web API."),
     )
     allow_ptrace = models.BooleanField(
-        _("let crash reporters trace the game"),
+        _("allow crash reporters"),
         default=False,
-        help_text=_("For plugins such as Accelerator, which need ptrace to write a crash dump."),
+        help_text=_("Plugins such as Accelerator need ptrace to write crash dumps."),
     )
     overlays: models.ManyToManyField[Overlay, BlueprintOverlay] = models.ManyToManyField(
         Overlay, through="BlueprintOverlay", related_name="blueprints"
@@ -81,7 +81,7 @@ class Blueprint(models.Model):
                 "owner",
                 name="blueprint_name_unique_per_owner",
                 violation_error_code="name_taken",
-                violation_error_message=_("You have a blueprint of this name already."),
+                violation_error_message=_("You already have a blueprint with this name. Choose another name."),
             ),
             models.CheckConstraint(condition=~Q(name=""), name="blueprint_has_a_name"),
         ]

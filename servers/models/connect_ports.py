@@ -24,10 +24,12 @@ def parse_ports(text: str) -> tuple[int, ...]:
         match = _PART.match(part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 1 <= first <= last <= 65535:
-            raise ValidationError(_("“%s” is no port: write ports from 1 to 65535, such as 80, 27015-27050.") % part)
+            raise ValidationError(
+                _("“%s” is not a port. Use ports from 1 to 65535, for example 80, 27015-27050.") % part
+            )
         ports.update(range(first, last + 1))
         if len(ports) > MOST_PORTS:
-            raise ValidationError(_("These are more than %d ports.") % MOST_PORTS)
+            raise ValidationError(_("Enter at most %d ports.") % MOST_PORTS)
     return tuple(sorted(ports))
 
 
@@ -39,7 +41,7 @@ def is_connect_ports(text: str) -> None:
     own = sorted(set(parse_ports(text)) & own_ports())
     if own:
         raise ValidationError(
-            _("Port %s is used by left4me itself (its database, its broker or its pages): choose others.")
+            _("Port %s is used by left4me itself (database, Redis or web). Remove it from the list.")
             % ", ".join(map(str, own))
         )
 

@@ -36,11 +36,11 @@ class Host(models.Model):
         _("public address"),
         max_length=255,
         blank=True,
-        help_text=_("What players type after “connect”; empty: the address this site is visited at."),
+        help_text=_("Address that players connect to. Leave blank to use this site's address."),
     )
     first_port = models.PositiveIntegerField(_("first port"), default=27015, validators=_PORT)
     last_port = models.PositiveIntegerField(_("last port"), default=27115, validators=_PORT)
-    is_enabled = models.BooleanField(_("takes new servers"), default=True)
+    is_enabled = models.BooleanField(_("accepts new servers"), default=True)
     last_seen_at = models.DateTimeField(_("last seen"), null=True, blank=True, editable=False)
     version = models.CharField(_("left4me version"), max_length=64, blank=True, editable=False)
     game_version = models.CharField(_("game version"), max_length=64, blank=True, editable=False)
@@ -52,7 +52,7 @@ class Host(models.Model):
             models.CheckConstraint(
                 condition=Q(first_port__gte=1024, last_port__lte=65535, first_port__lte=F("last_port")),
                 name="host_ports_are_a_range",
-                violation_error_message=_("The ports go from a first to a last one between 1024 and 65535."),
+                violation_error_message=_("Choose ports from 1024 to 65535; the last cannot be below the first."),
             ),
         ]
 
@@ -92,10 +92,10 @@ class Host(models.Model):
     def trouble(self, now: datetime) -> str:
         """Why it carries out no jobs now; empty when it does."""
         if self.last_seen_at is None:
-            return _now("which has never reported")
+            return _now("never connected")
         if self.is_down(now):
-            return _now("silent since %(moment)s") % {"moment": moments.second(self.last_seen_at)}
-        return _now("which takes no jobs: %(why)s") % {"why": self.refusal} if self.refusal else ""
+            return _now("offline since %(moment)s") % {"moment": moments.second(self.last_seen_at)}
+        return _now("not accepting jobs: %(why)s") % {"why": self.refusal} if self.refusal else ""
 
     def release_note(self) -> str:
         """A note about its release when it differs from the web's; empty when it is the same or unknown."""
@@ -105,12 +105,12 @@ class Host(models.Model):
         if is_older(self.version, than=VERSION):
             return (
                 _now(
-                    "This host runs an older release (%(theirs)s, the web runs %(ours)s). On that machine, run: "
-                    "left4mectl upgrade"
+                    "This host runs an older release (%(theirs)s; the web server runs %(ours)s). To update it, run "
+                    "on that machine: left4mectl upgrade"
                 )
                 % values
             )
-        return _now("This host runs another release (%(theirs)s, the web runs %(ours)s).") % values
+        return _now("This host runs another release (%(theirs)s; the web server runs %(ours)s).") % values
 
 
 def silence() -> timedelta:

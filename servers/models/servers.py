@@ -63,17 +63,17 @@ class Server(models.Model):
     """One game server. Everything except its name, host, port and password comes from its blueprint."""
 
     class Desired(models.TextChoices):
-        RUNNING = "running", _("running")
-        STOPPED = "stopped", _("stopped")
+        RUNNING = "running", _("Running")
+        STOPPED = "stopped", _("Stopped")
 
     class State(models.TextChoices):
-        UNKNOWN = "unknown", _("unknown")
-        STOPPED = "stopped", _("stopped")
-        STARTING = "starting", _("starting")
-        RUNNING = "running", _("running")
-        STOPPING = "stopping", _("stopping")
-        CRASHED = "crashed", _("crashed")
-        GAVE_UP = "gave_up", _("gave up")
+        UNKNOWN = "unknown", _("Unknown")
+        STOPPED = "stopped", _("Stopped")
+        STARTING = "starting", _("Starting")
+        RUNNING = "running", _("Running")
+        STOPPING = "stopping", _("Stopping")
+        CRASHED = "crashed", _("Crashed")
+        GAVE_UP = "gave_up", _("Keeps crashing")
 
     # The observed states that contradict a desired one. `unknown` contradicts neither: nothing was observed.
     NOT_RUNNING = (State.STOPPED, State.STOPPING, State.CRASHED, State.GAVE_UP)
@@ -83,7 +83,10 @@ class Server(models.Model):
         settings.AUTH_USER_MODEL, verbose_name=_("owner"), on_delete=models.PROTECT, related_name="servers"
     )
     name = models.CharField(
-        _("name"), max_length=names.LONGEST, validators=[names.is_plain], help_text=_("Also its name in the game.")
+        _("name"),
+        max_length=names.LONGEST,
+        validators=[names.is_plain],
+        help_text=_("Also shown as the server's name in the game."),
     )
     blueprint = models.ForeignKey(
         Blueprint, verbose_name=_("blueprint"), on_delete=models.PROTECT, related_name="servers"
@@ -97,9 +100,11 @@ class Server(models.Model):
     # Encrypted; the property `rcon_password` decrypts it, so that lists of servers do not decrypt any.
     sealed_rcon_password = models.TextField(editable=False, default="")
 
-    desired_state = models.CharField(_("wanted"), max_length=16, choices=Desired.choices, default=Desired.STOPPED)
-    actual_state = models.CharField(_("observed"), max_length=16, choices=State.choices, default=State.UNKNOWN)
-    actual_state_at = models.DateTimeField(_("observed at"), null=True, blank=True)
+    desired_state = models.CharField(
+        _("desired state"), max_length=16, choices=Desired.choices, default=Desired.STOPPED
+    )
+    actual_state = models.CharField(_("observed state"), max_length=16, choices=State.choices, default=State.UNKNOWN)
+    actual_state_at = models.DateTimeField(_("last checked"), null=True, blank=True)
     last_error = models.TextField(_("last error"), blank=True)
 
     # Of the present process, so that a game which was restarted after a crash has begun anew. `starts_again_at` is the
@@ -113,11 +118,11 @@ class Server(models.Model):
     applied_sealed_rcon_password = models.TextField(editable=False, default="")
 
     restart_when_hung = models.BooleanField(
-        _("restart when it hangs"),
+        _("restart if unresponsive"),
         default=False,
-        help_text=_("When its process lives but has not answered for a minute, map loads aside."),
+        help_text=_("When the game has not responded for a minute (map changes excluded)."),
     )
-    hung_since = models.DateTimeField(_("hangs since"), null=True, blank=True, editable=False)
+    hung_since = models.DateTimeField(_("unresponsive since"), null=True, blank=True, editable=False)
 
     # Incremented by edits of users, not by observed states.
     version = models.PositiveIntegerField(default=1, editable=False)
@@ -133,13 +138,13 @@ class Server(models.Model):
                 "owner",
                 name="server_name_unique_per_owner",
                 violation_error_code="name_taken",
-                violation_error_message=_("You have a server of this name already."),
+                violation_error_message=_("You already have a server with this name. Choose another name."),
             ),
             models.UniqueConstraint(
                 fields=["host", "port"],
                 name="server_port_unique_per_host",
                 violation_error_code="port_taken",
-                violation_error_message=_("Another server on this host has this port."),
+                violation_error_message=_("Another server on this host uses this port. Choose another one."),
             ),
             models.UniqueConstraint(fields=["host", "tv_port"], name="server_tv_port_unique_per_host"),
             models.CheckConstraint(condition=~Q(name=""), name="server_has_a_name"),
@@ -223,8 +228,8 @@ class ServerShare(models.Model):
     """A share of a server with another user: `viewer` sees it, `operator` also runs it and uses its console."""
 
     class Role(models.TextChoices):
-        VIEWER = "viewer", _("viewer")
-        OPERATOR = "operator", _("operator")
+        VIEWER = "viewer", _("Viewer")
+        OPERATOR = "operator", _("Operator")
 
     server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="shares")
     user = models.ForeignKey(
@@ -240,7 +245,7 @@ class ServerShare(models.Model):
                 fields=["server", "user"],
                 name="server_shared_once_per_user",
                 violation_error_code="shared_already",
-                violation_error_message=_("The server is shared with this user already."),
+                violation_error_message=_("The server is already shared with this user."),
             ),
             models.CheckConstraint(condition=Q(role__in=["viewer", "operator"]), name="share_role_is_known"),
         ]

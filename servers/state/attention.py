@@ -182,9 +182,9 @@ def _of_host(host: Host, install: Job | None, user: Visitor, now: datetime) -> l
         label = _("Takes no jobs")
         reasons.append(Reason(kind="refuses", severity=Severity.BAD, label=label, text=host.refusal, url=url))
     if host.disk_is_low:
-        text = _("%(free).1f GB are left. Games, logs and the database fail when it is full.") % {
-            "free": (host.disk_free or 0) / 1e9
-        }
+        text = _(
+            "Only %(free).1f GB are free. Games, logs and the database fail when the disk is full. Free some space."
+        ) % {"free": (host.disk_free or 0) / 1e9}
         label = _("Disk nearly full")
         reasons.append(Reason(kind="disk_low", severity=Severity.BAD, label=label, text=text, url=url))
     if not host.game_version and not (install is not None and install.is_live):

@@ -26,9 +26,9 @@ def server_was_seen(server: Server, state: Server.State, *, detail: str, now: da
     if state == Server.State.CRASHED:
         server_crashed(server, detail=detail, now=now)
     elif state == Server.State.GAVE_UP:
-        reason = detail or _("It ended too often.")
-        text = _("%(words)s It stays down until somebody starts it.") % {"words": f"{reason.rstrip('.')}."}
-        title = _("“%(name)s” gave up") % {"name": server.name}
+        reason = detail or _("The game crashed too often.")
+        text = _("%(words)s It stays stopped until you start it.") % {"words": f"{reason.rstrip('.')}."}
+        title = _("“%(name)s” keeps crashing") % {"name": server.name}
         incidents.report(_problem_of_server(server, Event.SERVER_GAVE_UP, title=title, text=text), now=now)
     elif state == Server.State.RUNNING:
         incidents.mark_recovered(server.resource, now=now)
@@ -65,17 +65,19 @@ def disk_was_seen(host: Host, *, free: int, now: datetime) -> None:
         if free >= low * _RECOVERED_AT:
             incidents.mark_recovered(key, now=now)
         return
-    text = _("%(free).1f GB are left. Games, logs and the database fail when it is full.") % {"free": free / _GB}
+    text = _(
+        "Only %(free).1f GB are free. Games, logs and the database fail when the disk is full. Free some space."
+    ) % {"free": free / _GB}
     incidents.report(
         ProblemReport(
             event=Event.DISK_LOW,
             key=key,
             subject=f"host:{host.pk}",
-            title=_("The disk of host “%(name)s” is nearly full") % {"name": host.name},
+            title=_("Disk almost full on host “%(name)s”") % {"name": host.name},
             text=text,
             path=host.get_absolute_url(),
             recovered=Event.HOST_RECOVERED,
-            recovered_title=_("The disk of host “%(name)s” has room again") % {"name": host.name},
+            recovered_title=_("Disk space available again on host “%(name)s”") % {"name": host.name},
         ),
         now=now,
     )
@@ -91,5 +93,5 @@ def _problem_of_server(server: Server, event: Event, *, title: str, text: str) -
         path=server.get_absolute_url(),
         owners=[server.owner_id],
         recovered=Event.SERVER_RECOVERED,
-        recovered_title=_("“%(name)s” runs again") % {"name": server.name},
+        recovered_title=_("“%(name)s” recovered") % {"name": server.name},
     )

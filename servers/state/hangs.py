@@ -41,7 +41,7 @@ def detect(host: Host, *, silent: Mapping[int, datetime], runtime: ServerRuntime
                 _mark_hung(server, since=silent[server.pk], runtime=runtime, now=now)
                 marked += 1
         except Exception:
-            logger.exception("server %s could not be checked for a hang", server.pk)
+            logger.exception("server %s: the check for an unresponsive game failed", server.pk)
     return marked
 
 
@@ -59,10 +59,10 @@ def _may_be_silent(observed: Observed, server: Server, runtime: ServerRuntime, n
 
 
 def _mark_hung(server: Server, *, since: datetime, runtime: ServerRuntime, now: datetime) -> None:
-    message = f"Its process lives, but it has not answered since {since:%H:%M:%S} UTC."
+    message = f"The game has not responded since {since:%H:%M:%S} UTC."
     lines = [line.text for line in runtime.tail(server.pk, lines=_LINES)]
     state_log.record_remark(
-        server, f"{message} It is restarted." if server.restart_when_hung else message, lines, now=now
+        server, f"{message} Restarting it." if server.restart_when_hung else message, lines, now=now
     )
     Server.objects.filter(pk=server.pk).update(hung_since=since)
     if not server.restart_when_hung:
@@ -70,4 +70,4 @@ def _mark_hung(server: Server, *, since: datetime, runtime: ServerRuntime, now: 
     try:
         jobs.request(operation="restart", resource=server.resource, by=None, host=server.host.name)
     except jobs.Refused as refusal:
-        logger.warning("server %s hangs and could not be restarted: %s", server.pk, refusal)
+        logger.warning("server %s is unresponsive and could not be restarted: %s", server.pk, refusal)

@@ -39,7 +39,9 @@ def test_a_blueprint_is_made_and_its_refused_lines_are_named(cast: Cast, admin_c
     overlay = make_overlay()
     sent = {"name": "b", "config": "say \x07", "overlays": [overlay.pk]}
     response = admin_client.post("/admin/servers/blueprint/add/", sent)
-    assert response.status_code == 200 and "Line 1: A control character" in response.content.decode()
+    assert (
+        response.status_code == 200 and "Line 1: This line contains a control character" in response.content.decode()
+    )
     assert not Blueprint.objects.exists()
     assert admin_client.post("/admin/servers/blueprint/add/", {**sent, "config": "sv_pure 2"}).status_code == 302
     blueprint = Blueprint.objects.get()
@@ -55,7 +57,7 @@ def test_another_users_blueprint_keeps_its_owner_and_their_overlays(cast: Cast, 
     blueprint.refresh_from_db()
     assert (blueprint.name, blueprint.owner, blueprint.layers) == ("renamed", cast.owner, [private])
     response = admin_client.post(f"/admin/servers/blueprint/{blueprint.pk}/change/", sent)
-    assert response.status_code == 200 and "Somebody else changed this" in response.content.decode()
+    assert response.status_code == 200 and "Someone else edited this" in response.content.decode()
 
 
 def test_a_blueprint_in_use_is_not_deleted(cast: Cast, admin_client: Client) -> None:
@@ -77,13 +79,13 @@ def test_a_server_is_made_changed_and_deleted_by_the_same_actions(cast: Cast, ad
     make_server(cast.owner, host=host, port=27050)
     sent = {"name": "s", "blueprint": blueprint.pk, "port": "27050", "version": "1"}
     response = admin_client.post(f"/admin/servers/server/{server.pk}/change/", sent)
-    assert "Another server on this host has this port." in response.content.decode()
+    assert "Another server on this host uses this port. Choose another one." in response.content.decode()
     response = admin_client.post(f"/admin/servers/server/{server.pk}/change/", {**sent, "port": "27051"})
     assert response.status_code == 302
     server.refresh_from_db()
     assert (server.port, server.version) == (27051, 2)
     response = admin_client.post(f"/admin/servers/server/{server.pk}/delete/", {"post": "yes"}, follow=True)
-    assert "is being deleted" in response.content.decode()
+    assert "Deleting server" in response.content.decode()
     assert Job.objects.get().operation == "delete"
     assert Server.objects.filter(pk=server.pk).exists()
 
@@ -105,7 +107,7 @@ def test_a_host_is_changed_but_neither_added_nor_deleted(admin_client: Client) -
     assert admin_client.post(f"/admin/servers/host/{host.pk}/delete/", {"post": "yes"}).status_code == 403
     sent = {"address": "games.example.org", "first_port": "27015", "last_port": "27000", "is_enabled": "on"}
     response = admin_client.post(f"/admin/servers/host/{host.pk}/change/", sent)
-    assert "first to a last" in response.content.decode()
+    assert "the last cannot be below the first" in response.content.decode()
     sent["last_port"] = "27200"
     assert admin_client.post(f"/admin/servers/host/{host.pk}/change/", sent).status_code == 302
     host.refresh_from_db()

@@ -64,20 +64,23 @@ def test_another_installation_makes_workshop_overlays_and_names_what_it_lacks(
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("", "no exported blueprint"),
-        ("just words", "no exported blueprint"),
-        ("{", "no YAML"),
+        ("", "not an exported blueprint"),
+        ("just words", "not an exported blueprint"),
+        ("{", "not valid YAML"),
         ("left4me_blueprint: 2\nname: x", "format 2"),
         ("left4me_blueprint: 1", "name"),
         ("left4me_blueprint: 1\nname: x\nsurprise: 1", "surprise"),
         ('left4me_blueprint: 1\nname: x\nconfig: ["say \\x07"]', "Line 1"),
         ('left4me_blueprint: 1\nname: x\nconfig: ["sv_pure 2\\nsay \\x07"]', "Line 2"),
-        ('left4me_blueprint: 1\nname: "a\\"b"', "quotation"),
+        ('left4me_blueprint: 1\nname: "a\\"b"', "in quotes"),
         ("a: &a [1]\nb: [*a, *a]", "aliases"),
-        ("!!python/object/apply:os.system [id]", "no YAML"),
-        ("[" * 5000, "no YAML"),
+        ("!!python/object/apply:os.system [id]", "not valid YAML"),
+        ("[" * 5000, "not valid YAML"),
         ("x" * 300_000, "too large"),
-        ("left4me_blueprint: 1\nname: x\noverlays: [{name: a, kind: workshop, workshop_items: [-1]}]", "no workshop"),
+        (
+            "left4me_blueprint: 1\nname: x\noverlays: [{name: a, kind: workshop, workshop_items: [-1]}]",
+            "not a workshop",
+        ),
     ],
 )
 def test_what_is_no_blueprint_is_refused_in_words_and_leaves_nothing(cast: Cast, text: str, word: str) -> None:

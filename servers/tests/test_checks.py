@@ -226,14 +226,14 @@ def test_an_argument_line_is_accepted(line: str) -> None:
 @pytest.mark.parametrize(
     ("line", "word"),
     [
-        ("sv_password x", "broken"),
+        ("sv_password x", "does not work"),
         ("sv_altalk 1", "sv_alltalk"),
         ("z_dificulty Hard", "z_difficulty"),
         ("hostnmae x", "hostname"),
-        ("sv_cheats 1", "cheats"),
+        ("sv_cheats 1", "Cheats"),
         ("sv_lan 1", "LAN"),
-        ("map c1m1_hotel", "loaded again"),
-        ("sv_downloadurl http://example.org/", "quotation"),
+        ("map c1m1_hotel", "reload the map"),
+        ("sv_downloadurl http://example.org/", "in quotes"),
     ],
 )
 def test_a_line_that_is_probably_a_mistake_is_named_but_accepted(line: str, word: str) -> None:

@@ -65,7 +65,7 @@ def test_one_port_goes_to_one_server(cast: Cast, host: Host, _round: int) -> Non
     assert kinds(answers) == ["Server", "ValidationError", "ValidationError", "ValidationError"], answers
     for fault in answers:
         if isinstance(fault, ValidationError):
-            assert fault.message_dict == {"port": ["Another server on this host has this port."]}
+            assert fault.message_dict == {"port": ["Another server on this host uses this port. Choose another one."]}
     assert Server.objects.filter(port=27020).count() == 1
 
 

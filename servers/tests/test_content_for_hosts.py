@@ -147,7 +147,7 @@ def prepare(overlay: Overlay, run: Any = None) -> tuple[Path, RecordedRun]:
 
 
 def bytes_fetched(run: RecordedRun) -> int:
-    (line,) = [line for line in run.lines if "to fetch:" in line]
+    (line,) = [line for line in run.lines if "to download:" in line]
     return int(line.rpartition(", ")[2].partition(" ")[0])
 
 
@@ -214,7 +214,7 @@ def test_links_that_lead_out_and_names_that_cannot_be_used_stay_behind(web, serv
     tree, run = prepare(overlay)
     assert not {"secret", "up", "pipe", "bad\nname"} & {path.name for path in tree.iterdir()}
     assert (tree / "left4dead2/down").is_symlink()
-    assert {line.split()[2].rstrip(":") for line in run.lines if line.startswith("left out")} == {
+    assert {line.split()[1].rstrip(":") for line in run.lines if line.startswith("skipped")} == {
         "secret",
         "up",
         "pipe",
@@ -241,7 +241,7 @@ def test_a_broken_transfer_goes_on_where_it_ended(web, server, overlay, monkeypa
     tree, run = prepare(overlay)
     assert content(tree) == content(web.tree(overlay))
     assert sum(counted) == bytes_fetched(run)
-    assert any("trying again" in line for line in run.lines)
+    assert any("retrying" in line for line in run.lines)
 
 
 def test_while_the_web_is_away_the_job_waits_for_it(web, server, overlay):
@@ -251,13 +251,13 @@ def test_while_the_web_is_away_the_job_waits_for_it(web, server, overlay):
     tree, run = prepare(overlay)
     back.join()
     assert content(tree) == content(web.tree(overlay))
-    assert any("trying again" in line for line in run.lines)
+    assert any("retrying" in line for line in run.lines)
 
 
 def test_when_the_web_stays_away_the_job_fails_with_its_address(web, server, overlay, monkeypatch):
     monkeypatch.setattr(replication_client, "PATIENCE_SECONDS", 0.0)
     web.stop()
-    with pytest.raises(Failed, match=f"“maps” is not on this host: {web.url} does not answer"):
+    with pytest.raises(Failed, match=f"“maps” could not be downloaded to this host: {web.url} does not answer"):
         prepare(overlay)
 
 
@@ -283,7 +283,7 @@ def test_a_file_that_is_changed_meanwhile_is_looked_at_again(web, server, overla
     monkeypatch.setattr(replication_client._Source, "fetch", late)
     tree, run = prepare(overlay)
     assert content(tree) == content(web.tree(overlay))
-    assert any("was changed meanwhile" in line for line in run.lines)
+    assert any("changed during the download" in line for line in run.lines)
 
 
 def test_half_of_a_build_is_not_handed_out(web, server, overlay, settings):
@@ -294,7 +294,7 @@ def test_half_of_a_build_is_not_handed_out(web, server, overlay, settings):
     ended.start()
     _tree, run = prepare(overlay)
     ended.join()
-    assert "“maps” is being built; waiting for that." in run.lines
+    assert "Waiting for the build of “maps”." in run.lines
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer l4h_wrong", "Bearer l4m_wrong", "Basic x"])
@@ -353,7 +353,7 @@ def test_two_starts_at_once_fetch_once(web, server, overlay, settings):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(1 for run in runs for line in run.lines if "to fetch:" in line) == 1
+    assert sum(1 for run in runs for line in run.lines if "to download:" in line) == 1
 
 
 def _prepare_in_thread(overlay: Overlay, run: RecordedRun) -> None:

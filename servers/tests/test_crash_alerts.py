@@ -58,7 +58,7 @@ def test_a_server_that_gives_up_is_told_of_at_the_receiver(
     assert receiver.paths == ["/hook"]
     (alert,) = receiver.bodies[0]["alerts"]
     assert (alert["event"], alert["subject"]) == ("server_gave_up", server.resource)
-    assert alert["title"] == "“Friday versus” gave up"
+    assert alert["title"] == "“Friday versus” keeps crashing"
     assert "signal 11" in alert["text"]
     assert alert["url"].endswith(f"/servers/{server.pk}")
     assert "Segmentation" not in alert["text"], "log lines stay in the house"

@@ -40,7 +40,7 @@ def test_a_server_that_lives_and_is_silent_for_a_minute_is_restarted(server: Ser
     assert (job.operation, job.resource, job.user) == ("restart", server.resource, None)
     change = server.state_changes.get()
     assert change.last_lines == ["the last words"]
-    assert "has not answered since" in change.detail
+    assert "has not responded since" in change.detail
     assert _check(server, runtime, silent_for=69) == 0, "once for each hang"
 
 

@@ -52,7 +52,7 @@ def test_a_host_without_the_game_offers_to_install_it_and_nothing_else(admin: Cl
     assert "rollback_game" not in page and "repair_game" not in page
 
 
-FAULT = "Steam did not answer in time.\nSteamCMD said: “ERROR (Timeout)”\nPress Retry."
+FAULT = "Steam did not respond in time.\nSteamCMD: “ERROR (Timeout)”\nPress Retry."
 
 
 def _failed_install(host: Host, by: object) -> Job:
@@ -66,11 +66,11 @@ def test_a_failed_install_says_why_and_can_be_retried_where_the_game_is_installe
     host = make_host(last_seen_at=timezone.now())
     job = _failed_install(host, cast.admin)
     page = admin.get(f"/hosts/{host.pk}").content.decode()
-    assert "Steam did not answer in time.<br>SteamCMD said: “ERROR (Timeout)”<br>Press Retry." in page
+    assert "Steam did not respond in time.<br>SteamCMD: “ERROR (Timeout)”<br>Press Retry." in page
     assert f'action="/jobs/{job.pk}/retry"' in page
     again = admin.post(f"/jobs/{job.pk}/retry").headers["Location"]
     assert Job.objects.live().get().get_absolute_url() == again
-    assert "<br>Press Retry." not in admin.get(f"/hosts/{host.pk}").content.decode()
+    assert f'action="/jobs/{job.pk}/retry"' not in admin.get(f"/hosts/{host.pk}").content.decode()
 
 
 def test_the_dashboard_of_admins_says_where_the_game_is_missing_and_why(admin: Client, cast: Cast):
@@ -101,14 +101,14 @@ def test_every_button_is_a_job_that_the_page_shows(host: Host, admin: Client, as
     part = admin.post(f"/hosts/{host.pk}/actions", {"operation": asked}, headers=HTMX).content.decode()
     job = Job.objects.get()
     assert (job.operation, job.resource, job.params) == (operation, "game", params)
-    assert "waits for its turn" in part and "<html" not in part
+    assert "Queued" in part and "<html" not in part
     Job.objects.update(state="failed", error="the disk is full", started_at=timezone.now(), finished_at=timezone.now())
     assert "the disk is full" in admin.get(f"/hosts/{host.pk}").content.decode()
 
 
 def test_nothing_unknown_is_asked_of_a_host(host: Host, admin: Client):
     page = admin.post(f"/hosts/{host.pk}/actions", {"operation": "format"}, follow=True)
-    assert "There is no operation" in page.content.decode()
+    assert "Unknown operation" in page.content.decode()
     assert not Job.objects.exists()
 
 
@@ -127,9 +127,9 @@ def test_a_silent_host_is_shown_as_down_since_when_and_what_is_asked_of_it_says_
     Host.objects.update(last_seen_at=silent_since)
     _status, told = api.by(cast.admin).get(f"/hosts/{host.pk}")
     assert (told["is_down"], told["silent_since"][:19]) == (True, silent_since.isoformat()[:19])
-    assert "silent since" in admin.get(f"/hosts/{host.pk}").content.decode()
+    assert "Offline" in admin.get(f"/hosts/{host.pk}").content.decode()
     status, job = api.by(cast.owner).post(f"/servers/{server.pk}/actions", {"operation": "stop"})
-    words = f"waits for host local, silent since {moments.second(silent_since)}"
+    words = f"waits for host local, offline since {moments.second(silent_since)}"
     assert (status, job["state"], job["waiting_for"]) == (202, "queued", words)
     _status, listed = api.by(cast.owner).get("/jobs")
     assert listed["items"][0]["waiting_for"] == words
@@ -142,7 +142,7 @@ def test_a_silent_host_is_shown_as_down_since_when_and_what_is_asked_of_it_says_
 def test_an_older_release_is_named_with_its_cure(host: Host, admin: Client, api: Caller, cast: Cast, monkeypatch):
     monkeypatch.setattr("servers.models.hosts.VERSION", "20300102-abcdef0")
     for version, words in {
-        "20300101-1234567": "This host runs an older release (20300101-1234567, the web runs 20300102-abcdef0)",
+        "20300101-1234567": "This host runs an older release (20300101-1234567; the web server runs 20300102-abcdef0)",
         "20300103-1234567": "This host runs another release",
         "20300102-abcdef0": "",
         "": "",
@@ -160,7 +160,7 @@ def test_a_host_that_takes_no_jobs_says_why(host: Host, admin: Client, api: Call
     Host.objects.update(facts={"refusal": "The database is of a newer release"})
     server = make_server(cast.owner, host=host)
     _status, job = api.by(cast.owner).post(f"/servers/{server.pk}/actions", {"operation": "start"})
-    assert job["waiting_for"].endswith("which takes no jobs: The database is of a newer release")
+    assert job["waiting_for"].endswith("not accepting jobs: The database is of a newer release")
     assert "The database is of a newer release" in admin.get(f"/hosts/{host.pk}").content.decode()
 
 
@@ -174,17 +174,17 @@ def test_a_host_is_added_gets_a_new_token_each_time_and_is_forgotten(cast: Cast,
     assert two.address == "203.0.113.7"
     assert content.host_of({"authorization": f"Bearer {second['token']}"}) == two
     assert content.host_of({"authorization": f"Bearer {first['token']}"}) is None
-    assert "It may fetch the overlays" in admin.get(f"/hosts/{two.pk}").content.decode()
+    assert "allows this host to download the overlays" in admin.get(f"/hosts/{two.pk}").content.decode()
     admin.post(f"/hosts/{two.pk}/token/revoke")
     assert content.host_of({"authorization": f"Bearer {second['token']}"}) is None
     assert "left4mectl host add two" in admin.get(f"/hosts/{two.pk}").content.decode()
     server = make_server(cast.owner, host=two)
-    assert "Delete its servers first" in admin.post(f"/hosts/{two.pk}/remove", follow=True).content.decode()
-    with pytest.raises(CommandError, match="Delete its servers first"):
+    assert "This host still has servers" in admin.post(f"/hosts/{two.pk}/remove", follow=True).content.decode()
+    with pytest.raises(CommandError, match="This host still has servers"):
         call_command("remove_host", "two")
     server.delete()
     waiting = jobs.request(operation="install", resource="game", by=None, host="two")
-    assert "is forgotten" in admin.post(f"/hosts/{two.pk}/remove", follow=True).content.decode()
+    assert "Host “two” removed" in admin.post(f"/hosts/{two.pk}/remove", follow=True).content.decode()
     waiting.refresh_from_db()
     assert (waiting.state, Host.objects.filter(name="two").exists()) == ("cancelled", False)
     call_command("remove_host", "two")
@@ -194,6 +194,6 @@ def test_the_web_s_own_host_is_neither_added_nor_forgotten(host: Host, api: Call
     with pytest.raises(CommandError, match="is the name of this machine"):
         call_command("add_host", "local")
     status, problem = api.by(cast.admin).delete(f"/hosts/{host.pk}")
-    assert (status, problem["detail"]) == (409, "This is the web's own host; it stays.")
+    assert (status, problem["detail"]) == (409, "This host runs the web server and cannot be removed.")
     with pytest.raises(CommandError, match="is no host name"):
         call_command("add_host", "Two_Hosts")

@@ -29,7 +29,7 @@ def test_exec_names_the_overlay_that_holds_the_file(overlay: Overlay) -> None:
     (folder / "Versus.cfg").write_text("sv_alltalk 1\n")
     [found, missing] = _messages(overlay, "exec modes/versus.cfg\nexec nowhere.cfg")
     assert "Rules" in found
-    assert "No overlay of this blueprint holds left4dead2/cfg/nowhere.cfg" in missing
+    assert "No overlay of this blueprint contains left4dead2/cfg/nowhere.cfg" in missing
 
 
 def test_a_link_out_of_an_overlay_is_not_followed(overlay: Overlay, tmp_path: Path) -> None:

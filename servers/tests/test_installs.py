@@ -103,12 +103,12 @@ def test_steam_installs_the_game_and_tells_bytes(root: Path, plays):
     installs.install(run)
     assert this_host.games().current().build == "100"
     assert "downloading" in run.phases
-    assert run.lines[-1] == f"The current version is {this_host.game_version()}."
+    assert run.lines[-1] == f"Current version: {this_host.game_version()}."
 
 
 def test_what_steam_refuses_is_said_in_words_and_leaves_the_present_version(root: Path, plays):
     plays(INVALID_PLATFORM, INVALID_PLATFORM)
-    with pytest.raises(Failed, match=r"set up a Steam account that owns the game\.$"):
+    with pytest.raises(Failed, match=r"to a Steam account that owns the game\.$"):
         installs.install(RecordedRun("game"))
     assert this_host.game_version() == ""
 
@@ -128,7 +128,7 @@ def test_the_account_comes_last_and_its_password_is_in_no_argument(root: Path, p
 def test_an_account_that_no_script_can_hold_is_refused_in_words(root: Path, plays, settings):
     settings.LEFT4ME_STEAM_USERNAME, settings.LEFT4ME_STEAM_PASSWORD = "gordon", 'a"b'
     plays()
-    with pytest.raises(Failed, match="LEFT4ME_STEAM_PASSWORD cannot be used"):
+    with pytest.raises(Failed, match="LEFT4ME_STEAM_PASSWORD are not valid"):
         installs.install(RecordedRun("game"))
 
 
@@ -152,7 +152,7 @@ def test_unused_versions_are_removed_by_a_job_and_used_ones_stay(root: Path, mon
     assert (job.operation, job.resource, job.user) == ("clean_game", "game", None)
     run = RecordedRun("game")
     installs.clean(run)
-    assert run.lines == [f"Removed version {unused.id}: no server runs it."]
+    assert run.lines == [f"Removed unused version {unused.id}."]
     assert [version.id for version in this_host.games().all()] == [used.id, previous.id, current.id]
     Job.objects.all().delete()
     tasks.tidy()

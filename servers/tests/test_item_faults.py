@@ -52,7 +52,9 @@ def overlay(cast, left4me_root) -> Overlay:
 
 def test_a_failed_item_shows_on_overlay_list_blueprint_and_server(client, cast, overlay):
     files = make_overlay(owner=cast.owner)
-    OverlayAddon.objects.create(overlay=files, path="left4dead2/addons/a.vpk", is_valid=False, reason="holds no files")
+    OverlayAddon.objects.create(
+        overlay=files, path="left4dead2/addons/a.vpk", is_valid=False, reason="contains no files"
+    )
     blueprint = make_blueprint(cast.owner, overlays=[overlay, files])
     server = make_server(cast.owner, blueprint=blueprint)
     items, campaigns = f"{reverse('overlays:items', args=[overlay.pk])}?only=failed", f"/overlays/{files.pk}#campaigns"

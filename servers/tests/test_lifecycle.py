@@ -53,7 +53,7 @@ def test_a_second_start_changes_nothing(server: Server, runtime: FakeRuntime):
     run = RecordedRun()
     lifecycle.start(server, run)
     assert Server.objects.get().started_at == started_at
-    assert "It is running already; waiting until it answers." in run.lines
+    assert "The game is already running; waiting for it to respond." in run.lines
 
 
 def test_without_the_game_a_start_says_what_to_do(server: Server, runtime: FakeRuntime, tmp_path):
@@ -65,7 +65,7 @@ def test_without_the_game_a_start_says_what_to_do(server: Server, runtime: FakeR
 def test_an_unbuilt_overlay_is_named(cast: Cast, runtime: FakeRuntime):
     overlay = make_overlay(owner=cast.owner, kind="workshop", name="Custom maps")
     server = make_server(cast.owner, blueprint=make_blueprint(cast.owner, overlays=[overlay]))
-    with pytest.raises(Failed, match="Not built yet: Custom maps"):
+    with pytest.raises(Failed, match="Overlays not built yet: Custom maps"):
         lifecycle.start(server, RecordedRun())
     assert runtime.specs == {}
 
@@ -73,7 +73,7 @@ def test_an_unbuilt_overlay_is_named(cast: Cast, runtime: FakeRuntime):
 def test_a_port_that_another_program_holds_is_named_with_the_cure(server: Server, runtime: FakeRuntime, monkeypatch):
     monkeypatch.setattr(ports, "is_free", lambda port: port != server.port)
     monkeypatch.setattr(ports, "holder", lambda port: "nc (process 7)")
-    with pytest.raises(Failed, match=f"Port {server.port} of this host is used by nc"):
+    with pytest.raises(Failed, match=f"Port {server.port} on this host is in use by nc"):
         lifecycle.start(server, RecordedRun())
     server.refresh_from_db()
     assert server.actual_state == Server.State.STOPPED
@@ -114,20 +114,20 @@ def test_a_game_whose_supervisor_dies_during_the_start_is_started_again(
     def fall_once(server, timeout=2.0):
         fell = next(falls)
         if fell:
-            runtime.set(server.pk, State.CRASHED, is_abandoned=True, detail="its supervisor was ended")
+            runtime.set(server.pk, State.CRASHED, is_abandoned=True, detail="its supervisor was killed")
         return not fell
 
     monkeypatch.setattr(readiness, "answers", fall_once)
     run = RecordedRun(server.resource)
     lifecycle.start(server, run)
-    assert "It fell (its supervisor was ended); starting it again." in run.lines
+    assert "The game stopped (its supervisor was killed); starting it again." in run.lines
     assert runtime.observe([server.pk])[server.pk].state is State.RUNNING
 
 
 def test_a_silent_game_fails_the_start_in_the_end_but_goes_on(server: Server, runtime: FakeRuntime, monkeypatch):
     monkeypatch.setattr(readiness, "answers", lambda server, timeout=2.0: False)
     monkeypatch.setattr(lifecycle, "READY_WITHIN", lifecycle.READY_WITHIN * 0)
-    with pytest.raises(Failed, match="RCON did not answer"):
+    with pytest.raises(Failed, match="RCON did not respond"):
         lifecycle.start(server, RecordedRun())
     assert runtime.observe([server.pk])[server.pk].state is State.RUNNING
 
@@ -147,10 +147,10 @@ def test_a_stop_clears_the_last_error(server: Server, runtime: FakeRuntime):
     lifecycle.stop(server, run)
     server.refresh_from_db()
     assert (server.actual_state, server.last_error) == (Server.State.STOPPED, "")
-    assert run.lines[-1] == "The game has ended."
+    assert run.lines[-1] == "The game has stopped."
     again = RecordedRun()
     lifecycle.stop(server, again)
-    assert again.lines[-1] == "It was not running."
+    assert again.lines[-1] == "The game was not running."
 
 
 def test_players_are_told_before_a_stop_when_asked_for(server: Server, runtime: FakeRuntime, monkeypatch):
@@ -177,7 +177,7 @@ def test_kill_ends_it_and_is_idempotent(server: Server, runtime: FakeRuntime):
     lifecycle.kill(server, RecordedRun())
     run = RecordedRun()
     lifecycle.kill(server, run)
-    assert run.lines == ["It was not running."]
+    assert run.lines == ["The game was not running."]
     server.refresh_from_db()
     assert server.actual_state == Server.State.STOPPED
 

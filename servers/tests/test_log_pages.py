@@ -126,7 +126,7 @@ def test_what_a_server_uses_is_shown_or_that_nothing_is_known(viewer: Client, se
     )
     monkeypatch.setattr(usage, "of_one", lambda server_id: known)
     part = _text(viewer.get(f"/servers/{server.pk}/resources", headers=HTMX))
-    assert "12.5 % of one core" in part and "512 MB" in part
+    assert "12.5% of one core" in part and "512 MB" in part
     monkeypatch.setattr(usage, "of_one", lambda server_id: None)
     assert "No recent data from the host" in _text(viewer.get(f"/servers/{server.pk}/resources", headers=HTMX))
 

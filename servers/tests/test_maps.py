@@ -63,7 +63,7 @@ def test_a_mod_that_describes_stock_maps_again_does_not_rename_them(cast):
         ("-tickrate 60\n+MAP Up_1", ""),
         ('+map "item_1 versus"', ""),
         ("+map itme_1", "Did you mean item_1?"),
-        ("+map nowhere", "Add the overlay that has it."),
+        ("+map nowhere", "Add an overlay with this map."),
         ("+sv_gametypes map", ""),
     ],
 )

@@ -117,7 +117,7 @@ def _start(overlay: Overlay, cast: Cast) -> None:
 )
 def test_no_server_starts_with_programs_that_no_admin_allowed(cast: Cast, composed, files, links, named):
     overlay = composed(*files, links=links)
-    with pytest.raises(Failed, match=f"The overlay “Mine” holds programs of the game .*: {named}"):
+    with pytest.raises(Failed, match=f"Overlay “Mine” contains programs of the game .*: {named}"):
         _start(overlay, cast)
     overlay.refresh_from_db()
     assert overlay.refused_programs == [named]

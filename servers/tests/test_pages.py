@@ -116,7 +116,9 @@ def test_a_taken_port_is_told_at_its_field_and_what_was_typed_stays(cast: Cast, 
     sent = {"name": "Mine", "base": f"blueprint-{blueprint.pk}", "host": taken.host_id, "port": taken.port}
     response = owner_client.post("/servers/new", sent)
     assert response.status_code == 422
-    assert response.context["form"].errors == {"port": ["Another server on this host has this port."]}
+    assert response.context["form"].errors == {
+        "port": ["Another server on this host uses this port. Choose another one."]
+    }
     assert 'value="Mine"' in response.content.decode()
 
 
@@ -126,7 +128,7 @@ def test_the_second_of_two_editors_is_told_and_may_then_decide(cast: Cast, owner
     assert owner_client.post(f"/servers/{server.pk}/settings", sent).status_code == 302
     response = owner_client.post(f"/servers/{server.pk}/settings", {**sent, "name": "Second"})
     page = response.content.decode()
-    assert response.status_code == 409 and "Somebody else changed this" in page and 'value="Second"' in page
+    assert response.status_code == 409 and "Someone else edited this" in page and 'value="Second"' in page
     server.refresh_from_db()
     assert server.name == "First"
     version = re.search(r'name="version" value="(\d+)"', page)
@@ -253,7 +255,7 @@ def test_the_plain_buttons_of_the_page_move_an_overlay(cast: Cast, owner_client:
     owner_client.post(address, {"version": 1, "move": f"{second.pk},up"})
     assert Blueprint.objects.get().layers == [second, first]
     response = owner_client.post(address, {"version": 1, "move": f"{first.pk},up"}, follow=True)
-    assert "Somebody else" in response.content.decode()
+    assert "Someone else" in response.content.decode()
     assert Blueprint.objects.get().layers == [second, first]
     assert owner_client.post(address, {"version": "x", "move": "y"}).status_code == 400
 
@@ -287,7 +289,7 @@ def test_a_clone_for_an_admin_leaves_private_overlays_out(cast: Cast, client: Cl
     blueprint = make_blueprint(cast.owner, overlays=[private, shared])
     client.force_login(cast.admin)
     page = client.post(f"/blueprints/{blueprint.pk}/clone", follow=True).content.decode()
-    assert "Left out" in page
+    assert "Not copied, because these overlays are private" in page
     assert Blueprint.objects.get(owner=cast.admin).layers == [shared]
 
 

@@ -72,14 +72,14 @@ def test_another_order_of_overlays_asks_for_a_restart(running: Server) -> None:
 
 def test_a_newer_game_on_the_host_asks_for_a_restart(running: Server) -> None:
     Host.objects.update(game_version="v2")
-    assert seen(running) == [("settings", "game version v1", "game version v2")]
+    assert seen(running) == [("settings", "Game version: v1", "Game version: v2")]
 
 
 def test_a_new_password_counts_from_the_next_start(running: Server) -> None:
     running.rcon_password = secrets.new_password()
     running.save()
     assert pending_changes.restart_needed(fresh(running))
-    assert seen(running) == [("settings", "", "a new RCON password")]
+    assert seen(running) == [("settings", "", "New RCON password")]
 
 
 @pytest.mark.parametrize(

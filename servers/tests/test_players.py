@@ -45,7 +45,7 @@ def test_a_guessed_address_leads_nowhere(server):
 def test_the_owner_makes_renews_and_takes_back_the_page(client, cast, server):
     client.force_login(cast.owner)
     url = reverse("servers:players_link", args=[server.pk])
-    assert "There is no such page yet" in client.get(url).content.decode()
+    assert "No link yet" in client.get(url).content.decode()
     client.post(url)
     first = PlayersLink.objects.get()
     assert first.token in client.get(url).content.decode()
@@ -69,6 +69,6 @@ def test_players_are_told_of_uploaded_campaigns_and_where_to_get_them(server):
     text = Client().get(PlayersLink.objects.create(server=server).get_absolute_url()).content.decode()
     assert 'href="https://get.example/1"' in text
     assert "City 17" in text
-    assert text.count("Ask the server's owner for this file.") == 1
+    assert text.count("Ask the owner of the server for this file.") == 1
     assert "plugin.vpk" not in text
     assert "mode.vpk" not in text

@@ -59,7 +59,7 @@ def test_a_taken_port_is_refused_with_its_holder_and_one_press_takes_the_offered
     client.force_login(cast.owner)
     sent = {"name": "x", "base": f"blueprint-{blueprint.pk}", "host": host.pk, "port": "27015"}
     page = client.post("/servers/new", sent).content.decode()
-    assert "used by nc (process 7). Port 27016 is free." in page and 'value="27016"' in page
+    assert "in use by nc (process 7). Port 27016 is free." in page and 'value="27016"' in page
     assert client.post("/servers/new", {**sent, "use_port": "27016"}).status_code == 302
     assert Server.objects.get().port == 27016
 

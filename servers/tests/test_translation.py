@@ -90,23 +90,23 @@ def test_a_launch_line_becomes_one_option_per_line(text: str, expected: list[str
         ("-port 27015", "sets the port"),
         ("+ip 1.2.3.4", "every address"),
         ("+clientport 27005", "no client port"),
-        ("+tv_port 27020", "SourceTV a port of its own"),
-        ("-timeout 10", "restarts a game"),
-        ("-autoupdate", "host updates the game"),
-        ("-debug", "no debugger"),
+        ("+tv_port 27020", "assigns a SourceTV port"),
+        ("-timeout 10", "restarts crashed games"),
+        ("-autoupdate", "updated on the host's page"),
+        ("-debug", "Debuggers are not supported"),
         ("-pidfile x.pid", "process itself"),
         ("-insecure", "VAC"),
         ("+exec server.cfg", "at every map"),
         ("+exec left4dead2/cfg/server.cfg", "at every map"),
-        ("+map $MAP", "not in this text"),
-        ("+map {{SRCDS_MAP}}", "not in this text"),
+        ("+map $MAP", "is unknown"),
+        ("+map {{SRCDS_MAP}}", "is unknown"),
     ],
 )
 def test_what_is_taken_out_is_listed_with_the_reason(option: str, words: str) -> None:
     result = translated(f"./srcds_run -tickrate 60 {option}")
     assert result.arguments == "-tickrate 60"
     assert [str(note) for note in result.notes] == [
-        f"Line 1: {option}: taken out{result.notes[0].message[len(option) + 11 :]}"
+        f"Line 1: {option}: removed{result.notes[0].message[len(option) + 9 :]}"
     ]
     assert words in result.notes[0].message
 
@@ -130,7 +130,7 @@ def test_a_command_after_a_semicolon_is_left_out_and_listed() -> None:
     assert result.arguments == "+map c1m1_hotel"
     assert [note.message.split(":")[0] for note in result.notes] == ["quit"]
     result = translated("./srcds_run +map c1m1_hotel; echo done")
-    assert [note.message for note in result.notes] == ["Commands that do not start the game were left out."]
+    assert [note.message for note in result.notes] == ["Commands that do not start the game were removed."]
 
 
 def test_of_several_launch_lines_the_first_one_counts() -> None:
@@ -144,7 +144,7 @@ def test_of_several_launch_lines_the_first_one_counts() -> None:
 def test_lines_of_a_script_that_only_test_the_program_are_no_launch_lines() -> None:
     script = 'if [ ! -f "./srcds_run" ]; then exit 1; fi\nchmod +x ./srcds_run\n./srcds_run -game left4dead2 +sv_lan 0'
     assert translated(script).arguments == "+sv_lan 0"
-    assert [note.message for note in translated("./srcds_run").notes] == ["This launch line has no options."]
+    assert [note.message for note in translated("./srcds_run").notes] == ["This launch line contains no options."]
 
 
 @pytest.mark.django_db

@@ -62,7 +62,7 @@ def blueprint_new(request: HttpRequest) -> HttpResponse:
     form = BlueprintForm(request.POST or None, owner=user, initial=_starter(request))
     row, status = _submit(form, lambda values: actions.create_blueprint(owner=user, by=user, **values))
     if row is not None:
-        messages.success(request, _("The blueprint is saved. Make a server from it."))
+        messages.success(request, _("Blueprint created. You can now create a server with it."))
         return redirect(row)
     return _edited(request, form, status=status)
 
@@ -79,7 +79,7 @@ def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
     saved, status = _submit(form, update)
     if saved is not None:
-        messages.success(request, _("The blueprint is saved. Its servers get it at their next start."))
+        messages.success(request, _("Blueprint saved. Changes apply at the next restart of its servers."))
         return redirect(saved)
     return _edited(request, form, blueprint=row, status=status)
 
@@ -110,8 +110,8 @@ def blueprint_clone(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     copy, left_out = actions.clone_blueprint(blueprint=lookups.blueprint_or_404(user, pk), by=user)
     if left_out:
-        messages.warning(request, _("Left out, because they are private: %s.") % ", ".join(left_out))
-    messages.success(request, _("This is your copy."))
+        messages.warning(request, _("Not copied, because these overlays are private: %s.") % ", ".join(left_out))
+    messages.success(request, _("Blueprint copied."))
     return redirect(copy)
 
 
@@ -135,10 +135,10 @@ def blueprint_import(request: HttpRequest) -> HttpResponse:
             form.add_error(None, fault)
         else:
             if made.made:
-                messages.info(request, _("Made for it, build them next: %s.") % ", ".join(made.made))
+                messages.info(request, _("Overlays created; build them next: %s.") % ", ".join(made.made))
             if made.missing:
-                messages.warning(request, _("Not found here, so left out: %s.") % ", ".join(made.missing))
-            messages.success(request, _("The blueprint is imported."))
+                messages.warning(request, _("Overlays not found and left out: %s.") % ", ".join(made.missing))
+            messages.success(request, _("Blueprint imported."))
             return redirect(made.blueprint)
     return render(request, "servers/import.html", {"import_form": form}, status=422)
 
@@ -154,7 +154,7 @@ def blueprint_delete(request: HttpRequest, pk: int) -> HttpResponse:
         except actions.InUse as fault:
             linked, status = fault.servers, 409
         else:
-            messages.success(request, _("The blueprint “%s” is deleted.") % row.name)
+            messages.success(request, _("Blueprint “%s” deleted.") % row.name)
             return redirect("servers:blueprints")
     return render(request, "servers/blueprint_delete.html", {"blueprint": row, "linked": linked}, status=status)
 

@@ -80,7 +80,7 @@ def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
     permissions.check_can_operate_host(user)
     row = get_object_or_404(Host, pk=pk)
     actions.revoke_token(host=row, by=user)
-    messages.success(request, _("The host's token is revoked: it fetches nothing any more."))
+    messages.success(request, _("Token revoked. The host can no longer download overlays."))
     return redirect(row)
 
 
@@ -94,7 +94,7 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
     except actions.Refused as refusal:
         messages.error(request, str(refusal))
         return redirect(row)
-    messages.success(request, _("The host “%s” is forgotten.") % row.name)
+    messages.success(request, _("Host “%s” removed.") % row.name)
     return redirect("servers:hosts")
 
 

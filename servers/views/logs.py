@@ -44,7 +44,7 @@ def log_search(request: HttpRequest, pk: int) -> HttpResponse:
         except rpc.HostSilent:
             context["silent"] = True
         except rpc.NotFound:
-            raise Http404(_("There is no such log.")) from None
+            raise Http404(_("This log file does not exist.")) from None
     if is_fragment(request):
         return render(request, "servers/_log_matches.html", context)
     tab = "files" if file else "console"
@@ -82,7 +82,7 @@ def log_download(request: HttpRequest, pk: int) -> HttpResponse | StreamingHttpR
         messages.error(request, _("The host did not respond. Try again in a moment."))
         return redirect("servers:files", pk)
     except rpc.NotFound:
-        raise Http404(_("There is no such log.")) from None
+        raise Http404(_("This log file does not exist.")) from None
 
 
 def _log_files(server: Server) -> dict[str, object]:

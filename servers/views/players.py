@@ -30,7 +30,7 @@ def players_link(request: HttpRequest, pk: int) -> HttpResponse:
             PlayersLink.objects.create(server=server)
         action = "server.players_link_removed" if "remove" in request.POST else "server.players_link_made"
         record.write(action=action, by=user, target=server.resource, request=request)
-        messages.success(request, _("The old address no longer works."))
+        messages.success(request, _("Link reset. The old one no longer works."))
         return redirect("servers:players_link", server.pk)
     link = PlayersLink.objects.filter(server=server).first()
     address = request.build_absolute_uri(link.get_absolute_url()) if link else ""

@@ -155,7 +155,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         except actions.Refused as refusal:
             messages.error(request, str(refusal))
             return redirect(server)
-        messages.success(request, _("The server “%s” is being deleted.") % server.name)
+        messages.success(request, _("Deleting server “%s”…") % server.name)
         return redirect("servers:list")
     return render(request, "servers/delete.html", {"server": server})
 

@@ -24,7 +24,7 @@ def share(request: HttpRequest, pk: int) -> HttpResponse:
     form = ShareForm(request.POST)
     shared, status = lib_forms.submit(form, lambda: actions.share(server=server, by=user, **form.cleaned_data))
     if shared is not None:
-        messages.success(request, _("The server is shared with %s.") % shared.user)
+        messages.success(request, _("Server shared with %s.") % shared.user)
         return redirect("servers:edit", server.pk)
     context = {"server": server, "share_form": form, "shares": server.shares.select_related("user")}
     return render(request, "servers/share.html", context, status=status)
@@ -36,7 +36,7 @@ def revoke(request: HttpRequest, pk: int, share_pk: int) -> HttpResponse:
     server = lookups.server_to_edit(user, pk)
     shared = get_object_or_404(server.shares.select_related("user", "server"), pk=share_pk)
     actions.revoke(share=shared, by=user)
-    messages.success(request, _("The server is no longer shared with %s.") % shared.user)
+    messages.success(request, _("Stopped sharing with %s.") % shared.user)
     if shared.role == ServerShare.Role.OPERATOR:
         messages.info(request, _("The RCON password was changed. The next restart applies it."))
     return redirect("servers:edit", server.pk)
@@ -61,5 +61,5 @@ def rotate(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
     actions.rotate_password(server=server, by=user)
-    messages.success(request, _("There is a new RCON password; it counts from the server's next start on."))
+    messages.success(request, _("RCON password changed. It applies at the next restart."))
     return redirect("servers:edit", server.pk)

@@ -32,7 +32,7 @@ def crash(owner: Any, number: int = 1, **fields: Any) -> ProblemReport:
         "path": f"/servers/{number}",
         "owners": [owner.pk],
         "recovered": Event.SERVER_RECOVERED,
-        "recovered_title": f"“server {number}” runs again",
+        "recovered_title": f"“server {number}” recovered",
         **fields,
     }
     return ProblemReport(**given)

@@ -128,7 +128,7 @@ def test_a_failed_job_is_tried_again_as_a_job_of_its_own(ask, claim, anna):
         actions.retry(job=job, by=anna)
     claim()
     job.refresh_from_db()
-    transitions.finish(job, state=State.FAILED, now=timezone.now(), exit_code=1, error="no room")
+    transitions.finish(job, state=State.FAILED, now=timezone.now(), exit_code=1, error="no space")
     job.refresh_from_db()
     again = actions.retry(job=job, by=anna)
     assert again.pk != job.pk

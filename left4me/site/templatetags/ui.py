@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -150,6 +151,13 @@ def poll_seconds() -> int:
 @register.filter
 def message_tone(level_tag: str) -> str:
     return MESSAGE_TONES.get(level_tag, "busy")
+
+
+@register.filter
+def prose(text: object) -> SafeString:
+    """A message as HTML: line breaks are kept, and what stands between backticks is code."""
+    shown = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escape(text))
+    return mark_safe(shown.replace("\n", "<br>"))  # noqa: S308 -- escaped above
 
 
 @register.filter

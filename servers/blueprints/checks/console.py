@@ -14,12 +14,12 @@ from django.utils.translation import gettext_lazy as _
 
 from servers.blueprints.checks import grammar, rules
 
-_OTHER_FILE = _("This reads another file; put its lines here, or expose the overlay's server.cfg.")
-_NATIVE = _("This loads a plugin; put it into an overlay with its own autoload file.")
-_WRITES = _("This writes files by a name of its own.")
-_ENDS = _("This ends the game. Use the server's buttons.")
-_SHADOWS = _("An alias could change the meaning of later commands.")
-_SCRIPT = _("This runs a script inside the game; put it into an overlay.")
+_OTHER_FILE = _("exec is not allowed here. Paste the file's contents instead, or use the overlay's server.cfg.")
+_NATIVE = _("Loading plugins is not allowed here. Add the plugin to an overlay with an autoload file.")
+_WRITES = _("Commands that write files are not allowed here.")
+_ENDS = _("This would stop the game. Use the server's buttons instead.")
+_SHADOWS = _("Aliases and binds are not allowed here, because they change the meaning of other commands.")
+_SCRIPT = _("Scripts are not allowed here. Add the script to an overlay.")
 
 _COMMANDS: Final[dict[str, Promise]] = {
     **rules.LEFT_OUT,
@@ -48,13 +48,13 @@ def refusal(line: str) -> str:
     except grammar.Malformed as fault:
         return str(fault)
     if '"' in _WHOLE_QUOTES.sub("", line):
-        return _now("A quotation mark stands in the middle of a word, or is not closed.")
+        return _now("Misplaced or missing quote.")
     # A comment of a cfg to left4me; the game would execute what stands behind its semicolons.
     if line.lstrip().startswith("#"):
-        return _now("“%s” is no name of a command or setting.") % "#"
+        return _now("“%s” is not a command or cvar.") % "#"
     for command in grammar.parse(line):
         if not command.has_name:
-            return _now("“%s” is no name of a command or setting.") % command.words[0]
+            return _now("“%s” is not a command or cvar.") % command.words[0]
         if reason := _command_refusal(command.words):
             return f"{command.words[0]}: {reason}"
     return ""

@@ -53,7 +53,7 @@ def check_config(text: str, *, files: Files | None = None) -> list[Finding]:
 def left_out(command: grammar.Parsed) -> str:
     """Why a command of the config is not executed; empty when it is."""
     if not command.has_name:
-        return _("This is no command of the game.")
+        return _("Not a command of the game.")
     words = tuple(word.lower() for word in command.words)
     # Wrappers can be nested: sm_cvar sm_cvar rcon_password x.
     while words and words[0] in rules.WRAPPERS:
@@ -65,20 +65,20 @@ def left_out(command: grammar.Parsed) -> str:
     if name in rules.LEFT_OUT:
         return str(rules.LEFT_OUT[name])
     if name in rules.ENDS:
-        return _("It would end the game at every map. Use the server's buttons.")
+        return _("It would stop the game at every map. Use the server's buttons instead.")
     if name == "alias" and len(words) > 1 and words[1] in rules.NEEDED:
         return str(rules.ALIAS_REASON)
     if name == "exec" and len(words) > 1 and _cfg_name(words[1]) in rules.OWN_CFG:
-        return _("server.cfg would execute itself without end.")
+        return _("server.cfg would run itself endlessly.")
     if name == "hostname" and not "".join(words[1:]).strip():
-        return _("It is empty, so that the server's own name stays.")
+        return _("It is empty; the server keeps its name.")
     return next((str(reason) for prefix, reason in rules.LEFT_OUT_PREFIXES.items() if name.startswith(prefix)), "")
 
 
 def _check_lines(field: str, text: str, check_line: Callable[[str], Iterator[_Fault]]) -> list[Finding]:
     lines = grammar.config_lines(text)
     if len(lines) > MOST_LINES:
-        message = _("There are more than %d lines.") % MOST_LINES
+        message = _("Use at most %d lines.") % MOST_LINES
         return [Finding(field=field, line=MOST_LINES + 1, severity=Severity.REFUSED, message=message)]
     findings = []
     for number, line in enumerate(lines, start=1):
@@ -96,13 +96,13 @@ def _config_line(line: str, files: Files | None) -> Iterator[_Fault]:
     for command in commands:
         grammar.refuse_length(command.text)
         if command.words[-1].lower().endswith(("http:", "https:")) and f"{command.words[-1]}//" in line:
-            yield Severity.WARNED, _("// begins a comment here: put the address into quotation marks.")
+            yield Severity.WARNED, _("// starts a comment here. Put the address in quotes.")
     for command in commands:
         if not command.has_name:
             continue
         if reason := left_out(command):
             severity = Severity.WARNED if command.words[0].lower() in rules.ENDS else Severity.NOTED
-            message = _("%(name)s: left out. %(reason)s") % {"name": command.words[0], "reason": reason}
+            message = _("%(name)s: ignored. %(reason)s") % {"name": command.words[0], "reason": reason}
             yield severity, message
         else:
             yield from _judge(command.words, files)
@@ -118,9 +118,13 @@ def _argument_line(line: str) -> Iterator[_Fault]:
         elif sign_and_name.startswith("+"):
             yield from _argument_command(name, values)
         elif any(grammar.is_option(word) for value in values for word in value.split()):
-            yield Severity.REFUSED, _("A value of %s would become another argument.") % sign_and_name
+            yield (
+                Severity.REFUSED,
+                _("A value of %s would be read as another argument. Put it in quotes or remove the sign.")
+                % sign_and_name,
+            )
         if name == "maxplayers" and values and values[0].isdigit() and int(values[0]) > 8:
-            yield Severity.WARNED, _("More than 8 players need the L4DToolZ extension in an overlay.")
+            yield Severity.WARNED, _("More than 8 players need the L4DToolZ extension. Add it as an overlay.")
 
 
 def _argument_command(name: str, values: list[str]) -> Iterator[_Fault]:
@@ -128,9 +132,9 @@ def _argument_command(name: str, values: list[str]) -> Iterator[_Fault]:
     if name in {"map", "changelevel"}:
         split = [word for value in values for word in value.split()]
         if any(grammar.is_option(word) or grammar.SHELL.search(word) or ";" in word for word in split):
-            yield Severity.REFUSED, _("“%s” is no name of a map.") % " ".join(values)
+            yield Severity.REFUSED, _("“%s” is not a map name.") % " ".join(values)
     elif name == "exec":
-        yield Severity.REFUSED, _("Write exec into server.cfg.")
+        yield Severity.REFUSED, _("exec is not allowed here. Add it to server.cfg instead.")
     elif reason := left_out(command):
         yield Severity.REFUSED, f"+{name}: {reason}"
     else:
@@ -144,23 +148,23 @@ def _judge(words: grammar.Command, files: Files | None) -> Iterator[_Fault]:
     if name in {"exec", "execifexists"} and value:
         yield from _exec(value, files)
     elif name in {"map", "changelevel"} and value:
-        yield Severity.WARNED, _("A map here is loaded again at every map change; put +map into the arguments.")
+        yield Severity.WARNED, _("This would reload the map at every map change. Use +map in the launch arguments.")
     elif name == "sv_password" and is_on:
         yield (
             Severity.WARNED,
-            _("sv_password is broken in Left 4 Dead 2: lobbies and browsers cannot join with it."),
+            _("sv_password does not work in Left 4 Dead 2: players cannot join from lobbies or the server browser."),
         )
     elif name == "sv_cheats" and is_on:
         yield (
             Severity.WARNED,
-            _("With cheats on, no achievements are given and every player may use the console."),
+            _("Cheats disable achievements and let every player use the console."),
         )
     elif name == "sv_lan" and is_on:
-        yield Severity.WARNED, _("A LAN server is neither listed nor reachable from the internet.")
+        yield Severity.WARNED, _("LAN servers are not listed and not reachable from the internet.")
     elif not known.is_known(name.lstrip("+-")) and (meant := known.nearest(name)):
         yield (
             Severity.WARNED,
-            _("The game has no %(name)s. Is %(nearest)s meant?") % {"name": words[0], "nearest": meant},
+            _("Unknown cvar %(name)s. Did you mean %(nearest)s?") % {"name": words[0], "nearest": meant},
         )
 
 
@@ -175,11 +179,11 @@ def _exec(value: str, files: Files | None) -> Iterator[_Fault]:
     if files is None or name in rules.BAN_LISTS:
         return
     if layer := files.get(name):
-        yield Severity.NOTED, _("%(file)s comes from “%(layer)s”.") % {"file": name, "layer": layer}
+        yield Severity.NOTED, _("%(file)s is in overlay “%(layer)s”.") % {"file": name, "layer": layer}
     else:
         yield (
             Severity.WARNED,
-            _("No overlay of this blueprint holds left4dead2/cfg/%s: the game skips this line.") % name,
+            _("No overlay of this blueprint contains left4dead2/cfg/%s, so the game skips this line.") % name,
         )
 
 
@@ -191,8 +195,8 @@ def _no_commands(text: str) -> list[Finding]:
         return []
     first, command = found[0]
     message = ngettext(
-        "“%(name)s” is no command of the game: left out. A comment begins with //.",
-        "“%(name)s” and %(others)d more are no commands of the game: left out. A comment begins with //.",
+        "“%(name)s” is not a command of the game and is ignored. Comments start with //.",
+        "“%(name)s” and %(others)d more are not commands of the game and are ignored. Comments start with //.",
         len(found),
     ) % {"name": command.words[0][:40], "others": len(found) - 1}
     return [Finding(field="config", line=first, severity=Severity.WARNED, message=message)]
@@ -210,9 +214,9 @@ def _cheats(text: str) -> list[Finding]:
     if not names:
         return []
     message = ngettext(
-        "%(first)s may be a cheat: without SourceMod the game ignores it. With SourceMod: sm_cvar %(first)s …",
-        "%(first)s and %(others)d more settings may be cheats: without SourceMod the game ignores them. With "
-        "SourceMod: sm_cvar %(first)s …",
+        "%(first)s may be a cheat, which the game ignores. With SourceMod, use sm_cvar %(first)s …",
+        "%(first)s and %(others)d more settings may be cheats, which the game ignores. With SourceMod, use "
+        "sm_cvar %(first)s …",
         len(names),
     ) % {"first": names[0], "others": len(names) - 1}
     return [Finding(field="config", line=first, severity=Severity.NOTED, message=message)]

@@ -45,13 +45,13 @@ class Parsed:
 def refuse_characters(line: str) -> None:
     """Raise Malformed for control characters."""
     if match := _CONTROL.search(line):
-        raise Malformed(_("A control character (U+%04X) stands in this line.") % ord(match.group()))
+        raise Malformed(_("This line contains a control character (U+%04X). Remove it.") % ord(match.group()))
 
 
 def refuse_length(text: str) -> None:
     """Raise Malformed for a command that the game would cut."""
     if len(text.encode("utf-8", "surrogatepass")) > LONGEST_LINE:
-        raise Malformed(_("The line is longer than %d bytes; the game would cut it.") % LONGEST_LINE)
+        raise Malformed(_("This line is longer than %d bytes; the game would cut it off.") % LONGEST_LINE)
 
 
 def _tokens(line: str, *, comments: bool) -> list[tuple[str, bool] | None]:
@@ -113,20 +113,23 @@ def argument_words(line: str) -> list[str]:
     if line.lstrip().startswith("//"):
         return []
     if line.count('"') % 2:
-        raise Malformed(_("A quotation mark is opened and not closed."))
+        raise Malformed(_("Missing closing quote."))
     words: list[str] = []
     is_command = False
     for token in _tokens(line, comments=False):
         if token is None:
-            raise Malformed(_("A semicolon would start another command; write one argument per line."))
+            raise Malformed(_("Semicolons are not allowed here. Write one argument per line."))
         word, is_quoted = token
         is_command = word.startswith("+") if not is_quoted and is_option(word) else is_command
         # The values of a +command can be moved to server.cfg, where the shell does not read them.
         if not is_command and (match := SHELL.search(word)):
-            raise Malformed(_("The character %s has a meaning for the shell that starts the game.") % match.group())
+            raise Malformed(
+                _("The character %s is not allowed here, because the shell that starts the game would interpret it.")
+                % match.group()
+            )
         words.append(word)
     if words and not is_option(words[0]):
-        raise Malformed(_("An argument starts with - or +, for example “+map c1m1_hotel”."))
+        raise Malformed(_("Arguments start with - or +, for example “+map c1m1_hotel”."))
     return words
 
 
@@ -141,7 +144,7 @@ def argument_options(words: list[str]) -> list[Command]:
     for word in words:
         if is_option(word) and " " not in word:
             if not _NAME.match(word):
-                raise Malformed(_("“%s” is no name of an argument.") % word)
+                raise Malformed(_("“%s” is not a valid argument name.") % word)
             options.append([word])
         else:
             options[-1].append(word)

@@ -12,16 +12,16 @@ from typing import Final
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-_PASSWORD = _("left4me makes the RCON password itself.")
-_PORT = _("left4me sets the port: it is on the server's page.")
-_ADDRESS = _("left4me lets the game listen on every address of its host.")
-_CLIENT_PORT = _("A dedicated server opens no client port.")
-_TV_PORT = _("left4me gives SourceTV a port of its own when tv_enable is 1.")
-_TOKEN = _("Left 4 Dead 2 needs no login token, and a token may be used by one server only.")
-_LOG = _("left4me keeps the console's log: it is on the server's page.")
-_OWN_FILE = _("left4me writes server.cfg itself and executes it at every map.")
-_RCON_LIMITS = _("left4me keeps the limits of RCON, or the game would lock it out.")
-_ALIAS = _("This alias would change a command that left4me needs.")
+_PASSWORD = _("left4me manages the RCON password.")
+_PORT = _("left4me sets the port. Change it on the server's page.")
+_ADDRESS = _("Servers listen on every address of their host.")
+_CLIENT_PORT = _("Dedicated servers have no client port.")
+_TV_PORT = _("left4me assigns a SourceTV port when tv_enable is 1.")
+_TOKEN = _("Left 4 Dead 2 needs no login token, and a token works for one server only.")
+_LOG = _("left4me keeps the log. See the server's page.")
+_OWN_FILE = _("left4me writes server.cfg and runs it at every map.")
+_RCON_LIMITS = _("left4me manages the RCON limits; otherwise the game could lock it out.")
+_ALIAS = _("This alias would change a command that left4me needs. Choose another name.")
 
 # Commands of server.cfg that are not executed, because left4me sets what they set.
 LEFT_OUT: Final[dict[str, Promise]] = {
@@ -54,13 +54,13 @@ BAN_LISTS: Final = frozenset({"banned_user.cfg", "banned_ip.cfg", "banned_user",
 OWN_CFG: Final = frozenset({"server.cfg", "server"})
 
 _HOST_SIDE = _("left4me sets this itself.")
-_GAME = _("left4me runs Left 4 Dead 2.")
-_RESTARTS = _("left4me restarts a game that crashed itself, after a pause that grows.")
-_UPDATES = _("The host updates the game: see the page of the host.")
-_DEBUGS = _("left4me runs no debugger; a crash keeps its last log lines.")
-_PROGRAM = _("left4me chooses the program.")
-_INSECURE = _("left4me does not switch VAC off.")
-_PID = _("left4me knows the game's process itself.")
+_GAME = _("left4me always runs Left 4 Dead 2.")
+_RESTARTS = _("left4me restarts crashed games, with increasing pauses.")
+_UPDATES = _("The game is updated on the host's page.")
+_DEBUGS = _("Debuggers are not supported; the last log lines of a crash are kept.")
+_PROGRAM = _("left4me chooses the program to run.")
+_INSECURE = _("VAC cannot be disabled.")
+_PID = _("left4me tracks the process itself.")
 
 # Options of the launch line, without their sign: srcds takes many with either.
 TAKEN_OUT: Final[dict[str, Promise]] = {

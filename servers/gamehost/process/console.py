@@ -87,7 +87,7 @@ class Writer:
     def _tell_dropped(self) -> None:
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
-            self.event(f"{dropped} lines left out: the game writes too fast")
+            self.event(f"{dropped} lines skipped: the game writes too fast")
 
     def _write(self, block: bytes) -> None:
         if self._size and self._size + len(block) > self._rotate_at:

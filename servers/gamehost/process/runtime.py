@@ -190,7 +190,7 @@ def _kill(supervisor: _Supervisor, directory: ServerDirectory, seconds: float) -
         # It does not react. Process 1 of the sandbox ends with it, and with that everything else.
         supervisor.order(signal.SIGKILL)
         if not supervisor.ends_within(seconds):
-            raise StopTimedOut(f"process {supervisor.pid} could not be ended")
+            raise StopTimedOut(f"process {supervisor.pid} could not be stopped")
     return _wait_until_free(directory, seconds)
 
 
@@ -199,7 +199,7 @@ def _wait_until_free(directory: ServerDirectory, seconds: float) -> Outcome:
     deadline = time.monotonic() + seconds
     while (lock := directory.try_lock()) is None:
         if time.monotonic() > deadline:
-            raise StopTimedOut("the server's processes could not be ended")
+            raise StopTimedOut("the server's processes could not be stopped")
         time.sleep(0.02)
     try:
         _mark_stopped(directory)
@@ -243,7 +243,7 @@ def _observe(directory: ServerDirectory) -> Observed:
         state = directory.read_state()
         observed = Observed(state=State.STOPPED) if state is None else _interpret(state)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return Observed(state=State.UNKNOWN, detail=f"the state cannot be read: {error}")
+        return Observed(state=State.UNKNOWN, detail=f"the state file cannot be read: {error}")
     if observed.state is State.CRASHED and not observed.last_lines:
         lines = console.tail(directory.logs, console.LAST_LINES)
         observed = replace(observed, last_lines=tuple(text for text, _, _ in lines))
@@ -258,7 +258,7 @@ def _interpret(stored: dict[str, Any]) -> Observed:
     if not alive and state not in (State.STOPPED, State.GAVE_UP):
         rebooted = stored["boot"] != procfs.boot_id()
         state = State.STOPPED if rebooted or state is State.STOPPING else State.CRASHED
-        detail = "the machine was restarted" if rebooted else "its supervisor was ended"
+        detail = "the machine was restarted" if rebooted else "its supervisor was killed"
     init = procfs.same(stored["init"]) if alive else None
     ended = stored["exit"]
     return Observed(

@@ -70,7 +70,7 @@ class Supervisor:
         try:
             self._launch()
         except RuntimeFault as fault:
-            self._log.event(f"not started: {fault}")
+            self._log.event(f"start failed: {fault}")
             self._tell(State.STOPPED, detail=str(fault))
             raise
 
@@ -103,7 +103,7 @@ class Supervisor:
             self._spec = self._directory.read_spec()
             self._launch()
         except (RuntimeFault, SpecInvalid, OSError) as fault:
-            self._log.event(f"not started: {fault}")
+            self._log.event(f"start failed: {fault}")
 
     def _launch(self) -> None:
         reader, writer = os.pipe()
@@ -187,7 +187,7 @@ class Supervisor:
         self._log.finish()
         code = os.waitstatus_to_exitcode(status)
         code = code if code >= 0 else 128 - code
-        self._log.event(f"ended: {_exit_text(code)}")
+        self._log.event(f"exited: {_exit_text(code)}")
         return code
 
     def _pause_before_restart(self) -> float | None:
@@ -207,8 +207,8 @@ class Supervisor:
 
     def _give_up(self, code: int) -> None:
         policy = self._spec.restart
-        reason = f"ended {len(self._exits)} times within {policy.within_seconds:g} s, last with {_exit_text(code)}"
-        self._log.event(f"given up: {reason}")
+        reason = f"crashed {len(self._exits)} times within {policy.within_seconds:g} s, last exit: {_exit_text(code)}"
+        self._log.event(f"stopped retrying: {reason}")
         self._tell(State.GAVE_UP, ended=code, detail=reason)
 
     def _tell(
@@ -300,7 +300,7 @@ def main(argv: list[str]) -> int:
     with os.fdopen(answer, "rb") as file:
         answer_bytes = file.read()
     if not answer_bytes:
-        print("the supervisor died before it started the game")  # noqa: T201
+        print("the supervisor exited before it started the game")  # noqa: T201
         return EXIT_LAUNCH_FAILED
     print(answer_bytes[1:].decode("utf-8", "replace"))  # noqa: T201
     return answer_bytes[0]

@@ -12,7 +12,9 @@ from servers.gamehost.rcon.errors import ConnectionLost, PasswordRefused, RconEr
 
 # Long enough for a server that does answer such a command, short enough to wait for one that does not.
 LEAVING_SECONDS = 2.0
-HUNG_UP_ON_LOGIN = "The server hung up during the login. It may have banned this address (`removeip` lifts that)."
+HUNG_UP_ON_LOGIN = (
+    "The server closed the connection during login. It may have banned this address; `removeip` lifts the ban."
+)
 TEXT_SECONDS = 0.3
 _CHUNK = 65_536
 
@@ -52,7 +54,7 @@ def _connected(host: str, port: int, timeout: float) -> socket.socket:
     try:
         channel = socket.create_connection((host, port), timeout=timeout)
     except (OSError, UnicodeError) as error:
-        raise Unreachable(f"Nothing answers at {host}:{port} ({error}).") from error
+        raise Unreachable(f"Nothing responds at {host}:{port} ({error}).") from error
     channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return channel
 
@@ -115,7 +117,7 @@ def _listen(
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TimedOut("The server did not answer in time.")
+            raise TimedOut("The server did not respond in time.")
         channel.settimeout(left)
         try:
             data = channel.recv(_CHUNK)

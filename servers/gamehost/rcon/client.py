@@ -120,7 +120,7 @@ class Client:
                 yield
         except TimeoutError as error:
             sent, partial = self._heard()
-            raise TimedOut("The server did not answer in time.", sent=sent, partial=partial) from error
+            raise TimedOut("The server did not respond in time.", sent=sent, partial=partial) from error
         finally:
             # An unfinished exchange would answer into the next one.
             if self._channel is not None and not self._channel.conversation.idle:
@@ -162,7 +162,7 @@ class Client:
         try:
             _, channel = await asyncio.get_running_loop().create_connection(_Channel, self.host, self.port)
         except (OSError, UnicodeError) as error:
-            raise Unreachable(f"Nothing answers at {self.host}:{self.port} ({error}).") from error
+            raise Unreachable(f"Nothing responds at {self.host}:{self.port} ({error}).") from error
         self._channel = channel
         try:
             await channel.say(channel.conversation.login(self.password))

@@ -114,21 +114,21 @@ class Conversation:
         if packet.kind != packets.AUTH_RESPONSE:
             return False
         if packet.id == packets.REFUSED_ID:
-            raise PasswordRefused("The server refused the RCON password.")
+            raise PasswordRefused("The server rejected the RCON password.")
         # Some servers answer with id 0 instead of ours: not refused is let in.
         self._state = _State.READY
         return True
 
     def _hear_answer(self, packet: packets.Packet) -> bool:
         if packet.kind == packets.AUTH_RESPONSE and packet.id == packets.REFUSED_ID:
-            raise ConnectionLost("The server wants a new login on this connection.")
+            raise ConnectionLost("The server requires a new login on this connection.")
         if packet.id == self._last_id:
             self._state = _State.READY
             return True
         if packet.id == self._question_id:
             self._size += len(packet.body)
             if self._size > LARGEST_ANSWER:
-                raise ProtocolFault("The answer is larger than 1 MB.", sent=True)
+                raise ProtocolFault("The response is larger than 1 MB.", sent=True)
             self._pieces.append(packet.body)
         return False
 

@@ -48,8 +48,8 @@ def check(host: str, port: int, password: str, *, starting: bool = False) -> Non
         if may_be_starting and refusal.tries < MOST_TRIES and monotonic() >= refusal.due_at:
             return
     raise PasswordRefused(
-        "The server has refused this RCON password before. "
-        "It is offered again once it changes or the server is started anew."
+        "The server rejected this RCON password before. "
+        "left4me tries again when the password changes or the server restarts."
     )
 
 

@@ -38,13 +38,13 @@ def body_of(text: str, *, noun: str = "command") -> bytes:
     if not text.strip():
         raise InvalidCommand(f"The {noun} is empty.")
     if any(character in text for character in _FORBIDDEN):
-        raise InvalidCommand(f"A {noun} is one line: line breaks and NUL characters cannot be sent.")
+        raise InvalidCommand(f"A {noun} must be one line, without line breaks or NUL characters.")
     try:
         body = text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidCommand(f"The {noun} holds characters that UTF-8 cannot carry.") from error
+        raise InvalidCommand(f"The {noun} contains characters that are not valid UTF-8.") from error
     if len(body) > LONGEST_BODY_SENT:
-        raise InvalidCommand(f"The {noun} has {len(body)} bytes, {LONGEST_BODY_SENT} are the most.")
+        raise InvalidCommand(f"The {noun} has {len(body)} bytes; the maximum is {LONGEST_BODY_SENT}.")
     return body
 
 
@@ -68,7 +68,7 @@ class Decoder:
             while len(waiting) - start >= _HEADER.size:
                 size, packet_id, kind = _HEADER.unpack_from(waiting, start)
                 if not SMALLEST_PACKET <= size <= LARGEST_PACKET_READ:
-                    raise ProtocolFault("The answer is not in the RCON format. Is this the game's port?")
+                    raise ProtocolFault("The response is not RCON. Check that this is the game's port.")
                 end = start + 4 + size
                 if len(waiting) < end:
                     break

@@ -46,7 +46,7 @@ def shifting_namespace(who: Identity) -> int:
     try:
         os.close(entered)
         if os.read(ready, 1) != b"1":
-            raise OSError(1, "the kernel refuses user namespaces")
+            raise OSError(1, "the kernel does not allow user namespaces")
         write_map(pid, "uid_map", f"{os.geteuid()} {who.uid} 1")
         write_map(pid, "gid_map", f"{os.getegid()} {who.gid} 1")
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)

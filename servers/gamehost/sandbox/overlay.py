@@ -33,7 +33,7 @@ def compose(*, lowers: Sequence[str], upper: str, work: str, target: str) -> str
                 break
         else:
             return name
-    raise MountFailed("the tree could not be composed: " + "; ".join(refusals))
+    raise MountFailed("the overlays could not be combined: " + "; ".join(refusals))
 
 
 def _by_context(lowers: Sequence[str], upper: str, work: str, target: str) -> None:

@@ -178,15 +178,15 @@ def _stage(source: Path, target: Path, *, attributes: int, shift: int | None) ->
     try:
         fd = kernel.clone_mount(str(source), attributes=attributes, recursive=False, userns_fd=shift)
     except FileNotFoundError:
-        raise MountFailed(f"the layer {source} does not exist") from None
+        raise MountFailed(f"the overlay directory {source} does not exist") from None
     except OSError as error:
-        cure = "" if shift is None else "; without id-mapped mounts left4me must run as an ordinary user"
-        raise MountFailed(f"the layer {source} cannot be used: {error.strerror}{cure}") from error
+        cure = "" if shift is None else "; without id-mapped mounts, left4me must run as an unprivileged user"
+        raise MountFailed(f"the overlay directory {source} cannot be used: {error.strerror}{cure}") from error
     target.mkdir()
     try:
         kernel.attach_mount(fd, str(target))
     except NotADirectoryError:
-        raise MountFailed(f"the layer {source} is not a directory") from None
+        raise MountFailed(f"the overlay path {source} is not a directory") from None
 
 
 def _change_root(root: Path) -> None:

@@ -34,13 +34,13 @@ def steamcmd(directory: Path, *, watch: Watch, url: str = ARCHIVE_URL, hosts: Al
         return SteamCmd(program=Path(packaged), home=home)
     own = directory / "steamcmd.sh"
     if not own.exists():
-        watch.log("Fetching SteamCMD from Valve.")
+        watch.log("Downloading SteamCMD from Valve.")
         try:
             _fetch(directory, url=url, hosts=hosts or AllowedHosts.parse([".akamaihd.net"]), watch=watch)
         except fetch.FetchError as error:
-            raise BootstrapFailed(f"SteamCMD could not be fetched: {error}") from error
+            raise BootstrapFailed(f"SteamCMD could not be downloaded: {error}") from error
         except (OSError, tarfile.TarError) as error:
-            raise BootstrapFailed(f"SteamCMD could not be unpacked: {error}") from error
+            raise BootstrapFailed(f"SteamCMD could not be extracted: {error}") from error
     return SteamCmd(program=own, home=home)
 
 
@@ -65,7 +65,7 @@ def _unpack(archive: Path, directory: Path) -> None:
         for member in tar:
             name = PurePosixPath(member.name)
             if name.is_absolute() or ".." in name.parts or not (member.isreg() or member.isdir()):
-                raise tarfile.TarError(f"the archive holds {member.name}, which is no plain file")
+                raise tarfile.TarError(f"the archive contains {member.name}, which is not a regular file")
             target = fresh / name
             if member.isdir():
                 target.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def _unpack(archive: Path, directory: Path) -> None:
                     shutil.copyfileobj(source, file)
                 target.chmod(0o755 if member.mode & 0o100 else 0o644)
     if not (fresh / "steamcmd.sh").is_file():
-        raise tarfile.TarError("the archive holds no steamcmd.sh")
+        raise tarfile.TarError("the archive contains no steamcmd.sh")
     for path in sorted(fresh.iterdir(), key=lambda path: path.name == "steamcmd.sh"):
         old = directory / path.name
         if old.is_dir():

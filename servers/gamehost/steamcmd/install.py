@@ -53,7 +53,7 @@ def install(
     _require_space(versions, base, free_bytes)
     try:
         if base and not repair and steamcmd.newest_build(watch=watch) == base.build:
-            watch.log(f"Build {base.build} is the newest already.")
+            watch.log(f"Build {base.build} is already the newest.")
             return base
         tree = versions.stage(watch=watch, base=base)
         _Installation(
@@ -69,7 +69,7 @@ def install(
         versions.discard_staging()
         return base
     version = versions.publish(kind="steam", build=build, now=now())
-    watch.log(f"Build {build} is installed; servers take it when they start next.")
+    watch.log(f"Build {build} installed. Servers use it after their next restart.")
     return version
 
 
@@ -114,7 +114,9 @@ class _Installation:
         """Install anonymously, and with the account where Steam wants an owner of the game. Raises InstallFailed."""
         problem = self._try_often(None)
         if problem and login and problem.kind in (Kind.PLATFORM, Kind.LICENCE):
-            self.watch.log("Steam gives the game to no anonymous login now; logging in with the account.")
+            self.watch.log(
+                "Steam does not offer the game to anonymous logins at the moment; logging in with the account."
+            )
             problem = self._try_often(login)
         if problem:
             raise InstallFailed(str(problem))
@@ -132,7 +134,7 @@ class _Installation:
             if pause is None or not problem.retry:
                 return problem
             words = f"{problem.message[:1].upper()}{problem.message[1:]}"
-            self.watch.log(f"{words}; trying again in {pause:g} s, in another order.")
+            self.watch.log(f"{words}; retrying in {pause:g} s, in another order.")
             concurrency.pause(pause, self.watch.cancelled)
         return problem
 
@@ -144,18 +146,18 @@ class _Installation:
         room_left = f"{free / 1024**3:.1f} GB are free at {self.tree}"
         if free < UPDATE_BYTES:
             return replace(problem, message=f"the disk is full: only {room_left}", retry=False)
-        return replace(problem, cure=f"{room_left}, so look at quotas and permissions: {problem.cure}", retry=is_first)
+        return replace(problem, cure=f"{room_left}, so check quotas and permissions: {problem.cure}", retry=is_first)
 
 
 def _incomplete(tree: Path) -> Problem | None:
     """The problem of an installation that SteamCMD calls complete and that is not."""
     if installed_build(tree) is None:
-        what = "its manifest does not say that the game is complete"
+        what = "its manifest does not report the game as complete"
     elif missing := [name for name in _REQUIRED if not (tree / name).is_file()]:
         what = f"{', '.join(missing)} is missing"
     else:
         return None
-    return Problem(kind=Kind.FILES, message=f"SteamCMD said success, but {what}", cure=AGAIN, retry=True)
+    return Problem(kind=Kind.FILES, message=f"SteamCMD reported success, but {what}", cure=AGAIN, retry=True)
 
 
 def _link_client(tree: Path, steamcmd: SteamCmd, watch: Watch) -> None:

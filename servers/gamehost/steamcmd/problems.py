@@ -57,7 +57,7 @@ class Problem:
         """What happened, SteamCMD's words, and what to do next, one a line."""
         lines = [_sentence(self.message)]
         if self.said:
-            lines.append(f"SteamCMD said: “{self.said}”.")
+            lines.append(f"SteamCMD: “{self.said}”.")
         if self.cure:
             lines.append(_sentence(self.cure))
         return "\n".join(lines)
@@ -67,56 +67,57 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-AGAIN: Final = "press Retry; what was downloaded so far is kept"
+AGAIN: Final = "press Retry; the download so far is kept"
 ACCOUNT: Final = "LEFT4ME_STEAM_USERNAME and LEFT4ME_STEAM_PASSWORD"
 BY_HAND: Final = (
-    "sign in once by hand: `HOME=$LEFT4ME_ROOT/steamcmd/home steamcmd +login NAME +quit`, then press Retry"
+    "sign in manually once: `HOME=$LEFT4ME_ROOT/steamcmd/home steamcmd +login NAME +quit`, then press Retry"
 )
-OWNER: Final = f"try later, or use {ACCOUNT} to set up a Steam account that owns the game"
-WRITE: Final = "check that the disk has room and is not read-only, and that left4me's user owns LEFT4ME_ROOT"
+OWNER: Final = f"try again later, or set {ACCOUNT} to a Steam account that owns the game"
+WRITE: Final = "check that the disk has free space and is writable, and that left4me's user owns LEFT4ME_ROOT"
 LIBRARIES: Final = f"run `{libraries.install_command()}`, then press Retry"
 
 NO_CONNECTION: Final = Problem(
     kind=Kind.NETWORK,
     message="there is no connection to Steam",
-    cure="check that this machine reaches the internet: DNS, firewall, proxy; "
-    "`curl -I https://steamcdn-a.akamaihd.net` must answer. Then press Retry",
+    cure="check this machine's internet connection (DNS, firewall, proxy); "
+    "`curl -I https://steamcdn-a.akamaihd.net` must succeed. Then press Retry",
     retry=True,
 )
-TIMED_OUT: Final = Problem(kind=Kind.NETWORK, message="Steam did not answer in time", cure=AGAIN, retry=True)
+TIMED_OUT: Final = Problem(kind=Kind.NETWORK, message="Steam did not respond in time", cure=AGAIN, retry=True)
 STEAM_BUSY: Final = Problem(
     kind=Kind.STEAM,
-    message="Steam's servers are busy or down for now",
-    cure="https://steamstat.us shows how Steam is; press Retry later",
+    message="Steam's servers are busy or down",
+    cure="check Steam's status at https://steamstat.us and press Retry later",
     retry=True,
 )
 NOT_CONFIRMED: Final = Problem(
     kind=Kind.CONFIRMATION,
     message="the login was not confirmed in the Steam Mobile app in time",
-    cure="have the phone of this Steam account at hand and press Retry; the app asks for the confirmation",
+    cure="have this account's phone ready, press Retry, and confirm in the app",
 )
 SILENT: Final = Problem(
-    kind=Kind.NETWORK, message="SteamCMD printed nothing for a long time and was ended", cure=AGAIN, retry=True
+    kind=Kind.NETWORK,
+    message="SteamCMD was stopped because it printed nothing for a long time",
+    cure=AGAIN,
+    retry=True,
 )
 INCOMPLETE: Final = Problem(
     kind=Kind.UNKNOWN,
-    message="SteamCMD ended without saying that the game is installed",
-    cure=f"{AGAIN}. SteamCMD's output is in the log of this job",
+    message="SteamCMD exited without reporting that the game is installed",
+    cure=f"{AGAIN}. SteamCMD's output is in this job's log",
     retry=True,
 )
 SELF_UPDATE: Final = Problem(
-    kind=Kind.SELF_UPDATE, message="SteamCMD has updated itself and must be started again", cure=AGAIN, retry=True
+    kind=Kind.SELF_UPDATE, message="SteamCMD updated itself and must be restarted", cure=AGAIN, retry=True
 )
-DAMAGED: Final = Problem(
-    kind=Kind.FILES, message="files of the installation are damaged or missing", cure=AGAIN, retry=True
-)
+DAMAGED: Final = Problem(kind=Kind.FILES, message="game files are damaged or missing", cure=AGAIN, retry=True)
 NOT_WRITTEN: Final = Problem(
     kind=Kind.FILES, message="files could not be written", cure=f"{WRITE}. Then press Retry", retry=True
 )
 FULL: Final = Problem(
     kind=Kind.DISK,
-    message="the disk is full, or a quota is used up",
-    cure="free space for LEFT4ME_ROOT, then press Retry",
+    message="the disk is full or a quota is exceeded",
+    cure="free some disk space for LEFT4ME_ROOT, then press Retry",
 )
 NO_LICENCE: Final = Problem(
     kind=Kind.LICENCE,
@@ -125,15 +126,15 @@ NO_LICENCE: Final = Problem(
 )
 CONFIGURATION: Final = Problem(
     kind=Kind.PLATFORM,
-    message="Steam did not hand out the app's configuration",
+    message="Steam did not provide the app's configuration",
     cure=OWNER,
     retry=True,
 )
 CRASHED: Final = Problem(
     kind=Kind.CRASH,
     message="SteamCMD crashed",
-    cure="press Retry. If it crashes each time, delete LEFT4ME_ROOT/steamcmd (it is downloaded again), "
-    "and check that the machine has memory left and can run 32-bit programs",
+    cure="press Retry. If it crashes every time, delete LEFT4ME_ROOT/steamcmd (it will be downloaded again), "
+    "and check that the machine has free memory and can run 32-bit programs",
     retry=True,
     remedy=Remedy.FORGET_CACHES,
 )
@@ -152,47 +153,47 @@ def of_state(state: str) -> Problem:
     name = f"state {state}"
     if flags & (_FILES_MISSING | _FILES_CORRUPT):
         which = "damaged" if flags & _FILES_CORRUPT else "missing"
-        return replace(DAMAGED, message=f"files of the installation are {which} ({name})")
+        return replace(DAMAGED, message=f"game files are {which} ({name})")
     if flags & _PAUSED and not flags & _STARTED:
         return Problem(
             kind=Kind.DISK,
             message=f"SteamCMD paused the installation ({name}): probably the disk is full; less often a required app "
-            "is missing, permissions are wrong, or the directory holds another game",
+            "is missing, permissions are wrong, or the directory contains another game",
             cure=f"{WRITE}. Then press Retry",
             retry=bool(flags & _INSTALLED),
         )
     if flags & _PAUSED and flags & _INSTALLED:
         return Problem(
             kind=Kind.FILES,
-            message=f"the update stopped half-way ({name}): probably files could not be written, or the connection "
-            "to Steam broke off",
+            message=f"the update stopped halfway ({name}): probably files could not be written, or the connection "
+            "to Steam was lost",
             cure=f"{WRITE}. Then press Retry",
             retry=True,
         )
     if flags & (_STARTED | _PAUSED | _RUNNING):
         return Problem(
             kind=Kind.NETWORK,
-            message=f"the download stopped half-way ({name}): probably the connection to Steam broke off",
+            message=f"the download stopped halfway ({name}): probably the connection to Steam was lost",
             cure=AGAIN,
             retry=True,
         )
     if flags & _UPDATE_REQUIRED:
         return Problem(
             kind=Kind.FILES,
-            message=f"the update did not begin ({name}): probably SteamCMD's manifest of the installation is "
-            "outdated, or no Steam content server answers",
+            message=f"the update did not start ({name}): probably SteamCMD's manifest of the installation is "
+            "outdated, or no Steam content server responds",
             cure=AGAIN,
             retry=True,
             remedy=Remedy.FORGET_MANIFEST,
         )
-    return unknown(f"the installation stopped in a state that left4me does not know ({state})")
+    return unknown(f"the installation stopped in an unknown state ({state})")
 
 
 def unknown(message: str) -> Problem:
     return Problem(
         kind=Kind.UNKNOWN,
         message=message,
-        cure="press Retry. If it fails again, the last lines of this job's log and of "
-        "LEFT4ME_ROOT/steamcmd/home/Steam/logs say more; `manage.py doctor` checks the machine",
+        cure="press Retry. If it fails again, see the end of this job's log and "
+        "LEFT4ME_ROOT/steamcmd/home/Steam/logs; `manage.py doctor` checks the machine",
         retry=True,
     )

@@ -43,7 +43,7 @@ class Login:
         """Raise ValueError for characters that a script of SteamCMD cannot contain."""
         for value in (self.username, self.password, self.guard_code):
             if any(c in '"\r\n\0' for c in value):
-                raise ValueError("a Steam login may hold no quote and no line break")
+                raise ValueError("a Steam login cannot contain quotes or line breaks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class SteamCmd:
     def update(
         self, tree: Path, *, login: Login | None, watch: Watch, attempt: int = 0, after: Problem | None = None
     ) -> Problem | None:
-        """Install or update the game in `tree`. Returns the problem, None on success. Raises Cancelled, CommandError.
+        """Install or update game in `tree`. Returns the problem, None on success. Raises Cancelled, CommandError.
 
         Steam refuses the Linux app to anonymous logins unless the Windows one was installed before in the same
         session. A complete installation takes Linux updates directly. Steam's answers depend on the order of the
@@ -79,7 +79,7 @@ class SteamCmd:
             problem = reading.verdict(status, wanted=2 if both else 1)
             if problem is None or problem.kind is not Kind.SELF_UPDATE:
                 break
-            watch.log("SteamCMD has updated itself; starting it again.")
+            watch.log("SteamCMD updated itself; restarting it.")
         return problem
 
     def newest_build(self, *, watch: Watch) -> str | None:
@@ -88,7 +88,7 @@ class SteamCmd:
         reading = Reading()
         _, output = self._run(script, reading=reading, login=None, watch=_Quiet(watch), seconds=_LOOK_SECONDS)
         if reading.problem:
-            watch.log(f"The newest build could not be asked for: {reading.problem.said}")
+            watch.log(f"The newest build could not be looked up: {reading.problem.said}")
         return public_build(output)
 
     def _run(
@@ -156,10 +156,11 @@ class _Listener:
         if self._asked_at is None:
             self._asked_at = now
             self._watch.log(
-                f"To do now: confirm the login in the Steam Mobile app, within {_CONFIRMATION_SECONDS // 60} minutes."
+                "Action needed: confirm the login in the Steam Mobile app "
+                f"within {_CONFIRMATION_SECONDS // 60} minutes."
             )
         waited = now - self._asked_at
-        phase = "To do now: confirm the login in the Steam Mobile app"
+        phase = "Action needed: confirm the login in the Steam Mobile app"
         self._watch.progress(phase=phase, done=int(waited), total=_CONFIRMATION_SECONDS, unit="s")
         return waited > _CONFIRMATION_SECONDS
 

@@ -27,7 +27,7 @@ def _rule(pattern: str, problem: Problem) -> _Rule:
 
 
 _CODE_WANTED: Final = Problem(
-    kind=Kind.LOGIN, message="Steam refused the login: it needs a Steam Guard code", cure=problems.BY_HAND
+    kind=Kind.LOGIN, message="Steam rejected the login: a Steam Guard code is needed", cure=problems.BY_HAND
 )
 
 # Results of a login, as words or as the name of Steam's EResult; spaces and hyphens are taken off first.
@@ -36,15 +36,15 @@ _LOGIN_RULES: Final = (
         "ratelimit|throttle",
         Problem(
             kind=Kind.RATE_LIMIT,
-            message="Steam refuses further logins for now, because there were too many",
-            cure="wait half an hour without any login, then press Retry",
+            message="Steam temporarily rejects logins, because there were too many",
+            cure="wait half an hour without any login attempt, then press Retry",
         ),
     ),
     _rule(
         "cachedcredentials|nopromptforpassword",
         Problem(
             kind=Kind.LOGIN,
-            message="Steam refused the login: no password was given, and SteamCMD remembers no login of this account",
+            message="Steam rejected the login: no password is set, and SteamCMD has no saved login of this account",
             cure=f"set {problems.ACCOUNT}, or {problems.BY_HAND}",
         ),
     ),
@@ -52,8 +52,8 @@ _LOGIN_RULES: Final = (
         "mismatch|invalidloginauthcode|expiredloginauthcode|invalidauthcode",
         Problem(
             kind=Kind.LOGIN,
-            message="Steam refused the login: the Steam Guard code is wrong or too old",
-            cure=f"{problems.BY_HAND}. Use a fresh code, and check that this machine's clock is right",
+            message="Steam rejected the login: the Steam Guard code is wrong or expired",
+            cure=f"{problems.BY_HAND}. Use a new code, and check this machine's clock",
         ),
     ),
     _rule(
@@ -64,7 +64,7 @@ _LOGIN_RULES: Final = (
         "logondenied|verifiedemail",
         Problem(
             kind=Kind.LOGIN,
-            message="Steam refused the login: Steam Guard asks for the code that it sent by mail",
+            message="Steam rejected the login: Steam Guard needs the code that it sent by e-mail",
             cure=problems.BY_HAND,
         ),
     ),
@@ -72,7 +72,7 @@ _LOGIN_RULES: Final = (
         "password|accountnotfound|illegalpassword",
         Problem(
             kind=Kind.LOGIN,
-            message="Steam refused the login: the account's name or password is wrong",
+            message="Steam rejected the login: wrong account name or password",
             cure=f"correct {problems.ACCOUNT}, restart left4me, then press Retry",
         ),
     ),
@@ -80,7 +80,7 @@ _LOGIN_RULES: Final = (
         "licen[cs]e|subscription|expired|revoked",
         Problem(
             kind=Kind.LICENCE,
-            message="Steam refused the login: a licence of the account has expired or is missing",
+            message="Steam rejected the login: a licence of the account has expired or is missing",
             cure=problems.NO_LICENCE.cure,
         ),
     ),
@@ -88,8 +88,8 @@ _LOGIN_RULES: Final = (
         "banned|disabled|locked",
         Problem(
             kind=Kind.LOGIN,
-            message="Steam refused the login: the account or this machine's address is banned or disabled",
-            cure=f"use another account in {problems.ACCOUNT}, or ask Steam's support",
+            message="Steam rejected the login: the account or this machine's address is banned or disabled",
+            cure=f"use another account in {problems.ACCOUNT}, or contact Steam Support",
         ),
     ),
     _rule("noconnection|connect|handshake|remotedisconnect|offline", problems.NO_CONNECTION),
@@ -100,7 +100,7 @@ _LOGIN_RULES: Final = (
         Problem(
             kind=Kind.LOGIN,
             message="the Steam account is in use elsewhere",
-            cure="sign it out there, or use an account of its own for the server, then press Retry",
+            cure="sign out there, or use a separate account for the server, then press Retry",
             retry=True,
         ),
     ),
@@ -148,7 +148,7 @@ _APP_RULES: Final = (
         "invalid platform",
         Problem(
             kind=Kind.PLATFORM,
-            message="Steam does not offer the app for Linux to this login",
+            message="Steam does not offer the Linux version to this login",
             cure=problems.OWNER,
             retry=True,
         ),
@@ -166,7 +166,7 @@ _APP_RULES: Final = (
         problems.NOT_WRITTEN,
     ),
     _rule("time(d)? ?out", problems.TIMED_OUT),
-    _rule("content server", replace(problems.STEAM_BUSY, message="no Steam content server answers")),
+    _rule("content server", replace(problems.STEAM_BUSY, message="no Steam content server responds")),
     _rule("connection|download fail|offline|network|not online", problems.NO_CONNECTION),
     _rule("unavailable|busy|rate limit|too many|try another", problems.STEAM_BUSY),
     _rule("corrupt|missing|encrypted|manifest|signature|depot|content", problems.DAMAGED),
@@ -174,8 +174,8 @@ _APP_RULES: Final = (
         "running|locked|in use",
         Problem(
             kind=Kind.FILES,
-            message="SteamCMD believes that another program uses these files",
-            cure="end other SteamCMD programs on this machine, then press Retry",
+            message="SteamCMD reports that another program uses these files",
+            cure="stop other SteamCMD processes on this machine, then press Retry",
             retry=True,
             remedy=Remedy.FORGET_MANIFEST,
         ),
@@ -188,7 +188,7 @@ _APP_RULES: Final = (
         "password",
         Problem(
             kind=Kind.LICENCE,
-            message="the branch of the game needs a password",
+            message="this branch of the game needs a password",
             cure="remove the branch, then press Retry",
         ),
     ),
@@ -196,8 +196,8 @@ _APP_RULES: Final = (
 
 NOT_INSTALLED: Final = Problem(
     kind=Kind.MACHINE,
-    message="SteamCMD is not installed where left4me looks for it",
-    cure="delete LEFT4ME_ROOT/steamcmd and press Retry, which downloads it again, "
+    message="SteamCMD was not found",
+    cure="delete LEFT4ME_ROOT/steamcmd and press Retry to download it again, "
     "or run `apt-get install steamcmd` (contrib, non-free)",
 )
 _NO_LOADER: Final = Problem(
@@ -208,16 +208,16 @@ _NO_LOADER: Final = Problem(
 _NO_SSE: Final = Problem(
     kind=Kind.MACHINE,
     message="SteamCMD does not run on this processor, probably because it or its virtual machine lacks SSE",
-    cure="let the virtual machine pass the host's processor on (`host-passthrough`), or use another machine",
+    cure="set the virtual machine's CPU type to `host-passthrough`, or use another machine",
 )
 _NOT_EXECUTABLE: Final = Problem(
     kind=Kind.MACHINE,
-    message="SteamCMD may not be executed",
-    cure="mount the disk of LEFT4ME_ROOT without `noexec`, and let left4me's user own it, then press Retry",
+    message="SteamCMD is not executable",
+    cure="mount the disk of LEFT4ME_ROOT without `noexec`, make left4me's user its owner, then press Retry",
 )
 _NO_MEMORY: Final = Problem(
     kind=Kind.MACHINE,
-    message="SteamCMD got no memory or no threads",
+    message="SteamCMD ran out of memory or threads",
     cure="free memory, or raise the limits of the worker's service (MemoryMax, TasksMax), then press Retry",
     retry=True,
 )
@@ -228,9 +228,9 @@ _LINE_RULES: Final = (
         r"needs (at least )?\d+ ?MB of (free )?disk space",
         Problem(
             kind=Kind.DISK,
-            message="SteamCMD finds no room for its own update: the disk is probably full",
-            cure="free some hundred megabytes for LEFT4ME_ROOT, then press Retry. Where the disk has room: a quota, a "
-            "directory that left4me's user may not write to, or a file system of many terabytes, whose size a 32-bit "
+            message="SteamCMD has no space for its own update: the disk is probably full",
+            cure="free some hundred megabytes for LEFT4ME_ROOT, then press Retry. Otherwise, check for quotas, "
+            "a directory that left4me's user cannot write to, or a file system of many terabytes, whose size a 32-bit "
             "program cannot read",
         ),
     ),
@@ -256,8 +256,8 @@ _LINE_RULES: Final = (
         "exec format error|cannot execute binary file",
         Problem(
             kind=Kind.MACHINE,
-            message="this machine cannot run SteamCMD: it is a 32-bit program for Intel and AMD processors",
-            cure="use a machine of this kind, with a kernel that runs 32-bit programs (CONFIG_IA32_EMULATION)",
+            message="this machine cannot run SteamCMD, a 32-bit program for Intel and AMD processors",
+            cure="use such a machine, with a kernel that runs 32-bit programs (CONFIG_IA32_EMULATION)",
         ),
     ),
     _rule(
@@ -290,7 +290,7 @@ _LINE_RULES: Final = (
         "command not found: ",
         Problem(
             kind=Kind.PROGRAM,
-            message="SteamCMD does not know a command of left4me's script",
+            message="SteamCMD does not know a command that left4me uses",
             cure="press Retry. If it fails again, update left4me, or report this line to its developers",
             retry=True,
         ),
@@ -333,7 +333,7 @@ def of_line(line: str) -> Problem | None:
         if match := pattern.search(line):
             return replace(_of_login(match.group(1).strip()), said=line)
     if re.search(r"\bfatal error\b|^error!", line, re.IGNORECASE):
-        return replace(problems.unknown("SteamCMD reported an error that left4me does not know"), said=line)
+        return replace(problems.unknown("SteamCMD reported an unknown error"), said=line)
     return None
 
 
@@ -358,7 +358,7 @@ def is_crash(status: int) -> bool:
 def with_hint(problem: Problem, line: str) -> Problem:
     """The problem with the cause that an earlier line of the output tells."""
     if match := _MISSING_APP.search(line):
-        message = f"Steam requires app {match.group(1)}, which this login does not get"
+        message = f"Steam requires app {match.group(1)}, which is not available to this login"
         return replace(problem, kind=Kind.LICENCE, message=message, cure=problems.OWNER, retry=False)
     return problem
 
@@ -371,7 +371,7 @@ def _of_reason(reason: str) -> Problem:
     for rule in _APP_RULES:
         if rule.pattern.search(reason):
             return rule.problem
-    return problems.unknown(f"Steam refused the installation: {reason}")
+    return problems.unknown(f"Steam rejected the installation: {reason}")
 
 
 def _of_login(result: str) -> Problem:
@@ -381,14 +381,16 @@ def _of_login(result: str) -> Problem:
     for rule in _LOGIN_RULES:
         if rule.pattern.search(folded):
             return rule.problem
-    return problems.unknown(f"Steam refused the login: {result}")
+    return problems.unknown(f"Steam rejected the login: {result}")
 
 
 _CRASHES: Final = {128 + number for number in (signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGSEGV)}
 _EXITS: Final = {
-    1: replace(problems.TIMED_OUT, message="SteamCMD gave up, probably because Steam did not answer"),
-    5: Problem(kind=Kind.LOGIN, message="Steam refused the login", cure=f"check {problems.ACCOUNT}, then press Retry"),
-    8: replace(problems.unknown("Steam refused the installation"), kind=Kind.STEAM),
+    1: replace(problems.TIMED_OUT, message="SteamCMD gave up, probably because Steam did not respond"),
+    5: Problem(
+        kind=Kind.LOGIN, message="Steam rejected the login", cure=f"check {problems.ACCOUNT}, then press Retry"
+    ),
+    8: replace(problems.unknown("Steam rejected the installation"), kind=Kind.STEAM),
     42: problems.SELF_UPDATE,
     126: _NOT_EXECUTABLE,
     127: _NO_LOADER,

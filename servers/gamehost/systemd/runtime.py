@@ -87,7 +87,7 @@ class SystemdRuntime(RuntimeBase):
         try:
             shown = units.show(ids)
         except commands.CommandError as error:
-            return dict.fromkeys(ids, Observed(state=State.UNKNOWN, detail=f"systemd does not answer: {error}"))
+            return dict.fromkeys(ids, Observed(state=State.UNKNOWN, detail=f"systemd is not responding: {error}"))
         return {pk: self._interpret(pk, unit) for pk, unit in shown.items()}
 
     def tail(self, server_id: int, *, lines: int = 200) -> list[LogLine]:
@@ -111,7 +111,7 @@ class SystemdRuntime(RuntimeBase):
         try:
             shown = units.show(ids)
         except commands.CommandError as error:
-            raise RuntimeFault(f"systemd does not answer: {error}") from error
+            raise RuntimeFault(f"systemd is not responding: {error}") from error
         return {pk: self._used(pk, unit, with_disk=pk in with_disk) for pk, unit in shown.items()}
 
     def _used(self, server_id: int, unit: Unit, *, with_disk: bool) -> Resources:
@@ -146,7 +146,7 @@ class SystemdRuntime(RuntimeBase):
         units.kill(server_id)
         units.manage("stop", server_id, block=False)
         if not _off_within(server_id, seconds):
-            raise StopTimedOut(f"{units.name(server_id)} could not be ended")
+            raise StopTimedOut(f"{units.name(server_id)} could not be stopped")
         units.forget_failures(server_id)
         return Outcome.KILLED
 

@@ -78,7 +78,7 @@ def systemd_since() -> str:
     try:
         return _systemctl(["show", "--property=UserspaceTimestampMonotonic", "--value"], _SHOW_SECONDS).output.strip()
     except commands.CommandError as error:
-        raise RuntimeFault(f"systemd does not answer: {error}") from error
+        raise RuntimeFault(f"systemd is not responding: {error}") from error
 
 
 def name(server_id: int) -> str:
@@ -103,7 +103,7 @@ def show_one(server_id: int) -> Unit:
     try:
         return show([server_id])[server_id]
     except commands.CommandError as error:
-        raise RuntimeFault(f"systemd does not answer: {error}") from error
+        raise RuntimeFault(f"systemd is not responding: {error}") from error
 
 
 def manage(verb: str, server_id: int, *, block: bool = True) -> None:
@@ -114,7 +114,7 @@ def manage(verb: str, server_id: int, *, block: bool = True) -> None:
     except commands.CommandFailed:
         raise
     except commands.CommandError as error:
-        raise RuntimeFault(f"systemd does not answer: {error}") from error
+        raise RuntimeFault(f"systemd is not responding: {error}") from error
 
 
 def kill(server_id: int) -> None:

@@ -79,7 +79,7 @@ def test_a_flood_is_cut_and_the_log_says_how_much(tmp_path: Path, monkeypatch: p
     writer.feed(b"calm again\n")
     found = texts(console.tail(tmp_path, 1000))
     assert len(found) < 100
-    assert found[-2] == "left4me: 4910 lines left out: the game writes too fast"
+    assert found[-2] == "left4me: 4910 lines skipped: the game writes too fast"
     assert found[-1] == "calm again"
 
 

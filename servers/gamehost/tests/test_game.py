@@ -66,7 +66,7 @@ def test_a_version_whose_directory_is_gone_is_no_version(versions: Versions) -> 
     only = versions.get(publish(versions, 1))
     (only.path / "srcds_run").unlink()
     only.path.rmdir()
-    with pytest.raises(NoVersion, match="gone"):
+    with pytest.raises(NoVersion, match="no longer exists"):
         versions.current()
 
 

@@ -130,12 +130,12 @@ def test_progress_is_told_in_bytes_with_its_phase(steam: Steam) -> None:
 def test_what_passes_is_tried_again(steam: Steam, flaw: dict[str, Any]) -> None:
     steam.plays(flaw, flaw, GOOD)
     assert steam.install().build == "100"
-    assert sum("trying again" in line for line in steam.notes.lines) == 2
+    assert sum("retrying" in line for line in steam.notes.lines) == 2
 
 
 def test_after_all_tries_it_fails_and_says_that_an_account_would_help(steam: Steam) -> None:
     steam.plays(INVALID_PLATFORM, INVALID_PLATFORM, INVALID_PLATFORM)
-    with pytest.raises(InstallFailed, match="set up a Steam account"):
+    with pytest.raises(InstallFailed, match="to a Steam account that owns the game"):
         steam.install()
     with pytest.raises(NoVersion):
         steam.versions.current()
@@ -160,16 +160,16 @@ def test_the_account_is_the_way_out_and_its_password_shows_nowhere(steam: Steam)
     [
         ("Error! App '222860' state is 0x202 after update job.", 8, "disk is full"),
         ("Error! App '222860' state is 0x606 after update job.", 8, "could not be written"),
-        ("Error! App '222860' state is 0x602 after update job.", 8, "connection to Steam broke off"),
+        ("Error! App '222860' state is 0x602 after update job.", 8, "connection to Steam was lost"),
         ("Error! App '222860' state is 0x6 after update job.", 8, "no Steam content server"),
         ("Error! App '222860' state is 0x486 after update job.", 8, "0x486"),
         ("ERROR! Failed to install app '222860' (No subscription)", 8, "does not own"),
         ("ERROR! Failed to install app '222860' (Strange new thing)", 8, "Strange new thing"),
-        ("ERROR! Timed out waiting for AppInfo update.", 1, "did not answer in time"),
+        ("ERROR! Timed out waiting for AppInfo update.", 1, "did not respond in time"),
         ("FAILED login with result code Rate Limit Exceeded", 5, "half an hour"),
-        ("Login Failure: Invalid Password", 5, "name or password is wrong"),
+        ("Login Failure: Invalid Password", 5, "wrong account name or password"),
         ("steamcmd.sh: line 38: /x/linux32/steamcmd: No such file or directory", 127, "32-bit libraries"),
-        ("", 5, "refused the login"),
+        ("", 5, "rejected the login"),
         ("", 139, "status 139"),
     ],
 )
@@ -241,14 +241,14 @@ def test_a_confirmation_in_the_app_is_something_to_do_within_a_time(steam: Steam
     with pytest.raises(InstallFailed, match=r"not confirmed in the Steam Mobile app in time\.\n.*\n.*press Retry"):
         steam.install(login=Login(username="gordon", password="free man"), pauses=())
     phase, _, total, unit = next(seen for seen in steam.notes.seen if "confirm" in seen[0])
-    assert phase == "To do now: confirm the login in the Steam Mobile app"
+    assert phase == "Action needed: confirm the login in the Steam Mobile app"
     assert (total, unit) == (1, "s")
-    assert any("To do now" in line for line in steam.notes.lines)
+    assert any("Action needed" in line for line in steam.notes.lines)
 
 
 def test_a_program_that_is_gone_is_told_with_its_cure(steam: Steam) -> None:
     steam.steamcmd.program.unlink()
-    with pytest.raises(InstallFailed, match=r"not installed where left4me looks[^$]*apt-get install steamcmd"):
+    with pytest.raises(InstallFailed, match=r"was not found[^$]*apt-get install steamcmd"):
         steam.install()
 
 
@@ -257,8 +257,8 @@ def test_a_program_that_is_gone_is_told_with_its_cure(steam: Steam) -> None:
     [
         ({"downloads": 2}, "manifest"),
         ({**GOOD, "flags": "1026"}, "manifest"),
-        ({**GOOD, "downloads": 1}, "without saying"),
-        ({**GOOD, "exit": 8}, "refused the installation"),
+        ({**GOOD, "downloads": 1}, "without reporting"),
+        ({**GOOD, "exit": 8}, "rejected the installation"),
         ({**GOOD, "without": ["srcds_linux"]}, "srcds_linux is missing"),
     ],
 )
@@ -324,7 +324,7 @@ def test_a_cancel_ends_steamcmd_and_the_next_install_goes_on(steam: Steam) -> No
 
 def test_a_cancel_is_heard_in_the_pause_between_tries(steam: Steam) -> None:
     steam.plays(MISSING_CONFIGURATION)
-    steam.notes.cancel_at = "trying again"
+    steam.notes.cancel_at = "retrying"
     with pytest.raises(Cancelled):
         steam.install(pauses=(3600.0,))
 
@@ -400,7 +400,7 @@ def test_an_archive_that_leaves_its_directory_is_refused(
     monkeypatch.setattr(bootstrap.shutil, "which", lambda *_, **__: None)
     served["archive"] = archive(("steamcmd.sh", "x"), (name, "x"))
     hosts = AllowedHosts.parse([url.rpartition("/")[0]])
-    with pytest.raises(bootstrap.BootstrapFailed, match="unpacked"):
+    with pytest.raises(bootstrap.BootstrapFailed, match="extracted"):
         bootstrap.steamcmd(tmp_path / "steamcmd", watch=Notes(), url=url, hosts=hosts)
     assert not (tmp_path / "evil").exists()
 
@@ -409,5 +409,5 @@ def test_steam_out_of_reach_is_told_in_words(tmp_path: Path, archive_server, mon
     url, _ = archive_server
     monkeypatch.setattr(bootstrap.shutil, "which", lambda *_, **__: None)
     hosts = AllowedHosts.parse([url.rpartition("/")[0]])
-    with pytest.raises(bootstrap.BootstrapFailed, match="could not be fetched"):
+    with pytest.raises(bootstrap.BootstrapFailed, match="could not be downloaded"):
         bootstrap.steamcmd(tmp_path / "steamcmd", watch=Notes(), url=url, hosts=hosts)

@@ -53,31 +53,31 @@ def failed(reason: str) -> str:
 
 
 LOGINS = [
-    ("ERROR (Invalid Password)", Kind.LOGIN, False, "name or password is wrong"),
-    ("FAILED (Invalid Password)", Kind.LOGIN, False, "name or password is wrong"),
-    ("FAILED login with result code Invalid Password", Kind.LOGIN, False, "name or password is wrong"),
-    ("\nLogin Failure: Invalid Password", Kind.LOGIN, False, "name or password is wrong"),
-    ("\nFAILED with result code 5", Kind.LOGIN, False, "name or password is wrong"),
+    ("ERROR (Invalid Password)", Kind.LOGIN, False, "wrong account name or password"),
+    ("FAILED (Invalid Password)", Kind.LOGIN, False, "wrong account name or password"),
+    ("FAILED login with result code Invalid Password", Kind.LOGIN, False, "wrong account name or password"),
+    ("\nLogin Failure: Invalid Password", Kind.LOGIN, False, "wrong account name or password"),
+    ("\nFAILED with result code 5", Kind.LOGIN, False, "wrong account name or password"),
     ("ERROR (Rate Limit Exceeded)", Kind.RATE_LIMIT, False, "half an hour"),
     ("FAILED with result code 84", Kind.RATE_LIMIT, False, "half an hour"),
     ("ERROR (Account Login Denied Throttle)", Kind.RATE_LIMIT, False, "half an hour"),
-    ("ERROR (Two-factor code mismatch)", Kind.LOGIN, False, "code is wrong or too old"),
-    ("\nLogin Failure: Invalid Login Auth Code", Kind.LOGIN, False, "code is wrong or too old"),
-    ("ERROR (Account Logon Denied)", Kind.LOGIN, False, "sent by mail"),
-    ("FAILED login with result code RequireTwoFactorCode", Kind.LOGIN, False, "needs a Steam Guard code"),
-    ("\nFAILED with result code 85", Kind.LOGIN, False, "needs a Steam Guard code"),
+    ("ERROR (Two-factor code mismatch)", Kind.LOGIN, False, "code is wrong or expired"),
+    ("\nLogin Failure: Invalid Login Auth Code", Kind.LOGIN, False, "code is wrong or expired"),
+    ("ERROR (Account Logon Denied)", Kind.LOGIN, False, "sent by e-mail"),
+    ("FAILED login with result code RequireTwoFactorCode", Kind.LOGIN, False, "a Steam Guard code is needed"),
+    ("\nFAILED with result code 85", Kind.LOGIN, False, "a Steam Guard code is needed"),
     ("ERROR (License Expired)", Kind.LICENCE, False, "licence"),
     ("ERROR (Account Disabled)", Kind.LOGIN, False, "banned or disabled"),
     ("ERROR (Logged In Elsewhere)", Kind.LOGIN, True, "in use elsewhere"),
     ("Retrying...\nRetrying...\nERROR (No Connection)", Kind.NETWORK, True, "no connection to Steam"),
-    ("FAILED (Timeout)", Kind.NETWORK, True, "did not answer in time"),
+    ("FAILED (Timeout)", Kind.NETWORK, True, "did not respond in time"),
     ("FAILED login with result code Service Unavailable", Kind.STEAM, True, "busy or down"),
     ("ERROR (Service Unavailable)", Kind.STEAM, True, "busy or down"),
     ("FAILED (Try another CM)", Kind.STEAM, True, "busy or down"),
     ("OK\nWaiting for client config...OK\nWaiting for user info...FAILED (Timed out)", Kind.NETWORK, True, "in time"),
     ("Logged in OK\nWaiting for user info...FAILED. Timed out.", Kind.NETWORK, True, "in time"),
-    ("FAILED (No cached credentials and @NoPromptForPassword is set)", Kind.LOGIN, False, "no password was given"),
-    ("\nSteam Guard code:", Kind.LOGIN, False, "needs a Steam Guard code"),
+    ("FAILED (No cached credentials and @NoPromptForPassword is set)", Kind.LOGIN, False, "no password is set"),
+    ("\nSteam Guard code:", Kind.LOGIN, False, "a Steam Guard code is needed"),
     ("ERROR (Sunspots)", Kind.UNKNOWN, True, "Sunspots"),
 ]
 
@@ -97,8 +97,8 @@ def test_a_refused_login_is_understood(result: str, kind: Kind, retry: bool, wor
         (state("0x202"), Kind.DISK, False, "probably the disk is full; less often a required app"),
         (state("0x212"), Kind.DISK, False, "probably the disk is full"),
         (state("0x206"), Kind.DISK, True, "probably the disk is full"),
-        (state("0x402"), Kind.NETWORK, True, "probably the connection to Steam broke off"),
-        (state("0x602"), Kind.NETWORK, True, "probably the connection to Steam broke off"),
+        (state("0x402"), Kind.NETWORK, True, "probably the connection to Steam was lost"),
+        (state("0x602"), Kind.NETWORK, True, "probably the connection to Steam was lost"),
         (state("0x606"), Kind.FILES, True, "could not be written, or the connection"),
         (state("0x626"), Kind.FILES, True, "missing"),
         (state("0x6A6"), Kind.FILES, True, "damaged"),
@@ -148,7 +148,13 @@ def test_the_reason_of_a_refused_installation_is_understood(reason: str, kind: K
 @pytest.mark.parametrize(
     ("output", "status", "kind", "retry", "words"),
     [
-        ("[----] !!! Fatal Error: Steamcmd needs 250MB of free disk space to update.", 1, Kind.DISK, False, "no room"),
+        (
+            "[----] !!! Fatal Error: Steamcmd needs 250MB of free disk space to update.",
+            1,
+            Kind.DISK,
+            False,
+            "no space",
+        ),
         (
             "[  0%] !!! Fatal Error: Steamcmd needs to be online to update. Please confirm your network connection",
             1,
@@ -162,7 +168,7 @@ def test_the_reason_of_a_refused_installation_is_understood(reason: str, kind: K
         ("", -11, Kind.CRASH, True, "crashed"),
         (SHELL + "  71 Illegal instruction     $DEBUGGER", 132, Kind.MACHINE, False, "processor"),
         ("Fatal: this program requires a CPU with SSE2", 1, Kind.MACHINE, False, "processor"),
-        (SHELL + "  71 Killed                  $DEBUGGER", 137, Kind.MACHINE, True, "no memory"),
+        (SHELL + "  71 Killed                  $DEBUGGER", 137, Kind.MACHINE, True, "out of memory"),
         (SHELL + "/x/linux32/steamcmd: No such file or directory", 127, Kind.MACHINE, False, "lib32z1"),
         (
             SHELL + "/x/linux32/steamcmd: cannot execute: required file not found",
@@ -185,7 +191,7 @@ def test_the_reason_of_a_refused_installation_is_understood(reason: str, kind: K
             False,
             "lib32stdc++6",
         ),
-        ("bash: steamcmd: command not found", 127, Kind.MACHINE, False, "not installed"),
+        ("bash: steamcmd: command not found", 127, Kind.MACHINE, False, "was not found"),
         ("ERROR! Timed out waiting for AppInfo update.", 1, Kind.NETWORK, True, "in time"),
         ("ERROR! AppInfo request for AppId 222860 returned error 16.", 8, Kind.NETWORK, True, "in time"),
         ("mkdir: cannot create directory '/nonexistent': Permission denied", 1, Kind.FILES, False, "home directory"),
@@ -194,7 +200,7 @@ def test_the_reason_of_a_refused_installation_is_understood(reason: str, kind: K
             1,
             Kind.MACHINE,
             True,
-            "no threads",
+            "memory or threads",
         ),
         ("curl: (6) Could not resolve host: steamcdn-a.akamaihd.net", 6, Kind.NETWORK, True, "no connection"),
         ("Failed to download update: HTTP error 503", 1, Kind.STEAM, True, "busy or down"),
@@ -251,7 +257,7 @@ def test_an_error_before_the_success_is_forgotten() -> None:
 
 def test_only_the_success_of_the_game_counts() -> None:
     problem = read(ANONYMOUS + "Success! App '228980' fully installed.\n").verdict(0)
-    assert problem is not None and problem.retry and "without saying" in problem.message
+    assert problem is not None and problem.retry and "without reporting" in problem.message
 
 
 def test_a_login_that_waits_for_the_phone_is_told_until_it_is_confirmed() -> None:

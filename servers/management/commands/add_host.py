@@ -14,11 +14,11 @@ from servers import actions
 
 
 class Command(BaseCommand):
-    help = "Make a host, or a new token for one, and print what it needs to work here, this once, as JSON."
+    help = "Create a host, or a new token for one, and print once, as JSON, what it needs to join."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="its name among the hosts: small letters, digits, hyphens")
-        parser.add_argument("--address", default="", help="what players type after “connect”")
+        parser.add_argument("name", help="name of the host: lower-case letters, digits and hyphens")
+        parser.add_argument("--address", default="", help="address that players connect to")
 
     def handle(self, *args: Any, name: str, address: str, **options: Any) -> None:
         try:

@@ -15,7 +15,7 @@ from servers.models import Server
 
 
 class Command(BaseCommand):
-    help = "Ask for what no backup holds: the game, workshop files; then for the servers that are wanted running."
+    help = "Queue jobs for what backups leave out (game, workshop files), then start the servers that should run."
 
     def handle(self, *args: Any, **options: Any) -> None:
         host = this_host.row()

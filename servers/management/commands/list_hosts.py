@@ -12,7 +12,7 @@ from servers.models import Host
 
 
 class Command(BaseCommand):
-    help = "List the hosts: name, state, release, servers, and what is wrong."
+    help = "List the hosts with state, release, servers and problems."
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()

@@ -11,7 +11,7 @@ from servers.models import Host
 
 
 class Command(BaseCommand):
-    help = "Forget a host that has no servers, its token, and what waits for it."
+    help = "Remove a host without servers, its token and its queued jobs."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
@@ -19,10 +19,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, name: str, **options: Any) -> None:
         host = Host.objects.filter(name=name).first()
         if host is None:
-            self.stderr.write(f"There is no host {name}.")
+            self.stderr.write(f"There is no host named {name}.")
             return
         try:
             actions.remove_host(host=host, by=None)
         except actions.Refused as fault:
             raise CommandError(str(fault)) from fault
-        self.stdout.write(f"{name} is forgotten.")
+        self.stdout.write(f"Removed host {name}.")

@@ -34,7 +34,7 @@ _SERVERS = {"Friday night": "", "Practice": "sim_players 2\n"}
 
 
 class Command(BaseCommand):
-    help = "Fill an empty installation with something to look at; run again, it adds only what is missing."
+    help = "Fill an empty installation with demo data. Running it again adds only what is missing."
 
     def handle(self, *args: Any, **options: Any) -> None:
         with transaction.atomic():
@@ -54,7 +54,7 @@ class Command(BaseCommand):
             return present
         password = secrets.token_urlsafe(12)
         user = account_actions.create_user(username=ADMIN, password=password, is_admin=True, by=None)
-        self.stdout.write(f"sign in as {ADMIN} with the password {password} (it is not shown again)")
+        self.stdout.write(f"sign in as {ADMIN} with the password {password} (it won't be shown again)")
         return user
 
     def _overlays(self, admin: User) -> list[Overlay]:

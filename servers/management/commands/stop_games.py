@@ -13,7 +13,7 @@ from servers.state import state_log
 
 
 class Command(BaseCommand):
-    help = "End every game of this host, also without a worker; the servers are then wanted stopped."
+    help = "Stop every game of this host, even without a worker. The servers then stay stopped."
 
     def handle(self, *args: Any, **options: Any) -> None:
         # Few columns: this must also work after an update whose migrations have not run yet.
