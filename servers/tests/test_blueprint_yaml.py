@@ -72,7 +72,7 @@ def test_another_installation_makes_workshop_overlays_and_names_what_it_lacks(
         ("left4me_blueprint: 1\nname: x\nsurprise: 1", "surprise"),
         ('left4me_blueprint: 1\nname: x\nconfig: ["say \\x07"]', "Line 1"),
         ('left4me_blueprint: 1\nname: x\nconfig: ["sv_pure 2\\nsay \\x07"]', "Line 2"),
-        ('left4me_blueprint: 1\nname: "a\\"b"', "in quotes"),
+        ('left4me_blueprint: 1\nname: "a\\"b"', "quotation"),
         ("a: &a [1]\nb: [*a, *a]", "aliases"),
         ("!!python/object/apply:os.system [id]", "not valid YAML"),
         ("[" * 5000, "not valid YAML"),

@@ -29,14 +29,14 @@ def saved(page) -> list[str]:
 
 
 def test_the_stack_is_ordered_by_keyboard(editing):
-    editing.get_by_role("button", name="Move first").press("ArrowDown")
-    editing.get_by_role("button", name="Move third").press("ArrowUp")
+    editing.get_by_role("button", name="Move first", exact=True).press("ArrowDown")
+    editing.get_by_role("button", name="Move third", exact=True).press("ArrowUp")
     assert saved(editing) == ["second", "third", "first"]
 
 
 def test_the_stack_is_ordered_by_dragging(editing):
-    grip = editing.get_by_role("button", name="Move third").bounding_box()
-    target = editing.get_by_role("button", name="Move first").bounding_box()
+    grip = editing.get_by_role("button", name="Move third", exact=True).bounding_box()
+    target = editing.get_by_role("button", name="Move first", exact=True).bounding_box()
     editing.mouse.move(grip["x"] + 5, grip["y"] + 5)
     editing.mouse.down()
     editing.mouse.move(target["x"] + 5, target["y"] + 20, steps=10)
@@ -48,7 +48,7 @@ def test_the_stack_is_ordered_by_dragging(editing):
 def test_buttons_move_and_take_out_and_keep_what_was_typed(editing):
     editing.get_by_label("Name").fill("typed")
     editing.get_by_role("button", name="second up").click()
-    editing.get_by_role("button", name="Take third out").click()
+    editing.get_by_role("button", name="Remove third").click()
     assert editing.get_by_label("Name").input_value() == "typed"
     assert saved(editing) == ["second", "first"]
     assert Blueprint.objects.get().name == "typed"

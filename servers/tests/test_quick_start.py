@@ -128,7 +128,7 @@ def test_a_blueprint_is_used_as_it_is_and_copied_where_something_is_added(press,
         ({"items": "11\nhello"}, "items", "hello"),
         ({"items": "404"}, "items", "None of these items can be added"),
         ({"config": "sv_pure 2\nsay \x07", "items": "11"}, "config", "2"),
-        ({"name": 'a"b', "items": "11"}, "name", "in quotes"),
+        ({"name": 'a"b', "items": "11"}, "name", "quotation"),
         ({"port": "80", "items": "11"}, "port", "27015"),
     ],
 )
