@@ -2,11 +2,12 @@ from django.contrib import admin
 from django.urls import include, path
 
 from left4me.api import api
-from left4me.site import styleguide, views
+from left4me.site import palette, styleguide, views
 from left4me.site.metrics.views import metrics
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
+    path("palette", palette.palette, name="palette"),
     path("theme", views.theme, name="theme"),
     path("styleguide", styleguide.styleguide, name="styleguide"),
     path("health", views.health, name="health"),

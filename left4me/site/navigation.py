@@ -18,18 +18,19 @@ class Place:
     icon: str
     title: str | Promise
     admins_only: bool = False
+    key: str = ""  # opens it after the key g
 
     def is_current(self, path: str) -> bool:
         return path == self.path if self.path == "/" else path.rstrip("/").startswith(self.path.rstrip("/"))
 
 
 PLACES = [
-    Place("/", "layout-dashboard", _("Dashboard")),
-    Place("/servers", "server", _("Servers")),
-    Place("/blueprints", "drafting-compass", _("Blueprints")),
-    Place("/overlays", "layers", _("Overlays")),
-    Place("/schedules", "calendar", _("Schedules")),
-    Place("/jobs", "list-checks", _("Jobs")),
+    Place("/", "layout-dashboard", _("Dashboard"), key="d"),
+    Place("/servers", "server", _("Servers"), key="s"),
+    Place("/blueprints", "drafting-compass", _("Blueprints"), key="b"),
+    Place("/overlays", "layers", _("Overlays"), key="o"),
+    Place("/schedules", "calendar", _("Schedules"), key="c"),
+    Place("/jobs", "list-checks", _("Jobs"), key="j"),
     Place("/hosts", "hard-drive", _("Hosts"), admins_only=True),
     Place("/workshop", "package", _("Workshop"), admins_only=True),
     Place("/users", "users", _("Users"), admins_only=True),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from accounts.models import User
+from left4me.jobs.models import Job
 from servers.models import Server
-from servers.tests.factories import make_host
+from servers.tests.factories import make_host, make_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -23,6 +25,7 @@ def newcomer(page) -> User:
     user = User.objects.create_user("nick", PASSWORD)
     page.goto("/")
     sign_in_at_form(page)
+    page.get_by_role("heading", name="Dashboard").wait_for()
     return user
 
 
@@ -60,8 +63,9 @@ def test_what_is_typed_outlives_a_session_that_ends_and_is_forgotten_when_saved(
     page.goto("/servers/new")
     page.get_by_label("Name").fill("Friday night")
     page.get_by_text("server.cfg, port and other options").click()
-    page.get_by_label("More lines for server.cfg").fill("sv_alltalk 1\nsay \x07")
+    page.get_by_label("More lines for server.cfg").fill("sv_alltalk 1\n" + "x" * 600)
     page.get_by_role("button", name="Create and start").click()
+    page.locator("#id_config_error").wait_for()
     # Refused: the server shows what was typed.
     assert page.get_by_label("Name").input_value() == "Friday night"
     page.get_by_label("More lines for server.cfg").fill("sv_alltalk 1")
@@ -103,3 +107,33 @@ def test_cfg_lines_are_completed_and_checked_while_they_are_typed(page, newcomer
     page.get_by_text(re.compile("Line 3.*sv_alltalk")).wait_for()
     assert text.input_value() == "sv_pure 2\nsv_alltalk 1\nsv_altalk 1"
     assert page.locator(".editor-lines").last.inner_text().split() == ["1", "2", "3"]
+
+
+def test_everything_is_reached_by_keys_alone(cast, sign_in, axe) -> None:
+    server = make_server(cast.owner, name="Friday", host=make_host(last_seen_at=timezone.now()))
+    page = sign_in(cast.owner)
+    page.goto("/")
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    page.wait_for_url("**/servers")
+    page.keyboard.press("/")
+    page.keyboard.type("g s ?")
+    assert page.locator("#q").input_value() == "g s ?"
+    page.keyboard.press("Control+k")
+    page.get_by_role("option", name="Dashboard").wait_for()
+    page.keyboard.type("start frid")
+    page.get_by_role("option", name="Start: Friday").wait_for()
+    axe(page)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/servers/{server.pk}")
+    assert Job.objects.get().operation == "start"
+    page.locator("h1").wait_for()
+    page.keyboard.press("?")
+    keys = page.locator("#keys")
+    expect(keys.get_by_role("heading", name="Keyboard shortcuts")).to_be_visible()
+    axe(page)
+    keys.get_by_label("Use single keys").press("Space")
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(keys).not_to_be_visible()
