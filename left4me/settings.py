@@ -49,6 +49,7 @@ LEFT4ME_SIGNUP = env.choice("LEFT4ME_SIGNUP", ["open", "invite", "closed"], "clo
 DEBUG = env.flag("LEFT4ME_DEBUG", default=False)
 ALLOWED_HOSTS = env.words("LEFT4ME_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 LEFT4ME_BEHIND_TLS = env.flag("LEFT4ME_BEHIND_TLS", default=False)
+LEFT4ME_PROXY_SECRET = env.text("LEFT4ME_PROXY_SECRET")
 # Opens /metrics from elsewhere than this machine.
 LEFT4ME_METRICS_TOKEN = env.text("LEFT4ME_METRICS_TOKEN")
 if 0 < len(LEFT4ME_METRICS_TOKEN) < 16:

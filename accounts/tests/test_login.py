@@ -206,6 +206,22 @@ def test_behind_a_proxy_the_last_forwarded_address_counts(anna, settings):
     assert Session.objects.get().address == "198.51.100.7"
 
 
+def test_who_reaches_the_web_past_the_proxy_cannot_choose_an_address(anna, settings):
+    """A game on this machine would have as many attempts at a password as it invents addresses."""
+    settings.LEFT4ME_BEHIND_TLS, settings.LEFT4ME_PROXY_SECRET = True, "only the proxy knows"
+
+    def attempt(number: int, **headers: str) -> int:
+        given = {"x-forwarded-for": f"203.0.113.{number}", "x-forwarded-proto": "https", **headers}
+        return Client().post(LOGIN, {"username": f"user{number}", "password": "wrong"}, headers=given).status_code
+
+    answers = [attempt(number, **{"x-left4me-proxy-secret": "guessed"}) for number in range(throttle.ADDRESS.most + 1)]
+    assert answers[-1] == 429
+    assert attempt(99, **{"x-left4me-proxy-secret": "only the proxy knows"}) != 429
+    passed = {"x-forwarded-for": "203.0.113.9", "x-left4me-proxy-secret": "only the proxy knows"}
+    Client().post(LOGIN, {"username": "anna", "password": PASSWORD}, headers=passed)
+    assert Session.objects.get().address == "203.0.113.9"
+
+
 def test_without_a_proxy_anyone_could_write_the_header_so_it_does_not_count(anna, client):
     client.post(LOGIN, {"username": "anna", "password": PASSWORD}, headers={"x-forwarded-for": "203.0.113.9"})
     assert Session.objects.get().address == "127.0.0.1"

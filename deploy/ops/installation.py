@@ -145,7 +145,9 @@ class Installation:
         file = self.layout.secrets_file
 
         def missing() -> list[str]:
-            names = ["LEFT4ME_SECRET_KEY", *(["DATABASE_URL"] if self.database == "postgres" else [])]
+            names = ["LEFT4ME_SECRET_KEY"]
+            names += ["DATABASE_URL"] if self.database == "postgres" else []
+            names += ["LEFT4ME_PROXY_SECRET"] if self.choices.domain else []
             return [name for name in names if name not in environment.read(self.layout)]
 
         def apply() -> None:
@@ -156,7 +158,10 @@ class Installation:
             if "DATABASE_URL" in missing():
                 postgres.start()
                 values["DATABASE_URL"] = postgres.url(secrets.token_urlsafe(32))
+            if "LEFT4ME_PROXY_SECRET" in missing():
+                values["LEFT4ME_PROXY_SECRET"] = secrets.token_urlsafe(32)
             environment.write(file, environment.with_values(text, values), layout=self.layout)
+            self._restart_what_runs()
 
         return Step(f"secrets are in {file}", is_done=lambda: not missing(), apply=apply, details=missing())
 
@@ -244,7 +249,9 @@ class Installation:
         )
 
     def proxy(self) -> Step:
-        text = proxy.text(self.tree, domain=self.choices.domain or "", tls=self.choices.tls)
+        # On a dry run there may be no secret yet.
+        secret = environment.read(self.layout).get("LEFT4ME_PROXY_SECRET", "")
+        text = proxy.text(self.tree, domain=self.choices.domain or "", tls=self.choices.tls, secret=secret)
         return Step(
             f"Caddy serves https://{self.choices.domain}",
             is_done=lambda: proxy.is_set_up(self.layout, text),

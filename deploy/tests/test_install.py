@@ -111,12 +111,23 @@ def test_what_is_no_name_never_reaches_the_proxy(text: str):
 
 
 def test_the_site_streams_and_names_its_domain():
-    text = proxy.text(CHECKOUT, domain="left4me.example.org", tls="auto")
+    text = proxy.text(CHECKOUT, domain="left4me.example.org", tls="auto", secret="only-caddy-knows")
     assert "left4me.example.org {" in text
     assert "flush_interval -1" in text
     assert "@" not in text
     assert "tls" not in text.partition("{")[2]
-    assert "\ttls internal\n" in proxy.text(CHECKOUT, domain="left4me.example.org", tls="internal")
+    assert "header_up X-Left4me-Proxy-Secret only-caddy-knows\n" in text
+    assert "\ttls internal\n" in proxy.text(CHECKOUT, domain="left4me.example.org", tls="internal", secret="x")
+
+
+def test_a_domain_comes_with_a_secret_between_proxy_and_web(layout: Layout):
+    Installation(layout, Choices()).secrets().apply()
+    assert "LEFT4ME_PROXY_SECRET" not in environment.read(layout)
+    step = Installation(layout, Choices(domain="left4me.example.org")).secrets()
+    assert not step.is_done()
+    step.apply()
+    assert len(environment.read(layout)["LEFT4ME_PROXY_SECRET"]) >= 32
+    assert step.is_done()
 
 
 @pytest.mark.parametrize(

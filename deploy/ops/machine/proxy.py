@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import hashlib
 from pathlib import Path
 from typing import Final
@@ -13,17 +14,19 @@ from left4me.core.processes import commands
 
 _IMPORT: Final = "import left4me.caddy"
 _SECONDS: Final = 120
+# Of Debian's package.
+_GROUP: Final = "caddy"
 
 
 def site(layout: Layout) -> Path:
     return layout.caddyfile.with_name("left4me.caddy")
 
 
-def text(tree: Path, *, domain: str, tls: str) -> str:
+def text(tree: Path, *, domain: str, tls: str, secret: str) -> str:
     """The content of the site's file. `tls` is "auto" (a public certificate) or "internal" (Caddy's own authority)."""
     template = (tree / "deploy/caddy/left4me.caddy").read_text()
     line = "\ttls internal\n" if tls == "internal" else ""
-    return template.replace("\t@TLS@\n", line).replace("@DOMAIN@", domain)
+    return template.replace("\t@TLS@\n", line).replace("@DOMAIN@", domain).replace("@SECRET@", secret)
 
 
 def is_set_up(layout: Layout, content: str) -> bool:
@@ -35,7 +38,8 @@ def is_set_up(layout: Layout, content: str) -> bool:
 
 def set_up(layout: Layout, content: str) -> None:
     """Write the site and make Caddy serve it. Raises CommandError when Caddy rejects it."""
-    _write(site(layout), content)
+    # With a secret, which only root and Caddy may read.
+    _write(site(layout), content, mode=0o640, group=_GROUP)
     before = layout.caddyfile.read_text() if layout.caddyfile.exists() else ""
     if _IMPORT not in before.splitlines():
         # Debian's own file serves a welcome page on port 80, so it is replaced; an operator's file is extended.
@@ -67,6 +71,6 @@ def _is_as_packaged(text: str) -> bool:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() in packaged
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, *, mode: int = 0o644, group: str = "root") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write(path, text, mode=0o644, durable=True)
+    atomic.write(path, text, mode=mode, durable=True, owner=(0, grp.getgrnam(group).gr_gid))

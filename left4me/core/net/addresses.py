@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import secrets
 from collections.abc import Callable
 
 from django.conf import settings
@@ -16,7 +17,8 @@ class ForwardedAddress:
     """Middleware that sets REMOTE_ADDR to the client's address behind a TLS proxy.
 
     Only the last entry of X-Forwarded-For counts: it was written by our own proxy, all others by the client. Without
-    a proxy the header is ignored, since then any client may write it.
+    a proxy the header is ignored, since then any client may write it. Where the proxy has a secret, so may programs
+    that reach the web past it (games can): their requests keep the address that they come from.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -25,6 +27,11 @@ class ForwardedAddress:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        secret = request.META.pop("HTTP_X_LEFT4ME_PROXY_SECRET", "")
+        expected = settings.LEFT4ME_PROXY_SECRET
+        if expected and not secrets.compare_digest(secret.encode(), expected.encode()):
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)
+            return self.get_response(request)
         last = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
         if address := parsed(last):
             request.META["REMOTE_ADDR"] = address
