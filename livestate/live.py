@@ -6,16 +6,22 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from livestate.campaigns import Chapter, MapTitles
 from livestate.models import Order, PlayerSession, Silence, Snapshot, SteamProfile
+from livestate.orders import commands
 from servers.models import Server
 
-RECENT_PLAYERS = 12
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
+RECENT_PLAYERS = 20
 # Sessions to search for recent players: one player who reconnects all evening must not fill the list alone.
-_RECENT_ROWS = 200
+_RECENT_ROWS = 400
 
 
 class Kind(StrEnum):
@@ -110,9 +116,9 @@ def unlisted_joiners(current: Live, players: Sequence[ShownPlayer]) -> list[Join
 
 
 def recent_players(server: Server) -> list[ShownPlayer]:
-    """Players who have left, each once with their latest session, the latest first."""
+    """Players who have left, each once with their latest session; those who left last come first."""
     online = set(PlayerSession.objects.open().filter(server=server).values_list("steam_id_64", flat=True))
-    rows = PlayerSession.objects.filter(server=server, left_at__isnull=False).order_by("-joined_at", "-pk")
+    rows = PlayerSession.objects.filter(server=server, left_at__isnull=False).order_by("-left_at", "-pk")
     latest: dict[int, PlayerSession] = {}
     for row in rows[:_RECENT_ROWS]:
         if row.steam_id_64 not in online:
@@ -127,11 +133,21 @@ def order_rows(orders: Sequence[Order], *, now: datetime) -> list[dict[str, obje
     return [
         {
             "order": order,
-            "state": Order.State(order.state_at(now)),
+            "state": (state := Order.State(order.state_at(now))),
+            "state_label": _state_label(order, state),
             "subject": names.get(int(order.value)) if order.value.isascii() and order.value.isdigit() else None,
         }
         for order in orders
     ]
+
+
+def _state_label(order: Order, state: Order.State) -> StrOrPromise:
+    """The words of a badge. What became of a command is known less often than what became of an action."""
+    if order.kind == Order.Kind.COMMAND and state is Order.State.FAILED and commands.is_unknown(order.output):
+        return _("Unknown command")
+    if state is Order.State.UNCERTAIN:
+        return _("No reply") if order.kind == Order.Kind.COMMAND else _("Not confirmed")
+    return state.label
 
 
 def names_of(steam_ids: Collection[int]) -> dict[int, str]:

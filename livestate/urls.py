@@ -4,7 +4,6 @@ from livestate import order_views, views
 
 app_name = "livestate"
 urlpatterns = [
-    path("servers/live-badges", views.badges, name="badges"),
     path("servers/<id:pk>/live-state", views.panel, name="panel"),
     path("servers/<id:pk>/players", views.players, name="players"),
     path("servers/<id:pk>/history", views.history, name="history"),

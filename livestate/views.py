@@ -1,4 +1,4 @@
-"""Pages of live state and history: the players panel, badges, the history of a server, and the page of a player."""
+"""Pages of live state and history: the players panel, the history of a server, and the page of a player."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.core.web.ids import parse_ids
 from left4me.core.web.request import is_fragment
 from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
@@ -26,7 +25,6 @@ from servers import lookups, permissions
 from servers.models import Server
 from servers.views import facts, server_page
 
-MOST_BADGES = 200
 VISITS_PER_PAGE = 50
 RECENT_JOBS = 12
 ACTION_SHOWN = timedelta(minutes=1)
@@ -80,24 +78,12 @@ def _latest_action(user: User, server: Server) -> Order | None:
 
 
 @require_safe
-def badges(request: HttpRequest) -> HttpResponse:
-    """The badges of `?servers=1,2,3`, swapped out of band into `live-<id>`; invisible servers are left out."""
-    ids = set(parse_ids(request.GET.get("servers", "").split(",")))
-    if len(ids) > MOST_BADGES:
-        raise Http404(_("These are too many servers at once."))
-    servers = list(Server.objects.visible_to(signed_in(request)).filter(pk__in=ids))
-    if not servers:
-        return HttpResponse(status=204)
-    return render(request, "livestate/badges.html", {"lives": live.of_servers(servers, now=timezone.now())})
-
-
-@require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
     server = lookups.server_or_404(signed_in(request), pk)
     span = histories.Span.of(request.GET.get("span", ""))
     shown = histories.of(server, span=span, now=timezone.now())
     jobs = list(Job.objects.filter(resource=server.resource).select_related("user")[:RECENT_JOBS])
-    queue_reasons.explain(jobs)
+    queue_reasons.explain(jobs, user=signed_in(request))
     context = {
         **server_page.frame(request, server, tab="history"),
         "changes": server.state_changes.all()[: facts.NEWEST],

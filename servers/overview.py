@@ -52,7 +52,8 @@ def of(user: User, *, now: datetime) -> Overview:
     needing = attention.filter_servers(visible, faulty_overlays=faulty, user=user, now=now)
     shown = list(_listed(needing, user)[:MOST_SERVERS])
     rest = visible.exclude(pk__in=[server.pk for server in shown])
-    statuses = server_status.of([*shown, *_listed(rest, user)[: MOST_SERVERS - len(shown)]], user=user, now=now)
+    listed = [*shown, *_listed(rest, user)[: MOST_SERVERS - len(shown)]]
+    statuses = server_status.of(listed, user=user, now=now, with_live=True)
     others = [*_hosts(user, now), *_overlays(user, faulty)]
     jobs = Job.objects.all() if user.is_admin else Job.objects.asked_by(user)
     failed = jobs.filter(state=Job.State.FAILED, finished_at__gte=now - _RECENTLY)

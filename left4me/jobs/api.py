@@ -39,7 +39,9 @@ class JobOut(Schema):
     attempt: int
     progress: ProgressOut | None
     asked_by: str | None
-    waiting_for: str = Field("", description="Why it waits although it is its turn: its host is silent, or older")
+    waiting_for: str = Field(
+        "", description="Why it waits: for its host, for another job, or for its turn in the queue"
+    )
     last_seq: int
     created_at: datetime
     started_at: datetime | None

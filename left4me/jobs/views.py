@@ -33,7 +33,7 @@ def index(request: HttpRequest) -> HttpResponse:
         user=current_user(request),
     )
     page = Paginator(chosen.jobs(), _JOBS_ON_A_PAGE).get_page(request.GET.get("page"))
-    queue_reasons.explain(page)
+    queue_reasons.explain(page, user=current_user(request))
     context = {
         "page": page,
         "filter": chosen,
@@ -47,7 +47,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     job = _job(request, pk, permissions.check_can_see)
-    queue_reasons.explain([job])
+    queue_reasons.explain([job], user=current_user(request))
     context: dict[str, Any] = {
         "job": job,
         "label": resources.labels([job.resource]).get(job.resource),

@@ -46,14 +46,24 @@ class Outcome:
     note: str | Promise = ""
 
 
+_UNKNOWN_COMMAND = re.compile(r'(?:Unknown command "[^"\n]*"\s*)+')
+
+
+def is_unknown(output: str) -> bool:
+    """Whether the game answered only that it does not know the command."""
+    return _UNKNOWN_COMMAND.fullmatch(output.strip()) is not None
+
+
 def command(ask: Ask, text: str) -> Outcome:
     answer = ask(text)
+    if is_unknown(answer):
+        return Outcome(Result.FAILED, answer)
     if answer.confirmed:
         return Outcome(Result.DONE, answer)
     return Outcome(
         Result.UNCERTAIN,
         answer,
-        _("The game fell silent, as it does after such a command. The live state shows what came of it."),
+        _("No reply (normal for map changes). Check the server state."),
     )
 
 

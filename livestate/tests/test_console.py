@@ -5,6 +5,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from left4me.core.redis import hosts
+from livestate import live
 from livestate.models import Order
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_session
@@ -151,3 +152,18 @@ def test_a_console_that_is_open_learns_of_a_start_without_losing_what_is_typed(c
     part = client.get(asked, headers=HTMX).content.decode()
     assert words not in part
     assert "<input" not in part and f'hx-get="{asked}"' in part
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "output", "words"),
+    [
+        ("command", "failed", 'Unknown command "foo"\n', "Unknown command"),
+        ("command", "failed", "", "failed"),
+        ("command", "uncertain", "", "No reply"),
+        ("kick", "uncertain", "", "Not confirmed"),
+        ("command", "done", "ok", "done"),
+    ],
+)
+def test_the_badge_of_an_order_says_what_became_of_it(server, cast, kind, state, output, words):
+    order = make_order(server, cast.owner, kind=kind, value=ZOEY, state=state, output=output)
+    assert live.order_rows([order], now=timezone.now())[0]["state_label"] == words

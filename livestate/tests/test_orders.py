@@ -57,6 +57,13 @@ def test_a_ban_for_a_time_is_listed(game):
     assert "30.000 min" in game.ask("listid") or "29." in game.ask("listid")
 
 
+def test_a_command_that_the_game_does_not_know_has_failed(game):
+    outcome = commands.command(game.ask, "no_such_thing 1")
+    assert outcome.result is Result.FAILED and commands.is_unknown(outcome.output)
+    assert commands.command(game.ask, "status").result is Result.DONE
+    assert not commands.is_unknown('executed\nUnknown command "typo"\n'), "a file was executed that holds a typo"
+
+
 def test_a_map_change_is_waited_for_and_seen(game):
     assert commands.change_map(game.ask, "c2m1_highway").result is Result.DONE
     assert parse_status(game.ask("status")).map == "c2m1_highway"

@@ -11,7 +11,7 @@ from django.utils import timezone
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot
 from servers.models import Server
-from servers.tests.factories import make_blueprint, make_server, share
+from servers.tests.factories import make_server, share
 
 pytestmark = pytest.mark.django_db
 
@@ -72,6 +72,16 @@ def test_htmx_is_given_the_panel_without_the_page(client, cast, server):
     assert text.lstrip().startswith('<section id="live-state"')
 
 
+def test_recent_players_are_those_who_left_last(client, cast, server):
+    make_session(server, 1, ago(hours=5), ago(minutes=1), name_at_join="left last")
+    for number in range(2, 25):
+        make_session(server, number, ago(hours=2), ago(minutes=number), name_at_join=f"left {number} minutes ago")
+    client.force_login(cast.owner)
+    response = client.get(reverse("livestate:players", args=[server.pk]))
+    names = [player.session.name_at_join for player in response.context["recent"]]
+    assert names == ["left last", *(f"left {number} minutes ago" for number in range(2, 21))]
+
+
 def test_names_are_text_not_markup(client, cast, server):
     make_session(server, 101, ago(minutes=4), name_at_join="<script>alert(1)</script>\u202egnp")
     text = panel(client, cast.owner, server)
@@ -86,7 +96,7 @@ def test_names_are_text_not_markup(client, cast, server):
         (Server.State.RUNNING, None, 0, "?"),
         (Server.State.RUNNING, 14_000, 3, "?"),
         (Server.State.RUNNING, 45, 3, "last seen"),
-        (Server.State.RUNNING, 2, 0, "idle"),
+        (Server.State.RUNNING, 2, 0, "0/8 · idle · c2m3_coaster"),
         (Server.State.RUNNING, 2, 3, "3/8 · c2m3_coaster"),
     ],
 )
@@ -95,30 +105,9 @@ def test_the_badge_says_what_is_known(client, cast, server, state, seen, players
     if seen is not None:
         make_snapshot(server, ago(seconds=seen + 1), ago(seconds=seen), players=players)
     client.force_login(cast.owner)
-    text = client.get(reverse("livestate:badges"), {"servers": server.pk}).content.decode()
+    text = client.get(reverse("servers:list")).content.decode()
     assert f'id="live-{server.pk}"' in text
     assert shown in text
-
-
-def test_badges_of_others_servers_are_left_out(client, cast, server):
-    client.force_login(cast.stranger)
-    response = client.get(reverse("livestate:badges"), {"servers": f"{server.pk},999,x,-1"})
-    assert (response.status_code, response.content) == (204, b"")
-
-
-def test_a_list_of_badges_costs_the_same_for_one_server_and_for_thirty(
-    client, cast, server, django_assert_max_num_queries
-):
-    blueprint = make_blueprint(cast.owner)
-    servers = [
-        server,
-        *(make_server(cast.owner, blueprint=blueprint, actual_state=Server.State.RUNNING) for _ in range(30)),
-    ]
-    for one in servers:
-        make_snapshot(one, ago(seconds=9), ago(seconds=1), players=1, map="custom_map")
-    client.force_login(cast.owner)
-    with django_assert_max_num_queries(8):
-        client.get(reverse("livestate:badges"), {"servers": ",".join(str(one.pk) for one in servers)})
 
 
 def test_the_history_shows_chart_table_people_and_maps(client, cast, server):

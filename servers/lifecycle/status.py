@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import prefetch_related_objects
 from django.utils.functional import Promise
@@ -17,7 +18,7 @@ from left4me.jobs.models import Job
 from servers import permissions
 from servers.lifecycle import pending_changes
 from servers.models import Server, ServerShare, blueprints
-from servers.state import attention
+from servers.state import attention, live_source
 
 STATUS_BY_OPERATION: dict[str, tuple[str, Promise]] = {
     "initialize": ("initializing", _("Verifying files")),
@@ -60,6 +61,7 @@ class ServerStatus:
     host_is_down: bool
     attention: Sequence[Reason]  # the worst first
     stop_is_slow: bool = False
+    live: Any = None  # what is known of its players, where a page shows that
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -86,7 +88,7 @@ class ServerStatus:
         return self.role in {permissions.OWNER, permissions.ADMIN}
 
 
-def of(servers: Sequence[Server], *, user: Visitor, now: datetime) -> list[ServerStatus]:
+def of(servers: Sequence[Server], *, user: Visitor, now: datetime, with_live: bool = False) -> list[ServerStatus]:
     """The status of each of these servers, in at most eight queries for all.
 
     Needs rows from `listed().with_role(user)`.
@@ -95,8 +97,16 @@ def of(servers: Sequence[Server], *, user: Visitor, now: datetime) -> list[Serve
     compared = [server.blueprint for server in servers if pending_changes.can_be_behind(server)]
     prefetch_related_objects(compared, blueprints.layers())
     jobs = _live_jobs(server.resource for server in servers)
+    queue_reasons.explain(jobs.values(), user=user)
     reasons = attention.of_servers(servers, busy=jobs, user=user, now=now)
-    return [_status(server, jobs.get(server.resource), reasons[server.pk], user=user, now=now) for server in servers]
+    lives = live_source.of_servers(servers, now=now) if with_live else {}
+    return [
+        replace(
+            _status(server, jobs.get(server.resource), reasons[server.pk], user=user, now=now),
+            live=lives.get(server.pk),
+        )
+        for server in servers
+    ]
 
 
 def _live_jobs(resources: Iterable[str]) -> dict[str, Job]:
@@ -113,9 +123,6 @@ def _status(
 ) -> ServerStatus:
     host_is_down = server.host.is_down(now)
     status, label = _status_and_label(server, job, host_is_down=host_is_down)
-    if job is not None:
-        trouble = server.host.trouble(now) if job.state == Job.State.QUEUED else ""
-        job.waiting_for = queue_reasons.reason(server.host.name, trouble) if trouble else ""
     return ServerStatus(
         server=server,
         role=permissions.role_of(user, server),

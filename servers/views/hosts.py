@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core.web.request import is_fragment
 from left4me.jobs import queue_reasons
@@ -52,7 +53,7 @@ def host(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     row = get_object_or_404(Host, pk=pk)
     context = {
-        **_state(row),
+        **_state(row, user),
         "may_operate": permissions.can_operate_host(user),
         "is_own": row.name == settings.LEFT4ME_HOST,
         "token": HostToken.objects.filter(host=row).first(),
@@ -70,7 +71,7 @@ def host_action(request: HttpRequest, pk: int) -> HttpResponse:
     except actions.Refused as refusal:
         messages.error(request, str(refusal))
     if is_fragment(request):
-        return render(request, "servers/host.html#state", {**_state(row), "may_operate": True})
+        return render(request, "servers/host.html#state", {**_state(row, user), "may_operate": True})
     return redirect(row)
 
 
@@ -98,10 +99,10 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("servers:hosts")
 
 
-def _state(host: Host) -> dict[str, Any]:
+def _state(host: Host, user: User) -> dict[str, Any]:
     jobs = Job.objects.filter(host=host.name, resource="game").select_related("user")
     job = jobs.live().order_by("pk").first()
-    queue_reasons.explain([job] if job else [])
+    queue_reasons.explain([job] if job else [], user=user)
     recent = list(jobs[:RECENT_JOBS])
     last_failed = bool(recent) and recent[0].state == Job.State.FAILED and not job
     return {

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.permissions import signed_in
 from servers.lifecycle import status as server_status
 from servers.models import Server, StateChange
-from servers.state import attention, live_source
+from servers.state import attention
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ TABS = (
 def frame(request: HttpRequest, server: Server, *, tab: str) -> dict[str, object]:
     """The context of `servers/server.html`, which every tab extends. Needs a row from `servers.lookups`."""
     user, now = signed_in(request), timezone.now()
-    each = server_status.of([server], user=user, now=now)[0]
+    each = server_status.of([server], user=user, now=now, with_live=True)[0]
     return {
         "server": server,
         "each": each,
-        "live": live_source.of_servers([server], now=now).get(server.pk),
+        "live": each.live,
         "tab": tab,
         "tabs": [(shown, reverse(shown.address, args=[server.pk])) for shown in TABS if _may_open(shown, each)],
         "crash": _crash(server, now) if tab == OVERVIEW else None,

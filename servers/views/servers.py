@@ -44,7 +44,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     page = Paginator(servers, PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
-        "statuses": server_status.of(list(page.object_list), user=user, now=now),
+        "statuses": server_status.of(list(page.object_list), user=user, now=now, with_live=True),
         "q": search,
         "state": state,
         "attention": only_attention,
@@ -113,7 +113,7 @@ def action(request: HttpRequest, pk: int) -> HttpResponse:
     if not is_fragment(request):
         return redirect("servers:list" if operation == "delete" else server_page.address_of(server, tab))
     if request.POST.get("from") == "list":
-        row = server_status.of([server], user=user, now=timezone.now())[0]
+        row = server_status.of([server], user=user, now=timezone.now(), with_live=True)[0]
         return render(request, "servers/list.html#row", {"each": row})
     return render(request, "servers/_state.html", server_page.frame(request, server, tab=tab))
 

@@ -3,9 +3,17 @@
 //   <section class="log-view" data-log-view data-stream="/jobs/7/stream?last_seq=40" data-keep="5000">
 //     … <div class="log" data-log tabindex="0" role="log"> <div class="log-line" data-seq="40">…</div> </div>
 //
+// With data-levels lines that read like errors and warnings are marked. [data-log-filter] hides lines without its text;
+// [data-log-pause] holds new lines back until it is pressed again. What htmx swaps into the log stands among the lines.
+//
 // Events of the stream: "line" with JSON {seq, stream, line}; "note" with words; "end" closes. "progress", "state"
 // and "end" are handed on as DOM events log:progress … with the parsed data, for the page around the log.
 const END_SLACK = 32;
+const LEVELS = [
+  ["error", /\b(error|fatal|failed|failure|exception|segmentation fault|couldn't|could not|unable to)\b/i],
+  ["warning", /\b(warning|warn|deprecated|unknown command)\b/i],
+];
+const levelOf = (text) => LEVELS.find(([, pattern]) => pattern.test(text))?.[0];
 
 class LogView {
   constructor(view) {
@@ -15,9 +23,14 @@ class LogView {
     this.waiting = [];
     this.lastSeq = Number(this.log.lastElementChild?.dataset.seq ?? 0);
     this.following = true;
+    this.paused = false;
+    this.wanted = "";
     this.top = 0;
     this.log.addEventListener("scroll", () => this.scrolled(), { passive: true });
     view.querySelector(".log-tail")?.addEventListener("click", () => this.toTail());
+    view.querySelector("[data-log-filter]")?.addEventListener("input", (event) => this.filter(event.target.value));
+    view.querySelector("[data-log-pause]")?.addEventListener("click", (event) => this.pause(event.currentTarget));
+    this.log.addEventListener("htmx:afterSwap", () => this.pin(3));
     this.toTail();
     if (view.dataset.stream) this.connect(view.dataset.stream);
   }
@@ -35,6 +48,23 @@ class LogView {
     this.following = true;
     this.view.removeAttribute("data-behind");
     this.pin(3);
+  }
+
+  filter(text) {
+    this.wanted = text.toLowerCase();
+    for (const line of this.log.getElementsByClassName("log-line")) this.hide(line);
+    this.pin(2);
+  }
+
+  hide(line) {
+    line.hidden = this.wanted !== "" && !line.textContent.toLowerCase().includes(this.wanted);
+  }
+
+  pause(button) {
+    this.paused = !this.paused;
+    button.setAttribute("aria-pressed", String(this.paused));
+    this.state(this.paused ? "paused" : this.connected);
+    if (!this.paused) this.flush();
   }
 
   // Each frame may find lines taller than content-visibility assumed, so the end is sought more than once.
@@ -69,6 +99,8 @@ class LogView {
   }
 
   state(name) {
+    if (name !== "paused") this.connected = name;
+    if (this.paused) name = "paused";
     this.view.dataset.state = name;
     const words = this.view.querySelector("[data-log-state]");
     if (words) words.textContent = words.dataset[name] ?? "";
@@ -93,7 +125,7 @@ class LogView {
     this.waiting.push(each);
     if (this.waiting.length > this.keep) this.waiting.shift();
     // One insertion per frame, however fast the lines come; hidden tabs get no frames, so they get a timer.
-    if (this.waiting.length === 1) {
+    if (this.waiting.length === 1 && !this.paused) {
       if (document.hidden) setTimeout(() => this.flush(), 500);
       else requestAnimationFrame(() => this.flush());
     }
@@ -101,7 +133,7 @@ class LogView {
 
   flush() {
     if (!this.view.isConnected) this.close();
-    if (!this.waiting.length) return;
+    if (!this.waiting.length || this.paused) return;
     const fresh = document.createDocumentFragment();
     for (const each of this.waiting) {
       const line = document.createElement("div");
@@ -109,6 +141,9 @@ class LogView {
       if (each.stream && each.stream !== "stdout") line.dataset.stream = each.stream;
       if (each.seq) line.dataset.seq = each.seq;
       line.textContent = each.line;
+      const level = "levels" in this.view.dataset && levelOf(each.line);
+      if (level) line.dataset.level = level;
+      if (this.wanted) this.hide(line);
       fresh.append(line);
     }
     this.waiting = [];
