@@ -19,7 +19,7 @@ from left4me.alerts.attention import Reason
 from left4me.core import names
 from workshop import inspection
 from workshop.inspection import Inspection
-from workshop.models import Inspected, WorkshopItem
+from workshop.models import Inspected, PackedPaths, WorkshopItem
 
 
 class OverlayQuerySet(models.QuerySet["Overlay"]):
@@ -254,14 +254,10 @@ class OverlayAddon(Inspected):
         self.website = found.website
 
 
-class OverlayContents(models.Model):
-    """The paths of a files or script overlay, as the last build found them.
-
-    A table of its own, because every list of overlays reads the overlay's row.
-    """
+class OverlayContents(PackedPaths):
+    """The paths of a files or script overlay, as the last build found them."""
 
     overlay = models.OneToOneField(Overlay, on_delete=models.CASCADE, related_name="contents", primary_key=True)
-    packed_paths = models.BinaryField()
     # Files of the game at these paths, but for letter case; in the game's own case.
     packed_game_paths = models.BinaryField()
 
@@ -269,26 +265,17 @@ class OverlayContents(models.Model):
         return f"{self.overlay_id}"
 
     @property
-    def paths(self) -> list[str]:
-        return inspection.unpack_paths(bytes(self.packed_paths))
-
-    @property
     def game_paths(self) -> list[str]:
         return inspection.unpack_paths(bytes(self.packed_game_paths))
 
 
-class AddonContents(models.Model):
+class AddonContents(PackedPaths):
     """The paths in a VPK of a files or script overlay, like `WorkshopContents`."""
 
     addon = models.OneToOneField(OverlayAddon, on_delete=models.CASCADE, related_name="contents", primary_key=True)
-    packed_paths = models.BinaryField()
 
     def __str__(self) -> str:
         return f"{self.addon_id}"
-
-    @property
-    def paths(self) -> list[str]:
-        return inspection.unpack_paths(bytes(self.packed_paths))
 
 
 class OverlayScript(models.Model):

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from servers import permissions
-from servers.models import Blueprint, Server
+from servers.models import Blueprint, Host, Server
 
 
 def server_or_404(user: User, pk: int) -> Server:
@@ -45,3 +45,12 @@ def blueprint_to_edit(user: User, pk: int) -> Blueprint:
     blueprint = blueprint_or_404(user, pk)
     permissions.check_can_edit_blueprint(user, blueprint)
     return blueprint
+
+
+def host_to_operate(user: User, pk: int) -> Host:
+    """A host that the user may operate. Raises PermissionDenied and Http404."""
+    permissions.check_can_operate_host(user)
+    host = Host.objects.filter(pk=pk).first()
+    if host is None:
+        raise Http404(_("There is no such host."))
+    return host

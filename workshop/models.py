@@ -156,15 +156,23 @@ class WorkshopItem(Inspected):
         return min(100, 100 * self.progress_bytes // self.file_size) if self.file_size else 0
 
 
-class WorkshopContents(models.Model):
-    """The paths in an item's VPK. A table of its own, because every list of items reads the item's row."""
+class PackedPaths(models.Model):
+    """The base of tables of paths. They are tables of their own, because every list reads the rows they belong to."""
 
-    item = models.OneToOneField(WorkshopItem, on_delete=models.CASCADE, related_name="contents", primary_key=True)
     packed_paths = models.BinaryField()
 
-    def __str__(self) -> str:
-        return f"{self.item_id}"
+    class Meta:
+        abstract = True
 
     @property
     def paths(self) -> list[str]:
         return inspection.unpack_paths(bytes(self.packed_paths))
+
+
+class WorkshopContents(PackedPaths):
+    """The paths in an item's VPK."""
+
+    item = models.OneToOneField(WorkshopItem, on_delete=models.CASCADE, related_name="contents", primary_key=True)
+
+    def __str__(self) -> str:
+        return f"{self.item_id}"

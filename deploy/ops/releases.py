@@ -118,7 +118,7 @@ def news(layout: Layout, old: str, new: str) -> list[str]:
     return []
 
 
-def build(layout: Layout, release: str, *, on_line: venvs.OnLine | None = None) -> Path:
+def build(layout: Layout, release: str) -> Path:
     """Build a release with its packages and static files; returns its tree. A complete one is left unchanged.
 
     Raises ReleaseFault.
@@ -130,7 +130,7 @@ def build(layout: Layout, release: str, *, on_line: venvs.OnLine | None = None) 
         _remove(tree)  # the remains of an interrupted build
         tree.mkdir(parents=True)
         _export(layout, release, tree)
-        venvs.provide(layout, tree, on_line=on_line)
+        venvs.provide(layout, tree)
         _make_static(layout, release, tree)
         _compile(tree)
     except venvs.NoNetwork as error:

@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -26,14 +26,12 @@ _NO_NETWORK: Final = re.compile(
     r"connection|resolve|network|timed out|retries|No matching distribution", re.IGNORECASE
 )
 
-OnLine = Callable[[str], None]
-
 
 class NoNetwork(Exception):
     """The packages cannot be downloaded; the message contains the reason and the cure."""
 
 
-def provide(layout: Layout, tree: Path, *, on_line: OnLine | None = None) -> None:
+def provide(layout: Layout, tree: Path) -> None:
     """Give the release in `tree` an environment with the packages of its lock file.
 
     Raises CommandError, and NoNetwork.
@@ -42,7 +40,7 @@ def provide(layout: Layout, tree: Path, *, on_line: OnLine | None = None) -> Non
     venv = _place(layout, _key(lock))
     if not is_sealed(venv):
         _remove(venv)  # the remains of an interrupted build
-        _build(venv, lock, on_line)
+        _build(venv, lock)
         _seal(venv)
     (tree / ".venv").symlink_to(os.path.relpath(venv, tree))
 
@@ -82,13 +80,13 @@ def _used(layout: Layout) -> Iterator[Path]:
         yield link.resolve()
 
 
-def _build(venv: Path, lock: Path, on_line: OnLine | None) -> None:
+def _build(venv: Path, lock: Path) -> None:
     venv.parent.mkdir(parents=True, exist_ok=True)
     commands.run(["python3", "-m", "venv", venv], timeout=_SECONDS)
     options = ["--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--no-deps"]
     pip: list[str | Path] = [venv / "bin/python", "-m", "pip", "install", *options, "-r", lock]
     try:
-        commands.run(pip, timeout=_PIP_SECONDS, on_line=on_line)
+        commands.run(pip, timeout=_PIP_SECONDS)
     except commands.CommandFailed as error:
         if _NO_NETWORK.search(error.tail):
             raise NoNetwork(

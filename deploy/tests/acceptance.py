@@ -170,7 +170,7 @@ class Life:
         self.commit("left4me/site/pulse.py", _NEVER_FRESH, append=True)
         old, pid = self.release(), self.game_pid()
         with self.visitors() as visited:
-            told = self.ctl("upgrade --ready-seconds 8", fails=True)
+            told = self.ctl("upgrade --ready-seconds 15", fails=True)
         assert "runs again with its database as it was" in told, told
         assert self.release() == old
         assert not self.has_table("second_table")

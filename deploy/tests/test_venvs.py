@@ -22,7 +22,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Environments of two small files in place of real ones; lists what was built."""
     calls: list[Path] = []
 
-    def build(venv: Path, lock: Path, on_line: object) -> None:
+    def build(venv: Path, lock: Path) -> None:
         calls.append(venv)
         (venv / "bin").mkdir(parents=True)
         (venv / "bin/python").symlink_to("/usr/bin/python3")

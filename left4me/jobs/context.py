@@ -57,16 +57,7 @@ class JobContext(Protocol):
         """Wait, for example between retries; raises Cancelled as soon as the job shall stop."""
         ...
 
-    def command(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        timeout: float,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        with_pty: bool = False,
-        check: bool = True,
-    ) -> commands.Finished:
+    def command(self, argv: Sequence[str | Path], *, timeout: float, check: bool = True) -> commands.Finished:
         """Run a program with its output in the log. Its process group is killed when the job or the worker stops.
 
         Raises Cancelled, and what `commands.run` raises.

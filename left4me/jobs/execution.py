@@ -146,24 +146,13 @@ class ActiveRun:
             self.check()
         self.check()
 
-    def command(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        timeout: float,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        with_pty: bool = False,
-        check: bool = True,
-    ) -> commands.Finished:
+    def command(self, argv: Sequence[str | Path], *, timeout: float, check: bool = True) -> commands.Finished:
         return commands.run(
             argv,
             timeout=timeout,
-            cwd=cwd,
-            env={k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON} if env is None else env,
+            env={name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON},
             on_line=self.log,
             cancelled=self.cancelled,
-            with_pty=with_pty,
             check=check,
         )
 

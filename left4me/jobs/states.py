@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -42,7 +44,7 @@ def diagram() -> str:
     lines = [
         "# The states of a job",
         "",
-        "Made by `manage.py draw_job_states` from `left4me/jobs/states.py`; a test compares the two.",
+        "Made by `python -m left4me.jobs.states` from `left4me/jobs/states.py`; a test compares the two.",
         "",
         "```mermaid",
         "stateDiagram-v2",
@@ -53,3 +55,7 @@ def diagram() -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(diagram())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,12 +54,11 @@ def _below(prefix: str, files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _vpk(name: str) -> bytes:
-    path = Path("/dev/shm") / f"left4me-{name}" if Path("/dev/shm").is_dir() else Path(f"/tmp/left4me-{name}")  # noqa: S108
-    try:
+    # A place of its own: every process of a test run imports this module, several at once.
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / name
         vpk_files.write(path, {"maps/walls_1.bsp": b"VBSP", "addoninfo.txt": b'"AddonInfo" {}'})
         return path.read_bytes()
-    finally:
-        path.unlink(missing_ok=True)
 
 
 _ELF = b"\x7fELF\x01\x01\x01"

@@ -14,7 +14,7 @@ from accounts.permissions import signed_in
 from left4me.core.web.api import Window, changed_fields, require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
-from servers import actions, permissions
+from servers import actions, lookups
 from servers.api import wire
 from servers.models import Host
 
@@ -52,8 +52,7 @@ def get_host(request: HttpRequest, host_id: int) -> dict[str, Any]:
 def change_host(request: HttpRequest, host_id: int, given: wire.HostChange) -> dict[str, Any]:
     require_scope(request, "admin")
     user = signed_in(request)
-    permissions.check_can_operate_host(user)
-    actions.update_host(host=_host(host_id), by=user, **changed_fields(given))
+    actions.update_host(host=lookups.host_to_operate(user, host_id), by=user, **changed_fields(given))
     return _one(host_id, user)
 
 
@@ -61,8 +60,7 @@ def change_host(request: HttpRequest, host_id: int, given: wire.HostChange) -> d
 def remove_host(request: HttpRequest, host_id: int) -> Status[None]:
     require_scope(request, "admin")
     user = signed_in(request)
-    permissions.check_can_operate_host(user)
-    actions.remove_host(host=_host(host_id), by=user)
+    actions.remove_host(host=lookups.host_to_operate(user, host_id), by=user)
     return Status(204, None)
 
 
@@ -71,8 +69,7 @@ def revoke_token(request: HttpRequest, host_id: int) -> Status[None]:
     """The host then fetches no content of overlays any more. `left4mectl host add` makes a new one."""
     require_scope(request, "admin")
     user = signed_in(request)
-    permissions.check_can_operate_host(user)
-    actions.revoke_token(host=_host(host_id), by=user)
+    actions.revoke_token(host=lookups.host_to_operate(user, host_id), by=user)
     return Status(204, None)
 
 
@@ -80,5 +77,5 @@ def revoke_token(request: HttpRequest, host_id: int) -> Status[None]:
 def act_on_host(request: HttpRequest, host_id: int, given: wire.HostActionIn) -> Status[Job]:
     require_scope(request, "admin")
     user = signed_in(request)
-    permissions.check_can_operate_host(user)
-    return Status(202, actions.request_on_host(host=_host(host_id), operation=given.operation, by=user))
+    host = lookups.host_to_operate(user, host_id)
+    return Status(202, actions.request_on_host(host=host, operation=given.operation, by=user))

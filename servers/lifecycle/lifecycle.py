@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -77,13 +77,7 @@ def stop(server: Server, run: JobContext) -> None:
     _warn_players(server, run)
     state_log.record_state(server, Server.State.STOPPING, now=timezone.now())
     run.log("Asking the game to quit.")
-    try:
-        outcome = this_host.runtime().stop(server.pk, quit_game=lambda: _quit(server))
-    except RuntimeFault as fault:
-        state_log.set_last_error(server, str(fault))
-        raise Failed(str(fault)) from fault
-    _record_stopped(server)
-    run.log(_MESSAGES[outcome])
+    _end(server, run, lambda: this_host.runtime().stop(server.pk, quit_game=lambda: _quit(server)))
 
 
 def restart(server: Server, run: JobContext) -> None:
@@ -95,13 +89,7 @@ def restart(server: Server, run: JobContext) -> None:
 
 def kill(server: Server, run: JobContext) -> None:
     """End every process of the server at once."""
-    try:
-        outcome = this_host.runtime().kill(server.pk)
-    except RuntimeFault as fault:
-        state_log.set_last_error(server, str(fault))
-        raise Failed(str(fault)) from fault
-    _record_stopped(server)
-    run.log(_MESSAGES[outcome])
+    _end(server, run, lambda: this_host.runtime().kill(server.pk))
 
 
 def delete(server: Server, run: JobContext) -> None:
@@ -206,6 +194,17 @@ def _record_failed_start(server: Server, fault: RuntimeFault) -> None:
     message = f"The overlays could not be mounted: {fault}" if isinstance(fault, MountFailed) else str(fault)
     state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=message)
     state_log.set_last_error(server, message)
+
+
+def _end(server: Server, run: JobContext, end: Callable[[], Outcome]) -> None:
+    """Call `end`, which ends the game, and record what came of it. Raises Failed."""
+    try:
+        outcome = end()
+    except RuntimeFault as fault:
+        state_log.set_last_error(server, str(fault))
+        raise Failed(str(fault)) from fault
+    _record_stopped(server)
+    run.log(_MESSAGES[outcome])
 
 
 def _record_stopped(server: Server) -> None:

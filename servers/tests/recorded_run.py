@@ -48,14 +48,5 @@ class RecordedRun:
         self.slept.append(seconds)
         self.check()
 
-    def command(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        timeout: float,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        with_pty: bool = False,
-        check: bool = True,
-    ) -> commands.Finished:
-        return commands.run(argv, timeout=timeout, cwd=cwd, env=env, with_pty=with_pty, check=check)
+    def command(self, argv: Sequence[str | Path], *, timeout: float, check: bool = True) -> commands.Finished:
+        return commands.run(argv, timeout=timeout, check=check)

@@ -20,7 +20,7 @@ from accounts.permissions import signed_in
 from left4me.core.web.request import is_fragment
 from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
-from servers import actions, permissions
+from servers import actions, lookups, permissions
 from servers.models import Host, HostToken, Server
 from servers.state import attention
 
@@ -64,8 +64,7 @@ def host(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def host_action(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    permissions.check_can_operate_host(user)
-    row = get_object_or_404(Host, pk=pk)
+    row = lookups.host_to_operate(user, pk)
     try:
         actions.request_on_host(host=row, operation=request.POST.get("operation", ""), by=user)
     except actions.Refused as refusal:
@@ -78,8 +77,7 @@ def host_action(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    permissions.check_can_operate_host(user)
-    row = get_object_or_404(Host, pk=pk)
+    row = lookups.host_to_operate(user, pk)
     actions.revoke_token(host=row, by=user)
     messages.success(request, _("Token revoked. The host can no longer download overlays."))
     return redirect(row)
@@ -88,8 +86,7 @@ def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    permissions.check_can_operate_host(user)
-    row = get_object_or_404(Host, pk=pk)
+    row = lookups.host_to_operate(user, pk)
     try:
         actions.remove_host(host=row, by=user)
     except actions.Refused as refusal:

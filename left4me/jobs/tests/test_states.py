@@ -8,7 +8,7 @@ from left4me.jobs.states import ENDED, LIVE, TRANSITIONS, State
 
 def test_the_diagram_in_docs_is_the_table():
     drawn = (settings.BASE_DIR / "docs" / "jobs-states.md").read_text()
-    assert drawn == states.diagram(), "run: manage.py draw_job_states"
+    assert drawn == states.diagram(), "run: python -m left4me.jobs.states >docs/jobs-states.md"
 
 
 def test_nothing_leaves_an_end_and_every_live_state_leads_to_each_end():

@@ -61,10 +61,7 @@ def refusal(line: str) -> str:
 
 
 def _command_refusal(command: grammar.Command) -> str:
-    words = tuple(word.lower() for word in command)
-    # Wrappers can be nested: sm_cvar sm_cvar rcon_password x.
-    while words and words[0] in rules.WRAPPERS:
-        words = words[1:]
+    words = rules.without_wrappers(command)
     if not words:
         return ""
     name = words[0].lstrip("+-")

@@ -54,10 +54,7 @@ def left_out(command: grammar.Parsed) -> str:
     """Why a command of the config is not executed; empty when it is."""
     if not command.has_name:
         return _("Not a command of the game.")
-    words = tuple(word.lower() for word in command.words)
-    # Wrappers can be nested: sm_cvar sm_cvar rcon_password x.
-    while words and words[0] in rules.WRAPPERS:
-        words = words[1:]
+    words = rules.without_wrappers(command.words)
     if not words:
         return ""
     # `+name` in a cfg is how the engine presses a button; srcds also takes it for the command of that name.

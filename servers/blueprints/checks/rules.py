@@ -7,6 +7,7 @@ This is hygiene with good messages. The boundary is the sandbox: plugins are nat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from django.utils.functional import Promise
@@ -40,7 +41,7 @@ LEFT_OUT_PREFIXES: Final[dict[str, Promise]] = {"sv_rcon_": _RCON_LIMITS}
 ENDS: Final = frozenset({"quit", "exit", "_restart", "restart", "killserver", "sv_shutdown", "crash", "sv_crash"})
 
 # These execute or set what their next word names, so that word counts as a command as well.
-WRAPPERS: Final = frozenset(
+_WRAPPERS: Final = frozenset(
     {"sm_cvar", "sm_resetcvar", "toggle", "incrementvar", "multvar", "reset", "cmd", "setinfo", "test_randomchance"}
 )
 
@@ -84,3 +85,11 @@ TAKEN_OUT: Final[dict[str, Promise]] = {
 }
 # `servercfgfile` names a file that is to be executed: it is moved to server.cfg.
 del TAKEN_OUT["servercfgfile"]
+
+
+def without_wrappers(words: Sequence[str]) -> tuple[str, ...]:
+    """The words of the command that is executed in the end, in lower case: of `sm_cvar toggle god`, `god`."""
+    words = tuple(word.lower() for word in words)
+    while words and words[0] in _WRAPPERS:
+        words = words[1:]
+    return words
