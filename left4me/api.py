@@ -25,6 +25,7 @@ from left4me.jobs.api import router as jobs_router
 from left4me.schedules.api import router as schedules_router
 from left4me.site.api_docs import Docs
 from livestate.api import router as livestate_router
+from livestate.figures.api import router as figures_router
 from overlays.api import router as overlays_router
 from overlays.campaigns.api import router as campaigns_router
 from overlays.files.api import router as uploads_router
@@ -82,6 +83,7 @@ api.add_router("", workshop_items_router)
 api.add_router("", servers_router)
 api.add_router("", jobs_router)
 api.add_router("", livestate_router)
+api.add_router("", figures_router)
 api.add_router("", alerts_router)
 api.add_router("", schedules_router)
 

@@ -246,7 +246,7 @@ class Figure:
         return round(value / self.quantum)
 
     def shown(self, quanta: float) -> float:
-        return round(quanta * self.quantum, 2)
+        return round(quanta * self.quantum, 4)
 
 
 MIB = 1 << 20

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from livestate import order_views, views
+from livestate.figures import views as figure_views
 
 app_name = "livestate"
 urlpatterns = [
@@ -8,6 +9,8 @@ urlpatterns = [
     path("servers/<id:pk>/players", views.players, name="players"),
     path("servers/<id:pk>/history", views.history, name="history"),
     path("servers/<id:pk>/history.csv", views.history_csv, name="history_csv"),
+    path("servers/<id:pk>/figures", figure_views.of_server, name="figures"),
+    path("hosts/<id:pk>/figures", figure_views.of_host, name="host_figures"),
     path("servers/<id:pk>/console", order_views.console, name="console"),
     path("servers/<id:pk>/console/completions", order_views.completions, name="completions"),
     path("servers/<id:pk>/console/<id:order_pk>", order_views.entry, name="order"),

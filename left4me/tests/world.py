@@ -12,7 +12,7 @@ from left4me.jobs.models import Job, JobLog
 from left4me.schedules.models import Run
 from left4me.schedules.tests.factories import make_schedule
 from livestate.status import STEAM_ID_64_BASE
-from livestate.tests.factories import make_profile, make_session, make_snapshot
+from livestate.tests.factories import make_profile, make_session, make_snapshot, record_figures
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from servers.models import Server
@@ -142,6 +142,17 @@ def _facts(now: datetime) -> dict[str, object]:
     return {"runtime": "process", "game": "simulated", "versions": versions}
 
 
+def _figures(step: int, dice: random.Random) -> dict[str, float]:
+    players = step // 50
+    return {
+        "players": players,
+        "cpu": dice.gauss(8 + 7 * players, 3),
+        "memory": 5e8 + 2e7 * players,
+        "ping": dice.gauss(0.02, 0.003),
+        "disk": 4e7,
+    }
+
+
 def _populate(server: Server, now: datetime) -> None:
     dice = random.Random(4)
     for hour in range(48, 0, -1):
@@ -150,6 +161,9 @@ def _populate(server: Server, now: datetime) -> None:
         place = dice.choice(["c5m1_waterfront", "c2m3_coaster", "c8m5_rooftop", "my_custom_map_with_a_long_name"])
         make_snapshot(server, start, start + timedelta(minutes=59), players=players, map=place)
     make_snapshot(server, now - timedelta(minutes=20), now, players=5, bots=1, map="c2m3_coaster")
+    record_figures(server, now - timedelta(minutes=40), [_figures(step, dice) for step in range(240)])
+    load = [{"cpu": dice.gauss(30, 5), "memory": 6e9, "disk": 4e10, "received": 4e5, "sent": 9e5} for _ in range(240)]
+    record_figures(server.host, now - timedelta(minutes=40), load)
     for number, name in enumerate(NAMES):
         joined = now - timedelta(minutes=90 - 7 * number)
         left = None if number < 5 else now - timedelta(minutes=3 * number)

@@ -48,7 +48,8 @@ class Line:
     @property
     def now(self) -> float | None:
         """The newest value."""
-        return next((value for value in reversed(self.mean) if value is not None), None)
+        values = self.high if self.figure.is_peak else self.mean
+        return next((value for value in reversed(values) if value is not None), None)
 
     @property
     def average(self) -> float | None:

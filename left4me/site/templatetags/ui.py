@@ -12,6 +12,7 @@ from django.core.paginator import Page
 from django.forms import BoundField, CheckboxInput
 from django.http import HttpRequest
 from django.template.context import Context
+from django.template.defaultfilters import floatformat
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
@@ -237,3 +238,16 @@ def in_bytes(size: float | None) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} TB"
+
+
+@register.filter
+def quantity(value: float | None, unit: str) -> str:
+    """A measured value with its unit: percent, bytes, bytes_per_second, or seconds as ms; of others the number."""
+    if value is None:
+        return "–"
+    if unit == "bytes":
+        return in_bytes(value)
+    if unit == "bytes_per_second":
+        return f"{in_bytes(value)}/s"
+    number = floatformat(round(value * 1000 if unit == "seconds" else value, 1))
+    return f"{number} {({'percent': '%', 'seconds': 'ms'}).get(unit, '')}".rstrip()
