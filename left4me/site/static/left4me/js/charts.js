@@ -1,9 +1,14 @@
 // Draws [data-charts], the charts of a server or host, with uPlot, which is loaded with the first of them.
 // What a chart shows comes as JSON from the address in data-charts, and comes again while the charts are in view.
 const language = document.documentElement.lang || "en";
-const moment = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
-const timeOfDay = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" });
-const dayOfMonth = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
+// The zone that the user chose, else the browser's; moments look as those of the server do.
+const chosen = document.body.dataset.timeZoneChosen !== undefined;
+const timeZone = chosen ? document.body.dataset.timeZone : Intl.DateTimeFormat().resolvedOptions().timeZone;
+const day = { day: "numeric", month: "short", timeZone };
+const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone };
+const moment = new Intl.DateTimeFormat(language, { ...day, year: "numeric", ...clock, second: "2-digit" });
+const timeOfDay = new Intl.DateTimeFormat(language, clock);
+const dayOfMonth = new Intl.DateTimeFormat(language, day);
 
 const REFRESH_MS = 15_000;
 const HEIGHT = 120;
@@ -86,11 +91,16 @@ function drawMarks(plot, marks, colours) {
   ctx.restore();
 }
 
+// A date whose local hours are those of the zone: uPlot puts its ticks by them.
+function inZone(seconds) {
+  return window.uPlot.tzDate(new Date(seconds * 1000), timeZone);
+}
+
 function times(plot, splits, axis, space, step) {
   return splits.map((split) => {
-    const at = new Date(split * 1000);
-    const midnight = at.getHours() === 0 && at.getMinutes() === 0;
-    return step >= 86_400 || midnight ? dayOfMonth.format(at) : timeOfDay.format(at);
+    const local = inZone(split);
+    const midnight = local.getHours() === 0 && local.getMinutes() === 0;
+    return (step >= 86_400 || midnight ? dayOfMonth : timeOfDay).format(split * 1000);
   });
 }
 
@@ -101,6 +111,7 @@ function options(state, figure, width) {
   return {
     width,
     height: HEIGHT,
+    tzDate: inZone,
     padding: [8, 8, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: state.key }, drag: { x: false, y: false }, y: false, points: { size: 6 } },
