@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db.models import Exists, Max, OuterRef, Q
@@ -23,8 +25,6 @@ MOST_AT_ONCE = 10 * steam.BATCH
 # Only profiles of current and recent players are refreshed; older sessions keep the last known name.
 RECENT = timedelta(days=1)
 LONGEST_URL = 200
-# The only host of Steam's avatars; the Content-Security-Policy blocks all others.
-AVATARS = "https://avatars.steamstatic.com/"
 
 
 def due(*, now: datetime, ttl: timedelta) -> list[int]:
@@ -73,7 +73,7 @@ def refresh_from_steam() -> int:
 def _profile(steam_id: int, player: Player | None, now: datetime) -> SteamProfile:
     if player is None:
         return SteamProfile(steam_id_64=steam_id, kind=SteamProfile.Kind.MISSING, fetched_at=now)
-    is_usable = player.avatar_url.startswith(AVATARS) and len(player.avatar_url) <= LONGEST_URL
+    is_usable = _pages_may_show(player.avatar_url) and len(player.avatar_url) <= LONGEST_URL
     return SteamProfile(
         steam_id_64=steam_id,
         kind=SteamProfile.Kind.PRIVATE if player.is_private else SteamProfile.Kind.PUBLIC,
@@ -81,3 +81,10 @@ def _profile(steam_id: int, player: Player | None, now: datetime) -> SteamProfil
         avatar_url=player.avatar_url if is_usable else "",
         fetched_at=now,
     )
+
+
+def _pages_may_show(url: str) -> bool:
+    """Whether the Content-Security-Policy lets pages load it: Steam names several hosts for its pictures."""
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return any(fnmatchcase(origin, allowed) for allowed in settings.STEAM_IMAGE_HOSTS)

@@ -157,3 +157,11 @@ def test_django_s_admin_cannot_touch_the_record(ada_client, anna):
     assert ada_client.get("/admin/audit/auditentry/").status_code == 200
     assert ada_client.post(f"/admin/audit/auditentry/{entry.pk}/delete/", {"post": "yes"}).status_code == 403
     assert ada_client.get("/admin/audit/auditentry/add/").status_code == 403
+
+
+def test_no_invitation_is_offered_while_sign_up_is_closed(ada_client, settings):
+    settings.LEFT4ME_SIGNUP = "closed"
+    page = ada_client.get("/users/invitations").content.decode()
+    assert "LEFT4ME_SIGNUP=invite" in page and "Create link" not in page
+    settings.LEFT4ME_SIGNUP = "invite"
+    assert "Create link" in ada_client.get("/users/invitations").content.decode()

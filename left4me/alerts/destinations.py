@@ -57,8 +57,15 @@ def _webhook(address: str) -> str:
     port = port or (443 if scheme == "https" else 80)
     if hosts.is_literal(scheme, host, port):
         return address
+    if is_literal_private(host):
+        raise ValidationError(_needs_permission(scheme, parts.netloc))
     if scheme != "https":
         raise fault
-    if is_literal_private(host):
-        raise ValidationError(_("This address is not on the public internet."))
     return address
+
+
+def _needs_permission(scheme: str, netloc: str) -> str:
+    return _(
+        "This address is not on the public internet. An admin can allow it: add LEFT4ME_ALERT_ORIGINS=%(origin)s to "
+        "the settings of left4me and restart it."
+    ) % {"origin": f"{scheme}://{netloc.lower()}"}

@@ -60,6 +60,8 @@ def carry(message: Message, client: fetch.Client) -> Outcome:
     try:
         with client.post_json(message.address, message.body) as answer:
             return _judge(message.kind, answer)
+    except fetch.HostRefused as fault:
+        return Outcome(error=_("%(reason)s. An admin can allow it with LEFT4ME_ALERT_ORIGINS.") % {"reason": fault})
     except fetch.FetchError as fault:
         # The error may contain the address, which is a secret.
         return Outcome(error=str(fault).replace(message.address, "…"))

@@ -19,6 +19,8 @@ class Place:
     title: str | Promise
     admins_only: bool = False
     key: str = ""  # opens it after the key g
+    # Below "More": for those who develop left4me or look behind its pages.
+    is_rare: bool = False
 
     def is_current(self, path: str) -> bool:
         return path == self.path if self.path == "/" else path.rstrip("/").startswith(self.path.rstrip("/"))
@@ -35,8 +37,8 @@ PLACES = [
     Place("/workshop", "package", _("Workshop"), admins_only=True),
     Place("/users", "users", _("Users"), admins_only=True),
     Place("/audit", "scroll-text", _("Audit"), admins_only=True),
-    Place("/admin/", "database", _("Admin"), admins_only=True),
-    Place("/styleguide", "palette", _("Styleguide"), admins_only=True),
+    Place("/admin/", "database", _("Database"), admins_only=True, is_rare=True),
+    Place("/styleguide", "palette", _("Styleguide"), admins_only=True, is_rare=True),
 ]
 
 

@@ -102,3 +102,21 @@ def test_a_steam_that_cannot_be_reached_is_noted_and_nothing_is_lost(server, set
 def test_a_picture_from_elsewhere_is_not_shown(server):
     profiles.store([1], [Player(1, "Zoey", "https://evil.example/a.jpg")], now=timezone.now())
     assert SteamProfile.objects.get().avatar_url == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "is_shown"),
+    [
+        ("https://avatars.steamstatic.com/a_medium.jpg", True),
+        ("https://avatars.akamai.steamstatic.com/a_medium.jpg", True),
+        ("https://avatars.cloudflare.steamstatic.com/a_medium.jpg", True),
+        ("https://avatars.fastly.steamstatic.com/a_medium.jpg", True),
+        ("https://steamcdn-a.akamaihd.net/steamcommunity/public/images/avatars/a.jpg", True),
+        ("http://avatars.steamstatic.com/a_medium.jpg", False),
+        ("https://evil.example/avatars.steamstatic.com/", False),
+        ("https://steamstatic.com.evil.example/a.jpg", False),
+    ],
+)
+def test_pictures_of_all_of_steam_s_hosts_are_shown_and_no_others(db, url, is_shown):
+    profiles.store([STEAM_ID_64_BASE + 1], [Player(STEAM_ID_64_BASE + 1, "Zoey", url)], now=timezone.now())
+    assert SteamProfile.objects.get().avatar_url == (url if is_shown else "")

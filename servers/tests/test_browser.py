@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.utils import timezone
+from playwright.sync_api import expect
 
 from overlays.tests.factories import make_overlay
-from servers.models import Blueprint
-from servers.tests.factories import make_blueprint
+from servers.models import Blueprint, Server
+from servers.tests.factories import make_blueprint, make_host, make_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -58,3 +60,15 @@ def test_enter_in_a_field_saves_and_moves_nothing(editing):
     editing.get_by_label("Name").press("Enter")
     editing.wait_for_url(re.compile(r"/blueprints/\d+$"))
     assert [layer.name for layer in Blueprint.objects.with_layers().get().layers] == ["first", "second", "third"]
+
+
+def test_the_tab_carries_the_state_of_the_server(cast, sign_in):
+    host = make_host(last_seen_at=timezone.now())
+    server = make_server(cast.owner, host=host, name="Friday night", desired_state="running", actual_state="running")
+    page = sign_in(cast.owner)
+    page.goto(server.get_absolute_url())
+    expect(page).to_have_title("● Friday night · left4me")
+    Server.objects.update(actual_state="gave_up")
+    page.evaluate("document.dispatchEvent(new CustomEvent('visible-again'))")
+    expect(page).to_have_title("⚠ Friday night · left4me")
+    expect(page.locator("link[rel=icon]")).to_have_attribute("href", re.compile("favicon-bad"))

@@ -46,10 +46,10 @@ def test_the_owner_makes_renews_and_takes_back_the_page(client, cast, server):
     client.force_login(cast.owner)
     url = reverse("servers:players_link", args=[server.pk])
     assert "No link yet" in client.get(url).content.decode()
-    client.post(url)
+    assert "Link created." in client.post(url, follow=True).content.decode(), "no older link ends"
     first = PlayersLink.objects.get()
     assert first.token in client.get(url).content.decode()
-    client.post(url)
+    assert "Link reset. The old one no longer works." in client.post(url, follow=True).content.decode()
     assert PlayersLink.objects.get().token != first.token
     assert Client().get(first.get_absolute_url()).status_code == 404
     client.post(url, {"remove": "1"})

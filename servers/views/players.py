@@ -25,16 +25,22 @@ def players_link(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
     if request.method == "POST":
-        PlayersLink.objects.filter(server=server).delete()
+        removed, _by_model = PlayersLink.objects.filter(server=server).delete()
         if "remove" not in request.POST:
             PlayersLink.objects.create(server=server)
         action = "server.players_link_removed" if "remove" in request.POST else "server.players_link_made"
         record.write(action=action, by=user, target=server.resource, request=request)
-        messages.success(request, _("Link reset. The old one no longer works."))
+        messages.success(request, _message(removed=bool(removed), made="remove" not in request.POST))
         return redirect("servers:players_link", server.pk)
     link = PlayersLink.objects.filter(server=server).first()
     address = request.build_absolute_uri(link.get_absolute_url()) if link else ""
     return render(request, "servers/players_link.html", {"server": server, "address": address})
+
+
+def _message(*, removed: bool, made: bool) -> str:
+    if not made:
+        return _("Link disabled.")
+    return _("Link reset. The old one no longer works.") if removed else _("Link created.")
 
 
 @require_safe

@@ -57,6 +57,10 @@ def test_a_channel_is_added_and_its_address_never_shown_again(anna: Client, cast
         ({"address": "https://10.1.2.3/x"}, "not on the public internet"),
         ({"address": "https://localhost/x"}, "not on the public internet"),
         ({"address": "https://[::ffff:10.0.0.1]/x"}, "not on the public internet"),
+        (
+            {"address": "http://Homeassistant.local:8123/x"},
+            "add LEFT4ME_ALERT_ORIGINS=http://homeassistant.local:8123 to",
+        ),
         ({"address": "https://bad\\host/x"}, "not an https address"),
         ({"address": "https://<b>evil</b>.example.org"}, "not an https address"),
         ({"address": "https://under_score.example.org/"}, "not an https address"),

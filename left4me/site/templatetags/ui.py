@@ -74,10 +74,18 @@ def badge(state: str, label: str = "", kind: str = "server", tone: str = "") -> 
 
 @register.simple_tag
 def avatar(name: str, url: str = "", size: str = "") -> SafeString:
-    """A user's picture, or the first letter of the name. Hidden from screen readers: the name is shown beside it."""
+    """A picture of a user or a thing, or the first letter of its name, also where the picture cannot be loaded.
+
+    Hidden from screen readers: the name is shown beside it.
+    """
     if url:
-        return format_html('<img class="avatar {}" src="{}" alt="" loading="lazy">', size, url)
-    return format_html('<span class="avatar {}" aria-hidden="true">{}</span>', size, name[:1])
+        return format_html(
+            '<img class="avatar {}" src="{}" data-letter="{}" alt="" loading="lazy" referrerpolicy="no-referrer">',
+            size,
+            url,
+            str(name)[:1],
+        )
+    return format_html('<span class="avatar {}" aria-hidden="true">{}</span>', size, str(name)[:1])
 
 
 @register.simple_tag
