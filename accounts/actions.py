@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.contrib.auth import login, update_session_auth_hash
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -20,6 +21,7 @@ from left4me.core.web import refusals
 Refused = refusals.Refused
 
 PASSWORD_LINK_LIFETIME = timedelta(days=2)
+MOST_TOKENS = 100
 
 
 def sign_in(*, user: User, request: HttpRequest) -> None:
@@ -111,7 +113,15 @@ def create_token(
     lifetime: timedelta | None = None,
     request: HttpRequest | None = None,
 ) -> tuple[ApiToken, str]:
-    """Create a token. Return it with its key, which is not stored and cannot be shown again."""
+    """Create a token; returns it with its key, which is not stored and cannot be shown again.
+
+    Raises ValidationError.
+    """
+    User.objects.select_for_update().get(pk=user.pk)
+    if user.api_tokens.count() >= MOST_TOKENS:
+        raise ValidationError(
+            _("A user can have %(most)d tokens. Revoke those that are not used any more.") % {"most": MOST_TOKENS}
+        )
     expires_at = None if lifetime is None else timezone.now() + lifetime
     token = ApiToken(user=user, name=name, scope=scope, expires_at=expires_at)
     raw = token.set_secret()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as FormFault
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -122,6 +123,12 @@ def _anonymous(request: HttpRequest, fault: AuthenticationError) -> HttpResponse
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, fault: HttpError) -> HttpResponse:
     return problem_response(Problem(fault.status_code, str(fault)))
+
+
+@api.exception_handler(RequestDataTooBig)
+def _too_large(request: HttpRequest, fault: RequestDataTooBig) -> HttpResponse:
+    detail = _("The body may have %(most)d bytes.") % {"most": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
+    return problem_response(Problem(413, _("Request too large"), detail))
 
 
 @api.exception_handler(Http404)

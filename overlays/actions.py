@@ -22,6 +22,8 @@ from workshop import missions
 
 Refused = refusals.Refused
 Stale = refusals.Stale
+# Of one user. Each is a directory on every host that uses it.
+MOST_OVERLAYS = 500
 
 _FIELDS = {"name_taken": "name", "script_is_system": "kind", "path_outside": "path"}
 
@@ -55,6 +57,12 @@ def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bo
 
     Without `path` it gets a new directory named by its id; only admins choose one. Raises ValidationError.
     """
+    if owner is not None and not owner.is_admin:
+        User.objects.select_for_update().get(pk=owner.pk)
+        if owner.overlays.count() >= MOST_OVERLAYS:
+            raise ValidationError(
+                _("A user can have %(most)d overlays. Delete those that no blueprint uses.") % {"most": MOST_OVERLAYS}
+            )
     overlay = Overlay(name=name, kind=kind, owner=owner, expose_cfg=expose_cfg)
     # The id is known only after the INSERT; until then the path only has to be unique.
     overlay.path = _typed_path(path) if path else f"new-{uuid4().hex}"

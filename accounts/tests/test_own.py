@@ -182,3 +182,13 @@ def test_times_are_in_the_zone_of_the_browser_unless_the_user_chose_one(anna, an
     assert since() == "2 Jul 2026, 01:00:00 CEST", "the choice is the browser's again"
     anna_client.cookies["time_zone"] = "Nowhere/Such"
     assert since() == "1 Jul 2026, 23:00:00 UTC"
+
+
+def test_a_user_cannot_have_tokens_without_end(anna, anna_client, monkeypatch):
+    monkeypatch.setattr("accounts.actions.MOST_TOKENS", 2)
+    for name in ("a", "b"):
+        assert anna_client.post("/accounts/tokens/", {"name": name, "scope": "read", "days": "30"}).status_code == 200
+    refused = anna_client.post("/accounts/tokens/", {"name": "c", "scope": "read", "days": "30"})
+    assert refused.status_code == 422
+    assert "A user can have 2 tokens" in refused.content.decode()
+    assert anna.api_tokens.count() == 2

@@ -19,6 +19,7 @@ from accounts.permissions import signed_in
 from accounts.throttle import PASSWORD
 from left4me.core import moments
 from left4me.core.redis import rate_limit
+from left4me.core.web import forms as lib_forms
 
 
 @require_safe
@@ -87,8 +88,9 @@ def tokens(request: HttpRequest) -> HttpResponse:
     """List the user's tokens. Creating one shows this page with the new key, which is shown only once."""
     user = signed_in(request)
     form, key = TokenForm(request.POST or None), ""
-    if request.method == "POST" and form.is_valid():
-        _token, key = actions.create_token(
+
+    def create() -> tuple[ApiToken, str]:
+        return actions.create_token(
             user=user,
             name=form.cleaned_data["name"],
             scope=form.cleaned_data["scope"],
@@ -96,9 +98,12 @@ def tokens(request: HttpRequest) -> HttpResponse:
             lifetime=form.lifetime(),
             request=request,
         )
-        form = TokenForm()
+
+    created, status = lib_forms.submit(form, create)
+    if created is not None:
+        key, form = created[1], TokenForm()
     context = {"tokens": user.api_tokens.all(), "form": form, "key": key, "now": timezone.now()}
-    return render(request, "accounts/tokens.html", context, status=422 if form.errors else 200)
+    return render(request, "accounts/tokens.html", context, status=status)
 
 
 @require_POST

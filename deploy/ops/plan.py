@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -65,6 +66,8 @@ def alone(layout: Layout) -> Iterator[None]:
 def exclusive(path: Path, refusal: Exception) -> Iterator[None]:
     """Hold the lock file at `path`; raises `refusal` when another process holds it."""
     with path.open("w") as lock:
+        # Whoever may open the file may lock it.
+        os.fchmod(lock.fileno(), 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

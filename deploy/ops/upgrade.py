@@ -272,11 +272,11 @@ def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot:
 def _web_held(layout: Layout) -> Iterator[Callable[[], None]]:
     """Keep the web from starting until the yielded function is called or this process ends.
 
-    The socket starts the web's unit at the next connection. The unit, and so the visitor, then waits for this lock.
+    The socket starts the web's unit at the next connection. The unit, and so the visitor, then waits for this lock,
+    as root: whoever can open the file can keep an upgrade waiting.
     """
-    with (layout.program / "hold").open("w") as lock:
-        os.fchown(lock.fileno(), 0, application.owner()[1])
-        os.fchmod(lock.fileno(), 0o640)
+    with (layout.program / "web.hold").open("w") as lock:
+        os.fchmod(lock.fileno(), 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield lambda: fcntl.flock(lock, fcntl.LOCK_UN)
 

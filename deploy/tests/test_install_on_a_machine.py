@@ -171,7 +171,7 @@ def test_the_hardened_worker_can_do_all_that_it_must_and_no_more(with_games: Tes
 def test_a_visitor_waits_while_the_web_is_held_and_is_answered(with_games: Testhost):
     before = with_games.sh("systemctl show --value --property=MainPID left4me-server@1").output
     with_games.sh(
-        "exec 9>/opt/left4me/hold; flock --exclusive 9; systemctl stop left4me-web.service;"
+        "exec 9>/opt/left4me/web.hold; flock --exclusive 9; systemctl stop left4me-web.service;"
         " curl -sf --max-time 60 http://127.0.0.1:8000/health >/root/answered 9>&- & sleep 1;"
         " test ! -s /root/answered; flock --unlock 9; wait; grep -q ok /root/answered"
     )

@@ -58,6 +58,8 @@ def _only_one(root: Path) -> Any:
     """Lock the data directory for this process; yields a function that records the address in the lock file."""
     try:
         root.mkdir(parents=True, exist_ok=True)
+        # The database in it holds what no other user of this machine may read.
+        root.chmod(0o700)
         (root / "run").mkdir(mode=0o700, exist_ok=True)
         lock = (root / "run" / "up.lock").open("a+")
     except OSError as error:

@@ -105,6 +105,13 @@ def test_what_nobody_foresaw_is_logged_and_shows_nothing(caplog):
     assert "the secret is 42" in caplog.text
 
 
+def test_a_body_larger_than_any_request_needs_is_refused_as_such(client, cast, redis_server):
+    client.force_login(cast.owner)
+    body = json.dumps({"name": "x" * 3_000_000})
+    answer = client.post("/api/v1/blueprints", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["title"]) == (413, "Request too large")
+
+
 class Row:
     version = 4
 

@@ -156,3 +156,14 @@ def test_an_overlay_does_not_stand_around_another(admin_client: Client, left4me_
     sent = {"name": "x", "kind": "files", "is_system": "on", "path": "shared"}
     assert "path" in admin_client.post("/overlays/new", sent).context["form"].errors
     assert admin_client.post("/overlays/new", {**sent, "path": "shared/innermost"}).status_code == 302
+
+
+def test_a_user_cannot_have_overlays_without_end(
+    cast: Cast, owner_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overlays.actions.MOST_OVERLAYS", 1)
+    make_overlay(owner=cast.owner)
+    refused = owner_client.post("/overlays/new", {"name": "another", "kind": "files"})
+    assert refused.status_code == 422
+    assert "A user can have 1 overlays" in refused.content.decode()
+    assert cast.owner.overlays.count() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import stat
@@ -11,11 +12,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from left4me.core.files import atomic
+from left4me.core.files import atomic, room
 from servers.gamehost.directory import ServerDirectory
+
+logger = logging.getLogger(__name__)
 
 KEPT: Final = timedelta(days=7)
 
+# The most bytes that are kept of one server.
+MOST_KEPT: Final = 5 * 1024**3
+
+_LARGE: Final = 64 * 1024**2
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 
 
@@ -52,8 +59,11 @@ class Storage:
             _open_up(directory.upper)
             final = self._deleted / f"{server_id}-{now.strftime(_STAMP)}.tar.gz"
             part = final.with_suffix(".part")
+            selection = _Selection(directory.upper, most=min(MOST_KEPT, room.left(self._deleted)))
             with tarfile.open(part, "w:gz", compresslevel=1) as tar:
-                tar.add(directory.upper, arcname="upper")
+                tar.add(directory.upper, arcname="upper", filter=selection)
+            if selection.left_out:
+                logger.warning("%s files of server %s are not kept: too large", selection.left_out, server_id)
             part.chmod(0o600)
             atomic.publish(part, final, durable=False)
         if directory.work.is_dir():
@@ -72,6 +82,27 @@ class Storage:
                     path.unlink()
                     removed.append(path.name)
         return removed
+
+
+class _Selection:
+    """Which files an archive of a deleted server holds: a hostile game can leave terabytes at no cost."""
+
+    def __init__(self, top: Path, *, most: int) -> None:
+        self._top = top
+        self._left = most
+        self.left_out = 0
+
+    def __call__(self, info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if not info.isreg():
+            return info
+        used = (self._top.parent / info.name).lstat().st_blocks * 512
+        # A hole takes no room and is read byte by byte.
+        is_mostly_holes = info.size > _LARGE and used * 2 < info.size
+        if is_mostly_holes or info.size > self._left:
+            self.left_out += 1
+            return None
+        self._left -= info.size
+        return info
 
 
 def disk_bytes(path: Path) -> int:

@@ -61,6 +61,7 @@ def running(tmp_path: Path, collected_static: CollectedStatic) -> Iterator[tuple
     port = _free_port()
     argv, env = _command(tmp_path, port)
     collected_static.lay_out(tmp_path)
+    tmp_path.chmod(0o755)
     with (tmp_path / "up.log").open("wb") as log:
         process = subprocess.Popen(argv, env=env, cwd=_REPOSITORY, stdout=log, stderr=log)
     try:
@@ -79,6 +80,7 @@ def running(tmp_path: Path, collected_static: CollectedStatic) -> Iterator[tuple
 def test_it_serves_refuses_a_second_start_and_stops_without_leaving_anything(running):
     process, root, port = running
     assert (root / "secret_key").stat().st_mode & 0o777 == 0o600
+    assert root.stat().st_mode & 0o777 == 0o700, "nobody else reads the database"
 
     second = _run_up(root, _free_port())
     assert second.returncode == 1

@@ -28,6 +28,15 @@ from left4me.core import concurrency
 _SLICE_SECONDS = 0.2
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Networks of special purpose that Python counts as global, at least in some of its versions: protocol assignments, the
+# old relays of 6to4, old site-local addresses, documentation, segment routing, discarded packets, local NAT64.
+_SPECIAL = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "fec0::/10", "3fff::/20", "5f00::/16", "100::/64"),
+        *("2001::/23", "2001:db8::/32", "64:ff9b:1::/48"),
+    )
+)
 
 
 class FetchError(Exception):
@@ -101,6 +110,8 @@ def is_public(address: str) -> bool:
             return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
         if ip.sixtofour is not None or ip.teredo is not None:
             return False
+    if any(ip in network for network in _SPECIAL):
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 

@@ -262,6 +262,17 @@ def test_private_addresses_in_disguise_are_not_public(address):
     assert not egress.is_public(address)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("fec0::1", "feff:ffff::1", "192.0.0.9", "192.0.0.170", "192.88.99.1", "198.18.0.1", "3fff::1"),
+        *("100::1", "2001:db8::1", "64:ff9b:1::a00:1", "::ffff:192.88.99.1", "5f00::1"),
+    ],
+)
+def test_networks_of_special_purpose_are_not_public(address):
+    assert not egress.is_public(address)
+
+
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"])
 def test_public_addresses_are_public(address):
     assert egress.is_public(address)

@@ -84,6 +84,12 @@ _TRACING_64: Final = frozenset((101, 310, 311))
 _TRACING_32: Final = frozenset((26, 347, 348))
 _PTRACE: Final = 101
 _PTRACE_ATTACH: Final = 16
+# The call that makes a socket, whose first argument is the address family. 32-bit programs can also make sockets with
+# `socketcall`, whose arguments lie in memory, where no filter can read them.
+_SOCKET_64: Final = 41
+_SOCKET_32: Final = 359
+# Unix, IPv4, IPv6, and netlink, by which libraries list the network's addresses.
+_FAMILIES: Final = (1, 2, 10, 16)
 _CLONE_64: Final = 56
 _CLONE_32: Final = 120
 _CLONE3: Final = 435  # its flags lie in memory, which a filter cannot read; glibc falls back to clone
@@ -100,6 +106,7 @@ _RETURN: Final = 0x06
 
 _ALLOW: Final = 0x7FFF_0000
 _REFUSE: Final = 0x0005_0000 | errno.EPERM
+_NO_FAMILY: Final = 0x0005_0000 | errno.EAFNOSUPPORT
 _UNKNOWN: Final = 0x0005_0000 | errno.ENOSYS
 
 _NUMBER_AT: Final = 0
@@ -139,8 +146,9 @@ def can_trace() -> bool:
 
 def assemble(*, allow_ptrace: bool = False) -> bytes:
     """The filter as BPF: one block per architecture, since 32-bit srcds and 64-bit tools may both run."""
-    wide = _block(_REFUSED_64 | (frozenset() if allow_ptrace else _TRACING_64), clone=_CLONE_64, check_x32=True)
-    narrow = _block(_REFUSED_32 | (frozenset() if allow_ptrace else _TRACING_32), clone=_CLONE_32, check_x32=False)
+    traced_64, traced_32 = (frozenset[int](), frozenset[int]()) if allow_ptrace else (_TRACING_64, _TRACING_32)
+    wide = _block(_REFUSED_64 | traced_64, clone=_CLONE_64, socket=_SOCKET_64, check_x32=True)
+    narrow = _block(_REFUSED_32 | traced_32, clone=_CLONE_32, socket=_SOCKET_32, check_x32=False)
     # A jump reaches 255 instructions, and the 64-bit block is shorter.
     head = [
         _op(_LOAD, _ARCH_AT),
@@ -153,14 +161,20 @@ def assemble(*, allow_ptrace: bool = False) -> bytes:
     return b"".join(head)
 
 
-def _block(refused: Iterable[int], *, clone: int, check_x32: bool) -> list[bytes]:
+def _block(refused: Iterable[int], *, clone: int, socket: int, check_x32: bool) -> list[bytes]:
     code = [_op(_LOAD, _NUMBER_AT)]
     if check_x32:
         code += [_op(_JUMP_AT_LEAST, _X32_BIT, 0, 1), _op(_RETURN, _UNKNOWN)]
     code += [_op(_JUMP_EQUAL, _CLONE3, 0, 1), _op(_RETURN, _UNKNOWN)]
     for number in sorted(refused):
         code += [_op(_JUMP_EQUAL, number, 0, 1), _op(_RETURN, _REFUSE)]
+    families = [_op(_JUMP_EQUAL, family, len(_FAMILIES) - at, 0) for at, family in enumerate(_FAMILIES)]
     code += [
+        _op(_JUMP_EQUAL, socket, 0, len(families) + 3),
+        _op(_LOAD, _FIRST_ARGUMENT_AT),
+        *families,
+        _op(_RETURN, _NO_FAMILY),
+        _op(_RETURN, _ALLOW),
         _op(_JUMP_EQUAL, clone, 0, 3),
         _op(_LOAD, _FIRST_ARGUMENT_AT),
         _op(_JUMP_ANY_BIT, kernel.CLONE_NEWUSER, 0, 1),

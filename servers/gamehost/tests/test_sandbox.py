@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import stat
 import traceback
 from collections.abc import Callable, Iterator
@@ -109,6 +111,29 @@ def test_the_filter_fits_its_jumps_and_the_kernel() -> None:
     def work() -> None:
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         assert seccomp.install() == (os.uname().machine == "x86_64")
+
+    assert in_namespace(work) == 0
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the filter is for x86")
+def test_the_filter_lets_sockets_of_the_usual_families_pass_and_no_others() -> None:
+    """Not those that reach the hypervisor or the inside of the kernel (AF_VSOCK, AF_ALG)."""
+
+    def work() -> None:
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        seccomp.install()
+        for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6):
+            socket.socket(family, socket.SOCK_STREAM).close()
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).close()
+        # Otherwise the kernel answers ESOCKTNOSUPPORT or opens it.
+        for family in (socket.AF_VSOCK, socket.AF_ALG, socket.AF_PACKET):
+            with pytest.raises(OSError) as refused:
+                socket.socket(family, 100)
+            assert refused.value.errno == errno.EAFNOSUPPORT, family
+        clone = os.fork()
+        if clone == 0:
+            os._exit(0)
+        os.waitpid(clone, 0)
 
     assert in_namespace(work) == 0
 

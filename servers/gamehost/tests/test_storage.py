@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import tarfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from servers.gamehost.storage import Storage, disk_bytes
 
@@ -29,6 +32,23 @@ def test_the_tar_holds_links_as_links(tmp_path: Path) -> None:
         assert tar.getmember("upper/file").isreg()
     assert kept.stat().st_mode & 0o777 == 0o600
     assert secret.read_text() == "secret"
+
+
+def test_holes_and_more_than_is_kept_of_a_server_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A game makes a file of a terabyte at no cost; reading and packing it would take hours and the disk."""
+    storage = with_upper(tmp_path, 1)
+    with (storage.of(1).upper / "a-hole").open("wb") as file:
+        file.truncate(1024**4)
+    monkeypatch.setattr("servers.gamehost.storage.MOST_KEPT", 3_000_000)
+    for name in ("large1", "large2"):
+        (storage.of(1).upper / name).write_bytes(os.urandom(2_000_000))
+    assert storage.delete(1, now=NOW)
+    [kept] = (tmp_path / "deleted").iterdir()
+    with tarfile.open(kept) as tar:
+        names = set(tar.getnames())
+    assert "upper/a-hole" not in names
+    assert {"upper", "upper/file"} <= names
+    assert len(names & {"upper/large1", "upper/large2"}) == 1
 
 
 def test_a_delete_that_was_cut_off_can_be_repeated(tmp_path: Path) -> None:
