@@ -53,10 +53,10 @@ def give_order(
     if server.actual_state != Server.State.RUNNING:
         raise Refused(_("The server is not running."))
     if kind not in Order.Kind.values:
-        raise Refused(_("There is no such order."))
+        raise Refused(_("Entry not found."))
     value = _checked(server, kind, value.strip())
     if not 0 <= minutes <= LONGEST_BAN_MINUTES:
-        raise Refused(_("A ban lasts at most a year; 0 minutes are for good."))
+        raise Refused(_("A ban can last at most one year; 0 minutes is permanent."))
     with transaction.atomic():
         order = Order.objects.create(
             server=server, user=by, kind=kind, value=value, minutes=minutes, created_at=timezone.now()
@@ -83,18 +83,18 @@ def _checked(server: Server, kind: str, value: str) -> str:
             value = commands.sayable(value)
         case Order.Kind.KICK | Order.Kind.BAN:
             if not value.isascii() or not value.isdigit() or not 0 < int(value) - STEAM_ID_64_BASE < 2**32:
-                raise Refused(_("This is no Steam id of a player."))
+                raise Refused(_("This is not a player's Steam ID."))
         case Order.Kind.MAP:
             if value not in campaigns.playable(server):
-                raise Refused(_("This server has no such map."))
+                raise Refused(_("This map is not on the server. Choose another one."))
         case Order.Kind.DIFFICULTY:
             if value not in commands.DIFFICULTIES:
-                raise Refused(_("There is no such difficulty."))
+                raise Refused(_("Unknown difficulty. Choose one from the list."))
         case Order.Kind.MODE:
             if value not in commands.MODES:
-                raise Refused(_("There is no such game mode."))
+                raise Refused(_("Unknown game mode. Choose one from the list."))
     if not value:
-        raise Refused(_("There is nothing to say."))
+        raise Refused(_("Enter a message."))
     return value
 
 
@@ -104,7 +104,7 @@ def _check_command(text: str) -> None:
     except rcon.InvalidCommand as fault:
         raise Refused(str(fault)) from fault
     if any("password" in word.lower() for word in text.replace(";", " ").split()):
-        raise Refused(_("Passwords do not belong here: everybody who may use this console reads what was typed."))
+        raise Refused(_("Do not enter passwords here. Commands are visible to everyone with console access."))
     if reason := console.refusal(text):
         raise Refused(reason)
 
@@ -113,5 +113,7 @@ def _send(order: Order) -> None:
     if not hosts.send(order.server.host.name, tasks.carry_out.name, order.pk, expires=_MESSAGE_SECONDS):
         logger.warning("Order %s could not be sent to its host", order.pk)
         Order.objects.filter(pk=order.pk, state=Order.State.QUEUED).update(
-            state=Order.State.FAILED, note=_("The server's host could not be asked."), finished_at=timezone.now()
+            state=Order.State.FAILED,
+            note=_("The server's host is not responding. Try again in a moment."),
+            finished_at=timezone.now(),
         )

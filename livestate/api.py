@@ -27,7 +27,7 @@ OrderKind = Literal["command", "say", "kick", "ban", "map", "difficulty", "mode"
 
 
 class PlayerOut(Schema):
-    steam_id_64: str = Field(description="A string, since the number exceeds the exact integers of JavaScript")
+    steam_id_64: str = Field(description="A string, because the number exceeds JavaScript's exact integers")
     name: str
     avatar_url: str
     joined_at: datetime
@@ -43,9 +43,7 @@ class JoinerOut(Schema):
 
 class LiveOut(Schema):
     state: Kind = Field(description="off, unheard (no answer since its start), stale, idle or played")
-    players: int | None = Field(
-        description="Human players, also those who are still loading; null when nothing is known about the game"
-    )
+    players: int | None = Field(description="Human players, including those who are still loading; null without data")
     connecting: list[JoinerOut] = Field(description="The players who are still loading")
     max_players: int | None
     bots: int | None
@@ -54,14 +52,14 @@ class LiveOut(Schema):
     chapter: str | None
     hibernating: bool | None
     last_seen_at: datetime | None
-    silent_since: datetime | None = Field(description="Since when the server has not answered; null while it does")
+    silent_since: datetime | None = Field(description="Since when the server has not responded; null while it does")
     current: list[PlayerOut]
 
 
 class PlayableMapOut(Schema):
     map: str
     title: str
-    campaign: str = Field(description="Empty for a map that no campaign names")
+    campaign: str = Field(description="Empty for a map that belongs to no campaign")
     modes: list[str] = Field(description="Game modes of its mission; empty for maps of the game itself")
 
 
@@ -103,7 +101,7 @@ PlayersPage = page_of(PlayerOut, "PlayersPage")
 class OrderIn(Body):
     kind: OrderKind = "command"
     value: str = Field(max_length=1000, description="The command, the text, the map, or the player's steam_id_64")
-    minutes: int = Field(0, ge=0, description="Duration of a ban; 0 is permanent")
+    minutes: int = Field(0, ge=0, description="Duration of a ban in minutes; 0 is permanent")
 
 
 class OrderOut(Schema):
@@ -128,20 +126,24 @@ class HistoryQuery(Schema):
     span: SpanCode = "24h"
 
 
-@router.get("/servers/{id:server_id}/live", response=LiveOut, summary="Live state and current players")
+@router.get("/servers/{id:server_id}/live", response=LiveOut, summary="Get live state and current players")
 def read_live(request: HttpRequest, server_id: int) -> dict[str, Any]:
     server = lookups.server_or_404(signed_in(request), server_id)
     return _live(live.of(server, now=timezone.now()), live.current_players(server))
 
 
-@router.get("/servers/{id:server_id}/maps", response=list[PlayableMapOut], summary="The maps it can change to")
+@router.get("/servers/{id:server_id}/maps", response=list[PlayableMapOut], summary="List available maps")
 def list_maps(request: HttpRequest, server_id: int) -> list[Chapter]:
     """Those in the overlays of its blueprint first, then those of the game itself."""
     server = lookups.server_or_404(signed_in(request), server_id)
     return list(playable(server).values())
 
 
-@router.get("/servers/{id:server_id}/history", response=HistoryOut, summary="Players over time, maps and top players")
+@router.get(
+    "/servers/{id:server_id}/history",
+    response=HistoryOut,
+    summary="Get history: players over time, maps and top players",
+)
 def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery]) -> dict[str, Any]:
     server = lookups.server_or_404(signed_in(request), server_id)
     history = histories.of(server, span=Span.of(query.span), now=timezone.now())
@@ -164,7 +166,7 @@ def read_history(request: HttpRequest, server_id: int, query: Query[HistoryQuery
     }
 
 
-@router.get("/servers/{id:server_id}/players", response=PlayersPage, summary="Player sessions, the latest first")
+@router.get("/servers/{id:server_id}/players", response=PlayersPage, summary="List player sessions, latest first")
 def list_players(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
     server = lookups.server_or_404(signed_in(request), server_id)
     rows = PlayerSession.objects.filter(server=server).order_by("-joined_at", "-pk")
@@ -172,7 +174,7 @@ def list_players(request: HttpRequest, server_id: int, window: Query[Window]) ->
     return {"items": [_player(player) for player in players], "count": rows.count()}
 
 
-@router.get("/servers/{id:server_id}/orders", response=OrdersPage, summary="Orders, the latest first")
+@router.get("/servers/{id:server_id}/orders", response=OrdersPage, summary="List commands, latest first")
 def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
     server = lookups.server_to_operate(signed_in(request), server_id)
     rows = Order.objects.filter(server=server).select_related("user").order_by("-pk")
@@ -180,7 +182,7 @@ def list_orders(request: HttpRequest, server_id: int, window: Query[Window]) -> 
     return {"items": [_order(order) for order in page], "count": rows.count()}
 
 
-@router.post("/servers/{id:server_id}/orders", response={202: OrderOut}, summary="Give an order to the game")
+@router.post("/servers/{id:server_id}/orders", response={202: OrderOut}, summary="Send a command to the game")
 def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[dict[str, Any]]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -191,7 +193,7 @@ def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[di
     return Status(202, _order(order))
 
 
-@router.get("/servers/{id:server_id}/orders/{id:order_id}", response=OrderOut, summary="Get an order")
+@router.get("/servers/{id:server_id}/orders/{id:order_id}", response=OrderOut, summary="Get a command")
 def read_order(request: HttpRequest, server_id: int, order_id: int) -> dict[str, Any]:
     server = lookups.server_to_operate(signed_in(request), server_id)
     order = Order.objects.filter(server=server, pk=order_id).select_related("user").first()

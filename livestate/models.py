@@ -117,7 +117,7 @@ class SteamProfile(models.Model):
     class Kind(models.TextChoices):
         PUBLIC = "public", _("public")
         PRIVATE = "private", _("private")
-        MISSING = "missing", _("not known to Steam")
+        MISSING = "missing", _("unknown to Steam")
 
     steam_id_64 = models.BigIntegerField(primary_key=True)
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.PUBLIC)
@@ -163,20 +163,20 @@ class Order(models.Model):
     """An order to a running game: a console command, or an action whose effect is verified afterwards."""
 
     class Kind(models.TextChoices):
-        COMMAND = "command", _("command")
-        SAY = "say", _("say")
-        KICK = "kick", _("kick")
-        BAN = "ban", _("ban")
-        MAP = "map", _("change map")
-        DIFFICULTY = "difficulty", _("difficulty")
-        MODE = "mode", _("game mode")
+        COMMAND = "command", _("Command")
+        SAY = "say", _("Say")
+        KICK = "kick", _("Kick")
+        BAN = "ban", _("Ban")
+        MAP = "map", _("Change map")
+        DIFFICULTY = "difficulty", _("Difficulty")
+        MODE = "mode", _("Game mode")
 
     class State(models.TextChoices):
-        QUEUED = "queued", _("queued")
-        RUNNING = "running", _("running")
-        DONE = "done", _("done")
-        UNCERTAIN = "uncertain", _("uncertain")
-        FAILED = "failed", _("failed")
+        QUEUED = "queued", _("Queued")
+        RUNNING = "running", _("In progress")
+        DONE = "done", _("Succeeded")
+        UNCERTAIN = "uncertain", _("No reply")
+        FAILED = "failed", _("Failed")
 
     server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="orders")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")

@@ -64,7 +64,7 @@ def entry(request: HttpRequest, pk: int, order_pk: int) -> HttpResponse:
     server = lookups.server_to_operate(signed_in(request), pk)
     order = Order.objects.filter(server=server, pk=order_pk).select_related("user").first()
     if order is None:
-        raise Http404(_("There is no such entry."))
+        raise Http404(_("Entry not found."))
     context = live.order_rows([order], now=timezone.now())[0]
     if is_fragment(request):
         return render(request, "livestate/_order.html", {"server": server, **context})

@@ -160,7 +160,7 @@ class Poller:
         except (rcon.RconError, NotStatus) as error:
             return Unanswered(server_id, Reason.GARBLED, str(error))
         if not status.complete:
-            return Unanswered(server_id, Reason.GARBLED, "The answer was cut off.")
+            return Unanswered(server_id, Reason.GARBLED, "The response was incomplete.")
         return Answered(server_id, status, watched.client.answered_in)
 
     def _schedule(self, watched: _Watched, *, answered: bool) -> None:

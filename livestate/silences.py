@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from livestate.models import Silence
 from livestate.poller import Unanswered
 
 LONGEST_MESSAGE = 300
+# A reason that stays the same is written to the log again after this time.
+LOG_AGAIN_AFTER = timedelta(hours=1)
+
+logger = logging.getLogger(__name__)
 
 
 class Silences:
@@ -17,6 +22,8 @@ class Silences:
     def __init__(self, host_id: int) -> None:
         self._host_id = host_id
         self._rows: dict[int, tuple[datetime, int]] | None = None
+        # The reason that was logged last for each server, and when.
+        self._logged: dict[int, tuple[str, datetime]] = {}
 
     def forget(self) -> None:
         self._rows = None
@@ -26,6 +33,7 @@ class Silences:
         cached = self._cached()
         rows = []
         for result in silent:
+            self._log(result, now)
             since, count = cached.get(result.server_id, (now, 0))
             cached[result.server_id] = (since, count + 1)
             rows.append(
@@ -49,11 +57,22 @@ class Silences:
     def end(self, server_ids: Iterable[int]) -> None:
         """Delete the rows of servers that answered, or that do not run any more."""
         cached = self._cached()
+        server_ids = list(server_ids)
+        for server_id in server_ids:
+            self._logged.pop(server_id, None)
         ended = [server_id for server_id in server_ids if server_id in cached]
         if ended:
             Silence.objects.filter(server_id__in=ended).delete()
             for server_id in ended:
                 del cached[server_id]
+
+    def _log(self, result: Unanswered, now: datetime) -> None:
+        """Write why a poll failed to the log: when the reason changes, and once an hour."""
+        message, logged_at = self._logged.get(result.server_id, ("", now))
+        if message == result.message and now - logged_at < LOG_AGAIN_AFTER:
+            return
+        self._logged[result.server_id] = (result.message, now)
+        logger.warning("rcon query failed for server %d: %s", result.server_id, result.message)
 
     def _cached(self) -> dict[int, tuple[datetime, int]]:
         if self._rows is None:

@@ -149,7 +149,7 @@ class _Lines:
 
     def _take_header_line(self, line: str) -> None:
         if line.startswith("os/type"):
-            raise NotStatus("This is the status of a Source 2 server: it names no Steam ids.")
+            raise NotStatus("This is the status of a Source 2 server, which contains no Steam IDs.")
         key, colon, value = line.partition(":")
         key = key.rstrip(_BLANK)
         # The first field of each name wins: a host name is free text, but nothing it contains comes before it.
@@ -171,7 +171,7 @@ class _Lines:
     def status(self) -> Status:
         fields = self.fields
         if not self.players and self.heading is None and not {"hostname", "players"} & fields.keys():
-            raise NotStatus("This is no answer to `status`.")
+            raise NotStatus("This is not a response to `status`.")
         version, build, secure = _version(fields.get("version"))
         udp_local, udp_public = _addresses(fields.get("udp/ip"))
         map_name, map_pos = _map(fields.get("map"))

@@ -112,7 +112,7 @@ def player(request: HttpRequest, steam_id_64: int) -> HttpResponse:
     page = Paginator(visits, VISITS_PER_PAGE).get_page(request.GET.get("page"))
     latest = visits.first()
     if latest is None:
-        raise Http404(_("There is no such player."))
+        raise Http404(_("Player not found."))
     profile = SteamProfile.objects.filter(pk=steam_id_64).first()
     context = {"player": live.ShownPlayer(latest, profile), "page": page, "steam_id_64": steam_id_64}
     return render(request, "livestate/player.html", context)

@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
             name='SteamProfile',
             fields=[
                 ('steam_id_64', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('public', 'public'), ('private', 'private'), ('missing', 'not known to Steam')], default='public', max_length=16)),
+                ('kind', models.CharField(choices=[('public', 'public'), ('private', 'private'), ('missing', 'unknown to Steam')], default='public', max_length=16)),
                 ('persona_name', models.CharField(blank=True, max_length=128)),
                 ('avatar_url', models.CharField(blank=True, max_length=200)),
                 ('fetched_at', models.DateTimeField()),

@@ -18,10 +18,10 @@ class Migration(migrations.Migration):
             name='Order',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('command', 'command'), ('say', 'say'), ('kick', 'kick'), ('ban', 'ban'), ('map', 'change map'), ('difficulty', 'difficulty'), ('mode', 'game mode')], max_length=16)),
+                ('kind', models.CharField(choices=[('command', 'Command'), ('say', 'Say'), ('kick', 'Kick'), ('ban', 'Ban'), ('map', 'Change map'), ('difficulty', 'Difficulty'), ('mode', 'Game mode')], max_length=16)),
                 ('value', models.CharField(max_length=1000)),
                 ('minutes', models.PositiveIntegerField(default=0)),
-                ('state', models.CharField(choices=[('queued', 'queued'), ('running', 'running'), ('done', 'done'), ('uncertain', 'uncertain'), ('failed', 'failed')], default='queued', max_length=16)),
+                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'In progress'), ('done', 'Succeeded'), ('uncertain', 'No reply'), ('failed', 'Failed')], default='queued', max_length=16)),
                 ('output', models.TextField(blank=True)),
                 ('note', models.CharField(blank=True, max_length=500)),
                 ('created_at', models.DateTimeField()),

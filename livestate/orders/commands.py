@@ -74,11 +74,11 @@ def say(ask: Ask, text: str) -> Outcome:
 def kick(ask: Ask, steam_id_64: int, *, pause: Pause = time.sleep) -> Outcome:
     player = _find(_status(ask), steam_id_64)
     if player is None:
-        return Outcome(Result.FAILED, note=_("This player is not on the server any more."))
+        return Outcome(Result.FAILED, note=_("This player has left the server."))
     output = ask(f"kickid {player.userid} Kicked by an admin")
     if _holds(lambda: _find(_status(ask), steam_id_64) is None, pause):
-        return Outcome(Result.DONE, output, _("The player is gone."))
-    return Outcome(Result.UNCERTAIN, output, _("The player still shows in the status."))
+        return Outcome(Result.DONE, output, _("The player has left the server."))
+    return Outcome(Result.UNCERTAIN, output, _("The player is still on the server."))
 
 
 def ban(ask: Ask, steam_id_64: int, *, minutes: int, pause: Pause = time.sleep) -> Outcome:
@@ -89,12 +89,12 @@ def ban(ask: Ask, steam_id_64: int, *, minutes: int, pause: Pause = time.sleep) 
         output = rcon.Answer(output + ask("writeid"))
     listed = re.compile(re.escape(steam_id[len("STEAM_1") :]) + r"(?![0-9])")
     if not listed.search(ask("listid")):
-        return Outcome(Result.UNCERTAIN, output, _("The game's list of bans does not show it."))
+        return Outcome(Result.UNCERTAIN, output, _("The ban does not appear in the game's ban list."))
     if not _holds(lambda: _find(_status(ask), steam_id_64) is None, pause):
-        return Outcome(Result.UNCERTAIN, output, _("The ban is listed, but the player still shows in the status."))
+        return Outcome(Result.UNCERTAIN, output, _("The ban is active, but the player is still on the server."))
     if minutes:
-        return Outcome(Result.DONE, output, _("Banned. A ban for a time ends when the server restarts."))
-    return Outcome(Result.DONE, output, _("Banned for good."))
+        return Outcome(Result.DONE, output, _("Banned. Temporary bans end when the server restarts."))
+    return Outcome(Result.DONE, output, _("Banned permanently."))
 
 
 def change_map(ask: Ask, name: str, *, pause: Pause = time.sleep) -> Outcome:
@@ -105,16 +105,16 @@ def change_map(ask: Ask, name: str, *, pause: Pause = time.sleep) -> Outcome:
         return _status(ask).map == name
 
     if _holds(is_loaded, pause, checks=MAP_CHECKS, seconds=MAP_PAUSE_SECONDS):
-        return Outcome(Result.DONE, answer, _("The map is loaded."))
-    return Outcome(Result.UNCERTAIN, answer, _("The game does not show the new map yet."))
+        return Outcome(Result.DONE, answer, _("Map loaded."))
+    return Outcome(Result.UNCERTAIN, answer, _("The map has not changed yet."))
 
 
 def set_difficulty(ask: Ask, level: str) -> Outcome:
-    return _set(ask, "z_difficulty", level, _("It counts from now on."))
+    return _set(ask, "z_difficulty", level, _("Applied."))
 
 
 def set_mode(ask: Ask, mode: str) -> Outcome:
-    return _set(ask, "mp_gamemode", mode, _("It counts in full from the next map on."))
+    return _set(ask, "mp_gamemode", mode, _("Applied. It takes full effect at the next map."))
 
 
 def sayable(text: str) -> str:
@@ -134,14 +134,14 @@ def _set(ask: Ask, name: str, value: str, note: str | Promise) -> Outcome:
     match = re.search(rf'"{name}" = "([^"]*)"', shown)
     if match and match[1].casefold() == value.casefold():
         return Outcome(Result.DONE, shown, note)
-    return Outcome(Result.UNCERTAIN, shown, _("The game does not show the new value."))
+    return Outcome(Result.UNCERTAIN, shown, _("The game did not accept the new value."))
 
 
 def _status(ask: Ask) -> Status:
     """The present status. Raises NotStatus also for a truncated one, which cannot prove that a player is absent."""
     status = parse_status(ask("status"))
     if not status.complete:
-        raise NotStatus("The answer was cut off.")
+        raise NotStatus("The response was incomplete.")
     return status
 
 

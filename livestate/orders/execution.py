@@ -84,7 +84,7 @@ def _run(order: Order, ask: Ask) -> Outcome:
             return commands.set_difficulty(ask, order.value)
         case Order.Kind.MODE:
             return commands.set_mode(ask, order.value)
-    raise ValueError(f"There is no order of the kind {order.kind!r}.")
+    raise ValueError(f"Unknown kind of command: {order.kind!r}.")
 
 
 def _asker(server: Server, *, on_text: Callable[[str], None] | None = None) -> Ask:

@@ -146,7 +146,7 @@ def test_the_wire_of_orders(cast, api: Caller, server):
         minutes=30,
         state="uncertain",
         output="said",
-        note="The game's list of bans does not show it.",
+        note="The ban does not appear in the game's ban list.",
         created_at=timezone.now(),
         finished_at=timezone.now(),
     )

@@ -103,8 +103,8 @@ def test_the_panel_shows_how_the_action_goes_on(client, cast, server):
     text = client.post(address("give_order", server), {"kind": "kick", "value": ZOEY}, headers=HTMX).content.decode()
     order = Order.objects.get()
     assert f'id="order-{order.pk}"' in text
-    Order.objects.update(state="uncertain", note="The player still shows in the status.")
-    assert "still shows" in client.get(address("panel", server), headers=HTMX).content.decode()
+    Order.objects.update(state="uncertain", note="The player is still on the server.")
+    assert "still on the server" in client.get(address("panel", server), headers=HTMX).content.decode()
 
 
 def test_the_console_offers_the_servers_maps(client, cast, server):

@@ -92,7 +92,7 @@ def test_names_are_text_not_markup(client, cast, server):
 @pytest.mark.parametrize(
     ("state", "seen", "players", "shown"),
     [
-        (Server.State.STOPPED, 2, 3, "not running"),
+        (Server.State.STOPPED, 2, 3, "Not running"),
         (Server.State.RUNNING, None, 0, "?"),
         (Server.State.RUNNING, 14_000, 3, "?"),
         (Server.State.RUNNING, 45, 3, "last seen"),
@@ -119,14 +119,14 @@ def test_the_history_shows_chart_table_people_and_maps(client, cast, server):
     assert "Dead Center: The Hotel" in text
     assert "Zoey" in text
     assert 'class="chart-line"' in text
-    assert "nothing seen" in text
+    assert "No data" in text
 
 
 @pytest.mark.parametrize("span", ["24h", "7d", "30d", "nonsense"])
 def test_a_history_without_anything_is_a_page(client, cast, server, span):
     client.force_login(cast.owner)
     response = client.get(reverse("livestate:history", args=[server.pk]), {"span": span})
-    assert "Nobody played" in response.content.decode()
+    assert "No players in this period" in response.content.decode()
 
 
 def test_the_csv_holds_every_stay_and_no_formula(client, cast, server):

@@ -253,3 +253,25 @@ def test_the_history_equals_the_worlds_own_record_over_silences_and_kills(cast):
     for simulated in world:
         rows = PlayerSession.objects.filter(server_id=simulated.server_id).order_by("joined_at")
         assert differences(simulated, list(rows)) == []
+
+
+def test_a_poll_that_fails_is_written_to_the_log_once_per_reason_and_once_an_hour(recorder, server, caplog):
+    reasons = [
+        (0, "The server did not respond in time."),
+        (10, "The server did not respond in time."),
+        (20, "The server rejected the RCON password."),
+        (3600, "The server rejected the RCON password."),
+        (3621, "The server rejected the RCON password."),
+    ]
+    for second, reason in reasons:
+        recorder.record([Unanswered(server.pk, Reason.TIMED_OUT, reason)], now=at(second))
+    poll(recorder, server, 3630)
+    recorder.record([silent(server)], now=at(3640))
+    written = [record.message for record in caplog.records if "rcon query failed" in record.message]
+    prefix = f"rcon query failed for server {server.pk}: The server"
+    assert written == [
+        f"{prefix} did not respond in time.",
+        f"{prefix} rejected the RCON password.",
+        f"{prefix} rejected the RCON password.",
+        f"{prefix} did not respond in time.",
+    ]

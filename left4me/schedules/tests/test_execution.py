@@ -157,7 +157,7 @@ def test_console_commands_are_given_in_order_and_a_map_is_changed(cast: Cast, se
 def test_a_refused_action_fails_with_the_reason_and_does_nothing(cast: Cast, server: Server, now: datetime):
     run = run_of(cast, server, on_the_minute(now), action="map", argument="no_such_map")
     execution.carry_out_due(now)
-    assert settled(run) == ("failed", "This server has no such map.")
+    assert settled(run) == ("failed", "This map is not on the server. Choose another one.")
     assert not Order.objects.exists()
 
 
