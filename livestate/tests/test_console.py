@@ -158,10 +158,10 @@ def test_a_console_that_is_open_learns_of_a_start_without_losing_what_is_typed(c
     ("kind", "state", "output", "words"),
     [
         ("command", "failed", 'Unknown command "foo"\n', "Unknown command"),
-        ("command", "failed", "", "failed"),
+        ("command", "failed", "", "Failed"),
         ("command", "uncertain", "", "No reply"),
         ("kick", "uncertain", "", "Not confirmed"),
-        ("command", "done", "ok", "done"),
+        ("command", "done", "ok", "Succeeded"),
     ],
 )
 def test_the_badge_of_an_order_says_what_became_of_it(server, cast, kind, state, output, words):
