@@ -1,4 +1,4 @@
-"""What every test shares. left4me.testing.environment, loaded even earlier, gives them a data directory."""
+"""Plugins and order of all tests. `left4me.testing.environment` is loaded before it and makes the data directory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GROUPS = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest: begun last, one process would run them while the others have nothing left to do."""
+    """Start the longest tests first. Started last, one process would run them while the others have nothing to do."""
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("machine", "slow")])
 
 
@@ -57,13 +57,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Distrib
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> Iterator[None]:
-    """The test database; at the end nobody may hold it open any more."""
+    """Create the test database. At the end, close every connection that would prevent its removal."""
     yield
     from django.db import connection
 
     if connection.vendor != "postgresql":
         return
-    # Threads of services under test keep their connection for as long as the process lives, as they should.
+    # Threads of services under test keep their connection until their process ends, as in production.
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

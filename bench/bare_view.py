@@ -1,4 +1,4 @@
-"""The least a Django page can cost, served as ours are: one view, no middleware, no database, one small template."""
+"""A minimal Django page for comparison: one view without middleware and database, served as left4me's pages are."""
 
 from __future__ import annotations
 

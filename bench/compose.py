@@ -1,4 +1,4 @@
-"""Print what it costs to compose a server's tree and execute its game, beside the ways that copy or link files.
+"""Print what it costs to compose a server's tree and execute its game, compared with copying or linking the files.
 
     bench/compose [--files 20000] [--layers 10] [--rounds 20]
 

@@ -1,8 +1,8 @@
-"""Live through a day of 100 servers on a fast clock, and hold the history against the world's own record.
+"""Simulate a day of 100 servers on a fast clock, and compare the recorded history with what happened.
 
-Every 5 s of the day each server is polled. People come and go, campaigns go on, servers fall silent; the recording
-process is replaced without warning every 37 minutes, now and then in the middle of a transaction. Printed: what the
-history says otherwise than the world, and how many bytes a server's day takes, next to a row for every poll.
+Each server is polled every 5 s of the day. Players join and leave, campaigns go on, servers stop answering; the
+recording process is replaced without warning every 37 minutes, sometimes in the middle of a transaction. Prints the
+differences, and how many bytes a day of one server takes, beside the size of one row for every poll.
 """
 
 from __future__ import annotations

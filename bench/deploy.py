@@ -1,4 +1,4 @@
-"""A machine's life under systemd, as an operator leads it; prints the seconds of each step.
+"""Print the seconds of each step in the life of a machine under systemd, as an operator runs it.
 
 Installed from a clean clone, an admin, a server by the API, its log, crashes, a reboot, upgrades (one that fails, some
 cut off), backup, wipe, restore, removal. Needs root, systemd-container and debootstrap; the machine is a container

@@ -1,4 +1,4 @@
-"""Operations that notice when they run twice: each holds a file lock while it runs, which its death lets go."""
+"""Operations that detect when they run twice: each holds a file lock, which the kernel releases when it dies."""
 
 from __future__ import annotations
 

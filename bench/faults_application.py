@@ -1,4 +1,4 @@
-"""Kill -9 parts of the whole application during its operations; print how often and how fast things end as wished.
+"""Kill -9 parts of the whole application during its operations; print how often and how fast they recover.
 
     bench/faults application [--rounds 100] [--servers 3] [--seed 1]
 

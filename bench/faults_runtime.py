@@ -1,4 +1,4 @@
-"""Kill -9 parts of the process runtime during its operations; print how often and how fast things end as wished.
+"""Kill -9 parts of the process runtime during its operations; print how often and how fast they recover.
 
     bench/faults runtime [--rounds 100] [--servers 4]
 

@@ -1,11 +1,11 @@
-"""Feed the readers of strangers' files, and of what games answer, with whatever breaks them.
+"""Fuzz the parsers of untrusted files and of answers of games.
 
-    bench/fuzz {vpk,missions,archives,status} [--seconds N]     at the end prints executions, and what was found
-    bench/fuzz {vpk,missions,archives,status} --keep DIRECTORY  takes the smallest inputs found that go new ways
+    bench/fuzz {vpk,missions,archives,status} [--seconds N]     prints the number of executions and the findings
+    bench/fuzz {vpk,missions,archives,status} --keep DIRECTORY  keeps the smallest inputs that cover new code
 
-Coverage-guided, by atheris (`pip install atheris`; not among the locked dependencies, since only this uses it).
-Starts from bench/corpus/TARGET and adds to a scratch copy; a crash, a hang or a file outside of the tree ends it.
-The tests replay all of bench/corpus.
+Guided by coverage, with atheris (`pip install atheris`; it is not locked, because only this benchmark uses it). It
+starts from bench/corpus/TARGET and adds to a scratch copy; a crash, a hang or a file outside of the tree ends it. The
+tests replay all of bench/corpus.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""10,000 questions to simulated games with their quirks on: every answer must come, parse and be complete."""
+"""Send 10,000 commands to simulated games with all quirks on: each answer must arrive, parse and be complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stream as Django alone would have it, for comparison: an async view, a Redis subscription per viewer."""
+"""The stream with Django alone, for comparison: an async view with one Redis subscription per viewer."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Hold left4me against material as it occurs outside of tests, and count what is read rightly.
+"""Read material as it occurs outside of tests, and count what is read correctly.
 
     bench/real [DIRECTORY] [--verbose]
 
 DIRECTORY holds `archives/`, `launch_lines.txt`, `steamcmd/*.txt` (the exit status in the first line) and
 `server_cfg/*.cfg`; what is missing is skipped. Without it, samples of the same shapes are built for the run.
-The status is 1 when anything was read wrongly.
+The exit status is 1 if anything was read wrongly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sign in as a person does, in headless Chromium: bench/sign-in URL NAME PASSWORD. Fails with what the page shows."""
+"""Sign in with headless Chromium: bench/sign-in URL NAME PASSWORD. On failure, it prints what the page shows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Print how live lines reach 1,000 viewers of one job that says 10 lines a second, and what a viewer costs.
+"""Print how fast live lines reach 1,000 viewers of a job that logs 10 lines a second, and what a viewer costs.
 
-And, beside it, what a tenth as many viewers of the same job cost through a plain Django streaming view.
-Delivery is from the moment the line is said to its arrival at the viewer. The viewers live in a process of their own.
+For comparison, a tenth as many viewers follow the same job through a plain Django streaming view. The time of delivery
+runs from the call that logs the line to its arrival at the viewer. The viewers run in a process of their own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A whole left4me for a bench: its own data directory, Redis, workers, beat and web, as real processes.
+"""A complete left4me for a benchmark: data directory, Redis, workers, beat and web, as real processes.
 
-Import it before Django: it sets the environment that settings read. `DATABASE_URL` is kept when given.
+Import it before Django, because it sets the environment that settings read. A given `DATABASE_URL` is kept.
 """
 
 from __future__ import annotations

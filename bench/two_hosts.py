@@ -1,4 +1,4 @@
-"""A second machine, from joining to its return after the line was cut; print the seconds of each step.
+"""Print the seconds of each step in the life of a second machine, from joining to its return after a network cut.
 
     bench/two-hosts        (root; apt-get install systemd-container debootstrap iproute2)
 

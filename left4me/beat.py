@@ -1,4 +1,4 @@
-"""`python -m left4me.beat` runs Celery's beat, which sends the periodic tasks on schedule.
+"""`python -m left4me.beat` runs Celery's beat, which sends the tasks of `CELERY_BEAT_SCHEDULE` in settings.py.
 
 Beat needs the schedule and the broker, but neither Django nor Celery's command line. Without these two it takes half
 the memory of `celery beat`, which works as well.

@@ -99,7 +99,7 @@ def _subjects(statuses: Sequence[ServerStatus]) -> list[Subject]:
 
 
 def _hosts(user: User, now: datetime) -> list[Subject]:
-    """Hosts are the matter of admins; others see at their servers what concerns them."""
+    """The hosts, for admins. Other users see a problem of a host on their servers."""
     hosts = list(Host.objects.all()) if user.is_admin else []
     found = attention.of_hosts(hosts, user=user, now=now) if hosts else {}
     return [

@@ -1,4 +1,4 @@
-"""A machine's life from installation to removal, step by step; `bench/deploy` and the suite run the same."""
+"""The life of a machine from installation to removal, as steps that the suite and `bench/deploy` run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LIFE = (
     "restores_that_fail",
     "uninstall",
 )
-# On PostgreSQL: what of it has to do with the database.
+# The steps that depend on the database, which are repeated on PostgreSQL.
 WITH_DATABASE = (
     "install",
     "create_admin",
@@ -96,7 +96,7 @@ class Life:
         assert self.unit("ActiveState") == "active"
 
     def read_its_log(self) -> None:
-        """From the journal, by way of the worker and Redis, to a stream of the web."""
+        """The line passes from the journal through the worker and Redis to a stream of the web."""
         with self.running("sleep 1; left4mectl manage version >/dev/null 2>&1; true"):
             lines = self.client("log", self.server, 6)
         assert any("c2m1_highway" in line or "player" in line.lower() for line in lines), lines
@@ -123,7 +123,7 @@ class Life:
         self.client("wait", self.server, "running", 30)
 
     def _listen_for_alerts(self) -> None:
-        """A channel of the owner's to a receiver on this machine, which the settings have to allow."""
+        """Make a channel to a receiver on this machine, whose address the settings must allow."""
         self.machine.sh("echo LEFT4ME_ALERT_ORIGINS=http://127.0.0.1:9000 >>/etc/left4me/left4me.env")
         self.machine.sh("systemctl restart left4me-web left4me-worker left4me-beat")
         self.machine.sh("rm -f /root/alerts; systemd-run --quiet --unit=receiver python3 /root/inside/receiver.py")
@@ -134,7 +134,7 @@ class Life:
         return self.unit("ActiveState") in ("active", "failed")
 
     def reboot(self) -> None:
-        """The server is back, because it was wanted."""
+        """The server starts again after the boot, because it should run."""
         self.machine.reboot()
         self.expect_ready()
         self.expect_game()
@@ -165,7 +165,7 @@ class Life:
         assert visited() == 0
 
     def upgrade_that_fails(self) -> None:
-        """The new release migrates, and then its /ready says no."""
+        """The new release migrates the database, but never becomes ready."""
         self.commit(*_migration("0902_second", "second_table"))
         self.commit("left4me/site/pulse.py", _NEVER_FRESH, append=True)
         old, pid = self.release(), self.game_pid()
@@ -180,7 +180,7 @@ class Life:
         self.machine.sh(_at_origin("git revert --no-edit HEAD"))
 
     def upgrades_cut_off(self) -> None:
-        """Killed in each phase, then taken back: by the next command, or by the boot."""
+        """An upgrade killed in any phase is taken back by the next command or at boot."""
         old, pid = self.release(), self.game_pid()
         for phase, by in (("stopping", "recover"), ("changing", "recover"), ("starting", "recover")):
             self.cut_off("upgrade", f'"phase": "{phase}"')
@@ -223,7 +223,7 @@ class Life:
         self.ctl("doctor --json >/root/doctor.json; cat /root/doctor.json")
 
     def restores_that_fail(self) -> None:
-        """Nothing is lost by a file that was cut, an application that does not come up, a kill in the middle."""
+        """A truncated file, an application that does not become ready, and a kill in the middle lose no data."""
         pid = self.game_pid()
         self.ctl("backup --to /root/again.tar")
         self.machine.sh("head -c -1000 /root/again.tar >/root/cut.tar")
@@ -248,7 +248,7 @@ class Life:
         assert self.machine.sh(left).output.strip() == ""
         assert self.machine.sh("find /proc -maxdepth 1 -user left4me -name '[0-9]*'").output.strip() == ""
 
-    # --- what the steps are made of ---
+    # --- helpers of the steps ---
 
     def client(self, *words: object) -> Any:
         argv = shlex.join(["python3", "/root/inside/client.py", *map(str, words)])
@@ -274,7 +274,7 @@ class Life:
         return self.machine.sh(show).output.strip()
 
     def game_pid(self, *, wanted: bool = True) -> str:
-        """The game itself, not its launcher: of the unit's processes the one that was given a port."""
+        """The process id of the game itself: the process of the unit that was started with a port."""
         script = f"""
             group=$(systemctl show --value --property=ControlGroup left4me-server@{self.server})
             for pid in $(cat "/sys/fs/cgroup$group/cgroup.procs" 2>/dev/null); do
@@ -309,14 +309,14 @@ class Life:
         return self.machine.sh(f"left4mectl manage shell -c {shlex.quote(script)}", check=False).status == 0
 
     def commit(self, path: str, text: str, *, append: bool = False) -> None:
-        """A new commit on the branch that the machine follows."""
+        """Commit a change to the branch that the machine follows."""
         redirect = ">>" if append else ">"
         write = f"mkdir -p $(dirname {path}); cat {redirect} {path} <<'END_OF_FILE'\n{text}\nEND_OF_FILE\n"
         self.machine.sh(_at_origin(f"{write}git add -A; git commit --quiet -m 'Change {path}'"))
 
     @contextmanager
     def running(self, script: str) -> Iterator[None]:
-        """A script beside what the block does."""
+        """Run a script while the block runs."""
         self.machine.sh(f"systemd-run --quiet --collect --unit=beside sh -c {shlex.quote(script)}")
         try:
             yield
@@ -325,7 +325,7 @@ class Life:
 
     @contextmanager
     def visitors(self) -> Iterator[Callable[[], int]]:
-        """Twenty a second while the block runs; the function given tells how many of them failed."""
+        """Make twenty requests a second while the block runs; the yielded function returns how many failed."""
         self.machine.sh("rm -f /root/stop /root/visited")
         loop = f"python3 /root/inside/visitors.py /root/stop {self.page} >/root/visited 2>&1"
         self.machine.sh(f"systemd-run --quiet --collect --unit=visitors sh -c {shlex.quote(loop)}")
@@ -345,7 +345,7 @@ class Life:
         return int(found["failed"])
 
     def cut_off(self, words: str, mark: str, *, journal: str = "upgrade.json") -> None:
-        """Kill `left4mectl` outright once its journal holds this."""
+        """Run `left4mectl` and kill it as soon as its journal contains `mark`."""
         script = f"""
             systemd-run --quiet --collect --unit=cut-off left4mectl {words}
             pid=$(systemctl show --value --property=MainPID cut-off)
@@ -368,7 +368,7 @@ def read() -> Pulse:
 
 
 def _migration(name: str, table: str) -> tuple[str, str]:
-    """A migration of `servers` that makes a table; behind the last one that there is."""
+    """The path and text of a migration that creates a table, as the latest of `servers`."""
     text = f"""
 from pathlib import Path
 from django.db import migrations
@@ -384,7 +384,7 @@ class Migration(migrations.Migration):
 
 
 def _at_origin(script: str) -> str:
-    """In a working tree of what the machine was installed from; what is committed there is published."""
+    """A script that runs in a working tree of the repository of origin and pushes what it commits."""
     identity = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b"
     return f"""
         set -e; {identity}

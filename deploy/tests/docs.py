@@ -1,6 +1,6 @@
-"""The commands of the operator's documents, so that the testhost can run them: a document that lies fails.
+"""Reads the commands of the operators' documents, so that the suite can run them.
 
-What writers of docs/{install,upgrade,backup,second-host,security,troubleshooting}.md agree on:
+The convention for docs/{install,upgrade,backup,second-host,security,troubleshooting}.md:
 
 - Every fenced block whose language is `console` says where it is typed, as the second word of its first line:
 
@@ -28,7 +28,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs"
 DOCUMENTS = ("install.md", "security.md", "backup.md", "upgrade.md", "second-host.md", "troubleshooting.md")
 PLACES = ("on-host", "on-web", "on-second", "on-desk")
 
-# What stands in a document, and what the suite puts there.
+# Placeholders in documents, and the values that the suite fills in.
 PLACEHOLDERS = {
     "https://git.example.org/left4me.git": "/srv/left4me.git",
     "left4me.example.org": "left4me.test",
@@ -80,5 +80,5 @@ def commands_of(document: Path) -> list[Command]:
 
 
 def all_commands() -> list[Command]:
-    """Of every document that there is, in order."""
+    """The commands of all documents, in order."""
     return [command for name in DOCUMENTS if (FOLDER / name).exists() for command in commands_of(FOLDER / name)]

@@ -1,4 +1,4 @@
-"""A second machine, from joining to its return after the line was cut; `bench/two-hosts` and the suite run it."""
+"""The life of a second machine, from joining to a network cut and after it, for the suite and `bench/two-hosts`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from left4me.testing.testhost import Testhost, machine_of
 FIRST, SECOND = "10.77.0.1", "10.77.0.2"
 HOST = "two"
 CUT_SECONDS = 60.0
-# A word of the overlay's own server.cfg, which the game must know then.
+# From the server.cfg of the overlay: the game must report it.
 WORD = "from the overlay"
 
 
 class Line:
-    """Two network namespaces and the cable between them: each has one address, and nothing else of this machine."""
+    """Two network namespaces joined by a cable. Each has one address and reaches nothing else of this machine."""
 
     def __init__(self, name: str) -> None:
         self.spaces = (f"{name}-1", f"{name}-2")
@@ -138,7 +138,7 @@ class TwoHosts:
         self.finish(self.call("POST", f"/hosts/{self.host}/actions", {"operation": "install"}))
 
     def lay_an_overlay(self) -> None:
-        """Files as an admin would put them, on the first machine only."""
+        """Put files on the first machine only, as an admin would."""
         made = self.call("POST", "/overlays", {"name": "rules", "is_system": True, "expose_cfg": True})
         self.overlay = made["id"]
         self.write_overlay("left4dead2/cfg/server.cfg", f'hostname "{WORD}"\n')
@@ -173,7 +173,7 @@ class TwoHosts:
     def change_one_small_file(self) -> None:
         self.write_overlay("left4dead2/cfg/server.cfg", f'hostname "{WORD}, again"\n')
         self.build()
-        # What runs is not touched.
+        # The running game is left alone.
         mounted = f"cat /proc/$(systemctl show --value -p MainPID left4me-server@{self.server})/cmdline"
         assert self.second.sh(mounted).output
         assert self.call("GET", f"/servers/{self.server}")["restart_needed"]
@@ -182,7 +182,7 @@ class TwoHosts:
         assert f"{WORD}, again" in self.ask_the_game("hostname")
 
     def cut_the_line(self) -> None:
-        """What becomes of jobs that wait, of a viewer and of the game when the host is gone for a minute."""
+        """Jobs wait, the viewer reconnects and the game runs on while the host is unreachable for a minute."""
         pid = self.game()
         with self.watching() as heard:
             with self.line.cut():
@@ -196,7 +196,7 @@ class TwoHosts:
                 for job in waiting:
                     assert job["state"] == "queued"
                     assert job["waiting_for"].startswith(f"waits for host {HOST}, silent since")
-                # Nothing else waits for it: the first host goes on.
+                # Jobs of the first host do not wait for it.
                 began = time.monotonic()
                 self.build()
                 self._told("  a build on the first host meanwhile", time.monotonic() - began)
@@ -217,7 +217,7 @@ class TwoHosts:
         assert failed["count"] == 0, failed
 
     def refuse_what_is_not_its_business(self) -> None:
-        """The second machine's own keys, used for what its worker never does."""
+        """The keys of the second machine must not allow what its worker never does."""
         log = (
             "P=$(sed -n 's/^REDIS_URL=unix:..:\\(.*\\)@.*/\\1/p' /etc/left4me/secrets.env); REDISCLI_AUTH=$P redis-cli"
         )
@@ -273,10 +273,10 @@ END
         manage = "left4mectl manage list_hosts"
         assert self.second.sh(manage, check=False).status != 0, "its keys still open the database"
 
-    # --- what the steps are made of ---
+    # --- helpers of the steps ---
 
     def typed(self, beginning: str) -> str:
-        """Type the next command of docs/second-host.md, which begins so, where it says; what it prints."""
+        """Run the next command of docs/second-host.md on the machine that its block names; returns its output."""
         command = self._document.pop(0)
         assert command.text.startswith(beginning), f"{command.document}:{command.line}: {command.text}"
         script = command.script.replace("192.0.2.10", FIRST).replace("192.0.2.20", SECOND)
@@ -327,7 +327,7 @@ END
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[], str]]:
-        """A viewer of the server's log on the first machine; the function given tells what it has seen."""
+        """Follow the server's log on the first machine; the yielded function returns what arrived."""
         stream = f"{_CURL} --no-buffer {_URL}/servers/{self.server}/logs/stream >/root/stream"
         self.first.sh(f"rm -f /root/stream; systemd-run --quiet --collect --unit=viewer sh -c {shlex.quote(stream)}")
         try:

@@ -1,1 +1,1 @@
-"""What tests of all apps share; nothing of the application imports it."""
+"""Fixtures and helpers for the tests of all apps. The application imports none of them."""

@@ -1,6 +1,6 @@
-"""Archives packed as people pack them, with the path that each file must get in an overlay.
+"""Archives in the shapes that occur in practice, with the path that each file must get in an overlay.
 
-Names are bytes, as a packing program writes them: in the code page of its Windows, with its separators and case.
+Names are bytes, as a packing program on Windows writes them: in its code page, with its separators and its case.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pages in a real browser: Debian's headless Chromium against the live server, with an eye on all its complaints."""
+"""Fixtures for pages in headless Chromium, against the live server. A test fails for anything the browser reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from accounts.models import User
 
-# Playwright's synchronous face runs an event loop in the test's thread, where Django would refuse the database.
+# Playwright's synchronous API runs an event loop in the test's thread, where Django would refuse the database.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 os.environ["DJANGO_LIVE_TEST_SERVER_ADDRESS"] = "127.0.0.1"
 
@@ -43,8 +43,8 @@ class Complaints:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
-        # The house's usual answer to a form that is wrong; the browser notes it although it shows the page. And the
-        # live server of the tests serves pages only: streams are an application of their own.
+        # Every page answers an invalid form with 422, which the browser reports although it shows the page. The live
+        # server of the tests serves no streams, which are an application of their own.
         self._expected = ["status of 422", "/stream)"]
 
     def expect(self, words: str) -> None:
@@ -83,7 +83,7 @@ def browser_context_args(browser_context_args: dict[str, Any], live_server: Live
 
 @pytest.fixture
 def complaints() -> Iterator[Complaints]:
-    """Fails the test that leaves a console error, a script error, a refused CSP source or a 5xx behind."""
+    """Fail the test after a console error, a script error, a source that the CSP refused, or a response of 5xx."""
     complaints = Complaints()
     yield complaints
     assert not complaints.unexpected(), "\n".join(complaints.unexpected())

@@ -1,4 +1,4 @@
-"""Calling the JSON API as somebody."""
+"""A client of the JSON API for tests."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ class Caller:
 
 @pytest.fixture
 def api(redis_client: object, db: None) -> Caller:
-    """The API with an empty throttle."""
+    """The API; its rate limits start from zero."""
     return Caller()

@@ -1,4 +1,4 @@
-"""Tests that need more than Python say so by a marker; without it they are skipped with the cure, in CI they fail."""
+"""Markers of tests that need more than Python. Without it they are skipped with the cure; in CI they fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stand-ins for the packs that operators of L4D2 servers unpack: their shapes and sizes, with a few bytes a file."""
+"""Stand-ins for widespread packs of L4D2 servers: the same paths and numbers of files, with a few bytes in each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Static files straight from the tree: tests need no collectstatic. Hashed names have a test of their own."""
+"""Serves static files from the source tree, so that tests need no collectstatic. Hashed names have their own test."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class CollectedStatic:
-    """What the first bin/up of this test process has collected and compressed, for those that start after it."""
+    """The static files that the first bin/up of this test process collected, reused by those that start later."""
 
     def __init__(self, kept: Path) -> None:
         self._kept = kept
 
     def lay_out(self, root: Path) -> None:
-        """Give a new data directory the collected files, if there are any yet."""
+        """Copy the collected files to a new data directory, if there are any yet."""
         if self._kept.exists():
             shutil.copytree(self._kept, root / "static")
 

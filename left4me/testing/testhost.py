@@ -27,7 +27,7 @@ _PIP_CONF = "[global]\nfind-links = /srv/wheels\nno-index = true\n"
 
 
 def _memory_will_do() -> bool:
-    """Whether instances may lie in memory, where small files cost nothing; games' layers need Linux 6.6."""
+    """Whether instances may be kept in memory, where small files cost nothing; the layers of games need Linux 6.6."""
     release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
     return release >= (6, 6) and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM
 
@@ -48,7 +48,7 @@ class Testhost:
     def up(self, *arguments: str) -> None:
         self._call("build")
         self._call("up", *arguments)
-        # Python may live below root's home, and tests inside run as somebody else.
+        # Python may be installed below root's home, and tests inside run as other users.
         self.sh("chmod 711 /root")
 
     def down(self) -> None:

@@ -1,4 +1,4 @@
-"""The whole application as bin/up runs it, on a data directory and ports of its own, with the simulated game."""
+"""Starts the whole application with bin/up, on its own data directory and ports, with the simulated game."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The wire format, frozen: a response is compared with the file that was reviewed when the format was decided.
+"""Compares responses of the API with reviewed files, so that the wire format does not change by accident.
 
-`LEFT4ME_WRITE_WIRE=1 bin/test …` writes the files anew; the difference then belongs into the review.
+`LEFT4ME_WRITE_WIRE=1 bin/test …` rewrites the files; their difference is then a part of the review.
 """
 
 from __future__ import annotations

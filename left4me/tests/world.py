@@ -1,4 +1,4 @@
-"""A lived-in installation: servers in every state, jobs, overlays, players now and before. For looking at pages."""
+"""An installation in use, for tests that look at pages: servers in every state, jobs, overlays, players."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _schedules(owner: User, servers: list[Server], now: datetime) -> int:
 
 
 def _alerts(owner: User, servers: list[Server], now: datetime) -> int:
-    """Channels in every state; the one that carried something."""
+    """Create channels in every state; returns the one with deliveries."""
     well = make_channel(owner, name="our Discord", kind="discord", last_delivered_at=now)
     make_channel(owner, name="a script", is_enabled=False, events=["job_failed"])
     error = "hooks.example.org answers with HTTP status 503."

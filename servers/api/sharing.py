@@ -46,7 +46,7 @@ def revoke_share(request: HttpRequest, server_id: int, share_id: int) -> Status[
 
 @router.get("/servers/{id:server_id}/rcon-password", response=wire.PasswordOut, summary="Get the RCON password")
 def read_password(request: HttpRequest, server_id: int) -> dict[str, str]:
-    """That it was read is recorded."""
+    """Each reading is recorded in the audit log."""
     require_scope(request, "operate")
     user = signed_in(request)
     server = lookups.server_to_edit(user, server_id)
@@ -58,7 +58,7 @@ def read_password(request: HttpRequest, server_id: int) -> dict[str, str]:
 
 @router.post("/servers/{id:server_id}/rcon-password", response=wire.PasswordOut, summary="Change the RCON password")
 def rotate_password(request: HttpRequest, server_id: int) -> dict[str, str]:
-    """It counts from the server's next start on."""
+    """The new password takes effect at the server's next start."""
     require_scope(request, "operate")
     user = signed_in(request)
     return {"rcon_password": actions.rotate_password(server=lookups.server_to_edit(user, server_id), by=user)}

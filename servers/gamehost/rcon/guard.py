@@ -2,10 +2,10 @@
 
 A game server counts failed logins by address and bans for good, and everybody behind this application shares one
 address. The exception is a game that is only just starting: it refuses every password until its server.cfg has run.
-That is assumed where the caller says so, or where this password was let in before; then it is offered again after
-growing pauses, and in all less often than a ban takes (5 failures in 30 s, or 10).
+The guard assumes that where the caller says so, or where this password was accepted before. It then allows further
+attempts after growing pauses, and in total fewer than cause a ban (5 failures in 30 s, or 10).
 
-The memory is that of the process; after a restart of it one more attempt is made.
+Refusals are kept in the memory of the process; after its restart one more attempt is made.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def accepted(host: str, port: int, password: str) -> None:
 
 
 def forget(host: str, port: int) -> None:
-    """Call this when the game at this address was restarted."""
+    """Forget the refusals of a game; called when it was restarted."""
     with _lock:
         _refused.pop((host, port), None)
 
