@@ -1,6 +1,18 @@
 from django.urls import path
 
-from servers.views import blueprints, cfg_help, facts, first_steps, hosts, logs, new_server, players, servers, sharing
+from servers.views import (
+    blueprints,
+    cfg_help,
+    facts,
+    first_steps,
+    hosts,
+    logs,
+    new_server,
+    players,
+    servers,
+    sharing,
+    versions,
+)
 
 app_name = "servers"
 urlpatterns = [
@@ -12,6 +24,7 @@ urlpatterns = [
     path("servers/<id:pk>/settings", servers.settings, name="edit"),
     path("servers/<id:pk>/actions", servers.action, name="action"),
     path("servers/<id:pk>/port", servers.use_port, name="use_port"),
+    path("servers/<id:pk>/undo", versions.undo_and_start, name="undo_and_start"),
     path("servers/<id:pk>/changes", servers.pending, name="changes"),
     path("servers/<id:pk>/delete", servers.delete, name="delete"),
     path("servers/<id:pk>/shares", sharing.share, name="share"),
@@ -42,5 +55,8 @@ urlpatterns = [
     path("blueprints/<id:pk>/move", blueprints.blueprint_move, name="blueprint_move"),
     path("blueprints/<id:pk>/clone", blueprints.blueprint_clone, name="blueprint_clone"),
     path("blueprints/<id:pk>/export", blueprints.blueprint_export, name="blueprint_export"),
+    path("blueprints/<id:pk>/versions", versions.list_, name="blueprint_versions"),
+    path("blueprints/<id:pk>/versions/<id:number>", versions.version, name="blueprint_version"),
+    path("blueprints/<id:pk>/versions/<id:number>/restore", versions.restore, name="blueprint_restore"),
     path("blueprints/<id:pk>/delete", blueprints.blueprint_delete, name="blueprint_delete"),
 ]

@@ -50,8 +50,12 @@ RIGHTS = {
     "overlays.OverlayScript": "",
     "overlays.OverlayWorkshopItem": "SELECT",
     "overlays.Upload": "",
+    # The worker that deletes a server deletes what is planned for it.
+    "schedules.Run": "SELECT (id, server_id, schedule_id), DELETE",
+    "schedules.Schedule": "SELECT (id, server_id), DELETE",
     "servers.Blueprint": "SELECT",
     "servers.BlueprintOverlay": "SELECT",
+    "servers.BlueprintVersion": "",
     "servers.Host": "SELECT, UPDATE (last_seen_at, version, facts, game_version)",
     "servers.HostToken": "",
     "servers.PlayersLink": "SELECT (server_id), DELETE",

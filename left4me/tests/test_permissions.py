@@ -23,7 +23,8 @@ from left4me.testing.routes import all_routes
 from livestate.models import Order
 from overlays.models import Overlay, OverlayAddon, OverlayCollection, OverlayWorkshopItem, Upload
 from overlays.tests.factories import make_overlay
-from servers.models import ServerShare
+from servers.blueprints import versions
+from servers.models import BlueprintVersion, ServerShare
 from servers.tests.factories import make_blueprint, make_host, make_server, share
 from workshop.models import WorkshopItem
 
@@ -160,7 +161,11 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     order = Order.objects.create(server=server, user=cast.owner, kind="command", value="x", created_at=timezone.now())
     schedule = make_schedule(cast.owner, after=timezone.now(), server=server)
     run = Run.objects.create(server=server, user=cast.owner, action="restart", due_at=timezone.now())
+    version = BlueprintVersion.objects.create(
+        blueprint=server.blueprint, number=1, content=versions.content(server.blueprint, [])
+    )
     ids = {
+        "number": version.number,
         "servers": server.pk,
         "blueprints": server.blueprint_id,
         "hosts": host.pk,

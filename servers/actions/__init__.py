@@ -9,6 +9,7 @@ from servers.actions.blueprints import (
     delete_blueprint,
     free_name,
     move_overlay,
+    restore_version,
     update_blueprint,
 )
 from servers.actions.hosts import add_host, remove_host, request_on_host, revoke_token, update_host
@@ -20,6 +21,7 @@ from servers.actions.servers import (
     request,
     rotate_password,
     show_password,
+    start_without_last_change,
     update_server,
     use_offered_port,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, cast
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -16,12 +16,17 @@ from overlays import permissions as overlay_permissions
 from overlays.models import Overlay
 from servers.actions import sourcetv
 from servers.actions.refusals import InUse, Stale
-from servers.blueprints import checks, translation
+from servers.blueprints import checks, translation, versions
 from servers.gamehost.spec import MOST_LAYERS
-from servers.models import Blueprint, BlueprintOverlay
+from servers.models import Blueprint, BlueprintOverlay, BlueprintVersion
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
 
 _FIELDS = {"name_taken": "name"}
+
+# Older versions of a blueprint are deleted.
+MOST_VERSIONS = 100
+# What a restored version brings back, beside the overlays. The name stays as it is.
+_RESTORED = ("description", "arguments", "config", "connect_ports", "allow_ptrace")
 
 
 class BlueprintChanges(TypedDict, total=False):
@@ -65,6 +70,7 @@ def create_blueprint(
     _refuse(blueprint, overlays)
     rows.save_clean(blueprint, places=_FIELDS)
     _stack(blueprint, overlays)
+    _keep_version(blueprint, by)
     record.write(action="blueprint.create", by=by, target=target(blueprint), name=name, **_sandbox(blueprint))
     return blueprint
 
@@ -80,6 +86,7 @@ def update_blueprint(
     current = _locked(blueprint, seen_version)
     overlays = changes.pop("overlays", None)
     before = _sandbox(current)
+    _keep_first_version(current)
     if "arguments" in changes or "config" in changes:
         texts = translation.translate(
             arguments=changes.get("arguments", current.arguments), config=changes.get("config", current.config)
@@ -92,6 +99,7 @@ def update_blueprint(
     rows.save_clean(current, places=_FIELDS)
     if overlays is not None:
         _stack(current, overlays)
+    _keep_version(current, by)
     sourcetv.reserve_for_all(current)
     details = _sandbox(current) if _sandbox(current) != before else {}
     record.write(
@@ -108,12 +116,40 @@ def move_overlay(*, blueprint: Blueprint, seen_version: int, by: User, overlay: 
     position = next((at for at, layer in enumerate(layers) if layer.pk == overlay), None)
     if position is None or not 0 <= position + step < len(layers):
         return current
+    _keep_first_version(current)
     layers.insert(position + step, layers.pop(position))
     _stack(current, layers)
     current.version += 1
     current.save(update_fields=["version", "updated_at"])
+    _keep_version(current, by)
     record.write(action="blueprint.reorder", by=by, target=target(current), version=current.version)
     return current
+
+
+@transaction.atomic
+def restore_version(*, blueprint: Blueprint, number: int, by: User) -> tuple[Blueprint, list[str]]:
+    """Save a blueprint as it was in an earlier version, as a new version.
+
+    Returns it, and the names of overlays that are left out because they were deleted. Raises rows.Gone if there is no
+    such version, and otherwise as `update_blueprint` does.
+    """
+    kept = blueprint.versions.filter(number=number).first()
+    if kept is None:
+        raise rows.Gone
+    wanted = {layer["id"]: layer["name"] for layer in kept.content["overlays"]}
+    there = Overlay.objects.in_bulk(list(wanted))
+    overlays = [
+        there[key]
+        for key in wanted
+        if key in there and overlay_permissions.can_use_overlay(blueprint.owner, there[key])
+    ]
+    usable = {overlay.pk for overlay in overlays}
+    fields = {name: kept.content[name] for name in _RESTORED}
+    saved = update_blueprint(
+        blueprint=blueprint, seen_version=blueprint.version, by=by, overlays=overlays, **cast(BlueprintChanges, fields)
+    )
+    record.write(action="blueprint.restore", by=by, target=target(saved), version=number)
+    return saved, [name for key, name in wanted.items() if key not in usable]
 
 
 @transaction.atomic
@@ -145,6 +181,23 @@ def delete_blueprint(*, blueprint: Blueprint, by: User) -> None:
         raise InUse(linked)
     record.write(action="blueprint.delete", by=by, target=target(current), name=current.name)
     current.delete()
+
+
+def _keep_first_version(blueprint: Blueprint) -> None:
+    """Keep the present state of a blueprint that was made before versions were kept."""
+    if not blueprint.versions.exists():
+        _keep_version(blueprint, None)
+
+
+def _keep_version(blueprint: Blueprint, by: User | None) -> None:
+    """Keep the blueprint as it is now, unless nothing has changed since the last version."""
+    layers = Overlay.objects.filter(in_blueprints__blueprint=blueprint).order_by("in_blueprints__position")
+    content = versions.content(blueprint, list(layers))
+    newest = blueprint.versions.first()
+    if newest is not None and newest.content == content:
+        return
+    BlueprintVersion.objects.create(blueprint=blueprint, number=blueprint.version, user=by, content=content)
+    blueprint.versions.filter(number__lte=blueprint.version - MOST_VERSIONS).delete()
 
 
 def _sandbox(blueprint: Blueprint) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from left4me.audit import record
 from left4me.core import rows, secrets
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from servers.actions import sourcetv
+from servers.actions import blueprints, sourcetv
 from servers.actions.refusals import Stale
 from servers.hosts import ports
 from servers.models import Blueprint, Host, Server
@@ -183,6 +183,20 @@ def use_offered_port(*, server: Server, by: User) -> Job:
         raise jobs.Refused(_("No free port is known. Edit the server to choose one."))
     changed = update_server(server=server, seen_version=server.version, by=by, port=server.offered_port)
     return request(server=changed, operation="start", by=by)
+
+
+@transaction.atomic
+def start_without_last_change(*, server: Server, by: User) -> Job:
+    """Restore the blueprint's version before the present one, and start the server with it.
+
+    Raises Refused if there is none, and otherwise as `restore_version` and `request` do.
+    """
+    before = server.blueprint.versions.filter(number__lt=server.blueprint.version).first()
+    if before is None:
+        raise jobs.Refused(_("No earlier version of the blueprint is kept."))
+    blueprints.restore_version(blueprint=server.blueprint, number=before.number, by=by)
+    operation = "start" if server.is_at_rest else "restart"
+    return request(server=server, operation=operation, by=by)
 
 
 def _is_being_started(server: Server) -> bool:

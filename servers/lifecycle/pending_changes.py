@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Any
 
 from django.utils.translation import gettext as _
 
+from servers.blueprints.differences import Change, lines
 from servers.lifecycle import launch_plan
 from servers.models import Server
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
@@ -17,15 +16,6 @@ _FIELDS = ("name", "port", "tv_port", "game_version", "connect_ports", "allow_pt
 
 # The values of games that an older release started: it did not store them.
 _DEFAULTS = {"tv_port": None, "connect_ports": DEFAULT_CONNECT_PORTS, "allow_ptrace": False}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """One line of the diff. `before` is empty for an addition, `after` for a removal."""
-
-    area: str  # settings, overlays, arguments, config
-    before: str = ""
-    after: str = ""
 
 
 def current(server: Server) -> dict[str, Any]:
@@ -60,9 +50,9 @@ def pending(server: Server) -> list[Change]:
     ]
     if _password_differs(server):
         changes.append(Change(area="settings", after=_("New RCON password")))
-    changes += _lines("overlays", _overlay_lines(before), _overlay_lines(after))
-    changes += _lines("arguments", before["arguments"], after["arguments"])
-    changes += _lines("config", before["config"], after["config"])
+    changes += lines("overlays", _overlay_lines(before), _overlay_lines(after))
+    changes += lines("arguments", before["arguments"], after["arguments"])
+    changes += lines("config", before["config"], after["config"])
     return changes
 
 
@@ -107,12 +97,3 @@ def _overlay_lines(applied: dict[str, Any]) -> list[str]:
         }
         for overlay in applied["overlays"]
     ]
-
-
-def _lines(area: str, before: list[str], after: list[str]) -> list[Change]:
-    changes: list[Change] = []
-    for tag, old_from, old_to, new_from, new_to in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if tag != "equal":
-            changes += [Change(area=area, before=line) for line in before[old_from:old_to]]
-            changes += [Change(area=area, after=line) for line in after[new_from:new_to]]
-    return changes

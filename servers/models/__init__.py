@@ -4,3 +4,4 @@ from servers.models.blueprints import Blueprint, BlueprintOverlay, StarterBluepr
 from servers.models.hosts import Host, HostToken
 from servers.models.players_link import PlayersLink
 from servers.models.servers import Server, ServerShare, StateChange
+from servers.models.versions import BlueprintVersion

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.permissions import signed_in
 from servers.lifecycle import status as server_status
-from servers.models import Server, StateChange
+from servers.models import BlueprintVersion, Server, StateChange
 from servers.state import attention
 
 
@@ -27,6 +27,8 @@ class Tab:
 
 
 OVERVIEW = "overview"
+# A change of the blueprint that is older is not suspected of a failure.
+_SUSPECT = timedelta(days=7)
 ENDED_BADLY = (Server.State.CRASHED, Server.State.GAVE_UP)
 TABS = (
     Tab(OVERVIEW, _("Overview"), "servers:detail"),
@@ -50,6 +52,7 @@ def frame(request: HttpRequest, server: Server, *, tab: str) -> dict[str, object
         "tab": tab,
         "tabs": [(shown, reverse(shown.address, args=[server.pk])) for shown in TABS if _may_open(shown, each)],
         "crash": _crash(server, now) if tab == OVERVIEW else None,
+        "last_change": _last_change(server, now) if tab == OVERVIEW and each.may_edit else None,
     }
 
 
@@ -65,6 +68,16 @@ def _crash(server: Server, now: datetime) -> StateChange | None:
     if crash is None:
         return None
     return crash if server.actual_state in ENDED_BADLY or now - crash.at < attention.CRASH_SHOWN else None
+
+
+def _last_change(server: Server, now: datetime) -> BlueprintVersion | None:
+    """The recent change of its blueprint that may have caused a failure and can be undone."""
+    if not (server.last_error or server.actual_state in ENDED_BADLY):
+        return None
+    newest, before = [*server.blueprint.versions.select_related("user")[:2], None, None][:2]
+    if newest is None or before is None or now - newest.created_at > _SUSPECT:
+        return None
+    return newest
 
 
 def _may_open(tab: Tab, each: server_status.ServerStatus) -> bool:

@@ -1,0 +1,26 @@
+"""Line by line differences, as the pages of changes show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One line of the diff. `before` is empty for an addition, `after` for a removal."""
+
+    area: str  # settings, overlays, arguments, config
+    before: str = ""
+    after: str = ""
+
+
+def lines(area: str, before: Sequence[str], after: Sequence[str]) -> list[Change]:
+    """The lines that were removed and added, in order."""
+    changes: list[Change] = []
+    for tag, old_from, old_to, new_from, new_to in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag != "equal":
+            changes += [Change(area=area, before=line) for line in before[old_from:old_to]]
+            changes += [Change(area=area, after=line) for line in after[new_from:new_to]]
+    return changes

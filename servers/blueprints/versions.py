@@ -1,0 +1,48 @@
+"""Versions of blueprints: their content, and the difference between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.utils.translation import gettext as _
+
+from overlays.models import Overlay
+from servers.blueprints.checks import config_lines
+from servers.blueprints.differences import Change, lines
+from servers.models import Blueprint
+
+FIELDS: Final = ("name", "description", "arguments", "config", "connect_ports", "allow_ptrace")
+
+
+def content(blueprint: Blueprint, overlays: Sequence[Overlay]) -> dict[str, Any]:
+    """What a version keeps of a blueprint with these overlays, the topmost first."""
+    layers = [
+        {"id": overlay.pk, "name": overlay.name, "content_version": overlay.content_version} for overlay in overlays
+    ]
+    return {**{name: getattr(blueprint, name) for name in FIELDS}, "overlays": layers}
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+    """The changes from one content to another, by area."""
+    changes = lines("settings", _settings(before), _settings(after))
+    changes += lines("overlays", _names(before), _names(after))
+    for area in ("arguments", "config"):
+        changes += lines(area, config_lines(before[area]), config_lines(after[area]))
+    return changes
+
+
+def _names(content: dict[str, Any]) -> list[str]:
+    return [
+        _("%(name)s (content %(version)d)") % {"name": layer["name"], "version": layer["content_version"]}
+        for layer in content["overlays"]
+    ]
+
+
+def _settings(content: dict[str, Any]) -> list[str]:
+    found = [_("name: %s") % content["name"], _("network ports: %s") % content["connect_ports"]]
+    if content["description"]:
+        found += [_("description: %s") % line for line in content["description"].splitlines()]
+    if content["allow_ptrace"]:
+        found.append(_("crash reporters may trace the game"))
+    return found
