@@ -144,10 +144,8 @@ def restore_version(*, blueprint: Blueprint, number: int, by: User) -> tuple[Blu
         if key in there and overlay_permissions.can_use_overlay(blueprint.owner, there[key])
     ]
     usable = {overlay.pk for overlay in overlays}
-    fields = {name: kept.content[name] for name in _RESTORED}
-    saved = update_blueprint(
-        blueprint=blueprint, seen_version=blueprint.version, by=by, overlays=overlays, **cast(BlueprintChanges, fields)
-    )
+    changes = cast(BlueprintChanges, {name: kept.content[name] for name in _RESTORED} | {"overlays": overlays})
+    saved = update_blueprint(blueprint=blueprint, seen_version=blueprint.version, by=by, **changes)
     record.write(action="blueprint.restore", by=by, target=target(saved), version=number)
     return saved, [name for key, name in wanted.items() if key not in usable]
 

@@ -2,13 +2,14 @@
 
 from ninja import Router
 
-from servers.api import blueprints, facts, hosts, servers, sharing
+from servers.api import blueprints, facts, hosts, servers, sharing, versions
 
 router = Router()
 router.add_router("", servers.router)
 router.add_router("", facts.router)
 router.add_router("", sharing.router)
 router.add_router("", blueprints.router)
+router.add_router("", versions.router)
 router.add_router("", hosts.router)
 
 __all__ = ["router"]

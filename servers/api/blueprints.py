@@ -12,7 +12,7 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.core.web.api import Window, changed_fields, listed, require_scope
+from left4me.core.web.api import Window, changed_fields, require_scope
 from overlays import conflicts
 from overlays.models import Overlay
 from servers import actions, lookups
@@ -97,28 +97,6 @@ def change_blueprint(request: HttpRequest, blueprint_id: int, given: wire.Bluepr
     notes = translate(arguments=changes.get("arguments", ""), config=changes.get("config", "")).notes
     actions.update_blueprint(blueprint=row, seen_version=given.version, by=user, **changes)
     return wire.blueprint(lookups.blueprint_or_404(user, blueprint_id), translated=notes)
-
-
-@router.get(
-    "/blueprints/{id:blueprint_id}/versions", response=wire.VersionPage, summary="Every kept version, the newest first"
-)
-def list_versions(request: HttpRequest, blueprint_id: int, window: Query[Window]) -> dict[str, Any]:
-    row = lookups.blueprint_or_404(signed_in(request), blueprint_id)
-    return listed(row.versions.select_related("user"), window)
-
-
-@router.post(
-    "/blueprints/{id:blueprint_id}/versions/{id:number}/restore",
-    response=wire.BlueprintOut,
-    summary="Save it as it was in an earlier version",
-)
-def restore_version(request: HttpRequest, blueprint_id: int, number: int) -> dict[str, Any]:
-    """The name stays as it is. Overlays that were deleted are left out."""
-    require_scope(request, "operate")
-    user = signed_in(request)
-    row = lookups.blueprint_to_edit(user, blueprint_id)
-    actions.restore_version(blueprint=row, number=number, by=user)
-    return wire.blueprint(lookups.blueprint_or_404(user, blueprint_id))
 
 
 @router.delete("/blueprints/{id:blueprint_id}", response={204: None}, summary="Delete a blueprint that no server uses")

@@ -17,7 +17,7 @@ from left4me.jobs.api import JobOut
 from servers.blueprints import checks, inspection
 from servers.blueprints.translation import Note
 from servers.lifecycle.status import ServerStatus
-from servers.models import Blueprint, BlueprintVersion, Host, Server, ServerShare
+from servers.models import Blueprint, Host, Server, ServerShare
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
 from servers.state import attention
 from workshop import inputs
@@ -222,38 +222,6 @@ class BlueprintOut(Schema):
     version: int
     created_at: datetime
     updated_at: datetime
-
-
-class VersionLayerOut(Schema):
-    id: int
-    name: str
-    content_version: int
-
-
-class VersionContentOut(Schema):
-    name: str
-    description: str
-    arguments: str
-    config: str
-    connect_ports: str
-    allow_ptrace: bool
-    overlays: list[VersionLayerOut] = Field(description="The topmost first")
-
-
-class VersionOut(Schema):
-    """A blueprint as it was saved once."""
-
-    number: int
-    user: str | None = Field(description="Who saved it")
-    created_at: datetime
-    content: VersionContentOut
-
-    @staticmethod
-    def resolve_user(version: BlueprintVersion) -> str | None:
-        return version.user.get_username() if version.user else None
-
-
-VersionPage = page_of(VersionOut, "VersionPage")
 
 
 class ConflictOut(Schema):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Count, Prefetch, Q
 from django.db.models.functions import Lower
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import names
@@ -119,6 +120,27 @@ class BlueprintOverlay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.blueprint_id}: {self.position} {self.overlay_id}"
+
+
+class BlueprintVersion(models.Model):
+    """A blueprint as it was saved once. `content` holds its fields, and its overlays with their names and versions."""
+
+    blueprint = models.ForeignKey(Blueprint, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("saved by"), null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    content: models.JSONField[dict[str, Any]] = models.JSONField()
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["blueprint", "number"], name="one_version_per_blueprint_and_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.blueprint_id}: {self.number}"
 
 
 class StarterBlueprint(models.Model):

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('servers', '0009_running_process'),
+        ('servers', '0010_plainer_names'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
