@@ -42,6 +42,7 @@ urlpatterns = [
     path("join/<str:token>", players.join, name="join"),
     path("hosts", hosts.hosts, name="hosts"),
     path("hosts/<id:pk>", hosts.host, name="host"),
+    path("hosts/<id:pk>/usage", hosts.usage, name="host_usage"),
     path("hosts/<id:pk>/actions", hosts.host_action, name="host_action"),
     path("hosts/<id:pk>/token/revoke", hosts.revoke_token, name="revoke_token"),
     path("hosts/<id:pk>/remove", hosts.remove, name="remove_host"),

@@ -139,7 +139,9 @@ def _facts(now: datetime) -> dict[str, object]:
         }
         for day, build in ((1, 99), (2, 100))
     ]
-    return {"runtime": "process", "game": "simulated", "versions": versions}
+    machine = {"cores": 8, "load": 1.25, "memory": {"total": 32 << 30, "available": 21 << 30}}
+    disk = {"total": 480 << 30, "free": 130 << 30}
+    return {"runtime": "process", "game": "simulated", "versions": versions, "disk": disk, **machine}
 
 
 def _figures(step: int, dice: random.Random) -> dict[str, float]:

@@ -7,7 +7,8 @@ from typing import Any
 from django.db.models import Count
 from django.http import Http404, HttpRequest
 from django.utils import timezone
-from ninja import Query, Router, Status
+from ninja import Query, Router, Schema, Status
+from pydantic import Field
 
 from accounts.models import User
 from accounts.permissions import signed_in
@@ -17,8 +18,27 @@ from left4me.jobs.models import Job
 from servers import actions, lookups
 from servers.api import wire
 from servers.models import Host
+from servers.state import host_usage
 
 router = Router(tags=["hosts"])
+
+
+class HostShareOut(Schema):
+    server: int | None = Field(description="Null for all servers together that you may not see")
+    servers: int = Field(description="How many servers these are")
+    cpu_percent: float = Field(description="Percent of one core")
+    memory_bytes: int
+    disk_bytes: int
+
+
+class HostUsageOut(Schema):
+    cores: int | None
+    load: float | None = Field(description="Processes that run or wait for a core, on average of the last minute")
+    memory_total: int | None
+    memory_used: int | None = Field(description="Bytes that are not available to programs")
+    disk_total: int | None
+    disk_used: int | None
+    shares: list[HostShareOut]
 
 
 def _counted() -> Any:
@@ -46,6 +66,22 @@ def list_hosts(request: HttpRequest, window: Query[Window]) -> dict[str, Any]:
 @router.get("/hosts/{id:host_id}", response=wire.HostOut, summary="Get a host")
 def get_host(request: HttpRequest, host_id: int) -> dict[str, Any]:
     return _one(host_id, signed_in(request))
+
+
+@router.get("/hosts/{id:host_id}/usage", response=HostUsageOut, summary="What a host has, and who uses it")
+def get_host_usage(request: HttpRequest, host_id: int) -> dict[str, Any]:
+    used = host_usage.of(_host(host_id), user=signed_in(request))
+    shares = [
+        {
+            "server": share.server.pk if share.server else None,
+            "servers": share.servers,
+            "cpu_percent": share.cpu_percent,
+            "memory_bytes": share.memory_bytes,
+            "disk_bytes": share.disk_bytes,
+        }
+        for share in used.shares
+    ]
+    return {"shares": shares, **{name: getattr(used, name) for name in HostUsageOut.model_fields if name != "shares"}}
 
 
 @router.patch("/hosts/{id:host_id}", response=wire.HostOut, summary="Change a host (admins)")

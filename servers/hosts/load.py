@@ -62,6 +62,11 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def average() -> float:
+    """Processes that run or wait for a core, on average of the last minute."""
+    return round(os.getloadavg()[0], 2)
+
+
 def memory() -> tuple[int, int]:
     """The bytes of memory in all, and those that programs can still get."""
     lines = dict(line.split(":", 1) for line in (_PROC / "meminfo").read_text().splitlines())

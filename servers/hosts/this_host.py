@@ -21,6 +21,7 @@ from servers.gamehost.steamcmd.session import Login, SteamCmd
 from servers.gamehost.storage import Storage
 from servers.gamehost.systemd import units
 from servers.gamehost.systemd.runtime import SystemdRuntime
+from servers.hosts import load
 from servers.logs.publisher import Tailers
 from servers.models import Host
 
@@ -69,8 +70,12 @@ def workshop_cache() -> Path:
 def facts() -> dict[str, Any]:
     """The values that this host reports about itself; stored in `Host.facts`."""
     disk = shutil.disk_usage(root())
+    memory, available = load.memory()
     return {
         "disk": {"free": disk.free, "total": disk.total},
+        "memory": {"total": memory, "available": available},
+        "cores": load.cores(),
+        "load": load.average(),
         "runtime": settings.LEFT4ME_RUNTIME,
         "game": settings.LEFT4ME_GAME,
         "versions": [

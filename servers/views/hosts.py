@@ -22,7 +22,7 @@ from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
 from servers import actions, lookups, permissions
 from servers.models import Host, HostToken, Server
-from servers.state import attention
+from servers.state import attention, host_usage
 
 RECENT_JOBS = 6
 
@@ -55,10 +55,21 @@ def host(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         **_state(row, user),
         "may_operate": permissions.can_operate_host(user),
+        "used": host_usage.of(row, user=user),
         "is_own": row.name == settings.LEFT4ME_HOST,
         "token": HostToken.objects.filter(host=row).first(),
     }
     return render(request, "servers/host.html#state" if is_fragment(request) else "servers/host.html", context)
+
+
+@require_safe
+def usage(request: HttpRequest, pk: int) -> HttpResponse:
+    """What the host has and who uses it, a part of its page."""
+    user = signed_in(request)
+    row = get_object_or_404(Host, pk=pk)
+    if not is_fragment(request):
+        return redirect(row)
+    return render(request, "servers/_host_usage.html", {"used": host_usage.of(row, user=user)})
 
 
 @require_POST

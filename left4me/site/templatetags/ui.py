@@ -258,4 +258,4 @@ def quantity(value: float | None, unit: str) -> str:
     if unit == "bytes_per_second":
         return f"{in_bytes(value)}/s"
     number = floatformat(round(value * 1000 if unit == "seconds" else value, 1))
-    return f"{number} {({'percent': '%', 'seconds': 'ms'}).get(unit, '')}".rstrip()
+    return number + {"percent": "%", "seconds": " ms"}.get(unit, "")

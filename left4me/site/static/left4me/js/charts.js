@@ -51,7 +51,7 @@ function words(value, unit) {
   if (value == null) return "–";
   if (unit === "bytes") return bytes(value);
   if (unit === "bytes_per_second") return `${bytes(value)}/s`;
-  if (unit === "percent") return `${number(value, 1)} %`;
+  if (unit === "percent") return `${number(value, 1)}%`;
   if (unit === "seconds") return `${number(value * 1000, 1)} ms`;
   return number(value, 1);
 }
