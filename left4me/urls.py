@@ -2,12 +2,14 @@ from django.contrib import admin
 from django.urls import include, path
 
 from left4me.api import api
-from left4me.site import palette, styleguide, views
+from left4me.site import bell, palette, styleguide, views
 from left4me.site.metrics.views import metrics
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
     path("palette", palette.palette, name="palette"),
+    path("bell", bell.bell, name="bell"),
+    path("bell/seen", bell.seen, name="bell_seen"),
     path("theme", views.theme, name="theme"),
     path("styleguide", styleguide.styleguide, name="styleguide"),
     path("health", views.health, name="health"),

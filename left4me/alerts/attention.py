@@ -54,6 +54,10 @@ class Subject:
     reasons: Sequence[Reason]
 
     @property
+    def key(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+    @property
     def severity(self) -> Severity:
         """That of its worst reason."""
         return min((reason.severity for reason in self.reasons), key=lambda severity: severity.rank)

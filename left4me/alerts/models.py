@@ -203,3 +203,17 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class BellMark(models.Model):
+    """What a user has seen in the bell: everything until `seen_at`, and these reasons for attention."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="bell_mark"
+    )
+    seen_at = models.DateTimeField()
+    # The keys of the reasons that were shown; one that comes back later is new again.
+    reasons = models.JSONField(default=list, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.user_id}"

@@ -22,6 +22,7 @@ RIGHTS = {
     "accounts.Session": "",
     "accounts.User": "SELECT (id, username, is_admin, is_active, created_at)",
     "admin.LogEntry": "",
+    "alerts.BellMark": "",
     "alerts.Channel": "SELECT (id, user_id, name, events, everything, is_enabled)",
     "alerts.Delivery": "SELECT, INSERT",
     "alerts.Incident": "SELECT, INSERT, UPDATE",
