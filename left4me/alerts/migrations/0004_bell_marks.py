@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ('alerts', '0002_confirmed_mailboxes'),
+        ('alerts', '0003_plainer_names'),
     ]
 
     operations = [
