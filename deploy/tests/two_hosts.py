@@ -119,7 +119,7 @@ class TwoHosts:
     def admit_the_second(self) -> None:
         self._url = self.typed("left4mectl host add").strip().splitlines()[-1]
         assert self._url.startswith("left4me://join/")
-        assert "never reported" in self.first.sh("left4mectl host list").output
+        assert "never connected" in self.first.sh("left4mectl host list").output
         again = self.first.sh(f"left4mectl host add {HOST} --address {FIRST} --from {SECOND}/32 --dry-run 2>&1").output
         assert again.strip() == "", f"what is done would be done again: {again}"
 
@@ -195,7 +195,7 @@ class TwoHosts:
                 waiting = [self.act("restart"), self.call("POST", f"/hosts/{self.host}/actions", _REPAIR)]
                 for job in waiting:
                     assert job["state"] == "queued"
-                    assert job["waiting_for"].startswith(f"waits for host {HOST}, silent since")
+                    assert job["waiting_for"].startswith(f"waits for host {HOST}, offline since")
                 # Jobs of the first host do not wait for it.
                 began = time.monotonic()
                 self.build()
