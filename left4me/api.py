@@ -14,14 +14,16 @@ from django.utils.translation import gettext as _
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
+from ninja.parser import Parser
 
 from accounts.api import Bearer, PageSession
 from accounts.api import router as accounts_router
 from left4me.alerts.api import router as alerts_router
-from left4me.core import rows
+from left4me.core import outages, rows
 from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web import refusals
 from left4me.core.web.api import Problem, problem_response
+from left4me.core.web.request import read_json
 from left4me.jobs.api import router as jobs_router
 from left4me.schedules.api import router as schedules_router
 from left4me.site.api_docs import Docs
@@ -54,6 +56,13 @@ _PROBLEM = {
 }
 
 
+class JSONParser(Parser):
+    """Reads bodies as all views do."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        return read_json(request.body)
+
+
 class API(NinjaAPI):
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
         """The OpenAPI document, with the problem response added to every operation."""
@@ -70,6 +79,7 @@ api = API(
     description="Game servers, their blueprints, overlays and jobs: what the pages can do, for programs.",
     urls_namespace="api",
     auth=[Bearer(), PageSession()],
+    parser=JSONParser(),
     docs=Docs(),
     docs_url="docs",
     openapi_url="openapi.json",
@@ -167,6 +177,8 @@ def _invalid_row(request: HttpRequest, fault: FormFault) -> HttpResponse:
 @api.exception_handler(Exception)
 def _unexpected(request: HttpRequest, fault: Exception) -> HttpResponse:
     logger.error("%s %s failed", request.method, request.path, exc_info=fault)
+    if (outage := outages.of(fault)) is not None:
+        return problem_response(Problem(503, str(outage.title), str(outage.text), retry_after=outage.retry_after))
     return problem_response(Problem(500, _("Something broke here"), _("It has been written to the server's log.")))
 
 

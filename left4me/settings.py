@@ -108,6 +108,7 @@ MIDDLEWARE = [
     "left4me.site.middleware.request_log.RequestLog",
     "left4me.core.net.addresses.ForwardedAddress",
     "left4me.site.middleware.exceptions.ApiProblems",
+    "left4me.site.middleware.exceptions.PlainQueries",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from left4me.core import names, rows
+from left4me.core.web.ids import parse_id
 from overlays.models import Overlay
 from servers.actions import blueprint_yaml
 from servers.blueprints import checks, maps, translation
@@ -29,6 +31,10 @@ class StackField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
     """Overlays in the order of the submitted values, the topmost first."""
 
     def clean(self, value: Any) -> Any:
+        for pk in value or ():
+            # Larger than any id: databases raise an error that is not a refusal.
+            if parse_id(str(pk)) is None:
+                raise ValidationError(self.error_messages["invalid_pk_value"], "invalid_pk_value", {"pk": pk})
         overlays = {str(overlay.pk): overlay for overlay in super().clean(value)}
         return [overlays[pk] for pk in dict.fromkeys(map(str, value or ())) if pk in overlays]
 

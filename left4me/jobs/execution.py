@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from django.db import DatabaseError
 from django.utils import timezone
 
-from left4me.core import logbook
+from left4me.core import logbook, outages
 from left4me.core.concurrency import Cancelled
 from left4me.core.lines import Masker, clean
 from left4me.core.processes import commands
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _TRIES_TO_SETTLE = 20
 _PAUSE_BETWEEN_TRIES = 0.5
 _LONGEST_ERROR = 10_000
+_NO_REASON = "It failed without a reason. The log above and the log of the worker may show it."
 # The application's own secrets: programs that a job runs do not get them.
 _NOT_PASSED_ON = {
     "LEFT4ME_SECRET_KEY",
@@ -200,17 +201,17 @@ def _run_body(run: ActiveRun) -> tuple[State, int | None, str]:
         return State.CANCELLED, None, ""
     # The body itself explains the failure to the operator.
     except Failed as failure:
-        return State.FAILED, failure.exit_code, str(failure)
+        return State.FAILED, failure.exit_code, str(failure) or _NO_REASON
     # A program that the body did not handle: its exit status is the most useful exit code.
     except commands.CommandFailed as failure:
-        return State.FAILED, failure.status, str(failure)
+        return State.FAILED, failure.status, str(failure) or _NO_REASON
     # A program that could not be started or exceeded its timeout has no exit status.
     except commands.CommandError as failure:
         return State.FAILED, 1, str(failure)
     # A defect of the body: the operator sees the exception, the log of the process has the traceback.
     except Exception as error:
         log.exception("Job %s (%s %s) failed", run.job_id, run.job.operation, run.resource)
-        return State.FAILED, 1, f"{type(error).__name__}: {error}"
+        return State.FAILED, 1, outages.described(error)
     return State.SUCCEEDED, 0, ""
 
 

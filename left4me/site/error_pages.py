@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+from left4me.core import outages
 
 Words = str | Promise
 
@@ -42,6 +45,11 @@ def already_gone(request: HttpRequest) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """500, or 503 where the machine is the cause. Django calls this while it handles the exception."""
+    if (outage := outages.of(sys.exception())) is not None:
+        response = _page(503, title=outage.title, text=outage.text)
+        response.headers["Retry-After"] = str(outage.retry_after)
+        return response
     return _page(
         500,
         title=_("Something broke on our side"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from django.http import HttpRequest, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -12,6 +10,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.permissions import signed_in
 from left4me.core.files.tree import BadPath
+from left4me.core.web.request import read_json
 from left4me.jobs import actions as jobs
 from overlays import lookups
 from overlays.files import uploads
@@ -23,7 +22,7 @@ def start_upload(request: HttpRequest, pk: int) -> JsonResponse:
     """Start an upload, from `{"name", "folder", "size", "unpack"}`, or resume an interrupted one at `offset`."""
     overlay = lookups.files_to_edit(signed_in(request), pk)
     try:
-        given = json.loads(request.body)
+        given = read_json(request.body)
         upload = uploads.start(
             overlay=overlay,
             folder=str(given.get("folder", "")),

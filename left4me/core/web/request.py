@@ -1,7 +1,8 @@
-"""What views ask about a request: who sent it, and whether htmx did."""
+"""What views ask about a request: who sent it, whether htmx did, and what the JSON of its body says."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from django.core.exceptions import PermissionDenied
@@ -42,3 +43,36 @@ def is_fragment(request: HttpRequest) -> bool:
     """True if htmx requests the part of the page that changes, not the whole page."""
     htmx: HtmxDetails = request.htmx  # type: ignore[attr-defined]
     return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
+
+
+def read_json(data: bytes) -> Any:
+    """The JSON that a client sent. Raises ValueError for anything that a database or a number cannot take.
+
+    That is NaN and Infinity, which are no JSON, NUL and lone surrogates in texts, and nesting without end.
+    """
+    try:
+        value = json.loads(data, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("The JSON is nested too deeply.") from None
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            waiting += [*part, *part.values()]
+        elif isinstance(part, list):
+            waiting += part
+        elif isinstance(part, str) and ("\0" in part or not _is_text(part)):
+            raise ValueError("A text contains characters that cannot be stored.")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON.")
+
+
+def _is_text(part: str) -> bool:
+    try:
+        part.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 
 from left4me.core import rows
@@ -29,6 +30,18 @@ class ExceptionResponses:
         if isinstance(fault, rows.Gone):
             return already_gone(request)
         return too_many_requests(request, seconds=fault.wait) if isinstance(fault, RateLimited) else None
+
+
+class PlainQueries:
+    """Answers 400 to addresses with NUL, which no text of PostgreSQL contains: searches would fail with an error."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "%00" in request.META.get("QUERY_STRING", "") or "\0" in request.path_info:
+            raise BadRequest("The address contains NUL.")
+        return self.get_response(request)
 
 
 class ApiProblems:
