@@ -85,6 +85,12 @@ def set_time_zone(*, user: User, name: str) -> None:
     user.save(update_fields=["time_zone"])
 
 
+def set_language(*, user: User, code: str) -> None:
+    """Store the user's language; an empty `code` means that of the browser. It is not audited."""
+    user.language = code
+    user.save(update_fields=["language"])
+
+
 def end_sessions(*, user: User, keep: str | None = None) -> int:
     """End the user's sessions, except the one with the key `keep`. Return how many ended."""
     rows = user.sessions.all() if keep is None else user.sessions.exclude(pk=secrets.digest(keep))

@@ -1,4 +1,4 @@
-"""The browsers of a user: what they are called, and the signed cookie that marks those that have signed in before.
+"""The browsers of a user: their names, their language, and the signed cookie of those that have signed in before.
 
 `throttle` counts attempts from a known browser apart from those of strangers.
 """
@@ -67,3 +67,18 @@ def remember(request: HttpRequest, response: HttpResponse, username: str) -> Non
         samesite="Lax",
         secure=settings.LEFT4ME_BEHIND_TLS,
     )
+
+
+def set_language(response: HttpResponse, code: str) -> None:
+    """Set the cookie that chooses the language of pages; an empty `code` leaves it to the browser."""
+    if code:
+        response.set_cookie(
+            settings.LANGUAGE_COOKIE_NAME,
+            code,
+            max_age=_AGE,
+            httponly=True,
+            samesite="Lax",
+            secure=settings.LEFT4ME_BEHIND_TLS,
+        )
+    else:
+        response.delete_cookie(settings.LANGUAGE_COOKIE_NAME, samesite="Lax")

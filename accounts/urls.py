@@ -11,6 +11,7 @@ urlpatterns = [
     path("accounts/new-password/<str:secret>/", entry.password_link, name="password_link"),
     path("accounts/", own.profile, name="profile"),
     path("accounts/time-zone/", own.time_zone, name="time_zone"),
+    path("accounts/language/", entry.language, name="language"),
     path("accounts/password/", own.password, name="password"),
     path("accounts/sessions/", own.sessions, name="sessions"),
     path("accounts/sessions/others/revoke/", own.revoke_other_sessions, name="revoke_other_sessions"),

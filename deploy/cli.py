@@ -49,7 +49,7 @@ def main(arguments: Sequence[str], *, layout: Layout | None = None) -> int:
     run: Callable[[Layout, argparse.Namespace], int] = options.run
     try:
         if os.geteuid() != 0:
-            raise Refused("This needs root: run it with sudo.")
+            raise Refused("This command needs root. Run it with sudo.")
         return run(layout or Layout(), options)
     except (*_FAULTS, Refused) as fault:
         sys.stderr.write(f"left4mectl {options.command}: {fault}\n")
@@ -59,14 +59,14 @@ def main(arguments: Sequence[str], *, layout: Layout | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="left4mectl", description="Operates left4me on this machine.")
+    parser = argparse.ArgumentParser(prog="left4mectl", description="Manage left4me on this machine.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    command = subparsers.add_parser("status", help="show the release, the state of the units and the last backup")
+    command = subparsers.add_parser("status", help="show the release, the state of the services and the last backup")
     command.set_defaults(run=_status)
 
     command = subparsers.add_parser(
-        "doctor", help="check everything and print the cure of each fault; exits with 1 if there is one"
+        "doctor", help="check everything and print a fix for each problem; exits with status 1 if there is a problem"
     )
     command.add_argument("--json", action="store_true", dest="as_json", help="print the findings as JSON")
     command.set_defaults(run=_doctor)
@@ -74,55 +74,61 @@ def _parser() -> argparse.ArgumentParser:
     _add_upgrade_commands(subparsers)
     _add_backup_commands(subparsers)
 
-    command = subparsers.add_parser("host", help="manage other machines that run servers for this one")
+    command = subparsers.add_parser("host", help="manage other machines that run game servers")
     _add_host_commands(command.add_subparsers(dest="host_command", required=True, metavar="COMMAND"))
 
     command = subparsers.add_parser(
-        "manage", help="run manage.py as the application's user, with its settings", add_help=False
+        "manage", help="run manage.py as the application's user and with its settings", add_help=False
     )
     command.set_defaults(run=_manage)
     return parser
 
 
 def _add_upgrade_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = subparsers.add_parser("upgrade", help="move to a newer release; games go on")
+    command = subparsers.add_parser("upgrade", help="upgrade to a newer release; games keep running")
     command.add_argument(
-        "--to", metavar="REF", help="a branch, tag or commit (default: the newest commit of the present branch)"
+        "--to", metavar="REF", help="a branch, tag or commit (default: the newest commit of the current branch)"
     )
     _add_ready(command)
     command.set_defaults(run=_upgrade)
 
-    command = subparsers.add_parser("rollback", help="go back to the release before the last upgrade")
-    command.add_argument("--with-database", action="store_true", help="the database too; loses all changes since then")
+    command = subparsers.add_parser("rollback", help="roll back to the release before the last upgrade")
+    command.add_argument(
+        "--with-database", action="store_true", help="also roll back the database; loses all changes since the upgrade"
+    )
     _add_ready(command)
     command.set_defaults(run=_rollback)
 
-    command = subparsers.add_parser("recover", help="take back an interrupted upgrade or restore; done at each boot")
-    command.add_argument("--boot", action="store_true", help="start nothing: systemd does so afterwards")
+    command = subparsers.add_parser("recover", help="undo an interrupted upgrade or restore; runs at every boot")
+    command.add_argument("--boot", action="store_true", help="don't start services; systemd starts them later")
     command.set_defaults(run=_recover)
 
 
 def _add_backup_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = subparsers.add_parser(
-        "backup", help="write everything that cannot be recreated to one file, while left4me runs"
+        "backup", help="back up everything that can't be recreated to one file, while left4me runs"
     )
     command.add_argument("--to", metavar="FILE|DIR", type=Path, help="the target (default: /var/backups/left4me)")
     command.add_argument(
-        "--keep", metavar="N", type=int, default=backup.KEEP, help="how many backups to keep there (%(default)s)"
+        "--keep",
+        metavar="N",
+        type=int,
+        default=backup.KEEP,
+        help="number of backups to keep there (default: %(default)s)",
     )
     command.add_argument("--with-workshop", action="store_true", help="include downloaded workshop files")
     command.add_argument("--quiet", action="store_true", help="print errors only")
     command.set_defaults(run=_backup)
 
-    command = subparsers.add_parser("restore", help="replace all data by those of a backup; ends all games")
+    command = subparsers.add_parser("restore", help="replace all data with a backup; stops all games")
     command.add_argument("file", metavar="FILE", type=Path)
-    command.add_argument("--yes", action="store_true", help="do not ask")
+    command.add_argument("--yes", action="store_true", help="don't ask for confirmation")
     _add_ready(command)
     command.set_defaults(run=_restore)
 
 
 def _add_host_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = subparsers.add_parser("add", help="add a machine, or give it new secrets; prints its join URL once")
+    command = subparsers.add_parser("add", help="add a machine or renew its secrets; prints its join URL once")
     command.add_argument("name", metavar="NAME", help="lower-case letters, digits and hyphens")
     command.add_argument("--address", required=True, help="the address at which the other machine reaches this one")
     command.add_argument("--public", default="", help="the address at which players reach the other machine")
@@ -133,11 +139,11 @@ def _add_host_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
         metavar="NETWORK",
         help="network from which PostgreSQL accepts hosts, such as 203.0.113.7/32; repeatable (default: anywhere)",
     )
-    command.add_argument("--dry-run", action="store_true", help="print what would be done, and change nothing")
+    command.add_argument("--dry-run", action="store_true", help="print what would be done without changing anything")
     command.set_defaults(run=_host_add)
-    command = subparsers.add_parser("list", help="list all hosts with their state")
+    command = subparsers.add_parser("list", help="list all hosts with their status")
     command.set_defaults(run=_host_list)
-    command = subparsers.add_parser("remove", help="remove a machine that has no servers, and end its access")
+    command = subparsers.add_parser("remove", help="remove a machine that has no servers, and revoke its access")
     command.add_argument("name", metavar="NAME")
     command.set_defaults(run=_host_remove)
 
@@ -148,7 +154,7 @@ def _add_ready(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=float,
         default=upgrade.READY_SECONDS,
-        help="how long to wait until the application is ready (%(default)s)",
+        help="seconds to wait until the application is ready (default: %(default)s)",
     )
 
 
@@ -173,7 +179,7 @@ def _upgrade(layout: Layout, options: argparse.Namespace) -> int:
     with plan.alone(layout):
         progress = Progress()
         release = upgrade.upgrade(layout, to=options.to, ready_seconds=options.ready_seconds, progress=progress)
-        progress.say(f"{release} runs and is ready")
+        progress.say(f"{release} is running and ready")
     return 0
 
 
@@ -186,7 +192,7 @@ def _rollback(layout: Layout, options: argparse.Namespace) -> int:
             ready_seconds=options.ready_seconds,
             progress=progress,
         )
-        progress.say(f"{release} runs and is ready")
+        progress.say(f"{release} is running and ready")
     return 0
 
 
@@ -196,7 +202,7 @@ def _recover(layout: Layout, options: argparse.Namespace) -> int:
         upgrade_recovered = upgrade.recover(layout, progress=progress, at_boot=options.boot)
         restore_recovered = restore.recover(layout, progress=progress, at_boot=options.boot)
         if not (upgrade_recovered or restore_recovered):
-            progress.say("nothing was interrupted")
+            progress.say("no interrupted upgrade or restore found")
     return 0
 
 
@@ -219,10 +225,10 @@ def _backup(layout: Layout, options: argparse.Namespace) -> int:
 def _restore(layout: Layout, options: argparse.Namespace) -> int:
     with plan.alone(layout):
         if not options.yes:
-            _ask(f"All games on this machine end, and its data is replaced by {options.file}. Continue?")
+            _ask(f"This stops all games on this machine and replaces its data with {options.file}. Continue?")
         progress = Progress()
         hints = restore.restore(layout, options.file, ready_seconds=options.ready_seconds, progress=progress)
-        progress.say("restored; the application runs and is ready")
+        progress.say("restored; the application is running and ready")
         for hint in hints:
             progress.say(hint)
     return 0
@@ -261,7 +267,7 @@ def _host_remove(layout: Layout, options: argparse.Namespace) -> int:
 
 def _refuse_worker_host(layout: Layout) -> None:
     if services.role(layout) is Role.WORKER_HOST:
-        raise Refused("This machine only runs servers. Run this command on the machine that runs the web.")
+        raise Refused("This machine only runs game servers. Run this command on the machine that runs the web.")
 
 
 def _manage(layout: Layout, options: argparse.Namespace) -> int:
@@ -271,8 +277,8 @@ def _manage(layout: Layout, options: argparse.Namespace) -> int:
 
 def _ask(question: str) -> None:
     if not sys.stdin.isatty():
-        raise Refused("This needs a confirmation. Without a terminal, use --yes.")
+        raise Refused("This command asks for confirmation. Without a terminal, pass --yes.")
     sys.stdout.write(f"{question} [y/N] ")
     sys.stdout.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Refused("Nothing was changed.")
+        raise Refused("No changes made.")

@@ -59,28 +59,32 @@ def main(arguments: Sequence[str], *, layout: Layout | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="deploy/install",
-        description="Install left4me on this machine (Debian 12 or 13, as root). Run again, it does what is missing.",
+        description="Install left4me on this machine (Debian 12 or 13, as root). Run it again to add what is missing.",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and change nothing")
-    parser.add_argument("--domain", type=_domain, metavar="NAME", help="make Caddy serve this name, with TLS")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done without changing anything")
+    parser.add_argument(
+        "--domain", type=_domain, metavar="NAME", help="serve left4me under this domain name with Caddy and TLS"
+    )
     parser.add_argument(
         "--tls",
         choices=["auto", "internal"],
         default="auto",
-        help="with --domain: a public certificate (auto), or one of Caddy's own authority for private networks",
+        help="with --domain: a public certificate (auto), or one from Caddy's own authority for private networks",
     )
     parser.add_argument("--database", choices=["sqlite", "postgres"], help="default: sqlite; cannot be changed later")
     parser.add_argument("--game", choices=["steam", "simulated"], help="default: steam")
     parser.add_argument(
-        "--worker-only", action="store_true", help="run servers for a web on another machine; needs --join"
+        "--worker-only", action="store_true", help="only run game servers for a web machine; needs --join"
     )
     parser.add_argument(
         "--join",
         metavar="URL",
-        help="the URL that `left4mectl host add` printed there; - reads it from standard input",
+        help="the URL that `left4mectl host add` printed on the web machine; - reads it from standard input",
     )
     parser.add_argument("--uninstall", action="store_true", help="remove everything except data, settings and backups")
-    parser.add_argument("--purge", action="store_true", help="with --uninstall: remove these too")
+    parser.add_argument(
+        "--purge", action="store_true", help="with --uninstall: also remove data, settings and backups"
+    )
     return parser
 
 
@@ -96,11 +100,13 @@ def _invitation(layout: Layout, options: argparse.Namespace) -> Invitation | Non
     if not (options.worker_only or options.join):
         return None
     if not (options.worker_only and options.join):
-        raise CannotGoOn("--worker-only and --join URL belong together. `left4mectl host add` prints the URL.")
+        raise CannotGoOn(
+            "--worker-only needs --join URL, and the other way round. Get the URL from `left4mectl host add`."
+        )
     if options.domain or options.database:
-        raise CannotGoOn("With --worker-only this machine has neither a web (--domain) nor a database (--database).")
+        raise CannotGoOn("--worker-only can't be combined with --domain or --database.")
     if services.role(layout) is Role.WEB:
-        raise CannotGoOn("This machine has a web of its own. Uninstall that first, or leave out --worker-only.")
+        raise CannotGoOn("This machine already runs the web. Uninstall it first, or leave out --worker-only.")
     return host_invitation.read(sys.stdin.read() if options.join == "-" else options.join)
 
 
@@ -120,7 +126,7 @@ def _install(layout: Layout, choices: Choices, invitation: Invitation | None, *,
     if count == 0:
         sys.stdout.write(f"Nothing to do: {installation.release} is installed and ready.\n")
     elif dry_run:
-        sys.stdout.write("Nothing was changed.\n")
+        sys.stdout.write("No changes made.\n")
     else:
         sys.stdout.write(_what_next(installation))
         findings.report(game_needs(layout, game), write=sys.stdout.write, as_json=False)
@@ -161,18 +167,18 @@ def _what_next(installation: Installation) -> str:
             "host, and open the game's UDP ports: deploy/nftables/left4me.nft; see docs/second-host.md.\n"
         )
     settings = environment.read(installation.layout)
-    lines = [f"left4me {installation.release} is installed. Create an admin:", ""]
+    lines = [f"left4me {installation.release} is installed. Create an admin account:", ""]
     lines += ["    left4mectl manage create_user NAME --admin", ""]
     if settings.get("LEFT4ME_BEHIND_TLS") == "true":
         lines.append(f"Then sign in at https://{settings.get('LEFT4ME_ALLOWED_HOSTS', '').partition(',')[0]}/")
     else:
         lines += [
-            "left4me listens on this machine only. From your own computer:",
+            "left4me is only reachable from this machine. Connect from your own computer:",
             "",
             "    ssh -L 8000:127.0.0.1:8000 root@THIS-MACHINE",
             "",
-            "Then sign in at http://127.0.0.1:8000/ (`deploy/install --domain NAME` gives it a name and TLS).",
+            "Then sign in at http://127.0.0.1:8000/. For a domain name and TLS, run `deploy/install --domain NAME`.",
         ]
-    lines += ["Then `left4mectl manage try_game` installs the game and tries it, step by step; see docs/real-game.md."]
-    lines += ["Firewall: deploy/nftables/left4me.nft opens the game's UDP ports and closes RCON; see docs/install.md."]
+    lines += ["To install and test the game, run `left4mectl manage try_game`. See docs/real-game.md."]
+    lines += ["Firewall: deploy/nftables/left4me.nft opens the game's UDP ports and closes RCON. See docs/install.md."]
     return "\n".join(lines) + "\n"

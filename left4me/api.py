@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as FormFault
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
@@ -38,7 +39,7 @@ from servers.api import router as servers_router
 logger = logging.getLogger(__name__)
 
 _PROBLEM = {
-    "description": "What went wrong, as RFC 9457 says it",
+    "description": "What went wrong (RFC 9457)",
     "content": {
         "application/problem+json": {
             "schema": {
@@ -76,7 +77,7 @@ class API(NinjaAPI):
 api = API(
     title="left4me",
     version="1",
-    description="Game servers, their blueprints, overlays and jobs: what the pages can do, for programs.",
+    description="Manage servers, blueprints, overlays and jobs: everything that the pages can do.",
     urls_namespace="api",
     auth=[Bearer(), PageSession()],
     parser=JSONParser(),
@@ -111,7 +112,7 @@ def _refused(request: HttpRequest, refusal: refusals.Refused) -> HttpResponse:
 
 @api.exception_handler(refusals.Stale)
 def _stale(request: HttpRequest, refusal: refusals.Stale) -> HttpResponse:
-    return problem_response(Problem(409, _("Changed meanwhile"), str(refusal), version=refusal.current.version))
+    return problem_response(Problem(409, _("Changed by someone else"), str(refusal), version=refusal.current.version))
 
 
 @api.exception_handler(refusals.InUse)
@@ -126,8 +127,8 @@ def _too_many(request: HttpRequest, fault: RateLimited) -> HttpResponse:
 
 @api.exception_handler(AuthenticationError)
 def _anonymous(request: HttpRequest, fault: AuthenticationError) -> HttpResponse:
-    detail = _("Send “Authorization: Bearer <token>”. Tokens are made on the page “API tokens”.")
-    return problem_response(Problem(401, _("Sign in first"), detail))
+    detail = _("Send the header “Authorization: Bearer <token>”. Create a token on the page “API tokens”.")
+    return problem_response(Problem(401, _("Authentication required"), detail))
 
 
 @api.exception_handler(HttpError)
@@ -144,17 +145,19 @@ def _too_large(request: HttpRequest, fault: RequestDataTooBig) -> HttpResponse:
 @api.exception_handler(Http404)
 def _not_found(request: HttpRequest, fault: Http404) -> HttpResponse:
     # The same message whether the object does not exist or belongs to another user.
-    return problem_response(Problem(404, _("Not found"), _("There is no such thing, or it is not yours.")))
+    return problem_response(Problem(404, _("Not found"), _("It does not exist, or you don't have access to it.")))
 
 
 @api.exception_handler(rows.Gone)
 def _gone(request: HttpRequest, fault: rows.Gone) -> HttpResponse:
-    return problem_response(Problem(404, _("Already gone"), _("Somebody else deleted it a moment ago.")))
+    return problem_response(
+        Problem(404, _("Already deleted"), _("Someone else has just deleted it. Reload the page."))
+    )
 
 
 @api.exception_handler(PermissionDenied)
 def _denied(request: HttpRequest, fault: PermissionDenied) -> HttpResponse:
-    return problem_response(Problem(403, _("Not allowed"), str(fault)))
+    return problem_response(Problem(403, _("Access denied"), str(fault)))
 
 
 @api.exception_handler(ValidationError)
@@ -179,17 +182,21 @@ def _unexpected(request: HttpRequest, fault: Exception) -> HttpResponse:
     logger.error("%s %s failed", request.method, request.path, exc_info=fault)
     if (outage := outages.of(fault)) is not None:
         return problem_response(Problem(503, str(outage.title), str(outage.text), retry_after=outage.retry_after))
-    return problem_response(Problem(500, _("Something broke here"), _("It has been written to the server's log.")))
+    return problem_response(
+        Problem(
+            500, _("Internal server error"), _("The details are in the server's log. Try again, or tell an admin.")
+        )
+    )
 
 
 def invalid(errors: list[dict[str, str]]) -> Problem:
     """A 422 that lists the invalid fields, each with its message."""
     detail = "; ".join(f"{e['field']}: {e['message']}" if e["field"] else e["message"] for e in errors)
-    return Problem(422, _("Some values are not valid"), detail, errors=errors)
+    return Problem(422, _("Invalid values"), detail, errors=errors)
 
 
 def too_many(fault: RateLimited) -> Problem:
-    detail = _("Try again in %(wait)d seconds.") % {"wait": fault.wait}
+    detail = ngettext("Try again in %(n)d second.", "Try again in %(n)d seconds.", fault.wait) % {"n": fault.wait}
     return Problem(429, _("Too many requests"), detail, retry_after=fault.wait)
 
 

@@ -11,7 +11,6 @@ from urllib.parse import quote, urlsplit
 
 from celery.schedules import crontab
 from csp.constants import NONE, SELF
-from django.utils.translation import gettext_lazy as _
 
 from left4me.core import logbook, secrets
 from left4me.core.env import Environment, Misconfigured, database_from_url
@@ -41,7 +40,9 @@ LEFT4ME_WEB_URL = env.url("LEFT4ME_WEB_URL", "", schemes=["https", "http"]) if e
 LEFT4ME_WEB_CA = env.text("LEFT4ME_WEB_CA")
 LEFT4ME_HOST_TOKEN = env.text("LEFT4ME_HOST_TOKEN")
 if LEFT4ME_WEB_URL and not LEFT4ME_HOST_TOKEN:
-    raise Misconfigured("LEFT4ME_WEB_URL needs LEFT4ME_HOST_TOKEN too. `left4mectl host add` hands out both.")
+    raise Misconfigured(
+        "LEFT4ME_WEB_URL also needs LEFT4ME_HOST_TOKEN. Copy both from the output of `left4mectl host add`."
+    )
 LEFT4ME_SIGNUP = env.choice("LEFT4ME_SIGNUP", ["open", "invite", "closed"], "closed")
 
 # --- safety ---------------------------------------------------------------------------------------------------
@@ -53,7 +54,7 @@ LEFT4ME_PROXY_SECRET = env.text("LEFT4ME_PROXY_SECRET")
 # Opens /metrics from elsewhere than this machine.
 LEFT4ME_METRICS_TOKEN = env.text("LEFT4ME_METRICS_TOKEN")
 if 0 < len(LEFT4ME_METRICS_TOKEN) < 16:
-    raise Misconfigured("LEFT4ME_METRICS_TOKEN is shorter than 16 characters. Make one with `openssl rand -hex 24`.")
+    raise Misconfigured("LEFT4ME_METRICS_TOKEN is shorter than 16 characters. Create one with `openssl rand -hex 24`.")
 
 
 def _secret_key() -> str:
@@ -66,8 +67,8 @@ def _secret_key() -> str:
         key = "loopback-only-" + hashlib.sha256(str(BASE_DIR).encode()).hexdigest()
     if len(key) < 32:
         raise Misconfigured(
-            "LEFT4ME_SECRET_KEY is missing or shorter than 32 characters. Make one with "
-            "`python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`, or let bin/up make it."
+            "LEFT4ME_SECRET_KEY is missing or shorter than 32 characters. Create one with "
+            "`python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`, or let bin/up create it."
         )
     return key
 
@@ -75,10 +76,12 @@ def _secret_key() -> str:
 SECRET_KEY = _secret_key()
 LEFT4ME_SEALING_KEY = env.text("LEFT4ME_SEALING_KEY")
 if LEFT4ME_SEALING_KEY and not secrets.is_sealing_key(LEFT4ME_SEALING_KEY):
-    raise Misconfigured("LEFT4ME_SEALING_KEY is no sealing key. `left4mectl host add` hands out the right one.")
+    raise Misconfigured("LEFT4ME_SEALING_KEY is not a valid key. Copy it from the output of `left4mectl host add`.")
 if not LEFT4ME_BIND.is_loopback:
     if DEBUG:
-        raise Misconfigured("LEFT4ME_DEBUG shows secrets to visitors. Unset it, or bind to 127.0.0.1.")
+        raise Misconfigured(
+            "LEFT4ME_DEBUG shows secrets to visitors. Unset it, or set LEFT4ME_BIND to 127.0.0.1:8000."
+        )
     if "*" in ALLOWED_HOSTS:
         raise Misconfigured("LEFT4ME_ALLOWED_HOSTS=* trusts any Host header. List your host names instead.")
 
@@ -219,7 +222,8 @@ STORAGES = {
 # Pages name the hashed files only, so the others need no room and no compressing.
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", _("English"))]
+# Named in themselves, so that whoever needs one of them finds it. left4me/locale and <app>/locale hold the catalogs.
+LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("zh-hans", "简体中文")]
 LOCALE_PATHS = [BASE_DIR / "left4me" / "locale"]
 USE_I18N = USE_TZ = True
 TIME_ZONE = "UTC"

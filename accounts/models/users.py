@@ -59,6 +59,8 @@ class User(AbstractBaseUser):
     is_active = models.BooleanField(_("active"), default=True)
     # The time zone in which pages show moments; empty: that of the browser.
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, editable=False)
+    # The code of a language in settings.LANGUAGES; empty: the one that the browser asks for.
+    language = models.CharField(_("language"), max_length=16, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     # Whether rights were taken from this object, but not from its row.

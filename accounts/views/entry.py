@@ -26,6 +26,7 @@ from left4me.audit import record
 from left4me.core.net.addresses import client_address, network
 from left4me.core.redis import rate_limit
 from left4me.core.redis.rate_limit import RateLimited
+from left4me.core.web.request import previous_page
 
 
 @login_not_required
@@ -46,6 +47,8 @@ def login(request: HttpRequest) -> HttpResponse:
             actions.sign_in(user=form.get_user(), request=request)
             response = redirect(target)
             browsers.remember(request, response, form.get_user().username)
+            if form.get_user().language:
+                browsers.set_language(response, form.get_user().language)
             return response
         record.write(action="session.refused", by=None, target=_who(name), request=request)
     context = {"form": form, "next": target, "is_empty": not User.objects.exists()}
@@ -83,6 +86,22 @@ def logout(request: HttpRequest) -> HttpResponse:
     record.write(action="session.end", by=user, target=f"user:{user.pk}", request=request)
     end_session(request)
     return redirect(settings.LOGOUT_REDIRECT_URL)
+
+
+@login_not_required
+@require_POST
+def language(request: HttpRequest) -> HttpResponse:
+    """Choose the language of pages, for this browser and for the account of a signed-in user.
+
+    Anything but the code of a language leaves the choice to the browser.
+    """
+    choice = request.POST.get("language", "")
+    code = choice if choice in dict(settings.LANGUAGES) else ""
+    if isinstance(request.user, User):
+        actions.set_language(user=request.user, code=code)
+    response = redirect(previous_page(request))
+    browsers.set_language(response, code)
+    return response
 
 
 @login_not_required

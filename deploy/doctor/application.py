@@ -49,10 +49,14 @@ def database() -> Finding:
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except (DatabaseError, OSError) as error:
-        return fault("database", f"cannot be reached: {error}", "Check DATABASE_URL and that the server runs.")
+        return fault(
+            "database", f"not reachable: {error}", "Check DATABASE_URL, and that the database server is running."
+        )
     if pending:
-        return fault("database", f"{len(pending)} migrations are missing", "Start bin/up, or `manage.py migrate`.")
-    return ok("database", f"{connection.vendor}, at this version")
+        return fault(
+            "database", f"{len(pending)} migrations are not applied", "Start bin/up, or run `manage.py migrate`."
+        )
+    return ok("database", f"{connection.vendor}, migrations applied")
 
 
 def broker() -> list[Finding]:
@@ -63,16 +67,20 @@ def broker() -> list[Finding]:
         heart = pulse.read()
     except redis.exceptions.NoPermissionError:
         # A worker host reaches its own keys only. Its clock and the web's pulse are examined where the web runs.
-        return [ok("redis", "answers; worker hosts cannot examine it further")]
+        return [ok("redis", "responds; worker hosts can't check it further")]
     except redis.RedisError as error:
-        cure = "Start bin/up, which runs one, or point REDIS_URL at a server that runs."
+        cure = "Start bin/up, which runs Redis, or set REDIS_URL to a running server."
         return [fault("redis", f"{settings.REDIS_URL.split('@')[-1]} does not answer: {error}", cure)]
     results = [
         ok("redis", f"version {version}"),
         machine.clock(ours=time.time(), theirs=seconds + micros / 1e6, whose="Redis"),
     ]
     if heart.fault:
-        results.append(warning("worker and beat", heart.fault, "Start bin/up, or the units left4me-worker and -beat."))
+        results.append(
+            warning(
+                "worker and beat", heart.fault, "Start bin/up, or run `systemctl start left4me-worker left4me-beat`."
+            )
+        )
     else:
         results.append(ok("worker and beat", f"last pulse {heart.age or 0:.0f} s ago"))
     return results
@@ -84,10 +92,10 @@ def sandbox() -> Finding:
     if abi < _ABI_WITH_NETWORK:
         return warning(
             "game sandbox",
-            "this kernel does not keep games from the ports of other programs",
-            "Run Linux 6.7 or newer with Landlock, for example from bookworm-backports; servers run without it too.",
+            "this kernel can't restrict which ports a game uses",
+            "Use Linux 6.7 or newer with Landlock, for example from bookworm-backports. Servers also run without it.",
         )
-    return ok("game sandbox", f"Landlock {abi} confines the ports of games")
+    return ok("game sandbox", f"Landlock {abi} restricts the ports of games")
 
 
 def _tree() -> Path | None:

@@ -45,7 +45,7 @@ def examine(checks: Mapping[str, Check]) -> list[Finding]:
             result = check()
             findings += [result] if isinstance(result, Finding) else result
         except Exception as error:
-            findings.append(fault(name, f"could not be checked: {error}", "See the other findings first."))
+            findings.append(fault(name, f"check failed: {error}", "Fix the other problems first."))
     return findings
 
 

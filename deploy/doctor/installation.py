@@ -49,38 +49,38 @@ def _application(layout: Layout) -> Iterable[Finding]:
     try:
         return [Finding(**finding) for finding in json.loads(text)]
     except (ValueError, TypeError):
-        tail = finished.output.strip().splitlines()[-1:] or ["it printed nothing"]
-        cure = "Fix what the message names, or go back with `left4mectl rollback`."
-        return [fault("application", f"`manage.py doctor` does not run: {tail[0]}", cure)]
+        tail = finished.output.strip().splitlines()[-1:] or ["no output"]
+        cure = "Fix the problem in the message, or run `left4mectl rollback`."
+        return [fault("application", f"`manage.py doctor` failed: {tail[0]}", cure)]
 
 
 def _units(layout: Layout) -> Iterator[Finding]:
     for unit in services.of_this_machine(layout):
         properties = services.properties(unit, "LoadState", "ActiveState", "UnitFileState", "NRestarts", "Result")
         if properties.get("LoadState") != "loaded":
-            yield fault(unit, "is not installed", "Run deploy/install again; it changes only what is missing.")
+            yield fault(unit, "not installed", "Run deploy/install again. It only adds what is missing.")
         elif properties.get("ActiveState") != "active":
             message = f"is {properties.get('ActiveState')} ({properties.get('Result')})"
-            yield fault(unit, message, f"`journalctl -u {unit} -n 50` shows why; then `systemctl start {unit}`.")
+            yield fault(unit, message, f"Run `journalctl -u {unit} -n 50` to see why, then `systemctl start {unit}`.")
         elif properties.get("UnitFileState") not in ("enabled", "static", "indirect"):
-            yield warning(unit, "runs, but does not start at boot", f"Run `systemctl enable {unit}`.")
+            yield warning(unit, "running, but does not start at boot", f"Run `systemctl enable {unit}`.")
         elif int(properties.get("NRestarts") or 0) > 2:
-            message = f"runs, but was restarted {properties['NRestarts']} times"
-            yield warning(unit, message, f"`journalctl -u {unit}` shows why.")
+            message = f"running, but was restarted {properties['NRestarts']} times"
+            yield warning(unit, message, f"Run `journalctl -u {unit}` to see why.")
         else:
-            yield ok(unit, "runs, also after a reboot")
+            yield ok(unit, "running, starts at boot")
 
 
 def _release(layout: Layout) -> Iterator[Finding]:
     release = releases.running(layout)
     tree = layout.current.resolve()
-    cure = "Run `left4mectl upgrade`, or deploy/install again."
+    cure = "Run `left4mectl upgrade` or deploy/install again."
     if not (tree / "RELEASE").is_file():
         yield fault("release", f"{release} is incomplete", cure)
         return
     writable = [path for path in (tree, tree / "manage.py", tree / ".venv/bin") if path.stat().st_uid != 0]
     if writable:
-        message = f"{writable[0]} does not belong to root: an attacker in the web process could change the program"
+        message = f"{writable[0]} is not owned by root: an attacker in the web process could change the program"
         yield fault("release", message, f"Run `chown -R root:root {layout.program}`.")
     for unit in (services.WEB, services.WORKER, services.BEAT):
         pid = services.properties(unit, "MainPID").get("MainPID", "0")
@@ -88,14 +88,14 @@ def _release(layout: Layout) -> Iterator[Finding]:
             if pid != "0" and (directory := Path(f"/proc/{pid}/cwd").readlink()) != tree:
                 yield warning("release", f"{unit} still runs {directory.name}", f"Run `systemctl restart {unit}`.")
                 return
-    yield ok("release", f"{release}, and it is what runs")
+    yield ok("release", f"{release} is running")
 
 
 def _interrupted(layout: Layout) -> Iterator[Finding]:
     for name in ("upgrade", "restore"):
         if (layout.program / f"{name}.json").exists():
-            message = f"one is in progress or was interrupted: {layout.program}/{name}.json"
-            yield fault(name, message, "If none is in progress, `left4mectl recover` takes it back.")
+            message = f"in progress or interrupted: {layout.program}/{name}.json"
+            yield fault(name, message, "If it is not in progress, run `left4mectl recover` to undo it.")
 
 
 def _settings(layout: Layout) -> Iterator[Finding]:
@@ -104,25 +104,30 @@ def _settings(layout: Layout) -> Iterator[Finding]:
         status = path.stat()
         if status.st_uid != 0 or status.st_mode & 0o037 or (status.st_mode & 0o040 and status.st_gid != group):
             cure = f"Run `chown root:left4me {path} && chmod 0640 {path}`."
-            yield fault("settings", f"other users than root and left4me can read or change {path}", cure)
+            yield fault("settings", f"users other than root and left4me can read or change {path}", cure)
             return
-    yield ok("settings", f"{layout.settings} is readable by root and left4me only")
+    yield ok("settings", f"only root and left4me can read {layout.settings}")
 
 
 def _backups(layout: Layout) -> Iterator[Finding]:
     newest = backup.latest(layout)
     if newest is None:
-        yield warning("backup", "there is no backup yet", "Run `left4mectl backup`.")
+        yield warning("backup", "no backup yet", "Run `left4mectl backup`.")
         return
     status = newest.stat()
     age = max(0.0, time.time() - status.st_mtime)
     free = room.free(layout.backups)
-    message = f"the last is {age / 3600:.0f} h old, {readable_size(status.st_size)}; {readable_size(free)} are free"
+    message = f"last backup {age / 3600:.0f} h ago, {readable_size(status.st_size)}; {readable_size(free)} free"
     if age > _OLDEST_BACKUP_SECONDS:
-        cure = "`systemctl status left4me-backup.timer left4me-backup` shows why; `left4mectl backup` makes one."
+        cure = (
+            "Run `systemctl status left4me-backup.timer left4me-backup` to see why. "
+            "`left4mectl backup` creates a backup now."
+        )
         yield warning("backup", message, cure)
     elif free < status.st_size * 1.2:
-        yield warning("backup", message + ": too little for the next one", "Free some space, or keep fewer (--keep).")
+        yield warning(
+            "backup", message + ": too little for the next backup", "Free some space, or keep fewer backups (--keep)."
+        )
     else:
         yield ok("backup", message)
 
@@ -130,21 +135,24 @@ def _backups(layout: Layout) -> Iterator[Finding]:
 def _proxy(layout: Layout) -> Iterator[Finding]:
     values = environment.read(layout)
     if values.get("LEFT4ME_BEHIND_TLS", "").lower() not in ("1", "true", "yes", "on"):
-        yield ok("proxy", "none: the web can be reached on this machine only")
+        yield ok("proxy", "no proxy: the web is only reachable from this machine")
         return
     name = application.known_host(values)
-    cure = "`journalctl -u caddy -n 50` shows why. The name must point here, and ports 80 and 443 must be open."
+    cure = (
+        "Run `journalctl -u caddy -n 50` to see why. The domain name must point to this machine, and ports 80 and "
+        "443 must be open."
+    )
     try:
         days = _days_of_certificate(name)
     except ssl.SSLCertVerificationError as error:
         yield warning("proxy", f"{name}: browsers do not trust the certificate: {error.verify_message}", cure)
     except (OSError, http.client.HTTPException) as error:
-        yield fault("proxy", f"https://{name} does not answer on this machine: {error}", cure)
+        yield fault("proxy", f"https://{name} does not respond on this machine: {error}", cure)
     else:
         if days < _CERTIFICATE_DAYS:
             yield warning("proxy", f"the certificate of {name} expires in {days:.0f} days and was not renewed", cure)
         else:
-            yield ok("proxy", f"https://{name} answers, its certificate is valid for {days:.0f} days")
+            yield ok("proxy", f"https://{name} responds, certificate valid for {days:.0f} days")
 
 
 def _days_of_certificate(name: str) -> float:
@@ -169,16 +177,16 @@ def _days_of_certificate(name: str) -> float:
 def _firewall(layout: Layout) -> Iterator[Finding]:
     del layout
     check, message = "firewall", "the games' RCON ports (TCP) may be open to the internet"
-    cure = "See docs/security.md: the rules in deploy/nftables close them and leave the game's UDP ports open."
+    cure = "Install the rules in deploy/nftables: they close RCON and open the game's UDP ports. See docs/security.md."
     try:
         rules = commands.run(["nft", "list", "ruleset"], timeout=_SECONDS).output
     except commands.CommandError:
-        yield warning(check, f"the rules of nftables cannot be read: {message}", cure)
+        yield warning(check, f"can't read the nftables rules: {message}", cure)
         return
     if "left4me" in rules or "policy drop" in rules:
-        yield ok(check, "nftables has rules")
+        yield ok(check, "nftables rules are active")
     else:
-        yield warning(check, f"nftables has no rules for them: {message}", cure)
+        yield warning(check, f"no nftables rules: {message}", cure)
 
 
 def _time(layout: Layout) -> Iterator[Finding]:
@@ -186,9 +194,9 @@ def _time(layout: Layout) -> Iterator[Finding]:
     try:
         synced = commands.run(["timedatectl", "show", "--property=NTPSynchronized", "--value"], timeout=_SECONDS)
     except commands.CommandError:
-        yield warning("time", "it is unknown whether the clock is synchronised", "Run an NTP service.")
+        yield warning("time", "unknown whether the clock is synchronised", "Enable an NTP service.")
         return
     if synced.output.strip() == "yes":
-        yield ok("time", "NTP synchronises the clock")
+        yield ok("time", "synchronised by NTP")
     else:
-        yield warning("time", "no NTP service synchronises the clock", "`apt-get install systemd-timesyncd`.")
+        yield warning("time", "the clock is not synchronised", "Run `apt-get install systemd-timesyncd`.")

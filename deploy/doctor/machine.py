@@ -48,7 +48,11 @@ def disk(root: Path, *, game: str) -> Finding:
     if free < _FREE_AT_LEAST:
         return fault("disk", message, "Free at least 2 GiB, or move LEFT4ME_ROOT to a larger disk.")
     if game == "steam" and free < _FREE_FOR_STEAM:
-        return warning("disk", message, "The first installation of the game needs 25 GiB, later about 10 are used.")
+        return warning(
+            "disk",
+            message,
+            "Installing the game needs 25 GiB of free space, of which about 10 GiB stay in use. Free some space.",
+        )
     return ok("disk", message)
 
 
@@ -75,17 +79,19 @@ def _no_overlayfs(why: str) -> Finding:
         "`kernel.apparmor_restrict_unprivileged_userns=0`) and keep LEFT4ME_ROOT on ext4, xfs or btrfs."
     )
     if shutil.which("fuse-overlayfs"):
-        return warning("overlayfs", f"the kernel refuses them ({why}); fuse-overlayfs is used, which is slower", cure)
-    return fault("overlayfs", f"the kernel refuses them: {why}", cure + " Or install fuse-overlayfs.")
+        return warning(
+            "overlayfs", f"the kernel refuses overlay mounts ({why}); using fuse-overlayfs, which is slower", cure
+        )
+    return fault("overlayfs", f"the kernel refuses overlay mounts: {why}", cure + " Or install fuse-overlayfs.")
 
 
 def fuse_overlayfs() -> Finding:
     """Whether fuse-overlayfs, if it is installed, can be used."""
     if not shutil.which("fuse-overlayfs"):
-        return ok("fuse-overlayfs", "not installed; needed only where the kernel refuses overlayfs")
+        return ok("fuse-overlayfs", "not installed; only needed if the kernel refuses overlayfs")
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        return warning("fuse-overlayfs", "installed, but /dev/fuse cannot be opened", "Run `chmod 0666 /dev/fuse`.")
-    return ok("fuse-overlayfs", "installed, as a fallback")
+        return warning("fuse-overlayfs", "installed, but can't open /dev/fuse", "Run `chmod 0666 /dev/fuse`.")
+    return ok("fuse-overlayfs", "installed as a fallback")
 
 
 def archives() -> Finding:
@@ -102,16 +108,16 @@ def archives() -> Finding:
             timeout=20,
         )
     except commands.CommandError as error:
-        allow = "Allow user namespaces, see overlayfs, and keep bsdtar where Debian puts it: /usr/bin/bsdtar."
-        return warning(check, f"bsdtar does not run in a sandbox: {str(error).splitlines()[-1]}", allow)
-    return ok(check, "7z, rar and xz are unpacked, in a sandbox")
+        allow = "Allow user namespaces (see overlayfs), and install bsdtar as /usr/bin/bsdtar."
+        return warning(check, f"bsdtar can't run in a sandbox: {str(error).splitlines()[-1]}", allow)
+    return ok(check, "7z, rar and xz archives are supported")
 
 
 def libraries_32_bit(*, game: str) -> Finding:
     """Whether the libraries of the game and of SteamCMD are installed."""
     check = "32-bit libraries"
     if game != "steam":
-        return ok(check, "not needed by the simulated game")
+        return ok(check, "not needed for the simulated game")
     if missing := libraries.missing():
         return fault(
             check,
@@ -128,8 +134,8 @@ def _runs_32_bit(check: str) -> Finding:
     except (commands.CommandError, OSError) as error:
         return fault(
             check,
-            f"present, but this kernel runs no 32-bit programs: {str(error).splitlines()[-1]}",
-            "Boot a kernel with CONFIG_IA32_EMULATION, without `ia32_emulation=0`, on an Intel or AMD processor.",
+            f"installed, but this kernel can't run 32-bit programs: {str(error).splitlines()[-1]}",
+            "Boot a kernel with CONFIG_IA32_EMULATION and without `ia32_emulation=0`, on an Intel or AMD CPU.",
         )
     return ok(check, "present")
 
@@ -138,7 +144,7 @@ def game_libraries(tree: Path | None, *, game: str) -> Finding:
     """Whether the loader finds every library that the programs of the installed game, in `tree`, link to."""
     check = "game libraries"
     if game != "steam" or tree is None:
-        return ok(check, "not needed by the simulated game" if game != "steam" else "the game is not installed yet")
+        return ok(check, "not needed for the simulated game" if game != "steam" else "the game is not installed yet")
     programs = [tree / "srcds_linux", *sorted((tree / "bin").glob("*.so")), tree / ".steam/sdk32/steamclient.so"]
     return _linked(check, programs, library_path=[tree / "bin", tree])
 
@@ -152,7 +158,9 @@ def _linked(check: str, programs: Sequence[Path], *, library_path: Sequence[Path
         if name in libraries.PACKAGE_OF or program is programs[0]
     }
     if not missing:
-        return ok(check, f"{sum(program.exists() for program in programs)} programs and libraries find what they need")
+        return ok(
+            check, f"{sum(program.exists() for program in programs)} programs and libraries have all dependencies"
+        )
     named = ", ".join(f"{name} (for {program})" for name, program in missing.items())
     return fault(check, f"not found: {named}", f"Run `{libraries.install_command(missing)}`.")
 
@@ -160,12 +168,12 @@ def _linked(check: str, programs: Sequence[Path], *, library_path: Sequence[Path
 def steamcmd(root: Path, *, game: str) -> Finding:
     """Whether SteamCMD is installed."""
     if game != "steam":
-        return ok("steamcmd", "not needed by the simulated game")
+        return ok("steamcmd", "not needed for the simulated game")
     home = root / "steamcmd" / "home"
     if home.exists() and not os.access(home, os.W_OK | os.X_OK):
         return fault(
             "steamcmd",
-            f"its home {home} cannot be written to",
+            f"can't write to its home directory {home}",
             f"Run `chown -R left4me: {root / 'steamcmd'}` as root.",
         )
     own = root / "steamcmd" / "linux32" / "steamcmd"
@@ -175,8 +183,8 @@ def steamcmd(root: Path, *, game: str) -> Finding:
         return ok("steamcmd", "present")
     return warning(
         "steamcmd",
-        "not installed yet; the first installation of the game downloads it",
-        "Nothing to do if this machine reaches Steam; otherwise `apt-get install steamcmd` (contrib, non-free).",
+        "not installed yet; downloaded with the game",
+        "Nothing to do if this machine can reach Steam. Otherwise run `apt-get install steamcmd` (contrib, non-free).",
     )
 
 
@@ -185,12 +193,12 @@ def ports(range_of_servers: range, *, in_use_by_us: frozenset[int]) -> Finding:
     taken = [p for p in range_of_servers if p not in in_use_by_us and not is_free(p)]
     numbers = f"{range_of_servers.start}-{range_of_servers.stop - 1}"
     if not taken:
-        return ok("ports", f"{numbers} are free, except for those of our own servers")
+        return ok("ports", f"{numbers} free, except for ports of left4me servers")
     examples = ", ".join(map(str, taken[:5])) + (" …" if len(taken) > 5 else "")
     return warning(
         "ports",
         f"other programs use {len(taken)} of the ports {numbers}: {examples}",
-        f"`ss -lntup 'sport = :{taken[0]}'` shows which; stop it, or choose another range in LEFT4ME_PORTS.",
+        f"Run `ss -lntup 'sport = :{taken[0]}'` to find the program. Stop it, or set LEFT4ME_PORTS to another range.",
     )
 
 
@@ -199,6 +207,6 @@ def clock(*, ours: float, theirs: float, whose: str) -> Finding:
     apart = abs(ours - theirs)
     if apart > _CLOCK_SLACK_SECONDS:
         return fault(
-            "clock", f"{apart:.0f} s apart from {whose}", "Run an NTP service, e.g. `timedatectl set-ntp true`."
+            "clock", f"differs from {whose} by {apart:.0f} s", "Enable an NTP service: `timedatectl set-ntp true`."
         )
-    return ok("clock", f"agrees with {whose}")
+    return ok("clock", f"matches {whose}")

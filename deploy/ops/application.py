@@ -105,7 +105,7 @@ def unready(layout: Layout) -> str:
     The web answers `/ready`. A worker host has no web: there the worker must run.
     """
     if services.role(layout) is Role.WORKER_HOST:
-        return "" if services.are_active([services.WORKER]) else "the worker does not run"
+        return "" if services.are_active([services.WORKER]) else "the worker is not running"
     values = environment.read(layout)
     host, _, port = (values.get("LEFT4ME_BIND") or "127.0.0.1:8000").rpartition(":")
     return not_ready(reachable(host), int(port), known_as=known_host(values), seconds=_ANSWER_SECONDS)
@@ -122,7 +122,7 @@ def not_ready(host: str, port: int, *, known_as: str, seconds: float) -> str:
         answer = connection.getresponse()
         body = answer.read(65536)
     except (OSError, http.client.HTTPException) as error:
-        return f"the web does not answer ({error or type(error).__name__})"
+        return f"the web does not respond ({error or type(error).__name__})"
     finally:
         connection.close()
     if answer.status == 200:
@@ -158,7 +158,7 @@ def wait_until_ready(layout: Layout, *, seconds: float) -> str:
         why = unready(layout)
         # The answer itself may take long: connections wait in the socket until the web accepts them.
         if time.monotonic() > deadline:
-            return why or "it became ready too late"
+            return why or "it was not ready in time"
         if not why:
             return ""
         time.sleep(_LOOK_EVERY)

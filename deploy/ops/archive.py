@@ -175,7 +175,7 @@ class Writer:
                 _describe(info, seen, {})
                 self._add(info)
             else:
-                self.skipped.note(name, "neither file, directory nor link")
+                self.skipped.note(name, "not a file, directory or link")
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -267,9 +267,9 @@ def read_manifest(file: BinaryIO) -> dict[str, Any]:
     except tarfile.HeaderError:
         raise BadArchive("this is not a backup of left4me") from None
     except ValueError:
-        raise BadArchive("this backup was never finished") from None
+        raise BadArchive("this backup is incomplete") from None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("sha256"), str):
-        raise BadArchive("this backup was never finished")
+        raise BadArchive("this backup is incomplete")
     return manifest
 
 
@@ -319,11 +319,11 @@ def extract(
             with walk.folder(top, path) as folder:
                 os.fchmod(folder, mode)
     except tarfile.TarError as error:
-        raise BadArchive(f"this backup cannot be unpacked: {error}") from error
+        raise BadArchive(f"can't extract this backup: {error}") from error
     except OSError as error:
         # These mean a member below a link or a name that occurs twice. A full disk is another error.
         if error.errno in {errno.EEXIST, errno.ENOTDIR, errno.ENOENT, errno.ELOOP}:
-            raise BadArchive(f"this backup cannot be unpacked: {error}") from error
+            raise BadArchive(f"can't extract this backup: {error}") from error
         raise
     finally:
         os.close(top)
@@ -332,7 +332,7 @@ def extract(
 def _parts(name: str) -> list[str]:
     parts = name.split("/")
     if len(parts) > DEEPEST + 16 or any(part in ("", ".", "..") or "\0" in part for part in parts):
-        raise BadArchive(f"this backup holds an invalid path: {name[:200]!r}")
+        raise BadArchive(f"this backup contains an invalid path: {name[:200]!r}")
     return parts
 
 
@@ -361,7 +361,7 @@ def _extract_one(
         # The kernel lets every user create this one device, which means "deleted" to overlayfs.
         os.mknod(name, stat.S_IFCHR | 0o600, os.makedev(0, 0), dir_fd=folder)
     else:
-        raise BadArchive(f"this backup holds something that is neither file, directory nor link: {info.name[:200]!r}")
+        raise BadArchive(f"this backup contains something other than a file, directory or link: {info.name[:200]!r}")
 
 
 def _dress(handle: int, info: tarfile.TarInfo, *, mode: int) -> None:

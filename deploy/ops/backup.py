@@ -68,7 +68,7 @@ def make(
     """
     # A worker host holds nothing that cannot be fetched again: the database is at the web.
     if services.role(layout) is Role.WORKER_HOST:
-        raise BackupFault("This machine only runs servers. Make the backup where the web runs.")
+        raise BackupFault("This machine only runs game servers. Create the backup on the machine that runs the web.")
     target = _target(layout, to, now)
     trees = [*TREES, *([WORKSHOP] if with_workshop else [])]
     database = copies.from_environment(environment.read(layout), data=layout.data)
@@ -137,7 +137,7 @@ def _write(
             progress.end_phase()
             return writer.skipped
     except OSError as error:
-        raise BackupFault(f"The backup could not be written: {error}.") from error
+        raise BackupFault(f"Could not write the backup: {error}.") from error
 
 
 def _skip_in_overlays(path: str) -> bool:
@@ -171,9 +171,9 @@ def _target(layout: Layout, to: Path | None, now: datetime) -> Path:
     else:
         target = to.absolute()
     if not target.parent.is_dir():
-        raise BackupFault(f"{target.parent} is no directory. Create it, or choose another place.")
+        raise BackupFault(f"{target.parent} is not a directory. Create it, or choose another one.")
     if target.exists():
-        raise BackupFault(f"{target} exists already. Choose another file name, or remove it.")
+        raise BackupFault(f"{target} already exists. Choose another file name, or remove it.")
     return target
 
 
@@ -184,7 +184,7 @@ def _name(now: datetime) -> str:
 def _only_one(layout: Layout) -> contextlib.AbstractContextManager[None]:
     """Two backups at once would remove each other's unfinished files."""
     layout.backups.mkdir(parents=True, exist_ok=True, mode=0o700)
-    refusal = BackupFault("Another backup is in progress. Wait until it has ended.")
+    refusal = BackupFault("Another backup is in progress. Wait until it has finished.")
     return plan.exclusive(layout.backups / ".lock", refusal)
 
 
@@ -225,4 +225,4 @@ def _remove_old(directory: Path, *, keep: int, progress: Progress) -> None:
     backups = sorted(path for path in directory.glob("left4me-*.tar") if _NAME.fullmatch(path.name))
     for path in backups[: -max(1, keep)]:
         path.unlink()
-        progress.say(f"removed the older backup {path.name}")
+        progress.say(f"removed old backup {path.name}")

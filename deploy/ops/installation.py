@@ -90,7 +90,7 @@ class Installation:
         )
         missing = packages.missing(names)
         return Step(
-            "Debian's packages are installed",
+            "install Debian packages",
             is_done=lambda: not missing,
             apply=lambda: packages.install(names),
             details=[f"apt-get install {' '.join(missing)}"],
@@ -102,14 +102,14 @@ class Installation:
                 taken_over = releases.take_over(self.layout, self.checkout)
                 # Someone has committed or pulled since the name of the release was read.
                 if taken_over != self.release:
-                    raise CannotGoOn(f"{self.checkout} was changed during the installation. Start it again.")
+                    raise CannotGoOn(f"{self.checkout} changed during the installation. Run deploy/install again.")
             releases.build(self.layout, self.release)
 
         return Step(
-            f"the release {self.release} is built",
+            f"build release {self.release}",
             is_done=lambda: releases.is_whole(self.layout.releases / self.release),
             apply=build,
-            details=[f"{self.layout.releases / self.release}, with its Python packages; takes a minute"],
+            details=[f"{self.layout.releases / self.release}, with its Python packages; takes about a minute"],
         )
 
     def laid_out(self) -> Step:
@@ -119,7 +119,7 @@ class Installation:
 
         targets = system_files.files(self.layout, self.tree, role=self.role).values()
         return Step(
-            "account, directories, units, the rule for polkit and the command left4mectl are there",
+            "create account, directories, units, polkit rule and the left4mectl command",
             is_done=lambda: system_files.is_laid_out(self.layout, self.tree, role=self.role),
             apply=apply,
             details=[str(target) for target in (*targets, self.layout.command)],
@@ -135,7 +135,7 @@ class Installation:
             self._restart_what_runs()
 
         return Step(
-            f"settings are in {file}",
+            f"write settings to {file}",
             is_done=lambda: file.exists() and values.items() <= environment.parse(file.read_text()).items(),
             apply=apply,
             details=[f"{name}={value}" for name, value in values.items()],
@@ -163,7 +163,7 @@ class Installation:
             environment.write(file, environment.with_values(text, values), layout=self.layout)
             self._restart_what_runs()
 
-        return Step(f"secrets are in {file}", is_done=lambda: not missing(), apply=apply, details=missing())
+        return Step(f"write secrets to {file}", is_done=lambda: not missing(), apply=apply, details=missing())
 
     def database_there(self) -> Step:
         def address() -> str:
@@ -174,7 +174,7 @@ class Installation:
             postgres.make(postgres.password_of(address()))
 
         return Step(
-            "PostgreSQL has a database left4me",
+            "create the PostgreSQL database left4me",
             is_done=lambda: bool(address()) and postgres.answers(address()),
             apply=apply,
         )
@@ -187,7 +187,7 @@ class Installation:
             return check.status == 0
 
         return Step(
-            "the database is at this release",
+            "migrate the database",
             is_done=is_done,
             apply=lambda: application.manage(self.layout, "migrate", "--noinput", "-v0", release=self.tree),
         )
@@ -198,7 +198,7 @@ class Installation:
             self._restart_what_runs()
 
         return Step(
-            f"secrets of “{invitation.name}”, as {invitation.address} issued them, are in {self.layout.secrets_file}",
+            f"write the secrets of “{invitation.name}”, issued by {invitation.address}, to {self.layout.secrets_file}",
             is_done=lambda: host_invitation.has_joined(self.layout, invitation),
             apply=apply,
         )
@@ -218,7 +218,7 @@ class Installation:
                     "A join URL is valid until the next `left4mectl host add` for the same name, or `host remove`."
                 )
 
-        return Step("the database accepts this host", is_done=is_done, apply=apply)
+        return Step("check that the database accepts this host", is_done=is_done, apply=apply)
 
     def current(self) -> Step:
         def is_done() -> bool:
@@ -242,7 +242,7 @@ class Installation:
                 self._expect_ready()
 
         return Step(
-            "the application runs, now and after each boot",
+            "start the application now and at every boot",
             is_done=lambda: services.are_enabled(enabled) and services.are_active(active),
             apply=apply,
             details=[f"systemctl enable --now {' '.join(enabled)}"],
@@ -253,7 +253,7 @@ class Installation:
         secret = environment.read(self.layout).get("LEFT4ME_PROXY_SECRET", "")
         text = proxy.text(self.tree, domain=self.choices.domain or "", tls=self.choices.tls, secret=secret)
         return Step(
-            f"Caddy serves https://{self.choices.domain}",
+            f"serve https://{self.choices.domain} with Caddy",
             is_done=lambda: proxy.is_set_up(self.layout, text),
             apply=lambda: proxy.set_up(self.layout, text),
             details=[str(proxy.site(self.layout))],
@@ -261,7 +261,7 @@ class Installation:
 
     def ready(self) -> Step:
         return Step(
-            "the application is ready",
+            "wait until the application is ready",
             is_done=lambda: not application.unready(self.layout),
             apply=self._expect_ready,
         )

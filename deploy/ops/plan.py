@@ -56,7 +56,7 @@ def alone(layout: Layout) -> Iterator[None]:
     Programs that it starts end with this process, even when it is killed.
     """
     layout.program.mkdir(parents=True, exist_ok=True)
-    refusal = CannotGoOn("Another installation, upgrade or restore is in progress. Wait until it has ended.")
+    refusal = CannotGoOn("Another installation, upgrade or restore is in progress. Wait until it has finished.")
     with exclusive(layout.program / ".left4mectl.lock", refusal):
         process_guard.guard_this_process()
         yield

@@ -35,7 +35,7 @@ def running(layout: Layout) -> str:
     try:
         return layout.current.readlink().name
     except OSError:
-        raise ReleaseFault(f"{layout.current} points to no release. Run deploy/install.") from None
+        raise ReleaseFault(f"{layout.current} does not point to a release. Run deploy/install.") from None
 
 
 def installed(layout: Layout) -> list[str]:
@@ -74,7 +74,7 @@ def take_over(layout: Layout, checkout: Path) -> str:
         git: list[str | Path] = ["git", f"--git-dir={layout.source}"]
         commands.run([*git, "fetch", "--quiet", "--update-shallow", checkout, *refs], timeout=_SECONDS, env=env)
     except commands.CommandError as error:
-        raise ReleaseFault(f"{checkout} cannot be copied to {layout.source}: {error}") from error
+        raise ReleaseFault(f"Could not copy {checkout} to {layout.source}: {error}") from error
     finally:
         git_config.unlink(missing_ok=True)
     return resolve(layout, _INSTALLED)
@@ -86,7 +86,7 @@ def name_of(checkout: Path) -> str:
     try:
         return commands.run(argv, timeout=_SECONDS).output.strip()
     except commands.CommandError as error:
-        raise ReleaseFault(f"{checkout} cannot be read as a git checkout: {error}") from error
+        raise ReleaseFault(f"Could not read {checkout} as a git checkout: {error}") from error
 
 
 def fetch(layout: Layout) -> None:
@@ -138,7 +138,7 @@ def build(layout: Layout, release: str) -> Path:
         raise ReleaseFault(str(error)) from error
     except commands.CommandError as error:
         _remove(tree)
-        raise ReleaseFault(f"The release {release} cannot be built: {error}") from error
+        raise ReleaseFault(f"Could not build release {release}: {error}") from error
     # Last, because this file marks the release as complete.
     atomic.write(tree / "RELEASE", f"{release}\n", mode=0o644, durable=True)
     return tree

@@ -70,7 +70,7 @@ def restore(layout: Layout, file: Path, *, ready_seconds: float, progress: Progr
     """
     # A worker host has no data of its own, and must never write the database of the web.
     if services.role(layout) is Role.WORKER_HOST:
-        raise RestoreFault("This machine only runs servers. Restore on the machine that runs the web.")
+        raise RestoreFault("This machine only runs game servers. Restore on the machine that runs the web.")
     # An interrupted restore is taken back first: this one would overwrite its journal and what it keeps aside.
     recover(layout, progress=progress)
     with _open(file) as source:
@@ -142,13 +142,13 @@ def _open(file: Path) -> BinaryIO:
     try:
         return file.open("rb")
     except OSError as error:
-        raise RestoreFault(f"{file} cannot be read: {error.strerror}.") from error
+        raise RestoreFault(f"Could not read {file}: {error.strerror}.") from error
 
 
 def _unpack(layout: Layout, source: BinaryIO, manifest: dict[str, Any], stage: Places, progress: Progress) -> None:
     # Only these are moved to the data. Anything else means that the file is no backup of left4me.
     if unknown := manifest["parts"].keys() - {*_OF_ROOT, *_TREES}:
-        raise archive.BadArchive(f"this backup holds unknown parts: {', '.join(sorted(unknown))}")
+        raise archive.BadArchive(f"this backup contains unknown parts: {', '.join(sorted(unknown))}")
     of_root = sum(manifest["parts"].get(part, {}).get("bytes", 0) for part in _OF_ROOT)
     # The database is written twice: unpacked, and beside the present one before it takes its place.
     for place, needed in ((layout.data, manifest["size"]), (stage.own, 2 * of_root)):
@@ -234,7 +234,7 @@ def _as_restore_fault(fault: BaseException) -> BaseException:
     """The exception to raise after everything was put back; unexpected ones are raised as they are."""
     known = (commands.CommandError, copies.DatabaseFault, environment.BadSettings, RestoreFault, OSError)
     if isinstance(fault, known):
-        return RestoreFault(f"Nothing was restored, and everything is as before: {fault}")
+        return RestoreFault(f"Nothing was restored, all data is unchanged: {fault}")
     return fault
 
 
@@ -322,11 +322,11 @@ def _database(layout: Layout) -> copies.Database:
 def _after_restore(layout: Layout, progress: Progress) -> list[str]:
     """Make the application fetch what backups do not hold and start the servers that should run; returns hints."""
     aside = _aside(layout)
-    hints = [f"The previous data is in {aside.trees} and {aside.own}. Remove both when everything works."]
+    hints = [f"The previous data is in {aside.trees} and {aside.own}. Remove both once everything works."]
     try:
         application.manage(layout, "after_restore", on_line=progress.say)
     except commands.CommandError as error:
-        hints.append(f"`left4mectl manage after_restore` failed and must be run again: {error}")
+        hints.append(f"`left4mectl manage after_restore` failed. Run it again: {error}")
     return hints
 
 

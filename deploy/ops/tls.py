@@ -32,7 +32,7 @@ def alternative_name(address: str) -> str:
         return f"IP:{ipaddress.ip_address(address)}"
     except ValueError:
         if not _NAME.fullmatch(address):
-            raise TlsFault(f"“{address}” is neither an IP address nor a host name.") from None
+            raise TlsFault(f"“{address}” is not an IP address or a host name.") from None
         return f"DNS:{address}"
 
 
@@ -90,6 +90,6 @@ def _openssl(*arguments: str | int | Path, check: bool = True) -> commands.Finis
     try:
         return commands.run(["openssl", *map(str, arguments)], timeout=_SECONDS, check=check)
     except commands.CommandMissing as error:
-        raise TlsFault("openssl is missing: apt-get install openssl") from error
+        raise TlsFault("openssl is missing. Run `apt-get install openssl`.") from error
     except commands.CommandError as error:
         raise TlsFault(f"openssl failed: {error}") from error

@@ -26,39 +26,39 @@ def run(layout: Layout, *, purge: bool, dry_run: bool) -> int:
     if count == 0:
         sys.stdout.write("Nothing to do: left4me is not installed.\n")
     elif dry_run:
-        sys.stdout.write("Nothing was changed.\n")
+        sys.stdout.write("No changes made.\n")
     elif not purge:
         kept_paths = ", ".join(str(path) for path in (layout.data, layout.settings, layout.backups) if path.exists())
-        sys.stdout.write(f"left4me is removed. Kept: {kept_paths}. `deploy/install` uses them again.\n")
+        sys.stdout.write(f"left4me was removed. Kept: {kept_paths}. `deploy/install` uses them again.\n")
     return 0
 
 
 def steps(layout: Layout, *, purge: bool) -> Iterator[Step]:
     database = environment.read(layout).get("DATABASE_URL", "")
     yield Step(
-        "nothing of left4me runs, including games",
+        "stop left4me and all games",
         is_done=lambda: not _units(),
         apply=_stop,
         details=_units(),
     )
     yield Step(
-        "units, the rule for polkit and the command left4mectl are removed",
+        "remove units, polkit rule and the left4mectl command",
         is_done=lambda: not system_files.traces(layout),
         apply=lambda: _remove_files(layout),
         details=[str(path) for path in system_files.traces(layout)],
     )
     yield Step(
-        "Caddy does not serve left4me",
+        "remove left4me from Caddy",
         is_done=lambda: not proxy.site(layout).exists(),
         apply=lambda: proxy.remove(layout),
     )
     of_redis = [layout.redis_data, layout.redis_settings, layout.redis_socket.parent]
-    yield _without("the program is removed", [layout.program, *of_redis])
+    yield _without("remove the program", [layout.program, *of_redis])
     # A database that the operator provided stays in any case.
     if purge and database and postgres.is_ours(database):
-        yield Step("the database is removed", is_done=lambda: not postgres.answers(database), apply=postgres.drop)
+        yield Step("remove the database", is_done=lambda: not postgres.answers(database), apply=postgres.drop)
     if purge:
-        yield _without("data, settings and backups are removed", [layout.data, layout.settings, layout.backups])
+        yield _without("remove data, settings and backups", [layout.data, layout.settings, layout.backups])
         yield _without_account(USER)
     yield _without_account(_REDIS_USER)
 
@@ -103,7 +103,7 @@ def _without(title: str, paths: list[Path]) -> Step:
 def _remove_tree(path: Path) -> None:
     # Deleting would go on inside what is mounted there.
     if any(line.split()[4].startswith(f"{path}/") for line in Path("/proc/self/mountinfo").read_text().splitlines()):
-        raise CannotGoOn(f"A file system is mounted below {path} (see `findmnt`). Unmount it first.")
+        raise CannotGoOn(f"A file system is mounted below {path}. Find it with `findmnt` and unmount it first.")
     shutil.rmtree(path)
 
 
@@ -116,4 +116,4 @@ def _without_account(name: str) -> Step:
         with contextlib.suppress(commands.CommandError):
             commands.run(["groupdel", name], timeout=_SECONDS)
 
-    return Step(f"the account {name} is removed", is_done=lambda: not is_there(), apply=apply)
+    return Step(f"remove the account {name}", is_done=lambda: not is_there(), apply=apply)

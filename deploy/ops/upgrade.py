@@ -69,7 +69,7 @@ def upgrade(layout: Layout, *, to: str | None, ready_seconds: float, progress: P
     new = releases.resolve(layout, to)
     progress.end_phase()
     if new == old:
-        progress.say(f"{old} is what runs already")
+        progress.say(f"{old} is already running")
         return old
     for line in releases.news(layout, old, new):
         progress.say(f"  {line}")
@@ -100,7 +100,9 @@ def rollback(layout: Layout, *, with_database: bool, ready_seconds: float, progr
     last = _parse(_history(layout))
     # There is no way back twice, nor to a release that was removed.
     if last is None or last.new != releases.running(layout) or not (layout.releases / last.old).is_dir():
-        raise UpgradeFault("There is no release to go back to. `left4mectl upgrade --to REF` installs any release.")
+        raise UpgradeFault(
+            "There is no release to roll back to. Run `left4mectl upgrade --to REF` to install any release."
+        )
     database = _own_database(layout)
     applied = set(database.migrations()) if database is not None else set()
     unknown = applied - releases.migrations(layout.releases / last.old)
@@ -113,12 +115,12 @@ def rollback(layout: Layout, *, with_database: bool, ready_seconds: float, progr
         )
     # The copies of older upgrades are removed; `last.copy` is empty when that upgrade changed nothing.
     if unknown and not Path(last.copy).is_file():
-        raise UpgradeFault(f"The copy of the database from before {last.new} is gone. Restore a backup instead.")
+        raise UpgradeFault(f"The database copy from before {last.new} no longer exists. Restore a backup instead.")
     back = Attempt(CHANGING, last.old, last.new, last.at, last.copy if unknown else "")
     _write(_journal(layout), back)
     _take_back(layout, back, progress)
     if why := application.wait_until_ready(layout, seconds=ready_seconds):
-        raise UpgradeFault(f"{last.old} is back, but is not ready: {why}. Run `left4mectl doctor`.")
+        raise UpgradeFault(f"Rolled back to {last.old}, but it is not ready: {why}. Run `left4mectl doctor`.")
     _history(layout).unlink(missing_ok=True)
     return last.old
 
@@ -202,7 +204,7 @@ def _exchange(
         with _signals_as_faults(), _web_held(layout) as release_web:
             # Each phase is journalled before it begins, so that a power cut in it can be taken back.
             attempt = enter(STOPPING)
-            progress.phase("stopping the application; visitors wait")
+            progress.phase("stopping the application; requests wait")
             services.stop(layout)
             # Nothing writes any more: this copy is exactly what a failure goes back to.
             if changed_database is not None:
@@ -258,7 +260,7 @@ def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot:
             _make_current(layout, attempt.old)
         except (OSError, commands.CommandError) as error:
             # The link already points to the old release, and it also runs with the newer units.
-            progress.say(f"the units of {attempt.old} could not be written: {error}")
+            progress.say(f"could not write the units of {attempt.old}: {error}")
         application.forget_pulse(layout)
         release_web()
         if not at_boot:

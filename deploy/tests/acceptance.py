@@ -230,7 +230,7 @@ class Life:
         assert "incomplete" in self.ctl("restore --yes /root/cut.tar", fails=True)
         assert self.game_pid() == pid
         self.machine.sh(f"echo {shlex.quote(PASSWORD)} | left4mectl manage create_user later --password-stdin")
-        assert "everything is as before" in self.ctl("restore --yes --ready-seconds 0 /root/again.tar", fails=True)
+        assert "all data is unchanged" in self.ctl("restore --yes --ready-seconds 0 /root/again.tar", fails=True)
         self.expect_user("later")
         self.cut_off("restore --yes /root/again.tar", '"database": true', journal="restore.json")
         self.ctl("recover")

@@ -67,7 +67,7 @@ def test_a_database_once_chosen_stays_chosen(layout: Layout):
 
 def test_the_database_of_this_machine_is_set_up_before_anything_is_written_into_it(layout: Layout):
     titles = _titles(layout, Choices(database="postgres"))
-    assert titles.index("PostgreSQL has a database left4me") < titles.index("the database is at this release")
+    assert titles.index("create the PostgreSQL database left4me") < titles.index("migrate the database")
 
 
 def test_a_database_elsewhere_is_the_operators(layout: Layout):

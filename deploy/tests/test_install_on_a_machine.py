@@ -50,8 +50,8 @@ def installed(machine: Testhost) -> Testhost:
     machine.sh("git clone --quiet /srv/left4me.git /root/left4me")
     before = machine.sh(_EVERYTHING).output
     told = machine.sh(f"{INSTALL} --dry-run --game simulated --domain {DOMAIN} --tls internal").output
-    assert "would do: the release" in told
-    assert "Nothing was changed." in told
+    assert "would do: build release" in told
+    assert "No changes made." in told
     assert machine.sh(_EVERYTHING).output == before
     done = machine.sh(f"{INSTALL} --game simulated", check=False)
     assert done.status == 0, done.output[-5000:]
@@ -109,7 +109,7 @@ def test_what_went_missing_is_put_back_and_settings_stay(installed: Testhost):
     installed.sh("sed -i 's/^# LEFT4ME_SIGNUP=.*/LEFT4ME_SIGNUP=invite/' /etc/left4me/left4me.env")
     told = installed.sh(INSTALL).output
     assert "units" in told
-    assert "the release" not in told
+    assert "build release" not in told
     assert ready(installed)
     assert "LEFT4ME_SIGNUP=invite" in installed.sh("cat /etc/left4me/left4me.env").output
 
@@ -125,7 +125,7 @@ def test_nobody_but_root_installs(installed: Testhost):
     installed.sh("useradd --create-home somebody || true; cp -r /root/left4me /home/somebody/")
     refused = installed.as_user("somebody", ["/home/somebody/left4me/deploy/install"], check=False)
     assert refused.status == 1
-    assert "run it with sudo" in refused.output
+    assert "Run it with sudo" in refused.output
     assert "Traceback" not in refused.output
 
 

@@ -11,7 +11,7 @@ def test_an_installation_on_postgres_is_taken_up_again_and_purged(machine: Testh
     machine.sh("git clone --quiet /srv/left4me.git /root/left4me")
     machine.sh("/root/left4me/deploy/install --game simulated --database postgres")
     assert "Nothing to do" in machine.sh("/root/left4me/deploy/install --database postgres").output
-    assert "database: postgresql, at this version" in machine.sh("left4mectl doctor", check=False).output
+    assert "database: postgresql, migrations applied" in machine.sh("left4mectl doctor", check=False).output
     # The password is in one file, and the role may do nothing else.
     assert (
         machine.sh("grep -c '^DATABASE_URL=postgres://left4me:.*@127.0.0.1:' /etc/left4me/secrets.env").output == "1"

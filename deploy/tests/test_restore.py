@@ -181,8 +181,8 @@ def test_a_restore_exchanges_everything_and_keeps_what_was_there(machine):
 def test_a_restore_that_does_not_become_ready_puts_everything_back(machine):
     file = machine.back_up()
     machine.change()
-    machine.why_not_ready = "the worker does not run"
-    with pytest.raises(restore.RestoreFault, match="as before: the application did not become ready"):
+    machine.why_not_ready = "the worker is not running"
+    with pytest.raises(restore.RestoreFault, match="unchanged: the application did not become ready"):
         machine.restore(file)
     assert machine.found() == {"present"}
     assert owners(machine.layout.data) == {SOMEBODY}

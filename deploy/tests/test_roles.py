@@ -80,8 +80,8 @@ def worker_host(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> WorkerHost:
 def test_a_worker_host_gets_neither_web_nor_database(layout: Layout):
     titles = [step.title for step in Installation(layout, Choices(game="simulated"), invitation=INVITATION).steps()]
     assert not [title for title in titles if "PostgreSQL" in title or "the database is at" in title]
-    assert titles.index("the database accepts this host") < titles.index(
-        "the application runs, now and after each boot"
+    assert titles.index("check that the database accepts this host") < titles.index(
+        "start the application now and at every boot"
     )
     units = {path.name for path in system_files.files(layout, CHECKOUT, role=Role.WORKER_HOST).values()}
     assert "left4me-worker.service" in units
@@ -112,7 +112,7 @@ def test_an_upgraded_worker_host_has_the_units_of_the_new_release_and_a_way_back
 
 def test_a_worker_that_ends_takes_the_upgrade_back(worker_host: WorkerHost):
     worker_host.broken = {NEW}
-    with pytest.raises(upgrade.UpgradeFault, match="the worker does not run"):
+    with pytest.raises(upgrade.UpgradeFault, match="the worker is not running"):
         worker_host.upgrade()
     assert releases.running(worker_host.layout) == OLD
     assert worker_host.commands[-1] == "is-active left4me-worker.service"
@@ -146,7 +146,7 @@ def test_the_doctor_of_a_worker_host_misses_no_web(worker_host: WorkerHost, monk
     monkeypatch.setattr(services, "systemctl", lambda *_, **__: properties)
     worker_host.layout.settings.mkdir(parents=True)
     checks = {finding.check: finding for finding in doctor.examine(worker_host.layout)}
-    assert checks["left4me-worker.service"] == Finding("left4me-worker.service", "ok", "runs, also after a reboot")
+    assert checks["left4me-worker.service"] == Finding("left4me-worker.service", "ok", "running, starts at boot")
     assert not checks.keys() & {"left4me-web.service", "backup", "proxy"}
     assert "release" in checks
 
@@ -156,4 +156,4 @@ def test_an_answer_that_comes_too_late_does_not_count(layout: Layout, monkeypatc
     (layout.units / "left4me-web.service").touch()
     monkeypatch.setattr(application, "unready", lambda layout: "")
     assert application.wait_until_ready(layout, seconds=60) == ""
-    assert application.wait_until_ready(layout, seconds=0) == "it became ready too late"
+    assert application.wait_until_ready(layout, seconds=0) == "it was not ready in time"

@@ -46,10 +46,12 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="bin/up", description="Set up left4me and run it in the foreground; Ctrl-C stops it, games go on."
+        prog="bin/up", description="Set up left4me and run it in the foreground. Ctrl-C stops it; games keep running."
     )
-    parser.add_argument("--demo", action="store_true", help="simulated game, an admin “demo”, two running servers")
-    parser.add_argument("--stop-games", action="store_true", help="end all games of this machine, then exit")
+    parser.add_argument(
+        "--demo", action="store_true", help="use the simulated game, with an admin “demo” and two running servers"
+    )
+    parser.add_argument("--stop-games", action="store_true", help="stop all games on this machine, then exit")
     return parser.parse_args()
 
 
@@ -72,15 +74,15 @@ def _only_one(root: Path) -> Any:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            where = lock.read().strip() or "just starting"
-            raise CannotStart(f"left4me is already running on {root} ({where}). Use that one, or stop it.") from None
+            where = lock.read().strip() or "starting"
+            raise CannotStart(f"left4me is already running on {root} ({where}). Use it, or stop it first.") from None
 
         def say_address(address: str) -> None:
             lock.truncate(0)
             lock.write(f"{address}, process {os.getpid()}")
             lock.flush()
 
-        say_address("just starting")
+        say_address("starting")
         yield say_address
 
 
@@ -109,7 +111,7 @@ def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int
         if not supervisor.wait_until(lambda: _healthy(plan["host"], plan["port"]), seconds=_HEALTHY_SECONDS):
             if supervisor.stopping:
                 return 0
-            raise CannotStart("the application did not come up; the lines above say why.")
+            raise CannotStart("left4me did not start. The lines above show why.")
         say_address(address)
         supervisor.run(each_turn=_Announcement(supervisor, plan["host"], plan["port"], address=address))
         return 0
@@ -137,7 +139,7 @@ class _Announcement:
         why = application.not_ready(application.reachable(self._host), self._port, known_as="localhost", seconds=2)
         if not why:
             self._is_ready = True
-            self._supervisor.say(f"left4me runs at {self._address} (Ctrl-C stops it, games go on)")
+            self._supervisor.say(f"left4me is running at {self._address} (Ctrl-C stops it, games keep running)")
         elif self._late_at is not None and time.monotonic() > self._late_at:
             self._late_at = None
             self._supervisor.say(f"{self._address} is not ready yet: {why}")
@@ -180,11 +182,11 @@ def _start_broker(supervisor: Supervisor, root: Path) -> None:
     data.mkdir(mode=0o700, exist_ok=True)
     sock.parent.mkdir(mode=0o700, exist_ok=True)
     if broker.answers(sock):
-        raise CannotStart(f"another Redis already serves {sock}; stop it, or set REDIS_URL to use it.")
+        raise CannotStart(f"Another Redis server already uses {sock}. Stop it, or set REDIS_URL to use it.")
     sock.unlink(missing_ok=True)
     supervisor.start(Service("broker", broker.command(sock, data), last=True))
     if not supervisor.wait_until(lambda: broker.answers(sock), seconds=20) and not supervisor.stopping:
-        raise CannotStart(f"the embedded Redis did not start; {data / 'broker.log'} says why.")
+        raise CannotStart(f"Redis did not start. See {data / 'broker.log'} for the reason.")
 
 
 def _make_secret_key(root: Path) -> None:

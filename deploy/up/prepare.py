@@ -71,7 +71,7 @@ def migrate(database: dict[str, Any], *, copies: Path, stamp: Any) -> None:
     if connection.vendor == "sqlite" and executor.loader.applied_migrations and path.is_file():
         copy = copies / f"before-migration-{stamp:%Y%m%d-%H%M%S}.sqlite3"
         _keep_copy(path, copy)
-        say(f"copied the database to {copy} before changing it")
+        say(f"copied the database to {copy} before the migration")
     say(f"applying {len(pending)} migrations")
     call_command("migrate", verbosity=0, interactive=False)
 

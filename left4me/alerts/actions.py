@@ -48,7 +48,10 @@ def create(
 ) -> Channel:
     """Create a channel. Raises ValidationError, and Refused if the user has too many."""
     if Channel.objects.filter(user_id=user.pk).count() >= MOST_CHANNELS:
-        raise Refused(_("You have %(most)d channels already. Delete one first.") % {"most": MOST_CHANNELS})
+        raise Refused(
+            _("You already have %(most)d alert channels, the most that one user can have. Delete one first.")
+            % {"most": MOST_CHANNELS}
+        )
     channel = Channel(user_id=user.pk, kind=kind)
     _fill(channel, owner=user, name=name, events=events, everything=everything)
     _lead(channel, address)
@@ -99,7 +102,7 @@ def confirm(*, channel: Channel, code: str, by: Person, request: HttpRequest | N
     except secrets.Unreadable as fault:
         raise Refused(str(fault)) from None
     if not compare_digest(code.strip().upper().encode(), expected.encode()):
-        raise Refused(_("This is not the code of the last mail."))
+        raise Refused(_("Wrong code. Enter the code from the latest e-mail."))
     channel.sealed_code = ""
     channel.save(update_fields=["sealed_code"])
     _note("confirm", channel, by=by, request=request)
@@ -129,7 +132,7 @@ def test(*, channel: Channel, by: Person, now: datetime, request: HttpRequest | 
     Raises Refused and rate_limit.RateLimited.
     """
     if not channel.is_enabled:
-        raise Refused(_("This channel is off. Switch it on first."))
+        raise Refused(_("This channel is off. Turn it on first."))
     rate_limit.enforce(TESTS, f"user:{by.pk}")
     # A test is sent at once, without waiting for the back-off to end.
     Channel.objects.filter(pk=channel.pk).update(not_before=None)
@@ -139,8 +142,8 @@ def test(*, channel: Channel, by: Person, now: datetime, request: HttpRequest | 
     return Delivery.objects.create(
         channel=channel,
         event=Event.TEST,
-        title=_("This is a test"),
-        text=_("Alerts for “%(name)s” arrive here.") % {"name": channel.name},
+        title=_("Test alert"),
+        text=_("Alerts of the channel “%(name)s” arrive here.") % {"name": channel.name},
         path="/accounts/alerts/",
         created_at=now,
     )
@@ -151,11 +154,16 @@ def _fill(channel: Channel, *, owner: Person, name: str, events: Collection[str]
     # A former admin may still have events that only admins can choose: saving removes them.
     refused = sorted(set(events) - set(possible) - set(channel.events))
     if refused:
-        raise ValidationError({"events": _("Not for this user: %(events)s.") % {"events": ", ".join(refused)}})
+        raise ValidationError(
+            {
+                "events": _("You can't choose these events: %(events)s. Only admins can.")
+                % {"events": ", ".join(refused)}
+            }
+        )
     if not events:
         raise ValidationError({"events": _("Choose at least one event.")})
     if everything and not owner.is_admin:
-        raise ValidationError({"everything": _("Only an admin is told of everybody’s servers.")})
+        raise ValidationError({"everything": _("Only admins can get alerts for the servers of all users.")})
     channel.name, channel.everything = name, everything
     channel.events = [event.value for event in possible if event in events]
 
@@ -181,8 +189,8 @@ def _question(channel: Channel, *, now: datetime) -> Delivery:
     return Delivery.objects.create(
         channel=channel,
         event=Event.CONFIRM,
-        title=_("Confirm this address"),
-        text=_("Type the code of this mail on the page of “%(name)s”.") % {"name": channel.name},
+        title=_("Confirm your e-mail address"),
+        text=_("Enter this code on the page of the alert channel “%(name)s”.") % {"name": channel.name},
         path=reverse("alerts:channel", args=[channel.pk]),
         created_at=now,
     )

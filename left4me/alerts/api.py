@@ -60,9 +60,9 @@ AlertPage = page_of(AlertOut, "AlertPage")
 class AlertIn(Body):
     name: str = Field(max_length=names.LONGEST)
     kind: Literal["discord", "webhook", "email"]
-    address: str = Field(max_length=destinations.LONGEST, description="An https address, or a mail address")
+    address: str = Field(max_length=destinations.LONGEST, description="A webhook URL (https) or an e-mail address")
     events: list[EventName] = Field(min_length=1, max_length=20)
-    everything: bool = Field(False, description="Also of everybody's servers and jobs; for admins")
+    everything: bool = Field(False, description="Include the servers and jobs of all users (admins only)")
 
 
 class AlertChange(Body):
@@ -94,12 +94,12 @@ class DeliveryOut(Schema):
 DeliveryPage = page_of(DeliveryOut, "DeliveryPage")
 
 
-@router.get("/alerts", response=AlertPage, summary="Your channels")
+@router.get("/alerts", response=AlertPage, summary="Your alert channels")
 def list_alerts(request: HttpRequest, window: Query[Window]) -> dict[str, Any]:
     return listed(Channel.objects.filter(user_id=current_user(request).pk).select_related("user"), window)
 
 
-@router.post("/alerts", response={201: AlertOut}, summary="Add a channel")
+@router.post("/alerts", response={201: AlertOut}, summary="Add alert channel")
 def create_alert(request: HttpRequest, given: AlertIn) -> Status[Channel]:
     require_scope(request, "operate")
     channel = actions.create(
@@ -114,12 +114,12 @@ def create_alert(request: HttpRequest, given: AlertIn) -> Status[Channel]:
     return Status(201, channel)
 
 
-@router.get("/alerts/{id:alert_id}", response=AlertOut, summary="One channel")
+@router.get("/alerts/{id:alert_id}", response=AlertOut, summary="One alert channel")
 def get_alert(request: HttpRequest, alert_id: int) -> Channel:
     return permissions.managed(current_user(request), alert_id)
 
 
-@router.patch("/alerts/{id:alert_id}", response=AlertOut, summary="Change it, or switch it on or off")
+@router.patch("/alerts/{id:alert_id}", response=AlertOut, summary="Change an alert channel, or turn it on or off")
 def change_alert(request: HttpRequest, alert_id: int, given: AlertChange) -> Channel:
     require_scope(request, "operate")
     user = current_user(request)
@@ -133,7 +133,7 @@ def change_alert(request: HttpRequest, alert_id: int, given: AlertChange) -> Cha
     return permissions.managed(user, alert_id)
 
 
-@router.delete("/alerts/{id:alert_id}", response={204: None}, summary="Delete it")
+@router.delete("/alerts/{id:alert_id}", response={204: None}, summary="Delete an alert channel")
 def delete_alert(request: HttpRequest, alert_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = current_user(request)
@@ -141,7 +141,7 @@ def delete_alert(request: HttpRequest, alert_id: int) -> Status[None]:
     return Status(204, None)
 
 
-@router.post("/alerts/{id:alert_id}/test", response={202: DeliveryOut}, summary="Send a test through it")
+@router.post("/alerts/{id:alert_id}/test", response={202: DeliveryOut}, summary="Send a test to an alert channel")
 def test_alert(request: HttpRequest, alert_id: int) -> Status[Delivery]:
     """The test is sent like an alert, within seconds. `/alerts/{id}/deliveries` shows the result."""
     require_scope(request, "operate")
@@ -151,7 +151,9 @@ def test_alert(request: HttpRequest, alert_id: int) -> Status[Delivery]:
     return Status(202, delivery)
 
 
-@router.post("/alerts/{id:alert_id}/confirm", response=AlertOut, summary="Say the code that its mailbox was sent")
+@router.post(
+    "/alerts/{id:alert_id}/confirm", response=AlertOut, summary="Confirm an e-mail address with the code sent to it"
+)
 def confirm_alert(request: HttpRequest, alert_id: int, given: CodeIn) -> Channel:
     require_scope(request, "operate")
     user = current_user(request)
@@ -160,6 +162,8 @@ def confirm_alert(request: HttpRequest, alert_id: int, given: CodeIn) -> Channel
     return channel
 
 
-@router.get("/alerts/{id:alert_id}/deliveries", response=DeliveryPage, summary="What it carried, newest first")
+@router.get(
+    "/alerts/{id:alert_id}/deliveries", response=DeliveryPage, summary="Deliveries of an alert channel, newest first"
+)
 def list_deliveries(request: HttpRequest, alert_id: int, window: Query[Window]) -> dict[str, Any]:
     return listed(permissions.managed(current_user(request), alert_id).deliveries.all(), window)

@@ -86,7 +86,7 @@ def _send_some(
         try:
             outcome = message if isinstance(message, Outcome) else under_way[channel.pk].result()
         except Exception as fault:  # an unexpected error of one channel must not stop the others
-            logger.exception("Alerts of channel %s could not be sent", channel.pk)
+            logger.exception("Could not send alerts of channel %s", channel.pk)
             outcome = Outcome(error=type(fault).__name__)
         summary.messages += outcome.arrived
         summary.failed += not outcome.arrived
@@ -122,7 +122,7 @@ def _settle(channel: Channel, alerts: list[Delivery], outcome: Outcome, now: dat
             rows.update(state=Delivery.State.SENT, ended_at=now, attempts=F("attempts") + 1)
             row.update(claimed_until=None, failures=0, last_error="", last_delivered_at=now, **_paced(channel, now))
             return
-        logger.info("Channel %s: %d alerts could not be delivered: %s", channel.pk, len(alerts), outcome.error)
+        logger.info("Channel %s: could not deliver %d alerts: %s", channel.pk, len(alerts), outcome.error)
         rows.update(attempts=F("attempts") + 1)
         failure = {"last_error": outcome.error[:_LONGEST_ERROR], "last_error_at": now, "claimed_until": None}
         if outcome.gone:

@@ -31,19 +31,19 @@ def clean(kind: str, address: str) -> str:
     """The address in its stored form. Raises ValidationError."""
     address = address.strip()
     if len(address) > LONGEST:
-        raise ValidationError(_("This address is too long."))
+        raise ValidationError(_("This address is too long. Use at most 500 characters."))
     return _mailbox(address) if kind == Channel.Kind.EMAIL else _webhook(address)
 
 
 def _mailbox(address: str) -> str:
     if not settings.LEFT4ME_SENDS_MAIL:
-        raise ValidationError(_("This installation sends no mail: its admin has to set EMAIL_URL."))
+        raise ValidationError(_("This site can't send e-mail yet. Ask its admin to set EMAIL_URL."))
     validate_email(address)
     return address
 
 
 def _webhook(address: str) -> str:
-    fault = ValidationError(_("This is not an https address."))
+    fault = ValidationError(_("Enter an address that starts with https://."))
     try:
         parts = urlsplit(address)
         scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port

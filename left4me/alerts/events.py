@@ -9,15 +9,15 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Event(models.TextChoices):
-    SERVER_CRASHED = "server_crashed", _("a server crashed")
-    SERVER_GAVE_UP = "server_gave_up", _("a server gave up")
-    SERVER_RECOVERED = "server_recovered", _("a server is well again")
-    JOB_FAILED = "job_failed", _("a job failed")
-    DISK_LOW = "disk_low", _("a disk is nearly full")
-    HOST_SILENT = "host_silent", _("a host is silent")
-    HOST_RECOVERED = "host_recovered", _("a host is well again")
-    TEST = "test", _("a test")
-    CONFIRM = "confirm", _("an address to be confirmed")
+    SERVER_CRASHED = "server_crashed", _("A server crashes")
+    SERVER_GAVE_UP = "server_gave_up", _("A server keeps crashing")
+    SERVER_RECOVERED = "server_recovered", _("A server has recovered")
+    JOB_FAILED = "job_failed", _("A job fails")
+    DISK_LOW = "disk_low", _("A disk is almost full")
+    HOST_SILENT = "host_silent", _("A host goes offline")
+    HOST_RECOVERED = "host_recovered", _("A host is back online")
+    TEST = "test", _("Test")
+    CONFIRM = "confirm", _("Address confirmation")
 
 
 # Events of hosts, which only admins can choose.

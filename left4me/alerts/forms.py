@@ -16,19 +16,17 @@ _LIKELY = [events.Event.SERVER_CRASHED, events.Event.SERVER_GAVE_UP, events.Even
 
 
 class ChannelForm(forms.Form):
-    name = forms.CharField(
-        label=_("Name"), max_length=names.LONGEST, help_text=_("For this list, such as “our Discord”.")
-    )
+    name = forms.CharField(label=_("Name"), max_length=names.LONGEST, help_text=_("For example “Our Discord”."))
     kind = forms.ChoiceField(label=_("Kind"), choices=Channel.Kind.choices)
     address = forms.CharField(
         label=_("Address"),
         max_length=destinations.LONGEST,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "class": "mono"}),
-        help_text=_("The webhook’s https address, or the mail address. Kept sealed and not shown again."),
+        help_text=_("The webhook URL (https) or the e-mail address. Stored encrypted; won't be shown again."),
     )
-    events = forms.MultipleChoiceField(label=_("Tell of"), widget=forms.CheckboxSelectMultiple, initial=_LIKELY)
+    events = forms.MultipleChoiceField(label=_("Notify me when"), widget=forms.CheckboxSelectMultiple, initial=_LIKELY)
     everything = forms.BooleanField(
-        label=_("Everybody’s servers and jobs, not only mine"), required=False, initial=False
+        label=_("Include the servers and jobs of all users"), required=False, initial=False
     )
 
     def __init__(self, *args: Any, by_admin: bool, channel: Channel | None = None, **kwargs: Any) -> None:
@@ -49,7 +47,7 @@ class ChannelForm(forms.Form):
             self.fields["address"].required = False
             self.fields["address"].label = _("New address")
             # Help texts are HTML, and the host name is user input.
-            self.fields["address"].help_text = format_html(str(_("Empty: it stays {}")), channel.masked_address)
+            self.fields["address"].help_text = format_html(str(_("Leave blank to keep {}")), channel.masked_address)
 
     def given(self) -> dict[str, Any]:
         """The keyword arguments of the action."""

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
-from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from left4me.alerts.events import AGAIN_AFTER, ENDS_A_ROUND, FOR_ADMINS, Event
 from left4me.alerts.models import Channel, Delivery, Incident
@@ -135,7 +135,7 @@ def _tell_of_recovery(incident: Incident, now: datetime) -> None:
         each for each in Channel.objects.enabled().filter(pk__in=alerted) if incident.recovered_event in each.events
     ]
     minutes = int((now - incident.opened_at).total_seconds() // 60)
-    text = _("It took %(minutes)d minutes.") % {"minutes": minutes}
+    text = ngettext("Recovered after %(n)d minute.", "Recovered after %(n)d minutes.", minutes) % {"n": minutes}
     event = Event(incident.recovered_event)
     _deliver(channels, incident, event=event, title=incident.recovered_title, text=text, now=now)
 

@@ -72,13 +72,13 @@ def mail(alerts: Sequence[Delivery], *, site: str, code: str = "") -> tuple[str,
     others = len(alerts) - 1
     subject = named[0].title
     if others:
-        subject = ngettext("%(title)s, and %(n)d more", "%(title)s, and %(n)d more", others) % {
+        subject = ngettext("%(title)s and %(n)d more", "%(title)s and %(n)d more", others) % {
             "title": subject,
             "n": others,
         }
-    footer = _("You are told of this because of a channel on your page of alerts: %(page)s")
+    footer = _("You get this e-mail because of an alert channel in your account. Change your alert channels: %(page)s")
     confirmation = (
-        [_("The code is %(code)s. Did you not ask for it? Then do nothing.") % {"code": code}] if code else []
+        [_("Your code: %(code)s. If you didn't request it, ignore this e-mail.") % {"code": code}] if code else []
     )
     body = "\n".join(
         [*_lines(named, left_out, site), *confirmation, "", footer % {"page": f"{site}/accounts/alerts/"}]

@@ -39,8 +39,8 @@ class Channel(models.Model):
 
     class Kind(models.TextChoices):
         DISCORD = "discord", _("Discord webhook")
-        WEBHOOK = "webhook", _("webhook (JSON)")
-        EMAIL = "email", _("e-mail")
+        WEBHOOK = "webhook", _("Webhook (JSON)")
+        EMAIL = "email", _("E-mail")
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.CASCADE, related_name="alert_channels"
@@ -53,13 +53,15 @@ class Channel(models.Model):
     sealed_code = models.TextField(editable=False, default="")
     events = models.JSONField(_("events"), default=list)
     everything = models.BooleanField(
-        _("everybody’s servers and jobs"), default=False, help_text=_("Not only one’s own; for admins.")
+        _("servers and jobs of all users"),
+        default=False,
+        help_text=_("For admins: include servers and jobs of other users."),
     )
     is_enabled = models.BooleanField(_("on"), default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     # The state of sending: the latest result, and when the next message may be sent.
-    last_delivered_at = models.DateTimeField(_("last delivered"), null=True, blank=True, editable=False)
+    last_delivered_at = models.DateTimeField(_("last sent"), null=True, blank=True, editable=False)
     last_error = models.CharField(_("last error"), max_length=300, blank=True, editable=False)
     last_error_at = models.DateTimeField(null=True, blank=True, editable=False)
     failures = models.PositiveIntegerField(default=0, editable=False)
@@ -78,7 +80,7 @@ class Channel(models.Model):
                 fields=["user", "name"],
                 name="alert_channel_name_unique_per_user",
                 violation_error_code="name_taken",
-                violation_error_message=_("You have a channel of this name already."),
+                violation_error_message=_("You already have a channel with this name. Choose another name."),
             ),
             models.CheckConstraint(condition=Q(kind__in=["discord", "webhook", "email"]), name="alert_kind_is_known"),
         ]
@@ -169,9 +171,9 @@ class Delivery(models.Model):
     """An alert for one channel."""
 
     class State(models.TextChoices):
-        WAITING = "waiting", _("waiting")
-        SENT = "sent", _("sent")
-        DROPPED = "dropped", _("dropped")
+        WAITING = "waiting", _("Queued")
+        SENT = "sent", _("Sent")
+        DROPPED = "dropped", _("Not sent")
 
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
     incident = models.ForeignKey(Incident, null=True, on_delete=models.SET_NULL, related_name="deliveries")

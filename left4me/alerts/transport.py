@@ -72,13 +72,16 @@ def _judge(kind: str, answer: fetch.Answer) -> Outcome:
     if 200 <= status < 300:
         return Outcome()
     if status == _TOO_MANY:
-        return Outcome(error=_("It wants to be left alone for a while (429)."), wait=_retry_after(answer))
+        return Outcome(error=_("The receiver is rate limiting (HTTP 429). Retrying later."), wait=_retry_after(answer))
     if 300 <= status < 400:
-        return Outcome(error=_("It answers with a redirect (%(status)d), which is not followed.") % {"status": status})
+        return Outcome(
+            error=_("The receiver answered with a redirect (HTTP %(status)d). Enter the final address.")
+            % {"status": status}
+        )
     if status in _GONE.get(Channel.Kind(kind), ()):
-        error = _("It does not exist any more or refuses us (%(status)d); the channel was switched off.")
+        error = _("The receiver no longer exists or refuses access (HTTP %(status)d). The channel was turned off.")
         return Outcome(error=error % {"status": status}, gone=True)
-    return Outcome(error=_("It answers with HTTP status %(status)d.") % {"status": status})
+    return Outcome(error=_("The receiver answered with HTTP %(status)d. Retrying later.") % {"status": status})
 
 
 def _retry_after(answer: fetch.Answer) -> float:

@@ -29,9 +29,11 @@ def channels(request: HttpRequest) -> HttpResponse:
     channel, status = lib_forms.submit(form, lambda: actions.create(user=user, request=request, **form.given()))
     if channel is not None:
         if not channel.is_confirmed:
-            messages.success(request, _("A mail with a code is on its way. Type the code here."))
+            messages.success(request, _("We sent you an e-mail with a code. Enter the code here."))
             return redirect("alerts:channel", channel.pk)
-        messages.success(request, _("“%(name)s” is added. Send it a test.") % {"name": channel.name})
+        messages.success(
+            request, _("Alert channel “%(name)s” added. Send a test to check it.") % {"name": channel.name}
+        )
         return redirect("alerts:channels")
     context = {"channels": Channel.objects.filter(user_id=user.pk), "form": form}
     template = "alerts/channels.html#rows" if is_fragment(request) and not form.errors else "alerts/channels.html"
@@ -50,7 +52,7 @@ def channel(request: HttpRequest, pk: int) -> HttpResponse:
         form, lambda: actions.change(channel=row, by=user, request=request, **form.given())
     )
     if saved is not None:
-        messages.success(request, _("“%(name)s” is saved.") % {"name": saved.name})
+        messages.success(request, _("Alert channel “%(name)s” saved.") % {"name": saved.name})
         return redirect("alerts:channels")
     context = {"channel": row, "form": form, "deliveries": row.deliveries.all()[:RECENT]}
     return render(request, "alerts/channel.html", context, status=status)
@@ -64,7 +66,7 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
     except actions.Refused as refusal:
         messages.warning(request, str(refusal))
     else:
-        messages.success(request, _("A test is on its way; the list shows within seconds whether it arrived."))
+        messages.success(request, _("Sending a test. The list shows the result within a few seconds."))
     return redirect("alerts:channels")
 
 
@@ -76,7 +78,7 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
     except actions.Refused as refusal:
         messages.error(request, str(refusal))
         return redirect("alerts:channel", row.pk)
-    messages.success(request, _("“%(name)s” is confirmed.") % {"name": row.name})
+    messages.success(request, _("Alert channel “%(name)s” confirmed.") % {"name": row.name})
     return redirect("alerts:channels")
 
 
@@ -85,7 +87,7 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
     row = permissions.managed(current_user(request), pk)
     on = request.POST.get("on") == "yes"
     actions.switch(channel=row, on=on, by=current_user(request), now=timezone.now(), request=request)
-    words = _("“%(name)s” is on.") if on else _("“%(name)s” is off; nothing is sent there.")
+    words = _("Alert channel “%(name)s” turned on.") if on else _("Alert channel “%(name)s” turned off.")
     messages.success(request, words % {"name": row.name})
     return redirect("alerts:channels")
 
@@ -94,5 +96,5 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     row = permissions.managed(current_user(request), pk)
     actions.delete(channel=row, by=current_user(request), request=request)
-    messages.success(request, _("“%(name)s” is deleted.") % {"name": row.name})
+    messages.success(request, _("Alert channel “%(name)s” deleted.") % {"name": row.name})
     return redirect("alerts:channels")

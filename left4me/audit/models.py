@@ -51,17 +51,17 @@ class AuditEntry(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    actor = models.CharField(_("who"), max_length=64)
-    action = models.CharField(_("what"), max_length=64, db_index=True)
-    target = models.CharField(_("on what"), max_length=128, blank=True)
-    address = models.GenericIPAddressField(_("from"), null=True, blank=True)
+    actor = models.CharField(_("user"), max_length=64)
+    action = models.CharField(_("action"), max_length=64, db_index=True)
+    target = models.CharField(_("target"), max_length=128, blank=True)
+    address = models.GenericIPAddressField(_("address"), null=True, blank=True)
     details = models.JSONField(default=dict, blank=True)
 
     objects = AuditEntryQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at", "-id"]
-        verbose_name_plural = _("audit entries")
+        verbose_name_plural = _("audit log entries")
 
     def __str__(self) -> str:
         return f"{self.actor} {self.action} {self.target}"

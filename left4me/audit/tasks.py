@@ -15,4 +15,4 @@ log = logging.getLogger(__name__)
 @shared_task(name="left4me.audit.prune", ignore_result=True)
 def prune() -> None:
     if gone := AuditEntry.objects.prune(timezone.now()):
-        log.info("Deleted %s audit entries that were older than a year", gone)
+        log.info("Deleted %s audit log entries older than one year", gone)

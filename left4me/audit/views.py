@@ -16,9 +16,9 @@ from left4me.core.web.request import is_admin
 
 
 class Filter(forms.Form):
-    who = forms.CharField(label=gettext_lazy("Who"), required=False, max_length=64)
-    action = forms.ChoiceField(label=gettext_lazy("What"), required=False)
-    target = forms.CharField(label=gettext_lazy("On what"), required=False, max_length=128)
+    who = forms.CharField(label=gettext_lazy("User"), required=False, max_length=64)
+    action = forms.ChoiceField(label=gettext_lazy("Action"), required=False)
+    target = forms.CharField(label=gettext_lazy("Target"), required=False, max_length=128)
     since = forms.DateField(label=gettext_lazy("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
     until = forms.DateField(label=gettext_lazy("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
 
@@ -27,7 +27,7 @@ class Filter(forms.Form):
         names = list(AuditEntry.objects.order_by("action").values_list("action", flat=True).distinct())
         kinds = sorted({name.partition(".")[0] for name in names})
         self.fields["action"].choices = [  # type: ignore[attr-defined]
-            ("", _("anything")),
+            ("", _("Any")),
             *((kind, f"{kind}.*") for kind in kinds),
             *((name, name) for name in names),
         ]
@@ -54,7 +54,7 @@ class Filter(forms.Form):
 @require_safe
 def entries(request: HttpRequest) -> HttpResponse:
     if not is_admin(request.user):
-        raise PermissionDenied(_("This is for admins."))
+        raise PermissionDenied(_("Only admins have access to this."))
     form = Filter(request.GET or {})
     page = Paginator(form.rows(), 50).get_page(request.GET.get("page"))
     return render(request, "audit/entries.html", {"form": form, "page": page})

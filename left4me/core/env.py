@@ -60,7 +60,7 @@ class Environment:
     def choice(self, name: str, options: Sequence[str], default: str) -> str:
         value = self.text(name, default) or default
         if value not in options:
-            raise Misconfigured(f"{name}={value!r} is not known. Set it to one of: {', '.join(options)}.")
+            raise Misconfigured(f"{name}={value!r} is not supported. Set it to one of: {', '.join(options)}.")
         return value
 
     def flag(self, name: str, *, default: bool) -> bool:
@@ -85,7 +85,7 @@ class Environment:
         raw = self.text(name, default) or default
         match = _ADDRESS.match(raw)
         if not match or not 1 <= int(match["port"]) <= 65535:
-            raise Misconfigured(f"{name}={raw!r} is no address. Write host:port, for example 127.0.0.1:8000.")
+            raise Misconfigured(f"{name}={raw!r} is not an address. Write host:port, for example 127.0.0.1:8000.")
         return Bind(match["host"].strip("[]"), int(match["port"]))
 
     def ports(self, name: str, default: str) -> range:
@@ -119,7 +119,7 @@ class Environment:
         if not raw:
             return {}
         if urlsplit(raw).scheme not in environ.Env.EMAIL_SCHEMES:
-            raise Misconfigured(f"{name} must be like smtp+tls://user:password@mail.example.org:587.")
+            raise Misconfigured(f"{name} must look like smtp+tls://user:password@mail.example.org:587.")
         given: dict[str, Any] = self._env.email_url_config(raw)
         return given
 

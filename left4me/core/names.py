@@ -11,6 +11,6 @@ LONGEST = 64
 # With marks of direction, a name could look like another one and turn what follows it on a page.
 is_plain = RegexValidator(
     r'^[^"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+\Z',
-    _("A name is one line without quotation marks and invisible marks."),
+    _("Enter one line without quotation marks or invisible characters."),
     code="not_plain",
 )

@@ -23,8 +23,8 @@ class Unreadable(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            "A stored secret was sealed with another LEFT4ME_SECRET_KEY (or, on a host of its own, another"
-            " LEFT4ME_SEALING_KEY). Restore the old key, or set the secret anew."
+            "A stored secret was encrypted with another LEFT4ME_SECRET_KEY (on a worker host: another"
+            " LEFT4ME_SEALING_KEY). Restore the old key, or enter the secret again."
         )
 
 

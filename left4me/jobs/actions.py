@@ -43,7 +43,7 @@ def request(
     """
     wanted = _operation(operation)
     if not _RESOURCE.fullmatch(resource):
-        raise Refused(_("“%(resource)s” is no resource.") % {"resource": resource})
+        raise Refused(_("“%(resource)s” is not a valid resource.") % {"resource": resource})
     now = timezone.now()
     # As JSON returns them (lists for tuples, strings for keys): otherwise an equal job would not compare equal.
     stored: dict[str, Any] = json.loads(json.dumps(dict(params or {})))
@@ -65,7 +65,7 @@ def request(
             last_seq=1,
         )
         _lock(job, wanted)
-        logs.first_event(job, f"Asked for by {by.get_username() if by else 'the system'}.", now=now)
+        logs.first_event(job, f"Requested by {by.get_username() if by else 'the system'}.", now=now)
         _supersede(job, wanted, now=now)
         dispatch.send_after_commit(job)
     return job
@@ -81,8 +81,8 @@ def cancel(*, job: Job, by: Person | None) -> Job:
         if job.state == State.CANCELLING:
             return job
         if job.has_ended:
-            raise Refused(_("This job has already ended."))
-        raise Refused(_("Once it runs, this operation cannot be cancelled."))
+            raise Refused(_("This job has already finished."))
+        raise Refused(_("This job can't be cancelled once it has started."))
     job.refresh_from_db()
     return job
 
@@ -90,9 +90,9 @@ def cancel(*, job: Job, by: Person | None) -> Job:
 def retry(*, job: Job, by: Person | None) -> Job:
     """Request the same as a failed or cancelled job; return the new job. Raises Refused."""
     if job.state not in (State.FAILED, State.CANCELLED):
-        raise Refused(_("Only a job that failed or was cancelled can be tried again."))
+        raise Refused(_("Only failed or cancelled jobs can be retried."))
     again = request(operation=job.operation, resource=job.resource, by=by, host=job.host, params=job.params)
-    logs.event(again.pk, f"This tries job {job.pk} again.", now=timezone.now())
+    logs.event(again.pk, f"Retry of job {job.pk}.", now=timezone.now())
     return again
 
 
@@ -105,7 +105,7 @@ def _operation(name: str) -> operations.Operation:
     try:
         return operations.get(name)
     except operations.UnknownOperation:
-        raise Refused(_("There is no operation “%(name)s”.") % {"name": name}) from None
+        raise Refused(_("There is no operation named “%(name)s”.") % {"name": name}) from None
 
 
 def _take_turn() -> None:
@@ -139,12 +139,12 @@ def _refuse_when_closed(wanted: operations.Operation, *, resource: str, host: st
     job = _live_on(resource, host).filter(operation__in=closing).first() if closing else None
     if job is not None:
         title = operations.get(job.operation).title
-        raise Refused(_("“%(title)s” is under way; nothing more can be asked of it.") % {"title": title})
+        raise Refused(_("“%(title)s” is in progress. Wait until it has finished.") % {"title": title})
 
 
 def _refuse_when_flooding(by: Person | None) -> None:
     if by is not None and Job.objects.queued().filter(user_id=by.pk).count() >= settings.LEFT4ME_JOBS_WAITING_PER_USER:
-        raise Refused(_("You have too many jobs waiting. Let some of them end, or cancel them."))
+        raise Refused(_("You have too many queued jobs. Wait until some have finished, or cancel some."))
 
 
 def _lock(job: Job, wanted: operations.Operation) -> None:
@@ -164,4 +164,4 @@ def _supersede(job: Job, wanted: operations.Operation, *, now: datetime) -> None
         if wanted.supersedes_operation(older.operation):
             stopped = transitions.stop(older, why=f"Superseded by job {job.pk}: {wanted.name}.", now=now)
             if stopped is not None:
-                logs.event(job.pk, f"This supersedes job {older.pk}: {older.operation}.", now=now)
+                logs.event(job.pk, f"Supersedes job {older.pk}: {older.operation}.", now=now)

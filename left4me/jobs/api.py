@@ -103,7 +103,7 @@ def get_job(request: HttpRequest, job_id: int) -> Job:
     return job
 
 
-@router.get("/jobs/{id:job_id}/log", response=LinesOut, summary="Lines of a job's log, beyond the number `after`")
+@router.get("/jobs/{id:job_id}/log", response=LinesOut, summary="Lines of a job's log after line number `after`")
 def get_log(request: HttpRequest, job_id: int, window: Query[LineWindow]) -> dict[str, Any]:
     """`count` is the number of the newest line. To follow a running job, read `/jobs/{id}/stream`."""
     job = _job(job_id)
@@ -112,7 +112,7 @@ def get_log(request: HttpRequest, job_id: int, window: Query[LineWindow]) -> dic
     return {"items": list(lines), "count": job.last_seq}
 
 
-@router.post("/jobs/{id:job_id}/cancel", response={202: JobOut}, summary="Cancel a job that waits or runs")
+@router.post("/jobs/{id:job_id}/cancel", response={202: JobOut}, summary="Cancel a queued or running job")
 def cancel_job(request: HttpRequest, job_id: int) -> Status[Job]:
     require_scope(request, "operate")
     job = _job(job_id)
@@ -122,7 +122,7 @@ def cancel_job(request: HttpRequest, job_id: int) -> Status[Job]:
     return Status(202, job)
 
 
-@router.post("/jobs/{id:job_id}/retry", response={202: JobOut}, summary="Try a failed or cancelled job again")
+@router.post("/jobs/{id:job_id}/retry", response={202: JobOut}, summary="Retry a failed or cancelled job")
 def retry_job(request: HttpRequest, job_id: int) -> Status[Job]:
     """Answers with the new job."""
     require_scope(request, "operate")

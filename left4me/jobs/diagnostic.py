@@ -17,7 +17,7 @@ def _locks(job: RequestedJob) -> Iterable[Lock]:
     yield Lock(job.resource, exclusive=True)
 
 
-@operation("diagnostic", title=_("Diagnostic"), locks=_locks, idempotent=True)
+@operation("diagnostic", title=_("Worker test"), locks=_locks, idempotent=True)
 def diagnostic(run: JobContext) -> None:
     """Print `lines`, one every `interval` seconds; `sleep`; run a `child` program for so long; `fail` with a text."""
     lines = int(run.params.get("lines", 3))

@@ -164,13 +164,15 @@ def execute(run: ActiveRun) -> Ending:
     job_fields = {"job": job.pk, "operation": job.operation, "resource": job.resource, "host": job.host}
     request_fields = {"request": job.request_id or None, "user": job.user_id}
     with logbook.bound(hide=run.hide, **job_fields, **request_fields):
-        log.info("Job %s starts: %s %s", *_summary(job), extra={"fields": {"attempt": job.attempt}})
+        log.info("Job %s started: %s %s", *_summary(job), extra={"fields": {"attempt": job.attempt}})
         state, exit_code, error = _run_body(run)
         ending = _settle_with_retries(run, state, exit_code, run.masked(error))
         result = ending.state.value if ending.state is not None else ending.error
         milliseconds = round((time.monotonic() - started_at) * 1000)
         fields = {"state": result, "exit_code": exit_code, "ms": milliseconds}
-        log.info("Job %s ends: %s %s, %s after %d ms", *_summary(job), result, milliseconds, extra={"fields": fields})
+        log.info(
+            "Job %s finished: %s %s, %s after %d ms", *_summary(job), result, milliseconds, extra={"fields": fields}
+        )
     return ending
 
 
@@ -185,7 +187,7 @@ def _settle_with_retries(run: ActiveRun, state: State, exit_code: int | None, er
             run.output.flush()
             return _settle(run, state, exit_code, error)
         except DatabaseError:
-            log.exception("Job %s has ended, and the database does not take it yet", run.job_id)
+            log.exception("Could not store the result of job %s yet", run.job_id)
             time.sleep(_PAUSE_BETWEEN_TRIES)
     return Ending(None, "left to the sweep, after its lease expires")
 
@@ -193,7 +195,11 @@ def _settle_with_retries(run: ActiveRun, state: State, exit_code: int | None, er
 def _run_body(run: ActiveRun) -> tuple[State, int | None, str]:
     # The worker's code may be older than that of the web which queued the job.
     if run.operation is None:
-        return State.FAILED, 1, f"This worker knows no operation “{run.job.operation}”. Is it older than the web?"
+        return (
+            State.FAILED,
+            1,
+            f"The worker does not know “{run.job.operation}”. Upgrade left4me on its host, then retry the job.",
+        )
     try:
         run.operation.body(run)
     # Whether it was a cancel, a shutdown or a lost lease is decided in `_settle`.
@@ -221,14 +227,16 @@ def _settle(run: ActiveRun, state: State, exit_code: int | None, error: str) -> 
     if state is State.CANCELLED and run.stopped_for is not Stop.CANCEL:
         # An idempotent job starts again on another worker, or on this one after its restart.
         if run.may_run_again:
-            why = "The worker stops" if run.stopped_for is Stop.SHUTDOWN else "The worker lost touch"
-            if transitions.hand_back(run.job, why=f"{why}. This is queued again.", now=now):
+            why = (
+                "The worker is shutting down" if run.stopped_for is Stop.SHUTDOWN else "The worker lost its connection"
+            )
+            if transitions.hand_back(run.job, why=f"{why}. The job is queued again.", now=now):
                 return Ending(State.QUEUED)
         # Succeeds only if the row is CANCELLING: a cancel arrived as well, and is granted.
         if transitions.finish(run.job, state=State.CANCELLED, now=now):
             return Ending(State.CANCELLED)
         # Any other job may be half done and must not run twice, so it fails.
-        state, exit_code, error = State.FAILED, 1, "The worker was stopped before this was done."
+        state, exit_code, error = State.FAILED, 1, "The worker was stopped before the job finished. Retry the job."
     # The fence: the row was taken over after this worker lost its lease, and its new owner settles it.
     if not transitions.finish(run.job, state=state, now=now, exit_code=exit_code, error=error):
         log.warning("Job %s was settled by another process", run.job_id)

@@ -19,10 +19,10 @@ class Filter(forms.Form):
     """Filters jobs. Invalid choices are ignored, so that an old bookmark still shows a list."""
 
     whose = forms.ChoiceField(
-        label=_("Whose"), choices=[("mine", _("mine")), ("all", _("everybody’s"))], required=False
+        label=_("Owner"), choices=[("mine", _("Mine")), ("all", _("Everyone's"))], required=False
     )
     state = forms.ChoiceField(
-        label=_("State"), choices=[("", _("any")), ("live", _("not yet ended")), *State.choices], required=False
+        label=_("Status"), choices=[("", _("Any")), ("live", _("Active")), *State.choices], required=False
     )
     operation = forms.ChoiceField(label=_("Operation"), required=False)
     resource = forms.CharField(label=_("Resource"), max_length=96, required=False)
@@ -31,7 +31,7 @@ class Filter(forms.Form):
         super().__init__(data)
         self._user = user
         self.fields["operation"].choices = [  # type: ignore[attr-defined]
-            ("", _("any")),
+            ("", _("Any")),
             *((name, operations.get(name).title) for name in operations.names()),
         ]
         if not user.is_admin:

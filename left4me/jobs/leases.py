@@ -56,7 +56,7 @@ class LeaseKeeper:
                 self._look(runs)
             # The database is away or busy: the thread must survive, and the leases may still be renewed in time.
             except Exception:
-                log.exception("Leases could not be renewed")
+                log.exception("Could not renew leases")
             close_old_connections()
             self._exit_if_deaf(runs)
 
@@ -84,7 +84,9 @@ class LeaseKeeper:
         for run in runs:
             # A job that ended since `runs` was listed has left `_runs` and is no reason to exit.
             if run.job_id in self._runs and now > run.lease_ends + _EXIT_WHEN_DEAF_FOR:
-                log.critical("Job %s goes on without its lease; this worker ends so that it runs once", run.job_id)
+                log.critical(
+                    "Job %s continues without its lease. The worker exits so that the job runs only once", run.job_id
+                )
                 os._exit(_EXIT_STATUS)
 
 
@@ -111,5 +113,5 @@ class CancelListener:
                             run.request_stop(Stop.CANCEL)
             except (redis.RedisError, OSError, ValueError) as error:
                 # No cancel is lost: the lease keeper reads them from the rows.
-                log.warning("Cancels are not heard at once: %s", error)
+                log.warning("Cancellations are delayed: %s", error)
                 self._stopped.wait(_PAUSE_AFTER_FAILURE)

@@ -91,7 +91,7 @@ class Job(models.Model):
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        verbose_name=_("asked by"),
+        verbose_name=_("requested by"),
         null=True,
         blank=True,
         on_delete=models.SET_NULL,

@@ -101,4 +101,4 @@ def _held_by(job: Job, label: resources.Label | None) -> str:
 
 def reason(host: str, problem: StrOrPromise) -> str:
     """Return the sentence that pages and the API show for a job that waits for `host`."""
-    return _("waits for host %(host)s, %(fault)s") % {"host": host, "fault": problem}
+    return _("Waiting for host %(host)s: %(fault)s") % {"host": host, "fault": problem}

@@ -58,7 +58,7 @@ class JobStream:
         events: list[Event] = []
         if job.last_seq - since > MOST_LINES_REPLAYED:
             first, since = since + 1, job.last_seq - MOST_LINES_REPLAYED
-            events.append(Event("note", f"{since - first + 1:,} lines left out", (since,)))
+            events.append(Event("note", f"{since - first + 1:,} lines not shown", (since,)))
         # Not beyond `last_seq` of the row: a line that was added since would be sent twice.
         until = min(since + _LINES_IN_A_PAGE, job.last_seq)
         lines = JobLog.objects.filter(job=job, seq__gt=since, seq__lte=until).order_by("seq")

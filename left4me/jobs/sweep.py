@@ -34,7 +34,7 @@ def _recover(job: Job, now: datetime) -> bool:
     try:
         state = transitions.recover(job, now=now)
     except Exception:
-        log.exception("Job %s of a dead worker could not be settled", job.pk)
+        log.exception("Could not settle job %s of a stopped worker", job.pk)
         return False
     if state is not None:
         log.warning("Job %s lost its worker %s: now %s", job.pk, job.worker, State(state).value)

@@ -119,4 +119,4 @@ def prune_jobs() -> None:
     lines, jobs = sweep.prune(
         now=timezone.now(), log_days=settings.LEFT4ME_JOB_LOG_DAYS, job_days=settings.LEFT4ME_JOB_DAYS
     )
-    log.info("Cleared out %s old log lines and %s rows of old jobs", lines, jobs)
+    log.info("Deleted %s old log lines and %s rows of old jobs", lines, jobs)

@@ -92,7 +92,7 @@ def recover(job: Job, *, now: datetime) -> State | None:
     held = _held_by_its_worker(job)
     # Its user no longer wants it.
     if job.state == State.CANCELLING:
-        why = "The worker died while this was being cancelled."
+        why = "The worker stopped while it cancelled this job."
         return State.CANCELLED if _end(held, job, state=State.CANCELLED, now=now, why=why) else None
     # A job that may have killed its workers itself is not tried for ever.
     operation = operations.find(job.operation)
@@ -100,12 +100,12 @@ def recover(job: Job, *, now: datetime) -> State | None:
         with transaction.atomic():
             if not _release(held):
                 return None
-            logs.event(job.pk, "The worker died. This is queued again.", now=now)
+            logs.event(job.pk, "The worker stopped unexpectedly. The job is queued again.", now=now)
             broadcast.state_after_commit(job.pk, State.QUEUED)
             dispatch.send_after_commit(job)
         return State.QUEUED
     # It may be half done, and is not safe to repeat.
-    error = "The worker died."
+    error = "The worker stopped unexpectedly. Retry the job."
     return State.FAILED if _end(held, job, state=State.FAILED, now=now, error=error, exit_code=1) else None
 
 

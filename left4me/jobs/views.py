@@ -99,7 +99,7 @@ def diagnose(request: HttpRequest) -> HttpResponse:
     """Run the diagnostic operation on this host, to see whether its worker runs jobs."""
     user = current_user(request)
     if not user.is_admin:
-        raise PermissionDenied(_("Only admins can do this."))
+        raise PermissionDenied(_("Only admins have access to this."))
     params = {"lines": 20, "interval": 0.2}
     return redirect(
         actions.request(

@@ -84,7 +84,7 @@ class JobWorker:
                 run.request_stop(Stop.SHUTDOWN)
             if not self._wait_until_idle(_SECONDS_TO_STOP):
                 # Celery would wait for these threads for ever. The next worker settles their rows.
-                log.error("Jobs %s do not stop; this worker ends without them", sorted(self._runs))
+                log.error("Jobs %s do not stop. The worker exits without them", sorted(self._runs))
                 self._writer.stop()
                 os._exit(0)
         self._stopped.set()
@@ -161,8 +161,8 @@ class JobWorker:
             run = ActiveRun(job, self._writer, lease_ends=claimed_at + STOP_WITHOUT_RENEWAL_AFTER)
         except Exception as error:
             # Its operation cannot return its secrets, so nothing of the error may be logged in the job.
-            log.exception("Job %s cannot begin", job.pk)
-            why = f"It could not begin: {type(error).__name__}."
+            log.exception("Job %s could not start", job.pk)
+            why = f"The job could not start: {type(error).__name__}."
             transitions.finish(job, state=State.FAILED, now=timezone.now(), exit_code=1, error=why)
             return Ending(State.FAILED, why)
         self._runs[job.pk] = run
@@ -189,7 +189,7 @@ class JobWorker:
                 self._update_may_claim()
                 self._forget_what_is_settled()
             except Exception:
-                log.exception("This host's jobs could not be looked at")
+                log.exception("Could not check the jobs of this host")
                 pause = _PAUSE_AFTER_FAILURE
             self._send_runnable()
             close_old_connections()
@@ -200,7 +200,7 @@ class JobWorker:
             return
         refusal = self._refusal()
         if refusal != self._refused:
-            log.error("%s", refusal) if refusal else log.warning("This worker takes jobs again")
+            log.error("%s", refusal) if refusal else log.warning("This worker accepts jobs again")
         self._refused, self._checked_at, self._may_claim = refusal, time.monotonic(), not refusal
 
     def _send_runnable(self, is_wanted: Callable[[int], bool] = lambda _: True) -> None:
@@ -216,7 +216,7 @@ class JobWorker:
                     self._resent.add(job_id)
                     dispatch.send(self.host, job_id, operation, its_turn=True)
         except Exception:
-            log.exception("The tasks of waiting jobs could not be sent")
+            log.exception("Could not send the tasks of queued jobs")
 
     def _forget_what_is_settled(self) -> None:
         """Remove ended jobs from the sets. Other workers of this host consume messages too, and some are lost."""

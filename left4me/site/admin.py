@@ -16,7 +16,7 @@ class Site(AdminSite):
     """
 
     site_header = site_title = "left4me"
-    index_title = gettext_lazy("Everything, as rows")
+    index_title = gettext_lazy("Database")
 
     def has_permission(self, request: HttpRequest) -> bool:
         return is_admin(request.user)
@@ -24,7 +24,7 @@ class Site(AdminSite):
     def login(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> HttpResponse:
         # The middleware has redirected anonymous visitors to the login page: this user is signed in, but no admin.
         if not self.has_permission(request):
-            raise PermissionDenied(_("This is for admins."))
+            raise PermissionDenied(_("Only admins have access to this."))
         return redirect("admin:index")
 
     def logout(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> HttpResponse:  # type: ignore[override]

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from left4me.core import outages
 
@@ -20,28 +21,26 @@ def _page(code: int, *, title: Words, text: Words) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return _page(
-        400, title=_("We could not read that request"), text=_("Go back, reload the page, and try once more.")
-    )
+    return _page(400, title=_("Invalid request"), text=_("Go back, reload the page and try again."))
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return _page(
-        403, title=_("You may not do that"), text=_("Your account has no right to this. An admin can change that.")
+        403, title=_("Access denied"), text=_("Your account doesn't have access to this. Ask an admin of this site.")
     )
 
 
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return _page(
         404,
-        title=_("There is nothing here"),
-        text=_("The page does not exist, or it belongs to somebody who has not shared it with you."),
+        title=_("Page not found"),
+        text=_("The page does not exist, or you don't have access to it."),
     )
 
 
 def already_gone(request: HttpRequest) -> HttpResponse:
     """404 for changing or deleting a row that another user has just deleted."""
-    return _page(404, title=_("It is already gone"), text=_("Somebody else deleted it a moment ago."))
+    return _page(404, title=_("Already deleted"), text=_("Someone else has just deleted it. Reload the page."))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -52,8 +51,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return response
     return _page(
         500,
-        title=_("Something broke on our side"),
-        text=_("The fault is in the log of the server. Game servers that run are not touched by it."),
+        title=_("Something went wrong"),
+        text=_(
+            "The details are in the server's log. Running game servers are not affected. Try again, or tell an admin."
+        ),
     )
 
 
@@ -61,10 +62,10 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403 for a form with a missing or outdated CSRF token (settings.CSRF_FAILURE_VIEW)."""
     return _page(
         403,
-        title=_("This form has gone stale"),
+        title=_("This form has expired"),
         text=_(
-            "It was open for long, or you signed in or out meanwhile, or the browser sends no cookies. "
-            "Go back, reload the page, and send it again."
+            "It was open for too long, you signed in or out in another tab, or your browser blocks cookies. "
+            "Go back, reload the page and submit the form again."
         ),
     )
 
@@ -74,8 +75,8 @@ def too_many_requests(request: HttpRequest, *, seconds: float) -> HttpResponse:
     pause = max(1, math.ceil(seconds))
     response = _page(
         429,
-        title=_("That was too often"),
-        text=_("To protect accounts we take a break. Try again in %(seconds)d seconds.") % {"seconds": pause},
+        title=_("Too many attempts"),
+        text=ngettext("Try again in %(n)d second.", "Try again in %(n)d seconds.", pause) % {"n": pause},
     )
     response.headers["Retry-After"] = str(pause)
     return response

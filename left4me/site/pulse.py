@@ -36,7 +36,7 @@ class Pulse:
             return ""
         since = "since it started" if self.age is None else f"for {self.age:.0f} s"
         if self.waiting:
-            return f"the worker has taken no task {since}; {self.waiting} messages wait"
+            return f"the worker has taken no task {since}; {self.waiting} messages are waiting"
         return f"beat has sent no task {since}"
 
 

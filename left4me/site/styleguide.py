@@ -42,9 +42,9 @@ COLOURS = [
 SCHEMES = ["light", "dark"]
 PARTS = [
     ("colours", _("Colours")),
-    ("letters", _("Letters")),
+    ("letters", _("Typography")),
     ("buttons", _("Buttons")),
-    ("states", _("States")),
+    ("states", _("Statuses")),
     ("messages", _("Messages")),
     ("forms", _("Forms")),
     ("tables", _("Tables")),
@@ -60,17 +60,19 @@ JOB_STATES = ["queued", "running", "cancelling", "succeeded", "failed", "cancell
 class Specimen(forms.Form):
     """A form with one field of each kind; bound to `{}` it shows its errors."""
 
-    name = forms.CharField(label=_("Name"), help_text=_("Also what players see in the server browser."))
+    name = forms.CharField(label=_("Name"), help_text=_("Players see this name in the server browser."))
     port = forms.IntegerField(label=_("Port"), required=False, min_value=27015, max_value=27115)
     kind = forms.ChoiceField(label=_("Kind"), choices=[("files", _("Files")), ("workshop", _("Workshop"))])
     config = forms.CharField(label=_("server.cfg lines"), widget=forms.Textarea(attrs={"rows": 4}))
     scope = forms.ChoiceField(
-        label=_("Rights"),
+        label=_("Permissions"),
         choices=[("read", _("Read")), ("operate", _("Start and stop"))],
         widget=forms.RadioSelect,
     )
     upload = forms.FileField(label=_("File"), required=False)
-    sure = forms.BooleanField(label=_("Restart it when it hangs"), help_text=_("Asks for an answer every minute."))
+    sure = forms.BooleanField(
+        label=_("Restart if unresponsive"), help_text=_("When the game has not responded for a minute.")
+    )
 
 
 @cache

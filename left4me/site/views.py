@@ -9,11 +9,10 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import signed_in
-from left4me.core.web.request import is_fragment
+from left4me.core.web.request import is_fragment, previous_page
 from left4me.site import pulse
 from servers import overview
 from servers.views import first_steps
@@ -22,12 +21,13 @@ THEMES = ("light", "dark")
 
 
 def site_context(request: HttpRequest) -> dict[str, object]:
-    """Context processor: what every page needs to know of this installation and of the visitor's colour scheme."""
+    """Context processor: what every page shows of this site, and the visitor's colour scheme and language."""
     chosen = request.COOKIES.get("theme")
     return {
         "game_is_simulated": settings.LEFT4ME_GAME == "simulated",
         "signup": settings.LEFT4ME_SIGNUP,
         "theme": chosen if chosen in THEMES else "",
+        "chosen_language": request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME, ""),
     }
 
 
@@ -45,10 +45,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @require_POST
 def theme(request: HttpRequest) -> HttpResponse:
     """Store the colour scheme (light or dark) in a cookie; any other value deletes the cookie."""
-    back = request.headers.get("Referer", "")
-    if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
-        back = "/"
-    response = redirect(back)
+    response = redirect(previous_page(request))
     choice = request.POST.get("theme", "")
     if choice in THEMES:
         # Readable by scripts, because theme.js writes the same cookie.
@@ -78,7 +75,7 @@ def _database_fault() -> str:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except (DatabaseError, OSError):
-        return "the database does not answer"
+        return "the database does not respond"
     return ""
 
 
@@ -86,4 +83,4 @@ def _broker_faults() -> dict[str, str]:
     try:
         return {"redis": "", "worker": pulse.read().fault}
     except redis.RedisError:
-        return {"redis": "Redis does not answer", "worker": "unknown without Redis"}
+        return {"redis": "Redis does not respond", "worker": "unknown without Redis"}

@@ -120,7 +120,7 @@ class Row:
     ("refusal", "expected"),
     [
         (refusals.Refused("Not now."), {"title": "Not possible"}),
-        (refusals.Stale("Too late.", current=Row()), {"title": "Changed meanwhile", "version": 4}),
+        (refusals.Stale("Too late.", current=Row()), {"title": "Changed by someone else", "version": 4}),
         (refusals.InUse("Two use it.", servers=[{"id": 1}]), {"title": "In use", "servers": [{"id": 1}]}),
     ],
     ids=["refused", "stale", "in use"],

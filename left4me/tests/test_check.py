@@ -133,6 +133,16 @@ _BREAKS = {
         ),
         "No cycles are allowed in servers.simulated.srcds.",
     ),
+    "a text that no catalog has": (
+        "translations",
+        _append("accounts/permissions.py", '\n_("A text that nobody has translated")\n'),
+        "accounts/locale/de/LC_MESSAGES/django.po: 1 untranslated, 0 fuzzy",
+    ),
+    "a catalog that was not compiled": (
+        "translations",
+        lambda house: (house / "accounts/locale/de/LC_MESSAGES/django.mo").unlink(),
+        "accounts/locale/de/LC_MESSAGES/django.po is not compiled",
+    ),
     "subprocess outside of the one door": (
         "lint",
         _append("accounts/models.py", "\nimport subprocess\n"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.conf import settings
 from django.urls import URLResolver, get_resolver
 from django.urls.resolvers import RoutePattern
 from django.utils import timezone
@@ -35,7 +36,13 @@ def look_at(page, path, axe):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.goto(path)
         axe(page)
+    page.set_viewport_size(NARROWEST)
+    assert not sideways(page)
+    # German words are the longest, so the phone is held in German.
+    page.context.add_cookies([{"name": settings.LANGUAGE_COOKIE_NAME, "value": "de", "url": page.url}])
     page.set_viewport_size(PHONE)
+    page.goto(path)
+    assert page.locator("html").get_attribute("lang") == "de"
     axe(page)
     page.set_viewport_size(NARROWEST)
     assert not sideways(page)

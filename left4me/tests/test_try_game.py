@@ -114,7 +114,7 @@ def test_without_an_admin_it_says_where_to_make_one(host: Host, cast: Cast):
     cast.admin.delete()
     status, printed = run()
     assert status == 1
-    assert "→ Open the site and create the first account." in printed
+    assert "→ Create the first admin: manage.py create_user NAME --admin" in printed
 
 
 def test_a_failed_install_is_told_with_its_cure(host: Host, monkeypatch: pytest.MonkeyPatch):

@@ -16,6 +16,7 @@ PUBLIC = {
     "ready": "the same; it names no secrets",
     "metrics": "programs of this machine and those with its token; test_metrics holds that",
     "theme": "light or dark is chosen on the login page too; it sets a cookie",
+    "accounts:language": "it is chosen on the login page too; it sets a cookie",
     "accounts:login": "the door",
     "accounts:signup": "the door; says no where sign-up is not open",
     "accounts:invitation": "its secret is the permission",

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             name='Overlay',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'A name is one line without quotation marks.', code='not_plain')], verbose_name='name')),
+                ('name', models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'Enter one line without quotation marks.', code='not_plain')], verbose_name='name')),
                 ('kind', models.CharField(choices=[('files', 'Files'), ('workshop', 'Workshop'), ('script', 'Script')], default='files', max_length=16, verbose_name='kind')),
                 ('path', models.CharField(error_messages={'unique': 'Another overlay uses this directory. Enter another path.'}, help_text='Relative to the overlay root.', max_length=255, unique=True, verbose_name='directory')),
                 ('expose_cfg', models.BooleanField(default=False, help_text="Run this overlay's left4dead2/cfg/server.cfg on every server that uses the overlay.", verbose_name='use its server.cfg')),

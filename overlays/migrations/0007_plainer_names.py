@@ -14,6 +14,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='overlay',
             name='name',
-            field=models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ufeff\\ud800-\\udfff]+\\Z', 'A name is one line without quotation marks and invisible marks.', code='not_plain')], verbose_name='name'),
+            field=models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ufeff\\ud800-\\udfff]+\\Z', 'Enter one line without quotation marks or invisible characters.', code='not_plain')], verbose_name='name'),
         ),
     ]

@@ -68,7 +68,7 @@ class Application(asgi.Application):
     ) -> tuple[asgi.RawHeaders, Pieces]:
         match = PATH.fullmatch(scope["path"])
         if match is None:
-            raise Refusal(404, "There is nothing here")
+            raise Refusal(404, "Not found")
         overlay = await self._blocking(asgi.with_database, self._find, headers, int(match[1]))
         if scope["method"] == "GET":
             if await self._blocking(asgi.with_database, _is_being_built, overlay):

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             name='StarterBlueprint',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'A name is one line without quotation marks.', code='not_plain')], verbose_name='name')),
+                ('name', models.CharField(max_length=64, unique=True, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'Enter one line without quotation marks.', code='not_plain')], verbose_name='name')),
                 ('description', models.TextField(blank=True, max_length=2000, verbose_name='description')),
                 ('arguments', models.TextField(blank=True, verbose_name='launch arguments')),
                 ('config', models.TextField(blank=True, verbose_name='server.cfg')),
@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
             name='Blueprint',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'A name is one line without quotation marks.', code='not_plain')], verbose_name='name')),
+                ('name', models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'Enter one line without quotation marks.', code='not_plain')], verbose_name='name')),
                 ('description', models.TextField(blank=True, max_length=2000, verbose_name='description')),
                 ('arguments', models.TextField(blank=True, help_text='One per line, with its values.', verbose_name='launch arguments')),
                 ('config', models.TextField(blank=True, help_text='One command per line.', verbose_name='server.cfg')),
@@ -88,7 +88,7 @@ class Migration(migrations.Migration):
             name='Server',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text="Also shown as the server's name in the game.", max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'A name is one line without quotation marks.', code='not_plain')], verbose_name='name')),
+                ('name', models.CharField(help_text="Also shown as the server's name in the game.", max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'Enter one line without quotation marks.', code='not_plain')], verbose_name='name')),
                 ('port', models.PositiveIntegerField(validators=[django.core.validators.MinValueValidator(1024), django.core.validators.MaxValueValidator(65535)], verbose_name='port')),
                 ('sealed_rcon_password', models.TextField(default='', editable=False)),
                 ('desired_state', models.CharField(choices=[('running', 'Running'), ('stopped', 'Stopped')], default='stopped', max_length=16, verbose_name='desired state')),

@@ -235,11 +235,11 @@ def test_the_second_who_deletes_the_same_is_told_that_it_is_gone(cast: Cast, cli
     client.force_login(cast.owner)
     answer = _deleted_meanwhile(row, lambda: client.post(reverse(name, args=[row.pk])))
     assert answer.status_code == 404
-    assert "It is already gone" in answer.content.decode()
+    assert "Already deleted" in answer.content.decode()
 
 
 def test_the_api_says_so_too(cast: Cast, client: Client) -> None:
     blueprint = make_blueprint(cast.owner)
     client.force_login(cast.owner)
     answer = _deleted_meanwhile(blueprint, lambda: client.delete(f"/api/v1/blueprints/{blueprint.pk}"))
-    assert (answer.status_code, answer.json()["title"]) == (404, "Already gone")
+    assert (answer.status_code, answer.json()["title"]) == (404, "Already deleted")

@@ -90,8 +90,8 @@ def test_a_new_version_replaces_the_old_one(steam_world, get, cache):
 # What goes wrong, how often, and what the operator reads about it. The download succeeds after fewer than
 # three.
 FAULTS = {
-    "torn": (Fault(torn_after=100_000), "the answer of 127.0.0.1 broke off"),
-    "torn before its first byte": (Fault(torn_after=0), "the answer of 127.0.0.1 broke off"),
+    "torn": (Fault(torn_after=100_000), "127.0.0.1 closed the connection early"),
+    "torn before its first byte": (Fault(torn_after=0), "127.0.0.1 closed the connection early"),
     "too many requests": (Fault(status=429), "127.0.0.1 answered with HTTP status 429"),
     "server error": (Fault(status=503), "127.0.0.1 answered with HTTP status 503"),
     "not found": (Fault(status=404), "127.0.0.1 answered with HTTP status 404"),

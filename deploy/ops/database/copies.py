@@ -127,7 +127,7 @@ def _write_copy(path: Path, handle: int, *, check: bool) -> None:
                 # The copy is one file, without a log beside it.
                 copy.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.Error as error:
-            raise DatabaseFault(f"{path} cannot be copied: {error}") from error
+            raise DatabaseFault(f"Could not copy {path}: {error}") from error
         with Path(beside, "copy").open("rb") as source, os.fdopen(os.dup(handle), "wb") as target:
             shutil.copyfileobj(source, target, _CHUNK)
 
@@ -151,15 +151,15 @@ def _applied(path: Path) -> list[str]:
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
             return []
-        raise DatabaseFault(f"{path} cannot be read: {error}") from error
+        raise DatabaseFault(f"Could not read {path}: {error}") from error
     except sqlite3.Error as error:
-        raise DatabaseFault(f"{path} cannot be read: {error}") from error
+        raise DatabaseFault(f"Could not read {path}: {error}") from error
 
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise DatabaseFault(f"{path} is no regular file.")
+            raise DatabaseFault(f"{path} is not a regular file.")
     except FileNotFoundError:
         raise DatabaseFault(f"{path} does not exist.") from None
     return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=30)

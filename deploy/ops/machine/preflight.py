@@ -20,7 +20,7 @@ def check(layout: Layout, role: Role, *, with_proxy: bool, game: str) -> None:
     """Check whether left4me can be installed here in this role. Raises CannotGoOn at the first failure."""
     refuse_other_systems((layout.root / "etc/os-release").read_text())
     if not Path("/run/systemd/system").is_dir():
-        raise CannotGoOn("systemd does not run on this machine (a container?). Use bin/up, or deploy/container.")
+        raise CannotGoOn("This machine does not run systemd (is it a container?). Use bin/up or deploy/container.")
     if game == "steam" and platform.machine() != "x86_64":
         raise CannotGoOn(
             f"The game exists for x86-64 only, and this machine is {platform.machine()}. "
@@ -33,13 +33,15 @@ def check(layout: Layout, role: Role, *, with_proxy: bool, game: str) -> None:
         )
     if with_proxy and not services.are_active(["caddy.service"]):
         for port in (80, 443):
-            refuse_busy_port(port, "or install without --domain, and make that program a proxy for 127.0.0.1:8000")
+            refuse_busy_port(
+                port, "or install without --domain and configure that program as a proxy for 127.0.0.1:8000"
+            )
 
 
 def refuse_ordinary_users() -> None:
     """Raises CannotGoOn unless this process runs as root."""
     if os.geteuid() != 0:
-        raise CannotGoOn("This needs root, for packages, units and the account left4me: run it with sudo.")
+        raise CannotGoOn("This needs root to install packages, units and the account left4me. Run it with sudo.")
 
 
 def refuse_other_systems(os_release: str) -> None:

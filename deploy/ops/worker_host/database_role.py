@@ -164,7 +164,9 @@ def _clusters() -> list[list[str]]:
     try:
         lines = commands.run(["pg_lsclusters", "--no-header"], timeout=_SECONDS).output.splitlines()
     except commands.CommandMissing as error:
-        raise CannotGoOn("Debian's PostgreSQL is not installed on this machine.") from error
+        raise CannotGoOn(
+            "PostgreSQL from Debian is not installed on this machine. Run `apt-get install postgresql`."
+        ) from error
     return [line.split() for line in lines if line.strip()]
 
 

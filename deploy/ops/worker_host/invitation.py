@@ -68,12 +68,12 @@ def read(url: str) -> Invitation:
                 raise TypeError(name)
         invitation = Invitation(**values)
     except (ValueError, TypeError, LookupError) as error:
-        raise JoinFault("This join URL is incomplete. Copy all of it.") from error
+        raise JoinFault("This join URL is incomplete. Copy the whole URL.") from error
     # Each value becomes a part of one line of the settings; the certificate becomes a file.
     if not all(str(value).isprintable() for name, value in values.items() if name != "authority"):
         raise JoinFault("This join URL contains a line break or another control character. Create a new one.")
     if not _HOST_NAME.fullmatch(invitation.name):
-        raise JoinFault("This join URL contains no valid host name.")
+        raise JoinFault("This join URL contains no valid host name. Create a new one with `left4mectl host add`.")
     return invitation
 
 

@@ -121,7 +121,7 @@ def _redis_cli(layout: Layout, *command: str) -> None:
     env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "REDISCLI_AUTH": own_password(layout)}
     answer = commands.run(["redis-cli", "-s", socket, *command], timeout=_SECONDS, env=env).output.strip()
     if answer != "OK":
-        raise CannotGoOn(f"Redis rejects its list of users: {answer}")
+        raise CannotGoOn(f"Redis rejected its user list: {answer}")
 
 
 def _digests(layout: Layout) -> dict[str, str]:
@@ -160,7 +160,7 @@ def _drop_in_text(layout: Layout, unit: str, address: str) -> str:
     """A drop-in that adds options to the unit's command and gives it the network, which it otherwise cannot use."""
     start = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", unit, re.MULTILINE)
     if start is None:
-        raise CannotGoOn(f"{services.REDIS} was not written by deploy/install.")
+        raise CannotGoOn(f"{services.REDIS} is not from deploy/install. Remove it and run deploy/install again.")
     directory = Path("/") / layout.redis_settings.relative_to(layout.root)
     options = {
         "bind": address,

@@ -68,25 +68,25 @@ def steps(layout: Layout, *, address: str, peers: tuple[str, ...]) -> Iterator[S
     here = place(layout)
     url = database_url(layout)
     yield Step(
-        f"a certificate authority in {here.directory}, and a certificate for {address}",
+        f"create a certificate authority in {here.directory} and a certificate for {address}",
         lambda: here.authority[1].exists() and tls.serves(here.certificate, address),
         lambda: _certify(here, address),
     )
     cluster = database_role.cluster(port=url.port or invitation.DATABASE_PORT)
     yield Step(
-        f"PostgreSQL listens on {address} with TLS, for hosts only",
+        f"make PostgreSQL listen on {address} with TLS, for hosts only",
         lambda: cluster.is_open(here.certificate, here.key, address=address, group=GROUP, peers=peers),
         lambda: cluster.open(here.certificate, here.key, address=address, group=GROUP, peers=peers),
     )
     yield Step(
-        f"Redis listens on {address} with TLS, and knows users",
+        f"make Redis listen on {address} with TLS and separate users",
         lambda: redis_acl.is_open(layout, here.certificate, address=address),
         lambda: _open_redis(layout, here, address),
     )
     settings = {"LEFT4ME_CONTENT_ADDRESS": address, "LEFT4ME_CONTENT_PORT": str(invitation.CONTENT_PORT)}
     unit = layout.units / services.CONTENT
     yield Step(
-        f"{services.CONTENT} serves overlays on {address}",
+        f"serve overlays on {address} with {services.CONTENT}",
         lambda: (
             _contains(here.content_settings, settings) and unit.exists() and services.are_active([services.CONTENT])
         ),

@@ -63,7 +63,7 @@ def test_it_says_that_left4me_runs_once_ready_answers_200(web: Web):
     assert said == []
     web.faults = {}
     announce()
-    assert said == ["left4me runs at http://here (Ctrl-C stops it, games go on)"]
+    assert said == ["left4me is running at http://here (Ctrl-C stops it, games keep running)"]
 
 
 def test_it_asks_no_more_once_it_has_said_so(web: Web):
@@ -82,7 +82,7 @@ def test_it_names_once_the_part_that_is_not_ready(web: Web, monkeypatch: pytest.
     assert said == ["http://here is not ready yet: worker: beat has sent no task since it started"]
     web.faults = {}
     announce()
-    assert said[1:] == ["left4me runs at http://here (Ctrl-C stops it, games go on)"]
+    assert said[1:] == ["left4me is running at http://here (Ctrl-C stops it, games keep running)"]
 
 
 def test_a_web_that_does_not_answer_is_named_too(monkeypatch: pytest.MonkeyPatch):
@@ -90,4 +90,4 @@ def test_a_web_that_does_not_answer_is_named_too(monkeypatch: pytest.MonkeyPatch
     supervisor = FakeSupervisor()
     up._Announcement(supervisor, "127.0.0.1", 1, address="http://here")()
     (said,) = supervisor.said
-    assert said.startswith("http://here is not ready yet: the web does not answer (")
+    assert said.startswith("http://here is not ready yet: the web does not respond (")

@@ -102,7 +102,7 @@ def test_it_serves_refuses_a_second_start_and_stops_without_leaving_anything(run
 def test_it_says_that_it_runs_when_ready_answers_200(running):
     _, root, port = running
     deadline = time.monotonic() + 60
-    while "left4me runs at" not in (root / "up.log").read_text():
+    while "left4me is running at" not in (root / "up.log").read_text():
         assert time.monotonic() < deadline, (root / "up.log").read_text()
         time.sleep(0.02)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
@@ -172,4 +172,4 @@ def test_a_wrong_setting_is_one_sentence(tmp_path: Path):
         check=False,
     )
     assert finished.returncode == 1
-    assert finished.stderr == "bin/up: LEFT4ME_GAME='chess' is not known. Set it to one of: steam, simulated.\n"
+    assert finished.stderr == "bin/up: LEFT4ME_GAME='chess' is not supported. Set it to one of: steam, simulated.\n"

@@ -18,6 +18,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='delivery',
             name='event',
-            field=models.CharField(choices=[('server_crashed', 'a server crashed'), ('server_gave_up', 'a server gave up'), ('server_recovered', 'a server is well again'), ('job_failed', 'a job failed'), ('disk_low', 'a disk is nearly full'), ('host_silent', 'a host is silent'), ('host_recovered', 'a host is well again'), ('test', 'a test'), ('confirm', 'an address to be confirmed')], max_length=32),
+            field=models.CharField(choices=[('server_crashed', 'A server crashes'), ('server_gave_up', 'A server keeps crashing'), ('server_recovered', 'A server has recovered'), ('job_failed', 'A job fails'), ('disk_low', 'A disk is almost full'), ('host_silent', 'A host goes offline'), ('host_recovered', 'A host is back online'), ('test', 'Test'), ('confirm', 'Address confirmation')], max_length=32),
         ),
     ]

@@ -46,8 +46,8 @@ def test_what_arrived_is_noted_and_sent_once(channel: Channel, cast: Any, receiv
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (500, "HTTP status 500"),
-        (404, "HTTP status 404"),
+        (500, "HTTP 500"),
+        (404, "HTTP 404"),
         ((302, {"Location": "http://127.0.0.1:1/"}, ""), "redirect"),
         (HANG, "took longer|no data in time"),
         (DRIP, "took longer|no data in time"),
@@ -129,7 +129,7 @@ def test_a_webhook_that_is_gone_is_switched_off(cast: Any, receiver: Receiver, k
     delivery.send(now=NOW)
     channel.refresh_from_db()
     assert not channel.is_enabled
-    assert "switched off" in channel.last_error
+    assert "turned off" in channel.last_error
     assert states() == ["dropped", "dropped"]
 
 
@@ -230,7 +230,7 @@ def test_mail_goes_through_djangos_own_backend(cast: Any, settings: Any):
     assert delivery.send(now=NOW).messages == 1
     (sent,) = mail.outbox
     assert sent.to == ["anna@example.org"]
-    assert sent.subject == "[left4me] One Bcc: evil@example.org, and 2 more"
+    assert sent.subject == "[left4me] One Bcc: evil@example.org and 2 more"
     assert "/servers/2" in sent.body
     channel.refresh_from_db()
     assert channel.last_delivered_at == NOW

@@ -47,17 +47,19 @@ def parts(path: str) -> Parts:
     """Split a relative path into its components. Raises BadPath for anything that could lead out of the tree."""
     found = tuple(part for part in path.replace("\\", "/").split("/") if part not in ("", "."))
     if len(found) > DEEPEST or len(path) > _LONGEST_PATH:
-        raise BadPath(_("This path is too long or too deep."))
+        raise BadPath(_("This path is too long or has too many folders. Shorten it."))
     for part in found:
         if part == ".." or not part.isprintable() or part.startswith(TEMPORARY):
-            raise BadPath(_("“%(name)s” cannot be used as a name.") % {"name": part[:80]})
+            raise BadPath(_("“%(name)s” is not a valid file name. Choose another name.") % {"name": part[:80]})
         try:
             if len(part.encode()) > _LONGEST_NAME:
-                raise BadPath(_("The name “%(name)s…” is too long.") % {"name": part[:80]})
+                raise BadPath(_("The name “%(name)s…” is too long. Shorten it.") % {"name": part[:80]})
         except UnicodeEncodeError:
-            raise BadPath(_("A name in this path is not valid text.")) from None
+            raise BadPath(_("A name in this path contains invalid characters. Rename it.")) from None
     if path[:1] in ("/", "\\") or (found and len(found[0]) == 2 and found[0][1] == ":"):
-        raise BadPath(_("Only paths inside the overlay can be used."))
+        raise BadPath(
+            _("The path must be inside the overlay. Use a path without a leading slash, such as cfg/server.cfg.")
+        )
     return found
 
 
@@ -81,7 +83,7 @@ class Tree:
             try:
                 handle = opened.enter_context(walk.folder(self._root, where, make=0o755 if make else None))
             except (FileNotFoundError, NotADirectoryError, PermissionError):
-                raise BadPath(_("There is no folder “%(name)s”.") % {"name": "/".join(where)}) from None
+                raise BadPath(_("The folder “%(name)s” does not exist.") % {"name": "/".join(where)}) from None
             yield handle
 
     def list(self, where: Parts) -> list[Node]:
@@ -96,9 +98,9 @@ class Tree:
             try:
                 return walk.open_file(where[-1], at=handle)
             except walk.NotRegular:
-                raise BadPath(_("“%(name)s” is not a plain file.") % {"name": "/".join(where)}) from None
+                raise BadPath(_("“%(name)s” is not a regular file.") % {"name": "/".join(where)}) from None
             except (OSError, IndexError):
-                raise BadPath(_("There is no file “%(name)s”.") % {"name": "/".join(where)}) from None
+                raise BadPath(_("The file “%(name)s” does not exist.") % {"name": "/".join(where)}) from None
 
     def link_target(self, where: Parts) -> str:
         """What a symbolic link says, without following it; empty if there is no link."""
@@ -112,7 +114,7 @@ class Tree:
     def writing(self, where: Parts, *, mode: int = 0o644) -> Iterator[BinaryIO]:
         """A new file that takes its name, in place of an older one, only once it is complete and on the disk."""
         if not where:
-            raise BadPath(_("A file needs a name."))
+            raise BadPath(_("Enter a file name."))
         with self.folder(where[:-1], make=True) as handle:
             _refuse_folder(handle, where[-1])
             # Not `durable`, which would sync the folder for each of many files; their content is on the disk first.
@@ -152,24 +154,26 @@ class Tree:
     def rename(self, old: Parts, new: Parts) -> None:
         """Rename or move an entry. Raises BadPath when the new path is taken or lies inside the old one."""
         if not old or not new or new[: len(old)] == old:
-            raise BadPath(_("It cannot be moved there."))
+            raise BadPath(_("A folder can't be moved into itself. Choose another destination."))
         with self.folder(old[:-1]) as source, self.folder(new[:-1], make=True) as target:
             if walk.status(new[-1], at=target) is not None:
-                raise BadPath(_("“%(name)s” exists already.") % {"name": "/".join(new)})
+                raise BadPath(_("“%(name)s” already exists. Choose another name.") % {"name": "/".join(new)})
             try:
                 os.rename(old[-1], new[-1], src_dir_fd=source, dst_dir_fd=target)
             except FileNotFoundError:
-                raise BadPath(_("“%(name)s” is gone.") % {"name": "/".join(old)}) from None
+                raise BadPath(_("“%(name)s” no longer exists. Reload the page.") % {"name": "/".join(old)}) from None
 
     def delete(self, where: Parts) -> None:
         """Remove a file, a link or a whole folder; links inside are removed, never followed."""
         if not where:
-            raise BadPath(_("The overlay's own folder stays."))
+            raise BadPath(_("The overlay's top folder can't be removed."))
         with self.folder(where[:-1]) as handle:
             try:
                 walk.delete(where[-1], at=handle, depth=len(where))
             except walk.TooDeep:
-                raise BadPath(_("This folder is too deep to be removed.")) from None
+                raise BadPath(
+                    _("This folder has too many levels to be removed at once. Remove its subfolders first.")
+                ) from None
 
     def measure(self) -> tuple[int, int]:
         """The number of files in the tree and their size in bytes."""

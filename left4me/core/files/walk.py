@@ -62,7 +62,7 @@ def open_file(name: str | Path, *, at: int | None = None) -> BinaryIO:
     fd = os.open(name if at is None else _component(str(name)), _FILE, dir_fd=at)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise NotRegular(f"{name} is no regular file")
+        raise NotRegular(f"{name} is not a regular file")
     return os.fdopen(fd, "rb")
 
 
@@ -155,5 +155,5 @@ def leads_out(where: Sequence[str], target: str) -> bool:
 
 def _component(name: str) -> str:
     if name in {"", ".", ".."} or "/" in name or "\0" in name:
-        raise FileNotFoundError(f"{name!r} is no name of a file")
+        raise FileNotFoundError(f"{name!r} is not a file name")
     return name

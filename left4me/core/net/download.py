@@ -131,14 +131,14 @@ def fill(
 def _start_of(answer: fetch.Answer, part: PartialFile, *, asked: int, size: int) -> int:
     """The offset of the answer's first byte. Raises WrongAnswer."""
     if answer.headers.get("Content-Encoding", "identity") != "identity":
-        raise WrongAnswer(f"{answer.host} sent the file in an encoding that was not asked for")
+        raise WrongAnswer(f"{answer.host} sent the file in an unexpected encoding")
     if answer.status == 206 and asked:
         match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if match and int(match[1]) == asked and int(match[3]) == size:
             return asked
     if answer.status in (206, 416):
         part.start_over()
-        raise WrongAnswer(f"{answer.host} does not continue where the last attempt ended; it starts over")
+        raise WrongAnswer(f"{answer.host} can't resume the download; starting over")
     if answer.status != 200:
         raise WrongAnswer(f"{answer.host} answered with HTTP status {answer.status}")
     return 0
@@ -160,6 +160,6 @@ def _checked(
         done += len(chunk)
         if size and done > size:
             part.start_over()
-            raise WrongAnswer(f"{answer.host} sent more than the {size} bytes that were announced")
+            raise WrongAnswer(f"{answer.host} sent more than the announced {size} bytes")
         yield chunk
         progress(done)

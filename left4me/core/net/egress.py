@@ -184,14 +184,14 @@ class EgressGuard:
         if not self.hosts.is_literal(scheme, host, port):
             addresses = [a for a in addresses if is_public(a[1][0])]
             if not addresses:
-                raise HostRefused(f"{host} leads to a private address")
+                raise HostRefused(f"{host} resolves to a private address")
         failure = "no address"
         for family, address in addresses:
             try:
                 return self._dial(family, address)
             except OSError as error:
                 failure = error.strerror or str(error)
-        raise Unreachable(f"cannot connect to {host}: {failure}")
+        raise Unreachable(f"can't connect to {host}: {failure}")
 
     def _resolve(self, host: str, port: int) -> list[tuple[int, Any]]:
         # getaddrinfo can neither be interrupted nor given a time limit, so it runs in a thread that may be left
@@ -212,9 +212,9 @@ class EgressGuard:
             with contextlib.suppress(queue.Empty):
                 answer = answers.get(timeout=_SLICE_SECONDS)
                 if isinstance(answer, OSError):
-                    raise Unreachable(f"cannot find {host}: {answer}")
+                    raise Unreachable(f"can't find {host}: {answer}")
                 return answer
-        raise Unreachable(f"cannot find {host}: no answer within {self.connect_timeout:g} s")
+        raise Unreachable(f"can't find {host}: no answer within {self.connect_timeout:g} s")
 
     def _dial(self, family: int, address: Any) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_STREAM)

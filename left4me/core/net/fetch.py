@@ -92,9 +92,9 @@ class Answer:
             parts.append(chunk)
             size += len(chunk)
             if size > limit:
-                raise TooMuch(f"{self.host} answered with more than {limit} bytes")
+                raise TooMuch(f"{self.host} sent more than {limit} bytes")
             if time.monotonic() > deadline:
-                raise Unreachable(f"the answer of {self.host} took longer than {within:g} s")
+                raise Unreachable(f"{self.host} took longer than {within:g} s to answer")
         return b"".join(parts)
 
     def _read(self) -> bytes:
@@ -103,7 +103,7 @@ class Answer:
             return self._response.raw.read1(_CHUNK, decode_content=False) or b""
         except (HTTPError, OSError) as error:
             self._guard.check()
-            raise Unreachable(f"the answer of {self.host} broke off: {_words(error)}") from error
+            raise Unreachable(f"{self.host} closed the connection early: {_words(error)}") from error
 
 
 class Client:
@@ -186,7 +186,7 @@ class Client:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
         except ValueError as error:
-            raise HostRefused("the download address cannot be read") from error
+            raise HostRefused("the download address is not valid") from error
         scheme = parts.scheme.lower()
         if scheme not in ("http", "https") or not host or parts.username is not None:
             raise HostRefused(f"“{url[:200]}” is not an https address")

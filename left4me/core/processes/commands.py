@@ -141,7 +141,7 @@ def start_piped(argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]
             preexec_fn=end_with_parent,
         )
     except (FileNotFoundError, PermissionError) as error:
-        raise CommandMissing(f"{argv[0]} cannot be run: {error.strerror}") from error
+        raise CommandMissing(f"can't run {argv[0]}: {error.strerror}") from error
 
 
 def end_group(pid: int, *, grace: float = _TERM_GRACE_SECONDS) -> None:
@@ -191,7 +191,7 @@ def _spawn(
     except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
         os.close(reader)
         process_guard.forget(output_name)
-        raise CommandMissing(f"{program} cannot be run: {error.strerror}") from error
+        raise CommandMissing(f"can't run {program}: {error.strerror}") from error
     finally:
         os.close(writer)
     if isinstance(stdin, str) and process.stdin is not None:

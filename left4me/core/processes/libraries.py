@@ -72,7 +72,7 @@ def loader() -> str:
     """The loader of 32-bit programs. Raises FileNotFoundError."""
     found = next((path for path in _LOADERS if Path(path).exists()), None)
     if found is None:
-        raise FileNotFoundError("there is no loader for 32-bit programs")
+        raise FileNotFoundError("the loader for 32-bit programs is missing")
     return found
 
 

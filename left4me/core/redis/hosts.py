@@ -26,6 +26,6 @@ def send(host: str, task: str, *args: Any, expires: float) -> bool:
             task, args=list(args), queue=keys.host_queue(host), expires=expires, ignore_result=True, retry=False
         )
     except (CeleryError, KombuError, OSError, redis.RedisError) as error:
-        log.warning("%s could not be sent to host %s: %s", task, host, error)
+        log.warning("Could not send %s to host %s: %s", task, host, error)
         return False
     return True

@@ -32,7 +32,7 @@ def is_away() -> bool:
 def note_outage(error: Exception) -> None:
     """Let `is_away` return true for a second."""
     _Outage.until = time.monotonic() + _SECONDS_BEFORE_NEXT_TRY
-    log.warning("Redis does not take live messages: %s", error)
+    log.warning("Could not publish live messages to Redis: %s", error)
 
 
 @contextlib.contextmanager
@@ -76,6 +76,6 @@ def count(key: str, field: str) -> None:
         client().hincrby(key, field, 1)
     except redis.ResponseError as error:
         # The access list or the key's type does not allow it: that must not look like an outage.
-        log.warning("%s is not counted: %s", key, error)
+        log.warning("Could not count %s: %s", key, error)
     except redis.RedisError as error:
         note_outage(error)

@@ -69,7 +69,7 @@ def add(*counted: tuple[Limit, str]) -> list[Count]:
                 pipe.ttl(limit.key(subject))
             answers = pipe.execute()
     except redis.RedisError as error:
-        logger.warning("Nothing is throttled while Redis cannot be reached: %s", error)
+        logger.warning("Rate limits are off while Redis is unreachable: %s", error)
         return [Count(limit, 0, 0) for limit, _ in counted]
     return [
         Count(limit, int(answers[3 * i + 1]), max(1, int(answers[3 * i + 2]))) for i, (limit, _) in enumerate(counted)
@@ -88,4 +88,4 @@ def forget(counted: Sequence[tuple[Limit, str]]) -> None:
     try:
         client(timeout=_SECONDS_TO_ANSWER).delete(*[limit.key(subject) for limit, subject in counted])
     except redis.RedisError as error:
-        logger.warning("Could not reset a throttle: %s", error)
+        logger.warning("Could not reset a rate limit: %s", error)

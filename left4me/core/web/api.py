@@ -81,5 +81,7 @@ def require_scope(request: HttpRequest, scope: str) -> None:
     """Raise Problem (403) if the token's scope is below `scope`. A browser session has all rights of its user."""
     granted = getattr(request, "token_scope", "admin")
     if SCOPES.index(granted) < SCOPES.index(scope):
-        detail = _("It has the scope “%(granted)s”; this needs “%(needed)s”.") % {"granted": granted, "needed": scope}
-        raise Problem(403, _("This token may not do that"), detail)
+        detail = _(
+            "The token has scope “%(granted)s”, this request needs “%(needed)s”. Create a token with that scope."
+        ) % {"granted": granted, "needed": scope}
+        raise Problem(403, _("Token scope too low"), detail)

@@ -58,13 +58,13 @@ class Application(ABC):
             await _refuse(send, refusal)
         except asyncio.CancelledError:
             # The server ends, the client is gone or takes nothing: there is no connection left to answer on.
-            log.debug("The answer of %s was cut off", scope["path"])
+            log.debug("The client of %s disconnected", scope["path"])
         except Exception:
-            log.exception("%s could not be answered", scope["path"])
+            log.exception("Could not answer %s", scope["path"])
             # An answer that has begun must not look complete: without its end the connection breaks.
             if has_begun:
                 raise
-            await _refuse(send, Refusal(500, "Something broke here"))
+            await _refuse(send, Refusal(500, "Internal server error"))
 
 
 def with_database(call: Callable[..., Result], *args: Any) -> Result:
@@ -85,7 +85,7 @@ async def body(receive: Receive, *, limit: int) -> bytes:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limit:
-            raise Refusal(413, "This request is too long")
+            raise Refusal(413, "Request too large")
         if not message.get("more_body", False):
             return b"".join(parts)
 

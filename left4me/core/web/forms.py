@@ -49,7 +49,7 @@ def _offer_overwriting(form: forms.BaseForm, fault: Stale) -> None:
 
     The input is kept, and the form now holds the current version, so that saving again overwrites that version.
     """
-    form.add_error(None, _("%(why)s Save again to put your version over it.") % {"why": fault})
+    form.add_error(None, _("%(why)s Save again to overwrite their changes.") % {"why": fault})
     data = cast(QueryDict, form.data).copy()
     data["version"] = str(fault.current.version)
     form.data = data

@@ -1,4 +1,4 @@
-"""What views ask about a request: who sent it, whether htmx did, and what the JSON of its body says."""
+"""What views ask about a request: who sent it, from where, whether htmx did, and what the JSON of its body says."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django_htmx.middleware import HtmxDetails
 
@@ -37,6 +38,13 @@ def current_user(request: HttpRequest) -> Person:
     if not request.user.is_authenticated:
         raise PermissionDenied(_("Sign in first."))
     return cast(Person, request.user)
+
+
+def previous_page(request: HttpRequest) -> str:
+    """The page of this site that the request was sent from; the dashboard if there is none."""
+    back = request.headers.get("Referer", "")
+    is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
+    return back if is_ours else "/"
 
 
 def is_fragment(request: HttpRequest) -> bool:

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('resource', models.CharField(max_length=96, verbose_name='resource')),
                 ('host', models.CharField(max_length=63, verbose_name='host')),
                 ('params', models.JSONField(blank=True, default=dict)),
-                ('state', models.CharField(choices=[('queued', 'queued'), ('running', 'running'), ('cancelling', 'cancelling'), ('succeeded', 'succeeded'), ('failed', 'failed'), ('cancelled', 'cancelled')], default='queued', max_length=16, verbose_name='state')),
+                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'In progress'), ('cancelling', 'Cancelling'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=16, verbose_name='state')),
                 ('exit_code', models.IntegerField(blank=True, null=True)),
                 ('error', models.TextField(blank=True)),
                 ('progress', models.JSONField(blank=True, null=True)),
@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                 ('worker', models.CharField(blank=True, max_length=160)),
                 ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
                 ('last_seq', models.PositiveBigIntegerField(default=0)),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='jobs', to=settings.AUTH_USER_MODEL, verbose_name='asked by')),
+                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='jobs', to=settings.AUTH_USER_MODEL, verbose_name='requested by')),
             ],
             options={
                 'ordering': ['-id'],

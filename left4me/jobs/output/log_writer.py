@@ -112,7 +112,7 @@ class JobOutput:
 
     def _add_note_of_dropped(self) -> None:
         if self._dropped:
-            text = f"… {self._dropped} lines left out: more than {LINES_PER_SECOND} in a second"
+            text = f"… {self._dropped} lines not shown: more than {LINES_PER_SECOND} per second"
             self._unwritten.append((JobLog.Stream.EVENT, text, timezone.now()))
             self._dropped = 0
 
@@ -165,7 +165,7 @@ class LogWriter:
                 if output.write_progress():
                     next_turn_in = _PUBLISH_PROGRESS_EVERY
             except Exception:
-                log.exception("The log of job %s could not be written yet", job_id)
+                log.exception("Could not write the log of job %s yet", job_id)
                 next_turn_in = _PAUSE_AFTER_FAILURE
         close_old_connections()
         return next_turn_in

@@ -11,17 +11,17 @@ def test_a_request_is_a_queued_row_with_its_locks_and_the_first_line_of_its_stor
     job = ask("test-start", "server:12", by=anna, map="c1m1_hotel")
     assert (job.state, job.user, job.params) == (State.QUEUED, anna, {"map": "c1m1_hotel"})
     assert set(job.locks.values_list("resource", "exclusive")) == {("server:12", True), ("game@local", False)}
-    assert story(job) == ["Asked for by anna."]
+    assert story(job) == ["Requested by anna."]
 
 
 @pytest.mark.parametrize("resource", ["", "server:", "server:0", "Server:1", "server:1:2", "server:x", "server 1"])
 def test_a_resource_that_is_none_is_refused(ask, resource):
-    with pytest.raises(actions.Refused, match="is no resource"):
+    with pytest.raises(actions.Refused, match="is not a valid resource"):
         ask("test-start", resource)
 
 
 def test_an_operation_that_no_app_registered_is_refused(ask):
-    with pytest.raises(actions.Refused, match="no operation “dance”"):
+    with pytest.raises(actions.Refused, match="no operation named “dance”"):
         ask("dance")
 
 
@@ -55,7 +55,7 @@ def test_a_stop_cancels_the_start_that_waits_and_both_tell_the_story(ask):
     assert start.state == State.CANCELLED
     assert not start.locks.exists()
     assert story(start)[-1] == f"Superseded by job {stop.pk}: test-stop."
-    assert story(stop)[-1] == f"This supersedes job {start.pk}: test-start."
+    assert story(stop)[-1] == f"Supersedes job {start.pk}: test-start."
 
 
 def test_a_stop_tells_the_start_that_runs_to_end_and_runs_after_it(ask, claim):
@@ -84,7 +84,7 @@ def test_a_kill_cancels_whatever_holds_the_server_and_waits_for_no_install(ask, 
 def test_nothing_is_accepted_for_a_resource_that_is_being_deleted(ask, claim):
     delete = ask("test-delete")
     assert ask("test-delete") == delete
-    with pytest.raises(actions.Refused, match="“Delete” is under way"):
+    with pytest.raises(actions.Refused, match="“Delete” is in progress"):
         ask("test-start")
     assert ask("test-start", "server:2")
 
@@ -92,7 +92,7 @@ def test_nothing_is_accepted_for_a_resource_that_is_being_deleted(ask, claim):
 def test_a_user_cannot_fill_the_queue(ask, anna, stan, settings):
     settings.LEFT4ME_JOBS_WAITING_PER_USER = 2
     ask("test-start", "server:1", by=anna), ask("test-start", "server:2", by=anna)
-    with pytest.raises(actions.Refused, match="too many jobs waiting"):
+    with pytest.raises(actions.Refused, match="too many queued jobs"):
         ask("test-start", "server:3", by=anna)
     assert ask("test-start", "server:3", by=stan)
 
@@ -102,7 +102,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_only_once(ask, anna):
     assert job.state == State.CANCELLED
     assert job.finished_at is not None
     assert story(job)[-1] == "Cancelled by anna."
-    with pytest.raises(actions.Refused, match="already ended"):
+    with pytest.raises(actions.Refused, match="already finished"):
         actions.cancel(job=job, by=anna)
     assert JobLock.objects.count() == 0
 
@@ -118,13 +118,13 @@ def test_a_running_job_is_told_once_to_stop(ask, claim, anna):
 def test_what_cannot_be_cancelled_while_it_runs_says_so(ask, claim, anna):
     job = ask("test-delete")
     claim()
-    with pytest.raises(actions.Refused, match="cannot be cancelled"):
+    with pytest.raises(actions.Refused, match="be cancelled once"):
         actions.cancel(job=job, by=anna)
 
 
 def test_a_failed_job_is_tried_again_as_a_job_of_its_own(ask, claim, anna):
     job = ask("test-start", map="c2m1")
-    with pytest.raises(actions.Refused, match="failed or was cancelled"):
+    with pytest.raises(actions.Refused, match="failed or cancelled"):
         actions.retry(job=job, by=anna)
     claim()
     job.refresh_from_db()
@@ -133,5 +133,5 @@ def test_a_failed_job_is_tried_again_as_a_job_of_its_own(ask, claim, anna):
     again = actions.retry(job=job, by=anna)
     assert again.pk != job.pk
     assert (again.operation, again.resource, again.params, again.user) == ("test-start", "server:1", job.params, anna)
-    assert story(again)[-1] == f"This tries job {job.pk} again."
+    assert story(again)[-1] == f"Retry of job {job.pk}."
     assert actions.retry(job=job, by=anna) == again

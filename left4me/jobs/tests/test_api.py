@@ -55,7 +55,7 @@ def test_cancel_and_retry_answer_202_with_the_job_and_409_with_the_reason(api, j
     cancelled = api("post", f"/jobs/{job.pk}/cancel")
     assert (cancelled.status_code, cancelled.json()["state"]) == (202, "cancelled")
     refused = api("post", f"/jobs/{job.pk}/cancel")
-    assert (refused.status_code, refused.json()["detail"]) == (409, "This job has already ended.")
+    assert (refused.status_code, refused.json()["detail"]) == (409, "This job has already finished.")
     again = api("post", f"/jobs/{job.pk}/retry")
     assert (again.status_code, again.json()["state"]) == (202, "queued")
     assert again.json()["id"] != job.pk

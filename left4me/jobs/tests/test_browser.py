@@ -26,20 +26,20 @@ def served(page, client, cast, worker, tmp_path):
 
 
 def test_a_job_is_asked_for_watched_to_its_end_and_found_again(served, axe):
-    served.get_by_role("button", name="Test the worker").click()
+    served.get_by_role("button", name="Run worker test").click()
     expect(served).to_have_url(re.compile(r"/jobs/\d+$"))
     log = served.get_by_role("log")
     expect(log).to_contain_text("line 3 of 20")
     expect(served.locator("[data-job-progress]")).to_contain_text("lines")
     expect(log).to_contain_text("line 20 of 20")
     # The page itself was not loaded again: the state came to it.
-    expect(served.locator(".page-title .badge")).to_have_text("succeeded")
-    expect(served.locator("[data-log-state]")).to_have_text("ended")
+    expect(served.locator(".page-title .badge")).to_have_text("Succeeded")
+    expect(served.locator("[data-log-state]")).to_have_text("Finished")
     numbers = log.locator("[data-seq]").evaluate_all("lines => lines.map(line => Number(line.dataset.seq))")
     assert numbers == list(range(1, 22))
     axe(served)
-    served.get_by_role("link", name="Jobs").first.click()
-    expect(served.get_by_role("row", name=re.compile("Diagnostic.*succeeded"))).to_be_visible()
+    served.get_by_role("link", name="Activity").first.click()
+    expect(served.get_by_role("row", name=re.compile("Worker test.*Succeeded"))).to_be_visible()
     axe(served)
 
 
@@ -48,7 +48,7 @@ def test_a_running_job_is_cancelled_from_its_page(served, ask, cast):
     served.goto(re.sub(r"/jobs.*", job.get_absolute_url(), served.url))
     expect(served.get_by_role("log")).to_contain_text("sleeping 600 s")
     served.get_by_role("button", name="Cancel").click()
-    expect(served.locator(".page-title .badge")).to_have_text("cancelled")
+    expect(served.locator(".page-title .badge")).to_have_text("Cancelled")
     expect(served.get_by_role("log")).to_contain_text("Cancelled by ada.")
     served.get_by_role("button", name="Retry").click()
-    expect(served.locator(".page-title .badge")).to_have_text("running")
+    expect(served.locator(".page-title .badge")).to_have_text("In progress")

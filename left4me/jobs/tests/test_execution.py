@@ -20,7 +20,7 @@ def test_a_body_that_returns_has_succeeded_and_its_secrets_are_masked(ask):
     job = ask("test-start")
     (ran,) = drain(host="local")
     assert (ran.pk, ran.state, ran.exit_code, ran.error) == (job.pk, State.SUCCEEDED, 0, "")
-    assert story(job) == ["Asked for by the system.", "starting with •••"]
+    assert story(job) == ["Requested by the system.", "starting with •••"]
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ def test_a_body_that_returns_has_succeeded_and_its_secrets_are_masked(ask):
     [
         ("failed", "no room for •••", 28),
         ("command", "sh exited with status 7: last words", 7),
-        ("missing", "no-such-program-here cannot be run: No such file or directory", 1),
-        ("cancelled", "The worker was stopped before this was done.", 1),
+        ("missing", "can't run no-such-program-here: No such file or directory", 1),
+        ("cancelled", "The worker was stopped before the job finished. Retry the job.", 1),
         ("surprise", "ZeroDivisionError: by •••", 1),
     ],
 )

@@ -184,7 +184,7 @@ def test_a_long_log_is_replayed_from_its_last_2000_lines_with_a_note_of_what_was
         await browser.task
         assert browser.seqs == list(range(3_001, 5_001))
         note = browser.events[0]
-        assert (note.kind, note.id, note.data) == ("note", "3000", "3,000 lines left out")
+        assert (note.kind, note.id, note.data) == ("note", "3000", "3,000 lines not shown")
 
     watch(scenario)
 

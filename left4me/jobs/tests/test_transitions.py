@@ -105,7 +105,7 @@ def test_a_job_whose_worker_died_runs_once_more_when_that_does_no_harm_and_then_
     assert _fresh(job).state == State.QUEUED
     claim(now=late)
     assert sweep.settle_abandoned(host="elsewhere", now=late + 2 * LEASE) == 1
-    assert (_fresh(job).state, job.error) == (State.FAILED, "The worker died.")
+    assert (_fresh(job).state, job.error) == (State.FAILED, "The worker stopped unexpectedly. Retry the job.")
     assert not JobLock.objects.exists()
 
 
@@ -113,8 +113,8 @@ def test_a_job_that_must_not_run_twice_fails_with_its_worker(ask, claim):
     job = ask("test-install")
     claim()
     sweep.settle_abandoned(host="elsewhere", now=NOW + 2 * LEASE)
-    assert (_fresh(job).state, job.error) == (State.FAILED, "The worker died.")
-    assert story(job)[-1] == "The worker died."
+    assert (_fresh(job).state, job.error) == (State.FAILED, "The worker stopped unexpectedly. Retry the job.")
+    assert story(job)[-1] == "The worker stopped unexpectedly. Retry the job."
 
 
 def test_a_job_that_was_being_cancelled_is_cancelled_when_its_worker_dies(ask, claim, anna):

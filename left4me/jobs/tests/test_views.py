@@ -88,7 +88,7 @@ def test_a_poll_gets_only_the_rows(as_anna, job):
 
 def test_the_page_of_a_job_shows_its_story_and_follows_its_stream(as_anna, job):
     page = as_anna.get(job.get_absolute_url()).content.decode()
-    assert "Asked for by anna." in page
+    assert "Requested by anna." in page
     assert f'data-stream="/jobs/{job.pk}/stream?last_seq=1"' in page
     assert reverse("jobs:cancel", args=[job.pk]) in page
 
@@ -113,7 +113,7 @@ def test_a_long_log_shows_its_end_and_is_downloaded_whole(as_anna, job):
     )
     Job.objects.filter(pk=job.pk).update(last_seq=6_000)
     page = as_anna.get(job.get_absolute_url()).content.decode()
-    assert "5500 earlier lines are not shown" in page
+    assert "5500 earlier lines not shown" in page
     assert "line 5500<" not in page
     assert "line 6000<" in page
     download = as_anna.get(reverse("jobs:log", args=[job.pk]))
@@ -159,7 +159,7 @@ def test_cancel_and_retry_lead_to_the_job_and_are_on_record(as_anna, job, anna):
 
 def test_what_is_refused_says_why(as_anna, job):
     answer = as_anna.post(reverse("jobs:retry", args=[job.pk]), follow=True)
-    assert "Only a job that failed or was cancelled can be tried again." in answer.content.decode()
+    assert "Only failed or cancelled jobs can be retried." in answer.content.decode()
 
 
 def test_only_an_admin_tests_the_worker(client, anna, ada):

@@ -48,7 +48,7 @@ def test_a_worker_runs_what_is_asked_and_what_it_was_never_told_of(ask, worker):
     first = ask("diagnostic", "diagnostic:1", lines=2)
     wait_until(lambda: _ended(first))
     assert _state(first) == State.SUCCEEDED
-    assert story(first) == ["Asked for by the system.", "line 1 of 2", "line 2 of 2"]
+    assert story(first) == ["Requested by the system.", "line 1 of 2", "line 2 of 2"]
 
     untold = Job.objects.create(operation="diagnostic", resource="diagnostic:2", host="local")
     JobLock.objects.create(job=untold, resource="diagnostic:2", exclusive=True)
@@ -77,8 +77,8 @@ def test_a_killed_worker_leaves_no_program_and_its_successor_takes_over_at_once(
 
     worker()
     wait_until(lambda: _ended(once) and _state(again) == State.RUNNING and again.attempt == 2, seconds=14)
-    assert (once.state, once.error) == (State.FAILED, "The worker died.")
-    assert "The worker died. This is queued again." in story(again)
+    assert (once.state, once.error) == (State.FAILED, "The worker stopped unexpectedly. Retry the job.")
+    assert "The worker stopped unexpectedly. The job is queued again." in story(again)
 
 
 def test_a_stopped_worker_hands_back_what_may_run_again(ask, worker):
@@ -88,7 +88,7 @@ def test_a_stopped_worker_hands_back_what_may_run_again(ask, worker):
     assert process.stop() == 0
     assert _state(job) == State.QUEUED
     assert job.attempt == 0
-    assert story(job)[-1] == "The worker stops. This is queued again."
+    assert story(job)[-1] == "The worker is shutting down. The job is queued again."
     assert not alive(child)
 
 
@@ -99,14 +99,14 @@ def test_a_worker_ends_without_a_job_that_ignores_the_stop_and_its_successor_run
     began = time.monotonic()
     assert process.stop() == 0
     assert time.monotonic() - began < 10
-    assert f"Jobs [{job.pk}] do not stop; this worker ends without them" in (tmp_path / "worker-0.log").read_text()
+    assert f"Jobs [{job.pk}] do not stop. The worker exits without them" in (tmp_path / "worker-0.log").read_text()
     # Nobody settled the row: the thread with the body ended in the middle of it.
     assert _state(job) == State.RUNNING
 
     worker()
     wait_until(lambda: _ended(job), seconds=14, what="the second attempt")
     assert (job.state, job.attempt) == (State.SUCCEEDED, 2)
-    assert story(job)[-2:] == ["The worker died. This is queued again.", "attempt 2"]
+    assert story(job)[-2:] == ["The worker stopped unexpectedly. The job is queued again.", "attempt 2"]
 
 
 def test_jobs_requested_while_redis_is_away_start_soon_after_its_return(ask, worker, tmp_path):

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
             name='Schedule',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'A name is one line without quotation marks.', code='not_plain')], verbose_name='name')),
+                ('name', models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('^[^"\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+\\Z', 'Enter one line without quotation marks.', code='not_plain')], verbose_name='name')),
                 ('action', models.CharField(choices=[('restart', 'Restart'), ('start', 'Start'), ('stop', 'Stop'), ('map', 'Change map'), ('commands', 'Run console commands')], default='restart', max_length=16, verbose_name='action')),
                 ('argument', models.TextField(blank=True, max_length=2000, verbose_name='map or commands')),
                 ('cron', models.CharField(max_length=100, validators=[left4me.schedules.recurrence.check_cron], verbose_name='times')),

@@ -56,12 +56,19 @@ class Figures(Collector):
         yield from self._alerts()
 
     def _application(self, redis_figures: _RedisFigures) -> Iterator[Metric]:
-        yield _gauge("left4me_build_info", "1, with the release of the web as label", ["version"], [([VERSION], 1)])
+        yield _gauge(
+            "left4me_build_info",
+            "Always 1; the label is the release of the web process",
+            ["version"],
+            [([VERSION], 1)],
+        )
         yield _one("left4me_stream_clients", "Live streams (logs, jobs) open in the web process", self._streams)
-        yield _one("left4me_redis_up", "1 when Redis answers", redis_figures.is_up)
+        yield _one("left4me_redis_up", "1 if Redis responds", redis_figures.is_up)
         if redis_figures.pulse_age is not None:
             yield _one(
-                "left4me_pulse_age_seconds", "Since beat's last tick went through a worker", redis_figures.pulse_age
+                "left4me_pulse_age_seconds",
+                "Seconds since a worker ran the last task of beat",
+                redis_figures.pulse_age,
             )
 
     def _jobs(self, hosts: list[Host], redis_figures: _RedisFigures) -> Iterator[Metric]:
@@ -74,25 +81,23 @@ class Figures(Collector):
             if state == Job.State.QUEUED:
                 before = waiting.get(host, (0, self._now))
                 waiting[host] = (before[0] + number, min(before[1], oldest))
-        yield _gauge("left4me_jobs", "Jobs that wait or run", ["state", "operation"], by_kind.items())
+        yield _gauge("left4me_jobs", "Queued and running jobs", ["state", "operation"], by_kind.items())
         yield _gauge(
-            "left4me_jobs_queued", "Jobs that wait for a host", ["host"], [([h], n) for h, (n, _) in waiting.items()]
+            "left4me_jobs_queued", "Queued jobs per host", ["host"], [([h], n) for h, (n, _) in waiting.items()]
         )
         yield _gauge(
             "left4me_jobs_oldest_queued_seconds",
-            "How long the oldest of them has waited",
+            "Age of the oldest one in seconds",
             ["host"],
             [([host], self._age(oldest)) for host, (_, oldest) in waiting.items()],
         )
         yield _gauge(
             "left4me_queue_messages",
-            "Wake-ups and periodic tasks that a host's worker has not taken",
+            "Messages that a host's worker has not taken yet",
             ["host"],
             [([host], number) for host, number in redis_figures.queues.items()],
         )
-        ended = CounterMetricFamily(
-            "left4me_jobs_ended", "Jobs that have ended", labels=["host", "state", "operation"]
-        )
+        ended = CounterMetricFamily("left4me_jobs_ended", "Finished jobs", labels=["host", "state", "operation"])
         for labels, number in sorted(redis_figures.ended.items()):
             ended.add_metric(labels, number)
         yield ended
@@ -103,27 +108,29 @@ class Figures(Collector):
 
         info = [([h.name, h.version, str(h.facts.get("runtime", "")), str(h.facts.get("game", ""))], 1) for h in hosts]
         yield _gauge(
-            "left4me_host_info", "1, with what a host is as labels", ["host", "version", "runtime", "game"], info
+            "left4me_host_info", "Always 1; the labels describe the host", ["host", "version", "runtime", "game"], info
         )
         up = [(host, not host.is_down(self._now)) for host in hosts]
-        yield of_hosts("left4me_host_up", "1 when the host has reported lately", up)
+        yield of_hosts("left4me_host_up", "1 if the host is online", up)
         seen = [(host, self._age(host.last_seen_at) if host.last_seen_at else None) for host in hosts]
-        yield of_hosts("left4me_host_seen_seconds", "Since the host reported", seen)
+        yield of_hosts("left4me_host_seen_seconds", "Seconds since the host last reported", seen)
         disks = {host.pk: host.facts.get("disk", {}) for host in hosts}
         for name, key in (("free", "free"), ("size", "total")):
             values = [(host, disks[host.pk].get(key)) for host in hosts]
-            yield of_hosts(f"left4me_host_disk_{name}_bytes", f"{name} of the disk that holds a host's data", values)
+            yield of_hosts(f"left4me_host_disk_{name}_bytes", f"Bytes of the host's data disk: {name}", values)
         looks = [(host, host.facts.get("look_seconds")) for host in hosts]
-        yield of_hosts("left4me_status_sweep_seconds", "How long the host's last look at all its servers took", looks)
+        yield of_hosts(
+            "left4me_status_sweep_seconds", "Duration of the host's last status check of its servers", looks
+        )
 
     def _sweeps(self, hosts: list[Host]) -> Iterator[Metric]:
         names = {host.pk: host.name for host in hosts}
         sweeps = [sweep for sweep in Sweep.objects.all() if sweep.host_id in names]
         for name, words, value in (
-            ("left4me_poll_sweep_seconds", "How long the last poll of a host's servers took", lambda s: s.seconds),
-            ("left4me_poll_sweep_age_seconds", "Since it began", lambda s: self._age(s.started_at)),
-            ("left4me_poll_answered", "Servers that answered it", lambda s: s.answered),
-            ("left4me_poll_silent", "Running servers that did not", lambda s: s.silent),
+            ("left4me_poll_sweep_seconds", "Duration of the last poll of a host's servers", lambda s: s.seconds),
+            ("left4me_poll_sweep_age_seconds", "Seconds since it started", lambda s: self._age(s.started_at)),
+            ("left4me_poll_answered", "Servers that answered", lambda s: s.answered),
+            ("left4me_poll_silent", "Running servers that did not answer", lambda s: s.silent),
         ):
             yield _gauge(name, words, ["host"], [([names[sweep.host_id]], value(sweep)) for sweep in sweeps])
 
@@ -132,40 +139,38 @@ class Figures(Collector):
         states = {(host.name, str(state)): 0 for host in hosts for state in Server.State}
         rows = Server.objects.order_by().values_list("host__name", "actual_state")
         states.update({(host, state): number for host, state, number in rows.annotate(Count("pk"))})
-        yield _gauge("left4me_servers", "Servers as they were seen", ["host", "state"], states.items())
+        yield _gauge("left4me_servers", "Servers by observed state", ["host", "state"], states.items())
         totals = Server.objects.aggregate(
             wanted=Count("pk", filter=Q(desired_state=Server.Desired.RUNNING)),
             hung=Count("pk", filter=Q(hung_since__isnull=False)),
         )
         yield _one("left4me_servers_wanted", "Servers that should run", totals["wanted"])
-        yield _one("left4me_servers_hung", "Servers that live and do not answer", totals["hung"])
+        yield _one("left4me_servers_hung", "Unresponsive servers", totals["hung"])
         players = {host.name: 0 for host in hosts}
         stays = PlayerSession.objects.open().order_by().values_list("server__host__name")
         players.update(dict(stays.annotate(Count("pk"))))
-        yield _gauge("left4me_players", "People who play", ["host"], [([host], n) for host, n in players.items()])
+        yield _gauge("left4me_players", "Players online", ["host"], [([host], n) for host, n in players.items()])
 
     def _downloads(self) -> Iterator[Metric]:
         under_way = WorkshopItem.objects.downloading(self._now).aggregate(
             number=Count("pk"), done=Sum("progress_bytes"), size=Sum("file_size")
         )
-        yield _one("left4me_downloads", "Workshop items that are being downloaded", under_way["number"])
-        yield _one("left4me_download_done_bytes", "What of them has arrived", under_way["done"] or 0)
-        yield _one("left4me_download_size_bytes", "What they are in all", under_way["size"] or 0)
+        yield _one("left4me_downloads", "Workshop items being downloaded", under_way["number"])
+        yield _one("left4me_download_done_bytes", "Bytes downloaded of them", under_way["done"] or 0)
+        yield _one("left4me_download_size_bytes", "Total bytes of them", under_way["size"] or 0)
 
     def _alerts(self) -> Iterator[Metric]:
         waiting = Delivery.objects.waiting().aggregate(number=Count("pk"), oldest=Min("created_at"))
-        yield _one("left4me_alerts_waiting", "Alerts that nobody has taken yet", waiting["number"])
+        yield _one("left4me_alerts_waiting", "Alerts not delivered yet", waiting["number"])
         oldest = self._age(waiting["oldest"]) if waiting["oldest"] else 0
-        yield _one("left4me_alerts_oldest_waiting_seconds", "How long the oldest of them has waited", oldest)
+        yield _one("left4me_alerts_oldest_waiting_seconds", "Age of the oldest one in seconds", oldest)
         failing = Channel.objects.enabled().filter(failures__gt=0).count()
-        yield _one("left4me_alert_channels_failing", "Channels that did not take their last alert", failing)
+        yield _one("left4me_alert_channels_failing", "Alert channels whose last delivery failed", failing)
         incidents = {"server": 0, "host": 0, "job": 0}
         for key, number in Incident.objects.filter(closed_at=None).values_list("subject").annotate(Count("pk")):
             kind = key.partition(":")[0]
             incidents[kind] = incidents.get(kind, 0) + number
-        yield _gauge(
-            "left4me_incidents", "What is wrong at present", ["subject"], [([k], n) for k, n in incidents.items()]
-        )
+        yield _gauge("left4me_incidents", "Open incidents", ["subject"], [([k], n) for k, n in incidents.items()])
 
     def _age(self, moment: datetime) -> float:
         return max(0.0, (self._now - moment).total_seconds())

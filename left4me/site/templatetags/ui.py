@@ -17,6 +17,7 @@ from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, ngettext
@@ -219,7 +220,7 @@ def elapsed(duration: timedelta | float | None) -> str:
         return "–"
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
     if seconds < 10:
-        return gettext("%(seconds).1f s") % {"seconds": max(seconds, 0)}
+        return gettext("%(seconds)s s") % {"seconds": number_format(max(seconds, 0), 1)}
     minutes, left = divmod(int(seconds), 60)
     hours, minutes_left = divmod(minutes, 60)
     days, hours_left = divmod(hours, 24)

@@ -68,7 +68,7 @@ class Application(asgi.Application):
 
     async def answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         if scope["method"] != "GET":
-            raise Refusal(405, "A stream can only be read")
+            raise Refusal(405, "Method not allowed")
         user, source = await self.hub.blocking(self._admit, scope["path"], headers)
         logbook.add(user=user.pk)
         with self._counted(user):
@@ -77,18 +77,18 @@ class Application(asgi.Application):
     def _admit(self, path: str, headers: Headers) -> tuple[Any, Source]:
         user = self._authenticate(headers)
         if user is None:
-            raise Refusal(401, "Sign in, or send a token")
+            raise Refusal(401, "Authentication required")
         for route in self._routes:
             if (groups := route.match(path)) is not None:
                 source = route.open(user, *groups)
                 if source is not None:
                     return user, source
-        raise Refusal(404, "There is nothing here")
+        raise Refusal(404, "Not found")
 
     @contextlib.contextmanager
     def _counted(self, user: Any) -> Any:
         if self._open[user.pk] >= self._streams_per_user:
-            raise Refusal(429, "You have too many live streams open")
+            raise Refusal(429, "Too many open streams. Close some tabs.")
         self._open[user.pk] += 1
         try:
             yield
@@ -116,7 +116,7 @@ class Application(asgi.Application):
             await viewer.follow(receive)
         except Exception:
             # The viewer reconnects by itself and resumes; the answer has begun, so no status can say more.
-            log.exception("A stream of %s broke", scope["path"])
+            log.exception("Stream of %s failed", scope["path"])
         await asgi.send_body(send, b"", more=False)
 
 

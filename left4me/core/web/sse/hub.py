@@ -167,7 +167,7 @@ class Hub:
                         pause = _FIRST_PAUSE
                         self._take(message)
             except (redis.RedisError, OSError) as error:
-                log.warning("Live messages are interrupted: %s", error)
+                log.warning("Live messages interrupted: %s", error)
             finally:
                 self._subscription = None
                 with contextlib.suppress(redis.RedisError, OSError):
@@ -189,7 +189,7 @@ class Hub:
             try:
                 channel.push(message["data"])
             except (ValueError, KeyError, TypeError):
-                log.exception("A live message on %s cannot be read", channel.name)
+                log.exception("Could not read a live message on %s", channel.name)
 
     def _interrupt(self) -> None:
         for channel in self._channels.values():

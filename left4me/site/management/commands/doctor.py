@@ -10,12 +10,12 @@ from deploy.doctor.findings import Level
 
 
 class Command(BaseCommand):
-    help = "Check this machine and print what is missing, with the cure. Exits with 1 if there is a fault."
+    help = "Check this machine and print problems with their fixes. Exits with status 1 if there is a problem."
     # The doctor must also run when the database or a setting is broken.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", dest="as_json", help="print the findings as JSON")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print the results as JSON")
 
     def handle(self, *args: Any, as_json: bool, **options: Any) -> None:
         styles: dict[Level, Callable[[str], str]]

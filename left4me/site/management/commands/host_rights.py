@@ -11,10 +11,10 @@ from left4me.site import host_rights
 
 
 class Command(BaseCommand):
-    help = "Give the role of other hosts the rights that their workers need, and take away all others."
+    help = "Grant the database role of other hosts exactly the privileges that their workers need."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if host_rights.apply(connection):
-            self.stdout.write("The rights of other hosts are as this release needs them.")
+            self.stdout.write("The privileges of other hosts are up to date.")
         else:
-            self.stdout.write(f"There is no role {host_rights.ROLE}: no other host has been added.")
+            self.stdout.write(f"No role {host_rights.ROLE}: no other host has been added.")

@@ -46,13 +46,13 @@ class StepFailed(Exception):
 
 class Command(BaseCommand):
     help = (
-        "Try the game from end to end, step by step: install it if it is not there, start a server, ask it over "
-        "A2S and RCON, and stop it. Exits with 1, and says what to do, at the first step that fails."
+        "Test the game from end to end: install it if it is missing, start a server, query it over "
+        "A2S and RCON, and stop it. Exits with status 1 at the first step that fails, with a fix for it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--host", default=settings.LEFT4ME_HOST, help="the host to try; this one by default")
-        parser.add_argument("--keep", action="store_true", help="leave the server running, to join it with the game")
+        parser.add_argument("--host", default=settings.LEFT4ME_HOST, help="the host to test (default: this host)")
+        parser.add_argument("--keep", action="store_true", help="keep the server running so that you can join it")
 
     def handle(self, *args: Any, host: str, keep: bool, **options: Any) -> None:
         self._keep = keep
@@ -74,30 +74,30 @@ class Command(BaseCommand):
     def _try(self, name: str) -> None:
         with self._step("machine", cure="Run `manage.py doctor`.") as say:
             say(self._check_machine(name))
-        with self._step("account", cure="Open the site and create the first account.") as say:
+        with self._step("account", cure="Create the first admin: manage.py create_user NAME --admin") as say:
             admin = self._admin()
             say(f"the server will belong to {admin}")
         with self._step("host", cure="See `manage.py list_hosts`.") as say:
             host = self._living_host(name)
-            say(f"{host.name} reports, with {host.facts.get('runtime', 'an unknown runtime')} as its runtime")
+            say(f"{host.name} is online, runtime: {host.facts.get('runtime', 'unknown')}")
         with self._step("game", cure="Run `manage.py doctor`, then this command again.") as say:
             say(self._install(host, admin))
-        with self._step("server", cure="Free a port of the host, or widen its range.") as say:
+        with self._step("server", cure="Free a port of the host, or widen its port range.") as say:
             server = self._server = self._make_server(host, admin)
-            say(f"made on port {server.port}")
-        with self._step("start", cure="Run `manage.py doctor`; the lines above are the game's own.") as say:
+            say(f"created on port {server.port}")
+        with self._step("start", cure="Run `manage.py doctor`. The lines above are the game's output.") as say:
             self._finish(_request(server, "start"), within=_START_SECONDS)
-            say("RCON answered, so the map is loaded")
-        with self._step("query", cure=f"Let UDP port {server.port} pass the firewall.") as say:
+            say("RCON answered, the map is loaded")
+        with self._step("query", cure=f"Open UDP port {server.port} in the firewall.") as say:
             say(_query(host, server))
-        with self._step("RCON", cure="Look at the server's log for refused passwords.") as say:
+        with self._step("RCON", cure="Check the server's log for rejected passwords.") as say:
             say(_ask_status(host, server))
         if self._keep:
-            self.stdout.write(f"The server runs: connect {_addresses(host)[0]}:{server.port}")
+            self.stdout.write(f"The server is running: connect {_addresses(host)[0]}:{server.port}")
             return
         with self._step("stop", cure="Press “Force stop” on the server's page.") as say:
             self._finish(_request(server, "stop"), within=_STOP_SECONDS)
-            say("the game ended")
+            say("the game has stopped")
 
     @contextlib.contextmanager
     def _step(self, name: str, *, cure: str) -> Iterator[Callable[[str], None]]:
@@ -121,7 +121,7 @@ class Command(BaseCommand):
 
     def _check_machine(self, name: str) -> str:
         if name != settings.LEFT4ME_HOST:
-            return f"not checked from here; `manage.py doctor` on {name} does"
+            return f"not checked from here. Run `manage.py doctor` on {name}."
         findings = [finding for finding in application.examine() if finding.check in _CHECKS]
         for finding in findings:
             if finding.level == "fault":
@@ -134,7 +134,7 @@ class Command(BaseCommand):
     def _admin(self) -> User:
         admin: User | None = User.objects.filter(is_admin=True, is_active=True).order_by("pk").first()
         if admin is None:
-            raise StepFailed("there is no admin yet", "Open the site and create the first account.")
+            raise StepFailed("there is no admin yet", "Create the first admin: manage.py create_user NAME --admin")
         return admin
 
     def _living_host(self, name: str) -> Host:
@@ -144,7 +144,7 @@ class Command(BaseCommand):
             raise StepFailed(f"there is no host “{name}”", f"Choose one of these with --host: {known}.")
         if trouble := host.trouble(timezone.now()):
             raise StepFailed(
-                f"{name}, {trouble}, carries out no jobs",
+                f"{name} runs no jobs: {trouble}",
                 "Start bin/up in another terminal, or `systemctl start left4me-worker left4me-beat` on that machine.",
             )
         return host
@@ -154,7 +154,7 @@ class Command(BaseCommand):
             return f"version {host.game_version} is installed"
         self._finish(actions.request_on_host(host=host, operation="install", by=admin), within=_INSTALL_SECONDS)
         host.refresh_from_db()
-        return f"version {host.game_version} was installed"
+        return f"version {host.game_version} installed"
 
     def _make_server(self, host: Host, admin: User) -> Server:
         self._clean_up_after_an_earlier_try(admin)
@@ -186,14 +186,16 @@ class Command(BaseCommand):
                 self.stdout.write(f"        {progress}")
                 told_at, told = now, progress
             if now > deadline:
-                raise StepFailed(f"job {job.pk} took more than {within / 60:.0f} minutes", "Look at its page.")
+                raise StepFailed(
+                    f"job {job.pk} took longer than {within / 60:.0f} minutes", "Open its page to see the log."
+                )
             _check_is_worked_on(job)
             _pause()
             job.refresh_from_db()
         if job.state != Job.State.SUCCEEDED:
             *what, cure = (job.error or "The job was cancelled.").splitlines()
             if not what:
-                what, cure = [cure], f"Run `manage.py doctor`; the log of job {job.pk} says more."
+                what, cure = [cure], f"Run `manage.py doctor`, and read the log of job {job.pk}."
             raise StepFailed(" ".join(what), cure, self._last_lines(job))
 
     def _last_lines(self, job: Job) -> list[str]:
@@ -246,13 +248,15 @@ def _ask_status(host: Host, server: Server) -> str:
     answer = rcon.execute("127.0.0.1", server.port, password, "status", timeout=_RCON_SECONDS)
     facts = [line.strip() for line in answer.splitlines() if line.startswith(("version", "map", "players"))]
     if not facts:
-        raise StepFailed("the answer to `status` holds no version and no map", "Report the answer.", [answer])
+        raise StepFailed(
+            "the answer to `status` contains no version and no map", "Report this as a bug, with the answer.", [answer]
+        )
     return "; ".join(" ".join(fact.split()) for fact in facts)
 
 
 def _progress(job: Job) -> str:
     if job.state == Job.State.QUEUED:
-        return f"job {job.pk} waits for its turn"
+        return f"job {job.pk} is queued"
     progress = job.progress or {}
     done, total = progress.get("done"), progress.get("total")
     amount = f" {done * 100 // total} %" if done and total else ""
@@ -263,7 +267,9 @@ def _check_is_worked_on(job: Job) -> None:
     host = Host.objects.filter(name=job.host).first()
     silent_since = host.last_seen_at if host else None
     if silent_since is None or (timezone.now() - silent_since).total_seconds() > _SILENT_HOST_SECONDS:
-        raise StepFailed(f"the worker of {job.host} stopped reporting", "Start it again: bin/up, or left4me-worker.")
+        raise StepFailed(
+            f"the worker of {job.host} is offline", "Start it again: bin/up, or systemctl start left4me-worker."
+        )
 
 
 def _outgoing_address() -> str:
