@@ -126,7 +126,8 @@ def create_token(
     User.objects.select_for_update().get(pk=user.pk)
     if user.api_tokens.count() >= MOST_TOKENS:
         raise ValidationError(
-            _("A user can have %(most)d tokens. Revoke those that are not used any more.") % {"most": MOST_TOKENS}
+            _("You already have %(most)d tokens, the most that one user can have. Revoke those you no longer use.")
+            % {"most": MOST_TOKENS}
         )
     expires_at = None if lifetime is None else timezone.now() + lifetime
     token = ApiToken(user=user, name=name, scope=scope, expires_at=expires_at)
