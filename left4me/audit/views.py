@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
+from left4me.audit import sentences
 from left4me.audit.models import AuditEntry, AuditEntryQuerySet
 from left4me.core.web.request import is_admin
 
@@ -57,4 +58,5 @@ def entries(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied(_("Only admins have access to this."))
     form = Filter(request.GET or {})
     page = Paginator(form.rows(), 50).get_page(request.GET.get("page"))
-    return render(request, "audit/entries.html", {"form": form, "page": page})
+    context = {"form": form, "page": page, "entries": sentences.describe(page)}
+    return render(request, "audit/entries.html", context)

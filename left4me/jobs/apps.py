@@ -5,5 +5,10 @@ class JobsConfig(AppConfig):
     name = "left4me.jobs"
 
     def ready(self) -> None:
-        # Registers the diagnostic operation.
-        from left4me.jobs import diagnostic  # noqa: F401
+        from left4me.audit import sentences
+        from left4me.jobs import (
+            diagnostic,  # noqa: F401 -- registers the diagnostic operation
+            resources,
+        )
+
+        sentences.register_labels(resources.labels)

@@ -1,0 +1,146 @@
+"""Audit entries as sentences: “anna started Friday”, with a link to what still exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from left4me.audit.models import AuditEntry
+
+
+class Label(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+
+
+Labels = Callable[[Iterable[str]], Mapping[str, Label]]
+
+_labels: list[Labels] = []
+
+# Every action has a sentence here, or its group has one for all its actions.
+SENTENCES: dict[str, str | Promise] = {
+    "alert.create": _("{who} created the alert channel {what}"),
+    "alert.delete": _("{who} deleted the alert channel {what}"),
+    "alert.test": _("{who} tested the alert channel {what}"),
+    "alert": _("{who} changed the alert channel {what}"),
+    "blueprint.create": _("{who} created the blueprint {what}"),
+    "blueprint.delete": _("{who} deleted the blueprint {what}"),
+    "blueprint.reorder": _("{who} changed the order of overlays in the blueprint {what}"),
+    "blueprint.restore": _("{who} restored an earlier version of the blueprint {what}"),
+    "blueprint.update": _("{who} changed the blueprint {what}"),
+    "console.ban": _("{who} banned a player from {what}"),
+    "console.command": _("{who} sent a command to {what}"),
+    "console.kick": _("{who} kicked a player from {what}"),
+    "console.map": _("{who} changed the map of {what}"),
+    "console": _("{who} used the console of {what}"),
+    "host.add": _("{who} added the host {what}"),
+    "host.clean_game": _("{who} removed unused game versions from the host {what}"),
+    "host.install": _("{who} installed or updated the game on the host {what}"),
+    "host.remove": _("{who} removed the host {what}"),
+    "host.repair_game": _("{who} reinstalled the game on the host {what}"),
+    "host.revoke_token": _("{who} revoked the token of the host {what}"),
+    "host.rollback_game": _("{who} rolled back the game on the host {what}"),
+    "host.update": _("{who} changed the host {what}"),
+    "invitation.create": _("{who} created an invitation"),
+    "invitation.revoke": _("{who} revoked an invitation"),
+    "job.cancel": _("{who} cancelled {what}"),
+    "job.retry": _("{who} retried {what}"),
+    "overlay.archive_applied": _("{who} extracted an archive into the overlay {what}"),
+    "overlay.build": _("{who} rebuilt the overlay {what}"),
+    "overlay.collection_removed": _("{who} removed a collection from the overlay {what}"),
+    "overlay.create": _("{who} created the overlay {what}"),
+    "overlay.delete": _("{who} deleted the overlay {what}"),
+    "overlay.files_changed": _("{who} changed files of the overlay {what}"),
+    "overlay.item_retried": _("{who} retried a workshop item of the overlay {what}"),
+    "overlay.items_added": _("{who} added workshop items to the overlay {what}"),
+    "overlay.items_removed": _("{who} removed workshop items from the overlay {what}"),
+    "overlay.link_changed": _("{who} changed where players get a file of the overlay {what}"),
+    "overlay.programs_allowed": _("{who} allowed programs of the game in the overlay {what}"),
+    "overlay.refreshed": _("{who} checked the items of the overlay {what} on Steam"),
+    "overlay.script_changed": _("{who} changed the script of the overlay {what}"),
+    "overlay.update": _("{who} changed the overlay {what}"),
+    "overlay.upload_discarded": _("{who} discarded an upload to the overlay {what}"),
+    "overlay.uploaded": _("{who} uploaded a file to the overlay {what}"),
+    "schedule.cancel_run": _("{who} cancelled a run of the schedule {what}"),
+    "schedule.create": _("{who} created the schedule {what}"),
+    "schedule.delete": _("{who} deleted the schedule {what}"),
+    "schedule.update": _("{who} changed the schedule {what}"),
+    "server.create": _("{who} created {what}"),
+    "server.delete": _("{who} deleted {what}"),
+    "server.initialize": _("{who} verified the files of {what}"),
+    "server.kill": _("{who} force-stopped {what}"),
+    "server.players_link_made": _("{who} created a player link for {what}"),
+    "server.players_link_removed": _("{who} disabled the player link of {what}"),
+    "server.restart": _("{who} restarted {what}"),
+    "server.restart_when_empty": _("{who} had {what} restarted when it is empty"),
+    "server.revoke": _("{who} ended the sharing of {what}"),
+    "server.rotate_password": _("{who} changed the RCON password of {what}"),
+    "server.share": _("{who} shared {what}"),
+    "server.show_password": _("{who} read the RCON password of {what}"),
+    "server.start": _("{who} started {what}"),
+    "server.stop": _("{who} stopped {what}"),
+    "server.stop_when_empty": _("{who} had {what} stopped when it is empty"),
+    "server.update": _("{who} changed {what}"),
+    "session.end": _("{who} signed out"),
+    "session.refused": _("{who} failed to sign in"),
+    "session.revoke": _("{who} signed out a device"),
+    "session.start": _("{who} signed in"),
+    "session.throttled": _("{who} was kept from signing in after too many attempts"),
+    "token.create": _("{who} created the API token {what}"),
+    "token.revoke": _("{who} revoked the API token {what}"),
+    "token.use": _("{who} used the API token {what}"),
+    "user.activate": _("{who} activated the user {what}"),
+    "user.create": _("{who} created the user {what}"),
+    "user.deactivate": _("{who} deactivated the user {what}"),
+    "user.demote": _("{who} removed admin rights from the user {what}"),
+    "user.password": _("{who} changed their password"),
+    "user.password_by_link": _("{who} set a password by link"),
+    "user.password_link": _("{who} created a password link for the user {what}"),
+    "user.promote": _("{who} made the user {what} an admin"),
+    "workshop.refresh": _("{who} checked all workshop items on Steam"),
+}
+
+_PAGES = {"blueprint": "servers:blueprint", "host": "servers:host", "job": "jobs:detail", "alert": "alerts:channel"}
+_ENDS = ("delete", "remove")
+
+
+def register_labels(labels: Labels) -> None:
+    """Register the function that returns names and pages of targets that exist: {"server:1": …}."""
+    _labels[:] = [labels]
+
+
+def describe(entries: Iterable[AuditEntry]) -> list[tuple[AuditEntry, SafeString]]:
+    """Each entry with its sentence; the names are looked up together."""
+    rows = list(entries)
+    found: dict[str, Label] = {}
+    for labels in _labels:
+        found.update(labels(row.target for row in rows))
+    return [(row, _sentence(row, found.get(row.target))) for row in rows]
+
+
+def _sentence(entry: AuditEntry, label: Label | None) -> SafeString:
+    group = entry.action.partition(".")[0]
+    text = SENTENCES.get(entry.action) or SENTENCES.get(group) or _now("{who}: {action} {what}")
+    who = format_html("<strong>{}</strong>", entry.actor)
+    return format_html(str(text), who=who, what=_target(entry, label), action=entry.action)
+
+
+def _target(entry: AuditEntry, label: Label | None) -> SafeString | str:
+    kind, _colon, number = entry.target.partition(":")
+    name = str(entry.details.get("name") or (label.name if label else "")) or f"{kind} {number}".strip()
+    url = label.url if label else ""
+    if not url and kind in _PAGES and entry.action.rpartition(".")[2] not in _ENDS:
+        try:
+            url = reverse(_PAGES[kind], args=[number])
+        except NoReverseMatch:
+            url = ""
+    return format_html('<a href="{}">{}</a>', url, name) if url else name
