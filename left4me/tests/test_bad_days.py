@@ -101,7 +101,7 @@ def test_a_database_that_is_locked_for_everybody_is_named_too(client, monkeypatc
 
     monkeypatch.setattr("accounts.sessions.SessionStore.load", fail)
     client.cookies["sessionid"] = "x" * 32
-    for address, words in (("/servers", "The database is busy"), ("/api/v1/servers", "Service Unavailable")):
+    for address, words in (("/servers", "The database is busy"), ("/api/v1/servers", "The database is busy")):
         answer = client.get(address)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         assert words in answer.content.decode()
