@@ -13,17 +13,26 @@ import json
 import logging
 import re
 import secrets
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TextIO
 
 from left4me.core.lines import MASK
 
 _context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default=MappingProxyType({}))
 _hide: ContextVar[Callable[[str], str] | None] = ContextVar("log_hide", default=None)
+
+# Of lines that repeat.
+_SHOWN = 10
+_SECONDS = 60.0
+_MOST_SEEN = 1_000
+_COMPARED = 200
+_NUMBER = re.compile(r"\d+")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
@@ -82,6 +91,68 @@ def current(name: str) -> Any:
     return _context.get().get(name)
 
 
+class Console(logging.StreamHandler[TextIO]):
+    """Writes lines to stderr, and counts those that repeat: a full disk would otherwise fill the log in minutes.
+
+    Of warnings and errors that differ in numbers only, `_SHOWN` in `_SECONDS` are written. The number of the others
+    follows when that time is over. Malformed requests, which anybody can send, are one line without a traceback.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seen: dict[tuple[str, int, str], _Repeats] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = self._clock()
+        for key, repeats in [*self._seen.items()]:
+            if now >= repeats.until:
+                del self._seen[key]
+                self._say_left_out(repeats)
+        if record.name.startswith("django.security"):
+            record.exc_info = record.exc_text = None
+        if record.levelno < logging.WARNING or not self._is_one_too_many(record, now):
+            super().emit(record)
+
+    def close(self) -> None:
+        for repeats in self._seen.values():
+            self._say_left_out(repeats)
+        self._seen.clear()
+        super().close()
+
+    def _is_one_too_many(self, record: logging.LogRecord, now: float) -> bool:
+        key = record.name, record.levelno, _NUMBER.sub("#", _message(record))[:_COMPARED]
+        if key not in self._seen and len(self._seen) < _MOST_SEEN:
+            self._seen[key] = _Repeats(record, until=now + _SECONDS)
+        repeats = self._seen.get(key)
+        if repeats is None:
+            return False
+        repeats.count += 1
+        return repeats.count > _SHOWN
+
+    def _say_left_out(self, repeats: _Repeats) -> None:
+        if (left_out := repeats.count - _SHOWN) > 0:
+            first = repeats.first
+            text = f"{left_out} more lines like this one in {_SECONDS:.0f} s: {_message(first)}"
+            super().emit(logging.LogRecord(first.name, first.levelno, first.pathname, first.lineno, text, (), None))
+
+
+def _message(record: logging.LogRecord) -> str:
+    # Arguments that do not fit are reported by the handler when it writes the line.
+    with contextlib.suppress(TypeError, ValueError):
+        return record.getMessage()
+    return str(record.msg)
+
+
+@dataclass
+class _Repeats:
+    """How often a line came since its first time."""
+
+    first: logging.LogRecord
+    until: float
+    count: int = 0
+
+
 class Plain(logging.Formatter):
     """`WARNING servers.tasks: …`, followed by the traceback."""
 
@@ -127,7 +198,7 @@ def configuration(form: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": formatter}},
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "handlers": {"console": {"()": "left4me.core.logbook.Console", "formatter": "line"}},
         "root": {"handlers": ["console"], "level": "INFO"},
         "loggers": {
             # A visitor's 404 is of no interest to the operator.

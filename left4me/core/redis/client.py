@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 
 import redis
 import redis.asyncio
@@ -12,11 +13,14 @@ from left4me.core.net import keepalive
 
 _SECONDS_TO_CONNECT = 2.0
 _SECONDS_TO_ANSWER = 2.0
+_making = threading.Lock()
 
 
 def client(*, timeout: float = _SECONDS_TO_ANSWER) -> redis.Redis:
     """The process's client with this read timeout. Thread-safe; connects at the first command. Never close it."""
-    return _client(settings.REDIS_URL, timeout)
+    # `cache` alone lets the first requests, which come at once, make several: one that is dropped closes its pool.
+    with _making:
+        return _client(settings.REDIS_URL, timeout)
 
 
 @functools.cache

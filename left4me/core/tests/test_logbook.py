@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import logging.config
@@ -152,3 +153,60 @@ def test_each_form_can_be_set_up(form: str):
     configuration = logbook.configuration(form)
     logging.config.DictConfigurator(configuration)  # raises for what it cannot read
     assert configuration["handlers"]["console"]["formatter"] in configuration["formatters"]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def console() -> Iterator[tuple[io.StringIO, Clock]]:
+    clock = Clock()
+    handler = logbook.Console(clock=clock)
+    handler.setFormatter(logbook.Plain())
+    handler.setStream(written := io.StringIO())
+    loggers = log, logging.getLogger("django.security.DisallowedHost")
+    for logger in loggers:
+        logger.addHandler(handler)
+    yield written, clock
+    for logger in loggers:
+        logger.removeHandler(handler)
+
+
+def test_errors_that_repeat_are_counted_and_their_number_follows(console: tuple[io.StringIO, Clock]):
+    written, clock = console
+    for number in range(10_000):
+        try:
+            raise OSError("database or disk is full")
+        except OSError:
+            log.exception("GET /servers/%d failed in %d ms", number, number * 7)
+    log.error("another one")
+    assert written.getvalue().count("failed in") == 10
+    assert "another one" in written.getvalue()
+    clock.now = 61.0
+    log.info("all is well")
+    lines = written.getvalue().splitlines()
+    assert "9990 more lines like this one in 60 s: GET /servers/0 failed in 0 ms" in lines[-2]
+    assert lines[-1].endswith("all is well")
+    log.error("GET /servers/1 failed in 1 ms")
+    assert written.getvalue().splitlines()[-1].endswith("GET /servers/1 failed in 1 ms"), "a new window"
+
+
+def test_information_is_never_left_out(console: tuple[io.StringIO, Clock]):
+    log.setLevel(logging.INFO)
+    for _ in range(50):
+        log.info("the same")
+    assert console[0].getvalue().count("the same") == 50
+
+
+def test_a_malformed_request_is_one_line(console: tuple[io.StringIO, Clock]):
+    logger = logging.getLogger("django.security.DisallowedHost")
+    try:
+        raise ValueError("Invalid HTTP_HOST header: 'x'.")
+    except ValueError as fault:
+        logger.error(str(fault), exc_info=True)
+    assert len(console[0].getvalue().splitlines()) == 1
+    assert "Traceback" not in console[0].getvalue()
