@@ -6,8 +6,11 @@ class LivestateConfig(AppConfig):
 
     def ready(self) -> None:
         from livestate import live, views
+        from livestate.figures import sparklines
         from servers.state import live_source
 
         live_source.register(
-            read=lambda servers, now: live.of_servers(servers, now=now), render_players=views.players_of_overview
+            read=lambda servers, now: live.of_servers(servers, now=now),
+            render_players=views.players_of_overview,
+            sparklines=lambda servers, now: sparklines.of_servers(servers, now=now),
         )

@@ -7,10 +7,12 @@ import re
 from datetime import timedelta
 
 import pytest
+import redis
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from livestate.figures import sparklines
 from livestate.tests.factories import make_snapshot, record_figures
 from servers.models import Server, StateChange
 from servers.tests.factories import make_server, share
@@ -122,6 +124,43 @@ class TestPages:
         page = client.get(reverse("livestate:figures", args=[server.pk]), headers={"HX-Request": "true"})
         assert "No data in this time range" in page.content.decode()
         assert "<html" not in page.content.decode()
+
+
+@pytest.mark.django_db
+class TestSparklines:
+    @pytest.fixture(autouse=True)
+    def _redis(self, redis_client):
+        """The drawings are cached there."""
+
+    def test_lists_show_the_players_of_the_last_day(self, client, cast, server):
+        make_server(cast.owner, name="never played")
+        client.force_login(cast.owner)
+        for path in (reverse("servers:list"), reverse("dashboard")):
+            page = client.get(path).content.decode()
+            assert page.count('<svg class="spark"') == 1
+            assert "At most 2 players in the last 24 hours" in re.sub(r"\s+", " ", page)
+
+    def test_they_are_drawn_once_for_everybody(self, cast, server, django_assert_num_queries):
+        now = timezone.now()
+        first = sparklines.of_servers([server], now=now)
+        with django_assert_num_queries(0):
+            assert sparklines.of_servers([server], now=now) == first
+
+    def test_a_gap_in_the_data_is_a_gap_in_the_line(self, cast):
+        server = make_server(cast.owner)
+        now = timezone.now()
+        for hours in (20, 4):
+            record_figures(server, now - timedelta(hours=hours), [{"players": 4}] * 359)
+        spark = sparklines.of_servers([server], now=now)[server.pk]
+        assert (spark.line.count("M"), spark.area.count("Z"), spark.highest) == (2, 2, 4)
+
+    def test_a_list_without_redis_has_no_sparklines(self, client, cast, server, monkeypatch):
+        def refuse(*_):
+            raise redis.ConnectionError
+
+        monkeypatch.setattr("livestate.figures.sparklines.cache.get_many", refuse)
+        client.force_login(cast.owner)
+        assert "spark" not in client.get(reverse("servers:list")).content.decode()
 
 
 @pytest.mark.browser

@@ -62,6 +62,7 @@ class ServerStatus:
     attention: Sequence[Reason]  # the worst first
     stop_is_slow: bool = False
     live: Any = None  # what is known of its players, where a page shows that
+    spark: Any = None  # its players of the last day, likewise
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -89,7 +90,7 @@ class ServerStatus:
 
 
 def of(servers: Sequence[Server], *, user: Visitor, now: datetime, with_live: bool = False) -> list[ServerStatus]:
-    """The status of each of these servers, in at most eight queries for all.
+    """The status of each of these servers, in at most nine queries for all.
 
     Needs rows from `listed().with_role(user)`.
     """
@@ -100,10 +101,12 @@ def of(servers: Sequence[Server], *, user: Visitor, now: datetime, with_live: bo
     queue_reasons.explain(jobs.values(), user=user)
     reasons = attention.of_servers(servers, busy=jobs, user=user, now=now)
     lives = live_source.of_servers(servers, now=now) if with_live else {}
+    sparks = live_source.sparklines(servers, now=now) if with_live else {}
     return [
         replace(
             _status(server, jobs.get(server.resource), reasons[server.pk], user=user, now=now),
             live=lives.get(server.pk),
+            spark=sparks.get(server.pk),
         )
         for server in servers
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,18 +17,22 @@ ReadLive = Callable[[Sequence[Server], datetime], Sequence[Any]]
 # The players of one server as HTML, refreshed by itself.
 RenderPlayers = Callable[[HttpRequest, Server], SafeString]
 
+# The players of the last day, by server; `servers/_spark.html` draws them. Servers without players are missing.
+ReadSparklines = Callable[[Sequence[Server], datetime], Mapping[int, Any]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
     read: ReadLive
     render_players: RenderPlayers
+    sparklines: ReadSparklines
 
 
 _sources: list[_Source] = []
 
 
-def register(*, read: ReadLive, render_players: RenderPlayers) -> None:
-    _sources[:] = [_Source(read=read, render_players=render_players)]
+def register(*, read: ReadLive, render_players: RenderPlayers, sparklines: ReadSparklines) -> None:
+    _sources[:] = [_Source(read=read, render_players=render_players, sparklines=sparklines)]
 
 
 def of_servers(servers: Sequence[Server], *, now: datetime) -> dict[int, Any]:
@@ -36,6 +40,10 @@ def of_servers(servers: Sequence[Server], *, now: datetime) -> dict[int, Any]:
     return {
         server.pk: live for source in _sources for server, live in zip(servers, source.read(servers, now), strict=True)
     }
+
+
+def sparklines(servers: Sequence[Server], *, now: datetime) -> dict[int, Any]:
+    return {pk: spark for source in _sources for pk, spark in source.sparklines(servers, now).items()}
 
 
 def players(request: HttpRequest, server: Server) -> SafeString:
