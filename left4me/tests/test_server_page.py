@@ -58,7 +58,7 @@ def test_the_bar_stays_through_all_tabs_and_offers_force_when_a_stop_is_slow(cas
     assert page.get_by_role("button", name="Force stop").count() == 0
     page.locator(".server-bar").get_by_role("button", name="Stop", exact=True).click()
     page.locator("#confirm").get_by_role("button", name="Stop").click()
-    expect(page.locator(".server-bar")).to_contain_text("stopping")
+    expect(page.locator(".server-bar")).to_contain_text("Stopping")
     now = timezone.now()
     Job.objects.update(state="running", started_at=now, worker="w", lease_expires_at=now + timedelta(minutes=5))
     update(server, actual_state="stopping", actual_state_at=now)
@@ -109,12 +109,12 @@ def test_a_start_that_found_its_port_taken_is_cured_by_a_button_or_cancelled(cas
     bar = page.locator(".server-bar")
     expect(bar.get_by_role("button", name="Cancel start")).to_be_visible()
     page.get_by_role("button", name="Use port 27027 and start").click()
-    expect(bar).to_contain_text("starting", timeout=ROUND)
+    expect(bar).to_contain_text("Starting", timeout=ROUND)
     assert (Server.objects.get().port, Job.objects.get().operation) == (27027, "start")
     Job.objects.update(state="failed", error=error, finished_at=timezone.now())
     update(server, last_error=error)
     bar.get_by_role("button", name="Cancel start").click(timeout=ROUND)
-    expect(bar).to_contain_text("stopping", timeout=ROUND)
+    expect(bar).to_contain_text("Stopping", timeout=ROUND)
     assert Server.objects.get().desired_state == "stopped"
 
 

@@ -184,7 +184,7 @@ def _refuse_taken_port(server: Server) -> None:
     holder = machine_ports.holder(server.port) or "another program"
     message = f"Port {server.port} on this host is in use by {holder}."
     message += f" Port {offered} is free." if offered else " No other port of the host's range is free."
-    message += f" To see which program uses it, run `ss -lntup 'sport = :{server.port}'` on the host."
+    message += f" To see which program uses it, run this on the host: ss -lntup 'sport = :{server.port}'"
     state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=message)
     state_log.set_last_error(server, message, offered_port=offered)
     raise Failed(message)

@@ -260,4 +260,5 @@ def _layers(servers: Sequence[Server], user: Visitor) -> Mapping[int, list[Reaso
 def _of_layer(overlay: Overlay, reason: Reason) -> Reason:
     """The reason of an overlay as one of a server that uses it."""
     text = _("Overlay “%(name)s”: %(text)s") % {"name": overlay.name, "text": reason.text}
-    return replace(reason, kind=f"layer_{reason.kind}", text=text)
+    label = _("Overlay: %(label)s") % {"label": reason.label}
+    return replace(reason, kind=f"layer_{reason.kind}", label=label, text=text)

@@ -13,6 +13,7 @@ from left4me.core.processes import procfs
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.port import Outcome, State
 from servers.gamehost.process.runtime import ProcessRuntime
+from servers.gamehost.spec import RestartPolicy
 from servers.gamehost.storage import Storage
 from servers.gamehost.tests.contract import HostileGame, RuntimeContract
 from servers.gamehost.tests.stage import (
@@ -100,6 +101,17 @@ def test_killing_process_1_of_the_sandbox_counts_as_a_crash(stage: Stage) -> Non
     init = procfs.children(_supervisor(stage))
     os.kill(init[0], signal.SIGKILL)
     wait_until(lambda: stage.observe(spec).restarts == 1 and reachable(spec))
+
+
+def test_a_crashed_game_tells_when_it_starts_again(stage: Stage) -> None:
+    spec = stage.start(stage.spec(1, restart=RestartPolicy(first_pause_seconds=30)))
+    order(spec, "__import__('os')._exit(4)")
+    wait_until(lambda: stage.observe(spec).state is State.CRASHED)
+    seen = stage.observe(spec)
+    assert seen.starts_again_at is not None and seen.last_exit is not None and seen.last_exit.at is not None
+    assert abs((seen.starts_again_at - seen.last_exit.at).total_seconds() - 30) < 5
+    stage.runtime.stop(1)
+    assert stage.observe(spec).starts_again_at is None
 
 
 def test_a_supervisor_holds_nothing_of_its_caller_and_stays_small(stage: Stage) -> None:
