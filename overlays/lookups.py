@@ -14,7 +14,7 @@ def overlay_or_404(user: Visitor, pk: int) -> Overlay:
     """The overlay with its owner and `used_by`, the number of blueprints that use it. Raises Http404."""
     overlay = Overlay.objects.select_related("owner").counted().filter(pk=pk).first()
     if overlay is None:
-        raise Http404(_("There is no such overlay."))
+        raise Http404(_("Overlay not found."))
     permissions.check_can_see_overlay(user, overlay)
     return overlay
 
@@ -30,7 +30,7 @@ def overlay_with_files(user: Visitor, pk: int) -> Overlay:
     """An overlay that has a directory tree to browse. Raises Http404."""
     overlay = overlay_or_404(user, pk)
     if overlay.kind == Overlay.Kind.WORKSHOP:
-        raise Http404(_("A workshop overlay holds only links to workshop items."))
+        raise Http404(_("Workshop overlays contain only workshop items. Add files to an overlay of the kind Files."))
     return overlay
 
 
@@ -39,7 +39,7 @@ def files_to_edit(user: Visitor, pk: int) -> Overlay:
     overlay = overlay_with_files(user, pk)
     permissions.check_can_edit_overlay(user, overlay)
     if overlay.kind != Overlay.Kind.FILES:
-        raise Http404(_("A script makes this overlay's files: change the script."))
+        raise Http404(_("A script creates this overlay's files. Edit the script instead."))
     return overlay
 
 
@@ -62,5 +62,5 @@ def addon_to_edit(user: Visitor, pk: int, addon_id: int) -> OverlayAddon:
     """An addon of an overlay that the user may change. Raises Http404 and PermissionDenied."""
     addon = overlay_to_edit(user, pk).addons.filter(pk=addon_id).first()
     if addon is None:
-        raise Http404(_("This file is gone."))
+        raise Http404(_("This file no longer exists."))
     return addon

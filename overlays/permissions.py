@@ -19,7 +19,7 @@ def can_see_overlay(user: Visitor, overlay: Overlay) -> bool:
 
 def check_can_see_overlay(user: Visitor, overlay: Overlay) -> None:
     if not can_see_overlay(user, overlay):
-        raise Http404(_("There is no such overlay."))
+        raise Http404(_("Overlay not found."))
 
 
 def can_edit_overlay(user: Visitor, overlay: Overlay) -> bool:
@@ -32,7 +32,7 @@ def can_edit_overlay(user: Visitor, overlay: Overlay) -> bool:
 def check_can_edit_overlay(user: Visitor, overlay: Overlay) -> None:
     check_can_see_overlay(user, overlay)
     if not can_edit_overlay(user, overlay):
-        raise PermissionDenied(_("System overlays are changed by admins."))
+        raise PermissionDenied(_("Only admins can change system overlays."))
 
 
 def can_edit_files(user: Visitor, overlay: Overlay) -> bool:
@@ -47,7 +47,7 @@ def can_make_system_overlay(user: Visitor) -> bool:
 
 def check_can_make_system_overlay(user: Visitor) -> None:
     if not can_make_system_overlay(user):
-        raise PermissionDenied(_("Only admins make system overlays."))
+        raise PermissionDenied(_("Only admins can create system overlays."))
 
 
 def can_use_overlay(owner: Visitor, overlay: Overlay) -> bool:
@@ -62,4 +62,4 @@ def can_allow_programs(user: Visitor) -> bool:
 
 def check_can_allow_programs(user: Visitor) -> None:
     if not can_allow_programs(user):
-        raise PermissionDenied(_("Only admins may allow programs of the game in an overlay."))
+        raise PermissionDenied(_("Only admins can allow programs of the game."))

@@ -166,7 +166,7 @@ class NewServerForm(OfferedPort, forms.Form):
         max_length=inputs.LONGEST_INPUT,
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "autocomplete": "off"}),
         help_text=_(
-            "Paste links or ids of campaigns, mods or collections. The server starts when they are downloaded."
+            "Paste links or IDs of campaigns, mods or collections. The server starts when they are downloaded."
         ),
     )
     config = forms.CharField(

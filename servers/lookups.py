@@ -52,5 +52,5 @@ def host_to_operate(user: User, pk: int) -> Host:
     permissions.check_can_operate_host(user)
     host = Host.objects.filter(pk=pk).first()
     if host is None:
-        raise Http404(_("There is no such host."))
+        raise Http404(_("Host not found."))
     return host

@@ -139,7 +139,7 @@ def _base(user: User, given: wire.ServerIn) -> Blueprint | StarterBlueprint:
         return _blueprint(user, given.blueprint_id)
     template = StarterBlueprint.objects.filter(pk=given.template_id or 0, is_offered=True).first()
     if template is None:
-        raise ValidationError({"template_id": _("There is no such template.")})
+        raise ValidationError({"template_id": _("Template not found.")})
     return template
 
 

@@ -82,7 +82,7 @@ def register() -> None:
     """Called once when Django is ready."""
     _register_game()
     for name, title, body in (
-        ("initialize", _("Initialize"), lifecycle.initialize),
+        ("initialize", _("Verify files"), lifecycle.initialize),
         ("start", _("Start"), lifecycle.start),
     ):
         operation(name, title=title, locks=_locks, idempotent=True, secrets=_secrets)(_on_server(body))

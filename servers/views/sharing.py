@@ -38,7 +38,7 @@ def revoke(request: HttpRequest, pk: int, share_pk: int) -> HttpResponse:
     actions.revoke(share=shared, by=user)
     messages.success(request, _("Stopped sharing with %s.") % shared.user)
     if shared.role == ServerShare.Role.OPERATOR:
-        messages.info(request, _("The RCON password was changed. The next restart applies it."))
+        messages.info(request, _("RCON password changed. It applies at the next restart."))
     return redirect("servers:edit", server.pk)
 
 
