@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 from accounts.models import User
 from left4me.audit import record
 from left4me.core import rows
+from left4me.core.natural_order import NaturalOrder
 from left4me.core.web import refusals
 from left4me.jobs import actions as jobs
 from overlays import paths
@@ -141,7 +142,7 @@ def allow_programs(*, overlay: Overlay, by: User) -> Overlay:
 
 def used_by(overlay: Overlay) -> list[tuple[str, str]]:
     """The blueprints that use the overlay, as (name, owner)."""
-    links = overlay.in_blueprints.order_by("blueprint__name")
+    links = overlay.in_blueprints.order_by(NaturalOrder("blueprint__name"))
     return list(links.values_list("blueprint__name", "blueprint__owner__username"))
 
 

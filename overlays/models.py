@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.alerts.attention import Reason
 from left4me.core import names
+from left4me.core.natural_order import NaturalOrder
 from workshop import inspection
 from workshop.inspection import Inspection
 from workshop.models import Inspected, PackedPaths, WorkshopItem
@@ -39,7 +40,7 @@ class OverlayQuerySet(models.QuerySet["Overlay"]):
     def counted(self) -> Self:
         """Annotate `used_by`, the number of blueprints that contain the overlay."""
         # Grouping drops the default ordering of the model.
-        return self.annotate(used_by=Count("in_blueprints", distinct=True)).order_by(Lower("name"), "pk")
+        return self.annotate(used_by=Count("in_blueprints", distinct=True)).order_by(NaturalOrder("name"), "pk")
 
 
 class Overlay(models.Model):
@@ -92,7 +93,7 @@ class Overlay(models.Model):
     attention: Sequence[Reason] = ()
 
     class Meta:
-        ordering = [Lower("name"), "pk"]
+        ordering = [NaturalOrder("name"), "pk"]
         constraints = [
             models.UniqueConstraint(
                 Lower("name"),

@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
+from left4me.core.natural_order import NaturalOrder
 from overlays import labels
 from overlays.models import Overlay, OverlayAddon, OverlayWorkshopItem
 from workshop.models import WorkshopItem
@@ -92,10 +93,10 @@ def of_overlay(overlay: Overlay) -> list[Source]:
 def of_overlays(overlay_ids: Collection[int]) -> dict[int, list[Source]]:
     """Everything found in these overlays, by overlay: addons by path, then linked workshop items by title."""
     sources: dict[int, list[Source]] = {}
-    for addon in OverlayAddon.objects.filter(overlay__in=overlay_ids).order_by("overlay", "path"):
+    for addon in OverlayAddon.objects.filter(overlay__in=overlay_ids).order_by("overlay", NaturalOrder("path")):
         sources.setdefault(addon.overlay_id, []).append(Source(addon.overlay_id, addon=addon))
     links = OverlayWorkshopItem.objects.filter(overlay__in=overlay_ids, linked_version__isnull=False)
-    for link in links.select_related("item").order_by("item__title", "item__steam_id"):
+    for link in links.select_related("item").order_by(NaturalOrder("item__title"), "item__steam_id"):
         sources.setdefault(link.overlay_id, []).append(Source(link.overlay_id, item=link.item))
     return sources
 

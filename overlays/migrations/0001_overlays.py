@@ -3,6 +3,7 @@
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.text
+import left4me.core.natural_order
 from django.conf import settings
 from django.db import migrations, models
 
@@ -34,7 +35,7 @@ class Migration(migrations.Migration):
                 ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='overlays', to=settings.AUTH_USER_MODEL, verbose_name='owner')),
             ],
             options={
-                'ordering': [django.db.models.functions.text.Lower('name'), 'pk'],
+                'ordering': [left4me.core.natural_order.NaturalOrder('name'), 'pk'],
             },
         ),
         migrations.CreateModel(

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 from django.db.models import Q
 
+from left4me.core.natural_order import NaturalOrder
 from left4me.jobs.models import Job
 from overlays import labels
 from overlays.models import Overlay, OverlayWorkshopItem
@@ -16,7 +17,7 @@ from workshop.models import WorkshopItem
 
 PER_PAGE = 100
 SORTS = {
-    "title": ("item__title", "pk"),
+    "title": (NaturalOrder("item__title"), "pk"),
     "-size": ("-item__file_size", "pk"),
     "-updated": ("-item__time_updated", "pk"),
     "-added": ("-added_at", "-pk"),

@@ -174,7 +174,7 @@ def delete_blueprint(*, blueprint: Blueprint, by: User) -> None:
     """Delete a blueprint. Raises InUse with the servers that are made from it, and rows.Gone."""
     # Creating a server locks the same row.
     current = rows.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
-    linked = list(current.servers.order_by("name").values_list("pk", "name"))
+    linked = list(current.servers.values_list("pk", "name"))
     if linked:
         raise InUse(linked)
     record.write(action="blueprint.delete", by=by, target=target(current), name=current.name)

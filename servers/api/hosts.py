@@ -12,6 +12,7 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.core.natural_order import NaturalOrder
 from left4me.core.web.api import Window, changed_fields, require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
@@ -42,7 +43,7 @@ class HostUsageOut(Schema):
 
 
 def _counted() -> Any:
-    return Host.objects.annotate(server_count=Count("servers")).order_by("name")
+    return Host.objects.annotate(server_count=Count("servers")).order_by(NaturalOrder("name"))
 
 
 def _host(host_id: int) -> Host:

@@ -3,6 +3,7 @@
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.text
+import left4me.core.natural_order
 from django.conf import settings
 from django.db import migrations, models
 
@@ -45,7 +46,7 @@ class Migration(migrations.Migration):
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='blueprints', to=settings.AUTH_USER_MODEL, verbose_name='owner')),
             ],
             options={
-                'ordering': [django.db.models.functions.text.Lower('name'), 'pk'],
+                'ordering': [left4me.core.natural_order.NaturalOrder('name'), 'pk'],
             },
         ),
         migrations.CreateModel(
@@ -80,7 +81,7 @@ class Migration(migrations.Migration):
                 ('facts', models.JSONField(blank=True, default=dict, editable=False, verbose_name='facts')),
             ],
             options={
-                'ordering': ['name'],
+                'ordering': [left4me.core.natural_order.NaturalOrder('name')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('first_port__gte', 1024), ('first_port__lte', models.F('last_port')), ('last_port__lte', 65535)), name='host_ports_are_a_range', violation_error_message='Choose ports from 1024 to 65535; the last cannot be below the first.')],
             },
         ),
@@ -106,7 +107,7 @@ class Migration(migrations.Migration):
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='servers', to=settings.AUTH_USER_MODEL, verbose_name='owner')),
             ],
             options={
-                'ordering': [django.db.models.functions.text.Lower('name'), 'pk'],
+                'ordering': [left4me.core.natural_order.NaturalOrder('name'), 'pk'],
             },
         ),
         migrations.CreateModel(

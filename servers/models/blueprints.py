@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import names
+from left4me.core.natural_order import NaturalOrder
 from overlays.models import Overlay
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS, is_connect_ports
 
@@ -27,7 +28,7 @@ class BlueprintQuerySet(models.QuerySet["Blueprint"]):
         """With `server_count` and `layer_count`."""
         counts = {"server_count": Count("servers", distinct=True), "layer_count": Count("links", distinct=True)}
         # Grouping drops the model's own order.
-        return self.annotate(**counts).order_by(Lower("name"), "pk")
+        return self.annotate(**counts).order_by(NaturalOrder("name"), "pk")
 
     def with_layers(self) -> Self:
         """With everything that `layers` reads, in two queries for any number of blueprints."""
@@ -75,7 +76,7 @@ class Blueprint(models.Model):
     objects = BlueprintQuerySet.as_manager()
 
     class Meta:
-        ordering = [Lower("name"), "pk"]
+        ordering = [NaturalOrder("name"), "pk"]
         constraints = [
             models.UniqueConstraint(
                 Lower("name"),

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import moments
+from left4me.core.natural_order import NaturalOrder
 from left4me.core.redis import keys
 from left4me.core.version import VERSION, is_older
 
@@ -47,7 +48,7 @@ class Host(models.Model):
     facts = models.JSONField(_("facts"), default=dict, blank=True, editable=False)
 
     class Meta:
-        ordering = ["name"]
+        ordering = [NaturalOrder("name")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(first_port__gte=1024, last_port__lte=65535, first_port__lte=F("last_port")),

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.core import names, secrets
 from left4me.core.lines import Masker
+from left4me.core.natural_order import NaturalOrder
 from servers.models.blueprints import Blueprint
 from servers.models.hosts import Host
 
@@ -56,7 +57,7 @@ class ServerQuerySet(models.QuerySet["Server"]):
             When(~Q(last_error=""), then=Value(1)),
             default=Value(2),
         )
-        return self.order_by(urgency, Lower("name"), "pk")
+        return self.order_by(urgency, NaturalOrder("name"), "pk")
 
 
 class Server(models.Model):
@@ -131,7 +132,7 @@ class Server(models.Model):
     objects = ServerQuerySet.as_manager()
 
     class Meta:
-        ordering = [Lower("name"), "pk"]
+        ordering = [NaturalOrder("name"), "pk"]
         constraints = [
             models.UniqueConstraint(
                 Lower("name"),

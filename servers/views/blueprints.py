@@ -50,7 +50,7 @@ def blueprint(request: HttpRequest, pk: int) -> HttpResponse:
         "blueprint": row,
         "layers": attention.annotate(row.layers, user=user),
         **cfg_help.by_severity(inspection.findings(row)),
-        "page": Paginator(row.servers.order_by("name"), PER_PAGE).get_page(request.GET.get("page")),
+        "page": Paginator(row.servers.all(), PER_PAGE).get_page(request.GET.get("page")),
     }
     return render(request, "servers/blueprint.html", context)
 

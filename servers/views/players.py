@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.permissions import signed_in
 from left4me.audit import record
+from left4me.core.natural_order import natural_key
 from overlays.campaigns import sources
 from overlays.campaigns.sources import Source
 from servers import lookups
@@ -76,7 +77,7 @@ def _needed(server: Server) -> list[Source]:
         for source in found.get(overlay_id, ()):
             if _is_needed(source):
                 needed.setdefault(("item", source.item.pk) if source.item else ("file", source.path), source)
-    return sorted(needed.values(), key=lambda source: source.title.casefold())
+    return sorted(needed.values(), key=lambda source: natural_key(source.title))
 
 
 def _is_needed(source: Source) -> bool:

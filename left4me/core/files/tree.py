@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 
 from left4me.core.files import atomic, walk
 from left4me.core.files.atomic import TEMPORARY
+from left4me.core.natural_order import natural_key
 
 DEEPEST = 32
 _LONGEST_NAME = 240
@@ -90,7 +91,7 @@ class Tree:
         """A folder's entries: folders first, then by name."""
         with self.folder(where) as handle, os.scandir(handle) as entries:
             nodes = [_node(entry) for entry in entries if not entry.name.startswith(TEMPORARY)]
-        return sorted(nodes, key=lambda node: (not node.is_folder, node.name.casefold()))
+        return sorted(nodes, key=lambda node: (not node.is_folder, natural_key(node.name)))
 
     def open(self, where: Parts) -> BinaryIO:
         """A regular file, for reading. Raises BadPath for anything else."""

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 from django.db.models import Count
 from django.utils import timezone
 
+from left4me.core.natural_order import NaturalOrder
 from servers.models import Host
 
 
@@ -17,7 +18,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         self.stdout.write(f"{'name':<20} {'state':<6} {'release':<22} {'servers':>7}")
-        for host in Host.objects.annotate(server_count=Count("servers")).order_by("name"):
+        for host in Host.objects.annotate(server_count=Count("servers")).order_by(NaturalOrder("name")):
             state = "down" if host.is_down(now) else "up"
             self.stdout.write(f"{host.name:<20} {state:<6} {host.version or '–':<22} {host.server_count:>7}")
             for note in filter(None, (host.trouble(now), host.release_note())):
