@@ -110,9 +110,9 @@ def _options(text: str, notes: list[Note]) -> list[_Option]:
     if (more := len(launches) - 1) > 0:
         message = ngettext(
             "There is one more launch line. Only the first one was used.",
-            "There are %d more launch lines. Only the first one was used.",
+            "There are %(count)d more launch lines. Only the first one was used.",
             more,
-        ) % (() if more == 1 else more)
+        ) % {"count": more}
         notes.append(Note(field="arguments", line=1, message=message))
     return options
 
