@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Q
+from django.db.models.expressions import Combinable
 
 from left4me.core.natural_order import NaturalOrder
 from left4me.jobs.models import Job
@@ -16,7 +17,7 @@ from overlays.models import Overlay, OverlayWorkshopItem
 from workshop.models import WorkshopItem
 
 PER_PAGE = 100
-SORTS = {
+SORTS: dict[str, tuple[str | Combinable, ...]] = {
     "title": (NaturalOrder("item__title"), "pk"),
     "-size": ("-item__file_size", "pk"),
     "-updated": ("-item__time_updated", "pk"),
