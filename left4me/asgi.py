@@ -14,6 +14,7 @@ from a2wsgi import WSGIMiddleware
 # Imported first: it sets Django up, which the modules of the streams need.
 from left4me.wsgi import application as wsgi
 
+from left4me.core.web.asgi import room_for_connections  # isort: skip
 from left4me.site.middleware import request_log  # isort: skip
 from left4me import streams  # isort: skip
 from servers.hosts.content import application as content  # isort: skip
@@ -37,6 +38,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 async def _live(receive: Any, send: Any) -> None:
     while True:
         message = await receive()
+        if message["type"] == "lifespan.startup":
+            room = room_for_connections()
+            # Pages find a place when streams have taken all of theirs.
+            streams.application.limit_streams(room - room // 8)
         if message["type"] == "lifespan.shutdown":
             await streams.application.hub.stop()
         await send({"type": f"{message['type']}.complete"})

@@ -13,6 +13,8 @@ from typing import Final
 
 import uvicorn
 
+from left4me.core.web.asgi import room_for_connections
+
 # Longer than a request takes to follow its connection. New connections queue in the socket during this time.
 _SECONDS_FOR_THE_FIRST_WORD: Final = 0.3
 # For pages whose answers are still being made; with the other two well within the unit's TimeoutStopSec.
@@ -50,6 +52,8 @@ def main(descriptor: int) -> None:
         fd=descriptor,
         # The application itself reads X-Forwarded-For, and only if settings say that a proxy writes it.
         proxy_headers=False,
+        # Beyond it requests are answered with 503; without descriptors, connections would be closed without a word.
+        limit_concurrency=room_for_connections(),
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=_SECONDS_TO_END,

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from typing import Any
 
+import pytest
 import uvicorn
 
+from left4me.core.processes import commands
 from left4me.web import Server
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -79,3 +82,17 @@ def test_a_stream_is_not_awaited():
     answer, seconds = asyncio.run(_end_while_asked_for("/stream"))
     assert b"more" in answer
     assert seconds < 3
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised", "room"), [(256, 256, 256, 128), (256, 4096, 4096, 3968), (64, 64, 64, 32)]
+)
+def test_the_web_opens_as_many_files_as_it_may_and_keeps_a_reserve(soft, hard, raised, room):
+    """In a process of its own: a hard limit can only be lowered."""
+    script = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}));"
+        "from left4me.core.web.asgi import room_for_connections;"
+        "print(room_for_connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    done = commands.run([sys.executable, "-c", script], timeout=60)
+    assert done.output.split() == [str(room), str(raised)]

@@ -222,7 +222,10 @@ class EgressGuard:
             sock.setblocking(False)
             sock.connect_ex(address)
             deadline = time.monotonic() + self.connect_timeout
-            while not select.select([], [sock], [], _SLICE_SECONDS)[1]:
+            # Not `select`, which knows descriptors below 1024 only.
+            waiting = select.poll()
+            waiting.register(sock, select.POLLOUT)
+            while not waiting.poll(_SLICE_SECONDS * 1000):
                 self.check()
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"no answer within {self.connect_timeout:g} s")

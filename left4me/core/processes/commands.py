@@ -211,6 +211,9 @@ def _lines(
 ) -> Iterator[str]:
     buffer = b""
     ended = False
+    # Not `select`, which knows descriptors below 1024 only.
+    waiting = select.poll()
+    waiting.register(reader, select.POLLIN)
     while True:
         if cancelled is not None and cancelled():
             if buffer:  # a question, for example, which has no line feed
@@ -218,8 +221,7 @@ def _lines(
             raise Cancelled(f"{program} was cancelled")
         if time.monotonic() > deadline:
             raise CommandTimedOut(program, timeout)
-        ready, _, _ = select.select([reader], [], [], _POLL_SECONDS)
-        if ready:
+        if waiting.poll(_POLL_SECONDS * 1000):
             chunk = _read(reader)
             if not chunk:
                 break

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import resource
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -24,11 +25,28 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 
 
+# More is of no use to one process, and costs memory in libraries that make tables of all possible descriptors.
+_ENOUGH_FILES = 65_536
+# Descriptors that are kept for pages, the database, Redis and subprocesses.
+_RESERVE = 128
+
+
+def room_for_connections() -> int:
+    """Let this process open as many files as it may; returns how many connections fit beside a reserve."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return _ENOUGH_FILES if soft == resource.RLIM_INFINITY else max(soft // 2, soft - _RESERVE)
+
+
 class Refusal(Exception):
     """The request is refused; `Application` answers with problem+json."""
 
-    def __init__(self, status: int, title: str) -> None:
+    def __init__(self, status: int, title: str, *, retry_after: int | None = None) -> None:
         self.status = status
+        self.retry_after = retry_after
         super().__init__(title)
 
 
@@ -108,5 +126,7 @@ async def send_body(send: Send, piece: bytes, *, more: bool) -> None:
 async def _refuse(send: Send, refusal: Refusal) -> None:
     problem = {"type": "about:blank", "title": str(refusal), "status": refusal.status, "detail": ""}
     headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", str(refusal.retry_after).encode()))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(problem).encode()})

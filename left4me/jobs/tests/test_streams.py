@@ -27,6 +27,7 @@ class Browser:
 
     def __init__(self, application: sse.Application, path: str, *, query: str = "", **headers: str) -> None:
         self.status = 0
+        self.headers: dict[bytes, bytes] = {}
         self.raw = b""
         self.closed = False
         self.slow: asyncio.Event | None = None
@@ -45,6 +46,7 @@ class Browser:
             await self.slow.wait()
         async with self._changed:
             self.status = message.get("status", self.status)
+            self.headers |= dict(message.get("headers", []))
             self.raw += message.get("body", b"")
             self.closed = message["type"] == "http.response.body" and not message.get("more_body")
             self._changed.notify_all()
@@ -313,6 +315,23 @@ def test_a_user_has_so_many_streams_and_gets_the_place_back_when_one_is_left(job
         await third.leave()
 
     watch(scenario, streams_per_user=1)
+
+
+def test_streams_beyond_what_the_process_can_open_are_refused_with_when_to_try_again(job, watch):
+    async def scenario(application):
+        application.limit_streams(2)
+        first, second = (Browser(application, f"/jobs/{job.pk}/stream") for _ in range(2))
+        await asyncio.gather(first.until_seq(1), second.until_seq(1))
+        third = Browser(application, f"/jobs/{job.pk}/stream")
+        await third.task
+        assert third.status == 503
+        assert third.headers[b"retry-after"] == b"5"
+        await first.leave()
+        fourth = Browser(application, f"/jobs/{job.pk}/stream")
+        await fourth.until_seq(1)
+        await asyncio.gather(second.leave(), fourth.leave())
+
+    watch(scenario)
 
 
 def test_a_line_that_comes_while_the_store_is_read_is_sent_once(job, monkeypatch):

@@ -56,6 +56,8 @@ class Application(asgi.Application):
         self._routes = list(routes)
         self._authenticate = authenticate
         self._streams_per_user = streams_per_user
+        # Of this process; None until `limit_streams` is called.
+        self._most: int | None = None
         self._open: Counter[object] = Counter()
 
     @property
@@ -63,16 +65,25 @@ class Application(asgi.Application):
         """How many streams are open in this process."""
         return self._open.total()
 
+    def limit_streams(self, most: int) -> None:
+        """Refuse further streams with 503 beyond this number, so that pages have descriptors left."""
+        self._most = most
+
     def serves(self, path: str) -> bool:
         return any(route.match(path) is not None for route in self._routes)
 
     async def answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         if scope["method"] != "GET":
             raise Refusal(405, "Method not allowed")
+        self._refuse_beyond_limit()
         user, source = await self.hub.blocking(self._admit, scope["path"], headers)
         logbook.add(user=user.pk)
         with self._counted(user):
             await self._stream(scope, headers, source, receive, send)
+
+    def _refuse_beyond_limit(self) -> None:
+        if self._most is not None and self.open_streams >= self._most:
+            raise Refusal(503, "Too many open streams on this host. Try again in a moment.", retry_after=5)
 
     def _admit(self, path: str, headers: Headers) -> tuple[Any, Source]:
         user = self._authenticate(headers)
@@ -87,6 +98,8 @@ class Application(asgi.Application):
 
     @contextlib.contextmanager
     def _counted(self, user: Any) -> Any:
+        # Once more: others were admitted in between.
+        self._refuse_beyond_limit()
         if self._open[user.pk] >= self._streams_per_user:
             raise Refusal(429, "Too many open streams. Close some tabs.")
         self._open[user.pk] += 1
