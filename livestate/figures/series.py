@@ -122,7 +122,7 @@ def _series(figures: Iterable[Figure], rows: Iterable[FigureBlock], range_: Rang
     blocks = list(rows)
     lines = [_line(figure, blocks, range_.step, first, count) for figure in figures]
     # Without data the axis shows the whole range.
-    empty = min((_leading(line.high) for line in lines), default=count) % count
+    empty = min((leading(line.high) for line in lines), default=count) % count
     return Series(
         range=range_,
         start=_time((first + empty) * range_.step),
@@ -131,7 +131,8 @@ def _series(figures: Iterable[Figure], rows: Iterable[FigureBlock], range_: Rang
     )
 
 
-def _leading(values: list[float | None]) -> int:
+def leading(values: Sequence[float | None]) -> int:
+    """The number of steps before the first one with a value."""
     return next((index for index, value in enumerate(values) if value is not None), len(values))
 
 

@@ -51,20 +51,22 @@ def _paths(line: Line | None) -> tuple[str, str, int] | None:
     """The fields of a sparkline; None when nobody played."""
     if line is None or not line.highest:
         return None
-    size = len(line.high) // POINTS
+    # As in a chart, the axis begins where the data begins.
+    values = line.high[series.leading(line.high) :]
+    size = -(-len(values) // POINTS)
     steps = [
-        max((value for value in line.high[index * size : (index + 1) * size] if value is not None), default=None)
-        for index in range(POINTS)
+        max((value for value in values[first : first + size] if value is not None), default=None)
+        for first in range(0, len(values), size)
     ]
     scale = (HEIGHT - 2) / max(line.highest, LEAST_HEIGHT)
-    width = WIDTH / POINTS
+    width = WIDTH / max(len(steps) - 1, 1)
     lines, areas = [], []
     for first, last in _runs(steps):
         path = " ".join(
-            f"{index * width:g} {HEIGHT - 1 - (steps[index] or 0) * scale:.1f}" for index in range(first, last)
+            f"{index * width:.1f} {HEIGHT - 1 - (steps[index] or 0) * scale:.1f}" for index in range(first, last)
         )
         lines.append(f"M{path}")
-        areas.append(f"M{first * width:g} {HEIGHT} L{path} {(last - 1) * width:g} {HEIGHT}Z")
+        areas.append(f"M{first * width:.1f} {HEIGHT} L{path} {(last - 1) * width:.1f} {HEIGHT}Z")
     return "".join(lines), "".join(areas), round(line.highest)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livestate.figures import condensation, series
@@ -27,16 +27,19 @@ columns = st.lists(st.one_of(st.none(), st.integers(0, HIGHEST), st.sampled_from
 # --- encoding ------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(columns)
 def test_a_column_is_decoded_to_what_was_encoded(values):
     assert decode(encode(values)) == values
 
 
+@settings(deadline=None)
 @given(columns)
 def test_no_step_takes_more_bytes_than_the_bound(values):
     assert len(encode(values)) <= BYTES_PER_STEP * len(values)
 
 
+@settings(deadline=None)
 @given(columns, columns)
 def test_an_encoder_continues_what_was_decoded(before, after):
     encoder = Encoder.of(decode(encode(before)))
