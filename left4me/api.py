@@ -138,7 +138,7 @@ def _http_error(request: HttpRequest, fault: HttpError) -> HttpResponse:
 
 @api.exception_handler(RequestDataTooBig)
 def _too_large(request: HttpRequest, fault: RequestDataTooBig) -> HttpResponse:
-    detail = _("The body may have %(most)d bytes.") % {"most": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
+    detail = _("The request body can have at most %(most)d bytes.") % {"most": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
     return problem_response(Problem(413, _("Request too large"), detail))
 
 

@@ -33,9 +33,9 @@ FULL: Final = Outage(
     _("Nothing was saved. Free some space, then try again. Running games can still be stopped."),
     60,
 )
-BUSY: Final = Outage(_("The database is busy, try again"), _("Nothing was saved. It usually takes some seconds."), 5)
+BUSY: Final = Outage(_("The database is busy"), _("Nothing was saved. Try again in a few seconds."), 5)
 UNREACHABLE: Final = Outage(
-    _("The database cannot be reached"), _("Nothing was saved. `left4mectl doctor` shows the cause."), 10
+    _("The database is not reachable"), _("Nothing was saved. An admin can run `left4mectl doctor` to find the cause."), 10
 )
 DAMAGED: Final = Outage(
     _("The database is damaged"),
@@ -43,8 +43,8 @@ DAMAGED: Final = Outage(
     600,
 )
 READ_ONLY: Final = Outage(
-    _("The disk of this host cannot be written"),
-    _("Nothing was saved. `dmesg` and `left4mectl doctor` show the cause."),
+    _("The disk of this host is read-only or failing"),
+    _("Nothing was saved. An admin can run `dmesg` and `left4mectl doctor` to find the cause."),
     60,
 )
 NO_FILES: Final = Outage(

@@ -52,7 +52,7 @@ def explain(jobs: Iterable[Job], *, user: Visitor | None = None) -> None:
         elif holder := holders.get(job.pk):
             job.waiting_for = _held_by(holder, labels.get(holder.resource))
         elif (place := places.get(job.pk, 1)) > 1:
-            job.waiting_for = _("number %(place)d in the queue of host %(host)s") % {"place": place, "host": job.host}
+            job.waiting_for = _("Number %(place)d in the queue of host %(host)s") % {"place": place, "host": job.host}
 
 
 def _holders(queued: Sequence[Job]) -> dict[int, Job]:
@@ -92,11 +92,11 @@ def _held_by(job: Job, label: resources.Label | None) -> str:
     values = {"title": job.title, "number": job.pk, "name": label.name if label else ""}
     if job.is_active:
         if label:
-            return _("waits for “%(title)s” of %(name)s (job %(number)d), in progress") % values
-        return _("waits for “%(title)s” (job %(number)d), in progress") % values
+            return _("Waiting for “%(title)s” of %(name)s (job %(number)d), in progress") % values
+        return _("Waiting for “%(title)s” (job %(number)d), in progress") % values
     if label:
-        return _("waits for “%(title)s” of %(name)s (job %(number)d), queued before it") % values
-    return _("waits for “%(title)s” (job %(number)d), queued before it") % values
+        return _("Waiting for “%(title)s” of %(name)s (job %(number)d), queued before it") % values
+    return _("Waiting for “%(title)s” (job %(number)d), queued before it") % values
 
 
 def reason(host: str, problem: StrOrPromise) -> str:

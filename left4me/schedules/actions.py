@@ -28,7 +28,7 @@ WHEN_EMPTY: Final = (Action.RESTART, Action.STOP)
 def create(*, owner: User, by: User, **fields: Any) -> Schedule:
     """Create a schedule. Raises ValidationError by field, Refused, Http404 and PermissionDenied."""
     if Schedule.objects.filter(owner=owner).count() >= MOST_PER_USER:
-        raise Refused(_("You have %d schedules, which is the most. Delete one first.") % MOST_PER_USER)
+        raise Refused(_("You already have %d schedules, the most that one user can have. Delete one first.") % MOST_PER_USER)
     schedule = Schedule(owner=owner, **fields)
     _save(schedule, by)
     record.write(action="schedule.create", by=by, target=schedule.resource, **_details(schedule))
@@ -61,7 +61,7 @@ def plan_when_empty(*, server: Server, action: str, by: User) -> Run:
     """
     server_permissions.check_can_operate_server(by, server)
     if action not in WHEN_EMPTY:
-        raise Refused(_("Only a restart or a stop can wait until the server is empty."))
+        raise Refused(_("Only Restart and Stop can wait until the server is empty."))
     if server.desired_state != Server.Desired.RUNNING:
         raise Refused(_("The server is stopped."))
     planned = Run.objects.waiting().planned_by_hand().filter(server=server, action=action)
@@ -83,7 +83,7 @@ def cancel(*, run: Run, by: User) -> None:
     """Cancel a run that waits. Raises Refused if it no longer waits."""
     changes = {"state": Run.State.CANCELLED, "ended_at": timezone.now()}
     if not Run.objects.waiting().filter(pk=run.pk).update(**changes):
-        raise Refused(_("This run no longer waits."))
+        raise Refused(_("This run is no longer waiting."))
     record.write(action="schedule.cancel_run", by=by, target=run.server.resource, operation=run.action)
 
 

@@ -62,9 +62,9 @@ def describe(cron: str) -> str:
     times = read(cron)
     match times.repeat:
         case Repeat.HOURLY:
-            return _("every hour at minute %d") % times.at.minute
+            return _("Every hour at minute %d") % times.at.minute
         case Repeat.DAILY:
-            return _("every day at %s") % times.at.strftime("%H:%M")
+            return _("Every day at %s") % times.at.strftime("%H:%M")
         case Repeat.WEEKLY:
             # Django counts from Monday, cron from Sunday.
             days = ", ".join(str(WEEKDAYS_ABBR[(day - 1) % 7]) for day in times.weekdays)

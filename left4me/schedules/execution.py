@@ -42,7 +42,7 @@ def carry_out_due(now: datetime) -> int:
             ended += _settle(run, states[run.server_id], now)
         except Exception:
             logger.exception("The run %s could not be carried out", run.pk)
-            ended += _end(run, Run.State.FAILED, _("Unexpected error; the log of the worker has the details."), now)
+            ended += _end(run, Run.State.FAILED, _("Unexpected error. See the log of the worker."), now)
     return ended
 
 
@@ -50,7 +50,7 @@ def _settle(run: Run, state: live.Live, now: datetime) -> bool:
     """Warn, wait, skip or act, as the time and the players ask for; returns whether the run has ended."""
     user = run.user
     if user is None or not permissions.can_operate_server(user, run.server):
-        return _end(run, Run.State.SKIPPED, _("The person who planned this may no longer run the server."), now)
+        return _end(run, Run.State.SKIPPED, _("The user who scheduled this can no longer operate the server."), now)
     if reason := _obstacle(run):
         return _end(run, Run.State.SKIPPED, reason, now)
     if now < run.due_at:
@@ -65,14 +65,14 @@ def _settle(run: Run, state: live.Live, now: datetime) -> bool:
         return False
     if run.condition == Condition.WAIT_RUN:
         return _act(run, user, now)
-    return _end(run, Run.State.SKIPPED, _("Players were online all the time."), now)
+    return _end(run, Run.State.SKIPPED, _("Players were online the whole time."), now)
 
 
 def _obstacle(run: Run) -> str:
     """Why there is nothing to do on the server; empty if there is."""
     is_wanted = run.server.desired_state == Server.Desired.RUNNING
     if run.action == Action.START:
-        return _("The server was running already.") if is_wanted else ""
+        return _("The server was already running.") if is_wanted else ""
     return "" if is_wanted else _("The server was stopped.")
 
 

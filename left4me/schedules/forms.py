@@ -30,7 +30,7 @@ class TimesForm(forms.Form):
         initial="05:00",
         required=False,
         widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
-        help_text=gettext_lazy("For every hour, only the minute counts."),
+        help_text=gettext_lazy("For “Every hour”, only the minute is used."),
     )
     weekdays = forms.TypedMultipleChoiceField(
         label=gettext_lazy("Weekdays"),
@@ -99,7 +99,7 @@ class ScheduleForm(TimesForm):
     catch_up = forms.BooleanField(
         label=gettext_lazy("Run late if missed"),
         required=False,
-        help_text=gettext_lazy("When left4me did not run at that time. Otherwise the run is listed as missed."),
+        help_text=gettext_lazy("If left4me was not running at that time. Otherwise the run is listed as missed."),
     )
 
     field_order = (
@@ -119,7 +119,7 @@ class ScheduleForm(TimesForm):
         }
         self._blueprints = {str(row.pk): row for row in Blueprint.objects.filter(owner=owner).order_by("name")}
         self.fields["target"].choices = [  # type: ignore[attr-defined]
-            (_ALL, _("All servers of mine") if owner == user else _("All servers of %s") % owner),
+            (_ALL, _("All my servers") if owner == user else _("All servers of %s") % owner),
             (_("One server"), [(f"server:{pk}", row.name) for pk, row in self._servers.items()]),
             (_("Servers of a blueprint"), [(f"blueprint:{pk}", row.name) for pk, row in self._blueprints.items()]),
         ]

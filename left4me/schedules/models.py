@@ -116,7 +116,7 @@ class Schedule(models.Model):
         if not all(isinstance(each, int) and 0 < each <= LONGEST_WARNING_MINUTES for each in minutes):
             raise ValidationError({"warn_minutes": _("Warnings are whole minutes, from 1 to 60.")})
         if self.wait_minutes > LONGEST_WAIT_MINUTES:
-            raise ValidationError({"wait_minutes": _("A run can wait for a day at most.")})
+            raise ValidationError({"wait_minutes": _("A run can wait for at most one day.")})
         if self.action in (Action.MAP, Action.COMMANDS) and not self.argument.strip():
             raise ValidationError({"argument": _("Enter the map, or the commands.")})
 
@@ -161,12 +161,12 @@ class Run(models.Model):
     """One action on one server at one time: what was done, or why it was not."""
 
     class State(models.TextChoices):
-        WAITING = "waiting", _("waiting")
-        STARTED = "started", _("started")
-        SKIPPED = "skipped", _("skipped")
-        MISSED = "missed", _("missed")
-        FAILED = "failed", _("failed")
-        CANCELLED = "cancelled", _("cancelled")
+        WAITING = "waiting", _("Waiting")
+        STARTED = "started", _("Started")
+        SKIPPED = "skipped", _("Skipped")
+        MISSED = "missed", _("Missed")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
 
     schedule = models.ForeignKey(Schedule, null=True, on_delete=models.CASCADE, related_name="runs")
     server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="runs")

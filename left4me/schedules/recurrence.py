@@ -40,7 +40,7 @@ def check_zone(name: str) -> None:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as fault:
-        raise ValidationError(_("There is no time zone “%s”.") % name) from fault
+        raise ValidationError(_("Unknown time zone “%s”. Choose one from the list.") % name) from fault
 
 
 def check_cron(text: str) -> None:
@@ -54,4 +54,4 @@ def check_cron(text: str) -> None:
     if not first:
         raise ValidationError(_("This expression matches no date."))
     if any(later - earlier < LEAST_PAUSE for earlier, later in itertools.pairwise(first)):
-        raise ValidationError(_("A schedule can run every 5 minutes at most."))
+        raise ValidationError(_("A schedule can run at most every 5 minutes."))

@@ -87,7 +87,7 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
     schedule = permissions.managed(user, pk)
     is_on = request.POST.get("on") == "yes"
     actions.change(schedule=schedule, by=user, is_enabled=is_on)
-    messages.success(request, _("Schedule switched on.") if is_on else _("Schedule switched off."))
+    messages.success(request, _("Schedule turned on.") if is_on else _("Schedule turned off."))
     return redirect(schedule)
 
 
@@ -124,7 +124,7 @@ def when_empty(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        messages.success(request, _("Planned. It happens as soon as nobody plays."))
+        messages.success(request, _("Scheduled. It runs as soon as no players are online."))
     return redirect("schedules:of_server", server.pk)
 
 

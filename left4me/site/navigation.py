@@ -32,11 +32,11 @@ PLACES = [
     Place("/blueprints", "drafting-compass", _("Blueprints"), key="b"),
     Place("/overlays", "layers", _("Overlays"), key="o"),
     Place("/schedules", "calendar", _("Schedules"), key="c"),
-    Place("/jobs", "list-checks", _("Jobs"), key="j"),
+    Place("/jobs", "list-checks", _("Activity"), key="j"),
     Place("/hosts", "hard-drive", _("Hosts"), admins_only=True),
     Place("/workshop", "package", _("Workshop"), admins_only=True),
     Place("/users", "users", _("Users"), admins_only=True),
-    Place("/audit", "scroll-text", _("Audit"), admins_only=True),
+    Place("/audit", "scroll-text", _("Audit log"), admins_only=True),
     Place("/admin/", "database", _("Database"), admins_only=True, is_rare=True),
     Place("/styleguide", "palette", _("Styleguide"), admins_only=True, is_rare=True),
 ]

@@ -36,7 +36,7 @@ _MORE_PAGES = [
     ("servers:blueprint_new", "plus", gettext_lazy("New blueprint")),
     ("overlays:new", "plus", gettext_lazy("New overlay")),
     ("accounts:profile", "user", gettext_lazy("Account")),
-    ("accounts:sessions", "monitor-smartphone", gettext_lazy("Sessions")),
+    ("accounts:sessions", "monitor-smartphone", gettext_lazy("Signed-in devices")),
     ("accounts:tokens", "key-round", gettext_lazy("API tokens")),
     ("alerts:channels", "bell", gettext_lazy("Alerts")),
 ]

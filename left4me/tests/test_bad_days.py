@@ -74,7 +74,7 @@ def as_django_raises(message):
 
 OUTAGES = [
     (as_django_raises("database or disk is full"), "The disk of this host is full", "60"),
-    (as_django_raises("database is locked"), "The database is busy, try again", "5"),
+    (as_django_raises("database is locked"), "The database is busy", "5"),
     (OSError(errno.ENOSPC, "No space left on device", "/x"), "The disk of this host is full", "60"),
     (OSError(errno.EMFILE, "Too many open files"), "too many files", "5"),
 ]

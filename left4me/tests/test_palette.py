@@ -45,7 +45,7 @@ def test_a_server_is_found_with_what_the_visitor_may_do_with_it(find, friday, ca
 def test_pages_are_found_that_the_visitor_may_open(find, cast):
     assert find(cast.owner, "overl")["Pages"] == ["Overlays", "New overlay"]
     assert "Pages" not in find(cast.owner, "audit")
-    assert find(cast.admin, "audit")["Pages"] == ["Audit"]
+    assert find(cast.admin, "audit")["Pages"] == ["Audit log"]
     assert "Dashboard" in find(cast.owner, "")["Pages"]
 
 

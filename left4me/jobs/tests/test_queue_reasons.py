@@ -25,23 +25,23 @@ def test_a_job_names_the_running_job_that_holds_what_it_needs(ask, anna, ada):
     start = ask("test-start", "server:1", by=anna)
     transitions.claim(host="local", worker="w", limit=1, now=NOW, lease=LEASE)
     install = ask("test-install", "game", by=ada)
-    assert reason(install) == f"waits for “Start” (job {start.pk}), in progress"
-    assert reason(install, user=ada) == f"waits for “Start” of Friday (job {start.pk}), in progress"
+    assert reason(install) == f"Waiting for “Start” (job {start.pk}), in progress"
+    assert reason(install, user=ada) == f"Waiting for “Start” of Friday (job {start.pk}), in progress"
 
 
 def test_a_job_names_the_queued_job_before_it_and_strangers_learn_no_name(ask, anna, ada, stan):
     start = ask("test-start", "server:1", by=anna)
     install = ask("test-install", "game", by=ada)
     second = ask("test-start", "server:2", by=stan)
-    assert reason(install, user=stan) == f"waits for “Start” (job {start.pk}), queued before it"
-    assert reason(second, user=stan) == f"waits for “Install” (job {install.pk}), queued before it"
+    assert reason(install, user=stan) == f"Waiting for “Start” (job {start.pk}), queued before it"
+    assert reason(second, user=stan) == f"Waiting for “Install” (job {install.pk}), queued before it"
 
 
 def test_jobs_that_only_wait_for_a_worker_know_their_place(ask):
     first, second = (ask("test-start", f"server:{number}") for number in (1, 2))
     elsewhere = ask("test-start", "server:3", host="two")
     assert reason(first) == ""
-    assert reason(second) == "number 2 in the queue of host local"
+    assert reason(second) == "Number 2 in the queue of host local"
     assert reason(elsewhere) == ""
 
 

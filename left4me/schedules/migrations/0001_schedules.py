@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 ('wait_until', models.DateTimeField(null=True)),
                 ('warn_minutes', models.JSONField(default=list)),
                 ('warned_minutes', models.PositiveIntegerField(null=True)),
-                ('state', models.CharField(choices=[('waiting', 'waiting'), ('started', 'started'), ('skipped', 'skipped'), ('missed', 'missed'), ('failed', 'failed'), ('cancelled', 'cancelled')], default='waiting', max_length=16)),
+                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('started', 'Started'), ('skipped', 'Skipped'), ('missed', 'Missed'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='waiting', max_length=16)),
                 ('reason', models.CharField(blank=True, max_length=300)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('ended_at', models.DateTimeField(null=True)),

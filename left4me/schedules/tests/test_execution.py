@@ -126,7 +126,7 @@ def test_a_run_of_somebody_who_lost_the_right_is_skipped(cast: Cast, server: Ser
     run = actions.plan_when_empty(server=server, action="restart", by=cast.operator)
     shared.delete()
     execution.carry_out_due(now)
-    assert settled(run) == ("skipped", "The person who planned this may no longer run the server.")
+    assert settled(run) == ("skipped", "The user who scheduled this can no longer operate the server.")
 
 
 def test_players_are_warned_once_for_each_minute_of_the_schedule(cast: Cast, server: Server, now: datetime):

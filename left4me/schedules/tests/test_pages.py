@@ -48,7 +48,7 @@ def test_a_schedule_is_created_shown_changed_switched_and_deleted(anna: Client, 
     assert answer["Location"] == schedule.get_absolute_url()
     assert (schedule.cron, schedule.server, schedule.warn_minutes) == ("30 5 * * *", server, [10, 5])
     shown = anna.get(schedule.get_absolute_url()).content.decode()
-    assert "every day at 05:30" in shown
+    assert "Every day at 05:30" in shown
     assert shown.count("05:30</time>") == 5
     anna.post(f"/schedules/{schedule.pk}/edit", given(repeat="weekly", weekdays=["1", "5"], name="twice a week"))
     schedule.refresh_from_db()
@@ -113,7 +113,7 @@ def test_the_page_of_a_server_plans_and_cancels_a_restart_when_empty(anna: Clien
     assert "Restart when empty" in anna.get(page).content.decode()
     anna.post(f"/servers/{server.pk}/when-empty", {"action": "restart"})
     run = Run.objects.get()
-    assert "when empty, planned by anna" in anna.get(page).content.decode()
+    assert "When empty, scheduled by anna" in anna.get(page).content.decode()
     anna.post(f"/servers/{server.pk}/runs/{run.pk}/cancel")
     run.refresh_from_db()
     assert run.state == "cancelled"
