@@ -35,7 +35,9 @@ FULL: Final = Outage(
 )
 BUSY: Final = Outage(_("The database is busy"), _("Nothing was saved. Try again in a few seconds."), 5)
 UNREACHABLE: Final = Outage(
-    _("The database is not reachable"), _("Nothing was saved. An admin can run `left4mectl doctor` to find the cause."), 10
+    _("The database is not reachable"),
+    _("Nothing was saved. An admin can run `left4mectl doctor` to find the cause."),
+    10,
 )
 DAMAGED: Final = Outage(
     _("The database is damaged"),

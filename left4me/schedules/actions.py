@@ -28,7 +28,9 @@ WHEN_EMPTY: Final = (Action.RESTART, Action.STOP)
 def create(*, owner: User, by: User, **fields: Any) -> Schedule:
     """Create a schedule. Raises ValidationError by field, Refused, Http404 and PermissionDenied."""
     if Schedule.objects.filter(owner=owner).count() >= MOST_PER_USER:
-        raise Refused(_("You already have %d schedules, the most that one user can have. Delete one first.") % MOST_PER_USER)
+        raise Refused(
+            _("You already have %d schedules, the most that one user can have. Delete one first.") % MOST_PER_USER
+        )
     schedule = Schedule(owner=owner, **fields)
     _save(schedule, by)
     record.write(action="schedule.create", by=by, target=schedule.resource, **_details(schedule))
