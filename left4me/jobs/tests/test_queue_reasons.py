@@ -48,7 +48,7 @@ def test_jobs_that_only_wait_for_a_worker_know_their_place(ask):
 def test_a_host_in_trouble_comes_before_everything_else(ask, monkeypatch):
     ask("test-start", "server:1")
     monkeypatch.setattr(queue_reasons, "_host_health", [lambda: {"local": "silent since noon"}])
-    assert reason(ask("test-install", "game")) == "waits for host local, silent since noon"
+    assert reason(ask("test-install", "game")) == "Waiting for host local: silent since noon"
 
 
 def test_the_number_of_queries_does_not_depend_on_the_number_of_jobs(ask, django_assert_max_num_queries):

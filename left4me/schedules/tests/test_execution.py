@@ -175,7 +175,7 @@ def test_a_plan_can_be_cancelled_while_it_waits(cast: Cast, server: Server):
     run = actions.plan_when_empty(server=server, action="stop", by=cast.owner)
     actions.cancel(run=run, by=cast.owner)
     assert settled(run)[0] == "cancelled"
-    with pytest.raises(Refused, match="no longer waits"):
+    with pytest.raises(Refused, match="no longer waiting"):
         actions.cancel(run=run, by=cast.owner)
 
 

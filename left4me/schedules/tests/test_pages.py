@@ -118,7 +118,7 @@ def test_the_page_of_a_server_plans_and_cancels_a_restart_when_empty(anna: Clien
     run.refresh_from_db()
     assert run.state == "cancelled"
     answer = anna.post(f"/servers/{server.pk}/when-empty", {"action": "delete"}, follow=True)
-    assert "Only a restart or a stop" in answer.content.decode()
+    assert "Only Restart and Stop" in answer.content.decode()
 
 
 def test_the_api_does_what_the_pages_do(api: Caller, cast: Cast, server: Server):
@@ -154,4 +154,4 @@ def test_the_number_of_schedules_is_limited(api: Caller, cast: Cast, monkeypatch
     assert api.by(cast.owner).post("/schedules", body)[0] == 201
     status, problem = api.by(cast.owner).post("/schedules", body)
     assert status == 409
-    assert "which is the most" in problem["detail"]
+    assert "the most that one user can have" in problem["detail"]

@@ -69,7 +69,7 @@ def test_the_choices_of_the_form_survive_being_stored_as_an_expression(at: time)
 
 
 def test_common_expressions_are_described_and_others_shown_as_they_are():
-    assert description.describe("0 5 * * *") == "every day at 05:00"
+    assert description.describe("0 5 * * *") == "Every day at 05:00"
     assert description.describe("30 4 * * 0,1") == "Sun, Mon at 04:30"
-    assert description.describe("5 * * * *") == "every hour at minute 5"
+    assert description.describe("5 * * * *") == "Every hour at minute 5"
     assert description.describe("0 4 1 * *") == "0 4 1 * *"
