@@ -96,8 +96,24 @@ def _domain(text: str) -> str:
 
 
 def _invitation(layout: Layout, options: argparse.Namespace) -> Invitation | None:
-    """The invitation of a machine that is to become a worker host. Raises CannotGoOn, JoinFault."""
-    if not (options.worker_only or options.join):
+    """The invitation of a machine that is to become a worker host. Raises CannotGoOn, JoinFault.
+
+    A machine that is one already is repaired without an invitation, unless it has no secrets of the web yet.
+    """
+    is_worker_host = services.is_worker_host(layout)
+    if not (options.worker_only or options.join) and not is_worker_host:
+        return None
+    if is_worker_host and not options.join:
+        if options.domain or options.database:
+            raise CannotGoOn(
+                "This machine is a worker host: it has neither a web (--domain) nor a database (--database). Leave "
+                "these options out, or run `deploy/install --uninstall` first to make it a web."
+            )
+        if not host_invitation.has_secrets(layout):
+            raise CannotGoOn(
+                "This machine is a worker host that has not joined a web yet. Give --worker-only --join URL, which "
+                "`left4mectl host add` on the machine of the web prints."
+            )
         return None
     if not (options.worker_only and options.join):
         raise CannotGoOn(
@@ -111,7 +127,7 @@ def _invitation(layout: Layout, options: argparse.Namespace) -> Invitation | Non
 
 
 def _install(layout: Layout, choices: Choices, invitation: Invitation | None, *, dry_run: bool) -> int:
-    role = Role.WEB if invitation is None else Role.WORKER_HOST
+    role = Role.WORKER_HOST if invitation or services.is_worker_host(layout) else Role.WEB
     game = choices.game or environment.read(layout).get("LEFT4ME_GAME") or "steam"
     preflight.check(layout, role, with_proxy=choices.domain is not None, game=game)
     if invitation is not None:
@@ -161,12 +177,12 @@ def refuse_unreachable(invitation: Invitation) -> None:
 
 def _what_next(installation: Installation) -> str:
     """What the operator does after an installation."""
-    if installation.invitation is not None:
-        return (
-            f"This machine runs servers as “{installation.invitation.name}”. Install the game on the page of that "
-            "host, and open the game's UDP ports: deploy/nftables/left4me.nft; see docs/second-host.md.\n"
-        )
     settings = environment.read(installation.layout)
+    if installation.role is Role.WORKER_HOST:
+        return (
+            f"This machine runs servers as “{settings.get('LEFT4ME_HOST', '')}”. Install the game on the page of that "
+            "host, and open the game's UDP ports: `systemctl enable --now left4me-firewall`. See docs/second-host.md.\n"
+        )
     lines = [f"left4me {installation.release} is installed. Create an admin account:", ""]
     lines += ["    left4mectl manage create_user NAME --admin", ""]
     if settings.get("LEFT4ME_BEHIND_TLS") == "true":
@@ -180,5 +196,7 @@ def _what_next(installation: Installation) -> str:
             "Then sign in at http://127.0.0.1:8000/. For a domain name and TLS, run `deploy/install --domain NAME`.",
         ]
     lines += ["To install and test the game, run `left4mectl manage try_game`. See docs/real-game.md."]
-    lines += ["Firewall: deploy/nftables/left4me.nft opens the game's UDP ports and closes RCON. See docs/install.md."]
+    lines += [
+        "Firewall: `systemctl enable --now left4me-firewall` opens the game's UDP ports and closes RCON to others."
+    ]
     return "\n".join(lines) + "\n"

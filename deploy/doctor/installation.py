@@ -25,6 +25,8 @@ from left4me.core.processes import commands
 _OLDEST_BACKUP_SECONDS: Final = 36 * 3600
 _CERTIFICATE_DAYS: Final = 10
 _SECONDS: Final = 30
+# Certificates and their serial numbers, which every connection shows anyway.
+_PUBLIC: Final = frozenset({".pem", ".crt", ".srl"})
 
 
 def run(layout: Layout, *, as_json: bool, out: IO[str]) -> int:
@@ -100,13 +102,23 @@ def _interrupted(layout: Layout) -> Iterator[Finding]:
 
 def _settings(layout: Layout) -> Iterator[Finding]:
     _, group = application.owner()
-    for path in environment.files(layout):
-        status = path.stat()
-        if status.st_uid != 0 or status.st_mode & 0o037 or (status.st_mode & 0o040 and status.st_gid != group):
-            cure = f"Run `chown root:left4me {path} && chmod 0640 {path}`."
-            yield fault("settings", f"users other than root and left4me can read or change {path}", cure)
-            return
-    yield ok("settings", f"only root and left4me can read {layout.settings}")
+    open_files = [path for path in environment.files(layout) if _is_open(path, group)]
+    if not open_files:
+        yield ok("settings", f"only root and left4me can read {layout.settings}")
+        return
+    paths = " ".join(map(str, open_files))
+    cure = f"Run `chown root:left4me {paths} && chmod 0640 {paths}`."
+    yield fault("settings", f"users other than root and left4me can read or change {paths}", cure)
+
+
+def _is_open(path: Path, group: int) -> bool:
+    """Whether others than root and `group` can change the file, or read it where it is no certificate."""
+    status = path.stat()
+    if status.st_uid != 0 or status.st_mode & 0o022:
+        return True
+    if path.suffix in _PUBLIC:
+        return False
+    return bool(status.st_mode & 0o007) or bool(status.st_mode & 0o040 and status.st_gid != group)
 
 
 def _backups(layout: Layout) -> Iterator[Finding]:
@@ -177,14 +189,16 @@ def _days_of_certificate(name: str) -> float:
 def _firewall(layout: Layout) -> Iterator[Finding]:
     del layout
     check, message = "firewall", "the games' RCON ports (TCP) may be open to the internet"
-    cure = "Install the rules in deploy/nftables: they close RCON and open the game's UDP ports. See docs/security.md."
+    cure = f"Run `apt-get install nftables && systemctl enable --now {services.FIREWALL}`; see docs/install.md."
     try:
         rules = commands.run(["nft", "list", "ruleset"], timeout=_SECONDS).output
     except commands.CommandError:
         yield warning(check, f"can't read the nftables rules: {message}", cure)
         return
-    if "left4me" in rules or "policy drop" in rules:
-        yield ok(check, "nftables rules are active")
+    if "table inet left4me" in rules:
+        yield ok(check, "left4me's rules are loaded: `nft list table inet left4me` shows them")
+    elif "policy drop" in rules:
+        yield ok(check, "nftables has rules of your own, which drop what they do not name")
     else:
         yield warning(check, f"no nftables rules: {message}", cure)
 

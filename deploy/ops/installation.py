@@ -35,7 +35,7 @@ class Choices:
 
 
 class Installation:
-    """The installation of one machine; with an invitation, of a worker host."""
+    """The installation of one machine. With an invitation it becomes a worker host, and later stays one without."""
 
     def __init__(
         self, layout: Layout, choices: Choices, *, invitation: Invitation | None = None, checkout: Path = CHECKOUT
@@ -43,7 +43,7 @@ class Installation:
         self.layout = layout
         self.choices = choices
         self.invitation = invitation
-        self.role = Role.WEB if invitation is None else Role.WORKER_HOST
+        self.role = Role.WORKER_HOST if invitation or services.is_worker_host(layout) else Role.WEB
         self.checkout = checkout
         self.present = environment.read(layout)
         self.release = self._release()
@@ -69,7 +69,7 @@ class Installation:
         if self.invitation is not None:
             yield self.joined(self.invitation)
             yield self.database_reached(self.invitation)
-        else:
+        if self.role is Role.WEB:
             yield self.secrets()
             if self.database == "postgres" and self.database_is_ours:
                 yield self.database_there()

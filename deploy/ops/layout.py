@@ -62,6 +62,11 @@ class Layout:
         return self.settings / "secrets.env"
 
     @property
+    def central_authority(self) -> Path:
+        """On a worker host, the certificate of the authority that the web's services are checked against."""
+        return self.settings / "central-ca.pem"
+
+    @property
     def data(self) -> Path:
         """The application's data: LEFT4ME_ROOT."""
         return self.root / "var/lib/left4me"

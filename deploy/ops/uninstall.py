@@ -12,8 +12,9 @@ from typing import Final
 from deploy.ops import environment, plan
 from deploy.ops.database import postgres
 from deploy.ops.layout import USER, Layout
-from deploy.ops.machine import proxy, services, system_files
+from deploy.ops.machine import firewall, proxy, services, system_files
 from deploy.ops.plan import CannotGoOn, Step
+from deploy.ops.worker_host import database_role, registry
 from left4me.core.processes import commands
 
 _SECONDS: Final = 300
@@ -54,13 +55,39 @@ def steps(layout: Layout, *, purge: bool) -> Iterator[Step]:
     )
     of_redis = [layout.redis_data, layout.redis_settings, layout.redis_socket.parent]
     yield _without("remove the program", [layout.program, *of_redis])
+    if firewall.is_included(layout):
+        yield Step(
+            "remove left4me's rules from the distribution's firewall",
+            is_done=lambda: not firewall.is_included(layout),
+            apply=lambda: firewall.exclude(layout),
+        )
     # A database that the operator provided stays in any case.
     if purge and database and postgres.is_ours(database):
-        yield Step("remove the database", is_done=lambda: not postgres.answers(database), apply=postgres.drop)
+        yield Step(
+            "close PostgreSQL to other hosts",
+            is_done=lambda: not _opened_clusters(),
+            apply=_close_clusters,
+            details=[str(cluster.directory) for cluster in _opened_clusters()],
+        )
+        yield Step("remove the database", is_done=lambda: not postgres.answers(database), apply=_drop_database)
     if purge:
         yield _without("remove data, settings and backups", [layout.data, layout.settings, layout.backups])
         yield _without_account(USER)
     yield _without_account(_REDIS_USER)
+
+
+def _opened_clusters() -> list[database_role.Cluster]:
+    return [cluster for cluster in database_role.clusters() if not cluster.is_closed()]
+
+
+def _close_clusters() -> None:
+    for cluster in _opened_clusters():
+        cluster.close()
+
+
+def _drop_database() -> None:
+    postgres.drop()
+    database_role.drop_roles(registry.GROUP)
 
 
 def _units() -> list[str]:

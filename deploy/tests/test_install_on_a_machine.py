@@ -143,7 +143,7 @@ def test_units_hold_no_typing_mistake_and_are_closed_enough(installed: Testhost)
     assert len(units) > 10
     said = installed.sh(f"systemd-analyze verify --man=no --recursive-errors=no {' '.join(units)} 2>&1")
     assert said.output.strip() == ""
-    closed = ("web", "worker", "beat", "content", "redis", "workshop-refresh", "server@")
+    closed = ("web", "worker", "beat", "content", "redis", "workshop-refresh", "server@", "firewall")
     for name in closed:
         path = f"/etc/systemd/system/left4me-{name}.service"
         # The launcher decides for each server about ptrace, which its unit therefore lets through: 0.2 more.
@@ -183,9 +183,10 @@ def test_the_nightly_refresh_by_systemd_asks_the_worker(with_games: Testhost):
     with_games.sh("systemd-analyze calendar --iterations=1 '*-*-* 04:00:00'")
 
 
-def test_the_firewall_snippet_closes_rcon_to_others_and_can_be_loaded_twice(with_games: Testhost):
-    snippet = "/opt/left4me/current/deploy/nftables/left4me.nft"
-    with_games.sh(f"nft -c -f {snippet}; nft -f {snippet}; nft -f {snippet}")
+def test_the_firewall_closes_rcon_to_others_and_leaves_other_rules_alone(with_games: Testhost):
+    # A person's own rules stay, although those of Debian's nftables.service would go.
+    with_games.sh("nft add table inet mine; systemctl start left4me-firewall; systemctl reload left4me-firewall")
+    assert with_games.sh("nft list tables").output.split() == ["table", "inet", "mine", "table", "inet", "left4me"]
     try:
         # From another network namespace, as somebody outside.
         with_games.sh(
@@ -199,7 +200,8 @@ def test_the_firewall_snippet_closes_rcon_to_others_and_can_be_loaded_twice(with
         assert with_games.sh(f"ip netns exec outside {ask}").output.strip() == "udp yes, tcp no"
         assert with_games.sh(ask).output.strip() == "udp yes, tcp yes"
     finally:
-        with_games.sh("ip netns del outside; nft delete table inet left4me", check=False)
+        with_games.sh("ip netns del outside; systemctl stop left4me-firewall; nft delete table inet mine", check=False)
+    assert with_games.sh("nft list tables").output == ""
 
 
 def test_caddy_serves_the_login_page_over_tls_and_streams_unbuffered(with_games: Testhost):

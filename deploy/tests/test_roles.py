@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from deploy import installer
 from deploy.doctor import installation as doctor
 from deploy.doctor.findings import Finding
 from deploy.ops import application, releases, restore, upgrade
 from deploy.ops.installation import CHECKOUT, Choices, Installation
 from deploy.ops.layout import Layout, Role
-from deploy.ops.machine import packages, services, system_files
+from deploy.ops.machine import firewall, packages, services, system_files
 from deploy.ops.progress import Progress
 from deploy.tests.test_hosts import INVITATION
 from left4me.core.processes import commands
@@ -90,6 +91,49 @@ def test_a_worker_host_gets_neither_web_nor_database(layout: Layout):
     assert set(packages.needed(Role.WEB, game="steam", postgres=False, proxy=False)) - set(of_worker_host) == {
         "redis-server"
     }
+
+
+def test_an_installation_that_is_run_again_on_a_worker_host_keeps_its_role(worker_host: WorkerHost):
+    titles = [step.title for step in Installation(worker_host.layout, Choices()).steps()]
+    assert not [title for title in titles if "PostgreSQL" in title or "the database" in title or "ready" in title]
+    assert "the application runs, now and after each boot" in titles
+
+
+def test_a_worker_host_refuses_options_of_a_web_and_names_what_it_lacks(worker_host: WorkerHost, capsys):
+    for options, reason in ((["--database", "postgres"], "is a worker host"), ([], "has not joined a web yet")):
+        assert installer.main(["--dry-run", *options], layout=worker_host.layout) == 1
+        assert reason in capsys.readouterr().err
+
+
+def test_the_doctor_lets_everybody_read_certificates_and_names_every_open_secret(
+    worker_host: WorkerHost, monkeypatch: pytest.MonkeyPatch
+):
+    hosts = worker_host.layout.settings / "hosts"
+    hosts.mkdir(parents=True)
+    for name, mode in (
+        ("ca.pem", 0o644),
+        ("ca.srl", 0o644),
+        ("ca.key", 0o600),
+        ("server.key", 0o644),
+        ("x.env", 0o666),
+    ):
+        (hosts / name).touch()
+        (hosts / name).chmod(mode)
+    (finding,) = doctor._settings(worker_host.layout)
+    assert finding.level == "fault"
+    assert f"chmod 0640 {hosts}/server.key {hosts}/x.env`" in finding.cure
+
+
+def test_uninstalling_removes_rules_that_earlier_documents_had_included(layout: Layout):
+    configuration, copy = layout.root / "etc/nftables.conf", layout.root / "etc/nftables.d/left4me.nft"
+    copy.parent.mkdir(parents=True)
+    copy.touch()
+    configuration.write_text('flush ruleset\ninclude "/etc/nftables.d/left4me.nft"\ntable inet mine {}\n')
+    assert firewall.is_included(layout)
+    firewall.exclude(layout)
+    assert not firewall.is_included(layout)
+    assert configuration.read_text() == "flush ruleset\ntable inet mine {}\n"
+    assert not copy.exists()
 
 
 def test_settings_of_a_worker_host_name_it_and_leave_redis_to_its_secrets(layout: Layout):

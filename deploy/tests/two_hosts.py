@@ -87,6 +87,7 @@ class TwoHosts:
             self.install_the_first,
             self.admit_the_second,
             self.join,
+            self.install_it_again_there,
             self.install_the_game_there,
             self.lay_an_overlay,
             self.start_a_server_there,
@@ -98,6 +99,7 @@ class TwoHosts:
             self.refuse_what_is_not_its_business,
             self.delete_the_overlay,
             self.take_it_back,
+            self.purge_the_first,
         ):
             began = time.monotonic()
             step()
@@ -133,6 +135,16 @@ class TwoHosts:
         assert not any(name in units for name in ("left4me-web", "left4me-beat", "left4me-redis"))
         assert self.host_row()["release_note"] == ""
         self.host = self.host_row()["id"]
+
+    def install_it_again_there(self) -> None:
+        """The cure that the doctor names for a unit that is missing: without options it must not become a web."""
+        self.second.sh("systemctl disable --now --quiet left4me-worker; rm /etc/systemd/system/left4me-worker.service")
+        assert "is not installed" in self.second.sh("left4mectl doctor", check=False).output
+        self.second.sh("/root/left4me/deploy/install")
+        assert self.second.sh("systemctl is-active left4me-worker").output.strip() == "active"
+        assert "postgresql" not in self.second.sh("systemctl list-units --plain --no-legend").output
+        examined = json.loads(self.second.sh("left4mectl doctor --json", check=False).output)
+        assert [finding for finding in examined if finding["level"] == "fault"] == []
 
     def install_the_game_there(self) -> None:
         self.finish(self.call("POST", f"/hosts/{self.host}/actions", {"operation": "install"}))
@@ -221,7 +233,8 @@ class TwoHosts:
         log = (
             "P=$(sed -n 's/^REDIS_URL=unix:..:\\(.*\\)@.*/\\1/p' /etc/left4me/secrets.env); REDISCLI_AUTH=$P redis-cli"
         )
-        assert self.first.sh(f"{log} -s /run/left4me/redis.sock ACL LOG").output.strip() == "", "Redis refused it"
+        refused = self.first.sh(f"{log} -s /run/left4me/redis.sock ACL LOG").output.strip()
+        assert refused == "", f"Redis refused it: {refused}"
         denied = "grep -h 'permission denied' /var/log/postgresql/*.log"
         assert self.first.sh(denied, check=False).output == "", "PostgreSQL refused its worker"
         script = """
@@ -272,6 +285,18 @@ END
         self.second.sh("systemctl stop left4me-worker")
         manage = "left4mectl manage list_hosts"
         assert self.second.sh(manage, check=False).status != 0, "its keys still open the database"
+
+    def purge_the_first(self) -> None:
+        listening = f"ss -ltnH | grep -c '{FIRST}:\\|0.0.0.0:'"
+        assert self.first.sh(listening, check=False).output.strip() != "0"
+        self.first.sh("/root/left4me/deploy/install --uninstall --purge")
+        assert self.first.sh(listening, check=False).output.strip() == "0"
+        query = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'left4me%'"
+        asked = f'cd /; setpriv --reuid=postgres --regid=postgres --init-groups psql -At -c "{query}"'
+        assert self.first.sh(asked).output.strip() == ""
+        assert (
+            "left4me" not in self.first.sh("cat /etc/postgresql/*/main/pg_hba.conf; ls /etc/postgresql/*/main").output
+        )
 
     # --- helpers of the steps ---
 

@@ -18,6 +18,8 @@ CONTENT: Final = "left4me-content.service"
 GAMES: Final = "left4me-server@*.service"
 # Not part of the application: they run at boot and at night.
 RECOVER: Final = "left4me-recover.service"
+# Enabled by the operator: not every machine lets nftables decide.
+FIREWALL: Final = "left4me-firewall.service"
 BACKUP_TIMER: Final = "left4me-backup.timer"
 
 # What an installation enables, in the order in which it starts: each unit after those it needs.
@@ -29,6 +31,14 @@ _SECONDS: Final = 300
 def role(layout: Layout) -> Role:
     """The role that this machine was installed in."""
     return Role.WEB if (layout.units / WEB).exists() else Role.WORKER_HOST
+
+
+def is_worker_host(layout: Layout) -> bool:
+    """Whether this machine was installed as a worker host, also when units of it are missing."""
+    if (layout.units / WEB).exists():
+        return False
+    is_interrupted = (layout.units / WORKER).exists() and not (layout.units / BEAT).exists()
+    return layout.central_authority.exists() or is_interrupted
 
 
 def of_this_machine(layout: Layout) -> tuple[str, ...]:

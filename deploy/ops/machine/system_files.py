@@ -15,7 +15,7 @@ from left4me.core.processes import commands
 _SECONDS: Final = 120
 
 _OF_WORKER_HOSTS: Final = frozenset(
-    {"left4me-worker.service", "left4me-server@.service", "left4me.slice", "left4me-recover.service"}
+    {services.WORKER, services.RECOVER, services.FIREWALL, "left4me-server@.service", "left4me.slice"}
 )
 
 

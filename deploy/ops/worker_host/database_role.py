@@ -41,6 +41,16 @@ DROP ROLE IF EXISTS :"role";
 """
 
 
+_DROP_ALL: Final = r"""
+\getenv group L4M_GROUP
+SELECT format('DROP ROLE %I', member.rolname)
+    FROM pg_auth_members JOIN pg_roles member ON member.oid = pg_auth_members.member
+        JOIN pg_roles hosts ON hosts.oid = pg_auth_members.roleid
+    WHERE hosts.rolname = :'group' \gexec
+DROP ROLE IF EXISTS :"group";
+"""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """One of Debian's PostgreSQL clusters."""
@@ -88,17 +98,33 @@ class Cluster:
             atomic.write(target, source.read_bytes(), mode=mode, durable=True, owner=_postgres())
         self.settings_file.write_text(self._settings(address))
         others = _OURS.sub("", self.access_file.read_text())
-        present = self.access_file.stat()
-        atomic.write(
-            self.access_file,
-            others.rstrip("\n") + "\n" + access(group, peers),
-            mode=present.st_mode & 0o777,
-            durable=True,
-            owner=(present.st_uid, present.st_gid),
-        )
+        self._write_access(others.rstrip("\n") + "\n" + access(group, peers))
         self._wait_for_network()
         services.restart([self.unit])
         self._wait()
+
+    def is_closed(self) -> bool:
+        """Whether nothing of `open` is left."""
+        files = (self.settings_file, self.certificate, self.key, self._drop_in)
+        return not any(path.exists() for path in files) and not _OURS.search(self.access_file.read_text())
+
+    def close(self) -> None:
+        """Take `open` back: listen as before, and let no member of the group in."""
+        for path in (self.settings_file, self.certificate, self.key, self._drop_in):
+            path.unlink(missing_ok=True)
+        self._write_access(_OURS.sub("", self.access_file.read_text()))
+        services.reload()
+        services.restart([self.unit])
+        self._wait()
+
+    @property
+    def _drop_in(self) -> Path:
+        return Path("/etc/systemd/system", f"{self.unit}.d/left4me-hosts.conf")
+
+    def _write_access(self, text: str) -> None:
+        present = self.access_file.stat()
+        owner = (present.st_uid, present.st_gid)
+        atomic.write(self.access_file, text, mode=present.st_mode & 0o777, durable=True, owner=owner)
 
     def _settings(self, address: str) -> str:
         return (
@@ -117,9 +143,8 @@ class Cluster:
 
     def _wait_for_network(self) -> None:
         """Start PostgreSQL after the network: it ignores an address that does not exist yet at its start."""
-        drop_in = Path("/etc/systemd/system", f"{self.unit}.d/left4me-hosts.conf")
-        drop_in.parent.mkdir(parents=True, exist_ok=True)
-        drop_in.write_text("[Unit]\nWants=network-online.target\nAfter=network-online.target\n")
+        self._drop_in.parent.mkdir(parents=True, exist_ok=True)
+        self._drop_in.write_text("[Unit]\nWants=network-online.target\nAfter=network-online.target\n")
         services.reload()
 
     def _wait(self) -> None:
@@ -139,6 +164,14 @@ def cluster(*, port: int) -> Cluster:
     raise CannotGoOn(f"No PostgreSQL cluster of this machine listens on port {port}; `pg_lsclusters` lists them.")
 
 
+def clusters() -> list[Cluster]:
+    """Every cluster of this machine; none without Debian's PostgreSQL."""
+    try:
+        return [Cluster(line[0], line[1]) for line in _clusters()]
+    except CannotGoOn:
+        return []
+
+
 def access(group: str, peers: tuple[str, ...]) -> str:
     """The lines of pg_hba.conf that let members of `group` in from the networks `peers`."""
     lines = [f"hostssl all +{group} {peer} scram-sha-256" for peer in peers]
@@ -153,6 +186,11 @@ def make_role(role: str, *, password: str, group: str, database: str) -> None:
 def drop_role(role: str) -> None:
     """Remove the role and end its connections. A missing role is no error."""
     postgres.psql(_DROP_ROLE, L4M_ROLE=role)
+
+
+def drop_roles(group: str) -> None:
+    """Remove the group of the hosts and the roles in it. Their database must be gone, and with it their rights."""
+    postgres.psql(_DROP_ALL, L4M_GROUP=group)
 
 
 def _postgres() -> tuple[int, int]:

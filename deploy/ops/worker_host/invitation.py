@@ -7,7 +7,6 @@ import json
 import re
 import secrets
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -77,10 +76,6 @@ def read(url: str) -> Invitation:
     return invitation
 
 
-def authority_file(layout: Layout) -> Path:
-    return layout.settings / "central-ca.pem"
-
-
 def settings(invitation: Invitation) -> dict[str, str]:
     """The settings for left4me.env."""
     return {"LEFT4ME_HOST": invitation.name, "LEFT4ME_RUNTIME": "systemd"}
@@ -88,7 +83,7 @@ def settings(invitation: Invitation) -> dict[str, str]:
 
 def secret_settings(layout: Layout, invitation: Invitation) -> dict[str, str]:
     """The settings for secrets.env. The secret key is new: this host signs nothing that another one reads."""
-    authority = f"/{authority_file(layout).relative_to(layout.root)}"
+    authority = f"/{layout.central_authority.relative_to(layout.root)}"
     # IPv6 addresses stand in brackets in a URL.
     host = f"[{invitation.address}]" if ":" in invitation.address else invitation.address
     authority_in_url = quote(authority, safe="")
@@ -114,13 +109,18 @@ def has_joined(layout: Layout, invitation: Invitation) -> bool:
     present = environment.read(layout)
     expected = {**settings(invitation), **secret_settings(layout, invitation)}
     expected.pop("LEFT4ME_SECRET_KEY")
-    ca = authority_file(layout)
+    ca = layout.central_authority
     return ca.exists() and ca.read_text() == invitation.authority and expected.items() <= present.items()
+
+
+def has_secrets(layout: Layout) -> bool:
+    """Whether this machine has the secrets of an invitation, whichever it was."""
+    return layout.central_authority.exists() and "LEFT4ME_HOST_TOKEN" in environment.read(layout)
 
 
 def write(layout: Layout, invitation: Invitation) -> None:
     """Write the settings of the invitation. Other settings, and an existing secret key, are left unchanged."""
-    environment.write(authority_file(layout), invitation.authority, layout=layout)
+    environment.write(layout.central_authority, invitation.authority, layout=layout)
     for path, values in (
         (layout.settings_file, settings(invitation)),
         (layout.secrets_file, secret_settings(layout, invitation)),
