@@ -181,7 +181,7 @@ def _what_next(installation: Installation) -> str:
     if installation.role is Role.WORKER_HOST:
         return (
             f"This machine runs servers as “{settings.get('LEFT4ME_HOST', '')}”. Install the game on the page of that "
-            "host, and open the game's UDP ports: `systemctl enable --now left4me-firewall`. See docs/second-host.md.\n"
+            "host, and open the game's UDP ports: `systemctl enable --now left4me-firewall`; docs/second-host.md.\n"
         )
     lines = [f"left4me {installation.release} is installed. Create an admin account:", ""]
     lines += ["    left4mectl manage create_user NAME --admin", ""]
