@@ -138,7 +138,8 @@ class TwoHosts:
 
     def install_it_again_there(self) -> None:
         """The cure that the doctor names for a unit that is missing: without options it must not become a web."""
-        self.second.sh("systemctl disable --now --quiet left4me-worker; rm /etc/systemd/system/left4me-worker.service")
+        unit = "/etc/systemd/system/left4me-worker.service"
+        self.second.sh(f"systemctl disable --now --quiet left4me-worker; rm {unit}; systemctl daemon-reload")
         assert "is not installed" in self.second.sh("left4mectl doctor", check=False).output
         self.second.sh("/root/left4me/deploy/install")
         assert self.second.sh("systemctl is-active left4me-worker").output.strip() == "active"
