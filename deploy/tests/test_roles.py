@@ -96,7 +96,7 @@ def test_a_worker_host_gets_neither_web_nor_database(layout: Layout):
 def test_an_installation_that_is_run_again_on_a_worker_host_keeps_its_role(worker_host: WorkerHost):
     titles = [step.title for step in Installation(worker_host.layout, Choices()).steps()]
     assert not [title for title in titles if "PostgreSQL" in title or "the database" in title or "ready" in title]
-    assert "the application runs, now and after each boot" in titles
+    assert "start the application now and at every boot" in titles
 
 
 def test_a_worker_host_refuses_options_of_a_web_and_names_what_it_lacks(worker_host: WorkerHost, capsys):
