@@ -63,7 +63,7 @@ class AddIn(Body):
     input: str = Field(
         max_length=inputs.LONGEST_INPUT, description="IDs and links, separated by spaces or line breaks"
     )
-    mode: membership.Mode = Field("auto", description="What the ids are; auto: Steam tells")
+    mode: membership.Mode = Field("auto", description="What the IDs are; auto asks Steam")
     follow: bool = Field(
         True, description="Keep in sync with the collections: refreshes add and remove the same items"
     )

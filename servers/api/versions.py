@@ -31,7 +31,7 @@ class VersionContentOut(Schema):
     config: str
     connect_ports: str
     allow_ptrace: bool
-    overlays: list[VersionLayerOut] = Field(description="The topmost first")
+    overlays: list[VersionLayerOut] = Field(description="Highest priority first")
 
 
 class VersionOut(Schema):
