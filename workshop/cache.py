@@ -99,7 +99,7 @@ def inspect(item: WorkshopItem, cache: Path, *, version: int, stock: frozenset[s
     item.inspected_version = version
     item.take(result)
     if not result.valid:
-        item.last_error = f"The file {result.reason}."
+        item.last_error = f"{DOWNLOAD_FAILED}the file {result.reason}"
     with transaction.atomic():
         item.save(
             update_fields=[

@@ -156,7 +156,7 @@ def _inspect(run: JobContext, items: list[WorkshopItem], cached: dict[int, int],
         cache.inspect(item, folder, version=cached[item.steam_id], stock=stock)
     for item in items:
         if item.steam_id in cached and not item.is_valid:
-            tally.failed.setdefault(item.steam_id, item.download_error or "The file is not a valid VPK.")
+            tally.failed.setdefault(item.steam_id, item.download_error or "the file is not a valid VPK")
             run.log(f"workshop {item.steam_id} not linked: {tally.failed[item.steam_id]}", stream="stderr")
 
 

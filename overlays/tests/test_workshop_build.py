@@ -271,7 +271,7 @@ def test_a_file_that_rotted_in_the_cache_is_not_linked(hold, overlay, left4me_ro
     os.utime(path, (item.time_updated, item.time_updated))
     job, _ = build(overlay)
     assert job.state == "failed"
-    assert "11 “Item 11”: The file is an unknown kind of file, not a VPK." in job.error
+    assert "11 “Item 11”: the file is an unknown kind of file, not a VPK" in job.error
     assert linked(overlay) == []
 
 
