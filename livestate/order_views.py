@@ -112,7 +112,7 @@ def _send_from_console(request: HttpRequest, user: User, server: Server) -> Http
         return render(
             request, "livestate/_order.html", {"server": server, **live.order_rows([order], now=timezone.now())[0]}
         )
-    return redirect("livestate:console", server.pk)
+    return redirect("livestate:order", server.pk, order.pk)
 
 
 def _refused(request: HttpRequest, refusal: actions.Refused, server: Server) -> HttpResponse:

@@ -50,6 +50,7 @@ PARTS = [
     ("tables", _("Tables")),
     ("cards", _("Cards")),
     ("progress", _("Progress")),
+    ("bar", _("Server bar")),
     ("log", _("Log")),
     ("icons", _("Icons")),
 ]
@@ -104,6 +105,7 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         "page": Paginator(range(1, 501), 25).page(7),
         "lately": now - timedelta(minutes=5),
         "started": now - timedelta(hours=1, minutes=4, seconds=7),
+        "soon": now + timedelta(seconds=45),
         "took": timedelta(minutes=3, seconds=21),
         "log_lines": [("stdout", f"L 11/21/2026 - 20:1{n}: World triggered Round_Start") for n in range(8)],
     }
