@@ -119,6 +119,21 @@ def _rearrange(chosen: list[str], button: str, *, added: str) -> None:
         chosen.insert(max(0, at - 1) if direction == "up" else at + 1, pk)
 
 
+class TagsField(forms.CharField):
+    """Words with commas between them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label=_("Tags"), required=False, help_text=_("Words to filter servers by, separated by commas.")
+        )
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:
+        return [tag.strip() for tag in super().clean(value).split(",") if tag.strip()]
+
+
 class OfferedPort(forms.BaseForm):
     """A form of a server with a field `port`."""
 
@@ -134,6 +149,7 @@ class ServerForm(OfferedPort, RowForm):
     """`owner` decides which blueprints may be chosen. An existing server stays on its host."""
 
     version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+    tag_list = TagsField()
 
     class Meta:
         model = Server
@@ -144,6 +160,7 @@ class ServerForm(OfferedPort, RowForm):
         self.fields["blueprint"].queryset = Blueprint.objects.filter(owner=owner)  # type: ignore[attr-defined]
         self.fields["version"].initial = self.instance.version
         self.fields["port"].min_value = None  # type: ignore[attr-defined]
+        self.initial.setdefault("tag_list", self.instance.tag_list)
         if self.instance.pk:
             del self.fields["host"]
             return
@@ -183,6 +200,7 @@ class NewServerForm(OfferedPort, forms.Form):
         required=False,
         help_text=_("When the game has not responded for a minute (map changes excluded)."),
     )
+    tag_list = TagsField()
 
     def __init__(self, *args: Any, owner: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -206,7 +224,9 @@ class NewServerForm(OfferedPort, forms.Form):
     @property
     def has_hidden_errors(self) -> bool:
         """Whether a field that is folded away has an error."""
-        return self.is_bound and not {"config", "host", "port", "restart_when_hung"}.isdisjoint(self.errors)
+        return self.is_bound and not {"config", "host", "port", "restart_when_hung", "tag_list"}.isdisjoint(
+            self.errors
+        )
 
 
 def _offer_hosts(form: forms.BaseForm) -> None:

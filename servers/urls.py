@@ -9,6 +9,7 @@ from servers.views import (
     logs,
     new_server,
     players,
+    server_list,
     servers,
     sharing,
     versions,
@@ -16,9 +17,10 @@ from servers.views import (
 
 app_name = "servers"
 urlpatterns = [
-    path("servers", servers.list_, name="list"),
+    path("servers", server_list.list_, name="list"),
     path("servers/new", new_server.new, name="new"),
     path("first-steps", first_steps.first_steps, name="first_steps"),
+    path("servers/actions", server_list.act_on_many, name="act_on_many"),
     path("servers/<id:pk>", servers.detail, name="detail"),
     path("servers/<id:pk>/state", servers.state, name="state"),
     path("servers/<id:pk>/settings", servers.settings, name="edit"),

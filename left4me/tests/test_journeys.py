@@ -137,3 +137,32 @@ def test_everything_is_reached_by_keys_alone(cast, sign_in, axe) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     expect(keys).not_to_be_visible()
+
+
+def test_forty_servers_are_filtered_while_typing_and_started_together(cast, sign_in, axe) -> None:
+    host = make_host(last_seen_at=timezone.now(), last_port=27100)
+    for number in range(40):
+        make_server(cast.owner, name=f"Server {number:02}", host=host, tags=",night," if number < 3 else "")
+    page = sign_in(cast.owner)
+    page.goto("/servers")
+    page.get_by_label("Search", exact=True).fill("server 1")
+    expect(page.locator("tbody tr")).to_have_count(10)
+    page.get_by_label("Search", exact=True).fill("")
+    page.get_by_label("Tag").select_option("night")
+    expect(page.locator("tbody tr")).to_have_count(3)
+    assert page.url.endswith("?tag=night")
+    start = page.locator("#many").get_by_role("button", name="Start", exact=True)
+    expect(start).not_to_be_visible()
+    page.get_by_label("Select all").check()
+    # A refresh of the table leaves the ticks alone.
+    with page.expect_response(re.compile("tag=night")):
+        page.evaluate("document.body.dispatchEvent(new Event('servers-changed'))")
+    page.get_by_label("Select Server 01").uncheck()
+    axe(page)
+    start.click()
+    expect(page.locator("#outcomes li")).to_have_count(2)
+    assert sorted(Job.objects.values_list("resource", flat=True)) == sorted(
+        server.resource for server in Server.objects.filter(name__in=["Server 00", "Server 02"])
+    )
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert max(page.locator("tbody tr").evaluate_all("rows => rows.map(row => row.offsetHeight)")) < 100

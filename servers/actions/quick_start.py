@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.core.exceptions import ValidationError
@@ -40,6 +40,7 @@ def quick_start(
     start_map: str = "",
     port: int | None = None,
     restart_when_hung: bool = False,
+    tag_list: Sequence[str] = (),
     start: bool = True,
 ) -> QuickStart:
     """Create a server from a template or a blueprint of the user, with all that it needs, and request its start.
@@ -63,6 +64,7 @@ def quick_start(
             host=host,
             port=chosen_port,
             restart_when_hung=restart_when_hung,
+            tag_list=tag_list,
         )
         if start:
             servers.request(server=server, operation="start", by=user)

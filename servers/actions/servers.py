@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from django.core.exceptions import ValidationError
@@ -36,12 +36,16 @@ POWER_OPERATIONS: dict[str, Server.Desired | None] = {
 # Each failed attempt means that another server took the port in the same moment.
 _PORT_TRIES = 20
 
+MOST_TAGS = 10
+LONGEST_TAG = 32
+
 
 class ServerChanges(TypedDict, total=False):
     name: str
     blueprint: Blueprint
     port: int
     restart_when_hung: bool
+    tag_list: Sequence[str]
 
 
 def create_server(
@@ -53,6 +57,7 @@ def create_server(
     host: Host,
     port: int | None = None,
     restart_when_hung: bool = False,
+    tag_list: Sequence[str] = (),
 ) -> Server:
     """Create a server with a new RCON password. Without `port` it gets the lowest free one of its host's range.
 
@@ -69,6 +74,7 @@ def create_server(
             host=host,
             port=chosen,
             restart_when_hung=restart_when_hung,
+            tag_list=tag_list,
         ),
     )
 
@@ -92,12 +98,21 @@ def with_port(host: Host, port: int | None, add: Callable[[int], Result]) -> Res
 
 
 def add_server(
-    *, owner: User, by: User, name: str, blueprint: Blueprint, host: Host, port: int, restart_when_hung: bool = False
+    *,
+    owner: User,
+    by: User,
+    name: str,
+    blueprint: Blueprint,
+    host: Host,
+    port: int,
+    restart_when_hung: bool = False,
+    tag_list: Sequence[str] = (),
 ) -> Server:
     """Create the row of a server. Call it inside `with_port`. Raises ValidationError, by field."""
     server = Server(
         owner=owner, name=name, blueprint=blueprint, host=host, port=port, restart_when_hung=restart_when_hung
     )
+    server.tag_list = tag_list
     server.rcon_password = secrets.new_password()
     _refuse(server)
     sourcetv.reserve(server)
@@ -232,5 +247,10 @@ def _refuse(server: Server, *, port_stays: bool = False) -> None:
         }
     if server._state.adding and not server.host.is_enabled:
         faults["host"] = _("This host does not accept new servers. Choose another host.")
+    if len(server.tag_list) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in server.tag_list):
+        faults["tag_list"] = _("A server has at most %(most)d tags of at most %(longest)d characters.") % {
+            "most": MOST_TAGS,
+            "longest": LONGEST_TAG,
+        }
     if faults:
         raise ValidationError(faults)

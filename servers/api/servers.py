@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
@@ -16,20 +16,23 @@ from accounts.permissions import signed_in
 from left4me.core.web.api import Window, changed_fields, require_scope
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
-from overlays import attention as overlay_attention
 from servers import actions, lookups, overview
 from servers.api import wire
 from servers.lifecycle import pending_changes as pending
 from servers.lifecycle import status as server_status
 from servers.models import Blueprint, Host, Server, StarterBlueprint
-from servers.state import attention
+from servers.server_filter import ServerFilter
 
 router = Router(tags=["servers"])
 
 
-class ServerFilter(Window):
+class ListQuery(Window):
     q: str = Field("", max_length=100, description="Part of the name")
     state: wire.State | None = None
+    owner: str = Field("", max_length=100, description="The user who owns them")
+    host: str = Field("", max_length=100)
+    tag: str = Field("", max_length=100)
+    sort: Literal["", "attention", "host", "started", "created"] = Field("", description="Default: by name")
     attention: bool = Field(False, description="Only servers that need attention")
 
 
@@ -40,19 +43,30 @@ def one(server: Server, user: User) -> dict[str, Any]:
 @router.get(
     "/servers", response=wire.ServerPage, summary="List servers: yours and those shared with you, or all for admins"
 )
-def list_servers(request: HttpRequest, window: Query[ServerFilter]) -> dict[str, Any]:
-    user = signed_in(request)
-    rows = Server.objects.visible_to(user)
-    if window.q:
-        rows = rows.filter(name__icontains=window.q)
-    if window.state:
-        rows = rows.filter(actual_state=window.state)
-    now = timezone.now()
-    if window.attention:
-        rows = attention.filter_servers(rows, faulty_overlays=overlay_attention.faulty(), user=user, now=now)
+def list_servers(request: HttpRequest, window: Query[ListQuery]) -> dict[str, Any]:
+    user, now = signed_in(request), timezone.now()
+    chosen = ServerFilter(
+        q=window.q,
+        state=window.state or "",
+        owner=window.owner,
+        host=window.host,
+        tag=window.tag,
+        sort=window.sort,
+        attention="1" if window.attention else "",
+    )
+    rows = chosen.rows(user, now=now)
     page = rows.listed().with_role(user)[window.offset : window.offset + window.limit]
     statuses = server_status.of(list(page), user=user, now=now)
     return {"items": [wire.server(status) for status in statuses], "count": rows.count()}
+
+
+@router.post("/servers/actions", response=list[wire.OutcomeOut], summary="Start, stop or restart several servers")
+def act_on_servers(request: HttpRequest, given: wire.ManyActionsIn) -> list[dict[str, Any]]:
+    """Answers with a job or a refusal for each; servers that you cannot see are left out."""
+    require_scope(request, "operate")
+    user = signed_in(request)
+    outcomes = actions.request_on_many(ids=given.server_ids, operation=given.operation, by=user)
+    return [{"server_id": each.server.pk, "job": each.job, "refusal": each.refusal} for each in outcomes]
 
 
 @router.get("/attention", response=wire.SubjectPage, summary="What needs your attention, the worst first")
@@ -78,6 +92,7 @@ def create_server(request: HttpRequest, given: wire.ServerIn) -> Status[dict[str
         start_map=given.start_map,
         port=given.port,
         restart_when_hung=given.restart_when_hung,
+        tag_list=given.tags,
         start=given.start,
     )
     refused_items = {str(steam_id): reason for steam_id, reason in created.refused.items()}
@@ -96,6 +111,8 @@ def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange
     user = signed_in(request)
     server = lookups.server_to_edit(user, server_id)
     changes = changed_fields(given, besides={"version"})
+    if "tags" in changes:
+        changes["tag_list"] = changes.pop("tags")
     if blueprint_id := changes.pop("blueprint_id", None):
         changes["blueprint"] = _blueprint(server.owner, blueprint_id)
     seen_version = server.version if given.version is None else given.version

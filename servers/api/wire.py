@@ -14,6 +14,7 @@ from left4me.alerts.attention import Reason, Subject
 from left4me.core.web.api import Body, page_of
 from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
+from servers.actions import bulk
 from servers.blueprints import checks, inspection
 from servers.blueprints.translation import Note
 from servers.lifecycle.status import ServerStatus
@@ -82,6 +83,7 @@ class ServerOut(Schema):
     offered_port: int | None = Field(
         description="A free port, if the last start failed because another program uses the server's port"
     )
+    tags: list[str] = Field(description="Words to filter by")
     blueprint_id: int
     blueprint: str = Field(description="The blueprint's name")
     desired_state: Literal["running", "stopped"]
@@ -108,6 +110,7 @@ def server(status: ServerStatus) -> dict[str, Any]:
     return {
         **own,
         "owner": row.owner.get_username(),
+        "tags": row.tag_list,
         "role": status.role,
         "host": row.host.name,
         "blueprint": row.blueprint.name,
@@ -142,6 +145,7 @@ class ServerIn(Body):
     host: str | None = Field(None, max_length=63, description="Default: the first host that accepts new servers")
     port: int | None = Field(None, ge=1024, le=65535, description="Default: the next free port")
     restart_when_hung: bool = False
+    tags: list[str] = Field(default_factory=list)
 
 
 class ServerChange(Body):
@@ -150,10 +154,22 @@ class ServerChange(Body):
     blueprint_id: Id | None = None
     port: int | None = Field(None, ge=1024, le=65535)
     restart_when_hung: bool | None = None
+    tags: list[str] | None = None
 
 
 class ActionIn(Body):
     operation: Power
+
+
+class ManyActionsIn(Body):
+    operation: Literal["start", "stop", "restart"]
+    server_ids: list[Id] = Field(max_length=bulk.MOST)
+
+
+class OutcomeOut(Schema):
+    server_id: int
+    job: JobOut | None
+    refusal: str = Field(description="Why there is no job; empty with one")
 
 
 class ChangeOut(Schema):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import Self
 
 from django.conf import settings
@@ -43,6 +44,9 @@ class ServerQuerySet(models.QuerySet["Server"]):
     def listed(self) -> Self:
         """With everything that a list shows, in one query; `status.of` fetches the overlays of those that run."""
         return self.select_related("host", "owner", "blueprint")
+
+    def tagged(self, tag: str) -> Self:
+        return self.filter(tags__contains=f",{tag.lower()},")
 
     def on_host(self, name: str) -> Self:
         return self.filter(host__name=name)
@@ -124,6 +128,9 @@ class Server(models.Model):
         help_text=_("When the game has not responded for a minute (map changes excluded)."),
     )
     hung_since = models.DateTimeField(_("unresponsive since"), null=True, blank=True, editable=False)
+
+    # Lower-case words to filter by, as `,friday,versus,`: one column, since they are read with every row of a list.
+    tags = models.CharField(_("tags"), max_length=400, blank=True, default="", editable=False)
 
     # Incremented by edits of users, not by observed states.
     version = models.PositiveIntegerField(default=1, editable=False)
@@ -210,6 +217,16 @@ class Server(models.Model):
             with contextlib.suppress(secrets.Unreadable):
                 found.add([secrets.unseal(sealed)])
         return found
+
+    @property
+    def tag_list(self) -> list[str]:
+        return self.tags.strip(",").split(",") if self.tags else []
+
+    @tag_list.setter
+    def tag_list(self, tags: Iterable[str]) -> None:
+        unique = dict.fromkeys(" ".join(tag.replace(",", " ").lower().split()) for tag in tags)
+        kept = [tag for tag in unique if tag]
+        self.tags = f",{','.join(kept)}," if kept else ""
 
     @property
     def is_at_rest(self) -> bool:

@@ -14,7 +14,7 @@ from left4me.core.web.ids import parse_id
 from servers import actions
 from servers.forms import NewServerForm
 
-_FIELDS = ("name", "base", "start_map", "items", "config", "host", "port", "restart_when_hung")
+_FIELDS = ("name", "base", "start_map", "items", "config", "host", "port", "restart_when_hung", "tag_list")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

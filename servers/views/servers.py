@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -16,42 +15,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web.request import is_fragment
-from overlays import attention as overlay_attention
 from servers import actions, lookups
 from servers.forms import ServerForm, ShareForm
 from servers.lifecycle import pending_changes
 from servers.lifecycle import status as server_status
 from servers.models import Server
-from servers.state import attention, live_source
+from servers.state import live_source
 from servers.views import facts, server_page
 from servers.views.new_server import posted
-
-PER_PAGE = 50
-
-
-@require_safe
-def list_(request: HttpRequest) -> HttpResponse:
-    user = signed_in(request)
-    search, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
-    only_attention, now = request.GET.get("attention") == "1", timezone.now()
-    servers = Server.objects.visible_to(user).listed().with_role(user)
-    if search:
-        servers = servers.filter(name__icontains=search)
-    if state in Server.State.values:
-        servers = servers.filter(actual_state=state)
-    if only_attention:
-        servers = attention.filter_servers(servers, faulty_overlays=overlay_attention.faulty(), user=user, now=now)
-    page = Paginator(servers, PER_PAGE).get_page(request.GET.get("page"))
-    context = {
-        "page": page,
-        "statuses": server_status.of(list(page.object_list), user=user, now=now, with_live=True),
-        "q": search,
-        "state": state,
-        "attention": only_attention,
-        "states": Server.State.choices,
-        "filtered": search or state or only_attention,
-    }
-    return render(request, "servers/list.html#table" if is_fragment(request) else "servers/list.html", context)
 
 
 @require_safe
@@ -87,7 +58,7 @@ def settings(request: HttpRequest, pk: int) -> HttpResponse:
     form = ServerForm(posted(request), instance=server, owner=server.owner)
 
     def update() -> Server:
-        values = _values(form, "name", "blueprint", "port", "restart_when_hung")
+        values = _values(form, "name", "blueprint", "port", "restart_when_hung", "tag_list")
         seen_version = form.cleaned_data["version"] or 0
         return actions.update_server(server=server, seen_version=seen_version, by=user, **values)
 

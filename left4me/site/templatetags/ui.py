@@ -125,14 +125,23 @@ def pagination(context: Context, page: Page[Any], label: str = "") -> dict[str, 
 
 
 @register.simple_block_tag
-def table(content: str, caption: str, *columns: str, numeric: str = "", has_actions: bool = True) -> SafeString:
+def table(
+    content: str, caption: str, *columns: str, numeric: str = "", has_actions: bool = True, is_compact: bool = False
+) -> SafeString:
     """The frame of a list: `{% table _("Your tokens") _("Name") _("Scope") %}<tr>…</tr>{% endtable %}`.
 
     The caption is for screen readers. `numeric="2 3"` right-aligns the second and third column; a column with an empty
     title is left out. `has_actions` adds the last column, without a visible title, that holds the buttons of each row.
+    `is_compact` shows a row on a phone in two lines, by the classes of its cells: pick, state, players, address, actions.
     """
     heads = [(title, str(number) in numeric.split()) for number, title in enumerate(columns, 1) if title]
-    context = {"content": content, "caption": caption, "heads": heads, "has_actions": has_actions}
+    context = {
+        "content": content,
+        "caption": caption,
+        "heads": heads,
+        "has_actions": has_actions,
+        "is_compact": is_compact,
+    }
     return render_to_string("ui/table.html", context)
 
 

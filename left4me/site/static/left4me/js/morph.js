@@ -9,5 +9,6 @@ callbacks.beforeAttributeUpdated = (name, node) =>
   !(
     (name === "open" && node.matches("details, dialog")) ||
     (name === "data-ready" && node.matches(".sortable")) ||
-    (name === "title" && node.matches("time"))
+    (name === "title" && node.matches("time")) ||
+    (name === "checked" && node.matches("[data-keep]"))
   );

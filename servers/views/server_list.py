@@ -1,0 +1,73 @@
+"""The list of servers: filters, orders, and requests on several servers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import trigger_client_event
+
+from accounts.permissions import signed_in
+from left4me.core.web.ids import parse_ids
+from left4me.core.web.request import is_fragment
+from servers import actions
+from servers.actions.bulk import Outcome
+from servers.lifecycle import status as server_status
+from servers.models import Server
+from servers.server_filter import SORTS, Choices, ServerFilter
+
+PER_PAGE = 50
+
+
+@require_safe
+def list_(request: HttpRequest) -> HttpResponse:
+    """The list; htmx requests only the table."""
+    return _list(request)
+
+
+@require_POST
+def act_on_many(request: HttpRequest) -> HttpResponse:
+    """Request an operation on the ticked servers, and show the result of each; the table follows by itself."""
+    user = signed_in(request)
+    ids = parse_ids(request.POST.getlist("server"))
+    outcomes: list[Outcome] = []
+    if not ids:
+        messages.error(request, _("Select at least one server."))
+    else:
+        try:
+            outcomes = actions.request_on_many(ids=ids, operation=request.POST.get("operation", ""), by=user)
+        except actions.Refused as refusal:
+            messages.error(request, str(refusal))
+    if not is_fragment(request):
+        return _list(request, outcomes=outcomes)
+    # Closing the results leads back to the list with its filters.
+    context = {"outcomes": outcomes, "address": request.htmx.current_url_abs_path or reverse("servers:list")}  # type: ignore[attr-defined]
+    response = render(request, "servers/list.html#outcomes", context)
+    return trigger_client_event(response, "servers-changed")
+
+
+def _list(request: HttpRequest, *, outcomes: Sequence[Outcome] = ()) -> HttpResponse:
+    user, now = signed_in(request), timezone.now()
+    chosen = ServerFilter.from_query(request.GET.dict())
+    rows = chosen.rows(user, now=now).listed().with_role(user)
+    page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
+    statuses = server_status.of(list(page.object_list), user=user, now=now, with_live=True)
+    context = {
+        "page": page,
+        "statuses": statuses,
+        "chosen": chosen,
+        "can_operate": any(status.actions for status in statuses),
+        "outcomes": outcomes,
+        "address": request.get_full_path() if request.method == "GET" else reverse("servers:list"),
+    }
+    if is_fragment(request):
+        return render(request, "servers/list.html#table", context)
+    context |= {"states": Server.State.choices, "choices": Choices.of(user), "sorts": SORTS}
+    return render(request, "servers/list.html", context)
