@@ -69,6 +69,12 @@ def test_the_form_as_it_is_shown_creates_and_starts_a_server(press, cast: Cast) 
     assert Server.objects.filter(name="anna’s server (2)").exists()
 
 
+def test_without_a_template_the_form_leads_to_a_blueprint(client: Client, cast: Cast) -> None:
+    StarterBlueprint.objects.update(is_offered=False)
+    client.force_login(cast.owner)
+    assert "/blueprints/new" in client.get("/servers/new").content.decode()
+
+
 def test_a_server_can_be_created_without_starting_it(press) -> None:
     press(create_only="yes", config="sv_pure 2")
     assert Server.objects.get().blueprint.config.endswith("\nsv_pure 2")

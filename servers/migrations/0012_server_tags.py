@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('servers', '0009_running_process'),
+        ('servers', '0011_blueprint_versions'),
     ]
 
     operations = [
