@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Self
 
 from django.db.models import F
-from django.db.models.functions import Lower
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from left4me.core.natural_order import NaturalOrder
 from overlays import attention as overlay_attention
 from servers.models import Server
 from servers.models.servers import ServerQuerySet
@@ -89,7 +89,7 @@ def _sorted(rows: ServerQuerySet, sort: str) -> ServerQuerySet:
     if sort == "host":
         return rows.order_by("host__name", "port")
     if sort == "started":
-        return rows.order_by(F("started_at").desc(nulls_last=True), Lower("name"), "pk")
+        return rows.order_by(F("started_at").desc(nulls_last=True), NaturalOrder("name"), "pk")
     if sort == "created":
         return rows.order_by("-created_at", "-pk")
     return rows
