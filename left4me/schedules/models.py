@@ -16,6 +16,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from left4me.core import names
 from left4me.jobs.models import Job
@@ -162,7 +163,7 @@ class Run(models.Model):
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waiting")
-        STARTED = "started", _("Started")
+        STARTED = "started", pgettext_lazy("a run of a schedule", "Started")
         SKIPPED = "skipped", _("Skipped")
         MISSED = "missed", _("Missed")
         FAILED = "failed", _("Failed")
