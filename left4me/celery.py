@@ -1,7 +1,9 @@
 """The Celery application: runs jobs and periodic tasks from the queues of the hosts."""
 
 import os
+import threading
 import warnings
+from collections.abc import Callable
 
 from celery import Celery, signals
 from celery.platforms import SecurityWarning  # type: ignore[attr-defined]
@@ -26,11 +28,32 @@ def _close_broken_connections(**_: object) -> None:
     close_old_connections()
 
 
+@signals.worker_ready.connect
+def _check_database(**_: object) -> None:
+    """Look for damage beside the first jobs: a large database takes a while to read."""
+    from left4me.site import integrity
+
+    threading.Thread(target=_and_close(integrity.check), name="check-database", daemon=True).start()
+
+
+def _and_close(function: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        from django.db import connections
+
+        try:
+            function()
+        finally:
+            connections.close_all()
+
+    return call
+
+
 app = Celery("left4me")
 # Web requests run in threads; without a default app those would get an unconfigured one that looks for AMQP.
 app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(["left4me.site"], related_name="pulse")
+app.autodiscover_tasks(["left4me.site"], related_name="integrity")
 # By name: the worker loads it after Django is set up, nothing else loads it at all.
 app.steps["worker"].add("left4me.jobs.tasks:JobsStep")

@@ -343,6 +343,8 @@ def _periodic(task: str, schedule: float | crontab, *arguments: object) -> dict[
 
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "pulse": _periodic("left4me.pulse", 5.0),
+    # Before the nightly backup.
+    "check-database": _periodic("left4me.check_database", crontab(hour="2", minute="43")),
     "servers-refresh": _periodic(
         "servers.ask_hosts", float(LEFT4ME_STATUS_SECONDS), "servers.refresh", LEFT4ME_STATUS_SECONDS
     ),

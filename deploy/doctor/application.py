@@ -13,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from deploy.doctor import findings, machine
 from deploy.doctor.findings import Finding, fault, ok, warning
 from left4me.core.redis.client import client
-from left4me.site import pulse
+from left4me.site import integrity, pulse
 from servers.gamehost.game import NoVersion
 from servers.gamehost.sandbox import landlock
 from servers.hosts import this_host
@@ -56,6 +56,9 @@ def database() -> Finding:
         return fault(
             "database", f"{len(pending)} migrations are not applied", "Start bin/up, or run `manage.py migrate`."
         )
+    if damage := integrity.damage():
+        what, _dot, cure = damage.partition(". ")
+        return fault("database", what, cure)
     return ok("database", f"{connection.vendor}, migrations applied")
 
 

@@ -23,6 +23,7 @@ EventName = Literal[
     "server_recovered",
     "job_failed",
     "disk_low",
+    "database_damaged",
     "host_silent",
     "host_recovered",
 ]

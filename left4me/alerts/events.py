@@ -14,6 +14,7 @@ class Event(models.TextChoices):
     SERVER_RECOVERED = "server_recovered", _("A server has recovered")
     JOB_FAILED = "job_failed", _("A job fails")
     DISK_LOW = "disk_low", _("A disk is almost full")
+    DATABASE_DAMAGED = "database_damaged", _("The database is damaged")
     HOST_SILENT = "host_silent", _("A host goes offline")
     HOST_RECOVERED = "host_recovered", _("A host is back online")
     TEST = "test", _("Test")
@@ -21,7 +22,7 @@ class Event(models.TextChoices):
 
 
 # Events of hosts, which only admins can choose.
-FOR_ADMINS = (Event.DISK_LOW, Event.HOST_SILENT, Event.HOST_RECOVERED)
+FOR_ADMINS = (Event.DISK_LOW, Event.DATABASE_DAMAGED, Event.HOST_SILENT, Event.HOST_RECOVERED)
 FOR_ALL = (Event.SERVER_CRASHED, Event.SERVER_GAVE_UP, Event.SERVER_RECOVERED, Event.JOB_FAILED)
 CHOOSABLE = (*FOR_ALL, *FOR_ADMINS)
 
@@ -31,7 +32,7 @@ ENDS_A_ROUND = (Event.SERVER_GAVE_UP,)
 GOOD_NEWS = (Event.SERVER_RECOVERED, Event.HOST_RECOVERED)
 
 # An ongoing incident is reported once. These events are reported again if they still occur after this time.
-AGAIN_AFTER = {Event.JOB_FAILED: timedelta(hours=1)}
+AGAIN_AFTER = {Event.JOB_FAILED: timedelta(hours=1), Event.DATABASE_DAMAGED: timedelta(hours=12)}
 
 
 def choosable(*, by_admin: bool) -> tuple[Event, ...]:

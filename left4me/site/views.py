@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import redis
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -13,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import signed_in
 from left4me.core.web.request import is_fragment, previous_page
-from left4me.site import pulse
+from left4me.site import integrity, pulse
 from servers import overview
 from servers.views import first_steps
 
@@ -76,6 +78,9 @@ def _database_fault() -> str:
             cursor.execute("SELECT 1")
     except (DatabaseError, OSError):
         return "the database does not respond"
+    # Without Redis the check of Redis reports.
+    with contextlib.suppress(redis.RedisError):
+        return integrity.last_damage()
     return ""
 
 

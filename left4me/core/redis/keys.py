@@ -11,6 +11,8 @@ from typing import Final
 # --- the worker and its queue ---
 
 PULSE: Final = "left4me:pulse"
+# What the last check of the database found; absent when nothing.
+DATABASE_DAMAGE: Final = "left4me:database-damage"
 # Written by Celery's transport, kombu, under names that it does not let one choose.
 KOMBU_BINDINGS: Final = "_kombu.binding"
 
