@@ -1,9 +1,7 @@
 """The Celery application: runs jobs and periodic tasks from the queues of the hosts."""
 
 import os
-import threading
 import warnings
-from collections.abc import Callable
 
 from celery import Celery, signals
 from celery.platforms import SecurityWarning  # type: ignore[attr-defined]
@@ -26,26 +24,6 @@ def _close_broken_connections(**_: object) -> None:
     from django.db import close_old_connections
 
     close_old_connections()
-
-
-@signals.worker_ready.connect
-def _check_database(**_: object) -> None:
-    """Look for damage beside the first jobs: a large database takes a while to read."""
-    from left4me.site import integrity
-
-    threading.Thread(target=_and_close(integrity.check), name="check-database", daemon=True).start()
-
-
-def _and_close(function: Callable[[], None]) -> Callable[[], None]:
-    def call() -> None:
-        from django.db import connections
-
-        try:
-            function()
-        finally:
-            connections.close_all()
-
-    return call
 
 
 app = Celery("left4me")

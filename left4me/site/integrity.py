@@ -6,10 +6,11 @@ PostgreSQL checks its pages itself and refuses to read a damaged one.
 from __future__ import annotations
 
 import logging
+import threading
 
 import redis
-from celery import shared_task
-from django.db import DatabaseError, connection
+from celery import shared_task, signals
+from django.db import DatabaseError, connection, connections
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -72,6 +73,19 @@ def check() -> None:
     except DatabaseError as error:
         # The part that holds alerts may be damaged too.
         log.critical("Nobody could be alerted: %s", error)
+
+
+@signals.worker_ready.connect
+def _check_at_start(**_: object) -> None:
+    """Look for damage beside the first jobs: a large database takes a while to read."""
+
+    def look() -> None:
+        try:
+            check()
+        finally:
+            connections.close_all()
+
+    threading.Thread(target=look, name="check-database", daemon=True).start()
 
 
 def last_damage() -> str:
