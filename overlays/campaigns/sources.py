@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,16 +102,15 @@ def of_overlays(overlay_ids: Collection[int]) -> dict[int, list[Source]]:
 
 
 def chapters(overlay_ids: Collection[int]) -> dict[int, list[Mapping[str, Any]]]:
-    """The maps in these overlays, by overlay, in two queries."""
+    """The maps in these overlays, by overlay, in two queries; those of workshop items with their `preview_url`."""
     found: dict[int, list[Mapping[str, Any]]] = {}
     addons = OverlayAddon.objects.filter(overlay__in=overlay_ids).exclude(is_valid=False).order_by("path")
     items = OverlayWorkshopItem.objects.filter(overlay__in=overlay_ids).exclude(item__is_valid=False)
-    rows: Iterable[tuple[int, list[dict[str, Any]]]] = [
-        *addons.values_list("overlay_id", "chapters"),
-        *items.order_by("item__title", "item__steam_id").values_list("overlay_id", "item__chapters"),
-    ]
-    for overlay_id, entries in rows:
+    for overlay_id, entries in addons.values_list("overlay_id", "chapters"):
         found.setdefault(overlay_id, []).extend(entries)
+    of_items = items.order_by("item__title", "item__steam_id")
+    for overlay_id, entries, url in of_items.values_list("overlay_id", "item__chapters", "item__preview_url"):
+        found.setdefault(overlay_id, []).extend({**entry, "preview_url": url} for entry in entries)
     return found
 
 

@@ -51,6 +51,13 @@ class Chapter:
     title: str
     campaign: str
     modes: tuple[str, ...] = ()
+    code: str = ""  # of a campaign of the game itself: c1 … c14
+    preview_url: str = ""  # of the workshop item that brings the map
+
+    @property
+    def drawing(self) -> str:
+        """The static file with the drawing of its campaign; empty for maps that the game itself does not have."""
+        return f"left4me/campaigns/{self.code}.svg" if self.code else ""
 
     def __str__(self) -> str:
         return f"{self.campaign}: {self.title}" if self.campaign else self.title
@@ -62,9 +69,9 @@ def stock() -> dict[str, Chapter]:
     chapters = {}
     for row in _STOCK.split("\n"):
         if row:
-            _, campaign, maps = row.split("|")
+            code, campaign, maps = row.split("|")
             for name, _, title in (entry.partition(":") for entry in maps.split(",")):
-                chapters[name] = Chapter(name, title, campaign)
+                chapters[name] = Chapter(name, title, campaign, code=code)
     return chapters
 
 
@@ -163,7 +170,13 @@ def _merged(overlay_ids: Sequence[int], found: sources.Chapters) -> dict[str, Ch
     for overlay_id in overlay_ids:
         for entry in found.get(overlay_id, ()):
             name = entry["map"]
-            chapter = Chapter(name, entry.get("title", ""), entry.get("campaign", ""), tuple(entry.get("modes", ())))
+            chapter = Chapter(
+                name,
+                entry.get("title", ""),
+                entry.get("campaign", ""),
+                tuple(entry.get("modes", ())),
+                preview_url=entry.get("preview_url", ""),
+            )
             if name in stock():
                 # Mods and mutations describe stock maps again; their own titles are known better.
                 continue

@@ -16,6 +16,8 @@ from left4me.core.web.request import Visitor
 from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
 from servers import permissions
+from servers.blueprints import maps
+from servers.blueprints.maps import Chapter
 from servers.lifecycle import pending_changes
 from servers.models import Server, ServerShare, blueprints
 from servers.state import attention, live_source
@@ -65,6 +67,11 @@ class ServerStatus:
     spark: Any = None  # its players of the last day, likewise
 
     @property
+    def chapter(self) -> Chapter | None:
+        """The chapter that is played, or with which it would start; None for a map without a title."""
+        return chapter_of(self.server, self.live)
+
+    @property
     def actions(self) -> tuple[str, ...]:
         """The operations to offer this user, the most likely one first."""
         if not self.may_operate:
@@ -110,6 +117,14 @@ def of(servers: Sequence[Server], *, user: Visitor, now: datetime, with_live: bo
         )
         for server in servers
     ]
+
+
+def chapter_of(server: Server, live: Any) -> Chapter | None:
+    """The chapter that is played according to `live`, else the chapter of the game's own maps that it starts with."""
+    if live is not None and live.is_current and live.snapshot.map:
+        played: Chapter | None = live.chapter
+        return played
+    return maps.stock().get(maps.start_map(server.blueprint.arguments))
 
 
 def _live_jobs(resources: Iterable[str]) -> dict[str, Job]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.staticfiles.finders import find
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -10,7 +11,7 @@ from django.urls import reverse
 from overlays.models import Overlay, OverlayAddon, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from servers.blueprints import maps
-from servers.tests.factories import make_blueprint
+from servers.tests.factories import make_blueprint, make_server
 from workshop.models import WorkshopItem
 
 pytestmark = pytest.mark.django_db
@@ -110,3 +111,22 @@ def test_the_list_of_blueprints_checks_start_maps_in_a_constant_number_of_querie
     assert ["Neither the game" in row["warnings"][0]["message"] for row in found] == [True, True]
     with django_assert_num_queries(len(few)):
         client.get("/api/v1/blueprints")
+
+
+def test_every_campaign_of_the_game_has_a_drawing_and_a_card():
+    drawings = {chapter.drawing for chapter in maps.stock().values()}
+    assert len(drawings) == 14
+    for drawing in drawings:
+        svg = find(drawing)
+        assert svg is not None, drawing
+        assert find(drawing.replace(".svg", ".png")) is not None, "run bin/campaign-cards"
+
+
+def test_cards_of_servers_show_the_campaign_they_start_with(client, cast):
+    blueprint = make_blueprint(cast.owner, arguments="+map c8m1_apartment")
+    make_server(cast.owner, blueprint=blueprint)
+    make_server(cast.owner, blueprint=make_blueprint(cast.owner, arguments="+map of_a_mod"))
+    client.force_login(cast.owner)
+    page = client.get(reverse("dashboard")).content.decode()
+    assert page.count('class="art"') == 1
+    assert "left4me/campaigns/c8" in page

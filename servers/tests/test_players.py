@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -72,3 +74,31 @@ def test_players_are_told_of_uploaded_campaigns_and_where_to_get_them(server):
     assert text.count("Ask the owner of the server for this file.") == 1
     assert "plugin.vpk" not in text
     assert "mode.vpk" not in text
+
+
+def preview(server) -> dict[str, str]:
+    """What a chat program reads of the link."""
+    page = Client().get(PlayersLink.objects.get_or_create(server=server)[0].get_absolute_url()).content.decode()
+    return dict(re.findall(r'<meta property="og:(\w+)" content="([^"]*)">', page))
+
+
+def test_a_link_preview_shows_the_campaign_that_the_server_starts_with(server):
+    server.blueprint.arguments = "+map c2m1_highway versus"
+    server.blueprint.save()
+    shown = preview(server)
+    assert shown["title"] == server.name
+    assert shown["description"] == f"Dark Carnival: The Highway · connect play.example:{server.port}"
+    assert re.fullmatch(r"http://testserver/static/left4me/campaigns/c2(\.\w+)?\.png", shown["image"])
+
+
+def test_a_link_preview_of_a_workshop_campaign_shows_its_picture(server):
+    url = "https://images.steamusercontent.com/ugc/1/"
+    chapters = [{"map": "dbd_1", "title": "Begin", "campaign": "Dead Before Dawn", "modes": ["coop"]}]
+    WorkshopItem.objects.filter(steam_id=11).update(preview_url=url, chapters=chapters, is_valid=True)
+    server.blueprint.arguments = "+map dbd_1"
+    server.blueprint.save()
+    assert preview(server)["image"] == url
+
+
+def test_a_link_preview_of_an_unknown_map_shows_a_card_too(server):
+    assert "campaigns/other" in preview(server)["image"]

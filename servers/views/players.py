@@ -6,6 +6,8 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.templatetags.static import static
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
@@ -17,7 +19,10 @@ from overlays.campaigns import sources
 from overlays.campaigns.sources import Source
 from servers import lookups
 from servers.blueprints import maps
+from servers.blueprints.maps import Chapter
+from servers.lifecycle import status as server_status
 from servers.models import BlueprintOverlay, PlayersLink, Server
+from servers.state import live_source
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -49,8 +54,11 @@ def _message(*, removed: bool, made: bool) -> str:
 @login_not_required
 def join(request: HttpRequest, token: str) -> HttpResponse:
     """The players' page: how to connect, and the campaigns to get first."""
-    link = get_object_or_404(PlayersLink.objects.select_related("server__host"), token=token)
+    link = get_object_or_404(PlayersLink.objects.select_related("server__host", "server__blueprint"), token=token)
     server = link.server
+    live = live_source.of_servers([server], now=timezone.now()).get(server.pk)
+    first = maps.start_map(server.blueprint.arguments)
+    chapter = server_status.chapter_of(server, live) or maps.playable(server.blueprint_id).get(first)
     host = server.host.address or request.get_host().rpartition(":")[0] or request.get_host()
     needed = _needed(server)
     context = {
@@ -58,6 +66,8 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
         "needed": needed,
         "total_size": sum(source.size for source in needed),
         "address": f"{host}:{server.port}",
+        "chapter": chapter,
+        "card_url": _card_url(request, chapter),
         "is_running": server.actual_state == Server.State.RUNNING,
     }
     response = render(request, "servers/join.html", context)
@@ -65,6 +75,14 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
     response["Referrer-Policy"] = "no-referrer"
     response["X-Robots-Tag"] = "noindex, nofollow"
     return response
+
+
+def _card_url(request: HttpRequest, chapter: Chapter | None) -> str:
+    """The picture that chat programs show beside the link; they take no SVG."""
+    if chapter is not None and chapter.preview_url:
+        return chapter.preview_url
+    drawing = (chapter.drawing if chapter else "") or "left4me/campaigns/other.svg"
+    return request.build_absolute_uri(static(drawing.removesuffix(".svg") + ".png"))
 
 
 def _needed(server: Server) -> list[Source]:
