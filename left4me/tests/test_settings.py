@@ -39,8 +39,8 @@ def test_a_fresh_checkout_needs_no_setting_on_loopback(tmp_path: Path):
         ({"LEFT4ME_RUNTIME": "docker"}, "LEFT4ME_RUNTIME"),
         ({"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL must start with"),
         ({"REDIS_URL": "memcached://x"}, "REDIS_URL must start with"),
-        ({"LEFT4ME_SEALING_KEY": "short"}, "LEFT4ME_SEALING_KEY is no sealing key"),
-        ({"LEFT4ME_WEB_URL": "https://central"}, "LEFT4ME_WEB_URL needs LEFT4ME_HOST_TOKEN"),
+        ({"LEFT4ME_SEALING_KEY": "short"}, "LEFT4ME_SEALING_KEY is not a valid key"),
+        ({"LEFT4ME_WEB_URL": "https://central"}, "LEFT4ME_WEB_URL also needs LEFT4ME_HOST_TOKEN"),
         ({"LEFT4ME_WEB_URL": "ftp://central", "LEFT4ME_HOST_TOKEN": "x"}, "LEFT4ME_WEB_URL must start with"),
     ],
 )
