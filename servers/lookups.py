@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from django.http import Http404
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from servers import permissions
-from servers.models import Blueprint, Host, Server
+from servers.models import Blueprint, DeletedServer, Host, Server
 
 
 def server_or_404(user: User, pk: int) -> Server:
@@ -29,6 +30,15 @@ def server_to_edit(user: User, pk: int) -> Server:
     server = server_or_404(user, pk)
     permissions.check_can_edit_server(user, server)
     return server
+
+
+def deleted_server_to_restore(user: User, server_id: int) -> DeletedServer:
+    """A deleted server whose files are still kept. Raises Http404 for users who may not see it."""
+    rows = DeletedServer.objects.visible_to(user).kept(timezone.now())
+    deleted = rows.select_related("host", "owner", "blueprint").filter(pk=server_id).first()
+    if deleted is None:
+        raise Http404(_("There is no such deleted server."))
+    return deleted
 
 
 def blueprint_or_404(user: User, pk: int) -> Blueprint:

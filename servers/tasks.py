@@ -18,9 +18,10 @@ from left4me.core.version import VERSION
 from left4me.jobs import actions as jobs
 from overlays.replication import layers
 from servers.gamehost.port import RuntimeFault
+from servers.gamehost.storage import KEPT
 from servers.hosts import reconcile, rpc, rpc_handlers, silence, this_host
 from servers.lifecycle import readiness
-from servers.models import Host, Server
+from servers.models import DeletedServer, Host, Server
 from servers.state import crash_alerts, state_log, usage
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,9 @@ def watch_hosts() -> None:
 
 @shared_task(name="servers.prune")
 def prune() -> None:
-    state_log.prune(timezone.now())
+    now = timezone.now()
+    state_log.prune(now)
+    DeletedServer.objects.filter(deleted_at__lte=now - KEPT).delete()
 
 
 @shared_task(name="servers.tidy")

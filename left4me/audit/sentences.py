@@ -82,6 +82,7 @@ SENTENCES: dict[str, str | Promise] = {
     "server.players_link_removed": _("{who} disabled the player link of {what}"),
     "server.restart": _("{who} restarted {what}"),
     "server.restart_when_empty": _("{who} had {what} restarted when it is empty"),
+    "server.restore": _("{who} restored {what}"),
     "server.revoke": _("{who} ended the sharing of {what}"),
     "server.rotate_password": _("{who} changed the RCON password of {what}"),
     "server.share": _("{who} shared {what}"),

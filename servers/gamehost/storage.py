@@ -1,4 +1,4 @@
-"""The directories of all servers of a host: find them, measure them, archive and delete them."""
+"""The directories of all servers of a host: find them, measure them, archive, delete and restore them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import stat
 import tarfile
 from datetime import datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from left4me.core.files import atomic, room
@@ -71,6 +71,19 @@ class Storage:
         shutil.rmtree(directory.path)
         return True
 
+    def restore(self, server_id: int) -> int | None:
+        """Unpack the newest archive of a deleted server. Returns the number of its files, or None without an archive.
+
+        A call that was interrupted can be repeated. Raises OSError, and tarfile.TarError for a damaged archive.
+        """
+        archives = sorted(self._deleted.glob(f"{server_id}-*.tar.gz"))
+        if not archives:
+            return None
+        directory = self.of(server_id)
+        directory.prepare()
+        with tarfile.open(archives[-1], "r:gz") as tar:
+            return sum(_unpack(tar, member, directory.upper) for member in tar)
+
     def purge_deleted(self, *, now: datetime) -> list[str]:
         """Remove archives that are older than `KEPT`, and those of interrupted deletes. Returns their names."""
         removed = []
@@ -119,6 +132,36 @@ def disk_bytes(path: Path) -> int:
         except OSError:
             continue  # removed, or made unreadable, by the game
     return total
+
+
+def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, upper: Path) -> bool:
+    """Write one member below `upper`; return whether it is a file.
+
+    The game wrote what the archive holds. Links are left out, so no member can lead out of the directory.
+    """
+    top, *parts = PurePosixPath(member.name).parts
+    if top != "upper" or ".." in parts or not (member.isdir() or member.isreg() or _is_whiteout(member)):
+        return False
+    path = upper.joinpath(*parts)
+    if member.isdir():
+        path.mkdir(exist_ok=True, mode=0o700)
+    elif member.isreg():
+        source = tar.extractfile(member)
+        assert source is not None  # noqa: S101 -- regular files have content
+        with source, path.open("wb") as file:
+            shutil.copyfileobj(source, file)
+        os.utime(path, (member.mtime, member.mtime))
+    else:
+        path.unlink(missing_ok=True)
+        os.mknod(path, stat.S_IFCHR, 0)
+    if parts and os.geteuid() == 0:
+        os.chown(path, member.uid, member.gid, follow_symlinks=False)
+    return member.isreg()
+
+
+def _is_whiteout(member: tarfile.TarInfo) -> bool:
+    """Whether it marks a deleted file of a lower layer, as overlayfs does."""
+    return member.ischr() and (member.devmajor, member.devminor) == (0, 0)
 
 
 def _open_up(path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -27,7 +28,7 @@ from servers.gamehost.port import MountFailed, Outcome, RuntimeFault, State
 from servers.gamehost.spec import InstanceSpec, SpecInvalid
 from servers.hosts import ports, this_host
 from servers.lifecycle import launch_plan, readiness
-from servers.models import Server
+from servers.models import DeletedServer, Server
 from servers.state import crash_alerts, state_log
 
 # Large campaigns need minutes from a slow disk until the first map is loaded.
@@ -101,8 +102,18 @@ def delete(server: Server, run: JobContext) -> None:
         raise Failed(str(fault)) from fault
     run.log("Files removed. An archive of the server's own files is kept for seven days.")
     crash_alerts.server_is_gone(server, now=timezone.now())
+    DeletedServer.remember(server, now=timezone.now())
     # Last: a job that runs again after its worker died still finds the row, and finishes the rest.
     server.delete()
+
+
+def restore(server: Server, run: JobContext) -> None:
+    """Bring back the files that a deleted server had written."""
+    try:
+        files = this_host.storage().restore(server.pk)
+    except (OSError, tarfile.TarError) as fault:
+        raise Failed(f"The server's files could not be restored: {fault}") from fault
+    run.log("The server had no files of its own." if files is None else f"Files restored: {files}.")
 
 
 _MESSAGES = {

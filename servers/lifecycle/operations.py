@@ -97,6 +97,7 @@ def register() -> None:
         supersedes=("start", "restart", "initialize"),
         secrets=_secrets,
     )(_on_server(lifecycle.stop))
+    operation("restore", title=_("Restore"), locks=_server_only, idempotent=True)(_on_server(lifecycle.restore))
     operation("kill", title=_("Force stop"), locks=_server_only, idempotent=True, supersedes=(ALL,), secrets=_secrets)(
         _on_server(lifecycle.kill)
     )

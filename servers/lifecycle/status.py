@@ -28,6 +28,7 @@ STATUS_BY_OPERATION: dict[str, tuple[str, Promise]] = {
     "restart": ("restarting", _("Restarting")),
     "stop": ("stopping", _("Stopping")),
     "kill": ("stopping", _("Force stopping")),
+    "restore": ("initializing", _("restoring")),
     "delete": ("deleting", _("Deleting")),
 }
 

@@ -20,7 +20,7 @@ from left4me.core.web.request import is_fragment
 from servers import actions
 from servers.actions.bulk import Outcome
 from servers.lifecycle import status as server_status
-from servers.models import Server
+from servers.models import DeletedServer, Server
 from servers.server_filter import SORTS, Choices, ServerFilter
 
 PER_PAGE = 50
@@ -69,5 +69,6 @@ def _list(request: HttpRequest, *, outcomes: Sequence[Outcome] = ()) -> HttpResp
     }
     if is_fragment(request):
         return render(request, "servers/list.html#table", context)
+    context["has_deleted"] = DeletedServer.objects.visible_to(user).kept(now).exists()
     context |= {"states": Server.State.choices, "choices": Choices.of(user), "sorts": SORTS}
     return render(request, "servers/list.html", context)

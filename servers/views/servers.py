@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -19,10 +20,12 @@ from servers import actions, lookups
 from servers.forms import ServerForm, ShareForm
 from servers.lifecycle import pending_changes
 from servers.lifecycle import status as server_status
-from servers.models import Server
+from servers.models import DeletedServer, Server
 from servers.state import live_source
 from servers.views import facts, server_page
 from servers.views.new_server import posted
+
+PER_PAGE = 50
 
 
 @require_safe
@@ -126,9 +129,31 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         except actions.Refused as refusal:
             messages.error(request, str(refusal))
             return redirect(server)
-        messages.success(request, _("Deleting server “%s”…") % server.name)
+        text = _("Deleting server “%s”… You can restore it for seven days, under “Recently deleted”.")
+        messages.success(request, text % server.name)
         return redirect("servers:list")
     return render(request, "servers/delete.html", {"server": server})
+
+
+@require_safe
+def deleted(request: HttpRequest) -> HttpResponse:
+    """The deleted servers that can be restored."""
+    rows = DeletedServer.objects.visible_to(signed_in(request)).kept(timezone.now())
+    page = Paginator(rows.select_related("host", "owner", "blueprint"), PER_PAGE).get_page(request.GET.get("page"))
+    return render(request, "servers/deleted.html", {"page": page})
+
+
+@require_POST
+def restore(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    row = lookups.deleted_server_to_restore(user, pk)
+    try:
+        server = actions.restore_server(deleted=row, by=user)
+    except actions.Refused as refusal:
+        messages.error(request, str(refusal))
+        return redirect("servers:deleted")
+    messages.success(request, _("Server “%s” restored.") % server.name)
+    return redirect(server)
 
 
 def _values(form: ServerForm, *names: str) -> dict[str, Any]:

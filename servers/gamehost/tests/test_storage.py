@@ -81,3 +81,35 @@ def test_disk_use_counts_links_and_not_what_they_lead_to(tmp_path: Path) -> None
     (layer / "deep/file").write_bytes(b"x" * 100_000)
     (layer / "link").symlink_to(tmp_path / "outside")
     assert 100_000 <= disk_bytes(layer) < 200_000
+
+
+def test_a_restore_brings_back_files_and_folders_and_nothing_that_leads_elsewhere(tmp_path: Path) -> None:
+    storage = with_upper(tmp_path, 1)
+    upper = storage.of(1).upper
+    (upper / "left4dead2/cfg").mkdir(parents=True)
+    (upper / "left4dead2/cfg/banned_user.cfg").write_text("banid 0 STEAM_1:0:1")
+    (upper / "out").symlink_to(tmp_path)
+    assert storage.delete(1, now=NOW - timedelta(days=1))
+    with_upper(tmp_path, 12).delete(12, now=NOW)
+    assert storage.restore(1) == storage.restore(1) == 2, "it can be repeated"
+    assert (upper / "file").read_text() == "kept"
+    assert (upper / "left4dead2/cfg/banned_user.cfg").read_text() == "banid 0 STEAM_1:0:1"
+    assert not (upper / "out").is_symlink() and not (upper / "out").exists()
+    assert storage.restore(2) is None
+
+
+def test_a_hostile_archive_writes_nothing_outside_of_the_server(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    (tmp_path / "deleted").mkdir()
+    with tarfile.open(tmp_path / "deleted/1-20260102T000000Z.tar.gz", "w:gz") as tar:
+        for name in ("../../evil", "upper/../../evil", "/tmp/evil-of-left4me", "elsewhere/evil"):
+            tar.addfile(tarfile.TarInfo(name))
+        link = tarfile.TarInfo("upper/link")
+        link.type, link.linkname = tarfile.LNKTYPE, "../../../secret"
+        tar.addfile(link)
+        device = tarfile.TarInfo("upper/sda")
+        device.type, device.devmajor, device.devminor = tarfile.BLKTYPE, 8, 0
+        tar.addfile(device)
+    assert storage.restore(1) == 0
+    assert list(storage.of(1).upper.iterdir()) == []
+    assert not list(tmp_path.rglob("evil")) and not Path("/tmp/evil-of-left4me").exists()
