@@ -2,10 +2,11 @@
 
 from ninja import Router
 
-from servers.api import blueprints, facts, hosts, servers, sharing, versions
+from servers.api import blueprints, deletions, facts, hosts, servers, sharing, versions
 
 router = Router()
 router.add_router("", servers.router)
+router.add_router("", deletions.router)
 router.add_router("", facts.router)
 router.add_router("", sharing.router)
 router.add_router("", blueprints.router)

@@ -20,7 +20,7 @@ from servers import actions, lookups, overview
 from servers.api import wire
 from servers.lifecycle import pending_changes as pending
 from servers.lifecycle import status as server_status
-from servers.models import Blueprint, DeletedServer, Host, Server, StarterBlueprint
+from servers.models import Blueprint, Host, Server, StarterBlueprint
 from servers.server_filter import ServerFilter
 
 router = Router(tags=["servers"])
@@ -118,22 +118,6 @@ def change_server(request: HttpRequest, server_id: int, given: wire.ServerChange
     seen_version = server.version if given.version is None else given.version
     actions.update_server(server=server, seen_version=seen_version, by=user, **changes)
     return one(lookups.server_or_404(user, server_id), user)
-
-
-@router.get("/servers/deleted", response=wire.DeletedPage, summary="Deleted servers that can be restored")
-def list_deleted(request: HttpRequest, window: Query[Window]) -> dict[str, Any]:
-    rows = DeletedServer.objects.visible_to(signed_in(request)).kept(timezone.now())
-    page = rows.select_related("host", "owner")[window.offset : window.offset + window.limit]
-    return {"items": [wire.deleted(row) for row in page], "count": rows.count()}
-
-
-@router.post("/servers/deleted/{id:server_id}/restore", response={201: wire.ServerOut}, summary="Restore it")
-def restore_server(request: HttpRequest, server_id: int) -> Status[dict[str, Any]]:
-    """It gets its id back, its port if that is free, and by a job its own files. 409 if its blueprint was deleted."""
-    require_scope(request, "operate")
-    user = signed_in(request)
-    actions.restore_server(deleted=lookups.deleted_server_to_restore(user, server_id), by=user)
-    return Status(201, one(lookups.server_or_404(user, server_id), user))
 
 
 @router.delete("/servers/{id:server_id}", response={202: JobOut}, summary="Delete a server, as a job")

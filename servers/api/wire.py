@@ -18,7 +18,7 @@ from servers.actions import bulk
 from servers.blueprints import checks, inspection
 from servers.blueprints.translation import Note
 from servers.lifecycle.status import ServerStatus
-from servers.models import Blueprint, DeletedServer, Host, Server, ServerShare
+from servers.models import Blueprint, Host, Server, ServerShare
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
 from servers.state import attention
 from workshop import inputs
@@ -128,25 +128,6 @@ ServerPage = page_of(ServerOut, "ServerPage")
 
 class ServerCreated(ServerOut):
     refused_items: dict[str, str] = Field(description="Why Steam's items that were left out cannot be used, by id")
-
-
-class DeletedOut(Schema):
-    id: int = Field(description="That of the server, also after a restore")
-    name: str
-    owner: str
-    host: str
-    port: int
-    deleted_at: datetime
-    kept_until: datetime
-
-
-def deleted(row: DeletedServer) -> dict[str, Any]:
-    """A `DeletedOut`."""
-    own = {name: getattr(row, name) for name in ("name", "port", "deleted_at", "kept_until")}
-    return {**own, "id": row.pk, "owner": row.owner.get_username(), "host": row.host.name}
-
-
-DeletedPage = page_of(DeletedOut, "DeletedPage")
 
 
 class ServerIn(Body):
