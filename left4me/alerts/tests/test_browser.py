@@ -26,7 +26,7 @@ def test_a_channel_from_the_menu_to_its_end(cast: Any, sign_in: Any, receiver: R
     page.get_by_label("Address").fill("http://10.0.0.1/x")
     page.get_by_label("A job fails").check()
     page.get_by_role("button", name="Add alert channel").click()
-    page.get_by_text("Enter an address that starts with https://.").wait_for()
+    page.get_by_text("This address is not on the public internet.").wait_for()
     axe(page)
 
     page.get_by_label("Address").fill(receiver.url())
