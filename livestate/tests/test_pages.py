@@ -93,8 +93,8 @@ def test_names_are_text_not_markup(client, cast, server):
     ("state", "seen", "players", "shown"),
     [
         (Server.State.STOPPED, 2, 3, "Not running"),
-        (Server.State.RUNNING, None, 0, "?"),
-        (Server.State.RUNNING, 14_000, 3, "?"),
+        (Server.State.RUNNING, None, 0, "No data yet"),
+        (Server.State.RUNNING, 14_000, 3, "No data yet"),
         (Server.State.RUNNING, 45, 3, "Last checked"),
         (Server.State.RUNNING, 2, 0, "0/8 · Idle · c2m3_coaster"),
         (Server.State.RUNNING, 2, 3, "3/8 · c2m3_coaster"),

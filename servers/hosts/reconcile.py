@@ -73,10 +73,7 @@ def refresh(
             # A crash whose restart came before this pass leaves no other trace than the runtime's last exit.
             if crash := crash_alerts.crash_between(server, observed[server.pk]):
                 crash_alerts.server_crashed(server, detail=crash, now=now)
-                lines = _lines_until_exit(server, observed[server.pk], runtime)
-                state_log.record_crash(
-                    server, observed[server.pk], detail=crash, last_lines=lines, state=state, now=now
-                )
+                _record_crash(server, state, observed[server.pk], detail=crash, runtime=runtime, now=now)
             state_log.record_process(server, observed[server.pk])
             # Unchanged servers are collected, to update their time in one statement for each state.
             if state == server.actual_state:
@@ -122,6 +119,19 @@ def _record(server: Server, state: Server.State, observed: Observed, *, now: dat
     elif state == Server.State.RUNNING and server.last_error:
         state_log.clear_last_error(server)
     return state_log.record_state(server, state, now=now, detail=message, last_lines=observed.last_lines)
+
+
+def _record_crash(
+    server: Server, state: Server.State, observed: Observed, *, detail: str, runtime: ServerRuntime, now: datetime
+) -> None:
+    """Add a crash to the history that no change of the state shows."""
+    if state not in {Server.State.CRASHED, Server.State.GAVE_UP}:
+        lines = _lines_until_exit(server, observed, runtime)
+        state_log.record_crash(server, observed, detail=detail, last_lines=lines, state=state, now=now)
+    elif state == server.actual_state:
+        # It was restarted and crashed again since the last pass.
+        detail = state_log.describe(observed)
+        state_log.record_crash(server, observed, detail=detail, last_lines=observed.last_lines, state=state, now=now)
 
 
 def _lines_until_exit(server: Server, observed: Observed, runtime: ServerRuntime) -> list[str]:

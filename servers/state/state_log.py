@@ -61,7 +61,7 @@ def record_remark(server: Server, detail: str, last_lines: Sequence[str], *, now
 def record_crash(
     server: Server, observed: Observed, *, detail: str, last_lines: Sequence[str], state: Server.State, now: datetime
 ) -> None:
-    """Add a crash to the history whose restart came before the next observation, which found `state`."""
+    """Add a crash to the history that happened between two observations; the second one found `state`."""
     crashed_at = observed.last_exit.at if observed.last_exit and observed.last_exit.at else now
     # Times are rounded to seconds by systemd, and a pass may have seen the crash itself.
     known = StateChange.objects.filter(
@@ -73,8 +73,8 @@ def record_crash(
     StateChange.objects.create(
         server_id=server.pk, at=crashed_at, state=Server.State.CRASHED, detail=detail, last_lines=lines
     )
-    if state == server.actual_state:
-        # The state did not change between two observations, but it began anew.
+    if state == server.actual_state and state != Server.State.CRASHED:
+        # The state is the one before the crash, but it began anew.
         StateChange.objects.create(server_id=server.pk, at=max(crashed_at, observed.started_at or now), state=state)
 
 

@@ -103,6 +103,29 @@ def test_a_crash_between_two_passes_is_in_the_history_with_its_last_lines(server
     assert (server.started_at, server.last_error) == (back, "")
 
 
+def test_every_crash_of_a_loop_is_in_the_history_once(server: Server, runtime: FakeRuntime):
+    runtime.set(server.pk, State.RUNNING, started_at=NOW - timedelta(hours=2))
+    _refresh(runtime)
+    for restarts, exited in enumerate((2, 10), 0):
+        # Restarted and crashed again between two passes.
+        last_exit = Exit(status=None, signal=11, at=NOW + timedelta(seconds=exited))
+        runtime.set(
+            server.pk,
+            State.CRASHED,
+            restarts=restarts,
+            last_exit=last_exit,
+            detail="ended with signal 11",
+            last_lines=(f"crash {restarts}",),
+        )
+        for seconds in (1, 6):
+            _refresh(runtime, now=NOW + timedelta(seconds=exited + seconds))
+    crashes = server.state_changes.filter(state="crashed")
+    assert [(crash.detail, crash.last_lines) for crash in crashes] == [
+        ("ended with signal 11", ["crash 1"]),
+        ("ended with signal 11", ["crash 0"]),
+    ]
+
+
 def test_the_time_of_the_next_restart_is_known_while_a_game_is_crashed(server: Server, runtime: FakeRuntime):
     again = NOW + timedelta(seconds=16)
     last_exit = Exit(status=1, signal=None, at=NOW)

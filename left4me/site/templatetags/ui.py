@@ -218,8 +218,13 @@ def until(moment: datetime | None) -> SafeString | str:
     """The time that is left until `moment`, updated by JavaScript."""
     if moment is None:
         return "–"
-    left = max(moment - timezone.now(), timedelta())
-    return format_html('<time datetime="{}" data-until>{}</time>', moment.isoformat(), elapsed(left))
+    left, over = moment - timezone.now(), gettext("a moment")
+    return format_html(
+        '<time datetime="{}" data-until data-over="{}">{}</time>',
+        moment.isoformat(),
+        over,
+        elapsed(left) if left > timedelta() else over,
+    )
 
 
 @register.filter

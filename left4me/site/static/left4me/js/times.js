@@ -56,7 +56,8 @@ function refresh(root = document) {
 // <time data-since> counts up, second by second, for what is running now; <time data-until> counts down to what comes.
 function count() {
   for (const time of document.querySelectorAll("time[data-until]")) {
-    time.textContent = sinceWords((new Date(time.dateTime) - Date.now()) / 1000);
+    const left = (new Date(time.dateTime) - Date.now()) / 1000;
+    time.textContent = left > 0 ? sinceWords(left) : time.dataset.over;
   }
   for (const time of document.querySelectorAll("time[data-since]")) {
     time.textContent = sinceWords((Date.now() - new Date(time.dateTime)) / 1000);
