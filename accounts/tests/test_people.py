@@ -35,7 +35,7 @@ def test_acts_are_for_admins(anna_client, stan, what):
 def test_users_are_found_by_name(ada_client, anna, stan):
     assert [row.username for row in ada_client.get("/users", {"q": "STA"}).context["page"]] == ["stan"]
     assert len(ada_client.get("/users").context["page"]) == 5
-    assert len(ada_client.get("/users", {"q": "\0"}).context["page"]) == 5
+    assert ada_client.get("/users", {"q": "\0"}).status_code == 400
 
 
 def test_the_list_costs_the_same_for_many(ada_client, cast, django_assert_max_num_queries):

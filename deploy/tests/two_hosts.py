@@ -208,7 +208,7 @@ class TwoHosts:
                 waiting = [self.act("restart"), self.call("POST", f"/hosts/{self.host}/actions", _REPAIR)]
                 for job in waiting:
                     assert job["state"] == "queued"
-                    assert job["waiting_for"].startswith(f"waits for host {HOST}, offline since")
+                    assert job["waiting_for"].startswith(f"Waiting for host {HOST}: offline since")
                 # Jobs of the first host do not wait for it.
                 began = time.monotonic()
                 self.build()

@@ -129,7 +129,7 @@ def test_a_silent_host_is_shown_as_down_since_when_and_what_is_asked_of_it_says_
     assert (told["is_down"], told["silent_since"][:19]) == (True, silent_since.isoformat()[:19])
     assert "Offline" in admin.get(f"/hosts/{host.pk}").content.decode()
     status, job = api.by(cast.owner).post(f"/servers/{server.pk}/actions", {"operation": "stop"})
-    words = f"waits for host local, offline since {moments.second(silent_since)}"
+    words = f"Waiting for host local: offline since {moments.second(silent_since)}"
     assert (status, job["state"], job["waiting_for"]) == (202, "queued", words)
     _status, listed = api.by(cast.owner).get("/jobs")
     assert listed["items"][0]["waiting_for"] == words
