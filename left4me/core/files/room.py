@@ -20,8 +20,9 @@ def free(path: Path) -> int:
 
 
 def used(path: Path) -> int:
-    """The bytes in use of the file system that holds `path`."""
-    return shutil.disk_usage(path).used
+    """The bytes of the file system that holds `path` which are not free, blocks reserved for root among them."""
+    usage = shutil.disk_usage(path)
+    return usage.total - usage.free
 
 
 def left(path: Path, *, keep: int = KEEP_FREE) -> int:
