@@ -8,7 +8,7 @@ from left4me.core import names
     "name", ["a\u202eb", "\u2066a", "a\u200f", "a\u061c", "\ufeffa", 'a"b', "a\nb", "a\x7f", "\u2028"]
 )
 def test_a_name_that_would_look_like_another_one_is_refused(name):
-    with pytest.raises(ValidationError, match="invisible marks"):
+    with pytest.raises(ValidationError, match="invisible characters"):
         names.is_plain(name)
 
 
