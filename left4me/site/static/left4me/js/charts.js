@@ -8,6 +8,7 @@ const day = { day: "numeric", month: "short", timeZone };
 const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone };
 const moment = new Intl.DateTimeFormat(language, { ...day, year: "numeric", ...clock, second: "2-digit" });
 const timeOfDay = new Intl.DateTimeFormat(language, clock);
+const toTheSecond = new Intl.DateTimeFormat(language, { ...clock, second: "2-digit" });
 const dayOfMonth = new Intl.DateTimeFormat(language, day);
 
 const REFRESH_MS = 15_000;
@@ -100,6 +101,7 @@ function times(plot, splits, axis, space, step) {
   return splits.map((split) => {
     const local = inZone(split);
     const midnight = local.getHours() === 0 && local.getMinutes() === 0;
+    if (step < 60) return toTheSecond.format(split * 1000);
     return (step >= 86_400 || midnight ? dayOfMonth : timeOfDay).format(split * 1000);
   });
 }
