@@ -182,6 +182,8 @@ def test_charts_are_drawn_read_by_hovering_and_change_their_range(cast, server, 
     moment = charts.locator("[data-moment]")
     for x in range(int(box["width"] * 0.2), int(box["width"] * 0.5), 4):
         page.mouse.move(box["x"] + x, box["y"] + 20)
+        # The chart follows with the next frame, which may come late.
+        page.evaluate("() => new Promise(requestAnimationFrame)")
         if "Crashed: why crashed" in moment.inner_text():
             break
     expect(moment).to_contain_text("Crashed: why crashed")
