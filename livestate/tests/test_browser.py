@@ -82,10 +82,10 @@ def test_players_come_and_go_before_the_eyes_without_a_jump(cast, server, sign_i
     expect(players).to_contain_text("Zoey")
     expect(players).to_contain_text("<b>Bill</b>")
     page.get_by_label("Actions for Zoey").click()
-    page.evaluate("scrollTo(0, 120)")
+    page.evaluate("scrollTo(0, 60)")
     make_session(server, 404, timezone.now(), name_at_join="Francis")
     expect(players).to_contain_text("Francis", timeout=ROUND)
-    assert page.evaluate("scrollY") == 120
+    assert page.evaluate("scrollY") == 60
     assert page.get_by_role("button", name="Kick").first.is_visible()
 
 
