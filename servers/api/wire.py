@@ -96,7 +96,8 @@ class ServerOut(Schema):
     attention: list[ReasonOut] = Field(description="Why it needs attention, the worst first")
     hung_since: datetime | None = Field(description="Unresponsive since then")
     restart_when_hung: bool
-    started_at: datetime | None
+    started_at: datetime | None = Field(description="Of the running game, also after a crash")
+    starts_again_at: datetime | None = Field(description="When a crashed game is restarted, where the host knows it")
     game_version: str
     job: JobOut | None = Field(description="The queued or active job")
     version: int
@@ -109,6 +110,7 @@ def server(status: ServerStatus) -> dict[str, Any]:
     own = {name: getattr(row, name) for name in ServerOut.model_fields if hasattr(row, name)}
     return {
         **own,
+        "starts_again_at": row.starts_again_at if row.actual_state == Server.State.CRASHED else None,
         "owner": row.owner.get_username(),
         "tags": row.tag_list,
         "role": status.role,
