@@ -21,12 +21,23 @@ NARROWEST = {"width": 360, "height": 740}
 
 
 def sideways(page) -> list[str]:
-    """The elements that stick out to the right, when the page can be scrolled there."""
+    """The elements that stick out to the right, when the page can be scrolled there; not what a parent cuts off.
+
+    A parent that is not positioned does not cut off what is positioned.
+    """
     return page.evaluate(
-        """() => document.documentElement.scrollWidth <= innerWidth ? [] :
-           [...document.querySelectorAll('body *')]
-             .filter(each => each.getBoundingClientRect().right > innerWidth + 1)
-             .slice(0, 5).map(each => each.outerHTML.slice(0, 120))"""
+        """() => {
+             const isCut = each => {
+               for (let above = each.parentElement; above !== document.body; above = above.parentElement) {
+                 const { overflowX, position } = getComputedStyle(above);
+                 const escapes = getComputedStyle(each).position === 'absolute' && position === 'static';
+                 if (overflowX !== 'visible' && !escapes) return true;
+               }
+             };
+             return document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('body *')]
+               .filter(each => each.getBoundingClientRect().right > innerWidth + 1 && !isCut(each))
+               .map(each => each.outerHTML.slice(0, 120)).concat(`${document.documentElement.scrollWidth} px`);
+           }"""
     )
 
 

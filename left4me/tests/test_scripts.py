@@ -28,7 +28,7 @@ def test_choosing_dark_takes_effect_at_once_and_stays(guide):
 
 
 def test_a_question_comes_first_and_no_means_no(guide):
-    ask = guide.get_by_role("button", name="Ask first").first
+    ask = guide.get_by_role("button", name="Confirm first").first
     ask.click()
     dialog = guide.locator("#confirm")
     assert dialog.get_by_role("heading").inner_text() == "Stop the server?"
@@ -38,8 +38,8 @@ def test_a_question_comes_first_and_no_means_no(guide):
 
 
 def test_a_question_answered_with_yes_sends_the_form(guide):
-    guide.get_by_role("button", name="Ask first").first.click()
-    guide.locator("#confirm").get_by_role("button", name="Stop it").click()
+    guide.get_by_role("button", name="Confirm first").first.click()
+    guide.locator("#confirm").get_by_role("button", name="Stop").click()
     guide.wait_for_url("**/styleguide?*")
 
 
@@ -134,7 +134,7 @@ def test_a_refusal_with_a_reason_is_shown_in_its_own_words(guide, complaints):
 def test_a_page_that_went_away_is_said_in_general_words(guide, complaints):
     complaints.expect("404")
     guide.evaluate("htmx.ajax('POST', '/no-such-thing', {swap: 'none'})")
-    expect(toasts(guide)).to_contain_text("does not exist any more")
+    expect(toasts(guide)).to_contain_text("no longer exists")
 
 
 def test_a_poll_rests_while_the_tab_is_hidden_and_catches_up_after(guide):
@@ -157,7 +157,7 @@ def test_an_htmx_element_asks_its_question_too(guide):
     guide.locator("#confirm").get_by_role("button", name="Cancel").click()
     expect(guide.locator("#sent")).to_have_text("go")
     guide.locator("#sent").click()
-    guide.locator("#confirm").get_by_role("button", name="Yes, do it").click()
+    guide.locator("#confirm").get_by_role("button", name="Confirm").click()
     expect(guide.locator("#sent")).to_have_text("done")
 
 

@@ -13,9 +13,13 @@ from left4me.alerts.tests.receiver import Receiver
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
+# Milliseconds of the page's clock, which tests move on: the list is refreshed every 5 s.
+PERIOD = 6_000
+
 
 def test_a_channel_from_the_menu_to_its_end(cast: Any, sign_in: Any, receiver: Receiver, axe: Any) -> None:
     page = sign_in(cast.owner)
+    page.clock.install()
     page.goto("/")
     page.locator(".user-menu > summary").click()
     page.get_by_role("link", name="Alerts").click()
@@ -40,10 +44,12 @@ def test_a_channel_from_the_menu_to_its_end(cast: Any, sign_in: Any, receiver: R
     page.get_by_text("Sending a test").wait_for()
     delivery.send(now=timezone.now())
     # The list looks by itself.
+    page.clock.run_for(PERIOD)
     page.get_by_text("answered with HTTP 500").wait_for()
     axe(page)
     Channel.objects.update(not_before=None)
     delivery.send(now=timezone.now())
+    page.clock.run_for(PERIOD)
     page.get_by_text("answered with HTTP 500").wait_for(state="detached")
     assert [body["embeds"][0]["title"] for body in receiver.bodies] == ["Test alert"] * 2
 
@@ -68,8 +74,9 @@ def test_what_somebody_types_stays_while_the_list_moves(cast: Any, sign_in: Any,
         user=cast.owner, name="first", kind="webhook", address=receiver.url(), events=["job_failed"]
     )
     page = sign_in(cast.owner)
+    page.clock.install()
     page.goto("/accounts/alerts/")
     page.get_by_label("Name").fill("half typed")
     with page.expect_response(lambda answer: answer.url.endswith("/accounts/alerts/")):
-        pass
+        page.clock.run_for(PERIOD)
     assert page.get_by_label("Name").input_value() == "half typed"
