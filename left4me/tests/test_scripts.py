@@ -104,6 +104,9 @@ def test_a_log_follows_its_tail_until_the_reader_scrolls_up(guide):
 
 def test_a_lost_connection_shows_a_banner_until_it_is_back(guide, complaints):
     complaints.expect("ERR_INTERNET_DISCONNECTED")
+    # The bell asks now and then.
+    complaints.expect("htmx:sendError")
+    complaints.expect("htmx:afterRequest")
     guide.context.set_offline(True)
     guide.locator("#offline").wait_for(state="visible")
     guide.context.set_offline(False)

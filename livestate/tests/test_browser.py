@@ -135,6 +135,7 @@ def test_a_hidden_tab_asks_nothing_and_catches_up_when_it_shows_again(cast, serv
 def test_a_lost_connection_is_said_and_found_again(cast, server, sign_in, complaints):
     complaints.expect("ERR_INTERNET_DISCONNECTED")
     complaints.expect("htmx:sendError")
+    complaints.expect("htmx:afterRequest")
     page = sign_in(cast.owner)
     page.goto(reverse("livestate:panel", args=[server.pk]))
     page.context.set_offline(True)
