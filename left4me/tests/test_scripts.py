@@ -107,6 +107,8 @@ def test_a_lost_connection_shows_a_banner_until_it_is_back(guide, complaints):
     # The bell asks now and then.
     complaints.expect("htmx:sendError")
     complaints.expect("htmx:afterRequest")
+    # An answer that arrives now would hide the banner again.
+    guide.wait_for_load_state("networkidle")
     guide.context.set_offline(True)
     guide.locator("#offline").wait_for(state="visible")
     guide.context.set_offline(False)
