@@ -288,7 +288,8 @@ END
         assert self.second.sh(manage, check=False).status != 0, "its keys still open the database"
 
     def purge_the_first(self) -> None:
-        listening = f"ss -ltnH | grep -c '{FIRST}:\\|0.0.0.0:'"
+        # The local address is the fourth column; that of the peer is always 0.0.0.0 or [::].
+        listening = f"ss -ltnH | awk '{{print $4}}' | grep -c '^{FIRST}:\\|^0.0.0.0:\\|^\\*:'"
         assert self.first.sh(listening, check=False).output.strip() != "0"
         self.first.sh("/root/left4me/deploy/install --uninstall --purge")
         assert self.first.sh(listening, check=False).output.strip() == "0"
