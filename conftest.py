@@ -58,8 +58,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Distrib
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> Iterator[None]:
     """Create the test database. At the end, close every connection that would prevent its removal."""
-    yield
     from django.db import connection
+
+    with django_db_blocker.unblock():
+        _keep_rows_of_migrations()
+    yield
 
     if connection.vendor != "postgresql":
         return
@@ -69,3 +72,24 @@ def django_db_setup(django_db_setup: None, django_db_blocker: pytest_django.Djan
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+def _keep_rows_of_migrations() -> None:
+    """Restore what migrations created whenever a test with real transactions has emptied the database.
+
+    Otherwise the default host and the templates are there or not, depending on which tests ran before.
+    """
+    from django.apps import apps
+    from django.core import serializers
+    from django.db.models.signals import post_migrate
+
+    from servers.models import Host, StarterBlueprint
+
+    created = serializers.serialize("json", [*Host.objects.all(), *StarterBlueprint.objects.all()])
+
+    def restore(*, using: str, **_: object) -> None:
+        for row in serializers.deserialize("json", created, using=using):
+            row.save(using=using)
+
+    # Emptying the database sends this signal, as a migration does.
+    post_migrate.connect(restore, sender=apps.get_app_config("servers"), weak=False)
