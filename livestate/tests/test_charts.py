@@ -169,7 +169,8 @@ def test_charts_are_drawn_read_by_hovering_and_change_their_range(cast, server, 
     complaints.expect("/logs/stream")
     page = sign_in(cast.owner)
     page.goto(reverse("servers:detail", args=[server.pk]))
-    page.locator("#charts, .charts-awaited").first.scroll_into_view_if_needed()
+    # The element may be replaced at any moment, so it is found and scrolled to at once.
+    page.evaluate("() => document.querySelector('#charts, .charts-awaited').scrollIntoView()")
     charts = page.locator("#charts[data-drawn]")
     expect(charts.locator("canvas")).to_have_count(5, timeout=ROUND)
     # The newest values stand there until a cursor asks for others.
