@@ -17,10 +17,10 @@ class Change:
 
 
 def lines(area: str, before: Sequence[str], after: Sequence[str]) -> list[Change]:
-    """The lines that were removed and added, in order."""
+    """The lines that were removed and added, in order. Blank lines have no effect and are left out."""
     changes: list[Change] = []
     for tag, old_from, old_to, new_from, new_to in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag != "equal":
-            changes += [Change(area=area, before=line) for line in before[old_from:old_to]]
-            changes += [Change(area=area, after=line) for line in after[new_from:new_to]]
+            changes += [Change(area=area, before=line) for line in before[old_from:old_to] if line]
+            changes += [Change(area=area, after=line) for line in after[new_from:new_to] if line]
     return changes

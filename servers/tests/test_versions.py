@@ -49,6 +49,11 @@ def test_every_save_keeps_a_version_with_who_and_what(cast: Cast, blueprint: Blu
     ]
 
 
+def test_blank_lines_are_no_difference(cast: Cast, blueprint: Blueprint):
+    actions.update_blueprint(blueprint=blueprint, seen_version=2, by=cast.owner, config="sv_alltalk 1\n\n")
+    assert lines(blueprint) == [("config", "", "sv_alltalk 1")]
+
+
 def test_a_save_without_a_change_keeps_no_version(cast: Cast, blueprint: Blueprint):
     actions.update_blueprint(blueprint=blueprint, seen_version=2, by=cast.owner, description="")
     assert blueprint.versions.count() == 2

@@ -106,6 +106,11 @@ function times(plot, splits, axis, space, step) {
   });
 }
 
+// So it is in the first seconds of a server. Its values are drawn as points; uPlot would show a day around them.
+function hasOneMoment(plot) {
+  return plot.data[0].length === 1;
+}
+
 function options(state, figure, width) {
   const { colours } = state;
   const axis = { stroke: colours.ink, font: `11px ${getComputedStyle(document.body).fontFamily}`, ticks: { show: false } };
@@ -114,10 +119,14 @@ function options(state, figure, width) {
     width,
     height: HEIGHT,
     tzDate: inZone,
-    padding: [8, 8, 0, 0],
+    // On the right there is room for half of the last time, which would be cut off.
+    padding: [8, 20, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: state.key }, drag: { x: false, y: false }, y: false, points: { size: 6 } },
-    scales: { y: { range: (plot, least, most) => [0, highest(plot, least, most)] } },
+    scales: {
+      x: { range: (plot, from, to) => (hasOneMoment(plot) ? [from - 60, from + 60] : [from, to]) },
+      y: { range: (plot, least, most) => [0, highest(plot, least, most)] },
+    },
     axes: [
       { ...axis, grid: { show: false }, size: 24, gap: 4, space: 70, values: times },
       {
@@ -131,7 +140,7 @@ function options(state, figure, width) {
     ],
     series: [
       {},
-      { stroke: colours.line, width: 1.5, points: { show: false } },
+      { stroke: colours.line, width: 1.5, points: { show: hasOneMoment, size: 5 } },
       { stroke: "transparent", width: 0, points: { show: false } },
     ],
     bands: [{ series: [2, 1], fill: colours.band }],
