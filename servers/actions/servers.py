@@ -201,17 +201,19 @@ def use_offered_port(*, server: Server, by: User) -> Job:
 
 
 @transaction.atomic
-def start_without_last_change(*, server: Server, by: User) -> Job:
+def start_without_last_change(*, server: Server, by: User) -> list[str]:
     """Restore the blueprint's version before the present one, and start the server with it.
 
-    Raises Refused if there is none, and otherwise as `restore_version` and `request` do.
+    Returns the names of overlays that are left out because they were deleted. Raises Refused if there is no such
+    version, and otherwise as `restore_version` and `request` do.
     """
-    before = server.blueprint.versions.filter(number__lt=server.blueprint.version).first()
+    # The newest version is the present one: a save that changes nothing keeps none, so numbers do not tell.
+    before = server.blueprint.versions.all()[1:2].first()
     if before is None:
         raise jobs.Refused(_("No earlier version of the blueprint is kept."))
-    blueprints.restore_version(blueprint=server.blueprint, number=before.number, by=by)
-    operation = "start" if server.is_at_rest else "restart"
-    return request(server=server, operation=operation, by=by)
+    _saved, left_out = blueprints.restore_version(blueprint=server.blueprint, number=before.number, by=by)
+    request(server=server, operation="start" if server.is_at_rest else "restart", by=by)
+    return left_out
 
 
 def _is_being_started(server: Server) -> bool:

@@ -133,6 +133,19 @@ def test_a_server_that_fails_after_a_change_offers_to_start_without_it(
     assert "Start without the last change" not in client.get(page).content.decode()
 
 
+def test_a_save_that_changed_nothing_is_not_the_change_that_is_undone(
+    client: Client, cast: Cast, blueprint: Blueprint, redis_client: object
+):
+    actions.update_blueprint(blueprint=blueprint, seen_version=2, by=cast.owner, description="")
+    Overlay.objects.all().delete()
+    server = make_server(cast.owner, blueprint=blueprint, last_error="It crashed.", desired_state="running")
+    client.force_login(cast.owner)
+    answer = client.post(f"/servers/{server.pk}/undo", follow=True)
+    blueprint.refresh_from_db()
+    assert blueprint.arguments == "+map c1m1_hotel"
+    assert "these overlays were deleted: maps." in answer.content.decode()
+
+
 def test_without_an_earlier_version_there_is_nothing_to_undo(client: Client, cast: Cast, redis_client: object):
     server = make_server(cast.owner, last_error="It crashed.")
     client.force_login(cast.owner)

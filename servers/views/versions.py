@@ -58,10 +58,9 @@ def restore(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     try:
         saved, left_out = actions.restore_version(blueprint=blueprint, number=number, by=user)
     except (actions.Refused, ValidationError) as fault:
-        messages.error(request, " ".join(fault.messages) if isinstance(fault, ValidationError) else str(fault))
+        _tell_refusal(request, fault)
         return redirect("servers:blueprint_versions", pk)
-    if left_out:
-        messages.warning(request, _("Left out, because these overlays were deleted: %s.") % ", ".join(left_out))
+    _tell_left_out(request, left_out)
     messages.success(request, _("Version %d restored. Servers use it from their next start.") % number)
     return redirect(saved)
 
@@ -73,9 +72,19 @@ def undo_and_start(request: HttpRequest, pk: int) -> HttpResponse:
     server = lookups.server_to_edit(user, pk)
     lookups.blueprint_to_edit(user, server.blueprint_id)
     try:
-        actions.start_without_last_change(server=server, by=user)
+        left_out = actions.start_without_last_change(server=server, by=user)
     except (actions.Refused, ValidationError) as fault:
-        messages.error(request, " ".join(fault.messages) if isinstance(fault, ValidationError) else str(fault))
+        _tell_refusal(request, fault)
     else:
+        _tell_left_out(request, left_out)
         messages.success(request, _("The last change of the blueprint is undone, and the server starts."))
     return redirect(server)
+
+
+def _tell_refusal(request: HttpRequest, fault: actions.Refused | ValidationError) -> None:
+    messages.error(request, " ".join(fault.messages) if isinstance(fault, ValidationError) else str(fault))
+
+
+def _tell_left_out(request: HttpRequest, overlays: list[str]) -> None:
+    if overlays:
+        messages.warning(request, _("Left out, because these overlays were deleted: %s.") % ", ".join(overlays))
