@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User
-from left4me.core import names
+from left4me.core import moments, names
 from left4me.schedules import description, recurrence
 from left4me.schedules.description import Repeat, Times
 from left4me.schedules.models import LONGEST_WAIT_MINUTES, LONGEST_WARNING_MINUTES, Action, Condition, Schedule
@@ -51,7 +51,10 @@ class TimesForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["time_zone"].choices = [(name, name) for name in recurrence.zones()]  # type: ignore[attr-defined]
+        # A program may have set a zone that the list does not offer.
+        own = {self.get_initial_for_field(self.fields["time_zone"], "time_zone")}
+        zones = sorted({*moments.zone_names(), *own})
+        self.fields["time_zone"].choices = [(name, name) for name in zones]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}

@@ -212,10 +212,6 @@ class Run(models.Model):
         return f"{self.action} server {self.server_id} at {self.due_at:%Y-%m-%d %H:%M}"
 
     @property
-    def resource(self) -> str:
-        return f"run:{self.pk}"
-
-    @property
     def acts_at(self) -> datetime | None:
         """When it acts even if players are online; None if it never does."""
         if self.condition == Condition.ALWAYS:

@@ -10,11 +10,13 @@ import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
+
+from left4me.core import moments
 
 LEAST_PAUSE: Final = timedelta(minutes=5)
 _CHECKED_TIMES: Final = 100
@@ -30,17 +32,10 @@ def next_times(cron: str, zone: str, *, after: datetime, count: int = 1) -> list
     return list(itertools.islice(times(cron, zone, after=after), count))
 
 
-def zones() -> list[str]:
-    """The names of all time zones, UTC first."""
-    return ["UTC", *sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))]
-
-
 def check_zone(name: str) -> None:
     """Raise ValidationError if there is no time zone of this name."""
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as fault:
-        raise ValidationError(_("Unknown time zone “%s”. Choose one from the list.") % name) from fault
+    if moments.zone(name) is None:
+        raise ValidationError(_("Unknown time zone “%s”. Choose one from the list.") % name)
 
 
 def check_cron(text: str) -> None:

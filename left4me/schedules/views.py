@@ -109,7 +109,6 @@ def of_server(request: HttpRequest, pk: int) -> HttpResponse:
         "waiting": runs.waiting().order_by("due_at", "pk"),
         "runs": runs.exclude(state=Run.State.WAITING)[:_RECENT],
         "schedules": Schedule.objects.for_server(server).select_related("owner", "server", "blueprint"),
-        "mine": set(Schedule.objects.of(signed_in(request)).for_server(server).values_list("pk", flat=True)),
     }
     return render(request, "schedules/server.html", context)
 
