@@ -17,7 +17,7 @@ from left4me.core.processes import process_guard
 
 @dataclass(frozen=True)
 class Step:
-    """One step. `title` states what is true once it is done; `is_done` changes nothing; `apply` may run twice."""
+    """One step. `title` says what it does, in the imperative; `is_done` changes nothing; `apply` may run twice."""
 
     title: str
     is_done: Callable[[], bool]

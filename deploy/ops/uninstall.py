@@ -55,12 +55,11 @@ def steps(layout: Layout, *, purge: bool) -> Iterator[Step]:
     )
     of_redis = [layout.redis_data, layout.redis_settings, layout.redis_socket.parent]
     yield _without("remove the program", [layout.program, *of_redis])
-    if firewall.is_included(layout):
-        yield Step(
-            "remove left4me's rules from the distribution's firewall",
-            is_done=lambda: not firewall.is_included(layout),
-            apply=lambda: firewall.exclude(layout),
-        )
+    yield Step(
+        "remove left4me's rules from the distribution's firewall",
+        is_done=lambda: not firewall.is_included(layout),
+        apply=lambda: firewall.exclude(layout),
+    )
     # A database that the operator provided stays in any case.
     if purge and database and postgres.is_ours(database):
         yield Step(
