@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.doctor import installation
-from deploy.ops import application, archive, backup, environment, plan, releases, restore, tls, upgrade
+from deploy.ops import application, archive, backup, environment, plan, releases, restore, secret_key, tls, upgrade
 from deploy.ops.database import copies
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
@@ -74,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_upgrade_commands(subparsers)
     _add_backup_commands(subparsers)
 
+    command = subparsers.add_parser("keys", help="replace the key that stored secrets are encrypted with")
+    _add_key_commands(command.add_subparsers(dest="key_command", required=True, metavar="COMMAND"))
+
     command = subparsers.add_parser("host", help="manage other machines that run game servers")
     _add_host_commands(command.add_subparsers(dest="host_command", required=True, metavar="COMMAND"))
 
@@ -127,6 +130,16 @@ def _add_backup_commands(subparsers: argparse._SubParsersAction[argparse.Argumen
     command.set_defaults(run=_restore)
 
 
+def _add_key_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = subparsers.add_parser("rotate", help="make a new secret key and encrypt all stored secrets with it")
+    command.add_argument(
+        "--forget-old",
+        action="store_true",
+        help="invalidate the old key at once, because somebody else may have it; signs out everybody",
+    )
+    command.set_defaults(run=_keys_rotate)
+
+
 def _add_host_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = subparsers.add_parser("add", help="add a machine or renew its secrets; prints its join URL once")
     command.add_argument("name", metavar="NAME", help="lower-case letters, digits and hyphens")
@@ -145,6 +158,16 @@ def _add_host_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     command.set_defaults(run=_host_list)
     command = subparsers.add_parser("remove", help="remove a machine that has no servers, and revoke its access")
     command.add_argument("name", metavar="NAME")
+    command.add_argument(
+        "--gone",
+        action="store_true",
+        help="the machine is lost or not yours any more: end its access, ask it for nothing",
+    )
+    servers = command.add_mutually_exclusive_group()
+    servers.add_argument(
+        "--move-servers-to", metavar="HOST", default="", help="with --gone: its servers go to this host, stopped"
+    )
+    servers.add_argument("--delete-servers", action="store_true", help="with --gone: its servers are deleted")
     command.set_defaults(run=_host_remove)
 
 
@@ -234,6 +257,22 @@ def _restore(layout: Layout, options: argparse.Namespace) -> int:
     return 0
 
 
+def _keys_rotate(layout: Layout, options: argparse.Namespace) -> int:
+    _refuse_worker_host(layout)
+    with plan.alone(layout):
+        progress = Progress()
+        rotated = secret_key.rotate(layout, forget_old=options.forget_old, say=progress.say)
+    sys.stdout.write(f"Rotated the secret key. Secrets encrypted with it: {rotated.resealed}.\n")
+    for name in rotated.unreadable:
+        sys.stdout.write(f"Not readable with either key: the secret of {name}. Set it again.\n")
+    for host in rotated.worker_hosts:
+        sys.stdout.write(
+            f"{host} has the old key, and cannot use RCON until it joins again: run `left4mectl host add {host}` with "
+            "its options here, then `deploy/install --worker-only --join URL` there.\n"
+        )
+    return 0
+
+
 def _host_add(layout: Layout, options: argparse.Namespace) -> int:
     _refuse_worker_host(layout)
     with plan.alone(layout):
@@ -260,8 +299,17 @@ def _host_list(layout: Layout, options: argparse.Namespace) -> int:
 
 def _host_remove(layout: Layout, options: argparse.Namespace) -> int:
     _refuse_worker_host(layout)
+    servers = ("--delete-servers",) if options.delete_servers else ()
+    if options.move_servers_to:
+        servers = ("--move-servers-to", options.move_servers_to)
+    if servers and not options.gone:
+        raise Refused("Add --gone: servers of a machine that works are deleted on their pages.")
     with plan.alone(layout):
-        sys.stdout.write(f"{registry.remove(layout, options.name)}\n")
+        if options.gone:
+            message = registry.remove_lost(layout, options.name, options=servers)
+        else:
+            message = registry.remove(layout, options.name)
+    sys.stdout.write(f"{message}\n")
     return 0
 
 

@@ -74,6 +74,8 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+# The key before the last rotation: what it signed or encrypted stays readable.
+SECRET_KEY_FALLBACKS = [key] if (key := env.text("LEFT4ME_OLD_SECRET_KEY")) else []
 LEFT4ME_SEALING_KEY = env.text("LEFT4ME_SEALING_KEY")
 if LEFT4ME_SEALING_KEY and not secrets.is_sealing_key(LEFT4ME_SEALING_KEY):
     raise Misconfigured("LEFT4ME_SEALING_KEY is not a valid key. Copy it from the output of `left4mectl host add`.")

@@ -1,5 +1,7 @@
 """The convention for the commands in the operator's documents stands in docs.py."""
 
+import re
+
 import pytest
 
 from deploy.tests import docs
@@ -53,6 +55,25 @@ def test_what_the_reader_replaces_is_filled_in_as_whole_words(tmp_path):
 def test_every_document_keeps_the_convention_and_has_commands_to_run():
     documents = {command.document for command in docs.all_commands() if command.place != "on-desk"}
     assert {"backup.md", "upgrade.md", "troubleshooting.md"} <= documents
+
+
+def test_messages_that_the_documents_explain_are_those_of_the_program():
+    """Those of other programs stand in backquotes, and “…” for what varies."""
+    text = (docs.FOLDER / "troubleshooting.md").read_text()
+    quoted = re.findall(r"^\| ([^|`]+) \| [^|]+ \| [^|]+ \|$", text, re.MULTILINE) + re.findall(
+        r"^## “(.+)”", text, re.MULTILINE
+    )
+    messages = [message for message in quoted if message not in ("Message", "---")]
+    product = [
+        path
+        for folder in ("left4me", "servers", "overlays", "workshop")
+        for path in (docs.FOLDER.parent / folder).rglob("*.py")
+    ]
+    sources = " ".join(path.read_text() for path in product if "tests" not in path.parts)
+    assert len(messages) >= 4
+    for message in messages:
+        for part in message.split("…"):
+            assert part.strip() in sources, message
 
 
 @pytest.mark.testhost

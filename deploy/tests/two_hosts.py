@@ -99,6 +99,7 @@ class TwoHosts:
             self.refuse_what_is_not_its_business,
             self.delete_the_overlay,
             self.take_it_back,
+            self.lose_a_third,
             self.purge_the_first,
         ):
             began = time.monotonic()
@@ -281,11 +282,27 @@ END
         assert "is already running" in self.typed("left4mectl upgrade")
         assert "active" in self.typed("left4mectl status")
         assert "Removed host" in self.typed("left4mectl host remove")
-        assert not self._document, "commands of the document that nobody has typed"
         assert HOST not in [host["name"] for host in self.call("GET", "/hosts")["items"]]
         self.second.sh("systemctl stop left4me-worker")
         manage = "left4mectl manage list_hosts"
         assert self.second.sh(manage, check=False).status != 0, "its keys still open the database"
+
+    def lose_a_third(self) -> None:
+        """A machine that never answers again loses its access, and its server goes to the machine that is left."""
+        self.first.sh(f"left4mectl host add three --address {FIRST} --from {SECOND}/32")
+        blueprint = {"name": "lost", "arguments": ["+map c2m1_highway"], "config": [], "overlays": []}
+        blueprint_id = self.call("POST", "/blueprints", blueprint)["id"]
+        server = self.call("POST", "/servers", {"name": "lost", "blueprint_id": blueprint_id, "host": "three"})["id"]
+        job = self.call("POST", f"/servers/{server}/actions", {"operation": "start"})
+        assert "Moved lost: local:" in self.typed("left4mectl host remove three --gone")
+        assert not self._document, "commands of the document that nobody has typed"
+        assert self.call("GET", f"/servers/{server}")["host"] == "local"
+        assert self.call("GET", f"/jobs/{job['id']}")["state"] == "cancelled"
+        as_superuser = "cd /; setpriv --reuid=postgres --regid=postgres --init-groups"
+        query = "SELECT rolname FROM pg_roles"
+        roles = self.first.sh(f"{as_superuser} psql -At -c '{query}'").output
+        assert "left4me_host_three" not in roles
+        assert "host-three" not in self.first.sh("cat /etc/left4me-redis/users.acl").output
 
     def purge_the_first(self) -> None:
         # The local address is the fourth column; that of the peer is always 0.0.0.0 or [::].

@@ -78,6 +78,7 @@ SENTENCES: dict[str, str | Promise] = {
     "server.delete": _("{who} deleted {what}"),
     "server.initialize": _("{who} verified the files of {what}"),
     "server.kill": _("{who} force-stopped {what}"),
+    "server.move": _("{who} moved {what} to another host"),
     "server.players_link_made": _("{who} created a player link for {what}"),
     "server.players_link_removed": _("{who} disabled the player link of {what}"),
     "server.restart": _("{who} restarted {what}"),

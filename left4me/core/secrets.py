@@ -1,7 +1,8 @@
 """Encryption of secrets in the database with a key derived from SECRET_KEY: a copy of the database reveals none.
 
 Other hosts have to decrypt them too. They get the derived key in LEFT4ME_SEALING_KEY, from which SECRET_KEY cannot be
-computed. Rotation is Django's own: secrets sealed with a key in SECRET_KEY_FALLBACKS stay readable.
+computed. Secrets sealed with a key in SECRET_KEY_FALLBACKS stay readable, until `manage.py reseal_secrets` encrypts them
+with the present one.
 """
 
 from __future__ import annotations
@@ -68,6 +69,14 @@ def unseal(sealed: str) -> str:
         return ""
     try:
         return _current().decrypt(sealed.encode()).decode()
+    except InvalidToken as error:
+        raise Unreadable from error
+
+
+def reseal(sealed: str) -> str:
+    """Return the same secret, encrypted with the present key; raises Unreadable when no known key opens it."""
+    try:
+        return _current().rotate(sealed.encode()).decode()
     except InvalidToken as error:
         raise Unreadable from error
 

@@ -37,6 +37,7 @@ _NO_REASON = "It failed without a reason. The log above and the log of the worke
 # The application's own secrets: programs that a job runs do not get them.
 _NOT_PASSED_ON = {
     "LEFT4ME_SECRET_KEY",
+    "LEFT4ME_OLD_SECRET_KEY",
     "LEFT4ME_SEALING_KEY",
     "LEFT4ME_HOST_TOKEN",
     "DATABASE_URL",

@@ -12,7 +12,7 @@ from django.db.models import F
 from left4me.jobs import broadcast, dispatch, failure_alerts, operations
 from left4me.jobs.models import Job, JobLock, JobQuerySet, oldest_claimable
 from left4me.jobs.output import logs
-from left4me.jobs.states import ENDED, TRANSITIONS, State
+from left4me.jobs.states import ACTIVE, ENDED, TRANSITIONS, State
 
 _RUNS_BEFORE_GIVING_UP = 2
 
@@ -85,6 +85,18 @@ def stop(job: Job, *, why: str, now: datetime) -> State | None:
         broadcast.state_after_commit(job.pk, State.CANCELLING)
         broadcast.cancel_after_commit(job)
         return State.CANCELLING
+
+
+def abandon(job: Job, *, why: str, now: datetime) -> bool:
+    """End a job without asking the worker that may be running it; return False if the job has ended before.
+
+    For jobs of a machine that no longer exists. A worker that still runs notices that the job is no longer its own.
+    """
+    rows = Job.objects.filter(pk=job.pk)
+    waiting, active = rows.filter(state=State.QUEUED), rows.filter(state__in=ACTIVE)
+    return _end(waiting, job, state=State.CANCELLED, now=now, why=why) or _end(
+        active, job, state=State.FAILED, now=now, error=why, exit_code=1
+    )
 
 
 def recover(job: Job, *, now: datetime) -> State | None:

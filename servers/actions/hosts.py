@@ -14,9 +14,8 @@ from accounts.models import User
 from left4me.audit import record
 from left4me.core import rows
 from left4me.jobs import actions as jobs
-from left4me.jobs import transitions
 from left4me.jobs.models import Job
-from overlays.models import OverlayCopy
+from servers.actions import lost_hosts
 from servers.models import Host, HostToken
 from servers.models.hosts import TOKEN_PREFIX
 
@@ -80,11 +79,14 @@ def remove_host(*, host: Host, by: User | None) -> None:
     servers = list(host.servers.values_list("name", flat=True))
     if servers:
         raise jobs.Refused(
-            _("This host still has servers. Delete them first: %(names)s.") % {"names": ", ".join(servers)}
+            _(
+                "This host still has servers. Delete them first: %(names)s. If the machine is lost, run on the web "
+                "server's machine: left4mectl host remove %(host)s --gone"
+            )
+            % {"names": ", ".join(servers), "host": host.name}
         )
-    for job in Job.objects.live().on_host(host.name):
-        transitions.stop(job, why="Host removed.", now=timezone.now())
-    OverlayCopy.objects.filter(host=host.name).delete()
+    lost_hosts.end_jobs(host)
+    lost_hosts.forget(host)
     record.write(action="host.remove", by=by, target=f"host:{host.pk}", name=host.name)
     host.delete()
 

@@ -125,13 +125,27 @@ def add(layout: Layout, name: str, *, address: str, public: str) -> invitation.I
 def remove(layout: Layout, name: str) -> str:
     """Remove a host and end its access at once; returns the application's message. Raises CommandError."""
     message = _manage(layout, "remove_host", name)
+    _end_access(layout, name)
+    return message.strip()
+
+
+def remove_lost(layout: Layout, name: str, *, options: tuple[str, ...]) -> str:
+    """Remove a host whose machine is lost, or is no longer one's own; returns the application's message.
+
+    Its access ends first, so that it writes nothing while its servers are moved or deleted. Raises CommandError, with
+    the access ended.
+    """
+    _end_access(layout, name)
+    return _manage(layout, "remove_host", name, "--gone", *options).strip()
+
+
+def _end_access(layout: Layout, name: str) -> None:
     database_role.drop_role(role_of(name))
     here, address = place(layout), redis_acl.address(layout)
     # Redis may still read the list of users from the place of an older release.
     if address and not redis_acl.is_open(layout, here.certificate, address=address):
         _open_redis(layout, here, address)
     redis_acl.forbid(layout, host=name)
-    return message.strip()
 
 
 def database_url(layout: Layout) -> SplitResult:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
 from django.db.models import Count
 from django.utils import timezone
 
@@ -15,7 +16,14 @@ from servers.models import Host
 class Command(BaseCommand):
     help = "List the hosts with state, release, servers and problems."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--worker-hosts", action="store_true", help="print only the names of the other machines")
+
+    def handle(self, *args: Any, worker_hosts: bool = False, **options: Any) -> None:
+        if worker_hosts:
+            for name in Host.objects.exclude(name=settings.LEFT4ME_HOST).values_list("name", flat=True):
+                self.stdout.write(name)
+            return
         now = timezone.now()
         self.stdout.write(f"{'name':<20} {'state':<6} {'release':<22} {'servers':>7}")
         for host in Host.objects.annotate(server_count=Count("servers")).order_by(NaturalOrder("name")):
