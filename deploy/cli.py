@@ -299,7 +299,7 @@ def _host_list(layout: Layout, options: argparse.Namespace) -> int:
 
 def _host_remove(layout: Layout, options: argparse.Namespace) -> int:
     _refuse_worker_host(layout)
-    servers = ("--delete-servers",) if options.delete_servers else ()
+    servers: tuple[str, ...] = ("--delete-servers",) if options.delete_servers else ()
     if options.move_servers_to:
         servers = ("--move-servers-to", options.move_servers_to)
     if servers and not options.gone:

@@ -1,8 +1,8 @@
 """Encryption of secrets in the database with a key derived from SECRET_KEY: a copy of the database reveals none.
 
 Other hosts have to decrypt them too. They get the derived key in LEFT4ME_SEALING_KEY, from which SECRET_KEY cannot be
-computed. Secrets sealed with a key in SECRET_KEY_FALLBACKS stay readable, until `manage.py reseal_secrets` encrypts them
-with the present one.
+computed. Secrets sealed with a key in SECRET_KEY_FALLBACKS stay readable, until `manage.py reseal_secrets` encrypts
+them with the present one.
 """
 
 from __future__ import annotations

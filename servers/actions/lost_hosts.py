@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -93,7 +94,7 @@ def _move(server: Server, heir: Host, by: User | None) -> str:
     except ValidationError as fault:
         raise jobs.Refused(f"{server.name}: {' '.join(fault.messages)}") from fault
     state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=f"Moved from host {source}.")
-    details = {"name": server.name, "source": source, "host": heir.name, "port": server.port}
+    details: dict[str, Any] = {"name": server.name, "source": source, "host": heir.name, "port": server.port}
     record.write(action="server.move", by=by, target=server.resource, **details)
     return f"{server.name}: {heir.address or heir.name}:{server.port}"
 

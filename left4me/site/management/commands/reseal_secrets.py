@@ -15,8 +15,8 @@ from left4me.core import secrets
 
 class Command(BaseCommand):
     help = (
-        "Encrypt all stored secrets with the present LEFT4ME_SECRET_KEY. The key that they were encrypted with must be "
-        "in LEFT4ME_OLD_SECRET_KEY. Can be run again at any time."
+        "Encrypt all stored secrets with the present LEFT4ME_SECRET_KEY. The key that they were encrypted with must "
+        "be in LEFT4ME_OLD_SECRET_KEY. Can be run again at any time."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
