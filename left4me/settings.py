@@ -32,7 +32,8 @@ _usual_game = "simulated" if (LEFT4ME_ROOT / "demo").exists() else "steam"
 LEFT4ME_GAME = env.choice("LEFT4ME_GAME", ["steam", "simulated"], _usual_game)
 # The function that installs each game. Dotted paths: the simulated game is a development tool, which no code of the
 # product imports.
-GAME_SOURCES = {"steam": "servers.hosts.installs.from_steam", "simulated": "servers.simulated.install.publish"}
+GAME_SOURCES = {"steam": "servers.hosts.installs.from_steam", "simulated": "servers.simulated.releases.install_newest"}
+GAME_CHECKS = {"steam": "servers.hosts.game_checks.from_steam", "simulated": "servers.simulated.releases.newest_build"}
 LEFT4ME_PORTS = env.ports("LEFT4ME_PORTS", "27015-27115")
 
 # A host beside the web's own: where the content of overlays comes from, and as whom it is asked for.
@@ -294,6 +295,9 @@ LEFT4ME_STUCK_SESSION_SECONDS = env.number("LEFT4ME_STUCK_SESSION_SECONDS", 60, 
 LEFT4ME_PROFILE_TTL_SECONDS = env.number("LEFT4ME_PROFILE_TTL_SECONDS", 86400, least=60, most=31536000)
 LEFT4ME_WORKSHOP_REFRESH_SECONDS = env.number("LEFT4ME_WORKSHOP_REFRESH_SECONDS", 86400, least=0, most=31536000)
 
+# How often each host asks for the newest build of the game; 0: never.
+LEFT4ME_GAME_CHECK_SECONDS = env.number("LEFT4ME_GAME_CHECK_SECONDS", 3600, least=0, most=31536000)
+
 # Files of items that no overlay holds are deleted after so many days; 0 keeps them.
 LEFT4ME_WORKSHOP_CACHE_DAYS = env.number("LEFT4ME_WORKSHOP_CACHE_DAYS", 0, least=0, most=36500)
 # What one user's files overlays may hold together, and one uploaded file; in megabytes.
@@ -373,6 +377,13 @@ if LEFT4ME_WORKSHOP_REFRESH_SECONDS:
     # Looks more often than it refreshes: a refresh that was missed while the machine was off comes soon after.
     CELERY_BEAT_SCHEDULE["workshop-refresh"] = _periodic(
         "overlays.refresh_when_due", float(min(LEFT4ME_WORKSHOP_REFRESH_SECONDS, 300))
+    )
+
+if LEFT4ME_GAME_CHECK_SECONDS:
+    # Each host decides whether a check is due, or a failed one is tried again.
+    _check_seconds = min(LEFT4ME_GAME_CHECK_SECONDS, 60)
+    CELERY_BEAT_SCHEDULE["servers-check-game"] = _periodic(
+        "servers.ask_hosts", float(_check_seconds), "servers.check_game", _check_seconds
     )
 
 # plain for a terminal, json for what collects lines.

@@ -11,7 +11,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from left4me.core import names, rows
+from left4me.core import moments, names, rows
 from left4me.core.web.ids import parse_id
 from overlays.models import Overlay
 from servers.actions import blueprint_yaml
@@ -267,6 +267,23 @@ class HostForm(RowForm):
     class Meta:
         model = Host
         fields = ["address", "first_port", "last_port", "is_enabled"]
+
+
+class UpdatePolicyForm(RowForm):
+    """What happens by itself when a game update is available for a host."""
+
+    update_zone = forms.ChoiceField(label=_("Time zone"))
+
+    class Meta:
+        model = Host
+        fields = ["update_policy", "update_time", "update_zone", "update_at_once"]
+        widgets = {"update_time": forms.TimeInput(attrs={"type": "time"}, format="%H:%M")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A program may have set a zone that the list does not offer.
+        zones = sorted({*moments.zone_names(), self.instance.update_zone})
+        self.fields["update_zone"].choices = [(name, name) for name in zones]  # type: ignore[attr-defined]
 
 
 class StarterForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -100,7 +100,7 @@ def _subjects(statuses: Sequence[ServerStatus]) -> list[Subject]:
 
 def _hosts(user: User, now: datetime) -> list[Subject]:
     """The hosts, for admins. Other users see a problem of a host on their servers."""
-    hosts = list(Host.objects.all()) if user.is_admin else []
+    hosts = list(Host.objects.select_related("game_check")) if user.is_admin else []
     found = attention.of_hosts(hosts, user=user, now=now) if hosts else {}
     return [
         Subject(kind="host", id=host.pk, name=host.name, url=host.get_absolute_url(), reasons=found[host.pk])

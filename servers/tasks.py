@@ -19,10 +19,10 @@ from left4me.jobs import actions as jobs
 from overlays.replication import layers
 from servers.gamehost.port import RuntimeFault
 from servers.gamehost.storage import KEPT
-from servers.hosts import reconcile, rpc, rpc_handlers, silence, this_host
+from servers.hosts import game_checks, reconcile, rpc, rpc_handlers, silence, this_host
 from servers.lifecycle import readiness
 from servers.models import DeletedServer, Host, Server
-from servers.state import crash_alerts, state_log, usage
+from servers.state import crash_alerts, game_updates, state_log, usage
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +62,12 @@ def refresh() -> None:
     )
     crash_alerts.disk_was_seen(host, free=facts["disk"]["free"], now=now)
     _measure_usage(host, now)
+
+
+@shared_task(name=game_updates.CHECK_TASK)
+def check_game() -> None:
+    """Ask for the newest build of the game if that is due."""
+    game_checks.check_when_due(timezone.now)
 
 
 def _measure_usage(host: Host, now: datetime) -> None:

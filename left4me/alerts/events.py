@@ -17,19 +17,30 @@ class Event(models.TextChoices):
     DATABASE_DAMAGED = "database_damaged", _("The database is damaged")
     HOST_SILENT = "host_silent", _("A host goes offline")
     HOST_RECOVERED = "host_recovered", _("A host is back online")
+    GAME_UPDATE_AVAILABLE = "game_update_available", _("A game update is available")
+    GAME_UPDATE_INSTALLED = "game_update_installed", _("A game update was installed")
+    GAME_UPDATE_APPLIED = "game_update_applied", _("All servers run the game update")
+    GAME_UPDATE_STOPPED = "game_update_stopped", _("A game update was stopped")
     TEST = "test", _("Test")
     CONFIRM = "confirm", _("Address confirmation")
 
 
 # Events of hosts, which only admins can choose.
-FOR_ADMINS = (Event.DISK_LOW, Event.DATABASE_DAMAGED, Event.HOST_SILENT, Event.HOST_RECOVERED)
+FOR_ADMINS = (
+    *(Event.DISK_LOW, Event.DATABASE_DAMAGED, Event.HOST_SILENT, Event.HOST_RECOVERED),
+    *(Event.GAME_UPDATE_AVAILABLE, Event.GAME_UPDATE_INSTALLED),
+    *(Event.GAME_UPDATE_APPLIED, Event.GAME_UPDATE_STOPPED),
+)
 FOR_ALL = (Event.SERVER_CRASHED, Event.SERVER_GAVE_UP, Event.SERVER_RECOVERED, Event.JOB_FAILED)
 CHOOSABLE = (*FOR_ALL, *FOR_ADMINS)
 
 # A server that gave up is only restarted by a user: problems after that are reported again.
 ENDS_A_ROUND = (Event.SERVER_GAVE_UP,)
 
-GOOD_NEWS = (Event.SERVER_RECOVERED, Event.HOST_RECOVERED)
+GOOD_NEWS = (
+    *(Event.SERVER_RECOVERED, Event.HOST_RECOVERED),
+    *(Event.GAME_UPDATE_INSTALLED, Event.GAME_UPDATE_APPLIED),
+)
 
 # An ongoing incident is reported once. These events are reported again if they still occur after this time.
 AGAIN_AFTER = {Event.JOB_FAILED: timedelta(hours=1), Event.DATABASE_DAMAGED: timedelta(hours=12)}

@@ -43,6 +43,7 @@ SENTENCES: dict[str, str | Promise] = {
     "console.map": _("{who} changed the map of {what}"),
     "console": _("{who} used the console of {what}"),
     "host.add": _("{who} added the host {what}"),
+    "host.check_game": _("{who} looked for game updates on the host {what}"),
     "host.clean_game": _("{who} removed unused game versions from the host {what}"),
     "host.install": _("{who} installed or updated the game on the host {what}"),
     "host.remove": _("{who} removed the host {what}"),

@@ -7,8 +7,10 @@ import re
 import zoneinfo
 from datetime import datetime
 
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 # Names of places; the others are abbreviations, offsets and names from before 1993.
@@ -24,6 +26,12 @@ def zone(name: str) -> zoneinfo.ZoneInfo | None:
 def zone_names() -> list[str]:
     """The names to choose from."""
     return sorted(name for name in _names() if _OF_PLACES.match(name))
+
+
+def check_zone(name: str) -> None:
+    """Raise ValidationError if there is no time zone of this name."""
+    if zone(name) is None:
+        raise ValidationError(_("Unknown time zone “%s”. Choose one from the list.") % name)
 
 
 def day(moment: datetime) -> str:

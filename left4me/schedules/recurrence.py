@@ -16,7 +16,7 @@ from cronsim import CronSim, CronSimError
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from left4me.core import moments
+from left4me.core.moments import check_zone as check_zone
 
 LEAST_PAUSE: Final = timedelta(minutes=5)
 _CHECKED_TIMES: Final = 100
@@ -30,12 +30,6 @@ def times(cron: str, zone: str, *, after: datetime) -> Iterator[datetime]:
 
 def next_times(cron: str, zone: str, *, after: datetime, count: int = 1) -> list[datetime]:
     return list(itertools.islice(times(cron, zone, after=after), count))
-
-
-def check_zone(name: str) -> None:
-    """Raise ValidationError if there is no time zone of this name."""
-    if moments.zone(name) is None:
-        raise ValidationError(_("Unknown time zone “%s”. Choose one from the list.") % name)
 
 
 def check_cron(text: str) -> None:

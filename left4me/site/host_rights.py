@@ -58,6 +58,7 @@ RIGHTS = {
     "servers.BlueprintOverlay": "SELECT",
     "servers.BlueprintVersion": "",
     "servers.DeletedServer": "SELECT, INSERT, UPDATE",
+    "servers.GameCheck": "SELECT, INSERT, UPDATE",
     "servers.Host": "SELECT, UPDATE (last_seen_at, version, facts, game_version)",
     "servers.HostToken": "",
     "servers.PlayersLink": "SELECT (server_id), DELETE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from typing import TypedDict, Unpack
 
 from django.conf import settings
@@ -13,11 +14,14 @@ from accounts import secrets
 from accounts.models import User
 from left4me.audit import record
 from left4me.core import rows
+from left4me.core.redis import hosts
+from left4me.core.web.refusals import Refused
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from servers.actions import lost_hosts
-from servers.models import Host, HostToken
+from servers.models import GameCheck, Host, HostToken
 from servers.models.hosts import TOKEN_PREFIX
+from servers.state import game_updates
 
 # The operation that an admin requests, and that of the job. A repair is an install that verifies every file.
 OPERATIONS = {
@@ -28,11 +32,19 @@ OPERATIONS = {
 }
 
 
+# A message to a host that is away is not kept for longer: the row asks for the check as well.
+_CHECK_EXPIRES_SECONDS = 60
+
+
 class HostChanges(TypedDict, total=False):
     address: str
     first_port: int
     last_port: int
     is_enabled: bool
+    update_policy: str
+    update_time: time
+    update_zone: str
+    update_at_once: int
 
 
 @transaction.atomic
@@ -89,6 +101,20 @@ def remove_host(*, host: Host, by: User | None) -> None:
     lost_hosts.forget(host)
     record.write(action="host.remove", by=by, target=f"host:{host.pk}", name=host.name)
     host.delete()
+
+
+@transaction.atomic
+def check_game(*, host: Host, by: User) -> None:
+    """Ask the host to look for a newer build of the game now. Raises Refused."""
+    now = timezone.now()
+    if not host.game_version:
+        raise Refused(_("The game is not installed on this host. Install it first: that brings the newest build."))
+    if host.is_down(now):
+        raise Refused(_("This host is offline, so it cannot look for updates."))
+    GameCheck.objects.update_or_create(host=host, defaults={"asked_at": now, "next_at": now})
+    record.write(action="host.check_game", by=by, target=f"host:{host.pk}")
+    expires = _CHECK_EXPIRES_SECONDS
+    transaction.on_commit(lambda: hosts.send(host.name, game_updates.CHECK_TASK, expires=expires) and None)
 
 
 @transaction.atomic

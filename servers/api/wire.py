@@ -9,7 +9,6 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import Field
 
-from accounts.models import User
 from left4me.alerts.attention import Reason, Subject
 from left4me.core.web.api import Body, page_of
 from left4me.core.web.ids import Id
@@ -18,9 +17,8 @@ from servers.actions import bulk
 from servers.blueprints import checks, inspection
 from servers.blueprints.translation import Note
 from servers.lifecycle.status import ServerStatus
-from servers.models import Blueprint, Host, Server, ServerShare
+from servers.models import Blueprint, Server, ServerShare
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
-from servers.state import attention
 from workshop import inputs
 
 State = Literal["unknown", "stopped", "starting", "running", "stopping", "crashed", "gave_up"]
@@ -336,55 +334,3 @@ class ImportOut(Schema):
 
 def text(lines: Lines) -> str:
     return lines if isinstance(lines, str) else "\n".join(lines)
-
-
-class HostOut(Schema):
-    id: int
-    name: str
-    address: str
-    first_port: int
-    last_port: int
-    is_enabled: bool
-    is_down: bool
-    silent_since: datetime | None = Field(description="Since when it is offline; null if it never reported")
-    release_note: str = Field(description="A note on its release if it differs from the web server's")
-    refusal: str = Field(description="Why it accepts no jobs although it is online")
-    last_seen_at: datetime | None
-    version: str
-    game_version: str
-    servers: int
-    attention: list[ReasonOut] = Field(description="Why it needs attention, the worst first")
-
-
-def hosts(rows: Sequence[Host], *, user: User, now: datetime) -> list[dict[str, Any]]:
-    """A `HostOut` for each row; needs rows annotated with `server_count`. In one query."""
-    reasons = attention.of_hosts(rows, user=user, now=now)
-    return [_host(row, reasons[row.pk], now=now) for row in rows]
-
-
-def _host(row: Host, reasons: Sequence[Reason], *, now: datetime) -> dict[str, Any]:
-    fields = ("name", "address", "first_port", "last_port", "is_enabled", "last_seen_at", "version", "game_version")
-    return {
-        "id": row.pk,
-        "is_down": row.is_down(now),
-        "silent_since": row.last_seen_at if row.is_down(now) else None,
-        "release_note": row.release_note(),
-        "refusal": row.refusal,
-        "servers": row.server_count,  # type: ignore[attr-defined]
-        "attention": [reason(each) for each in reasons],
-        **{name: getattr(row, name) for name in fields},
-    }
-
-
-HostPage = page_of(HostOut, "HostPage")
-
-
-class HostChange(Body):
-    address: str | None = Field(None, max_length=255)
-    first_port: int | None = Field(None, ge=1024, le=65535)
-    last_port: int | None = Field(None, ge=1024, le=65535)
-    is_enabled: bool | None = None
-
-
-class HostActionIn(Body):
-    operation: Literal["install", "repair_game", "rollback_game", "clean_game"]

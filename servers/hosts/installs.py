@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -18,7 +19,8 @@ from servers.gamehost.port import Watch
 from servers.gamehost.steamcmd import install as steam
 from servers.gamehost.steamcmd.bootstrap import BootstrapFailed
 from servers.hosts import this_host
-from servers.models import Host
+from servers.models import GameCheck, Host
+from servers.state import game_updates
 
 
 class GameSource(Protocol):
@@ -33,11 +35,14 @@ def install(run: JobContext) -> None:
 
     `repair` in the params verifies every file, even when the newest build is installed already.
     """
+    before = this_host.game_version()
     with _readable_faults():
         install_from_source: GameSource = import_string(settings.GAME_SOURCES[settings.LEFT4ME_GAME])
         version = install_from_source(versions=this_host.games(), watch=run, repair=bool(run.params.get("repair")))
     run.log(f"Current version: {version.id}.")
     clean(run)
+    if version.id != before:
+        _note_install(version, is_update=bool(before))
 
 
 def roll_back(run: JobContext) -> None:
@@ -51,11 +56,13 @@ def roll_back(run: JobContext) -> None:
         if run.params.get("from", versions.current().id) != versions.current().id:
             run.log(f"Version {versions.current().id} is already current.")
             return
+        left = versions.current()
         if versions.previous().kind == "steam":
             version = steam.roll_back(versions=versions, steamcmd=this_host.steamcmd(run), watch=run)
         else:
             version = versions.roll_back()
     _store_current()
+    GameCheck.objects.update_or_create(host=this_host.row(), defaults={"left_build": left.build})
     run.log(f"Rolled back to version {version.id}. Running servers keep their version until they restart.")
 
 
@@ -96,6 +103,20 @@ def _readable_faults() -> Iterator[None]:
         raise Failed(f"{message[:1].upper()}{message[1:]}{'' if message.endswith('.') else '.'}") from fault
     except (commands.CommandError, OSError) as fault:
         raise Failed(f"The game's files could not be changed: {fault}") from fault
+
+
+@transaction.atomic
+def _note_install(version: Version, *, is_update: bool) -> None:
+    """Store that this build is there and may be installed again, and report an update to the alerts."""
+    host, now = this_host.row(), timezone.now()
+    check, _created = GameCheck.objects.select_for_update().get_or_create(host=host)
+    if check.newest_build != version.build:
+        # Only Steam's newest build is ever installed.
+        check.newest_build, check.noticed_at = version.build, now
+    check.left_build = ""
+    check.save(update_fields=["newest_build", "noticed_at", "left_build"])
+    if is_update:
+        game_updates.was_installed(host, build=version.build, now=now)
 
 
 def _store_current() -> None:

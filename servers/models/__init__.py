@@ -2,6 +2,6 @@
 
 from servers.models.blueprints import Blueprint, BlueprintOverlay, BlueprintVersion, StarterBlueprint
 from servers.models.deletions import DeletedServer
-from servers.models.hosts import Host, HostToken
+from servers.models.hosts import GameCheck, Host, HostToken
 from servers.models.players_link import PlayersLink
 from servers.models.servers import Server, ServerShare, StateChange

@@ -1,10 +1,11 @@
-"""Hosts, the machines that run game servers, and the tokens with which they fetch overlays."""
+"""Hosts, the machines that run game servers: what is known of their game, and the tokens to fetch overlays with."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
@@ -29,6 +30,15 @@ _TOKEN_USED_EVERY = timedelta(minutes=5)
 _PORT = [MinValueValidator(1024), MaxValueValidator(65535)]
 
 
+class UpdatePolicy(models.TextChoices):
+    """What happens by itself when Steam has a newer build of the game."""
+
+    TELL = "tell", _("Only tell me")
+    INSTALL = "install", _("Install it beside the running version")
+    WHEN_EMPTY = "when_empty", _("Install it, and restart each server when it is empty")
+    AT_TIME = "at_time", _("Install it, and restart the servers at a set time")
+
+
 class Host(models.Model):
     """One machine. Its Celery queue is `host.<name>`; `facts` holds what it reports about itself."""
 
@@ -42,6 +52,19 @@ class Host(models.Model):
     first_port = models.PositiveIntegerField(_("first port"), default=27015, validators=_PORT)
     last_port = models.PositiveIntegerField(_("last port"), default=27115, validators=_PORT)
     is_enabled = models.BooleanField(_("accepts new servers"), default=True)
+    update_policy = models.CharField(
+        _("when a game update is available"), max_length=16, choices=UpdatePolicy.choices, default=UpdatePolicy.TELL
+    )
+    update_time = models.TimeField(
+        _("restart at"), default=time(5, 0), help_text=_("Players are warned 10, 5 and 1 minutes before.")
+    )
+    update_zone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[moments.check_zone])
+    update_at_once = models.PositiveSmallIntegerField(
+        _("restarts at the same time"),
+        default=2,
+        validators=[MinValueValidator(1), MaxValueValidator(50)],
+        help_text=_("At most this many servers restart at once."),
+    )
     last_seen_at = models.DateTimeField(_("last seen"), null=True, blank=True, editable=False)
     version = models.CharField(_("left4me version"), max_length=64, blank=True, editable=False)
     game_version = models.CharField(_("game version"), max_length=64, blank=True, editable=False)
@@ -74,6 +97,19 @@ class Host(models.Model):
     def is_down(self, now: datetime) -> bool:
         """Whether its last report is too old to describe the present. A host that never reported is down."""
         return self.last_seen_at is None or now - self.last_seen_at > silence()
+
+    @property
+    def last_check(self) -> GameCheck | None:
+        """What is known about the newest build of the game; None before the first check."""
+        try:
+            return self.game_check
+        except ObjectDoesNotExist:
+            return None
+
+    @property
+    def update_is_wanted(self) -> bool:
+        """Whether Steam is known to have a newer build than servers start with, and it was not rolled back."""
+        return self.last_check is not None and self.last_check.is_wanted_over(self.game_version)
 
     @property
     def refusal(self) -> str:
@@ -122,6 +158,63 @@ def silence() -> timedelta:
 def low_disk_bytes() -> int:
     """A disk with less free bytes than this needs attention."""
     return int(settings.LEFT4ME_DISK_LOW_GB * 1_000_000_000)
+
+
+class GameCheck(models.Model):
+    """What is known about the newest build of a host's game, when it was asked for, and how.
+
+    It is a table of its own, because the worker of the host writes it.
+    """
+
+    class Source(models.TextChoices):
+        STEAM = "steam", _("SteamCMD")
+        SERVER = "server", _("a running server")
+        SIMULATED = "simulated", _("the simulated game")
+
+    host = models.OneToOneField(Host, on_delete=models.CASCADE, primary_key=True, related_name="game_check")
+    newest_build = models.CharField(max_length=64, blank=True)
+    # When this build was seen for the first time.
+    noticed_at = models.DateTimeField(null=True)
+    # A version that a server running it has called out of date.
+    outdated_version = models.CharField(max_length=64, blank=True)
+    source = models.CharField(max_length=16, choices=Source.choices, blank=True)
+    # A build that was rolled back: it is not installed again by itself.
+    left_build = models.CharField(max_length=64, blank=True)
+    checked_at = models.DateTimeField(null=True)
+    tried_at = models.DateTimeField(null=True)
+    next_at = models.DateTimeField(null=True)
+    # When somebody asked for a check; it is under way until something was tried after that.
+    asked_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+    failures = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.host_id}: {self.newest_build}"
+
+    def is_newer_than(self, version: str) -> bool:
+        """Whether there is a newer build than that of the installed `version`; False where nothing is installed."""
+        if not version:
+            return False
+        return version == self.outdated_version or self.has_other_build_than(version)
+
+    def has_other_build_than(self, version: str) -> bool:
+        """Whether the newest build is known and is not that of `version`, whose id ends with its build."""
+        return bool(self.newest_build) and not version.endswith(f"-{self.newest_build}")
+
+    def is_wanted_over(self, version: str) -> bool:
+        """Whether the update of `version` shall be installed: one that was rolled back is not asked for again."""
+        if not version:
+            return False
+        return version == self.outdated_version or (self.has_other_build_than(version) and not self.is_left)
+
+    @property
+    def is_asked(self) -> bool:
+        return self.asked_at is not None and (self.tried_at is None or self.tried_at < self.asked_at)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the newest build was rolled back."""
+        return bool(self.newest_build) and self.newest_build == self.left_build
 
 
 class HostToken(models.Model):

@@ -39,11 +39,13 @@ class ServerQuerySet(models.QuerySet["Server"]):
     def with_blueprint(self) -> Self:
         """With host, owner, blueprint and its overlays: everything that pages and a start read, in three queries."""
         blueprints = Blueprint.objects.with_layers()
-        return self.select_related("host", "owner").prefetch_related(Prefetch("blueprint", queryset=blueprints))
+        return self.select_related("host__game_check", "owner").prefetch_related(
+            Prefetch("blueprint", queryset=blueprints)
+        )
 
     def listed(self) -> Self:
         """With everything that a list shows, in one query; `status.of` fetches the overlays of those that run."""
-        return self.select_related("host", "owner", "blueprint")
+        return self.select_related("host__game_check", "owner", "blueprint")
 
     def tagged(self, tag: str) -> Self:
         return self.filter(tags__contains=f",{tag.lower()},")

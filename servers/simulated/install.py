@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import shlex
 import stat
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 from left4me.core.files import atomic
 from left4me.core.processes import commands
-from servers.gamehost.game import NoVersion, Version, Versions
-from servers.gamehost.port import Watch
 from servers.simulated import stock
 
-_KIND = "simulated"
 _PROGRAM = "bin/simulated"
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 _COMPILE_SECONDS = 60
@@ -31,25 +26,6 @@ exec {python} -I -S -B -c \
 'import sys; sys.path.insert(0, sys.argv.pop(1)); from srcds.server import main; sys.exit(main())' \
 "$PWD/{program}" $*
 """
-
-
-def publish(*, versions: Versions, watch: Watch, repair: bool) -> Version:
-    """Install the simulated game as a version of this host; the game source that LEFT4ME_GAME=simulated selects.
-
-    Returns the current version unchanged when it is the newest build already, unless `repair`.
-    Raises commands.CommandError, OSError.
-    """
-    newest = build()
-    with contextlib.suppress(NoVersion):
-        current = versions.current()
-        if (current.kind, current.build) == (_KIND, newest) and not repair:
-            watch.log("The simulated game is the newest already.")
-            return current
-    versions.discard_staging()
-    watch.progress(phase="installing", done=0, total=1, unit="steps")
-    install(versions.stage(watch=watch))
-    watch.progress(phase="installing", done=1, total=1, unit="steps")
-    return versions.publish(kind=_KIND, build=newest, now=datetime.now(UTC))
 
 
 def install(target: Path, *, python: str | None = None) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Concat
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -19,12 +20,15 @@ from left4me.jobs.models import Job
 from overlays import attention as overlay_attention
 from overlays.models import Overlay
 from servers import permissions
-from servers.models import BlueprintOverlay, Host, Server, ServerShare, StateChange
+from servers.models import BlueprintOverlay, GameCheck, Host, Server, ServerShare, StateChange
 from servers.models.hosts import silence
 from servers.models.servers import ServerQuerySet
 
 # A server that crashed and runs again is shown for this long.
 CRASH_SHOWN = timedelta(hours=1)
+
+# Steam is often away for some minutes.
+_FAILED_CHECKS = 3
 
 _RUNS = (Server.State.RUNNING, Server.State.STARTING)
 _ENDED_BADLY = (Server.State.CRASHED, Server.State.GAVE_UP)
@@ -44,9 +48,10 @@ def filter_servers(
     crashed = Q(Exists(_recent_crashes(now).filter(server=OuterRef("pk"))), actual_state__in=_RUNS)
     old_game = Q(actual_state=Server.State.RUNNING) & ~Q(game_version="") & ~Q(host__game_version="")
     old_game &= ~Q(game_version=F("host__game_version"))
+    outdated = Q(actual_state=Server.State.RUNNING) & _host_is_outdated()
     faulty = BlueprintOverlay.objects.filter(blueprint=OuterRef("blueprint"), overlay__in=faulty_overlays)
     layer = Q(Exists(faulty)) if is_admin(user) else Q(Exists(faulty), blueprint__owner_id=user.pk)
-    return rows.filter(silent | (fails & ~Q(pk__in=busy)) | crashed | old_game | layer)
+    return rows.filter(silent | (fails & ~Q(pk__in=busy)) | crashed | old_game | outdated | layer)
 
 
 def of_servers(
@@ -73,7 +78,7 @@ def of_servers(
 
 
 def of_hosts(hosts: Sequence[Host], *, user: Visitor, now: datetime) -> dict[int, list[Reason]]:
-    """The reasons of each of these hosts; in one query."""
+    """The reasons of each of these hosts; in one query, for rows that were read with their `game_check`."""
     newest: dict[str, Job] = {}
     for job in Job.objects.filter(resource="game", operation="install", host__in=[host.name for host in hosts]):
         newest.setdefault(job.host, job)
@@ -99,17 +104,8 @@ def _of_server(
                 url=server.get_absolute_url(),
             )
         )
-    if _runs_old_game(server):
-        reasons.append(
-            Reason(
-                kind="game_update",
-                severity=Severity.NOTE,
-                label=_("Game update waiting"),
-                text=_("A newer version of the game is installed. The server uses it after a restart."),
-                url=server.get_absolute_url(),
-                cure=None if is_busy else _operation(server, "restart", _("Restart"), user),
-            )
-        )
+    if reason := _of_game(server, user, is_busy=is_busy):
+        reasons.append(reason)
     return sorted(reasons, key=lambda reason: reason.severity.rank)
 
 
@@ -161,6 +157,36 @@ def _of_drift(server: Server, user: Visitor) -> Reason:
     )
 
 
+def _of_game(server: Server, user: Visitor, *, is_busy: bool) -> Reason | None:
+    """Why its game is not the newest: the installed one is another, or Steam has a newer one."""
+    url = server.get_absolute_url()
+    if not _runs_old_game(server):
+        if server.actual_state != Server.State.RUNNING or not server.host.update_is_wanted:
+            return None
+        text = _(
+            "Steam has a newer build of the game. Players with the current game cannot join until it is installed "
+            "on host “%(host)s” and the server restarts."
+        ) % {"host": server.host.name}
+        label = _("Game update available")
+        return Reason(kind="game_outdated", severity=Severity.WARN, label=label, text=text, url=url)
+    severity, label, text = _of_other_version(server)
+    cure = None if is_busy else _operation(server, "restart", _("Restart"), user)
+    return Reason(kind="game_update", severity=severity, label=label, text=text, url=url, cure=cure)
+
+
+def _of_other_version(server: Server) -> tuple[Severity, str, str]:
+    """How the version that it runs differs from the installed one. Ids begin with a time and end with a build."""
+    runs, installed = server.game_version, server.host.game_version
+    if runs.rpartition("-")[2] == installed.rpartition("-")[2]:
+        text = _("The game was reinstalled. The server uses the new files after a restart.")
+    elif runs > installed:
+        text = _("The game was rolled back to an earlier build. The server uses it after a restart.")
+    else:
+        text = _("Players with the current game cannot join until it restarts: it runs an older build of the game.")
+        return Severity.WARN, _("Game update waiting"), text
+    return Severity.NOTE, _("Game change waiting"), text
+
+
 def _host_is_down(server: Server) -> Reason:
     return Reason(
         kind="host_offline",
@@ -199,10 +225,32 @@ def _of_host(host: Host, install: Job | None, user: Visitor, now: datetime) -> l
                 cure=_install(host, user, _("Retry") if failed else _("Install")),
             )
         )
+    elif host.last_check is not None and (reason := _of_check(host, host.last_check, install, user)):
+        reasons.append(reason)
     if note := host.release_note():
         label = _("Other release")
         reasons.append(Reason(kind="release", severity=Severity.WARN, label=label, text=note, url=url))
     return reasons
+
+
+def _of_check(host: Host, check: GameCheck, install: Job | None, user: Visitor) -> Reason | None:
+    """The update that its game needs, or that nobody knows whether it does."""
+    if check.is_wanted_over(host.game_version):
+        is_live = install is not None and install.is_live
+        return Reason(
+            kind="update_available",
+            severity=Severity.WARN,
+            label=_("Game update available"),
+            text=_("Players with the current game cannot join servers until it is installed and they restart."),
+            url=host.get_absolute_url(),
+            cure=None if is_live else _install(host, user, _("Install")),
+        )
+    if check.failures >= _FAILED_CHECKS:
+        text = _("Nobody knows whether Steam has a newer build: %(why)s") % {"why": check.error}
+        label = _("Update check fails")
+        url = host.get_absolute_url()
+        return Reason(kind="update_unknown", severity=Severity.WARN, label=label, text=text, url=url)
+    return None
 
 
 def _install(host: Host, user: Visitor, label: str) -> Cure | None:
@@ -221,6 +269,15 @@ def _use_offered_port(server: Server, user: Visitor) -> Cure | None:
         return None
     label = _("Use port %(port)d and start") % {"port": server.offered_port}
     return Cure(operation="use_port", label=label, url=reverse("servers:use_port", args=[server.pk]))
+
+
+def _host_is_outdated() -> Q:
+    """The condition of `Host.update_is_wanted`."""
+    newest, left = F("host__game_check__newest_build"), F("host__game_check__left_build")
+    is_other = ~Q(host__game_check__newest_build="") & ~Q(host__game_version__endswith=Concat(Value("-"), newest))
+    is_other &= ~Q(host__game_check__newest_build=left)
+    is_said = Q(host__game_version=F("host__game_check__outdated_version"))
+    return Q(host__game_check__isnull=False) & ~Q(host__game_version="") & (is_other | is_said)
 
 
 def _drift() -> Q:

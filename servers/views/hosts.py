@@ -13,14 +13,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.core.web import forms
 from left4me.core.web.request import is_fragment
 from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
 from servers import actions, lookups, permissions
+from servers.forms import UpdatePolicyForm
 from servers.models import Host, HostToken, Server
 from servers.state import attention, host_usage
 
@@ -41,7 +43,7 @@ class Version:
 
 @require_safe
 def hosts(request: HttpRequest) -> HttpResponse:
-    rows = list(Host.objects.annotate(server_count=Count("servers")))
+    rows = list(Host.objects.select_related("game_check").annotate(server_count=Count("servers")))
     now = timezone.now()
     reasons = attention.of_hosts(rows, user=signed_in(request), now=now)
     context = {"hosts": [{"row": row, "is_down": row.is_down(now), "attention": reasons[row.pk]} for row in rows]}
@@ -51,7 +53,7 @@ def hosts(request: HttpRequest) -> HttpResponse:
 @require_safe
 def host(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    row = get_object_or_404(Host, pk=pk)
+    row = get_object_or_404(Host.objects.select_related("game_check"), pk=pk)
     context = {
         **_state(row, user),
         "may_operate": permissions.can_operate_host(user),
@@ -86,6 +88,34 @@ def host_action(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+def check_game(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask the host to look for a newer build of the game."""
+    user = signed_in(request)
+    row = lookups.host_to_operate(user, pk)
+    try:
+        actions.check_game(host=row, by=user)
+    except actions.Refused as refusal:
+        messages.error(request, str(refusal))
+    if is_fragment(request):
+        row.refresh_from_db()
+        return render(request, "servers/host.html#state", {**_state(row, user), "may_operate": True})
+    return redirect(row)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def update_policy(request: HttpRequest, pk: int) -> HttpResponse:
+    """What happens by itself when a game update is available."""
+    user = signed_in(request)
+    row = lookups.host_to_operate(user, pk)
+    form = UpdatePolicyForm(request.POST or None, instance=row)
+    saved, status = forms.submit(form, lambda: actions.update_host(host=row, by=user, **form.cleaned_data))
+    if saved is not None:
+        messages.success(request, _("Saved."))
+        return redirect(row)
+    return render(request, "servers/update_policy.html", {"form": form, "host": row}, status=status)
+
+
+@require_POST
 def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     row = lookups.host_to_operate(user, pk)
@@ -116,6 +146,8 @@ def _state(host: Host, user: User) -> dict[str, Any]:
     return {
         "host": host,
         "is_down": host.is_down(timezone.now()),
+        "check": host.last_check,
+        "checks_seconds": settings.LEFT4ME_GAME_CHECK_SECONDS,
         "versions": (versions := _versions(host)),
         "has_older": bool(versions) and any(v.installed_at < _current_at(versions) for v in versions),
         "job": job,

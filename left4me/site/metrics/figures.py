@@ -45,7 +45,7 @@ class Figures(Collector):
         self._streams = streams
 
     def collect(self) -> Iterator[Metric]:
-        hosts = list(Host.objects.all())
+        hosts = list(Host.objects.select_related("game_check"))
         redis_figures = _ask_redis([host.name for host in hosts])
         yield from self._application(redis_figures)
         yield from self._jobs(hosts, redis_figures)
@@ -122,6 +122,14 @@ class Figures(Collector):
         yield of_hosts(
             "left4me_status_sweep_seconds", "Duration of the host's last status check of its servers", looks
         )
+
+        available = [(host, host.update_is_wanted if host.game_version else None) for host in hosts]
+        yield of_hosts("left4me_game_update_available", "1 if Steam has a newer build of the game", available)
+        checks = [(host, check) for host in hosts if (check := host.last_check) is not None]
+        ages = [(host, self._age(check.checked_at) if check.checked_at else None) for host, check in checks]
+        yield of_hosts("left4me_game_check_age_seconds", "Seconds since the newest build was looked up", ages)
+        failures = [(host, check.failures) for host, check in checks]
+        yield of_hosts("left4me_game_check_failures", "Failed look-ups since the last one that succeeded", failures)
 
     def _sweeps(self, hosts: list[Host]) -> Iterator[Metric]:
         names = {host.pk: host.name for host in hosts}

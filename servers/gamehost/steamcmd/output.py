@@ -40,7 +40,8 @@ _FAULT = re.compile(
 _KEPT_WORDS: Final = 12
 _SHOWN_WORDS: Final = 2
 _LONGEST_WORDS: Final = 400
-_PUBLIC_BUILD = re.compile(r'"public"\s*\{\s*"buildid"\s*"(\d+)"')
+_KEY_VALUES = re.compile(r'"((?:[^"\\]|\\.)*)"|([{}])')
+_BUILD_NUMBER = re.compile(r"\d{1,20}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +123,42 @@ def clean(line: str) -> str:
 
 
 def public_build(output: str) -> str | None:
-    """The newest public build, from the output of `app_info_print`."""
-    match = _PUBLIC_BUILD.search(output)
-    return match.group(1) if match else None
+    """The newest public build, from the output of `app_info_print`; None if it holds none.
+
+    SteamCMD prints other lines around the description, prints it more than once, or stops in the middle, and the
+    order of its keys changes. The last description that names the build counts.
+    """
+    build = None
+    for start in re.finditer(rf'"{APP}"\s*\{{', output):
+        build = _value(output[start.start() :], (APP, "branches", "public", "buildid")) or build
+    return build if build and _BUILD_NUMBER.fullmatch(build) else None
+
+
+def _value(text: str, path: tuple[str, ...]) -> str | None:
+    """The value at the end of `path` in the first block of KeyValues; levels that it leaves out are skipped."""
+    opened: list[str] = []
+    key: str | None = None
+    for match in _KEY_VALUES.finditer(text):
+        word, brace = match.groups()
+        if brace == "{":
+            opened.append(key or "")
+            key = None
+        elif brace == "}":
+            opened = opened[:-1]
+            if not opened:
+                return None
+        elif key is None:
+            key = word
+        else:
+            if key == path[-1] and _leads_to(opened, path[:-1]):
+                return str(word)
+            key = None
+    return None
+
+
+def _leads_to(opened: list[str], path: tuple[str, ...]) -> bool:
+    """Whether `opened` begins with the first step and ends with all others."""
+    return opened[:1] == [path[0]] and tuple(opened[-len(path) + 1 :]) == path[1:]
 
 
 def manifest(tree: Path) -> Path:

@@ -27,6 +27,10 @@ _CONFIRMATION_SECONDS: Final = 300
 _MOST_SELF_UPDATES: Final = 3
 
 
+class LookupFailed(Exception):
+    """The newest build could not be looked up. The message is for the operator."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Login:
     """An account that owns the game, for when Steam refuses the app to anonymous logins."""
@@ -84,12 +88,27 @@ class SteamCmd:
 
     def newest_build(self, *, watch: Watch) -> str | None:
         """The build that Steam offers now; None if it cannot be found out. Raises Cancelled, CommandError."""
-        script = [_login_line(None), "app_info_update 1", f"app_info_print {APP}"]
+        try:
+            return self.look_up_build(watch=watch)
+        except LookupFailed as fault:
+            watch.log(f"The newest build could not be looked up: {fault}")
+            return None
+
+    def look_up_build(self, *, watch: Watch, afresh: bool = False) -> str:
+        """The build that Steam offers now. Raises LookupFailed, Cancelled, CommandError.
+
+        `afresh` forgets the description that an earlier run stored: SteamCMD may print it instead of asking.
+        """
+        if afresh:
+            self._apply(Remedy.FORGET_CACHES, self.home)
+        # The first print of a session often comes before the answer of Steam, and then says only that it asks for it.
+        script = [_login_line(None), "app_info_update 1", *[f"app_info_print {APP}"] * 2]
         reading = Reading()
-        _, output = self._run(script, reading=reading, login=None, watch=_Quiet(watch), seconds=_LOOK_SECONDS)
-        if reading.problem:
-            watch.log(f"The newest build could not be looked up: {reading.problem.said}")
-        return public_build(output)
+        status, output = self._run(script, reading=reading, login=None, watch=_Quiet(watch), seconds=_LOOK_SECONDS)
+        if build := public_build(output):
+            return build
+        problem = reading.verdict(status, wanted=0)
+        raise LookupFailed(str(problem) if problem else "SteamCMD did not name the newest build of the game")
 
     def _run(
         self, script: Sequence[str], *, reading: Reading, login: Login | None, watch: Watch, seconds: float

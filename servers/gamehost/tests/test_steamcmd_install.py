@@ -18,7 +18,8 @@ from left4me.core.net.egress import AllowedHosts
 from servers.gamehost.game import NoVersion, Version, Versions
 from servers.gamehost.steamcmd import bootstrap, session
 from servers.gamehost.steamcmd.install import InstallFailed, install, roll_back
-from servers.gamehost.steamcmd.session import Login, SteamCmd
+from servers.gamehost.steamcmd.output import public_build
+from servers.gamehost.steamcmd.session import Login, LookupFailed, SteamCmd
 
 HERE = Path(__file__).parent
 GOOD = {"downloads": 2, "build": "100"}
@@ -297,6 +298,72 @@ def test_when_the_newest_build_cannot_be_learnt_the_update_finds_out(steam: Stea
     first = steam.install()
     assert steam.install() == first
     assert not steam.versions.staging.exists()
+
+
+INFO = """\
+AppID : 222860, change number : 29519173/0, last change : Thu Nov 26 18:02:11 2026
+"222860"
+{
+\t"common"
+\t{
+\t\t"name"\t\t"Left 4 Dead 2 Dedicated Server"
+\t}
+\t"depots"
+\t{
+\t\t"222861"
+\t\t{
+\t\t\t"manifests"
+\t\t\t{
+\t\t\t\t"public"
+\t\t\t\t{
+\t\t\t\t\t"gid"\t\t"8013442351222"
+\t\t\t\t\t"buildid"\t\t"1"
+\t\t\t\t}
+\t\t\t}
+\t\t}
+\t\t"branches"
+\t\t{
+\t\t\t"beta"
+\t\t\t{
+\t\t\t\t"buildid"\t\t"3"
+\t\t\t}
+\t\t\t"public"
+\t\t\t{
+\t\t\t\t"timeupdated"\t\t"1764180000"
+\t\t\t\t"buildid"\t\t"16712345"
+\t\t\t}
+\t\t}
+\t}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("printed", "build"),
+    [
+        (INFO, "16712345"),
+        (INFO.replace("\n", "\r\n"), "16712345"),
+        ("No app info for AppID 222860 found, requesting...\n" + INFO, "16712345"),
+        (INFO.replace("16712345", "16700000") + "Steam>\n" + INFO, "16712345"),
+        (INFO + INFO[: INFO.index('"branches"')], "16712345"),
+        (INFO.replace("16712345", "latest"), None),
+        (INFO[: INFO.index('"timeupdated"')], None),
+        ("No app info for AppID 222860 found, requesting...\n", None),
+        ('"222860"\n{\n}\n"public" { "buildid" "7" }', None),
+        ('"222860" { "branches" { "public" { "buildid" { "buildid" "7" } } } }', None),
+        ("", None),
+    ],
+)
+def test_the_public_build_is_read_from_what_steamcmd_prints_around_it(printed: str, build: str | None) -> None:
+    assert public_build(printed) == build
+
+
+def test_a_look_up_that_fails_says_why_in_the_words_of_an_installation(steam: Steam) -> None:
+    steam.plays({"says": "ERROR! AppInfo request for AppId 222860 returned error 16.\n", "exit": 8}, {"says": "hm\n"})
+    with pytest.raises(LookupFailed, match="in time"):
+        steam.steamcmd.look_up_build(watch=steam.notes)
+    with pytest.raises(LookupFailed, match="did not name the newest build"):
+        steam.steamcmd.look_up_build(watch=steam.notes, afresh=True)
 
 
 def test_going_back_takes_one_step_and_keeps_the_new_steamclient(steam: Steam) -> None:

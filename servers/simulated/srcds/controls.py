@@ -36,6 +36,12 @@ class Controls:
         joined = self._engine.world.join(command.value)
         self._log.print(f"sim: joined as {joined.userid}\n" if joined else "sim: refused\n")
 
+    def do_sim_outdated(self, _command: Command) -> None:
+        """`sim_outdated`: Steam tells the game that it needs a newer version."""
+        self._log.print(
+            "MasterRequestRestart\nYour server needs to be restarted in order to receive the latest update.\n"
+        )
+
     def do_sim_joining(self, command: Command) -> None:
         """`sim_joining NAME`: this one connects and loads, until `sim_join NAME` or `sim_leave NAME`."""
         self._engine.world.start_joining(command.value)
