@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.contrib.auth import login, update_session_auth_hash
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -17,6 +17,7 @@ from accounts.models.links import Purpose
 from left4me.audit import record
 from left4me.core.net.addresses import client_address
 from left4me.core.web import refusals
+from left4me.core.web.refusals import Cure, Invalid
 
 Refused = refusals.Refused
 
@@ -125,9 +126,10 @@ def create_token(
     """
     User.objects.select_for_update().get(pk=user.pk)
     if user.api_tokens.count() >= MOST_TOKENS:
-        raise ValidationError(
+        raise Invalid(
             _("You already have %(most)d tokens, the most that one user can have. Revoke those you no longer use.")
-            % {"most": MOST_TOKENS}
+            % {"most": MOST_TOKENS},
+            cure=Cure(label=_("Show tokens"), url=reverse("accounts:tokens")),
         )
     expires_at = None if lifetime is None else timezone.now() + lifetime
     token = ApiToken(user=user, name=name, scope=scope, expires_at=expires_at)
@@ -211,4 +213,7 @@ def _check_other_admins(user: User) -> None:
     # Locked, so that two admins who demote each other at once cannot both succeed.
     admins = list(User.objects.select_for_update().admins().values_list("pk", flat=True))
     if admins == [user.pk]:
-        raise Refused(_("This is the last admin. Make another user an admin first."))
+        raise Refused(
+            _("This is the last admin. Make another user an admin first."),
+            cure=Cure(label=_("Show users"), url=reverse("accounts:users")),
+        )

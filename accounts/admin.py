@@ -15,6 +15,7 @@ from accounts import actions
 from accounts.models import ApiToken, OneTimeLink, Session, User
 from accounts.permissions import administrator
 from left4me.audit.admin import Audited
+from left4me.core.web import notices
 
 # Permissions follow from `is_admin` and ownership; groups have no effect.
 admin.site.unregister(Group)
@@ -49,7 +50,7 @@ class UserAdmin(Audited):
             if "is_active" in flags:
                 actions.set_active(user=obj, is_active=flags["is_active"], by=by, request=request)
         except actions.Refused as refusal:
-            messages.error(request, str(refusal))
+            notices.refuse(request, refusal)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for user in queryset:

@@ -50,6 +50,12 @@ _PROBLEM = {
                     "title": {"type": "string"},
                     "status": {"type": "integer"},
                     "detail": {"type": "string"},
+                    "cure": {
+                        "type": "object",
+                        "description": "What usually helps, if you may do it: a POST of `operation` to `url`, which is the "
+                        "button of the page, or without an operation the page to open",
+                        "properties": {name: {"type": "string"} for name in ("label", "url", "operation")},
+                    },
                 },
             }
         }
@@ -107,7 +113,7 @@ def _problem(request: HttpRequest, problem: Problem) -> HttpResponse:
 
 @api.exception_handler(refusals.Refused)
 def _refused(request: HttpRequest, refusal: refusals.Refused) -> HttpResponse:
-    return problem_response(Problem(409, _("Not possible"), str(refusal)))
+    return problem_response(Problem(409, _("Not possible"), str(refusal), **_cure(refusal)))
 
 
 @api.exception_handler(refusals.Stale)
@@ -117,7 +123,7 @@ def _stale(request: HttpRequest, refusal: refusals.Stale) -> HttpResponse:
 
 @api.exception_handler(refusals.InUse)
 def _in_use(request: HttpRequest, refusal: refusals.InUse) -> HttpResponse:
-    return problem_response(Problem(409, _("In use"), str(refusal), **refusal.used_by))
+    return problem_response(Problem(409, _("In use"), str(refusal), **refusal.used_by, **_cure(refusal)))
 
 
 @api.exception_handler(RateLimited)
@@ -174,7 +180,7 @@ def _invalid_row(request: HttpRequest, fault: FormFault) -> HttpResponse:
         for field, messages in by_field.items()
         for message in messages
     ]
-    return problem_response(invalid(errors))
+    return problem_response(invalid(errors, **_cure(fault)))
 
 
 @api.exception_handler(Exception)
@@ -189,10 +195,15 @@ def _unexpected(request: HttpRequest, fault: Exception) -> HttpResponse:
     )
 
 
-def invalid(errors: list[dict[str, str]]) -> Problem:
+def invalid(errors: list[dict[str, str]], **extra: Any) -> Problem:
     """A 422 that lists the invalid fields, each with its message."""
     detail = "; ".join(f"{e['field']}: {e['message']}" if e["field"] else e["message"] for e in errors)
-    return Problem(422, _("Invalid values"), detail, errors=errors)
+    return Problem(422, _("Invalid values"), detail, errors=errors, **extra)
+
+
+def _cure(fault: Exception) -> dict[str, Any]:
+    cure = refusals.cure_of(fault)
+    return {"cure": cure.as_json()} if cure else {}
 
 
 def too_many(fault: RateLimited) -> Problem:

@@ -2,6 +2,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from left4me.api import api
+from left4me.core.web import undo
 from left4me.site import bell, palette, styleguide, views
 from left4me.site.metrics.views import metrics
 
@@ -11,6 +12,7 @@ urlpatterns = [
     path("bell", bell.bell, name="bell"),
     path("bell/seen", bell.seen, name="bell_seen"),
     path("theme", views.theme, name="theme"),
+    path("undo/<str:token>", undo.undo, name="undo"),
     path("styleguide", styleguide.styleguide, name="styleguide"),
     path("health", views.health, name="health"),
     path("ready", views.ready, name="ready"),

@@ -7,6 +7,7 @@ import logging
 
 from django.db import transaction
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -14,6 +15,7 @@ from accounts.models import User
 from left4me.audit import record
 from left4me.core.redis import hosts, rate_limit
 from left4me.core.web import refusals
+from left4me.core.web.refusals import Cure
 from livestate import campaigns, tasks
 from livestate.models import Order
 from livestate.orders import commands, completion
@@ -51,7 +53,8 @@ def give_order(
     if not is_scheduled:
         rate_limit.enforce(ORDERS, f"user:{by.pk}")
     if server.actual_state != Server.State.RUNNING:
-        raise Refused(_("The server is not running."))
+        cure = Cure(label=_("Start"), url=reverse("servers:action", args=[server.pk]), operation="start")
+        raise Refused(_("The server is not running."), cure=cure if server.is_at_rest else None)
     if kind not in Order.Kind.values:
         raise Refused(_("Entry not found."))
     value = _checked(server, kind, value.strip())
@@ -78,7 +81,7 @@ def _checked(server: Server, kind: str, value: str) -> str:
     """The argument in the form in which it is sent. Raises Refused."""
     match kind:
         case Order.Kind.COMMAND:
-            _check_command(value)
+            _check_command(server, value)
         case Order.Kind.SAY:
             value = commands.sayable(value)
         case Order.Kind.KICK | Order.Kind.BAN:
@@ -86,7 +89,10 @@ def _checked(server: Server, kind: str, value: str) -> str:
                 raise Refused(_("This is not a player's Steam ID."))
         case Order.Kind.MAP:
             if value not in campaigns.playable(server):
-                raise Refused(_("This map is not on the server. Choose another one."))
+                raise Refused(
+                    _("This map is not on the server. Choose another one."),
+                    cure=Cure(label=_("Choose a map"), url=f"{reverse('livestate:players', args=[server.pk])}#maps"),
+                )
         case Order.Kind.DIFFICULTY:
             if value not in commands.DIFFICULTIES:
                 raise Refused(_("Unknown difficulty. Choose one from the list."))
@@ -98,7 +104,7 @@ def _checked(server: Server, kind: str, value: str) -> str:
     return value
 
 
-def _check_command(text: str) -> None:
+def _check_command(server: Server, text: str) -> None:
     try:
         rcon.check(text)
     except rcon.InvalidCommand as fault:
@@ -106,7 +112,16 @@ def _check_command(text: str) -> None:
     if any("password" in word.lower() for word in text.replace(";", " ").split()):
         raise Refused(_("Do not enter passwords here. Commands are visible to everyone with console access."))
     if reason := console.refusal(text):
-        raise Refused(reason)
+        raise Refused(reason, cure=_mend_command(server, text))
+
+
+def _mend_command(server: Server, text: str) -> Cure | None:
+    """The button of the page that does what a refused command would do."""
+    name = text.split()[0].lower() if text.split() else ""
+    url = reverse("servers:action", args=[server.pk])
+    if name in {"quit", "exit", "killserver"}:
+        return Cure(label=_("Stop"), url=url, operation="stop")
+    return Cure(label=_("Restart"), url=url, operation="restart") if name in {"restart", "_restart"} else None
 
 
 def _send(order: Order) -> None:

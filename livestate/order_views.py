@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -13,6 +12,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.core.web import notices
+from left4me.core.web.api import Problem, problem_response
 from left4me.core.web.ids import parse_id
 from left4me.core.web.request import is_fragment
 from livestate import actions, live
@@ -117,6 +118,7 @@ def _send_from_console(request: HttpRequest, user: User, server: Server) -> Http
 
 def _refused(request: HttpRequest, refusal: actions.Refused, server: Server) -> HttpResponse:
     if is_fragment(request):
-        return HttpResponse(str(refusal), status=409, content_type="text/plain; charset=utf-8")
-    messages.error(request, str(refusal))
+        cure = {"cure": refusal.cure.as_json()} if refusal.cure else {}
+        return problem_response(Problem(409, _("Not possible"), str(refusal), **cure))
+    notices.refuse(request, refusal)
     return redirect("livestate:console", server.pk)

@@ -8,6 +8,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -16,6 +17,7 @@ from left4me.audit import record
 from left4me.core import rows
 from left4me.core.natural_order import NaturalOrder
 from left4me.core.web import refusals
+from left4me.core.web.refusals import Cure, Invalid
 from left4me.jobs import actions as jobs
 from overlays import paths
 from overlays.models import Overlay, OverlayAddon
@@ -61,8 +63,9 @@ def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bo
     if owner is not None and not owner.is_admin:
         User.objects.select_for_update().get(pk=owner.pk)
         if owner.overlays.count() >= MOST_OVERLAYS:
-            raise ValidationError(
-                _("A user can have %(most)d overlays. Delete those that no blueprint uses.") % {"most": MOST_OVERLAYS}
+            raise Invalid(
+                _("A user can have %(most)d overlays. Delete those that no blueprint uses.") % {"most": MOST_OVERLAYS},
+                cure=Cure(label=_("Show overlays"), url=reverse("overlays:list")),
             )
     overlay = Overlay(name=name, kind=kind, owner=owner, expose_cfg=expose_cfg)
     # The id is known only after the INSERT; until then the path only has to be unique.

@@ -6,9 +6,13 @@ class OverlaysConfig(AppConfig):
 
     def ready(self) -> None:
         from left4me.jobs import resources
-        from overlays import operations, permissions  # noqa: F401 -- registers the operations
+        from overlays import attention, operations, permissions  # noqa: F401 -- registers the operations
         from overlays.models import Overlay
 
         resources.register_rows(
-            "overlay", Overlay, can_see=permissions.can_see_overlay, can_operate=permissions.can_edit_overlay
+            "overlay",
+            Overlay,
+            can_see=permissions.can_see_overlay,
+            can_operate=permissions.can_edit_overlay,
+            mend=attention.mend_overlay,
         )

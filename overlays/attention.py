@@ -9,7 +9,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from left4me.alerts.attention import Cure, Reason, Severity, Subject
+from left4me.alerts.attention import Reason, Severity, Subject
+from left4me.core.web.refusals import Cure
 from left4me.core.web.request import Visitor
 from left4me.jobs.models import Job
 from overlays import permissions
@@ -37,6 +38,12 @@ def of_overlays(overlays: Sequence[Overlay], *, user: Visitor) -> dict[int, list
         overlay.pk: _reasons(overlay, counts.get(overlay.pk, 0), builds.get(overlay.pk), user) for overlay in overlays
     }
     return {pk: reasons for pk, reasons in found.items() if reasons}
+
+
+def mend_overlay(user: Visitor, number: str) -> Cure | None:
+    """The cure of the worst reason of an overlay that has one."""
+    reasons = of_overlays(list(Overlay.objects.filter(pk=number)), user=user)
+    return next((each.cure for each in reasons.get(int(number), ()) if each.cure), None)
 
 
 def annotate(overlays: Sequence[Overlay], *, user: Visitor) -> list[Overlay]:
@@ -74,6 +81,7 @@ def _reasons(overlay: Overlay, faults: int, failed_build: Job | None, user: Visi
                 label=_("Programs not allowed"),
                 text=_("It contains programs of the game, and servers start with it only after an admin allows them."),
                 url=overlay.get_absolute_url(),
+                cure=_allow_programs(overlay, user),
             )
         )
     if failed_build is not None:
@@ -84,7 +92,7 @@ def _reasons(overlay: Overlay, faults: int, failed_build: Job | None, user: Visi
                 label=_("Build failed"),
                 text=_("The last build failed: %(error)s") % {"error": failed_build.error[:_LONGEST_ERROR]},
                 url=failed_build.get_absolute_url(),
-                cure=_rebuild(overlay, user),
+                cure=rebuild(overlay, user, _("Rebuild")),
             )
         )
     if faults:
@@ -98,15 +106,23 @@ def _reasons(overlay: Overlay, faults: int, failed_build: Job | None, user: Visi
                 label=ngettext("%(count)d failed", "%(count)d failed", faults) % {"count": faults},
                 text=text,
                 url=content_url(overlay),
+                cure=rebuild(overlay, user, _("Retry")) if overlay.kind == Overlay.Kind.WORKSHOP else None,
             )
         )
     return reasons
 
 
-def _rebuild(overlay: Overlay, user: Visitor) -> Cure | None:
+def rebuild(overlay: Overlay, user: Visitor, label: str) -> Cure | None:
     if not permissions.can_edit_overlay(user, overlay):
         return None
-    return Cure(operation="build", label=_("Rebuild"), url=reverse("overlays:build", args=[overlay.pk]))
+    return Cure(operation="build", label=label, url=reverse("overlays:build", args=[overlay.pk]))
+
+
+def _allow_programs(overlay: Overlay, user: Visitor) -> Cure | None:
+    if not permissions.can_allow_programs(user):
+        return None
+    url = reverse("overlays:allow_programs", args=[overlay.pk])
+    return Cure(operation="allow_programs", label=_("Allow these programs"), url=url)
 
 
 def _failed_builds(overlays: Collection[int] | None) -> dict[int, Job]:

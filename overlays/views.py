@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
+from left4me.core.web import notices
 from overlays import actions, attention, lookups, permissions
 from overlays.campaigns import sources
 from overlays.files import uploads
@@ -87,7 +88,7 @@ def set_link(request: HttpRequest, pk: int, addon_id: int) -> HttpResponse:
     try:
         actions.set_link(addon=addon, link=request.POST.get("link", ""), by=user)
     except ValidationError as fault:
-        messages.error(request, " ".join(fault.messages))
+        notices.refuse(request, fault)
     else:
         messages.success(request, _("Link saved.") if addon.link else _("Link removed."))
     return redirect(f"{reverse('overlays:detail', args=[pk])}#campaigns")
@@ -140,7 +141,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         except actions.InUse as fault:
             used_by, status = fault.blueprints, 409
         except actions.Refused as fault:
-            messages.error(request, str(fault))
+            notices.refuse(request, fault)
             return redirect(overlay)
         else:
             messages.success(request, _("Overlay “%s” deleted.") % overlay.name)

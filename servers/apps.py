@@ -11,9 +11,14 @@ class ServersConfig(AppConfig):
         from servers.hosts import silence, this_host
         from servers.lifecycle import operations
         from servers.models import Server
+        from servers.state import attention
 
         resources.register_rows(
-            "server", Server, can_see=permissions.can_see_server, can_operate=permissions.can_operate_server
+            "server",
+            Server,
+            can_see=permissions.can_see_server,
+            can_operate=permissions.can_operate_server,
+            mend=attention.mend_server,
         )
         queue_reasons.register_host_health(silence.troubles)
         operations.register()

@@ -18,6 +18,7 @@ from accounts import actions
 from accounts.forms import InvitationForm, NewUserForm
 from accounts.models import OneTimeLink, User
 from accounts.permissions import administrator
+from left4me.core.web import notices
 
 
 @require_safe
@@ -72,7 +73,7 @@ def set_admin(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         actions.set_admin(user=user, is_admin=is_admin, by=admin, request=request)
     except actions.Refused as refusal:
-        messages.error(request, str(refusal))
+        notices.refuse(request, refusal)
     else:
         message = _("%(name)s is now an admin.") if is_admin else _("%(name)s is no longer an admin.")
         messages.success(request, message % {"name": user.username})
@@ -87,7 +88,7 @@ def set_active(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         actions.set_active(user=user, is_active=is_active, by=admin, request=request)
     except actions.Refused as refusal:
-        messages.error(request, str(refusal))
+        notices.refuse(request, refusal)
     else:
         message = _("%(name)s can sign in again.") if is_active else _("%(name)s is signed out and can't sign in.")
         messages.success(request, message % {"name": user.username})

@@ -22,6 +22,7 @@ from left4me.audit import record
 from left4me.core import rows, secrets
 from left4me.core.redis import rate_limit
 from left4me.core.web import refusals
+from left4me.core.web.refusals import Cure
 from left4me.core.web.request import Person
 
 Refused = refusals.Refused
@@ -50,7 +51,8 @@ def create(
     if Channel.objects.filter(user_id=user.pk).count() >= MOST_CHANNELS:
         raise Refused(
             _("You already have %(most)d alert channels, the most that one user can have. Delete one first.")
-            % {"most": MOST_CHANNELS}
+            % {"most": MOST_CHANNELS},
+            cure=Cure(label=_("Show alert channels"), url=reverse("alerts:channels")),
         )
     channel = Channel(user_id=user.pk, kind=kind)
     _fill(channel, owner=user, name=name, events=events, everything=everything)
@@ -102,7 +104,10 @@ def confirm(*, channel: Channel, code: str, by: Person, request: HttpRequest | N
     except secrets.Unreadable as fault:
         raise Refused(str(fault)) from None
     if not compare_digest(code.strip().upper().encode(), expected.encode()):
-        raise Refused(_("Wrong code. Enter the code from the latest e-mail."))
+        raise Refused(
+            _("Wrong code. Enter the code from the latest e-mail."),
+            cure=Cure(label=_("Send a new code"), url=reverse("alerts:test", args=[channel.pk]), operation="test"),
+        )
     channel.sealed_code = ""
     channel.save(update_fields=["sealed_code"])
     _note("confirm", channel, by=by, request=request)
@@ -132,7 +137,10 @@ def test(*, channel: Channel, by: Person, now: datetime, request: HttpRequest | 
     Raises Refused and rate_limit.RateLimited.
     """
     if not channel.is_enabled:
-        raise Refused(_("This channel is off. Turn it on first."))
+        raise Refused(
+            _("This channel is off. Turn it on first."),
+            cure=Cure(label=_("Turn on"), url=reverse("alerts:switch", args=[channel.pk]), operation="on"),
+        )
     rate_limit.enforce(TESTS, f"user:{by.pk}")
     # A test is sent at once, without waiting for the back-off to end.
     Channel.objects.filter(pk=channel.pk).update(not_before=None)

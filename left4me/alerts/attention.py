@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from left4me.core.web.refusals import Cure
+
 
 class Severity(StrEnum):
     """How bad a reason is, the worst first; also the tone of its badge."""
@@ -20,15 +22,6 @@ class Severity(StrEnum):
     @property
     def rank(self) -> int:
         return list(Severity).index(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cure:
-    """What mends it most often: an operation, requested by a POST of `operation` to `url`."""
-
-    operation: str
-    label: str
-    url: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from left4me.alerts import actions, permissions
 from left4me.alerts.forms import ChannelForm
 from left4me.alerts.models import Channel
 from left4me.core.web import forms as lib_forms
+from left4me.core.web import notices
 from left4me.core.web.request import current_user, is_fragment
 
 RECENT = 15
@@ -64,7 +65,7 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         actions.test(channel=row, by=current_user(request), now=timezone.now(), request=request)
     except actions.Refused as refusal:
-        messages.warning(request, str(refusal))
+        notices.refuse(request, refusal)
     else:
         messages.success(request, _("Sending a test. The list shows the result within a few seconds."))
     return redirect("alerts:channels")
@@ -76,7 +77,7 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         actions.confirm(channel=row, code=request.POST.get("code", ""), by=current_user(request), request=request)
     except actions.Refused as refusal:
-        messages.error(request, str(refusal))
+        notices.refuse(request, refusal)
         return redirect("alerts:channel", row.pk)
     messages.success(request, _("Alert channel “%(name)s” confirmed.") % {"name": row.name})
     return redirect("alerts:channels")
@@ -85,7 +86,7 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def switch(request: HttpRequest, pk: int) -> HttpResponse:
     row = permissions.managed(current_user(request), pk)
-    on = request.POST.get("on") == "yes"
+    on = request.POST.get("on") == "yes" or request.POST.get("operation") == "on"
     actions.switch(channel=row, on=on, by=current_user(request), now=timezone.now(), request=request)
     words = _("Alert channel “%(name)s” turned on.") if on else _("Alert channel “%(name)s” turned off.")
     messages.success(request, words % {"name": row.name})

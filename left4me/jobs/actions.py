@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from left4me.core import logbook
 from left4me.core.web import refusals
-from left4me.jobs import dispatch, operations, transitions
+from left4me.core.web.refusals import Cure
+from left4me.jobs import dispatch, operations, permissions, transitions
 from left4me.jobs.models import Job, JobLock, JobQuerySet
 from left4me.jobs.operations import Lock
 from left4me.jobs.output import logs
@@ -52,7 +54,7 @@ def request(
         equal = _equal_waiting(wanted, resource=resource, host=host, params=stored)
         if equal is not None:
             return equal
-        _refuse_when_closed(wanted, resource=resource, host=host)
+        _refuse_when_closed(wanted, resource=resource, host=host, by=by)
         _refuse_when_flooding(by)
         job = Job.objects.create(
             user_id=by.pk if by else None,
@@ -134,17 +136,24 @@ def _live_on(resource: str, host: str) -> JobQuerySet:
     return jobs if ":" in resource else jobs.on_host(host)
 
 
-def _refuse_when_closed(wanted: operations.Operation, *, resource: str, host: str) -> None:
+def _refuse_when_closed(wanted: operations.Operation, *, resource: str, host: str, by: Person | None) -> None:
     closing = [name for name in operations.names() if operations.get(name).final and name != wanted.name]
     job = _live_on(resource, host).filter(operation__in=closing).first() if closing else None
     if job is not None:
         title = operations.get(job.operation).title
-        raise Refused(_("“%(title)s” is in progress. Wait until it has finished.") % {"title": title})
+        may_see = by is not None and permissions.can_see(by, job)
+        raise Refused(
+            _("“%(title)s” is in progress. Wait until it has finished.") % {"title": title},
+            cure=Cure(label=_("Open job"), url=job.get_absolute_url()) if may_see else None,
+        )
 
 
 def _refuse_when_flooding(by: Person | None) -> None:
     if by is not None and Job.objects.queued().filter(user_id=by.pk).count() >= settings.LEFT4ME_JOBS_WAITING_PER_USER:
-        raise Refused(_("You have too many queued jobs. Wait until some have finished, or cancel some."))
+        raise Refused(
+            _("You have too many queued jobs. Wait until some have finished, or cancel some."),
+            cure=Cure(label=_("Show queued jobs"), url=f"{reverse('jobs:index')}?state={State.QUEUED}"),
+        )
 
 
 def _lock(job: Job, wanted: operations.Operation) -> None:

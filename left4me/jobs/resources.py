@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from django.db.models import Model
 
+    from left4me.core.web.refusals import Cure
     from left4me.core.web.request import Person
 
 
@@ -23,6 +24,7 @@ class Label:
 Access = Callable[[Any, str], bool]
 Labels = Callable[[Sequence[str]], Mapping[str, Label]]
 Owners = Callable[[str], Iterable[int]]
+Mend = Callable[[Any, str], "Cure | None"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class _Kind:
     can_operate: Access
     labels: Labels
     owners: Owners
+    mend: Mend
 
 
 _kinds: dict[str, _Kind] = {}
@@ -43,6 +46,7 @@ def register(
     can_operate: Access | None = None,
     labels: Labels | None = None,
     owners: Owners | None = None,
+    mend: Mend | None = None,
 ) -> None:
     """Register a kind of resource: `server` is the kind of `server:12`.
 
@@ -50,16 +54,26 @@ def register(
     `can_operate` whether that user may cancel and retry it (default: `can_see`).
     `labels(["12", "13"])` returns labels for those resources that still exist.
     `owners("12")` returns the ids of the users who are alerted when a job on the resource fails.
+    `mend(user, "12")` returns what most often helps after a failed job on the resource.
     """
     _kinds[kind] = _Kind(
-        can_see, can_operate or can_see, labels or (lambda numbers: {}), owners or (lambda number: ())
+        can_see,
+        can_operate or can_see,
+        labels or (lambda numbers: {}),
+        owners or (lambda number: ()),
+        mend or (lambda user, number: None),
     )
 
 
 def register_rows(
-    kind: str, model: type[Model], *, can_see: Callable[[Any, Any], bool], can_operate: Callable[[Any, Any], bool]
+    kind: str,
+    model: type[Model],
+    *,
+    can_see: Callable[[Any, Any], bool],
+    can_operate: Callable[[Any, Any], bool],
+    mend: Mend | None = None,
 ) -> None:
-    """Register the rows of a model with `name`, `owner_id` and a page; the two functions take a user and a row."""
+    """Register the rows of a model with `name`, `owner_id` and a page; the two rules take a user and a row."""
     rows = model._default_manager
 
     def allowed_by(rule: Callable[[Any, Any], bool]) -> Access:
@@ -76,7 +90,14 @@ def register_rows(
     def owners(number: str) -> Iterable[int]:
         return rows.filter(pk=number, owner__isnull=False).values_list("owner_id", flat=True)
 
-    register(kind, can_see=allowed_by(can_see), can_operate=allowed_by(can_operate), labels=labels, owners=owners)
+    register(
+        kind,
+        can_see=allowed_by(can_see),
+        can_operate=allowed_by(can_operate),
+        labels=labels,
+        owners=owners,
+        mend=mend,
+    )
 
 
 def may_see(user: Person, resource: str) -> bool:
@@ -89,6 +110,12 @@ def may_operate(user: Person, resource: str) -> bool:
     """Return whether the resource's app lets this user cancel and retry jobs on it."""
     kind, _, number = resource.partition(":")
     return kind in _kinds and _kinds[kind].can_operate(user, number)
+
+
+def mend(user: Person, resource: str) -> Cure | None:
+    """Return what most often helps after a failed job on the resource, if this user may do it."""
+    kind, _, number = resource.partition(":")
+    return _kinds[kind].mend(user, number) if kind in _kinds else None
 
 
 def owners(resource: str) -> set[int]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.conf import settings
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -15,6 +14,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from left4me.audit import record
+from left4me.core.web import notices
+from left4me.core.web.refusals import Cure
 from left4me.core.web.request import Person, current_user
 from left4me.jobs import actions, permissions, queue_reasons, resources
 from left4me.jobs.forms import Filter
@@ -52,6 +53,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "job": job,
         "label": resources.labels([job.resource]).get(job.resource),
         "can_operate": permissions.can_operate(current_user(request), job),
+        "cure": _cure(request, job),
     }
     if _wants_part(request, "job"):
         return render(request, "jobs/detail.html#facts", context)
@@ -78,7 +80,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
         actions.cancel(job=job, by=current_user(request))
         record.write(action="job.cancel", by=current_user(request), target=f"job:{job.pk}", request=request)
     except actions.Refused as refused:
-        messages.warning(request, str(refused))
+        notices.refuse(request, refused)
     return redirect(job)
 
 
@@ -88,7 +90,7 @@ def retry(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         again = actions.retry(job=job, by=current_user(request))
     except actions.Refused as refused:
-        messages.warning(request, str(refused))
+        notices.refuse(request, refused)
         return redirect(job)
     record.write(action="job.retry", by=current_user(request), target=f"job:{job.pk}", request=request, job=again.pk)
     return redirect(again)
@@ -112,6 +114,14 @@ def _job(request: HttpRequest, pk: int, check: Callable[[Person, Job], None]) ->
     job = get_object_or_404(Job.objects.select_related("user"), pk=pk)
     check(current_user(request), job)
     return job
+
+
+def _cure(request: HttpRequest, job: Job) -> Cure | None:
+    """What helps after a failure, unless it is the same as a retry, which has its own button."""
+    if job.state != Job.State.FAILED:
+        return None
+    cure = resources.mend(current_user(request), job.resource)
+    return cure if cure and cure.operation != job.operation else None
 
 
 def _wants_part(request: HttpRequest, target: str) -> bool:

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
 from left4me.core import rows
-from left4me.core.web.refusals import Refused
+from left4me.core.web.refusals import Cure, Refused
 from left4me.schedules import permissions
 from left4me.schedules.models import Action, Condition, Run, Schedule
 from servers import permissions as server_permissions
@@ -29,7 +30,8 @@ def create(*, owner: User, by: User, **fields: Any) -> Schedule:
     """Create a schedule. Raises ValidationError by field, Refused, Http404 and PermissionDenied."""
     if Schedule.objects.filter(owner=owner).count() >= MOST_PER_USER:
         raise Refused(
-            _("You already have %d schedules, the most that one user can have. Delete one first.") % MOST_PER_USER
+            _("You already have %d schedules, the most that one user can have. Delete one first.") % MOST_PER_USER,
+            cure=Cure(label=_("Show schedules"), url=reverse("schedules:list")),
         )
     schedule = Schedule(owner=owner, **fields)
     _save(schedule, by)
@@ -65,7 +67,10 @@ def plan_when_empty(*, server: Server, action: str, by: User) -> Run:
     if action not in WHEN_EMPTY:
         raise Refused(_("Only Restart and Stop can wait until the server is empty."))
     if server.desired_state != Server.Desired.RUNNING:
-        raise Refused(_("The server is stopped."))
+        raise Refused(
+            _("The server is stopped."),
+            cure=Cure(label=_("Start"), url=reverse("servers:action", args=[server.pk]), operation="start"),
+        )
     planned = Run.objects.waiting().planned_by_hand().filter(server=server, action=action)
     if existing := planned.first():
         return existing

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -9,8 +11,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
+from left4me.core.web import notices, undo
 from left4me.core.web.refusals import Refused
 from left4me.schedules import actions, permissions, recurrence
 from left4me.schedules.forms import ScheduleForm, TimesForm
@@ -19,6 +23,11 @@ from servers import lookups
 from servers.views import server_page
 
 _PREVIEWED = 5
+# All that was chosen for a schedule.
+_KEPT = (
+    *("owner_id", "name", "server_id", "blueprint_id", "action", "argument", "cron", "time_zone"),
+    *("warn_minutes", "condition", "wait_minutes", "catch_up", "is_enabled"),
+)
 _RECENT = 30
 
 
@@ -94,9 +103,18 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
-    actions.delete(schedule=permissions.managed(user, pk), by=user)
-    messages.success(request, _("Schedule deleted."))
+    schedule = permissions.managed(user, pk)
+    kept = {name: getattr(schedule, name) for name in _KEPT}
+    actions.delete(schedule=schedule, by=user)
+    notices.done(request, _("Schedule deleted."), undo=undo.offer("schedule", by=user, **kept))
     return redirect("schedules:list")
+
+
+@undo.register("schedule")
+def create_again(user: User, owner_id: int, **kept: Any) -> str:
+    """Create a deleted schedule again; the list of its runs is not kept."""
+    owner = User.objects.get(pk=owner_id)
+    return actions.create(owner=owner, by=user, **kept).get_absolute_url()
 
 
 @require_safe
@@ -121,7 +139,7 @@ def when_empty(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         actions.plan_when_empty(server=server, action=request.POST.get("action", ""), by=user)
     except Refused as refusal:
-        messages.error(request, str(refusal))
+        notices.refuse(request, refusal)
     else:
         messages.success(request, _("Scheduled. It runs as soon as no players are online."))
     return redirect("schedules:of_server", server.pk)
@@ -134,7 +152,7 @@ def cancel_run(request: HttpRequest, pk: int, run_pk: int) -> HttpResponse:
     try:
         actions.cancel(run=permissions.run_to_cancel(user, server, run_pk), by=user)
     except Refused as refusal:
-        messages.warning(request, str(refusal))
+        notices.refuse(request, refusal)
     else:
         messages.success(request, _("Run cancelled."))
     return redirect("schedules:of_server", server.pk)

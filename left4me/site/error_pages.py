@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from urllib.parse import urlsplit
 
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -16,22 +17,36 @@ from left4me.core import outages
 Words = str | Promise
 
 
-def _page(code: int, *, title: Words, text: Words) -> HttpResponse:
-    return HttpResponse(render_to_string("error.html", {"code": code, "title": title, "text": text}), status=code)
+def _page(request: HttpRequest, code: int, *, title: Words, text: Words) -> HttpResponse:
+    context = {"code": code, "title": title, "text": text, "back": _page_before(request)}
+    return HttpResponse(render_to_string("error.html", context), status=code)
+
+
+def _page_before(request: HttpRequest) -> str:
+    """The page of this site that led here, such as the form that was sent; empty if there is none to go back to."""
+    referrer = urlsplit(request.headers.get("Referer", ""))
+    is_here = referrer.netloc == request.headers.get("Host")
+    before = referrer.path + (f"?{referrer.query}" if referrer.query else "")
+    is_same = before == request.get_full_path() and request.method == "GET"
+    return before if is_here and before.startswith("/") and not before.startswith("//") and not is_same else ""
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return _page(400, title=_("Invalid request"), text=_("Go back, reload the page and try again."))
+    return _page(request, 400, title=_("Invalid request"), text=_("Go back, reload the page and try again."))
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return _page(
-        403, title=_("Access denied"), text=_("Your account doesn't have access to this. Ask an admin of this site.")
+        request,
+        403,
+        title=_("Access denied"),
+        text=_("Your account doesn't have access to this. Ask an admin of this site."),
     )
 
 
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return _page(
+        request,
         404,
         title=_("Page not found"),
         text=_("The page does not exist, or you don't have access to it."),
@@ -40,16 +55,19 @@ def page_not_found(request: HttpRequest, exception: Exception | None = None) -> 
 
 def already_gone(request: HttpRequest) -> HttpResponse:
     """404 for changing or deleting a row that another user has just deleted."""
-    return _page(404, title=_("Already deleted"), text=_("Someone else has just deleted it. Reload the page."))
+    return _page(
+        request, 404, title=_("Already deleted"), text=_("Someone else has just deleted it. Reload the page.")
+    )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500, or 503 where the machine is the cause. Django calls this while it handles the exception."""
     if (outage := outages.of(sys.exception())) is not None:
-        response = _page(503, title=outage.title, text=outage.text)
+        response = _page(request, 503, title=outage.title, text=outage.text)
         response.headers["Retry-After"] = str(outage.retry_after)
         return response
     return _page(
+        request,
         500,
         title=_("Something went wrong"),
         text=_(
@@ -61,6 +79,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403 for a form with a missing or outdated CSRF token (settings.CSRF_FAILURE_VIEW)."""
     return _page(
+        request,
         403,
         title=_("This form has expired"),
         text=_(
@@ -74,6 +93,7 @@ def too_many_requests(request: HttpRequest, *, seconds: float) -> HttpResponse:
     """429 with the time to wait, for a view that exceeded its rate limit."""
     pause = max(1, math.ceil(seconds))
     response = _page(
+        request,
         429,
         title=_("Too many attempts"),
         text=ngettext("Try again in %(n)d second.", "Try again in %(n)d seconds.", pause) % {"n": pause},

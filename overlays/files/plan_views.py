@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.permissions import signed_in
 from left4me.core.files import tree
 from left4me.core.files.tree import BadPath
+from left4me.core.web import notices
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from overlays import lookups, permissions
@@ -36,7 +37,7 @@ def plan(request: HttpRequest, pk: int, upload_id: int) -> HttpResponse:
     except archive_plans.NotReady as reason:
         return _not_ready(request, upload, reason)
     except (BadPath, jobs.Refused) as fault:
-        messages.error(request, str(fault))
+        notices.refuse(request, fault)
         return redirect("overlays:archive_plan", pk, upload_id)
     return render(request, "overlays/archive_plan.html", _context(request, upload, shown))
 

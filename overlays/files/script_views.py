@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.permissions import signed_in
 from left4me.audit import record
+from left4me.core.web import notices
 from left4me.jobs import actions as jobs
 from overlays import builds, lookups, permissions
 from overlays.builders import script as builder
@@ -67,7 +68,7 @@ def _saved(request: HttpRequest, overlay: Overlay) -> HttpResponse:
     try:
         job = builds.request(overlay=overlay, by=signed_in(request))
     except jobs.Refused as fault:
-        messages.error(request, str(fault))
+        notices.refuse(request, fault)
         return redirect("overlays:script", overlay.pk)
     messages.success(request, _("Script saved. Job %(id)d runs it.") % {"id": job.pk})
     return redirect(job)

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.permissions import signed_in
 from left4me.core.files.tree import BadPath
+from left4me.core.web import refusals
 from left4me.core.web.request import read_json
 from left4me.jobs import actions as jobs
 from overlays import lookups
@@ -32,9 +33,9 @@ def start_upload(request: HttpRequest, pk: int) -> JsonResponse:
             by=signed_in(request),
         )
     except (ValueError, KeyError, AttributeError, TypeError):
-        return _refused(_("The request is not valid JSON."), 400)
+        return JsonResponse({"error": _("The request is not valid JSON.")}, status=400)
     except (uploads.UploadRefused, BadPath) as fault:
-        return _refused(str(fault), 422)
+        return _refused(fault, 422)
     return JsonResponse({"id": upload.pk, "offset": uploads.received(upload), "chunk": uploads.CHUNK}, status=201)
 
 
@@ -49,7 +50,7 @@ def upload_chunk(request: HttpRequest, pk: int, upload_id: int) -> JsonResponse:
     except uploads.WrongOffset as fault:
         return JsonResponse({"offset": fault.offset, "error": str(fault)}, status=409)
     except uploads.UploadRefused as fault:
-        return _refused(str(fault), 422)
+        return _refused(fault, 422)
     return JsonResponse({"offset": at})
 
 
@@ -59,9 +60,9 @@ def finish_upload(request: HttpRequest, pk: int, upload_id: int) -> JsonResponse
     try:
         job = uploads.finish(upload, by=signed_in(request))
     except (uploads.UploadRefused, BadPath) as fault:
-        return _refused(str(fault), 422)
+        return _refused(fault, 422)
     except jobs.Refused as fault:
-        return _refused(str(fault), 409)
+        return _refused(fault, 409)
     answer: dict[str, object] = {"job": job.pk if job else None}
     if upload.unpack:
         answer["plan"] = reverse("overlays:archive_plan", args=[pk, upload_id])
@@ -79,5 +80,6 @@ def _upload(request: HttpRequest, pk: int, upload_id: int) -> Upload:
     return get_object_or_404(overlay.uploads.select_related("overlay"), pk=upload_id)
 
 
-def _refused(message: str, status: int) -> JsonResponse:
-    return JsonResponse({"error": message}, status=status)
+def _refused(fault: Exception, status: int) -> JsonResponse:
+    cure = refusals.cure_of(fault)
+    return JsonResponse({"error": str(fault), "cure": cure.as_json() if cure else None}, status=status)

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, Sum
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -22,6 +23,7 @@ from left4me.core import texts
 from left4me.core.files import room, tree
 from left4me.core.files.tree import Tree
 from left4me.core.web import refusals
+from left4me.core.web.refusals import Cure
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from overlays import builds, game_files, paths, permissions
@@ -69,11 +71,25 @@ def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, 
         if quota is not None and size > quota:
             raise UploadRefused(
                 _("This exceeds your quota; %(left)d MB are left. Delete files, or ask an admin for more.")
-                % {"left": max(0, quota) // 1_000_000}
+                % {"left": max(0, quota) // 1_000_000},
+                cure=_free_quota(overlay),
             )
         if size > room.left(directory()):
-            raise UploadRefused(_("Not enough disk space on the host. Ask an admin to free some."))
+            raise _no_room(by)
         return Upload.objects.create(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack)
+
+
+def _free_quota(overlay: Overlay) -> Cure:
+    """The files of the overlay that takes most of its owner's quota."""
+    own = Overlay.objects.filter(owner=overlay.owner_id, kind=Overlay.Kind.FILES)
+    largest = own.order_by("-size_bytes").first() or overlay
+    label = _("Show files of “%s”") % largest.name
+    return Cure(label=label, url=reverse("overlays:files", args=[largest.pk]))
+
+
+def _no_room(by: User) -> UploadRefused:
+    cure = Cure(label=_("Delete unused items"), url=reverse("overlays:cache")) if by.is_admin else None
+    return UploadRefused(_("Not enough disk space on the host. Ask an admin to free some."), cure=cure)
 
 
 def receive(upload: Upload, *, offset: int, source: BinaryIO, restart: bool = False) -> int:
@@ -83,7 +99,12 @@ def receive(upload: Upload, *, offset: int, source: BinaryIO, restart: bool = Fa
     with WrongOffset.
     """
     if upload.ready_at is not None:
-        raise UploadRefused(_("This archive is already uploaded. Extract or discard it."))
+        raise UploadRefused(
+            _("This archive is already uploaded. Extract or discard it."),
+            cure=Cure(
+                label=_("Open archive"), url=reverse("overlays:archive_plan", args=[upload.overlay_id, upload.pk])
+            ),
+        )
     with partial_path(upload).open("ab", buffering=0) as target:
         if restart:
             with _locked(target):
@@ -106,7 +127,7 @@ def _append(upload: Upload, target: FileIO, chunk: bytes, *, at: int) -> None:
                 _("The upload exceeds the announced %(size)d bytes. Start it again.") % {"size": upload.size}
             )
         if len(chunk) > room.left(directory()):
-            raise UploadRefused(_("Not enough disk space on the host. Ask an admin to free some."))
+            raise _no_room(upload.user)
         if target.write(chunk) != len(chunk):
             # The next part of this request, or of another one, starts at what was written.
             raise WrongOffset(os.fstat(target.fileno()).st_size)

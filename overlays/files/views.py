@@ -16,6 +16,7 @@ from accounts.permissions import signed_in
 from left4me.audit import record
 from left4me.core.files import tree
 from left4me.core.files.tree import BadPath, Tree
+from left4me.core.web import notices
 from left4me.jobs import actions as jobs
 from overlays import builds, lookups, paths, permissions
 from overlays.files import archives, texts, uploads
@@ -57,7 +58,7 @@ def upload_files(request: HttpRequest, pk: int) -> HttpResponse:
             uploads.receive(upload, offset=0, source=file.file)  # type: ignore[arg-type]
             uploads.finish(upload, by=signed_in(request))
     except (jobs.Refused, uploads.WrongOffset, BadPath) as fault:
-        messages.error(request, str(fault))
+        notices.refuse(request, fault)
     else:
         messages.success(request, _("Upload complete."))
         if upload is not None and upload.unpack:
@@ -151,7 +152,7 @@ def _change(request: HttpRequest, overlay: Overlay, at: str, make: Any, *, done:
         with Tree(paths.directory(overlay)) as content:
             make(content)
     except BadPath as fault:
-        messages.error(request, str(fault))
+        notices.refuse(request, fault)
         return _back(overlay, at)
     return _changed(request, overlay, at, done=done)
 
@@ -163,7 +164,7 @@ def _changed(request: HttpRequest, overlay: Overlay, at: str, *, done: str) -> H
     try:
         builds.request(overlay=overlay, by=user)
     except jobs.Refused as fault:
-        messages.warning(request, str(fault))
+        notices.refuse(request, fault)
     messages.success(request, done)
     return _back(overlay, at)
 

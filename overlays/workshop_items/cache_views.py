@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import administrator
+from left4me.core.web import notices
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from overlays.workshop_items import cache_cleanup, refresh
@@ -39,7 +40,7 @@ def refresh_all(request: HttpRequest) -> HttpResponse:
     try:
         job = refresh.request_refresh(by=administrator(request))
     except jobs.Refused as fault:
-        messages.error(request, str(fault))
+        notices.refuse(request, fault)
         return redirect("overlays:cache")
     return redirect(job)
 
@@ -50,7 +51,7 @@ def tidy(request: HttpRequest) -> HttpResponse:
     try:
         job = cache_cleanup.request_tidy(by=administrator(request), older_than_days=0)
     except jobs.Refused as fault:
-        messages.error(request, str(fault))
+        notices.refuse(request, fault)
         return redirect("overlays:cache")
     messages.success(request, _("Deleting unused items…"))
     return redirect(job)

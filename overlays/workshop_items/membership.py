@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
+from left4me.core.web.refusals import Refused
 from left4me.jobs.models import Job
 from overlays import builds
 from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem
@@ -125,6 +126,44 @@ def add(*, overlay: Overlay, preview: Preview, by: User, follow: bool, now: date
         job = builds.request(overlay=overlay, by=by)
     already = [steam_id for steam_id in preview.addable if steam_id in preview.already]
     return Added(added, already, dict(preview.refused), job)
+
+
+# The Steam ids of an item and of the collection that brought it, and when it was added.
+KeptLink = tuple[int, int | None, datetime]
+
+
+def kept_links(overlay: Overlay, **chosen: Any) -> list[KeptLink]:
+    """What `put_back` needs of the links that are about to be removed."""
+    return list(
+        overlay.workshop_links.filter(**chosen).values_list("item__steam_id", "collection__steam_id", "added_at")
+    )
+
+
+def put_back(
+    *, overlay: Overlay, links: Sequence[KeptLink], by: User, collection: tuple[int, str] | None = None
+) -> None:
+    """Add removed items again, each at its place; with `collection`, also follow it again. Raises jobs.Refused."""
+    if overlay.workshop_links.count() + len(links) > MOST_ITEMS:
+        raise Refused(
+            _("An overlay can contain at most %(most)d items. Split them into several overlays.")
+            % {"most": MOST_ITEMS}
+        )
+    with transaction.atomic():
+        if collection is not None:
+            steam_id, title = collection
+            OverlayCollection.objects.get_or_create(overlay=overlay, steam_id=steam_id, defaults={"title": title})
+        collections = {row.steam_id: row for row in overlay.collections.all()}
+        rows = []
+        for steam_id, brought_by, added_at in links:
+            item, _is_new = WorkshopItem.objects.get_or_create(steam_id=steam_id)
+            values = {"collection": collections.get(brought_by) if brought_by else None}
+            row, _is_new = OverlayWorkshopItem.objects.update_or_create(overlay=overlay, item=item, defaults=values)
+            row.added_at = added_at
+            rows.append(row)
+        OverlayWorkshopItem.objects.bulk_update(rows, ["added_at"], batch_size=500)
+        ids = [steam_id for steam_id, *_rest in links]
+        record.write(action="overlay.items_added", by=by, target=overlay.resource, items=ids[:100], count=len(ids))
+        builds.request(overlay=overlay, by=by)
 
 
 def remove(*, overlay: Overlay, steam_ids: Iterable[int], by: User) -> int:

@@ -7,13 +7,17 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.core.web import notices, undo
 from left4me.core.web.ids import parse_ids
+from left4me.core.web.refusals import Cure
 from left4me.jobs import actions as jobs
 from overlays import builds, conflicts, lookups, permissions
 from overlays.forms import AddItemsForm
@@ -63,11 +67,12 @@ def items(request: HttpRequest, pk: int) -> HttpResponse:
 def remove_items(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     overlay = lookups.workshop_overlay_to_edit(user, pk)
-    steam_ids = parse_ids(request.POST.getlist("item"))
-    count = membership.remove(overlay=overlay, steam_ids=steam_ids[: membership.MOST_ITEMS], by=user)
+    steam_ids = parse_ids(request.POST.getlist("item"))[: membership.MOST_ITEMS]
+    links = membership.kept_links(overlay, item__steam_id__in=steam_ids)
+    count = membership.remove(overlay=overlay, steam_ids=steam_ids, by=user)
     if count:
         message = ngettext("%(count)d item removed.", "%(count)d items removed.", count) % {"count": count}
-        messages.success(request, message)
+        notices.done(request, message, undo=undo.offer("overlay.items", by=user, overlay=pk, links=links))
     else:
         messages.warning(request, _("No items removed. Select the items to remove first."))
     return redirect("overlays:items", overlay.pk)
@@ -78,9 +83,20 @@ def unfollow_collection(request: HttpRequest, pk: int, collection_id: int) -> Ht
     user = signed_in(request)
     overlay = lookups.workshop_overlay_to_edit(user, pk)
     collection = get_object_or_404(overlay.collections, pk=collection_id)
+    links = membership.kept_links(overlay, collection=collection)
+    kept = {"overlay": pk, "links": links, "collection": (collection.steam_id, collection.title)}
     membership.unfollow(overlay=overlay, collection=collection, by=user, keep_items="keep" in request.POST)
-    messages.success(request, _("Stopped syncing with the collection."))
+    text = _("Stopped syncing with the collection.")
+    notices.done(request, text, undo=undo.offer("overlay.items", by=user, **kept))
     return redirect("overlays:items", overlay.pk)
+
+
+@undo.register("overlay.items")
+def put_back(user: User, overlay: int, **kept: Any) -> str:
+    """Add items again that were removed, and follow their collection again."""
+    row = lookups.workshop_overlay_to_edit(user, overlay)
+    membership.put_back(overlay=row, by=user, **kept)
+    return reverse("overlays:items", args=[overlay])
 
 
 @require_POST
@@ -92,11 +108,11 @@ def refresh(request: HttpRequest, pk: int) -> HttpResponse:
         with metadata.connect() as api:
             items_refresh.refresh_overlay(overlay=overlay, by=user, api=api, now=timezone.now())
     except items_refresh.NothingToRefresh as fault:
-        return _failed(request, overlay, str(fault), status=400)
+        return _failed(request, overlay, fault, status=400)
     except steam.SteamError as fault:
-        return _failed(request, overlay, _("Nothing was changed. %(reason)s.") % {"reason": fault}, status=502)
+        return _failed(request, overlay, _unchanged(fault, reverse("overlays:refresh", args=[pk])), status=502)
     except jobs.Refused as fault:
-        return _failed(request, overlay, str(fault), status=409)
+        return _failed(request, overlay, fault, status=409)
     messages.success(request, _("Checked Steam. Rebuilding…"))
     return redirect("overlays:items", overlay.pk)
 
@@ -111,9 +127,10 @@ def retry_item(request: HttpRequest, pk: int, steam_id: int) -> HttpResponse:
         with metadata.connect() as api:
             items_refresh.retry_item(overlay=overlay, item=item, by=user, api=api, now=timezone.now())
     except steam.SteamError as fault:
-        return _failed(request, overlay, _("Nothing was changed. %(reason)s.") % {"reason": fault}, status=502)
+        again = reverse("overlays:retry_item", args=[pk, steam_id])
+        return _failed(request, overlay, _unchanged(fault, again), status=502)
     except jobs.Refused as fault:
-        return _failed(request, overlay, str(fault), status=409)
+        return _failed(request, overlay, fault, status=409)
     messages.success(request, _("Retrying “%(item)s”.") % {"item": item})
     return redirect("overlays:items", overlay.pk)
 
@@ -126,7 +143,7 @@ def build(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         builds.request(overlay=overlay, by=user)
     except jobs.Refused as fault:
-        messages.error(request, str(fault))
+        notices.refuse(request, fault)
     else:
         messages.success(request, _("Rebuilding…"))
     return redirect(overlay)
@@ -165,8 +182,14 @@ def _page(request: HttpRequest, overlay: Overlay, *, form: AddItemsForm, status:
     return render(request, f"overlays/items.html{partial}", context, status=status)
 
 
-def _failed(request: HttpRequest, overlay: Overlay, message: str, *, status: int) -> HttpResponse:
-    messages.error(request, message)
+def _unchanged(fault: steam.SteamError, again: str) -> jobs.Refused:
+    """That Steam did not answer, with the button that asks it again at the address `again`."""
+    text = _("Nothing was changed. %(reason)s.") % {"reason": fault}
+    return jobs.Refused(text, cure=Cure(label=_("Retry"), url=again, operation="retry"))
+
+
+def _failed(request: HttpRequest, overlay: Overlay, fault: Exception, *, status: int) -> HttpResponse:
+    notices.refuse(request, fault)
     return _page(request, overlay, form=AddItemsForm(), status=status)
 
 

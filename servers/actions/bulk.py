@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from left4me.core.web.refusals import Refused
+from left4me.core.web.refusals import Cure, Refused
 from left4me.jobs.models import Job
 from servers import permissions
 from servers.actions import servers
@@ -25,6 +25,7 @@ class Outcome:
     server: Server
     job: Job | None = None
     refusal: str = ""
+    cure: Cure | None = None
 
 
 def request_on_many(*, ids: Iterable[int], operation: str, by: User) -> list[Outcome]:
@@ -44,4 +45,4 @@ def _request(server: Server, operation: str, by: User) -> Outcome:
     try:
         return Outcome(server, job=servers.request(server=server, operation=operation, by=by))
     except Refused as refusal:
-        return Outcome(server, refusal=str(refusal))
+        return Outcome(server, refusal=str(refusal), cure=refusal.cure)

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
 from left4me.core import rows
+from left4me.core.web import refusals
+from left4me.core.web.refusals import Cure
 from left4me.jobs import actions as jobs
+from left4me.jobs.models import Job
 from servers.actions import sourcetv
 from servers.actions.servers import free_port
 from servers.hosts import ports
 from servers.models import DeletedServer, Server
+
+
+@transaction.atomic
+def cancel_deletion(*, server: Server, desired_state: str, by: User) -> None:
+    """Cancel the deletion of a server before it begins. Raises jobs.Refused when it has begun."""
+    deletion = Job.objects.live().filter(resource=server.resource, operation="delete").first()
+    if deletion is not None and deletion.state != Job.State.QUEUED:
+        raise jobs.Refused(_("The server is being deleted. Undo this again in a moment, when it is deleted."))
+    if deletion is not None:
+        jobs.cancel(job=deletion, by=by)
+    server.desired_state = desired_state
+    server.save(update_fields=["desired_state"])
+    record.write(action="server.restore", by=by, target=server.resource, name=server.name, port=server.port)
 
 
 def restore_server(*, deleted: DeletedServer, by: User) -> Server:
@@ -23,14 +40,17 @@ def restore_server(*, deleted: DeletedServer, by: User) -> Server:
     """
     if deleted.blueprint is None:
         raise jobs.Refused(_("The blueprint of this server was deleted, so the server cannot be restored."))
-    if Server.objects.filter(owner=deleted.owner, name__iexact=deleted.name).exists():
-        raise jobs.Refused(_("There is another server named “%s”. Rename it first.") % deleted.name)
+    if other := Server.objects.filter(owner=deleted.owner, name__iexact=deleted.name).first():
+        raise jobs.Refused(
+            _("There is another server named “%s”. Rename it first.") % deleted.name,
+            cure=Cure(label=_("Rename"), url=reverse("servers:edit", args=[other.pk])),
+        )
     is_taken = deleted.port in ports.reserved(deleted.host) or deleted.port not in deleted.host.ports
     try:
-        port = free_port(deleted.host) if is_taken else deleted.port
+        port = free_port(deleted.host, by=by) if is_taken else deleted.port
         return _restore(deleted, port, by)
     except ValidationError as fault:
-        raise jobs.Refused(" ".join(fault.messages)) from fault
+        raise jobs.Refused(refusals.message_of(fault), cure=refusals.cure_of(fault)) from fault
 
 
 @transaction.atomic

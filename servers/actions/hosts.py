@@ -7,7 +7,9 @@ from typing import TypedDict, Unpack
 
 from django.conf import settings
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from accounts import secrets
@@ -15,7 +17,7 @@ from accounts.models import User
 from left4me.audit import record
 from left4me.core import rows
 from left4me.core.redis import hosts
-from left4me.core.web.refusals import Refused
+from left4me.core.web.refusals import Cure, Refused
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from servers.actions import lost_hosts
@@ -95,7 +97,8 @@ def remove_host(*, host: Host, by: User | None) -> None:
                 "This host still has servers. Delete them first: %(names)s. If the machine is lost, run on the web "
                 "server's machine: left4mectl host remove %(host)s --gone"
             )
-            % {"names": ", ".join(servers), "host": host.name}
+            % {"names": ", ".join(servers), "host": host.name},
+            cure=Cure(label=_("Show its servers"), url=f"{reverse('servers:list')}?{urlencode({'host': host.name})}"),
         )
     lost_hosts.end_jobs(host)
     lost_hosts.forget(host)

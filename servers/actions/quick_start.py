@@ -70,7 +70,7 @@ def quick_start(
             servers.request(server=server, operation="start", by=user)
         return server
 
-    server = servers.with_port(host, port, add)
+    server = servers.with_port(host, port, add, by=user)
     return QuickStart(server, preview.refused if preview else {})
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from left4me.core.web import refusals
+from left4me.core.web.refusals import Cure
 from servers.models import Blueprint, Server
 
 Refused = refusals.Refused
@@ -33,5 +35,6 @@ class InUse(refusals.InUse):
                 len(servers),
             )
             % {"count": len(servers), "names": ", ".join(name for _pk, name in servers)},
+            cure=Cure(label=_("Open “%s”") % servers[0][1], url=reverse("servers:edit", args=[servers[0][0]])),
             servers=[{"id": pk, "name": name} for pk, name in servers],
         )

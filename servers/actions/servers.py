@@ -7,13 +7,16 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
 from left4me.core import rows, secrets
+from left4me.core.web.refusals import Cure, Invalid
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
+from servers import permissions
 from servers.actions import blueprints, sourcetv
 from servers.actions.refusals import Stale
 from servers.hosts import ports
@@ -76,10 +79,11 @@ def create_server(
             restart_when_hung=restart_when_hung,
             tag_list=tag_list,
         ),
+        by=by,
     )
 
 
-def with_port(host: Host, port: int | None, add: Callable[[int], Result]) -> Result:
+def with_port(host: Host, port: int | None, add: Callable[[int], Result], *, by: User) -> Result:
     """Call `add` in a transaction, with `port` or with the lowest free port of the host; returns its result.
 
     The host is asked before the transaction begins: its worker may have to write while it answers.
@@ -87,7 +91,7 @@ def with_port(host: Host, port: int | None, add: Callable[[int], Result]) -> Res
     if port is not None:
         ports.refuse_busy(Server(host=host), port)
     for _attempt in range(_PORT_TRIES):
-        chosen = port or free_port(host)
+        chosen = port or free_port(host, by=by)
         try:
             with transaction.atomic():
                 return add(chosen)
@@ -142,7 +146,8 @@ def _update(*, server: Server, seen_version: int, by: User, changes: ServerChang
         raise Stale(current)
     port_stays = changes.get("port", current.port) == current.port
     if not port_stays and not (current.is_at_rest and not _is_being_started(current)):
-        raise ValidationError({"port": _("Stop the server before you change its port.")})
+        cure = Cure(label=_("Stop"), url=reverse("servers:action", args=[current.pk]), operation="stop")
+        raise ValidationError({"port": Invalid(_("Stop the server before you change its port."), cure=cure)})
     for name, value in changes.items():
         setattr(current, name, value)
     _refuse(current, port_stays=port_stays)
@@ -195,7 +200,10 @@ def show_password(*, server: Server, by: User) -> str:
 def use_offered_port(*, server: Server, by: User) -> Job:
     """Give the server the port that its failed start found free, and start it. Raises Refused and ValidationError."""
     if server.offered_port is None:
-        raise jobs.Refused(_("No free port is known. Edit the server to choose one."))
+        raise jobs.Refused(
+            _("No free port is known. Edit the server to choose one."),
+            cure=Cure(label=_("Open settings"), url=reverse("servers:edit", args=[server.pk])),
+        )
     changed = update_server(server=server, seen_version=server.version, by=by, port=server.offered_port)
     return request(server=changed, operation="start", by=by)
 
@@ -210,7 +218,10 @@ def start_without_last_change(*, server: Server, by: User) -> list[str]:
     # The newest version is the present one: a save that changes nothing keeps none, so numbers do not tell.
     before = server.blueprint.versions.all()[1:2].first()
     if before is None:
-        raise jobs.Refused(_("No earlier version of the blueprint is kept."))
+        raise jobs.Refused(
+            _("No earlier version of the blueprint is kept."),
+            cure=Cure(label=_("Edit blueprint"), url=reverse("servers:blueprint_edit", args=[server.blueprint_id])),
+        )
     _saved, left_out = blueprints.restore_version(blueprint=server.blueprint, number=before.number, by=by)
     request(server=server, operation="start" if server.is_at_rest else "restart", by=by)
     return left_out
@@ -221,11 +232,14 @@ def _is_being_started(server: Server) -> bool:
     return Job.objects.live().filter(resource=server.resource, state=Job.State.RUNNING).exists()
 
 
-def free_port(host: Host) -> int:
+def free_port(host: Host, *, by: User) -> int:
     """The lowest port of the host's range that is free. Raises ValidationError when all are taken."""
     free = ports.choose(host, find_busy=lambda asked: ports.ask(host, asked))
     if free is None:
-        raise ValidationError({"port": _("All ports of this host are in use. An admin can widen the port range.")})
+        cure = Cure(label=_("Open host"), url=host.get_absolute_url()) if permissions.can_operate_host(by) else None
+        raise ValidationError(
+            {"port": Invalid(_("All ports of this host are in use. An admin can widen the port range."), cure=cure)}
+        )
     return free
 
 

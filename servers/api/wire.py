@@ -48,7 +48,7 @@ def reason(row: Reason) -> dict[str, Any]:
         "label": row.label,
         "text": row.text,
         "url": row.url,
-        "cure": row.cure.operation if row.cure else None,
+        "cure": (row.cure.operation or None) if row.cure else None,
     }
 
 

@@ -12,9 +12,13 @@ from datetime import datetime, timedelta
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from left4me.alerts.attention import Cure, Reason, Severity
+from accounts.models import User
+from left4me.alerts.attention import Reason, Severity
+from left4me.core import secrets
+from left4me.core.web.refusals import Cure
 from left4me.core.web.request import Visitor, is_admin
 from left4me.jobs.models import Job
 from overlays import attention as overlay_attention
@@ -63,18 +67,26 @@ def of_servers(
     `listed().with_role(user)`.
     """
     crashes = _latest_crashes(servers, now)
-    layers = _layers(servers, user)
+    layers, unbuilt = _layers(servers, user)
     return {
         server.pk: _of_server(
             server,
             crash=crashes.get(server.pk),
             layers=layers.get(server.blueprint_id, []),
+            unbuilt=unbuilt.get(server.blueprint_id),
             is_busy=server.resource in busy,
             user=user,
             now=now,
         )
         for server in servers
     }
+
+
+def mend_server(user: User, number: str) -> Cure | None:
+    """The cure of the worst reason of a server that has one."""
+    rows = Server.objects.visible_to(user).filter(pk=number).listed().with_role(user)
+    reasons = of_servers(list(rows), busy=(), user=user, now=timezone.now())
+    return next((each.cure for each in reasons.get(int(number), ()) if each.cure), None)
 
 
 def of_hosts(hosts: Sequence[Host], *, user: Visitor, now: datetime) -> dict[int, list[Reason]]:
@@ -86,13 +98,20 @@ def of_hosts(hosts: Sequence[Host], *, user: Visitor, now: datetime) -> dict[int
 
 
 def _of_server(
-    server: Server, *, crash: StateChange | None, layers: list[Reason], is_busy: bool, user: Visitor, now: datetime
+    server: Server,
+    *,
+    crash: StateChange | None,
+    layers: list[Reason],
+    unbuilt: Overlay | None,
+    is_busy: bool,
+    user: Visitor,
+    now: datetime,
 ) -> list[Reason]:
     if server.host.is_down(now):
         # The last report of a host that is down says nothing about the present.
         return [_host_is_down(server), *layers]
     reasons = list(layers)
-    if not is_busy and (reason := _of_state(server, user)):
+    if not is_busy and (reason := _of_state(server, user, unbuilt)):
         reasons.append(reason)
     if crash is not None and server.actual_state in _RUNS:
         reasons.append(
@@ -102,6 +121,7 @@ def _of_server(
                 label=_("Crashed recently"),
                 text=crash.detail or _("It crashed within the last hour and was started again."),
                 url=server.get_absolute_url(),
+                cure=_last_lines(server),
             )
         )
     if reason := _of_game(server, user, is_busy=is_busy):
@@ -109,7 +129,7 @@ def _of_server(
     return sorted(reasons, key=lambda reason: reason.severity.rank)
 
 
-def _of_state(server: Server, user: Visitor) -> Reason | None:
+def _of_state(server: Server, user: Visitor, unbuilt: Overlay | None) -> Reason | None:
     """Why its state needs attention: the first of these reasons explains the others."""
     start = _operation(server, "start", _("Start"), user)
     error, url = server.last_error, server.get_absolute_url()
@@ -119,7 +139,9 @@ def _of_state(server: Server, user: Visitor) -> Reason | None:
         return Reason(kind="gave_up", severity=Severity.BAD, label=label, text=text, url=url, cure=start)
     if server.actual_state == Server.State.CRASHED:
         text = error or _("It crashed. It is started again shortly.")
-        return Reason(kind="crashed", severity=Severity.BAD, label=_("Crashed"), text=text, url=url)
+        return Reason(
+            kind="crashed", severity=Severity.BAD, label=_("Crashed"), text=text, url=url, cure=_last_lines(server)
+        )
     if server.hung_since is not None:
         return Reason(
             kind="unresponsive",
@@ -132,7 +154,7 @@ def _of_state(server: Server, user: Visitor) -> Reason | None:
     if error:
         failed_start = server.desired_state == Server.Desired.RUNNING and server.actual_state not in _RUNS
         label = _("Start failed") if failed_start else _("Last operation failed")
-        cure = (_use_offered_port(server, user) or start) if failed_start else None
+        cure = (_use_offered_port(server, user) or _supply(server, user, unbuilt) or start) if failed_start else None
         return Reason(kind="failed", severity=Severity.BAD, label=label, text=error, url=url, cure=cure)
     return _of_drift(server, user) if server.has_drifted else None
 
@@ -212,7 +234,8 @@ def _of_host(host: Host, install: Job | None, user: Visitor, now: datetime) -> l
             "Only %(free).1f GB are free. Games, logs and the database fail when the disk is full. Free some space."
         ) % {"free": (host.disk_free or 0) / 1e9}
         label = _("Disk nearly full")
-        reasons.append(Reason(kind="disk_low", severity=Severity.BAD, label=label, text=text, url=url))
+        cure = Cure(label=_("Delete unused items"), url=reverse("overlays:cache")) if is_admin(user) else None
+        reasons.append(Reason(kind="disk_low", severity=Severity.BAD, label=label, text=text, url=url, cure=cure))
     if not host.game_version and not (install is not None and install.is_live):
         failed = install is not None and install.state == Job.State.FAILED
         reasons.append(
@@ -264,6 +287,25 @@ def _operation(server: Server, operation: str, label: str, user: Visitor) -> Cur
     return Cure(operation=operation, label=label, url=reverse("servers:action", args=[server.pk]))
 
 
+def _last_lines(server: Server) -> Cure:
+    return Cure(label=_("Open last log lines"), url=reverse("livestate:console", args=[server.pk]))
+
+
+def _supply(server: Server, user: Visitor, unbuilt: Overlay | None) -> Cure | None:
+    """What provides a start with the thing that it lacks: the game, an overlay that was never built, a password."""
+    if not server.host.game_version:
+        return _install(server.host, user, _("Install the game"))
+    if unbuilt is not None:
+        return overlay_attention.rebuild(unbuilt, user, _("Build “%s”") % unbuilt.name)
+    try:
+        _password = server.rcon_password
+    except secrets.Unreadable:
+        label = _("New RCON password")
+        url = reverse("servers:rotate", args=[server.pk])
+        return Cure(operation="rotate", label=label, url=url) if permissions.can_edit_server(user, server) else None
+    return None
+
+
 def _use_offered_port(server: Server, user: Visitor) -> Cure | None:
     if server.offered_port is None or not permissions.can_edit_server(user, server):
         return None
@@ -301,8 +343,8 @@ def _latest_crashes(servers: Sequence[Server], now: datetime) -> dict[int, State
     return {row.server_id: row for row in rows}
 
 
-def _layers(servers: Sequence[Server], user: Visitor) -> Mapping[int, list[Reason]]:
-    """The reasons of the overlays in those blueprints that the user may see, by blueprint."""
+def _layers(servers: Sequence[Server], user: Visitor) -> tuple[Mapping[int, list[Reason]], Mapping[int, Overlay]]:
+    """Of the blueprints that the user may see: the reasons of their overlays, and one that was never built."""
     visible = {row.blueprint_id for row in servers if permissions.can_see_blueprint(user, row.blueprint)}
     links = BlueprintOverlay.objects.filter(blueprint__in=visible).select_related("overlay") if visible else ()
     overlays = {link.overlay_id: link.overlay for link in links}
@@ -311,7 +353,12 @@ def _layers(servers: Sequence[Server], user: Visitor) -> Mapping[int, list[Reaso
     for link in links:
         reasons = [_of_layer(link.overlay, reason) for reason in found.get(link.overlay_id, ())]
         by_blueprint.setdefault(link.blueprint_id, []).extend(reasons)
-    return by_blueprint
+    unbuilt = {
+        link.blueprint_id: link.overlay
+        for link in links
+        if link.overlay.kind != Overlay.Kind.FILES and link.overlay.built_at is None
+    }
+    return by_blueprint, unbuilt
 
 
 def _of_layer(overlay: Overlay, reason: Reason) -> Reason:

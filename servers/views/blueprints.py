@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
+from left4me.core.web import notices
 from left4me.core.web.ids import parse_id
 from overlays import attention
 from servers import actions, lookups
@@ -23,7 +24,7 @@ from servers.actions import blueprint_yaml
 from servers.blueprints import inspection, maps
 from servers.forms import BlueprintForm, ImportForm
 from servers.models import Blueprint, StarterBlueprint
-from servers.views import cfg_help
+from servers.views import cfg_help, versions
 
 PER_PAGE = 50
 _FIELDS = ("name", "description", "arguments", "config", "overlays", "connect_ports", "allow_ptrace")
@@ -79,7 +80,8 @@ def blueprint_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
     saved, status = _submit(form, update)
     if saved is not None:
-        messages.success(request, _("Blueprint saved. Changes apply at the next restart of its servers."))
+        text = _("Blueprint saved. Changes apply at the next restart of its servers.")
+        notices.done(request, text, undo=versions.offer_undo(saved, by=user))
         return redirect(saved)
     return _edited(request, form, blueprint=row, status=status)
 
@@ -99,7 +101,7 @@ def blueprint_move(request: HttpRequest, pk: int) -> HttpResponse:
             step={"up": -1, "down": 1}[direction],
         )
     except actions.Stale as fault:
-        messages.error(request, str(fault))
+        notices.refuse(request, fault)
     except (ValueError, KeyError):
         raise BadRequest from None
     return redirect(row)

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from left4me.core.web import forms
+from left4me.core.web import forms, notices
 from left4me.core.web.request import is_fragment
 from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
@@ -81,7 +81,7 @@ def host_action(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         actions.request_on_host(host=row, operation=request.POST.get("operation", ""), by=user)
     except actions.Refused as refusal:
-        messages.error(request, str(refusal))
+        notices.refuse(request, refusal)
     if is_fragment(request):
         return render(request, "servers/host.html#state", {**_state(row, user), "may_operate": True})
     return redirect(row)
@@ -131,7 +131,7 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         actions.remove_host(host=row, by=user)
     except actions.Refused as refusal:
-        messages.error(request, str(refusal))
+        notices.refuse(request, refusal)
         return redirect(row)
     messages.success(request, _("Host “%s” removed.") % row.name)
     return redirect("servers:hosts")

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
 from accounts.permissions import signed_in
+from left4me.core.web import notices
 from left4me.core.web.ids import parse_ids
 from left4me.core.web.request import is_fragment
 from servers import actions
@@ -44,7 +45,7 @@ def act_on_many(request: HttpRequest) -> HttpResponse:
         try:
             outcomes = actions.request_on_many(ids=ids, operation=request.POST.get("operation", ""), by=user)
         except actions.Refused as refusal:
-            messages.error(request, str(refusal))
+            notices.refuse(request, refusal)
     if not is_fragment(request):
         return _list(request, outcomes=outcomes)
     # Closing the results leads back to the list with its filters.

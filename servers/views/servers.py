@@ -9,12 +9,15 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
+from left4me.core.web import notices, undo
 from left4me.core.web.request import is_fragment
 from servers import actions, lookups
 from servers.forms import ServerForm, ShareForm
@@ -26,6 +29,7 @@ from servers.views import facts, server_page
 from servers.views.new_server import posted
 
 PER_PAGE = 50
+_SETTINGS = ("name", "blueprint", "port", "restart_when_hung", "tag_list")
 
 
 @require_safe
@@ -58,19 +62,31 @@ def settings(request: HttpRequest, pk: int) -> HttpResponse:
     server = lookups.server_to_edit(user, pk)
     # The frame shows the stored row; the form writes what was typed into its own.
     context = server_page.frame(request, lookups.server_to_edit(user, pk), tab="settings")
+    before = {name: getattr(server, name) for name in _SETTINGS}
     form = ServerForm(posted(request), instance=server, owner=server.owner)
 
     def update() -> Server:
-        values = _values(form, "name", "blueprint", "port", "restart_when_hung", "tag_list")
+        values = {name: form.cleaned_data[name] for name in _SETTINGS}
         seen_version = form.cleaned_data["version"] or 0
         return actions.update_server(server=server, seen_version=seen_version, by=user, **values)
 
     saved, status = lib_forms.submit(form, update)
     if saved is not None:
-        messages.success(request, _("Settings saved."))
+        kept = before | {"blueprint": before["blueprint"].pk}
+        again = undo.offer("server.settings", by=user, server=pk, seen=saved.version, before=kept)
+        notices.done(request, _("Settings saved."), undo=again)
         return redirect("servers:edit", saved.pk)
     context |= {"form": form, "shares": server.shares.select_related("user"), "share_form": ShareForm()}
     return render(request, "servers/settings.html", context, status=status)
+
+
+@undo.register("server.settings")
+def restore_settings(user: User, server: int, seen: int, before: dict[str, Any]) -> str:
+    """Save the settings that a server had before a change, unless it was changed again since then."""
+    row = lookups.server_to_edit(user, server)
+    blueprint = lookups.blueprint_or_404(user, before["blueprint"])
+    actions.update_server(server=row, seen_version=seen, by=user, **before | {"blueprint": blueprint})
+    return reverse("servers:edit", args=[server])
 
 
 @require_POST
@@ -82,7 +98,7 @@ def action(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         actions.request(server=server, operation=operation, by=user)
     except actions.Refused as refusal:
-        messages.error(request, str(refusal))
+        notices.refuse(request, refusal)
     tab = request.POST.get("tab", "")
     if not is_fragment(request):
         return redirect("servers:list" if operation == "delete" else server_page.address_of(server, tab))
@@ -100,9 +116,9 @@ def use_port(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         actions.use_offered_port(server=server, by=user)
     except actions.Refused as refusal:
-        messages.error(request, str(refusal))
+        notices.refuse(request, refusal)
     except ValidationError as fault:
-        messages.error(request, " ".join(fault.messages))
+        notices.refuse(request, fault)
     return redirect(server)
 
 
@@ -124,15 +140,27 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
     if request.method == "POST":
+        desired_state = server.desired_state
         try:
             actions.request(server=server, operation="delete", by=user)
         except actions.Refused as refusal:
-            messages.error(request, str(refusal))
+            notices.refuse(request, refusal)
             return redirect(server)
         text = _("Deleting server “%s”… You can restore it for seven days, under “Recently deleted”.")
-        messages.success(request, text % server.name)
+        again = undo.offer("server.delete", by=user, server=pk, desired_state=desired_state)
+        notices.done(request, text % server.name, undo=again)
         return redirect("servers:list")
     return render(request, "servers/delete.html", {"server": server})
+
+
+@undo.register("server.delete")
+def keep(user: User, server: int, desired_state: str) -> str:
+    """Keep a server whose deletion waits, or restore it once it is deleted."""
+    if row := Server.objects.visible_to(user).listed().with_role(user).filter(pk=server).first():
+        actions.cancel_deletion(server=lookups.server_to_edit(user, row.pk), desired_state=desired_state, by=user)
+        return row.get_absolute_url()
+    deleted_server = lookups.deleted_server_to_restore(user, server)
+    return actions.restore_server(deleted=deleted_server, by=user).get_absolute_url()
 
 
 @require_safe
@@ -150,11 +178,7 @@ def restore(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         server = actions.restore_server(deleted=row, by=user)
     except actions.Refused as refusal:
-        messages.error(request, str(refusal))
+        notices.refuse(request, refusal)
         return redirect("servers:deleted")
     messages.success(request, _("Server “%s” restored.") % server.name)
     return redirect(server)
-
-
-def _values(form: ServerForm, *names: str) -> dict[str, Any]:
-    return {name: form.cleaned_data[name] for name in names}

@@ -5,13 +5,16 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core import secrets
 from left4me.core.web import forms as lib_forms
+from left4me.core.web import notices, undo
 from servers import actions, lookups
 from servers.forms import ShareForm
 from servers.models import ServerShare
@@ -36,10 +39,19 @@ def revoke(request: HttpRequest, pk: int, share_pk: int) -> HttpResponse:
     server = lookups.server_to_edit(user, pk)
     shared = get_object_or_404(server.shares.select_related("user", "server"), pk=share_pk)
     actions.revoke(share=shared, by=user)
-    messages.success(request, _("Stopped sharing with %s.") % shared.user)
+    again = undo.offer("server.share", by=user, server=pk, username=shared.user.username, role=shared.role)
+    notices.done(request, _("Stopped sharing with %s.") % shared.user, undo=again)
     if shared.role == ServerShare.Role.OPERATOR:
         messages.info(request, _("RCON password changed. It applies at the next restart."))
     return redirect("servers:edit", server.pk)
+
+
+@undo.register("server.share")
+def share_again(user: User, server: int, username: str, role: str) -> str:
+    """Share a server again with a user whose share was removed."""
+    row = lookups.server_to_edit(user, server)
+    actions.share(server=row, username=username, role=role, by=user)
+    return reverse("servers:edit", args=[server])
 
 
 @require_POST

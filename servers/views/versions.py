@@ -12,9 +12,13 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.core.web import notices, undo
+from left4me.core.web.refusals import Cure
 from servers import actions, lookups
 from servers.blueprints import versions
+from servers.models import Blueprint
 
 PER_PAGE = 20
 
@@ -58,11 +62,29 @@ def restore(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     try:
         saved, left_out = actions.restore_version(blueprint=blueprint, number=number, by=user)
     except (actions.Refused, ValidationError) as fault:
-        _tell_refusal(request, fault)
+        notices.refuse(request, fault)
         return redirect("servers:blueprint_versions", pk)
     _tell_left_out(request, left_out)
     messages.success(request, _("Version %d restored. Servers use it from their next start.") % number)
     return redirect(saved)
+
+
+def offer_undo(saved: Blueprint, *, by: User) -> Cure | None:
+    """The button that brings back the version before the one that was just saved."""
+    newest, before = [*saved.versions.all()[:2], None, None][:2]
+    if newest is None or before is None or newest.number != saved.version:
+        return None
+    return undo.offer("blueprint.version", by=by, blueprint=saved.pk, number=before.number, seen=saved.version)
+
+
+@undo.register("blueprint.version")
+def take_back(user: User, blueprint: int, number: int, seen: int) -> str:
+    """Restore the version before a change, unless the blueprint was changed again since then."""
+    row = lookups.blueprint_to_edit(user, blueprint)
+    if row.version != seen:
+        raise actions.Stale(row)
+    saved, _left_out = actions.restore_version(blueprint=row, number=number, by=user)
+    return saved.get_absolute_url()
 
 
 @require_POST
@@ -74,15 +96,11 @@ def undo_and_start(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         left_out = actions.start_without_last_change(server=server, by=user)
     except (actions.Refused, ValidationError) as fault:
-        _tell_refusal(request, fault)
+        notices.refuse(request, fault)
     else:
         _tell_left_out(request, left_out)
         messages.success(request, _("The last change of the blueprint is undone, and the server starts."))
     return redirect(server)
-
-
-def _tell_refusal(request: HttpRequest, fault: actions.Refused | ValidationError) -> None:
-    messages.error(request, " ".join(fault.messages) if isinstance(fault, ValidationError) else str(fault))
 
 
 def _tell_left_out(request: HttpRequest, overlays: list[str]) -> None:

@@ -10,7 +10,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
-from left4me.core.web.refusals import Refused, Stale
+from left4me.core.web.refusals import Invalid, Refused, Stale
 
 Row = TypeVar("Row")
 
@@ -28,7 +28,7 @@ def submit(form: forms.BaseForm, action: Callable[[], Row]) -> tuple[Row | None,
         _offer_overwriting(form, fault)
         return None, 409
     except Refused as fault:
-        form.add_error(None, str(fault))
+        form.add_error(None, Invalid(str(fault), cure=fault.cure))
     except ValidationError as fault:
         add_errors(form, fault)
     return None, 422

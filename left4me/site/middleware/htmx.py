@@ -7,10 +7,12 @@ from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib.messages import get_messages
+from django.contrib.messages.storage.base import Message
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
+from left4me.core.web import notices
 from left4me.site.templatetags.ui import message_tone
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -45,6 +47,12 @@ def _sign_in_again(request: HttpRequest) -> HttpResponse:
 
 
 def _messages_as_toasts(request: HttpRequest, response: HttpResponse) -> None:
-    toasts = [{"text": str(each), "tone": message_tone(each.level_tag)} for each in get_messages(request)]
+    toasts = [_toast(each) for each in get_messages(request)]
     if toasts:
         trigger_client_event(response, "toast", {"messages": toasts})
+
+
+def _toast(message: Message) -> dict[str, object]:
+    cure = notices.cure_of(message)
+    toast: dict[str, object] = {"text": str(message), "tone": message_tone(message.level_tag)}
+    return toast | {"cure": cure.as_json()} if cure else toast

@@ -8,6 +8,7 @@ from typing import Any
 
 from django import template
 from django.conf import settings
+from django.contrib.messages.storage.base import Message
 from django.core.paginator import Page
 from django.forms import BoundField, CheckboxInput
 from django.http import HttpRequest
@@ -23,6 +24,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, ngettext
 
 from left4me.core import moments
+from left4me.core.web import notices, refusals
+from left4me.core.web.refusals import Cure
 from left4me.site import navigation
 
 register = template.Library()
@@ -165,6 +168,23 @@ def url_or_none(name: str, *args: Any) -> str | None:
 def poll_seconds() -> int:
     """How often running games are asked, which is how often pages ask for what was found."""
     return int(settings.LEFT4ME_POLL_SECONDS)
+
+
+@register.inclusion_tag("ui/cure.html")
+def cure(cure: Cure | None, of: str = "") -> dict[str, object]:
+    """The button of what mends something or takes it back; nothing without. `of` names the thing to screen readers."""
+    return {"cure": cure, "of": of}
+
+
+@register.filter
+def error_cure(error: Exception) -> Cure | None:
+    """The cure of an error of a form, or of a refusal."""
+    return refusals.cure_of(error)
+
+
+@register.filter
+def message_cure(message: Message) -> Cure | None:
+    return notices.cure_of(message)
 
 
 @register.filter

@@ -1,7 +1,7 @@
 // What htmx does when something goes wrong, and when nobody looks.
 const banner = document.getElementById("offline");
 const words = document.body.dataset;
-const toast = (text, tone = "bad") => document.dispatchEvent(new CustomEvent("toast", { detail: { text, tone } }));
+const toast = (text, cure) => document.dispatchEvent(new CustomEvent("toast", { detail: { text, cure, tone: "bad" } }));
 
 function lost(is) {
   if (banner) banner.hidden = !is;
@@ -19,12 +19,12 @@ function problem(request) {
   if (type.includes("json")) {
     try {
       const said = JSON.parse(request.responseText);
-      return said.detail || said.title;
+      return { text: said.detail || said.title, cure: said.cure };
     } catch {
       return null;
     }
   }
-  return type.startsWith("text/plain") && request.responseText.length < 300 ? request.responseText : null;
+  return type.startsWith("text/plain") && request.responseText.length < 300 ? { text: request.responseText } : null;
 }
 
 document.addEventListener("htmx:responseError", (event) => {
@@ -45,7 +45,8 @@ document.addEventListener("htmx:responseError", (event) => {
   }
   if (polled) return;
   const known = { 403: words.refused, 404: words.gone, 409: words.conflict, 429: words.tooMany };
-  toast(problem(xhr) ?? known[xhr.status] ?? words.fault);
+  const said = problem(xhr);
+  toast(said?.text ?? known[xhr.status] ?? words.fault, said?.cure);
 });
 
 // A hidden tab asks nothing; when it comes back it asks at once ("visible-again from:document" in hx-trigger).

@@ -34,6 +34,10 @@ function row(list, name) {
   };
 }
 
+function refusal(answer) {
+  return Object.assign(new Error(answer.data.error ?? answer.status), { cure: answer.data.cure });
+}
+
 async function send(form, file, show) {
   const asked = {
     name: file.name,
@@ -42,7 +46,7 @@ async function send(form, file, show) {
     unpack: form.elements.unpack.checked,
   };
   const begun = await post(form.dataset.upload, JSON.stringify(asked), "application/json");
-  if (begun.status !== 201) throw new Error(begun.data.error ?? begun.status);
+  if (begun.status !== 201) throw refusal(begun);
   const url = `${form.dataset.upload}/${begun.data.id}`;
   let offset = begun.data.offset;
   let failures = 0;
@@ -59,7 +63,7 @@ async function send(form, file, show) {
       offset = answer.data.offset;
       failures = 0;
     } else if (answer && answer.status < 500) {
-      throw new Error(answer.data.error ?? answer.status);
+      throw refusal(answer);
     } else {
       if (failures >= PAUSES.length) throw new Error(form.dataset.failed);
       await pause(PAUSES[failures]);
@@ -67,7 +71,7 @@ async function send(form, file, show) {
     }
   }
   const ended = await post(`${url}/finish`, "", "application/json");
-  if (ended.status !== 202) throw new Error(ended.data.error ?? ended.status);
+  if (ended.status !== 202) throw refusal(ended);
   return ended.data.plan;
 }
 
@@ -84,6 +88,8 @@ async function sendAll(form, files) {
     } catch (error) {
       failed = true;
       show(0, error.message, "bad");
+      const detail = { text: error.message, tone: "bad", cure: error.cure };
+      if (error.cure) document.dispatchEvent(new CustomEvent("toast", { detail }));
     }
   }
   // One archive: its plan. Several wait on this page, which lists them.
