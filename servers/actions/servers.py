@@ -232,11 +232,12 @@ def _is_being_started(server: Server) -> bool:
     return Job.objects.live().filter(resource=server.resource, state=Job.State.RUNNING).exists()
 
 
-def free_port(host: Host, *, by: User) -> int:
+def free_port(host: Host, *, by: User | None = None) -> int:
     """The lowest port of the host's range that is free. Raises ValidationError when all are taken."""
     free = ports.choose(host, find_busy=lambda asked: ports.ask(host, asked))
     if free is None:
-        cure = Cure(label=_("Open host"), url=host.get_absolute_url()) if permissions.can_operate_host(by) else None
+        is_admin = by is not None and permissions.can_operate_host(by)
+        cure = Cure(label=_("Open host"), url=host.get_absolute_url()) if is_admin else None
         raise ValidationError(
             {"port": Invalid(_("All ports of this host are in use. An admin can widen the port range."), cure=cure)}
         )

@@ -106,7 +106,7 @@ def test_sourcetv_gets_a_port_of_its_own(cast: Cast, api: Caller, texts: dict[st
     actions.update_blueprint(blueprint=blueprint, seen_version=1, by=cast.owner, **texts)
     assert list(Server.objects.order_by("pk").values_list("tv_port", flat=True)) == [27020, 27019]
     assert api.by(cast.owner).get(f"/servers/{one.pk}")[1]["tv_port"] == 27020
-    assert actions.servers.free_port(host, by=cast.owner) == 27017
+    assert actions.servers.free_port(host) == 27017
     with pytest.raises(ValidationError, match="Another server"):
         actions.update_server(server=two, seen_version=1, by=cast.owner, port=27020)
     one.refresh_from_db()
