@@ -52,8 +52,8 @@ _PROBLEM = {
                     "detail": {"type": "string"},
                     "cure": {
                         "type": "object",
-                        "description": "What helps, if you may do it: a POST of `operation` to `url`, as the button of "
-                        "the page does, or without an operation the page to open",
+                        "description": "What helps, if you may do it: a POST of `operation` to `url`, as the page's "
+                        "button does, or without an operation the page to open",
                         "properties": {name: {"type": "string"} for name in ("label", "url", "operation")},
                     },
                 },
