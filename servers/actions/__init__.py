@@ -13,8 +13,8 @@ from servers.actions.blueprints import (
     update_blueprint,
 )
 from servers.actions.bulk import Outcome, request_on_many
-from servers.actions.hosts import add_host, check_game, remove_host, request_on_host, revoke_token, update_host
 from servers.actions.deletions import cancel_deletion, restore_server
+from servers.actions.hosts import add_host, check_game, remove_host, request_on_host, revoke_token, update_host
 from servers.actions.lost_hosts import Losses, remove_lost_host
 from servers.actions.quick_start import QuickStart, quick_start
 from servers.actions.refusals import InUse, Refused, Stale
