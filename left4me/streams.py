@@ -41,6 +41,8 @@ def _session_key(cookies: str) -> str:
 application = sse.Application(
     sse.Hub(async_subscriber),
     [
+        # What pages follow: one connection for each tab. The others are for programs.
+        sse.Route(r"/live", sse.Signals, parts={"log": server_streams.open_log, "job": job_streams.open_stream}),
         sse.Route(r"/jobs/(\d{1,18})/stream", job_streams.open_stream),
         sse.Route(r"/servers/(\d{1,18})/logs/stream", server_streams.open_log),
     ],

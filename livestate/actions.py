@@ -66,6 +66,7 @@ def give_order(
         )
         details = {"minutes": minutes} if kind == Order.Kind.BAN else {}
         record.write(action=f"console.{kind}", by=by, target=server.resource, request=request, value=value, **details)
+        order.announce()
         transaction.on_commit(functools.partial(_send, order))
     return order
 
@@ -132,3 +133,4 @@ def _send(order: Order) -> None:
             note=_("The server's host is not responding. Try again in a moment."),
             finished_at=timezone.now(),
         )
+        order.announce()

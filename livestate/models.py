@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 
+from left4me.core.redis import signals
 from livestate.reconcile import LONGEST_MAP, LONGEST_NAME, SnapshotState
 from servers.models import Host, Server
 
@@ -203,6 +204,10 @@ class Order(models.Model):
 
     def __str__(self) -> str:
         return f"server {self.server_id}: {self.kind} {self.value}"
+
+    def announce(self) -> None:
+        """Tell open pages that the order changed."""
+        signals.send_after_commit(f"{signals.ORDER}:{self.server_id}")
 
     def state_at(self, now: datetime) -> str:
         """The effective state: an order whose message or worker was lost becomes failed or uncertain after a time."""

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
+from left4me.core.redis import signals
 from livestate import reconcile
 from livestate.models import PlayerSession, Snapshot, Sweep, last_seen
 from livestate.poller import Answered, Result, Unanswered
@@ -105,6 +106,7 @@ class Recorder:
             self._claim()
             PlayerSession.objects.bulk_update(rows, ["left_at"], batch_size=500)
             self._silences.end(ended)
+        signals.send(f"{signals.PLAYERS}:{row.server_id}" for row in rows)
         for server_id in ended.union(lost):
             self._known.pop(server_id, None)
         return len(rows)
@@ -125,11 +127,13 @@ class Recorder:
                 self._claim()
                 tally = self._write(compared, now)
                 tally.silent = self._silences.add(silent, now)
-                self._silences.end(result.server_id for result in answered)
+                answering_again = self._silences.end(_ids(answered))
         except BaseException:
             # The transaction was rolled back, but the cache already holds what it would have written.
             self._forget()
             raise
+        changed = [server_id for server_id, changes in compared if changes != Changes()]
+        signals.send(f"{signals.PLAYERS}:{server_id}" for server_id in {*changed, *answering_again, *_ids(silent)})
         return tally
 
     def _claim(self, **fields: float) -> None:
@@ -268,6 +272,10 @@ class Recorder:
         for row in PlayerSession.objects.bulk_create(rows):
             self._known[row.server_id].stays[row.steam_id_64] = _stay(row)
         tally.opened = len(rows)
+
+
+def _ids(results: Iterable[Result]) -> list[int]:
+    return [result.server_id for result in results]
 
 
 def _stay(session: PlayerSession) -> Stay:

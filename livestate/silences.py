@@ -54,8 +54,8 @@ class Silences:
         )
         return len(rows)
 
-    def end(self, server_ids: Iterable[int]) -> None:
-        """Delete the rows of servers that answered, or that do not run any more."""
+    def end(self, server_ids: Iterable[int]) -> list[int]:
+        """Delete the rows of servers that answered, or that do not run any more; return which had one."""
         cached = self._cached()
         server_ids = list(server_ids)
         for server_id in server_ids:
@@ -65,6 +65,7 @@ class Silences:
             Silence.objects.filter(server_id__in=ended).delete()
             for server_id in ended:
                 del cached[server_id]
+        return ended
 
     def _log(self, result: Unanswered, now: datetime) -> None:
         """Write why a poll failed to the log: when the reason changes, and once an hour."""

@@ -16,6 +16,7 @@ from accounts.models import User
 from left4me.audit import record
 from left4me.core import rows
 from left4me.core.natural_order import NaturalOrder
+from left4me.core.redis import signals
 from left4me.core.web import refusals
 from left4me.core.web.refusals import Cure, Invalid
 from left4me.jobs import actions as jobs
@@ -114,6 +115,8 @@ def delete(*, overlay: Overlay, by: User) -> None:
     hosts = [settings.LEFT4ME_HOST] if current.path == str(current.pk) else []
     for host in (*hosts, *current.copies.values_list("host", flat=True)):
         jobs.request(operation="remove_overlay", resource=current.resource, by=by, host=host)
+    if current.owner_id is not None:
+        signals.send_after_commit(current.resource, also=[current.owner_id])
     current.delete()
 
 

@@ -5,6 +5,8 @@ class OverlaysConfig(AppConfig):
     name = "overlays"
 
     def ready(self) -> None:
+        from left4me.core.redis import signals
+        from left4me.core.web.sse.signals import register
         from left4me.jobs import resources
         from overlays import attention, operations, permissions  # noqa: F401 -- registers the operations
         from overlays.models import Overlay
@@ -16,3 +18,4 @@ class OverlaysConfig(AppConfig):
             can_operate=permissions.can_edit_overlay,
             mend=attention.mend_overlay,
         )
+        register(permissions.audience, signals.OVERLAY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.utils.translation import gettext as _
@@ -15,6 +17,12 @@ def can_see_overlay(user: Visitor, overlay: Overlay) -> bool:
     if not user.is_active:
         return False
     return overlay.is_system or overlay.owner_id == user.pk or is_admin(user)
+
+
+def audience(ids: Collection[int]) -> dict[int, Collection[int] | None]:
+    """Who may see these overlays besides admins, for signals: everybody those of the system."""
+    rows = Overlay.objects.filter(pk__in=ids).values_list("pk", "owner_id")
+    return {pk: None if owner_id is None else {owner_id} for pk, owner_id in rows}
 
 
 def check_can_see_overlay(user: Visitor, overlay: Overlay) -> None:

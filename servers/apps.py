@@ -5,6 +5,8 @@ class ServersConfig(AppConfig):
     name = "servers"
 
     def ready(self) -> None:
+        from left4me.core.redis import signals
+        from left4me.core.web.sse.signals import register
         from left4me.jobs import queue_reasons, resources
         from overlays.replication import store as replication_store
         from servers import permissions
@@ -20,6 +22,11 @@ class ServersConfig(AppConfig):
             can_operate=permissions.can_operate_server,
             mend=attention.mend_server,
         )
+        register(permissions.audience, signals.SERVER, signals.PLAYERS, signals.USAGE)
+        register(permissions.operators, signals.ORDER)
+        # Every user sees the hosts.
+        register(dict.fromkeys, signals.HOST, signals.LOAD)
+        register(permissions.blueprint_audience, signals.BLUEPRINT)
         queue_reasons.register_host_health(silence.troubles)
         operations.register()
         replication_store.register_mounts(lambda: this_host.storage().layers_in_use())

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
 
@@ -34,6 +37,28 @@ def role_of(user: Visitor, server: Server) -> str:
 def can_see_server(user: Visitor, server: Server) -> bool:
     """See its state, players and log, but not its password."""
     return role_of(user, server) != NOBODY
+
+
+def audience(ids: Collection[int]) -> dict[int, Collection[int] | None]:
+    """Who may see these servers besides admins, for signals."""
+    return _with_shares(ids, ServerShare.objects.all())
+
+
+def operators(ids: Collection[int]) -> dict[int, Collection[int] | None]:
+    """Who may operate these servers besides admins, for signals."""
+    return _with_shares(ids, ServerShare.objects.filter(role=ServerShare.Role.OPERATOR))
+
+
+def blueprint_audience(ids: Collection[int]) -> dict[int, Collection[int] | None]:
+    """Who may see these blueprints besides admins, for signals."""
+    return {pk: {owner} for pk, owner in Blueprint.objects.filter(pk__in=ids).values_list("pk", "owner_id")}
+
+
+def _with_shares(ids: Collection[int], shares: QuerySet[ServerShare]) -> dict[int, Collection[int] | None]:
+    found = {pk: {owner_id} for pk, owner_id in Server.objects.filter(pk__in=ids).values_list("pk", "owner_id")}
+    for server_id, user_id in shares.filter(server_id__in=found).order_by().values_list("server_id", "user_id"):
+        found[server_id].add(user_id)
+    return dict(found)
 
 
 def check_can_see_server(user: Visitor, server: Server) -> None:

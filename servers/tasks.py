@@ -57,9 +57,9 @@ def refresh() -> None:
         # The duration of one pass, for the metrics.
         "look_seconds": round(time.monotonic() - started, 3),
     }
-    Host.objects.filter(pk=host.pk).update(
-        last_seen_at=now, version=VERSION, facts=facts, game_version=this_host.game_version()
-    )
+    game_version = this_host.game_version()
+    Host.objects.filter(pk=host.pk).update(last_seen_at=now, version=VERSION, facts=facts, game_version=game_version)
+    silence.host_has_reported(host, version=VERSION, game_version=game_version, facts=facts, now=now)
     crash_alerts.disk_was_seen(host, free=facts["disk"]["free"], now=now)
     _measure_usage(host, now)
 

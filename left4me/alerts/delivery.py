@@ -23,6 +23,7 @@ from left4me.alerts.models import Channel, Delivery, Incident
 from left4me.alerts.transport import Message, Outcome
 from left4me.core import secrets
 from left4me.core.net import fetch
+from left4me.core.redis import signals
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +119,7 @@ def _settle(channel: Channel, alerts: list[Delivery], outcome: Outcome, now: dat
     row = Channel.objects.filter(pk=channel.pk)
     rows = Delivery.objects.waiting().filter(pk__in=[alert.pk for alert in alerts])
     with transaction.atomic():
+        signals.send_after_commit(f"{signals.CHANNEL}:{channel.pk}")
         if outcome.arrived:
             rows.update(state=Delivery.State.SENT, ended_at=now, attempts=F("attempts") + 1)
             row.update(claimed_until=None, failures=0, last_error="", last_delivered_at=now, **_paced(channel, now))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.http import Http404
 
 from left4me.alerts.models import Channel
@@ -10,6 +12,11 @@ from left4me.core.web.request import Person
 
 def can_manage(user: Person, channel: Channel) -> bool:
     return user.is_active and (user.is_admin or channel.user_id == user.pk)
+
+
+def audience(ids: Collection[int]) -> dict[int, Collection[int] | None]:
+    """Who may see these channels besides admins, for signals."""
+    return {pk: (user_id,) for pk, user_id in Channel.objects.filter(pk__in=ids).values_list("pk", "user_id")}
 
 
 def managed(user: Person, pk: int) -> Channel:

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from left4me.audit.models import AuditEntry
 from left4me.core.net.addresses import client_address
+from left4me.core.redis import signals
 from left4me.core.web.request import Person
 
 
@@ -19,7 +20,13 @@ def write(
     request: HttpRequest | None = None,
     **details: Any,
 ) -> AuditEntry:
-    """Add an audit entry. `by=None` means the system itself. `details` must never contain a secret."""
+    """Add an audit entry. `by=None` means the system itself. `details` must never contain a secret.
+
+    Open pages are told that `target` changed, and streams of a user that their rights may have.
+    """
+    if target:
+        kind, _, number = target.partition(":")
+        signals.send_after_commit(f"{signals.RIGHTS}:{number}" if kind == "user" else target)
     return AuditEntry.objects.create(
         user=by,  # type: ignore[misc]  # the user model lies above this layer
         actor=by.get_username() if by is not None else "system",

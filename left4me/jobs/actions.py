@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from left4me.core import logbook
 from left4me.core.web import refusals
 from left4me.core.web.refusals import Cure
-from left4me.jobs import dispatch, operations, permissions, transitions
+from left4me.jobs import broadcast, dispatch, operations, permissions, transitions
 from left4me.jobs.models import Job, JobLock, JobQuerySet
 from left4me.jobs.operations import Lock
 from left4me.jobs.output import logs
@@ -70,6 +70,7 @@ def request(
         logs.first_event(job, f"Requested by {by.get_username() if by else 'the system'}.", now=now)
         _supersede(job, wanted, now=now)
         dispatch.send_after_commit(job)
+        broadcast.change_after_commit(job)
     return job
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import transaction
 
-from left4me.core.redis import keys, pubsub
+from left4me.core.redis import keys, pubsub, signals
 from left4me.jobs.models import Job, JobLog
 
 
@@ -34,8 +34,19 @@ def progress(job_id: int, progress: dict[str, Any]) -> None:
     pubsub.publish(keys.job_channel(job_id), json.dumps({"progress": progress}))
 
 
-def state_after_commit(job_id: int, state: str) -> None:
-    transaction.on_commit(lambda: pubsub.publish(keys.job_channel(job_id), json.dumps({"state": state})), robust=True)
+def stored_progress(job_id: int) -> None:
+    signals.send([f"{signals.PROGRESS}:{job_id}"])
+
+
+def state_after_commit(job: Job, state: str) -> None:
+    message = json.dumps({"state": state})
+    transaction.on_commit(lambda: pubsub.publish(keys.job_channel(job.pk), message), robust=True)
+    change_after_commit(job)
+
+
+def change_after_commit(job: Job) -> None:
+    """Tell open pages that the job changed, and with it what is shown of its resource."""
+    signals.send_after_commit(f"{signals.JOB}:{job.pk}", job.resource)
 
 
 def count_end_after_commit(job: Job) -> None:
@@ -44,6 +55,7 @@ def count_end_after_commit(job: Job) -> None:
     transaction.on_commit(lambda: pubsub.count(keys.ended_jobs(host), kind), robust=True)
 
 
-def end_after_commit(job_id: int, *, last_seq: int, end: dict[str, Any]) -> None:
-    message = json.dumps({"after": last_seq, "end": end})
-    transaction.on_commit(lambda: pubsub.publish(keys.job_channel(job_id), message), robust=True)
+def end_after_commit(job: Job, *, end: dict[str, Any]) -> None:
+    message = json.dumps({"after": job.last_seq, "end": end})
+    transaction.on_commit(lambda: pubsub.publish(keys.job_channel(job.pk), message), robust=True)
+    change_after_commit(job)

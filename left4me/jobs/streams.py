@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from left4me.core.redis import keys
-from left4me.core.web.sse import Event, Message, Page, Position, Standing
+from left4me.core.web.sse import Event, Message, Page, Position, Source, Standing
 from left4me.jobs import permissions, transitions
 from left4me.jobs.models import Job, JobLog
 
@@ -23,7 +23,7 @@ def open_stream(user: Person, number: str) -> JobStream | None:
     return JobStream(job.pk) if job is not None and permissions.can_see(user, job) else None
 
 
-class JobStream:
+class JobStream(Source):
     """The events of one job: `line`, `note`, `progress`, `state` and, last, `end`."""
 
     def __init__(self, job_id: int) -> None:

@@ -39,9 +39,10 @@ def claim(
             attempt=F("attempt") + 1,
         )
     ]
-    for pk in claimed:
-        broadcast.state_after_commit(pk, State.RUNNING)
-    return list(Job.objects.filter(pk__in=claimed).order_by("pk")) if claimed else []
+    jobs = list(Job.objects.filter(pk__in=claimed).order_by("pk")) if claimed else []
+    for job in jobs:
+        broadcast.state_after_commit(job, State.RUNNING)
+    return jobs
 
 
 def renew(*, worker: str, jobs: Iterable[int], now: datetime, lease: timedelta) -> None:
@@ -62,7 +63,7 @@ def hand_back(job: Job, *, why: str, now: datetime) -> bool:
         moved = _release(_held_by_its_worker(job), attempt=F("attempt") - 1)
         if moved:
             logs.event(job.pk, why, now=now)
-            broadcast.state_after_commit(job.pk, State.QUEUED)
+            broadcast.state_after_commit(job, State.QUEUED)
             dispatch.send_after_commit(job)
     return moved
 
@@ -82,7 +83,7 @@ def stop(job: Job, *, why: str, now: datetime) -> State | None:
         if not _move(rows, to=State.CANCELLING):
             return None
         logs.event(job.pk, why, now=now)
-        broadcast.state_after_commit(job.pk, State.CANCELLING)
+        broadcast.state_after_commit(job, State.CANCELLING)
         broadcast.cancel_after_commit(job)
         return State.CANCELLING
 
@@ -113,7 +114,7 @@ def recover(job: Job, *, now: datetime) -> State | None:
             if not _release(held):
                 return None
             logs.event(job.pk, "The worker stopped unexpectedly. The job is queued again.", now=now)
-            broadcast.state_after_commit(job.pk, State.QUEUED)
+            broadcast.state_after_commit(job, State.QUEUED)
             dispatch.send_after_commit(job)
         return State.QUEUED
     # It may be half done, and is not safe to repeat.
@@ -164,7 +165,7 @@ def _end(
         row = Job.objects.get(pk=job.pk)
         failure_alerts.job_has_ended(row, now=now)
         broadcast.count_end_after_commit(row)
-        broadcast.end_after_commit(job.pk, last_seq=row.last_seq, end=end_of(row))
+        broadcast.end_after_commit(row, end=end_of(row))
     return True
 
 

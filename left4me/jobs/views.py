@@ -39,7 +39,6 @@ def index(request: HttpRequest) -> HttpResponse:
         "page": page,
         "filter": chosen,
         "labels": resources.labels(job.resource for job in page),
-        "moves": any(job.is_live for job in page),
     }
     template = "jobs/index.html#rows" if _wants_part(request, "jobs") else "jobs/index.html"
     return render(request, template, context)

@@ -17,7 +17,12 @@ class Left4meConfig(AppConfig):
 
         # Every process that sends tasks needs the configured Celery application, not only the worker.
         from left4me import celery  # noqa: F401
+        from left4me.alerts import permissions as alert_permissions
+        from left4me.core.redis import signals
+        from left4me.core.web.sse.signals import register
         from left4me.site import host_rights
+
+        register(alert_permissions.audience, signals.CHANNEL)
 
         # With a sender, the handler runs once per `migrate`: for this app, which every `migrate` includes.
         post_migrate.connect(host_rights.after_migrate, sender=self, dispatch_uid="left4me.site.host_rights")

@@ -45,7 +45,7 @@ class Complaints:
         self.seen: list[str] = []
         # Every page answers an invalid form with 422, which the browser reports although it shows the page. The live
         # server of the tests serves no streams, which are an application of their own.
-        self._expected = ["status of 422", "/stream)"]
+        self._expected = ["status of 422", "/live?"]
 
     def expect(self, words: str) -> None:
         self._expected.append(words)

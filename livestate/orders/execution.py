@@ -36,6 +36,7 @@ def carry_out(order_id: int, *, now: datetime) -> None:
         logger.info("Order %s is not run: it ran already, is too old, or does not exist", order_id)
         return
     order = Order.objects.select_related("server").get(pk=order_id)
+    order.announce()
     mask = order.server.masker
     outcome = _attempt(order, mask)
     Order.objects.filter(pk=order_id).update(
@@ -45,6 +46,7 @@ def carry_out(order_id: int, *, now: datetime) -> None:
         note=mask(str(outcome.note))[:LONGEST_NOTE],
         finished_at=timezone.now(),
     )
+    order.announce()
 
 
 def known_commands(server: Server) -> list[str]:
@@ -57,7 +59,7 @@ def _attempt(order: Order, mask: Masker) -> Outcome:
     if order.server.actual_state != Server.State.RUNNING:
         return Outcome(Result.FAILED, note=_("The server is not running."))
     try:
-        return _run(order, _asker(order.server, on_text=functools.partial(_store_partial_output, order.pk, mask)))
+        return _run(order, _asker(order.server, on_text=functools.partial(_store_partial_output, order, mask)))
     except rcon.RconError as error:
         return Outcome(Result.UNCERTAIN if error.sent else Result.FAILED, error.partial, str(error))
     except (NotStatus, secrets.Unreadable) as error:
@@ -93,8 +95,9 @@ def _asker(server: Server, *, on_text: Callable[[str], None] | None = None) -> A
     )
 
 
-def _store_partial_output(order_id: int, mask: Masker, text: str) -> None:
+def _store_partial_output(order: Order, mask: Masker, text: str) -> None:
     """Store the output received so far, so that a waiting page shows a long answer as it comes."""
-    Order.objects.filter(pk=order_id, state=Order.State.RUNNING).update(
+    Order.objects.filter(pk=order.pk, state=Order.State.RUNNING).update(
         output=storable(mask.so_far(text), LONGEST_OUTPUT)
     )
+    order.announce()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from django.utils import timezone
 
+from left4me.core.redis import signals
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
 from overlays import paths
@@ -67,11 +69,14 @@ def _is_up_to_date(overlay: Overlay, current: Current) -> bool:
 
 def _record(run: JobContext, overlay: Overlay, current: Current) -> None:
     """Record the version on this host: pages show it, and a deletion of the overlay removes the copies it names."""
-    values = {"content_version": current.content_version, "is_whole": current.is_whole}
+    values: dict[str, Any] = {"content_version": current.content_version, "is_whole": current.is_whole}
     recorded = OverlayCopy.objects.filter(overlay=overlay, host=run.host)
-    if recorded.filter(**values).exists() or recorded.update(**values, made_at=timezone.now()):
+    if recorded.filter(**values).exists():
         return
-    OverlayCopy.objects.get_or_create(overlay=overlay, host=run.host, defaults={**values, "made_at": timezone.now()})
+    values["made_at"] = timezone.now()
+    if not recorded.update(**values):
+        OverlayCopy.objects.get_or_create(overlay=overlay, host=run.host, defaults=values)
+    signals.send_after_commit(overlay.resource)
 
 
 def tidy() -> int:

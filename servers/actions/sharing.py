@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
+from left4me.core.redis import signals
 from servers.actions import servers
 from servers.models import Server, ServerShare
 
@@ -41,6 +42,8 @@ def revoke(*, share: ServerShare, by: User) -> None:
     """
     target, name = share.server.resource, share.user.username
     share.delete()
+    # Pages that this user has open find that they may not see it any more.
+    signals.send_after_commit(target, f"{signals.RIGHTS}:{share.user_id}", also=[share.user_id])
     record.write(action="server.revoke", by=by, target=target, user=name)
     if share.role == ServerShare.Role.OPERATOR:
         servers.rotate_password(server=share.server, by=by)

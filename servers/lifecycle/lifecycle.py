@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from left4me.core import secrets
 from left4me.core.net import ports as machine_ports
+from left4me.core.redis import signals
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
 from overlays import contents
@@ -104,7 +105,9 @@ def delete(server: Server, run: JobContext) -> None:
     crash_alerts.server_is_gone(server, now=timezone.now())
     DeletedServer.remember(server, now=timezone.now())
     # Last: a job that runs again after its worker died still finds the row, and finishes the rest.
+    pk, owner_id = server.pk, server.owner_id
     server.delete()
+    signals.send_after_commit(f"{signals.SERVER}:{pk}", also=[owner_id])
 
 
 def restore(server: Server, run: JobContext) -> None:

@@ -10,7 +10,7 @@ import redis
 
 from left4me.core.redis import hosts, keys
 from left4me.core.redis.client import client
-from left4me.core.web.sse import Event, Message, Page, Position, Standing
+from left4me.core.web.sse import Event, Message, Page, Position, Source, Standing
 from left4me.core.web.sse.events import START, read_position, written
 from servers import permissions
 from servers.logs import publisher
@@ -33,7 +33,7 @@ def open_log(user: Any, number: str) -> ServerLog | None:
     return log
 
 
-class ServerLog:
+class ServerLog(Source):
     """The event stream of one server's log: events `line`, and `note` where lines are missing. It never ends."""
 
     def __init__(self, server_id: int, *, host: str) -> None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from left4me.core.redis import signals
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from servers.gamehost.port import Observed, ServerRuntime, State
@@ -29,7 +30,10 @@ _LOADS_A_MAP = ("Mapchange to ", "Loading map ")
 
 def detect(host: Host, *, silent: Mapping[int, datetime], runtime: ServerRuntime, now: datetime) -> int:
     """Mark the servers in `silent` (each with the time since when) that hang; return how many were newly marked."""
-    Server.objects.filter(host=host, hung_since__isnull=False).exclude(pk__in=silent).update(hung_since=None)
+    ended = Server.objects.filter(host=host, hung_since__isnull=False).exclude(pk__in=silent)
+    if answering := list(ended.values_list("pk", flat=True)):
+        ended.update(hung_since=None)
+        signals.send(f"{signals.SERVER}:{pk}" for pk in answering)
     due = [server_id for server_id, since in silent.items() if now - since >= HUNG_AFTER]
     if not due:
         return 0
@@ -65,6 +69,7 @@ def _mark_hung(server: Server, *, since: datetime, runtime: ServerRuntime, now: 
         server, f"{message} Restarting it." if server.restart_when_hung else message, lines, now=now
     )
     Server.objects.filter(pk=server.pk).update(hung_since=since)
+    signals.send_after_commit(server.resource)
     if not server.restart_when_hung:
         return
     try:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
+from left4me.core.redis import signals
 from servers.gamehost.port import Observed
 from servers.gamehost.port import State as RuntimeState
 from servers.models import Server, StateChange
@@ -42,6 +43,7 @@ def record_state(
             last_lines=[mask(line) for line in last_lines][-_KEPT_LINES:],
         )
         crash_alerts.server_was_seen(server, state, detail=detail, now=now)
+        signals.send_after_commit(server.resource)
     server.actual_state, server.actual_state_at = state, now
     return True
 
@@ -56,6 +58,7 @@ def record_remark(server: Server, detail: str, last_lines: Sequence[str], *, now
         detail=mask(detail),
         last_lines=[mask(line) for line in last_lines][-_KEPT_LINES:],
     )
+    signals.send_after_commit(server.resource)
 
 
 def record_crash(
@@ -76,6 +79,7 @@ def record_crash(
     if state == server.actual_state and state != Server.State.CRASHED:
         # The state is the one before the crash, but it began anew.
         StateChange.objects.create(server_id=server.pk, at=max(crashed_at, observed.started_at or now), state=state)
+    signals.send_after_commit(server.resource)
 
 
 def record_process(server: Server, observed: Observed) -> None:
@@ -88,6 +92,7 @@ def record_process(server: Server, observed: Observed) -> None:
         return
     Server.objects.filter(pk=server.pk).update(started_at=started_at, starts_again_at=observed.starts_again_at)
     server.started_at, server.starts_again_at = started_at, observed.starts_again_at
+    signals.send_after_commit(server.resource)
 
 
 def touch_states(servers: Sequence[Server], *, state: Server.State, now: datetime) -> None:
@@ -104,8 +109,12 @@ def clear_last_error(server: Server) -> None:
 def set_last_error(server: Server, message: str, *, offered_port: int | None = None) -> None:
     """Show this error until the next successful start, with a port that would avoid it."""
     message = server.masker(message)
-    Server.objects.filter(pk=server.pk).update(last_error=message, offered_port=offered_port)
+    row = Server.objects.filter(pk=server.pk)
+    is_known = row.filter(last_error=message, offered_port=offered_port).exists()
+    row.update(last_error=message, offered_port=offered_port)
     server.last_error, server.offered_port = message, offered_port
+    if not is_known:
+        signals.send_after_commit(server.resource)
 
 
 def describe(observed: Observed) -> str:

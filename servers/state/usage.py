@@ -10,12 +10,14 @@ from typing import Any, cast
 
 import redis
 
-from left4me.core.redis import keys
+from left4me.core.redis import keys, signals
 from left4me.core.redis.client import client
 from servers.gamehost.port import Resources, ServerRuntime
 
 DISK_EVERY = timedelta(minutes=1)
 _KEPT = timedelta(minutes=2)
+_NOTABLE = 0.05
+_TOLD_EVERY = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,32 @@ class Usage:
     disk_at: datetime
 
 
+class ToldFigures:
+    """The figures that open pages were last told of, by what they are about.
+
+    Figures waver all the time. Pages are told of those that changed by more than a twentieth, at most twice a minute,
+    and when one appears or disappears.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[int, tuple[datetime, tuple[float | None, ...]]] = {}
+
+    def differ(self, about: int, figures: tuple[float | None, ...], *, now: datetime) -> bool:
+        """Whether pages are to be told of `figures` now; then they count as told."""
+        told_at, told = self._told.get(about, (None, ()))
+        has_same = [figure is None for figure in figures] == [figure is None for figure in told]
+        if told_at is not None and has_same:
+            pairs = [(old, new) for old, new in zip(told, figures, strict=True) if old is not None and new is not None]
+            wavers = all(abs(new - old) <= max(1, abs(old)) * _NOTABLE for old, new in pairs)
+            if wavers or now - told_at < _TOLD_EVERY:
+                return False
+        self._told[about] = (now, figures)
+        return True
+
+
+_told = ToldFigures()
+
+
 def sample(server_ids: Iterable[int], *, running: set[int], runtime: ServerRuntime, now: datetime) -> None:
     """Measure these servers and store the results; for those that do not run only the disk.
 
@@ -45,10 +73,18 @@ def sample(server_ids: Iterable[int], *, running: set[int], runtime: ServerRunti
     measured = [pk for pk in ids if pk in running | with_disk | have_just_ended]
     used = runtime.resources(measured, with_disk=with_disk)
     with client().pipeline(transaction=False) as pipe:
-        for server_id, resources in used.items():
-            usage = _usage(previous.get(server_id), resources, with_disk=server_id in with_disk, now=now)
+        measured_now = {
+            server_id: _usage(previous.get(server_id), resources, with_disk=server_id in with_disk, now=now)
+            for server_id, resources in used.items()
+        }
+        for server_id, usage in measured_now.items():
             pipe.set(keys.server_usage(server_id), json.dumps(asdict(usage), default=str), ex=_KEPT)
         pipe.execute()
+    signals.send(
+        f"{signals.USAGE}:{server_id}"
+        for server_id, usage in measured_now.items()
+        if _told.differ(server_id, (usage.cpu_percent, usage.memory_bytes, usage.tasks, usage.disk_bytes), now=now)
+    )
 
 
 def of(server_ids: Sequence[int]) -> Mapping[int, Usage]:

@@ -60,7 +60,7 @@ def test_a_stranger_finds_nothing(part: str, cast: Cast, client: Client, server:
 
 def test_the_log_is_in_the_console_for_viewers_without_the_prompt(viewer: Client, server: Server):
     page = _text(viewer.get(f"/servers/{server.pk}/logs", follow=True))
-    assert f'data-stream="/servers/{server.pk}/logs/stream"' in page
+    assert f'data-stream="log:{server.pk}"' in page
     assert "console-command" not in page
 
 

@@ -44,13 +44,14 @@ def _keys(host: str) -> list[str]:
         f"{keys.CACHE}*",
         keys.ended_jobs(host),
         keys.host_answer("*"),
+        keys.SIGNALS,
         keys.server_usage("*"),
         *(keys.server_log("*"), keys.server_log_watched("*"), keys.server_log_tailer("*")),
     ]
 
 
 def _channels(host: str) -> list[str]:
-    return [keys.cancel_channel(host), keys.job_channel("*"), keys.server_log_channel("*")]
+    return [keys.cancel_channel(host), keys.job_channel("*"), keys.server_log_channel("*"), keys.SIGNALS_CHANNEL]
 
 
 def rule(host: str, password: str) -> str:

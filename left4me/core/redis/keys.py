@@ -87,6 +87,10 @@ def server_log_tailer(server_id: int | str) -> str:
 
 # Keeps the streams' one connection subscribed, and so alive, while there is no viewer.
 IDLE_CHANNEL: Final = "left4me:hub"
+# Stream of the newest signals: the names of what changed.
+SIGNALS: Final = "left4me:signals"
+# Channel of the signals as they are sent.
+SIGNALS_CHANNEL: Final = "left4me:signals-live"
 # Django's cache: no prefix, version 1.
 CACHE: Final = ":1:"
 

@@ -98,6 +98,7 @@ class JobOutput:
             broadcast.progress(self._job_id, progress)
         if store:
             Job.objects.filter(pk=self._job_id).update(progress=progress)
+            broadcast.stored_progress(self._job_id)
         return is_pending
 
     def _may_add_line(self) -> bool:

@@ -89,7 +89,7 @@ def test_a_poll_gets_only_the_rows(as_anna, job):
 def test_the_page_of_a_job_shows_its_story_and_follows_its_stream(as_anna, job):
     page = as_anna.get(job.get_absolute_url()).content.decode()
     assert "Requested by anna." in page
-    assert f'data-stream="/jobs/{job.pk}/stream?last_seq=1"' in page
+    assert f'data-stream="job:{job.pk}" data-after="1"' in page
     assert reverse("jobs:cancel", args=[job.pk]) in page
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
-from django.conf import settings
 from django.contrib.messages.storage.base import Message
 from django.core.paginator import Page
 from django.forms import BoundField, CheckboxInput
@@ -29,6 +29,9 @@ from left4me.core.web.refusals import Cure
 from left4me.site import navigation
 
 register = template.Library()
+
+# More than a page takes from its first query on, and than clocks of two machines differ.
+_PAGE_TAKES_SECONDS = 2
 
 TONES = {
     "server": {
@@ -165,9 +168,12 @@ def url_or_none(name: str, *args: Any) -> str | None:
 
 
 @register.simple_tag
-def poll_seconds() -> int:
-    """How often running games are asked, which is how often pages ask for what was found."""
-    return int(settings.LEFT4ME_POLL_SECONDS)
+def live_position() -> str:
+    """The position in the stream of signals from which a page follows it; see `left4me/core/redis/signals.py`.
+
+    Positions are times of Redis in milliseconds. What changed while the page was made is signalled once more.
+    """
+    return f"{int(1000 * (time.time() - _PAGE_TAKES_SECONDS))}-0"
 
 
 @register.inclusion_tag("ui/cure.html")

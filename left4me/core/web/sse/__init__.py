@@ -7,5 +7,6 @@ An app implements a `Source` for each kind of stream; `left4me/streams.py` route
 from left4me.core.web.sse.application import Application, Route
 from left4me.core.web.sse.events import Event, Message, Page, Position, Source, Standing
 from left4me.core.web.sse.hub import Hub
+from left4me.core.web.sse.signals import Signals
 
-__all__ = ["Application", "Event", "Hub", "Message", "Page", "Position", "Route", "Source", "Standing"]
+__all__ = ["Application", "Event", "Hub", "Message", "Page", "Position", "Route", "Signals", "Source", "Standing"]

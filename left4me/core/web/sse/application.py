@@ -7,7 +7,7 @@ import hashlib
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,6 +15,8 @@ from urllib.parse import parse_qs
 from left4me.core import logbook
 from left4me.core.web import asgi
 from left4me.core.web.asgi import Headers, Receive, Refusal, Scope, Send
+from left4me.core.web.sse import bundle
+from left4me.core.web.sse.bundle import Part
 from left4me.core.web.sse.events import START, Position, Source, Standing, read_position
 from left4me.core.web.sse.hub import Hub
 from left4me.core.web.sse.viewer import Viewer
@@ -33,13 +35,22 @@ _HEADERS = [
 ]
 _RECONNECT_AFTER = b"retry: 2000\n\n"
 
+# Of each kind, on one connection.
+MOST_PARTS = 4
+_LONGEST_NUMBER = 18
+
 
 @dataclass(frozen=True)
 class Route:
-    """Paths that match `pattern` as a whole show what `open(user, *groups)` returns; None means 404."""
+    """Paths that match `pattern` as a whole show what `open(user, *groups)` returns; None means 404.
+
+    With `parts`, one connection carries further streams, which the query names: `?log=12:1700-3&job=34`, with the
+    position that the client has reached. `parts["log"](user, "12")` opens such a stream.
+    """
 
     pattern: str
     open: Open
+    parts: Mapping[str, Open] | None = None
 
     def match(self, path: str) -> tuple[str, ...] | None:
         match = re.fullmatch(self.pattern, path)
@@ -76,24 +87,26 @@ class Application(asgi.Application):
         if scope["method"] != "GET":
             raise Refusal(405, "Method not allowed")
         self._refuse_beyond_limit()
-        user, source = await self.hub.blocking(self._admit, scope["path"], headers)
-        logbook.add(user=user.pk)
-        with self._counted(user):
-            await self._stream(scope, headers, source, receive, send)
+        admitted = await self.hub.blocking(self._admit, scope, headers)
+        logbook.add(user=admitted.user.pk)
+        with self._counted(admitted.user):
+            await self._stream(admitted, headers, receive, send)
 
     def _refuse_beyond_limit(self) -> None:
         if self._most is not None and self.open_streams >= self._most:
             raise Refusal(503, "Too many open streams on this host. Try again in a moment.", retry_after=5)
 
-    def _admit(self, path: str, headers: Headers) -> tuple[Any, Source]:
+    def _admit(self, scope: Scope, headers: Headers) -> _Admitted:
         user = self._authenticate(headers)
         if user is None:
             raise Refusal(401, "Authentication required")
         for route in self._routes:
-            if (groups := route.match(path)) is not None:
+            if (groups := route.match(scope["path"])) is not None:
                 source = route.open(user, *groups)
                 if source is not None:
-                    return user, source
+                    asked = parse_qs(scope["query_string"].decode("latin-1"))
+                    parts = None if route.parts is None else _open_parts(user, route.parts, asked)
+                    return _Admitted(user, source, _asked_position(asked, headers), parts)
         raise Refusal(404, "Not found")
 
     @contextlib.contextmanager
@@ -110,33 +123,55 @@ class Application(asgi.Application):
             if not self._open[user.pk]:
                 del self._open[user.pk]
 
-    async def _stream(self, scope: Scope, headers: Headers, source: Source, receive: Receive, send: Send) -> None:
-        def check() -> Standing:
-            user = self._authenticate(headers)
-            return source.standing(user) if user is not None else Standing(allowed=False, newest=START, ended=False)
-
+    async def _stream(self, admitted: _Admitted, headers: Headers, receive: Receive, send: Send) -> None:
         await asgi.start(send, _HEADERS)
         await asgi.send_body(send, _RECONNECT_AFTER, more=True)
-        viewer = Viewer(
-            self.hub,
-            source,
-            send,
-            position=_asked_position(scope, headers),
-            check=check,
-            check_key=(scope["path"], _credential(headers)),
-        )
+        credential = _credential(headers)
+
+        def view(source: Source, position: Position, send: Send, **options: Any) -> Viewer:
+            def check() -> Standing:
+                user = self._authenticate(headers)
+                return source.standing(user) if user is not None else Standing(False, newest=START, ended=False)
+
+            key = (source.channel, admitted.user.is_admin, credential)
+            return Viewer(self.hub, source, send, position=position, check=check, check_key=key, **options)
+
         try:
-            await viewer.follow(receive)
+            if admitted.parts is None:
+                await view(admitted.source, admitted.position, send).follow(receive)
+            else:
+                await bundle.follow(view, admitted.source, admitted.position, admitted.parts, receive, send)
         except Exception:
             # The viewer reconnects by itself and resumes; the answer has begun, so no status can say more.
-            log.exception("Stream of %s failed", scope["path"])
+            log.exception("Stream of %s failed", admitted.source.channel)
         await asgi.send_body(send, b"", more=False)
 
 
-def _asked_position(scope: Scope, headers: Headers) -> Position:
+@dataclass(frozen=True)
+class _Admitted:
+    """What a user may follow: a stream from a position and, if one connection carries several, its parts."""
+
+    user: Any
+    source: Source
+    position: Position
+    parts: list[Part] | None
+
+
+def _open_parts(user: Any, kinds: Mapping[str, Open], asked: Mapping[str, list[str]]) -> list[Part]:
+    parts = {}
+    for kind, opened in kinds.items():
+        for text in asked.get(kind, [])[:MOST_PARTS]:
+            number, _, position = text.partition(":")
+            if number.isascii() and number.isdigit() and len(number) <= _LONGEST_NUMBER:
+                name = f"{kind}:{number}"
+                parts[name] = Part(name, opened(user, number), read_position(position) or START)
+    return list(parts.values())
+
+
+def _asked_position(asked: Mapping[str, list[str]], headers: Headers) -> Position:
     # A browser that reconnects sends the header, and the address with its old parameter.
-    asked = headers.get("last-event-id") or parse_qs(scope["query_string"].decode("latin-1")).get("last_seq", [""])[0]
-    return read_position(asked) or START
+    position = headers.get("last-event-id") or asked.get("last_seq", [""])[0]
+    return read_position(position) or START
 
 
 def _credential(headers: Headers) -> str:

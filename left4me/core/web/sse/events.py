@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 # A viewer's position in a stream. Comparable; as the id of an event (12,) is "12" and (1700, 3) is "1700-3".
 Position = tuple[int, ...]
+# `Hub.shared`: the result of a call in a thread, by a key and for some seconds.
+Shared = Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,13 @@ class Message:
     events: tuple[Event, ...] = ()
     after: Position | None = None
     end: Event | None = None
+    # The position that a viewer has reached with it, where events are left out for that viewer.
+    until: Position | None = None
 
     @property
     def last(self) -> Position | None:
+        if self.until is not None:
+            return self.until
         return self.events[-1].position if self.events and self.after is not None else self.after
 
     @functools.cached_property
@@ -67,25 +75,36 @@ class Standing:
     ended: bool
 
 
-class Source(Protocol):
+class Source(ABC):
     """The stream that one viewer follows. `standing` and `replay` may block: they run in threads of a small pool."""
 
+    # Whether what is stored may lack messages after Redis was away, so that a viewer begins anew then.
+    begins_anew_after_outage = False
+
     @property
+    @abstractmethod
     def channel(self) -> str:
         """The Redis channel that carries live messages; viewers of one channel share them."""
-        ...
 
+    @abstractmethod
     def decode(self, raw: bytes) -> Message:
         """Read one live message; called once for all viewers of the channel."""
-        ...
 
+    @abstractmethod
     def standing(self, user: Any) -> Standing:
         """Called every few seconds: rights may have been withdrawn, or messages lost."""
-        ...
 
+    @abstractmethod
     def replay(self, after: Position) -> Page:
         """Return the events stored after `after`, in pages small enough to hold in memory."""
-        ...
+
+    async def select(self, message: Message, shared: Shared) -> Message:
+        """The part of a live message that this viewer may see; `shared` runs what blocks, once for all viewers."""
+        return message
+
+    def wants_look(self, message: Message) -> bool:
+        """Whether the rights of this viewer may have changed with it, so that they are checked at once."""
+        return False
 
 
 START: Position = (0,)

@@ -38,8 +38,8 @@ class Listener(Protocol):
     def wake(self) -> None:
         """A new message is there."""
 
-    def messages_were_lost(self) -> None:
-        """Messages may be missing: read the store again."""
+    def messages_were_lost(self, *, in_outage: bool) -> None:
+        """Messages may be missing: read the store again, which may lack some itself if they were lost in an outage."""
 
     def tick(self, now: float) -> None:
         """About a second has passed."""
@@ -55,6 +55,7 @@ class Channel:
         self.name = name
         self.listeners: set[Listener] = set()
         self.subscribed = asyncio.Event()
+        self.was_interrupted = False
         self._decode = decode
         self._messages: deque[Message] = deque()
         self._bytes = 0
@@ -181,10 +182,11 @@ class Hub:
         if channel is None:
             return
         if message["type"] == "subscribe":
+            in_outage, channel.was_interrupted = channel.was_interrupted, False
             channel.subscribed.set()
             # What was published before this moment may be missing.
             for listener in channel.listeners:
-                listener.messages_were_lost()
+                listener.messages_were_lost(in_outage=in_outage)
         elif message["type"] == "message":
             try:
                 channel.push(message["data"])
@@ -194,6 +196,7 @@ class Hub:
     def _interrupt(self) -> None:
         for channel in self._channels.values():
             channel.subscribed.clear()
+            channel.was_interrupted = True
 
     async def _tick(self) -> None:
         while True:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from left4me.core.web import asgi
 from left4me.core.web.asgi import Receive, Send
-from left4me.core.web.sse.events import Message, Position, Source, Standing
+from left4me.core.web.sse.events import START, Message, Position, Source, Standing
 from left4me.core.web.sse.hub import Channel, Hub
 
 log = logging.getLogger(__name__)
@@ -21,13 +21,13 @@ LOOK_SECONDS = 5.0
 # A client that takes nothing for so long is gone, though the connection was never closed.
 _STUCK_SECONDS = 30.0
 
-_KEEP_ALIVE = b": still here\n\n"
+KEEP_ALIVE = b": still here\n\n"
 
 
 class Viewer:
     """Follows `source` from `position` and writes to `send` until it ends, the client disconnects or loses its rights.
 
-    `check` is called every few seconds, in a thread; viewers with an equal `check_key` share its result.
+    `check` is called every `look_seconds`, in a thread; viewers with an equal `check_key` share its result.
     """
 
     def __init__(
@@ -39,6 +39,8 @@ class Viewer:
         position: Position,
         check: Callable[[], Standing],
         check_key: object,
+        look_seconds: float = LOOK_SECONDS,
+        keep_alive: bytes = KEEP_ALIVE,
     ) -> None:
         self._hub = hub
         self._source = source
@@ -46,6 +48,9 @@ class Viewer:
         self._position = position
         self._check = check
         self._check_key = check_key
+        self._look_seconds = look_seconds
+        self._keep_alive = keep_alive
+        self._looks_at_once = False
         self._closed = False
         self._behind = True
         self._woken: asyncio.Future[None] | None = None
@@ -53,12 +58,15 @@ class Viewer:
         self._sent_at = time.monotonic()
         self._sending_since: float | None = None
         # Spread over time: a thousand viewers that connected together would otherwise always check together.
-        self._look_at = self._sent_at + LOOK_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
+        self._look_at = self._sent_at + look_seconds * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
         self._task = asyncio.current_task()
 
-    async def follow(self, receive: Receive) -> None:
-        """Serve the stream; returns when it is over."""
-        leaving = asyncio.create_task(self._notice_leave(receive))
+    async def follow(self, receive: Receive | None = None) -> bool:
+        """Serve the stream; return whether it ended by itself.
+
+        Without `receive`, another viewer of the same connection notices when the client disconnects.
+        """
+        leaving = asyncio.create_task(self._notice_leave(receive)) if receive is not None else None
         channel = await self._hub.join(self, self._source.channel, self._source.decode)
         try:
             self._next = channel.next
@@ -66,8 +74,10 @@ class Viewer:
             while not ended and not self._closed:
                 ended = await self._pass_on(channel)
         finally:
-            leaving.cancel()
+            if leaving is not None:
+                leaving.cancel()
             await self._hub.leave(self, channel)
+        return ended
 
     # --- called by the hub ---
 
@@ -79,7 +89,9 @@ class Viewer:
         self._closed = True
         self.wake()
 
-    def messages_were_lost(self) -> None:
+    def messages_were_lost(self, *, in_outage: bool) -> None:
+        if in_outage and self._source.begins_anew_after_outage:
+            self._position = START
         self._behind = True
         self.wake()
 
@@ -88,8 +100,11 @@ class Viewer:
             if now - self._sending_since > _STUCK_SECONDS and self._task is not None:
                 self._closed = True
                 self._task.cancel()
-        elif now >= self._look_at or now - self._sent_at >= KEEP_ALIVE_SECONDS:
+        elif now >= self._look_at or self._is_quiet(now):
             self.wake()
+
+    def _is_quiet(self, now: float) -> bool:
+        return bool(self._keep_alive) and now - self._sent_at >= KEEP_ALIVE_SECONDS
 
     # --- the stream itself ---
 
@@ -103,18 +118,21 @@ class Viewer:
             return await self._catch_up()
         if message is not None:
             self._next += 1
-            return await self._send_message(message)
+            return await self._send_message(message) or (self._looks_at_once and await self._look())
         if self._behind:
             return await self._catch_up()
         await self._wait()
         now = time.monotonic()
         if not self._closed and now >= self._look_at:
             return await self._look()
-        if not self._closed and now - self._sent_at >= KEEP_ALIVE_SECONDS:
-            await self._send(_KEEP_ALIVE)
+        if not self._closed and self._is_quiet(now):
+            await self._send(self._keep_alive)
         return False
 
     async def _send_message(self, message: Message) -> bool:
+        if self._source.wants_look(message):
+            self._looks_at_once = True
+        message = await self._source.select(message, self._hub.shared)
         if message.after is None:
             await self._send(message.encoded)
             return False
@@ -146,10 +164,15 @@ class Viewer:
 
     async def _look(self) -> bool:
         """Check the viewer's rights, and whether messages were lost; True when the stream has ended."""
-        self._look_at = time.monotonic() + LOOK_SECONDS
-        standing = await self._hub.shared(self._check_key, LOOK_SECONDS / 2, self._check)
+        self._look_at = time.monotonic() + self._look_seconds
+        if self._looks_at_once:
+            self._looks_at_once = False
+            standing = await self._hub.blocking(self._check)
+        else:
+            standing = await self._hub.shared(self._check_key, self._look_seconds / 2, self._check)
         if not standing.allowed:
-            return True
+            self._closed = True
+            return False
         if standing.newest > self._position or standing.ended:
             return await self._catch_up()
         return False

@@ -1,13 +1,13 @@
 // A log that follows its tail unless the reader scrolled up, cheap with thousands of lines.
 //
-//   <section class="log-view" data-log-view data-stream="/jobs/7/stream?last_seq=40" data-keep="5000">
+//   <section class="log-view" data-log-view data-stream="job:7" data-after="40" data-keep="5000">
 //     … <div class="log" data-log tabindex="0" role="log"> <div class="log-line" data-seq="40">…</div> </div>
 //
 // With data-levels lines that read like errors and warnings are marked. [data-log-filter] hides lines without its text;
 // [data-log-pause] holds new lines back until it is pressed again. What htmx swaps into the log stands among the lines.
 //
-// Events of the stream: "line" with JSON {seq, stream, line}; "note" with words; "end" closes. "progress", "state"
-// and "end" are handed on as DOM events log:progress … with the parsed data, for the page around the log.
+// The stream is a part of the page's one connection (live.js). Its events: "line" with JSON {seq, stream, line}; "note" with
+// words; "end" is the last. "progress", "state" and "end" are handed on as DOM events log:progress … with the parsed data.
 const END_SLACK = 32;
 const LEVELS = [
   ["error", /\b(error|fatal|failed|failure|exception|segmentation fault|couldn't|could not|unable to)\b/i],
@@ -32,7 +32,8 @@ class LogView {
     view.querySelector("[data-log-pause]")?.addEventListener("click", (event) => this.pause(event.currentTarget));
     this.log.addEventListener("htmx:afterSwap", () => this.pin(3));
     this.toTail();
-    if (view.dataset.stream) this.connect(view.dataset.stream);
+    this.name = view.dataset.stream;
+    if (this.name) this.tell("follow", { after: view.dataset.after ?? "0", take: (kind, data) => this.take(kind, data) });
   }
 
   scrolled() {
@@ -75,27 +76,22 @@ class LogView {
     if (frames > 0) requestAnimationFrame(() => this.pin(frames - 1));
   }
 
-  connect(address) {
-    this.source = new EventSource(address);
-    this.source.addEventListener("line", (event) => this.line(JSON.parse(event.data)));
-    this.source.addEventListener("lines", (event) => JSON.parse(event.data).forEach((each) => this.line(each)));
-    this.source.addEventListener("note", (event) => this.line({ stream: "note", line: event.data }));
-    for (const name of ["progress", "state"]) {
-      this.source.addEventListener(name, (event) => this.handOn(name, event.data));
-    }
-    this.source.addEventListener("end", (event) => {
-      this.close();
-      this.flush();
-      this.handOn("end", event.data);
-      this.state("ended");
-    });
-    this.source.onopen = () => this.state("live");
-    this.source.onerror = () => this.state(this.source.readyState === EventSource.CLOSED ? "lost" : "reconnecting");
-    addEventListener("pagehide", () => this.close(), { once: true });
+  tell(what, detail = {}) {
+    document.dispatchEvent(new CustomEvent(`live:${what}`, { detail: { name: this.name, ...detail } }));
   }
 
-  close() {
-    this.source?.close();
+  take(kind, data) {
+    if (!this.view.isConnected) this.tell("leave");
+    else if (kind === "line") this.line(JSON.parse(data));
+    else if (kind === "note") this.line({ stream: "note", line: data });
+    else if (kind === "open") this.state("live");
+    else if (kind === "lost") this.state("reconnecting");
+    else if (kind === "gone") this.state("lost");
+    else this.handOn(kind, data);
+    if (kind === "end") {
+      this.flush();
+      this.state("ended");
+    }
   }
 
   state(name) {
@@ -132,7 +128,6 @@ class LogView {
   }
 
   flush() {
-    if (!this.view.isConnected) this.close();
     if (!this.waiting.length || this.paused) return;
     const fresh = document.createDocumentFragment();
     for (const each of this.waiting) {

@@ -30,7 +30,8 @@ function problem(request) {
 document.addEventListener("htmx:responseError", (event) => {
   const { xhr, requestConfig } = event.detail;
   // A poll that fails says nothing new every five seconds.
-  const polled = requestConfig.verb === "get" && !requestConfig.triggeringEvent;
+  const { verb, triggeringEvent } = requestConfig;
+  const polled = verb === "get" && (!triggeringEvent || triggeringEvent.type === "signal");
   if (polled && xhr.status >= 500) {
     lost(true);
     return;
@@ -49,7 +50,7 @@ document.addEventListener("htmx:responseError", (event) => {
   toast(said?.text ?? known[xhr.status] ?? words.fault, said?.cure);
 });
 
-// A hidden tab asks nothing; when it comes back it asks at once ("visible-again from:document" in hx-trigger).
+// A hidden tab asks nothing; when it comes back it asks at once (live.js, or "visible-again from:document" in hx-trigger).
 document.addEventListener("htmx:beforeRequest", (event) => {
   const trigger = event.detail.elt.getAttribute("hx-trigger") ?? "";
   if (document.hidden && trigger.includes("every ") && !event.detail.requestConfig.triggeringEvent) event.preventDefault();
