@@ -174,6 +174,7 @@ def test_an_ended_session_leads_to_the_door_and_back(guide):
 
 def test_a_log_shows_each_line_of_its_stream_once_and_stops_at_the_end(guide):
     stream = (
+        "event: on\ndata: job:9\n\n"
         'event: line\nid: 1\ndata: {"seq": 1, "stream": "stdout", "line": "first <b>"}\n\n'
         'event: line\nid: 1\ndata: {"seq": 1, "stream": "stdout", "line": "first <b>"}\n\n'
         'event: progress\ndata: {"done": 1, "total": 2}\n\n'
@@ -181,11 +182,11 @@ def test_a_log_shows_each_line_of_its_stream_once_and_stops_at_the_end(guide):
         'event: line\nid: 9\ndata: {"seq": 9, "stream": "stderr", "line": "last"}\n\n'
         'event: end\ndata: {"state": "failed"}\n\n'
     )
-    guide.route("**/streamed", lambda route: route.fulfill(body=stream, content_type="text/event-stream"))
+    guide.route("**/live?*", lambda route: route.fulfill(body=stream, content_type="text/event-stream"))
     guide.evaluate("document.addEventListener('log:end', event => { window.ended = event.detail.state; })")
     guide.evaluate(
         ELEMENT,
-        '<section class="log-view" data-log-view data-stream="/streamed"><div class="log-bar">'
+        '<section class="log-view" data-log-view data-stream="job:9"><div class="log-bar">'
         '<span data-log-state data-ended="ended"></span></div><div id="live" class="log" data-log></div></section>',
     )
     expect(guide.locator("#live .log-line")).to_have_text(["first <b>", "7 lines left out", "last"])
@@ -216,17 +217,17 @@ def test_a_refreshed_fragment_leaves_open_what_the_visitor_opened(guide):
 
 
 def test_a_log_stays_at_its_tail_while_tall_lines_stream_in(guide):
-    stream = "".join(
+    stream = "event: on\ndata: job:9\n\n" + "".join(
         f'event: line\nid: {n}\ndata: {{"seq": {n}, "line": "{n} {"a line far wider than its box " * (n % 9)}"}}\n\n'
         for n in range(1, 400)
     )
     guide.route(
-        "**/streamed",
+        "**/live?*",
         lambda route: route.fulfill(body=stream + "event: end\ndata: {}\n\n", content_type="text/event-stream"),
     )
     guide.evaluate(
         ELEMENT,
-        '<section class="log-view" id="tall" data-log-view data-stream="/streamed">'
+        '<section class="log-view" id="tall" data-log-view data-stream="job:9">'
         '<div class="log" data-log></div></section>',
     )
     expect(guide.locator("#tall .log-line")).to_have_count(399)

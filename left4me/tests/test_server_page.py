@@ -44,7 +44,6 @@ def update(server, **fields):
 
 
 def test_the_bar_stays_through_all_tabs_and_offers_force_when_a_stop_is_slow(cast, server, sign_in, complaints):
-    complaints.expect("/logs/stream")
     page = sign_in(cast.owner)
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"/servers/{server.pk}")
@@ -123,8 +122,11 @@ LINES = ["Executing server.cfg", "Error: plugin failed to load", "Warning: old c
 
 def test_the_console_is_one_stream_that_is_filtered_paused_and_spoken_to(cast, server, sign_in, axe):
     page = sign_in(cast.owner)
-    body = "".join(f"event: line\ndata: {json.dumps({'seq': n, 'line': line})}\n\n" for n, line in enumerate(LINES, 1))
-    page.route("**/logs/stream*", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    body = f"event: on\ndata: log:{server.pk}\n\n"
+    body += "".join(
+        f"event: line\ndata: {json.dumps({'seq': n, 'line': line})}\n\n" for n, line in enumerate(LINES, 1)
+    )
+    page.route("**/live?*", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
     page.goto(f"/servers/{server.pk}/console")
     log = page.locator("#console-log")
     expect(log.locator(".log-line")).to_have_count(4)

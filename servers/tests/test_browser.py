@@ -69,6 +69,6 @@ def test_the_tab_carries_the_state_of_the_server(cast, sign_in):
     page.goto(server.get_absolute_url())
     expect(page).to_have_title("● Friday night · left4me")
     Server.objects.update(actual_state="gave_up")
-    page.evaluate("document.dispatchEvent(new CustomEvent('visible-again'))")
+    page.evaluate("dispatchEvent(new Event('online'))")
     expect(page).to_have_title("⚠ Friday night · left4me")
     expect(page.locator("link[rel=icon]")).to_have_attribute("href", re.compile("favicon-bad"))

@@ -213,7 +213,7 @@ async function load(section) {
   if (!response.ok) throw new Error(`${response.status}`);
   const found = await response.json();
   const marks = (found.marks ?? []).map((mark) => ({ ...mark, time: Date.parse(mark.at) / 1000 }));
-  return { found, marks };
+  return { found, marks, askedAt: Date.now() };
 }
 
 async function draw(section) {
@@ -266,10 +266,15 @@ function look() {
   for (const section of document.querySelectorAll("[data-charts]")) draw(section);
 }
 
+// A chart of days has steps of minutes, and nothing new before the next one.
+function isDue({ found, askedAt }) {
+  return Date.now() - askedAt >= Math.max(REFRESH_MS, 1000 * found.step_seconds) - 1000;
+}
+
 function tick() {
   look();
   if (document.hidden) return;
-  for (const [section, state] of drawn) if (isInView(section)) refresh(state);
+  for (const [section, state] of drawn) if (isInView(section) && isDue(state)) refresh(state);
 }
 
 function recolour() {
