@@ -43,7 +43,7 @@ def update(server, **fields):
     Server.objects.filter(pk=server.pk).update(**fields)
 
 
-def test_the_bar_stays_through_all_tabs_and_offers_force_when_a_stop_is_slow(cast, server, sign_in, complaints):
+def test_the_bar_stays_through_all_tabs_and_offers_force_when_a_stop_is_slow(cast, server, sign_in):
     page = sign_in(cast.owner)
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"/servers/{server.pk}")

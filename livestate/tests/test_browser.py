@@ -42,11 +42,6 @@ def handed_over(monkeypatch) -> list[int]:
     return handed
 
 
-@pytest.fixture(autouse=True)
-def _without_streams(complaints) -> None:
-    # The server's page also follows the log, which is not served here: streams run beside Django.
-
-
 @pytest.fixture
 def server(cast):
     server = make_server(cast.owner, actual_state=Server.State.RUNNING, started_at=ago(hours=2))

@@ -165,7 +165,7 @@ class TestSparklines:
 
 @pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
-def test_charts_are_drawn_read_by_hovering_and_change_their_range(cast, server, sign_in, complaints, axe):
+def test_charts_are_drawn_read_by_hovering_and_change_their_range(cast, server, sign_in, axe):
     page = sign_in(cast.owner)
     page.goto(reverse("servers:detail", args=[server.pk]))
     # The element may be replaced at any moment, so it is found and scrolled to at once.

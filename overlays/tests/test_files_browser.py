@@ -66,8 +66,7 @@ def test_the_script_page_is_fine_for_everybody(cast, sign_in, axe):
     assert "sv_maxrate" in page.get_by_label("Script").input_value()
 
 
-def test_the_plan_of_an_archive_is_changed_and_applied(cast, overlay, sign_in, axe, complaints):
-    # The stream of the job's log is another process.
+def test_the_plan_of_an_archive_is_changed_and_applied(cast, overlay, sign_in, axe):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name in ("Easy/cfg/server.cfg", "Easy/cfg/a.cfg", "Hard/cfg/server.cfg", "README.md"):
