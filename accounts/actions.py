@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import secrets
-from accounts.models import ApiToken, OneTimeLink, Session, User
+from accounts.models import ApiToken, OneTimeLink, Session, SteamSource, User
 from accounts.models.links import Purpose
 from left4me.audit import record
 from left4me.core.net.addresses import client_address
@@ -90,6 +90,34 @@ def set_language(*, user: User, code: str) -> None:
     """Store the user's language; an empty `code` means that of the browser. It is not audited."""
     user.language = code
     user.save(update_fields=["language"])
+
+
+@transaction.atomic
+def link_steam_id(
+    *, user: User, steam_id: int, source: SteamSource, by: User | None, request: HttpRequest | None = None
+) -> None:
+    """Store the user's Steam ID. Raises Refused if Steam has confirmed the same one for another user."""
+    others = User.objects.exclude(pk=user.pk).filter(steam_id=steam_id, steam_source=SteamSource.STEAM)
+    if others.exists():
+        raise Refused(_("This Steam account is linked to another user. Unlink it there first."))
+    user.steam_id, user.steam_source = steam_id, source
+    user.save(update_fields=["steam_id", "steam_source"])
+    _record_steam_id("user.steam_link", user, by, request, steam_id=str(steam_id), source=source.value)
+
+
+@transaction.atomic
+def unlink_steam_id(*, user: User, by: User | None, request: HttpRequest | None = None) -> None:
+    """Forget the user's Steam ID; their rights in games end."""
+    if user.steam_id is None:
+        return
+    steam_id, user.steam_id, user.steam_source = user.steam_id, None, ""
+    user.save(update_fields=["steam_id", "steam_source"])
+    _record_steam_id("user.steam_unlink", user, by, request, steam_id=str(steam_id))
+
+
+def _record_steam_id(action: str, user: User, by: User | None, request: HttpRequest | None, **details: str) -> None:
+    target = f"user:{user.pk}"
+    record.write(action=action, by=by, target=target, request=request, name=user.username, **details)
 
 
 def end_sessions(*, user: User, keep: str | None = None) -> int:

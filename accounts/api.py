@@ -7,7 +7,7 @@ from datetime import datetime
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from ninja import Router, Schema
+from ninja import Field, Router, Schema
 from ninja.security import HttpBearer
 from ninja.security.base import AuthBase
 from ninja.utils import check_csrf
@@ -66,6 +66,10 @@ class Me(Schema):
     username: str
     is_admin: bool
     created_at: datetime
+    steam_id: str | None = Field(None, description="The Steam ID of 64 bits.")
+    steam_source: str = Field(
+        "", description="`steam`: confirmed by Steam, `admin`: entered by an admin, `user`: not confirmed."
+    )
     scope: str
 
 
@@ -81,5 +85,7 @@ def me(request: HttpRequest) -> dict[str, object]:
         "username": user.username,
         "is_admin": user.is_admin,
         "created_at": user.created_at,
+        "steam_id": str(user.steam_id) if user.steam_id else None,
+        "steam_source": user.steam_source,
         "scope": getattr(request, "token_scope", "admin"),
     }

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ApiToken, OneTimeLink, User
 from accounts.models.tokens import Scope
+from left4me.core import steam_ids
 
 NEW_PASSWORD = forms.PasswordInput(attrs={"autocomplete": "new-password"})
 
@@ -97,6 +98,21 @@ class NewUserForm(_NameForm):
     class Meta:
         model = User
         fields = ["username", "is_admin"]
+
+
+class SteamIdForm(forms.Form):
+    steam_id = forms.CharField(
+        label=_("Steam ID"),
+        max_length=200,
+        help_text=_("17 digits, STEAM_1:0:11101, or the address of a profile: steamcommunity.com/profiles/…"),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"}),
+    )
+
+    def clean_steam_id(self) -> int:
+        steam_id = steam_ids.parse(self.cleaned_data["steam_id"])
+        if steam_id is None:
+            raise forms.ValidationError(steam_ids.HINT)
+        return steam_id
 
 
 class _ExpiringForm(forms.Form):

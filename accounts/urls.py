@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts.views import entry, own, people
+from accounts.views import entry, own, people, steam
 
 app_name = "accounts"
 urlpatterns = [
@@ -18,11 +18,17 @@ urlpatterns = [
     path("accounts/sessions/<str:pk>/revoke/", own.revoke_session, name="revoke_session"),
     path("accounts/tokens/", own.tokens, name="tokens"),
     path("accounts/tokens/<id:pk>/revoke/", own.revoke_token, name="revoke_token"),
+    path("accounts/steam/begin", steam.begin, name="steam_begin"),
+    path("accounts/steam/return", steam.return_, name="steam_return"),
+    path("accounts/steam-id", steam.enter, name="enter_steam_id"),
+    path("accounts/steam-id/unlink", steam.unlink, name="unlink_steam_id"),
     path("users", people.users, name="users"),
     path("users/new", people.new_user, name="new_user"),
     path("users/<id:pk>/password-link", people.make_password_link, name="make_password_link"),
     path("users/<id:pk>/admin", people.set_admin, name="set_admin"),
     path("users/<id:pk>/active", people.set_active, name="set_active"),
+    path("users/<id:pk>/steam-id", steam.enter_for, name="enter_steam_id_for"),
+    path("users/<id:pk>/steam-id/unlink", steam.unlink_for, name="unlink_steam_id_for"),
     path("users/invitations", people.invitations, name="invitations"),
     path("users/invitations/<id:pk>/revoke", people.revoke_invitation, name="revoke_invitation"),
 ]

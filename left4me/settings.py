@@ -244,6 +244,15 @@ LEFT4ME_STEAM_CONTENT_HOSTS = env.words(
     ],
 )
 STEAM_WEB_API_KEY = env.text("STEAM_WEB_API_KEY")
+# Where Steam confirms who somebody is. With the simulated game this site simulates that as well.
+_steam_sign_in = {
+    "steam": "https://steamcommunity.com/openid",
+    "simulated": f"http://127.0.0.1:{LEFT4ME_BIND.port}/simulated-steam",
+}
+LEFT4ME_STEAM_OPENID_URL = env.url(
+    "LEFT4ME_STEAM_OPENID_URL", _steam_sign_in[LEFT4ME_GAME], schemes=["https", "http"]
+).rstrip("/")
+SIMULATED_STEAM_URLS = "servers.simulated.steam_sign_in" if LEFT4ME_GAME == "simulated" else ""
 
 # An account that owns the game: the way out where Steam gives it to no anonymous login.
 LEFT4ME_STEAM_USERNAME = env.text("LEFT4ME_STEAM_USERNAME")

@@ -1,3 +1,4 @@
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
@@ -27,6 +28,7 @@ urlpatterns = [
     path("", include("left4me.audit.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
+    *([path("", include(settings.SIMULATED_STEAM_URLS))] if settings.SIMULATED_STEAM_URLS else []),
 ]
 
 handler400 = "left4me.site.error_pages.bad_request"

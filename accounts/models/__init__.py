@@ -3,6 +3,6 @@
 from accounts.models.links import OneTimeLink
 from accounts.models.sessions import Session
 from accounts.models.tokens import ApiToken
-from accounts.models.users import User
+from accounts.models.users import SteamSource, User
 
-__all__ = ["ApiToken", "OneTimeLink", "Session", "User"]
+__all__ = ["ApiToken", "OneTimeLink", "Session", "SteamSource", "User"]

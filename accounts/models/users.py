@@ -9,6 +9,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +20,14 @@ def refuse_capitals_beyond_ascii(name: str) -> None:
     beyond = "".join(letter for letter in name if not letter.isascii())
     if beyond != beyond.lower():
         raise ValidationError(_("Capital letters other than A–Z are not supported. Use lowercase letters instead."))
+
+
+class SteamSource(models.TextChoices):
+    """Who says that a Steam ID is a user's. What users only typed gives them no rights."""
+
+    STEAM = "steam", _("Confirmed by Steam")
+    ADMIN = "admin", _("Entered by an admin")
+    USER = "user", _("Not confirmed")
 
 
 class UserQuerySet(models.QuerySet["User"]):
@@ -61,6 +70,9 @@ class User(AbstractBaseUser):
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, editable=False)
     # The code of a language in settings.LANGUAGES; empty: the one that the browser asks for.
     language = models.CharField(_("language"), max_length=16, blank=True, editable=False)
+    # The Steam ID of 64 bits; `steam_source` is who says that it is this user's.
+    steam_id = models.PositiveBigIntegerField(_("Steam ID"), null=True, blank=True, editable=False)
+    steam_source = models.CharField(max_length=8, choices=SteamSource.choices, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     # Whether rights were taken from this object, but not from its row.
@@ -77,11 +89,24 @@ class User(AbstractBaseUser):
                 Lower("username"),
                 name="user_name_unique_in_any_case",
                 violation_error_message=_("This username is taken. Choose another one."),
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["steam_id"], condition=Q(steam_source="steam"), name="confirmed_steam_id_of_one_user"
+            ),
+            models.CheckConstraint(
+                condition=Q(steam_id=None, steam_source="")
+                | Q(steam_id__isnull=False, steam_source__in=["steam", "admin", "user"]),
+                name="steam_id_has_a_source",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.username
+
+    @property
+    def trusted_steam_id(self) -> int | None:
+        """The Steam ID if Steam or an admin says that it is this user's."""
+        return self.steam_id if self.steam_source in {SteamSource.STEAM, SteamSource.ADMIN} else None
 
     def without_admin_rights(self) -> User:
         """This user as an API token below the scope `admin` acts: never as an admin. It cannot be saved."""

@@ -22,6 +22,8 @@ def test_a_token_says_whose_it_is(client, anna):
         "username": "anna",
         "is_admin": False,
         "created_at": "",
+        "steam_id": None,
+        "steam_source": "",
         "scope": "read",
     }
 

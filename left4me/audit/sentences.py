@@ -109,6 +109,8 @@ SENTENCES: dict[str, str | Promise] = {
     "user.password_by_link": _("{who} set a password by link"),
     "user.password_link": _("{who} created a password link for the user {what}"),
     "user.promote": _("{who} made the user {what} an admin"),
+    "user.steam_link": _("{who} linked a Steam ID to the user {what}"),
+    "user.steam_unlink": _("{who} unlinked the Steam ID of the user {what}"),
     "workshop.refresh": _("{who} checked all workshop items on Steam"),
 }
 

@@ -20,7 +20,7 @@ RIGHTS = {
     "accounts.ApiToken": "",
     "accounts.OneTimeLink": "",
     "accounts.Session": "",
-    "accounts.User": "SELECT (id, username, is_admin, is_active, created_at)",
+    "accounts.User": "SELECT (id, username, is_admin, is_active, created_at, steam_id, steam_source)",
     "admin.LogEntry": "",
     "alerts.BellMark": "",
     "alerts.Channel": "SELECT (id, user_id, name, events, everything, is_enabled)",
