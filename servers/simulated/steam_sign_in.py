@@ -76,4 +76,4 @@ def login(request: HttpRequest) -> HttpResponse:
     return render(request, "simulated/steam_sign_in.html", {"people": people, "return_to": return_to})
 
 
-urlpatterns = [path("simulated-steam/login", login)]
+urlpatterns = [path("simulated-steam/login", login, name="simulated_steam")]
