@@ -6,15 +6,24 @@ the memory of `celery beat`, which works as well.
 
 import contextlib
 import logging.config
+from datetime import timedelta
+from typing import Any
 
 from celery import Celery, signals
 from celery.apps.beat import Beat
+from celery.beat import Scheduler
+from celery.schedules import crontab
 from kombu.exceptions import OperationalError
 
 from left4me import settings
+from left4me.core import clock
+
+log = logging.getLogger(__name__)
 
 # The worker may take longer to start than a periodic pulse is valid.
 _PULSE_EXPIRES_SECONDS = 20.0
+# A step of the clock is noticed within this time.
+_LONGEST_SLEEP_SECONDS = 5.0
 
 
 @signals.setup_logging.connect
@@ -32,12 +41,36 @@ def _send_pulse(**_: object) -> None:
         app.send_task(entry["task"], **options)
 
 
+class SteadyScheduler(Scheduler):
+    """Celery's scheduler, which would send nothing until a clock that was set back has caught up."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._clock = clock.Watch()
+        super().__init__(*args, **options)
+
+    def tick(self, *args: Any, **options: Any) -> float:
+        if step := self._clock.step():
+            log.warning("The clock was %s; periodic tasks go on in their rhythm", clock.in_words(step))
+            self._follow_clock(timedelta(seconds=step))
+        seconds: float = super().tick(*args, **options)
+        return min(seconds, _LONGEST_SLEEP_SECONDS)
+
+    def _follow_clock(self, step: timedelta) -> None:
+        for entry in self.schedule.values():
+            # A time of day is that of the corrected clock; a rhythm goes on as if the clock had not been touched.
+            if (last := entry.last_run_at) is not None:
+                moved = last if isinstance(entry.schedule, crontab) else last + step
+                entry.last_run_at = min(moved, entry.default_now())
+        self._heap = None
+
+
 app = Celery("left4me", fixups=[])
 app.config_from_object(settings, namespace="CELERY")
 
 
 def main() -> None:
-    Beat(app=app, loglevel="WARNING", quiet=True).run()
+    # A name would import this module, which runs as `__main__`, once more.
+    Beat(app=app, scheduler_cls=SteadyScheduler, loglevel="WARNING", quiet=True).run()  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
+from left4me.core import clock
 from left4me.core.redis import signals
 from livestate import reconcile
 from livestate.models import PlayerSession, Snapshot, Sweep, last_seen
@@ -49,9 +51,20 @@ class Recorder:
         self._writer = uuid.uuid4()
         self._known: dict[int, Known] = {}
         self._silences = Silences(host_id)
+        self._clock = clock.Watch()
+        self._has_begun = False
 
     def begin(self, *, now: datetime) -> bool:
         """Start a sweep and make this process the writer of the host; return whether it was the writer before."""
+        step = self._clock.step()
+        if step:
+            logger.warning("The clock was %s; what is stored of games follows it", clock.in_words(step))
+            self._forget()
+            # Durations of silence contain the step.
+            self._silences.clear()
+        if step < 0 or not self._has_begun:
+            _bring_back(self._host_id, now=now)
+            self._has_begun = True
         sweep = Sweep.objects.filter(host_id=self._host_id).first()
         was_writer = sweep is not None and sweep.writer == self._writer
         # Another process was the writer since the last sweep, so the rows may differ from the cache.
@@ -276,6 +289,19 @@ class Recorder:
 
 def _ids(results: Iterable[Result]) -> list[int]:
     return [result.server_id for result in results]
+
+
+def _bring_back(host_id: int, *, now: datetime) -> None:
+    """Move what was recorded while the clock was ahead to the present, where the next sweep goes on from it."""
+    of_host = Q(server__host=host_id)
+    newest = Snapshot.objects.latest_of(list(Server.objects.filter(host=host_id).values_list("pk", flat=True)))
+    Snapshot.objects.filter(of_host, started_at__gt=now).update(started_at=now, last_seen_at=now)
+    Snapshot.objects.filter(pk__in=list(newest.values_list("pk", flat=True)), last_seen_at__gt=now).update(
+        last_seen_at=now
+    )
+    # In this order: a row that ends before it begins is refused.
+    PlayerSession.objects.filter(of_host, joined_at__gt=now).update(joined_at=now)
+    PlayerSession.objects.filter(of_host, left_at__gt=now).update(left_at=now)
 
 
 def _stay(session: PlayerSession) -> Stay:

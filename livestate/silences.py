@@ -28,6 +28,11 @@ class Silences:
     def forget(self) -> None:
         self._rows = None
 
+    def clear(self) -> None:
+        """Delete the rows of the host: silences count from the next poll."""
+        Silence.objects.filter(server__host_id=self._host_id).delete()
+        self._rows = None
+
     def add(self, silent: Iterable[Unanswered], now: datetime) -> int:
         """Count one more failed poll of each server; returns their number."""
         cached = self._cached()

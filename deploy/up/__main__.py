@@ -39,8 +39,9 @@ def main() -> int:
             return _stop_games()
         with _only_one(root) as say_address:
             return _serve(root, demo=arguments.demo, say_address=say_address)
-    except (CannotStart, broker.NoBroker, commands.CommandError) as fault:
-        sys.stderr.write(f"bin/up: {fault}\n")
+    except (CannotStart, commands.CommandError) as fault:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"bin/up: {fault}\n")
         return 1
 
 
@@ -78,9 +79,10 @@ def _only_one(root: Path) -> Any:
             raise CannotStart(f"left4me is already running on {root} ({where}). Use it, or stop it first.") from None
 
         def say_address(address: str) -> None:
-            lock.truncate(0)
-            lock.write(f"{address}, process {os.getpid()}")
-            lock.flush()
+            # Only for the message of a second start: a full disk must not keep the first from running.
+            with contextlib.suppress(OSError):
+                os.ftruncate(lock.fileno(), 0)
+                os.write(lock.fileno(), f"{address}, process {os.getpid()}".encode())
 
         say_address("starting")
         yield say_address
@@ -170,9 +172,9 @@ def _services(plan: dict[str, Any]) -> list[Service]:
     # X-Forwarded-For is read by left4me.core.net.addresses, and only when settings say that a proxy writes it.
     quiet = ["--no-proxy-headers", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2"]
     return [
-        Service("web", [*web, *quiet]),
-        Service("worker", [python, "-m", "left4me.worker"]),
-        Service("beat", [python, "-m", "left4me.beat"]),
+        Service("web", lambda: [*web, *quiet]),
+        Service("worker", lambda: [python, "-m", "left4me.worker"]),
+        Service("beat", lambda: [python, "-m", "left4me.beat"]),
     ]
 
 
@@ -184,7 +186,7 @@ def _start_broker(supervisor: Supervisor, root: Path) -> None:
     if broker.answers(sock):
         raise CannotStart(f"Another Redis server already uses {sock}. Stop it, or set REDIS_URL to use it.")
     sock.unlink(missing_ok=True)
-    supervisor.start(Service("broker", broker.command(sock, data), last=True))
+    supervisor.start(Service("broker", lambda: broker.command(sock, data), last=True))
     if not supervisor.wait_until(lambda: broker.answers(sock), seconds=20) and not supervisor.stopping:
         raise CannotStart(f"Redis did not start. See {data / 'broker.log'} for the reason.")
 
@@ -219,8 +221,9 @@ def _healthy(host: str, port: int) -> bool:
 
 
 def _print(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
 
 
 def _stop_games() -> int:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import timedelta
 
 from celery import shared_task
 from django.utils import timezone
 
 from left4me.alerts import delivery, incidents
+from left4me.core import clock
 
 logger = logging.getLogger(__name__)
 
 _sending = threading.Lock()
+_clock = clock.Watch()
 
 
 @shared_task(name="left4me.alerts.send", ignore_result=True)
@@ -22,6 +25,8 @@ def send() -> None:
         return
     try:
         now = timezone.now()
+        if step := _clock.step():
+            delivery.follow_clock(timedelta(seconds=step))
         incidents.announce_recoveries(now=now)
         summary = delivery.send(now=now)
         if summary.dropped:

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from left4me.core import clock
 from left4me.core.lines import LONGEST_LINE
 from left4me.jobs import operations
 from left4me.jobs.states import ACTIVE, ENDED, LIVE, State
@@ -41,9 +42,10 @@ class JobQuerySet(models.QuerySet["Job"]):
     def asked_by(self, user: AbstractBaseUser) -> Self:
         return self.filter(user_id=user.pk)
 
-    def abandoned(self, now: datetime) -> Self:
-        """Active jobs whose worker has stopped renewing the lease."""
-        return self.active().filter(lease_expires_at__lt=now)
+    def abandoned(self, now: datetime, *, lease: timedelta) -> Self:
+        """Active jobs whose worker has stopped renewing the lease: also while the clock was ahead of the present."""
+        ahead = Q(lease_expires_at__gt=now + lease + clock.AHEAD)
+        return self.active().filter(ahead | Q(lease_expires_at__lt=now))
 
     def claimable(self) -> Self:
         """Queued jobs that no lock of an older live job blocks.

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 
 class Failed(Exception):
-    """The job cannot be done. The message is shown to the operator."""
+    """The job cannot be done. The message is shown to the operator.
 
-    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+    `may_pass`: time may mend the cause, so that another attempt makes sense although nobody has changed anything.
+    """
+
+    def __init__(self, message: str, *, exit_code: int = 1, may_pass: bool = False) -> None:
         self.exit_code = exit_code
+        self.may_pass = may_pass
         super().__init__(message)
 
 

@@ -17,6 +17,16 @@ _MOST_TIMES: Final = 100
 _MISSED: Final = "left4me did not run at this time."
 
 
+def plan_again(now: datetime) -> None:
+    """Plan all schedules anew from `now`: the clock was set back since they were planned."""
+    for schedule in Schedule.objects.filter(is_enabled=True, next_at__gt=now):
+        before = schedule.next_at
+        schedule.plan_from(now)
+        Schedule.objects.filter(pk=schedule.pk, next_at=before).update(
+            next_at=schedule.next_at, plan_at=schedule.plan_at
+        )
+
+
 def plan_due(now: datetime) -> int:
     """Create the runs of every time up to `now`; returns how many. Each time of a schedule gets its runs once."""
     planned = 0
@@ -60,7 +70,8 @@ def _plan(schedule: Schedule, due: datetime, now: datetime) -> int:
         )
         for server in schedule.targets()
     ]
-    return len(Run.objects.bulk_create(runs))
+    # A time that was planned before the clock was set back has its runs already.
+    return len(Run.objects.bulk_create(runs, ignore_conflicts=True))
 
 
 def _wait_until(schedule: Schedule, start: datetime) -> datetime | None:

@@ -10,7 +10,7 @@ from typing import Final
 from celery import shared_task
 from django.utils import timezone
 
-from left4me.core import rows
+from left4me.core import clock, rows
 from left4me.schedules import execution, planner
 from left4me.schedules.models import Run
 
@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 _KEPT: Final = timedelta(days=90)
 _ticking = threading.Lock()
+_clock = clock.Watch()
 
 
 @shared_task(name="left4me.schedules.tick", ignore_result=True)
@@ -27,6 +28,8 @@ def tick() -> None:
         return
     try:
         now = timezone.now()
+        if _clock.step() < 0:
+            planner.plan_again(now)
         planner.plan_due(now)
         execution.carry_out_due(now)
     finally:

@@ -6,12 +6,13 @@ waiting messages and no pulse mean that beat sends none.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from celery import shared_task
 from django.conf import settings
 
+from left4me.core import clock
+from left4me.core.processes import procfs
 from left4me.core.redis import keys
 from left4me.core.redis.client import client
 
@@ -42,12 +43,15 @@ class Pulse:
 
 @shared_task(name="left4me.pulse", ignore_result=True)
 def beat() -> None:
-    client().set(keys.PULSE, f"{time.time():.3f}")
+    # Not the time of day: after the clock was set back, an old pulse would look fresh.
+    client().set(keys.PULSE, f"{procfs.boot_id()} {clock.since_boot():.3f}")
 
 
 def read() -> Pulse:
     """Read the pulse. Raises redis.RedisError."""
     stamp = client().get(keys.PULSE)
     waiting = client().llen(settings.CELERY_TASK_DEFAULT_QUEUE)
-    age = None if stamp is None else max(0.0, time.time() - float(stamp))
+    # A pulse from before the last start of the machine is none.
+    boot, _, at = stamp.decode().partition(" ") if isinstance(stamp, bytes) else ("", "", "")
+    age = clock.since_boot() - float(at) if boot == procfs.boot_id() else None
     return Pulse(age=age, waiting=int(waiting))

@@ -39,7 +39,8 @@ class FigureRecorder:
         for answer in answers:
             samples[answer.server_id].update(players=answer.status.people_seen, ping=answer.seconds)
         # Polls come more often than steps; usage and load are read once for each step.
-        if self._measured_at is None or (now - self._measured_at).total_seconds() >= FigureBlock.FINE:
+        # The clock may have been set back since.
+        if self._measured_at is None or not 0 <= (now - self._measured_at).total_seconds() < FigureBlock.FINE:
             self._measured_at = now
             for server_id, used in _usage(list(samples)).items():
                 samples[server_id].update(cpu=used.cpu_percent, memory=used.memory_bytes, disk=used.disk_bytes)

@@ -275,3 +275,25 @@ def test_a_poll_that_fails_is_written_to_the_log_once_per_reason_and_once_an_hou
         f"{prefix} rejected the RCON password.",
         f"{prefix} did not respond in time.",
     ]
+
+
+def test_what_was_recorded_while_the_clock_was_ahead_moves_to_the_present(recorder, server, monkeypatch):
+    poll(recorder, server, 3600, ZOEY, BILL)
+    poll(recorder, server, 3605, ZOEY)
+    # A process that starts after the clock was set back, and one that has run all the time.
+    for sweeper, step in ((Recorder(host_id=server.host_id, gap=GAP), 0.0), (recorder, -3600.0)):
+        monkeypatch.setattr(sweeper._clock, "step", lambda step=step: step)
+        sweeper.begin(now=at(10))
+        poll(sweeper, server, 10, ZOEY, map_name="c2m1_highway")
+        newest = Snapshot.objects.latest_of([server.pk]).get()
+        assert (newest.last_seen_at, newest.map) == (at(10), "c2m1_highway")
+        assert not PlayerSession.objects.filter(joined_at__gt=at(10)).exists()
+        poll(sweeper, server, 3600, ZOEY)
+
+
+def test_silence_does_not_grow_by_the_time_by_which_the_clock_was_set_forward(recorder, server, monkeypatch):
+    recorder.record([silent(server)], now=at(0))
+    monkeypatch.setattr(recorder._clock, "step", lambda: 3600.0)
+    recorder.begin(now=at(3605))
+    recorder.record([silent(server)], now=at(3605))
+    assert Silence.objects.get().since == at(3605)

@@ -50,9 +50,11 @@ def _copy(run: JobContext, overlay: Overlay) -> Path:
             overlay.content_version = current.content_version
             return copies.tree(current).resolve()
     except replication_client.Unavailable as reason:
-        raise Failed(f"The files of “{overlay.name}” could not be downloaded to this host: {reason}.") from reason
+        raise Failed(
+            f"The files of “{overlay.name}” could not be downloaded to this host: {reason}.", may_pass=True
+        ) from reason
     except OSError as error:
-        raise Failed(f"The files of “{overlay.name}” cannot be stored on this host: {error}") from error
+        raise Failed(f"The files of “{overlay.name}” cannot be stored on this host: {error}", may_pass=True) from error
 
 
 def _make(run: JobContext, overlay: Overlay, copies: Copies) -> Current:

@@ -175,7 +175,9 @@ def request(*, server: Server, operation: str, by: User | None) -> Job:
     desired = POWER_OPERATIONS[operation]
     if desired is not None:
         server.desired_state = desired
-        server.save(update_fields=["desired_state"])
+        # Whoever asks for something decides anew: earlier failures no longer count.
+        server.failed_starts, server.next_start_at = 0, None
+        server.save(update_fields=["desired_state", "failed_starts", "next_start_at"])
     record.write(action=f"server.{operation}", by=by, target=server.resource, job=job.pk)
     return job
 

@@ -96,6 +96,8 @@ class ServerOut(Schema):
     restart_when_hung: bool
     started_at: datetime | None = Field(description="Of the running game, also after a crash")
     starts_again_at: datetime | None = Field(description="When a crashed game is restarted, where the host knows it")
+    failed_starts: int = Field(description="Attempts of the start that is wanted that have failed")
+    next_start_at: datetime | None = Field(description="When the next attempt is made; null if none is")
     game_version: str
     job: JobOut | None = Field(description="The queued or active job")
     version: int

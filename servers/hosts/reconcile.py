@@ -13,7 +13,7 @@ from servers.gamehost.port import Observed, RuntimeFault, ServerRuntime
 from servers.gamehost.port import State as RuntimeState
 from servers.gamehost.spec import RestartPolicy
 from servers.models import Server
-from servers.state import crash_alerts, state_log
+from servers.state import crash_alerts, start_retries, state_log
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def refresh(
     servers = list(Server.objects.on_host(host_name).select_related("host"))
     observed = runtime.observe([server.pk for server in servers])
     busy = _with_a_job(servers)
-    answering = ready([s for s in servers if _needs_rcon_check(s, observed[s.pk], busy=s.resource in busy)])
+    answering = ready([s for s in servers if _needs_rcon_check(s, observed[s.pk], busy=s.resource in busy, now=now)])
     summary = Summary(seen=len(servers))
     unchanged_by_state: dict[Server.State, list[Server]] = {}
     for server in servers:
@@ -68,19 +68,20 @@ def refresh(
             continue
         try:
             # A game counts as running only once RCON has answered; the runtime alone cannot tell.
-            state = _state(server, observed[server.pk], answers=server.pk in answering)
+            state = _state(server, observed[server.pk], answers=server.pk in answering, now=now)
             summary.states[state] = summary.states.get(state, 0) + 1
             # A crash whose restart came before this pass leaves no other trace than the runtime's last exit.
             if crash := crash_alerts.crash_between(server, observed[server.pk]):
                 crash_alerts.server_crashed(server, detail=crash, now=now)
                 _record_crash(server, state, observed[server.pk], detail=crash, runtime=runtime, now=now)
-            state_log.record_process(server, observed[server.pk])
+            state_log.record_process(server, observed[server.pk], now=now)
             # Unchanged servers are collected, to update their time in one statement for each state.
             if state == server.actual_state:
                 unchanged_by_state.setdefault(state, []).append(server)
             else:
                 summary.changed += _record(server, state, observed[server.pk], now=now)
             summary.brought_back += _restart_if_abandoned(server, observed[server.pk], now=now, rebooted=rebooted)
+            summary.brought_back += _try_again(server, observed[server.pk], now=now)
         except Exception:
             # One server must not keep the others from being observed.
             logger.exception("server %s could not be reconciled", server.pk)
@@ -95,19 +96,20 @@ def _with_a_job(servers: list[Server]) -> set[str]:
     return set(Job.objects.live().filter(resource__in=resources).values_list("resource", flat=True))
 
 
-def _needs_rcon_check(server: Server, observed: Observed, *, busy: bool) -> bool:
+def _needs_rcon_check(server: Server, observed: Observed, *, busy: bool, now: datetime) -> bool:
     """Only a game that has just started is asked over RCON here; later the poller does that."""
-    return not busy and observed.state is RuntimeState.RUNNING and not _was_ready(server, observed)
+    return not busy and observed.state is RuntimeState.RUNNING and not _was_ready(server, observed, now)
 
 
-def _was_ready(server: Server, observed: Observed) -> bool:
+def _was_ready(server: Server, observed: Observed, now: datetime) -> bool:
     if server.actual_state != Server.State.RUNNING or server.actual_state_at is None:
         return False
-    return observed.started_at is None or server.actual_state_at >= observed.started_at
+    # A start in the future was measured by a clock that has been set back since.
+    return observed.started_at is None or not server.actual_state_at < observed.started_at <= now
 
 
-def _state(server: Server, observed: Observed, *, answers: bool) -> Server.State:
-    if observed.state is RuntimeState.RUNNING and not answers and not _was_ready(server, observed):
+def _state(server: Server, observed: Observed, *, answers: bool, now: datetime) -> Server.State:
+    if observed.state is RuntimeState.RUNNING and not answers and not _was_ready(server, observed, now):
         return Server.State.STARTING
     return _AS_OBSERVED[observed.state]
 
@@ -165,14 +167,25 @@ def _restart_if_abandoned(server: Server, observed: Observed, *, now: datetime, 
     else:
         # After a boot nothing runs although it should; at any other time a stopped server was stopped on purpose.
         abandoned = rebooted and observed.state is RuntimeState.STOPPED
-    if not abandoned:
-        return False
+    return abandoned and _request_start(server)
+
+
+def _request_start(server: Server) -> bool:
     try:
         jobs.request(operation="start", resource=server.resource, by=None, host=server.host.name)
     except jobs.Refused as refusal:
         logger.warning("server %s could not be restarted: %s", server.pk, refusal)
         return False
     return True
+
+
+def _try_again(server: Server, observed: Observed, *, now: datetime) -> bool:
+    """Request the next attempt of a failed start when it is due; return whether one was requested."""
+    if observed.state is RuntimeState.RUNNING:
+        start_retries.forget(server)
+    if observed.state not in {RuntimeState.STOPPED, RuntimeState.GAVE_UP} or not start_retries.is_due(server, now=now):
+        return False
+    return _request_start(server)
 
 
 def _crashed_at(server: Server, observed: Observed, *, now: datetime) -> datetime:

@@ -30,7 +30,7 @@ from servers.gamehost.spec import InstanceSpec, SpecInvalid
 from servers.hosts import ports, this_host
 from servers.lifecycle import launch_plan, readiness
 from servers.models import DeletedServer, Server
-from servers.state import crash_alerts, state_log
+from servers.state import crash_alerts, start_retries, state_log
 
 # Large campaigns need minutes from a slow disk until the first map is loaded.
 READY_WITHIN = timedelta(minutes=5)
@@ -50,6 +50,11 @@ def initialize(server: Server, run: JobContext) -> None:
 
 def start(server: Server, run: JobContext) -> None:
     """Start the game and wait until RCON answers."""
+    with start_retries.attempt(server, run):
+        _start(server, run)
+
+
+def _start(server: Server, run: JobContext) -> None:
     # Everything that can be found missing is checked before the state changes.
     _refuse_taken_port(server)
     plan = _compose(server, run)
@@ -59,7 +64,7 @@ def start(server: Server, run: JobContext) -> None:
         outcome = this_host.runtime().start(plan.spec)
     except RuntimeFault as fault:
         _record_failed_start(server, fault)
-        raise Failed(str(fault)) from fault
+        raise Failed(str(fault), may_pass=True) from fault
     if outcome is Outcome.ALREADY_RUNNING:
         # The first run of this job died, or the game is between two restarts: what it was started with is stored.
         run.log("The game is already running; waiting for it to respond.")
@@ -201,7 +206,7 @@ def _refuse_taken_port(server: Server) -> None:
     message += f" To see which program uses it, run this on the host: ss -lntup 'sport = :{server.port}'"
     state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=message)
     state_log.set_last_error(server, message, offered_port=offered)
-    raise Failed(message)
+    raise Failed(message, may_pass=True)
 
 
 def _record_failed_start(server: Server, fault: RuntimeFault) -> None:
@@ -250,7 +255,7 @@ def _raise_if_exited(server: Server, spec: InstanceSpec, run: JobContext) -> Non
             this_host.runtime().start(spec)
         except RuntimeFault as fault:
             _record_failed_start(server, fault)
-            raise Failed(str(fault)) from fault
+            raise Failed(str(fault), may_pass=True) from fault
         return
     # While it is crashed its supervisor restarts it after a pause; the caller goes on waiting.
     if observed.state not in {State.GAVE_UP, State.STOPPED}:
@@ -259,7 +264,8 @@ def _raise_if_exited(server: Server, spec: InstanceSpec, run: JobContext) -> Non
     state = Server.State.GAVE_UP if observed.state is State.GAVE_UP else Server.State.STOPPED
     state_log.record_state(server, state, now=timezone.now(), detail=message, last_lines=observed.last_lines)
     state_log.set_last_error(server, message)
-    raise Failed(message)
+    # A game that crashes again and again was tried often enough by its supervisor.
+    raise Failed(message, may_pass=state == Server.State.STOPPED)
 
 
 def _quit(server: Server) -> None:

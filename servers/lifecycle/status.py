@@ -20,7 +20,7 @@ from servers.blueprints import maps
 from servers.blueprints.maps import Chapter
 from servers.lifecycle import pending_changes
 from servers.models import Server, ServerShare, blueprints
-from servers.state import attention, live_source
+from servers.state import attention, live_source, start_retries
 
 STATUS_BY_OPERATION: dict[str, tuple[str, Promise]] = {
     "initialize": ("initializing", _("Verifying files")),
@@ -81,6 +81,11 @@ class ServerStatus:
         # Only a stop ends the wish for a server that does not run.
         is_wanted = self.server.desired_state == Server.Desired.RUNNING
         return (*offered, "stop") if is_wanted and offered and "stop" not in offered else offered
+
+    @property
+    def has_given_up_starting(self) -> bool:
+        """Whether so many attempts have failed that no further one is planned."""
+        return self.job is None and self.server.failed_starts > len(start_retries.PAUSES)
 
     @property
     def buttons(self) -> tuple[str, ...]:

@@ -118,6 +118,9 @@ class Server(models.Model):
     # time of the restart of a crashed game, where its runtime knows it.
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     starts_again_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Failed attempts of the start that is wanted, and when the next one is due (`servers/state/start_retries.py`).
+    failed_starts = models.PositiveSmallIntegerField(default=0, editable=False)
+    next_start_at = models.DateTimeField(null=True, blank=True, editable=False)
     # The present (or last) start. `applied` is what `launch_plan.applied` returned for it, without secrets; the
     # difference to its result now is what the next start changes.
     game_version = models.CharField(_("game version"), max_length=64, blank=True, editable=False)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
+from left4me.core import clock
 from left4me.core.redis import signals
 from servers.gamehost.port import Observed
 from servers.gamehost.port import State as RuntimeState
@@ -25,7 +26,7 @@ def record_state(
 
     An observation older than the stored one changes nothing: a sweep may have observed just before a job wrote.
     """
-    not_newer = Q(actual_state_at=None) | Q(actual_state_at__lte=now)
+    not_newer = Q(actual_state_at=None) | _not_newer(now)
     # Conditional UPDATEs instead of read and save: sweep and job may write at the same time.
     with transaction.atomic():
         unchanged = Server.objects.filter(not_newer, pk=server.pk, actual_state=state)
@@ -82,11 +83,14 @@ def record_crash(
     signals.send_after_commit(server.resource)
 
 
-def record_process(server: Server, observed: Observed) -> None:
+def record_process(server: Server, observed: Observed, *, now: datetime) -> None:
     """Store when the present process was started, and when a crashed game starts again."""
     started_at = server.started_at
+    # A start in the future was measured by a clock that has been set back since.
+    if started_at is not None and started_at > now:
+        started_at = now
     # An earlier time is that of the same process: a start stores its own time once the process exists.
-    if observed.started_at is not None and (started_at is None or observed.started_at > started_at):
+    if observed.started_at is not None and (started_at is None or now >= observed.started_at > started_at):
         started_at = observed.started_at
     if (started_at, observed.starts_again_at) == (server.started_at, server.starts_again_at):
         return
@@ -97,9 +101,14 @@ def record_process(server: Server, observed: Observed) -> None:
 
 def touch_states(servers: Sequence[Server], *, state: Server.State, now: datetime) -> None:
     """Set the time of observation of many servers whose state did not change, in one statement."""
-    Server.objects.filter(
-        Q(actual_state_at__lte=now), pk__in=[server.pk for server in servers], actual_state=state
-    ).update(actual_state_at=now)
+    Server.objects.filter(_not_newer(now), pk__in=[server.pk for server in servers], actual_state=state).update(
+        actual_state_at=now
+    )
+
+
+def _not_newer(now: datetime) -> Q:
+    """Observed before `now`, or while the clock was ahead."""
+    return Q(actual_state_at__lte=now) | Q(actual_state_at__gt=now + clock.AHEAD)
 
 
 def clear_last_error(server: Server) -> None:

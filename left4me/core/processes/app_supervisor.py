@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 import sys
@@ -15,11 +16,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen  # noqa: TID251 -- the type only; commands.start_piped makes it
-from typing import IO
 
 from left4me.core.processes import commands
 
 _COLOURS = ("36", "32", "35", "33", "34", "31")
+# What a pipe that can be written takes without blocking.
+_PIECE = select.PIPE_BUF
 _STOP_SECONDS = 4.0
 _LONGEST_PAUSE = 8.0
 _STEADY_SECONDS = 60.0
@@ -27,10 +29,13 @@ _STEADY_SECONDS = 60.0
 
 @dataclass
 class Service:
-    """A program that is kept running. Services with `last` are ended after all others have ended."""
+    """A program that is kept running. Services with `last` are ended after all others have ended.
+
+    `find` returns its command at each start, so that a program that moved is found. It may raise CommandMissing.
+    """
 
     name: str
-    argv: list[str]
+    find: Callable[[], list[str]]
     last: bool = False
     process: Popen[bytes] | None = None
     started_at: float = 0.0
@@ -42,11 +47,13 @@ class Service:
 class Supervisor:
     """Starts services, relays their lines, and on SIGINT or SIGTERM ends them all within a few seconds."""
 
-    def __init__(self, *, cwd: Path, env: Mapping[str, str], out: IO[str] | None = None) -> None:
+    def __init__(self, *, cwd: Path, env: Mapping[str, str], out: int | None = None) -> None:
+        """`out` is the descriptor for the lines; by default that of stdout, if there is one."""
         self._cwd = cwd
         self._env = dict(env)
-        self._out = out or sys.stdout
-        self._colour = self._out.isatty() and "NO_COLOR" not in os.environ
+        self._out = sys.stdout.fileno() if out is None and sys.stdout is not None else out
+        self._colour = self._out is not None and os.isatty(self._out) and "NO_COLOR" not in os.environ
+        self._unsaid = 0
         self._services: list[Service] = []
         self._selector = selectors.DefaultSelector()
         self._stopping = False
@@ -106,16 +113,39 @@ class Supervisor:
             self._relay(0)
 
     def say(self, text: str, *, name: str = "left4me") -> None:
+        """Print a line if that is possible at once.
+
+        A closed pipe, a full disk or a reader that reads no more costs lines, and must not stop the services.
+        """
+        if self._unsaid and self._print(self._line("left4me", f"{self._unsaid} lines could not be printed")):
+            self._unsaid = 0
+        if self._unsaid or not self._print(self._line(name, text)):
+            self._unsaid += 1
+
+    def _line(self, name: str, text: str) -> bytes:
+        head = f"{name:>7} | "
         if self._colour:
             names = ["left4me", *(s.name for s in self._services)]
             code = _COLOURS[names.index(name) % len(_COLOURS)] if name in names else "0"
-            self._out.write(f"\x1b[{code}m{name:>7} │\x1b[0m {text}\n")
-        else:
-            self._out.write(f"{name:>7} | {text}\n")
-        self._out.flush()
+            head = f"\x1b[{code}m{name:>7} │\x1b[0m "
+        return f"{head}{text}\n".encode("utf-8", "replace")
+
+    def _print(self, line: bytes) -> bool:
+        if self._out is None:
+            return False
+        room = select.poll()
+        room.register(self._out, select.POLLOUT)
+        try:
+            while line:
+                if not room.poll(0):
+                    return False
+                line = line[os.write(self._out, line[:_PIECE]) :]
+        except OSError:
+            return False
+        return True
 
     def _launch(self, service: Service) -> None:
-        process = commands.start_piped(service.argv, cwd=self._cwd, env=self._env)
+        process = commands.start_piped(service.find(), cwd=self._cwd, env=self._env)
         assert process.stdout is not None  # noqa: S101 -- start_piped always makes a pipe
         os.set_blocking(process.stdout.fileno(), False)
         service.process, service.started_at, service.due_at = process, time.monotonic(), None
@@ -160,16 +190,23 @@ class Supervisor:
             return
         if time.monotonic() - service.started_at > _STEADY_SECONDS:
             service.falls = 0
+        self._start_later(service, f"{service.name} ended with status {process.returncode}")
+
+    def _start_later(self, service: Service, why: str) -> None:
         pause = min(2.0**service.falls, _LONGEST_PAUSE)
         service.falls += 1
         service.due_at = time.monotonic() + pause
-        self.say(f"{service.name} ended with status {process.returncode}; starting it again in {pause:g} s.")
+        self.say(f"{why}; starting it again in {pause:g} s.")
 
     def _restart_due(self) -> None:
         now = time.monotonic()
         for service in self._services:
             if service.process is None and service.due_at is not None and now >= service.due_at:
-                self._launch(service)
+                try:
+                    self._launch(service)
+                # Its program is being replaced by an upgrade of packages, or the machine is short of something.
+                except (commands.CommandMissing, OSError) as error:
+                    self._start_later(service, f"{service.name} cannot be started: {error}")
 
     @staticmethod
     def _signal(service: Service, number: signal.Signals) -> None:

@@ -12,11 +12,13 @@ import socket
 import tempfile
 from pathlib import Path
 
+from left4me.core.processes.commands import CommandMissing
+
 # A unix socket's path has 108 bytes in the kernel.
 _LONGEST_SOCKET_PATH = 100
 
 
-class NoBroker(Exception):
+class NoBroker(CommandMissing):
     """No Redis or Valkey server program is installed; the message names the cure."""
 
 
@@ -53,6 +55,8 @@ def command(sock: Path, data: Path) -> list[str]:
         *("--dir", str(data)),
         *("--appendonly", "yes"),
         *("--save", ""),
+        # As commands, which every version reads: another program may serve this data at the next start.
+        *("--aof-use-rdb-preamble", "no"),
         # Evicting a queue under memory pressure would lose messages silently; a refused write is noticed at once.
         *("--maxmemory-policy", "noeviction"),
         *("--daemonize", "no"),
