@@ -30,7 +30,7 @@ GROUPS = {
     "check": ["test_check.py"],
     "role-of-hosts": ["test_host_rights.py"],
     "machines-1": ["left_as_it_was[sqlite"],
-    "machines-2": ["left_as_it_was[postgres", "test_install_on_a_machine.py"],
+    "machines-2": ["left_as_it_was[postgres", "moves_to_postgresql", "test_install_on_a_machine.py"],
     "machines-3": ["test_two_hosts.py", "test_docs.py::test_every_command", "test_install_with_postgres.py"],
 }
 

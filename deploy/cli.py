@@ -10,7 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.doctor import installation
-from deploy.ops import application, archive, backup, environment, plan, releases, restore, secret_key, tls, upgrade
+from deploy.ops import (
+    application,
+    archive,
+    backup,
+    database_move,
+    environment,
+    plan,
+    releases,
+    restore,
+    secret_key,
+    tls,
+    upgrade,
+)
 from deploy.ops.database import copies
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
@@ -23,6 +35,7 @@ _FAULTS = (
     backup.BackupFault,
     restore.RestoreFault,
     upgrade.UpgradeFault,
+    database_move.MoveFault,
     archive.BadArchive,
     environment.BadSettings,
     copies.DatabaseFault,
@@ -73,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_upgrade_commands(subparsers)
     _add_backup_commands(subparsers)
+
+    command = subparsers.add_parser(
+        "database", help="move the data to PostgreSQL or back to SQLite; games keep running"
+    )
+    _add_database_commands(command.add_subparsers(dest="database_command", required=True, metavar="COMMAND"))
 
     command = subparsers.add_parser("keys", help="replace the key that stored secrets are encrypted with")
     _add_key_commands(command.add_subparsers(dest="key_command", required=True, metavar="COMMAND"))
@@ -128,6 +146,13 @@ def _add_backup_commands(subparsers: argparse._SubParsersAction[argparse.Argumen
     command.add_argument("--yes", action="store_true", help="don't ask for confirmation")
     _add_ready(command)
     command.set_defaults(run=_restore)
+
+
+def _add_database_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = subparsers.add_parser("move", help="copy all rows to a new database, compare, and use it from then on")
+    command.add_argument("kind", choices=["postgres", "sqlite"])
+    _add_ready(command)
+    command.set_defaults(run=_database_move)
 
 
 def _add_key_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -254,6 +279,14 @@ def _restore(layout: Layout, options: argparse.Namespace) -> int:
         progress.say("restored; the application is running and ready")
         for hint in hints:
             progress.say(hint)
+    return 0
+
+
+def _database_move(layout: Layout, options: argparse.Namespace) -> int:
+    _refuse_worker_host(layout)
+    with plan.alone(layout):
+        kept = database_move.move(layout, options.kind, ready_seconds=options.ready_seconds, progress=Progress())
+    sys.stdout.write(f"The data is in {options.kind} now. The old database is kept, unchanged: {kept}\n")
     return 0
 
 

@@ -29,13 +29,14 @@ def manage(
     layout: Layout,
     *arguments: str,
     release: Path | None = None,
+    settings: Mapping[str, str] | None = None,
     timeout: float = 600,
     on_line: Callable[[str], None] | None = None,
     check: bool = True,
 ) -> commands.Finished:
     """Run `manage.py` of a release (default: the current one) as the application's user, with its settings.
 
-    Raises CommandError.
+    `settings` are used instead of those of the same names. Raises CommandError.
     """
     tree = (release or layout.current).resolve()
     argv: list[str | Path] = [tree / ".venv/bin/python", tree / "manage.py", *arguments]
@@ -43,7 +44,7 @@ def manage(
     return commands.run(
         argv if user is None else ["/usr/bin/setpriv", "--no-new-privs", "--", *argv],
         cwd=tree,
-        env=surroundings(layout),
+        env={**surroundings(layout), **(settings or {})},
         identity=user,
         timeout=timeout,
         on_line=on_line,

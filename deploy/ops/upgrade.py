@@ -10,19 +10,13 @@ A worker host runs the same steps without those of the database, which belongs t
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
-from deploy.ops import application, environment, releases
+from deploy.ops import application, environment, releases, standstill
 from deploy.ops.database import copies as database_copies
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services, system_files
@@ -201,7 +195,7 @@ def _exchange(
         return reached
 
     try:
-        with _signals_as_faults(), _web_held(layout) as release_web:
+        with standstill.signals_as_faults(), standstill.web_held(layout) as release_web:
             # Each phase is journalled before it begins, so that a power cut in it can be taken back.
             attempt = enter(STOPPING)
             progress.phase("stopping the application; requests wait")
@@ -249,7 +243,7 @@ def _taken_back(layout: Layout, attempt: Attempt, fault: BaseException, *, ready
 
 def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot: bool = False) -> None:
     """Return to the old release and its database. Can be repeated after it was itself interrupted."""
-    with _signals_ignored(), _web_held(layout) as release_web:
+    with standstill.signals_ignored(), standstill.web_held(layout) as release_web:
         progress.phase(f"going back to {attempt.old}")
         if not at_boot:
             services.stop(layout)
@@ -270,56 +264,10 @@ def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot:
         progress.end_phase()
 
 
-@contextmanager
-def _web_held(layout: Layout) -> Iterator[Callable[[], None]]:
-    """Keep the web from starting until the yielded function is called or this process ends.
-
-    The socket starts the web's unit at the next connection. The unit, and so the visitor, then waits for this lock,
-    as root: whoever can open the file can keep an upgrade waiting.
-    """
-    with (layout.program / "web.hold").open("w") as lock:
-        os.fchmod(lock.fileno(), 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lambda: fcntl.flock(lock, fcntl.LOCK_UN)
-
-
 def _make_current(layout: Layout, release: str) -> None:
     """Switch the link to a release and copy its units and rules to the system."""
     releases.switch(layout, release)
     system_files.lay_out(layout, layout.releases / release, role=services.role(layout))
-
-
-class _Interrupted(Exception):
-    """This process received a signal that asks it to end."""
-
-
-@contextmanager
-def _signals_as_faults() -> Iterator[None]:
-    """Let SIGINT and SIGTERM take the upgrade back. SIGHUP is ignored: a closed terminal does not end an upgrade."""
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        raise _Interrupted(f"interrupted by {signal.Signals(number).name}")
-
-    with _handlers({signal.SIGINT: interrupted, signal.SIGTERM: interrupted, signal.SIGHUP: signal.SIG_IGN}):
-        yield
-
-
-@contextmanager
-def _signals_ignored() -> Iterator[None]:
-    with _handlers(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN)):
-        yield
-
-
-@contextmanager
-def _handlers(
-    by_signal: dict[signal.Signals, Callable[[int, FrameType | None], None] | signal.Handlers],
-) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number, handler in by_signal.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _keep(layout: Layout, attempt: Attempt) -> None:

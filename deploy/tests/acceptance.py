@@ -29,6 +29,7 @@ LIFE = (
     "go_back",
     "back_up_wipe_and_restore",
     "restores_that_fail",
+    "move_to_postgres",
     "uninstall",
 )
 # The steps that depend on the database, which are repeated on PostgreSQL.
@@ -42,6 +43,8 @@ WITH_DATABASE = (
     "restores_that_fail",
     "uninstall",
 )
+WITH_A_MOVE = ("install", "create_admin", "start_a_server", "move_to_postgres")
+WITHOUT_A_MOVE = tuple(step for step in LIFE if step != "move_to_postgres")
 
 
 class Output(Protocol):
@@ -198,6 +201,40 @@ class Life:
         self.ctl("upgrade")
         self.expect_release_after(old)
         assert self.has_table("second_table")
+
+    def move_to_postgres(self) -> None:
+        """With a game and visitors; a move that fails leaves everything as it was. Then back, and there again."""
+        pid = self.game_pid()
+        rows = self._rows()
+        with self.visitors() as failed:
+            said = self.ctl("database move postgres --ready-seconds 0", fails=True)
+            assert "The old database is in use" in said
+            self.expect_ready()
+            assert "sqlite" in self._vendor()
+            assert "left4me.sqlite3.before-" in self.ctl("database move postgres")
+            self.expect_ready()
+        assert failed() == 0
+        assert "postgresql" in self._vendor()
+        assert self._rows() == rows
+        assert self.game_pid() == pid
+        assert "already" in self.ctl("database move postgres", fails=True)
+        self.client("act", self.server, "restart")
+        self.client("wait", self.server, "running", 60)
+        assert "PostgreSQL database left4me" in self.ctl("database move sqlite")
+        assert "sqlite" in self._vendor()
+        assert self._rows() == rows
+
+    def _vendor(self) -> str:
+        return self.ctl("manage shell -v0 -c 'from django.db import connection; print(connection.vendor)'")
+
+    def _rows(self) -> str:
+        """What must be the same before and after: rows that nothing writes meanwhile, with their keys."""
+        queries = "from accounts.models import User, ApiToken; from servers.models import Server, Blueprint; "
+        shown = "User.objects.order_by('pk').values_list('pk', 'username', 'password')"
+        more = "Server.objects.order_by('pk').values_list('pk', 'name', 'port', 'sealed_rcon_password')"
+        tokens = "ApiToken.objects.order_by('pk').values_list('pk', 'digest')"
+        script = f"{queries}print(list({shown}), list({more}), list({tokens}), Blueprint.objects.count())"
+        return self.ctl(f"manage shell -v0 -c {shlex.quote(script)}")
 
     def go_back(self) -> None:
         new = self.release()

@@ -25,7 +25,15 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs"
 # In the order in which an operator meets them.
-DOCUMENTS = ("install.md", "security.md", "backup.md", "upgrade.md", "second-host.md", "troubleshooting.md")
+DOCUMENTS = (
+    "install.md",
+    "security.md",
+    "backup.md",
+    "database.md",
+    "upgrade.md",
+    "second-host.md",
+    "troubleshooting.md",
+)
 PLACES = ("on-host", "on-web", "on-second", "on-desk")
 
 # Placeholders in documents, and the values that the suite fills in.

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -15,9 +16,18 @@ def told(what: str, seconds: float) -> None:
     sys.stdout.write(f"{what:<48} {seconds:7.1f} s\n")
 
 
-@pytest.mark.parametrize(("database", "steps"), [("sqlite", acceptance.LIFE), ("postgres", acceptance.WITH_DATABASE)])
+@pytest.mark.parametrize(
+    ("database", "steps"), [("sqlite", acceptance.WITHOUT_A_MOVE), ("postgres", acceptance.WITH_DATABASE)]
+)
 def test_a_machine_is_installed_upgraded_restored_and_left_as_it_was(database, steps):
-    name = f"life{os.getpid()}-{database}"
+    _live(f"life{os.getpid()}-{database}", database, steps)
+
+
+def test_the_database_moves_to_postgresql_and_back_while_a_game_runs():
+    _live(f"life{os.getpid()}-move", "sqlite", acceptance.WITH_A_MOVE)
+
+
+def _live(name: str, database: str, steps: Sequence[str]) -> None:
     try:
         acceptance.Life(machine_of(name), database=database, told=told).live(steps)
     finally:

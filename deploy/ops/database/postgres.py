@@ -59,8 +59,18 @@ def make(password: str) -> None:
         psql(f"CREATE DATABASE {NAME} OWNER {NAME} ENCODING 'UTF8' TEMPLATE template0;")
 
 
-def drop() -> None:
+def set_aside(stamp: str) -> None:
+    """Rename a database that an earlier installation or move has left, so that `make` creates an empty one."""
+    if psql(f"SELECT 1 FROM pg_database WHERE datname = '{NAME}';"):  # noqa: S608 -- a constant
+        psql(f"ALTER DATABASE {NAME} RENAME TO {NAME}_before_{stamp.lower()};")
+
+
+def drop_database() -> None:
     psql(f"DROP DATABASE IF EXISTS {NAME};")
+
+
+def drop() -> None:
+    drop_database()
     psql(f"DROP ROLE IF EXISTS {NAME};")
 
 

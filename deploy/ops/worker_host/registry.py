@@ -154,8 +154,8 @@ def database_url(layout: Layout) -> SplitResult:
     url = urlsplit(text)
     if url.scheme not in {"postgres", "postgresql"}:
         raise CannotGoOn(
-            "Other hosts need PostgreSQL, and the database of this installation is a SQLite file. A new installation "
-            "on PostgreSQL is made with `deploy/install --database postgres`; no command moves the data there."
+            "Other hosts need PostgreSQL, and the database of this installation is a SQLite file. Run "
+            "`left4mectl database move postgres` first; games keep running."
         )
     host = copies.connection_of(text).get("PGHOST", "")
     # A path is the directory of a Unix socket.
