@@ -19,7 +19,7 @@ from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import packages, services
 from deploy.ops.plan import CannotGoOn
 from deploy.ops.progress import Progress, readable_size
-from left4me.core.files import room
+from left4me.core.files import atomic, room
 
 _URL: Final = "DATABASE_URL"
 _LEAVE_FREE: Final = 500_000_000
@@ -107,7 +107,7 @@ def _make_postgres(values: dict[str, str], stamp: str, progress: Progress) -> st
 def _make_sqlite(layout: Layout, stamp: str) -> str:
     if hosts := application.manage(layout, "list_hosts", "--worker-hosts").output.split():
         raise MoveFault(f"Worker hosts need PostgreSQL: {', '.join(hosts)}. Remove them first.")
-    _rename(_sqlite_file(layout), stamp)
+    _keep(_sqlite_file(layout), stamp)
     return _sqlite_url(layout)
 
 
@@ -123,16 +123,16 @@ def _discard(layout: Layout, kind: str) -> None:
 def _set_aside(layout: Layout, old: copies.Database, stamp: str) -> str:
     """Take the old database out of the way of settings that would use it by mistake; returns where it is kept."""
     if isinstance(old, copies.Sqlite):
-        return _rename(old.path, stamp) if old.path == _sqlite_file(layout) else str(old.path)
+        return _keep(old.path, stamp) if old.path == _sqlite_file(layout) else str(old.path)
     return f"the PostgreSQL database {postgres.NAME}"
 
 
-def _rename(path: Path, stamp: str) -> str:
+def _keep(path: Path, stamp: str) -> str:
     kept = path.with_name(f"{path.name}.before-{stamp}")
     for suffix in ("", "-wal", "-shm"):
         source = path.with_name(path.name + suffix)
         if source.exists():
-            source.rename(kept.with_name(kept.name + suffix))
+            atomic.publish(source, kept.with_name(kept.name + suffix), durable=True)
     return str(kept)
 
 

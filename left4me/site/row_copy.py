@@ -67,7 +67,7 @@ def _copy_table(model: type[models.Model], say: Callable[[str], None]) -> int:
     while rows := list(islice(found, most)):
         try:
             # `raw` stores the values as they are: no field sets itself to the present time.
-            manager._insert(rows, fields=fields, using=TARGET, raw=True)
+            manager._insert(rows, fields=fields, using=TARGET, raw=True)  # type: ignore[attr-defined]
         except (DatabaseError, ValueError) as error:
             first, last = rows[0].pk, rows[-1].pk
             raise CopyFault(f"{model._meta.db_table}, rows {first} to {last}: {error}") from error
@@ -82,13 +82,13 @@ def _copy_next_key(model: type[models.Model]) -> None:
     key = model._meta.pk
     if not isinstance(key, AutoField):
         return
-    table = model._meta.db_table
-    last = _last_key(table, key.column)
+    table, column = model._meta.db_table, key.column or ""
+    last = _last_key(table, column)
     if not last:
         return
     with connections[TARGET].cursor() as cursor:
         if connections[TARGET].vendor == "postgresql":
-            cursor.execute("SELECT setval(pg_get_serial_sequence(%s, %s), %s)", [f'"{table}"', key.column, last])
+            cursor.execute("SELECT setval(pg_get_serial_sequence(%s, %s), %s)", [f'"{table}"', column, last])
         else:
             cursor.execute("DELETE FROM sqlite_sequence WHERE name = %s", [table])
             cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (%s, %s)", [table, last])
