@@ -92,7 +92,7 @@ def _checked(server: Server, kind: str, value: str) -> str:
             if value not in campaigns.playable(server):
                 raise Refused(
                     _("This map is not on the server. Choose another one."),
-                    cure=Cure(label=_("Choose a map"), url=f"{reverse('livestate:players', args=[server.pk])}#maps"),
+                    cure=Cure(label=_("Choose a map"), url=reverse("livestate:console", args=[server.pk])),
                 )
         case Order.Kind.DIFFICULTY:
             if value not in commands.DIFFICULTIES:

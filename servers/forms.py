@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
-from django.utils.functional import cached_property
+from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -119,6 +120,46 @@ def _rearrange(chosen: list[str], button: str, *, added: str) -> None:
         chosen.insert(max(0, at - 1) if direction == "up" else at + 1, pk)
 
 
+class MapSelect(forms.Select):
+    """A choice of maps by campaign, with pictures where there are scripts. Its form sets `campaigns`."""
+
+    template_name = "servers/_map_widget.html"
+
+    def __init__(self, *, blank: str | Promise = "") -> None:
+        super().__init__()
+        self.blank = blank
+        self.campaigns: list[tuple[str, list[maps.Chapter]]] = []
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        given = context["widget"]["attrs"]
+        context["widget"] |= {
+            "campaigns": self.campaigns,
+            "chosen": str(value or ""),
+            "blank": self.blank,
+            "attributes": {key: each for key, each in given.items() if key != "id"},
+        }
+        return context
+
+
+class MapField(forms.ChoiceField):
+    """A map of the game itself, or of an overlay of these blueprints."""
+
+    widget: MapSelect
+
+    def __init__(self, *, blank: str | Promise = "", **kwargs: Any) -> None:
+        super().__init__(widget=MapSelect(blank=blank), required=False, **kwargs)
+
+    def offer(self, blueprint_ids: Collection[int], *, besides: str = "") -> None:
+        """Offer the maps that servers of these blueprints have; `besides` is one that was chosen before."""
+        offered = {name: chapter for each in maps.added(blueprint_ids).values() for name, chapter in each.items()}
+        offered |= maps.stock()
+        if besides and besides not in offered:
+            offered[besides] = maps.Chapter(besides, "", "")
+        self.choices = [("", ""), *((name, chapter.title) for name, chapter in offered.items())]
+        self.widget.campaigns = maps.grouped(offered)
+
+
 class TagsField(forms.CharField):
     """Words with commas between them."""
 
@@ -176,7 +217,7 @@ class NewServerForm(OfferedPort, forms.Form):
     base = forms.ChoiceField(
         label=_("Start from"), help_text=_("A template creates a blueprint of yours, which you can change later.")
     )
-    start_map = forms.ChoiceField(label=_("First campaign"), required=False)
+    start_map = MapField(label=_("First map"), blank=_("As in the template or blueprint"))
     items = forms.CharField(
         label=_("Workshop items"),
         required=False,
@@ -211,8 +252,7 @@ class NewServerForm(OfferedPort, forms.Form):
             for title, bases in ((_("Templates"), self._templates), (_("Your blueprints"), self._blueprints))
             if bases
         ]
-        campaigns = [(chapters[0].map, campaign) for campaign, chapters in maps.grouped(maps.stock())]
-        self.fields["start_map"].choices = [("", _("As in the template or blueprint")), *campaigns]  # type: ignore[attr-defined]
+        self.fields["start_map"].offer([row.pk for row in self._blueprints.values()])  # type: ignore[attr-defined]
         _offer_hosts(self)
         wanted = _("%(owner)s’s server") % {"owner": owner.get_username()}
         self.initial.setdefault("name", rows.free_name(Server.objects.filter(owner=owner), wanted))
@@ -220,6 +260,13 @@ class NewServerForm(OfferedPort, forms.Form):
     def clean_base(self) -> Blueprint | StarterBlueprint:
         chosen = self.cleaned_data["base"]
         return self._templates.get(chosen) or self._blueprints[chosen]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        base, name = given.get("base"), given.get("start_map")
+        if name and base and name not in (maps.playable(base.pk) if isinstance(base, Blueprint) else maps.stock()):
+            self.add_error("start_map", _("“%s” does not contain this map. Choose another one.") % base.name)
+        return given
 
     @property
     def has_hidden_errors(self) -> bool:

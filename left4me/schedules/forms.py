@@ -16,6 +16,7 @@ from left4me.core import moments, names
 from left4me.schedules import description, recurrence
 from left4me.schedules.description import Repeat, Times
 from left4me.schedules.models import LONGEST_WAIT_MINUTES, LONGEST_WARNING_MINUTES, Action, Condition, Schedule
+from servers.forms import MapField
 from servers.models import Blueprint, Server
 
 _ALL = "all"
@@ -80,12 +81,13 @@ class ScheduleForm(TimesForm):
     name = forms.CharField(label=gettext_lazy("Name"), max_length=names.LONGEST)
     target = forms.ChoiceField(label=gettext_lazy("Servers"))
     action = forms.ChoiceField(label=gettext_lazy("Action"), choices=Action.choices, initial=Action.RESTART)
+    map = MapField(label=gettext_lazy("Map"))
     argument = forms.CharField(
-        label=gettext_lazy("Map or commands"),
+        label=gettext_lazy("Commands"),
         required=False,
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false", "wrap": "off"}),
-        help_text=gettext_lazy("The map to change to, or the console commands, one per line."),
+        help_text=gettext_lazy("The console commands, one per line."),
     )
     condition = forms.ChoiceField(
         label=gettext_lazy("If players are online"), choices=Condition.choices, initial=Condition.ALWAYS
@@ -106,7 +108,7 @@ class ScheduleForm(TimesForm):
     )
 
     field_order = (
-        *("name", "target", "action", "argument", "repeat", "at", "weekdays", "cron", "time_zone"),
+        *("name", "target", "action", "map", "argument", "repeat", "at", "weekdays", "cron", "time_zone"),
         *("condition", "wait_minutes", "warn_minutes", "catch_up"),
     )
 
@@ -126,6 +128,17 @@ class ScheduleForm(TimesForm):
             (_("One server"), [(f"server:{pk}", row.name) for pk, row in self._servers.items()]),
             (_("Servers of a blueprint"), [(f"blueprint:{pk}", row.name) for pk, row in self._blueprints.items()]),
         ]
+        used = {row.blueprint_id for row in self._servers.values()} | {int(pk) for pk in self._blueprints}
+        self.fields["map"].offer(used, besides=self.initial.get("map", ""))  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean()
+        chosen = given.pop("map", "")
+        if given.get("action") == Action.MAP:
+            if not chosen:
+                self.add_error("map", _("Choose a map."))
+            given["argument"] = chosen
+        return given
 
     def clean_warn_minutes(self) -> list[int]:
         words = re.split(r"[\s,;]+", self.cleaned_data["warn_minutes"].strip(" ,;"))
@@ -165,7 +178,8 @@ def _initial(schedule: Schedule | None, server: Server | None) -> dict[str, Any]
         "cron": schedule.cron,
         "warn_minutes": ", ".join(map(str, schedule.warn_minutes)),
         **{name: getattr(schedule, name) for name in _AS_THEY_ARE},
+        "map" if schedule.action == Action.MAP else "argument": schedule.argument,
     }
 
 
-_AS_THEY_ARE = ("name", "action", "argument", "time_zone", "condition", "wait_minutes", "catch_up")
+_AS_THEY_ARE = ("name", "action", "time_zone", "condition", "wait_minutes", "catch_up")

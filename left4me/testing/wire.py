@@ -23,6 +23,7 @@ def frozen(value: Any, key: str = "") -> Any:
         return [frozen(inner, key) for inner in value]
     if isinstance(value, str):
         value = re.sub(r"^(server|overlay):\d+$", r"\1:<id>", value)
+        value = re.sub(r"^(/[a-z]+/)\d+(?=/|$)", r"\1<id>", value)
         return "<moment>" if _MOMENT.match(value) else value
     if isinstance(value, int) and not isinstance(value, bool) and (key in _NUMBERS or key.endswith(("_id", "_ids"))):
         return f"<{key}>"

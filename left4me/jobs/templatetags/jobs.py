@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from left4me.jobs import phases
 from left4me.jobs.models import Job
 from left4me.jobs.resources import Label
 
@@ -28,4 +30,14 @@ def resource_label(job: Job, labels: Mapping[str, Label] | Label | None = None) 
 @register.inclusion_tag("jobs/_progress.html")
 def job_progress(job: Job) -> dict[str, Any]:
     """The job's progress bar."""
-    return {"job": job, "progress": job.progress or {}}
+    return {"job": job, "progress": job.progress or {}, "words": json.dumps(phases.words())}
+
+
+@register.filter
+def phase(reported: str) -> str:
+    return phases.phase(reported)
+
+
+@register.filter
+def unit(reported: str) -> str:
+    return phases.unit(reported)

@@ -72,7 +72,7 @@ def test_a_schedule_is_created_shown_changed_switched_and_deleted(anna: Client, 
         ({"repeat": "cron", "cron": "often"}, "This is not a cron expression."),
         ({"warn_minutes": "soon"}, "Enter minutes separated by commas"),
         ({"warn_minutes": "90"}, "Warnings can be sent from 1 to 60 minutes before."),
-        ({"action": "map"}, "Enter the map, or the commands."),
+        ({"action": "map"}, "Choose a map."),
         ({"action": "commands", "argument": "rcon_password x"}, "rcon_password"),
     ],
 )
