@@ -27,6 +27,7 @@ from left4me.core.web.api import Problem, problem_response
 from left4me.core.web.request import read_json
 from left4me.jobs.api import router as jobs_router
 from left4me.schedules.api import router as schedules_router
+from left4me.schedules.bulk_api import router as bulk_router
 from left4me.site.api_docs import Docs
 from livestate.api import router as livestate_router
 from livestate.figures.api import router as figures_router
@@ -104,6 +105,7 @@ api.add_router("", livestate_router)
 api.add_router("", figures_router)
 api.add_router("", alerts_router)
 api.add_router("", schedules_router)
+api.add_router("", bulk_router)
 
 
 @api.exception_handler(Problem)

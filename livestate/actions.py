@@ -38,7 +38,7 @@ _MESSAGE_SECONDS = 20
 def give_order(
     *,
     server: Server,
-    by: User,
+    by: User | None,
     kind: str,
     value: str,
     minutes: int = 0,
@@ -47,10 +47,12 @@ def give_order(
 ) -> Order:
     """Store an order and notify its host. Raises Refused, PermissionDenied, Http404 or rate_limit.RateLimited.
 
-    Orders of schedules are not limited in number: one schedule may act on many servers at the same moment.
+    `by=None` is left4me itself. Orders of schedules are not limited in number: one schedule may act on many servers
+    at the same moment.
     """
-    permissions.check_can_operate_server(by, server)
-    if not is_scheduled:
+    if by is not None:
+        permissions.check_can_operate_server(by, server)
+    if by is not None and not is_scheduled:
         rate_limit.enforce(ORDERS, f"user:{by.pk}")
     if server.actual_state != Server.State.RUNNING:
         cure = Cure(label=_("Start"), url=reverse("servers:action", args=[server.pk]), operation="start")

@@ -42,6 +42,8 @@ SENTENCES: dict[str, str | Promise] = {
     "console.kick": _("{who} kicked a player from {what}"),
     "console.map": _("{who} changed the map of {what}"),
     "console": _("{who} used the console of {what}"),
+    "bulk.start": _("{who} began an action on several servers: {what}"),
+    "bulk.cancel": _("{who} cancelled an action on several servers: {what}"),
     "host.add": _("{who} added the host {what}"),
     "host.check_game": _("{who} looked for game updates on the host {what}"),
     "host.clean_game": _("{who} removed unused game versions from the host {what}"),

@@ -30,42 +30,52 @@ _LONGEST_REASON: Final = 300
 
 
 def carry_out_due(now: datetime) -> int:
-    """Look at every run that waits; returns how many ended. A run that fails does not stop the others."""
-    runs = list(Run.objects.waiting().select_related("server__host", "server__owner", "user").order_by("due_at", "pk"))
+    """Look at every run that waits; returns how many ended. A run that fails does not stop the others.
+
+    Runs of bulk actions have their turns: `bulk_execution` looks at them.
+    """
+    waiting = Run.objects.waiting().filter(bulk=None)
+    runs = list(waiting.select_related("server__host", "server__owner", "user").order_by("due_at", "pk"))
     if not runs:
         return 0
     servers = {run.server_id: run.server for run in runs}
     states = {state.server.pk: state for state in live.of_servers(list(servers.values()), now=now)}
     ended = 0
     for run in runs:
-        try:
-            ended += _settle(run, states[run.server_id], now)
-        except Exception:
-            logger.exception("The run %s could not be carried out", run.pk)
-            ended += _end(run, Run.State.FAILED, _("Unexpected error. See the log of the worker."), now)
+        ended += settle(run, states[run.server_id], now)
     return ended
 
 
-def _settle(run: Run, state: live.Live, now: datetime) -> bool:
+def settle(run: Run, state: live.Live, now: datetime) -> bool:
     """Warn, wait, skip or act, as the time and the players ask for; returns whether the run has ended."""
+    try:
+        return _settle(run, state, now)
+    except Exception:
+        logger.exception("The run %s could not be carried out", run.pk)
+        return end(run, Run.State.FAILED, _("Unexpected error. See the log of the worker."), now)
+
+
+def _settle(run: Run, state: live.Live, now: datetime) -> bool:
     user = run.user
-    if user is None or not permissions.can_operate_server(user, run.server):
-        return _end(run, Run.State.SKIPPED, _("The user who scheduled this can no longer operate the server."), now)
+    # A run of left4me itself applies a game update.
+    is_own = user is None and run.bulk_id is not None
+    if not is_own and (user is None or not permissions.can_operate_server(user, run.server)):
+        return end(run, Run.State.SKIPPED, _("The user who scheduled this can no longer operate the server."), now)
     if reason := _obstacle(run):
-        return _end(run, Run.State.SKIPPED, reason, now)
+        return end(run, Run.State.SKIPPED, reason, now)
     if now < run.due_at:
         _warn(run, user, state, now)
         return False
     if run.condition == Condition.ALWAYS or _is_empty(state):
         return _act(run, user, now)
     if run.condition == Condition.SKIP:
-        return _end(run, Run.State.SKIPPED, _("Players were online."), now)
+        return end(run, Run.State.SKIPPED, _("Players were online."), now)
     if run.wait_until is None or now < run.wait_until:
         _warn(run, user, state, now)
         return False
     if run.condition == Condition.WAIT_RUN:
         return _act(run, user, now)
-    return _end(run, Run.State.SKIPPED, _("Players were online the whole time."), now)
+    return end(run, Run.State.SKIPPED, _("Players were online the whole time."), now)
 
 
 def _obstacle(run: Run) -> str:
@@ -81,11 +91,11 @@ def _is_empty(state: live.Live) -> bool:
     return state.kind in (live.Kind.OFF, live.Kind.IDLE)
 
 
-def _act(run: Run, user: User, now: datetime) -> bool:
+def _act(run: Run, user: User | None, now: datetime) -> bool:
     """Do what the run is for, once, however many workers look at it."""
     try:
         with transaction.atomic():
-            if not _end(run, Run.State.STARTED, "", now):
+            if not end(run, Run.State.STARTED, "", now):
                 return False
             if run.action == Action.MAP:
                 _order(run, user, Order.Kind.MAP, run.argument.strip())
@@ -96,15 +106,15 @@ def _act(run: Run, user: User, now: datetime) -> bool:
                 job = power.request(server=run.server, operation=run.action, by=user)
                 Run.objects.filter(pk=run.pk).update(job=job)
     except (Refused, PermissionDenied, Http404, ValidationError, RateLimited) as fault:
-        return _end(run, Run.State.FAILED, str(fault), now)
+        return end(run, Run.State.FAILED, str(fault), now)
     return True
 
 
-def _order(run: Run, user: User, kind: str, value: str) -> None:
+def _order(run: Run, user: User | None, kind: str, value: str) -> None:
     orders.give_order(server=run.server, by=user, kind=kind, value=value, is_scheduled=True)
 
 
-def _warn(run: Run, user: User, state: live.Live, now: datetime) -> None:
+def _warn(run: Run, user: User | None, state: live.Live, now: datetime) -> None:
     """Tell the players how many minutes are left, once for each number of minutes in the schedule."""
     acts_at = run.acts_at
     if acts_at is None or state.kind is not live.Kind.PLAYED:
@@ -135,7 +145,7 @@ def _warning(run: Run, minutes: int) -> str:
     return text % minutes
 
 
-def _end(run: Run, state: Run.State, reason: str, now: datetime) -> bool:
+def end(run: Run, state: Run.State, reason: str, now: datetime) -> bool:
     """End a run that waits; returns whether this call did, because another worker may have been faster."""
     changes = {"state": state, "reason": reason[:_LONGEST_REASON], "ended_at": now}
     return bool(Run.objects.waiting().filter(pk=run.pk).update(**changes))

@@ -21,7 +21,7 @@ from django.utils.translation import pgettext_lazy
 from left4me.core import names
 from left4me.jobs.models import Job
 from left4me.schedules import description, recurrence
-from servers.models import Blueprint, Server
+from servers.models import Blueprint, Host, Server
 
 LONGEST_WAIT_MINUTES = 24 * 60
 LONGEST_WARNING_MINUTES = 60
@@ -149,13 +149,98 @@ class Schedule(models.Model):
         return servers.filter(owner_id=self.owner_id)
 
 
+class BulkActionQuerySet(models.QuerySet["BulkAction"]):
+    def active(self) -> Self:
+        return self.filter(state=BulkAction.State.ACTIVE)
+
+    def visible_to(self, user: object) -> Self:
+        """Those that the user started; for admins all, also those that game updates started."""
+        if getattr(user, "is_admin", False):
+            return self
+        return self.filter(user_id=getattr(user, "pk", None))
+
+
+class BulkAction(models.Model):
+    """One action on many servers, a few at a time; each server has a `Run` with its result."""
+
+    class Origin(models.TextChoices):
+        SELECTION = "selection", _("Selected servers")
+        BLUEPRINT = "blueprint", _("Servers of a blueprint")
+        HOST = "host", _("Servers of a host")
+        GAME_UPDATE = "game_update", _("Game update")
+
+    class State(models.TextChoices):
+        ACTIVE = "active", _("In progress")
+        DONE = "done", _("Finished")
+        STOPPED = "stopped", _("Stopped after a failure")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    # None is left4me itself, which applies a game update.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    origin = models.CharField(max_length=16, choices=Origin.choices)
+    blueprint = models.ForeignKey(Blueprint, null=True, on_delete=models.SET_NULL, related_name="+")
+    host = models.ForeignKey(Host, null=True, on_delete=models.CASCADE, related_name="+")
+    action = models.CharField(max_length=16, choices=Action.choices)
+    condition = models.CharField(max_length=16, choices=Condition.choices, default=Condition.ALWAYS)
+    at_once = models.PositiveSmallIntegerField(default=2)
+    # The version of the game that is applied.
+    game_version = models.CharField(max_length=64, blank=True)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.ACTIVE)
+    reason = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+
+    objects = BulkActionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            # An update that was stopped is not applied again by itself.
+            models.UniqueConstraint(
+                fields=["host", "game_version"],
+                condition=Q(origin="game_update"),
+                name="a_game_update_is_applied_once_per_host",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["created_at"], condition=Q(state="active"), name="bulk_active"),
+            models.Index(fields=["ended_at"], name="bulk_by_end"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.origin} {self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("schedules:bulk", args=[self.pk])
+
+    @property
+    def resource(self) -> str:
+        return f"bulk:{self.pk}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.state == self.State.ACTIVE
+
+    @property
+    def is_update(self) -> bool:
+        return self.origin == self.Origin.GAME_UPDATE
+
+    @property
+    def waits_until_empty(self) -> bool:
+        return Condition(self.condition).waits
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     def waiting(self) -> Self:
         return self.filter(state=Run.State.WAITING)
 
     def planned_by_hand(self) -> Self:
         """Runs that a person asked for once, such as a restart when the server is empty."""
-        return self.filter(schedule=None)
+        return self.filter(schedule=None, bulk=None)
+
+    def of_many(self) -> Self:
+        """Runs that belong to an action on many servers."""
+        return self.filter(bulk__isnull=False)
 
 
 class Run(models.Model):
@@ -170,6 +255,9 @@ class Run(models.Model):
         CANCELLED = "cancelled", _("Cancelled")
 
     schedule = models.ForeignKey(Schedule, null=True, on_delete=models.CASCADE, related_name="runs")
+    bulk = models.ForeignKey(BulkAction, null=True, on_delete=models.CASCADE, related_name="runs")
+    # Its place among the runs of its bulk action.
+    position = models.PositiveIntegerField(default=0)
     server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="runs")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     action = models.CharField(max_length=16, choices=Action.choices)
@@ -198,8 +286,13 @@ class Run(models.Model):
             # A person asks once for a restart when empty.
             models.UniqueConstraint(
                 fields=["server", "action"],
-                condition=Q(schedule=None, state="waiting"),
+                condition=Q(schedule=None, bulk=None, state="waiting"),
                 name="one_waiting_run_by_hand_per_server_and_action",
+            ),
+            models.UniqueConstraint(
+                fields=["server"],
+                condition=Q(bulk__isnull=False, state="waiting"),
+                name="one_waiting_run_of_many_per_server",
             ),
         ]
         indexes = [

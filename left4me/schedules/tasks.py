@@ -11,8 +11,8 @@ from celery import shared_task
 from django.utils import timezone
 
 from left4me.core import clock, rows
-from left4me.schedules import execution, planner
-from left4me.schedules.models import Run
+from left4me.schedules import bulk_execution, execution, game_updates, planner
+from left4me.schedules.models import BulkAction, Run
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ def tick() -> None:
             planner.plan_again(now)
         planner.plan_due(now)
         execution.carry_out_due(now)
+        game_updates.follow_policies(now)
+        bulk_execution.advance_all(now)
     finally:
         _ticking.release()
 
@@ -39,5 +41,7 @@ def tick() -> None:
 @shared_task(name="left4me.schedules.prune", ignore_result=True)
 def prune() -> None:
     """Delete runs that ended three months ago."""
-    old = Run.objects.filter(ended_at__lt=timezone.now() - _KEPT)
+    before = timezone.now() - _KEPT
+    old = Run.objects.filter(ended_at__lt=before, bulk=None)
     logger.info("Deleted %d old runs of schedules", rows.delete_in_steps(old))
+    BulkAction.objects.filter(ended_at__lt=before).delete()

@@ -18,7 +18,7 @@ from left4me.core.web import notices, undo
 from left4me.core.web.refusals import Refused
 from left4me.schedules import actions, permissions, recurrence
 from left4me.schedules.forms import ScheduleForm, TimesForm
-from left4me.schedules.models import Run, Schedule
+from left4me.schedules.models import BulkAction, Run, Schedule
 from servers import lookups
 from servers.views import server_page
 
@@ -29,12 +29,15 @@ _KEPT = (
     *("warn_minutes", "condition", "wait_minutes", "catch_up", "is_enabled"),
 )
 _RECENT = 30
+_RECENT_ACTIONS = 10
 
 
 @require_safe
 def list_(request: HttpRequest) -> HttpResponse:
     rows = Schedule.objects.of(signed_in(request)).select_related("owner", "server", "blueprint")
-    return render(request, "schedules/list.html", {"schedules": rows})
+    actions = BulkAction.objects.visible_to(signed_in(request)).select_related("user", "blueprint", "host")
+    context = {"schedules": rows, "actions": actions[:_RECENT_ACTIONS]}
+    return render(request, "schedules/list.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -121,7 +124,7 @@ def create_again(user: User, owner_id: int, **kept: Any) -> str:
 def of_server(request: HttpRequest, pk: int) -> HttpResponse:
     """What is planned for one server, and what came of earlier runs."""
     server = lookups.server_to_operate(signed_in(request), pk)
-    runs = Run.objects.filter(server=server).select_related("server", "job", "schedule", "user")
+    runs = Run.objects.filter(server=server).select_related("server", "job", "schedule", "bulk", "user")
     context = {
         **server_page.frame(request, server, tab="schedules"),
         "waiting": runs.waiting().order_by("due_at", "pk"),

@@ -52,7 +52,8 @@ RIGHTS = {
     "overlays.OverlayWorkshopItem": "SELECT",
     "overlays.Upload": "",
     # The worker that deletes a server deletes what is planned for it.
-    "schedules.Run": "SELECT (id, server_id, schedule_id), DELETE",
+    "schedules.BulkAction": "",
+    "schedules.Run": "SELECT (id, server_id, schedule_id, bulk_id), DELETE",
     "schedules.Schedule": "SELECT (id, server_id, name), DELETE",
     "servers.Blueprint": "SELECT",
     "servers.BlueprintOverlay": "SELECT",

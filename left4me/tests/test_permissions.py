@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.tests.factories import bearer, make_token
 from left4me.alerts.tests.factories import make_channel
 from left4me.api import api
-from left4me.schedules.models import Run
+from left4me.schedules.models import BulkAction, Run
 from left4me.schedules.tests.factories import make_schedule
 from left4me.testing.cast import Cast
 from left4me.testing.routes import all_routes
@@ -30,7 +30,7 @@ from workshop.models import WorkshopItem
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "permissions.md"
 ROLES = ("anonymous", "stranger", "viewer", "operator", "owner", "admin")
-KINDS = {"servers", "blueprints", "overlays", "hosts", "alerts", "schedules"}
+KINDS = {"servers", "blueprints", "overlays", "hosts", "alerts", "schedules", "bulk"}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -160,6 +160,7 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     lent = share(server, cast.operator, ServerShare.Role.OPERATOR)
     order = Order.objects.create(server=server, user=cast.owner, kind="command", value="x", created_at=timezone.now())
     schedule = make_schedule(cast.owner, after=timezone.now(), server=server)
+    bulk = BulkAction.objects.create(user=cast.owner, origin="selection", action="restart")
     run = Run.objects.create(server=server, user=cast.owner, action="restart", due_at=timezone.now())
     version = BlueprintVersion.objects.create(
         blueprint=server.blueprint, number=1, content=versions.content(server.blueprint, [])
@@ -171,6 +172,7 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "hosts": host.pk,
         "alerts": make_channel(cast.owner).pk,
         "schedules": schedule.pk,
+        "bulk": bulk.pk,
         "run_pk": run.pk,
         "private": private.pk,
         "catalog": catalog.pk,

@@ -9,13 +9,13 @@ from accounts.models import User
 from left4me.alerts.tests.factories import make_channel
 from left4me.core import secrets
 from left4me.jobs.models import Job, JobLog
-from left4me.schedules.models import Run
+from left4me.schedules.models import BulkAction, Run
 from left4me.schedules.tests.factories import make_schedule
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot, record_figures
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
-from servers.models import Server
+from servers.models import GameCheck, Host, Server
 from servers.tests.factories import make_blueprint, make_host, make_server, share
 from workshop.models import WorkshopItem
 
@@ -72,6 +72,7 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
     _populate(servers[0], now)
     _fill(overlays[1], now)
     job = _jobs(owner, servers, now)
+    GameCheck.objects.create(host=host, newest_build="101", noticed_at=now, checked_at=now, source="steam")
     return {
         "servers": servers[0].pk,
         "hosts": host.pk,
@@ -79,10 +80,39 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
         "overlays": overlays[1].pk,
         "jobs": job.pk,
         "alerts": _alerts(owner, servers, now),
+        "bulk": _bulk(owner, host, servers, now),
         "schedules": _schedules(owner, servers, now),
         "users": friend.pk,
         "players": STEAM_ID_64_BASE + 100,
     }
+
+
+def _bulk(owner: User, host: Host, servers: list[Server], now: datetime) -> int:
+    """An update that was stopped at its second server."""
+    bulk = BulkAction.objects.create(
+        user=None,
+        origin=BulkAction.Origin.GAME_UPDATE,
+        host=host,
+        action="restart",
+        condition="wait_skip",
+        game_version=host.game_version,
+        state=BulkAction.State.STOPPED,
+        reason="“Friday versus” failed: The game ended with status 1.",
+        ended_at=now,
+    )
+    states = ["skipped", "failed", *["cancelled"] * len(servers)]
+    for position, (server, state) in enumerate(zip(servers, states, strict=False)):
+        Run.objects.create(
+            bulk=bulk,
+            position=position,
+            server=server,
+            action="restart",
+            due_at=now,
+            state=state,
+            ended_at=now,
+            reason="The game ended with status 1." if state == "failed" else "",
+        )
+    return bulk.pk
 
 
 def _fill(overlay: Overlay, now: datetime) -> None:

@@ -107,6 +107,13 @@ class Host(models.Model):
             return None
 
     @property
+    def installed_at(self) -> datetime | None:
+        """When the version of the game that servers start with was installed; None if the host has not told."""
+        versions = {version["id"]: version["installed_at"] for version in self.facts.get("versions", [])}
+        told = versions.get(self.game_version)
+        return datetime.fromisoformat(told) if told else None
+
+    @property
     def update_is_wanted(self) -> bool:
         """Whether Steam is known to have a newer build than servers start with, and it was not rolled back."""
         return self.last_check is not None and self.last_check.is_wanted_over(self.game_version)

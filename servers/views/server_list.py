@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
-from django_htmx.http import trigger_client_event
+from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from accounts.permissions import signed_in
 from left4me.core.web import notices
@@ -38,6 +39,8 @@ def act_on_many(request: HttpRequest) -> HttpResponse:
     """Request an operation on the ticked servers, and show the result of each; the table follows by itself."""
     user = signed_in(request)
     ids = parse_ids(request.POST.getlist("server"))
+    if ids and request.POST.get("operation") == "plan":
+        return _to_plan(request, ids)
     outcomes: list[Outcome] = []
     if not ids:
         messages.error(request, _("Select at least one server."))
@@ -52,6 +55,13 @@ def act_on_many(request: HttpRequest) -> HttpResponse:
     context = {"outcomes": outcomes, "address": request.htmx.current_url_abs_path or reverse("servers:list")}  # type: ignore[attr-defined]
     response = render(request, "servers/list.html#outcomes", context)
     return trigger_client_event(response, "servers-changed")
+
+
+def _to_plan(request: HttpRequest, ids: Sequence[int]) -> HttpResponse:
+    """Lead to the plan of an action on the ticked servers, which is a page of its own."""
+    query = urlencode({"server": ids}, doseq=True)
+    address = f"{reverse('schedules:bulk_new')}?{query}"
+    return HttpResponseClientRedirect(address) if is_fragment(request) else redirect(address)
 
 
 def _list(request: HttpRequest, *, outcomes: Sequence[Outcome] = ()) -> HttpResponse:
