@@ -1,7 +1,8 @@
 """Print requests per second, p50 and p99 of the pages people look at, against a bare Django view in the same run.
 
 500 servers of one owner on SQLite (or DATABASE_URL), real uvicorn, real Redis; keep-alive clients that ask one
-request after the other. One client shows what a page costs; several show what the machine serves.
+request after the other. One client shows what a page costs; several show what the machine serves. With --browser, it
+prints what every page costs a browser (bench/pages_browser.py).
 """
 
 from __future__ import annotations
@@ -107,6 +108,10 @@ def measure(name: str, port: int, path: str, visitor: Visitor, clients: int) -> 
 
 
 def main() -> int:
+    if "--browser" in sys.argv[1:]:
+        from bench import pages_browser
+
+        return pages_browser.main()
     stack.redis()
     stack.prepare()
     owner, session, server = furnish()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import zoneinfo
+from collections.abc import Callable
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
+from django.utils.translation import ngettext, pgettext
 
 # Names of places; the others are abbreviations, offsets and names from before 1993.
 _OF_PLACES = re.compile(r"^(Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific)/|^UTC$")
@@ -49,6 +51,30 @@ def second(moment: datetime) -> str:
     """Such as “21 Nov 2026, 20:00:05 CET”."""
     text = date_format(timezone.localtime(moment), pgettext("format of a date with seconds", "j M Y, H:i:s"))
     return f"{text} {_abbreviation(moment)}"
+
+
+def relative(moment: datetime, *, now: datetime) -> str:
+    """Such as “5 min. ago” or “in 2 hr.”.
+
+    The words are those of the browser's Intl.RelativeTimeFormat: the script that keeps them true moves nothing.
+    """
+    seconds = (moment - now).total_seconds()
+    amount, step = abs(seconds), 0
+    while amount >= _STEPS[step][0]:
+        amount, step = amount / _STEPS[step][0], step + 1
+    _size, ago, ahead = _STEPS[step]
+    words = ago if seconds <= 0 else ahead
+    return words(int(amount)) % int(amount)
+
+
+_STEPS: list[tuple[float, Callable[[int], str], Callable[[int], str]]] = [
+    (60, lambda n: ngettext("%d sec. ago", "%d sec. ago", n), lambda n: ngettext("in %d sec.", "in %d sec.", n)),
+    (60, lambda n: ngettext("%d min. ago", "%d min. ago", n), lambda n: ngettext("in %d min.", "in %d min.", n)),
+    (24, lambda n: ngettext("%d hr. ago", "%d hr. ago", n), lambda n: ngettext("in %d hr.", "in %d hr.", n)),
+    (30, lambda n: ngettext("%d day ago", "%d days ago", n), lambda n: ngettext("in %d day", "in %d days", n)),
+    (12, lambda n: ngettext("%d mo. ago", "%d mo. ago", n), lambda n: ngettext("in %d mo.", "in %d mo.", n)),
+    (math.inf, lambda n: ngettext("%d yr. ago", "%d yr. ago", n), lambda n: ngettext("in %d yr.", "in %d yr.", n)),
+]
 
 
 def is_of_viewer() -> bool:

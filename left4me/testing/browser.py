@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,9 @@ os.environ["DJANGO_LIVE_TEST_SERVER_ADDRESS"] = "127.0.0.1"
 
 AXE = Path(__file__).resolve().parent.parent / "tests/vendor/axe.min.js"
 AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# The folder for pictures of the tests; without it none are taken.
+PICTURES = "LEFT4ME_TEST_PICTURES"
+_SETTLED_MS = 700
 # Chromium without its own window: half the processor time, and no requests that no page asked for (favicon.ico).
 BROWSER = "chromium-headless-shell"
 CHROMIUM_ARGUMENTS = [
@@ -62,6 +65,12 @@ class Complaints:
     def _response(self, response: Response) -> None:
         if response.status >= 500:
             self.seen.append(f"answer {response.status}: {response.url}")
+
+    def take(self) -> list[str]:
+        """What is unexpected so far; the test reports it itself."""
+        lines = self.unexpected()
+        self.seen.clear()
+        return lines
 
     def unexpected(self) -> list[str]:
         return [line for line in self.seen if not any(words in line for words in self._expected)]
@@ -112,14 +121,14 @@ def sign_in(page: Page, client: Client, live_server: LiveServer) -> Callable[[Us
 
 
 @pytest.fixture
-def axe() -> Callable[[Page], None]:
-    """`axe(page)` fails with what axe-core finds on the page as it stands now."""
+def axe() -> Callable[..., None]:
+    """`axe(page)` fails with what axe-core finds on the page as it stands now; `axe(page, [rule])` looks for less."""
 
-    def check(page: Page) -> None:
+    def check(page: Page, rules: Sequence[str] = AXE_RULES) -> None:
         if not page.evaluate("typeof axe === 'object'"):
             # Evaluated, not added as a tag: the page's own policy refuses tags.
             page.evaluate(AXE.read_text())
-        found = page.evaluate("rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})", AXE_RULES)
+        found = page.evaluate("rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})", list(rules))
         lines = [
             f"{violation['id']} ({violation['impact']}): {violation['help']}\n    "
             + "\n    ".join(f"{node['target']} {node['failureSummary']}" for node in violation["nodes"][:5])
@@ -128,6 +137,19 @@ def axe() -> Callable[[Page], None]:
         assert not lines, f"axe on {page.url}:\n" + "\n".join(lines)
 
     return check
+
+
+@pytest.fixture
+def picture(page: Page) -> Callable[..., None]:
+    """`picture("day-one", "server")` keeps a picture of the page where `bin/pictures FOLDER` wants it."""
+
+    def keep(*names: str, of: Page = page) -> None:
+        if folder := os.environ.get(PICTURES):
+            # What htmx and the charts fetch after the page.
+            of.wait_for_timeout(_SETTLED_MS)
+            of.screenshot(path=Path(folder, *names[:-1], f"{names[-1]}.png"), full_page=True)
+
+    return keep
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,23 +1,36 @@
-"""Every page: clean for axe-core in both schemes and on a phone, no sideways scrolling, nothing in the console."""
+"""Every page of the inventory, empty, full and with errors: clean for axe-core in light and dark, wide and on a phone;
+nothing sticks out of a narrow screen in any language; nothing in the console."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
 import pytest
 from django.conf import settings
-from django.urls import URLResolver, get_resolver
-from django.urls.resolvers import RoutePattern
 from django.utils import timezone
+from playwright.sync_api import expect
 
-from left4me.tests.world import furnish
+from left4me.testing.routes import all_routes
+from left4me.tests import inventory
+from left4me.tests.crowd import crowd
 from servers.hosts import rpc
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("redis_server"),
+    # Each test looks at all pages of an app.
+    pytest.mark.timeout(600),
+]
 
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 NARROWEST = {"width": 360, "height": 740}
+# German words are the longest, Chinese ones break anywhere.
+TRANSLATED = ["de", "zh-hans"]
+AREAS = sorted({inventory.Address(route, "").area for route in all_routes()} - {"api", "admin"})
+# What the colors decide; everything else is the same in light and dark.
+COLORS = ["color-contrast", "link-in-text-block"]
 
 
 def sideways(page) -> list[str]:
@@ -41,95 +54,137 @@ def sideways(page) -> list[str]:
     )
 
 
-def look_at(page, path, axe):
-    page.set_viewport_size(WIDE)
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        page.goto(path)
-        axe(page)
-    page.set_viewport_size(NARROWEST)
-    assert not sideways(page)
-    # German words are the longest, so the phone is held in German.
-    page.context.add_cookies([{"name": settings.LANGUAGE_COOKIE_NAME, "value": "de", "url": page.url}])
-    page.set_viewport_size(PHONE)
-    page.goto(path)
-    assert page.locator("html").get_attribute("lang") == "de"
-    axe(page)
-    page.set_viewport_size(NARROWEST)
-    assert not sideways(page)
+class Look:
+    """Looks at pages in every language, scheme and width; a page is loaded once per language."""
 
+    def __init__(self, page, url, axe, picture) -> None:
+        self.page, self.url, self.axe, self._picture = page, url, axe, picture
+        self.state = "page"
 
-@pytest.fixture(autouse=True)
-def no_patience(monkeypatch):
-    """No worker answers here: pages that ask one show that, and need not wait long for it."""
-    monkeypatch.setattr(rpc, "TIMEOUT_SECONDS", 1)
+    def __call__(self, path: str, *, languages: Sequence[str] = TRANSLATED) -> None:
+        """Raises AssertionError with what is wrong first."""
+        self._name = path.partition("?")[0].strip("/").replace("/", "-")[:40] or "dashboard"
+        self._load(path, "en", WIDE)
+        self.axe(self.page)
+        self._keep("wide")
+        assert not sideways(self.page)
+        self._show(WIDE, "dark")
+        self.axe(self.page, COLORS)
+        self._keep("wide-dark")
+        self._show(PHONE, "dark")
+        self.axe(self.page, COLORS)
+        self._keep("phone-dark")
+        self._show(PHONE, "light")
+        self.axe(self.page)
+        self._keep("phone")
+        self._fits("en")
+        for language in languages:
+            self._load(path, language, WIDE)
+            assert not sideways(self.page), f"wide, in {language}"
+            self._keep(f"wide-{language}")
+            self._show(PHONE, "light")
+            self.axe(self.page)
+            self._keep(f"phone-{language}")
+            self._fits(language)
+
+    def _load(self, path: str, language: str, size: dict[str, int]) -> None:
+        self.page.context.add_cookies([{"name": settings.LANGUAGE_COOKIE_NAME, "value": language, "url": self.url}])
+        self._show(size, "light")
+        self.page.goto(path)
+        assert self.page.locator("html").get_attribute("lang") == language
+        # The parts that the page fetches by itself.
+        expect(self.page.locator(".htmx-request")).to_have_count(0)
+
+    def _show(self, size: dict[str, int], scheme: str) -> None:
+        self.page.set_viewport_size(size)
+        self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        # The colors of what is out of sight change with the next frame.
+        self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def _fits(self, language: str) -> None:
+        self.page.set_viewport_size(NARROWEST)
+        assert not sideways(self.page), f"on a phone, in {language}"
+
+    def _keep(self, way: str) -> None:
+        self._picture(self.state, f"{self._name} {way}")
 
 
 @pytest.fixture
-def look(request, live_server):
-    """`look(user, path)` opens a page of the browser only now: half of all addresses are no pages."""
-
-    def look(user, path):
-        look_at(request.getfixturevalue("sign_in")(user), path, request.getfixturevalue("axe"))
-
-    return look
+def look(page, live_server, axe, picture) -> Look:
+    return Look(page, live_server.url, axe, picture)
 
 
-def routes(resolver=None, prefix="/"):
-    """Every address of the application's own pages; admin's inner pages and the API are not made of our templates."""
-    for entry in (resolver or get_resolver()).url_patterns:
-        route = prefix + str(entry.pattern)
-        if not isinstance(entry.pattern, RoutePattern) or route.startswith("/api/v1/"):
-            continue
-        if isinstance(entry, URLResolver) and route != "/admin/":
-            yield from routes(entry, route)
-        else:
-            yield route
+def empty(owner, friend, monkeypatch):
+    silent(monkeypatch)
+    return inventory.furnish_bare(owner, friend, timezone.now())
 
 
-def is_page(response):
-    if response.status_code != 200 or response.streaming:
-        return False
-    return response.content.lstrip()[:20].lower().startswith(b"<!doctype html>")
+def full(owner, friend, monkeypatch):
+    monkeypatch.setattr(rpc, "call", answer)
+    things = inventory.furnish_all(owner, friend, timezone.now())
+    crowd(owner, timezone.now())
+    return things
 
 
-ROUTES = [*routes(), "/api/v1/docs"]
+def bad(owner, friend, monkeypatch):
+    silent(monkeypatch)
+    return inventory.furnish_spoiled(owner, friend, timezone.now())
 
 
-@pytest.mark.parametrize("path", [route for route in ROUTES if "<" not in route])
-def test_a_page_is_fine_for_everybody(path, cast, client, look):
-    furnish(cast.admin, cast.viewer, timezone.now())
-    client.force_login(cast.admin)
-    if is_page(client.get(path)):
-        look(cast.admin, path)
+def silent(monkeypatch) -> None:
+    def call(*args, **values):
+        raise rpc.HostSilent
+
+    monkeypatch.setattr(rpc, "call", call)
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.count("<") == 1])
-def test_a_page_of_an_object_is_fine_for_everybody(route, cast, client, look, complaints):
-    # The live server of tests speaks no ASGI, so streams are not found.
+def answer(host, procedure, **values):
+    """What a host that is well answers to pages."""
+    file = {"name": "logs/L1121000.log", "size": 120_000, "changed_at": timezone.now().isoformat()}
+    return rpc.Reply(
+        {
+            "log_files": [file, file | {"name": f"logs/{'long' * 12}.log"}],
+            "log_search": [{"number": 1, "text": "x" * 300}],
+            "busy_ports": {},
+        }.get(procedure)
+    )
+
+
+@pytest.mark.parametrize("area", AREAS)
+@pytest.mark.parametrize("state", [empty, full, bad], ids=lambda each: each.__name__)
+def test_the_pages_of_an_app_are_fine_for_everybody(
+    state, area, cast, client, look, sign_in, page, complaints, monkeypatch
+):
+    # The live server of the tests speaks no ASGI, so streams are not found.
     complaints.expect("status of 404")
-    things = furnish(cast.admin, cast.viewer, timezone.now())
-    client.force_login(cast.admin)
-    # The word before the first parameter, as in /accounts/alerts/<id:pk>/.
-    kind = route.partition("/<")[0].rpartition("/")[2]
-    if kind in things:
-        path = re.sub("<[^>]*>", str(things[kind]), route)
-        if is_page(client.get(path)):
-            look(cast.admin, path)
+    things = state(cast.admin, cast.viewer, monkeypatch)
+    look.state = state.__name__
+    languages = TRANSLATED if state is full else []
+    faults = []
+    for visitor in (cast.admin, None):
+        client.logout()
+        page.context.clear_cookies()
+        if visitor:
+            client.force_login(visitor)
+            sign_in(visitor)
+        for path in inventory.pages(client, things, area, is_signed_in=visitor is not None):
+            try:
+                look(path, languages=languages)
+            except AssertionError as fault:
+                faults.append(f"{path}: {fault}")
+            faults += [f"{path}: {line}" for line in complaints.take()]
+    assert not faults, "\n".join(faults)
 
 
-def test_the_login_page_is_fine_for_everybody(page, axe):
-    look_at(page, "/accounts/login/", axe)
-
-
-def test_the_sign_up_page_is_fine_for_everybody(page, axe, settings):
+def test_the_sign_up_page_is_fine_for_everybody(look, settings):
     settings.LEFT4ME_SIGNUP = "open"
-    look_at(page, "/accounts/signup/", axe)
+    look("/accounts/signup/")
 
 
-def test_an_error_page_is_fine_for_everybody(page, complaints, cast, sign_in, axe):
+def test_an_error_page_is_fine_for_everybody(complaints, cast, sign_in, look):
     complaints.expect("404")
-    look_at(sign_in(cast.owner), "/nothing-here", axe)
+    sign_in(cast.owner)
+    look("/nothing-here")
 
 
 def test_the_menu_of_the_visitor_is_fine_when_open(cast, sign_in, axe):

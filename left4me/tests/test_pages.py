@@ -8,6 +8,7 @@ from django_htmx.middleware import HtmxMiddleware
 from accounts.models import User
 from left4me.site import error_pages
 from left4me.site.middleware.htmx import HtmxAnswers
+from servers.tests.factories import make_blueprint
 
 pytestmark = pytest.mark.django_db
 
@@ -113,3 +114,13 @@ def test_messages_wait_for_the_page_behind_a_redirect(rf):
 def test_a_fragment_asked_for_after_the_session_ended_leads_to_the_login_page(client):
     response = client.get("/", headers={"HX-Request": "true", "HX-Current-URL": "http://testserver/servers"})
     assert response["HX-Redirect"] == "/accounts/login/?next=%2Fservers"
+
+
+def test_pages_are_compressed_and_downloads_are_not(cast, client):
+    client.force_login(cast.owner)
+    page = client.get("/servers/new", headers={"Accept-Encoding": "gzip"})
+    assert page["Content-Encoding"] == "gzip"
+    assert len(page.content) < 12_000
+    blueprint = make_blueprint(cast.owner, config="sv_alltalk 1\n" * 100)
+    export = client.get(f"/blueprints/{blueprint.pk}/export", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in export

@@ -10,9 +10,8 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from left4me.core.redis import hosts
-from left4me.tests.test_looks import look_at
 from livestate import tasks
-from livestate.models import Order, PlayerSession, Snapshot
+from livestate.models import Order, Snapshot
 from livestate.tests.factories import make_profile, make_session, make_snapshot
 from servers.models import Server, ServerShare
 from servers.tests.factories import make_server, share
@@ -52,23 +51,6 @@ def server(cast):
     make_session(server, 303, ago(hours=3), ago(hours=2), name_at_join="Louis")
     make_profile(101, ago(hours=1), persona_name="Zoey")
     return server
-
-
-PAGES = ["livestate:panel", "livestate:history", "livestate:console", "servers:detail"]
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_fine_for_everybody(cast, server, sign_in, axe, name):
-    Order.objects.create(
-        server=server, user=cast.owner, kind="command", value="stats", state="done", output="CPU 1\n" * 40,
-        created_at=timezone.now(), finished_at=timezone.now(),
-    )  # fmt: skip
-    look_at(sign_in(cast.owner), reverse(name, args=[server.pk]), axe)
-
-
-def test_a_players_page_is_fine_for_everybody(cast, server, sign_in, axe):
-    steam_id = PlayerSession.objects.first().steam_id_64
-    look_at(sign_in(cast.owner), reverse("livestate:player", args=[steam_id]), axe)
 
 
 def test_players_come_and_go_before_the_eyes_without_a_jump(cast, server, sign_in):

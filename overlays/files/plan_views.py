@@ -39,7 +39,7 @@ def plan(request: HttpRequest, pk: int, upload_id: int) -> HttpResponse:
     except (BadPath, jobs.Refused) as fault:
         notices.refuse(request, fault)
         return redirect("overlays:archive_plan", pk, upload_id)
-    return render(request, "overlays/archive_plan.html", _context(request, upload, shown))
+    return _render(request, _context(request, upload, shown))
 
 
 @require_POST
@@ -76,7 +76,12 @@ def _not_ready(request: HttpRequest, upload: Upload, reason: archive_plans.NotRe
         upload.refresh_from_db()
         problem = "" if upload.ready_at else upload.problem or _("The archive could not be read. Upload it again.")
     context = {"overlay": upload.overlay, "upload": upload, "reason": reason, "problem": problem, "job": job}
-    return render(request, "overlays/archive_plan.html", context, status=409 if request.method == "POST" else 200)
+    return _render(request, context, status=409 if request.method == "POST" else 200)
+
+
+def _render(request: HttpRequest, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+    partial = "#plan" if request.htmx else ""  # type: ignore[attr-defined]
+    return render(request, f"overlays/archive_plan.html{partial}", context, status=status)
 
 
 def _context(request: HttpRequest, upload: Upload, shown: archive_plans.ArchivePlan) -> dict[str, Any]:

@@ -207,8 +207,8 @@ def prose(text: object) -> SafeString:
 
 @register.filter
 def relative(moment: datetime | None) -> SafeString | str:
-    """A relative time such as "5 minutes ago", kept up to date by JavaScript; without it, the moment is shown."""
-    return _time(moment, moments.minute(moment), "data-relative") if moment else "–"
+    """A relative time such as "5 min. ago", kept up to date by JavaScript; the moment is in its title."""
+    return _time(moment, moments.relative(moment, now=timezone.now()), "data-relative") if moment else "–"
 
 
 @register.filter

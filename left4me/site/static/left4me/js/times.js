@@ -1,7 +1,7 @@
-// <time datetime data-relative> reads "5 minutes ago" and stays true; the full moment is in its title, as the server
-// wrote it. The server learns the browser's time zone from a cookie; only before that are moments rewritten here.
+// <time datetime data-relative> stays true: "5 min. ago", in the words of the server (`left4me/core/moments.py:relative`).
+// The full moment is in its title, as the server wrote it. The server learns the browser's time zone from a cookie; only before that are moments rewritten here.
 const language = document.documentElement.lang || "en";
-const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
+const relative = new Intl.RelativeTimeFormat(language, { style: "short" });
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const shown = document.body.dataset;
 const isOther = Boolean(zone) && shown.timeZoneChosen === undefined && shown.timeZone !== zone;
