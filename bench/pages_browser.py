@@ -6,6 +6,7 @@ cache; each page wide and on a phone. Times are this machine's; sizes and shifts
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ class Cost:
 def main() -> int:
     from playwright.sync_api import sync_playwright
 
+    # No worker reports here, and a host that goes offline moves its pages.
+    os.environ["LEFT4ME_STATUS_SECONDS"] = "3600"
     stack.redis()
     stack.prepare()
     # Before the pages are found: it collects the static files that they name.

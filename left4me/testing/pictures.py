@@ -1,4 +1,7 @@
-"""The program behind bin/pictures: starts the demo, signs in with Chromium, and writes pictures of its pages."""
+"""The program behind bin/pictures: starts the demo, signs in with Chromium, and writes pictures of its pages.
+
+With a folder it keeps those that the tests of journeys and of all pages take, in every language, scheme and width.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from left4me.testing.browser import BROWSER, CHROMIUM_ARGUMENTS
+from left4me.testing.browser import BROWSER, CHROMIUM_ARGUMENTS, PICTURES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -25,9 +28,22 @@ WIDE, PHONE = (1280, 800), (390, 844)
 QUALITY = 70
 # Long enough for a game that starts, and for players that come.
 SETTLED_MS = 20_000
+TESTS = ["left4me/tests/test_journeys.py", "left4me/tests/test_journeys_together.py"]
+TESTS += ["left4me/tests/test_journeys_trouble.py", "left4me/tests/test_looks.py"]
 
 
 def main() -> None:
+    if sys.argv[1:]:
+        return _keep_those_of_tests(Path(sys.argv[1]))
+    return _take_those_of_the_readme()
+
+
+def _keep_those_of_tests(folder: Path) -> None:
+    environment = {**os.environ, PICTURES: str(folder.resolve())}
+    subprocess.run([sys.executable, "-m", "pytest", "-q", *TESTS], cwd=ROOT, env=environment, check=True)
+
+
+def _take_those_of_the_readme() -> None:
     with tempfile.TemporaryDirectory(prefix="left4me-pictures-") as folder:
         environment = {**os.environ, "LEFT4ME_ROOT": folder, "LEFT4ME_BIND": f"127.0.0.1:{_free_port()}"}
         command = [sys.executable, "-m", "deploy.up"]

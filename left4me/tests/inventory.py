@@ -82,7 +82,7 @@ def _fill(route: Route, things: dict[str, Any]) -> str:
     def value(match: re.Match[str]) -> str:
         name = match[1]
         before = route.pattern[: match.start()].rstrip("/").rpartition("/")[2]
-        return str(given.get(name) or things.get(before if name in {"pk", "token", "secret"} else name, 1))
+        return str(given.get(name) or things.get(name) or things.get(before) or 1)
 
     return _PARAMETER.sub(value, route.pattern)
 

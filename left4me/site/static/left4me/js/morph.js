@@ -8,7 +8,6 @@ callbacks.beforeNodeMorphed = (old, fresh) =>
 callbacks.beforeAttributeUpdated = (name, node) =>
   !(
     (name === "open" && node.matches("details, dialog")) ||
-    (name === "data-ready" && node.matches(".sortable")) ||
     (name === "title" && node.matches("time")) ||
     (name === "checked" && node.matches("[data-keep]"))
   );

@@ -22,7 +22,6 @@ function step(item, way) {
 }
 
 function prepare(list) {
-  list.dataset.ready = "";
   for (const grip of list.querySelectorAll(".grip")) grip.tabIndex = 0;
 }
 
