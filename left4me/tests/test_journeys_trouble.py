@@ -1,4 +1,4 @@
-"""Journeys by clicks where something is wrong, and through the files of an overlay up to the restart that applies them."""
+"""Journeys by clicks where something is wrong, and with the files of an overlay up to the restart that applies them."""
 
 from __future__ import annotations
 
@@ -148,9 +148,8 @@ def test_files_are_uploaded_extracted_edited_ordered_compared_and_applied(
     page.get_by_role("button", name="Upload").click()
     page.get_by_role("link", name="left4dead2").wait_for(timeout=120_000)
     picture("files", "1-uploaded")
-    assert (
-        settings.LEFT4ME_ROOT / "overlays" / ours.path / "left4dead2/addons/big.vpk"
-    ).stat().st_size > MEGABYTES << 20
+    uploaded = settings.LEFT4ME_ROOT / "overlays" / ours.path / "left4dead2/addons/big.vpk"
+    assert uploaded.stat().st_size > MEGABYTES << 20
 
     zip_file = {"name": "pack.zip", "mimeType": "application/zip", "buffer": archive.getvalue()}
     page.get_by_label("Files").set_input_files(zip_file)
@@ -178,7 +177,7 @@ def test_files_are_uploaded_extracted_edited_ordered_compared_and_applied(
     picture("files", "4-conflict")
     page.get_by_role("button", name="Move Our files up").click()
     expect(page.locator("ol.lines > li").first).to_contain_text("Our files")
-    assert [layer.name for layer in Blueprint.objects.with_layers().get(pk=blueprint.pk).layers][0] == "Our files"
+    assert Blueprint.objects.with_layers().get(pk=blueprint.pk).layers[0] == ours
 
     page.get_by_role("link", name=re.compile("Pending changes")).click()
     expect(page.get_by_role("main")).to_contain_text("Our files")
