@@ -1,4 +1,4 @@
-"""Journeys by clicks where something is wrong, and with the files of an overlay up to the restart that applies them."""
+"""Journeys by clicks where something is wrong, and with files of an overlay up to the restart that applies them."""
 
 from __future__ import annotations
 
