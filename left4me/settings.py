@@ -117,7 +117,7 @@ MIDDLEWARE = [
     "left4me.site.middleware.exceptions.PlainQueries",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "left4me.site.middleware.compression.CompressedPages",
+    "left4me.site.middleware.htmx.CompressedPages",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

@@ -28,8 +28,7 @@ WIDE, PHONE = (1280, 800), (390, 844)
 QUALITY = 70
 # Long enough for a game that starts, and for players that come.
 SETTLED_MS = 20_000
-TESTS = ["left4me/tests/test_journeys.py", "left4me/tests/test_journeys_together.py"]
-TESTS += ["left4me/tests/test_journeys_trouble.py", "left4me/tests/test_looks.py"]
+TESTS = [*sorted(str(file) for file in ROOT.glob("left4me/tests/test_journeys*.py")), "left4me/tests/test_looks.py"]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Middleware that adapts every response to htmx, so that views do not have to."""
+"""Middleware that adapts responses to htmx, so that views do not have to, and compresses pages and their parts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from django.conf import settings
 from django.contrib.messages import get_messages
 from django.contrib.messages.storage.base import Message
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
@@ -34,6 +36,19 @@ class HtmxAnswers:
         if not 300 <= response.status_code < 400 and not response.has_header("HX-Redirect"):
             _messages_as_toasts(request, response)
         return response
+
+
+class CompressedPages(GZipMiddleware):
+    """Compresses HTML for browsers that accept it.
+
+    Downloads and streams are sent as they are: most are compressed already, and a download shows its size. Django adds
+    a random number of bytes, and masks the CSRF token anew in each response, so that their length tells nothing.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if response.streaming or not response.get("Content-Type", "").startswith("text/html"):
+            return response
+        return super().process_response(request, response)
 
 
 def _leads_to_login(response: HttpResponseRedirect) -> bool:
