@@ -29,6 +29,7 @@ from left4me.jobs.api import router as jobs_router
 from left4me.schedules.api import router as schedules_router
 from left4me.schedules.bulk_api import router as bulk_router
 from left4me.site.api_docs import Docs
+from left4me.status_pages.api import router as status_pages_router
 from livestate.api import router as livestate_router
 from livestate.figures.api import router as figures_router
 from overlays.api import router as overlays_router
@@ -106,6 +107,7 @@ api.add_router("", figures_router)
 api.add_router("", alerts_router)
 api.add_router("", schedules_router)
 api.add_router("", bulk_router)
+api.add_router("", status_pages_router)
 
 
 @api.exception_handler(Problem)

@@ -109,6 +109,7 @@ INSTALLED_APPS = [
     "servers",
     "livestate",
     "left4me.schedules",
+    "left4me.status_pages",
 ]
 MIDDLEWARE = [
     "left4me.site.middleware.request_log.RequestLog",
@@ -370,6 +371,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "schedules-tick": _periodic("left4me.schedules.tick", 5.0),
     "schedules-prune": _periodic("left4me.schedules.prune", crontab(hour="5", minute="7")),
     "alerts-send": _periodic("left4me.alerts.send", 5.0),
+    "status-pages-send": _periodic("left4me.status_pages.send", 5.0),
     "alerts-prune": _periodic("left4me.alerts.prune", crontab(hour="4", minute="57")),
     "jobs-sweep": _periodic("left4me.jobs.sweep", 10.0),
     "livestate-poll": _periodic(

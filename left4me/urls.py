@@ -25,6 +25,7 @@ urlpatterns = [
     path("", include("left4me.jobs.urls")),
     path("", include("livestate.urls")),
     path("", include("left4me.schedules.urls")),
+    path("", include("left4me.status_pages.urls")),
     path("", include("left4me.audit.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),

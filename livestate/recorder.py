@@ -17,7 +17,7 @@ from django.db.models import Q
 
 from left4me.core import clock
 from left4me.core.redis import signals
-from livestate import reconcile
+from livestate import news, reconcile
 from livestate.models import PlayerSession, Snapshot, Sweep, last_seen
 from livestate.poller import Answered, Result, Unanswered
 from livestate.reconcile import Changes, Known, Stay
@@ -136,9 +136,11 @@ class Recorder:
             answered = [result for result in batch if isinstance(result, Answered)]
             silent = [result for result in batch if isinstance(result, Unanswered)]
             compared = self._compare(answered, now)
+            before = {server_id: self._known[server_id].snapshot for server_id, _changes in compared}
             with transaction.atomic():
                 self._claim()
                 tally = self._write(compared, now)
+                news.tell(compared, before=before, now=now)
                 tally.silent = self._silences.add(silent, now)
                 answering_again = self._silences.end(_ids(answered))
         except BaseException:

@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import F
 
 from left4me.alerts import destinations, messages, transport
+from left4me.alerts.events import CHATTER
 from left4me.alerts.models import Channel, Delivery, Incident
 from left4me.alerts.transport import Message, Outcome
 from left4me.core import secrets
@@ -128,7 +129,9 @@ def _settle(channel: Channel, alerts: list[Delivery], outcome: Outcome, now: dat
         signals.send_after_commit(f"{signals.CHANNEL}:{channel.pk}")
         if outcome.arrived:
             rows.update(state=Delivery.State.SENT, ended_at=now, attempts=F("attempts") + 1)
-            row.update(claimed_until=None, failures=0, last_error="", last_delivered_at=now, **_paced(channel, now))
+            row.update(
+                claimed_until=None, failures=0, last_error="", last_delivered_at=now, **_paced(channel, alerts, now)
+            )
             return
         logger.info("Channel %s: could not deliver %d alerts: %s", channel.pk, len(alerts), outcome.error)
         rows.update(attempts=F("attempts") + 1)
@@ -137,13 +140,16 @@ def _settle(channel: Channel, alerts: list[Delivery], outcome: Outcome, now: dat
             row.update(**failure, is_enabled=False, failures=F("failures") + 1)
             rows.update(state=Delivery.State.DROPPED, ended_at=now)
         elif outcome.wait is not None:
-            row.update(**failure, not_before=now + timedelta(seconds=_within(outcome.wait, _LONGEST_WAIT)))
+            row.update(**failure, not_before=now + timedelta(seconds=within(outcome.wait)))
         else:
-            row.update(**failure, not_before=now + _back_off(channel.failures), failures=F("failures") + 1)
+            row.update(**failure, not_before=now + back_off(channel.failures), failures=F("failures") + 1)
 
 
-def _paced(channel: Channel, now: datetime) -> dict[str, object]:
+def _paced(channel: Channel, alerts: list[Delivery], now: datetime) -> dict[str, object]:
     """The fields that say when the next message may be sent."""
+    if all(alert.event in CHATTER for alert in alerts):
+        # Players who come and go must not delay the alert of a crash.
+        return {"not_before": now + PAUSE}
     hour_began_at, count = channel.hour_began_at, channel.messages_this_hour
     if hour_began_at is None or now - hour_began_at >= timedelta(hours=1):
         hour_began_at, count = now, 0
@@ -152,13 +158,15 @@ def _paced(channel: Channel, now: datetime) -> dict[str, object]:
     return {"hour_began_at": hour_began_at, "messages_this_hour": count, "not_before": now + pause}
 
 
-def _back_off(failures: int) -> timedelta:
+def back_off(failures: int) -> timedelta:
+    """The pause after a failure that follows so many others."""
     seconds = min(_FIRST_BACK_OFF * 3 ** min(failures, 10), _LONGEST_BACK_OFF)
     # Jitter, so that channels that failed together are not all retried at once.
     return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 -- no secret
 
 
-def _within(seconds: float, most: float) -> float:
+def within(seconds: float, most: float = _LONGEST_WAIT) -> float:
+    """The seconds to wait that a receiver asks for, within reason."""
     # The receiver's value is untrusted: it may be `nan`, negative or years.
     return min(max(seconds, 1.0), most) if seconds == seconds else most
 

@@ -13,6 +13,13 @@ class Event(models.TextChoices):
     SERVER_GAVE_UP = "server_gave_up", _("A server keeps crashing")
     SERVER_RECOVERED = "server_recovered", _("A server has recovered")
     JOB_FAILED = "job_failed", _("A job fails")
+    SERVER_STARTED = "server_started", _("A server starts")
+    SERVER_STOPPED = "server_stopped", _("A server stops")
+    SERVER_FULL = "server_full", _("A server is full")
+    SERVER_EMPTY = "server_empty", _("The last player leaves a server")
+    PLAYER_JOINED = "player_joined", _("A player joins")
+    PLAYER_LEFT = "player_left", _("A player leaves")
+    GAME_UPDATED = "game_updated", _("The game of your servers is updated")
     DISK_LOW = "disk_low", _("A disk is almost full")
     DATABASE_DAMAGED = "database_damaged", _("The database is damaged")
     HOST_SILENT = "host_silent", _("A host goes offline")
@@ -31,11 +38,21 @@ FOR_ADMINS = (
     *(Event.GAME_UPDATE_AVAILABLE, Event.GAME_UPDATE_INSTALLED),
     *(Event.GAME_UPDATE_APPLIED, Event.GAME_UPDATE_STOPPED),
 )
-FOR_ALL = (Event.SERVER_CRASHED, Event.SERVER_GAVE_UP, Event.SERVER_RECOVERED, Event.JOB_FAILED)
+PROBLEMS = (Event.SERVER_CRASHED, Event.SERVER_GAVE_UP, Event.SERVER_RECOVERED, Event.JOB_FAILED)
+# What happens on servers without anything being wrong.
+PLAYERS = (Event.SERVER_FULL, Event.SERVER_EMPTY, Event.PLAYER_JOINED, Event.PLAYER_LEFT)
+NEWS = (Event.SERVER_STARTED, Event.SERVER_STOPPED, Event.GAME_UPDATED, *PLAYERS)
+FOR_ALL = (*PROBLEMS, *NEWS)
 CHOOSABLE = (*FOR_ALL, *FOR_ADMINS)
 
 # A server that gave up is only restarted by a user: problems after that are reported again.
 ENDS_A_ROUND = (Event.SERVER_GAVE_UP,)
+
+# Players come and go all evening: these wait until they can be sent together, and hold up nothing else.
+CHATTER = (Event.PLAYER_JOINED, Event.PLAYER_LEFT)
+CHATTER_WAITS = timedelta(seconds=60)
+# A server that players keep filling and leaving is told of once in this time.
+QUIET_AFTER = {Event.SERVER_FULL: timedelta(minutes=10), Event.SERVER_EMPTY: timedelta(minutes=10)}
 
 GOOD_NEWS = (
     *(Event.SERVER_RECOVERED, Event.HOST_RECOVERED),

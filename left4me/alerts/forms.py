@@ -38,7 +38,10 @@ class ChannelForm(forms.Form):
                 "everything": channel.everything,
             }
         super().__init__(*args, **kwargs)
-        choices = [(each.value, each.label) for each in events.choosable(by_admin=by_admin)]
+        groups = [(_("Problems"), events.PROBLEMS), (_("News"), events.NEWS)]
+        if by_admin:
+            groups.append((_("Hosts"), events.FOR_ADMINS))
+        choices = [(title, [(each.value, each.label) for each in group]) for title, group in groups]
         self.fields["events"].choices = choices  # type: ignore[attr-defined]
         if not by_admin:
             del self.fields["everything"]

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import ngettext
 
-from left4me.alerts.events import AGAIN_AFTER, ENDS_A_ROUND, FOR_ADMINS, Event
+from left4me.alerts.events import AGAIN_AFTER, ENDS_A_ROUND, FOR_ADMINS, QUIET_AFTER, Event
 from left4me.alerts.models import Channel, Delivery, Incident
 
 # A recovery counts after this time without a new problem.
@@ -39,6 +39,18 @@ class ProblemReport:
     recovered_title: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something that happened to a server without being a problem. `owners` are the user ids that it concerns."""
+
+    event: Event
+    subject: str
+    title: str
+    text: str = ""
+    path: str = ""
+    owners: Collection[int] = ()
+
+
 def report(problem: ProblemReport, *, now: datetime) -> int:
     """Open or continue an incident and alert the channels, unless they were. Return how many channels are alerted."""
     with transaction.atomic():
@@ -53,19 +65,32 @@ def report(problem: ProblemReport, *, now: datetime) -> int:
         incident.save(update_fields=["told", "opened_at", "count", "last_at", "well_since"])
         if not is_first and not is_due_again:
             return 0
-        channels = [each for each in _listening(problem) if problem.event in each.events]
-        return _deliver(channels, incident, event=problem.event, title=problem.title, text=problem.text, now=now)
+        return _deliver(_listening(problem), problem, incident, now=now)
 
 
-def mark_recovered(key: str, *, now: datetime) -> None:
-    """Mark the incident as recovered. `announce_recoveries` closes it if no new problem is reported."""
+def notify(notice: Notice, *, now: datetime) -> int:
+    """Tell the channels that chose this event. Return their number."""
+    return _deliver(_listening(notice, now=now), notice, None, now=now)
+
+
+def chosen_events() -> set[str]:
+    """The events that any channel has chosen, so that nothing is looked up for the others."""
+    return {event for events in Channel.objects.enabled().values_list("events", flat=True) for event in events}
+
+
+def mark_recovered(key: str, *, now: datetime) -> bool:
+    """Mark the incident as recovered; return whether there was one.
+
+    `announce_recoveries` closes it if no new problem is reported.
+    """
     incident = Incident.objects.filter(key=key, closed_at=None).first()
     if incident is None or incident.well_since is not None:
-        return
+        return incident is not None
     incident.well_since = now
     if set(incident.told).intersection(ENDS_A_ROUND):
         incident.told = []
     incident.save(update_fields=["well_since", "told"])
+    return True
 
 
 def close(keys: Iterable[str], *, now: datetime) -> None:
@@ -110,23 +135,23 @@ def _is_due_again(event: Event, incident: Incident, now: datetime) -> bool:
     return pause is not None and now - incident.opened_at >= pause
 
 
-def _listening(problem: ProblemReport) -> list[Channel]:
-    if problem.event in FOR_ADMINS:
+def _listening(about: ProblemReport | Notice, *, now: datetime | None = None) -> list[Channel]:
+    """The channels that chose this event of this resource. With `now`, without those that were just told of it."""
+    if about.event in FOR_ADMINS:
         concerned = Q(user__is_admin=True)
     else:
-        concerned = Q(user_id__in=problem.owners) | Q(everything=True, user__is_admin=True)
+        concerned = Q(user_id__in=about.owners) | Q(everything=True, user__is_admin=True)
     channels = Channel.objects.enabled().filter(concerned)
-    if problem.event == Event.JOB_FAILED:
+    told = Delivery.objects.filter(channel=OuterRef("pk"))
+    if about.event == Event.JOB_FAILED:
         # A 'gave up' alert implies that the start failed: do not send both.
-        gave_up = Delivery.objects.filter(
-            channel=OuterRef("pk"),
-            event=Event.SERVER_GAVE_UP,
-            incident__subject=problem.subject,
-            incident__closed_at=None,
-        )
+        gave_up = told.filter(event=Event.SERVER_GAVE_UP, incident__subject=about.subject, incident__closed_at=None)
         channels = channels.filter(~Exists(gave_up))
+    if now is not None and (quiet := QUIET_AFTER.get(about.event)):
+        just_told = told.filter(event=about.event, subject=about.subject, created_at__gt=now - quiet)
+        channels = channels.filter(~Exists(just_told))
     # Workers of other hosts run this too, and their database role may not read the addresses.
-    return list(channels.only("events"))
+    return [each for each in channels.only("events") if about.event in each.events]
 
 
 def _tell_of_recovery(incident: Incident, now: datetime) -> None:
@@ -136,22 +161,28 @@ def _tell_of_recovery(incident: Incident, now: datetime) -> None:
     ]
     minutes = int((now - incident.opened_at).total_seconds() // 60)
     text = ngettext("Recovered after %(n)d minute.", "Recovered after %(n)d minutes.", minutes) % {"n": minutes}
-    event = Event(incident.recovered_event)
-    _deliver(channels, incident, event=event, title=incident.recovered_title, text=text, now=now)
+    recovery = Notice(
+        event=Event(incident.recovered_event),
+        subject=incident.subject,
+        title=incident.recovered_title,
+        text=text,
+        path=incident.path,
+    )
+    _deliver(channels, recovery, incident, now=now)
 
 
 def _deliver(
-    channels: list[Channel], incident: Incident, *, event: Event, title: str, text: str, now: datetime
+    channels: list[Channel], about: ProblemReport | Notice, incident: Incident | None, *, now: datetime
 ) -> int:
     rows = [
         Delivery(
             channel=channel,
             incident=incident,
-            event=event,
-            subject=incident.subject,
-            title=title[:_LONGEST_TITLE],
-            text=text[:_LONGEST_TEXT],
-            path=incident.path,
+            event=about.event,
+            subject=about.subject,
+            title=about.title[:_LONGEST_TITLE],
+            text=about.text[:_LONGEST_TEXT],
+            path=about.path,
             created_at=now,
         )
         for channel in channels

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from left4me.alerts.events import GOOD_NEWS, Event
+from left4me.alerts.events import GOOD_NEWS, NEWS, Event
 from left4me.alerts.models import Delivery
 
 # Alerts listed in one message; further ones are only counted.
@@ -18,7 +18,7 @@ NAMED = 8
 _EMBEDS_HOLD = 5800
 _LONGEST_TITLE = 200
 
-_RED, _GREEN, _GREY = 0xB91C1C, 0x15803D, 0x0F766E
+RED, GREEN, GREY = 0xB91C1C, 0x15803D, 0x0F766E
 
 
 def discord(alerts: Sequence[Delivery], *, site: str) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def discord(alerts: Sequence[Delivery], *, site: str) -> dict[str, Any]:
         "embeds": [
             {
                 "title": alert.title[:_LONGEST_TITLE],
-                "description": _unformatted(alert.text)[:room],
+                "description": unformatted(alert.text)[:room],
                 **({"url": site + alert.path} if alert.path else {}),
                 "color": _colour(alert),
                 "timestamp": alert.created_at.isoformat(),
@@ -107,11 +107,11 @@ def _more(left_out: int) -> str:
 
 
 def _colour(alert: Delivery) -> int:
-    if alert.event == Event.TEST:
-        return _GREY
-    return _GREEN if alert.event in GOOD_NEWS else _RED
+    if alert.event == Event.TEST or alert.event in NEWS:
+        return GREY
+    return GREEN if alert.event in GOOD_NEWS else RED
 
 
-def _unformatted(text: str) -> str:
+def unformatted(text: str) -> str:
     """`text` with Discord's markdown escaped: log lines and names are plain text."""
     return "".join(f"\\{letter}" if letter in "\\*_`~|>[]<#" else letter for letter in text)

@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from left4me.alerts.events import Event
+from left4me.alerts.events import CHATTER, CHATTER_WAITS, Event
 from left4me.core import names, secrets
 
 
@@ -28,7 +28,8 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
     def due(self, now: datetime) -> Self:
         """Channels with deliveries that may be sent now: those without failures first, then the longest waiting."""
         waiting = Delivery.objects.waiting().filter(channel=OuterRef("pk"))
-        may_be_told = Q(sealed_code="") & Exists(waiting) | Exists(waiting.filter(event=Event.CONFIRM))
+        ripe = waiting.exclude(event__in=CHATTER, created_at__gt=now - CHATTER_WAITS)
+        may_be_told = Q(sealed_code="") & Exists(ripe) | Exists(waiting.filter(event=Event.CONFIRM))
         free = Q(not_before=None) | Q(not_before__lte=now)
         unclaimed = Q(claimed_until=None) | Q(claimed_until__lt=now)
         return self.enabled().filter(free, unclaimed, may_be_told).order_by("failures", "not_before", "pk")

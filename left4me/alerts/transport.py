@@ -58,16 +58,22 @@ def carry(message: Message, client: fetch.Client) -> Outcome:
     if message.kind == Channel.Kind.EMAIL:
         return _mail(message)
     try:
-        with client.post_json(message.address, message.body) as answer:
-            return _judge(message.kind, answer)
-    except fetch.HostRefused as fault:
-        return Outcome(error=_("%(reason)s. An admin can allow it with LEFT4ME_ALERT_ORIGINS.") % {"reason": fault})
+        with client.send_json(message.address, message.body) as answer:
+            return judge(message.kind, answer)
     except fetch.FetchError as fault:
-        # The error may contain the address, which is a secret.
-        return Outcome(error=str(fault).replace(message.address, "…"))
+        return not_reached(fault, message.address)
 
 
-def _judge(kind: str, answer: fetch.Answer) -> Outcome:
+def not_reached(fault: fetch.FetchError, address: str) -> Outcome:
+    """The outcome where there was no answer."""
+    if isinstance(fault, fetch.HostRefused):
+        return Outcome(error=_("%(reason)s. An admin can allow it with LEFT4ME_ALERT_ORIGINS.") % {"reason": fault})
+    # The error may contain the address, which is a secret.
+    return Outcome(error=str(fault).replace(address, "…"))
+
+
+def judge(kind: str, answer: fetch.Answer) -> Outcome:
+    """What the receiver's answer means."""
     status = answer.status
     if 200 <= status < 300:
         return Outcome()

@@ -30,6 +30,8 @@ _labels: list[Labels] = []
 SENTENCES: dict[str, str | Promise] = {
     "alert.create": _("{who} created the alert channel {what}"),
     "alert.delete": _("{who} deleted the alert channel {what}"),
+    "alert.end_message": _("{who} ended the status message of the alert channel {what}"),
+    "alert.keep_message": _("{who} chose the status message of the alert channel {what}"),
     "alert.test": _("{who} tested the alert channel {what}"),
     "alert": _("{who} changed the alert channel {what}"),
     "blueprint.create": _("{who} created the blueprint {what}"),
@@ -77,6 +79,9 @@ SENTENCES: dict[str, str | Promise] = {
     "schedule.create": _("{who} created the schedule {what}"),
     "schedule.delete": _("{who} deleted the schedule {what}"),
     "schedule.update": _("{who} changed the schedule {what}"),
+    "status_page.create": _("{who} created the status page {what}"),
+    "status_page.delete": _("{who} deleted the status page {what}"),
+    "status_page": _("{who} changed the status page {what}"),
     "server.create": _("{who} created {what}"),
     "server.delete": _("{who} deleted {what}"),
     "server.initialize": _("{who} verified the files of {what}"),
@@ -116,7 +121,13 @@ SENTENCES: dict[str, str | Promise] = {
     "workshop.refresh": _("{who} checked all workshop items on Steam"),
 }
 
-_PAGES = {"blueprint": "servers:blueprint", "host": "servers:host", "job": "jobs:detail", "alert": "alerts:channel"}
+_PAGES = {
+    "blueprint": "servers:blueprint",
+    "host": "servers:host",
+    "job": "jobs:detail",
+    "alert": "alerts:channel",
+    "status_page": "status_pages:edit",
+}
 _ENDS = ("delete", "remove")
 
 

@@ -67,6 +67,9 @@ RIGHTS = {
     "servers.ServerShare": "SELECT (id, server_id), DELETE",
     "servers.StarterBlueprint": "",
     "servers.StateChange": "SELECT, INSERT, DELETE",
+    "status_pages.StatusMessage": "",
+    "status_pages.StatusPage": "",
+    "status_pages.StatusPage_servers": "SELECT (id, server_id), DELETE",
     "workshop.WorkshopContents": "",
     "workshop.WorkshopItem": "SELECT",
 }

@@ -39,6 +39,7 @@ _MORE_PAGES = [
     ("accounts:sessions", "monitor-smartphone", gettext_lazy("Signed-in devices")),
     ("accounts:tokens", "key-round", gettext_lazy("API tokens")),
     ("alerts:channels", "bell", gettext_lazy("Alerts")),
+    ("status_pages:list", "globe", gettext_lazy("Status pages")),
 ]
 
 

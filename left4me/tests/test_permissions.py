@@ -18,6 +18,7 @@ from left4me.alerts.tests.factories import make_channel
 from left4me.api import api
 from left4me.schedules.models import BulkAction, Run
 from left4me.schedules.tests.factories import make_schedule
+from left4me.status_pages.tests.factories import make_page
 from left4me.testing.cast import Cast
 from left4me.testing.routes import all_routes
 from livestate.models import Order
@@ -30,7 +31,7 @@ from workshop.models import WorkshopItem
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "permissions.md"
 ROLES = ("anonymous", "stranger", "viewer", "operator", "owner", "admin")
-KINDS = {"servers", "blueprints", "overlays", "hosts", "alerts", "schedules", "bulk"}
+KINDS = {"servers", "blueprints", "overlays", "hosts", "alerts", "schedules", "bulk", "status-pages"}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -113,7 +114,7 @@ class World:
 
     def address(self, pattern: str, *, place: str) -> str:
         """The pattern filled in; `place` says whose overlay is meant: private, or of the catalog."""
-        kind = re.search(r"/(\w+)/<", pattern)[1]
+        kind = re.search(r"/([\w-]+)/<", pattern)[1]
         ids = {**self.ids, "overlays": self.ids[place + overlay_kind(pattern)]}
         named = iter(re.findall(r"<(?:\w+:)?(\w+)>", pattern))
         first = next(named)
@@ -173,6 +174,7 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "alerts": make_channel(cast.owner).pk,
         "schedules": schedule.pk,
         "bulk": bulk.pk,
+        "status-pages": make_page(cast.owner, server).pk,
         "run_pk": run.pk,
         "private": private.pk,
         "catalog": catalog.pk,

@@ -11,6 +11,8 @@ from left4me.core import secrets
 from left4me.jobs.models import Job, JobLog
 from left4me.schedules.models import BulkAction, Run
 from left4me.schedules.tests.factories import make_schedule
+from left4me.status_pages.models import StatusMessage
+from left4me.status_pages.tests.factories import make_page
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot, record_figures
 from overlays.models import Overlay, OverlayWorkshopItem
@@ -82,6 +84,7 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
         "alerts": _alerts(owner, servers, now),
         "bulk": _bulk(owner, host, servers, now),
         "schedules": _schedules(owner, servers, now),
+        "status-pages": _status_pages(owner, servers, now),
         "users": friend.pk,
         "players": STEAM_ID_64_BASE + 100,
     }
@@ -143,6 +146,16 @@ def _schedules(owner: User, servers: list[Server], now: datetime) -> int:
         nightly.runs.create(server=servers[0], user=owner, action="restart", due_at=due, state=state, reason=reason)
     Run.objects.create(server=servers[0], user=owner, action="stop", condition="wait_skip", due_at=now)
     return nightly.pk
+
+
+def _status_pages(owner: User, servers: list[Server], now: datetime) -> int:
+    """A page that is on, and one that is off; both in Discord, one of them failing."""
+    page = make_page(owner, *servers, title="Our servers", slug="ours", embed_origins=["https://clan.example.org"])
+    off = make_page(owner, servers[0], title="Scrims", is_enabled=False)
+    for shown, error in ((page, ""), (off, "The receiver is rate limiting (HTTP 429). Retrying later.")):
+        channel = make_channel(owner, name=f"Discord of {shown.title}", kind="discord", events=["server_started"])
+        StatusMessage.objects.create(channel=channel, page=shown, message_id="1", sent_at=now, last_error=error)
+    return page.pk
 
 
 def _alerts(owner: User, servers: list[Server], now: datetime) -> int:

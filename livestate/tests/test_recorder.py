@@ -4,8 +4,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
 
+from left4me.alerts.events import NEWS
+from left4me.alerts.models import Delivery
+from left4me.alerts.tests.factories import make_channel
 from livestate.models import PlayerSession, Silence, Snapshot
 from livestate.poller import Answered, Reason, Unanswered
 from livestate.recorder import Recorder, WrittenByAnother
@@ -31,6 +35,10 @@ def recorder(server) -> Recorder:
     recorder = Recorder(host_id=server.host_id, gap=GAP)
     recorder.begin(now=NOW)
     return recorder
+
+
+def people(*accounts: int) -> list[Person]:
+    return [Person(account, seconds=0) for account in accounts]
 
 
 def at(seconds: float) -> datetime:
@@ -297,3 +305,31 @@ def test_silence_does_not_grow_by_the_time_by_which_the_clock_was_set_forward(re
     recorder.begin(now=at(3605))
     recorder.record([silent(server)], now=at(3605))
     assert Silence.objects.get().since == at(3605)
+
+
+def test_channels_hear_who_came_and_left_and_that_the_server_is_full_or_empty(recorder, server):
+    make_channel(server.owner, events=[*NEWS])
+    poll(recorder, server, 0)
+    poll(recorder, server, 5, *people(1, 2, 3), most=4)
+    poll(recorder, server, 10, *people(1, 2, 3, 4), most=4)
+    poll(recorder, server, 15, *people(1, 2, 3, 4), most=4)
+    poll(recorder, server, 20, *people(1, 2), most=4)
+    poll(recorder, server, 25, most=4)
+    told = [(row.event, row.title) for row in Delivery.objects.order_by("pk")]
+    assert [event for event, _title in told] == [
+        "player_joined",
+        "player_joined",
+        "server_full",
+        "player_left",
+        "player_left",
+        "server_empty",
+    ]
+    assert told[0][1].startswith("3 players joined")
+
+
+def test_an_evening_that_nobody_wants_to_hear_of_costs_one_query_more_for_a_change(recorder, server):
+    make_channel(server.owner)
+    poll(recorder, server, 0)
+    with CaptureQueriesContext(connection) as captured:
+        poll(recorder, server, 5, *people(1))
+    assert sum("alerts_" in query["sql"] for query in captured.captured_queries) == 1

@@ -20,7 +20,7 @@ from servers.gamehost.steamcmd import install as steam
 from servers.gamehost.steamcmd.bootstrap import BootstrapFailed
 from servers.hosts import this_host
 from servers.models import GameCheck, Host
-from servers.state import game_updates
+from servers.state import game_updates, news
 
 
 class GameSource(Protocol):
@@ -43,6 +43,8 @@ def install(run: JobContext) -> None:
     clean(run)
     if version.id != before:
         _note_install(version, is_update=bool(before))
+    if before and before != version.id:
+        news.game_updated(this_host.row(), version.id, now=timezone.now())
 
 
 def roll_back(run: JobContext) -> None:

@@ -15,14 +15,18 @@ from left4me.alerts.incidents import ProblemReport
 from servers.gamehost.port import Observed
 from servers.models import Host, Server
 from servers.models.hosts import low_disk_bytes
+from servers.state import news
 
 _GB = 1_000_000_000
 # The disk has recovered only well above the limit, so that one which stays near it is one incident.
 _RECOVERED_AT = 1.2
 
 
-def server_was_seen(server: Server, state: Server.State, *, detail: str, now: datetime) -> None:
-    """Report or close the incident that `state` means. Call it in the transaction that stores the new state."""
+def server_was_seen(server: Server, state: Server.State, *, before: Server.State, detail: str, now: datetime) -> None:
+    """Report or close the incident that `state` means, or tell of a start or stop.
+
+    Call it in the transaction that stores the new state.
+    """
     if state == Server.State.CRASHED:
         server_crashed(server, detail=detail, now=now)
     elif state == Server.State.GAVE_UP:
@@ -31,10 +35,15 @@ def server_was_seen(server: Server, state: Server.State, *, detail: str, now: da
         title = _("“%(name)s” keeps crashing") % {"name": server.name}
         incidents.report(_problem_of_server(server, Event.SERVER_GAVE_UP, title=title, text=text), now=now)
     elif state == Server.State.RUNNING:
-        incidents.mark_recovered(server.resource, now=now)
+        had_crashed = incidents.mark_recovered(server.resource, now=now)
+        # From an unknown state it comes back when its host does, which is no start.
+        if not had_crashed and before != Server.State.UNKNOWN:
+            news.server_started(server, now=now)
     elif state == Server.State.STOPPED:
-        # It was stopped on request, or waits for its next start: neither is worth an alert.
+        # It was stopped on request, or waits for its next start: neither is a problem.
         incidents.close([server.resource], now=now)
+        if before in (Server.State.RUNNING, Server.State.STOPPING):
+            news.server_stopped(server, now=now)
 
 
 def server_crashed(server: Server, *, detail: str, now: datetime) -> None:

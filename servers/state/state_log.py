@@ -43,7 +43,8 @@ def record_state(
             detail=mask(detail),
             last_lines=[mask(line) for line in last_lines][-_KEPT_LINES:],
         )
-        crash_alerts.server_was_seen(server, state, detail=detail, now=now)
+        before = Server.State(server.actual_state)
+        crash_alerts.server_was_seen(server, state, before=before, detail=detail, now=now)
         signals.send_after_commit(server.resource)
     server.actual_state, server.actual_state_at = state, now
     return True

@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
-from left4me.alerts.events import CHOOSABLE, Event
+from left4me.alerts.events import FOR_ADMINS, PROBLEMS, Event
 from left4me.alerts.incidents import ProblemReport
 from left4me.alerts.models import Channel
 
@@ -11,11 +11,11 @@ _numbers = count(1)
 
 
 def make_channel(user: Any, address: str = "https://hooks.example.org/abc", **fields: Any) -> Channel:
-    """A channel that tells of everything its user may be told of."""
+    """A channel that tells of every problem."""
     given = {
         "name": f"channel {next(_numbers)}",
         "kind": Channel.Kind.WEBHOOK,
-        "events": [each.value for each in CHOOSABLE],
+        "events": [each.value for each in (*PROBLEMS, *FOR_ADMINS)],
         **fields,
     }
     return Channel.objects.create(user=user, address=address, **given)

@@ -23,6 +23,7 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.bodies: list[Any] = []
         self.paths: list[str] = []
+        self.methods: list[str] = []
         self.answers: deque[Any] = deque()
         self.usual: Any = 204
         self.closing = threading.Event()
@@ -49,7 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
         said = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         answer = self.server.answers.popleft() if self.server.answers else self.server.usual
         self.server.paths.append(self.path)
-        self.server.bodies.append(json.loads(said))
+        self.server.methods.append(self.command)
+        self.server.bodies.append(json.loads(said) if said else None)
         if answer == HANG:
             self.server.closing.wait(30)
         elif answer == TEAR:
@@ -64,6 +66,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body.encode())
+
+    do_PATCH = do_DELETE = do_POST
 
     def _drip(self) -> None:
         with contextlib.suppress(OSError):

@@ -169,9 +169,9 @@ class Client:
             yield answer
 
     @contextlib.contextmanager
-    def post_json(self, url: str, value: object) -> Iterator[Answer]:
+    def send_json(self, url: str, value: object = None, *, method: str = "POST") -> Iterator[Answer]:
         """Send `value` as JSON; redirects are not followed but returned. Raises FetchError."""
-        with self._request("POST", self._admit(url), json=value) as answer:
+        with self._request(method, self._admit(url), json=value) as answer:
             yield answer
 
     @contextlib.contextmanager
