@@ -280,11 +280,8 @@ LEFT4ME_PUBLIC_URL = env.url("LEFT4ME_PUBLIC_URL", _public_url(), schemes=["http
 
 _mail = env.mail("EMAIL_URL")
 LEFT4ME_SENDS_MAIL = bool(_mail)
-EMAIL_BACKEND = _mail.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
-EMAIL_HOST, EMAIL_PORT = _mail.get("EMAIL_HOST", "localhost"), _mail.get("EMAIL_PORT", 25)
-EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_USER", ""), _mail.get("EMAIL_HOST_PASSWORD", "")
-EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
-EMAIL_FILE_PATH = _mail.get("EMAIL_FILE_PATH")
+# Without an address, what EMAIL_* settings Django has by itself stand, and nothing is sent.
+globals().update(_mail or {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"})
 # A mail server that hangs must not hold the round of alerts.
 EMAIL_TIMEOUT = 5
 DEFAULT_FROM_EMAIL = env.text("LEFT4ME_MAIL_FROM") or f"left4me@{urlsplit(LEFT4ME_PUBLIC_URL).hostname}"
