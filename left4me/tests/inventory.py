@@ -121,7 +121,7 @@ def furnish_all(owner: User, friend: User, now: datetime) -> dict[str, Any]:
         "versions": 1,
         "share_pk": ServerShare.objects.get().pk,
         "order_pk": _orders(server, owner, now).pk,
-        "run_pk": Run.objects.filter(schedule=None).get().pk,
+        "run_pk": Run.objects.get(schedule=None, bulk=None).pk,
         "join": PlayersLink.objects.create(server=server).token,
         "invitation": _link(Purpose.INVITATION, owner, now, note="for Zoey"),
         "new-password": _link(Purpose.PASSWORD, owner, now, user=friend),
