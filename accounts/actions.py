@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.contrib.auth import login, update_session_auth_hash
 from django.db import transaction
+from django.dispatch import Signal
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -20,6 +21,9 @@ from left4me.core.web import refusals
 from left4me.core.web.refusals import Cure, Invalid
 
 Refused = refusals.Refused
+
+# Sent in the transaction that deactivates a `user`: what they know must lose its use elsewhere too.
+deactivated = Signal()
 
 PASSWORD_LINK_LIFETIME = timedelta(days=2)
 MOST_TOKENS = 100
@@ -235,6 +239,8 @@ def set_active(*, user: User, is_active: bool, by: User, request: HttpRequest) -
     user.save(update_fields=["is_active"])
     action = "user.activate" if is_active else "user.deactivate"
     record.write(action=action, by=by, target=f"user:{user.pk}", request=request, name=user.username)
+    if not is_active:
+        deactivated.send(sender=User, user=user, by=by)
 
 
 def _check_other_admins(user: User) -> None:

@@ -2,6 +2,8 @@
 
 Everything is real: a worker process, Redis, the database (SQLite, or DATABASE_URL). The floor beside the first figure
 is Celery alone: a bare message to the same worker and back over Redis.  bench/jobs [PART...]
+
+bench/jobs --leak N runs N jobs and prints what memory the worker has after each thousand.
 """
 
 from __future__ import annotations
@@ -201,11 +203,32 @@ def long_log() -> None:
     stack.kill(process)
 
 
+def leak(jobs: int) -> None:
+    """What memory the worker of production has after each thousand jobs."""
+    from left4me.jobs import actions
+    from left4me.jobs.models import Job
+
+    worker = stack.start("worker", sys.executable, "-m", "left4me.worker")
+    stack.beat()
+    for number in range(1, jobs + 1):
+        resource = f"diagnostic:{number % 50 + 1}"
+        actions.request(operation="diagnostic", resource=resource, by=None, host="local", params={"lines": 20})
+        if number % 50 == 0:
+            stack.until(lambda: not Job.objects.live().exists(), seconds=600, what="the last job")
+        if number % 1000 == 0 or number == 50:
+            row(f"RSS of the worker after {number:,} jobs", stack.rss(worker.pid) / 1e6, "MB")
+
+
 PARTS = {"clicks": clicks, "celery": bare_celery, "throughput": throughput, "flood": flood}
 WITHOUT_WORKER = {"claims": claims, "long-log": long_log}
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["--leak"]:
+        stack.prepare()
+        stack.redis()
+        leak(int(sys.argv[2]))
+        return 0
     wanted = sys.argv[1:] or [*PARTS, *WITHOUT_WORKER]
     if unknown := set(wanted) - {*PARTS, *WITHOUT_WORKER}:
         print(f"no part {', '.join(unknown)}; there are: {', '.join([*PARTS, *WITHOUT_WORKER])}", file=sys.stderr)

@@ -103,6 +103,12 @@ def web(application: str = "left4me.asgi:application", **environment: str) -> tu
     return process, port
 
 
+def rss(pid: int) -> int:
+    """The resident memory of a process, in bytes."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def kill(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGKILL) -> None:
     if process.poll() is None:
         process.send_signal(number)

@@ -266,7 +266,8 @@ LEFT4ME_STEAM_PASSWORD = env.text("LEFT4ME_STEAM_PASSWORD")
 LEFT4ME_ALERT_ORIGINS = env.origins("LEFT4ME_ALERT_ORIGINS")
 # What nobody took for so long is dropped.
 LEFT4ME_ALERT_DAYS = env.number("LEFT4ME_ALERT_DAYS", 2, least=1, most=30)
-# 0: nobody is told of disks.
+# A server that has written more is stopped. In both, 0 means: never.
+LEFT4ME_SERVER_DISK_GB = env.number("LEFT4ME_SERVER_DISK_GB", 20, least=0, most=100_000)
 LEFT4ME_DISK_LOW_GB = env.number("LEFT4ME_DISK_LOW_GB", 5, least=0, most=100_000)
 
 
@@ -395,5 +396,4 @@ if LEFT4ME_GAME_CHECK_SECONDS:
         "servers.ask_hosts", float(_check_seconds), "servers.check_game", _check_seconds
     )
 
-# plain for a terminal, json for what collects lines.
 LOGGING = logbook.configuration(env.choice("LEFT4ME_LOG_FORMAT", ["plain", "json"], "plain"))

@@ -10,7 +10,8 @@ class ServersConfig(AppConfig):
         from left4me.jobs import queue_reasons, resources
         from overlays.replication import store as replication_store
         from servers import permissions
-        from servers.hosts import silence, this_host
+        from servers.actions import sharing  # noqa: F401 -- hears when a user is deactivated
+        from servers.hosts import disk_watch, silence, this_host  # noqa: F401 -- disk_watch starts with the worker
         from servers.lifecycle import operations
         from servers.models import Server
         from servers.state import attention

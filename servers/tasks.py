@@ -22,9 +22,12 @@ from servers.gamehost.storage import KEPT
 from servers.hosts import game_checks, reconcile, rpc, rpc_handlers, silence, this_host
 from servers.lifecycle import readiness
 from servers.models import DeletedServer, Host, Server
+from servers.models.hosts import low_disk_bytes
 from servers.state import crash_alerts, game_updates, state_log, usage
 
 logger = logging.getLogger(__name__)
+
+_FOLDERS_EVERY = 300.0
 
 _watch = silence.SilenceMonitor()
 
@@ -57,6 +60,7 @@ def refresh() -> None:
         # The duration of one pass, for the metrics.
         "look_seconds": round(time.monotonic() - started, 3),
     }
+    facts["folders"] = _folders(host, facts, now)
     game_version = this_host.game_version()
     Host.objects.filter(pk=host.pk).update(last_seen_at=now, version=VERSION, facts=facts, game_version=game_version)
     silence.host_has_reported(host, version=VERSION, game_version=game_version, facts=facts, now=now)
@@ -68,6 +72,16 @@ def refresh() -> None:
 def check_game() -> None:
     """Ask for the newest build of the game if that is due."""
     game_checks.check_when_due(timezone.now)
+
+
+def _folders(host: Host, facts: dict[str, Any], now: datetime) -> dict[str, Any] | None:
+    """What takes the disk, while it is nearly full; measured every few minutes."""
+    if facts["disk"]["free"] >= low_disk_bytes():
+        return None
+    known: dict[str, Any] | None = host.facts.get("folders")
+    if known and abs(now.timestamp() - known["at"]) < _FOLDERS_EVERY:
+        return known
+    return {"at": now.timestamp(), "sizes": this_host.folders()}
 
 
 def _measure_usage(host: Host, now: datetime) -> None:

@@ -108,7 +108,8 @@ class CancelListener:
                     for message in messages:
                         if self._stopped.is_set():
                             return
-                        run = self._runs.get(int(message)) if message else None
+                        # Others are about games (`servers/hosts/disk_watch.py`).
+                        run = self._runs.get(int(message)) if message and message.isdigit() else None
                         if run is not None:
                             run.request_stop(Stop.CANCEL)
             except (redis.RedisError, OSError, ValueError) as error:

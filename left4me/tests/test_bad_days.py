@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import sqlite3
 
@@ -10,6 +11,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from left4me.core import outages
+from left4me.core.web import asgi
 from overlays.models import Overlay
 from overlays.tests.factories import make_overlay
 from servers.actions import blueprints
@@ -105,6 +107,32 @@ def test_a_database_that_is_locked_for_everybody_is_named_too(client, monkeypatc
         answer = client.get(address)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         assert words in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (as_django_raises("database is locked"), (503, b"5")),
+        (as_django_raises("database or disk is full"), (503, b"60")),
+        (KeyError("name"), (500, None)),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_streams_and_uploads_name_an_outage_too(fault, expected):
+    class Broken(asgi.Application):
+        def serves(self, path):
+            return True
+
+        async def answer(self, scope, headers, receive, send):
+            raise fault
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(Broken()({"path": "/x", "headers": []}, None, send))
+    assert (sent[0]["status"], dict(sent[0]["headers"]).get(b"retry-after")) == expected
 
 
 def test_any_other_error_stays_a_fault_of_ours(anna, monkeypatch):

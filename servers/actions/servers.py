@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict, TypeVar, Unpack
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import rows, secrets
+from left4me.core import outages, rows, secrets
+from left4me.core.files import reserve
 from left4me.core.web.refusals import Cure, Invalid
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from servers import permissions
 from servers.actions import blueprints, sourcetv
 from servers.actions.refusals import Stale
-from servers.hosts import ports
+from servers.hosts import disk_watch, ports
 from servers.models import Blueprint, Host, Server
 
 Result = TypeVar("Result")
@@ -35,6 +37,9 @@ POWER_OPERATIONS: dict[str, Server.Desired | None] = {
     "kill": Server.Desired.STOPPED,
     "delete": Server.Desired.STOPPED,
 }
+
+# Each of these ends the game.
+_ENDING = frozenset({"stop", "kill", "delete"})
 
 # Each failed attempt means that another server took the port in the same moment.
 _PORT_TRIES = 20
@@ -162,13 +167,29 @@ def _update(*, server: Server, seen_version: int, by: User, changes: ServerChang
     return current
 
 
-@transaction.atomic
 def request(*, server: Server, operation: str, by: User | None) -> Job:
     """Request an operation on the server. Returns its job, or an equal one that is already queued.
 
-    The desired state changes with the request and not with its success: a start that fails is still desired. Raises
-    Refused.
+    The desired state changes with the request and not with its success: a start that fails is still desired. On a full
+    disk the reserve is given up for what ends a game; if even that leaves no room, the game is ended without a job.
+    Raises Refused.
     """
+    try:
+        return _request(server=server, operation=operation, by=by)
+    except (DatabaseError, OSError) as fault:
+        if operation not in _ENDING or outages.of(fault) is not outages.FULL:
+            raise
+    reserve.give_up(settings.LEFT4ME_ROOT)
+    try:
+        return _request(server=server, operation=operation, by=by)
+    except (DatabaseError, OSError) as fault:
+        if outages.of(fault) is not outages.FULL or not disk_watch.ask_to_end(server, forcibly=operation != "stop"):
+            raise
+    raise jobs.Refused(_("The disk is full, so no job could be written. The game is being ended without one."))
+
+
+@transaction.atomic
+def _request(*, server: Server, operation: str, by: User | None) -> Job:
     if operation not in POWER_OPERATIONS:
         raise jobs.Refused(_("Unknown operation “%s”.") % operation)
     job = jobs.request(operation=operation, resource=server.resource, by=by, host=server.host.name)

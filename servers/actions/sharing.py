@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.dispatch import receiver
 from django.utils.translation import gettext as _
 
+from accounts.actions import deactivated
 from accounts.models import User
 from left4me.audit import record
 from left4me.core.redis import signals
 from servers.actions import servers
 from servers.models import Server, ServerShare
+
+
+@receiver(deactivated)
+def _operator_has_left(user: User, by: User, **_signal: Any) -> None:
+    """Give the servers that a deactivated user operated new passwords, as when the share ends."""
+    shares = ServerShare.objects.filter(user=user, role=ServerShare.Role.OPERATOR).select_related("server")
+    for each in shares:
+        servers.rotate_password(server=each.server, by=by)
 
 
 @transaction.atomic

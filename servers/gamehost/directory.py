@@ -91,13 +91,16 @@ class ServerDirectory:
     def expect_end(self, *, expected: bool) -> None:
         """Store whether the game's next exit is requested. A launcher whose exit is not gets restarted by systemd."""
         if expected:
-            self._expected_file.touch()
+            # Without it, systemd's own stop prevents the restart.
+            with contextlib.suppress(OSError):
+                self._expected_file.touch()
         else:
             self._expected_file.unlink(missing_ok=True)
 
     def note_exit(self, code: int, at: float) -> bool:
         """Store how the game ended. Returns whether the exit was requested."""
-        _write(self._exit_file, json.dumps([code, at]))
+        with contextlib.suppress(OSError):  # a full disk must not turn the end of a game into a failure
+            _write(self._exit_file, json.dumps([code, at]))
         return self._expected_file.exists()
 
     def read_exit(self) -> tuple[int, float] | None:
@@ -148,6 +151,14 @@ class ServerDirectory:
 
     def write_state(self, state: dict[str, Any]) -> None:
         _write(self.state_file, json.dumps(state), durable=True)
+
+    def write_final_state(self, state: dict[str, Any]) -> None:
+        """Store a state after which nothing runs. On a full disk the state is removed, which means the same."""
+        try:
+            self.write_state(state)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.state_file.unlink()
 
 
 def _write(path: Path, content: str, *, durable: bool = False) -> None:

@@ -25,7 +25,7 @@ from typing import Any, Final, NoReturn, TextIO
 
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.port import LaunchFailed, MountFailed, RuntimeFault
-from servers.gamehost.sandbox import cgroup, identity, kernel, landlock, rootfs, seccomp
+from servers.gamehost.sandbox import cgroup, identity, kernel, landlock, rootfs, seccomp, socketcall
 from servers.gamehost.sandbox.identity import Identity
 from servers.gamehost.spec import GAME_PATH, InstanceSpec, SpecInvalid
 
@@ -187,9 +187,11 @@ def _run_init(start: _Start, shift: int | None) -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # the game runs as the same user and may neither trace nor read process 1
     rootfs.write_generated(start.spec.generated, stale=start.stale)
     _say(start.report, composed_by=how)
+    line = socketcall.Line()
     game = os.fork()
     if game == 0:
-        _guarded(start, _become_game)
+        _guarded(start, lambda s: _become_game(s, line))
+    line.serve()
     os.close(start.report)
     os.chdir("/")
     _reap_until_ended(game)
@@ -221,21 +223,21 @@ def _reap_until_ended(game: int) -> NoReturn:
                 os._exit(code if code >= 0 else 128 - code)
 
 
-def _become_game(start: _Start) -> None:
+def _become_game(start: _Start, line: socketcall.Line) -> None:
     spec = start.spec
     os.setsid()
     os.dup2(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), 0)
     if start.output is not None:
         os.dup2(start.output, 1)
         os.dup2(start.output, 2)
-    _close_all_but({0, 1, 2, start.report})
+    _close_all_but({0, 1, 2, start.report, line.descriptor})
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)  # Python ignores these, and a program inherits that
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _limit(spec)
     confined = landlock.restrict_network(listen=spec.port, connect=spec.connect_ports)
     _say(start.report, network_confined=confined)
-    seccomp.install(allow_ptrace=spec.allow_ptrace)
+    line.hand_over(seccomp.install_with_listener(allow_ptrace=spec.allow_ptrace))
     if spec.allow_ptrace:
         _say(start.report, can_trace=seccomp.can_trace())
     os.umask(0o027)

@@ -10,7 +10,7 @@ from pathlib import Path
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.port import Exit, Outcome, RuntimeFault
 from servers.gamehost.spec import SpecInvalid, StopLimits
-from servers.gamehost.storage import Storage, disk_bytes
+from servers.gamehost.storage import Storage, used
 
 
 class RuntimeBase(ABC):
@@ -36,7 +36,7 @@ class RuntimeBase(ABC):
     def _used_bytes(self, server_id: int, *, with_disk: bool) -> int | None:
         """The size of the writable layer; None when it was not asked for or does not exist."""
         upper = self._storage.of(server_id).upper
-        return disk_bytes(upper) if with_disk and upper.exists() else None
+        return used(upper).size if with_disk and upper.exists() else None
 
 
 def stop_limits(directory: ServerDirectory) -> StopLimits:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
 import stat
 import tarfile
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -26,12 +28,31 @@ _LARGE: Final = 64 * 1024**2
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 
 
+@dataclass(frozen=True)
+class Used:
+    """What files take: bytes, and how many they are."""
+
+    size: int
+    files: int
+
+    def since(self, before: Used | None) -> Used:
+        return self if before is None else Used(self.size - before.size, self.files - before.files)
+
+
 class Storage:
     """The directories of servers below `$LEFT4ME_ROOT`."""
 
     def __init__(self, root: Path) -> None:
         self._servers = root / "servers"
         self._deleted = root / "deleted"
+
+    def ids(self) -> list[int]:
+        """The servers that have a directory, whatever the database says."""
+        return sorted(int(path.name) for path in self._servers.glob("*") if path.name.isdigit())
+
+    def used(self, server_id: int) -> Used:
+        """What the server has written."""
+        return used(self.of(server_id).upper)
 
     def of(self, server_id: int) -> ServerDirectory:
         return ServerDirectory(self._servers / str(server_id))
@@ -54,22 +75,36 @@ class Storage:
         directory = self.of(server_id)
         if not directory.path.exists():
             return False
-        self._deleted.mkdir(parents=True, exist_ok=True, mode=0o700)
         if directory.upper.is_dir():
             _open_up(directory.upper)
-            final = self._deleted / f"{server_id}-{now.strftime(_STAMP)}.tar.gz"
-            part = final.with_suffix(".part")
-            selection = _Selection(directory.upper, most=min(MOST_KEPT, room.left(self._deleted)))
-            with tarfile.open(part, "w:gz", compresslevel=1) as tar:
-                tar.add(directory.upper, arcname="upper", filter=selection)
-            if selection.left_out:
-                logger.warning("%s files of server %s are not kept: too large", selection.left_out, server_id)
-            part.chmod(0o600)
-            atomic.publish(part, final, durable=False)
+            try:
+                self._archive(server_id, directory.upper, now=now)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                # Whoever deletes a server on a full disk wants the room.
+                logger.warning("the files of server %s are not kept: the disk is full", server_id)
         if directory.work.is_dir():
             _open_up(directory.work)
         shutil.rmtree(directory.path)
         return True
+
+    def _archive(self, server_id: int, upper: Path, *, now: datetime) -> None:
+        self._deleted.mkdir(parents=True, exist_ok=True, mode=0o700)
+        final = self._deleted / f"{server_id}-{now.strftime(_STAMP)}.tar.gz"
+        part = final.with_suffix(".part")
+        selection = _Selection(upper, most=min(MOST_KEPT, room.left(self._deleted)))
+        try:
+            with tarfile.open(part, "w:gz", compresslevel=1) as tar:
+                tar.add(upper, arcname="upper", filter=selection)
+            part.chmod(0o600)
+            atomic.publish(part, final, durable=False)
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+        if selection.left_out:
+            logger.warning("%s files of server %s are not kept: too large", selection.left_out, server_id)
 
     def restore(self, server_id: int) -> int | None:
         """Unpack the newest archive of a deleted server. Returns the number of its files, or None without an archive.
@@ -118,20 +153,21 @@ class _Selection:
         return info
 
 
-def disk_bytes(path: Path) -> int:
-    """The disk usage of all files below `path`. Links are counted and never followed."""
-    total = 0
+def used(path: Path) -> Used:
+    """The bytes on the disk and the number of all files below `path`. Links are counted and never followed."""
+    size = files = 0
     waiting = [path]
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
                 for entry in entries:
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    size += entry.stat(follow_symlinks=False).st_blocks * 512
+                    files += 1
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(Path(entry.path))
         except OSError:
             continue  # removed, or made unreadable, by the game
-    return total
+    return Used(size=size, files=files)
 
 
 def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, upper: Path) -> bool:

@@ -18,7 +18,7 @@ from servers.gamehost.port import ServerRuntime, Watch
 from servers.gamehost.process.runtime import ProcessRuntime
 from servers.gamehost.steamcmd import bootstrap
 from servers.gamehost.steamcmd.session import Login, SteamCmd
-from servers.gamehost.storage import Storage
+from servers.gamehost.storage import Storage, used
 from servers.gamehost.systemd import units
 from servers.gamehost.systemd.runtime import SystemdRuntime
 from servers.hosts import load
@@ -88,6 +88,11 @@ def facts() -> dict[str, Any]:
             for version in games().all()
         ],
     }
+
+
+def folders() -> dict[str, int]:
+    """What each folder of the data directory takes, in bytes. Reads the whole tree."""
+    return {path.name: used(path).size for path in root().iterdir() if path.is_dir()}
 
 
 def game_version() -> str:

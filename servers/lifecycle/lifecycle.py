@@ -9,13 +9,14 @@ import contextlib
 import re
 import tarfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from django.db import DatabaseError
 from django.utils import timezone
 
-from left4me.core import secrets
+from left4me.core import outages, secrets
 from left4me.core.net import ports as machine_ports
 from left4me.core.redis import signals
 from left4me.jobs.context import JobContext
@@ -82,7 +83,8 @@ def _start(server: Server, run: JobContext) -> None:
 def stop(server: Server, run: JobContext) -> None:
     """Warn the players if requested, then end the game: RCON quit, TERM, KILL."""
     _warn_players(server, run)
-    state_log.record_state(server, Server.State.STOPPING, now=timezone.now())
+    with _noted_later():
+        state_log.record_state(server, Server.State.STOPPING, now=timezone.now())
     run.log("Asking the game to quit.")
     _end(server, run, lambda: this_host.runtime().stop(server.pk, quit_game=lambda: _quit(server)))
 
@@ -222,8 +224,19 @@ def _end(server: Server, run: JobContext, end: Callable[[], Outcome]) -> None:
     except RuntimeFault as fault:
         state_log.set_last_error(server, str(fault))
         raise Failed(str(fault)) from fault
-    _record_stopped(server)
+    with _noted_later():
+        _record_stopped(server)
     run.log(_MESSAGES[outcome])
+
+
+@contextlib.contextmanager
+def _noted_later() -> Iterator[None]:
+    """Let a game end although nothing can be written: the reconciler stores its state when there is room."""
+    try:
+        yield
+    except DatabaseError as error:
+        if outages.of(error) is None:
+            raise
 
 
 def _record_stopped(server: Server) -> None:

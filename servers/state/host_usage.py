@@ -6,12 +6,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import redis
-from django.utils.functional import cached_property
+from django.utils.functional import Promise, cached_property
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from servers.models import Host, Server
 from servers.state import usage
 from servers.state.usage import Usage
+
+_FOLDERS_SHOWN = 4
+_FOLDERS: dict[str, str | Promise] = {
+    "servers": _("files of servers"),
+    "overlays": _("overlays"),
+    "workshop_cache": _("workshop files"),
+    "game": _("the game and its versions"),
+    "deleted": _("archives of deleted servers"),
+    "backups": _("copies of the database"),
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,13 @@ class HostUsage:
     @property
     def disk_used(self) -> int | None:
         return self._used("disk", "free")
+
+    @property
+    def folders(self) -> list[tuple[str | Promise, int]]:
+        """The folders that take most of the disk, while it is nearly full."""
+        measured = self.host.facts.get("folders") or {}
+        largest = sorted(measured.get("sizes", {}).items(), key=lambda each: -each[1])[:_FOLDERS_SHOWN]
+        return [(_FOLDERS.get(name, name), size) for name, size in largest]
 
     @cached_property
     def rows(self) -> list[tuple[Share, float | None, float | None]]:

@@ -167,7 +167,7 @@ def test_a_server_is_shared_and_taken_back(cast: Cast, owner_client: Client) -> 
     assert not server.shares.exists()
 
 
-@pytest.mark.parametrize("how", ["revoke", "viewer"])
+@pytest.mark.parametrize("how", ["revoke", "viewer", "deactivated"])
 def test_the_rcon_password_changes_when_an_operator_s_share_ends(cast: Cast, owner_client: Client, how: str) -> None:
     server = make_server(cast.owner, rcon_password="Sesame123")
     operator, viewer = share(server, cast.operator, "operator"), share(server, cast.viewer, "viewer")
@@ -176,8 +176,14 @@ def test_the_rcon_password_changes_when_an_operator_s_share_ends(cast: Cast, own
     assert server.rcon_password == "Sesame123", "a viewer never had the console"
     if how == "revoke":
         owner_client.post(f"/servers/{server.pk}/shares/{operator.pk}/revoke")
-    else:
+    elif how == "viewer":
         owner_client.post(f"/servers/{server.pk}/shares", {"username": "otto", "role": "viewer"})
+    else:
+        owner_client.force_login(cast.admin)
+        owner_client.post(f"/users/{cast.viewer.pk}/active", {"is_active": "no"})
+        server.refresh_from_db()
+        assert server.rcon_password == "Sesame123"
+        owner_client.post(f"/users/{cast.operator.pk}/active", {"is_active": "no"})
     server.refresh_from_db()
     assert server.rcon_password != "Sesame123"
 

@@ -68,3 +68,17 @@ def test_a_look_tells_of_the_disk_and_how_long_it_took(wanted: Server, cast: Cas
     assert 0 < facts["disk"]["free"] <= facts["disk"]["total"]
     assert facts["look_seconds"] >= 0
     assert list(Delivery.objects.values_list("event", flat=True)) == ["disk_low"]
+
+
+def test_a_nearly_full_host_tells_what_takes_its_disk(wanted: Server, tmp_path: Path, settings, client, cast: Cast):
+    settings.LEFT4ME_DISK_LOW_GB = 100_000
+    (tmp_path / "workshop_cache").mkdir()
+    (tmp_path / "workshop_cache" / "1.vpk").write_bytes(b"x" * 3_000_000)
+    tasks.refresh()
+    host = Host.objects.get()
+    assert host.facts["folders"]["sizes"]["workshop_cache"] >= 3_000_000
+    client.force_login(cast.admin)
+    assert "workshop files 3" in client.get(f"/hosts/{host.pk}").content.decode()
+    settings.LEFT4ME_DISK_LOW_GB = 0
+    tasks.refresh()
+    assert Host.objects.get().facts["folders"] is None

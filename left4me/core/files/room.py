@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,15 @@ def used(path: Path) -> int:
     """The bytes of the file system that holds `path` which are not free, blocks reserved for root among them."""
     usage = shutil.disk_usage(path)
     return usage.total - usage.free
+
+
+def shortage(path: Path, *, size: int, files: int) -> str:
+    """“space” with fewer than `size` bytes free, “inodes” with room for fewer than `files` files, else empty."""
+    place = os.statvfs(path)
+    if place.f_bavail * place.f_frsize < size:
+        return "space"
+    # Some file systems make inodes as they are needed, and count none.
+    return "inodes" if place.f_files and place.f_favail < files else ""
 
 
 def left(path: Path, *, keep: int = KEEP_FREE) -> int:

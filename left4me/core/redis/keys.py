@@ -41,7 +41,7 @@ def job_channel(job_id: int | str) -> str:
 
 
 def cancel_channel(host: str) -> str:
-    """Channel of the ids of jobs that the workers of a host shall stop."""
+    """Channel of the ids of jobs that the workers of a host shall stop, and of games to end without a job, as JSON."""
     return f"left4me:cancel:{host}"
 
 

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from django.db import close_old_connections
 
+from left4me.core import outages
+
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -77,12 +79,18 @@ class Application(ABC):
         except asyncio.CancelledError:
             # The server ends, the client is gone or takes nothing: there is no connection left to answer on.
             log.debug("The client of %s disconnected", scope["path"])
-        except Exception:
+        except Exception as fault:
             log.exception("Could not answer %s", scope["path"])
             # An answer that has begun must not look complete: without its end the connection breaks.
             if has_begun:
                 raise
-            await _refuse(send, Refusal(500, "Internal server error"))
+            await _refuse(send, _refusal_of(fault))
+
+
+def _refusal_of(fault: Exception) -> Refusal:
+    if (outage := outages.of(fault)) is not None:
+        return Refusal(503, str(outage.title), retry_after=outage.retry_after)
+    return Refusal(500, "Internal server error")
 
 
 def with_database(call: Callable[..., Result], *args: Any) -> Result:

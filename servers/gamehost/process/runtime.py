@@ -222,7 +222,7 @@ def _settle_stopped(directory: ServerDirectory) -> Outcome:
 def _mark_stopped(directory: ServerDirectory) -> None:
     state = _read(directory)
     if state and state.get("state") != State.STOPPED:
-        directory.write_state({**state, "state": State.STOPPED.value, "detail": "", "last_lines": []})
+        directory.write_final_state({**state, "state": State.STOPPED.value, "detail": "", "last_lines": []})
 
 
 def _how_it_ended(directory: ServerDirectory) -> Outcome:

@@ -224,6 +224,9 @@ class Supervisor:
         )
         if ended is not None:
             self._state["exit"] = {"code": ended, "at": time.time()}
+        if state in (State.STOPPED, State.GAVE_UP):
+            self._directory.write_final_state(self._state)
+            return
         with contextlib.suppress(OSError):  # a full disk must not end the game
             self._directory.write_state(self._state)
 

@@ -7,8 +7,10 @@ for a crash handler; the process namespace contains no foreign processes.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
+import itertools
 import os
 import struct
 from collections.abc import Iterable
@@ -84,12 +86,14 @@ _TRACING_64: Final = frozenset((101, 310, 311))
 _TRACING_32: Final = frozenset((26, 347, 348))
 _PTRACE: Final = 101
 _PTRACE_ATTACH: Final = 16
-# The call that makes a socket, whose first argument is the address family. 32-bit programs can also make sockets with
-# `socketcall`, whose arguments lie in memory, where no filter can read them.
+# The call that makes a socket, whose first argument is the address family. 32-bit programs make sockets with
+# `socketcall` too, which process 1 of the sandbox answers (`socketcall.py`).
 _SOCKET_64: Final = 41
 _SOCKET_32: Final = 359
 # Unix, IPv4, IPv6, and netlink, by which libraries list the network's addresses.
-_FAMILIES: Final = (1, 2, 10, 16)
+FAMILIES: Final = (1, 2, 10, 16)
+_SOCKETCALL_32: Final = 102
+_SOCKETCALL_OF_SOCKET: Final = 1
 _CLONE_64: Final = 56
 _CLONE_32: Final = 120
 _CLONE3: Final = 435  # its flags lie in memory, which a filter cannot read; glibc falls back to clone
@@ -105,6 +109,7 @@ _JUMP_ANY_BIT: Final = 0x45
 _RETURN: Final = 0x06
 
 _ALLOW: Final = 0x7FFF_0000
+_HAND_OVER: Final = 0x7FC0_0000
 _REFUSE: Final = 0x0005_0000 | errno.EPERM
 _NO_FAMILY: Final = 0x0005_0000 | errno.EAFNOSUPPORT
 _UNKNOWN: Final = 0x0005_0000 | errno.ENOSYS
@@ -115,6 +120,9 @@ _FIRST_ARGUMENT_AT: Final = 16
 
 _PR_SET_SECCOMP: Final = 22
 _SECCOMP_MODE_FILTER: Final = 2
+_SECCOMP: Final = 317
+_SECCOMP_SET_MODE_FILTER: Final = 1
+_FLAG_NEW_LISTENER: Final = 8
 
 
 class _Program(ctypes.Structure):
@@ -128,10 +136,34 @@ def install(*, allow_ptrace: bool = False) -> bool:
     """
     if os.uname().machine != "x86_64":
         return False
-    code = assemble(allow_ptrace=allow_ptrace)
-    program = _Program(len(code) // 8, code)
+    program = _program(allow_ptrace=allow_ptrace, hands_over=False)
     kernel.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))
     return True
+
+
+def install_with_listener(*, allow_ptrace: bool = False) -> int | None:
+    """Install the filter as `install` does. Returns the descriptor at which it hands `socketcall` over.
+
+    None where nobody can answer: on other machines, before Linux 5.14, and below a filter that has a listener.
+    """
+    if os.uname().machine == "x86_64" and _kernel_version() >= (5, 14):
+        program = _program(allow_ptrace=allow_ptrace, hands_over=True)
+        with contextlib.suppress(OSError):
+            return kernel.syscall(
+                _SECCOMP, _SECCOMP_SET_MODE_FILTER, _FLAG_NEW_LISTENER, ctypes.addressof(program), what="seccomp"
+            )
+    install(allow_ptrace=allow_ptrace)
+    return None
+
+
+def _kernel_version() -> tuple[int, int]:
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int("".join(itertools.takewhile(str.isdigit, minor)) or 0)
+
+
+def _program(*, allow_ptrace: bool, hands_over: bool) -> _Program:
+    code = assemble(allow_ptrace=allow_ptrace, hands_over=hands_over)
+    return _Program(len(code) // 8, code)
 
 
 def can_trace() -> bool:
@@ -144,11 +176,13 @@ def can_trace() -> bool:
     return True
 
 
-def assemble(*, allow_ptrace: bool = False) -> bytes:
+def assemble(*, allow_ptrace: bool = False, hands_over: bool = False) -> bytes:
     """The filter as BPF: one block per architecture, since 32-bit srcds and 64-bit tools may both run."""
     traced_64, traced_32 = (frozenset[int](), frozenset[int]()) if allow_ptrace else (_TRACING_64, _TRACING_32)
     wide = _block(_REFUSED_64 | traced_64, clone=_CLONE_64, socket=_SOCKET_64, check_x32=True)
     narrow = _block(_REFUSED_32 | traced_32, clone=_CLONE_32, socket=_SOCKET_32, check_x32=False)
+    if hands_over:
+        narrow = _handing_socketcall_over() + narrow
     # A jump reaches 255 instructions, and the 64-bit block is shorter.
     head = [
         _op(_LOAD, _ARCH_AT),
@@ -161,6 +195,17 @@ def assemble(*, allow_ptrace: bool = False) -> bytes:
     return b"".join(head)
 
 
+def _handing_socketcall_over() -> list[bytes]:
+    return [
+        _op(_LOAD, _NUMBER_AT),
+        _op(_JUMP_EQUAL, _SOCKETCALL_32, 0, 4),
+        _op(_LOAD, _FIRST_ARGUMENT_AT),
+        _op(_JUMP_EQUAL, _SOCKETCALL_OF_SOCKET, 0, 1),
+        _op(_RETURN, _HAND_OVER),
+        _op(_RETURN, _ALLOW),
+    ]
+
+
 def _block(refused: Iterable[int], *, clone: int, socket: int, check_x32: bool) -> list[bytes]:
     code = [_op(_LOAD, _NUMBER_AT)]
     if check_x32:
@@ -168,7 +213,7 @@ def _block(refused: Iterable[int], *, clone: int, socket: int, check_x32: bool) 
     code += [_op(_JUMP_EQUAL, _CLONE3, 0, 1), _op(_RETURN, _UNKNOWN)]
     for number in sorted(refused):
         code += [_op(_JUMP_EQUAL, number, 0, 1), _op(_RETURN, _REFUSE)]
-    families = [_op(_JUMP_EQUAL, family, len(_FAMILIES) - at, 0) for at, family in enumerate(_FAMILIES)]
+    families = [_op(_JUMP_EQUAL, family, len(FAMILIES) - at, 0) for at, family in enumerate(FAMILIES)]
     code += [
         _op(_JUMP_EQUAL, socket, 0, len(families) + 3),
         _op(_LOAD, _FIRST_ARGUMENT_AT),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.gamehost.storage import Storage, disk_bytes
+from servers.gamehost.storage import Storage, used
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 
@@ -80,7 +80,7 @@ def test_disk_use_counts_links_and_not_what_they_lead_to(tmp_path: Path) -> None
     (layer / "deep").mkdir(parents=True)
     (layer / "deep/file").write_bytes(b"x" * 100_000)
     (layer / "link").symlink_to(tmp_path / "outside")
-    assert 100_000 <= disk_bytes(layer) < 200_000
+    assert 100_000 <= used(layer).size < 200_000
 
 
 def test_a_restore_brings_back_files_and_folders_and_nothing_that_leads_elsewhere(tmp_path: Path) -> None:

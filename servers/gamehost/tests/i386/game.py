@@ -34,6 +34,7 @@ REFUSED: Final = {
     "sys_cpus": {"ENOENT"},
     "write_system": {"EROFS", "EACCES"},
     "raw_socket": {"EPERM"},
+    "odd_socketcall": {"EAFNOSUPPORT"},
     "become_root": {"EPERM", "EINVAL"},
     "mount_something": {"EPERM"},
     "new_namespace": {"EPERM"},

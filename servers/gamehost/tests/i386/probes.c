@@ -226,6 +226,7 @@ static int connected(int port) { /* nobody listens: "refused" by the peer means 
     return code == ECONNREFUSED ? 0 : code;
 }
 static int socketcall(void) { long words[] = {AF_INET, SOCK_DGRAM, 0}; return result(syscall(SYS_socketcall, 1, words)); }
+static int odd_socketcall(void) { long words[] = {AF_VSOCK, 100, 0}; return result(syscall(SYS_socketcall, 1, words)); }
 static int own_udp(void) { return bound(SOCK_DGRAM, own_port); }
 static int own_tcp(void) { return bound(SOCK_STREAM, own_port); }
 static int other(int kind) { /* "in use" by somebody means granted by the sandbox */
@@ -271,7 +272,7 @@ static const struct { const char *name; int (*run)(void); } probes[] = {
     PROBE(replace_a_file), PROBE(make_directory), PROBE(change_mode), PROBE(shared_map), PROBE(lock_a_file),
     PROBE(narrow_stat), PROBE(room_left), PROBE(watch_files), PROBE(temporary), PROBE(write_system),
     PROBE(shared_memory), PROBE(system_v_memory), PROBE(system_v_semaphores), PROBE(named_semaphore),
-    PROBE(event_descriptors), PROBE(memory_file), PROBE(socketcall), PROBE(own_udp), PROBE(own_tcp), PROBE(other_udp),
+    PROBE(event_descriptors), PROBE(memory_file), PROBE(socketcall), PROBE(odd_socketcall), PROBE(own_udp), PROBE(own_tcp), PROBE(other_udp),
     PROBE(other_tcp), PROBE(to_web), PROBE(to_mysql), PROBE(to_foreign_port), PROBE(broadcast), PROBE(raw_socket),
     PROBE(interfaces), PROBE(resolve_localhost), PROBE(resolve_own_name), PROBE(own_account), PROBE(clocks),
     PROBE(system_facts), PROBE(become_root), PROBE(mount_something), PROBE(new_namespace), PROBE(change_root),
