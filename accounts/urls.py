@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts.views import entry, own, people, steam
+from accounts.views import entry, filters, own, people, steam
 
 app_name = "accounts"
 urlpatterns = [
@@ -22,6 +22,8 @@ urlpatterns = [
     path("accounts/steam/return", steam.return_, name="steam_return"),
     path("accounts/steam-id", steam.enter, name="enter_steam_id"),
     path("accounts/steam-id/unlink", steam.unlink, name="unlink_steam_id"),
+    path("filters", filters.save, name="save_filter"),
+    path("filters/<id:pk>", filters.change, name="change_filter"),
     path("users", people.users, name="users"),
     path("users/new", people.new_user, name="new_user"),
     path("users/<id:pk>/password-link", people.make_password_link, name="make_password_link"),

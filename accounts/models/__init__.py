@@ -1,8 +1,9 @@
 """Users, their sessions, API tokens and one-time links."""
 
+from accounts.models.filters import SavedFilter
 from accounts.models.links import OneTimeLink
 from accounts.models.sessions import Session
 from accounts.models.tokens import ApiToken
 from accounts.models.users import SteamSource, User
 
-__all__ = ["ApiToken", "OneTimeLink", "Session", "SteamSource", "User"]
+__all__ = ["ApiToken", "OneTimeLink", "SavedFilter", "Session", "SteamSource", "User"]

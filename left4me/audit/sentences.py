@@ -105,6 +105,8 @@ SENTENCES: dict[str, str | Promise] = {
     "session.revoke": _("{who} signed out a device"),
     "session.start": _("{who} signed in"),
     "session.throttled": _("{who} was kept from signing in after too many attempts"),
+    "filter.save": _("{who} saved the filter {what}"),
+    "filter.delete": _("{who} deleted the filter {what}"),
     "token.create": _("{who} created the API token {what}"),
     "token.revoke": _("{who} revoked the API token {what}"),
     "token.use": _("{who} used the API token {what}"),

@@ -19,6 +19,7 @@ ROLE = "left4me_hosts"
 RIGHTS = {
     "accounts.ApiToken": "",
     "accounts.OneTimeLink": "",
+    "accounts.SavedFilter": "",
     "accounts.Session": "",
     "accounts.User": "SELECT (id, username, is_admin, is_active, created_at, steam_id, steam_source)",
     "admin.LogEntry": "",

@@ -15,6 +15,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
+from accounts import filters
+from accounts.models import SavedFilter
 from accounts.permissions import signed_in
 from left4me.core.web import notices
 from left4me.core.web.ids import parse_ids
@@ -30,7 +32,11 @@ PER_PAGE = 50
 
 @require_safe
 def list_(request: HttpRequest) -> HttpResponse:
-    """The list; htmx requests only the table."""
+    """The list; htmx requests only the table. Without a query it opens with the user's default filter."""
+    # The script of the form fetches the list without a query too, when everything was chosen away.
+    opens = not request.GET and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    if opens and (query := filters.default_query(signed_in(request), SavedFilter.Place.SERVERS)):
+        return redirect(f"{reverse('servers:list')}?{query}")
     return _list(request)
 
 

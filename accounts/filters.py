@@ -1,0 +1,75 @@
+"""Saving, changing and deleting the filters that users keep for lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import SavedFilter, User
+from left4me.audit import record
+from left4me.core import rows
+from left4me.core.web.refusals import Refused
+
+MOST = 30
+# The parameters of each list that a filter keeps.
+PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    SavedFilter.Place.SERVERS: ("q", "state", "owner", "host", "tag", "attention", "sort"),
+    SavedFilter.Place.JOBS: ("whose", "state", "operation", "resource"),
+}
+_TARGETS = {"name_taken": "name"}
+
+
+def query_of(place: str, given: str) -> str:
+    """The part of an address's query that a filter keeps, always in the same order; empty without a choice."""
+    chosen = dict(parse_qsl(given))
+    return urlencode([(name, chosen[name][:100]) for name in PARAMETERS[place] if chosen.get(name)])
+
+
+def default_query(user: User, place: str) -> str:
+    """The query with which the list opens; empty without a default filter."""
+    found = user.saved_filters.filter(place=place, is_default=True).values_list("query", flat=True).first()
+    return found or ""
+
+
+@transaction.atomic
+def save(*, user: User, place: str, name: str, query: str, is_default: bool = False) -> SavedFilter:
+    """Keep a filter under a name. Raises ValidationError by field, and Refused if the user has too many."""
+    if place not in PARAMETERS:
+        raise ValidationError({"place": _("There is no such list.")})
+    if user.saved_filters.count() >= MOST:
+        raise Refused(_("You already have %d filters, the most that one user can have. Delete one first.") % MOST)
+    kept = query_of(place, query)
+    if not kept:
+        raise ValidationError({"query": _("Choose what to filter by first.")})
+    row = SavedFilter(user=user, place=place, name=name.strip(), query=kept)
+    return _save(row, is_default=is_default, by=user)
+
+
+@transaction.atomic
+def change(*, row: SavedFilter, by: User, name: str | None = None, is_default: bool | None = None) -> SavedFilter:
+    """Rename a filter, or make it the default of its list or an ordinary one. Raises ValidationError."""
+    row.name = row.name if name is None else name.strip()
+    return _save(row, is_default=row.is_default if is_default is None else is_default, by=by)
+
+
+@transaction.atomic
+def delete(*, row: SavedFilter, by: User) -> dict[str, Any]:
+    """Delete a filter; returns the arguments with which `save` brings it back."""
+    kept = {name: getattr(row, name) for name in ("place", "name", "query", "is_default")}
+    record.write(action="filter.delete", by=by, target=f"filter:{row.pk}", name=row.name)
+    row.delete()
+    return kept
+
+
+def _save(row: SavedFilter, *, is_default: bool, by: User) -> SavedFilter:
+    if is_default:
+        SavedFilter.objects.filter(user=row.user, place=row.place).exclude(pk=row.pk).update(is_default=False)
+    row.is_default = is_default
+    rows.save_clean(row, places=_TARGETS)
+    record.write(action="filter.save", by=by, target=f"filter:{row.pk}", name=row.name, default=is_default)
+    return row
