@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import SavedFilter, User
+from accounts.models.filters import PARAMETERS, query_of
 from left4me.audit import record
 from left4me.core import rows
 from left4me.core.web.refusals import Refused
 
 MOST = 30
-# The parameters of each list that a filter keeps.
-PARAMETERS: Mapping[str, tuple[str, ...]] = {
-    SavedFilter.Place.SERVERS: ("q", "state", "owner", "host", "tag", "attention", "sort"),
-    SavedFilter.Place.JOBS: ("whose", "state", "operation", "resource"),
-}
 _TARGETS = {"name_taken": "name"}
-
-
-def query_of(place: str, given: str) -> str:
-    """The part of an address's query that a filter keeps, always in the same order; empty without a choice."""
-    chosen = dict(parse_qsl(given))
-    return urlencode([(name, chosen[name][:100]) for name in PARAMETERS[place] if chosen.get(name)])
 
 
 def default_query(user: User, place: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlencode
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -42,3 +45,16 @@ class SavedFilter(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+# The parameters of each list that a filter keeps.
+PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    SavedFilter.Place.SERVERS: ("q", "state", "owner", "host", "tag", "attention", "sort"),
+    SavedFilter.Place.JOBS: ("whose", "state", "operation", "resource"),
+}
+
+
+def query_of(place: str, given: str) -> str:
+    """The part of an address's query that a filter keeps, always in the same order; empty without a choice."""
+    chosen = dict(parse_qsl(given))
+    return urlencode([(name, chosen[name][:100]) for name in PARAMETERS[place] if chosen.get(name)])

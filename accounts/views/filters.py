@@ -14,11 +14,12 @@ from django.views.decorators.http import require_POST
 
 from accounts import filters
 from accounts.models import SavedFilter, User
+from accounts.models.filters import PARAMETERS, query_of
 from accounts.permissions import signed_in
 from left4me.core.web import notices, undo
 from left4me.core.web.refusals import Refused
 
-_LISTS = {SavedFilter.Place.SERVERS: "servers:list", SavedFilter.Place.JOBS: "jobs:index"}
+_LISTS: dict[str, str] = {SavedFilter.Place.SERVERS: "servers:list", SavedFilter.Place.JOBS: "jobs:index"}
 
 
 @require_POST
@@ -62,5 +63,5 @@ def save_again(user: User, **kept: Any) -> str:
 def _address(place: str, query: str) -> str:
     """The list with this filter; without one, all of it and not the default filter."""
     address = reverse(_LISTS.get(place, "dashboard"))
-    kept = filters.query_of(place, query) if place in filters.PARAMETERS else ""
+    kept = query_of(place, query) if place in PARAMETERS else ""
     return f"{address}?{kept or urlencode({'all': '1'})}"

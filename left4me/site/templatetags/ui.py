@@ -23,8 +23,8 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, ngettext
 
-from accounts import filters
 from accounts.models import SavedFilter
+from accounts.models.filters import query_of
 from left4me.core import moments
 from left4me.core.web import notices, refusals
 from left4me.core.web.refusals import Cure
@@ -199,7 +199,7 @@ def message_cure(message: Message) -> Cure | None:
 def saved_filters(context: Context, place: str, *, has_default: bool = False) -> dict[str, object]:
     """The saved filters of a list, below its form; with `has_default`, the list opens with one of them."""
     request: HttpRequest = context["request"]
-    query = filters.query_of(place, request.GET.urlencode())
+    query = query_of(place, request.GET.urlencode())
     saved = list(SavedFilter.objects.filter(user=request.user.pk, place=place))
     current = next((each for each in saved if each.query == query), None)
     shown = {"place": place, "query": query, "filters": saved, "current": current, "has_default": has_default}
