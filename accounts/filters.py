@@ -20,7 +20,7 @@ _TARGETS = {"name_taken": "name"}
 
 def default_query(user: User, place: str) -> str:
     """The query with which the list opens; empty without a default filter."""
-    found = user.saved_filters.filter(place=place, is_default=True).values_list("query", flat=True).first()
+    found = SavedFilter.objects.filter(user=user, place=place, is_default=True).values_list("query", flat=True).first()
     return found or ""
 
 
@@ -29,7 +29,7 @@ def save(*, user: User, place: str, name: str, query: str, is_default: bool = Fa
     """Keep a filter under a name. Raises ValidationError by field, and Refused if the user has too many."""
     if place not in PARAMETERS:
         raise ValidationError({"place": _("There is no such list.")})
-    if user.saved_filters.count() >= MOST:
+    if SavedFilter.objects.filter(user=user).count() >= MOST:
         raise Refused(_("You already have %d filters, the most that one user can have. Delete one first.") % MOST)
     kept = query_of(place, query)
     if not kept:
