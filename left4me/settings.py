@@ -363,6 +363,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "servers-refresh": _periodic(
         "servers.ask_hosts", float(LEFT4ME_STATUS_SECONDS), "servers.refresh", LEFT4ME_STATUS_SECONDS
     ),
+    "servers-apply-game-access": _periodic("servers.ask_hosts", 5.0, "servers.apply_game_access", 5.0),
     "servers-watch-hosts": _periodic("servers.watch_hosts", 15.0),
     "servers-prune": _periodic("servers.prune", crontab(hour="4", minute="27")),
     "servers-tidy": _periodic("servers.ask_hosts", crontab(hour="4", minute="47"), "servers.tidy", 3600),

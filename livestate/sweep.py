@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from left4me.core import secrets
+from livestate import whitelist
 from livestate.figures.recorder import FigureRecorder
 from livestate.models import Silence
 from livestate.poller import Answered, Endpoint, PollingThread, Reason
@@ -53,6 +54,7 @@ class Sweeper:
             answered = [result for result in batch if isinstance(result, Answered)]
             answers += answered
             silent += len(batch) - len(answered)
+        whitelist.enforce(answers, now=timezone.now())
         self._recorder.close_lost_stays(ended=self._ended(), now=timezone.now())
         self._figures.measure([endpoint.server_id for endpoint in endpoints], answers, now=timezone.now())
         try:

@@ -17,7 +17,7 @@ from left4me.core.web.ids import parse_id
 from overlays.models import Overlay
 from servers.actions import blueprint_yaml
 from servers.blueprints import checks, maps, translation
-from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprint
+from servers.models import FLAGS, Blueprint, GameAccess, GamePerson, Host, Server, ServerShare, StarterBlueprint
 from workshop import inputs
 
 
@@ -308,6 +308,52 @@ class ImportForm(forms.Form):
             return str(file.read().decode("utf-8"))
         except UnicodeDecodeError:
             raise forms.ValidationError(_("The file is not UTF-8 text. Save it as UTF-8.")) from None
+
+
+class GamePersonForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A person with rights in games. The action validates the row."""
+
+    person = forms.CharField(
+        label=_("Username or Steam ID"),
+        max_length=200,
+        help_text=_("A user of left4me, or 17 digits, STEAM_1:0:11101, or the address of a Steam profile."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    flags = forms.MultipleChoiceField(
+        label=_("Flags"),
+        required=False,
+        choices=[(flag, f"{flag} – {meaning}") for flag, meaning in FLAGS.items()],
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    class Meta:
+        model = GamePerson
+        fields = ["name", "role", "immunity", "until"]
+        help_texts = {
+            "name": _("For a Steam ID: what to call the person in this list."),
+            "immunity": _("0 to 99. Admins cannot act against admins with a higher number."),
+            "until": _("Leave blank for no end."),
+        }
+        widgets = {"until": forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")}
+
+    field_order = ["person", "name", "role", "flags", "immunity", "until"]
+
+    def _post_clean(self) -> None:
+        pass
+
+    def values(self) -> dict[str, Any]:
+        return {**self.cleaned_data, "flags": "".join(self.cleaned_data["flags"])}
+
+
+class GameRulesForm(RowForm):
+    class Meta:
+        model = GameAccess
+        fields = ["team_are_admins", "whitelist", "reserved_slots"]
+        help_texts = {
+            "team_are_admins": _("With all flags, as far as their Steam IDs are confirmed."),
+            "whitelist": _("Everyone else is removed within seconds of joining. Listed admins may always join."),
+            "reserved_slots": _("Kept free for people with the flag a. 0: none."),
+        }
 
 
 class HostForm(RowForm):

@@ -17,6 +17,7 @@ from left4me.core.redis import hosts
 from left4me.core.version import VERSION
 from left4me.jobs import actions as jobs
 from overlays.replication import layers
+from servers.game_access import application
 from servers.gamehost.port import RuntimeFault
 from servers.gamehost.storage import KEPT
 from servers.hosts import game_checks, reconcile, rpc, rpc_handlers, silence, this_host
@@ -98,6 +99,12 @@ def _measure_usage(host: Host, now: datetime) -> None:
 def answer(token: str, procedure: str, values: dict[str, Any]) -> None:
     """Carry out a call of a page that waits for the reply."""
     rpc.reply(token, rpc_handlers.handle(procedure, values))
+
+
+@shared_task(name=application.TASK, ignore_result=True)
+def apply_game_access() -> None:
+    """Apply the admins of running games of this host that have changed."""
+    application.apply(settings.LEFT4ME_HOST, now=timezone.now())
 
 
 @shared_task(name="servers.tail")

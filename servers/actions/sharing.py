@@ -14,6 +14,7 @@ from accounts.models import User
 from left4me.audit import record
 from left4me.core.redis import signals
 from servers.actions import servers
+from servers.game_access import application
 from servers.models import Server, ServerShare
 
 
@@ -41,6 +42,7 @@ def share(*, server: Server, username: str, role: str, by: User) -> ServerShare:
     was_operator = ServerShare.objects.filter(server=server, user=user, role=ServerShare.Role.OPERATOR).exists()
     shared, _created = ServerShare.objects.update_or_create(server=server, user=user, defaults={"role": role})
     record.write(action="server.share", by=by, target=server.resource, user=user.username, role=role)
+    application.request(server)
     if was_operator and role != ServerShare.Role.OPERATOR:
         servers.rotate_password(server=server, by=by)
     return shared
@@ -56,6 +58,7 @@ def revoke(*, share: ServerShare, by: User) -> None:
     share.delete()
     # Pages that this user has open find that they may not see it any more.
     signals.send_after_commit(target, f"{signals.RIGHTS}:{share.user_id}", also=[share.user_id])
+    application.request(share.server)
     record.write(action="server.revoke", by=by, target=target, user=name)
     if share.role == ServerShare.Role.OPERATOR:
         servers.rotate_password(server=share.server, by=by)

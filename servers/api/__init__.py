@@ -2,13 +2,14 @@
 
 from ninja import Router
 
-from servers.api import blueprints, deletions, facts, hosts, servers, sharing, versions
+from servers.api import blueprints, deletions, facts, game_access, hosts, servers, sharing, versions
 
 router = Router()
 router.add_router("", servers.router)
 router.add_router("", deletions.router)
 router.add_router("", facts.router)
 router.add_router("", sharing.router)
+router.add_router("", game_access.router)
 router.add_router("", blueprints.router)
 router.add_router("", versions.router)
 router.add_router("", hosts.router)

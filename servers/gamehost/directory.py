@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class ServerDirectory:
         self.work = path / "work"
         self.merged = path / "merged"
         self.logs = path / "log"
+        self.replaceable = path / "replaceable"
         self.state_file = path / "run/state.json"
         self._lock_file = path / "run/lock"
         self._start_lock_file = path / "run/start.lock"
@@ -37,7 +38,7 @@ class ServerDirectory:
     def prepare(self) -> None:
         """Create missing directories. Only the owner may read them."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for part in (self.upper, self.work, self.merged, self.logs, self.state_file.parent):
+        for part in (self.upper, self.work, self.merged, self.logs, self.replaceable, self.state_file.parent):
             part.mkdir(exist_ok=True, mode=0o700)
 
     def hand_over(self, who: Identity) -> None:
@@ -50,6 +51,22 @@ class ServerDirectory:
 
     def write_spec(self, spec: InstanceSpec) -> None:
         _write(self.spec_file, spec.to_json(), durable=True)
+        self.write_replaceable(spec.replaceable)
+        # Not the directory itself: the tree of a game that runs shows it.
+        for path in self.replaceable.rglob("*"):
+            if path.is_file() and str(path.relative_to(self.replaceable)) not in spec.replaceable:
+                path.unlink()
+
+    def has_replaceable(self, name: str) -> bool:
+        """Whether the present start has this file among its replaceable ones."""
+        return (self.replaceable / name).is_file()
+
+    def write_replaceable(self, texts: Mapping[str, str]) -> None:
+        """Put these texts in the place of replaceable files. A running game reads the new ones when it is told to."""
+        for name, text in texts.items():
+            path = self.replaceable / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, text)
 
     def read_spec(self) -> InstanceSpec:
         """Raises OSError or SpecInvalid."""

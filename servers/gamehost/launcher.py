@@ -76,7 +76,7 @@ def launch(spec: InstanceSpec, directory: ServerDirectory, *, lock: int, output:
     directory.prepare()
     directory.hand_over(who)
     directory.note_layers(spec.layers)
-    stale = directory.exchange_generated(set(spec.generated))
+    stale = directory.exchange_generated({*spec.generated, *spec.replaceable})
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # so that process 1 becomes a child of ours
     report_out, report_in = os.pipe()
     wait_out, lifeline = os.pipe()
@@ -185,7 +185,7 @@ def _run_init(start: _Start, shift: int | None) -> None:
     if select.select([start.wait], [], [], 0)[0]:
         os._exit(EXIT_LAUNCH_FAILED)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # the game runs as the same user and may neither trace nor read process 1
-    rootfs.write_generated(start.spec.generated, stale=start.stale)
+    rootfs.write_generated(start.spec.generated, replaceable=start.spec.replaceable, stale=start.stale)
     _say(start.report, composed_by=how)
     line = socketcall.Line()
     game = os.fork()

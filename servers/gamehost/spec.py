@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 # `~/.steam/sdk32/steamclient.so` comes from the installed version.
 GAME_PATH: Final = "/game"
 CACHE_PATH: Final = "/workshop_cache"
+REPLACEABLE_PATH: Final = "/replaceable"
 
 # The kernel takes 500 lower layers; the launcher is tested with this many.
 MOST_LAYERS: Final = 200
@@ -88,6 +89,8 @@ class InstanceSpec:
     `layers` are absolute host directories, the topmost first and the game version last.
     `generated` maps paths below GAME_PATH to texts; they are written at every start, readable by the game's
     user only, and a file generated for the previous start and absent now is removed.
+    `replaceable` maps such paths to texts as well; the game sees them through links to a directory of the host, where
+    `ServerDirectory.write_replaceable` puts another text in their place while the game runs.
     `binds` usually holds the workshop cache at CACHE_PATH.
     `connect_ports` are the TCP ports that it may connect to; `allow_ptrace` lets its processes trace each other.
     `env` is added to the small environment that the launcher makes; nothing else is inherited.
@@ -98,6 +101,7 @@ class InstanceSpec:
     layers: tuple[str, ...]
     port: int
     generated: Mapping[str, str] = field(default_factory=dict)
+    replaceable: Mapping[str, str] = field(default_factory=dict)
     binds: tuple[Bind, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     connect_ports: tuple[int, ...] = CONNECT_PORTS
@@ -115,7 +119,7 @@ class InstanceSpec:
         for path in (*self.layers, *(b.source for b in self.binds), *(b.target for b in self.binds)):
             if not path.startswith("/") or ".." in PurePosixPath(path).parts:
                 raise SpecInvalid(f"not an absolute path: {path}")
-        for path in self.generated:
+        for path in (*self.generated, *self.replaceable):
             if path.startswith("/") or not path or ".." in PurePosixPath(path).parts:
                 raise SpecInvalid(f"not a path below the game: {path}")
 
@@ -136,7 +140,8 @@ class InstanceSpec:
                 binds=tuple(_from_dict(Bind, bind) for bind in data["binds"]),
                 env=dict(data["env"]),
                 connect_ports=tuple(data["connect_ports"]),
-                # A spec of an older release has none.
+                # A spec of an older release has none of these.
+                replaceable=dict(data.get("replaceable", {})),
                 allow_ptrace=bool(data.get("allow_ptrace", False)),
                 limits=_from_dict(Limits, data["limits"]),
                 restart=_from_dict(RestartPolicy, data["restart"]),

@@ -12,10 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from django.utils import timezone
+
 from overlays import paths
 from overlays.models import Overlay
 from servers.blueprints.checks import argument_options, argument_words, config_lines, left_out, parse
 from servers.blueprints.checks.grammar import SHELL, Command
+from servers.game_access import application
 from servers.gamehost.spec import Bind, InstanceSpec
 from servers.models import Blueprint, Server
 from servers.models.connect_ports import parse_ports
@@ -51,6 +54,7 @@ def compose(server: Server, *, layers: Sequence[Overlay], places: HostPaths, gam
     Raises SpecInvalid for a server that cannot be run, and secrets.Unreadable for a password sealed with another key.
     """
     exposed = {overlay.pk: paths.read_cfg(places.overlays[overlay.pk]) for overlay in layers if overlay.expose_cfg}
+    access = application.for_start(server, [places.overlays[overlay.pk] for overlay in layers], now=timezone.now())
     return LaunchPlan(
         spec=instance_spec(
             server=server,
@@ -59,6 +63,7 @@ def compose(server: Server, *, layers: Sequence[Overlay], places: HostPaths, gam
             overlay_cfgs={overlay: text for overlay, text in exposed.items() if text is not None},
             rcon_password=server.rcon_password,
             places=places,
+            access=access,
         ),
         applied=applied(server=server, blueprint=server.blueprint, overlays=layers, game_version=game_version),
         sealed_rcon_password=server.sealed_rcon_password,
@@ -82,6 +87,7 @@ def instance_spec(
     overlay_cfgs: Mapping[int, str],
     rcon_password: str,
     places: HostPaths,
+    access: application.AtStart | None = None,
 ) -> InstanceSpec:
     """The spec that the runtime starts.
 
@@ -97,6 +103,7 @@ def instance_spec(
         config=blueprint.config,
         rcon_password=rcon_password,
         tv_port=server.tv_port,
+        access_lines=access.lines if access else (),
     )
     return InstanceSpec(
         server_id=server.pk,
@@ -104,6 +111,7 @@ def instance_spec(
         layers=(*(str(places.overlays[overlay.pk]) for overlay in overlays), str(places.game)),
         port=server.port,
         generated=generated,
+        replaceable=access.files if access else {},
         # The links in workshop overlays are absolute: they lead to the same file in the sandbox as outside.
         binds=(Bind(source=str(places.cache), target=str(places.cache)),),
         connect_ports=parse_ports(blueprint.connect_ports),
@@ -119,6 +127,7 @@ def server_cfg(
     rcon_password: str,
     arguments: str = "",
     tv_port: int | None = None,
+    access_lines: Sequence[str] = (),
 ) -> str:
     """The generated server.cfg.
 
@@ -136,6 +145,7 @@ def server_cfg(
         *(f"exec server_overlay_{overlay}" for overlay in reversed(exposed)),
         *effective_lines(config),
         *([f"tv_port {tv_port}"] if tv_port else []),
+        *access_lines,
         f'rcon_password "{rcon_password}"',
     ]
     return "\n".join(lines) + "\n"

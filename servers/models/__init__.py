@@ -2,6 +2,7 @@
 
 from servers.models.blueprints import Blueprint, BlueprintOverlay, BlueprintVersion, StarterBlueprint
 from servers.models.deletions import DeletedServer
+from servers.models.game_access import FLAGS, GameAccess, GameAccessState, GamePerson
 from servers.models.hosts import GameCheck, Host, HostToken
 from servers.models.players_link import PlayersLink
 from servers.models.servers import Server, ServerShare, StateChange

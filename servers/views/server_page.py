@@ -36,6 +36,7 @@ TABS = (
     Tab("players", _("Players"), "livestate:players"),
     Tab("history", _("History"), "livestate:history"),
     Tab("files", _("Files"), "servers:files"),
+    Tab("admins", _("Admins"), "servers:admins", for_operators=True),
     Tab("schedules", _("Schedules"), "schedules:of_server", for_operators=True),
     Tab("settings", _("Settings"), "servers:edit", for_editors=True),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,7 @@ from left4me.core.files import atomic
 from servers.gamehost.port import MountFailed
 from servers.gamehost.sandbox import kernel, overlay
 from servers.gamehost.sandbox.identity import Identity
-from servers.gamehost.spec import GAME_PATH, InstanceSpec
+from servers.gamehost.spec import GAME_PATH, REPLACEABLE_PATH, InstanceSpec
 
 _READ_ONLY: Final = kernel.ATTR_RDONLY | kernel.ATTR_NOSUID | kernel.ATTR_NODEV
 _SYSTEM_DIRECTORIES: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -42,12 +42,14 @@ def enter(spec: InstanceSpec, *, who: Identity, shift: int | None, root: Path, w
     how = _mount_tree(spec, shift=shift, root=root, writable=writable)
     for bind in spec.binds:
         _bind_given(Path(bind.source), root / bind.target.lstrip("/"), shift=shift)
+    if spec.replaceable:
+        _bind_given(writable / "replaceable", root / REPLACEABLE_PATH.lstrip("/"), shift=shift)
     _change_root(root)
     return how
 
 
-def write_generated(texts: Mapping[str, str], *, stale: set[str]) -> None:
-    """Write the generated files into the tree and remove the `stale` ones.
+def write_generated(texts: Mapping[str, str], *, replaceable: Iterable[str], stale: set[str]) -> None:
+    """Write the generated files and the links to the replaceable ones into the tree, and remove the `stale` ones.
 
     Called inside the sandbox as the game's own user: whatever links the game left in its tree lead nowhere else.
     """
@@ -59,6 +61,10 @@ def write_generated(texts: Mapping[str, str], *, stale: set[str]) -> None:
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(path, text, mode=0o600, durable=False)
+    for name in replaceable:
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.link(path, f"{REPLACEABLE_PATH}/{name}", durable=False)
 
 
 def _host_name(spec: InstanceSpec) -> str:

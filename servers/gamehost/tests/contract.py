@@ -133,6 +133,24 @@ class RuntimeContract:
         assert value(spec, "open('left4dead2/cfg/server.cfg').read()") == "three"
         assert sorted(value(spec, "__import__('os').listdir('left4dead2/cfg')")) == ["server.cfg", "valve.rc"]
 
+    def test_a_replaceable_file_is_exchanged_below_a_running_game(self, stage: Stage) -> None:
+        name = "left4dead2/addons/sourcemod/configs/admins_simple.ini"
+        read = f"open('{name}').read()"
+        spec = stage.start(stage.spec(1, replaceable={name: "one"}))
+        assert value(spec, read) == "one"
+        directory = stage.directory(1)
+        assert directory.has_replaceable(name)
+        directory.write_replaceable({name: "two"})
+        assert value(spec, read) == "two"
+        # A spec for the next start that comes while the game runs leaves its files in place.
+        assert stage.runtime.start(replace(spec, replaceable={name: "three"})) is Outcome.ALREADY_RUNNING
+        assert value(spec, read) == "three"
+        stage.runtime.kill(1)
+        spec = stage.start(stage.spec(1))
+        assert not directory.has_replaceable(name)
+        # The link of the earlier start is gone; starts with SourceMod always bring the file.
+        assert ask(spec, read)["error"] == "FileNotFoundError"
+
     def test_a_link_planted_by_the_game_does_not_lead_a_generated_file_outside(self, stage: Stage) -> None:
         spec = stage.start(stage.spec(1))
         outside = stage.root / "outside"

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.port import Observed, ServerRuntime
 from servers.gamehost.spec import CACHE_PATH, Bind, InstanceSpec, RestartPolicy, StopLimits
 
@@ -45,6 +46,9 @@ class Stage:
         (self.game / "left4dead2/cfg/valve.rc").write_text("stock\n")
         (self.game / "left4dead2/gameinfo.txt").write_text("game\n")
         (self.overlay / "left4dead2/gameinfo.txt").write_text("overlay\n")
+        configs = self.overlay / "left4dead2/addons/sourcemod/configs"
+        configs.mkdir(parents=True)
+        (configs / "admins_simple.ini").write_text("of the overlay\n")
         (self.overlay / "left4dead2/addons/99.vpk").symlink_to(f"{CACHE_PATH}/99.vpk")
         (self.cache / "99.vpk").write_text("vpk\n")
 
@@ -62,6 +66,9 @@ class Stage:
             "stop": SHORT,
         }
         return InstanceSpec(**{**values, **changes})
+
+    def directory(self, server_id: int) -> ServerDirectory:
+        return ServerDirectory(self.root / "servers" / str(server_id))
 
     def start(self, spec: InstanceSpec) -> InstanceSpec:
         self.runtime.start(spec)

@@ -10,12 +10,15 @@ from .commands import EngineCommands
 from .controls import Controls
 from .engine import Engine
 from .moderation import ModerationCommands
+from .sourcemod import SourceModCommands, is_installed
 
 
 def build(argv: list[str], environment: dict[str, str]) -> Engine:
     engine = Engine(argv, environment)
     for group in (EngineCommands, ModerationCommands, Controls):
         engine.console.add(group(engine))
+    if is_installed():
+        engine.console.add(SourceModCommands(engine))
     return engine
 
 

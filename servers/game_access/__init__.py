@@ -1,0 +1,1 @@
+"""Admins, reserved slots and whitelists of games: who they are, the files they become, and applying them."""
