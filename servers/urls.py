@@ -67,7 +67,7 @@ urlpatterns = [
     path("blueprints/<id:pk>/export", blueprints.blueprint_export, name="blueprint_export"),
     path("blueprints/<id:pk>/admins", game_access.of_blueprint, name="blueprint_admins"),
     path(
-        "blueprints/<id:pk>/admins/<id:person_pk>/remove",
+        "blueprints/<id:pk>/admins/<id:entry_pk>/remove",
         game_access.remove_of_blueprint,
         name="remove_blueprint_admin",
     ),

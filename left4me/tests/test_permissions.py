@@ -25,7 +25,7 @@ from livestate.models import Order
 from overlays.models import Overlay, OverlayAddon, OverlayCollection, OverlayWorkshopItem, Upload
 from overlays.tests.factories import make_overlay
 from servers.blueprints import versions
-from servers.models import BlueprintVersion, ServerShare
+from servers.models import BlueprintVersion, GamePerson, ServerShare
 from servers.tests.factories import make_blueprint, make_host, make_server, share
 from workshop.models import WorkshopItem
 
@@ -158,6 +158,8 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     collection = OverlayCollection.objects.create(overlay=private, steam_id=8)
     server = make_server(cast.owner, host=host, blueprint=make_blueprint(cast.owner, overlays=[private, catalog]))
     share(server, cast.viewer)
+    person = GamePerson.objects.create(server=server, steam_id=76561197960265729)
+    entry = GamePerson.objects.create(blueprint=server.blueprint, steam_id=76561197960265729)
     lent = share(server, cast.operator, ServerShare.Role.OPERATOR)
     order = Order.objects.create(server=server, user=cast.owner, kind="command", value="x", created_at=timezone.now())
     schedule = make_schedule(cast.owner, after=timezone.now(), server=server)
@@ -185,6 +187,10 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "catalog_upload": upload["catalog"].pk,
         "private_addon": addon["private"].pk,
         "catalog_addon": addon["catalog"].pk,
+        "person_pk": person.pk,
+        "person_id": person.pk,
+        "entry_pk": entry.pk,
+        "entry_id": entry.pk,
         "share_pk": lent.pk,
         "share_id": lent.pk,
         "order_pk": order.pk,

@@ -116,7 +116,9 @@ def get_roster(request: HttpRequest, server_id: int) -> dict[str, Any]:
     return {"items": whole.entries, "count": len(whole.entries), "rules": whole.rules, "applied": applied}
 
 
-@router.get("/servers/{id:server_id}/admins/own", response=PersonPage, summary="List the people of a server's own list")
+@router.get(
+    "/servers/{id:server_id}/admins/own", response=PersonPage, summary="List the people of a server's own list"
+)
 def list_server_people(request: HttpRequest, server_id: int, window: Query[Window]) -> dict[str, Any]:
     server = lookups.server_to_operate(signed_in(request), server_id)
     return listed(GamePerson.objects.of(server).select_related("user"), window)
@@ -147,13 +149,17 @@ def set_server_rules(request: HttpRequest, server_id: int, given: RulesIn) -> Ga
     return actions.set_rules(of=lookups.server_to_edit(user, server_id), by=user, **changed_fields(given))
 
 
-@router.get("/blueprints/{id:blueprint_id}/admins", response=PersonPage, summary="List the people of a blueprint's list")
+@router.get(
+    "/blueprints/{id:blueprint_id}/admins", response=PersonPage, summary="List the people of a blueprint's list"
+)
 def list_blueprint_people(request: HttpRequest, blueprint_id: int, window: Query[Window]) -> dict[str, Any]:
     blueprint = lookups.blueprint_to_edit(signed_in(request), blueprint_id)
     return listed(GamePerson.objects.of(blueprint).select_related("user"), window)
 
 
-@router.post("/blueprints/{id:blueprint_id}/admins", response={201: PersonOut}, summary="List a person for a blueprint")
+@router.post(
+    "/blueprints/{id:blueprint_id}/admins", response={201: PersonOut}, summary="List a person for a blueprint"
+)
 def set_blueprint_person(request: HttpRequest, blueprint_id: int, given: PersonIn) -> Status[GamePerson]:
     """For all servers of the blueprint."""
     require_scope(request, "operate")
@@ -163,17 +169,19 @@ def set_blueprint_person(request: HttpRequest, blueprint_id: int, given: PersonI
 
 
 @router.delete(
-    "/blueprints/{id:blueprint_id}/admins/{id:person_id}",
+    "/blueprints/{id:blueprint_id}/admins/{id:entry_id}",
     response={204: None},
     summary="Take a person off a blueprint's list",
 )
-def remove_blueprint_person(request: HttpRequest, blueprint_id: int, person_id: int) -> Status[None]:
+def remove_blueprint_person(request: HttpRequest, blueprint_id: int, entry_id: int) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
-    return _remove(lookups.blueprint_to_edit(user, blueprint_id), person_id, request)
+    return _remove(lookups.blueprint_to_edit(user, blueprint_id), entry_id, request)
 
 
-@router.patch("/blueprints/{id:blueprint_id}/game-access", response=RulesOut, summary="Change the rules of a blueprint")
+@router.patch(
+    "/blueprints/{id:blueprint_id}/game-access", response=RulesOut, summary="Change the rules of a blueprint"
+)
 def set_blueprint_rules(request: HttpRequest, blueprint_id: int, given: RulesIn) -> GameAccess:
     require_scope(request, "operate")
     user = signed_in(request)

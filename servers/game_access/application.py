@@ -17,7 +17,7 @@ from typing import Final
 from django.db import transaction
 
 from left4me.core import secrets
-from left4me.core.redis import hosts
+from left4me.core.redis import hosts, signals
 from servers.game_access import admins_file, roster
 from servers.game_access.roster import Roster
 from servers.gamehost import rcon
@@ -102,6 +102,7 @@ def _apply_to(server: Server, wanted: Roster, state: GameAccessState | None, *, 
             "at": now,
         },
     )
+    signals.send_after_commit(server.resource)
     logger.info("Admins of server %s: %s", server.pk, result)
 
 

@@ -28,7 +28,7 @@ TEAM_IMMUNITY: Final = 50
 _USER: Final = ("id", "username", "is_active", "is_admin", "steam_id", "steam_source")
 PROBLEMS: Final[dict[str, str | Promise]] = {
     "deactivated": _("The account is deactivated."),
-    "no_access": _("No access to this server any more. Share the server, or list the Steam ID instead."),
+    "no_access": _("No access to this server. Share the server, or list the Steam ID instead."),
     "no_steam_id": _("No Steam ID in the account. The user can confirm it with Steam on the account page."),
     "not_confirmed": _("The Steam ID is not confirmed. The user can confirm it with Steam on the account page."),
     "expired": _("Expired."),
@@ -102,7 +102,7 @@ def of(server_ids: Iterable[int], *, now: datetime) -> dict[int, Roster]:
     here = Q(server__in=list(servers)) | Q(blueprint__in=list(blueprints))
     people = list(GamePerson.objects.filter(here).order_by("pk"))
     rules = list(GameAccess.objects.filter(here))
-    shares = defaultdict(dict)
+    shares: dict[int, dict[int, str]] = defaultdict(dict)
     users: dict[int, dict[str, Any]] = {}
     if people or rules:
         for row in ServerShare.objects.filter(server__in=list(servers)).values("server_id", "user_id", "role"):

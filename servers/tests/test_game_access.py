@@ -325,7 +325,10 @@ def test_hosts_are_asked_at_once_after_a_change(cast, server, sent, django_captu
 
 def test_the_page_shows_who_is_admin_and_where_it_comes_from(cast, server, client):
     client.force_login(cast.owner)
-    client.post(f"/blueprints/{server.blueprint_id}/admins", {"person": str(GABEN), "name": "Gabe", "role": "admin", "immunity": 1})
+    client.post(
+        f"/blueprints/{server.blueprint_id}/admins",
+        {"person": str(GABEN), "name": "Gabe", "role": "admin", "immunity": 1},
+    )
     client.post(f"/servers/{server.pk}/admins", {"rules": 1, "whitelist": "on", "reserved_slots": 0})
     page = client.get(f"/servers/{server.pk}/admins").content.decode()
     assert "Gabe" in page
@@ -339,7 +342,10 @@ def test_the_page_shows_who_is_admin_and_where_it_comes_from(cast, server, clien
 def test_the_page_says_when_sourcemod_is_missing(cast, client):
     client.force_login(cast.owner)
     page = client.get(f"/servers/{make_server(cast.owner).pk}/admins").content.decode()
-    assert "SourceMod is not in this server&#x27;s overlays" in page or "SourceMod is not in this server's overlays" in page
+    assert (
+        "SourceMod is not in this server&#x27;s overlays" in page
+        or "SourceMod is not in this server's overlays" in page
+    )
 
 
 def test_a_mistake_is_shown_at_the_form(cast, server, client):

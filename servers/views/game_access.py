@@ -59,9 +59,9 @@ def remove_of_server(request: HttpRequest, pk: int, person_pk: int) -> HttpRespo
 
 
 @require_POST
-def remove_of_blueprint(request: HttpRequest, pk: int, person_pk: int) -> HttpResponse:
+def remove_of_blueprint(request: HttpRequest, pk: int, entry_pk: int) -> HttpResponse:
     blueprint = lookups.blueprint_to_edit(signed_in(request), pk)
-    _remove(request, blueprint, person_pk)
+    _remove(request, blueprint, entry_pk)
     return redirect("servers:blueprint_admins", blueprint.pk)
 
 
@@ -79,16 +79,13 @@ def _submit(request: HttpRequest, of: Server | Blueprint) -> _Changed:
     is_rules = "rules" in request.POST
     rules_form = GameRulesForm(request.POST if is_rules else None, instance=rules)
     person_form = GamePersonForm(request.POST if request.method == "POST" and not is_rules else None)
+    saved: object
     if is_rules:
-        saved, status = lib_forms.submit(
-            rules_form, lambda: actions.set_rules(of=of, by=user, **rules_form.cleaned_data)
-        )
+        values = rules_form.cleaned_data if rules_form.is_valid() else {}
+        saved, status = lib_forms.submit(rules_form, lambda: actions.set_rules(of=of, by=user, **values))
     else:
-        saved, status = lib_forms.submit(  # type: ignore[assignment]
-            person_form, lambda: actions.set_person(of=of, by=user, **person_form.values())
-        )
-    if saved is not None:
-        messages.success(request, _("Saved. Running servers take it over within seconds."))
+        values = person_form.values() if person_form.is_valid() else {}
+        saved, status = lib_forms.submit(person_form, lambda: actions.set_person(of=of, by=user, **values))
     people = GamePerson.objects.of(of).select_related("user")
     context = {"rules_form": rules_form, "person_form": person_form, "people": people, "flags": FLAGS, "of": of}
     return _Changed(context, status, redirect=saved is not None)

@@ -16,6 +16,7 @@ def spec(**changes: Any) -> InstanceSpec:
 def test_what_is_written_is_read_back() -> None:
     whole = spec(
         generated={"a/b.cfg": "text äöü\n"},
+        replaceable={"a/c.ini": "one"},
         binds=(Bind(source="/cache", target="/workshop_cache"),),
         env={"SEED": "1"},
         limits=Limits(memory=5),
@@ -34,6 +35,7 @@ def test_what_is_written_is_read_back() -> None:
         {"layers": ("relative",)},
         {"layers": ("/a/../b",)},
         {"generated": {"/etc/passwd": ""}},
+        {"replaceable": {"../passwd": ""}},
         {"generated": {"a/../../b": ""}},
         {"generated": {"": ""}},
         {"binds": (Bind(source="/a", target="b"),)},
