@@ -331,6 +331,7 @@ def test_the_page_shows_who_is_admin_and_where_it_comes_from(cast, server, clien
     )
     client.post(f"/servers/{server.pk}/admins", {"rules": 1, "whitelist": "on", "reserved_slots": 0})
     page = client.get(f"/servers/{server.pk}/admins").content.decode()
+    assert "Running servers take it over within seconds." in page
     assert "Gabe" in page
     assert "Blueprint" in page
     assert "Only listed people may join." in page

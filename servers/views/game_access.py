@@ -86,6 +86,8 @@ def _submit(request: HttpRequest, of: Server | Blueprint) -> _Changed:
     else:
         values = person_form.values() if person_form.is_valid() else {}
         saved, status = lib_forms.submit(person_form, lambda: actions.set_person(of=of, by=user, **values))
+    if saved is not None:
+        messages.success(request, _("Saved. Running servers take it over within seconds."))
     people = GamePerson.objects.of(of).select_related("user")
     context = {"rules_form": rules_form, "person_form": person_form, "people": people, "flags": FLAGS, "of": of}
     return _Changed(context, status, redirect=saved is not None)
