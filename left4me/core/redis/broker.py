@@ -54,6 +54,8 @@ def command(sock: Path, data: Path) -> list[str]:
         *("--unixsocketperm", "700"),
         *("--dir", str(data)),
         *("--appendonly", "yes"),
+        # The log of writes is condensed when it has doubled, but not below this: 64 MB by default.
+        *("--auto-aof-rewrite-min-size", "16mb"),
         *("--save", ""),
         # As commands, which every version reads: another program may serve this data at the next start.
         *("--aof-use-rdb-preamble", "no"),
