@@ -187,7 +187,7 @@ def test_redis_keeps_its_own_command_and_listens_besides(layout):
 
 
 def test_an_installation_on_sqlite_says_what_is_missing(layout):
-    with pytest.raises(CannotGoOn, match="--database postgres"):
+    with pytest.raises(CannotGoOn, match="left4mectl database move postgres"):
         registry.database_url(layout)
 
 
