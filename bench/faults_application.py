@@ -65,6 +65,7 @@ class Application:
             [sys.executable, "-m", "deploy.up"], env=self.env, cwd=REPOSITORY, stdout=self._log, stderr=STDOUT
         )
         self._address = ("127.0.0.1", web_port)
+        self.base = f"http://127.0.0.1:{web_port}"
 
     def wait_until_up(self) -> None:
         deadline = time.monotonic() + UP_SECONDS
@@ -123,6 +124,12 @@ class Fleet:
         elif operation != "nothing":
             server = self._rows.select_related("host").get(pk=server_id)
             self._actions.request(server=server, operation=operation, by=self._user)
+
+    def key(self) -> str:
+        """The key of a new API token."""
+        from accounts.actions import create_token
+
+        return create_token(user=self._user, name="bench", scope="admin", by=self._user)[1]
 
     def directory(self, server_id: int) -> ServerDirectory:
         return ServerDirectory(self._application.root / "servers" / str(server_id))
