@@ -6,6 +6,7 @@ down as soon as there is room. A thread of the worker, because without room no p
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import redis
 from celery import signals
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
@@ -84,7 +84,8 @@ class DiskWatch:
                 logger.critical("The disk of this host has no free %s: its reserve was given up", missing)
             self._end_worst(used, missing)
         else:
-            reserve.keep(self._root)
+            with contextlib.suppress(OSError):
+                reserve.keep(self._root)
         for pk, has in used.items():
             if self._limit and has.size > self._limit:
                 why = (
@@ -146,23 +147,24 @@ def start(**_: object) -> None:
 
 def _watch() -> None:
     watch = DiskWatch(this_host.root(), runtime=this_host.runtime(), limit=settings.LEFT4ME_SERVER_DISK_GB * _GB)
+    said = ""
     while True:
         try:
             # Without a message it yields once a second.
             with pubsub.listen(keys.cancel_channel(settings.LEFT4ME_HOST)) as messages:
+                said = ""
                 for message in messages:
                     if message and message.startswith(b"{"):
                         asked = json.loads(message)
-                        why = (
-                            "It was ended without a job, because nothing could be written on its host or on the web's."
-                        )
+                        why = "It was ended without a job, because nothing could be written on its host or the web's."
                         watch.end(int(asked["end"]), forcibly=bool(asked["forcibly"]), why=why)
                     watch.look()
                     close_old_connections()
-        except (redis.RedisError, RuntimeFault, OSError, ValueError, KeyError) as error:
-            logger.warning("The disk of this host is watched without Redis: %s", error)
+        # Whatever it is, the thread must survive it.
+        except Exception as error:
+            if str(error) != said:
+                said = str(error)
+                logger.warning("The disk of this host is watched without Redis: %s", error)
             time.sleep(_PAUSE)
-            try:
+            with contextlib.suppress(Exception):
                 watch.look()
-            except (RuntimeFault, OSError) as fault:
-                logger.warning("The disk of this host could not be looked at: %s", fault)
