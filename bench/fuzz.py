@@ -1,7 +1,7 @@
 """Fuzz the parsers of untrusted files and of answers of games.
 
-    bench/fuzz {vpk,missions,archives,status} [--seconds N]     prints the number of executions and the findings
-    bench/fuzz {vpk,missions,archives,status} --keep DIRECTORY  keeps the smallest inputs that cover new code
+    bench/fuzz {dumps,vpk,missions,archives,status} [--seconds N]     prints the number of executions and the findings
+    bench/fuzz {dumps,vpk,missions,archives,status} --keep DIRECTORY  keeps the smallest inputs that cover new code
 
 Guided by coverage, with atheris (`pip install atheris`; it is not locked, because only this benchmark uses it). It
 starts from bench/corpus/TARGET and adds to a scratch copy; a crash, a hang or a file outside of the tree ends it. The
@@ -28,11 +28,14 @@ from bench import stack  # noqa: F401, I001 -- sets the environment that setting
 import atheris
 import django
 
-with atheris.instrument_imports(include=["workshop", "overlays.files", "livestate.status", "livestate.reconcile"]):
+with atheris.instrument_imports(
+    include=["workshop", "overlays.files", "livestate.status", "livestate.reconcile", "servers.logs.minidumps"]
+):
     django.setup()
     from left4me.core.files import tree
     from livestate import reconcile, status
     from overlays.files import archives
+    from servers.logs import minidumps
     from workshop import inspection, missions, vpk
 
 HERE = Path(__file__).resolve().parent
@@ -84,7 +87,17 @@ def read_status(data: bytes) -> None:
 
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
-TARGETS = {"vpk": read_vpk, "missions": read_mission, "archives": unpack, "status": read_status}
+
+
+def read_dump(data: bytes) -> None:
+    try:
+        crash = minidumps.read(io.BytesIO(data))
+    except minidumps.NotADump:
+        return
+    assert len(crash.modules) <= 1000 and len(crash.reason) < 1000
+
+
+TARGETS = {"dumps": read_dump, "vpk": read_vpk, "missions": read_mission, "archives": unpack, "status": read_status}
 
 
 def keep(target: Callable[[bytes], None], *, found: Path, kept: Path) -> None:

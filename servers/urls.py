@@ -3,6 +3,7 @@ from django.urls import path
 from servers.views import (
     blueprints,
     cfg_help,
+    dumps,
     facts,
     first_steps,
     game_access,
@@ -41,6 +42,8 @@ urlpatterns = [
     path("servers/<id:pk>/logs/search", logs.log_search, name="log_search"),
     path("servers/<id:pk>/logs/files", logs.log_files, name="log_files"),
     path("servers/<id:pk>/logs/download", logs.log_download, name="log_download"),
+    path("servers/<id:pk>/dumps", dumps.dumps, name="dumps"),
+    path("servers/<id:pk>/dumps/download", dumps.download, name="dump_download"),
     path("servers/<id:pk>/resources", facts.resources, name="resources"),
     path("servers/<id:pk>/states", facts.history, name="history"),
     path("servers/<id:pk>/password", sharing.password, name="password"),

@@ -85,6 +85,7 @@ SENTENCES: dict[str, str | Promise] = {
     "status_page.create": _("{who} created the status page {what}"),
     "status_page.delete": _("{who} deleted the status page {what}"),
     "status_page": _("{who} changed the status page {what}"),
+    "server.download_dump": _("{who} downloaded a crash dump of {what}"),
     "server.create": _("{who} created {what}"),
     "server.delete": _("{who} deleted {what}"),
     "server.game_access": _("{who} changed who may join the game of {what}"),

@@ -95,12 +95,18 @@ def cancel(*, run: Run, by: User) -> None:
 
 
 def _save(schedule: Schedule, by: User) -> None:
+    _check_action(schedule)
     permissions.check_target(by, server=schedule.server, blueprint=schedule.blueprint)
     _check_commands(schedule)
     schedule.warn_minutes = sorted(set(schedule.warn_minutes), reverse=True)
     rows.clean(schedule)
     schedule.plan_from(timezone.now())
     schedule.save()
+
+
+def _check_action(schedule: Schedule) -> None:
+    if schedule.action in Action.values and Action(schedule.action).is_of_admins and not schedule.owner.is_admin:
+        raise ValidationError({"action": _("Only admins can schedule this.")})
 
 
 def _check_commands(schedule: Schedule) -> None:

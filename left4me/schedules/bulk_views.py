@@ -36,15 +36,15 @@ class PlanForm(forms.Form):
     when = forms.ChoiceField(
         label=gettext_lazy("When"),
         choices=[
-            (Condition.ALWAYS.value, gettext_lazy("Now, also with players online")),
-            (Condition.WAIT_SKIP.value, gettext_lazy("When each server is empty")),
+            (Condition.ALWAYS.value, gettext_lazy("Now")),
+            (Condition.WAIT_SKIP.value, gettext_lazy("When empty")),
         ],
     )
     which = forms.ChoiceField(
         label=gettext_lazy("Servers"),
         choices=[
             ("all", gettext_lazy("All of them")),
-            ("changed", gettext_lazy("Only those with changes to apply")),
+            ("changed", gettext_lazy("With changes to apply")),
         ],
     )
     at_once = forms.IntegerField(
@@ -148,7 +148,8 @@ def _state(each: BulkAction, user: User) -> dict[str, Any]:
     runs = bulk_execution.runs_of(each)
     failed = bulk_execution.failures(each, runs)
     notes = _notes(each, runs, now)
-    done = [run for run in runs if run.state != Run.State.WAITING and not (run.job and run.job.is_live)]
+    undone = (Run.State.WAITING, Run.State.CANCELLED)
+    done = [run for run in runs if run.state not in undone and not (run.job and run.job.is_live)]
     may_roll_back = each.is_update and each.state == BulkAction.State.STOPPED and permissions.can_operate_host(user)
     return {
         "bulk": each,

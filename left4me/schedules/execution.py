@@ -20,7 +20,9 @@ from left4me.schedules.models import Action, Condition, Run
 from livestate import actions as orders
 from livestate import live
 from livestate.models import Order
+from overlays.workshop_items import refresh
 from servers import permissions
+from servers.actions import request_on_host
 from servers.actions import servers as power
 from servers.models import Server
 
@@ -61,6 +63,8 @@ def _settle(run: Run, state: live.Live, now: datetime) -> bool:
     is_own = user is None and run.bulk_id is not None
     if not is_own and (user is None or not permissions.can_operate_server(user, run.server)):
         return end(run, Run.State.SKIPPED, _("The user who scheduled this can no longer operate the server."), now)
+    if user is not None and Action(run.action).is_of_admins:
+        return now >= run.due_at and _act_as_admin(run, user, now)
     if reason := _obstacle(run):
         return end(run, Run.State.SKIPPED, reason, now)
     if now < run.due_at:
@@ -106,6 +110,24 @@ def _act(run: Run, user: User | None, now: datetime) -> bool:
                 job = power.request(server=run.server, operation=run.action, by=user)
                 Run.objects.filter(pk=run.pk).update(job=job)
     except (Refused, PermissionDenied, Http404, ValidationError, RateLimited) as fault:
+        return end(run, Run.State.FAILED, str(fault), now)
+    return True
+
+
+def _act_as_admin(run: Run, user: User, now: datetime) -> bool:
+    """Do what works on a host or on everything, without regard to the players of the server."""
+    if not permissions.can_operate_host(user):
+        return end(run, Run.State.SKIPPED, _("The user who scheduled this is no longer an admin."), now)
+    try:
+        with transaction.atomic():
+            if not end(run, Run.State.STARTED, "", now):
+                return False
+            if run.action == Action.UPDATE_GAME:
+                job = request_on_host(host=run.server.host, operation="install", by=user)
+            else:
+                job = refresh.request_refresh(by=user)
+            Run.objects.filter(pk=run.pk).update(job=job)
+    except Refused as fault:
         return end(run, Run.State.FAILED, str(fault), now)
     return True
 

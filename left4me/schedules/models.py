@@ -33,6 +33,13 @@ class Action(models.TextChoices):
     STOP = "stop", _("Stop")
     MAP = "map", _("Change map")
     COMMANDS = "commands", _("Run console commands")
+    UPDATE_GAME = "update_game", _("Update the game of the hosts")
+    REFRESH_WORKSHOP = "refresh_workshop", _("Refresh all workshop content")
+
+    @property
+    def is_of_admins(self) -> bool:
+        """Whether it works on hosts or on what all users share. It disturbs no players: servers restart later."""
+        return self in (Action.UPDATE_GAME, Action.REFRESH_WORKSHOP)
 
 
 class Condition(models.TextChoices):
@@ -128,7 +135,8 @@ class Schedule(models.Model):
     @property
     def lead(self) -> timedelta:
         """How long before its time the runs are created, so that players can be warned."""
-        return timedelta(minutes=max(self.warn_minutes, default=0) if self.condition == Condition.ALWAYS else 0)
+        warns = self.condition == Condition.ALWAYS and not Action(self.action).is_of_admins
+        return timedelta(minutes=max(self.warn_minutes, default=0) if warns else 0)
 
     @property
     def times_in_words(self) -> str:
@@ -140,7 +148,14 @@ class Schedule(models.Model):
         self.next_at = upcoming[0] if upcoming else None
         self.plan_at = self.next_at - self.lead if self.next_at else None
 
-    def targets(self) -> models.QuerySet[Server]:
+    def targets(self) -> list[Server]:
+        """The servers that each get a run: one for each host, or one for all, where the action is not of servers."""
+        servers = list(self._servers())
+        if self.action == Action.UPDATE_GAME:
+            return list({server.host_id: server for server in reversed(servers)}.values())[::-1]
+        return servers[:1] if self.action == Action.REFRESH_WORKSHOP else servers
+
+    def _servers(self) -> models.QuerySet[Server]:
         servers = Server.objects.select_related("host", "owner").order_by("pk")
         if self.server_id is not None:
             return servers.filter(pk=self.server_id)

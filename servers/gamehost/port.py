@@ -8,6 +8,7 @@ says so and raises nothing.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,7 +67,11 @@ class Exit:
     at: datetime | None
 
     def __str__(self) -> str:
-        return f"signal {self.signal}" if self.signal else f"status {self.status}"
+        """Such as “status 1” or “signal 11 (segmentation fault)”."""
+        if not self.signal:
+            return f"status {self.status}"
+        words = signal.strsignal(self.signal) if self.signal < signal.NSIG else None
+        return f"signal {self.signal} ({words.lower()})" if words else f"signal {self.signal}"
 
 
 @dataclass(frozen=True, kw_only=True)

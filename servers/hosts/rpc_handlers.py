@@ -9,6 +9,7 @@ from left4me.core.lines import Masker
 from servers.hosts import ports as host_ports
 from servers.hosts import this_host
 from servers.hosts.rpc import Reply
+from servers.logs import crash_dumps
 from servers.logs.stored import NoSuchLog, StoredLogs
 from servers.models import Server
 
@@ -17,7 +18,7 @@ def handle(procedure: str, values: dict[str, Any]) -> Reply | None:
     """Carry out a call; None when the object does not exist. Raises KeyError for an unknown procedure."""
     try:
         return _HANDLERS[procedure](**values)
-    except NoSuchLog:
+    except (NoSuchLog, crash_dumps.NoSuchDump):
         return None
 
 
@@ -51,6 +52,19 @@ def _log_search(*, server: int, file: str, text: str) -> Reply:
     return Reply(_logs(server).find(text, name=file))
 
 
+def _crash_dumps(*, server: int) -> Reply:
+    return Reply([dump.as_facts() for dump in crash_dumps.find(this_host.storage().of(server).upper)])
+
+
+def _crash_dump(*, server: int, file: str) -> Reply:
+    return Reply({"modules": crash_dumps.modules(this_host.storage().of(server).upper, file)})
+
+
+def _dump_piece(*, server: int, file: str, offset: int) -> Reply:
+    size, data = crash_dumps.piece(this_host.storage().of(server).upper, file, offset=offset)
+    return Reply({"size": size}, data)
+
+
 def _busy_ports(*, ports: list[int]) -> Reply:
     return Reply({str(port): holder for port, holder in host_ports.busy_here(ports).items()})
 
@@ -60,5 +74,8 @@ _HANDLERS: dict[str, Callable[..., Reply]] = {
     "console_log": _console_log,
     "log_piece": _log_piece,
     "log_search": _log_search,
+    "crash_dumps": _crash_dumps,
+    "crash_dump": _crash_dump,
+    "dump_piece": _dump_piece,
     "busy_ports": _busy_ports,
 }

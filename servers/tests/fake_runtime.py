@@ -30,7 +30,7 @@ class FakeRuntime:
             server_id,
             state,
             last_exit=Exit(status=None, signal=11, at=at),
-            detail="ended with signal 11",
+            detail="ended with signal 11 (segmentation fault)",
             last_lines=("loading addons", "Segmentation fault"),
         )
 

@@ -83,7 +83,7 @@ def test_a_crash_is_seen_and_mended(server: Server):
     after = this_host.runtime().observe([server.pk])[server.pk]
     assert after.state is State.RUNNING
     assert after.pid != before.pid
-    assert str(after.last_exit) == "signal 11"
+    assert str(after.last_exit) == "signal 11 (segmentation fault)"
 
 
 def test_the_log_is_carried_to_those_who_watch(server: Server, redis_client):

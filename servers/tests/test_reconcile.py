@@ -114,15 +114,15 @@ def test_every_crash_of_a_loop_is_in_the_history_once(server: Server, runtime: F
             State.CRASHED,
             restarts=restarts,
             last_exit=last_exit,
-            detail="ended with signal 11",
+            detail="ended with signal 11 (segmentation fault)",
             last_lines=(f"crash {restarts}",),
         )
         for seconds in (1, 6):
             _refresh(runtime, now=NOW + timedelta(seconds=exited + seconds))
     crashes = server.state_changes.filter(state="crashed")
     assert [(crash.detail, crash.last_lines) for crash in crashes] == [
-        ("ended with signal 11", ["crash 1"]),
-        ("ended with signal 11", ["crash 0"]),
+        ("ended with signal 11 (segmentation fault)", ["crash 1"]),
+        ("ended with signal 11 (segmentation fault)", ["crash 0"]),
     ]
 
 

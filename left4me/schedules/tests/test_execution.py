@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from left4me.core.redis import hosts
@@ -18,7 +19,7 @@ from left4me.testing.cast import Cast
 from livestate.models import Order
 from livestate.tests.factories import make_snapshot
 from servers.models import Server, ServerShare
-from servers.tests.factories import make_server, share
+from servers.tests.factories import make_host, make_server, share
 
 MINUTE = timedelta(minutes=1)
 
@@ -198,3 +199,31 @@ def test_a_fault_in_one_run_does_not_stop_the_others(
     monkeypatch.setattr(execution, "_act", lambda run, *rest: 1 / 0 if run.server_id == server.pk else act(run, *rest))
     assert execution.carry_out_due(now + MINUTE) == 2
     assert sorted(Run.objects.values_list("state", flat=True)) == ["failed", "started"]
+
+
+def test_an_admin_schedules_game_updates_once_per_host_and_workshop_refreshes_once(
+    cast: Cast, server: Server, now: datetime
+):
+    other = make_server(cast.admin, host=make_host(name="other"))
+    owned = [make_server(cast.admin), make_server(cast.admin), other]
+    due = on_the_minute(now)
+    for action in ("update_game", "refresh_workshop"):
+        cron = f"{due.minute} {due.hour} * * *"
+        make_schedule(cast.admin, after=due - timedelta(hours=1), cron=cron, action=action, condition="skip")
+    planner.plan_due(due)
+    players(owned[0], 3, now)
+    execution.carry_out_due(due)
+    jobs = sorted(Job.objects.values_list("operation", "host", "user__username"))
+    admin = cast.admin.get_username()
+    assert jobs == [("install", "local", admin), ("install", "other", admin), ("refresh", "local", admin)]
+    assert set(Run.objects.values_list("state", flat=True)) == {"started"}
+
+
+def test_only_admins_schedule_what_is_not_of_servers(cast: Cast, server: Server, now: datetime):
+    with pytest.raises(ValidationError, match="Only admins"):
+        actions.create(owner=cast.owner, by=cast.owner, name="x", action="update_game", cron="0 5 * * *")
+    due = on_the_minute(now)
+    run = run_of(cast, server, due, action="update_game")
+    execution.carry_out_due(due)
+    assert settled(run)[0] == Run.State.SKIPPED
+    assert not Job.objects.exists()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import random
+import itertools
 from datetime import UTC, datetime, timedelta
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from left4me.schedules import planner, recurrence
 from left4me.schedules.models import Run, Schedule
 from left4me.schedules.tests.factories import make_schedule
 from left4me.testing.cast import Cast
+from servers.models import Server
 from servers.tests.factories import make_blueprint, make_server
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,31 +68,45 @@ def test_a_schedule_that_is_off_creates_nothing(cast: Cast):
     assert planner.plan_due(FIVE + timedelta(days=3)) == 0
 
 
-def test_over_two_years_of_outages_and_clock_steps_every_time_has_one_run(cast: Cast):
-    """Rounds come late, stop for days, and the clock is set back, over four changes of daylight-saving time."""
+ROUNDS = st.tuples(
+    st.sampled_from([200, 350, 700, 3000, 9000, 90_000]),  # minutes until the next round
+    st.sampled_from([0, 0, 0, 0, 10, 90]),  # minutes by which the clock is then set back
+    st.booleans(),  # whether the worker that looks was restarted, and so notices no step of the clock
+)
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    rounds=st.lists(ROUNDS, min_size=20, max_size=60),
+    cron=st.sampled_from(["30 2 * * *", "0 5 * * 1,5", "15 */6 * * *"]),
+    zone=st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
+    catch_up=st.booleans(),
+)
+def test_over_two_years_of_outages_and_clock_steps_every_time_has_one_run(
+    cast: Cast, rounds: list[tuple[int, int, bool]], cron: str, zone: str, catch_up: bool
+):
+    """Rounds come late, stop for days, and the clock is set back, over changes of daylight-saving time."""
+    Schedule.objects.all().delete()
+    Server.objects.all().delete()
     make_server(cast.owner)
-    chance = random.Random(7)
-    crons = ["30 2 * * *", "0 5 * * 1,5", "15 */6 * * *"]
-    schedules = [
-        make_schedule(cast.owner, after=START, cron=cron, time_zone="Europe/Berlin", catch_up=index == 1)
-        for index, cron in enumerate(crons)
-    ]
+    schedule = make_schedule(cast.owner, after=START, cron=cron, time_zone=zone, catch_up=catch_up)
     now, end = START, START + timedelta(days=730)
-    while now < end:
+    for wait, back, is_restarted in itertools.cycle(rounds):
         planner.plan_due(now)
-        now += timedelta(minutes=chance.choice([200, 350, 700, 3000, 9000]))
-        if chance.random() < 0.1:
-            # The clock is set back; the schedules have moved on and do not run again.
-            planner.plan_due(now)
-            now -= timedelta(minutes=chance.choice([10, 90]))
+        if back:
+            now -= min(back * MINUTE, now - START)
+            if not is_restarted:
+                planner.plan_again(now)
+        now += wait * MINUTE
+        if now >= end:
+            break
     planner.plan_due(end)
     planner.plan_due(end)
-    for schedule in schedules:
-        expected = []
-        for moment in recurrence.times(schedule.cron, "Europe/Berlin", after=START):
-            if moment > end:
-                break
-            expected.append(moment)
-        found = list(schedule.runs.order_by("due_at").values_list("due_at", flat=True))
-        assert found == expected
-        assert not schedule.runs.exclude(state__in=[Run.State.WAITING, Run.State.MISSED]).exists()
+    expected = list(itertools.takewhile(lambda at: at <= end, recurrence.times(cron, zone, after=START)))
+    assert list(schedule.runs.order_by("due_at").values_list("due_at", flat=True)) == expected
+    assert not schedule.runs.exclude(state__in=[Run.State.WAITING, Run.State.MISSED]).exists()

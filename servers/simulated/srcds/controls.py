@@ -7,6 +7,7 @@ import resource
 import signal
 import time
 
+from . import dumps
 from .grammar import Command, number_of
 
 TYPE_CHECKING = False
@@ -35,6 +36,13 @@ class Controls:
         """`sim_join NAME`: this one joins."""
         joined = self._engine.world.join(command.value)
         self._log.print(f"sim: joined as {joined.userid}\n" if joined else "sim: refused\n")
+
+    def do_sim_dump(self, command: Command) -> None:
+        """`sim_dump [SIGNAL]`: leave a crash dump, as Accelerator does when the game crashes."""
+        number = int(number_of(command.args[0])) if command.args else signal.SIGSEGV
+        seconds = int(time.time())
+        with open(f"left4dead2/crash-{seconds}.dmp", "wb") as file:
+            file.write(dumps.build(number, seconds=seconds))
 
     def do_sim_outdated(self, _command: Command) -> None:
         """`sim_outdated`: Steam tells the game that it needs a newer version."""

@@ -1,0 +1,95 @@
+"""Actions on many servers in a browser: select, look at the plan, confirm, follow, and roll an update back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import expect
+
+from left4me.core.redis import hosts
+from left4me.jobs.models import Job
+from left4me.schedules import bulk_execution, game_updates
+from left4me.schedules.models import BulkAction
+from left4me.testing.cast import Cast
+from livestate.tests.factories import make_snapshot
+from servers.models import GameCheck, Host, Server
+from servers.tests.factories import make_host, make_server
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+OLD, NEW = "20300101T000000000000-100", "20300102T000000000000-200"
+
+
+@pytest.fixture
+def host(redis_client: object, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr(hosts, "send", lambda *_, **__: True)
+    now = timezone.now()
+    versions = [
+        {"id": version, "kind": "steam", "build": version[-3:], "installed_at": now.isoformat()}
+        for version in (OLD, NEW)
+    ]
+    return make_host(last_seen_at=now + timedelta(days=1), game_version=NEW, facts={"versions": versions})
+
+
+def running(cast: Cast, name: str, *, players: int = 0) -> Server:
+    now = timezone.now()
+    states = {"desired_state": Server.Desired.RUNNING, "actual_state": Server.State.RUNNING, "game_version": OLD}
+    server = make_server(cast.owner, name=name, started_at=now - timedelta(hours=1), **states)
+    make_snapshot(server, now + timedelta(minutes=10), players=players)
+    return server
+
+
+def finish(server: Server, state: str = "succeeded", error: str = "") -> None:
+    at = timezone.now()
+    live = Job.objects.live().filter(resource=server.resource)
+    live.update(state=state, started_at=at, finished_at=at, error=error)
+
+
+def test_selected_servers_restart_by_a_plan_and_each_result_shows_by_itself(cast: Cast, host: Host, sign_in, axe):
+    empty, played = running(cast, "Empty"), running(cast, "Played", players=3)
+    page = sign_in(cast.owner)
+    page.goto("/servers")
+    page.get_by_label("Select Empty").check()
+    page.get_by_label("Select Played").check()
+    page.get_by_role("button", name="Plan…").click()
+    expect(page.get_by_role("heading", name="Selected servers")).to_be_visible()
+    expect(page.get_by_text("3 players will be disconnected.")).to_be_visible()
+    page.get_by_label("When", exact=True).select_option("When empty")
+    expect(page.get_by_text("Waits until it is empty. 3 players online.")).to_be_visible()
+    axe(page)
+    page.get_by_role("button", name="Restart 2 servers").click()
+    expect(page.get_by_text("0 of 2 done")).to_be_visible()
+    bulk_execution.advance_all(timezone.now())
+    expect(page.get_by_role("row", name="Empty")).to_contain_text("Queued")
+    expect(page.get_by_role("row", name="Played")).to_contain_text("Waits until it is empty.")
+    finish(empty, "failed", "The port is taken.")
+    expect(page.get_by_role("row", name="Empty")).to_contain_text("The port is taken.")
+    expect(page.get_by_text("1 of 2 done")).to_be_visible()
+    axe(page)
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the rest").click()
+    expect(page.get_by_role("row", name=played.name)).to_contain_text("Cancelled")
+    assert BulkAction.objects.get().state == BulkAction.State.CANCELLED
+
+
+def test_an_update_that_breaks_a_server_is_rolled_back_from_its_page(cast: Cast, host: Host, sign_in):
+    now = timezone.now()
+    GameCheck.objects.create(host=host, newest_build="200", noticed_at=now, checked_at=now, source="steam")
+    Host.objects.update(update_policy="when_empty", update_at_once=1)
+    first, _second = running(cast, "A"), running(cast, "B")
+    page = sign_in(cast.admin)
+    page.goto("/servers")
+    expect(page.get_by_role("row", name="A", exact=False).first).to_contain_text("Game update waiting")
+    game_updates.follow_policies(timezone.now())
+    bulk_execution.advance_all(timezone.now())
+    page.goto(f"/hosts/{host.pk}")
+    page.get_by_role("link", name="game update of host").click()
+    finish(first, "failed", "The game ended with status 1.")
+    bulk_execution.advance_all(timezone.now())
+    expect(page.get_by_text("“A” failed: The game ended with status 1.")).to_be_visible()
+    expect(page.get_by_role("row", name="B")).to_contain_text("Left as it is, because another server failed.")
+    page.get_by_role("button", name="Roll back game").click()
+    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    page.wait_for_url(f"**/hosts/{host.pk}")
+    assert Job.objects.filter(operation="rollback_game", host=host.name).exists()
