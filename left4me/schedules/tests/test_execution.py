@@ -215,7 +215,7 @@ def test_an_admin_schedules_game_updates_once_per_host_and_workshop_refreshes_on
     execution.carry_out_due(due)
     jobs = sorted(Job.objects.values_list("operation", "host", "user__username"))
     admin = cast.admin.get_username()
-    assert jobs == [("install", "local", admin), ("install", "other", admin), ("refresh", "local", admin)]
+    assert jobs == [("install", "local", admin), ("install", "other", admin), ("workshop_refresh", "local", admin)]
     assert set(Run.objects.values_list("state", flat=True)) == {"started"}
 
 
