@@ -1,4 +1,4 @@
-"""A person becomes an admin of a running game by pages alone, and stops being one: real sandbox, simulated game and Steam."""
+"""A person becomes an admin of a running game by pages alone, and stops being one, in a real sandbox."""
 
 from __future__ import annotations
 
