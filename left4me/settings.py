@@ -108,6 +108,7 @@ INSTALLED_APPS = [
     "overlays",
     "servers",
     "livestate",
+    "livestate.bans",
     "left4me.schedules",
     "left4me.status_pages",
 ]
@@ -376,6 +377,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "livestate-poll": _periodic(
         "servers.ask_hosts", float(LEFT4ME_POLL_SECONDS), "livestate.poll", LEFT4ME_POLL_SECONDS
     ),
+    "livestate-bans": _periodic("servers.ask_hosts", 5.0, "livestate.bans.apply", 5),
     "livestate-profiles": _periodic("livestate.profiles", 20.0),
     "livestate-prune": _periodic("livestate.prune", crontab(minute="37")),
     "jobs-prune": _periodic("left4me.jobs.prune", crontab(hour="4", minute="17")),

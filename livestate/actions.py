@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 Refused = refusals.Refused
 
 ORDERS = rate_limit.Limit("orders", 60, 60)
-LONGEST_BAN_MINUTES = 60 * 24 * 365
 
 _MESSAGE_SECONDS = 20
 
@@ -41,7 +40,6 @@ def give_order(
     by: User | None,
     kind: str,
     value: str,
-    minutes: int = 0,
     request: HttpRequest | None = None,
     is_scheduled: bool = False,
 ) -> Order:
@@ -57,17 +55,12 @@ def give_order(
     if server.actual_state != Server.State.RUNNING:
         cure = Cure(label=_("Start"), url=reverse("servers:action", args=[server.pk]), operation="start")
         raise Refused(_("The server is not running."), cure=cure if server.is_at_rest else None)
-    if kind not in Order.Kind.values:
+    if kind not in Order.Kind.values or kind == Order.Kind.BAN:
         raise Refused(_("Entry not found."))
     value = _checked(server, kind, value.strip())
-    if not 0 <= minutes <= LONGEST_BAN_MINUTES:
-        raise Refused(_("A ban can last at most one year; 0 minutes is permanent."))
     with transaction.atomic():
-        order = Order.objects.create(
-            server=server, user=by, kind=kind, value=value, minutes=minutes, created_at=timezone.now()
-        )
-        details = {"minutes": minutes} if kind == Order.Kind.BAN else {}
-        record.write(action=f"console.{kind}", by=by, target=server.resource, request=request, value=value, **details)
+        order = Order.objects.create(server=server, user=by, kind=kind, value=value, created_at=timezone.now())
+        record.write(action=f"console.{kind}", by=by, target=server.resource, request=request, value=value)
         order.announce()
         transaction.on_commit(functools.partial(_send, order))
     return order
@@ -87,7 +80,7 @@ def _checked(server: Server, kind: str, value: str) -> str:
             _check_command(server, value)
         case Order.Kind.SAY:
             value = commands.sayable(value)
-        case Order.Kind.KICK | Order.Kind.BAN:
+        case Order.Kind.KICK:
             if not value.isascii() or not value.isdigit() or not 0 < int(value) - STEAM_ID_64_BASE < 2**32:
                 raise Refused(_("This is not a player's Steam ID."))
         case Order.Kind.MAP:

@@ -23,7 +23,7 @@ from servers import lookups
 router = Router(tags=["live state"])
 
 SpanCode = Literal["24h", "7d", "30d"]
-OrderKind = Literal["command", "say", "kick", "ban", "map", "difficulty", "mode"]
+OrderKind = Literal["command", "say", "kick", "map", "difficulty", "mode"]
 
 
 class PlayerOut(Schema):
@@ -101,12 +101,11 @@ PlayersPage = page_of(PlayerOut, "PlayersPage")
 class OrderIn(Body):
     kind: OrderKind = "command"
     value: str = Field(max_length=1000, description="The command, the text, the map, or the player's steam_id_64")
-    minutes: int = Field(0, ge=0, description="Duration of a ban in minutes; 0 is permanent")
 
 
 class OrderOut(Schema):
     id: int
-    kind: OrderKind
+    kind: OrderKind | Literal["ban"] = Field(description="ban: of earlier releases; see /bans")
     value: str
     minutes: int
     by: str | None
@@ -187,9 +186,7 @@ def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[di
     require_scope(request, "operate")
     user = signed_in(request)
     server = lookups.server_to_operate(user, server_id)
-    order = actions.give_order(
-        server=server, by=user, kind=body.kind, value=body.value, minutes=body.minutes, request=request
-    )
+    order = actions.give_order(server=server, by=user, kind=body.kind, value=body.value, request=request)
     return Status(202, _order(order))
 
 

@@ -181,8 +181,8 @@ def write_sessions_csv(target: _Writable, server: Server, *, span: Span, now: da
         writer.writerow(
             [
                 session.steam_id_64,
-                _cell(player.name),
-                _cell(session.name_at_join),
+                csv_cell(player.name),
+                csv_cell(session.name_at_join),
                 session.joined_at.isoformat(),
                 session.left_at.isoformat() if session.left_at else "",
                 int(((session.left_at or now) - session.joined_at).total_seconds()),
@@ -192,7 +192,8 @@ def write_sessions_csv(target: _Writable, server: Server, *, span: Span, now: da
         )
 
 
-def _cell(text: str) -> str:
+def csv_cell(text: str) -> str:
+    """The text as a cell that no spreadsheet executes."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

@@ -167,7 +167,7 @@ class Order(models.Model):
         COMMAND = "command", _("Command")
         SAY = "say", _("Say")
         KICK = "kick", _("Kick")
-        BAN = "ban", _("Ban")
+        BAN = "ban", _("Ban")  # of earlier releases, until their rows are old enough to be deleted
         MAP = "map", _("Change map")
         DIFFICULTY = "difficulty", _("Difficulty")
         MODE = "mode", _("Game mode")

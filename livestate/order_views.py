@@ -14,7 +14,6 @@ from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core.web import notices
 from left4me.core.web.api import Problem, problem_response
-from left4me.core.web.ids import parse_id
 from left4me.core.web.request import is_fragment
 from livestate import actions, live
 from livestate.campaigns import playable
@@ -90,7 +89,6 @@ def order(request: HttpRequest, pk: int) -> HttpResponse:
             by=user,
             kind=request.POST.get("kind", ""),
             value=request.POST.get("value", ""),
-            minutes=parse_id(request.POST.get("minutes", "")) or 0,
             request=request,
         )
     except actions.Refused as refusal:

@@ -20,6 +20,7 @@ from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
 from livestate import chart, live
 from livestate import history as histories
+from livestate.bans import state as ban_state
 from livestate.models import Order, SteamProfile
 from servers import lookups, permissions
 from servers.models import Server
@@ -68,8 +69,14 @@ def panel_context(user: User, server: Server, *, brief: bool = False) -> dict[st
         "brief": brief,
         "recent": [] if brief else live.recent_players(server),
         "can_operate": can_operate,
+        **(_bans(user, server) if can_operate and not brief else {}),
         **(live.order_rows([latest], now=now)[0] if latest else {}),
     }
+
+
+def _bans(user: User, server: Server) -> dict[str, object]:
+    bans, count = ban_state.latest_on(server, user=user, now=timezone.now())
+    return {"bans": bans, "ban_count": count}
 
 
 def _latest_action(user: User, server: Server) -> Order | None:

@@ -34,6 +34,15 @@ SENTENCES: dict[str, str | Promise] = {
     "alert.keep_message": _("{who} chose the status message of the alert channel {what}"),
     "alert.test": _("{who} tested the alert channel {what}"),
     "alert": _("{who} changed the alert channel {what}"),
+    "ban.add": _("{who} banned {what}"),
+    "ban.change": _("{who} changed the ban of {what}"),
+    "ban.import": _("{who} imported bans to the list {what}"),
+    "ban.lift": _("{who} lifted the ban of {what}"),
+    "ban_list.create": _("{who} created the ban list {what}"),
+    "ban_list.delete": _("{who} deleted the ban list {what}"),
+    "ban_list.subscribe": _("{who} subscribed to the ban list {what}"),
+    "ban_list.unsubscribe": _("{who} unsubscribed from the ban list {what}"),
+    "ban_list.update": _("{who} changed the ban list {what}"),
     "blueprint.create": _("{who} created the blueprint {what}"),
     "blueprint.delete": _("{who} deleted the blueprint {what}"),
     "blueprint.game_access": _("{who} changed who may join the games of the blueprint {what}"),
@@ -42,7 +51,7 @@ SENTENCES: dict[str, str | Promise] = {
     "blueprint.reorder": _("{who} changed the order of overlays in the blueprint {what}"),
     "blueprint.restore": _("{who} restored an earlier version of the blueprint {what}"),
     "blueprint.update": _("{who} changed the blueprint {what}"),
-    "console.ban": _("{who} banned a player from {what}"),
+    "console.ban": _("{who} banned a player from {what}"),  # of earlier releases
     "console.command": _("{who} sent a command to {what}"),
     "console.kick": _("{who} kicked a player from {what}"),
     "console.map": _("{who} changed the map of {what}"),
@@ -131,10 +140,12 @@ SENTENCES: dict[str, str | Promise] = {
 }
 
 _PAGES = {
+    "alert": "alerts:channel",
+    "ban": "bans:detail",
+    "ban_list": "bans:list_detail",
     "blueprint": "servers:blueprint",
     "host": "servers:host",
     "job": "jobs:detail",
-    "alert": "alerts:channel",
     "status_page": "status_pages:edit",
 }
 _ENDS = ("delete", "remove")

@@ -31,6 +31,11 @@ RIGHTS = {
     "auth.Group": "",
     "auth.Group_permissions": "",
     "auth.Permission": "",
+    # A start and a pass over the games add what was banned there; a deleted server takes its own list with it.
+    "bans.AppliedBans": "SELECT, INSERT, UPDATE, DELETE",
+    "bans.Ban": "SELECT, INSERT, UPDATE (ended_at), DELETE",
+    "bans.BanList": "SELECT, INSERT, UPDATE (version), DELETE",
+    "bans.Subscription": "SELECT, DELETE",
     "contenttypes.ContentType": "",
     "jobs.Job": "SELECT, INSERT, UPDATE",
     "jobs.JobLock": "SELECT, INSERT, DELETE",

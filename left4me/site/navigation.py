@@ -32,6 +32,7 @@ PLACES = [
     Place("/blueprints", "drafting-compass", _("Blueprints"), key="b"),
     Place("/overlays", "layers", _("Overlays"), key="o"),
     Place("/schedules", "calendar", _("Schedules"), key="c"),
+    Place("/bans", "ban", _("Bans"), key="x"),
     Place("/jobs", "list-checks", _("Activity"), key="j"),
     Place("/hosts", "hard-drive", _("Hosts"), admins_only=True),
     Place("/workshop", "package", _("Workshop"), admins_only=True),

@@ -21,6 +21,7 @@ from left4me.audit import record
 from left4me.core.web.admin import ReadOnlyAdmin
 from left4me.testing.cast import Cast
 from left4me.tests.world import furnish
+from livestate.bans.models import AppliedBans, BanList, Subscription
 from livestate.models import HostFigures, Order, PlayerSession, ServerFigures, Silence, Snapshot, Sweep
 from overlays.models import Overlay, OverlayCopy
 from servers.models import Host, Server, StarterBlueprint, StateChange
@@ -53,6 +54,8 @@ def admin_client(cast: Cast, client: Client) -> Iterator[Client]:
         OverlayCopy.objects.create(
             overlay=Overlay.objects.earliest("pk"), host=f"host{number}", content_version=1, made_at=now
         )
+    AppliedBans.objects.create(server=server, targets={"203.0.113.7": None})
+    Subscription.objects.create(ban_list=BanList.objects.filter(is_shared=True)[0], user=cast.owner)
     Silence.objects.create(server=server, since=now, last_at=now, count=3, reason="timeout")
     ServerFigures.objects.create(server=server, step=ServerFigures.FINE, start=now)
     HostFigures.objects.create(host=server.host, step=HostFigures.COARSE, start=now)

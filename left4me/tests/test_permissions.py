@@ -21,6 +21,7 @@ from left4me.schedules.tests.factories import make_schedule
 from left4me.status_pages.tests.factories import make_page
 from left4me.testing.cast import Cast
 from left4me.testing.routes import all_routes
+from livestate.bans.tests.factories import make_ban, make_list
 from livestate.models import Order
 from overlays.models import Overlay, OverlayAddon, OverlayCollection, OverlayWorkshopItem, Upload
 from overlays.tests.factories import make_overlay
@@ -31,7 +32,7 @@ from workshop.models import WorkshopItem
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "permissions.md"
 ROLES = ("anonymous", "stranger", "viewer", "operator", "owner", "admin")
-KINDS = {"servers", "blueprints", "overlays", "hosts", "alerts", "schedules", "bulk", "status-pages"}
+KINDS = {"servers", "blueprints", "overlays", "hosts", "alerts", "schedules", "bulk", "status-pages", "bans", "banlists"}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -165,6 +166,7 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     schedule = make_schedule(cast.owner, after=timezone.now(), server=server)
     bulk = BulkAction.objects.create(user=cast.owner, origin="selection", action="restart")
     run = Run.objects.create(server=server, user=cast.owner, action="restart", due_at=timezone.now())
+    ban_list = make_list(cast.owner, is_default=True)
     version = BlueprintVersion.objects.create(
         blueprint=server.blueprint, number=1, content=versions.content(server.blueprint, [])
     )
@@ -173,6 +175,8 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "servers": server.pk,
         "blueprints": server.blueprint_id,
         "hosts": host.pk,
+        "bans": make_ban(ban_list).pk,
+        "banlists": ban_list.pk,
         "alerts": make_channel(cast.owner).pk,
         "schedules": schedule.pk,
         "bulk": bulk.pk,

@@ -13,6 +13,7 @@ from left4me.schedules.models import BulkAction, Run
 from left4me.schedules.tests.factories import make_schedule
 from left4me.status_pages.models import StatusMessage
 from left4me.status_pages.tests.factories import make_page
+from livestate.bans.tests.factories import make_ban, make_list
 from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot, record_figures
 from overlays.models import Overlay, OverlayWorkshopItem
@@ -75,7 +76,16 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
     _fill(overlays[1], now)
     job = _jobs(owner, servers, now)
     GameCheck.objects.create(host=host, newest_build="101", noticed_at=now, checked_at=now, source="steam")
+    ban_list = make_list(owner, is_default=True)
+    ban = make_ban(
+        ban_list, 100, name=NAMES[0], evidence="https://example.org/demo", expires_at=now + timedelta(days=6)
+    )
+    make_ban(ban_list, target="203.0.113.0/24", name="", reason="")
+    shared = make_list(friend, is_shared=True)
+    make_ban(make_list(owner, server=servers[0]), 101, name=NAMES[8], ended_at=now, ended_by=owner)
     return {
+        "bans": ban.pk,
+        "banlists": shared.pk,
         "servers": servers[0].pk,
         "hosts": host.pk,
         "blueprints": blueprint.pk,

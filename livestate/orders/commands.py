@@ -15,7 +15,7 @@ from enum import StrEnum
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from livestate.status import STEAM_ID_64_BASE, NotStatus, Player, Status, parse_status
+from livestate.status import NotStatus, Player, Status, parse_status
 from servers.gamehost import rcon
 
 CHECKS = 4
@@ -81,22 +81,6 @@ def kick(ask: Ask, steam_id_64: int, *, pause: Pause = time.sleep) -> Outcome:
     return Outcome(Result.UNCERTAIN, output, _("The player is still on the server."))
 
 
-def ban(ask: Ask, steam_id_64: int, *, minutes: int, pause: Pause = time.sleep) -> Outcome:
-    """Ban for `minutes`, or permanently with 0: that ban is written to banned_user.cfg, which every start reads."""
-    steam_id = steam_id_2(steam_id_64)
-    output = ask(f"banid {minutes} {steam_id} kick")
-    if not minutes:
-        output = rcon.Answer(output + ask("writeid"))
-    listed = re.compile(re.escape(steam_id[len("STEAM_1") :]) + r"(?![0-9])")
-    if not listed.search(ask("listid")):
-        return Outcome(Result.UNCERTAIN, output, _("The ban does not appear in the game's ban list."))
-    if not _holds(lambda: _find(_status(ask), steam_id_64) is None, pause):
-        return Outcome(Result.UNCERTAIN, output, _("The ban is active, but the player is still on the server."))
-    if minutes:
-        return Outcome(Result.DONE, output, _("Banned. Temporary bans end when the server restarts."))
-    return Outcome(Result.DONE, output, _("Banned permanently."))
-
-
 def change_map(ask: Ask, name: str, *, pause: Pause = time.sleep) -> Outcome:
     """Change the map with `changelevel`, which keeps the players; `map` would disconnect them."""
     answer = ask(f"changelevel {name}")
@@ -121,11 +105,6 @@ def sayable(text: str) -> str:
     """The text as one safe argument: without separators of commands, quotes, control and direction characters."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.replace('"', "'").replace(";", ",").split())[:LONGEST_SAYING]
-
-
-def steam_id_2(steam_id_64: int) -> str:
-    account = steam_id_64 - STEAM_ID_64_BASE
-    return f"STEAM_1:{account % 2}:{account // 2}"
 
 
 def _set(ask: Ask, name: str, value: str, note: str | Promise) -> Outcome:

@@ -12,7 +12,7 @@ KEPT_SECONDS = 24 * 3600
 # Commands that are not settings, so that the list of settings for server.cfg does not hold them.
 _EVERYDAY = (
     *("status", "users", "stats", "version", "maps *", "listid", "listip", "cvarlist", "find", "help"),
-    *("kick", "kickid", "banid", "removeid", "writeid", "say", "changelevel", "sm version", "meta list"),
+    *("kick", "kickid", "banid", "say", "changelevel", "sm version", "meta list"),
     *("sm plugins list", "sm exts list", "sm_say", "sm_kick", "sm_map", "sm_cvar"),
 )
 

@@ -78,8 +78,6 @@ def _run(order: Order, ask: Ask) -> Outcome:
             return commands.say(ask, order.value)
         case Order.Kind.KICK:
             return commands.kick(ask, int(order.value))
-        case Order.Kind.BAN:
-            return commands.ban(ask, int(order.value), minutes=order.minutes)
         case Order.Kind.MAP:
             return commands.change_map(ask, order.value)
         case Order.Kind.DIFFICULTY:

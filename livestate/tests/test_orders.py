@@ -44,19 +44,6 @@ def test_who_is_not_on_cannot_be_kicked(game):
     assert commands.kick(game.ask, ZOEY.steam_id_64).result is Result.FAILED
 
 
-def test_a_ban_for_good_is_listed_and_written_for_the_next_start(game):
-    target = people(game)[0]
-    assert commands.ban(game.ask, target, minutes=0).result is Result.DONE
-    written = (game.tree / "left4dead2/cfg/banned_user.cfg").read_text()
-    assert f"banid 0 {commands.steam_id_2(target)}\n" in written
-    assert target not in people(game)
-
-
-def test_a_ban_for_a_time_is_listed(game):
-    assert commands.ban(game.ask, people(game)[0], minutes=30).result is Result.DONE
-    assert "30.000 min" in game.ask("listid") or "29." in game.ask("listid")
-
-
 def test_a_command_that_the_game_does_not_know_has_failed(game):
     outcome = commands.command(game.ask, "no_such_thing 1")
     assert outcome.result is Result.FAILED and commands.is_unknown(outcome.output)
@@ -103,7 +90,6 @@ class Stubborn:
     "act",
     [
         lambda ask: commands.kick(ask, ZOEY.steam_id_64, pause=no_pause),
-        lambda ask: commands.ban(ask, ZOEY.steam_id_64, minutes=0, pause=no_pause),
         lambda ask: commands.change_map(ask, "c2m1_highway", pause=no_pause),
         lambda ask: commands.set_difficulty(ask, "Hard"),
         lambda ask: commands.set_mode(ask, "versus"),
@@ -121,12 +107,3 @@ def test_an_answer_that_was_cut_off_proves_nobodys_absence():
         return rcon.Answer(status_text()[:-10]) if command == "status" and len(game.heard) > 1 else answer
 
     assert commands.kick(ask, ZOEY.steam_id_64, pause=no_pause).result is Result.UNCERTAIN
-
-
-def test_a_ban_is_not_confirmed_by_the_ban_of_a_longer_id():
-    def ask(command: str) -> rcon.Answer:
-        text = "ID filter list: 1 entry\n1 STEAM_1:1:501 : permanent\n" if command == "listid" else status_text()
-        return rcon.Answer(text)
-
-    assert commands.ban(ask, Person(101).steam_id_64, minutes=0, pause=no_pause).result is Result.UNCERTAIN
-    assert commands.ban(ask, Person(1003).steam_id_64, minutes=0, pause=no_pause).result is Result.DONE

@@ -6,7 +6,7 @@ and tests can compare the result with golden files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,11 @@ from servers.models.connect_ports import parse_ports
 
 CFG_DIRECTORY = "left4dead2/cfg"
 DEFAULT_MAP = "c1m1_hotel"
+
+# Files that an app above this one writes at every start, by path; made from the server and the directories of its
+# overlays, the topmost first.
+StartFiles = Callable[[Server, Sequence[Path]], Mapping[str, str]]
+_start_files: list[StartFiles] = []
 
 # srcds reads these from its command line only.
 _ONLY_ARGUMENTS = frozenset({"+map", "+maxplayers"})
@@ -48,6 +53,11 @@ class HostPaths:
     cache: Path  # workshop files
 
 
+def register_start_files(make: StartFiles) -> None:
+    """Add what `make` returns to the files of every start. Called once by the app's `ready`."""
+    _start_files.append(make)
+
+
 def compose(server: Server, *, layers: Sequence[Overlay], places: HostPaths, game_version: str) -> LaunchPlan:
     """Plan a start from the server's rows and from the exposed server.cfg files of `layers`, which are read here.
 
@@ -64,10 +74,15 @@ def compose(server: Server, *, layers: Sequence[Overlay], places: HostPaths, gam
             rcon_password=server.rcon_password,
             places=places,
             access=access,
+            more_files=_more_files(server, [places.overlays[overlay.pk] for overlay in layers]),
         ),
         applied=applied(server=server, blueprint=server.blueprint, overlays=layers, game_version=game_version),
         sealed_rcon_password=server.sealed_rcon_password,
     )
+
+
+def _more_files(server: Server, layers: Sequence[Path]) -> dict[str, str]:
+    return {name: text for make in _start_files for name, text in make(server, layers).items()}
 
 
 def record_start(server: Server, plan: LaunchPlan, *, now: datetime) -> None:
@@ -88,14 +103,16 @@ def instance_spec(
     rcon_password: str,
     places: HostPaths,
     access: application.AtStart | None = None,
+    more_files: Mapping[str, str] | None = None,
 ) -> InstanceSpec:
     """The spec that the runtime starts.
 
     `overlays` are the blueprint's, the topmost first. `overlay_cfgs` holds the server.cfg of those overlays that have
-    one, by overlay id. Raises SpecInvalid for a server that no runtime could run.
+    one, by overlay id; `more_files` are written as well. Raises SpecInvalid for a server that no runtime could run.
     """
     exposed = [overlay for overlay in overlays if overlay.expose_cfg and overlay.pk in overlay_cfgs]
-    generated = {f"{CFG_DIRECTORY}/server_overlay_{overlay.pk}.cfg": overlay_cfgs[overlay.pk] for overlay in exposed}
+    generated = dict(more_files or {})
+    generated |= {f"{CFG_DIRECTORY}/server_overlay_{overlay.pk}.cfg": overlay_cfgs[overlay.pk] for overlay in exposed}
     generated[f"{CFG_DIRECTORY}/server.cfg"] = server_cfg(
         name=server.name,
         exposed=[overlay.pk for overlay in exposed],
@@ -139,7 +156,7 @@ def server_cfg(
         f'hostname "{name}"',
         # The game executes them before server.cfg when they stand on its command line, so that server.cfg wins.
         *(_as_config(option) for option in _options(arguments) if _needs_config(option)),
-        # The files that `writeid` and `writeip` write: without these a ban lasts only until the next start.
+        # The bans of the server (livestate/bans/start_files.py), which `writeid` and `writeip` keep up to date.
         "exec banned_user.cfg",
         "exec banned_ip.cfg",
         *(f"exec server_overlay_{overlay}" for overlay in reversed(exposed)),

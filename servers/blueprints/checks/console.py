@@ -19,6 +19,7 @@ _NATIVE = _("Loading plugins is not allowed here. Add the plugin to an overlay w
 _WRITES = _("Commands that write files are not allowed here.")
 _ENDS = _("This would stop the game. Use the server's buttons instead.")
 _SHADOWS = _("Aliases and binds are not allowed here, because they change the meaning of other commands.")
+_LIFTS = _("left4me would ban again. Lift the ban on the Bans page.")
 _SCRIPT = _("Scripts are not allowed here. Add the script to an overlay.")
 
 _COMMANDS: Final[dict[str, Promise]] = {
@@ -29,6 +30,7 @@ _COMMANDS: Final[dict[str, Promise]] = {
     **dict.fromkeys(("plugin_load", "plugin_unload", "plugin_pause", "plugin_unpause"), _NATIVE),
     **dict.fromkeys(("con_logfile", "host_writeconfig", "ccs_write_convars", "vprof_record_start"), _WRITES),
     **dict.fromkeys(rules.ENDS, _ENDS),
+    **dict.fromkeys(("removeid", "removeip", "removeallids"), _LIFTS),
     **dict.fromkeys(("script", "script_execute", "script_debug"), _SCRIPT),
 }
 # Commands of several words: refused when their first words are these.

@@ -40,7 +40,12 @@ class Engine:
         self.banned_addresses = Bans(self.timers.clock)
         self.record = Record(self.timers)
         self.world = World(
-            timers=self.timers, cvars=self.cvars, log=self.log, bans=self.banned_people, record=self.record
+            timers=self.timers,
+            cvars=self.cvars,
+            log=self.log,
+            bans=self.banned_people,
+            banned_addresses=self.banned_addresses,
+            record=self.record,
         )
         self.world.slots = max(0, min(self.arguments.number("maxplayers", 0), 32))
         self.script = Script(timers=self.timers, cvars=self.cvars, log=self.log, world=self.world)

@@ -46,6 +46,9 @@ class ModerationCommands:
         if len(command.args) < 2:
             self._log.print("Usage:  banid < minutes > < userid | uniqueid > { kick }\n")
             return
+        if self._engine.cvars.on("sv_lan"):
+            self._log.print("Can't ban users on a LAN\n")
+            return
         minutes = max(0.0, number_of(command.args[0]))
         player = self._player(command.args[1])
         steam_id = player.steam_id if player is not None else command.args[1]
@@ -61,28 +64,44 @@ class ModerationCommands:
     def do_removeid(self, command: Command) -> None:
         self._remove(command, self._people, "removeid", "filter ID")
 
+    def do_removeallids(self, _command: Command) -> None:
+        count = self._people.clear()
+        self._log.print(f"removeallids:  filter removed for {count} user IDs\n")
+
     def do_listid(self, _command: Command) -> None:
-        self._list(self._people, "ID filter list")
+        self._list(list(self._people.rows()), "ID filter list")
 
     def do_writeid(self, _command: Command) -> None:
-        rows = [f"banid 0 {steam_id}\n" for steam_id in self._people.permanent()]
-        self._engine.console.write_file("banned_user.cfg", "".join(rows))
+        rows = [f"banid 0 {steam_id}\r\n" for steam_id in self._people.permanent()]
+        self._write("banned_user.cfg", rows)
 
     def do_addip(self, command: Command) -> None:
         if len(command.args) < 2:
             self._log.print("Usage:  addip < minutes > < ipaddress >\n")
             return
+        if not _is_address(command.args[1]):
+            self._log.print(f"Bad filter address: {command.args[1]}\n")
+            return
         self._addresses.add(command.args[1], max(0.0, number_of(command.args[0])))
+        for player in list(self._world.players):
+            if self._addresses.matches(player.ip):
+                self._world.leave(player, "Added to banned list")
 
     def do_removeip(self, command: Command) -> None:
         self._remove(command, self._addresses, "removeip", "filter IP")
 
     def do_listip(self, _command: Command) -> None:
-        self._list(self._addresses, "IP filter list")
+        # The engine pads each part of an address to three characters.
+        padded = ((".".join(f"{part:>3}" for part in key.split(".")), span) for key, span in self._addresses.rows())
+        self._list(list(padded), "IP filter list")
 
     def do_writeip(self, _command: Command) -> None:
-        rows = [f"addip 0 {address}\n" for address in self._addresses.permanent()]
-        self._engine.console.write_file("banned_ip.cfg", "".join(rows))
+        rows = [f"addip 0 {address}\r\n" for address in self._addresses.permanent()]
+        self._write("banned_ip.cfg", rows)
+
+    def _write(self, name: str, rows: list[str]) -> None:
+        self._log.print(f"Writing cfg/{name}.\n")
+        self._engine.console.write_file(name, "".join(rows))
 
     def _player(self, who: str) -> Player | None:
         return next((p for p in self._world.players if who in (str(p.userid), p.steam_id)), None)
@@ -95,13 +114,18 @@ class ModerationCommands:
         else:
             self._log.print(f"{name}:  couldn't find {command.args[0]}\n")
 
-    def _list(self, bans: Bans, title: str) -> None:
-        rows = list(bans.rows())
+    def _list(self, rows: list[tuple[str, float]], title: str) -> None:
+        """The minutes are those that the ban was given, not those that are left."""
         if not rows:
             self._log.print(f"{title}: empty\n")
             return
         entries = "entry" if len(rows) == 1 else "entries"
         lines = [f"{title}: {len(rows)} {entries}"]
-        for number, (key, left) in enumerate(rows, start=1):
-            lines.append(f"{number} {key} : {'permanent' if left is None else f'{left:.3f} min'}")
+        for number, (key, minutes) in enumerate(rows, start=1):
+            lines.append(f"{number} {key} : {f'{minutes:.3f} min' if minutes else 'permanent'}")
         self._log.print("\n".join(lines) + "\n")
+
+
+def _is_address(text: str) -> bool:
+    parts = text.split(".")
+    return len(parts) == 4 and all(part.isdecimal() and int(part) < 256 for part in parts)

@@ -58,6 +58,10 @@ class Player:
         self.address = f"{dice.choice(('192.0.2', '198.51.100', '203.0.113'))}.{dice.randint(1, 254)}:27005"
 
     @property
+    def ip(self) -> str:
+        return self.address.partition(":")[0]
+
+    @property
     def steam_id(self) -> str:
         return f"STEAM_1:{self.account & 1}:{self.account >> 1}"
 
@@ -88,36 +92,49 @@ class Bot:
 
 
 class Bans:
-    """Keys (Steam ids or addresses) with the game time their ban ends, None for ever."""
+    """Keys (Steam ids or addresses) with the minutes of their ban, 0 for ever, and the game time at which it ends."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._until: dict[str, float | None] = {}
+        self._bans: dict[str, tuple[float, float]] = {}
 
     def add(self, key: str, minutes: float) -> None:
-        self._until[key] = self._clock.now() + minutes * 60 if minutes > 0 else None
+        self._bans[key] = (minutes, self._clock.now() + minutes * 60)
 
     def remove(self, key: str) -> bool:
-        return self._until.pop(key, self) is not self
+        """The text must be the one that is listed: the engine compares texts."""
+        return self._bans.pop(key, None) is not None
+
+    def clear(self) -> int:
+        count = len(self._bans)
+        self._bans.clear()
+        return count
 
     def holds(self, key: str) -> bool:
-        if key not in self._until:
+        if key not in self._bans:
             return False
-        until = self._until[key]
-        if until is not None and until <= self._clock.now():
-            del self._until[key]
+        minutes, until = self._bans[key]
+        if minutes > 0 and until <= self._clock.now():
+            del self._bans[key]
             return False
         return True
 
-    def rows(self) -> Iterator[tuple[str, float | None]]:
-        """Keys in force with the minutes left, None for ever."""
-        for key in list(self._until):
+    def matches(self, address: str) -> bool:
+        """Whether a ban covers the address: a part that is 0 stands for every number."""
+        parts = address.split(".")
+        return any(
+            self.holds(key) and all(own in ("0", part) for own, part in zip(key.split("."), parts, strict=False))
+            for key in list(self._bans)
+        )
+
+    def rows(self) -> Iterator[tuple[str, float]]:
+        """Keys in force with the minutes they were banned for, 0 for ever."""
+        for key in list(self._bans):
             if self.holds(key):
-                until = self._until[key]
-                yield key, None if until is None else (until - self._clock.now()) / 60
+                yield key, self._bans[key][0]
 
     def permanent(self) -> list[str]:
-        return [key for key, left in self.rows() if left is None]
+        return [key for key, minutes in self.rows() if not minutes]
 
 
 def name_pool(kind: str) -> list[str]:

@@ -21,11 +21,14 @@ _SPAWN_SECONDS = 3.0
 class World:
     """One running game. `loading` is true while a map loads: the engine then serves no socket."""
 
-    def __init__(self, *, timers: Timers, cvars: Cvars, log: Log, bans: Bans, record: Record) -> None:
+    def __init__(
+        self, *, timers: Timers, cvars: Cvars, log: Log, bans: Bans, banned_addresses: Bans, record: Record
+    ) -> None:
         self._timers = timers
         self._cvars = cvars
         self._log = log
         self._bans = bans
+        self._banned_addresses = banned_addresses
         self._record = record
         self._load: Timer | None = None
         self._userid = 1
@@ -108,7 +111,7 @@ class World:
             joined_at=self._timers.now(),
             dice=self.dice,
         )
-        if self._bans.holds(player.steam_id):
+        if self._bans.holds(player.steam_id) or self._banned_addresses.matches(player.ip):
             self._log.event(f"{player.tag()} was rejected: banned")
             return None
         if not self.players:

@@ -100,15 +100,31 @@ def test_a_banned_person_stays_out_until_the_ban_is_lifted(start):
     assert "refused" in sim.rcon("sim_join Troll")
     assert sim.rcon("listid") == f"ID filter list: 1 entry\n1 {steam_id} : permanent\n"
     sim.rcon("writeid")
-    assert (sim.tree / "left4dead2/cfg/banned_user.cfg").read_text() == f"banid 0 {steam_id}\n"
+    assert (sim.tree / "left4dead2/cfg/banned_user.cfg").read_bytes() == f"banid 0 {steam_id}\r\n".encode()
     assert "removed" in sim.rcon(f"removeid {steam_id}")
+    assert "joined" in sim.rcon("sim_join Troll")
+
+
+def test_a_banned_address_throws_out_who_has_it_and_lets_nobody_of_it_in(start):
+    sim = start()
+    sim.rcon("sim_join Troll")
+    sim.rcon("addip 0 192.0.2.0;addip 0 198.51.100.0;addip 30 203.0.113.0")
+    assert "0 humans" in sim.rcon("status")
+    assert "refused" in sim.rcon("sim_join Troll")
+    assert sim.rcon("listip").splitlines() == [
+        "IP filter list: 3 entries",
+        "1 192.  0.  2.  0 : permanent",
+        "2 198. 51.100.  0 : permanent",
+        "3 203.  0.113.  0 : 30.000 min",
+    ]
+    sim.rcon("removeip 192.0.2.0;removeip 198.51.100.0;removeip 203.0.113.0")
     assert "joined" in sim.rcon("sim_join Troll")
 
 
 def test_a_ban_for_minutes_ends_by_itself(start):
     sim = start()
     sim.rcon("banid 5 STEAM_1:1:7")
-    assert "1 STEAM_1:1:7 : " in sim.rcon("listid")
+    assert "1 STEAM_1:1:7 : 5.000 min" in sim.rcon("listid")
     sim.rcon("sim_speed 10000")
     while "empty" not in sim.rcon("listid"):
         assert sim.process.poll() is None
