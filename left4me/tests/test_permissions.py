@@ -32,7 +32,18 @@ from workshop.models import WorkshopItem
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "permissions.md"
 ROLES = ("anonymous", "stranger", "viewer", "operator", "owner", "admin")
-KINDS = {"servers", "blueprints", "overlays", "hosts", "alerts", "schedules", "bulk", "status-pages", "bans", "banlists"}
+KINDS = {
+    "servers",
+    "blueprints",
+    "overlays",
+    "hosts",
+    "alerts",
+    "schedules",
+    "bulk",
+    "status-pages",
+    "bans",
+    "banlists",
+}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
