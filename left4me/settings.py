@@ -374,10 +374,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "status-pages-send": _periodic("left4me.status_pages.send", 5.0),
     "alerts-prune": _periodic("left4me.alerts.prune", crontab(hour="4", minute="57")),
     "jobs-sweep": _periodic("left4me.jobs.sweep", 10.0),
-    "livestate-poll": _periodic(
-        "servers.ask_hosts", float(LEFT4ME_POLL_SECONDS), "livestate.poll", LEFT4ME_POLL_SECONDS
-    ),
     "livestate-bans": _periodic("servers.ask_hosts", 5.0, "livestate.bans.apply", 5),
+    "livestate-poll": _periodic("servers.ask_hosts", LEFT4ME_POLL_SECONDS, "livestate.poll", LEFT4ME_POLL_SECONDS),
     "livestate-profiles": _periodic("livestate.profiles", 20.0),
     "livestate-prune": _periodic("livestate.prune", crontab(minute="37")),
     "jobs-prune": _periodic("left4me.jobs.prune", crontab(hour="4", minute="17")),

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from left4me.core import secrets
+from left4me.core.redis import signals
 from livestate.bans import adoption, effective, game_list, targets
 from livestate.bans.effective import Lists, Wanted
 from livestate.bans.game_list import NotList
@@ -155,6 +156,7 @@ def _record(server: Server, lists: Lists, wanted: Wanted, row: AppliedBans | Non
         row.targets = _known_after(wanted, row.targets, outcome)
     row.due_at = _next_pass(row, wanted, now=now)
     row.save()
+    signals.send_after_commit(server.resource)
     if has_failed and row.failures == 1:
         logger.warning("Bans of server %s are not confirmed: %s", server.pk, outcome.error or outcome.problems)
 
