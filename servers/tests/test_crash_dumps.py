@@ -21,6 +21,7 @@ from servers.models import Server
 from servers.simulated.srcds import dumps
 from servers.tests.factories import make_server, share
 
+CORPUS = Path(__file__).parents[2] / "bench" / "corpus" / "dumps"
 DUMP = dumps.build(11)
 NAME = "left4dead2/addons/sourcemod/data/dumps/0a1b2c3d.dmp"
 
@@ -57,6 +58,14 @@ def test_what_is_no_dump_is_refused(data: bytes):
 def test_a_dump_that_is_cut_off_gives_what_is_left():
     assert read(DUMP[: len(DUMP) - 300]).reason == "segmentation fault"
     assert read(DUMP[:80]).reason == ""
+
+
+@pytest.mark.parametrize("path", sorted(CORPUS.iterdir()), ids=lambda path: path.name)
+def test_what_the_fuzzer_found_is_read_or_refused(path: Path):
+    try:
+        assert len(read(path.read_bytes()).reason) < 600
+    except minidumps.NotADump as fault:
+        assert str(fault)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
