@@ -20,6 +20,7 @@ from ninja.parser import Parser
 from accounts.api import Bearer, PageSession
 from accounts.api import router as accounts_router
 from left4me.alerts.api import router as alerts_router
+from left4me.backups.api import router as backups_router
 from left4me.core import outages, rows
 from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web import refusals
@@ -110,6 +111,7 @@ api.add_router("", alerts_router)
 api.add_router("", schedules_router)
 api.add_router("", bulk_router)
 api.add_router("", status_pages_router)
+api.add_router("", backups_router)
 
 
 @api.exception_handler(Problem)

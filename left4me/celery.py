@@ -34,5 +34,6 @@ app.autodiscover_tasks()
 app.autodiscover_tasks(["left4me.site"], related_name="pulse")
 app.autodiscover_tasks(["left4me.site"], related_name="integrity")
 app.autodiscover_tasks(["left4me.status_pages"], related_name="discord")
+app.autodiscover_tasks(["left4me.backups"], related_name="operations")
 # By name: the worker loads it after Django is set up, nothing else loads it at all.
 app.steps["worker"].add("left4me.jobs.tasks:JobsStep")

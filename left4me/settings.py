@@ -109,6 +109,7 @@ INSTALLED_APPS = [
     "servers",
     "livestate",
     "livestate.bans",
+    "left4me.backups",
     "left4me.schedules",
     "left4me.status_pages",
 ]
@@ -284,8 +285,7 @@ _mail = env.mail("EMAIL_URL")
 LEFT4ME_SENDS_MAIL = bool(_mail)
 # Without an address, what EMAIL_* settings Django has by itself stand, and nothing is sent.
 globals().update(_mail or {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"})
-# A mail server that hangs must not hold the round of alerts.
-EMAIL_TIMEOUT = 5
+EMAIL_TIMEOUT = 5  # A mail server that hangs must not hold the round of alerts.
 DEFAULT_FROM_EMAIL = env.text("LEFT4ME_MAIL_FROM") or f"left4me@{urlsplit(LEFT4ME_PUBLIC_URL).hostname}"
 
 # --- rhythm ---------------------------------------------------------------------------------------------------
@@ -304,14 +304,13 @@ LEFT4ME_HISTORY_DAYS = env.number("LEFT4ME_HISTORY_DAYS", 30, least=1, most=3650
 LEFT4ME_STUCK_SESSION_SECONDS = env.number("LEFT4ME_STUCK_SESSION_SECONDS", 60, least=5, most=86400)
 LEFT4ME_PROFILE_TTL_SECONDS = env.number("LEFT4ME_PROFILE_TTL_SECONDS", 86400, least=60, most=31536000)
 LEFT4ME_WORKSHOP_REFRESH_SECONDS = env.number("LEFT4ME_WORKSHOP_REFRESH_SECONDS", 86400, least=0, most=31536000)
-
 # How often each host asks for the newest build of the game; 0: never.
 LEFT4ME_GAME_CHECK_SECONDS = env.number("LEFT4ME_GAME_CHECK_SECONDS", 3600, least=0, most=31536000)
-
 # Files of items that no overlay holds are deleted after so many days; 0 keeps them.
 LEFT4ME_WORKSHOP_CACHE_DAYS = env.number("LEFT4ME_WORKSHOP_CACHE_DAYS", 0, least=0, most=36500)
-# What one user's files overlays may hold together, and one uploaded file; in megabytes.
+# What one user's files overlays may hold together, and one uploaded file; what their backups may; in megabytes.
 LEFT4ME_UPLOAD_QUOTA_MB = env.number("LEFT4ME_UPLOAD_QUOTA_MB", 20_000, least=1, most=100_000_000)
+LEFT4ME_BACKUP_QUOTA_MB = env.number("LEFT4ME_BACKUP_QUOTA_MB", 20_000, least=1, most=100_000_000)
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
@@ -381,6 +380,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "jobs-prune": _periodic("left4me.jobs.prune", crontab(hour="4", minute="17")),
     "audit-prune": _periodic("left4me.audit.prune", crontab(hour="4", minute="27")),
     "accounts-prune": _periodic("accounts.prune", crontab(hour="4", minute="37")),
+    "backups-tidy": _periodic("servers.ask_hosts", crontab(hour="5", minute="41"), "backups.tidy", 3600),
     "overlays-tidy": _periodic("overlays.tidy", crontab(hour="5", minute="23")),
     "overlays-inspect-old": _periodic("overlays.inspect_old", 600.0),
 }

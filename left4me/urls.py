@@ -25,6 +25,7 @@ urlpatterns = [
     path("", include("left4me.jobs.urls")),
     path("", include("livestate.urls")),
     path("", include("livestate.bans.urls")),
+    path("", include("left4me.backups.urls")),
     path("", include("left4me.schedules.urls")),
     path("", include("left4me.status_pages.urls")),
     path("", include("left4me.audit.urls")),

@@ -20,6 +20,7 @@ PHASES = {
     "fetching %s": gettext_lazy("Fetching %s"),
     "web reads %s": gettext_lazy("The web server reads %s"),
     "copying": gettext_lazy("Copying"),
+    "restoring": gettext_lazy("Restoring"),
     "installing": gettext_lazy("Installing"),
     "lines": gettext_lazy("Writing lines"),
     # SteamCMD's own

@@ -21,7 +21,7 @@ from servers.models import Blueprint, Server
 
 router = Router(tags=["schedules"])
 
-ActionName = Literal["restart", "start", "stop", "map", "commands", "update_game", "refresh_workshop"]
+ActionName = Literal["restart", "start", "stop", "map", "commands", "back_up", "update_game", "refresh_workshop"]
 ConditionName = Literal["always", "skip", "wait_skip", "wait_run"]
 
 _TIMES = 5

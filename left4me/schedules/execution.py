@@ -14,6 +14,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
+from left4me.backups import actions as backups
+from left4me.backups.models import Backup
 from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web.refusals import Refused
 from left4me.schedules.models import Action, Condition, Run
@@ -85,6 +87,8 @@ def _settle(run: Run, state: live.Live, now: datetime) -> bool:
 def _obstacle(run: Run) -> str:
     """Why there is nothing to do on the server; empty if there is."""
     is_wanted = run.server.desired_state == Server.Desired.RUNNING
+    if run.action == Action.BACK_UP:
+        return ""
     if run.action == Action.START:
         return _("The server was already running.") if is_wanted else ""
     return "" if is_wanted else _("The server was stopped.")
@@ -106,6 +110,9 @@ def _act(run: Run, user: User | None, now: datetime) -> bool:
             elif run.action == Action.COMMANDS:
                 for line in filter(None, map(str.strip, run.argument.splitlines())):
                     _order(run, user, Order.Kind.COMMAND, line)
+            elif run.action == Action.BACK_UP:
+                backup = backups.request(target=run.server, by=user, reason=Backup.Reason.SCHEDULED)
+                Run.objects.filter(pk=run.pk).update(job=backup.job)
             else:
                 job = power.request(server=run.server, operation=run.action, by=user)
                 Run.objects.filter(pk=run.pk).update(job=job)

@@ -33,6 +33,7 @@ class Action(models.TextChoices):
     STOP = "stop", _("Stop")
     MAP = "map", _("Change map")
     COMMANDS = "commands", _("Run console commands")
+    BACK_UP = "back_up", _("Back up")
     UPDATE_GAME = "update_game", _("Update the game of the hosts")
     REFRESH_WORKSHOP = "refresh_workshop", _("Refresh all workshop content")
 

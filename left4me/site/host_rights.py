@@ -36,6 +36,7 @@ RIGHTS = {
     "bans.Ban": "SELECT, INSERT, UPDATE (ended_at), DELETE",
     "bans.BanList": "SELECT, INSERT, UPDATE (version), DELETE",
     "bans.Subscription": "SELECT, DELETE",
+    "backups.Backup": "SELECT, INSERT, UPDATE, DELETE",
     "contenttypes.ContentType": "",
     "jobs.Job": "SELECT, INSERT, UPDATE",
     "jobs.JobLock": "SELECT, INSERT, DELETE",

@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.tests.factories import bearer, make_token
 from left4me.alerts.tests.factories import make_channel
 from left4me.api import api
+from left4me.backups.tests.factories import make_backup
 from left4me.schedules.models import BulkAction, Run
 from left4me.schedules.tests.factories import make_schedule
 from left4me.status_pages.tests.factories import make_page
@@ -131,6 +132,8 @@ class World:
         named = iter(re.findall(r"<(?:\w+:)?(\w+)>", pattern))
         first = next(named)
         path = re.sub(rf"<(?:\w+:)?{first}>", str(ids[kind]), pattern, count=1)
+        if kind == "overlays":
+            ids["backup_id"] = self.ids[f"{place}_backup"]
         ids["upload_id"] = self.ids[f"{place}_upload"]
         ids["addon_id"] = self.ids[f"{place}_addon"]
         for name in named:
@@ -140,7 +143,7 @@ class World:
 
 def overlay_kind(pattern: str) -> str:
     """Which kind of overlay an address is for: most are for each, or for one of workshop items."""
-    if "/files" in pattern or "/uploads" in pattern:
+    if "/files" in pattern or "/uploads" in pattern or "/backups" in pattern:
         return "_files"
     return "_script" if pattern.endswith("/script") else ""
 
@@ -192,6 +195,9 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "schedules": schedule.pk,
         "bulk": bulk.pk,
         "status-pages": make_page(cast.owner, server).pk,
+        "backup_id": make_backup(server).pk,
+        "private_backup": make_backup(files["private"]).pk,
+        "catalog_backup": make_backup(files["catalog"]).pk,
         "run_pk": run.pk,
         "private": private.pk,
         "catalog": catalog.pk,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from accounts.models import User
 from left4me.alerts.tests.factories import make_channel
+from left4me.backups.tests.factories import make_backup
 from left4me.core import secrets
 from left4me.jobs.models import Job, JobLog
 from left4me.schedules.models import BulkAction, Run
@@ -72,6 +73,8 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
         for name, desired, actual in SERVERS
     ]
     share(servers[0], friend)
+    make_backup(servers[0], user=owner, file_count=412, size=73_400_000, was_running=True)
+    make_backup(servers[0], reason="before_restore", file_count=409, size=73_100_000)
     _populate(servers[0], now)
     _fill(overlays[1], now)
     job = _jobs(owner, servers, now)

@@ -69,7 +69,12 @@ def _busy_ports(*, ports: list[int]) -> Reply:
     return Reply({str(port): holder for port, holder in host_ports.busy_here(ports).items()})
 
 
-_HANDLERS: dict[str, Callable[..., Reply]] = {
+def register(procedure: str, handler: Callable[..., Reply | None]) -> None:
+    """Add a procedure of an app above this one."""
+    _HANDLERS[procedure] = handler
+
+
+_HANDLERS: dict[str, Callable[..., Reply | None]] = {
     "log_files": _log_files,
     "console_log": _console_log,
     "log_piece": _log_piece,

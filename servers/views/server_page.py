@@ -37,6 +37,7 @@ TABS = (
     Tab("history", _("History"), "livestate:history"),
     Tab("files", _("Files"), "servers:files"),
     Tab("admins", _("Admins"), "servers:admins", for_operators=True),
+    Tab("backups", _("Backups"), "backups:of_server", for_editors=True),
     Tab("schedules", _("Schedules"), "schedules:of_server", for_operators=True),
     Tab("settings", _("Settings"), "servers:edit", for_editors=True),
 )

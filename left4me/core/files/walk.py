@@ -141,6 +141,11 @@ def delete(name: str, *, at: int, depth: int = 0) -> None:
         os.rmdir(name, dir_fd=at)
 
 
+def mark_deleted(name: str, *, at: int) -> None:
+    """Make the mark by which overlayfs hides a file of a lower layer."""
+    os.mknod(_component(name), stat.S_IFCHR, 0, dir_fd=at)
+
+
 def leads_out(where: Sequence[str], target: str) -> bool:
     """Whether a link at `where`, counted from the root of its tree, points anywhere but into the tree."""
     depth = len(where) - 1

@@ -227,3 +227,13 @@ def test_only_admins_schedule_what_is_not_of_servers(cast: Cast, server: Server,
     execution.carry_out_due(due)
     assert settled(run)[0] == Run.State.SKIPPED
     assert not Job.objects.exists()
+
+
+def test_a_backup_is_made_also_of_a_server_that_is_stopped(cast, redis_client):
+    now = timezone.now()
+    server = make_server(cast.owner, actual_state="stopped")
+    run = Run.objects.create(server=server, user=cast.owner, action="back_up", due_at=now)
+    execution.carry_out_due(now)
+    run.refresh_from_db()
+    assert (run.state, run.job.operation) == ("started", "back_up")
+    assert server.backups.get().reason == "scheduled"

@@ -1,0 +1,190 @@
+"""The pages of the backups of a server and of a files overlay. Archives are read by calls to their hosts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import content_disposition_header
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import User
+from accounts.permissions import signed_in
+from left4me.backups import actions
+from left4me.backups.models import Backup
+from left4me.core.web.refusals import Refused
+from left4me.core.web.request import is_fragment
+from overlays import lookups as overlay_lookups
+from overlays.models import Overlay
+from servers import lookups
+from servers.hosts import rpc
+from servers.models import Host, Server
+from servers.views import server_page
+
+_RANGE: Final = re.compile(r"bytes=(\d{1,15})-(\d{0,15})\Z")
+_SHOWN: Final = 50
+
+Target = Server | Overlay
+
+
+def target_to_edit(user: User, kind: str, pk: int) -> Target:
+    """The server or files overlay whose backups the user may manage. Raises Http404 and PermissionDenied."""
+    return lookups.server_to_edit(user, pk) if kind == "servers" else overlay_lookups.files_to_edit(user, pk)
+
+
+def backup_of(target: Target, backup_id: int) -> Backup:
+    """A finished backup of this target. Raises Http404."""
+    rows = Backup.objects.of(target).complete().select_related("server__owner", "overlay", "user")
+    return get_object_or_404(rows, pk=backup_id)
+
+
+@require_safe
+def list_(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    target = target_to_edit(user, kind, pk)
+    rows = list(Backup.objects.of(target).select_related("user", "job")[:_SHOWN])
+    context = {
+        **_frame(request, target),
+        "backups": [row for row in rows if row.finished_at],
+        "under_way": [row for row in rows if not row.finished_at and row.job is not None and not row.job.has_ended],
+    }
+    template = _template(target)
+    return render(request, f"{template}#list" if is_fragment(request) else template, context)
+
+
+@require_POST
+def create(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
+    user = signed_in(request)
+    target = target_to_edit(user, kind, pk)
+    try:
+        actions.request(target=target, by=user)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("Backing up. The list shows the backup when it is complete."))
+    return redirect(_list_url(kind, pk))
+
+
+@require_safe
+def plan(request: HttpRequest, kind: str, pk: int, backup_id: int) -> HttpResponse:
+    """What a restore would add, replace and remove, before anything is changed."""
+    target = target_to_edit(signed_in(request), kind, pk)
+    backup = backup_of(target, backup_id)
+    context: dict[str, Any] = {**_frame(request, target), "backup": backup}
+    try:
+        facts = rpc.call(host_of(backup), "backup_plan", backup=backup.pk).facts
+    except rpc.HostSilent:
+        context["silent"] = True
+    except rpc.NotFound:
+        context["missing"] = True
+    else:
+        context["unchanged"] = facts["unchanged"]
+        context["lists"] = [
+            (_("Added"), facts["added"]),
+            (_("Replaced"), facts["replaced"]),
+            (_("Removed"), facts["removed"]),
+        ]
+        context["is_same"] = not any(part["count"] for _title, part in context["lists"])
+    return render(request, "backups/plan.html", context)
+
+
+@require_POST
+def restore(request: HttpRequest, kind: str, pk: int, backup_id: int) -> HttpResponse:
+    user = signed_in(request)
+    target = target_to_edit(user, kind, pk)
+    try:
+        job = actions.restore(backup=backup_of(target, backup_id), by=user)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+        return redirect("backups:plan", kind=kind, pk=pk, backup_id=backup_id)
+    messages.success(request, _("Restoring. The present files are backed up first."))
+    return redirect("jobs:detail", job.pk)
+
+
+@require_POST
+def delete(request: HttpRequest, kind: str, pk: int, backup_id: int) -> HttpResponse:
+    user = signed_in(request)
+    actions.delete(backup=backup_of(target_to_edit(user, kind, pk), backup_id), by=user)
+    messages.success(request, _("Backup deleted."))
+    return redirect(_list_url(kind, pk))
+
+
+@require_safe
+def download(request: HttpRequest, kind: str, pk: int, backup_id: int) -> HttpResponseBase:
+    """The archive; a `Range` continues an interrupted download."""
+    target = target_to_edit(signed_in(request), kind, pk)
+    backup = backup_of(target, backup_id)
+    try:
+        return archive_response(request, backup, name=target.name)
+    except rpc.HostSilent:
+        messages.error(request, _("The host did not respond. Try again in a moment."))
+        return redirect(_list_url(kind, pk))
+
+
+def archive_response(request: HttpRequest, backup: Backup, *, name: str) -> HttpResponseBase:
+    """The archive of a backup, or the range of it that was requested. Raises Http404 and rpc.HostSilent."""
+    wanted = _RANGE.match(request.headers.get("Range", ""))
+    start = int(wanted[1]) if wanted else 0
+    host = host_of(backup)
+    try:
+        first = rpc.call(host, "backup_piece", backup=backup.pk, offset=start)
+    except rpc.NotFound:
+        raise Http404(_("The files of this backup are missing on its host.")) from None
+    size = int(first.facts["size"])
+    end = min(int(wanted[2]) if wanted and wanted[2] else size - 1, size - 1)
+    filename = f"{slugify(name) or 'backup'}-{backup.created_at:%Y%m%d-%H%M}.tar.gz"
+    headers = {
+        "Content-Type": "application/gzip",
+        "Content-Disposition": content_disposition_header(as_attachment=True, filename=filename) or "attachment",
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(max(0, end - start + 1)),
+    }
+    if wanted and start > end:
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+    if wanted:
+        headers["Content-Range"] = f"bytes {start}-{end}/{size}"
+    pieces = _pieces(host, backup, first=first.data, start=start, end=end)
+    return StreamingHttpResponse(pieces, status=206 if wanted else 200, headers=headers)
+
+
+def _pieces(host: Host, backup: Backup, *, first: bytes, start: int, end: int) -> Iterator[bytes]:
+    piece, at = first, start
+    while at <= end and piece:
+        piece = piece[: end - at + 1]
+        yield piece
+        at += len(piece)
+        if at <= end:
+            piece = rpc.call(host, "backup_piece", backup=backup.pk, offset=at).data
+
+
+def host_of(backup: Backup) -> Host:
+    """The host that holds its archive. Raises Http404."""
+    return get_object_or_404(Host, name=backup.host)
+
+
+def _template(target: Target) -> str:
+    return "backups/server.html" if isinstance(target, Server) else "backups/overlay.html"
+
+
+def _frame(request: HttpRequest, target: Target) -> dict[str, Any]:
+    is_server = isinstance(target, Server)
+    frame = server_page.frame(request, target, tab="backups") if isinstance(target, Server) else {"overlay": target}
+    kind = "servers" if is_server else "overlays"
+    return {
+        **frame,
+        "target": target,
+        "kind": kind,
+        "is_server": is_server,
+        "list_url": _list_url(kind, target.pk),
+    }
+
+
+def _list_url(kind: str, pk: int) -> str:
+    return reverse("backups:of_server" if kind == "servers" else "backups:of_overlay", args=[pk])
