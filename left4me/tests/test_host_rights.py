@@ -21,8 +21,9 @@ from left4me.site import host_rights
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
 from livestate.models import Order
-from servers import tasks
-from servers.models import HostToken, Server, StateChange
+from servers import actions, tasks
+from servers.game_access import application
+from servers.models import GameAccessState, HostToken, Server, StateChange
 from servers.state import state_log
 from servers.tests.factories import make_host, make_server, share
 from servers.tests.fake_runtime import FakeRuntime
@@ -101,6 +102,9 @@ def test_a_host_may_do_its_work(as_host, cast: Cast, settings, tmp_path, monkeyp
     Channel.objects.create(
         user=cast.owner, name="x", kind="email", events=[str(e) for e in Event], address="a@b.example"
     )
+    for one in (server, doomed):
+        actions.set_person(of=one, person="vera", by=cast.owner)
+        actions.set_rules(of=one, by=cast.owner, team_are_admins=True)
     StateChange.objects.create(server=doomed, at=timezone.now(), state="stopped")
     jobs.request(operation="diagnostic", resource="diagnostic:1", by=None, host="two", params={"lines": 2})
     jobs.request(operation="delete", resource=doomed.resource, by=cast.owner, host="two")
@@ -111,9 +115,11 @@ def test_a_host_may_do_its_work(as_host, cast: Cast, settings, tmp_path, monkeyp
         tasks.refresh()
         tasks.tidy()
         state_log.record_state(server, Server.State.RUNNING, now=timezone.now())
+        application.apply("two", now=timezone.now())
         state_log.record_state(server, Server.State.CRASHED, now=timezone.now())
         sweep.take_over_dead(host="two", now=timezone.now())
     assert not Server.objects.filter(pk=doomed.pk).exists()
+    assert GameAccessState.objects.get().server == server
     host.refresh_from_db()
     assert host.last_seen_at is not None
     assert Delivery.objects.count() == 1
