@@ -4,7 +4,7 @@ from django.urls import include, path
 
 from left4me.api import api
 from left4me.core.web import undo
-from left4me.site import bell, palette, styleguide, views
+from left4me.site import bell, installed_app, palette, styleguide, views
 from left4me.site.metrics.views import metrics
 
 urlpatterns = [
@@ -12,6 +12,9 @@ urlpatterns = [
     path("palette", palette.palette, name="palette"),
     path("bell", bell.bell, name="bell"),
     path("bell/seen", bell.seen, name="bell_seen"),
+    path("app.webmanifest", installed_app.manifest, name="manifest"),
+    path("sw.js", installed_app.worker, name="service_worker"),
+    path("offline", installed_app.offline, name="offline"),
     path("theme", views.theme, name="theme"),
     path("undo/<str:token>", undo.undo, name="undo"),
     path("styleguide", styleguide.styleguide, name="styleguide"),

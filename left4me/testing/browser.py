@@ -48,7 +48,7 @@ class Complaints:
         self.seen: list[str] = []
         # Every page answers an invalid form with 422, which the browser reports although it shows the page. The live
         # server of the tests serves no streams, which are an application of their own.
-        self._expected = ["status of 422", "/live?"]
+        self._expected = ["status of 422", "/live?", "Service Worker registration blocked"]
 
     def expect(self, words: str) -> None:
         self._expected.append(words)
@@ -87,7 +87,9 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 @pytest.fixture(scope="session")
 def browser_context_args(browser_context_args: dict[str, Any], live_server: LiveServer) -> dict[str, Any]:
-    return {**browser_context_args, "base_url": live_server.url, "reduced_motion": "reduce"}
+    # A service worker would hide requests from the tests' routes; its own tests allow it.
+    own = {"base_url": live_server.url, "reduced_motion": "reduce", "service_workers": "block"}
+    return {**browser_context_args, **own}
 
 
 @pytest.fixture

@@ -153,9 +153,9 @@ def test_a_long_answer_grows_in_the_row_while_it_arrives(cast, server, game, mon
     seen: list[int] = []
     show = execution._store_partial_output
 
-    def watched(order_id: int, mask: Masker, text: str) -> None:
-        show(order_id, mask, text)
-        seen.append(len(Order.objects.get(pk=order_id).output))
+    def watched(order: Order, mask: Masker, text: str) -> None:
+        show(order, mask, text)
+        seen.append(len(Order.objects.get(pk=order.pk).output))
 
     monkeypatch.setattr(execution, "_store_partial_output", watched)
     order = tell(server, cast.owner, value="cvarlist")
@@ -173,9 +173,9 @@ def test_the_console_never_shows_the_rcon_password_however_the_answer_arrives(ca
     seen: list[str] = []
     show = execution._store_partial_output
 
-    def watched(order_id: int, *rest: object) -> None:
-        show(order_id, *rest)
-        seen.append(Order.objects.get(pk=order_id).output)
+    def watched(order: Order, *rest: object) -> None:
+        show(order, *rest)
+        seen.append(Order.objects.get(pk=order.pk).output)
 
     monkeypatch.setattr(execution, "_store_partial_output", watched)
     order = tell(server, cast.owner, value="find rcon_")

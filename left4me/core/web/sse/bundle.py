@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 # The first stream, by which a page knows that it is connected.
 MAIN = ""
 # Signals name the user whose rights changed, so that a regular look finds only what no signal told.
-LOOK_SECONDS = 15.0
+LOOK_SECONDS = 30.0
 # As an event: scripts do not see comments, and this tells them that the connection is alive.
 _KEEP_ALIVE = Event("still", "-").encoded()
 

@@ -111,6 +111,8 @@ class Hub:
                 task.cancel()
                 await asyncio.wait([task], timeout=0.1)
         self._tasks = []
+        # They belong to the event loop.
+        self._checks.clear()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 

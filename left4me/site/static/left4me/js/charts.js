@@ -266,9 +266,9 @@ function look() {
   for (const section of document.querySelectorAll("[data-charts]")) draw(section);
 }
 
-// A chart of days has steps of minutes, and nothing new before the next one.
+// A chart of a day has steps of two minutes, two pixels wide: what is new can wait for some of them.
 function isDue({ found, askedAt }) {
-  return Date.now() - askedAt >= Math.max(REFRESH_MS, 1000 * found.step_seconds) - 1000;
+  return Date.now() - askedAt >= Math.max(REFRESH_MS, 2500 * found.step_seconds) - 1000;
 }
 
 function tick() {

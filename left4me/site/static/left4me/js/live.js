@@ -11,7 +11,7 @@
 const ADDRESS = "/live";
 const PAUSE = 1000;
 const ASK_WITHOUT = 5000;
-const ASK_ANYWAY = 300_000;
+const ASK_ANYWAY = 900_000;
 // The server says something every 15 s.
 const DEAD_AFTER = 40_000;
 // Browsers open few connections to one site: a tab that nobody looks at gives its one back.
