@@ -15,7 +15,7 @@ pytest_plugins = [
     "left4me.testing.caller",
     "left4me.testing.cast",
     "left4me.testing.folders",
-    "left4me.testing.live_site",
+    "left4me.tests.live_site",
     "left4me.testing.needs",
     "left4me.testing.receiver",
     "left4me.testing.redis_server",

@@ -15,7 +15,7 @@ from left4me.jobs import transitions
 from left4me.jobs.models import Job
 from left4me.jobs.states import State
 from left4me.testing.cast import Cast
-from left4me.testing.live_site import LiveSite
+from left4me.tests.live_site import LiveSite
 from servers.actions import sharing
 from servers.models import Server, ServerShare
 from servers.tests.factories import make_host, make_server, share

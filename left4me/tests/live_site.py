@@ -29,7 +29,7 @@ class LiveSite:
         from left4me import streams
 
         self._streams = streams.application
-        self._pages: Any = WSGIMiddleware(StaticFilesHandler(WSGIHandler()), workers=4)
+        self._pages: Any = WSGIMiddleware(StaticFilesHandler(WSGIHandler()), workers=4)  # type: ignore[arg-type]
         self.refuses_streams = False
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -64,7 +64,7 @@ class LiveSite:
     def cut(self) -> None:
         """Break every connection, as a lost network does."""
         for connection in list(self._server.server_state.connections):
-            self._loop.call_soon_threadsafe(connection.transport.abort)  # type: ignore[attr-defined]
+            self._loop.call_soon_threadsafe(connection.transport.abort)
 
     def stop(self) -> None:
         if not self._server.should_exit:
