@@ -221,4 +221,3 @@ def test_the_app_can_be_installed_with_icons_that_exist(client):
     assert "maskable" in {icon["purpose"] for icon in manifest["icons"]}
     worker = client.get("/sw.js")
     assert (worker["Content-Type"], worker["Cache-Control"]) == ("text/javascript", "no-cache")
-    assert "worker-src 'self'" in client.get("/offline")["Content-Security-Policy"]
