@@ -13,7 +13,8 @@ from ninja import Query, Router, Schema, Status
 from accounts.permissions import signed_in
 from left4me.backups import actions, views
 from left4me.backups.models import Backup
-from left4me.core.web.api import Problem, Window, listed, page_of, require_scope
+from left4me.core.web.api import Window, listed, page_of, require_scope
+from left4me.core.web.refusals import Refused
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
 from servers.hosts import rpc
@@ -78,9 +79,9 @@ def _plan(request: HttpRequest, kind: str, pk: int, backup_id: int) -> Any:
 
 
 def _download(request: HttpRequest, kind: str, pk: int, backup_id: int) -> HttpResponseBase:
+    backup = _found(request, kind, pk, backup_id)
     # It holds configuration files with passwords.
     require_scope(request, "operate")
-    backup = _found(request, kind, pk, backup_id)
     try:
         return views.archive_response(request, backup, name=backup.resource.replace(":", "-"))
     except rpc.HostSilent:
@@ -98,8 +99,8 @@ def _delete(request: HttpRequest, kind: str, pk: int, backup_id: int) -> Status[
     return Status(204, None)
 
 
-def _silent() -> Problem:
-    return Problem(503, _("The host did not respond. Try again in a moment."))
+def _silent() -> Refused:
+    return Refused(_("The host did not respond. Try again in a moment."))
 
 
 @router.get("/servers/{id:server_id}/backups", response=BackupPage, summary="Backups of a server, newest first")
