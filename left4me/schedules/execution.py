@@ -90,7 +90,9 @@ def _obstacle(run: Run) -> str:
     if run.action == Action.BACK_UP:
         return ""
     if run.action == Action.START:
-        return _("The server was already running.") if is_wanted else ""
+        # One that gave up is still wanted, and a start brings it back.
+        is_up = run.server.actual_state in (Server.State.RUNNING, Server.State.STARTING)
+        return _("The server was already running.") if is_wanted and is_up else ""
     return "" if is_wanted else _("The server was stopped.")
 
 

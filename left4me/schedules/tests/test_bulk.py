@@ -350,3 +350,11 @@ def test_a_server_that_somebody_restarted_with_the_update_has_no_turn(cast: Cast
     bulk_execution.advance_all(now)
     assert states(BulkAction.objects.get()) == ["skipped"]
     assert not Job.objects.exists()
+
+
+def test_a_server_that_gave_up_is_started_again(cast: Cast, host: Host, now: datetime):
+    server = running(cast, now, actual_state=Server.State.GAVE_UP)
+    action = begin(cast, [server], action="start")
+    bulk_execution.advance_all(now)
+    assert states(action) == ["started"]
+    assert Job.objects.get().operation == "start"
