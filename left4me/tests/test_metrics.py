@@ -18,9 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from left4me import streams
 from left4me.alerts.tests.factories import make_channel
 from left4me.core.redis import pubsub
-from left4me.core.redis.client import client
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
+from left4me.site import pulse
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
 from livestate.models import Sweep
@@ -202,7 +202,7 @@ def expressions() -> list[str]:
 def test_dashboard_and_rules_ask_only_for_what_is_exported(cast: Cast, _own_redis: None):
     furnish(cast.owner, servers=4)
     pubsub.count("left4me:jobs-ended:local", "failed start")
-    client().set("left4me:pulse", "1")
+    pulse.beat()
     there = exported()
     asked = {name for expression in expressions() for name in named(expression)}
     assert len(asked) > 20
@@ -211,7 +211,7 @@ def test_dashboard_and_rules_ask_only_for_what_is_exported(cast: Cast, _own_redi
 
 def test_every_figure_is_documented_and_every_documented_one_exported(cast: Cast, _own_redis: None):
     furnish(cast.owner, servers=4)
-    client().set("left4me:pulse", "1")
+    pulse.beat()
     text = (REPOSITORY / "docs/observability.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
     documented = {f"left4me_{name}" for line in text.splitlines() for name in re.findall(r"^\| `left4me_(\w+)", line)}
     assert documented == exported()
