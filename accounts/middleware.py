@@ -7,11 +7,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 
 from left4me.core import moments
 from left4me.core.net.addresses import client_address
+from left4me.core.web.request import page_before
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -30,6 +32,15 @@ class SignInFirst(LoginRequiredMiddleware):
             # Checked before the user is loaded (Django does it the other way round), so that /health costs no query.
             return None
         return super().process_view(request, view_func, view_args, view_kwargs)
+
+    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseRedirect:
+        """Redirect to the login page and from there back to this page, or to the page of the form that was sent.
+
+        What was typed there is restored by the browser (drafts.js). The address of a form may answer nothing else.
+        """
+        if request.method in {"GET", "HEAD"} or not (before := page_before(request)):
+            return super().handle_no_permission(request, view_func)
+        return redirect_to_login(before, self.get_login_url(view_func), self.get_redirect_field_name(view_func))
 
     def get_login_url(self, view_func: Callable[..., Any]) -> str:
         # Django's admin names its own login page; all sign-ins use the site's, with its throttling and audit.

@@ -71,6 +71,24 @@ class BlueprintForm(RowForm):
         if self.instance.pk:
             self.initial["overlays"] = [overlay.pk for overlay in self.instance.layers]
 
+    def leave_out_refused(self) -> None:
+        """Remove the lines that cannot be saved, when the button that does so was pressed."""
+        if "leave_out" not in self.data:
+            return
+        data = cast(QueryDict, self.data).copy()
+        for name, check in (("arguments", checks.check_arguments), ("config", checks.check_config)):
+            text = data.get(name, "")
+            refused = {each.line for each in check(text) if each.severity == checks.Severity.REFUSED}
+            lines = enumerate(checks.config_lines(text), start=1)
+            if refused:
+                data[name] = "\n".join(line for number, line in lines if number not in refused)
+        self.data = data
+
+    @property
+    def has_refused_lines(self) -> bool:
+        """Whether lines of its texts are what keeps it from being saved."""
+        return self.is_bound and not {"arguments", "config"}.isdisjoint(self.errors)
+
     def translate(self) -> None:
         """Replace a pasted launch line by its translation; `translated` then says what became of its parts."""
         data = cast(QueryDict, self.data).copy()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from urllib.parse import urlsplit
 
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -13,22 +12,14 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from left4me.core import outages
+from left4me.core.web.request import page_before
 
 Words = str | Promise
 
 
 def _page(request: HttpRequest, code: int, *, title: Words, text: Words) -> HttpResponse:
-    context = {"code": code, "title": title, "text": text, "back": _page_before(request)}
+    context = {"code": code, "title": title, "text": text, "back": page_before(request)}
     return HttpResponse(render_to_string("error.html", context), status=code)
-
-
-def _page_before(request: HttpRequest) -> str:
-    """The page of this site that led here, such as the form that was sent; empty if there is none to go back to."""
-    referrer = urlsplit(request.headers.get("Referer", ""))
-    is_here = referrer.netloc == request.headers.get("Host")
-    before = referrer.path + (f"?{referrer.query}" if referrer.query else "")
-    is_same = before == request.get_full_path() and request.method == "GET"
-    return before if is_here and before.startswith("/") and not before.startswith("//") and not is_same else ""
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core.web.request import is_admin
+from servers.blueprints import maps
 
 COLOURS = [
     "ground",
@@ -46,10 +47,17 @@ PARTS = [
     ("buttons", _("Buttons")),
     ("states", _("Statuses")),
     ("messages", _("Messages")),
+    ("toasts", _("Toasts and cures")),
     ("forms", _("Forms")),
+    ("editor", _("Editor")),
+    ("maps", _("Map picker")),
     ("tables", _("Tables")),
+    ("bulk", _("Bulk bar and saved filters")),
+    ("tabs", _("Tabs and breadcrumbs")),
     ("cards", _("Cards")),
     ("progress", _("Progress")),
+    ("charts", _("Charts")),
+    ("palette", _("Palette")),
     ("bar", _("Server bar")),
     ("log", _("Log")),
     ("icons", _("Icons")),
@@ -101,6 +109,7 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         "server_states": SERVER_STATES,
         "job_states": JOB_STATES,
         "specimens": [(scheme, form) for scheme in SCHEMES for form in _forms(scheme)],
+        "campaigns": maps.grouped(maps.stock()),
         "layers": ["Competitive config", "Friday maps", "SourceMod"],
         "page": Paginator(range(1, 501), 25).page(7),
         "lately": now - timedelta(minutes=5),

@@ -228,6 +228,20 @@ def test_refused_lines_are_named_and_the_text_stays(cast: Cast, owner_client: Cl
     assert "say \x07" in response.content.decode()
 
 
+def test_refused_lines_are_left_out_by_one_press(cast: Cast, owner_client: Client) -> None:
+    sent = {
+        "name": "Mine",
+        "arguments": "+map c1m1_hotel\n-game left4dead2",
+        "config": "sv_pure 2\nsay \x07\nsv_tags x",
+    }
+    sent |= {"connect_ports": "80"}
+    refused = owner_client.post("/blueprints/new", sent)
+    assert "Save without the refused lines" in refused.content.decode()
+    assert owner_client.post("/blueprints/new", {**sent, "leave_out": "yes"}).status_code == 302
+    made = Blueprint.objects.get()
+    assert (made.arguments, made.config) == ("+map c1m1_hotel", "sv_pure 2\nsv_tags x")
+
+
 def test_the_order_of_overlays_is_the_order_sent(cast: Cast, owner_client: Client) -> None:
     first, second, third = (make_overlay() for _ in range(3))
     blueprint = make_blueprint(cast.owner, overlays=[first, second])

@@ -167,6 +167,7 @@ def _submit(form: BlueprintForm, action: Callable[[dict[str, Any]], Blueprint]) 
         return None, 200
     # A pasted launch line is translated and shown first, so that nothing is lost.
     if form.is_bound:
+        form.leave_out_refused()
         form.translate()
     if form.translated:
         return None, 422 if form.errors else 200

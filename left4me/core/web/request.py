@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from urllib.parse import urlsplit
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import DisallowedHost, PermissionDenied
 from django.http import HttpRequest
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django_htmx.middleware import HtmxDetails
 
@@ -42,9 +42,7 @@ def current_user(request: HttpRequest) -> Person:
 
 def previous_page(request: HttpRequest) -> str:
     """The page of this site that the request was sent from; the dashboard if there is none."""
-    back = request.headers.get("Referer", "")
-    is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
-    return back if is_ours else "/"
+    return page_before(request) or "/"
 
 
 def is_fragment(request: HttpRequest) -> bool:
@@ -84,3 +82,15 @@ def _is_text(part: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def page_before(request: HttpRequest) -> str:
+    """The page of this site that led here, such as that of the form that was sent; empty if there is none."""
+    referrer = urlsplit(request.headers.get("Referer", ""))
+    try:
+        is_here = referrer.netloc == request.get_host()
+    except DisallowedHost:
+        return ""
+    before = referrer.path + (f"?{referrer.query}" if referrer.query else "")
+    is_same = before == request.get_full_path() and request.method == "GET"
+    return before if is_here and before.startswith("/") and not before.startswith("//") and not is_same else ""

@@ -153,6 +153,24 @@ def table(
     return render_to_string("ui/table.html", context)
 
 
+@register.inclusion_tag("ui/crumbs.html")
+def crumbs(*steps: Any, label: str = "") -> dict[str, object]:
+    """The way to a page: `{% crumbs "servers:list" _("Servers") server server.name _("Delete") %}`.
+
+    Pairs of a target and a name, then the name of the page. A target is the name of an address, an address, or a row
+    with a page. `label` distinguishes two on one page.
+    """
+    *before, current = steps
+    pairs = zip(before[::2], before[1::2], strict=True)
+    return {"steps": [(_address(target), name) for target, name in pairs], "current": current, "label": label}
+
+
+def _address(target: Any) -> str:
+    if not isinstance(target, str):
+        return str(target.get_absolute_url())
+    return target if target.startswith(("/", "#")) else reverse(target)
+
+
 @register.simple_tag(takes_context=True)
 def places(context: Context) -> list[tuple[navigation.Place, bool]]:
     """The side bar's entries for this visitor, as (place, is current)."""
