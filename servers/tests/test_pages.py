@@ -231,7 +231,7 @@ def test_refused_lines_are_named_and_the_text_stays(cast: Cast, owner_client: Cl
 def test_refused_lines_are_left_out_by_one_press(cast: Cast, owner_client: Client) -> None:
     sent = {
         "name": "Mine",
-        "arguments": "+map c1m1_hotel\n-game left4dead2",
+        "arguments": "+map c1m1_hotel",
         "config": "sv_pure 2\nsay \x07\nsv_tags x",
     }
     sent |= {"connect_ports": "80"}
