@@ -16,6 +16,7 @@ from left4me.core.web.ids import parse_id
 from overlays.models import Overlay
 from servers.actions import blueprint_yaml
 from servers.blueprints import checks, maps, translation
+from servers.blueprints.map_field import MapField
 from servers.models import FLAGS, Blueprint, GameAccess, GamePerson, Host, Server, ServerShare, StarterBlueprint
 from workshop import inputs
 

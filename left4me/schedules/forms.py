@@ -16,7 +16,7 @@ from left4me.core import moments, names
 from left4me.schedules import description, recurrence
 from left4me.schedules.description import Repeat, Times
 from left4me.schedules.models import LONGEST_WAIT_MINUTES, LONGEST_WARNING_MINUTES, Action, Condition, Schedule
-from servers.map_field import MapField
+from servers.blueprints.map_field import MapField
 from servers.models import Blueprint, Server
 
 _ALL = "all"
