@@ -12,6 +12,9 @@ from left4me.tests.world import furnish
 
 # Each with the reason why anybody may ask for it.
 PUBLIC = {
+    "manifest": "browsers read it without a session; it names the app and its icons",
+    "service_worker": "browsers fetch it without a session; it is the same for everybody",
+    "offline": "the service worker keeps it for everybody; it says that there is no network",
     "health": "load balancers and installers ask it; it says nothing but ok",
     "ready": "the same; it names no secrets",
     "metrics": "programs of this machine and those with its token; test_metrics holds that",
