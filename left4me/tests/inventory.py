@@ -23,6 +23,7 @@ from left4me.alerts.models import Channel
 from left4me.audit import record
 from left4me.jobs.models import Job
 from left4me.schedules.models import Run
+from left4me.status_pages.models import StatusPage
 from left4me.testing import vpk_files
 from left4me.testing.routes import Route, all_routes
 from left4me.tests.test_urls import PUBLIC
@@ -125,6 +126,9 @@ def furnish_all(owner: User, friend: User, now: datetime) -> dict[str, Any]:
         "join": PlayersLink.objects.create(server=server).token,
         "invitation": _link(Purpose.INVITATION, owner, now, note="for Zoey"),
         "new-password": _link(Purpose.PASSWORD, owner, now, user=friend),
+        "slug": StatusPage.objects.get(pk=things["status-pages"]).slug,
+        "status_pages:join": {"pk": server.pk},
+        "backups:of_overlay": of_files,
         "overlays:files": of_files,
         "overlays:edit_file": of_files,
         "overlays:download_file": of_files,

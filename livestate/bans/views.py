@@ -128,7 +128,8 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "progress": state.on_servers(ban, user=user) if ban.is_active else [],
         "others": Ban.objects.visible_to(user).for_pages().filter(target=ban.target).exclude(pk=pk)[:10],
     }
-    return render(request, "bans/detail.html", context)
+    partial = "#servers" if request.htmx and ban.is_active else ""  # type: ignore[attr-defined]
+    return render(request, f"bans/detail.html{partial}", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -37,7 +37,8 @@ def of_server(request: HttpRequest, pk: int) -> HttpResponse:
         "state": GameAccessState.objects.filter(server=server).first(),
         "may_change": permissions.can_edit_server(user, server),
     }
-    return render(request, "servers/admins.html", context, status=changed.status)
+    partial = "#roster" if request.htmx and request.method == "GET" else ""  # type: ignore[attr-defined]
+    return render(request, f"servers/admins.html{partial}", context, status=changed.status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
