@@ -20,7 +20,9 @@ from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
 from livestate import chart, live
 from livestate import history as histories
+from livestate import players as player_history
 from livestate.bans import state as ban_state
+from livestate.bans.models import Ban
 from livestate.models import Order, SteamProfile
 from servers import lookups, permissions
 from servers.models import Server
@@ -115,11 +117,19 @@ def history_csv(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def player(request: HttpRequest, steam_id_64: int) -> HttpResponse:
     """A player's sessions on the servers that the user can see; 404 for an account without any."""
-    visits = histories.visits(steam_id_64, Server.objects.visible_to(signed_in(request)))
+    user = signed_in(request)
+    visits = histories.visits(steam_id_64, Server.objects.visible_to(user))
     page = Paginator(visits, VISITS_PER_PAGE).get_page(request.GET.get("page"))
     latest = visits.first()
     if latest is None:
         raise Http404(_("Player not found."))
     profile = SteamProfile.objects.filter(pk=steam_id_64).first()
-    context = {"player": live.ShownPlayer(latest, profile), "page": page, "steam_id_64": steam_id_64}
+    context = {
+        "player": live.ShownPlayer(latest, profile),
+        "page": page,
+        "steam_id_64": steam_id_64,
+        "names": player_history.names(visits),
+        "companions": player_history.companions(visits, now=timezone.now()),
+        "bans": Ban.objects.visible_to(user).for_pages().filter(target=str(steam_id_64)),
+    }
     return render(request, "livestate/player.html", context)

@@ -90,6 +90,7 @@ SENTENCES: dict[str, str | Promise] = {
     "overlay.update": _("{who} changed the overlay {what}"),
     "overlay.upload_discarded": _("{who} discarded an upload to the overlay {what}"),
     "overlay.uploaded": _("{who} uploaded a file to the overlay {what}"),
+    "player.forget": _("{who} had a player forgotten"),
     "schedule.cancel_run": _("{who} cancelled a run of the schedule {what}"),
     "schedule.create": _("{who} created the schedule {what}"),
     "schedule.delete": _("{who} deleted the schedule {what}"),

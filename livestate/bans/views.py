@@ -25,7 +25,7 @@ from left4me.core.web.refusals import Cure, Refused
 from livestate.bans import actions, effective, permissions, state, targets
 from livestate.bans.forms import BanChangeForm, BanForm
 from livestate.bans.models import Ban, BanQuerySet
-from livestate.models import SteamProfile
+from livestate.models import PlayerSession, SteamProfile
 from servers import lookups
 from servers.models import Server
 
@@ -125,6 +125,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     ban = permissions.ban_or_404(user, pk)
     context = {
         **state.with_profiles([ban], user=user)[0],
+        "has_visited": _has_visited(user, ban),
         "progress": state.on_servers(ban, user=user) if ban.is_active else [],
         "others": Ban.objects.visible_to(user).for_pages().filter(target=ban.target).exclude(pk=pk)[:10],
     }
@@ -157,6 +158,12 @@ def lift(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("The ban of %(who)s is lifted.") % {"who": ban.name or ban.target})
     server = parse_id(request.POST.get("server", ""))
     return redirect("livestate:players", server) if server is not None else redirect(ban)
+
+
+def _has_visited(user: User, ban: Ban) -> bool:
+    """Whether there is a page of the player for this user."""
+    seen = PlayerSession.objects.filter(server__in=Server.objects.visible_to(user))
+    return ban.steam_id_64 is not None and seen.filter(steam_id_64=ban.steam_id_64).exists()
 
 
 def _back(server: Server | None) -> str:

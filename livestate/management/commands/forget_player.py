@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from livestate import players
+from livestate.bans import targets
+
+
+class Command(BaseCommand):
+    help = "Remove what is stored about a player: visits with their names, the Steam profile, and kicks."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("steam_id", help="in any form")
+        parser.add_argument("--keep-bans", action="store_true", help="keep bans, without the player's name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            target = targets.parse(options["steam_id"])
+        except targets.NotTarget as fault:
+            raise CommandError(str(fault)) from fault
+        if not targets.is_player(target):
+            raise CommandError("This is an address. Enter the SteamID of a player.")
+        removed = players.forget(int(target), bans_too=not options["keep_bans"])
+        self.stdout.write(
+            f"Removed: {removed.visits} visits, {removed.profiles} Steam profiles, {removed.orders} kicks and orders, "
+            f"{removed.bans} bans. Backups keep what they contain until they are deleted."
+        )
