@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Max, Min, Q, QuerySet
+from django.db.models import F, Max, Min, Q, QuerySet
 
 from left4me.audit import record
-from livestate.bans.models import Ban
+from livestate.bans.models import Ban, BanList
 from livestate.live import ShownPlayer, with_profiles
 from livestate.models import Order, PlayerSession, Snapshot, SteamProfile
 
@@ -70,8 +70,10 @@ def forget(steam_id_64: int, *, bans_too: bool = False) -> Forgotten:
         snapshot.connecting = [each for each in snapshot.connecting if each[1] != str(steam_id_64)]
         snapshot.save(update_fields=["connecting"])
     bans = Ban.objects.filter(target=str(steam_id_64))
-    if not bans_too:
-        bans.update(name="")
+    bans.update(name="")
+    if bans_too:
+        # Without a new version of their lists, games would not be told that these bans are gone.
+        BanList.objects.filter(pk__in=bans.values("ban_list")).update(version=F("version") + 1)
     removed = Forgotten(
         visits=PlayerSession.objects.filter(steam_id_64=steam_id_64).delete()[0],
         profiles=SteamProfile.objects.filter(pk=steam_id_64).delete()[0],

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from livestate.bans.models import Ban
+from livestate.bans.models import Ban, BanList
 from livestate.bans.tests.factories import make_ban, make_list
 from livestate.models import PlayerSession, SteamProfile
 from livestate.status import STEAM_ID_64_BASE
@@ -52,11 +52,12 @@ def test_a_player_is_forgotten_and_it_is_said_what_was_removed(cast):
     make_session(server, 202, ago(hours=3), ago(hours=1))
     make_profile(101, timezone.now())
     make_ban(make_list(cast.owner))
-    assert "1 visits, 1 Steam profiles, 0 kicks and orders, 0 bans" in forget("STEAM_1:1:50", "--keep-bans")
+    assert "1 visits, 1 Steam profiles, 0 kicks and orders, 0 bans" in forget("STEAM_1:1:50")
     assert Ban.objects.get().name == ""
     assert PlayerSession.objects.get().steam_id_64 != ZOEY
     assert not SteamProfile.objects.exists()
-    assert "1 bans" in forget(str(ZOEY))
+    assert "1 bans" in forget(str(ZOEY), "--with-bans")
+    assert BanList.objects.get().version == 2
     assert not Ban.objects.exists()
 
 

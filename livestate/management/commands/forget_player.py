@@ -13,7 +13,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("steam_id", help="in any form")
-        parser.add_argument("--keep-bans", action="store_true", help="keep bans, without the player's name")
+        parser.add_argument("--with-bans", action="store_true", help="remove bans as well; they end in all games")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -22,7 +22,7 @@ class Command(BaseCommand):
             raise CommandError(str(fault)) from fault
         if not targets.is_player(target):
             raise CommandError("This is an address. Enter the SteamID of a player.")
-        removed = players.forget(int(target), bans_too=not options["keep_bans"])
+        removed = players.forget(int(target), bans_too=options["with_bans"])
         self.stdout.write(
             f"Removed: {removed.visits} visits, {removed.profiles} Steam profiles, {removed.orders} kicks and orders, "
             f"{removed.bans} bans. Backups keep what they contain until they are deleted."
