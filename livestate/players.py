@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Max, Min, Q, QuerySet
@@ -37,7 +38,7 @@ class Forgotten:
     bans: int
 
 
-def names(visits: QuerySet[PlayerSession]) -> list[dict[str, object]]:
+def names(visits: QuerySet[PlayerSession]) -> list[Any]:
     """The names of the visits, the latest first, each with its first and last use."""
     rows = visits.order_by().exclude(name_at_join="").values("name_at_join")
     return list(rows.annotate(first=Min("joined_at"), last=Max("joined_at")).order_by("-last"))
