@@ -21,6 +21,8 @@ class Place:
     key: str = ""  # opens it after the key g
     # Below "More": for those who develop left4me or look behind its pages.
     is_rare: bool = False
+    # On a phone in the user's menu: the bar at the bottom has room for five.
+    is_in_phone_menu: bool = False
 
     def is_current(self, path: str) -> bool:
         return path == self.path if self.path == "/" else path.rstrip("/").startswith(self.path.rstrip("/"))
@@ -31,8 +33,8 @@ PLACES = [
     Place("/servers", "server", _("Servers"), key="s"),
     Place("/blueprints", "drafting-compass", _("Blueprints"), key="b"),
     Place("/overlays", "layers", _("Overlays"), key="o"),
-    Place("/schedules", "calendar", _("Schedules"), key="c"),
-    Place("/bans", "ban", _("Bans"), key="x"),
+    Place("/schedules", "calendar", _("Schedules"), key="c", is_in_phone_menu=True),
+    Place("/bans", "ban", _("Bans"), key="x", is_in_phone_menu=True),
     Place("/jobs", "list-checks", _("Activity"), key="j"),
     Place("/hosts", "hard-drive", _("Hosts"), admins_only=True),
     Place("/workshop", "package", _("Workshop"), admins_only=True),

@@ -19,6 +19,7 @@ from left4me.api import api
 from left4me.backups.tests.factories import make_backup
 from left4me.schedules.models import BulkAction, Run
 from left4me.schedules.tests.factories import make_schedule
+from left4me.status_pages.models import StatusMessage
 from left4me.status_pages.tests.factories import make_page
 from left4me.testing.cast import Cast
 from left4me.testing.routes import all_routes
@@ -219,6 +220,7 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "steam_id": item.steam_id,
         "collection_id": collection.pk,
     }
+    StatusMessage.objects.create(channel_id=ids["alerts"], page_id=ids["status-pages"])
     return World(ids)
 
 
