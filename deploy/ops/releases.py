@@ -170,7 +170,8 @@ def migrations(tree: Path) -> set[str]:
     They are read from its files. A database with others belongs to a newer release.
     """
     packages = (tree / ".venv/lib").glob("python3*/site-packages/django/contrib/*/migrations")
-    folders = [*tree.glob("*/migrations"), *tree.glob("left4me/*/migrations"), *packages]
+    # An app may stand in the folder of another one.
+    folders = [*tree.glob("*/migrations"), *tree.glob("*/*/migrations"), *packages]
     return {
         f"{folder.parent.name}.{file.stem}"
         for folder in folders

@@ -6,6 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 
 from deploy.ops import releases
 from deploy.ops.layout import Layout
@@ -18,6 +21,14 @@ static.mkdir()
 (static / "site.css").write_text("body {}")
 (static / "made-by").write_text(pathlib.Path.cwd().name)
 """
+
+
+@pytest.mark.django_db
+def test_the_migrations_of_a_release_are_those_that_django_knows():
+    """Of apps below other apps as well: an upgrade refuses a database with others."""
+    loaded = {f"{app}.{name}" for app, name in MigrationLoader(connection).disk_migrations}
+    assert loaded == releases.migrations(Path(settings.BASE_DIR)) & loaded
+    assert any(name.startswith("bans.") for name in loaded)
 
 
 class _Checkout:

@@ -140,6 +140,15 @@ def answer(host, procedure, **values):
             "log_files": [file, file | {"name": f"logs/{'long' * 12}.log"}],
             "log_search": [{"number": 1, "text": "x" * 300}],
             "busy_ports": {},
+            "crash_dumps": [
+                {
+                    "name": "2f0c.dmp",
+                    "size": 120_000,
+                    "changed_at": timezone.now().isoformat(),
+                    "is_readable": True,
+                    "reason": "signal 11 (segmentation fault)",
+                }
+            ],
         }.get(procedure)
     )
 

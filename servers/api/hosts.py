@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, time
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.db.models import Count
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Schema, Status
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from accounts.models import User
 from accounts.permissions import signed_in
@@ -25,6 +25,14 @@ from servers.models import GameCheck, Host
 from servers.state import attention, host_usage
 
 router = Router(tags=["hosts"])
+
+# JSON Schema's format "time" needs an offset, and this time is of the zone beside it.
+TimeOfDay = Annotated[
+    time,
+    WithJsonSchema(
+        {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$", "examples": ["05:00:00"]}
+    ),
+]
 
 
 class GameUpdateOut(Schema):
@@ -58,7 +66,7 @@ class HostOut(Schema):
     game_version: str
     game_update: GameUpdateOut
     update_policy: UpdatePolicyName = Field(description="What happens by itself when a game update is available")
-    update_time: time
+    update_time: TimeOfDay
     update_zone: str
     update_at_once: int = Field(description="Servers that restart for an update at the same time at most")
     servers: int
@@ -107,7 +115,7 @@ class HostChange(Body):
     last_port: int | None = Field(None, ge=1024, le=65535)
     is_enabled: bool | None = None
     update_policy: UpdatePolicyName | None = None
-    update_time: time | None = None
+    update_time: TimeOfDay | None = None
     update_zone: str | None = Field(None, max_length=64)
     update_at_once: int | None = Field(None, ge=1, le=50)
 

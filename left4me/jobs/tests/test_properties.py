@@ -119,7 +119,7 @@ class Engine(RuleBasedStateMachine):
         transitions.renew(worker=survivor, jobs=[job.pk for job in self._active()], now=self.now, lease=LEASE)
         self.now += LEASE * 0.6
         sweep.settle_abandoned(host="elsewhere", now=self.now)
-        assert not Job.objects.abandoned(self.now).exists()
+        assert not Job.objects.abandoned(self.now, lease=LEASE).exists()
 
     @precondition(lambda self: self.stale)
     @rule(data=st.data())
