@@ -73,7 +73,7 @@ def test_a_site_that_was_chosen_embeds_it_and_no_other(
     cast: Any, page: Any, live_server: Any, complaints: Any
 ) -> None:
     make_page(cast.owner, played(cast.owner, "Friday"), slug="friday", embed_origins=["https://clan.example.org"])
-    for words in ("frame-ancestors", "ERR_BLOCKED_BY_RESPONSE"):
+    for words in ("frame-ancestors", "ERR_BLOCKED_BY_RESPONSE", "Mixed Content", "Blocked autofocusing"):
         complaints.expect(words)
     frame = f'<!doctype html><iframe src="{live_server.url}/status/friday?embed=1" width="360" height="600"></iframe>'
     page.route("**/*.example.org/**", lambda route: route.fulfill(body=frame, content_type="text/html"))
