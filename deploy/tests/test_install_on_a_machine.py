@@ -146,8 +146,9 @@ def test_units_hold_no_typing_mistake_and_are_closed_enough(installed: Testhost)
     closed = ("web", "worker", "beat", "content", "redis", "workshop-refresh", "server@", "firewall")
     for name in closed:
         path = f"/etc/systemd/system/left4me-{name}.service"
-        # The launcher decides for each server about ptrace, which its unit therefore lets through: 0.2 more.
-        threshold = 22 if name == "server@" else 20
+        # The launcher decides for each server about ptrace, which its unit therefore lets through, and a game asks for
+        # the machine's addresses: 0.3 more.
+        threshold = 23 if name == "server@" else 20
         installed.sh(f"systemd-analyze security --no-pager --offline=true --threshold={threshold} {path}")
 
 
