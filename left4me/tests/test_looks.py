@@ -140,6 +140,12 @@ def answer(host, procedure, **values):
             "log_files": [file, file | {"name": f"logs/{'long' * 12}.log"}],
             "log_search": [{"number": 1, "text": "x" * 300}],
             "busy_ports": {},
+            "backup_plan": {
+                "unchanged": 12,
+                "added": {"count": 1, "paths": [f"left4dead2/cfg/{'long' * 12}.cfg"]},
+                "replaced": {"count": 1, "paths": ["left4dead2/cfg/server.cfg"]},
+                "removed": {"count": 0, "paths": []},
+            },
             "crash_dumps": [
                 {
                     "name": "2f0c.dmp",
