@@ -31,7 +31,7 @@ _SETTLED_MS = 700
 BROWSER = "chromium-headless-shell"
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
-    # Sites that a test makes up may frame the live server, which Chromium refuses to sites that are not on this machine.
+    # Sites that a test makes up may frame the live server. Chromium refuses that to sites of the network.
     "--disable-features=LocalNetworkAccessChecks",
     "--headless",
     "--disable-gpu",
