@@ -141,6 +141,7 @@ def answer(host, procedure, **values):
             "log_search": [{"number": 1, "text": "x" * 300}],
             "busy_ports": {},
             "dump_piece": {"size": 0},
+            "backup_piece": {"size": 0},
             "backup_plan": {
                 "unchanged": 12,
                 "added": {"count": 1, "paths": [f"left4dead2/cfg/{'long' * 12}.cfg"]},
