@@ -95,7 +95,7 @@ def test_the_start_map_is_chosen_on_the_form_without_saving(client, cast, layers
     fields = {"name": "x", "arguments": before, "overlays": [layer.pk for layer in layers]}
     answer = client.post(url, {**fields, "rearrange": "start_map", "start_map": "up_1"})
     assert answer.context["form"]["arguments"].value() == after
-    assert '<option value="up_1" selected>Up · up_1</option>' in answer.content.decode()
+    assert '<option value="up_1" selected>' in answer.content.decode()
     blueprint.refresh_from_db()
     assert blueprint.arguments == before
 
