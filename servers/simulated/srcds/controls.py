@@ -39,7 +39,7 @@ class Controls:
 
     def do_sim_dump(self, command: Command) -> None:
         """`sim_dump [SIGNAL]`: leave a crash dump, as Accelerator does when the game crashes."""
-        number = int(number_of(command.args[0])) if command.args else signal.SIGSEGV
+        number = abs(int(number_of(command.args[0]))) % 65 if command.args else signal.SIGSEGV
         seconds = int(time.time())
         with open(f"left4dead2/crash-{seconds}.dmp", "wb") as file:
             file.write(dumps.build(number, seconds=seconds))
