@@ -195,7 +195,8 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "alerts": make_channel(cast.owner).pk,
         "schedules": schedule.pk,
         "bulk": bulk.pk,
-        "status-pages": make_page(cast.owner, server).pk,
+        # Bodies are made from the schema, where every id is 1.
+        "status-pages": make_page(cast.owner, server, pk=1).pk,
         "backup_id": make_backup(server).pk,
         "private_backup": make_backup(files["private"]).pk,
         "catalog_backup": make_backup(files["catalog"]).pk,
