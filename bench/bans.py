@@ -71,10 +71,10 @@ def make_rows(games: list[Any]) -> Any:
 
 
 def run(games: list[Any], bans: int) -> None:
+    from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
     from livestate.bans import actions, application
     from livestate.bans.actions import Entry
     from livestate.bans.models import AppliedBans, Ban, BanList
-    from livestate.status import STEAM_ID_64_BASE
     from servers.models import Server
     from servers.simulated.srcds.players import account_of
 

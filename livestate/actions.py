@@ -13,13 +13,13 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
+from left4me.core import steam_ids
 from left4me.core.redis import hosts, rate_limit
 from left4me.core.web import refusals
 from left4me.core.web.refusals import Cure
 from livestate import campaigns, tasks
 from livestate.models import Order
 from livestate.orders import commands, completion
-from livestate.status import STEAM_ID_64_BASE
 from servers import permissions
 from servers.blueprints.checks import console
 from servers.gamehost import rcon
@@ -81,7 +81,7 @@ def _checked(server: Server, kind: str, value: str) -> str:
         case Order.Kind.SAY:
             value = commands.sayable(value)
         case Order.Kind.KICK:
-            if not value.isascii() or not value.isdigit() or not 0 < int(value) - STEAM_ID_64_BASE < 2**32:
+            if not value.isascii() or not value.isdigit() or not steam_ids.is_account(int(value)):
                 raise Refused(_("This is not a player's Steam ID."))
         case Order.Kind.MAP:
             if value not in campaigns.playable(server):

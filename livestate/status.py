@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-STEAM_ID_64_BASE = 76561197960265728
-_HIGHEST_ACCOUNT = 2**32 - 1
+from left4me.core import steam_ids
 
 _KEYS = frozenset({"hostname", "version", "udp/ip", "os", "map", "players"})
 _STEAM_2 = re.compile(r"STEAM_[0-9]:([01]):([0-9]{1,10})")
@@ -118,12 +117,12 @@ def parse_status(text: str) -> Status:
 def steam_id_64(uniqueid: str) -> str | None:
     """The 64-bit Steam id of `STEAM_1:1:42`, `STEAM_0:1:42` or `[U:1:85]`, which are one account; None for others."""
     if match := _STEAM_2.fullmatch(uniqueid):
-        account = 2 * int(match[2]) + int(match[1])
+        steam_id = steam_ids.BASE + 2 * int(match[2]) + int(match[1])
     elif match := _STEAM_3.fullmatch(uniqueid):
-        account = int(match[1])
+        steam_id = steam_ids.BASE + int(match[1])
     else:
         return None
-    return str(STEAM_ID_64_BASE + account) if 0 < account <= _HIGHEST_ACCOUNT else None
+    return str(steam_id) if steam_ids.is_account(steam_id) else None
 
 
 class _Lines:

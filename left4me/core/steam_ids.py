@@ -34,7 +34,12 @@ def parse(text: str) -> int | None:
         account = int(text) - BASE
     else:
         return None
-    return BASE + account if 0 < account <= _HIGHEST_ACCOUNT else None
+    return BASE + account if is_account(BASE + account) else None
+
+
+def is_account(steam_id: int) -> bool:
+    """Whether this number of 64 bits can be a person's."""
+    return 0 < steam_id - BASE <= _HIGHEST_ACCOUNT
 
 
 def steam_id_2(steam_id: int) -> str:

@@ -9,13 +9,13 @@ from accounts.models import User
 from left4me.alerts.tests.factories import make_channel
 from left4me.backups.tests.factories import make_backup
 from left4me.core import secrets
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from left4me.jobs.models import Job, JobLog
 from left4me.schedules.models import BulkAction, Run
 from left4me.schedules.tests.factories import make_schedule
 from left4me.status_pages.models import StatusMessage
 from left4me.status_pages.tests.factories import make_page
 from livestate.bans.tests.factories import make_ban, make_list
-from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot, record_figures
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay

@@ -7,10 +7,10 @@ import re
 
 from django.utils.translation import gettext as _
 
-from livestate.status import STEAM_ID_64_BASE, steam_id_64
+from left4me.core import steam_ids
+from livestate.status import steam_id_64
 
 LONGEST = 18
-_HIGHEST_ACCOUNT = 2**32 - 1
 _PROFILE = re.compile(r"(?:https?://)?(?:www\.)?steamcommunity\.com/profiles/(\d{17})/?")
 _PREFIXES = (8, 16, 24, 32)
 
@@ -25,7 +25,7 @@ def parse(text: str) -> str:
     if match := _PROFILE.fullmatch(text):
         text = match[1]
     if text.isascii() and text.isdecimal():
-        if 0 < int(text) - STEAM_ID_64_BASE <= _HIGHEST_ACCOUNT:
+        if steam_ids.is_account(int(text)):
             return text
         raise NotTarget(_("This is not a Steam ID of a player: it has 17 digits and begins with 7656119."))
     if text.upper().startswith(("STEAM_", "[U:")):
@@ -44,8 +44,7 @@ def is_player(target: str) -> bool:
 def in_game(target: str) -> str:
     """The target as `banid` and `addip` take it. Games do without a mask: a part that is 0 stands for every number."""
     if is_player(target):
-        account = int(target) - STEAM_ID_64_BASE
-        return f"STEAM_1:{account % 2}:{account // 2}"
+        return steam_ids.steam_id_2(int(target))
     return target.partition("/")[0]
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from livestate.figures.collector import Collector, Sample
 from livestate.models import HostFigures, PlayerSession, ServerFigures, Snapshot, SteamProfile
-from livestate.status import STEAM_ID_64_BASE
 from servers.models import Host, Server
 
 

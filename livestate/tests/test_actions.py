@@ -12,10 +12,10 @@ from django.utils import timezone
 from left4me.audit.models import AuditEntry
 from left4me.core.lines import Masker
 from left4me.core.redis import hosts
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from livestate import actions, tasks
 from livestate.models import ORDER_WAITS, Order
 from livestate.orders import completion, execution
-from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.answers import Person, status_text
 from servers.gamehost.tests.rcon.scripted import PASSWORD, Quirks, ScriptedServer
 from servers.models import Server, StateChange

@@ -7,10 +7,10 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from left4me.testing import wire
 from left4me.testing.caller import Caller
 from livestate.models import Order
-from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot
 from overlays.models import OverlayAddon
 from overlays.tests.factories import make_overlay

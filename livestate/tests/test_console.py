@@ -5,9 +5,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from left4me.core.redis import hosts
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from livestate import live
 from livestate.models import Order
-from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_session
 from servers.models import Server
 from servers.tests.factories import make_server, share

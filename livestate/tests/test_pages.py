@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from livestate.status import STEAM_ID_64_BASE
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session, make_snapshot
 from servers.models import Server
 from servers.tests.factories import make_server, share

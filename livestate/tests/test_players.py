@@ -8,10 +8,10 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from livestate.bans.models import Ban, BanList
 from livestate.bans.tests.factories import make_ban, make_list
 from livestate.models import PlayerSession, SteamProfile
-from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session
 from servers.tests.factories import make_server
 

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from left4me.testing.simulated_steam import SimulatedSteam
 from livestate import profiles, tasks
 from livestate.models import SteamProfile
-from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session
 from servers.tests.factories import make_server
 from workshop.steam import Player

@@ -9,8 +9,9 @@ import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from livestate.models import PlayerSession
-from livestate.status import STEAM_ID_64_BASE, Player, Status
+from livestate.status import Player, Status
 
 POLL = timedelta(seconds=5)
 LONGEST_SILENCE = timedelta(seconds=130)

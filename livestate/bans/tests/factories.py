@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from accounts.models import User
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from livestate.bans.models import Ban, BanList
-from livestate.status import STEAM_ID_64_BASE
 
 
 def make_list(owner: User, **fields: Any) -> BanList:

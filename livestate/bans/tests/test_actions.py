@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
 from left4me.core.redis import hosts
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from left4me.core.web.refusals import Refused
 from livestate.bans import actions
 from livestate.bans.actions import Entry
 from livestate.bans.models import Ban, BanList, Subscription
 from livestate.bans.tests.factories import make_ban, make_list
-from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_session
 from servers.models import ServerShare
 from servers.tests.factories import make_host, make_server, share

@@ -7,9 +7,9 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from accounts.tests.factories import bearer, make_token
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from livestate.bans.models import Ban, BanList
 from livestate.bans.tests.factories import make_ban, make_list
-from livestate.status import STEAM_ID_64_BASE
 from servers.models import ServerShare
 from servers.tests.factories import make_server, share
 

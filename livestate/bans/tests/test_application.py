@@ -10,10 +10,11 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from livestate.bans import adoption, application, start_files
 from livestate.bans.models import AppliedBans, Ban, BanList, Subscription
 from livestate.bans.tests.factories import make_ban, make_list
-from livestate.status import STEAM_ID_64_BASE, parse_status
+from livestate.status import parse_status
 from livestate.tests.answers import Person, status_text
 from livestate.tests.factories import make_session
 from servers.gamehost.rcon import guard

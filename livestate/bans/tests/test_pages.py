@@ -7,9 +7,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from django.utils import timezone
 
+from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from livestate.bans.models import AppliedBans, Ban, BanList, Subscription
 from livestate.bans.tests.factories import make_ban, make_list
-from livestate.status import STEAM_ID_64_BASE
 from livestate.tests.factories import make_profile, make_session
 from servers.models import Server, ServerShare
 from servers.tests.factories import make_server, share
