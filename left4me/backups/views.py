@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final
 
 from django.contrib import messages
@@ -150,18 +149,8 @@ def archive_response(request: HttpRequest, backup: Backup, *, name: str) -> Http
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
     if wanted:
         headers["Content-Range"] = f"bytes {start}-{end}/{size}"
-    pieces = _pieces(host, backup, first=first.data, start=start, end=end)
+    pieces = rpc.pieces(host, "backup_piece", first=first.data, start=start, end=end + 1, backup=backup.pk)
     return StreamingHttpResponse(pieces, status=206 if wanted else 200, headers=headers)
-
-
-def _pieces(host: Host, backup: Backup, *, first: bytes, start: int, end: int) -> Iterator[bytes]:
-    piece, at = first, start
-    while at <= end and piece:
-        piece = piece[: end - at + 1]
-        yield piece
-        at += len(piece)
-        if at <= end:
-            piece = rpc.call(host, "backup_piece", backup=backup.pk, offset=at).data
 
 
 def host_of(backup: Backup) -> Host:

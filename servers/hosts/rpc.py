@@ -10,6 +10,7 @@ import json
 import logging
 import secrets
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -62,6 +63,20 @@ def call(host: Host, procedure: str, *, patience: float | None = None, **values:
     if header["missing"]:
         raise NotFound
     return Reply(header["facts"], data)
+
+
+def pieces(host: Host, procedure: str, *, first: bytes, start: int = 0, end: int, **values: Any) -> Iterator[bytes]:
+    """The bytes of a file from `start` up to `end`, of which the first call returned `first`. Raises as `call` does.
+
+    Ends early where the file does.
+    """
+    piece, at = first, start
+    while piece and at < end:
+        piece = piece[: end - at]
+        yield piece
+        at += len(piece)
+        if at < end:
+            piece = call(host, procedure, offset=at, **values).data
 
 
 def reply(token: str, reply: Reply | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import PurePosixPath
 
@@ -17,7 +16,6 @@ from accounts.permissions import signed_in
 from left4me.audit import record
 from servers import lookups
 from servers.hosts import rpc
-from servers.models import Server
 from servers.views import server_page
 
 
@@ -55,14 +53,5 @@ def download(request: HttpRequest, pk: int) -> HttpResponse | StreamingHttpRespo
     size = int(first.facts["size"])
     name = content_disposition_header(as_attachment=True, filename=PurePosixPath(file).name) or "attachment"
     headers = {"Content-Type": "application/octet-stream", "Content-Disposition": name, "Content-Length": str(size)}
-    return StreamingHttpResponse(_pieces(server, file, first=first.data, size=size), headers=headers)
-
-
-def _pieces(server: Server, file: str, *, first: bytes, size: int) -> Iterator[bytes]:
-    piece, sent = first[:size], 0
-    while piece:
-        yield piece
-        sent += len(piece)
-        if sent >= size:
-            return
-        piece = rpc.call(server.host, "dump_piece", server=server.pk, file=file, offset=sent).data[: size - sent]
+    pieces = rpc.pieces(server.host, "dump_piece", first=first.data, end=size, server=pk, file=file)
+    return StreamingHttpResponse(pieces, headers=headers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import PurePosixPath
 
@@ -103,18 +102,8 @@ def _file(server: Server, file: str) -> StreamingHttpResponse:
     size = int(first.facts["size"])
     # Lines that are added during the download are left out. With the length, browsers notice a truncated download.
     headers = {**_headers(server, PurePosixPath(file).name), "Content-Length": str(size)}
-    return StreamingHttpResponse(_pieces(server, file, first=first.data, size=size), headers=headers)
-
-
-def _pieces(server: Server, file: str, *, first: bytes, size: int) -> Iterator[bytes]:
-    piece, sent = first[:size], 0
-    while piece:
-        yield piece
-        sent += len(piece)
-        if sent >= size:
-            return
-        answer = rpc.call(server.host, "log_piece", server=server.pk, file=file, offset=sent)
-        piece = answer.data[: size - sent]
+    pieces = rpc.pieces(server.host, "log_piece", first=first.data, end=size, server=server.pk, file=file)
+    return StreamingHttpResponse(pieces, headers=headers)
 
 
 def _headers(server: Server, name: str) -> dict[str, str]:
