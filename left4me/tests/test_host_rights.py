@@ -122,7 +122,7 @@ def test_a_host_may_do_its_work(as_host, cast: Cast, settings, tmp_path, monkeyp
     assert GameAccessState.objects.get().server == server
     host.refresh_from_db()
     assert host.last_seen_at is not None
-    assert sorted(Delivery.objects.values_list("event", flat=True)) == ["server_crashed", "server_started"]
+    assert sorted(Delivery.objects.values_list("event", flat=True)) == ["server_crashed", "server_stopped"]
     assert Job.objects.count() == 2 and User.objects.count() == 5
 
 
