@@ -64,11 +64,13 @@ class SteadyScheduler(Scheduler):
         self._heap = None
 
 
-app = Celery("left4me", fixups=[])
+# Current in the process of beat only: whoever imports this module, such as a test, has an app of its own.
+app = Celery("left4me", fixups=[], set_as_current=False)
 app.config_from_object(settings, namespace="CELERY")
 
 
 def main() -> None:
+    app.set_current()
     # A name would import this module, which runs as `__main__`, once more.
     Beat(app=app, scheduler_cls=SteadyScheduler, loglevel="WARNING", quiet=True).run()  # type: ignore[arg-type]
 
