@@ -14,6 +14,7 @@ pytest_plugins = [
     "left4me.testing.browser",
     "left4me.testing.caller",
     "left4me.testing.cast",
+    "left4me.testing.database",
     "left4me.testing.folders",
     "left4me.tests.live_site",
     "left4me.testing.needs",

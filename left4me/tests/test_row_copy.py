@@ -75,28 +75,17 @@ def _shell(url: str, script: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory) -> Path:
-    """A database with all tables, to be copied: migrating takes seconds."""
-    path = tmp_path_factory.mktemp("empty") / "empty.sqlite3"
-    _manage(_url(path), "migrate", "-v0")
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA journal_mode=DELETE")
-    return path
-
-
-@pytest.fixture(scope="module")
-def source(empty: Path) -> str:
-    path = empty.with_name("rows.sqlite3")
-    shutil.copy(empty, path)
+def source(migrated_database: Path, tmp_path_factory) -> str:
+    path = Path(shutil.copy(migrated_database, tmp_path_factory.mktemp("source") / "rows.sqlite3"))
     _shell(_url(path), FILL)
     return _url(path)
 
 
 @pytest.fixture
-def target(empty: Path, tmp_path: Path, django_db_blocker) -> Iterator[str]:
+def target(migrated_database: Path, tmp_path: Path, django_db_blocker) -> Iterator[str]:
     """An empty database of the kind that the tests run on, with its tables."""
     if connection.vendor != "postgresql":
-        yield _url(shutil.copy(empty, tmp_path / "copy.sqlite3"))
+        yield _url(shutil.copy(migrated_database, tmp_path / "copy.sqlite3"))
         return
     name, known = f"copy_{os.getpid()}", connection.settings_dict
     with django_db_blocker.unblock(), connection.cursor() as cursor:
@@ -116,8 +105,8 @@ def test_all_rows_and_the_next_key_are_the_same_in_the_other_database(source: st
     assert _shell(target, NEXT) == "6"
 
 
-def test_a_copy_that_differs_is_noticed_and_not_kept(source: str, empty: Path, tmp_path: Path):
-    target = Path(shutil.copy(empty, tmp_path / "spoiled.sqlite3"))
+def test_a_copy_that_differs_is_noticed_and_not_kept(source: str, migrated_database: Path, tmp_path: Path):
+    target = Path(shutil.copy(migrated_database, tmp_path / "spoiled.sqlite3"))
     with closing(sqlite3.connect(target)) as database:
         database.execute(
             "CREATE TRIGGER spoil AFTER INSERT ON servers_host BEGIN "
@@ -130,8 +119,8 @@ def test_a_copy_that_differs_is_noticed_and_not_kept(source: str, empty: Path, t
         assert database.execute("SELECT count(*) FROM accounts_user").fetchone() == (0,)
 
 
-def test_databases_of_different_releases_are_refused(source: str, empty: Path, tmp_path: Path):
-    target = Path(shutil.copy(empty, tmp_path / "newer.sqlite3"))
+def test_databases_of_different_releases_are_refused(source: str, migrated_database: Path, tmp_path: Path):
+    target = Path(shutil.copy(migrated_database, tmp_path / "newer.sqlite3"))
     with closing(sqlite3.connect(target)) as database:
         database.execute(
             "INSERT INTO django_migrations (app, name, applied) VALUES ('servers', '9999_new', '2026-01-01')"
