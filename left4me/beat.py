@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 
 from left4me import settings
 from left4me.core import clock
+from left4me.core.redis import hosts
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,14 @@ class SteadyScheduler(Scheduler):
             self._follow_clock(timedelta(seconds=step))
         seconds: float = super().tick(*args, **options)
         return min(seconds, _LONGEST_SLEEP_SECONDS)
+
+    def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **options: Any) -> Any:  # noqa: FBT001, FBT002
+        """Send a task, unless the worker has been away for so long that its messages would fill Redis."""
+        if producer is not None:
+            waiting = producer.channel.client.llen(settings.CELERY_TASK_DEFAULT_QUEUE)
+            if waiting >= hosts.MOST_WAITING:
+                return None
+        return super().apply_async(entry, producer=producer, advance=advance, **options)
 
     def _follow_clock(self, step: timedelta) -> None:
         for entry in self.schedule.values():

@@ -33,6 +33,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(["left4me.site"], related_name="pulse")
 app.autodiscover_tasks(["left4me.site"], related_name="integrity")
+app.autodiscover_tasks(["left4me.site"], related_name="sizes")
 app.autodiscover_tasks(["left4me.status_pages"], related_name="discord")
 app.autodiscover_tasks(["left4me.backups"], related_name="operations")
 # By name: the worker loads it after Django is set up, nothing else loads it at all.

@@ -240,12 +240,7 @@ TIME_ZONE = "UTC"
 LEFT4ME_STEAM_API_URL = env.url("LEFT4ME_STEAM_API_URL", "https://api.steampowered.com", schemes=["https", "http"])
 LEFT4ME_STEAM_CONTENT_HOSTS = env.words(
     "LEFT4ME_STEAM_CONTENT_HOSTS",
-    [
-        ".steamusercontent.com",
-        ".steamstatic.com",
-        "steamusercontent-a.akamaihd.net",
-        "steamuserimages-a.akamaihd.net",
-    ],
+    [".steamusercontent.com", ".steamstatic.com", "steamusercontent-a.akamaihd.net", "steamuserimages-a.akamaihd.net"],
 )
 STEAM_WEB_API_KEY = env.text("STEAM_WEB_API_KEY")
 # Where Steam confirms who somebody is. With the simulated game this site simulates that as well.
@@ -307,7 +302,9 @@ LEFT4ME_WORKSHOP_REFRESH_SECONDS = env.number("LEFT4ME_WORKSHOP_REFRESH_SECONDS"
 # How often each host asks for the newest build of the game; 0: never.
 LEFT4ME_GAME_CHECK_SECONDS = env.number("LEFT4ME_GAME_CHECK_SECONDS", 3600, least=0, most=31536000)
 # Files of items that no overlay holds are deleted after so many days; 0 keeps them.
-LEFT4ME_WORKSHOP_CACHE_DAYS = env.number("LEFT4ME_WORKSHOP_CACHE_DAYS", 0, least=0, most=36500)
+LEFT4ME_WORKSHOP_CACHE_DAYS = env.number("LEFT4ME_WORKSHOP_CACHE_DAYS", 30, least=0, most=36500)
+# So are logs and crash dumps that games wrote.
+LEFT4ME_GAME_LOG_DAYS = env.number("LEFT4ME_GAME_LOG_DAYS", 90, least=0, most=36500)
 # What one user's files overlays may hold together, and one uploaded file; what their backups may; in megabytes.
 LEFT4ME_UPLOAD_QUOTA_MB = env.number("LEFT4ME_UPLOAD_QUOTA_MB", 20_000, least=1, most=100_000_000)
 LEFT4ME_BACKUP_QUOTA_MB = env.number("LEFT4ME_BACKUP_QUOTA_MB", 20_000, least=1, most=100_000_000)
@@ -358,6 +355,7 @@ def _periodic(task: str, schedule: float | crontab, *arguments: object) -> dict[
 
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "pulse": _periodic("left4me.pulse", 5.0),
+    "measure-database": _periodic("left4me.measure_database", 300.0),
     # Before the nightly backup.
     "check-database": _periodic("left4me.check_database", crontab(hour="2", minute="43")),
     "servers-refresh": _periodic(
@@ -366,6 +364,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "servers-apply-game-access": _periodic("servers.ask_hosts", 5.0, "servers.apply_game_access", 5.0),
     "servers-watch-hosts": _periodic("servers.watch_hosts", 15.0),
     "servers-prune": _periodic("servers.prune", crontab(hour="4", minute="27")),
+    "servers-measure-folders": _periodic("servers.ask_hosts", 300.0, "servers.measure_folders", 300),
     "servers-tidy": _periodic("servers.ask_hosts", crontab(hour="4", minute="47"), "servers.tidy", 3600),
     "schedules-tick": _periodic("left4me.schedules.tick", 5.0),
     "schedules-prune": _periodic("left4me.schedules.prune", crontab(hour="5", minute="7")),
@@ -374,6 +373,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "alerts-prune": _periodic("left4me.alerts.prune", crontab(hour="4", minute="57")),
     "jobs-sweep": _periodic("left4me.jobs.sweep", 10.0),
     "livestate-bans": _periodic("servers.ask_hosts", 5.0, "livestate.bans.apply", 5),
+    "livestate-bans-prune": _periodic("livestate.bans.prune", crontab(hour="5", minute="17")),
     "livestate-poll": _periodic("servers.ask_hosts", LEFT4ME_POLL_SECONDS, "livestate.poll", LEFT4ME_POLL_SECONDS),
     "livestate-profiles": _periodic("livestate.profiles", 20.0),
     "livestate-prune": _periodic("livestate.prune", crontab(minute="37")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import redis
@@ -22,22 +22,24 @@ from servers.gamehost.port import RuntimeFault
 from servers.gamehost.storage import KEPT
 from servers.hosts import game_checks, reconcile, rpc, rpc_handlers, silence, this_host
 from servers.lifecycle import readiness
+from servers.logs import cleanup
 from servers.models import DeletedServer, Host, Server
-from servers.models.hosts import low_disk_bytes
 from servers.state import crash_alerts, game_updates, state_log, usage
 
 logger = logging.getLogger(__name__)
 
-_FOLDERS_EVERY = 300.0
+_FOLDERS_EVERY = timedelta(days=1)
+_FOLDERS_EVERY_WHEN_LOW = timedelta(minutes=5)
 
 _watch = silence.SilenceMonitor()
 
 
 @shared_task(name="servers.ask_hosts")
 def ask_hosts(task: str, every_seconds: float) -> None:
-    """Send `task` to every host. It expires before the next one, so that none pile up for a host that is down."""
+    """Send `task` to every host. It expires before the next one; none pile up for a host that is down."""
     for name in Host.objects.values_list("name", flat=True):
-        hosts.send(name, task, expires=every_seconds * 0.9)
+        if hosts.has_room(name):
+            hosts.send(name, task, expires=every_seconds * 0.9)
 
 
 @shared_task(name="servers.refresh")
@@ -61,7 +63,6 @@ def refresh() -> None:
         # The duration of one pass, for the metrics.
         "look_seconds": round(time.monotonic() - started, 3),
     }
-    facts["folders"] = _folders(host, facts, now)
     game_version = this_host.game_version()
     Host.objects.filter(pk=host.pk).update(last_seen_at=now, version=VERSION, facts=facts, game_version=game_version)
     silence.host_has_reported(host, version=VERSION, game_version=game_version, facts=facts, now=now)
@@ -75,14 +76,18 @@ def check_game() -> None:
     game_checks.check_when_due(timezone.now)
 
 
-def _folders(host: Host, facts: dict[str, Any], now: datetime) -> dict[str, Any] | None:
-    """What takes the disk, while it is nearly full; measured every few minutes."""
-    if facts["disk"]["free"] >= low_disk_bytes():
-        return None
+@shared_task(name="servers.measure_folders", ignore_result=True)
+def measure_folders() -> None:
+    """Measure what takes the disk of this host: once a day, and every few minutes while it is nearly full."""
+    host, now = this_host.row(), timezone.now()
     known: dict[str, Any] | None = host.facts.get("folders")
-    if known and abs(now.timestamp() - known["at"]) < _FOLDERS_EVERY:
-        return known
-    return {"at": now.timestamp(), "sizes": this_host.folders()}
+    every = _FOLDERS_EVERY_WHEN_LOW if host.disk_is_low else _FOLDERS_EVERY
+    if known and abs(now.timestamp() - known["at"]) < every.total_seconds():
+        return
+    folders = {"at": now.timestamp(), "sizes": this_host.folders()}
+    # Read again: measuring takes a while.
+    facts = Host.objects.values_list("facts", flat=True).get(pk=host.pk)
+    Host.objects.filter(pk=host.pk).update(facts={**facts, "folders": folders})
 
 
 def _measure_usage(host: Host, now: datetime) -> None:
@@ -128,10 +133,17 @@ def prune() -> None:
 
 @shared_task(name="servers.tidy")
 def tidy() -> None:
-    """Remove expired files from this host: archives of deleted servers, copies of overlays, unused game versions."""
-    this_host.storage().purge_deleted(now=timezone.now())
+    """Remove expired files from this host: archives of deleted servers, copies of overlays, unused game versions,
+    and what games logged long ago."""
+    now, storage = timezone.now(), this_host.storage()
+    storage.purge_deleted(now=now)
     layers.tidy()
-    if not this_host.games().unused(in_use=this_host.storage().layers_in_use()):
+    for server_id in storage.ids():
+        try:
+            cleanup.remove_old(storage.of(server_id), now=now, days=settings.LEFT4ME_GAME_LOG_DAYS)
+        except OSError as fault:
+            logger.warning("old logs of server %s could not be deleted: %s", server_id, fault)
+    if not this_host.games().unused(in_use=storage.layers_in_use()):
         return
     # As a job, whose lock keeps servers from starting with a version that is being removed.
     try:

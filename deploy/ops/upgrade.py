@@ -31,7 +31,7 @@ CHANGING: Final = "changing"
 STARTING: Final = "starting"
 
 _LEAVE_FREE: Final = 256 * 1024**2
-_COPIES_KEPT: Final = 3
+COPIES_KEPT: Final = 3
 _MIGRATE_SECONDS: Final = 6 * 3600
 
 
@@ -275,7 +275,7 @@ def _keep(layout: Layout, attempt: Attempt) -> None:
     _write(_history(layout), attempt)
     _journal(layout).unlink()
     copies = sorted(layout.backups.glob("before-*.database"), key=lambda path: path.name.rpartition("-")[2])
-    for path in copies[:-_COPIES_KEPT]:
+    for path in copies[:-COPIES_KEPT]:
         path.unlink()
 
 

@@ -16,7 +16,7 @@ from deploy.ops.database.copies import Sqlite
 from left4me.core.env import Misconfigured
 from left4me.core.processes import libraries
 
-_KEPT_COPIES = 5
+KEPT_COPIES = 5
 _EX_CONFIG = 78
 
 
@@ -79,7 +79,7 @@ def migrate(database: dict[str, Any], *, copies: Path, stamp: Any) -> None:
 def _keep_copy(source: Path, target: Path) -> None:
     target.parent.mkdir(mode=0o700, exist_ok=True)
     Sqlite(source, source.parent).copy_to(target, check=False)
-    for stale in sorted(target.parent.glob("before-migration-*.sqlite3"))[:-_KEPT_COPIES]:
+    for stale in sorted(target.parent.glob("before-migration-*.sqlite3"))[:-KEPT_COPIES]:
         stale.unlink()
 
 

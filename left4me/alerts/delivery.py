@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from left4me.alerts import destinations, messages, transport
 from left4me.alerts.events import CHATTER
@@ -45,6 +45,8 @@ _TAKEN_AT_ONCE = 500
 _LONGEST_ERROR = 300
 
 KEPT = timedelta(days=30)
+# An incident that nobody closes: what it is about was deleted.
+OPEN_KEPT = timedelta(days=365)
 
 
 @dataclass
@@ -179,10 +181,11 @@ def _drop_outdated(now: datetime) -> int:
 
 
 def prune(*, now: datetime) -> int:
-    """Delete old deliveries and closed incidents. Return how many rows were deleted."""
+    """Delete old deliveries, and incidents that were closed or reported long ago. Return how many rows."""
     old = now - KEPT
     ended = Delivery.objects.filter(created_at__lt=old).exclude(state=Delivery.State.WAITING)
-    return _count(ended.delete(), Incident.objects.filter(closed_at__lt=old).delete())
+    forgotten = Q(closed_at=None, last_at__lt=now - OPEN_KEPT)
+    return _count(ended.delete(), Incident.objects.filter(Q(closed_at__lt=old) | forgotten).delete())
 
 
 def _count(*deleted: tuple[int, object]) -> int:

@@ -16,7 +16,7 @@ from left4me.schedules.models import BulkAction, Run
 
 logger = logging.getLogger(__name__)
 
-_KEPT: Final = timedelta(days=90)
+KEPT: Final = timedelta(days=90)
 _ticking = threading.Lock()
 _clock = clock.Watch()
 
@@ -41,7 +41,7 @@ def tick() -> None:
 @shared_task(name="left4me.schedules.prune", ignore_result=True)
 def prune() -> None:
     """Delete runs that ended three months ago."""
-    before = timezone.now() - _KEPT
+    before = timezone.now() - KEPT
     old = Run.objects.filter(ended_at__lt=before, bulk=None)
     logger.info("Deleted %d old runs of schedules", rows.delete_in_steps(old))
     BulkAction.objects.filter(ended_at__lt=before).delete()

@@ -1,3 +1,4 @@
+import redis
 from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
@@ -7,6 +8,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from left4me.core.web.request import is_admin
+from left4me.site import sizes
+
+_TABLES_SHOWN = 12
 
 
 class Site(AdminSite):
@@ -20,6 +24,14 @@ class Site(AdminSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         return is_admin(request.user)
+
+    def index(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> HttpResponse:  # type: ignore[override]
+        """All tables, with the sizes of the largest."""
+        try:
+            tables = sizes.last()
+        except redis.RedisError:
+            tables = []
+        return super().index(request, {**(extra_context or {}), "table_sizes": tables[:_TABLES_SHOWN]})
 
     def login(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> HttpResponse:
         # The middleware has redirected anonymous visitors to the login page: this user is signed in, but no admin.

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import redis
 import time_machine
 from celery import Celery
 from celery.schedules import crontab
+from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
@@ -18,7 +20,7 @@ from left4me.alerts.models import Channel
 from left4me.alerts.tests.factories import make_channel
 from left4me.beat import SteadyScheduler
 from left4me.core import clock
-from left4me.core.redis import keys
+from left4me.core.redis import hosts, keys
 from left4me.core.redis.client import client as redis_client
 from left4me.jobs import actions, sweep, transitions
 from left4me.jobs.leases import LEASE
@@ -104,6 +106,18 @@ def test_beat_runs_a_time_of_day_again_that_it_saw_years_ahead(machine_time):
 def test_beat_never_sleeps_longer_than_a_step_may_stay_unnoticed(machine_time):
     with time_machine.travel(NOW, tick=False):
         assert beat(night=crontab(hour="5", minute="0")).tick() <= 5
+
+
+def test_beat_sends_nothing_while_too_much_waits_for_the_worker(redis_client: redis.Redis, monkeypatch):
+    monkeypatch.setattr(hosts, "MOST_WAITING", 3)
+    application = Celery("waiting", set_as_current=False, broker=settings.CELERY_BROKER_URL)
+    application.conf.task_default_queue = settings.CELERY_TASK_DEFAULT_QUEUE
+    application.conf.beat_schedule = {"pulse": {"task": "pulse", "schedule": 5.0}}
+    scheduler = SteadyScheduler(application, lazy=True, schedule={})
+    scheduler.setup_schedule()
+    for _ in range(5):
+        scheduler.apply_entry(scheduler.schedule["pulse"], producer=scheduler.producer)
+    assert redis_client.llen(settings.CELERY_TASK_DEFAULT_QUEUE) == 3
 
 
 @pytest.mark.django_db

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
-    *(f"docs/{name}.md" for name in ("architecture", "frontend", "interop", "jobs", "livestate", "permissions")),
-    *(f"docs/{name}.md" for name in ("real-game", "runtime", "security", "servers", "simulated-game")),
+    *(f"docs/{name}.md" for name in ("architecture", "frontend", "interop", "jobs", "livestate", "operations")),
+    *(f"docs/{name}.md" for name in ("permissions", "real-game", "runtime", "security", "servers", "simulated-game")),
 )
 # Folders that the tree of docs/architecture.md leaves out.
 CONVENTIONAL = {"tests", "migrations", "management"}

@@ -17,10 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from left4me import streams
 from left4me.alerts.tests.factories import make_channel
-from left4me.core.redis import pubsub
+from left4me.core.redis import keys, pubsub
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from left4me.site import pulse
+from left4me.site import pulse, sizes
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
 from livestate.models import Sweep
@@ -155,6 +155,24 @@ def test_it_says_what_the_rows_say(cast: Cast, _own_redis: None):
     assert found["left4me_redis_up",] == 1
 
 
+def test_it_says_what_fills_the_database_and_the_disks(
+    cast: Cast, _own_redis: None, redis_client: redis.Redis, client
+):
+    furnish(cast.owner, servers=4)
+    make_host(facts={"folders": {"at": 0, "sizes": {"game": 11, "overlays": 5}}})
+    assert ("left4me_table_rows", "servers_server") not in scrape(), "before it was measured"
+    sizes.measure_when_due()
+    Server.objects.all().delete()
+    sizes.measure_when_due()
+    found = scrape()
+    assert found["left4me_table_rows", "servers_server"] == 4, "measured again after some hours only"
+    assert found["left4me_table_rows", "django_migrations"] > 0
+    assert found["left4me_table_bytes", "servers_server"] >= 4096
+    assert (found["left4me_host_folder_bytes", "game", "local"], redis_client.ttl(keys.TABLE_SIZES) > 0) == (11, True)
+    client.force_login(cast.admin)
+    assert "servers_server" in client.get("/admin/").content.decode()
+
+
 def test_jobs_that_ended_are_counted_beyond_their_rows(
     cast: Cast, _own_redis: None, django_capture_on_commit_callbacks
 ):
@@ -212,6 +230,7 @@ def test_dashboard_and_rules_ask_only_for_what_is_exported(cast: Cast, _own_redi
 def test_every_figure_is_documented_and_every_documented_one_exported(cast: Cast, _own_redis: None):
     furnish(cast.owner, servers=4)
     pulse.beat()
+    sizes.measure_when_due()
     text = (REPOSITORY / "docs/observability.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
     documented = {f"left4me_{name}" for line in text.splitlines() for name in re.findall(r"^\| `left4me_(\w+)", line)}
     assert documented == exported()

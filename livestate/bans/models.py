@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.conf import settings
@@ -22,6 +22,8 @@ from livestate.reconcile import LONGEST_NAME
 from servers.models import Server, ServerShare
 
 LONGEST_REASON = 300
+# How long a ban stays listed after its end.
+ENDED_KEPT = timedelta(days=365)
 
 
 class BanListQuerySet(models.QuerySet["BanList"]):
@@ -107,6 +109,9 @@ class BanQuerySet(models.QuerySet["Ban"]):
         """Mark what has expired as ended, so that its targets can be banned again on the same list."""
         self.filter(ended_at=None, expires_at__lte=now).update(ended_at=F("expires_at"))
 
+    def ended_before(self, moment: datetime) -> Self:
+        return self.filter(Q(ended_at__lt=moment) | Q(ended_at=None, expires_at__lt=moment))
+
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         return self.filter(ban_list__in=BanList.objects.visible_to(user))
 
@@ -115,7 +120,7 @@ class BanQuerySet(models.QuerySet["Ban"]):
 
 
 class Ban(models.Model):
-    """One ban on one list. It ends when it expires or is lifted; the row stays."""
+    """One ban on one list. It ends when it expires or is lifted; the row stays for ENDED_KEPT."""
 
     class State(models.TextChoices):
         ACTIVE = "active", _("Active")

@@ -1,4 +1,4 @@
-"""Celery tasks: applying bans to the running games of a host."""
+"""Celery tasks: applying bans to the running games of a host, and deleting those that ended long ago."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from left4me.core import rows
 from left4me.core.redis import hosts
 from livestate.bans import application
+from livestate.bans.models import ENDED_KEPT, Ban
 from servers.models import Server
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,13 @@ def apply() -> None:
                 logger.debug("Compared the bans of %s games", count)
         finally:
             _applying.release()
+
+
+@shared_task(name="livestate.bans.prune", ignore_result=True)
+def prune() -> None:
+    """Delete bans that ended a year ago."""
+    ended = Ban.objects.ended_before(timezone.now() - ENDED_KEPT)
+    logger.info("Deleted %s bans that ended long ago", rows.delete_in_steps(ended))
 
 
 def request_apply(servers: Iterable[Server]) -> None:

@@ -139,6 +139,9 @@ class HostUsageOut(Schema):
     memory_used: int | None = Field(description="Bytes that are not available to programs")
     disk_total: int | None
     disk_used: int | None
+    folder_bytes: dict[str, int] = Field(
+        description="What each folder of its data directory takes, the largest first; measured once a day"
+    )
     shares: list[HostShareOut]
 
 

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 TASK = "servers.answer"
 TIMEOUT_SECONDS = 10
 
-_KEPT_SECONDS = 60
+KEPT_SECONDS = 60
 
 
 class HostSilent(Exception):
@@ -85,7 +85,7 @@ def reply(token: str, reply: Reply | None) -> None:
     raw = zlib.compress(head.encode() + b"\n" + (reply.data if reply else b""), level=1)
     with client().pipeline() as pipe:
         pipe.rpush(keys.host_answer(token), raw)
-        pipe.expire(keys.host_answer(token), _KEPT_SECONDS)
+        pipe.expire(keys.host_answer(token), KEPT_SECONDS)
         pipe.execute()
 
 

@@ -5,6 +5,7 @@ Only code that runs on a host (operations, tasks, commands) imports this; pages 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 from pathlib import Path
@@ -91,8 +92,12 @@ def facts() -> dict[str, Any]:
 
 
 def folders() -> dict[str, int]:
-    """What each folder of the data directory takes, in bytes. Reads the whole tree."""
-    return {path.name: used(path).size for path in root().iterdir() if path.is_dir()}
+    """What each folder of the data directory takes, in bytes; also SQLite's files. Reads the whole tree."""
+    sizes = {path.name: used(path).size for path in root().iterdir() if path.is_dir()}
+    for path in root().glob("left4me.sqlite3*"):
+        with contextlib.suppress(FileNotFoundError):  # the last connection to be closed removes two of them
+            sizes["left4me.sqlite3"] = sizes.get("left4me.sqlite3", 0) + path.stat().st_size
+    return sizes
 
 
 def game_version() -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
@@ -30,6 +31,7 @@ from servers.gamehost.port import MountFailed, Outcome, RuntimeFault, State
 from servers.gamehost.spec import InstanceSpec, SpecInvalid
 from servers.hosts import ports, this_host
 from servers.lifecycle import launch_plan, readiness
+from servers.logs import cleanup
 from servers.models import DeletedServer, Server
 from servers.state import crash_alerts, start_retries, state_log
 
@@ -59,6 +61,7 @@ def _start(server: Server, run: JobContext) -> None:
     # Everything that can be found missing is checked before the state changes.
     _refuse_taken_port(server)
     plan = _compose(server, run)
+    _remove_old_files(server, run)
     state_log.record_state(server, Server.State.STARTING, now=timezone.now())
     run.progress(phase="starting", done=0, total=2)
     try:
@@ -78,6 +81,18 @@ def _start(server: Server, run: JobContext) -> None:
     state_log.clear_last_error(server)
     run.progress(phase="ready", done=2, total=2)
     run.log("The server is ready.")
+
+
+def _remove_old_files(server: Server, run: JobContext) -> None:
+    """Delete what the game wrote long ago; a start does not fail because of it."""
+    try:
+        directory = this_host.storage().of(server.pk)
+        count = cleanup.remove_old(directory, now=timezone.now(), days=settings.LEFT4ME_GAME_LOG_DAYS)
+    except OSError as fault:
+        run.log(f"Old logs could not be deleted: {fault}.")
+    else:
+        if count:
+            run.log(f"Deleted {count} logs and crash dumps of the game from long ago.")
 
 
 def stop(server: Server, run: JobContext) -> None:

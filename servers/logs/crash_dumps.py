@@ -18,14 +18,14 @@ PIECE: Final = 1024**2
 
 _GAME = PurePosixPath("left4dead2")
 # Where SourceMod's Accelerator and the engine put them.
-_FOLDERS: Final = (
+FOLDERS: Final = (
     _GAME / "addons/sourcemod/data/dumps",
     _GAME,
     _GAME / "dumps",
     PurePosixPath("dumps"),
     PurePosixPath(),
 )
-_ENDS: Final = (".dmp", ".mdmp")
+ENDS: Final = (".dmp", ".mdmp")
 
 
 class NoSuchDump(LookupError):
@@ -54,9 +54,9 @@ def find(upper: Path) -> list[Dump]:
     """The newest dumps below the writable layer of a server, the newest first."""
     found = [
         (status.st_mtime, place / name, status.st_size)
-        for place in _FOLDERS
+        for place in FOLDERS
         for name, status in walk.list_files(upper, place.parts).items()
-        if name.endswith(_ENDS) and name.isprintable()
+        if name.endswith(ENDS) and name.isprintable()
     ]
     newest = sorted(found, key=lambda each: each[0], reverse=True)[:MOST_DUMPS]
     return [
@@ -87,7 +87,7 @@ def modules(upper: Path, name: str) -> list[dict[str, Any]]:
 
 def _path(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
-    if path.parent not in _FOLDERS or not path.name.endswith(_ENDS):
+    if path.parent not in FOLDERS or not path.name.endswith(ENDS):
         raise NoSuchDump(name)
     return path
 

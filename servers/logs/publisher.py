@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 FIRST_LINES = 200
 WATCH_SECONDS = 15
 # Long enough for viewers to resume after a lost connection; after that the log is read again from the runtime.
-_KEPT_AFTER_SECONDS = 60
-_STREAM_LINES = 2_000
+KEPT_AFTER_SECONDS = 60
+STREAM_LINES = 2_000
 _LINES_A_SECOND = 200
 _LONGEST_LINE = 4_096
 
@@ -86,7 +86,7 @@ class Tailer:
                 self._server_id, cursor=cursor, on_lines=self._push, cancelled=lambda: not self._has_viewers()
             )
         finally:
-            self._client.expire(keys.server_log(self._server_id), _KEPT_AFTER_SECONDS)
+            self._client.expire(keys.server_log(self._server_id), KEPT_AFTER_SECONDS)
             self._client.delete(keys.server_log_tailer(self._server_id))
 
     def _resume(self) -> str | None:
@@ -94,7 +94,6 @@ class Tailer:
         newest = self._client.xrevrange(keys.server_log(self._server_id), count=1)
         if not newest:
             return None
-        self._client.persist(keys.server_log(self._server_id))
         self._last_id = cast("bytes", newest[0][0]).decode()
         cursor = cast("dict[bytes, bytes]", newest[0][1]).get(b"cursor", b"")
         return cursor.decode() or None
@@ -110,6 +109,8 @@ class Tailer:
             self._checked_at = now
             self._viewers = bool(self._client.exists(keys.server_log_watched(self._server_id)))
             self._client.expire(keys.server_log_tailer(self._server_id), WATCH_SECONDS)
+            # Also while it is viewed: a worker that is killed leaves no stream behind.
+            self._client.expire(keys.server_log(self._server_id), KEPT_AFTER_SECONDS)
             self._renew_mask()
         return self._viewers
 
@@ -136,7 +137,7 @@ class Tailer:
             at = line.at.isoformat() if line.at else ""
             text = self._mask(line.text)[:_LONGEST_LINE]
             fields: dict[str | bytes, str] = {"text": text, "at": at, "cursor": line.cursor}
-            pipe.xadd(keys.server_log(self._server_id), fields, maxlen=_STREAM_LINES, approximate=True)  # type: ignore[arg-type]
+            pipe.xadd(keys.server_log(self._server_id), fields, maxlen=STREAM_LINES, approximate=True)  # type: ignore[arg-type]
             messages.append({"text": text, "at": at})
         ids = [identifier.decode() for identifier in pipe.execute()]
         for message, identifier in zip(messages, ids, strict=True):

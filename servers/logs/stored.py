@@ -27,7 +27,7 @@ _SEARCHED_BYTES: Final = 32 * 1024**2
 _LONGEST_LINE: Final = 2_000
 _GAME = PurePosixPath("left4dead2")
 # The directories in which the engine and SourceMod write logs, with the pattern of their names.
-_LOG_FOLDERS: Final = (
+LOG_FOLDERS: Final = (
     (_GAME, "console*.log"),
     (_GAME / "logs", "*.log"),
     (_GAME / "addons/sourcemod/logs", "*.log"),
@@ -66,7 +66,7 @@ class StoredLogs:
             LogFile(
                 name=str(place / name), size=status.st_size, changed_at=datetime.fromtimestamp(status.st_mtime, UTC)
             )
-            for place, pattern in _LOG_FOLDERS
+            for place, pattern in LOG_FOLDERS
             for name, status in walk.list_files(self._upper, place.parts).items()
             if fnmatchcase(name, pattern) and name.isprintable()
         ]
@@ -81,7 +81,7 @@ class StoredLogs:
     def read(self, name: str, *, offset: int) -> Piece:
         """A part of a file that `files` lists. Raises NoSuchLog."""
         place = PurePosixPath(name)
-        if not any(place.parent == folder and fnmatchcase(place.name, pattern) for folder, pattern in _LOG_FOLDERS):
+        if not any(place.parent == folder and fnmatchcase(place.name, pattern) for folder, pattern in LOG_FOLDERS):
             raise NoSuchLog(name)
         try:
             with walk.open_below(self._upper, place.parts) as file:

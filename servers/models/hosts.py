@@ -133,6 +133,12 @@ class Host(models.Model):
     def disk_is_low(self) -> bool:
         return self.disk_free is not None and self.disk_free < low_disk_bytes()
 
+    @property
+    def folder_bytes(self) -> dict[str, int]:
+        """What each folder of its data directory took when it was measured; empty before that."""
+        measured: dict[str, int] = (self.facts.get("folders") or {}).get("sizes", {})
+        return measured
+
     def trouble(self, now: datetime) -> str:
         """Why it carries out no jobs now; empty when it does."""
         if self.last_seen_at is None:

@@ -21,7 +21,9 @@ _FOLDERS: dict[str, str | Promise] = {
     "workshop_cache": _("workshop files"),
     "game": _("the game and its versions"),
     "deleted": _("archives of deleted servers"),
-    "backups": _("copies of the database"),
+    "backups": _("backups"),
+    "overlay_copies": _("copies of overlays"),
+    "left4me.sqlite3": _("the database"),
 }
 
 
@@ -71,10 +73,14 @@ class HostUsage:
         return self._used("disk", "free")
 
     @property
+    def folder_bytes(self) -> dict[str, int]:
+        """What each folder of the data directory takes, the largest first; empty before it is measured."""
+        return dict(sorted(self.host.folder_bytes.items(), key=lambda each: -each[1]))
+
+    @property
     def folders(self) -> list[tuple[str | Promise, int]]:
-        """The folders that take most of the disk, while it is nearly full."""
-        measured = self.host.facts.get("folders") or {}
-        largest = sorted(measured.get("sizes", {}).items(), key=lambda each: -each[1])[:_FOLDERS_SHOWN]
+        """The folders that take most of the disk, by the names that pages show."""
+        largest = list(self.folder_bytes.items())[:_FOLDERS_SHOWN]
         return [(_FOLDERS.get(name, name), size) for name, size in largest]
 
     @cached_property

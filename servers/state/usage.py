@@ -15,7 +15,7 @@ from left4me.core.redis.client import client
 from servers.gamehost.port import Resources, ServerRuntime
 
 DISK_EVERY = timedelta(minutes=1)
-_KEPT = timedelta(minutes=2)
+KEPT = timedelta(minutes=2)
 _NOTABLE = 0.05
 _TOLD_EVERY = timedelta(seconds=30)
 
@@ -78,7 +78,7 @@ def sample(server_ids: Iterable[int], *, running: set[int], runtime: ServerRunti
             for server_id, resources in used.items()
         }
         for server_id, usage in measured_now.items():
-            pipe.set(keys.server_usage(server_id), json.dumps(asdict(usage), default=str), ex=_KEPT)
+            pipe.set(keys.server_usage(server_id), json.dumps(asdict(usage), default=str), ex=KEPT)
         pipe.execute()
     signals.send(
         f"{signals.USAGE}:{server_id}"

@@ -13,6 +13,8 @@ from typing import Final
 PULSE: Final = "left4me:pulse"
 # What the last check of the database found; absent when nothing.
 DATABASE_DAMAGE: Final = "left4me:database-damage"
+# The rows and bytes of the tables, as JSON.
+TABLE_SIZES: Final = "left4me:table-sizes"
 # Written by Celery's transport, kombu, under names that it does not let one choose.
 KOMBU_BINDINGS: Final = "_kombu.binding"
 

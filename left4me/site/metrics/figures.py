@@ -1,7 +1,8 @@
 """The metrics and how they are read: by a fixed number of queries, regardless of the number of servers and jobs.
 
 Only the live streams are counted in this process. Everything else happens in other processes (worker, beat, other
-hosts) and is read from the database or Redis. Labels name hosts, states and operations, never servers or users.
+hosts) and is read from the database or Redis. Labels name hosts, states, operations, tables and folders, never servers
+or users.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from left4me.core.redis import keys
 from left4me.core.redis.client import client
 from left4me.core.version import VERSION
 from left4me.jobs.models import Job
-from left4me.site import pulse
+from left4me.site import pulse, sizes
 from livestate.models import PlayerSession, Sweep
 from servers.models import Host, Server
 from workshop.models import WorkshopItem
@@ -35,6 +36,7 @@ class _RedisFigures:
     pulse_age: float | None = None
     queues: dict[str, int] = field(default_factory=dict)
     ended: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    tables: list[sizes.TableSize] = field(default_factory=list)
 
 
 class Figures(Collector):
@@ -70,6 +72,11 @@ class Figures(Collector):
                 "Seconds since a worker ran the last task of beat",
                 redis_figures.pulse_age,
             )
+
+        rows = [([table.name], table.rows) for table in redis_figures.tables]
+        yield _gauge("left4me_table_rows", "Rows of each table of the database", ["table"], rows)
+        taken = [([table.name], table.size) for table in redis_figures.tables if table.size is not None]
+        yield _gauge("left4me_table_bytes", "Bytes of each table with its indexes", ["table"], taken)
 
     def _jobs(self, hosts: list[Host], redis_figures: _RedisFigures) -> Iterator[Metric]:
         rows = Job.objects.live().order_by().values_list("state", "operation", "host")
@@ -118,6 +125,10 @@ class Figures(Collector):
         for name, key in (("free", "free"), ("size", "total")):
             values = [(host, disks[host.pk].get(key)) for host in hosts]
             yield of_hosts(f"left4me_host_disk_{name}_bytes", f"Bytes of the host's data disk: {name}", values)
+        folders = [([host.name, name], size) for host in hosts for name, size in host.folder_bytes.items()]
+        yield _gauge(
+            "left4me_host_folder_bytes", "Bytes of each folder of the host's data", ["host", "folder"], folders
+        )
         looks = [(host, host.facts.get("look_seconds")) for host in hosts]
         yield of_hosts(
             "left4me_status_sweep_seconds", "Duration of the host's last status check of its servers", looks
@@ -209,6 +220,7 @@ def _ask_redis(hosts: list[str]) -> _RedisFigures:
             pulse_age=pulse.read().age,
             queues=dict(zip(hosts, depths, strict=True)),
             ended=dict(_counted(zip(hosts, ended, strict=True))),
+            tables=sizes.last(),
         )
     except redis.RedisError:
         return _RedisFigures()

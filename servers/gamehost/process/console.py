@@ -16,7 +16,8 @@ from typing import Final
 NAME: Final = "console.log"
 LAST_LINES: Final = 50
 
-_KEPT_ROTATIONS: Final = 5
+KEPT_ROTATIONS: Final = 5
+ROTATE_AT: Final = 8 * 1024**2
 _LONGEST_LINE: Final = 4096
 _BLOCK: Final = 65_536
 
@@ -27,7 +28,7 @@ Stored = tuple[str, str, str]
 class Writer:
     """Writes lines with a time stamp. Output beyond `most_per_second` bytes is dropped, and a line says how much."""
 
-    def __init__(self, directory: Path, *, rotate_at: int = 8 * 1024**2, most_per_second: int = 1024**2) -> None:
+    def __init__(self, directory: Path, *, rotate_at: int = ROTATE_AT, most_per_second: int = 1024**2) -> None:
         self._path = directory / NAME
         self._rotate_at = rotate_at
         self._most_per_second = most_per_second
@@ -104,7 +105,7 @@ class Writer:
 
     def _rotate(self) -> None:
         os.close(self._fd)
-        for number in range(_KEPT_ROTATIONS, 0, -1):
+        for number in range(KEPT_ROTATIONS, 0, -1):
             older = self._path.with_name(f"{NAME}.{number - 1}") if number > 1 else self._path
             if older.exists():
                 older.replace(self._path.with_name(f"{NAME}.{number}"))
@@ -113,7 +114,7 @@ class Writer:
 
 def files(directory: Path) -> list[Path]:
     """The log and its rotations, oldest first."""
-    names = [f"{NAME}.{number}" for number in range(_KEPT_ROTATIONS, 0, -1)] + [NAME]
+    names = [f"{NAME}.{number}" for number in range(KEPT_ROTATIONS, 0, -1)] + [NAME]
     return [directory / name for name in names if (directory / name).exists()]
 
 
