@@ -14,7 +14,7 @@ from servers.actions.blueprints import (
 )
 from servers.actions.bulk import Outcome, request_on_many
 from servers.actions.deletions import cancel_deletion, restore_server
-from servers.actions.game_access import remove_person, set_person, set_rules
+from servers.actions.game_access import change_person, remove_person, set_person, set_rules
 from servers.actions.hosts import add_host, check_game, remove_host, request_on_host, revoke_token, update_host
 from servers.actions.lost_hosts import Losses, remove_lost_host
 from servers.actions.quick_start import QuickStart, quick_start

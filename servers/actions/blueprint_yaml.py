@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic import ValidationError as SchemaFault
 
 from accounts.models import User
+from left4me.core import steam_ids
 from left4me.core.web.ids import LARGEST_ID
 from overlays import actions as overlay_actions
 from overlays.models import Overlay, OverlayWorkshopItem
 from servers.actions.blueprints import create_blueprint, free_name
 from servers.blueprints.checks import config_lines
+from servers.game_access import lists
 from servers.models import Blueprint
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
 from workshop.models import WorkshopItem
@@ -34,6 +36,27 @@ class _Layer(BaseModel):
     workshop_items: list[int] = Field(default_factory=list, max_length=5000)
 
 
+class _Person(BaseModel):
+    """An account is named by `user`; the `steam_id` beside it shows that the user of this name is the same person."""
+
+    model_config = ConfigDict(extra="forbid")
+    user: str = Field("", max_length=64)
+    name: str = Field("", max_length=64)
+    steam_id: int | None = None
+    role: Literal["admin", "moderator", "reserved", "player", "custom"] = "admin"
+    flags: str = Field("", pattern="^[a-tz]*$", max_length=26)
+    immunity: int = Field(0, ge=0, le=99)
+    until: AwareDatetime | None = None
+
+
+class _Access(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    team_are_admins: bool = False
+    whitelist: bool = False
+    reserved_slots: int = Field(0, ge=0, le=24)
+    people: list[_Person] = Field(default_factory=list, max_length=500)
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
     left4me_blueprint: int
@@ -44,15 +67,18 @@ class _File(BaseModel):
     connect_ports: str = Field(DEFAULT_CONNECT_PORTS, max_length=500)
     allow_ptrace: bool = False
     overlays: list[_Layer] = Field(default_factory=list, max_length=200)
+    game_access: _Access = Field(default_factory=_Access)
 
 
 @dataclass(frozen=True)
 class LoadedBlueprint:
-    """The result of `load`: the blueprint, and the names of created overlays and of missing ones."""
+    """The result of `load`: the blueprint, the names of created overlays and of missing ones, and of people."""
 
     blueprint: Blueprint
     made: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)
+    unknown_users: list[str] = field(default_factory=list)
 
 
 def dump(blueprint: Blueprint) -> str:
@@ -71,6 +97,7 @@ def dump(blueprint: Blueprint) -> str:
         "connect_ports": blueprint.connect_ports,
         "allow_ptrace": blueprint.allow_ptrace,
         "overlays": [_layer(layer, items.get(layer.pk, [])) for layer in layers],
+        "game_access": _access(blueprint),
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
@@ -80,12 +107,28 @@ def _layer(overlay: Overlay, items: list[int]) -> dict[str, Any]:
     return {**content, "workshop_items": items} if items else content
 
 
+def _access(blueprint: Blueprint) -> dict[str, Any]:
+    access = lists.content(blueprint)
+    accounts = User.objects.in_bulk([person["user"] for person in access["people"] if person["user"]])
+    people = []
+    for person in access["people"]:
+        account = accounts.get(person["user"])
+        known = {
+            **person,
+            "user": account.get_username() if account else "",
+            "name": "" if account else person["name"],
+            "steam_id": account.steam_id if account else int(person["steam_id"]),
+        }
+        people.append({name: value for name, value in known.items() if value})
+    return {**access, "people": people}
+
+
 @transaction.atomic
 def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
     """Create a blueprint from exported YAML. Raises ValidationError.
 
     Overlays are looked up by name among the owner's and the catalog's. A missing workshop overlay is created. A name
-    that the owner has already gets a number.
+    that the owner has already gets a number. A person whose account is not here is listed by Steam ID.
     """
     content = _read(text)
     overlays = _overlays_by_name(owner)
@@ -100,6 +143,7 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
             missing.append(layer.name)
         elif overlay not in layers:
             layers.append(overlay)
+    people, unknown = _people(content.game_access)
     blueprint = create_blueprint(
         owner=owner,
         by=by,
@@ -110,8 +154,35 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
         connect_ports=content.connect_ports,
         allow_ptrace=content.allow_ptrace,
         overlays=layers,
+        access={**content.game_access.model_dump(), "people": people},
     )
-    return LoadedBlueprint(blueprint, made, missing)
+    return LoadedBlueprint(blueprint, made, missing, [person["name"] or person["steam_id"] for person in people], unknown)
+
+
+def _people(access: _Access) -> tuple[list[dict[str, Any]], list[str]]:
+    """The people as `lists.content` has them, each once, and the names of users who are not here."""
+    found: dict[object, dict[str, Any]] = {}
+    unknown = []
+    for person in access.people:
+        if person.steam_id is not None and not steam_ids.is_account(person.steam_id):
+            raise ValidationError(_("%d is not a Steam ID of a person.") % person.steam_id)
+        account = User.objects.active().named(person.user).first() if person.user else None
+        # Somebody else may have that name here.
+        if account and person.steam_id not in {None, account.steam_id}:
+            account = None
+        if account is None and person.steam_id is None:
+            unknown.append(person.user or person.name)
+            continue
+        found[account.pk if account else str(person.steam_id)] = {
+            "user": account.pk if account else None,
+            "name": person.user or person.name,
+            "steam_id": None if account else str(person.steam_id),
+            "role": person.role,
+            "flags": person.flags if person.role == "custom" else "",
+            "immunity": person.immunity,
+            "until": person.until.isoformat() if person.until else None,
+        }
+    return list(found.values()), unknown
 
 
 def _read(text: str) -> _File:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict, Unpack, cast
 
 from django.core.exceptions import ValidationError
@@ -17,6 +18,8 @@ from overlays.models import Overlay
 from servers.actions import sourcetv
 from servers.actions.refusals import InUse, Stale
 from servers.blueprints import checks, translation, versions
+from servers.game_access import application, lists
+from servers.game_access.lists import Access
 from servers.gamehost.spec import MOST_LAYERS
 from servers.models import Blueprint, BlueprintOverlay, BlueprintVersion
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
@@ -38,6 +41,8 @@ class BlueprintChanges(TypedDict, total=False):
     allow_ptrace: bool
     # The whole stack, the topmost first.
     overlays: Sequence[Overlay]
+    # The list of admins and its rules, as `lists.content` returns them.
+    access: Access
 
 
 @transaction.atomic
@@ -52,6 +57,7 @@ def create_blueprint(
     connect_ports: str = DEFAULT_CONNECT_PORTS,
     allow_ptrace: bool = False,
     overlays: Sequence[Overlay] = (),
+    access: Access | None = None,
 ) -> Blueprint:
     """Create a blueprint with the stack `overlays`, the topmost first. Raises ValidationError, by field.
 
@@ -70,6 +76,8 @@ def create_blueprint(
     _refuse(blueprint, overlays)
     rows.save_clean(blueprint, places=_FIELDS)
     _stack(blueprint, overlays)
+    if access is not None:
+        lists.replace(blueprint, access)
     _keep_version(blueprint, by)
     record.write(action="blueprint.create", by=by, target=target(blueprint), name=name, **_sandbox(blueprint))
     return blueprint
@@ -84,7 +92,7 @@ def update_blueprint(
     Its servers get the change at their next start. Raises Stale, or ValidationError by field.
     """
     current = _locked(blueprint, seen_version)
-    overlays = changes.pop("overlays", None)
+    overlays, access = changes.pop("overlays", None), changes.pop("access", None)
     before = _sandbox(current)
     _keep_first_version(current)
     if "arguments" in changes or "config" in changes:
@@ -99,6 +107,9 @@ def update_blueprint(
     rows.save_clean(current, places=_FIELDS)
     if overlays is not None:
         _stack(current, overlays)
+    if access is not None:
+        lists.replace(current, access)
+        application.request(current)
     _keep_version(current, by)
     sourcetv.reserve_for_all(current)
     details = _sandbox(current) if _sandbox(current) != before else {}
@@ -130,8 +141,8 @@ def move_overlay(*, blueprint: Blueprint, seen_version: int, by: User, overlay: 
 def restore_version(*, blueprint: Blueprint, number: int, by: User) -> tuple[Blueprint, list[str]]:
     """Save a blueprint as it was in an earlier version, as a new version.
 
-    Returns it, and the names of overlays that are left out because they were deleted. Raises rows.Gone if there is no
-    such version, and otherwise as `update_blueprint` does.
+    Returns it, and the names of overlays and users that are left out because they were deleted. Raises rows.Gone if
+    there is no such version, and otherwise as `update_blueprint` does.
     """
     kept = blueprint.versions.filter(number=number).first()
     if kept is None:
@@ -143,11 +154,14 @@ def restore_version(*, blueprint: Blueprint, number: int, by: User) -> tuple[Blu
         for key in wanted
         if key in there and overlay_permissions.can_use_overlay(blueprint.owner, there[key])
     ]
-    usable = {overlay.pk for overlay in overlays}
+    left_out = [name for key, name in wanted.items() if key not in {overlay.pk for overlay in overlays}]
     changes = cast(BlueprintChanges, {name: kept.content[name] for name in _RESTORED} | {"overlays": overlays})
+    if "access" in kept.content:
+        changes["access"], missing = lists.without_missing(kept.content["access"])
+        left_out += missing
     saved = update_blueprint(blueprint=blueprint, seen_version=blueprint.version, by=by, **changes)
     record.write(action="blueprint.restore", by=by, target=target(saved), version=number)
-    return saved, [name for key, name in wanted.items() if key not in usable]
+    return saved, left_out
 
 
 @transaction.atomic
@@ -165,6 +179,7 @@ def clone_blueprint(*, blueprint: Blueprint, by: User) -> tuple[Blueprint, list[
         connect_ports=blueprint.connect_ports,
         allow_ptrace=blueprint.allow_ptrace,
         overlays=usable,
+        access=lists.content(blueprint),
     )
     return copy, left_out
 
@@ -181,10 +196,25 @@ def delete_blueprint(*, blueprint: Blueprint, by: User) -> None:
     current.delete()
 
 
+@contextlib.contextmanager
+def edit_lists(blueprint: Blueprint, *, by: User) -> Iterator[None]:
+    """Keep a version of the blueprint after a change of its lists of people. Raises rows.Gone."""
+    current = rows.still_there(Blueprint.objects.select_for_update(of=("self",)), blueprint)
+    _keep_first_version(current)
+    yield
+    current.version += 1
+    current.save(update_fields=["version", "updated_at"])
+    _keep_version(current, by)
+
+
 def _keep_first_version(blueprint: Blueprint) -> None:
-    """Keep the present state of a blueprint that was made before versions were kept."""
-    if not blueprint.versions.exists():
+    """Keep the present state of a blueprint that was made before versions were kept, or before they had its lists."""
+    newest = blueprint.versions.first()
+    if newest is None:
         _keep_version(blueprint, None)
+    elif "access" not in newest.content:
+        newest.content["access"] = lists.content(blueprint)
+        newest.save(update_fields=["content"])
 
 
 def _keep_version(blueprint: Blueprint, by: User | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +15,8 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from left4me.audit import record
 from left4me.core import steam_ids
-from left4me.core.rows import storable
+from left4me.core.rows import still_there, storable
+from servers.actions.blueprints import edit_lists
 from servers.game_access import application
 from servers.models import Blueprint, GameAccess, GamePerson, Server
 
@@ -34,13 +37,41 @@ def set_person(
 ) -> GamePerson:
     """List a person, given by username or Steam ID, or change what is listed for them. Raises ValidationError."""
     who = _identify(person)
-    rows = GamePerson.objects.select_for_update().of(of)
-    row = rows.filter(**who).first()
-    if row is None:
-        if rows.count() >= MOST_PEOPLE:
-            raise ValidationError(_("The list is full: it holds %(most)d people.") % {"most": MOST_PEOPLE})
-        row = GamePerson(**GamePerson.place(of), **who)
-    if until is not None and until <= timezone.now():
+    with _edit(of, by):
+        rows = GamePerson.objects.select_for_update().of(of)
+        row = rows.filter(**who).first()
+        if row is None:
+            if rows.count() >= MOST_PEOPLE:
+                raise ValidationError(_("The list is full: it holds %(most)d people.") % {"most": MOST_PEOPLE})
+            row = GamePerson(**GamePerson.place(of), **who)
+        _save(row, of, by, role=role, name=name, flags=flags, immunity=immunity, until=until)
+    return row
+
+
+@transaction.atomic
+def change_person(
+    *, row: GamePerson, by: User, role: str, immunity: int, name: str = "", flags: str = "", until: datetime | None
+) -> None:
+    """Change what is listed for a person. Raises ValidationError, and rows.Gone for one who was removed."""
+    of = row.of
+    with _edit(of, by):
+        row = still_there(GamePerson.objects.select_for_update(of=("self",)).select_related("user"), row)
+        _save(row, of, by, role=role, name=name, flags=flags, immunity=immunity, until=until)
+
+
+def _save(
+    row: GamePerson,
+    of: Blueprint | Server,
+    by: User,
+    *,
+    role: str,
+    name: str,
+    flags: str,
+    immunity: int,
+    until: datetime | None,
+) -> None:
+    # An end in the past stays with what is changed besides.
+    if until is not None and until <= timezone.now() and until != row.until:
         raise ValidationError({"until": _("This moment is over. Choose a later one, or leave it empty.")})
     row.role, row.immunity, row.until = role, immunity, until
     row.name = " ".join(storable(name, 64).split())
@@ -51,15 +82,14 @@ def set_person(
     row.save()
     _record("game_admin_set", of, by, person=_called(row), role=role, flags=row.granted_flags)
     application.request(of)
-    return row
 
 
 @transaction.atomic
 def remove_person(*, row: GamePerson, by: User) -> None:
     """Take a person off the list."""
-    of = row.server or row.blueprint
-    assert of is not None  # noqa: S101 -- a constraint of the database
-    row.delete()
+    of = row.of
+    with _edit(of, by):
+        row.delete()
     _record("game_admin_removed", of, by, person=_called(row))
     application.request(of)
 
@@ -67,15 +97,21 @@ def remove_person(*, row: GamePerson, by: User) -> None:
 @transaction.atomic
 def set_rules(*, of: Blueprint | Server, by: User, **changes: Any) -> GameAccess:
     """Change the rules `team_are_admins`, `whitelist` and `reserved_slots`. Raises ValidationError."""
-    rules = GameAccess.objects.select_for_update().filter(**GameAccess.place(of)).first()
-    rules = rules or GameAccess(**GameAccess.place(of))
-    for name, value in changes.items():
-        setattr(rules, name, value)
-    rules.full_clean(validate_unique=False, validate_constraints=False)
-    rules.save()
+    with _edit(of, by):
+        rules = GameAccess.objects.select_for_update().filter(**GameAccess.place(of)).first()
+        rules = rules or GameAccess(**GameAccess.place(of))
+        for name, value in changes.items():
+            setattr(rules, name, value)
+        rules.full_clean(validate_unique=False, validate_constraints=False)
+        rules.save()
     _record("game_access", of, by, **changes)
     application.request(of)
     return rules
+
+
+def _edit(of: Blueprint | Server, by: User) -> AbstractContextManager[None]:
+    """The frame of a change of a list: a blueprint keeps a version of it."""
+    return edit_lists(of, by=by) if isinstance(of, Blueprint) else contextlib.nullcontext()
 
 
 def _identify(person: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from overlays.workshop_items import membership
 from servers.actions import blueprints, servers
 from servers.actions.blueprints import BlueprintChanges
 from servers.blueprints import checks, maps
+from servers.game_access import lists
 from servers.models import Blueprint, Host, Server, StarterBlueprint
 from workshop import metadata, steam
 
@@ -126,4 +127,5 @@ def _blueprint(
     }
     if isinstance(base, Blueprint):
         changes |= {"connect_ports": base.connect_ports, "allow_ptrace": base.allow_ptrace}
+        changes["access"] = lists.content(base)
     return blueprints.create_blueprint(owner=user, by=user, **changes)

@@ -131,7 +131,8 @@ def import_blueprint(request: HttpRequest, given: wire.ImportIn) -> Status[dict[
     except ValidationError as fault:
         raise ValidationError({"yaml": fault.messages}) from None
     row = lookups.blueprint_or_404(user, made.blueprint.pk)
-    return Status(201, {"blueprint": wire.blueprint(row), "made": made.made, "missing": made.missing})
+    names = {name: getattr(made, name) for name in ("made", "missing", "people", "unknown_users")}
+    return Status(201, {"blueprint": wire.blueprint(row), **names})
 
 
 def _overlays(owner: User, ids: list[int]) -> list[Overlay]:

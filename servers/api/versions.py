@@ -13,6 +13,7 @@ from accounts.permissions import signed_in
 from left4me.core.web.api import Window, listed, page_of, require_scope
 from servers import actions, lookups
 from servers.api import wire
+from servers.api.game_access import GameRole, RulesOut
 from servers.models import BlueprintVersion
 
 router = Router(tags=["blueprints"])
@@ -24,6 +25,20 @@ class VersionLayerOut(Schema):
     content_version: int
 
 
+class VersionPersonOut(Schema):
+    user: int | None = Field(description="The account, for a person who has one")
+    name: str
+    steam_id: str | None
+    role: GameRole
+    flags: str
+    immunity: int
+    until: datetime | None
+
+
+class VersionAccessOut(RulesOut):
+    people: list[VersionPersonOut]
+
+
 class VersionContentOut(Schema):
     name: str
     description: str
@@ -32,6 +47,9 @@ class VersionContentOut(Schema):
     connect_ports: str
     allow_ptrace: bool
     overlays: list[VersionLayerOut] = Field(description="Highest priority first")
+    access: VersionAccessOut | None = Field(
+        None, description="Admins in the game; null in versions of older releases, which did not keep them"
+    )
 
 
 class VersionOut(Schema):
@@ -64,7 +82,7 @@ def list_versions(request: HttpRequest, blueprint_id: int, window: Query[Window]
     summary="Save it as it was in an earlier version",
 )
 def restore_version(request: HttpRequest, blueprint_id: int, number: int) -> dict[str, Any]:
-    """The name stays as it is. Overlays that were deleted are left out."""
+    """The name stays as it is. Overlays and users that were deleted are left out."""
     require_scope(request, "operate")
     user = signed_in(request)
     row = lookups.blueprint_to_edit(user, blueprint_id)

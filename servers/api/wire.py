@@ -175,7 +175,7 @@ class OutcomeOut(Schema):
 
 
 class ChangeOut(Schema):
-    area: Literal["settings", "overlays", "arguments", "config"]
+    area: Literal["game", "settings", "overlays", "items", "arguments", "config", "access"]
     before: str
     after: str
 
@@ -332,6 +332,8 @@ class ImportOut(Schema):
     blueprint: BlueprintOut
     made: list[str] = Field(description="Workshop overlays that were created for it; build them next")
     missing: list[str] = Field(description="Overlays that do not exist here and were left out")
+    people: list[str] = Field(description="Who is now listed as admin or player of its games")
+    unknown_users: list[str] = Field(description="Listed users who do not exist here and were left out")
 
 
 def text(lines: Lines) -> str:

@@ -6,14 +6,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+# In the order of pages.
+AREAS: dict[str, str | Promise] = {
+    "game": _("Game"),
+    "settings": _("Settings"),
+    "overlays": _("Overlays (highest priority first)"),
+    "items": _("Workshop items"),
+    "arguments": _("Launch arguments"),
+    "config": "server.cfg",
+    "access": _("Admins and who may join"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """One line of the diff. `before` is empty for an addition, `after` for a removal."""
 
-    area: str  # settings, overlays, arguments, config
+    area: str  # a code of AREAS
     before: str = ""
     after: str = ""
+
+    @property
+    def area_label(self) -> str | Promise:
+        return AREAS[self.area]
 
 
 def lines(area: str, before: Sequence[str], after: Sequence[str]) -> list[Change]:

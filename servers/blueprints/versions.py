@@ -10,17 +10,19 @@ from django.utils.translation import gettext as _
 from overlays.models import Overlay
 from servers.blueprints.checks import config_lines
 from servers.blueprints.differences import Change, lines
+from servers.game_access import lists
 from servers.models import Blueprint
 
 FIELDS: Final = ("name", "description", "arguments", "config", "connect_ports", "allow_ptrace")
 
 
 def content(blueprint: Blueprint, overlays: Sequence[Overlay]) -> dict[str, Any]:
-    """What a version keeps of a blueprint with these overlays, the topmost first."""
+    """What a version keeps of a blueprint with these overlays, the topmost first, and of its lists of people."""
     layers = [
         {"id": overlay.pk, "name": overlay.name, "content_version": overlay.content_version} for overlay in overlays
     ]
-    return {**{name: getattr(blueprint, name) for name in FIELDS}, "overlays": layers}
+    fields = {name: getattr(blueprint, name) for name in FIELDS}
+    return {**fields, "overlays": layers, "access": lists.content(blueprint)}
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
@@ -29,6 +31,9 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     changes += lines("overlays", _names(before), _names(after))
     for area in ("arguments", "config"):
         changes += lines(area, config_lines(before[area]), config_lines(after[area]))
+    # Versions that an older release kept have none.
+    if "access" in before and "access" in after:
+        changes += lines("access", lists.lines(before["access"]), lists.lines(after["access"]))
     return changes
 
 

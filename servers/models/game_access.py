@@ -58,6 +58,13 @@ class OfBlueprintOrServer(models.Model):
             )
         ]
 
+    @property
+    def of(self) -> Blueprint | Server:
+        """The blueprint or the server whose row it is."""
+        owner = self.server or self.blueprint
+        assert owner is not None  # noqa: S101 -- a constraint of the database
+        return owner
+
     @classmethod
     def place(cls, of: Blueprint | Server) -> dict[str, Blueprint | Server]:
         """The values that make a row that of `of`; also the lookup of such rows."""

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
+from accounts import actions as account_actions
+from accounts.models import SteamSource, User
 from left4me.testing.cast import Cast
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
+from servers import actions
 from servers.actions import blueprint_yaml
-from servers.models import Blueprint
+from servers.game_access import lists
+from servers.models import Blueprint, GamePerson
 from servers.tests.factories import make_blueprint
 from workshop.models import WorkshopItem
 
 pytestmark = pytest.mark.django_db
+
+GABEN = 76561197960287930
 
 
 @pytest.fixture
@@ -42,6 +51,34 @@ def test_a_blueprint_comes_back_as_it_went(cast: Cast, blueprint: Blueprint) -> 
     assert copy.config.split("\n")[1].strip() == 'hostname "a: b #1"'
     assert copy.layers == blueprint.layers
     assert made.made == made.missing == []
+
+
+def test_the_admins_come_back_with_their_accounts(cast: Cast, blueprint: Blueprint) -> None:
+    account_actions.link_steam_id(user=cast.viewer, steam_id=GABEN, source=SteamSource.STEAM, by=None)
+    soon = timezone.now() + timedelta(days=1)
+    blueprint.config = ""
+    actions.set_person(of=blueprint, person="vera", by=cast.owner, until=soon)
+    actions.set_person(of=blueprint, person="otto", by=cast.owner)
+    actions.set_person(of=blueprint, person=str(GABEN + 2), by=cast.owner, role="custom", flags="cd", immunity=9)
+    actions.set_rules(of=blueprint, by=cast.owner, whitelist=True, reserved_slots=2)
+    made = blueprint_yaml.load(blueprint_yaml.dump(blueprint), owner=cast.owner, by=cast.owner)
+    assert lists.content(made.blueprint) == lists.content(blueprint)
+    assert (sorted(made.people), made.unknown_users) == ([str(GABEN + 2), "otto", "vera"], [])
+
+
+def test_a_person_without_an_account_here_is_listed_by_steam_id(cast: Cast, blueprint: Blueprint) -> None:
+    account_actions.link_steam_id(user=cast.viewer, steam_id=GABEN, source=SteamSource.STEAM, by=None)
+    blueprint.config = ""
+    actions.set_person(of=blueprint, person="vera", by=cast.owner)
+    actions.set_person(of=blueprint, person="otto", by=cast.owner)
+    text = blueprint_yaml.dump(blueprint)
+    # Here, somebody else is called vera, and nobody otto.
+    account_actions.link_steam_id(user=cast.viewer, steam_id=GABEN + 2, source=SteamSource.STEAM, by=None)
+    User.objects.filter(username="otto").delete()
+    made = blueprint_yaml.load(text, owner=cast.owner, by=cast.owner)
+    row = GamePerson.objects.of(made.blueprint).get()
+    assert (row.user, row.steam_id, row.name) == (None, GABEN, "vera")
+    assert made.unknown_users == ["otto"]
 
 
 def test_another_installation_makes_workshop_overlays_and_names_what_it_lacks(
@@ -71,6 +108,8 @@ def test_another_installation_makes_workshop_overlays_and_names_what_it_lacks(
         ("left4me_blueprint: 1", "name"),
         ("left4me_blueprint: 1\nname: x\nsurprise: 1", "surprise"),
         ('left4me_blueprint: 1\nname: x\nconfig: ["say \\x07"]', "Line 1"),
+        ("left4me_blueprint: 1\nname: x\ngame_access: {people: [{steam_id: 7}]}", "not a Steam ID of a person"),
+        ("left4me_blueprint: 1\nname: x\ngame_access: {people: [{role: emperor}]}", "game_access.people.0.role"),
         ('left4me_blueprint: 1\nname: x\nconfig: ["sv_pure 2\\nsay \\x07"]', "Line 2"),
         ('left4me_blueprint: 1\nname: "a\\"b"', "quotation"),
         ("a: &a [1]\nb: [*a, *a]", "aliases"),

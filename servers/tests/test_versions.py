@@ -17,8 +17,10 @@ from overlays.tests.factories import make_overlay
 from servers import actions
 from servers.actions import blueprints
 from servers.blueprints import versions
-from servers.models import Blueprint, Server
+from servers.models import Blueprint, GameAccess, GamePerson, Server
 from servers.tests.factories import make_blueprint, make_server
+
+NICK = "76561197960287930"
 
 
 @pytest.fixture
@@ -78,6 +80,50 @@ def test_a_deleted_overlay_is_left_out_and_named(cast: Cast, blueprint: Blueprin
     assert (saved.layers, left_out) == ([], ["maps"])
 
 
+def test_a_change_of_the_admins_keeps_a_version_and_restoring_brings_them_back(cast: Cast, blueprint: Blueprint):
+    nick = actions.set_person(of=blueprint, person=NICK, name="Nick", role="moderator", immunity=5, by=cast.owner)
+    vera = actions.set_person(of=blueprint, person="vera", by=cast.owner)
+    assert lines(blueprint) == [("access", "", "vera: Admin")]
+    actions.set_rules(of=blueprint, by=cast.owner, whitelist=True)
+    assert lines(blueprint) == [("access", "", "Only listed people may join.")]
+    actions.remove_person(row=nick, by=cast.owner)
+    assert lines(blueprint) == [("access", f"Nick ({NICK}): Moderator, immunity 5", "")]
+    blueprint.refresh_from_db()
+    assert blueprint.version == 6
+    actions.restore_version(blueprint=blueprint, number=4, by=cast.owner)
+    assert list(GamePerson.objects.of(blueprint).values_list("name", "user", "immunity")) == [
+        ("", vera.user_id, 0),
+        ("Nick", None, 5),
+    ]
+    assert not GameAccess.objects.get().whitelist
+    blueprint.refresh_from_db()
+    actions.restore_version(blueprint=blueprint, number=2, by=cast.owner)
+    assert not GamePerson.objects.exists()
+
+
+def test_a_deleted_user_is_left_off_the_restored_list_and_named(cast: Cast, blueprint: Blueprint):
+    row = actions.set_person(of=blueprint, person="vera", by=cast.owner)
+    actions.remove_person(row=row, by=cast.owner)
+    cast.viewer.delete()
+    blueprint.refresh_from_db()
+    _saved, left_out = actions.restore_version(blueprint=blueprint, number=3, by=cast.owner)
+    assert left_out == ["vera"]
+    assert not GamePerson.objects.exists()
+
+
+def test_a_version_of_an_older_release_leaves_the_admins_as_they_are(cast: Cast, blueprint: Blueprint):
+    for version in blueprint.versions.all():
+        del version.content["access"]
+        version.save()
+    GamePerson.objects.create(blueprint=blueprint, user=cast.viewer)
+    actions.set_person(of=blueprint, person=NICK, by=cast.owner)
+    # The lists belong to the newest version from before: only what was added since is a change.
+    assert lines(blueprint) == [("access", "", f"{NICK}: Admin")]
+    blueprint.refresh_from_db()
+    actions.restore_version(blueprint=blueprint, number=1, by=cast.owner)
+    assert GamePerson.objects.count() == 2
+
+
 def test_a_version_that_does_not_exist_cannot_be_restored(cast: Cast, blueprint: Blueprint):
     with pytest.raises(rows.Gone):
         actions.restore_version(blueprint=blueprint, number=9, by=cast.owner)
@@ -109,6 +155,12 @@ def test_the_api_lists_and_restores(api: Caller, cast: Cast, blueprint: Blueprin
     anna = api.by(cast.owner)
     status, page = anna.get(f"/blueprints/{blueprint.pk}/versions")
     assert (status, page["count"], page["items"][1]["content"]["overlays"][0]["name"]) == (200, 2, "maps")
+    assert page["items"][1]["content"]["access"] == {
+        "team_are_admins": False,
+        "whitelist": False,
+        "reserved_slots": 0,
+        "people": [],
+    }
     status, restored = anna.post(f"/blueprints/{blueprint.pk}/versions/1/restore")
     assert (status, restored["arguments"], restored["version"]) == (200, ["+map c1m1_hotel"], 3)
     assert api.by(cast.stranger).get(f"/blueprints/{blueprint.pk}/versions")[0] == 404
@@ -143,7 +195,7 @@ def test_a_save_that_changed_nothing_is_not_the_change_that_is_undone(
     answer = client.post(f"/servers/{server.pk}/undo", follow=True)
     blueprint.refresh_from_db()
     assert blueprint.arguments == "+map c1m1_hotel"
-    assert "these overlays were deleted: maps." in answer.content.decode()
+    assert "because they were deleted: maps." in answer.content.decode()
 
 
 def test_without_an_earlier_version_there_is_nothing_to_undo(client: Client, cast: Cast, redis_client: object):

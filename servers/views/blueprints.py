@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -23,6 +23,7 @@ from servers import actions, lookups
 from servers.actions import blueprint_yaml
 from servers.blueprints import inspection, maps
 from servers.forms import BlueprintForm, ImportForm
+from servers.game_access import lists
 from servers.models import Blueprint, StarterBlueprint
 from servers.views import cfg_help, versions
 
@@ -113,8 +114,15 @@ def blueprint_clone(request: HttpRequest, pk: int) -> HttpResponse:
     copy, left_out = actions.clone_blueprint(blueprint=lookups.blueprint_or_404(user, pk), by=user)
     if left_out:
         messages.warning(request, _("Not copied, because these overlays are private: %s.") % ", ".join(left_out))
+    _tell_people(request, [person["name"] or person["steam_id"] for person in lists.content(copy)["people"]])
     messages.success(request, _("Blueprint copied."))
     return redirect(copy)
+
+
+def _tell_people(request: HttpRequest, names: Sequence[str]) -> None:
+    """Say who has rights in the games of a blueprint that came from elsewhere."""
+    if names:
+        messages.info(request, _("Listed for its games: %s. See “Admins in the game”.") % ", ".join(names))
 
 
 @require_safe
@@ -140,6 +148,10 @@ def blueprint_import(request: HttpRequest) -> HttpResponse:
                 messages.info(request, _("Overlays created; build them next: %s.") % ", ".join(made.made))
             if made.missing:
                 messages.warning(request, _("Overlays not found and left out: %s.") % ", ".join(made.missing))
+            if made.unknown_users:
+                names = ", ".join(made.unknown_users)
+                messages.warning(request, _("Users not found and left off its list of admins: %s.") % names)
+            _tell_people(request, made.people)
             messages.success(request, _("Blueprint imported."))
             return redirect(made.blueprint)
     return render(request, "servers/import.html", {"import_form": form}, status=422)

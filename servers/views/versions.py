@@ -103,6 +103,6 @@ def undo_and_start(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect(server)
 
 
-def _tell_left_out(request: HttpRequest, overlays: list[str]) -> None:
-    if overlays:
-        messages.warning(request, _("Left out, because these overlays were deleted: %s.") % ", ".join(overlays))
+def _tell_left_out(request: HttpRequest, names: list[str]) -> None:
+    if names:
+        messages.warning(request, _("Left out, because they were deleted: %s.") % ", ".join(names))
