@@ -1,21 +1,25 @@
-"""A person becomes an admin of a running game by pages alone, and stops being one, in a real sandbox."""
+"""Journeys with a running game in a real sandbox: its admins, and a change that makes it crash."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from left4me.jobs.models import Job
+from left4me.testing.jobs import drain
 from overlays import paths
 from overlays.tests.factories import make_overlay
 from servers.game_access import application
 from servers.gamehost import rcon
-from servers.hosts import this_host
-from servers.lifecycle import lifecycle
+from servers.hosts import reconcile, this_host
+from servers.lifecycle import lifecycle, readiness
 from servers.models import Server
 from servers.simulated.releases import install_newest
 from servers.tests.factories import make_blueprint, make_host, make_server, share
@@ -54,6 +58,20 @@ def server(cast, settings, tmp_path: Path, live_server, worker_id: str) -> Itera
         this_host.runtime.cache_clear()
 
 
+def crash(server: Server) -> None:
+    """Crash the game, and observe the servers of the host, as the worker does, until that is known."""
+    with contextlib.suppress(rcon.RconError):
+        tell(Server.objects.get(pk=server.pk), "sim_crash")
+    while not server.state_changes.filter(state__in=Server.ENDED_BADLY).exists():
+        reconcile.refresh(
+            server.host.name,
+            runtime=this_host.runtime(),
+            ready=readiness.ready,
+            now=timezone.now(),
+            rebooted=False,
+        )
+
+
 def tell(server: Server, command: str) -> str:
     return str(rcon.execute("127.0.0.1", server.port, server.live_rcon_password, command, timeout=20))
 
@@ -65,7 +83,7 @@ def rights(server: Server) -> str:
     return row.split()[-1]
 
 
-def test_a_person_is_admin_of_a_running_game_until_the_share_ends(cast, server, sign_in, axe):
+def test_a_person_is_admin_of_a_running_game_until_the_share_ends(cast, server, sign_in, axe, picture):
     server.refresh_from_db()
     tell(server, f"sim_join {PLAYER}")
     assert rights(server) == "none"
@@ -76,6 +94,7 @@ def test_a_person_is_admin_of_a_running_game_until_the_share_ends(cast, server, 
     page.get_by_role("link", name=PLAYER).click()
     page.get_by_text("Steam ID confirmed.").wait_for()
     axe(page)
+    picture("game-admins", "1-confirmed")
 
     page = sign_in(cast.owner)
     page.goto(server.blueprint.get_absolute_url())
@@ -85,13 +104,26 @@ def test_a_person_is_admin_of_a_running_game_until_the_share_ends(cast, server, 
     page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_text("Running servers take it over within seconds").wait_for()
     axe(page)
+    picture("game-admins", "2-listed")
     assert rights(server) == "root"
+
+    page.get_by_role("link", name="Edit vera").click()
+    page.get_by_label("Role").select_option("Chosen flags")
+    page.get_by_label("c – Kick players").check()
+    page.get_by_label("e – Unban players").check()
+    page.get_by_label("Immunity").fill("20")
+    axe(page)
+    picture("game-admins", "3-edit")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Running servers take it over within seconds").wait_for()
+    assert rights(server) == "ce"
 
     page.goto(f"/servers/{server.pk}/admins")
     row = page.get_by_role("row", name="vera")
     expect(row).to_contain_text("Blueprint")
     expect(page.locator("#in-the-game")).to_contain_text("In effect")
     axe(page)
+    picture("game-admins", "4-in-effect")
 
     page.goto(f"/servers/{server.pk}/settings")
     page.locator("#sharing").get_by_role("button", name="Remove").click()
@@ -99,3 +131,42 @@ def test_a_person_is_admin_of_a_running_game_until_the_share_ends(cast, server, 
     assert rights(server) == "none"
     page.goto(f"/servers/{server.pk}/admins")
     expect(page.get_by_role("row", name="vera")).to_contain_text("Not in effect")
+
+
+def test_a_change_that_crashes_the_game_is_found_and_undone(cast, server, sign_in, axe, picture, complaints):
+    complaints.expect("status of 404")
+    server = Server.objects.with_blueprint().get(pk=server.pk)
+    # The game has run well for an hour.
+    Server.objects.update(started_at=timezone.now() - timedelta(hours=1))
+    server.refresh_from_db()
+    lifecycle.stop(server, RecordedRun(server.resource))
+
+    page = sign_in(cast.owner)
+    page.goto(f"{server.blueprint.get_absolute_url()}/edit")
+    page.get_by_label("server.cfg").fill("sv_alltalk 1")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url(f"**{server.blueprint.get_absolute_url()}")
+    lifecycle.start(Server.objects.with_blueprint().get(pk=server.pk), RecordedRun(server.resource))
+    crash(server)
+
+    page.goto(f"/servers/{server.pk}")
+    main = page.get_by_role("main")
+    expect(main).to_contain_text("segmentation fault")
+    expect(main).to_contain_text("Segmentation fault (core dumped)")
+    expect(main).to_contain_text("It last ran well")
+    axe(page)
+    picture("crash", "1-crashed")
+    page.get_by_role("link", name="Show what changed").click()
+    expect(main).to_contain_text("+ sv_alltalk 1")
+    expect(main).to_contain_text("Version 2")
+    axe(page)
+    picture("crash", "2-what-changed")
+    page.get_by_role("button", name=re.compile("tart without the last change")).click()
+    page.get_by_role("dialog").get_by_role("button", name=re.compile("Undo and")).click()
+    expect(main).to_contain_text("The last change of the blueprint is undone, and the server starts.")
+    picture("crash", "3-starts")
+    assert Job.objects.get().operation == "restart"
+    drain(host=server.host.name)
+    page.goto(f"/servers/{server.pk}")
+    expect(page.locator(".server-bar")).to_contain_text("Running")
+    picture("crash", "4-runs-again")
