@@ -11,7 +11,8 @@ class ServersConfig(AppConfig):
         from overlays.replication import store as replication_store
         from servers import permissions
         from servers.actions import sharing  # noqa: F401 -- hears when a user is deactivated
-        from servers.hosts import disk_watch, silence, this_host  # noqa: F401 -- disk_watch starts with the worker
+        from servers.game_access import application
+        from servers.hosts import disk_watch, silence, start_parts, this_host  # noqa: F401 -- disk_watch starts with the worker
         from servers.lifecycle import operations
         from servers.models import Server
         from servers.state import attention
@@ -30,4 +31,5 @@ class ServersConfig(AppConfig):
         register(permissions.blueprint_audience, signals.BLUEPRINT)
         queue_reasons.register_host_health(silence.troubles)
         operations.register()
+        start_parts.register(application.for_start)
         replication_store.register_mounts(lambda: this_host.storage().layers_in_use())

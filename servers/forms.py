@@ -268,10 +268,8 @@ class ShareForm(forms.Form):
     username = forms.CharField(label=_("Username"), max_length=64)
     role = forms.ChoiceField(
         label=_("Role"),
-        choices=[
-            (ServerShare.Role.VIEWER, _("Viewer - sees the server and its players")),
-            (ServerShare.Role.OPERATOR, _("Operator - also starts, stops and uses the console")),
-        ],
+        choices=ServerShare.Role.choices,
+        help_text=_("Viewers see the server and its players. Operators also start and stop it, and use the console."),
     )
 
 
@@ -315,6 +313,15 @@ class GamePersonForm(forms.ModelForm):  # type: ignore[type-arg]
         widgets = {"until": forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")}
 
     field_order = ["person", "name", "role", "flags", "immunity", "until"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            # Who it is stays; an account has its own name.
+            del self.fields["person"]
+            self.initial["flags"] = list(self.instance.flags)
+            if self.instance.user_id:
+                del self.fields["name"]
 
     def _post_clean(self) -> None:
         pass

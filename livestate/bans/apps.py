@@ -7,6 +7,6 @@ class BansConfig(AppConfig):
 
     def ready(self) -> None:
         from livestate.bans import start_files
-        from servers.lifecycle import launch_plan
+        from servers.hosts import start_parts
 
-        launch_plan.register_start_files(start_files.write)
+        start_parts.register(start_files.make)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from django.utils import timezone
@@ -12,14 +12,15 @@ from left4me.core.files import walk
 from livestate.bans import adoption, effective, game_list
 from livestate.bans.models import AppliedBans
 from servers.hosts import this_host
+from servers.hosts.start_parts import StartPart
 from servers.models import Server
 
 CFG = PurePosixPath("left4dead2/cfg")
 LONGEST_FILE = 4 * 1024 * 1024
 
 
-def write(server: Server, layers: Sequence[Path]) -> Mapping[str, str]:
-    """The files of the server's next start by their path; what the present ones contain besides is adopted first.
+def make(server: Server, layers: Sequence[Path]) -> StartPart:
+    """The files of the server's next start; what the present ones contain besides is adopted first.
 
     `layers` are the directories of its overlays, the topmost first.
     """
@@ -34,7 +35,7 @@ def write(server: Server, layers: Sequence[Path]) -> Mapping[str, str]:
     # Whatever is lifted from now on is removed from the game, which learns it from these files.
     row.targets = dict.fromkeys(wanted) | row.targets
     row.save(update_fields=["targets"])
-    return {str(CFG / name): text for name, text in game_list.files(wanted).items()}
+    return StartPart(files={str(CFG / name): text for name, text in game_list.files(wanted).items()})
 
 
 def _present(server: Server, layers: Sequence[Path]) -> dict[str, float]:

@@ -50,13 +50,21 @@ def set_person(
 
 @transaction.atomic
 def change_person(
-    *, row: GamePerson, by: User, role: str, immunity: int, name: str = "", flags: str = "", until: datetime | None
-) -> None:
+    *,
+    row: GamePerson,
+    by: User,
+    role: str,
+    immunity: int,
+    name: str = "",
+    flags: str = "",
+    until: datetime | None = None,
+) -> GamePerson:
     """Change what is listed for a person. Raises ValidationError, and rows.Gone for one who was removed."""
     of = row.of
     with _edit(of, by):
         row = still_there(GamePerson.objects.select_for_update(of=("self",)).select_related("user"), row)
         _save(row, of, by, role=role, name=name, flags=flags, immunity=immunity, until=until)
+    return row
 
 
 def _save(

@@ -6,30 +6,26 @@ and tests can compare the result with golden files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.utils import timezone
-
 from overlays import paths
 from overlays.models import Overlay
 from servers.blueprints.checks import argument_options, argument_words, config_lines, left_out, parse
 from servers.blueprints.checks.grammar import SHELL, Command
-from servers.game_access import application
 from servers.gamehost.spec import Bind, InstanceSpec
+from servers.hosts import start_parts
+from servers.hosts.start_parts import StartPart
+from servers.lifecycle import runs
 from servers.models import Blueprint, Server
 from servers.models.connect_ports import parse_ports
 
 CFG_DIRECTORY = "left4dead2/cfg"
 DEFAULT_MAP = "c1m1_hotel"
-
-# Files that an app above this one writes at every start, by path; made from the server and the directories of its
-# overlays, the topmost first.
-StartFiles = Callable[[Server, Sequence[Path]], Mapping[str, str]]
-_start_files: list[StartFiles] = []
+_NO_PART = StartPart()
 
 # srcds reads these from its command line only.
 _ONLY_ARGUMENTS = frozenset({"+map", "+maxplayers"})
@@ -53,18 +49,12 @@ class HostPaths:
     cache: Path  # workshop files
 
 
-def register_start_files(make: StartFiles) -> None:
-    """Add what `make` returns to the files of every start. Called once by the app's `ready`."""
-    _start_files.append(make)
-
-
 def compose(server: Server, *, layers: Sequence[Overlay], places: HostPaths, game_version: str) -> LaunchPlan:
     """Plan a start from the server's rows and from the exposed server.cfg files of `layers`, which are read here.
 
     Raises SpecInvalid for a server that cannot be run, and secrets.Unreadable for a password sealed with another key.
     """
     exposed = {overlay.pk: paths.read_cfg(places.overlays[overlay.pk]) for overlay in layers if overlay.expose_cfg}
-    access = application.for_start(server, [places.overlays[overlay.pk] for overlay in layers], now=timezone.now())
     return LaunchPlan(
         spec=instance_spec(
             server=server,
@@ -73,16 +63,11 @@ def compose(server: Server, *, layers: Sequence[Overlay], places: HostPaths, gam
             overlay_cfgs={overlay: text for overlay, text in exposed.items() if text is not None},
             rcon_password=server.rcon_password,
             places=places,
-            access=access,
-            more_files=_more_files(server, [places.overlays[overlay.pk] for overlay in layers]),
+            part=start_parts.of(server, [places.overlays[overlay.pk] for overlay in layers]),
         ),
         applied=applied(server=server, blueprint=server.blueprint, overlays=layers, game_version=game_version),
         sealed_rcon_password=server.sealed_rcon_password,
     )
-
-
-def _more_files(server: Server, layers: Sequence[Path]) -> dict[str, str]:
-    return {name: text for make in _start_files for name, text in make(server, layers).items()}
 
 
 def record_start(server: Server, plan: LaunchPlan, *, now: datetime) -> None:
@@ -92,6 +77,7 @@ def record_start(server: Server, plan: LaunchPlan, *, now: datetime) -> None:
     server.applied = plan.applied
     server.applied_sealed_rcon_password = plan.sealed_rcon_password
     server.save(update_fields=["started_at", "game_version", "applied", "applied_sealed_rcon_password"])
+    runs.begin(server, plan.applied, now=now)
 
 
 def instance_spec(
@@ -102,16 +88,15 @@ def instance_spec(
     overlay_cfgs: Mapping[int, str],
     rcon_password: str,
     places: HostPaths,
-    access: application.AtStart | None = None,
-    more_files: Mapping[str, str] | None = None,
+    part: StartPart = _NO_PART,
 ) -> InstanceSpec:
     """The spec that the runtime starts.
 
     `overlays` are the blueprint's, the topmost first. `overlay_cfgs` holds the server.cfg of those overlays that have
-    one, by overlay id; `more_files` are written as well. Raises SpecInvalid for a server that no runtime could run.
+    one, by overlay id; `part` is what the application adds. Raises SpecInvalid for a server that no runtime could run.
     """
     exposed = [overlay for overlay in overlays if overlay.expose_cfg and overlay.pk in overlay_cfgs]
-    generated = dict(more_files or {})
+    generated = dict(part.files)
     generated |= {f"{CFG_DIRECTORY}/server_overlay_{overlay.pk}.cfg": overlay_cfgs[overlay.pk] for overlay in exposed}
     generated[f"{CFG_DIRECTORY}/server.cfg"] = server_cfg(
         name=server.name,
@@ -120,7 +105,7 @@ def instance_spec(
         config=blueprint.config,
         rcon_password=rcon_password,
         tv_port=server.tv_port,
-        access_lines=access.lines if access else (),
+        more_lines=part.lines,
     )
     return InstanceSpec(
         server_id=server.pk,
@@ -128,7 +113,7 @@ def instance_spec(
         layers=(*(str(places.overlays[overlay.pk]) for overlay in overlays), str(places.game)),
         port=server.port,
         generated=generated,
-        replaceable=access.files if access else {},
+        replaceable=part.replaceable,
         # The links in workshop overlays are absolute: they lead to the same file in the sandbox as outside.
         binds=(Bind(source=str(places.cache), target=str(places.cache)),),
         connect_ports=parse_ports(blueprint.connect_ports),
@@ -144,7 +129,7 @@ def server_cfg(
     rcon_password: str,
     arguments: str = "",
     tv_port: int | None = None,
-    access_lines: Sequence[str] = (),
+    more_lines: Sequence[str] = (),
 ) -> str:
     """The generated server.cfg.
 
@@ -162,7 +147,7 @@ def server_cfg(
         *(f"exec server_overlay_{overlay}" for overlay in reversed(exposed)),
         *effective_lines(config),
         *([f"tv_port {tv_port}"] if tv_port else []),
-        *access_lines,
+        *more_lines,
         f'rcon_password "{rcon_password}"',
     ]
     return "\n".join(lines) + "\n"

@@ -123,7 +123,7 @@ class GamePerson(OfBlueprintOrServer):
         ]
 
     def __str__(self) -> str:
-        return self.name or str(self.steam_id or self.user_id)
+        return self.name or str(self.user or self.steam_id)
 
     @property
     def granted_flags(self) -> str:

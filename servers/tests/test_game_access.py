@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -306,6 +308,28 @@ def test_a_game_that_does_not_answer_is_told_again_later(cast, server, game):
         assert apply(server)[0] == "applied"
 
 
+def test_games_are_told_side_by_side(cast, server, game, monkeypatch, tmp_path):
+    other = make_server(cast.owner, blueprint=server.blueprint, actual_state="running", started_at=NOW)
+    directory = this_host.storage().of(other.pk)
+    directory.prepare()
+    directory.note_layers([str(tree_of(server))])
+    directory.write_replaceable(plan(other, tmp_path).replaceable)
+    both = threading.Barrier(2, timeout=20)
+
+    def execute(*given, timeout):
+        # Neither is answered before both have been asked.
+        both.wait()
+        return game.answer
+
+    monkeypatch.setattr(rcon, "execute", execute)
+    actions.set_person(of=server.blueprint, person=str(GABEN), by=cast.owner)
+    apply(server)
+    assert set(GameAccessState.objects.values_list("server", "result")) == {
+        (server.pk, "applied"),
+        (other.pk, "applied"),
+    }
+
+
 def test_a_new_start_is_told_once_more(cast, server, game):
     actions.set_person(of=server, person=str(GABEN), by=cast.owner)
     apply(server)
@@ -338,6 +362,43 @@ def test_the_page_shows_who_is_admin_and_where_it_comes_from(cast, server, clien
     row = GamePerson.objects.get()
     client.post(f"/blueprints/{server.blueprint_id}/admins/{row.pk}/remove")
     assert "nobody can play here" in client.get(f"/servers/{server.pk}/admins").content.decode()
+
+
+@pytest.mark.parametrize("place", ["server", "blueprint"])
+def test_a_person_of_a_list_is_edited_in_place(cast, server, client, place):
+    of = server if place == "server" else server.blueprint
+    row = actions.set_person(of=of, person=str(GABEN), name="Gabe", role="custom", flags="ce", by=cast.owner)
+    client.force_login(cast.owner)
+    at = f"/{place}s/{of.pk}/admins/{row.pk}"
+    assert f'href="{at}"' in client.get(f"/{place}s/{of.pk}/admins").content.decode()
+    page = client.get(at).content.decode()
+    assert 'value="Gabe"' in page
+    assert re.findall('name="flags" value="(.)"[^>]* checked', page) == ["c", "e"]
+    assert "Username or Steam ID" not in page
+    wrong = client.post(at, {"name": "Gabe", "role": "custom", "flags": "c", "immunity": 100})
+    assert wrong.status_code == 422
+    assert "Immunity is a number from 0 to 99." in wrong.content.decode()
+    saved = client.post(at, {"name": "Gabe N.", "role": "moderator", "immunity": 7})
+    assert saved["Location"] == f"/{place}s/{of.pk}/admins"
+    row.refresh_from_db()
+    assert (row.steam_id, row.name, row.role, row.flags, row.immunity) == (GABEN, "Gabe N.", "moderator", "", 7)
+    client.force_login(cast.stranger)
+    assert client.get(at).status_code == 404
+
+
+def test_a_user_on_the_list_has_their_own_name(cast, server, client):
+    row = actions.set_person(of=server, person="vera", by=cast.owner)
+    client.force_login(cast.owner)
+    page = client.get(f"/servers/{server.pk}/admins/{row.pk}").content.decode()
+    assert "Rights of vera" in page
+    assert 'name="name"' not in page
+
+
+def test_an_end_that_has_passed_stays_with_another_change(cast, server):
+    row = actions.set_person(of=server, person=str(GABEN), by=cast.owner, until=timezone.now() + timedelta(hours=1))
+    with time_machine.travel(timezone.now() + timedelta(hours=2)):
+        actions.change_person(row=row, by=cast.owner, role="reserved", immunity=0, until=row.until)
+        assert entries(server)[""].problem == "expired"
 
 
 def test_the_page_says_when_sourcemod_is_missing(cast, client):

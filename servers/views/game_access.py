@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
@@ -52,6 +55,19 @@ def of_blueprint(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "servers/blueprint_admins.html", context, status=changed.status)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+def person_of_server(request: HttpRequest, pk: int, person_pk: int) -> HttpResponse:
+    server = lookups.server_to_edit(signed_in(request), pk)
+    return _edit(request, server, person_pk, {"server": server}, back=reverse("servers:admins", args=[server.pk]))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def person_of_blueprint(request: HttpRequest, pk: int, entry_pk: int) -> HttpResponse:
+    blueprint = lookups.blueprint_to_edit(signed_in(request), pk)
+    back = reverse("servers:blueprint_admins", args=[blueprint.pk])
+    return _edit(request, blueprint, entry_pk, {"blueprint": blueprint}, back=back)
+
+
 @require_POST
 def remove_of_server(request: HttpRequest, pk: int, person_pk: int) -> HttpResponse:
     server = lookups.server_to_edit(signed_in(request), pk)
@@ -94,10 +110,28 @@ def _submit(request: HttpRequest, of: Server | Blueprint) -> _Changed:
     return _Changed(context, status, redirect=saved is not None)
 
 
+def _edit(
+    request: HttpRequest, of: Server | Blueprint, person_pk: int, context: Mapping[str, object], *, back: str
+) -> HttpResponse:
+    """The form of one person of a list."""
+    row = _person(of, person_pk)
+    form = GamePersonForm(request.POST if request.method == "POST" else None, instance=row)
+    values = form.values() if form.is_valid() else {}
+    saved, status = lib_forms.submit(form, lambda: actions.change_person(row=row, by=signed_in(request), **values))
+    if saved is not None:
+        messages.success(request, _("Saved. Running servers take it over within seconds."))
+        return redirect(back)
+    context = {**context, "person": row, "person_form": form, "back": back}
+    return render(request, "servers/game_person.html", context, status=status)
+
+
 def _remove(request: HttpRequest, of: Server | Blueprint, person_pk: int) -> None:
-    row = get_object_or_404(GamePerson.objects.of(of).select_related("user", "server", "blueprint"), pk=person_pk)
-    actions.remove_person(row=row, by=signed_in(request))
+    actions.remove_person(row=_person(of, person_pk), by=signed_in(request))
     messages.success(request, _("Removed. Running servers take it over within seconds."))
+
+
+def _person(of: Server | Blueprint, pk: int) -> GamePerson:
+    return get_object_or_404(GamePerson.objects.of(of).select_related("user", "server", "blueprint"), pk=pk)
 
 
 def _plugins(blueprint: Blueprint) -> dict[str, object]:

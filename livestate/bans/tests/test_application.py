@@ -261,11 +261,11 @@ def test_start_files_hold_every_ban_and_adopt_what_the_game_wrote(cast, tmp_path
     layer.mkdir(parents=True)
     (layer / "banned_user.cfg").write_text("banid 0 STEAM_1:0:9\n")
     (layer / "banned_ip.cfg").write_text("addip 0 203.0.113.7\n")
-    files = start_files.write(server, [Path(tmp_path / "overlay")])
+    files = start_files.make(server, [Path(tmp_path / "overlay")]).files
     assert files["left4dead2/cfg/banned_user.cfg"] == "banid 0 STEAM_1:0:1\nbanid 0 STEAM_1:0:3\n"
     assert files["left4dead2/cfg/banned_ip.cfg"] == "addip 0 203.0.113.7\n"
     assert Ban.objects.filter(ban_list__server=server).count() == 2
     Ban.objects.filter(ban_list__server=server).update(ended_at=timezone.now())
-    files = start_files.write(server, [Path(tmp_path / "overlay")])
+    files = start_files.make(server, [Path(tmp_path / "overlay")]).files
     assert files["left4dead2/cfg/banned_user.cfg"] == "banid 0 STEAM_1:0:1\n"
     assert files["left4dead2/cfg/banned_ip.cfg"] == ""
