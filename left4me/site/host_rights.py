@@ -70,6 +70,7 @@ RIGHTS = {
     "servers.GameAccessState": "SELECT, INSERT, UPDATE, DELETE",
     "servers.GameCheck": "SELECT, INSERT, UPDATE",
     "servers.GamePerson": "SELECT, DELETE",
+    "servers.GameRun": "SELECT, INSERT, UPDATE, DELETE",
     "servers.Host": "SELECT, UPDATE (last_seen_at, version, facts, game_version)",
     "servers.HostToken": "",
     "servers.PlayersLink": "SELECT (server_id), DELETE",

@@ -32,9 +32,10 @@ from livestate.models import Order
 from overlays.files import archive_plans, archives
 from overlays.models import Overlay, OverlayCollection, OverlayContents, OverlayScript, Upload
 from overlays.tests.factories import make_overlay
+from servers import actions
 from servers.actions import blueprints
-from servers.models import Blueprint, DeletedServer, Host, PlayersLink, Server, ServerShare
-from servers.tests.factories import make_server
+from servers.models import Blueprint, DeletedServer, GamePerson, Host, PlayersLink, Server, ServerShare, StateChange
+from servers.tests.factories import make_run, make_server
 from workshop import inspection
 
 # Addresses whose pages are not made of our templates.
@@ -114,6 +115,7 @@ def furnish_all(owner: User, friend: User, now: datetime) -> dict[str, Any]:
     upload = _upload(files, owner, now)
     _edit(server.blueprint, owner)
     _delete_one(server, now)
+    person, entry = _admins(server, owner, friend, now)
     ApiToken.objects.create(user=owner, name="Discord bot", digest="1", hint="l4m_abcd", last_used_at=now)
     for action, target in (("server.start", server.resource), ("overlay.update", files.resource), ("user.create", "")):
         record.write(action=action, by=owner, target=target, name=server.name)
@@ -122,6 +124,8 @@ def furnish_all(owner: User, friend: User, now: datetime) -> dict[str, Any]:
         "versions": 1,
         "share_pk": ServerShare.objects.get().pk,
         "order_pk": _orders(server, owner, now).pk,
+        "person_pk": person.pk,
+        "entry_pk": entry.pk,
         "run_pk": Run.objects.get(schedule=None, bulk=None).pk,
         "join": PlayersLink.objects.create(server=server).token,
         "invitation": _link(Purpose.INVITATION, owner, now, note="for Zoey"),
@@ -161,8 +165,10 @@ def furnish_spoiled(owner: User, friend: User, now: datetime) -> dict[str, Any]:
     things = furnish_all(owner, friend, now)
     Host.objects.update(last_seen_at=now - timedelta(hours=1))
     failed = Job.objects.filter(state=Job.State.FAILED).get()
+    crashed = Server.objects.get(actual_state=Server.State.GAVE_UP)
+    _crash(crashed, now)
     return things | {
-        "servers": Server.objects.get(actual_state=Server.State.GAVE_UP).pk,
+        "servers": crashed.pk,
         "jobs": failed.pk,
         "alerts": Channel.objects.exclude(last_error="").get().pk,
     }
@@ -219,6 +225,32 @@ def _edit(blueprint: Blueprint, owner: User) -> None:
     for text in ("sv_alltalk 1", "sv_alltalk 0\nsv_consistency 0"):
         blueprints.update_blueprint(blueprint=blueprint, seen_version=blueprint.version, by=owner, config=text)
         blueprint.refresh_from_db()
+
+
+def _admins(server: Server, owner: User, friend: User, now: datetime) -> tuple[GamePerson, GamePerson]:
+    """A person on the list of the server and one on that of its blueprint, besides others and some rules."""
+    actions.set_person(of=server, person=friend.username, role="moderator", immunity=20, by=owner)
+    actions.set_rules(of=server, by=owner, whitelist=True, reserved_slots=2)
+    person = actions.set_person(
+        of=server,
+        person="STEAM_1:0:11101",
+        name="a name as long as anybody would have in the game, and then some",
+        role="custom",
+        flags="bcdefgk",
+        until=now + timedelta(days=30),
+        by=owner,
+    )
+    return person, actions.set_person(of=server.blueprint, person="76561197960265731", name="Zoë", by=owner)
+
+
+def _crash(server: Server, now: datetime) -> None:
+    """A crash after a change of everything."""
+    before = {"config": ["sv_alltalk 0"], "game_version": "20300101T000000-99", "blueprint_version": 1}
+    make_run(server, now - timedelta(days=2), now - timedelta(days=1), **before)
+    make_run(server, now - timedelta(minutes=9))
+    lines = ["Executing dedicated server config file server.cfg", "x" * 200, "Segmentation fault (core dumped)"]
+    detail = "It crashed 5 times within 10 minutes (last exit: signal 11, segmentation fault)."
+    StateChange.objects.create(server=server, at=now, state=server.actual_state, detail=detail, last_lines=lines)
 
 
 def _delete_one(server: Server, now: datetime) -> None:

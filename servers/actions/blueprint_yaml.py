@@ -67,7 +67,7 @@ class _File(BaseModel):
     connect_ports: str = Field(DEFAULT_CONNECT_PORTS, max_length=500)
     allow_ptrace: bool = False
     overlays: list[_Layer] = Field(default_factory=list, max_length=200)
-    game_access: _Access = Field(default_factory=_Access)
+    game_access: _Access = Field(default_factory=lambda: _Access.model_validate({}))
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,9 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
         overlays=layers,
         access={**content.game_access.model_dump(), "people": people},
     )
-    return LoadedBlueprint(blueprint, made, missing, [person["name"] or person["steam_id"] for person in people], unknown)
+    return LoadedBlueprint(
+        blueprint, made, missing, [person["name"] or person["steam_id"] for person in people], unknown
+    )
 
 
 def _people(access: _Access) -> tuple[list[dict[str, Any]], list[str]]:

@@ -138,8 +138,10 @@ def move_overlay(*, blueprint: Blueprint, seen_version: int, by: User, overlay: 
 
 
 @transaction.atomic
-def restore_version(*, blueprint: Blueprint, number: int, by: User) -> tuple[Blueprint, list[str]]:
-    """Save a blueprint as it was in an earlier version, as a new version.
+def restore_version(
+    *, blueprint: Blueprint, number: int, by: User, keep_lists: bool = False
+) -> tuple[Blueprint, list[str]]:
+    """Save a blueprint as it was in an earlier version, as a new version; with `keep_lists`, but for its admins.
 
     Returns it, and the names of overlays and users that are left out because they were deleted. Raises rows.Gone if
     there is no such version, and otherwise as `update_blueprint` does.
@@ -156,7 +158,7 @@ def restore_version(*, blueprint: Blueprint, number: int, by: User) -> tuple[Blu
     ]
     left_out = [name for key, name in wanted.items() if key not in {overlay.pk for overlay in overlays}]
     changes = cast(BlueprintChanges, {name: kept.content[name] for name in _RESTORED} | {"overlays": overlays})
-    if "access" in kept.content:
+    if "access" in kept.content and not keep_lists:
         changes["access"], missing = lists.without_missing(kept.content["access"])
         left_out += missing
     saved = update_blueprint(blueprint=blueprint, seen_version=blueprint.version, by=by, **changes)

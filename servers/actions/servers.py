@@ -21,6 +21,7 @@ from left4me.jobs.models import Job
 from servers import permissions
 from servers.actions import blueprints, sourcetv
 from servers.actions.refusals import Stale
+from servers.blueprints import versions
 from servers.hosts import disk_watch, ports
 from servers.models import Blueprint, Host, Server
 
@@ -233,19 +234,19 @@ def use_offered_port(*, server: Server, by: User) -> Job:
 
 @transaction.atomic
 def start_without_last_change(*, server: Server, by: User) -> list[str]:
-    """Restore the blueprint's version before the present one, and start the server with it.
+    """Restore the blueprint's version before its last change, but for the admins, and start the server with it.
 
     Returns the names of overlays that are left out because they were deleted. Raises Refused if there is no such
     version, and otherwise as `restore_version` and `request` do.
     """
-    # The newest version is the present one: a save that changes nothing keeps none, so numbers do not tell.
-    before = server.blueprint.versions.all()[1:2].first()
-    if before is None:
+    change = versions.last_change(server.blueprint)
+    if change is None:
         raise jobs.Refused(
             _("No earlier version of the blueprint is kept."),
             cure=Cure(label=_("Edit blueprint"), url=reverse("servers:blueprint_edit", args=[server.blueprint_id])),
         )
-    _saved, left_out = blueprints.restore_version(blueprint=server.blueprint, number=before.number, by=by)
+    before = change[1].number
+    _saved, left_out = blueprints.restore_version(blueprint=server.blueprint, number=before, by=by, keep_lists=True)
     request(server=server, operation="start" if server.is_at_rest else "restart", by=by)
     return left_out
 

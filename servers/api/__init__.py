@@ -2,7 +2,7 @@
 
 from ninja import Router
 
-from servers.api import blueprints, deletions, facts, game_access, hosts, servers, sharing, versions
+from servers.api import blueprints, deletions, facts, game_access, hosts, servers, sharing, suspects, versions
 
 router = Router()
 router.add_router("", servers.router)
@@ -12,6 +12,7 @@ router.add_router("", sharing.router)
 router.add_router("", game_access.router)
 router.add_router("", blueprints.router)
 router.add_router("", versions.router)
+router.add_router("", suspects.router)
 router.add_router("", hosts.router)
 
 __all__ = ["router"]

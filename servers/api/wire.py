@@ -175,7 +175,7 @@ class OutcomeOut(Schema):
 
 
 class ChangeOut(Schema):
-    area: Literal["game", "settings", "overlays", "items", "arguments", "config", "access"]
+    area: Literal["settings", "overlays", "items", "arguments", "config", "access"]
     before: str
     after: str
 

@@ -11,9 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 # In the order of pages.
 AREAS: dict[str, str | Promise] = {
-    "game": _("Game"),
     "settings": _("Settings"),
-    "overlays": _("Overlays (highest priority first)"),
+    "overlays": _("Overlays"),
     "items": _("Workshop items"),
     "arguments": _("Launch arguments"),
     "config": "server.cfg",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
@@ -11,8 +12,9 @@ from overlays.models import Overlay
 from servers.blueprints.checks import config_lines
 from servers.blueprints.differences import Change, lines
 from servers.game_access import lists
-from servers.models import Blueprint
+from servers.models import Blueprint, BlueprintVersion
 
+_SEARCHED: Final = 20
 FIELDS: Final = ("name", "description", "arguments", "config", "connect_ports", "allow_ptrace")
 
 
@@ -23,6 +25,18 @@ def content(blueprint: Blueprint, overlays: Sequence[Overlay]) -> dict[str, Any]
     ]
     fields = {name: getattr(blueprint, name) for name in FIELDS}
     return {**fields, "overlays": layers, "access": lists.content(blueprint)}
+
+
+def last_change(blueprint: Blueprint) -> tuple[BlueprintVersion, BlueprintVersion] | None:
+    """The newest version that changed what games run, and the one before it."""
+    newest = list(blueprint.versions.select_related("user")[:_SEARCHED])
+    return next((pair for pair in pairwise(newest) if _effect(pair[0].content) != _effect(pair[1].content)), None)
+
+
+def _effect(content: dict[str, Any]) -> dict[str, Any]:
+    """What a start applies. Lists of people apply while games run, and content of overlays is not the blueprint's."""
+    fields = {name: content[name] for name in FIELDS if name not in {"name", "description"}}
+    return {**fields, "overlays": [layer["id"] for layer in content["overlays"]]}
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -11,8 +12,11 @@ from servers.lifecycle import launch_plan
 from servers.models import Server
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
 
-_FIELDS = ("name", "port", "tv_port", "game_version", "connect_ports", "allow_ptrace")
-
+_FIELDS = (
+    *("name", "port", "tv_port", "game_version", "connect_ports", "allow_ptrace"),
+    # Of runs only: a restart does not apply them.
+    *("blueprint_name", "host", "restart_when_hung"),
+)
 
 # The values of games that an older release started: it did not store them.
 _DEFAULTS = {"tv_port": None, "connect_ports": DEFAULT_CONNECT_PORTS, "allow_ptrace": False}
@@ -41,14 +45,19 @@ def restart_needed(server: Server) -> bool:
 
 def pending(server: Server) -> list[Change]:
     """The changes of the next start against the last one, in the order of the page; for a first start, everything."""
-    before = {**_DEFAULTS, **(server.applied or {"overlays": [], "arguments": [], "config": []})}
-    after = current(server)
+    before = server.applied or {"overlays": [], "arguments": [], "config": []}
+    return differences(before, current(server), new_password=_password_differs(server))
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], *, new_password: bool = False) -> list[Change]:
+    """The changes from what one start applied to what another does, in the order of the page."""
+    before = {**_DEFAULTS, **before}
     changes = [
         Change(area="settings", before=_setting(field, before), after=_setting(field, after))
         for field in _FIELDS
         if before.get(field) != after.get(field)
     ]
-    if _password_differs(server):
+    if new_password:
         changes.append(Change(area="settings", after=_("New RCON password")))
     changes += lines("overlays", _overlay_lines(before), _overlay_lines(after))
     changes += lines("arguments", before["arguments"], after["arguments"])
@@ -73,7 +82,7 @@ def _password_differs(server: Server) -> bool:
     return bool(started_with) and started_with != server.sealed_rcon_password
 
 
-def _setting(field: str, applied: dict[str, Any]) -> str:
+def _setting(field: str, applied: Mapping[str, Any]) -> str:
     if not applied.get(field):
         return ""
     formats = {
@@ -83,11 +92,14 @@ def _setting(field: str, applied: dict[str, Any]) -> str:
         "game_version": _("Game version: %s"),
         "connect_ports": _("Outgoing ports: %s"),
         "allow_ptrace": _("Crash reporters allowed%.0s"),
+        "blueprint_name": _("Blueprint: %s"),
+        "host": _("Host: %s"),
+        "restart_when_hung": _("Restart if unresponsive%.0s"),
     }
     return formats[field] % str(applied[field])
 
 
-def _overlay_lines(applied: dict[str, Any]) -> list[str]:
+def _overlay_lines(applied: Mapping[str, Any]) -> list[str]:
     return [
         _("%(name)s (version %(version)d%(cfg)s)")
         % {

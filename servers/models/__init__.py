@@ -5,4 +5,4 @@ from servers.models.deletions import DeletedServer
 from servers.models.game_access import FLAGS, GameAccess, GameAccessState, GamePerson
 from servers.models.hosts import GameCheck, Host, HostToken
 from servers.models.players_link import PlayersLink
-from servers.models.servers import Server, ServerShare, StateChange
+from servers.models.servers import GameRun, Server, ServerShare, StateChange

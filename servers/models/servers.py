@@ -1,10 +1,10 @@
-"""Servers, the users they are shared with, and the history of their states."""
+"""Servers, the users they are shared with, the history of their states, and what their games were started with."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from left4me.core import names, secrets
 from left4me.core.lines import Masker
 from left4me.core.natural_order import NaturalOrder
-from servers.models.blueprints import Blueprint
+from servers.models.blueprints import Blueprint, BlueprintVersion
 from servers.models.hosts import Host
 
 
@@ -82,8 +82,9 @@ class Server(models.Model):
         CRASHED = "crashed", _("Crashed")
         GAVE_UP = "gave_up", _("Keeps crashing")
 
+    ENDED_BADLY = (State.CRASHED, State.GAVE_UP)
     # The observed states that contradict a desired one. `unknown` contradicts neither: nothing was observed.
-    NOT_RUNNING = (State.STOPPED, State.STOPPING, State.CRASHED, State.GAVE_UP)
+    NOT_RUNNING = (State.STOPPED, State.STOPPING, *ENDED_BADLY)
     NOT_AT_REST = (State.STARTING, State.RUNNING, State.CRASHED)
 
     owner = models.ForeignKey(
@@ -293,3 +294,26 @@ class StateChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.server_id}: {self.state} since {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class GameRun(models.Model):
+    """A server's game from a start to the next one, through all restarts after crashes, with what it was started with.
+
+    Of each server the newest run is kept, and the last one that ran well (`servers/state/good_runs.py`).
+    """
+
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="game_runs")
+    started_at = models.DateTimeField()
+    ended_well_at = models.DateTimeField(null=True)
+    content: models.JSONField[dict[str, Any]] = models.JSONField()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.server_id}: {self.started_at:%Y-%m-%d %H:%M:%S}"
+
+    def has_version(self, version: BlueprintVersion) -> bool:
+        """Whether the game was started with this version of its blueprint, or a later one."""
+        content = self.content
+        return bool(content["blueprint_id"] == version.blueprint_id and content["blueprint_version"] >= version.number)

@@ -35,7 +35,6 @@ CRASH_SHOWN = timedelta(hours=1)
 _FAILED_CHECKS = 3
 
 _RUNS = (Server.State.RUNNING, Server.State.STARTING)
-_ENDED_BADLY = (Server.State.CRASHED, Server.State.GAVE_UP)
 
 
 def filter_servers(
@@ -45,7 +44,7 @@ def filter_servers(
 
     `faulty_overlays` is the result of `overlays.attention.faulty`.
     """
-    fails = ~Q(last_error="") | Q(actual_state__in=_ENDED_BADLY) | Q(hung_since__isnull=False) | _drift()
+    fails = ~Q(last_error="") | Q(actual_state__in=Server.ENDED_BADLY) | Q(hung_since__isnull=False) | _drift()
     live = Job.objects.live().filter(resource__startswith="server:").values_list("resource", flat=True)
     busy = [int(resource.partition(":")[2]) for resource in live]
     silent = Q(host__last_seen_at=None) | Q(host__last_seen_at__lt=now - silence())

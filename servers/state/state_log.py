@@ -13,7 +13,7 @@ from left4me.core.redis import signals
 from servers.gamehost.port import Observed
 from servers.gamehost.port import State as RuntimeState
 from servers.models import Server, StateChange
-from servers.state import crash_alerts
+from servers.state import crash_alerts, good_runs
 
 HISTORY = timedelta(days=30)  # how long entries are kept
 _KEPT_LINES = 50
@@ -43,6 +43,7 @@ def record_state(
             detail=mask(detail),
             last_lines=[mask(line) for line in last_lines][-_KEPT_LINES:],
         )
+        good_runs.note_end(server, state, now=now)
         before = Server.State(server.actual_state)
         crash_alerts.server_was_seen(server, state, before=before, detail=detail, now=now)
         signals.send_after_commit(server.resource)

@@ -11,7 +11,8 @@ from accounts.models import User
 from left4me.core import secrets
 from overlays.models import Overlay
 from servers.gamehost.game import Version, Versions
-from servers.models import Blueprint, BlueprintOverlay, Host, Server, ServerShare
+from servers.lifecycle import pending_changes, runs
+from servers.models import Blueprint, BlueprintOverlay, GameRun, Host, Server, ServerShare
 from servers.tests.recorded_run import RecordedRun
 
 _numbers = count(1)
@@ -60,3 +61,14 @@ def make_server(owner: User, **fields: Any) -> Server:
 
 def share(server: Server, user: User, role: str = ServerShare.Role.VIEWER) -> ServerShare:
     return ServerShare.objects.create(server=server, user=user, role=role)
+
+
+def make_run(server: Server, started_at: datetime, ended_well_at: datetime | None = None, **content: Any) -> GameRun:
+    """A run that was started with what a start would use now, but for `content`."""
+    applied = pending_changes.current(Server.objects.with_blueprint().get(pk=server.pk))
+    return GameRun.objects.create(
+        server=server,
+        started_at=started_at,
+        ended_well_at=ended_well_at,
+        content=runs.content(server, applied, now=started_at) | content,
+    )

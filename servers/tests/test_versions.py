@@ -198,6 +198,18 @@ def test_a_save_that_changed_nothing_is_not_the_change_that_is_undone(
     assert "because they were deleted: maps." in answer.content.decode()
 
 
+def test_the_admins_are_no_change_that_is_undone_and_stay(
+    client: Client, cast: Cast, blueprint: Blueprint, redis_client: object
+):
+    actions.set_person(of=blueprint, person=NICK, by=cast.owner)
+    server = make_server(cast.owner, blueprint=blueprint, last_error="It crashed.", desired_state="running")
+    client.force_login(cast.owner)
+    client.post(f"/servers/{server.pk}/undo")
+    blueprint.refresh_from_db()
+    assert blueprint.arguments == "+map c1m1_hotel"
+    assert GamePerson.objects.of(blueprint).count() == 1
+
+
 def test_without_an_earlier_version_there_is_nothing_to_undo(client: Client, cast: Cast, redis_client: object):
     server = make_server(cast.owner, last_error="It crashed.")
     client.force_login(cast.owner)

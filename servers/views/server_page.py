@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypedDict
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -11,8 +12,12 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from accounts.permissions import signed_in
+from servers.blueprints import versions
 from servers.lifecycle import status as server_status
+from servers.lifecycle import suspects
+from servers.lifecycle.suspects import Suspects
 from servers.models import BlueprintVersion, Server, StateChange
 from servers.state import attention
 
@@ -29,7 +34,6 @@ class Tab:
 OVERVIEW = "overview"
 # A change of the blueprint that is older is not suspected of a failure.
 _SUSPECT = timedelta(days=7)
-ENDED_BADLY = (Server.State.CRASHED, Server.State.GAVE_UP)
 TABS = (
     Tab(OVERVIEW, _("Overview"), "servers:detail"),
     Tab("console", _("Console"), "livestate:console"),
@@ -47,14 +51,16 @@ def frame(request: HttpRequest, server: Server, *, tab: str) -> dict[str, object
     """The context of `servers/server.html`, which every tab extends. Needs a row from `servers.lookups`."""
     user, now = signed_in(request), timezone.now()
     each = server_status.of([server], user=user, now=now, with_live=True)[0]
+    has_reasons = tab == OVERVIEW
+    crash = recent_crash(server, now) if has_reasons else None
     return {
         "server": server,
         "each": each,
         "live": each.live,
         "tab": tab,
         "tabs": [(shown, reverse(shown.address, args=[server.pk])) for shown in TABS if _may_open(shown, each)],
-        "crash": _crash(server, now) if tab == OVERVIEW else None,
-        "last_change": _last_change(server, now) if tab == OVERVIEW and each.may_edit else None,
+        "crash": crash,
+        **(after_failure(user, server, now) if has_reasons and each.may_edit and _fails(server, crash) else {}),
     }
 
 
@@ -64,22 +70,39 @@ def address_of(server: Server, tab: str) -> str:
     return reverse(chosen.address, args=[server.pk])
 
 
-def _crash(server: Server, now: datetime) -> StateChange | None:
+def recent_crash(server: Server, now: datetime) -> StateChange | None:
     """The crash that made the present state, or that of a running game within the last hour."""
-    crash = server.state_changes.filter(state__in=ENDED_BADLY).first()
+    crash = server.state_changes.filter(state__in=Server.ENDED_BADLY).first()
     if crash is None:
         return None
-    return crash if server.actual_state in ENDED_BADLY or now - crash.at < attention.CRASH_SHOWN else None
+    return crash if server.actual_state in Server.ENDED_BADLY or now - crash.at < attention.CRASH_SHOWN else None
 
 
-def _last_change(server: Server, now: datetime) -> BlueprintVersion | None:
+class AfterFailure(TypedDict):
+    """The context of what may have caused a failure, and of the change that can be undone."""
+
+    suspects: Suspects
+    last_change: BlueprintVersion | None
+
+
+def after_failure(user: User, server: Server, now: datetime) -> AfterFailure:
+    found = suspects.of(server, user=user, now=now)
+    can_be_undone = _fails(server, recent_crash(server, now))
+    return {"suspects": found, "last_change": _last_change(server, found, now) if can_be_undone else None}
+
+
+def _fails(server: Server, crash: StateChange | None) -> bool:
+    return bool(server.last_error) or crash is not None
+
+
+def _last_change(server: Server, found: Suspects, now: datetime) -> BlueprintVersion | None:
     """The recent change of its blueprint that may have caused a failure and can be undone."""
-    if not (server.last_error or server.actual_state in ENDED_BADLY):
+    change = versions.last_change(server.blueprint)
+    if change is None or now - change[0].created_at > _SUSPECT:
         return None
-    newest, before = [*server.blueprint.versions.select_related("user")[:2], None, None][:2]
-    if newest is None or before is None or now - newest.created_at > _SUSPECT:
-        return None
-    return newest
+    # The game has run well with it.
+    is_innocent = found.good is not None and found.good.has_version(change[0])
+    return None if is_innocent else change[0]
 
 
 def _may_open(tab: Tab, each: server_status.ServerStatus) -> bool:

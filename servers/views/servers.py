@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.audit import sentences
 from left4me.core.web import forms as lib_forms
 from left4me.core.web import notices, undo
 from left4me.core.web.request import is_fragment
@@ -132,6 +133,17 @@ def pending(request: HttpRequest, pk: int) -> HttpResponse:
         "needed": pending_changes.restart_needed(server),
     }
     return render(request, "servers/changes.html", context)
+
+
+@require_safe
+def suspects(request: HttpRequest, pk: int) -> HttpResponse:
+    """What changed since the server last ran well."""
+    user = signed_in(request)
+    server = lookups.server_to_edit(user, pk)
+    found = server_page.after_failure(user, server, timezone.now())
+    context = {**server_page.frame(request, server, tab="history"), **found}
+    context["edits"] = sentences.describe(found["suspects"].edits)
+    return render(request, "servers/suspects.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
