@@ -151,7 +151,7 @@ def test_a_change_that_crashes_the_game_is_found_and_undone(cast, server, sign_i
 
     page.goto(f"/servers/{server.pk}")
     main = page.get_by_role("main")
-    expect(main).to_contain_text("segmentation fault")
+    expect(main).to_contain_text("ended with signal 11 (segmentation fault)")
     expect(main).to_contain_text("Segmentation fault (core dumped)")
     expect(main).to_contain_text("It last ran well")
     axe(page)

@@ -26,7 +26,7 @@ from left4me.core.processes import procfs
 from servers.gamehost import launcher
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_LAUNCH_FAILED, EXIT_MOUNT_FAILED, Launched
-from servers.gamehost.port import MountFailed, RuntimeFault, State
+from servers.gamehost.port import Exit, MountFailed, RuntimeFault, State
 from servers.gamehost.process.console import Writer
 from servers.gamehost.sandbox import cgroup
 from servers.gamehost.spec import InstanceSpec, SpecInvalid
@@ -232,7 +232,7 @@ class Supervisor:
 
 
 def _exit_text(code: int) -> str:
-    return f"signal {code - 128}" if code > 128 else f"status {code}"
+    return str(Exit(status=code, signal=code - 128 if code > 128 else None, at=None))
 
 
 def _signal_pipe() -> int:
