@@ -14,7 +14,7 @@ class ServersConfig(AppConfig):
         from servers.game_access import application
         from servers.hosts import disk_watch, silence, start_parts, this_host  # noqa: F401 -- disk_watch starts with the worker
         from servers.lifecycle import operations
-        from servers.models import Server
+        from servers.models import GameAccess, GamePerson, Server, kept_rows
         from servers.state import attention
 
         resources.register_rows(
@@ -32,4 +32,7 @@ class ServersConfig(AppConfig):
         queue_reasons.register_host_health(silence.troubles)
         operations.register()
         start_parts.register(application.for_start)
+        kept_rows.register(
+            lambda server: GameAccess.objects.filter(server=server), lambda server: GamePerson.objects.of(server)
+        )
         replication_store.register_mounts(lambda: this_host.storage().layers_in_use())

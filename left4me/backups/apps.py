@@ -6,7 +6,10 @@ class BackupsConfig(AppConfig):
 
     def ready(self) -> None:
         from left4me.backups import operations
+        from left4me.backups.models import Backup
         from servers.hosts import rpc_handlers
+        from servers.models import kept_rows
 
         rpc_handlers.register("backup_piece", operations.piece)
         rpc_handlers.register("backup_plan", operations.plan)
+        kept_rows.register(lambda server: Backup.objects.of(server).complete())

@@ -21,6 +21,7 @@ from overlays import builds, paths
 from servers.gamehost.storage import MOST_KEPT, used
 from servers.hosts import this_host
 from servers.hosts.rpc import Reply
+from servers.models import DeletedServer
 
 PIECE: Final = 1024**2
 # Of each list of a plan.
@@ -119,12 +120,17 @@ def tidy() -> None:
 
 
 def remove_orphans() -> int:
-    """Delete the archives of this host that no row names, also those of interrupted jobs; return their number."""
+    """Delete the archives of this host that no row names, also those of interrupted jobs; return their number.
+
+    Those of deleted servers stay for as long as a restore brings back their rows.
+    """
     removed = 0
+    deleted = DeletedServer.objects.filter(host__name=settings.LEFT4ME_HOST).values_list("server_id", flat=True)
+    kept = {f"server-{server_id}" for server_id in deleted}
     known = set(Backup.objects.filter(host=settings.LEFT4ME_HOST).values_list("pk", flat=True))
     for path in folder().glob("*-*/*.*"):
         number = path.name.partition(".")[0]
-        if not number.isdecimal() or int(number) not in known:
+        if path.parent.name not in kept and not (number.isdecimal() and int(number) in known):
             path.unlink(missing_ok=True)
             removed += 1
     return removed

@@ -7,6 +7,12 @@ class BansConfig(AppConfig):
 
     def ready(self) -> None:
         from livestate.bans import start_files
+        from livestate.bans.models import Ban, BanList
         from servers.hosts import start_parts
+        from servers.models import kept_rows
 
         start_parts.register(start_files.make)
+        kept_rows.register(
+            lambda server: BanList.objects.filter(server=server),
+            lambda server: Ban.objects.filter(ban_list__server=server),
+        )

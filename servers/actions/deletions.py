@@ -17,7 +17,7 @@ from left4me.jobs.models import Job
 from servers.actions import sourcetv
 from servers.actions.servers import free_port
 from servers.hosts import ports
-from servers.models import DeletedServer, Server
+from servers.models import DeletedServer, Server, kept_rows
 
 
 @transaction.atomic
@@ -34,9 +34,10 @@ def cancel_deletion(*, server: Server, desired_state: str, by: User) -> None:
 
 
 def restore_server(*, deleted: DeletedServer, by: User) -> Server:
-    """Create the server again, with its address, its port if it is free, and by a job on its host its files.
+    """Create the server again, with its address, its port if it is free, its admins, bans and backups.
 
-    Shares and history are not kept. Raises jobs.Refused with what is in the way.
+    A job on its host brings back its files. Shares, schedules and history are not kept. Raises jobs.Refused with what
+    is in the way.
     """
     if deleted.blueprint is None:
         raise jobs.Refused(_("The blueprint of this server was deleted, so the server cannot be restored."))
@@ -67,6 +68,7 @@ def _restore(deleted: DeletedServer, port: int, by: User) -> Server:
     )
     sourcetv.reserve(server)
     rows.save_clean(server)
+    kept_rows.load(deleted.rows)
     deleted.delete()
     record.write(action="server.restore", by=by, target=server.resource, name=server.name, port=port)
     jobs.request(operation="restore", resource=server.resource, by=by, host=server.host.name)

@@ -47,7 +47,10 @@ def list_deleted(request: HttpRequest, window: Query[Window]) -> dict[str, Any]:
 
 @router.post("/servers/deleted/{id:server_id}/restore", response={201: wire.ServerOut}, summary="Restore it")
 def restore_server(request: HttpRequest, server_id: int) -> Status[dict[str, Any]]:
-    """It gets its id back, its port if that is free, and by a job its own files. 409 if its blueprint was deleted."""
+    """It gets its id back, its port if that is free, its admins, bans and backups, and by a job its own files.
+
+    409 if its blueprint was deleted.
+    """
     require_scope(request, "operate")
     user = signed_in(request)
     actions.restore_server(deleted=lookups.deleted_server_to_restore(user, server_id), by=user)

@@ -12,6 +12,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from servers.gamehost.storage import KEPT
+from servers.models import kept_rows
 from servers.models.blueprints import Blueprint
 from servers.models.hosts import Host
 from servers.models.servers import Server
@@ -43,6 +44,8 @@ class DeletedServer(models.Model):
     port = models.PositiveIntegerField(_("port"))
     restart_when_hung = models.BooleanField(default=False)
     sealed_rcon_password = models.TextField(editable=False, default="")
+    # Its admins, bans and backups, in the form of `kept_rows.dump`.
+    rows = models.TextField(editable=False, default="[]")
     deleted_at = models.DateTimeField(_("deleted"))
 
     objects = DeletedServerQuerySet.as_manager()
@@ -62,4 +65,6 @@ class DeletedServer(models.Model):
         """Store what a restore of `server` needs; call it before its row is deleted."""
         kept = ("owner_id", "name", "blueprint_id", "host_id", "port", "restart_when_hung", "sealed_rcon_password")
         values = {name: getattr(server, name) for name in kept}
-        cls.objects.update_or_create(server_id=server.pk, defaults={**values, "deleted_at": now})
+        cls.objects.update_or_create(
+            server_id=server.pk, defaults={**values, "rows": kept_rows.dump(server), "deleted_at": now}
+        )

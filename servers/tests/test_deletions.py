@@ -12,10 +12,10 @@ from left4me.audit.models import AuditEntry
 from left4me.jobs.models import Job
 from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
-from servers import tasks
+from servers import actions, tasks
 from servers.hosts import this_host
 from servers.lifecycle import lifecycle
-from servers.models import DeletedServer, Server
+from servers.models import DeletedServer, GameAccess, GamePerson, Server
 from servers.tests.factories import make_host, make_server
 from servers.tests.fake_runtime import FakeRuntime
 from servers.tests.recorded_run import RecordedRun
@@ -61,6 +61,22 @@ def test_a_deleted_server_comes_back_with_its_address_password_and_files(
     assert (this_host.storage().of(server.pk).upper / "banned_user.cfg").read_text() == "banid 0 STEAM_1:0:1"
     assert AuditEntry.objects.filter(action="server.restore", target=server.resource).exists()
     assert not DeletedServer.objects.exists()
+
+
+def test_its_admins_come_back_without_those_whose_account_is_gone(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(this_host, "runtime", FakeRuntime)
+    server = make_server(cast.owner, host=make_host(last_seen_at=timezone.now()))
+    GameAccess.objects.create(server=server, whitelist=True, reserved_slots=2)
+    for who in ({"user": cast.viewer}, {"user": cast.stranger}, {"steam_id": 76561197960265829, "name": "Zoey"}):
+        GamePerson.objects.create(server=server, role="moderator", **who)
+    people = GamePerson.objects.values("pk", "server", "user", "steam_id", "name", "role")
+    before = list(people.exclude(user=cast.stranger))
+    lifecycle.delete(server, RecordedRun())
+    assert not GamePerson.objects.exists()
+    cast.stranger.delete()
+    actions.restore_server(deleted=DeletedServer.objects.get(), by=cast.owner)
+    assert list(people.all()) == before
+    assert GameAccess.objects.get(whitelist=True).reserved_slots == 2
 
 
 def test_only_the_owner_and_admins_see_and_restore_it(deleted: DeletedServer, client: Client, cast: Cast) -> None:

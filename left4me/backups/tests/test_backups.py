@@ -22,9 +22,12 @@ from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
 from overlays.tests.factories import make_overlay
-from servers.hosts import rpc, rpc_handlers
-from servers.models import Host, Server
+from servers.hosts import rpc, rpc_handlers, this_host
+from servers.lifecycle import lifecycle
+from servers.models import DeletedServer, Host, Server
 from servers.tests.factories import make_host, make_server
+from servers.tests.fake_runtime import FakeRuntime
+from servers.tests.recorded_run import RecordedRun
 
 HOST = "local"
 
@@ -140,6 +143,29 @@ def test_a_deleted_backup_takes_its_archive_along(anna: Client, server: Server, 
         f"{kept.pk}.json.gz",
         f"{kept.pk}.tar.gz",
     ]
+
+
+def test_backups_outlive_their_server_for_as_long_as_it_can_be_restored(
+    anna: Client, server: Server, cast: Cast, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(this_host, "runtime", FakeRuntime)
+    backup = back_up(server, cast.owner)
+    pk = server.pk
+    for ending in ("restored", "forgotten"):
+        lifecycle.delete(server, RecordedRun())
+        assert not Backup.objects.exists()
+        assert operations.remove_orphans() == 0
+        if ending == "restored":
+            # Jobs are pruned meanwhile.
+            Job.objects.all().delete()
+            anna.post(f"/servers/deleted/{pk}/restore")
+            restored = Backup.objects.get()
+            assert (restored.pk, restored.size) == (backup.pk, backup.size)
+            assert (restored.user, restored.job) == (cast.owner, None)
+            assert restored.archive.exists()
+            server = Server.objects.get(pk=pk)
+    DeletedServer.objects.all().delete()
+    assert operations.remove_orphans() == 2
 
 
 def test_a_backup_is_downloaded_and_a_broken_download_continues(

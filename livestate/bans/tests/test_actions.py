@@ -16,7 +16,8 @@ from livestate.bans.actions import Entry
 from livestate.bans.models import Ban, BanList, Subscription
 from livestate.bans.tests.factories import make_ban, make_list
 from livestate.tests.factories import make_session
-from servers.models import ServerShare
+from servers.actions import restore_server
+from servers.models import DeletedServer, ServerShare
 from servers.tests.factories import make_host, make_server, share
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -176,3 +177,20 @@ def test_a_deleted_server_takes_its_own_list_with_it(cast):
     add(actions.list_of_server(server, by=cast.owner), cast.owner)
     server.delete()
     assert not BanList.objects.exists()
+
+
+def test_a_restored_server_gets_its_own_list_back_with_ended_bans_and_their_authors(cast):
+    server = make_server(cast.owner)
+    own = make_list(cast.owner, server=server)
+    at = timezone.now().replace(microsecond=0)
+    make_ban(own, created_at=at, created_by=cast.owner)
+    make_ban(own, 102, created_at=at, created_by=cast.viewer, ended_by=cast.owner, ended_at=at)
+    before = list(Ban.objects.values())
+    DeletedServer.remember(server, now=timezone.now())
+    server.delete()
+    assert not BanList.objects.exists()
+    cast.viewer.delete()
+    restore_server(deleted=DeletedServer.objects.get(), by=cast.owner)
+    before[0]["created_by_id"] = None
+    assert list(Ban.objects.values()) == before
+    assert BanList.objects.get() == own
