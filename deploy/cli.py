@@ -263,6 +263,7 @@ def _backup(layout: Layout, options: argparse.Namespace) -> int:
         with_workshop=options.with_workshop,
         now=datetime.now(UTC),
         progress=progress,
+        by=backup.TIMER if os.environ.get("TRIGGER_UNIT") == services.BACKUP_TIMER else backup.HAND,
     )
     for name in made.skipped.names:
         sys.stderr.write(f"left out: {name}\n")

@@ -19,10 +19,10 @@ from deploy.ops import application, backup, environment, releases
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
 from deploy.ops.progress import readable_size
+from left4me.core import machine_backups
 from left4me.core.files import room
 from left4me.core.processes import commands
 
-_OLDEST_BACKUP_SECONDS: Final = 36 * 3600
 _CERTIFICATE_DAYS: Final = 10
 _SECONDS: Final = 30
 # Certificates and their serial numbers, which every connection shows anyway.
@@ -130,7 +130,7 @@ def _backups(layout: Layout) -> Iterator[Finding]:
     age = max(0.0, time.time() - status.st_mtime)
     free = room.free(layout.backups)
     message = f"last backup {age / 3600:.0f} h ago, {readable_size(status.st_size)}; {readable_size(free)} free"
-    if age > _OLDEST_BACKUP_SECONDS:
+    if age > machine_backups.LATE_AFTER.total_seconds():
         cure = (
             "Run `systemctl status left4me-backup.timer left4me-backup` to see why. "
             "`left4mectl backup` creates a backup now."

@@ -14,15 +14,16 @@ import shutil
 import socket
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from deploy.ops import archive, environment, plan, releases
 from deploy.ops.database import copies
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
 from deploy.ops.progress import Progress, readable_size
+from left4me.core import machine_backups
 from left4me.core.files import atomic, room
 
 FORMAT: Final = 1
@@ -33,6 +34,11 @@ SETTINGS: Final = "settings"
 TREES: Final = ("overlays", "servers", "deleted")
 WORKSHOP: Final = "workshop_cache"
 
+# Who started a backup. Each keeps its own newest ones, so that those by hand do not displace the nightly ones.
+TIMER: Final = "timer"
+HAND: Final = "hand"
+
+_STAMP: Final = "%Y%m%dT%H%M%SZ"
 _NAME: Final = re.compile(r"left4me-\d{8}T\d{6}Z\.tar")
 # The archive's overhead for each file: headers, and padding to whole blocks.
 _PER_FILE: Final = 2048
@@ -59,10 +65,11 @@ def make(
     with_workshop: bool,
     now: datetime,
     progress: Progress,
+    by: str = HAND,
 ) -> Made:
     """Write a backup to `to`, a file or a directory (default: the usual place).
 
-    In a directory, the newest `keep` backups are kept.
+    In a directory, the newest `keep` backups of the timer are kept, and as many of those made by hand.
 
     Raises BackupFault, DatabaseFault.
     """
@@ -79,14 +86,16 @@ def make(
         _refuse_full_disk(target.parent, size + files * _PER_FILE + 2 * database.size())
         part = target.with_name(f".{target.name}.part")
         try:
-            skipped = _write(layout, database, part, trees=trees, expected=size, now=now, progress=progress)
+            skipped = _write(layout, database, part, trees=trees, expected=size, now=now, progress=progress, by=by)
             # It gets its name only now, so that a file with such a name is always a whole backup.
             atomic.publish(part, target, durable=True)
         finally:
             part.unlink(missing_ok=True)
         # A file that the operator named is theirs to remove.
         if to is None or to.is_dir():
-            _remove_old(target.parent, keep=keep, progress=progress)
+            _remove_old(target.parent, keep=keep, by=by, progress=progress)
+        if target.parent == layout.backups:
+            machine_backups.write(layout.backups, _listed(layout.backups))
     return Made(target, target.stat().st_size, skipped)
 
 
@@ -105,6 +114,7 @@ def _write(
     expected: int,
     now: datetime,
     progress: Progress,
+    by: str,
 ) -> archive.Skipped:
     handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -120,7 +130,7 @@ def _write(
             for path in environment.files(layout):
                 writer.add_file(path, f"{SETTINGS}/{path.relative_to(layout.settings)}")
             for tree in trees:
-                progress.phase(tree, expected)
+                progress.phase(tree, expected, before=sum(part.size for part in writer.parts.values()))
                 writer.add_tree(layout.data / tree, tree, skip=_SKIP.get(tree, lambda _: False))
             progress.phase("writing to the disk")
             writer.finish(
@@ -128,6 +138,7 @@ def _write(
                     "format": FORMAT,
                     "release": releases.running(layout),
                     "created_at": now.isoformat(timespec="seconds"),
+                    "made_by": by,
                     "machine": socket.gethostname(),
                     "database": {"kind": database.kind, "migrations": migrations},
                 }
@@ -160,7 +171,7 @@ _SKIP: Final = {"overlays": _skip_in_overlays, "servers": _skip_in_servers, WORK
 
 def _target(layout: Layout, to: Path | None, now: datetime) -> Path:
     if to is None:
-        layout.backups.mkdir(parents=True, exist_ok=True, mode=0o700)
+        layout.backups.mkdir(parents=True, exist_ok=True, mode=0o710)
     directory = layout.backups if to is None else to
     if to is None or to.is_dir():
         target = directory.absolute() / _name(now)
@@ -178,12 +189,12 @@ def _target(layout: Layout, to: Path | None, now: datetime) -> Path:
 
 
 def _name(now: datetime) -> str:
-    return f"left4me-{now:%Y%m%dT%H%M%SZ}.tar"
+    return f"left4me-{now.strftime(_STAMP)}.tar"
 
 
 def _only_one(layout: Layout) -> contextlib.AbstractContextManager[None]:
     """Two backups at once would remove each other's unfinished files."""
-    layout.backups.mkdir(parents=True, exist_ok=True, mode=0o700)
+    layout.backups.mkdir(parents=True, exist_ok=True, mode=0o710)
     refusal = BackupFault("Another backup is in progress. Wait until it has finished.")
     return plan.exclusive(layout.backups / ".lock", refusal)
 
@@ -221,8 +232,33 @@ def _refuse_full_disk(directory: Path, needed: int) -> None:
         )
 
 
-def _remove_old(directory: Path, *, keep: int, progress: Progress) -> None:
-    backups = sorted(path for path in directory.glob("left4me-*.tar") if _NAME.fullmatch(path.name))
-    for path in backups[: -max(1, keep)]:
-        path.unlink()
-        progress.say(f"removed old backup {path.name}")
+def _remove_old(directory: Path, *, keep: int, by: str, progress: Progress) -> None:
+    backups = [backup["name"] for backup in _listed(directory) if backup["made_by"] == by]
+    for name in backups[: -max(1, keep)]:
+        (directory / name).unlink()
+        progress.say(f"removed old backup {name}")
+
+
+def _listed(directory: Path) -> list[dict[str, Any]]:
+    """What the manifests of the whole backups in a directory tell, the oldest first."""
+    listed = []
+    for path in sorted(path for path in directory.glob("left4me-*.tar") if _NAME.fullmatch(path.name)):
+        try:
+            with path.open("rb") as file:
+                manifest = archive.read_manifest(file)
+        except (OSError, archive.BadArchive):
+            manifest = {}
+        listed.append(
+            {
+                "name": path.name,
+                "size": path.stat().st_size,
+                # As in its name, for a file whose manifest is damaged.
+                "created_at": datetime.strptime(path.name, f"left4me-{_STAMP}.tar").replace(tzinfo=UTC).isoformat(),
+                "made_by": manifest.get("made_by", TIMER),
+                "release": manifest.get("release", ""),
+                "parts": manifest.get("parts", {}),
+                "skipped": manifest.get("skipped", {}).get("count", 0),
+                "is_damaged": not manifest,
+            }
+        )
+    return listed

@@ -18,17 +18,20 @@ class Progress:
         self._quiet = quiet
         self._terminal = self._out.isatty()
         self._phase = ""
-        self._done = self._total = 0
+        self._done = self._total = self._before = 0
         self._started_at = self._written_at = time.monotonic()
 
     def say(self, line: str) -> None:
         if not self._quiet:
             self._write(f"{line}\n")
 
-    def phase(self, name: str, total: int = 0) -> None:
-        """Begin a phase. `total` is the approximate number of bytes it will process, 0 if unknown."""
+    def phase(self, name: str, total: int = 0, *, before: int = 0) -> None:
+        """Begin a phase. `total` is the approximate number of bytes until its end, 0 if unknown.
+
+        `before` of them were processed by the phases before it.
+        """
         self.end_phase()
-        self._phase, self._total, self._done = name, total, 0
+        self._phase, self._total, self._before, self._done = name, total, before, 0
         self._started_at = self._written_at = time.monotonic()
         if self._terminal and not self._quiet:
             self._write(f"\r{name}\033[K")
@@ -39,7 +42,7 @@ class Progress:
         if self._quiet or now - self._written_at < (_TERMINAL_SECONDS if self._terminal else _LOG_SECONDS):
             return
         self._written_at = now
-        share = f", {min(100, self._done * 100 // self._total)} %" if self._total else ""
+        share = f", {min(100, (self._before + self._done) * 100 // self._total)} %" if self._total else ""
         line = f"{self._phase}: {readable_size(self._done)}{share}"
         self._write(f"\r{line}\033[K" if self._terminal else f"{line}\n")
 

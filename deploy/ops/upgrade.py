@@ -168,7 +168,7 @@ def _check(layout: Layout, tree: Path, database: database_copies.Database | None
 
 
 def _refuse_full_disk(layout: Layout, database: database_copies.Database) -> None:
-    layout.backups.mkdir(parents=True, exist_ok=True, mode=0o700)
+    layout.backups.mkdir(parents=True, exist_ok=True, mode=0o710)
     # The copy, and room for as much again: migrating writes too.
     needed = 2 * database.size()
     if needed > room.left(layout.backups, keep=_LEAVE_FREE):

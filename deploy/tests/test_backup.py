@@ -15,6 +15,7 @@ import pytest
 from deploy.ops import archive, backup
 from deploy.ops.layout import Layout
 from deploy.ops.progress import Progress
+from left4me.core import machine_backups
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a backup is made by root")
 
@@ -65,9 +66,9 @@ def put(layout, name, content="x"):
     return path
 
 
-def make(layout, *, to=None, keep=7, with_workshop=False, now=NOW, out=None):
+def make(layout, *, to=None, keep=7, with_workshop=False, now=NOW, out=None, by=backup.HAND):
     progress = Progress(out or StringIO())
-    return backup.make(layout, to=to, keep=keep, with_workshop=with_workshop, now=now, progress=progress)
+    return backup.make(layout, to=to, keep=keep, with_workshop=with_workshop, now=now, progress=progress, by=by)
 
 
 def opened(path, target):
@@ -131,7 +132,9 @@ def test_the_workshop_s_files_are_added_when_asked_for(layout, tmp_path):
 def test_nobody_else_may_read_it(layout):
     made = make(layout)
     assert made.path.stat().st_mode & 0o777 == 0o600
-    assert layout.backups.stat().st_mode & 0o777 == 0o700
+    # Its group is that of the application, which reads the list and cannot look for anything else.
+    assert layout.backups.stat().st_mode & 0o777 == 0o710
+    assert (layout.backups / "list.json").stat().st_mode & 0o777 == 0o640
 
 
 def test_whatever_a_row_names_is_in_the_copy_while_users_write(layout, tmp_path):
@@ -175,6 +178,29 @@ def test_the_last_few_are_kept_and_foreign_files_are_left_alone(layout):
         "left4me-before-the-move.tar",
     ]
     assert backup.latest(layout).name == "left4me-20261125T040000Z.tar"
+
+
+def test_backups_by_hand_and_those_of_the_timer_do_not_displace_each_other(layout):
+    for hour, by in enumerate([backup.TIMER, *[backup.HAND] * 4, backup.TIMER]):
+        make(layout, keep=2, by=by, now=NOW + timedelta(hours=hour))
+    assert [(each["name"][17:19], each["made_by"]) for each in machine_backups.read(layout.backups)] == [
+        ("09", "timer"),
+        ("08", "hand"),
+        ("07", "hand"),
+        ("04", "timer"),
+    ]
+
+
+def test_the_list_tells_the_application_what_each_holds_also_of_a_damaged_one(layout):
+    put(layout, "overlays/1/ours.vpk", "x" * 1000)
+    make(layout, now=NOW)
+    make(layout, now=NOW + timedelta(1)).path.write_bytes(b"cut off")
+    make(layout, now=NOW + timedelta(2)).path.unlink()
+    make(layout, now=NOW + timedelta(3))
+    newest, damaged, oldest = machine_backups.read(layout.backups)
+    assert (newest["is_damaged"], damaged["is_damaged"], damaged["size"]) == (False, True, 7)
+    assert datetime.fromisoformat(damaged["created_at"]) == NOW + timedelta(1)
+    assert (oldest["release"], oldest["parts"]["overlays"]) == ("20261101-abc1234", {"files": 1, "bytes": 1000})
 
 
 def test_it_goes_where_it_is_told(layout, tmp_path):
@@ -221,7 +247,7 @@ def test_a_backup_cut_off_is_no_backup_and_the_next_clears_it_away(layout, tmp_p
     with part.open("rb") as file, pytest.raises(archive.BadArchive, match="is incomplete"):
         archive.read_manifest(file)
     made = make(layout)
-    assert [path.name for path in layout.backups.iterdir() if path.name != ".lock"] == [made.path.name]
+    assert [path.name for path in layout.backups.iterdir() if path.suffix == ".tar"] == [made.path.name]
 
 
 def test_a_second_host_has_no_database_of_its_own(layout):

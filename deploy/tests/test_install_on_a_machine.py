@@ -82,7 +82,7 @@ def test_it_is_closed_to_everybody_else(installed: Testhost):
         "640 root:left4me /etc/left4me/left4me.env",
         "640 root:left4me /etc/left4me/secrets.env",
         "750 left4me:left4me /var/lib/left4me",
-        "700 root:root /var/backups/left4me",
+        "710 root:left4me /var/backups/left4me",
         "750 left4me-redis:left4me /run/left4me",
     ]
     assert installed.sh("find /opt/left4me -user left4me").output.strip() == ""
@@ -182,6 +182,23 @@ def test_a_visitor_waits_while_the_web_is_held_and_is_answered(with_games: Testh
 def test_the_nightly_refresh_by_systemd_asks_the_worker(with_games: Testhost):
     with_games.sh("systemctl start left4me-workshop-refresh.service")
     with_games.sh("systemd-analyze calendar --iterations=1 '*-*-* 04:00:00'")
+
+
+def test_an_admin_has_root_make_a_backup_that_the_application_sees_and_cannot_read(with_games: Testhost):
+    ask = "curl -sf -H \"Authorization: Bearer $(cat /root/token)\" http://127.0.0.1:8000/api/v1"
+    with_games.sh("left4mectl manage create_token demo --name backups --scope admin 2>/dev/null >/root/token")
+    assert '"items": []' in with_games.sh(f"{ask}/backups").output
+    job = with_games.sh(f"{ask}/backups -X POST | python3 -c 'import json, sys; print(json.load(sys.stdin)[\"id\"])'")
+    ended = f"{ask}/jobs/{job.output.strip()} | grep -E '\"state\": \"(succeeded|failed)\"'"
+    assert "succeeded" in with_games.sh(f"for _ in $(seq 300); do {ended} && exit; sleep 0.2; done; exit 1").output
+    listed = with_games.sh(f"{ask}/backups").output
+    name = re.search(r"left4mectl restore (/var/backups/left4me/left4me-\w+\.tar)", listed)
+    assert name is not None
+    assert '"by": "hand"' in listed
+    assert with_games.sh(f"setpriv --reuid left4me --regid left4me --clear-groups cat {name[1]}", check=False).status
+    # It may not end one, which the timer may have started.
+    systemctl = "setpriv --reuid left4me --regid left4me --init-groups systemctl --no-ask-password"
+    assert with_games.sh(f"{systemctl} stop left4me-backup.service", check=False).status != 0
 
 
 def test_the_firewall_closes_rcon_to_others_and_leaves_other_rules_alone(with_games: Testhost):

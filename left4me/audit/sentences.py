@@ -59,6 +59,7 @@ SENTENCES: dict[str, str | Promise] = {
     "bulk.start": _("{who} began an action on several servers: {what}"),
     "bulk.cancel": _("{who} cancelled an action on several servers: {what}"),
     "host.add": _("{who} added the host {what}"),
+    "host.back_up": _("{who} backed up the whole machine of the host {what}"),
     "host.check_game": _("{who} looked for game updates on the host {what}"),
     "host.clean_game": _("{who} removed unused game versions from the host {what}"),
     "host.install": _("{who} installed or updated the game on the host {what}"),

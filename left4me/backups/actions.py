@@ -1,4 +1,4 @@
-"""Requests of backups and restores, and their deletion."""
+"""Requests of backups and restores, also of the whole machine, and their deletion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from left4me.core.web.refusals import Refused
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from overlays.models import Overlay
-from servers.models import Server
+from servers.models import Host, Server
 
 TIDY_TASK = "backups.tidy"
 
@@ -33,20 +33,29 @@ def request(*, target: Server | Overlay, by: User | None, reason: Backup.Reason 
         # Its job was cancelled before it began.
         backup.delete()
     is_server = isinstance(target, Server)
-    backup = Backup.objects.create(
-        server=target if isinstance(target, Server) else None,
-        overlay=None if isinstance(target, Server) else target,
-        owner_id=target.owner_id,
-        user=by,
-        host=target.host.name if isinstance(target, Server) else settings.LEFT4ME_HOST,
-        reason=reason,
-    )
+    host = target.host.name if isinstance(target, Server) else settings.LEFT4ME_HOST
+    backup = Backup.objects.begin(target, user=by, host=host, reason=reason)
     backup.job = jobs.request(
         operation="back_up", resource=target.resource, by=by, host=backup.host, params={"backup": backup.pk}
     )
     backup.save(update_fields=["job"])
     record.write(action="server.backup" if is_server else "overlay.backup", by=by, target=target.resource)
     return backup
+
+
+@transaction.atomic
+def request_of_machine(*, host: Host | None, by: User) -> Job:
+    """Request a backup of the whole machine of the web. Raises Refused where `left4mectl` cannot make one."""
+    if host is None or not host.backups_machine:
+        raise Refused(
+            _(
+                "left4me was not installed by deploy/install on this machine, so it cannot back it up as a whole. To "
+                "make a backup, stop left4me and copy its data directory."
+            )
+        )
+    job = jobs.request(operation="back_up_machine", resource="machine", by=by, host=host.name)
+    record.write(action="host.back_up", by=by, target=f"host:{host.pk}", job=job.pk)
+    return job
 
 
 @transaction.atomic

@@ -1,4 +1,4 @@
-"""Backups of servers and files overlays in the JSON API."""
+"""Backups of servers, files overlays and the whole machine in the JSON API."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any, Literal
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
-from ninja import Query, Router, Schema, Status
+from ninja import Field, Query, Router, Schema, Status
 
 from accounts.permissions import signed_in
-from left4me.backups import actions, views
+from left4me.backups import actions, machine, views
 from left4me.backups.models import Backup
 from left4me.core.web.api import Window, listed, page_of, require_scope
 from left4me.core.web.refusals import Refused
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
+from servers import permissions
 from servers.hosts import rpc
 
 router = Router(tags=["backups"])
@@ -52,6 +53,26 @@ class PlanOut(Schema):
     replaced: ChangedFiles
     removed: ChangedFiles
     unchanged: int
+
+
+class MachineBackupOut(Schema):
+    """A backup of the whole machine."""
+
+    name: str
+    created_at: datetime
+    size: int
+    by: Literal["timer", "hand"]
+    release: str
+    parts: dict[str, int] = Field(description="The bytes of each part, by its name in the archive")
+    skipped: int = Field(description="Files that were left out")
+    is_damaged: bool
+    restore_command: str = Field(description="What root types on that machine")
+
+
+class MachineBackupsOut(Schema):
+    is_nightly: bool = Field(description="Whether the timer makes one every night")
+    is_late: bool = Field(description="Whether the newest is older than that")
+    items: list[MachineBackupOut]
 
 
 def _list(request: HttpRequest, kind: str, pk: int, window: Window) -> dict[str, Any]:
@@ -172,3 +193,25 @@ def restore_overlay_backup(request: HttpRequest, overlay_id: int, backup_id: int
 @router.delete("/overlays/{id:overlay_id}/backups/{id:backup_id}", response={204: None}, summary="Delete a backup")
 def delete_overlay_backup(request: HttpRequest, overlay_id: int, backup_id: int) -> Status[None]:
     return _delete(request, "overlays", overlay_id, backup_id)
+
+
+@router.get("/backups", response=MachineBackupsOut, summary="Backups of the whole machine, newest first")
+def list_machine_backups(request: HttpRequest) -> Any:
+    """For admins. 404 where left4me was not installed by `deploy/install`."""
+    permissions.check_can_operate_host(signed_in(request))
+    host = machine.host()
+    try:
+        if host is not None and host.backups_machine:
+            return machine.of(host)
+    except rpc.HostSilent:
+        raise _silent() from None
+    except rpc.NotFound:
+        pass
+    raise Http404(_("This machine has no backups of the whole machine."))
+
+
+@router.post("/backups", response={202: JobOut}, summary="Back up the whole machine")
+def back_up_machine(request: HttpRequest) -> Status[Job]:
+    """For admins. Restoring is a command on that machine."""
+    permissions.check_can_operate_host(signed_in(request))
+    return Status(202, actions.request_of_machine(host=machine.host(), by=signed_in(request)))

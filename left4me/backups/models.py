@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from django.conf import settings
 from django.db import models
@@ -22,6 +22,11 @@ KEPT: Final = 7
 class BackupQuerySet(models.QuerySet["Backup"]):
     def of(self, target: Server | Overlay) -> Self:
         return self.filter(server=target) if isinstance(target, Server) else self.filter(overlay=target)
+
+    def begin(self, target: Server | Overlay, **fields: Any) -> Backup:
+        """A row of a backup that will be made."""
+        place = {"server": target} if isinstance(target, Server) else {"overlay": target}
+        return self.create(**place, owner_id=target.owner_id, **fields)
 
     def complete(self) -> Self:
         return self.filter(finished_at__isnull=False)

@@ -16,12 +16,14 @@ from left4me.backups import archives
 from left4me.backups.models import KEPT, Backup, folder
 from left4me.core.files import room
 from left4me.jobs.context import JobContext
+from left4me.jobs.models import Job
 from left4me.jobs.operations import Failed, Lock, RequestedJob, operation
 from overlays import builds, paths
+from overlays.models import Overlay
 from servers.gamehost.storage import MOST_KEPT, used
 from servers.hosts import this_host
 from servers.hosts.rpc import Reply
-from servers.models import DeletedServer
+from servers.models import DeletedServer, Server
 
 PIECE: Final = 1024**2
 # Of each list of a plan.
@@ -44,7 +46,7 @@ def _alone(job: RequestedJob) -> Iterable[Lock]:
 @operation("back_up", title=_("Back up"), locks=_while_it_runs, idempotent=True)
 def back_up(run: JobContext) -> None:
     """Copy the files of a server or overlay into an archive on this host. A game that runs goes on."""
-    backup = _row(run, "backup")
+    backup = Backup.objects.filter(pk=run.params["backup"]).first() or _again(run)
     if backup.finished_at is None:
         _make(backup, run)
 
@@ -142,6 +144,14 @@ def _row(run: JobContext, name: str) -> Backup:
     if backup is None:
         raise Failed("The backup was deleted.")
     return backup
+
+
+def _again(run: JobContext) -> Backup:
+    """The row of a backup that failed, which took its row along, and is tried again."""
+    model: type[Server] | type[Overlay] = Server if run.resource.startswith("server:") else Overlay
+    target = model.objects.get(pk=run.resource_id)
+    asked_by = Job.objects.values_list("user_id", flat=True).get(pk=run.job_id)
+    return Backup.objects.begin(target, user_id=asked_by, host=run.host, job_id=run.job_id)
 
 
 def _top(backup: Backup) -> Path:

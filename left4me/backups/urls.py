@@ -1,10 +1,12 @@
 from django.urls import path
 
-from left4me.backups import views
+from left4me.backups import machine_views, views
 
 app_name = "backups"
 _KINDS = ("servers", "overlays")
 urlpatterns = [
+    path("backups", machine_views.show, name="machine"),
+    path("backups/create", machine_views.create, name="create_of_machine"),
     path("servers/<id:pk>/backups", views.list_, {"kind": "servers"}, name="of_server"),
     path("overlays/<id:pk>/backups", views.list_, {"kind": "overlays"}, name="of_overlay"),
     *(path(f"{kind}/<id:pk>/backups/create", views.create, {"kind": kind}, name="create") for kind in _KINDS),

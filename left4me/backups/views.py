@@ -20,6 +20,8 @@ from left4me.backups import actions
 from left4me.backups.models import Backup
 from left4me.core.web.refusals import Refused
 from left4me.core.web.request import is_fragment
+from left4me.jobs import queue_reasons
+from left4me.jobs.models import Job
 from overlays import lookups as overlay_lookups
 from overlays.models import Overlay
 from servers import lookups
@@ -48,14 +50,22 @@ def backup_of(target: Target, backup_id: int) -> Backup:
 def list_(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     user = signed_in(request)
     target = target_to_edit(user, kind, pk)
-    rows = list(Backup.objects.of(target).select_related("user", "job")[:_SHOWN])
     context = {
         **_frame(request, target),
-        "backups": [row for row in rows if row.finished_at],
-        "under_way": [row for row in rows if not row.finished_at and row.job is not None and not row.job.has_ended],
+        **newest_job(target.resource, "back_up", "put_back", user=user),
+        "backups": Backup.objects.of(target).complete().select_related("user")[:_SHOWN],
     }
     template = _template(target)
     return render(request, f"{template}#list" if is_fragment(request) else template, context)
+
+
+def newest_job(resource: str, *operations: str, user: User) -> dict[str, Job]:
+    """What a page shows of the newest of these jobs: that it goes on, or that it failed."""
+    job = Job.objects.filter(resource=resource, operation__in=operations).order_by("-pk").first()
+    if job is None or job.state in (Job.State.SUCCEEDED, Job.State.CANCELLED):
+        return {}
+    queue_reasons.explain([job], user=user)
+    return {"failed_job" if job.state == Job.State.FAILED else "job": job}
 
 
 @require_POST

@@ -37,6 +37,7 @@ PLACES = [
     Place("/bans", "ban", _("Bans"), key="x", is_in_phone_menu=True),
     Place("/jobs", "list-checks", _("Activity"), key="j"),
     Place("/hosts", "hard-drive", _("Hosts"), admins_only=True),
+    Place("/backups", "archive", _("Backups"), admins_only=True),
     Place("/workshop", "package", _("Workshop"), admins_only=True),
     Place("/users", "users", _("Users"), admins_only=True),
     Place("/audit", "scroll-text", _("Audit log"), admins_only=True),

@@ -22,7 +22,7 @@ from servers.gamehost.steamcmd.session import Login, SteamCmd
 from servers.gamehost.storage import Storage, used
 from servers.gamehost.systemd import units
 from servers.gamehost.systemd.runtime import SystemdRuntime
-from servers.hosts import load
+from servers.hosts import load, machine_backups
 from servers.logs.publisher import Tailers
 from servers.models import Host
 
@@ -79,6 +79,7 @@ def facts() -> dict[str, Any]:
         "load": load.average(),
         "runtime": settings.LEFT4ME_RUNTIME,
         "game": settings.LEFT4ME_GAME,
+        "backup": machine_backups.facts(),
         "versions": [
             {
                 "id": version.id,

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import moments
+from left4me.core.machine_backups import LATE_AFTER
 from left4me.core.natural_order import NaturalOrder
 from left4me.core.redis import keys
 from left4me.core.version import VERSION, is_older
@@ -138,6 +139,16 @@ class Host(models.Model):
         """What each folder of its data directory took when it was measured; empty before that."""
         measured: dict[str, int] = (self.facts.get("folders") or {}).get("sizes", {})
         return measured
+
+    @property
+    def backups_machine(self) -> bool:
+        """Whether the whole machine can be backed up: the web's own, where `deploy/install` set it up."""
+        return bool(self.facts.get("backup"))
+
+    def backup_is_late(self, now: datetime) -> bool:
+        """Whether the timer makes backups of the machine every night, and the newest is older than that."""
+        told = self.facts.get("backup") or {}
+        return bool(told.get("is_nightly")) and now - datetime.fromisoformat(told["since"]) > LATE_AFTER
 
     def trouble(self, now: datetime) -> str:
         """Why it carries out no jobs now; empty when it does."""

@@ -249,6 +249,11 @@ def _of_host(host: Host, install: Job | None, user: Visitor, now: datetime) -> l
         )
     elif host.last_check is not None and (reason := _of_check(host, host.last_check, install, user)):
         reasons.append(reason)
+    if host.backup_is_late(now):
+        label = _("No recent backup")
+        text = _("The timer makes a backup of the machine every night. The newest is older.")
+        page = reverse("backups:machine") if is_admin(user) else url
+        reasons.append(Reason(kind="backup_late", severity=Severity.WARN, label=label, text=text, url=page))
     if note := host.release_note():
         label = _("Other release")
         reasons.append(Reason(kind="release", severity=Severity.WARN, label=label, text=note, url=url))

@@ -78,7 +78,7 @@ def test_a_server_is_backed_up_and_restored_by_hand(anna: Client, server: Server
     page = f"/servers/{server.pk}/backups"
     assert "No backups yet" in anna.get(page).content.decode()
     anna.post(f"{page}/create")
-    assert "In progress" in anna.get(page).content.decode()
+    assert "Queued" in anna.get(page).content.decode()
     drain(host=HOST)
     backup = Backup.objects.get()
     assert (backup.file_count, backup.reason, backup.was_running) == (1, "manual", False)
@@ -241,3 +241,20 @@ def test_a_cancelled_backup_leaves_nothing(server: Server, cast: Cast, root: Pat
     actions.request(target=server, by=cast.owner)
     drain(host=HOST)
     assert not Backup.objects.exists()
+
+
+def test_a_failed_backup_says_why_on_the_page_and_can_be_tried_again(
+    anna: Client, server: Server, cast: Cast, root: Path, settings: Any
+):
+    full = make_backup(server, size=settings.LEFT4ME_BACKUP_QUOTA_MB * 1_000_000)
+    anna.post(f"/servers/{server.pk}/backups/create")
+    (failed,) = drain(host=HOST)
+    page = anna.get(f"/servers/{server.pk}/backups").content.decode()
+    assert "Back up: failed" in page
+    assert "Delete backups, then try again." in page
+    full.delete()
+    anna.post(f"/jobs/{failed.pk}/retry")
+    drain(host=HOST)
+    backup = Backup.objects.get()
+    assert (backup.user, backup.file_count, backup.owner) == (cast.owner, 1, cast.owner)
+    assert "Back up: failed" not in anna.get(f"/servers/{server.pk}/backups").content.decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -12,6 +12,7 @@ from servers.gamehost.port import RuntimeFault, State
 
 _SHOW_SECONDS: Final = 20
 _MANAGE_SECONDS: Final = 120
+_RUN_SECONDS: Final = 86_400
 _PROPERTIES: Final = (
     "Id",
     "ActiveState",
@@ -115,6 +116,14 @@ def manage(verb: str, server_id: int, *, block: bool = True) -> None:
         raise
     except commands.CommandError as error:
         raise RuntimeFault(f"systemd is not responding: {error}") from error
+
+
+def run(unit: str, *, cancelled: Callable[[], bool]) -> None:
+    """Start a unit that ends by itself and wait for its end; one that is already active is only waited for.
+
+    Raises CommandError, and Cancelled: then the unit goes on.
+    """
+    commands.run(["systemctl", "--no-ask-password", "start", unit], timeout=_RUN_SECONDS, cancelled=cancelled)
 
 
 def kill(server_id: int) -> None:
