@@ -185,11 +185,11 @@ def test_the_nightly_refresh_by_systemd_asks_the_worker(with_games: Testhost):
 
 
 def test_an_admin_has_root_make_a_backup_that_the_application_sees_and_cannot_read(with_games: Testhost):
-    ask = "curl -sf -H \"Authorization: Bearer $(cat /root/token)\" http://127.0.0.1:8000/api/v1"
+    ask = 'curl -sf -H "Authorization: Bearer $(cat /root/token)" http://127.0.0.1:8000/api/v1'
     with_games.sh("left4mectl manage create_token demo --name backups --scope admin 2>/dev/null >/root/token")
     assert '"items": []' in with_games.sh(f"{ask}/backups").output
     job = with_games.sh(f"{ask}/backups -X POST | python3 -c 'import json, sys; print(json.load(sys.stdin)[\"id\"])'")
-    ended = f"{ask}/jobs/{job.output.strip()} | grep -E '\"state\": \"(succeeded|failed)\"'"
+    ended = f'{ask}/jobs/{job.output.strip()} | grep -E \'"state": "(succeeded|failed)"\''
     assert "succeeded" in with_games.sh(f"for _ in $(seq 300); do {ended} && exit; sleep 0.2; done; exit 1").output
     listed = with_games.sh(f"{ask}/backups").output
     name = re.search(r"left4mectl restore (/var/backups/left4me/left4me-\w+\.tar)", listed)
