@@ -148,6 +148,7 @@ def answer(host, procedure, **values):
                 "replaced": {"count": 1, "paths": ["left4dead2/cfg/server.cfg"]},
                 "removed": {"count": 0, "paths": []},
             },
+            "machine_backups": {"is_nightly": True, "items": [machine_backup("timer"), machine_backup("hand")]},
             "crash_dumps": [
                 {
                     "name": "2f0c.dmp",
@@ -159,6 +160,20 @@ def answer(host, procedure, **values):
             ],
         }.get(procedure)
     )
+
+
+def machine_backup(by):
+    parts = ("database", "settings", "overlays", "servers", "deleted", "workshop_cache")
+    return {
+        "name": "left4me-20261121T033000Z.tar",
+        "size": 73_400_000_000,
+        "created_at": timezone.now().isoformat(),
+        "made_by": by,
+        "release": "20261101-abc1234",
+        "parts": {part: {"files": 12, "bytes": 1_234_000_000} for part in parts},
+        "skipped": 3,
+        "is_damaged": False,
+    }
 
 
 @pytest.mark.parametrize("area", AREAS)

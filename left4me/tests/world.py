@@ -197,7 +197,8 @@ def _facts(now: datetime) -> dict[str, object]:
     ]
     machine = {"cores": 8, "load": 1.25, "memory": {"total": 32 << 30, "available": 21 << 30}}
     disk = {"total": 480 << 30, "free": 130 << 30}
-    return {"runtime": "process", "game": "simulated", "versions": versions, "disk": disk, **machine}
+    backup = {"since": (now - timedelta(hours=5)).isoformat(), "is_nightly": True}
+    return {"runtime": "process", "game": "simulated", "versions": versions, "disk": disk, "backup": backup, **machine}
 
 
 def _figures(step: int, dice: random.Random) -> dict[str, float]:

@@ -251,9 +251,9 @@ def _of_host(host: Host, install: Job | None, user: Visitor, now: datetime) -> l
         reasons.append(reason)
     if host.backup_is_late(now):
         label = _("No recent backup")
-        text = _("The timer makes a backup of the machine every night. The newest is older.")
-        page = reverse("backups:machine") if is_admin(user) else url
-        reasons.append(Reason(kind="backup_late", severity=Severity.WARN, label=label, text=text, url=page))
+        text = _("No backup of the machine was made in the last 36 hours, although the timer makes one every night.")
+        cure = Cure(label=_("Open backups"), url=reverse("backups:machine")) if is_admin(user) else None
+        reasons.append(Reason(kind="backup_late", severity=Severity.WARN, label=label, text=text, url=url, cure=cure))
     if note := host.release_note():
         label = _("Other release")
         reasons.append(Reason(kind="release", severity=Severity.WARN, label=label, text=note, url=url))
