@@ -207,7 +207,7 @@ def list_machine_backups(request: HttpRequest) -> Any:
         raise _silent() from None
     except rpc.NotFound:
         pass
-    raise Http404(_("This machine has no backups of the whole machine."))
+    raise Http404
 
 
 @router.post("/backups", response={202: JobOut}, summary="Back up the whole machine")

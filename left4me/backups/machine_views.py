@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import signed_in
@@ -43,6 +41,4 @@ def create(request: HttpRequest) -> HttpResponse:
         actions.request_of_machine(host=machine.host(), by=user)
     except Refused as refusal:
         notices.refuse(request, refusal)
-    else:
-        messages.success(request, _("Backing up. The list shows the backup when it is complete."))
     return redirect("backups:machine")

@@ -76,8 +76,6 @@ def create(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
         actions.request(target=target, by=user)
     except Refused as refusal:
         messages.error(request, str(refusal))
-    else:
-        messages.success(request, _("Backing up. The list shows the backup when it is complete."))
     return redirect(_list_url(kind, pk))
 
 

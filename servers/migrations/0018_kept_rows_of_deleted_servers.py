@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('servers', '0016_game_access'),
+        ('servers', '0017_game_runs'),
     ]
 
     operations = [
