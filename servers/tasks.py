@@ -67,6 +67,9 @@ def refresh() -> None:
     Host.objects.filter(pk=host.pk).update(last_seen_at=now, version=VERSION, facts=facts, game_version=game_version)
     silence.host_has_reported(host, version=VERSION, game_version=game_version, facts=facts, now=now)
     crash_alerts.disk_was_seen(host, free=facts["disk"]["free"], now=now)
+    host.facts = facts
+    if host.backups_machine:
+        crash_alerts.backup_was_seen(host, now=now)
     _measure_usage(host, now)
 
 

@@ -31,6 +31,7 @@ EventName = Literal[
     "game_updated",
     "disk_low",
     "database_damaged",
+    "backup_late",
     "host_silent",
     "host_recovered",
 ]

@@ -22,6 +22,7 @@ class Event(models.TextChoices):
     GAME_UPDATED = "game_updated", _("The game of your servers is updated")
     DISK_LOW = "disk_low", _("A disk is almost full")
     DATABASE_DAMAGED = "database_damaged", _("The database is damaged")
+    BACKUP_LATE = "backup_late", _("No backup of the machine was made")
     HOST_SILENT = "host_silent", _("A host goes offline")
     HOST_RECOVERED = "host_recovered", _("A host is back online")
     GAME_UPDATE_AVAILABLE = "game_update_available", _("A game update is available")
@@ -34,7 +35,7 @@ class Event(models.TextChoices):
 
 # Events of hosts, which only admins can choose.
 FOR_ADMINS = (
-    *(Event.DISK_LOW, Event.DATABASE_DAMAGED, Event.HOST_SILENT, Event.HOST_RECOVERED),
+    *(Event.DISK_LOW, Event.DATABASE_DAMAGED, Event.BACKUP_LATE, Event.HOST_SILENT, Event.HOST_RECOVERED),
     *(Event.GAME_UPDATE_AVAILABLE, Event.GAME_UPDATE_INSTALLED),
     *(Event.GAME_UPDATE_APPLIED, Event.GAME_UPDATE_STOPPED),
 )

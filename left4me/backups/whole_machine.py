@@ -35,7 +35,7 @@ def back_up_machine(run: JobContext) -> None:
         units.run(machine_backups.UNIT, cancelled=log.follow)
     except commands.CommandError as fault:
         log.read()
-        raise Failed(log.complaint or str(fault), may_pass=True) from fault
+        raise Failed(log.complaint or str(fault)) from fault
     log.read()
 
 

@@ -1,4 +1,4 @@
-"""Reports problems of servers, and nearly full disks of hosts, to the alerts.
+"""Reports problems of servers, nearly full disks of hosts and missed backups to the alerts.
 
 Log lines are left out on purpose: they contain players' addresses, and alerts are sent to other services.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from left4me.alerts import incidents
@@ -87,6 +88,29 @@ def disk_was_seen(host: Host, *, free: int, now: datetime) -> None:
             path=host.get_absolute_url(),
             recovered=Event.HOST_RECOVERED,
             recovered_title=_("Disk space available again on host “%(name)s”") % {"name": host.name},
+        ),
+        now=now,
+    )
+
+
+def backup_was_seen(host: Host, *, now: datetime) -> None:
+    """Report or close the incident of a nightly backup that was missed."""
+    key = f"host:{host.pk}:backup"
+    if not host.backup_is_late(now):
+        incidents.mark_recovered(key, now=now)
+        return
+    incidents.report(
+        ProblemReport(
+            event=Event.BACKUP_LATE,
+            key=key,
+            subject=f"host:{host.pk}",
+            title=_("No recent backup of host “%(name)s”") % {"name": host.name},
+            text=_(
+                "No backup of the machine was made in the last 36 hours, although the timer makes one every night."
+            ),
+            path=reverse("backups:machine"),
+            recovered=Event.HOST_RECOVERED,
+            recovered_title=_("There is a backup of host “%(name)s” again") % {"name": host.name},
         ),
         now=now,
     )

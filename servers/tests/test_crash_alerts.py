@@ -258,3 +258,15 @@ def test_a_hundred_servers_that_fall_at_once_hold_up_neither_the_look_nor_the_se
         assert delivery.send(now=NOW + 9 * SECOND).messages == 1
     (body,) = receiver.bodies
     assert len(body["alerts"]) + body["left_out"] == 100
+
+
+def test_a_missed_backup_is_told_once_and_again_when_one_was_made(host: Host, cast: Cast):
+    make_channel(cast.admin)
+    make_channel(cast.owner)
+    for hours, is_nightly in ((35, True), (37, False), (37, True), (61, True), (1, True)):
+        host.facts = {"backup": {"since": (NOW - timedelta(hours=hours)).isoformat(), "is_nightly": is_nightly}}
+        crash_alerts.backup_was_seen(host, now=NOW)
+    assert told() == ["backup_late"]
+    assert Delivery.objects.get().path == "/backups"
+    incidents.announce_recoveries(now=NOW + timedelta(minutes=3))
+    assert told() == ["backup_late", "host_recovered"]
