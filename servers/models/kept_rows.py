@@ -22,7 +22,8 @@ def register(*rows: Rows) -> None:
 
 def dump(server: Server) -> str:
     """The rows that belong to the server, as text; call it before its row is deleted."""
-    return serializers.serialize("json", [row for rows in _rows for row in rows(server)])
+    text: str = serializers.serialize("json", [row for rows in _rows for row in rows(server)])
+    return text
 
 
 def load(text: str) -> None:
