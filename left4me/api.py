@@ -34,6 +34,7 @@ from left4me.status_pages.api import router as status_pages_router
 from livestate.api import router as livestate_router
 from livestate.bans.api import router as bans_router
 from livestate.figures.api import router as figures_router
+from livestate.players.api import router as players_router
 from overlays.api import router as overlays_router
 from overlays.campaigns.api import router as campaigns_router
 from overlays.files.api import router as uploads_router
@@ -106,6 +107,7 @@ api.add_router("", servers_router)
 api.add_router("", jobs_router)
 api.add_router("", livestate_router)
 api.add_router("", figures_router)
+api.add_router("", players_router)
 api.add_router("", bans_router)
 api.add_router("", alerts_router)
 api.add_router("", schedules_router)

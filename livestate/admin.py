@@ -8,6 +8,7 @@ from left4me.core.web.admin import ReadOnlyAdmin
 from livestate.models import (
     HostFigures,
     Order,
+    PlayerNote,
     PlayerSession,
     ServerFigures,
     Silence,
@@ -51,6 +52,14 @@ class PlayerSessionAdmin(ReadOnlyAdmin):
     list_select_related = ["server"]
     search_fields = ["=steam_id_64", "name_at_join", "server__name"]
     date_hierarchy = "joined_at"
+
+
+@admin.register(PlayerNote)
+class PlayerNoteAdmin(ReadOnlyAdmin):
+    list_display = ["steam_id_64", "owner", "author", "text", "created_at", "changed_at"]
+    list_select_related = ["owner", "author"]
+    search_fields = ["=steam_id_64", "text", "owner__username", "author__username"]
+    date_hierarchy = "created_at"
 
 
 @admin.register(SteamProfile)

@@ -161,12 +161,6 @@ def within(session: PlayerSession, *, start: datetime, end: datetime) -> timedel
     return max(min(session.left_at or end, end) - max(session.joined_at, start), timedelta())
 
 
-def visits(steam_id_64: int, servers: QuerySet[Server]) -> QuerySet[PlayerSession]:
-    """A player's sessions on these servers, the latest first."""
-    rows = PlayerSession.objects.filter(steam_id_64=steam_id_64, server__in=servers.values("pk"))
-    return rows.select_related("server").order_by("-joined_at", "-pk")
-
-
 class _Writable(Protocol):
     def write(self, text: str, /) -> object: ...
 

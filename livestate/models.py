@@ -7,8 +7,12 @@ from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import F, OuterRef, Q, Subquery
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core.redis import signals
@@ -17,6 +21,7 @@ from servers.models import Host, Server
 
 ORDER_WAITS = timedelta(seconds=20)
 ORDER_RUNS = timedelta(seconds=60)
+LONGEST_NOTE = 2_000
 
 
 class SnapshotQuerySet(models.QuerySet["Snapshot"]):
@@ -135,6 +140,41 @@ class SteamProfile(models.Model):
 
     def __str__(self) -> str:
         return self.persona_name or str(self.steam_id_64)
+
+
+class PlayerNoteQuerySet(models.QuerySet["PlayerNote"]):
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """Notes of one's own servers, and of the owners of servers that one operates; for admins all."""
+        if getattr(user, "is_admin", False):
+            return self
+        owners = Server.objects.operated_by(user).values("owner")
+        return self.filter(Q(owner_id=user.pk) | Q(owner__in=owners))
+
+
+class PlayerNote(models.Model):
+    """What somebody wrote about a player, for the owner of the servers and those who operate one of them."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="player_notes")
+    steam_id_64 = models.BigIntegerField()
+    text = models.TextField(_("note"), max_length=LONGEST_NOTE, validators=[MaxLengthValidator(LONGEST_NOTE)])
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    changed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = PlayerNoteQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        indexes = [models.Index(fields=["steam_id_64", "owner"], name="note_by_player_and_owner")]
+
+    def __str__(self) -> str:
+        return f"{self.steam_id_64}: {self.text[:60]}"
+
+    @property
+    def resource(self) -> str:
+        return f"note:{self.pk}"
 
 
 class Silence(models.Model):

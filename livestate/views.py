@@ -1,16 +1,14 @@
-"""Pages of live state and history: the players panel, the history of a server, and the page of a player."""
+"""Pages of live state and history: the players panel, and the history of a server."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
@@ -20,15 +18,13 @@ from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
 from livestate import chart, live
 from livestate import history as histories
-from livestate import players as player_history
 from livestate.bans import state as ban_state
-from livestate.bans.models import Ban
-from livestate.models import Order, SteamProfile
+from livestate.models import Order
+from livestate.players import records
 from servers import lookups, permissions
 from servers.models import Server
 from servers.views import facts, server_page
 
-VISITS_PER_PAGE = 50
 RECENT_JOBS = 12
 ACTION_SHOWN = timedelta(minutes=1)
 
@@ -63,13 +59,15 @@ def panel_context(user: User, server: Server, *, brief: bool = False) -> dict[st
     latest = _latest_action(user, server) if can_operate else None
     current = live.of(server, now=now)
     online = live.current_players(server)
+    recent = [] if brief else live.recent_players(server)
     return {
         "server": server,
         "live": current,
         "players": online,
         "joiners": live.unlisted_joiners(current, online),
         "brief": brief,
-        "recent": [] if brief else live.recent_players(server),
+        "recent": recent,
+        "noted": records.noted(user, [each.session.steam_id_64 for each in (*online, *recent)]),
         "can_operate": can_operate,
         **(_bans(user, server) if can_operate and not brief else {}),
         **(live.order_rows([latest], now=now)[0] if latest else {}),
@@ -112,24 +110,3 @@ def history_csv(request: HttpRequest, pk: int) -> HttpResponse:
     response["Content-Disposition"] = f'attachment; filename="server-{server.pk}-players-{span.code}.csv"'
     histories.write_sessions_csv(response, server, span=span, now=timezone.now())
     return response
-
-
-@require_safe
-def player(request: HttpRequest, steam_id_64: int) -> HttpResponse:
-    """A player's sessions on the servers that the user can see; 404 for an account without any."""
-    user = signed_in(request)
-    visits = histories.visits(steam_id_64, Server.objects.visible_to(user))
-    page = Paginator(visits, VISITS_PER_PAGE).get_page(request.GET.get("page"))
-    latest = visits.first()
-    if latest is None:
-        raise Http404(_("Player not found."))
-    profile = SteamProfile.objects.filter(pk=steam_id_64).first()
-    context = {
-        "player": live.ShownPlayer(latest, profile),
-        "page": page,
-        "steam_id_64": steam_id_64,
-        "names": player_history.names(visits),
-        "companions": player_history.companions(visits, now=timezone.now()),
-        "bans": Ban.objects.visible_to(user).for_pages().filter(target=str(steam_id_64)),
-    }
-    return render(request, "livestate/player.html", context)

@@ -43,6 +43,7 @@ RIGHTS = {
     "jobs.JobLog": "SELECT, INSERT",
     "livestate.HostFigures": "SELECT, INSERT, UPDATE, DELETE",
     "livestate.Order": "SELECT, UPDATE, DELETE",
+    "livestate.PlayerNote": "",
     "livestate.PlayerSession": "SELECT, INSERT, UPDATE, DELETE",
     "livestate.ServerFigures": "SELECT, INSERT, UPDATE, DELETE",
     "livestate.Silence": "SELECT, INSERT, UPDATE, DELETE",

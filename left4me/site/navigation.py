@@ -34,6 +34,7 @@ PLACES = [
     Place("/blueprints", "drafting-compass", _("Blueprints"), key="b"),
     Place("/overlays", "layers", _("Overlays"), key="o"),
     Place("/schedules", "calendar", _("Schedules"), key="c", is_in_phone_menu=True),
+    Place("/players", "gamepad-2", _("Players"), key="p", is_in_phone_menu=True),
     Place("/bans", "ban", _("Bans"), key="x", is_in_phone_menu=True),
     Place("/jobs", "list-checks", _("Activity"), key="j"),
     Place("/hosts", "hard-drive", _("Hosts"), admins_only=True),

@@ -21,7 +21,8 @@ from accounts.permissions import signed_in
 from left4me.jobs import operations, resources
 from left4me.jobs.models import Job
 from left4me.site import navigation
-from livestate.models import PlayerSession, SteamProfile
+from livestate.models import SteamProfile
+from livestate.players import records, search
 from overlays.models import Overlay
 from servers.lifecycle import status as server_status
 from servers.lifecycle.status import ServerStatus
@@ -135,15 +136,10 @@ def _content(user: User, typed: str) -> Iterator[Option]:
 
 
 def _players(user: User, typed: str) -> Iterator[Option]:
-    """Players of servers that the user may see, by their present name or by that of a visit."""
+    """Players of servers that the user may see, by their present name, by that of a visit, or by Steam ID."""
     if len(typed) < 2:
         return
-    named = SteamProfile.objects.filter(persona_name__icontains=typed).values("pk")
-    visits = (
-        PlayerSession.objects.filter(server__in=Server.objects.visible_to(user))
-        .filter(Q(name_at_join__icontains=typed) | Q(steam_id_64__in=named))
-        .order_by("-joined_at")[:_MOST_VISITS]
-    )
+    visits = records.sessions(user).filter(search.matching(typed)).order_by("-joined_at")[:_MOST_VISITS]
     latest: dict[int, str] = {}
     for visit in visits:
         latest.setdefault(visit.steam_id_64, visit.name_at_join)

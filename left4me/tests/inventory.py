@@ -51,6 +51,7 @@ QUERIES = {
     "overlays:edit_file": ["?path=left4dead2/cfg/server.cfg"],
     "overlays:download_file": ["?path=left4dead2/cfg/server.cfg"],
     "livestate:history": ["", "?days=7"],
+    "livestate:player_list": ["", "?show=noted", "?q=nothing+has+this+name"],
 }
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 

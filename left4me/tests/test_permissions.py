@@ -25,6 +25,7 @@ from left4me.testing.cast import Cast
 from left4me.testing.routes import all_routes
 from livestate.bans.tests.factories import make_ban, make_list
 from livestate.models import Order
+from livestate.tests.factories import make_note, make_session
 from overlays.models import Overlay, OverlayAddon, OverlayCollection, OverlayWorkshopItem, Upload
 from overlays.tests.factories import make_overlay
 from servers.blueprints import versions
@@ -45,6 +46,8 @@ KINDS = {
     "status-pages",
     "bans",
     "banlists",
+    "players",
+    "notes",
 }
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -192,6 +195,8 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "hosts": host.pk,
         "bans": make_ban(ban_list).pk,
         "banlists": ban_list.pk,
+        "players": make_session(server, 101, timezone.now()).steam_id_64,
+        "notes": make_note(101, cast.owner).pk,
         "alerts": make_channel(cast.owner).pk,
         "schedules": schedule.pk,
         "bulk": bulk.pk,

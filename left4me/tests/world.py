@@ -16,7 +16,7 @@ from left4me.schedules.tests.factories import make_schedule
 from left4me.status_pages.models import StatusMessage
 from left4me.status_pages.tests.factories import make_page
 from livestate.bans.tests.factories import make_ban, make_list
-from livestate.tests.factories import make_profile, make_session, make_snapshot, record_figures
+from livestate.tests.factories import make_note, make_profile, make_session, make_snapshot, record_figures
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from servers.models import GameCheck, Host, Server
@@ -85,6 +85,8 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
     )
     make_ban(ban_list, target="203.0.113.0/24", name="", reason="")
     shared = make_list(friend, is_shared=True)
+    make_note(101, owner, text="Left after every lost round.\nAsk before the next kick vote.", changed_at=now)
+    note = make_note(100, owner, author=friend, text="Votes to kick whoever plays with a microphone that is loud")
     make_ban(make_list(owner, server=servers[0]), 101, name=NAMES[8], ended_at=now, ended_by=owner)
     return {
         "bans": ban.pk,
@@ -94,6 +96,7 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
         "blueprints": blueprint.pk,
         "overlays": overlays[1].pk,
         "jobs": job.pk,
+        "notes": note.pk,
         "alerts": _alerts(owner, servers, now),
         "bulk": _bulk(owner, host, servers, now),
         "schedules": _schedules(owner, servers, now),

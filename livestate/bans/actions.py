@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -200,24 +200,50 @@ def delete_list(*, ban_list: BanList, by: User) -> None:
 
 
 @transaction.atomic
-def subscribe(*, ban_list: BanList, by: User) -> None:
-    """Apply a shared list to all servers of the user as well. Raises Refused."""
+def subscribe(*, ban_list: BanList, by: User, server: Server | None = None) -> None:
+    """Apply a shared list to all servers of the user as well, or to `server` alone. Raises Refused.
+
+    Raises Http404 and PermissionDenied for a server that the user may not change.
+    """
+    owner = _subscriber(by, server)
     if not ban_list.is_shared:
         raise Refused(_("This list is not shared."))
-    if ban_list.owner_id == by.pk:
+    if ban_list.owner_id == owner.pk and (server is None or ban_list.server_id in (None, server.pk)):
         raise Refused(_("This is your own list. It applies already."))
-    _row, created = Subscription.objects.get_or_create(ban_list=ban_list, user=by)
-    if created:
-        record.write(action="ban_list.subscribe", by=by, target=ban_list.resource, name=ban_list.title)
-        tasks.request_apply(Server.objects.filter(owner=by).select_related("host"))
+    rows = Subscription.objects.filter(ban_list=ban_list, user=owner)
+    if rows.filter(Q(server=None) | Q(server=server)).exists():
+        return
+    if server is None:
+        rows.delete()
+    Subscription.objects.get_or_create(ban_list=ban_list, user=owner, server=server)
+    _record_subscription("subscribe", ban_list, by, server)
+    tasks.request_apply(_subscribing(owner, server))
 
 
 @transaction.atomic
-def unsubscribe(*, ban_list: BanList, by: User) -> None:
-    servers = list(Server.objects.filter(owner=by).select_related("host"))
-    if Subscription.objects.filter(ban_list=ban_list, user=by).delete()[0]:
-        record.write(action="ban_list.unsubscribe", by=by, target=ban_list.resource, name=ban_list.title)
-        tasks.request_apply(servers)
+def unsubscribe(*, ban_list: BanList, by: User, server: Server | None = None) -> None:
+    """Take back `subscribe` with the same arguments."""
+    owner = _subscriber(by, server)
+    if Subscription.objects.filter(ban_list=ban_list, user=owner, server=server).delete()[0]:
+        _record_subscription("unsubscribe", ban_list, by, server)
+        tasks.request_apply(_subscribing(owner, server))
+
+
+def _subscriber(by: User, server: Server | None) -> User:
+    if server is None:
+        return by
+    server_permissions.check_can_edit_server(by, server)
+    return server.owner
+
+
+def _subscribing(owner: User, server: Server | None) -> QuerySet[Server]:
+    servers = Server.objects.filter(owner=owner).select_related("host")
+    return servers.filter(pk=server.pk) if server is not None else servers
+
+
+def _record_subscription(what: str, ban_list: BanList, by: User, server: Server | None) -> None:
+    only: dict[str, Any] = {"server": server.name} if server is not None else {}
+    record.write(action=f"ban_list.{what}", by=by, target=ban_list.resource, name=ban_list.title, **only)
 
 
 def _parse(text: str) -> str:

@@ -19,6 +19,7 @@ from livestate.bans import actions, formats, list_views, permissions, state
 from livestate.bans.models import LONGEST_REASON, Ban, BanList
 from livestate.bans.views import Filter
 from servers import lookups
+from servers.models import Server
 
 router = Router(tags=["bans"])
 
@@ -78,7 +79,8 @@ class BanListOut(Schema):
     server_id: int | None = Field(description="The one server that it applies to; null for all servers of its owner")
     is_default: bool
     is_shared: bool
-    is_subscribed: bool = Field(description="Whether it applies to your servers because you subscribed to it")
+    is_subscribed: bool = Field(description="Whether it applies to all your servers because you subscribed to it")
+    subscribed_servers: list[int] = Field(description="Your servers that it applies to one by one")
     bans: int = Field(description="Active bans")
 
 
@@ -90,6 +92,10 @@ class BanListIn(Body):
 class BanListChange(Body):
     name: str | None = Field(None, max_length=names.LONGEST)
     is_shared: bool | None = None
+
+
+class SubscriptionQuery(Schema):
+    server: Id | None = Field(None, description="One server instead of all your servers")
 
 
 class ImportIn(Body):
@@ -112,7 +118,7 @@ class BanQuery(Window):
     q: str = Field("", max_length=200, description="Part of the name, the reason or the target")
     state: Literal["active", "expired", "lifted", "all"] = "active"
     server: Id | None = Field(None, description="Only what applies to this server")
-    list: Id | None = None
+    list: Id | None = Field(None, description="Left out: all lists that apply to your servers")
 
 
 @router.get("/bans", response=BansPage, summary="List bans, latest first")
@@ -194,18 +200,20 @@ def delete_ban_list(request: HttpRequest, list_id: int) -> Status[None]:
 
 
 @router.put("/banlists/{id:list_id}/subscription", response={204: None}, summary="Apply a shared list to your servers")
-def subscribe(request: HttpRequest, list_id: int) -> Status[None]:
+def subscribe(request: HttpRequest, list_id: int, query: Query[SubscriptionQuery]) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
-    actions.subscribe(ban_list=permissions.list_or_404(user, list_id), by=user)
+    ban_list = permissions.list_or_404(user, list_id)
+    actions.subscribe(ban_list=ban_list, by=user, server=_server(user, query))
     return Status(204, None)
 
 
 @router.delete("/banlists/{id:list_id}/subscription", response={204: None}, summary="End a subscription")
-def unsubscribe(request: HttpRequest, list_id: int) -> Status[None]:
+def unsubscribe(request: HttpRequest, list_id: int, query: Query[SubscriptionQuery]) -> Status[None]:
     require_scope(request, "operate")
     user = signed_in(request)
-    actions.unsubscribe(ban_list=permissions.list_or_404(user, list_id), by=user)
+    ban_list = permissions.list_or_404(user, list_id)
+    actions.unsubscribe(ban_list=ban_list, by=user, server=_server(user, query))
     return Status(204, None)
 
 
@@ -240,6 +248,10 @@ def _list(user: User, given: BanIn) -> BanList:
     return actions.default_list(user)
 
 
+def _server(user: User, query: SubscriptionQuery) -> Server | None:
+    return lookups.server_to_edit(user, query.server) if query.server is not None else None
+
+
 def _one_list(user: User, pk: int) -> dict[str, Any]:
     return _ban_list(list_views.counted(permissions.visible_lists(user).filter(pk=pk), user).get())
 
@@ -270,5 +282,6 @@ def _ban_list(row: Any) -> dict[str, Any]:
         "is_default": row.is_default,
         "is_shared": row.is_shared,
         "is_subscribed": row.is_subscribed,
+        "subscribed_servers": [each.server_id for each in row.singly],
         "bans": row.active_bans,
     }

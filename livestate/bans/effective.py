@@ -1,4 +1,4 @@
-"""The bans that apply to servers: the union of the lists of the owner, of the server, and of those subscribed to."""
+"""The bans that apply to servers: the lists of the owner and of the server, and those subscribed to."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ def lists_of(servers: Iterable[Server]) -> dict[int, Lists]:
     for pk, version, owner, only in own.values_list("pk", "version", "owner_id", "server_id"):
         (by_owner[owner] if only is None else by_server[only])[pk] = version
     subscribed = Subscription.objects.filter(user__in=owners, ban_list__is_shared=True)
-    for user, pk, version in subscribed.values_list("user_id", "ban_list_id", "ban_list__version"):
-        by_owner[user][pk] = version
+    subscribed = subscribed.filter(Q(server=None) | Q(server__in=list(by_server)))
+    for pk, version, user, only in subscribed.values_list("ban_list", "ban_list__version", "user_id", "server_id"):
+        (by_owner[user] if only is None else by_server[only])[pk] = version
     result = {}
     for server in servers:
         versions = sorted((by_owner[server.owner_id] | by_server[server.pk]).items())
@@ -74,7 +75,8 @@ def servers_with(ban_lists: Iterable[BanList]) -> list[Server]:
         else:
             found |= Q(owner=each.owner_id)
         if each.is_shared:
-            found |= Q(owner__in=each.subscriptions.values("user"))
+            found |= Q(owner__in=each.subscriptions.filter(server=None).values("user"))
+            found |= Q(pk__in=each.subscriptions.exclude(server=None).values("server"))
     return list(Server.objects.filter(found).select_related("host"))
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import Q
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -14,12 +13,11 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models import User
 from left4me.core import names
-from left4me.core.web.request import is_admin
 from livestate.bans import actions, formats
 from livestate.bans.models import LONGEST_REASON, Ban, BanList
 from livestate.reconcile import LONGEST_NAME
 from servers import permissions
-from servers.models import Server, ServerShare
+from servers.models import Server
 
 _ALL = "all"
 LENGTHS = [
@@ -41,10 +39,7 @@ class PlaceField(forms.ChoiceField):
         owner = server.owner if server is not None and permissions.can_edit_server(user, server) else user
         mine = _("All my servers") if owner == user else _("All servers of %(owner)s") % {"owner": owner}
         lists = BanList.objects.editable_by(user).filter(server=None).exclude(is_default=True, owner=owner)
-        operated = Server.objects.visible_to(user)
-        if not is_admin(user):
-            as_operator = ServerShare.objects.filter(user=user, role=ServerShare.Role.OPERATOR)
-            operated = operated.filter(Q(owner=user) | Q(pk__in=as_operator.values("server")))
+        operated = Server.objects.operated_by(user)
         self.choices = [
             (_ALL, mine),
             (_("One server"), [(f"server:{each.pk}", each.name) for each in operated.order_by("name")]),
@@ -126,9 +121,17 @@ class BanChangeForm(_Details):
         super().__init__(data, initial=initial)
         lengths = dict(LENGTHS)
         if ban.minutes not in lengths:
-            own = ngettext("%(n)d minute", "%(n)d minutes", ban.minutes) % {"n": ban.minutes}
-            self.fields["minutes"].choices = [(ban.minutes, own), *LENGTHS]  # type: ignore[attr-defined]
+            self.fields["minutes"].choices = [(ban.minutes, _in_words(ban.minutes)), *LENGTHS]  # type: ignore[attr-defined]
         self.fields["minutes"].help_text = _("Counted from the beginning of the ban.")
+
+
+def _in_words(minutes: int) -> str:
+    """A length in the largest unit that needs no fraction."""
+    if minutes % (24 * 60) == 0:
+        return ngettext("%(n)d day", "%(n)d days", minutes // (24 * 60)) % {"n": minutes // (24 * 60)}
+    if minutes % 60 == 0:
+        return ngettext("%(n)d hour", "%(n)d hours", minutes // 60) % {"n": minutes // 60}
+    return ngettext("%(n)d minute", "%(n)d minutes", minutes) % {"n": minutes}
 
 
 class ListForm(forms.Form):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -16,6 +18,7 @@ from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web.ids import parse_id
 from left4me.core.web.refusals import Refused
+from left4me.core.web.request import page_before
 from livestate.bans import actions, effective, formats, permissions
 from livestate.bans.forms import ImportForm, ListForm
 from livestate.bans.models import BanList, Subscription
@@ -39,6 +42,7 @@ def lists(request: HttpRequest) -> HttpResponse:
         "own": [row for row in rows if row.owner_id == user.pk],
         "others": [row for row in rows if row.owner_id != user.pk],
         "form": ListForm(),
+        "my_servers": Server.objects.filter(owner=user),
     }
     return render(request, "bans/lists.html", context)
 
@@ -60,7 +64,8 @@ def list_detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     if request.method == "POST":
         permissions.list_to_edit(user, pk)
-    ban_list = counted(permissions.visible_lists(user).filter(pk=permissions.list_or_404(user, pk).pk), user).get()
+    permissions.list_or_404(user, pk)
+    ban_list: Any = counted(permissions.visible_lists(user).filter(pk=pk), user).get()
     form = ListForm(request.POST or None, ban_list=ban_list)
     saved, status = lib_forms.submit(
         form, lambda: actions.change_list(ban_list=ban_list, by=user, **form.cleaned_data)
@@ -75,7 +80,11 @@ def list_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "may_edit": permissions.can_edit_list(user, ban_list),
         "may_ban": permissions.can_ban(user, ban_list),
         "servers": Server.objects.visible_to(user).filter(pk__in=concerned).order_by("name"),
-        "subscribers": ban_list.subscriptions.select_related("user").order_by("user__username"),
+        "subscriptions": ban_list.subscriptions.select_related("user", "server").order_by("user__username", "pk"),
+        "my_servers": Server.objects.filter(owner=user)
+        .exclude(ban_subscriptions__ban_list=ban_list)
+        .exclude(ban_list=ban_list),
+        "singly": [each.server_id for each in ban_list.singly],
     }
     return render(request, "bans/list_detail.html", context, status=status)
 
@@ -95,19 +104,22 @@ def delete_list(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def subscription(request: HttpRequest, pk: int) -> HttpResponse:
-    """Subscribe to a list with `on=yes`, or unsubscribe."""
+    """Subscribe to a list with `on=yes`, or unsubscribe; all servers of the user, or the one with the id `server`."""
     user = signed_in(request)
     ban_list = permissions.list_or_404(user, pk)
+    given = parse_id(request.POST.get("server", ""))
+    server = lookups.server_to_edit(user, given) if given is not None else None
     try:
         if request.POST.get("on") == "yes":
-            actions.subscribe(ban_list=ban_list, by=user)
-            messages.success(request, _("The list applies to your servers."))
+            actions.subscribe(ban_list=ban_list, by=user, server=server)
+            texts = _("The list applies to your servers."), _("The list applies to %s.")
         else:
-            actions.unsubscribe(ban_list=ban_list, by=user)
-            messages.success(request, _("The list no longer applies to your servers."))
+            actions.unsubscribe(ban_list=ban_list, by=user, server=server)
+            texts = _("The list no longer applies to your servers."), _("The list no longer applies to %s.")
+        messages.success(request, texts[0] if server is None else texts[1] % server)
     except Refused as refusal:
         messages.error(request, str(refusal))
-    return redirect("bans:lists")
+    return redirect(page_before(request) or "bans:lists")
 
 
 @require_safe
@@ -161,11 +173,12 @@ def import_(request: HttpRequest) -> HttpResponse:
 
 
 def counted(rows: QuerySet[BanList], user: User) -> QuerySet[BanList]:
-    """The lists with the number of their active bans and subscribers, and whether the user has subscribed."""
+    """The lists with the number of their active bans and subscribers, and how the user has subscribed to them."""
     now = timezone.now()
+    singly = Subscription.objects.filter(user=user).exclude(server=None).order_by("server")
     active = Q(bans__ended_at=None) & (Q(bans__expires_at=None) | Q(bans__expires_at__gt=now))
     return rows.annotate(
         active_bans=Count("bans", filter=active, distinct=True),
-        subscriber_count=Count("subscriptions", distinct=True),
-        is_subscribed=Exists(Subscription.objects.filter(ban_list=OuterRef("pk"), user=user)),
-    )
+        subscriber_count=Count("subscriptions__user", distinct=True),
+        is_subscribed=Exists(Subscription.objects.filter(ban_list=OuterRef("pk"), user=user, server=None)),
+    ).prefetch_related(Prefetch("subscriptions", singly, to_attr="singly"))

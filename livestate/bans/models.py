@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from left4me.core import names
 from livestate.bans import targets
 from livestate.reconcile import LONGEST_NAME
-from servers.models import Server, ServerShare
+from servers.models import Server
 
 LONGEST_REASON = 300
 # How long a ban stays listed after its end.
@@ -28,22 +28,29 @@ ENDED_KEPT = timedelta(days=365)
 
 class BanListQuerySet(models.QuerySet["BanList"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """Lists of one's own, of servers that one operates and of their owners, and shared ones; for admins all."""
+        """Lists that concern the user, and those that others share; for admins all."""
+        return self.filter(Q(is_shared=True) | Q(pk__in=BanList.objects.concerning(user).values("pk")))
+
+    def concerning(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """Lists of one's own, those that apply to servers which one operates, and all of their owners; for admins all.
+
+        Lists that others share are among them only when one of these servers subscribes to them.
+        """
         if getattr(user, "is_admin", False):
             return self
-        pk = user.pk
-        operated = ServerShare.objects.filter(Q(user_id=pk), role=ServerShare.Role.OPERATOR)
-        of_server = Q(server__in=operated.values("server"))
-        of_owner = Q(server=None, owner__in=operated.values("server__owner"))
-        return self.filter(Q(owner_id=pk) | Q(is_shared=True) | of_server | of_owner)
+        operated = Server.objects.operated_by(user)
+        owners = operated.values("owner")
+        own = Q(owner_id=user.pk) | Q(server__in=operated.values("pk")) | Q(server=None, owner__in=owners)
+        subscriptions = Subscription.objects.filter(
+            Q(user_id=user.pk) | Q(server__in=operated.values("pk")) | Q(server=None, user__in=owners)
+        )
+        return self.filter(own | Q(is_shared=True, pk__in=subscriptions.values("ban_list")))
 
     def editable_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         """The lists to which the user may add bans."""
         if getattr(user, "is_admin", False):
             return self
-        pk = user.pk
-        operated = ServerShare.objects.filter(Q(user_id=pk), role=ServerShare.Role.OPERATOR)
-        return self.filter(Q(owner_id=pk) | Q(server__in=operated.values("server")))
+        return self.filter(Q(owner_id=user.pk) | Q(server__in=Server.objects.operated_by(user).values("pk")))
 
 
 class BanList(models.Model):
@@ -88,17 +95,26 @@ class BanList(models.Model):
 
 
 class Subscription(models.Model):
-    """A shared list that applies to all servers of a user as well."""
+    """A shared list that applies to all servers of a user as well, or to `server` alone."""
 
     ban_list = models.ForeignKey(BanList, on_delete=models.CASCADE, related_name="subscriptions")
+    # The owner of the servers.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="ban_subscriptions")
+    server = models.ForeignKey(
+        Server, null=True, blank=True, on_delete=models.CASCADE, related_name="ban_subscriptions"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["ban_list", "user"], name="ban_list_subscribed_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["ban_list", "user"], condition=Q(server=None), name="ban_list_subscribed_once"
+            ),
+            models.UniqueConstraint(fields=["ban_list", "server"], name="ban_list_subscribed_once_by_server"),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.user_id}: {self.ban_list_id}"
+        return f"{self.server or self.user_id}: {self.ban_list_id}"
 
 
 class BanQuerySet(models.QuerySet["Ban"]):

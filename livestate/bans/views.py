@@ -24,8 +24,8 @@ from left4me.core.web.ids import parse_id
 from left4me.core.web.refusals import Cure, Refused
 from livestate.bans import actions, effective, permissions, state, targets
 from livestate.bans.forms import BanChangeForm, BanForm
-from livestate.bans.models import Ban, BanQuerySet
-from livestate.models import PlayerSession, SteamProfile
+from livestate.bans.models import Ban, BanList, BanQuerySet
+from livestate.models import SteamProfile
 from servers import lookups
 from servers.models import Server
 
@@ -71,6 +71,9 @@ class Filter:
             rows = rows.filter(ban_list__in=effective.lists_of([server])[server.pk].ids if server else [])
         if self.ban_list is not None:
             rows = rows.filter(ban_list=self.ban_list)
+        else:
+            # Others share lists with tens of thousands of bans that apply to none of the user's servers.
+            rows = rows.filter(ban_list__in=BanList.objects.concerning(user))
         return rows.filter(_matching(self.q)) if self.q else rows
 
 
@@ -125,7 +128,6 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     ban = permissions.ban_or_404(user, pk)
     context = {
         **state.with_profiles([ban], user=user)[0],
-        "has_visited": _has_visited(user, ban),
         "progress": state.on_servers(ban, user=user) if ban.is_active else [],
         "others": Ban.objects.visible_to(user).for_pages().filter(target=ban.target).exclude(pk=pk)[:10],
     }
@@ -158,12 +160,6 @@ def lift(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("The ban of %(who)s is lifted.") % {"who": ban.name or ban.target})
     server = parse_id(request.POST.get("server", ""))
     return redirect("livestate:players", server) if server is not None else redirect(ban)
-
-
-def _has_visited(user: User, ban: Ban) -> bool:
-    """Whether there is a page of the player for this user."""
-    seen = PlayerSession.objects.filter(server__in=Server.objects.visible_to(user))
-    return ban.steam_id_64 is not None and seen.filter(steam_id_64=ban.steam_id_64).exists()
 
 
 def _back(server: Server | None) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from accounts.models import User
 from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from livestate.figures.collector import Collector, Sample
-from livestate.models import HostFigures, PlayerSession, ServerFigures, Snapshot, SteamProfile
+from livestate.models import HostFigures, PlayerNote, PlayerSession, ServerFigures, Snapshot, SteamProfile
 from servers.models import Host, Server
 
 
@@ -44,3 +45,8 @@ def record_figures(owner: Server | Host, start: datetime, samples: Sequence[Samp
     collector.add({}, now=start + timedelta(seconds=len(samples) * ServerFigures.FINE))
     while collector.write():
         pass
+
+
+def make_note(account: int, owner: User, **fields: Any) -> PlayerNote:
+    given = {"text": f"note about {account}", "author": owner, **fields}
+    return PlayerNote.objects.create(steam_id_64=STEAM_ID_64_BASE + account, owner=owner, **given)

@@ -31,6 +31,13 @@ class ServerQuerySet(models.QuerySet["Server"]):
         shared = ServerShare.objects.filter(Q(user_id=user.pk)).values("server_id")
         return self.filter(Q(owner_id=user.pk) | Q(pk__in=shared))
 
+    def operated_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """The servers that the user owns or operates; for admins all."""
+        if getattr(user, "is_admin", False):
+            return self
+        shared = ServerShare.objects.filter(Q(user_id=user.pk), role=ServerShare.Role.OPERATOR).values("server_id")
+        return self.filter(Q(owner_id=user.pk) | Q(pk__in=shared))
+
     def with_role(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         """With `shared_role`: the role in which the server is shared with `user`, "" when it is not shared."""
         mine = ServerShare.objects.filter(Q(user_id=user.pk), server=OuterRef("pk")).values("role")

@@ -11,7 +11,7 @@ from left4me.audit.models import AuditEntry
 from left4me.core.redis import hosts
 from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from left4me.core.web.refusals import Refused
-from livestate.bans import actions
+from livestate.bans import actions, effective
 from livestate.bans.actions import Entry
 from livestate.bans.models import Ban, BanList, Subscription
 from livestate.bans.tests.factories import make_ban, make_list
@@ -194,3 +194,43 @@ def test_a_restored_server_gets_its_own_list_back_with_ended_bans_and_their_auth
     before[0]["created_by_id"] = None
     assert list(Ban.objects.values()) == before
     assert BanList.objects.get() == own
+
+
+def test_a_shared_list_is_subscribed_to_by_one_server(cast):
+    bans = make_list(cast.stranger, is_shared=True)
+    make_ban(bans)
+    one, other = make_server(cast.owner, name="One"), make_server(cast.owner, name="Other")
+    actions.subscribe(ban_list=bans, by=cast.owner, server=one)
+    actions.subscribe(ban_list=bans, by=cast.owner, server=one)
+    assert effective.of_server(one, now=timezone.now()) and not effective.of_server(other, now=timezone.now())
+    assert effective.servers_with([bans]) == [one]
+    actions.unsubscribe(ban_list=bans, by=cast.owner, server=other)
+    assert Subscription.objects.get().server == one
+    actions.subscribe(ban_list=bans, by=cast.owner)
+    assert effective.of_server(other, now=timezone.now())
+    # One by one is no longer needed.
+    assert Subscription.objects.get().server is None
+    actions.unsubscribe(ban_list=bans, by=cast.owner)
+    assert not effective.of_server(one, now=timezone.now())
+
+
+def test_the_list_of_one_server_is_subscribed_to_by_another_of_the_same_owner(cast):
+    one, other = make_server(cast.owner), make_server(cast.owner)
+    bans = make_list(cast.owner, server=one, is_shared=True)
+    actions.subscribe(ban_list=bans, by=cast.owner, server=other)
+    assert set(effective.servers_with([bans])) == {one, other}
+    for server in (one, None):
+        with pytest.raises(Refused):
+            actions.subscribe(ban_list=bans, by=cast.owner, server=server)
+
+
+def test_a_server_is_subscribed_by_its_owner_and_by_admins_alone(cast):
+    bans = make_list(cast.stranger, is_shared=True)
+    server = make_server(cast.owner)
+    share(server, cast.operator, ServerShare.Role.OPERATOR)
+    with pytest.raises(PermissionDenied):
+        actions.subscribe(ban_list=bans, by=cast.operator, server=server)
+    with pytest.raises(Http404):
+        actions.subscribe(ban_list=bans, by=cast.stranger, server=server)
+    actions.subscribe(ban_list=bans, by=cast.admin, server=server)
+    assert Subscription.objects.get().user == cast.owner

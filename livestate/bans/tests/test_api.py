@@ -66,6 +66,11 @@ def test_lists_are_shared_and_subscribed_to(cast, api):
     (shared,) = [row for row in api("get", "/banlists", cast.stranger).json()["items"] if row["title"] == "Cheaters"]
     assert shared["is_subscribed"] and shared["owner"] == "anna"
     assert api("delete", f"/banlists/{made['id']}/subscription", cast.stranger).status_code == 204
+    server = make_server(cast.stranger)
+    assert api("put", f"/banlists/{made['id']}/subscription?server={server.pk}", cast.stranger).status_code == 204
+    alone = api("get", f"/banlists/{made['id']}", cast.stranger).json()
+    assert (alone["is_subscribed"], alone["subscribed_servers"]) == (False, [server.pk])
+    assert api("put", f"/banlists/{made['id']}/subscription?server={server.pk}", cast.viewer).status_code == 404
     assert api("patch", f"/banlists/{made['id']}", is_shared=False).json()["is_shared"] is False
     assert api("put", f"/banlists/{made['id']}/subscription", cast.stranger).status_code == 404
     assert api("delete", f"/banlists/{made['id']}").status_code == 204

@@ -142,6 +142,17 @@ def test_a_ban_is_changed_and_lifted(cast, client, server):
     assert "ended already" in client.post(reverse("bans:lift", args=[ban.pk]), follow=True).content.decode()
 
 
+def test_bans_that_others_share_are_listed_once_they_apply(cast, client, server):
+    bans = make_list(cast.stranger, is_shared=True)
+    make_ban(bans)
+    assert "player 101" not in text_of(client, cast.owner, "bans:list")
+    assert "player 101" in text_of(client, cast.owner, "bans:list", list=bans.pk)
+    Subscription.objects.create(ban_list=bans, user=cast.owner, server=server)
+    for user in (cast.owner, cast.operator):
+        assert "player 101" in text_of(client, user, "bans:list")
+    assert "player 101" not in text_of(client, cast.viewer, "bans:list")
+
+
 def test_lists_are_made_shared_subscribed_to_and_deleted(cast, client):
     client.force_login(cast.owner)
     client.post(reverse("bans:new_list"), {"name": "Cheaters", "is_shared": "on"})
@@ -152,6 +163,12 @@ def test_lists_are_made_shared_subscribed_to_and_deleted(cast, client):
     assert Subscription.objects.get().user == cast.stranger
     assert "Unsubscribe" in text_of(client, cast.stranger, "bans:list_detail", bans.pk)
     client.post(address, {"on": "no"})
+    assert not Subscription.objects.exists()
+    server = make_server(cast.stranger, name="Realism")
+    client.post(address, {"on": "yes", "server": server.pk})
+    assert "1 of your servers" in text_of(client, cast.stranger, "bans:lists")
+    assert "Unsubscribe" in text_of(client, cast.stranger, "bans:list_detail", bans.pk)
+    client.post(address, {"on": "no", "server": server.pk})
     assert not Subscription.objects.exists()
     client.force_login(cast.owner)
     client.post(reverse("bans:list_detail", args=[bans.pk]), {"name": "Cheats"})

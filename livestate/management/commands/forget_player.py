@@ -4,12 +4,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from livestate import players
 from livestate.bans import targets
+from livestate.players import erasure
 
 
 class Command(BaseCommand):
-    help = "Remove what is stored about a player: visits with their names, the Steam profile, and kicks."
+    help = "Remove what is stored about a player: visits, names, the Steam profile, notes, kicks and commands."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("steam_id", help="in any form")
@@ -22,8 +22,9 @@ class Command(BaseCommand):
             raise CommandError(str(fault)) from fault
         if not targets.is_player(target):
             raise CommandError("This is an address. Enter the SteamID of a player.")
-        removed = players.forget(int(target), bans_too=options["with_bans"])
+        removed = erasure.forget(int(target), by=None, bans_too=options["with_bans"])
         self.stdout.write(
-            f"Removed: {removed.visits} visits, {removed.profiles} Steam profiles, {removed.orders} kicks and orders, "
-            f"{removed.bans} bans. Backups keep what they contain until they are deleted."
+            f"Removed: {removed.visits} visits, {removed.profiles} Steam profiles, {removed.notes} notes, "
+            f"{removed.orders} kicks and commands, {removed.bans} bans. "
+            "Backups keep what they contain until they are deleted."
         )
