@@ -7,7 +7,7 @@ class BansConfig(AppConfig):
 
     def ready(self) -> None:
         from livestate.bans import start_files
-        from livestate.bans.models import Ban, BanList
+        from livestate.bans.models import Ban, BanList, Subscription
         from servers.hosts import start_parts
         from servers.models import kept_rows
 
@@ -15,4 +15,5 @@ class BansConfig(AppConfig):
         kept_rows.register(
             lambda server: BanList.objects.filter(server=server),
             lambda server: Ban.objects.filter(ban_list__server=server),
+            lambda server: Subscription.objects.filter(server=server),
         )

@@ -1,7 +1,7 @@
 """Permissions on players and on notes about them, and lookups with them.
 
-A player is seen by those who may see a visit, a ban or a note of the player. Notes belong to the owner of servers: the owner and
-all who operate one of these servers read and write them.
+A player is seen by those who may see a visit, a ban or a note of the player. Notes belong to the owner of servers: the
+owner and all who operate one of these servers read and write them.
 """
 
 from __future__ import annotations
