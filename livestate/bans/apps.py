@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models import Q
 
 
 class BansConfig(AppConfig):
@@ -15,5 +16,5 @@ class BansConfig(AppConfig):
         kept_rows.register(
             lambda server: BanList.objects.filter(server=server),
             lambda server: Ban.objects.filter(ban_list__server=server),
-            lambda server: Subscription.objects.filter(server=server),
+            lambda server: Subscription.objects.filter(Q(server=server) | Q(ban_list__server=server)),
         )

@@ -185,18 +185,29 @@ def test_a_restored_server_gets_its_own_list_back_with_ended_bans_and_their_auth
     at = timezone.now().replace(microsecond=0)
     make_ban(own, created_at=at, created_by=cast.owner)
     make_ban(own, 102, created_at=at, created_by=cast.viewer, ended_by=cast.owner, ended_at=at)
-    shared = make_list(cast.stranger, is_shared=True)
-    actions.subscribe(ban_list=shared, by=cast.owner, server=server)
     before = list(Ban.objects.values())
     DeletedServer.remember(server, now=timezone.now())
     server.delete()
-    assert not BanList.objects.exclude(pk=shared.pk).exists() and not Subscription.objects.exists()
+    assert not BanList.objects.exists()
     cast.viewer.delete()
     restore_server(deleted=DeletedServer.objects.get(), by=cast.owner)
     before[0]["created_by_id"] = None
     assert list(Ban.objects.values()) == before
-    assert BanList.objects.exclude(pk=shared.pk).get() == own
-    assert Subscription.objects.get().server_id == own.server_id
+    assert BanList.objects.get() == own
+
+
+def test_a_restored_server_subscribes_to_the_same_lists_again(cast):
+    server = make_server(cast.owner)
+    own = make_list(cast.owner, server=server, is_shared=True)
+    shared = make_list(cast.stranger, is_shared=True)
+    actions.subscribe(ban_list=shared, by=cast.owner, server=server)
+    actions.subscribe(ban_list=own, by=cast.stranger)
+    before = list(Subscription.objects.values())
+    DeletedServer.remember(server, now=timezone.now())
+    server.delete()
+    assert not Subscription.objects.exists()
+    restore_server(deleted=DeletedServer.objects.get(), by=cast.owner)
+    assert list(Subscription.objects.values()) == before
 
 
 def test_a_shared_list_is_subscribed_to_by_one_server(cast):
