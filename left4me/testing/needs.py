@@ -53,6 +53,7 @@ NEEDS = {
         lambda: _program("chromium-headless-shell") and _library("libatomic.so.1"),
         "needs Chromium, and what its driver is linked with: apt-get install chromium-headless-shell libatomic1",
     ),
+    "notifications": Need(lambda: _program("chromium"), "needs all of Chromium: apt-get install chromium"),
     "archives": Need(lambda: _program("bwrap", "bsdtar"), "needs: apt-get install bubblewrap libarchive-tools"),
     "i386": Need(
         _compiles_for_32_bit,

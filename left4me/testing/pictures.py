@@ -1,10 +1,12 @@
 """The program behind bin/pictures: starts the demo, signs in with Chromium, and writes pictures of its pages.
 
 With a folder it keeps those that the tests of journeys and of all pages take, in every language, scheme and width.
+With --all it keeps those of the gallery, which judges nothing: each page in each state.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import os
 import re
@@ -29,17 +31,27 @@ QUALITY = 70
 # Long enough for a game that starts, and for players that come.
 SETTLED_MS = 20_000
 TESTS = [*sorted(str(file) for file in ROOT.glob("left4me/tests/test_journeys*.py")), "left4me/tests/test_looks.py"]
+GALLERY = "left4me/tests/gallery.py"
 
 
 def main() -> None:
-    if sys.argv[1:]:
-        return _keep_those_of_tests(Path(sys.argv[1]))
-    return _take_those_of_the_readme()
+    parser = argparse.ArgumentParser(prog="bin/pictures")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, help="keep the pictures of tests here; else those of the README"
+    )
+    parser.add_argument("--all", action="store_true", help="of each page in each state, also with errors")
+    parser.add_argument("--languages", default="en", help="of --all, for example de,zh-hans")
+    parser.add_argument("-k", dest="only", default="", help="of --all, only these: a name, or an expression of pytest")
+    given = parser.parse_args()
+    if given.folder is None:
+        return _take_those_of_the_readme()
+    tests = [GALLERY, "-k", given.only] if given.all else TESTS
+    return _keep_those_of_tests(given.folder, tests, given.languages)
 
 
-def _keep_those_of_tests(folder: Path) -> None:
-    environment = {**os.environ, PICTURES: str(folder.resolve())}
-    subprocess.run([sys.executable, "-m", "pytest", "-q", *TESTS], cwd=ROOT, env=environment, check=True)
+def _keep_those_of_tests(folder: Path, tests: list[str], languages: str) -> None:
+    environment = {**os.environ, PICTURES: str(folder.resolve()), "LEFT4ME_TEST_LANGUAGES": languages}
+    subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], cwd=ROOT, env=environment, check=True)
 
 
 def _take_those_of_the_readme() -> None:

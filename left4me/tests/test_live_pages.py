@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -147,7 +148,7 @@ def test_a_hidden_tab_gives_its_connection_back_and_is_right_when_it_shows_again
 
 @pytest.fixture
 def notified(sign_in: Callable[[User], Page], page: Page, live_site: LiveSite) -> Page:
-    """A page that hands its notifications to the test, not to a service worker; a headless browser permits none."""
+    """A page that hands its notifications to the test, not to a service worker; the shell of Chromium permits none."""
     page.context.grant_permissions(["notifications"], origin=live_site.url)
     page.add_init_script(HIDE)
     page.add_init_script(
@@ -177,6 +178,35 @@ def test_what_is_new_in_the_bell_is_told_once_while_nobody_looks(cast, server, n
     page.evaluate("document.querySelector('#bell-news').dispatchEvent(new CustomEvent('signal'))")
     page.wait_for_load_state("networkidle")
     assert page.evaluate("told.length") == 1
+
+
+@pytest.mark.notifications
+def test_a_browser_shows_what_the_service_worker_is_told(cast, server, client, browser_type, live_site):
+    client.force_login(cast.owner)
+    browser = browser_type.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--headless=new"])
+    context = browser.new_context(base_url=live_site.url)
+    context.grant_permissions(["notifications"], origin=live_site.url)
+    context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_site.url}])
+    page = context.new_page()
+    page.add_init_script(HIDE)
+    page.goto("/servers")
+    page.locator(IS_LIVE).wait_for()
+    page.locator("#bell-news input").first.wait_for(state="attached")
+    page.locator(".bell > summary").click()
+    page.get_by_role("button", name="Notify me in this browser").click()
+    page.wait_for_function("() => 'watches' in document.body.dataset && navigator.serviceWorker.controller")
+    # Playwright keeps every tab visible, and the worker asks the browser itself.
+    context.service_workers[0].evaluate("self.clients.matchAll = async () => []")
+    page.evaluate("hide(true)")
+    _fail(server, cast.owner)
+    page.evaluate(
+        """() => navigator.serviceWorker.ready.then(worker => setInterval(async () => {
+            window.shown = (await worker.getNotifications()).map(each => [each.title, each.body, each.data.url]);
+        }, 100))"""
+    )
+    page.wait_for_function("() => window.shown?.length")
+    assert page.evaluate("shown") == [["Stop: Failed", "Friday", f"{live_site.url}/jobs/{Job.objects.get().pk}"]]
+    browser.close()
 
 
 def _fail(server: Server, user: User) -> None:

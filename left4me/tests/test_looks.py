@@ -7,13 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 from django.conf import settings
-from django.utils import timezone
 from playwright.sync_api import expect
 
 from left4me.testing.routes import all_routes
 from left4me.tests import inventory
-from left4me.tests.crowd import crowd
-from servers.hosts import rpc
+from left4me.tests.states import PHONE, STATES, WIDE
 
 pytestmark = [
     pytest.mark.browser,
@@ -24,8 +22,6 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-WIDE = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
 NARROWEST = {"width": 360, "height": 740}
 # German words are the longest, Chinese ones break anywhere.
 LONGEST = "de"
@@ -108,76 +104,8 @@ def look(page, live_server, axe, picture) -> Look:
     return Look(page, live_server.url, axe, picture)
 
 
-def empty(owner, friend, monkeypatch):
-    silent(monkeypatch)
-    return inventory.furnish_bare(owner, friend, timezone.now())
-
-
-def full(owner, friend, monkeypatch):
-    monkeypatch.setattr(rpc, "call", answer)
-    things = inventory.furnish_all(owner, friend, timezone.now())
-    crowd(owner, timezone.now())
-    return things
-
-
-def bad(owner, friend, monkeypatch):
-    silent(monkeypatch)
-    return inventory.furnish_spoiled(owner, friend, timezone.now())
-
-
-def silent(monkeypatch) -> None:
-    def call(*args, **values):
-        raise rpc.HostSilent
-
-    monkeypatch.setattr(rpc, "call", call)
-
-
-def answer(host, procedure, **values):
-    """What a host that is well answers to pages."""
-    file = {"name": "logs/L1121000.log", "size": 120_000, "changed_at": timezone.now().isoformat()}
-    return rpc.Reply(
-        {
-            "log_files": [file, file | {"name": f"logs/{'long' * 12}.log"}],
-            "log_search": [{"number": 1, "text": "x" * 300}],
-            "busy_ports": {},
-            "dump_piece": {"size": 0},
-            "backup_piece": {"size": 0},
-            "backup_plan": {
-                "unchanged": 12,
-                "added": {"count": 1, "paths": [f"left4dead2/cfg/{'long' * 12}.cfg"]},
-                "replaced": {"count": 1, "paths": ["left4dead2/cfg/server.cfg"]},
-                "removed": {"count": 0, "paths": []},
-            },
-            "machine_backups": {"is_nightly": True, "items": [machine_backup("timer"), machine_backup("hand")]},
-            "crash_dumps": [
-                {
-                    "name": "2f0c.dmp",
-                    "size": 120_000,
-                    "changed_at": timezone.now().isoformat(),
-                    "is_readable": True,
-                    "reason": "signal 11 (segmentation fault)",
-                }
-            ],
-        }.get(procedure)
-    )
-
-
-def machine_backup(by):
-    parts = ("database", "settings", "overlays", "servers", "deleted", "workshop_cache")
-    return {
-        "name": "left4me-20261121T033000Z.tar",
-        "size": 73_400_000_000,
-        "created_at": timezone.now().isoformat(),
-        "made_by": by,
-        "release": "20261101-abc1234",
-        "parts": {part: {"files": 12, "bytes": 1_234_000_000} for part in parts},
-        "skipped": 3,
-        "is_damaged": False,
-    }
-
-
 @pytest.mark.parametrize("area", AREAS)
-@pytest.mark.parametrize("state", [empty, full, bad], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("state", STATES)
 def test_the_pages_of_an_app_are_fine_for_everybody(
     state, area, cast, client, look, sign_in, page, complaints, monkeypatch, settings
 ):
@@ -185,9 +113,9 @@ def test_the_pages_of_an_app_are_fine_for_everybody(
     settings.LEFT4ME_STATUS_SECONDS = 600
     # The live server of the tests speaks no ASGI, so streams are not found.
     complaints.expect("status of 404")
-    things = state(cast.admin, cast.viewer, monkeypatch)
-    look.state = state.__name__
-    languages = TRANSLATED if state is full else []
+    things = STATES[state](cast.admin, cast.viewer, monkeypatch)
+    look.state = state
+    languages = TRANSLATED if state == "full" else []
     faults = []
     for visitor in (cast.admin, None):
         # What an open page asks for leads to sign-in once its session has ended.
