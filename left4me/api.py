@@ -38,6 +38,7 @@ from livestate.players.api import router as players_router
 from overlays.api import router as overlays_router
 from overlays.campaigns.api import router as campaigns_router
 from overlays.files.api import router as uploads_router
+from overlays.files.trash_api import router as trash_router
 from overlays.workshop_items.api import router as workshop_items_router
 from servers.api import router as servers_router
 
@@ -102,6 +103,7 @@ api.add_router("", accounts_router)
 api.add_router("", overlays_router)
 api.add_router("", campaigns_router)
 api.add_router("", uploads_router)
+api.add_router("", trash_router)
 api.add_router("", workshop_items_router)
 api.add_router("", servers_router)
 api.add_router("", jobs_router)

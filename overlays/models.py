@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.conf import settings
@@ -319,3 +319,29 @@ class Upload(models.Model):
     @property
     def name(self) -> str:
         return self.path.rpartition("/")[2]
+
+
+class DeletedFile(models.Model):
+    """A file or folder that was deleted from a files overlay and waits in the trash (`overlays.files.trash`)."""
+
+    KEPT_FOR = timedelta(days=7)
+
+    overlay = models.ForeignKey(Overlay, on_delete=models.CASCADE, related_name="deleted_files")
+    path = models.CharField(_("path"), max_length=1000)
+    is_folder = models.BooleanField(default=False)
+    file_count = models.PositiveIntegerField(_("files"), default=1)
+    size = models.PositiveBigIntegerField(_("size"), default=0)
+    deleted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("deleted by"), null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    deleted_at = models.DateTimeField(_("deleted"))
+
+    class Meta:
+        ordering = ["-deleted_at", "-pk"]
+
+    def __str__(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def kept_until(self) -> datetime:
+        return self.deleted_at + self.KEPT_FOR

@@ -14,7 +14,7 @@ from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed, Lock, RequestedJob, operation
 from overlays import builds, paths
 from overlays.campaigns import rows
-from overlays.files import extraction
+from overlays.files import extraction, trash
 from overlays.models import Overlay
 from overlays.replication.server import hashes_file
 from overlays.replication.store import Copies, is_needed
@@ -107,6 +107,7 @@ def remove_overlay(run: JobContext) -> None:
         # rmtree works with directory file descriptors and does not follow links.
         shutil.rmtree(tree)
     hashes_file(run.resource_id).unlink(missing_ok=True)
+    trash.delete_orphans()
     run.log(f"removed {tree.name}")
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from left4me.jobs import actions as jobs
 from overlays import builds
-from overlays.files import uploads
+from overlays.files import trash, uploads
 from overlays.workshop_items import cache_cleanup, refresh
 
 logger = logging.getLogger(__name__)
@@ -37,9 +37,10 @@ def inspect_old() -> None:
 
 @shared_task(name="overlays.tidy")
 def tidy() -> None:
-    """Daily: delete abandoned uploads, record unused items, and request the deletion of long unused ones."""
+    """Daily: delete abandoned uploads and old deleted files; note unused items, and delete long unused ones."""
     now = timezone.now()
     uploads.delete_abandoned(now=now)
+    trash.tidy(now=now)
     cache_cleanup.note_unused(now=now)
     if settings.LEFT4ME_WORKSHOP_CACHE_DAYS:
         cache_cleanup.request_tidy(by=None, older_than_days=settings.LEFT4ME_WORKSHOP_CACHE_DAYS)

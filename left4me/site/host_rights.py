@@ -51,6 +51,7 @@ RIGHTS = {
     "livestate.SteamProfile": "SELECT, INSERT",
     "livestate.Sweep": "SELECT, INSERT, UPDATE",
     "overlays.AddonContents": "",
+    "overlays.DeletedFile": "",
     "overlays.Overlay": "SELECT",
     "overlays.OverlayAddon": "SELECT",
     "overlays.OverlayCollection": "",

@@ -29,7 +29,7 @@ from left4me.testing.routes import Route, all_routes
 from left4me.tests.test_urls import PUBLIC
 from left4me.tests.world import furnish
 from livestate.models import Order
-from overlays.files import archive_plans, archives
+from overlays.files import archive_plans, archives, trash
 from overlays.models import Overlay, OverlayCollection, OverlayContents, OverlayScript, Upload
 from overlays.tests.factories import make_overlay
 from servers import actions
@@ -45,7 +45,7 @@ QUERIES = {
     "dashboard": ["", "?q=nothing"],
     "servers:list": ["", "?q=nothing+has+this+name"],
     "jobs:index": ["", "?state=failed"],
-    "audit:entries": ["", "?user=nobody"],
+    "audit:entries": ["", "?who=nobody"],
     "overlays:items": ["", "?q=nothing+has+this+name"],
     "overlays:files": ["", "?at=left4dead2/cfg"],
     "overlays:edit_file": ["?path=left4dead2/cfg/server.cfg"],
@@ -114,6 +114,8 @@ def furnish_all(owner: User, friend: User, now: datetime) -> dict[str, Any]:
     server = Server.objects.get(pk=things["servers"])
     files, script = _overlays(owner, things["overlays"], now)
     upload = _upload(files, owner, now)
+    places = [("left4dead2", "addons", "last year"), ("left4dead2", "cfg", "old.cfg")]
+    trash.delete(overlay=files, places=places, by=owner, now=now)
     _edit(server.blueprint, owner)
     _delete_one(server, now)
     person, entry = _admins(server, owner, friend, now)
@@ -136,6 +138,7 @@ def furnish_all(owner: User, friend: User, now: datetime) -> dict[str, Any]:
         "backups:of_overlay": of_files,
         "overlays:files": of_files,
         "overlays:edit_file": of_files,
+        "overlays:deleted_files": of_files,
         "overlays:download_file": of_files,
         "overlays:archive_plan": of_files,
         "overlays:script": {"pk": script.pk},
@@ -156,6 +159,7 @@ def furnish_bare(owner: User, friend: User, now: datetime) -> dict[str, Any]:
         "users": owner.pk,
         "join": PlayersLink.objects.create(server=server).token,
         "overlays:files": of_files,
+        "overlays:deleted_files": of_files,
         "overlays:script": {"pk": kinds[Overlay.Kind.SCRIPT].pk},
         "query": {"overlays:conflicts": f"overlay={of_files['pk']}"},
     }
@@ -186,10 +190,11 @@ def _overlays(owner: User, followed: int, now: datetime) -> tuple[Overlay, Overl
         "cfg/server.cfg": "sv_alltalk 1\n",
         "cfg/banned.cfg": "",
         "motd.txt": "Hello <b>you</b>",
+        "cfg/old.cfg": "sv_alltalk 0\n",
+        "addons/last year/readme.txt": "Maps of last year",
     }.items():
         (root / "left4dead2" / path).parent.mkdir(parents=True, exist_ok=True)
         (root / "left4dead2" / path).write_text(text)
-    (root / "left4dead2/addons").mkdir()
     vpk_files.write(root / "left4dead2/addons/a-campaign-whose-file-has-quite-a-long-name.vpk", {"maps/x.bsp": b"x"})
     packed = inspection.pack_paths(["left4dead2/cfg/server.cfg", "left4dead2/motd.txt"])
     for overlay in (files, script):

@@ -26,7 +26,7 @@ from left4me.testing.routes import all_routes
 from livestate.bans.tests.factories import make_ban, make_list
 from livestate.models import Order
 from livestate.tests.factories import make_note, make_session
-from overlays.models import Overlay, OverlayAddon, OverlayCollection, OverlayWorkshopItem, Upload
+from overlays.models import DeletedFile, Overlay, OverlayAddon, OverlayCollection, OverlayWorkshopItem, Upload
 from overlays.tests.factories import make_overlay
 from servers.blueprints import versions
 from servers.models import BlueprintVersion, GamePerson, ServerShare
@@ -139,6 +139,7 @@ class World:
         if kind == "overlays":
             ids["backup_id"] = self.ids[f"{place}_backup"]
         ids["upload_id"] = self.ids[f"{place}_upload"]
+        ids["deleted_id"] = self.ids[f"{place}_deleted"]
         ids["addon_id"] = self.ids[f"{place}_addon"]
         for name in named:
             path = re.sub(rf"<(?:\w+:)?{name}>", str(ids[name]), path)
@@ -147,7 +148,7 @@ class World:
 
 def overlay_kind(pattern: str) -> str:
     """Which kind of overlay an address is for: most are for each, or for one of workshop items."""
-    if "/files" in pattern or "/uploads" in pattern or "/backups" in pattern:
+    if "/files" in pattern or "/deleted-files" in pattern or "/uploads" in pattern or "/backups" in pattern:
         return "_files"
     return "_script" if pattern.endswith("/script") else ""
 
@@ -173,6 +174,10 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     addon = {
         place: OverlayAddon.objects.create(overlay=overlay, path="left4dead2/addons/a.vpk", is_valid=True)
         for place, overlay in (("private", private), ("catalog", catalog))
+    }
+    deleted = {
+        place: DeletedFile.objects.create(overlay=overlay, path="a", deleted_at=timezone.now())
+        for place, overlay in files.items()
     }
     collection = OverlayCollection.objects.create(overlay=private, steam_id=8)
     server = make_server(cast.owner, host=host, blueprint=make_blueprint(cast.owner, overlays=[private, catalog]))
@@ -213,6 +218,8 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "catalog_script": make_overlay(kind=Overlay.Kind.SCRIPT).pk,
         "private_upload": upload["private"].pk,
         "catalog_upload": upload["catalog"].pk,
+        "private_deleted": deleted["private"].pk,
+        "catalog_deleted": deleted["catalog"].pk,
         "private_addon": addon["private"].pk,
         "catalog_addon": addon["catalog"].pk,
         "person_pk": person.pk,

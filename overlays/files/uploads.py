@@ -27,7 +27,7 @@ from left4me.core.web.refusals import Cure
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from overlays import builds, game_files, paths, permissions
-from overlays.files import archives
+from overlays.files import archives, trash
 from overlays.models import Overlay, Upload
 
 CHUNK = 8 * 1024 * 1024
@@ -74,6 +74,7 @@ def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, 
                 % {"left": max(0, quota) // 1_000_000},
                 cure=_free_quota(overlay),
             )
+        trash.make_room(overlay, quota_left=quota, wanted=size)
         if size > room.left(directory()):
             raise _no_room(by)
         return Upload.objects.create(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack)

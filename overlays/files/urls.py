@@ -2,14 +2,17 @@
 
 from django.urls import path
 
-from overlays.files import plan_views, script_views, upload_views, views
+from overlays.files import plan_views, script_views, trash_views, upload_views, views
 
 urlpatterns = [
     path("overlays/<id:pk>/files", views.files, name="files"),
     path("overlays/<id:pk>/files/upload", views.upload_files, name="upload_files"),
     path("overlays/<id:pk>/files/folder", views.make_folder, name="make_folder"),
     path("overlays/<id:pk>/files/rename", views.rename_file, name="rename_file"),
-    path("overlays/<id:pk>/files/delete", views.delete_files, name="delete_files"),
+    path("overlays/<id:pk>/files/delete", trash_views.delete_files, name="delete_files"),
+    path("overlays/<id:pk>/files/deleted", trash_views.deleted_files, name="deleted_files"),
+    path("overlays/<id:pk>/files/deleted/<id:deleted_id>/restore", trash_views.restore_file, name="restore_file"),
+    path("overlays/<id:pk>/files/deleted/<id:deleted_id>/discard", trash_views.discard_file, name="discard_file"),
     path("overlays/<id:pk>/files/download", views.download_file, name="download_file"),
     path("overlays/<id:pk>/files/edit", views.edit_file, name="edit_file"),
     path("overlays/<id:pk>/uploads", upload_views.start_upload, name="start_upload"),

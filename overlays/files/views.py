@@ -1,4 +1,4 @@
-"""Pages of an overlay's files: browse, edit, upload without JavaScript, rename, delete, download."""
+"""Pages of an overlay's files: browse, edit, upload without JavaScript, rename, download."""
 
 from __future__ import annotations
 
@@ -91,18 +91,6 @@ def rename_file(request: HttpRequest, pk: int) -> HttpResponse:
     return _change(request, overlay, at, rename, done=_("Renamed."))
 
 
-@require_POST
-def delete_files(request: HttpRequest, pk: int) -> HttpResponse:
-    overlay = lookups.files_to_edit(signed_in(request), pk)
-    at = request.POST.get("at", "")
-
-    def delete(content: Tree) -> None:
-        for name in request.POST.getlist("name")[:_ROWS]:
-            content.delete((*tree.parts(at), *tree.parts(name)))
-
-    return _change(request, overlay, at, delete, done=_("Deleted."))
-
-
 @require_safe
 def download_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
     overlay = lookups.overlay_with_files(signed_in(request), pk)
@@ -158,20 +146,36 @@ def _change(request: HttpRequest, overlay: Overlay, at: str, make: Any, *, done:
 
 
 def _changed(request: HttpRequest, overlay: Overlay, at: str, *, done: str) -> HttpResponse:
-    """Request a build after a change: it measures the overlay and checks its VPKs."""
     user = signed_in(request)
     record.write(action="overlay.files_changed", by=user, target=overlay.resource, request=request, at=at)
-    try:
-        builds.request(overlay=overlay, by=user)
-    except jobs.Refused as fault:
-        notices.refuse(request, fault)
+    request_build(request, overlay)
     messages.success(request, done)
     return _back(overlay, at)
 
 
-def _back(overlay: Overlay, at: str) -> HttpResponse:
+def request_build(request: HttpRequest, overlay: Overlay) -> None:
+    """Request a build after a change: it measures the overlay and checks its VPKs."""
+    try:
+        builds.request(overlay=overlay, by=signed_in(request))
+    except jobs.Refused as fault:
+        notices.refuse(request, fault)
+
+
+def folder_url(overlay: Overlay, at: str) -> str:
+    """The address of the page of a folder."""
     query = f"?{urlencode({'at': at})}" if at else ""
-    return redirect(f"{reverse('overlays:files', args=[overlay.pk])}{query}")
+    return f"{reverse('overlays:files', args=[overlay.pk])}{query}"
+
+
+def _back(overlay: Overlay, at: str) -> HttpResponse:
+    return redirect(folder_url(overlay, at))
+
+
+def _steps(overlay: Overlay, where: tree.Parts) -> list[tuple[str, str]]:
+    """The way to a folder, without the folder itself: addresses and names."""
+    folders = [("", _("Files")), *(("/".join(where[: depth + 1]), name) for depth, name in enumerate(where))]
+    above = [(folder_url(overlay, at), name) for at, name in folders[:-1]]
+    return [(reverse("overlays:list"), _("Overlays")), (overlay.get_absolute_url(), overlay.name), *above]
 
 
 def _page(request: HttpRequest, overlay: Overlay, where: tree.Parts, nodes: list[tree.Node]) -> HttpResponse:
@@ -181,10 +185,12 @@ def _page(request: HttpRequest, overlay: Overlay, where: tree.Parts, nodes: list
     context = {
         "overlay": overlay,
         "at": at,
-        "crumbs": [("/".join(where[: depth + 1]), name) for depth, name in enumerate(where)],
+        "folder": where[-1] if where else _("Files"),
+        "steps": _steps(overlay, where),
         "rows": [(node, prefix + node.name, texts.is_text(node.name)) for node in nodes[:_ROWS]],
         "hidden": max(0, len(nodes) - _ROWS),
         "may_edit": permissions.can_edit_files(signed_in(request), overlay),
+        "has_deleted": overlay.deleted_files.exists(),
         "quota_left": left,
         "archive_endings": ", ".join(archives.ENDINGS),
         "waiting": uploads.waiting(overlay),

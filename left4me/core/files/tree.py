@@ -152,17 +152,28 @@ class Tree:
         with self.folder(where, make=True):
             return
 
-    def rename(self, old: Parts, new: Parts) -> None:
-        """Rename or move an entry. Raises BadPath when the new path is taken or lies inside the old one."""
-        if not old or not new or new[: len(old)] == old:
+    def rename(self, old: Parts, new: Parts, *, into: Tree | None = None) -> None:
+        """Rename or move an entry, also into another tree of the same file system; a link is moved, never followed.
+
+        Raises BadPath when the new path is taken or lies inside the old one.
+        """
+        if not old or not new or (into is None and new[: len(old)] == old):
             raise BadPath(_("A folder can't be moved into itself. Choose another destination."))
-        with self.folder(old[:-1]) as source, self.folder(new[:-1], make=True) as target:
+        with self.folder(old[:-1]) as source, (into or self).folder(new[:-1], make=True) as target:
             if walk.status(new[-1], at=target) is not None:
                 raise BadPath(_("“%(name)s” already exists. Choose another name.") % {"name": "/".join(new)})
             try:
                 os.rename(old[-1], new[-1], src_dir_fd=source, dst_dir_fd=target)
             except FileNotFoundError:
                 raise BadPath(_("“%(name)s” no longer exists. Reload the page.") % {"name": "/".join(old)}) from None
+
+    def node(self, where: Parts) -> Node:
+        """One entry. Raises BadPath when there is none."""
+        with self.folder(where[:-1]) as handle, os.scandir(handle) as entries:
+            for entry in entries:
+                if where[-1:] == (entry.name,):
+                    return _node(entry)
+        raise BadPath(_("“%(name)s” no longer exists. Reload the page.") % {"name": "/".join(where)})
 
     def delete(self, where: Parts) -> None:
         """Remove a file, a link or a whole folder; links inside are removed, never followed."""
@@ -176,10 +187,10 @@ class Tree:
                     _("This folder has too many levels to be removed at once. Remove its subfolders first.")
                 ) from None
 
-    def measure(self) -> tuple[int, int]:
-        """The number of files in the tree and their size in bytes."""
+    def measure(self, where: Parts = ()) -> tuple[int, int]:
+        """The number of files in the tree, or below a folder of it, and their size in bytes."""
         count = size = 0
-        for _where, node in self.walk():
+        for _where, node in self.walk(where):
             count += 1
             size += node.size
         return count, size
