@@ -15,10 +15,14 @@ from left4me.core import outages
 from left4me.core.web.request import page_before
 
 Words = str | Promise
+_PASSING = {429, 500, 503}
 
 
 def _page(request: HttpRequest, code: int, *, title: Words, text: Words) -> HttpResponse:
-    context = {"code": code, "title": title, "text": text, "back": page_before(request)}
+    back = page_before(request)
+    # What passes by itself is asked for again; a form is sent again from its page.
+    is_passing = code in _PASSING and request.method == "GET"
+    context = {"code": code, "title": title, "text": text, "back": back, "is_passing": is_passing}
     return HttpResponse(render_to_string("error.html", context), status=code)
 
 

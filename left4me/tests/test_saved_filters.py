@@ -94,6 +94,7 @@ def test_a_filter_is_saved_while_it_is_chosen(cast: Cast, sign_in, axe):
     page = sign_in(cast.owner)
     page.goto("/servers")
     page.get_by_label("State").select_option("running")
+    page.get_by_text("Save this filter").click()
     page.get_by_label("Name of the filter").fill("Running now")
     axe(page)
     page.get_by_role("button", name="Save filter").click()

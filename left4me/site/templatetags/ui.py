@@ -202,6 +202,12 @@ def cure(cure: Cure | None, of: str = "") -> dict[str, object]:
     return {"cure": cure, "of": of}
 
 
+@register.simple_tag
+def confirm(question: str, note: str, button: str) -> SafeString:
+    """The attributes of a button or a form that asks first: `<button {% confirm _("Stop?") _("…") _("Stop") %}>`."""
+    return format_html('data-confirm="{}" data-confirm-note="{}" data-confirm-button="{}"', question, note, button)
+
+
 @register.filter
 def error_cure(error: Exception) -> Cure | None:
     """The cure of an error of a form, or of a refusal."""
