@@ -181,7 +181,7 @@ def test_files_are_uploaded_extracted_edited_ordered_compared_and_applied(
     page.get_by_label("Text").fill("sv_alltalk 1\nsv_region 3\n")
     picture("files", "3-edit")
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("link", name="server.cfg").wait_for()
+    page.get_by_role("link", name="server.cfg", exact=True).wait_for()
     drain(host=settings.LEFT4ME_HOST)
 
     page.goto(f"/blueprints/{blueprint.pk}")

@@ -52,7 +52,7 @@ def test_the_editor_numbers_its_lines(cast, overlay, sign_in, axe):
     assert page.locator(".editor-lines").text_content() == "1\n2"
     axe(page)
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("link", name="server.cfg").wait_for()
+    page.get_by_role("link", name="server.cfg", exact=True).wait_for()
     assert (folder / "server.cfg").read_text() == "one\ntwo"
 
 
