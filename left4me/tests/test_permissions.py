@@ -26,6 +26,8 @@ from left4me.testing.routes import all_routes
 from livestate.bans.tests.factories import make_ban, make_list
 from livestate.models import Order
 from livestate.tests.factories import make_note, make_session
+from overlays import paths
+from overlays.files import trash
 from overlays.models import DeletedFile, Overlay, OverlayAddon, OverlayCollection, OverlayWorkshopItem, Upload
 from overlays.tests.factories import make_overlay
 from servers.blueprints import versions
@@ -179,6 +181,12 @@ def world(cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         place: DeletedFile.objects.create(overlay=overlay, path="a", deleted_at=timezone.now())
         for place, overlay in files.items()
     }
+    trash.directory().mkdir(parents=True)
+    for row in deleted.values():
+        # Something else is at its place: a restore must be allowed to, not to succeed.
+        for file in (trash.directory() / str(row.pk), paths.directory(row.overlay) / row.path):
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
     collection = OverlayCollection.objects.create(overlay=private, steam_id=8)
     server = make_server(cast.owner, host=host, blueprint=make_blueprint(cast.owner, overlays=[private, catalog]))
     share(server, cast.viewer)
