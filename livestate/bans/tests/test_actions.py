@@ -202,6 +202,8 @@ def test_a_restored_server_subscribes_to_the_same_lists_again(cast):
     shared = make_list(cast.stranger, is_shared=True)
     actions.subscribe(ban_list=shared, by=cast.owner, server=server)
     actions.subscribe(ban_list=own, by=cast.stranger)
+    # JSON keeps milliseconds.
+    Subscription.objects.update(created_at=timezone.now().replace(microsecond=0))
     before = list(Subscription.objects.values())
     DeletedServer.remember(server, now=timezone.now())
     server.delete()
