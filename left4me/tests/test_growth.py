@@ -40,7 +40,7 @@ from left4me.tests.test_documents import tracked
 from livestate.bans.models import Ban, BanList
 from livestate.bans.tests.factories import make_list
 from livestate.models import HostFigures, Order, PlayerSession, ServerFigures, Snapshot, SteamProfile
-from overlays.models import Overlay, Upload
+from overlays.models import DeletedFile, Overlay, Upload
 from overlays.tests.factories import make_overlay
 from servers.models import DeletedServer, Server, StateChange
 from servers.tests.factories import make_server
@@ -215,6 +215,7 @@ class Site:
             ServerFigures(server=server, step=10, start=hour),
             HostFigures(host=server.host, step=10, start=hour),
             Upload(overlay=self.overlay, user=user, path=f"{number}", size=1),
+            DeletedFile(overlay=self.overlay, path=f"{number}", deleted_at=now),
             Run(server=server, due_at=now, ended_at=now, state="started", action="restart"),
             Run(server=server, due_at=now, ended_at=now, state="started", action="restart", bulk=bulk),
         ]
