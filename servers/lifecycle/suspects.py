@@ -24,8 +24,9 @@ from workshop.models import WorkshopItem
 _EDITS: Final = tuple(
     f"overlay.{action}"
     for action in (
-        *("archive_applied", "build", "collection_removed", "files_changed", "items_added", "items_removed"),
-        *("programs_allowed", "restore_backup", "script_changed", "update", "uploaded"),
+        *("archive_applied", "build", "collection_removed", "files_changed", "files_deleted"),
+        *("files_restored", "items_added", "items_removed", "programs_allowed", "restore_backup"),
+        *("script_changed", "update", "uploaded"),
     )
 )
 _MOST_EDITS: Final = 50

@@ -10,7 +10,7 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from left4me.audit import record
+from left4me.audit import record, sentences
 from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
 from overlays import paths
@@ -182,6 +182,14 @@ def test_everything_that_changed_between_the_two_starts_is_listed(cast: Cast, se
     assert [entry.details["path"] for entry in listed.edits] == ["cfg/server.cfg"]
     assert listed.failed is not None
     assert listed.failed.started_at == later + timedelta(hours=1)
+
+
+def test_every_action_on_an_overlay_is_an_edit_or_is_known_to_change_no_files() -> None:
+    known = {"backup", "create", "delete", "delete_backup", "files_discarded", "upload_discarded"}
+    # What Steam brought is compared item by item.
+    known |= {"item_retried", "link_changed", "refreshed"}
+    actions_of_overlays = {action for action in sentences.SENTENCES if action.startswith("overlay.")}
+    assert actions_of_overlays == {*suspects._EDITS, *(f"overlay.{action}" for action in known)}
 
 
 def test_another_blueprint_is_one_change_and_its_versions_are_not_listed(cast: Cast, server: Server) -> None:
