@@ -145,6 +145,10 @@ def _tell(change: _Change) -> tuple[Result, str]:
         return _write_and_ask(change)
     except (rcon.RconError, secrets.Unreadable, OSError) as error:
         return Result.FAILED, str(error)
+    except Exception as error:
+        # The other games are told all the same.
+        logger.exception("The admins of server %s could not be applied", change.server.pk)
+        return Result.FAILED, str(error)
 
 
 def _write_and_ask(change: _Change) -> tuple[Result, str]:

@@ -330,6 +330,29 @@ def test_games_are_told_side_by_side(cast, server, game, monkeypatch, tmp_path):
     }
 
 
+def test_a_game_that_cannot_be_told_does_not_keep_the_others_from_it(cast, server, game, monkeypatch, tmp_path):
+    other = make_server(cast.owner, blueprint=server.blueprint, actual_state="running", started_at=NOW)
+    directory = this_host.storage().of(other.pk)
+    directory.prepare()
+    directory.note_layers([str(tree_of(server))])
+    directory.write_replaceable(plan(other, tmp_path).replaceable)
+    answers = iter([ValueError("broken"), game.answer])
+
+    def execute(*given, timeout):
+        answer = next(answers)
+        if isinstance(answer, ValueError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(rcon, "execute", execute)
+    monkeypatch.setattr("servers.game_access.application._MOST_AT_ONCE", 1)
+    actions.set_person(of=server.blueprint, person=str(GABEN), by=cast.owner)
+    apply(server)
+    results = GameAccessState.objects.order_by("result").values_list("result", "detail")
+    assert list(results)[1] == ("failed", "broken")
+    assert next(iter(results))[0] == "applied"
+
+
 def test_a_new_start_is_told_once_more(cast, server, game):
     actions.set_person(of=server, person=str(GABEN), by=cast.owner)
     apply(server)
