@@ -41,6 +41,8 @@ def delete(*, overlay: Overlay, places: Iterable[Parts], by: User, now: datetime
             try:
                 with transaction.atomic():
                     row.save()
+                    # What lies there belongs to no row: to one of before an older backup was restored, say.
+                    trash.delete(_place(row))
                     content.rename(where, _place(row), into=trash)
             except OSError as fault:
                 if fault.errno != errno.EXDEV:
@@ -89,11 +91,13 @@ def purge(deleted: Iterable[DeletedFile]) -> None:
 
 
 def make_room(overlay: Overlay, *, quota_left: int | None, wanted: int) -> None:
-    """Delete the oldest for good until the quota of the overlay's owner, and the disk, leave `wanted` bytes."""
+    """Delete the oldest for good until the quota of the overlay's owner, and the disk, leave `wanted` bytes.
+
+    Nothing is deleted for what would not fit even then.
+    """
     if quota_left is not None:
         of_owner = DeletedFile.objects.filter(overlay__owner=overlay.owner_id)
-        held = of_owner.aggregate(sum=Sum("size"))["sum"] or 0
-        purge(_oldest(of_owner, bytes_wanted=held + wanted - quota_left))
+        purge(_oldest(of_owner, bytes_wanted=_held(of_owner) + wanted - quota_left))
     purge(_oldest(DeletedFile.objects.all(), bytes_wanted=wanted - room.left(directory())))
 
 
@@ -128,7 +132,14 @@ def _measured(content: Tree, where: Parts) -> DeletedFile:
     return DeletedFile(path="/".join(where), is_folder=node.is_folder, file_count=count, size=size)
 
 
+def _held(deleted: QuerySet[DeletedFile]) -> int:
+    held: int | None = deleted.aggregate(sum=Sum("size"))["sum"]
+    return held or 0
+
+
 def _oldest(deleted: QuerySet[DeletedFile], *, bytes_wanted: int) -> Iterator[DeletedFile]:
+    if bytes_wanted > _held(deleted):
+        return
     for row in deleted.filter(~Q(size=0)).order_by("deleted_at", "pk"):
         if bytes_wanted <= 0:
             return

@@ -21,7 +21,6 @@ from overlays import builds, lookups
 from overlays.files import trash, views
 from overlays.models import DeletedFile
 
-_MOST = 2_000
 _PER_PAGE = 50
 
 
@@ -31,7 +30,7 @@ def delete_files(request: HttpRequest, pk: int) -> HttpResponse:
     overlay = lookups.files_to_edit(user, pk)
     at = request.POST.get("at", "")
     try:
-        places = [(*tree.parts(at), *tree.parts(name)) for name in request.POST.getlist("name")[:_MOST]]
+        places = [(*tree.parts(at), *tree.parts(name)) for name in request.POST.getlist("name")[: views.MOST_ROWS]]
         deleted = trash.delete(overlay=overlay, places=places, by=user, now=timezone.now())
     except BadPath as fault:
         notices.refuse(request, fault)

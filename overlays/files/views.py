@@ -22,7 +22,7 @@ from overlays import builds, lookups, paths, permissions
 from overlays.files import archives, texts, uploads
 from overlays.models import Overlay
 
-_ROWS = 2_000
+MOST_ROWS = 2_000
 
 
 @require_safe
@@ -187,8 +187,8 @@ def _page(request: HttpRequest, overlay: Overlay, where: tree.Parts, nodes: list
         "at": at,
         "folder": where[-1] if where else _("Files"),
         "steps": _steps(overlay, where),
-        "rows": [(node, prefix + node.name, texts.is_text(node.name)) for node in nodes[:_ROWS]],
-        "hidden": max(0, len(nodes) - _ROWS),
+        "rows": [(node, prefix + node.name, texts.is_text(node.name)) for node in nodes[:MOST_ROWS]],
+        "hidden": max(0, len(nodes) - MOST_ROWS),
         "may_edit": permissions.can_edit_files(signed_in(request), overlay),
         "has_deleted": overlay.deleted_files.exists(),
         "quota_left": left,

@@ -147,6 +147,24 @@ def test_an_upload_takes_the_space_of_the_oldest(cast, overlay, root, settings, 
     assert kept() == []
 
 
+def test_an_upload_that_the_disk_cannot_take_at_all_costs_nobody_their_deleted_files(cast, overlay, root, monkeypatch):
+    (file,) = throw_away(overlay, ("motd.txt",))
+    monkeypatch.setattr(room, "left", lambda path: 4)
+    with pytest.raises(uploads.UploadRefused):
+        uploads.start(overlay=overlay, folder="", unpack=False, by=cast.owner, name="huge.txt", size=1_000_000)
+    assert kept() == [str(file.pk)]
+
+
+def test_what_a_row_of_a_replaced_database_left_in_the_trash_does_not_keep_others_out(overlay, root):
+    (first,) = throw_away(overlay, ("motd.txt",))
+    left_behind = trash.directory() / str(first.pk + 1) / "old.txt"
+    left_behind.parent.mkdir()
+    left_behind.touch()
+    (second,) = throw_away(overlay, ("left4dead2", "cfg", "a.cfg"))
+    assert second.pk == first.pk + 1
+    assert (trash.directory() / str(second.pk)).read_bytes() == b"x" * 10
+
+
 def test_links_are_moved_and_never_followed(overlay, root, tmp_path):
     (tmp_path / "secret").write_text("untouched")
     (root / "link").symlink_to(tmp_path)
