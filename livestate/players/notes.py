@@ -55,9 +55,13 @@ def delete(*, note: PlayerNote, by: User) -> dict[str, Any]:
 
 @transaction.atomic
 def restore(*, by: User, **kept: Any) -> PlayerNote:
-    """Write a deleted note again. Raises PermissionDenied."""
-    permissions.check_can_write_notes(by, User.objects.get(pk=kept["owner_id"]))
-    note = PlayerNote.objects.create(**kept)
+    """Write a deleted note again. Raises PermissionDenied, and rows.Gone if the account of its owner was deleted."""
+    accounts = User.objects.in_bulk([kept["owner_id"], kept["author_id"]])
+    if kept["owner_id"] not in accounts:
+        raise rows.Gone
+    permissions.check_can_write_notes(by, accounts[kept["owner_id"]])
+    author = accounts.get(kept["author_id"])
+    note = PlayerNote.objects.create(**{**kept, "author_id": author.pk if author else None})
     record.write(action="note.restore", by=by, target=note.resource)
     return note
 

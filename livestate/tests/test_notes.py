@@ -102,6 +102,28 @@ def test_a_deleted_note_comes_back_as_it_was(cast, client, server):
     assert (again.author, again.created_at) == (cast.operator, written)
 
 
+def test_a_deleted_note_of_somebody_whose_account_is_gone_comes_back_without_an_author(cast, client, server):
+    note = make_note(101, cast.owner, author=cast.operator, text="Mind the mic")
+    client.force_login(cast.owner)
+    response = client.post(f"/notes/{note.pk}/delete", follow=True)
+    cast.operator.delete()
+    assert "Mind the mic" in press(client, response, "Undo").content.decode()
+    assert PlayerNote.objects.get().author is None
+
+
+def test_a_deleted_note_of_an_owner_whose_account_is_gone_stays_deleted(cast, client, server):
+    note = make_note(101, cast.owner, author=cast.admin, text="Mind the mic")
+    client.force_login(cast.admin)
+    response = client.post(f"/notes/{note.pk}/delete", follow=True)
+    server.delete()
+    server.blueprint.delete()
+    cast.owner.delete()
+    # The page of the player is gone too.
+    address = response.content.decode().partition('formaction="/undo/')[2].partition('"')[0]
+    assert "This can&#x27;t be undone any more." in client.post(f"/undo/{address}", follow=True).content.decode()
+    assert not PlayerNote.objects.exists()
+
+
 def test_an_operator_does_not_change_the_notes_of_others(cast, client, server):
     note = make_note(101, cast.owner, author=cast.owner)
     assert f"/notes/{note.pk}" not in text_of(client, cast.operator)
