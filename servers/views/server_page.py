@@ -60,7 +60,7 @@ def frame(request: HttpRequest, server: Server, *, tab: str) -> dict[str, object
         "tab": tab,
         "tabs": [(shown, reverse(shown.address, args=[server.pk])) for shown in TABS if _may_open(shown, each)],
         "crash": crash,
-        **(after_failure(user, server, now) if has_reasons and each.may_edit and _fails(server, crash) else {}),
+        **(after_failure(user, server, crash, now) if has_reasons and each.may_edit and _fails(server, crash) else {}),
     }
 
 
@@ -85,10 +85,10 @@ class AfterFailure(TypedDict):
     last_change: BlueprintVersion | None
 
 
-def after_failure(user: User, server: Server, now: datetime) -> AfterFailure:
+def after_failure(user: User, server: Server, crash: StateChange | None, now: datetime) -> AfterFailure:
+    """`crash` is what `recent_crash` returns."""
     found = suspects.of(server, user=user, now=now)
-    can_be_undone = _fails(server, recent_crash(server, now))
-    return {"suspects": found, "last_change": _last_change(server, found, now) if can_be_undone else None}
+    return {"suspects": found, "last_change": _last_change(server, found, now) if _fails(server, crash) else None}
 
 
 def _fails(server: Server, crash: StateChange | None) -> bool:

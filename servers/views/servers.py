@@ -139,8 +139,8 @@ def pending(request: HttpRequest, pk: int) -> HttpResponse:
 def suspects(request: HttpRequest, pk: int) -> HttpResponse:
     """What changed since the server last ran well."""
     user = signed_in(request)
-    server = lookups.server_to_edit(user, pk)
-    found = server_page.after_failure(user, server, timezone.now())
+    server, now = lookups.server_to_edit(user, pk), timezone.now()
+    found = server_page.after_failure(user, server, server_page.recent_crash(server, now), now)
     context = {**server_page.frame(request, server, tab="history"), **found}
     context["edits"] = sentences.describe(found["suspects"].edits)
     return render(request, "servers/suspects.html", context)
