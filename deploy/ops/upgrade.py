@@ -231,7 +231,8 @@ def _exchange(
 
 def _taken_back(layout: Layout, attempt: Attempt, fault: BaseException, *, ready_seconds: float) -> UpgradeFault:
     """The message after a failed upgrade was taken back; it also reports when the old release is not ready."""
-    if why := application.wait_until_ready(layout, seconds=ready_seconds):
+    # The patience asked for is with the new release; the old one is known to become ready.
+    if why := application.wait_until_ready(layout, seconds=max(ready_seconds, READY_SECONDS)):
         return UpgradeFault(
             f"{attempt.new} failed ({fault}), {attempt.old} is back, but is not ready: {why}. Run `left4mectl doctor`."
         )
