@@ -22,6 +22,7 @@ class ServersConfig(AppConfig):
             Server,
             can_see=permissions.can_see_server,
             can_operate=permissions.can_operate_server,
+            can_change=permissions.can_edit_server,
             mend=attention.mend_server,
         )
         register(permissions.audience, signals.SERVER, signals.PLAYERS, signals.USAGE)

@@ -43,7 +43,7 @@ def _alone(job: RequestedJob) -> Iterable[Lock]:
     yield Lock(job.resource, exclusive=True)
 
 
-@operation("back_up", title=_("Back up"), locks=_while_it_runs, idempotent=True)
+@operation("back_up", title=_("Back up"), locks=_while_it_runs, idempotent=True, needs_change=True)
 def back_up(run: JobContext) -> None:
     """Copy the files of a server or overlay into an archive on this host. A game that runs goes on."""
     backup = Backup.objects.filter(pk=run.params["backup"]).first() or _again(run)
@@ -51,7 +51,7 @@ def back_up(run: JobContext) -> None:
         _make(backup, run)
 
 
-@operation("put_back", title=_("Restore backup"), locks=_alone, idempotent=True)
+@operation("put_back", title=_("Restore backup"), locks=_alone, idempotent=True, needs_change=True)
 def put_back(run: JobContext) -> None:
     """Make the files of a server that is stopped, or of an overlay, those of a backup."""
     backup = _row(run, "backup")

@@ -49,7 +49,7 @@ class Filter(forms.Form):
         jobs = Job.objects.select_related("user").order_by("-pk")
         resource = chosen.get("resource", "")
         if not (chosen.get("whose") == "all" or (resource and resources.may_see(self._user, resource))):
-            jobs = jobs.filter(user_id=self._user.pk)
+            jobs = jobs.asked_by(self._user)
         if resource:
             jobs = jobs.filter(resource=resource)
         if operation := chosen.get("operation"):

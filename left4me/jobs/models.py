@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, models
 from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
@@ -16,11 +15,13 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.core import clock
 from left4me.core.lines import LONGEST_LINE
-from left4me.jobs import operations
+from left4me.jobs import operations, resources
 from left4me.jobs.states import ACTIVE, ENDED, LIVE, State
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
+
+    from left4me.core.web.request import Person
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -39,8 +40,12 @@ class JobQuerySet(models.QuerySet["Job"]):
     def on_host(self, host: str) -> Self:
         return self.filter(host=host)
 
-    def asked_by(self, user: AbstractBaseUser) -> Self:
-        return self.filter(user_id=user.pk)
+    def asked_by(self, user: Person) -> Self:
+        """The jobs that the user requested, except on what the user may not see any more."""
+        jobs = self.filter(user_id=user.pk)
+        for names in resources.hidden(user):
+            jobs = jobs.exclude(resource__in=names)
+        return jobs
 
     def abandoned(self, now: datetime, *, lease: timedelta) -> Self:
         """Active jobs whose worker has stopped renewing the lease: also while the clock was ahead of the present."""

@@ -74,6 +74,7 @@ class Operation:
     cancellable: bool
     final: bool
     coalesces_active: bool
+    needs_change: bool
     secrets: Secrets
 
     def supersedes_operation(self, name: str) -> bool:
@@ -101,6 +102,7 @@ def operation(
     cancellable: bool = True,
     final: bool = False,
     coalesces_active: bool = False,
+    needs_change: bool = False,
     secrets: Secrets = _no_secrets,
 ) -> Callable[[Body], Body]:
     """Register the decorated function as the body of the operation `name`.
@@ -109,7 +111,8 @@ def operation(
     died. `supersedes`: names (or `ALL`) of operations whose queued and running jobs on the same resource a request
     of this one cancels. `cancellable=False`: a running job cannot be cancelled. `final`: until it ends, no other
     operation is accepted for its resource (a deletion). `coalesces_active`: a request returns the running job if it
-    is equal. `secrets` returns words that must never be logged.
+    is equal. `needs_change`: users who may only operate the resource may neither cancel nor retry it. `secrets`
+    returns words that must never be logged.
     """
 
     def register(body: Body) -> Body:
@@ -125,6 +128,7 @@ def operation(
             cancellable=cancellable,
             final=final,
             coalesces_active=coalesces_active,
+            needs_change=needs_change,
             secrets=secrets,
         )
         return body

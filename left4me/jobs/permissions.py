@@ -1,4 +1,9 @@
-"""Who may see and operate a job: its requester, admins, and users whom the app of its resource allows."""
+"""Who may see and operate a job: admins, and users whom the app of its resource allows.
+
+Rights that were taken away must not live on in jobs. So who requested a job counts only where there is nothing else
+to ask: its resource was deleted, as by the job itself, or belongs to a whole host, such as the game. Jobs on those are
+cancelled and retried by admins only.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from typing import TYPE_CHECKING
 from django.http import Http404
 
 from left4me.core.web.sse import signals
-from left4me.jobs import resources
+from left4me.jobs import operations, resources
 
 if TYPE_CHECKING:
     from left4me.core.web.request import Person
@@ -17,7 +22,8 @@ if TYPE_CHECKING:
 
 def can_see(user: Person, job: Job) -> bool:
     """Return whether the user may read the job and its log."""
-    return user.is_active and (user.is_admin or job.user_id == user.pk or resources.may_see(user, job.resource))
+    own = job.user_id == user.pk and not resources.is_there(job.resource)
+    return user.is_active and (user.is_admin or own or resources.may_see(user, job.resource))
 
 
 def check_can_see(user: Person, job: Job) -> None:
@@ -34,14 +40,23 @@ def audience(ids: Collection[int]) -> dict[int, Collection[int] | None]:
     seen_by = signals.audience_of(resource for _, _, resource in rows)
     found: dict[int, Collection[int] | None] = {}
     for pk, user_id, resource in rows:
-        users = seen_by.get(resource, ())
-        found[pk] = None if users is None else {*users, *((user_id,) if user_id else ())}
+        left = {user_id} if user_id else set()
+        found[pk] = seen_by.get(resource, left)
     return found
 
 
 def can_operate(user: Person, job: Job) -> bool:
     """Return whether the user may cancel and retry the job."""
-    return user.is_active and (user.is_admin or job.user_id == user.pk or resources.may_operate(user, job.resource))
+    may = resources.may_change if _needs_change(job.operation) else resources.may_operate
+    own = job.user_id == user.pk and resources.is_gone(job.resource)
+    return user.is_active and (user.is_admin or own or may(user, job.resource))
+
+
+def _needs_change(operation: str) -> bool:
+    try:
+        return operations.get(operation).needs_change
+    except operations.UnknownOperation:
+        return True
 
 
 def check_can_operate(user: Person, job: Job) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from django.db.models import CharField, Value
+from django.db.models.functions import Cast, Concat
 
 if TYPE_CHECKING:
-    from django.db.models import Model
+    from django.db.models import Model, QuerySet
 
     from left4me.core.web.refusals import Cure
     from left4me.core.web.request import Person
@@ -22,6 +25,7 @@ class Label:
 
 
 Access = Callable[[Any, str], bool]
+Hidden = Callable[[Any], "QuerySet[Any, str]"]
 Labels = Callable[[Sequence[str]], Mapping[str, Label]]
 Owners = Callable[[str], Iterable[int]]
 Mend = Callable[[Any, str], "Cure | None"]
@@ -31,6 +35,8 @@ Mend = Callable[[Any, str], "Cure | None"]
 class _Kind:
     can_see: Access
     can_operate: Access
+    can_change: Access
+    hidden: Hidden | None
     labels: Labels
     owners: Owners
     mend: Mend
@@ -44,14 +50,17 @@ def register(
     *,
     can_see: Access,
     can_operate: Access | None = None,
+    can_change: Access | None = None,
+    hidden: Hidden | None = None,
     labels: Labels | None = None,
     owners: Owners | None = None,
     mend: Mend | None = None,
 ) -> None:
     """Register a kind of resource: `server` is the kind of `server:12`.
 
-    `can_see(user, "12")` returns whether a user who neither requested a job on `server:12` nor is an admin may see it;
-    `can_operate` whether that user may cancel and retry it (default: `can_see`).
+    `can_see(user, "12")` returns whether a user who is no admin may see jobs on `server:12`; `can_operate` whether
+    that user may cancel and retry them (default: `can_see`); `can_change` the same for operations with `needs_change`
+    (default: `can_operate`). `hidden(user)` selects the resources that are there and that `can_see` denies, for lists.
     `labels(["12", "13"])` returns labels for those resources that still exist.
     `owners("12")` returns the ids of the users who are alerted when a job on the resource fails.
     `mend(user, "12")` returns what most often helps after a failed job on the resource.
@@ -59,6 +68,8 @@ def register(
     _kinds[kind] = _Kind(
         can_see,
         can_operate or can_see,
+        can_change or can_operate or can_see,
+        hidden,
         labels or (lambda numbers: {}),
         owners or (lambda number: ()),
         mend or (lambda user, number: None),
@@ -71,9 +82,13 @@ def register_rows(
     *,
     can_see: Callable[[Any, Any], bool],
     can_operate: Callable[[Any, Any], bool],
+    can_change: Callable[[Any, Any], bool] | None = None,
     mend: Mend | None = None,
 ) -> None:
-    """Register the rows of a model with `name`, `owner_id` and a page; the two rules take a user and a row."""
+    """Register the rows of a model with `name`, `owner_id` and a page; the rules take a user and a row.
+
+    The model's `visible_to(user)` holds the rows that `can_see` admits.
+    """
     rows = model._default_manager
 
     def allowed_by(rule: Callable[[Any, Any], bool]) -> Access:
@@ -82,6 +97,11 @@ def register_rows(
             return row is not None and rule(user, row)
 
         return is_allowed
+
+    def hidden(user: Any) -> QuerySet[Any, str]:
+        name = Concat(Value(f"{kind}:"), Cast("pk", CharField()))
+        visible = cast("Any", rows).visible_to(user)
+        return rows.exclude(pk__in=visible.values("pk")).order_by().values_list(name)
 
     def labels(numbers: Sequence[str]) -> dict[str, Label]:
         found: Iterable[Any] = rows.filter(pk__in=numbers)
@@ -94,6 +114,8 @@ def register_rows(
         kind,
         can_see=allowed_by(can_see),
         can_operate=allowed_by(can_operate),
+        can_change=allowed_by(can_change or can_operate),
+        hidden=hidden,
         labels=labels,
         owners=owners,
         mend=mend,
@@ -110,6 +132,27 @@ def may_operate(user: Person, resource: str) -> bool:
     """Return whether the resource's app lets this user cancel and retry jobs on it."""
     kind, _, number = resource.partition(":")
     return kind in _kinds and _kinds[kind].can_operate(user, number)
+
+
+def may_change(user: Person, resource: str) -> bool:
+    """Return whether the resource's app lets this user cancel and retry also jobs that need the right to change it."""
+    kind, _, number = resource.partition(":")
+    return kind in _kinds and _kinds[kind].can_change(user, number)
+
+
+def is_there(resource: str) -> bool:
+    """Return whether the resource is of a registered kind and exists."""
+    return bool(labels([resource]))
+
+
+def is_gone(resource: str) -> bool:
+    """Return whether the resource is of a registered kind, and was deleted."""
+    return resource.partition(":")[0] in _kinds and not is_there(resource)
+
+
+def hidden(user: Person) -> list[QuerySet[Any, str]]:
+    """Return selections of the resources that are there and that this user may not see."""
+    return [] if user.is_admin else [kind.hidden(user) for kind in _kinds.values() if kind.hidden is not None]
 
 
 def mend(user: Person, resource: str) -> Cure | None:

@@ -97,7 +97,9 @@ def register() -> None:
         supersedes=("start", "restart", "initialize"),
         secrets=_secrets,
     )(_on_server(lifecycle.stop))
-    operation("restore", title=_("Restore"), locks=_server_only, idempotent=True)(_on_server(lifecycle.restore))
+    operation("restore", title=_("Restore"), locks=_server_only, idempotent=True, needs_change=True)(
+        _on_server(lifecycle.restore)
+    )
     operation("kill", title=_("Force stop"), locks=_server_only, idempotent=True, supersedes=(ALL,), secrets=_secrets)(
         _on_server(lifecycle.kill)
     )
@@ -108,5 +110,6 @@ def register() -> None:
         idempotent=True,
         supersedes=(ALL,),
         final=True,
+        needs_change=True,
         secrets=_secrets,
     )(_on_server(lifecycle.delete))
