@@ -16,6 +16,7 @@ from accounts import secrets
 from accounts.models import ApiToken, OneTimeLink, Session, SteamSource, User
 from accounts.models.links import Purpose
 from left4me.audit import record
+from left4me.core import rows
 from left4me.core.net.addresses import client_address
 from left4me.core.web import refusals
 from left4me.core.web.refusals import Cure, Invalid
@@ -126,8 +127,8 @@ def _record_steam_id(action: str, user: User, by: User | None, request: HttpRequ
 
 def end_sessions(*, user: User, keep: str | None = None) -> int:
     """End the user's sessions, except the one with the key `keep`. Return how many ended."""
-    rows = user.sessions.all() if keep is None else user.sessions.exclude(pk=secrets.digest(keep))
-    return rows.delete()[0]
+    ended = user.sessions.all() if keep is None else user.sessions.exclude(pk=secrets.digest(keep))
+    return ended.delete()[0]
 
 
 def revoke_session(*, session: Session, by: User, request: HttpRequest) -> None:
@@ -156,7 +157,7 @@ def create_token(
 
     Raises ValidationError.
     """
-    User.objects.select_for_update().get(pk=user.pk)
+    rows.take_turns(user.pk)
     if user.api_tokens.count() >= MOST_TOKENS:
         raise Invalid(
             _("You already have %(most)d tokens, the most that one user can have. Revoke those you no longer use.")

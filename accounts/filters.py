@@ -29,6 +29,7 @@ def save(*, user: User, place: str, name: str, query: str, is_default: bool = Fa
     """Keep a filter under a name. Raises ValidationError by field, and Refused if the user has too many."""
     if place not in PARAMETERS:
         raise ValidationError({"place": _("There is no such list.")})
+    rows.take_turns(user.pk)
     if SavedFilter.objects.filter(user=user).count() >= MOST:
         raise Refused(_("You already have %d filters, the most that one user can have. Delete one first.") % MOST)
     kept = query_of(place, query)

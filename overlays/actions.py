@@ -62,7 +62,7 @@ def create(*, name: str, kind: str, owner: User | None, by: User, expose_cfg: bo
     Without `path` it gets a new directory named by its id; only admins choose one. Raises ValidationError.
     """
     if owner is not None and not owner.is_admin:
-        User.objects.select_for_update().get(pk=owner.pk)
+        rows.take_turns(owner.pk)
         if owner.overlays.count() >= MOST_OVERLAYS:
             raise Invalid(
                 _("A user can have %(most)d overlays. Delete those that no blueprint uses.") % {"most": MOST_OVERLAYS},

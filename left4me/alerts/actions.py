@@ -48,6 +48,7 @@ def create(
     request: HttpRequest | None = None,
 ) -> Channel:
     """Create a channel. Raises ValidationError, and Refused if the user has too many."""
+    rows.take_turns(user.pk)
     if Channel.objects.filter(user_id=user.pk).count() >= MOST_CHANNELS:
         raise Refused(
             _("You already have %(most)d alert channels, the most that one user can have. Delete one first.")

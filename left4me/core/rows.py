@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from django.contrib.auth import get_user_model
 from django.core.exceptions import NON_FIELD_ERRORS, ObjectDoesNotExist, ValidationError
 from django.db import IntegrityError, models, transaction
 
@@ -23,6 +24,14 @@ def still_there(rows: models.QuerySet[Row], row: Row) -> Row:
         return rows.get(pk=row.pk)
     except ObjectDoesNotExist:
         raise Gone from None
+
+
+def take_turns(user_id: int) -> None:
+    """Make requests that add rows of this user wait for each other, until the end of the transaction.
+
+    A limit on the number of a user's rows needs it: on PostgreSQL, two that count at the same moment both find room.
+    """
+    get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=user_id).first()
 
 
 def save_clean(row: models.Model, *, places: Mapping[str, str] | None = None) -> None:

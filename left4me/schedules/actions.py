@@ -28,6 +28,7 @@ WHEN_EMPTY: Final = (Action.RESTART, Action.STOP)
 @transaction.atomic
 def create(*, owner: User, by: User, **fields: Any) -> Schedule:
     """Create a schedule. Raises ValidationError by field, Refused, Http404 and PermissionDenied."""
+    rows.take_turns(owner.pk)
     if Schedule.objects.filter(owner=owner).count() >= MOST_PER_USER:
         raise Refused(
             _("You already have %d schedules, the most that one user can have. Delete one first.") % MOST_PER_USER,

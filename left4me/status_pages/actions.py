@@ -24,6 +24,7 @@ MOST_PER_USER: Final = 50
 @transaction.atomic
 def create(*, owner: User, by: User, servers: Collection[int], **fields: Any) -> StatusPage:
     """Create a page, which is off unless `is_enabled`. Raises ValidationError by field, and Refused."""
+    rows.take_turns(owner.pk)
     if StatusPage.objects.filter(owner=owner).count() >= MOST_PER_USER:
         raise Refused(
             _("You already have %d status pages, the most that one user can have. Delete one first.") % MOST_PER_USER

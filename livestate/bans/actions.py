@@ -64,15 +64,20 @@ def add(
     evidence: str = "",
     request: HttpRequest | None = None,
 ) -> Ban:
-    """Ban a player or an address for `minutes`, or permanently with 0. Raises ValidationError and PermissionDenied."""
+    """Ban a player or an address for `minutes`, or permanently with 0.
+
+    Raises ValidationError, Refused and PermissionDenied.
+    """
     permissions.check_can_ban(by, ban_list)
     now = timezone.now()
     target = _parse(target)
     if targets.is_player(target) and not name:
         name = live.names_of([int(target)]).get(int(target), "")
+    rows.take_turns(ban_list.owner_id)
     ban_list.bans.filter(target=target).close_expired(now)
     if ban_list.bans.filter(target=target, ended_at=None).exists():
         raise ValidationError({"target": _("This list already has a ban for it. Change that ban instead.")})
+    _refuse_beyond_limit(ban_list, adds=1)
     ban = Ban(
         ban_list=ban_list,
         target=target,
@@ -125,10 +130,10 @@ def import_entries(*, ban_list: BanList, entries: Sequence[Entry], by: User) -> 
     """Add those of the entries that the list does not have, and return their number. Raises Refused."""
     permissions.check_can_ban(by, ban_list)
     now = timezone.now()
+    rows.take_turns(ban_list.owner_id)
     ban_list.bans.all().close_expired(now)
     fresh = new_entries(ban_list, entries, now=now)
-    if ban_list.bans.filter(ended_at=None).count() + len(fresh) > MOST_BANS:
-        raise Refused(_("A list can have at most %(most)d bans.") % {"most": MOST_BANS})
+    _refuse_beyond_limit(ban_list, adds=len(fresh))
     created = [
         Ban(
             ban_list=ban_list,
@@ -159,6 +164,7 @@ def new_entries(ban_list: BanList | None, entries: Iterable[Entry], *, now: date
 @transaction.atomic
 def create_list(*, owner: User, by: User, name: str, is_shared: bool = False) -> BanList:
     """Create a list that applies to all servers of its owner. Raises ValidationError and Refused."""
+    rows.take_turns(owner.pk)
     if BanList.objects.filter(owner=owner, server=None).count() >= MOST_LISTS:
         raise Refused(_("You already have %d ban lists. Delete one first.") % MOST_LISTS)
     ban_list = BanList(owner=owner, name=_checked_name(owner, name), is_shared=is_shared)
@@ -257,6 +263,11 @@ def _end(start: datetime, minutes: int) -> datetime | None:
     if not 0 <= minutes <= LONGEST_MINUTES:
         raise ValidationError({"minutes": _("A ban can last at most ten years; 0 minutes is permanent.")})
     return start + timedelta(minutes=minutes) if minutes else None
+
+
+def _refuse_beyond_limit(ban_list: BanList, *, adds: int) -> None:
+    if ban_list.bans.filter(ended_at=None).count() + adds > MOST_BANS:
+        raise Refused(_("A list can have at most %(most)d bans.") % {"most": MOST_BANS})
 
 
 def _refuse_ended(ban: Ban) -> None:

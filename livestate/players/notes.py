@@ -25,6 +25,7 @@ _KEPT = ("owner_id", "steam_id_64", "text", "author_id", "created_at", "changed_
 def add(*, steam_id_64: int, owner: User, text: str, by: User) -> PlayerNote:
     """Write a note for those who run servers of `owner`. Raises ValidationError, Refused and PermissionDenied."""
     permissions.check_can_write_notes(by, owner)
+    rows.take_turns(owner.pk)
     if PlayerNote.objects.filter(steam_id_64=steam_id_64, owner=owner).count() >= MOST:
         raise Refused(_("There are %d notes about this player already. Delete one first.") % MOST)
     note = PlayerNote(steam_id_64=steam_id_64, owner=owner, author=by, text=_checked(text))

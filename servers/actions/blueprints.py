@@ -8,11 +8,13 @@ from typing import Any, TypedDict, Unpack, cast
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
 from left4me.core import rows
+from left4me.core.web.refusals import Cure, Refused
 from overlays import permissions as overlay_permissions
 from overlays.models import Overlay
 from servers.actions import sourcetv
@@ -26,6 +28,7 @@ from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
 
 _FIELDS = {"name_taken": "name"}
 
+MOST_BLUEPRINTS = 500
 # Older versions of a blueprint are deleted.
 MOST_VERSIONS = 100
 # What a restored version brings back, beside the overlays. The name stays as it is.
@@ -61,8 +64,16 @@ def create_blueprint(
 ) -> Blueprint:
     """Create a blueprint with the stack `overlays`, the topmost first. Raises ValidationError, by field.
 
-    Pasted launch lines are translated; `translation.translate` says what becomes of them.
+    Pasted launch lines are translated; `translation.translate` says what becomes of them. Raises Refused if the owner
+    has too many.
     """
+    rows.take_turns(owner.pk)
+    if Blueprint.objects.filter(owner=owner).count() >= MOST_BLUEPRINTS:
+        raise Refused(
+            _("You already have %(most)d blueprints, the most that one user can have. Delete one first.")
+            % {"most": MOST_BLUEPRINTS},
+            cure=Cure(label=_("Show blueprints"), url=reverse("servers:blueprints")),
+        )
     texts = translation.translate(arguments=arguments, config=config)
     blueprint = Blueprint(
         owner=owner,

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from left4me.audit import record
 from left4me.core import steam_ids
-from left4me.core.rows import still_there, storable
+from left4me.core.rows import still_there, storable, take_turns
 from servers.actions.blueprints import edit_lists
 from servers.game_access import application
 from servers.models import Blueprint, GameAccess, GamePerson, Server
@@ -37,11 +37,12 @@ def set_person(
 ) -> GamePerson:
     """List a person, given by username or Steam ID, or change what is listed for them. Raises ValidationError."""
     who = _identify(person)
+    take_turns(of.owner_id)
     with _edit(of, by):
-        rows = GamePerson.objects.select_for_update().of(of)
-        row = rows.filter(**who).first()
+        people = GamePerson.objects.select_for_update().of(of)
+        row = people.filter(**who).first()
         if row is None:
-            if rows.count() >= MOST_PEOPLE:
+            if people.count() >= MOST_PEOPLE:
                 raise ValidationError(_("The list is full: it holds %(most)d people.") % {"most": MOST_PEOPLE})
             row = GamePerson(**GamePerson.place(of), **who)
         _save(row, of, by, role=role, name=name, flags=flags, immunity=immunity, until=until)
