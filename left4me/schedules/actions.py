@@ -97,7 +97,9 @@ def cancel(*, run: Run, by: User) -> None:
 
 def _save(schedule: Schedule, by: User) -> None:
     _check_action(schedule)
-    permissions.check_target(by, server=schedule.server, blueprint=schedule.blueprint)
+    if schedule.action in Action.values:
+        action = Action(schedule.action)
+        permissions.check_target(by, action=action, server=schedule.server, blueprint=schedule.blueprint)
     _check_commands(schedule)
     schedule.warn_minutes = sorted(set(schedule.warn_minutes), reverse=True)
     rows.clean(schedule)

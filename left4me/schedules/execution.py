@@ -18,6 +18,7 @@ from left4me.backups import actions as backups
 from left4me.backups.models import Backup
 from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web.refusals import Refused
+from left4me.schedules import permissions as schedule_permissions
 from left4me.schedules.models import Action, Condition, Run
 from livestate import actions as orders
 from livestate import live
@@ -63,7 +64,7 @@ def _settle(run: Run, state: live.Live, now: datetime) -> bool:
     user = run.user
     # A run of left4me itself applies a game update.
     is_own = user is None and run.bulk_id is not None
-    if not is_own and (user is None or not permissions.can_operate_server(user, run.server)):
+    if not is_own and (user is None or not schedule_permissions.can_act(user, run.server, Action(run.action))):
         return end(run, Run.State.SKIPPED, _("The user who scheduled this can no longer operate the server."), now)
     if user is not None and Action(run.action).is_of_admins:
         return now >= run.due_at and _act_as_admin(run, user, now)

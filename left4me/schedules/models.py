@@ -42,6 +42,11 @@ class Action(models.TextChoices):
         """Whether it works on hosts or on what all users share. It disturbs no players: servers restart later."""
         return self in (Action.UPDATE_GAME, Action.REFRESH_WORKSHOP)
 
+    @property
+    def needs_change(self) -> bool:
+        """Whether it needs the right to change the server, as when it is asked for on the server's page."""
+        return self is Action.BACK_UP
+
 
 class Condition(models.TextChoices):
     """What an action does about players who are online when its time comes."""

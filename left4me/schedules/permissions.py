@@ -1,4 +1,4 @@
-"""Permissions on schedules: their owner and admins manage them, and each target must be theirs to run."""
+"""Permissions on schedules: their owner and admins manage them, and each target must be theirs to act on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from left4me.schedules.models import Run, Schedule
+from left4me.schedules.models import Action, Run, Schedule
 from servers import permissions
 from servers.models import Blueprint, Server
 
@@ -20,9 +20,17 @@ def managed(user: User, pk: int) -> Schedule:
     return schedule
 
 
-def check_target(user: User, *, server: Server | None, blueprint: Blueprint | None) -> None:
-    """Raise Http404 or PermissionDenied unless the user may run what the schedule is for."""
-    if server is not None:
+def can_act(user: User, server: Server, action: Action) -> bool:
+    """Whether the user may do on the server, by hand too, what a schedule does."""
+    may = permissions.can_edit_server if action.needs_change else permissions.can_operate_server
+    return may(user, server)
+
+
+def check_target(user: User, *, action: Action, server: Server | None, blueprint: Blueprint | None) -> None:
+    """Raise Http404 or PermissionDenied unless the user may do what the schedule is for."""
+    if server is not None and action.needs_change:
+        permissions.check_can_edit_server(user, server)
+    elif server is not None:
         permissions.check_can_operate_server(user, server)
     if blueprint is not None:
         permissions.check_can_see_blueprint(user, blueprint)

@@ -237,3 +237,18 @@ def test_a_backup_is_made_also_of_a_server_that_is_stopped(cast, redis_client):
     run.refresh_from_db()
     assert (run.state, run.job.operation) == ("started", "back_up")
     assert server.backups.get().reason == "scheduled"
+
+
+def test_who_only_operates_a_server_schedules_no_backups_of_it(cast, api):
+    now = timezone.now()
+    server = make_server(cast.owner, actual_state="stopped")
+    share(server, cast.operator, ServerShare.Role.OPERATOR)
+    asked = {"name": "x", "server_id": server.pk, "action": "back_up", "cron": "0 5 * * *"}
+    assert api.by(cast.operator).post("/schedules", asked)[0] == 403
+    assert api.by(cast.operator).post("/schedules", asked | {"action": "start"})[0] == 201
+    assert api.by(cast.owner).post("/schedules", asked)[0] == 201
+    run = Run.objects.create(server=server, user=cast.operator, action="back_up", due_at=now)
+    execution.carry_out_due(now)
+    run.refresh_from_db()
+    assert run.state == "skipped"
+    assert not server.backups.exists()
