@@ -10,8 +10,8 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import Count, Q
-from django.db.models.functions import Lower
+from django.db.models import Count, F, Q
+from django.db.models.functions import Greatest, Lower
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -158,6 +158,10 @@ class Overlay(models.Model):
             self.file_count, self.size_bytes = file_count, size_bytes
             fields += ["file_count", "size_bytes"]
         self.save(update_fields=fields)
+
+    def count_in(self, added: int) -> None:
+        """Count bytes that were added, or removed if negative, on the quota at once: the next build measures them."""
+        Overlay.objects.filter(pk=self.pk).update(size_bytes=Greatest(F("size_bytes") + added, 0))
 
 
 class OverlayCopy(models.Model):

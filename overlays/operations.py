@@ -42,7 +42,15 @@ def read_archive(run: JobContext) -> None:
     extraction.read(run, _overlay(run))
 
 
-@operation("unpack", title=_("Extract"), idempotent=True)
+def _overlay_and_quota(job: RequestedJob) -> Iterable[Lock]:
+    """The overlay, and its owner's quota: how large two archives become is not known before, so they take turns."""
+    yield Lock(job.resource, exclusive=True)
+    owner = Overlay.objects.filter(pk=job.resource.partition(":")[2]).values_list("owner_id", flat=True).first()
+    if owner is not None:
+        yield Lock(f"quota:{owner}", exclusive=True)
+
+
+@operation("unpack", title=_("Extract"), locks=_overlay_and_quota, idempotent=True)
 def unpack(run: JobContext) -> None:
     """Extract an uploaded archive into its overlay, then build the overlay."""
     overlay = _overlay(run)

@@ -84,7 +84,7 @@ class FolderOut(Schema):
     is_read: bool = Field(description="False if the game reads nothing in this folder")
 
 
-class PlanOut(Schema):
+class ArchivePlanOut(Schema):
     root: str = Field(description="The folder stripped from paths")
     roots: list[str] = Field(description="Folders that can be stripped, best first")
     is_recognised: bool = Field(description="False if no folder of the game was found")
@@ -129,7 +129,9 @@ def upload_file(request: HttpRequest, overlay_id: int, given: Query[UploadQuery]
 
 
 @router.get(
-    "/overlays/{id:overlay_id}/uploads/{id:upload_id}/plan", response=PlanOut, summary="Preview where its files go"
+    "/overlays/{id:overlay_id}/uploads/{id:upload_id}/plan",
+    response=ArchivePlanOut,
+    summary="Preview where its files go",
 )
 def get_plan(request: HttpRequest, overlay_id: int, upload_id: int, choices: Query[ChoicesIn]) -> dict[str, Any]:
     """409 while the archive is being read, or if it cannot be read."""

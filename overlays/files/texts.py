@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -55,8 +56,11 @@ def read(tree: Tree, where: Parts) -> Text:
     return Text(decoded.text, hashlib.sha256(raw).hexdigest()[:32], converted_from, is_utf_16)
 
 
-def write(tree: Tree, where: Parts, content: str, *, seen: str) -> None:
-    """Replace the text that was read as version `seen` (empty for a new file). Raises Stale and BadPath."""
+def write(tree: Tree, where: Parts, content: str, *, seen: str, room: int | None = None) -> int:
+    """Replace the text that was read as version `seen` (empty for a new file); returns by how many bytes it grew.
+
+    Raises Stale, and BadPath also if it would grow by more than `room`.
+    """
     if not where or not is_text(where[-1]):
         raise BadPath(_("This kind of file cannot be edited here. Download it instead."))
     try:
@@ -70,5 +74,20 @@ def write(tree: Tree, where: Parts, content: str, *, seen: str) -> None:
         raise BadPath(_("This text is too long. Upload it as a file instead."))
     if current is not None and current.version != seen:
         raise Stale(current)
+    grows = len(raw) - _size(tree, where)
+    if room is not None and grows > max(0, room):
+        raise BadPath(
+            _("This exceeds your quota; %(left)d MB are left. Delete files, or ask an admin for more.")
+            % {"left": max(0, room) // 1_000_000}
+        )
     with tree.writing(where) as stream:
         stream.write(raw)
+    return grows
+
+
+def _size(tree: Tree, where: Parts) -> int:
+    try:
+        with tree.open(where) as stream:
+            return stream.seek(0, os.SEEK_END)
+    except BadPath:
+        return 0

@@ -12,8 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet, Sum
-from django.db.models.functions import Greatest
+from django.db.models import Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -51,9 +50,7 @@ def delete(*, overlay: Overlay, places: Iterable[Parts], by: User, now: datetime
             else:
                 deleted.append(row)
             _record(row, "overlay.files_deleted", by=by)
-            # The quota is free at once, not only after the build.
-            left = Greatest(F("size_bytes") - row.size, 0)
-            Overlay.objects.filter(pk=overlay.pk).update(size_bytes=left)
+            overlay.count_in(-row.size)
     return deleted
 
 
@@ -70,6 +67,7 @@ def restore(deleted: DeletedFile, *, by: User) -> None:
                 _record(deleted, "overlay.files_restored", by=by)
                 deleted.delete()
                 trash.rename(place, tuple(deleted.path.split("/")), into=content)
+                deleted.overlay.count_in(deleted.size)
         except BadPath:
             raise refusals.Refused(
                 _("Something else is at “%(path)s” now. Rename or delete it, then restore this.")

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import texts
+from left4me.core import rows, texts
 from left4me.core.files import room, tree
 from left4me.core.files.tree import Tree
 from left4me.core.web import refusals
@@ -63,7 +63,7 @@ def start(*, overlay: Overlay, folder: str, name: str, size: int, unpack: bool, 
     with transaction.atomic():
         # Uploads that start at the same moment must not count on the same quota.
         if overlay.owner_id is not None:
-            User.objects.select_for_update().get(pk=overlay.owner_id)
+            rows.take_turns(overlay.owner_id)
         uploads = Upload.objects.filter(overlay=overlay, user=by, path="/".join(where), size=size, unpack=unpack)
         if (existing := uploads.first()) is not None:
             return existing
@@ -177,6 +177,7 @@ def finish(upload: Upload, *, by: User, apply: bool = False) -> Job | None:
             )
         _take(upload)
         upload.delete()
+        overlay.count_in(upload.size)
         return builds.request(overlay=overlay, by=by)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -14,12 +15,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.permissions import signed_in
 from left4me.audit import record
+from left4me.core import rows
 from left4me.core.files import tree
 from left4me.core.files.tree import BadPath, Tree
 from left4me.core.web import notices
 from left4me.jobs import actions as jobs
 from overlays import builds, lookups, paths, permissions
-from overlays.files import archives, texts, uploads
+from overlays.files import archives, texts, trash, uploads
 from overlays.models import Overlay
 
 MOST_ROWS = 2_000
@@ -120,7 +122,7 @@ def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
         with Tree(paths.directory(overlay)) as content:
             if request.method == "POST":
                 context["text"] = request.POST.get("text", "")
-                texts.write(content, where, context["text"], seen=request.POST.get("version", ""))
+                _write(overlay, content, where, context["text"], seen=request.POST.get("version", ""))
                 return _changed(request, overlay, "/".join(where[:-1]), done=_("File saved."))
             if "new" not in request.GET:
                 text = texts.read(content, where)
@@ -133,6 +135,17 @@ def edit_file(request: HttpRequest, pk: int) -> HttpResponse:
             raise Http404(str(fault)) from None
         return render(request, "overlays/file_edit.html", context | {"error": str(fault)}, status=422)
     return render(request, "overlays/file_edit.html", context)
+
+
+def _write(overlay: Overlay, content: Tree, where: tree.Parts, text: str, *, seen: str) -> None:
+    """Write a text within the quota of the overlay's owner. Raises Stale and BadPath."""
+    with transaction.atomic():
+        if overlay.owner_id is not None:
+            rows.take_turns(overlay.owner_id)
+        left = uploads.quota_left(overlay)
+        grown = texts.write(content, where, text, seen=seen, room=left)
+        trash.make_room(overlay, quota_left=left, wanted=grown)
+        overlay.count_in(grown)
 
 
 def _change(request: HttpRequest, overlay: Overlay, at: str, make: Any, *, done: str) -> HttpResponse:

@@ -55,3 +55,13 @@ def test_the_page_names_winner_and_losers_to_those_who_see_the_overlays(client, 
     assert client.get(reverse("overlays:conflicts")).status_code == 404
     client.force_login(cast.stranger)
     assert client.get(url).status_code == 404
+
+
+def test_an_overlay_of_another_user_is_like_one_that_is_not_there(client, cast, hold):
+    hidden = hold(aa=["materials/x.vtf"], bbb=["materials/x.vtf"])
+    own = make_overlay(kind=Overlay.Kind.WORKSHOP, owner=cast.stranger)
+    client.force_login(cast.stranger)
+    address = reverse("overlays:conflicts")
+    for other in (hidden.pk, hidden.pk + 1000):
+        response = client.get(address, {"overlay": [own.pk, other]})
+        assert (response.status_code, response.context["overlays"]) == (200, [own]), other

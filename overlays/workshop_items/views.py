@@ -154,10 +154,9 @@ def overlay_conflicts(request: HttpRequest) -> HttpResponse:
     """Files that several layers of `?overlay=3&overlay=7` bring, highest priority first; `&panel=1`: for a page."""
     user = signed_in(request)
     ids = parse_ids(request.GET.getlist("overlay"))
-    by_pk = Overlay.objects.in_bulk(ids)
+    # What the user may not see is left out like what is not there: an error would tell the two apart.
+    by_pk = Overlay.objects.visible_to(user).in_bulk(ids)
     overlays = [by_pk[pk] for pk in dict.fromkeys(ids) if pk in by_pk]
-    for overlay in overlays:
-        permissions.check_can_see_overlay(user, overlay)
     if not overlays:
         raise Http404(_("Choose the overlays to compare."))
     context = {"overlays": overlays, "conflicts": conflicts.between(overlays)}
