@@ -7,6 +7,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from accounts.throttle import UNKNOWN_NAMES
+from left4me.core.redis import rate_limit
 
 
 def signed_in(request: HttpRequest) -> User:
@@ -29,4 +31,17 @@ def administrator(request: HttpRequest) -> User:
     """The admin of this request. Raises PermissionDenied for all others."""
     user = signed_in(request)
     check_can_administer(user)
+    return user
+
+
+def user_named(name: str, *, by: User) -> User | None:
+    """The active user with this name, for `by` to share something with.
+
+    Raises RateLimited for many names that nobody has: who has an account is not to be found out by trying. Admins see
+    all accounts anyway.
+    """
+    name = name.strip()
+    user = User.objects.active().named(name).first() if name and "\0" not in name else None
+    if user is None and not by.is_admin:
+        rate_limit.enforce(UNKNOWN_NAMES, f"user:{by.pk}")
     return user

@@ -29,6 +29,8 @@ NAME = Limit("login-name", 50, _WINDOW)
 DEVICE = Limit("login-device", 10, _WINDOW)
 THROTTLED_ENTRIES = Limit("login-throttled-entries", 1, _WINDOW)
 SIGN_UP = Limit("sign-up", 10, 60 * 60)
+# Of somebody signed in, to share with: a few are mistyped, many are tried.
+UNKNOWN_NAMES = Limit("unknown-names", 30, _WINDOW)
 PASSWORD = Limit("password-change", 10, _WINDOW)
 
 

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic import ValidationError as SchemaFault
 
 from accounts.models import User
+from accounts.permissions import user_named
 from left4me.core import steam_ids
 from left4me.core.web.ids import LARGEST_ID
 from overlays import actions as overlay_actions
@@ -128,7 +129,8 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
     """Create a blueprint from exported YAML. Raises ValidationError.
 
     Overlays are looked up by name among the owner's and the catalog's. A missing workshop overlay is created. A name
-    that the owner has already gets a number. A person whose account is not here is listed by Steam ID.
+    that the owner has already gets a number. A person whose account is not here is listed by Steam ID. Raises
+    RateLimited for many unknown names without Steam IDs.
     """
     content = _read(text)
     overlays = _overlays_by_name(owner)
@@ -143,7 +145,7 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
             missing.append(layer.name)
         elif overlay not in layers:
             layers.append(overlay)
-    people, unknown = _people(content.game_access)
+    people, unknown = _people(content.game_access, by=by)
     blueprint = create_blueprint(
         owner=owner,
         by=by,
@@ -161,17 +163,14 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
     )
 
 
-def _people(access: _Access) -> tuple[list[dict[str, Any]], list[str]]:
+def _people(access: _Access, *, by: User) -> tuple[list[dict[str, Any]], list[str]]:
     """The people as `lists.content` has them, each once, and the names of users who are not here."""
     found: dict[object, dict[str, Any]] = {}
     unknown = []
     for person in access.people:
         if person.steam_id is not None and not steam_ids.is_account(person.steam_id):
             raise ValidationError(_("%d is not a Steam ID of a person.") % person.steam_id)
-        account = User.objects.active().named(person.user).first() if person.user else None
-        # Somebody else may have that name here.
-        if account and person.steam_id not in {None, account.steam_id}:
-            account = None
+        account = _account(person, by=by)
         if account is None and person.steam_id is None:
             unknown.append(person.user or person.name)
             continue
@@ -185,6 +184,17 @@ def _people(access: _Access) -> tuple[list[dict[str, Any]], list[str]]:
             "until": person.until.isoformat() if person.until else None,
         }
     return list(found.values()), unknown
+
+
+def _account(person: _Person, *, by: User) -> User | None:
+    """The user here whom a person of the file means. Raises RateLimited for many names that nobody has."""
+    if not person.user or "\0" in person.user:
+        return None
+    if person.steam_id is None:
+        return user_named(person.user, by=by)
+    # Somebody else may have that name here.
+    account: User | None = User.objects.active().named(person.user).filter(steam_id=person.steam_id).first()
+    return account
 
 
 def _read(text: str) -> _File:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from accounts.permissions import user_named
 from left4me.audit import record
 from left4me.core import steam_ids
 from left4me.core.rows import still_there, storable, take_turns
@@ -36,7 +37,7 @@ def set_person(
     until: datetime | None = None,
 ) -> GamePerson:
     """List a person, given by username or Steam ID, or change what is listed for them. Raises ValidationError."""
-    who = _identify(person)
+    who = _identify(person, by=by)
     take_turns(of.owner_id)
     with _edit(of, by):
         people = GamePerson.objects.select_for_update().of(of)
@@ -123,13 +124,13 @@ def _edit(of: Blueprint | Server, by: User) -> AbstractContextManager[None]:
     return edit_lists(of, by=by) if isinstance(of, Blueprint) else contextlib.nullcontext()
 
 
-def _identify(person: str) -> dict[str, Any]:
+def _identify(person: str, *, by: User) -> dict[str, Any]:
     """The user or the Steam ID that a text names, as values of a row."""
     person = person.strip()
     # A username could consist of 17 digits, but a person who types them means the Steam account.
     if steam_id := steam_ids.parse(person):
         return {"steam_id": steam_id}
-    user = User.objects.active().named(person).first() if person and "\0" not in person else None
+    user = user_named(person, by=by)
     if user is None:
         raise ValidationError({"person": _("No user with that name, and not a Steam ID. Check the spelling.")})
     return {"user": user}

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.actions import deactivated
 from accounts.models import User
+from accounts.permissions import user_named
 from left4me.audit import record
 from left4me.core.redis import signals
 from servers.actions import servers
@@ -28,11 +29,13 @@ def _operator_has_left(user: User, by: User, **_signal: Any) -> None:
 
 @transaction.atomic
 def share(*, server: Server, username: str, role: str, by: User) -> ServerShare:
-    """Share the server with a user as `viewer` or `operator`, or change a share's role. Raises ValidationError.
+    """Share the server with a user as `viewer` or `operator`, or change a share's role.
 
     A user who is no operator any more makes the server get a new RCON password, as in `revoke`.
+
+    Raises ValidationError, and rate_limit.RateLimited for many unknown names.
     """
-    user = User.objects.filter(username__iexact=username.strip(), is_active=True).first()
+    user = user_named(username, by=by)
     if user is None:
         raise ValidationError({"username": _("No user with that name. Check the spelling.")})
     if user.pk == server.owner_id:
