@@ -56,6 +56,9 @@ def delete(*, row: SavedFilter, by: User) -> dict[str, Any]:
 
 
 def _save(row: SavedFilter, *, is_default: bool, by: User) -> SavedFilter:
+    if not row.name:
+        # Shown above the list, where no label says which field is meant.
+        raise ValidationError({"name": _("Enter a name for the filter.")})
     if is_default:
         SavedFilter.objects.filter(user=row.user, place=row.place).exclude(pk=row.pk).update(is_default=False)
     row.is_default = is_default

@@ -289,6 +289,9 @@ class ImportForm(forms.Form):
 class GamePersonForm(forms.ModelForm):  # type: ignore[type-arg]
     """A person with rights in games. The action validates the row."""
 
+    # Shown with the role that needs them.
+    conditional = ("flags",)
+
     person = forms.CharField(
         label=_("Username or Steam ID"),
         max_length=200,

@@ -25,6 +25,9 @@ _ALL = "all"
 class TimesForm(forms.Form):
     """When a schedule runs. The preview of the next times reads it alone."""
 
+    # Shown while the choice above them needs them.
+    conditional = ("at", "weekdays", "cron", "map", "argument")
+
     repeat = forms.ChoiceField(label=gettext_lazy("Repeat"), choices=Repeat.choices, initial=Repeat.DAILY)
     at = forms.TimeField(
         label=gettext_lazy("Time"),

@@ -42,15 +42,19 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="of each page in each state, also with errors")
     parser.add_argument("--languages", default="en", help="of --all, for example de,zh-hans")
     parser.add_argument("-k", dest="only", default="", help="of --all, only these: a name, or an expression of pytest")
+    parser.add_argument(
+        "--half", action="store_true", help="of --all, wide pages in light only and those of a phone in dark"
+    )
     given = parser.parse_args()
     if given.folder is None:
         return _take_those_of_the_readme()
     tests = [GALLERY, "-k", given.only] if given.all else TESTS
-    return _keep_those_of_tests(given.folder, tests, given.languages)
+    asked = {"LEFT4ME_TEST_LANGUAGES": given.languages, "LEFT4ME_TEST_HALF": "1" if given.half else ""}
+    return _keep_those_of_tests(given.folder, tests, asked)
 
 
-def _keep_those_of_tests(folder: Path, tests: list[str], languages: str) -> None:
-    environment = {**os.environ, PICTURES: str(folder.resolve()), "LEFT4ME_TEST_LANGUAGES": languages}
+def _keep_those_of_tests(folder: Path, tests: list[str], asked: dict[str, str]) -> None:
+    environment = {**os.environ, PICTURES: str(folder.resolve()), **asked}
     subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], cwd=ROOT, env=environment, check=True)
 
 

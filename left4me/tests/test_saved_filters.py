@@ -47,6 +47,7 @@ def test_a_filter_keeps_what_was_chosen_and_leads_back_to_it(anna: Client, cast:
         ({"query": "page=2"}, "Choose what to filter by first."),
         ({"place": "nowhere"}, "There is no such list."),
         ({"name": "running"}, "You already have a filter with this name."),
+        ({"name": " "}, "Enter a name for the filter."),
         ({"name": ' "'}, "without quotation marks"),
     ],
 )

@@ -152,6 +152,9 @@ class ListForm(forms.Form):
 class ImportForm(forms.Form):
     """A file or pasted text. It stays in the page as text until the preview is confirmed."""
 
+    # One of the two.
+    conditional = ("file", "text")
+
     place = PlaceField(label=gettext_lazy("Add to"))
     file = forms.FileField(
         label=gettext_lazy("File"),

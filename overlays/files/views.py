@@ -74,7 +74,7 @@ def make_folder(request: HttpRequest, pk: int) -> HttpResponse:
     at = request.POST.get("at", "")
 
     def make(content: Tree) -> None:
-        content.make_folder((*tree.parts(at), *tree.parts(request.POST.get("name", ""))))
+        content.make_folder((*tree.parts(at), *_name(request)))
 
     return _change(request, overlay, at, make, done=_("Folder created."))
 
@@ -88,9 +88,16 @@ def rename_file(request: HttpRequest, pk: int) -> HttpResponse:
     def rename(content: Tree) -> None:
         folder = tree.parts(at)
         old = (*folder, *tree.parts(request.POST.get("old", "")))
-        content.rename(old, (*folder, *tree.parts(request.POST.get("name", ""))))
+        content.rename(old, (*folder, *_name(request)))
 
     return _change(request, overlay, at, rename, done=_("Renamed."))
+
+
+def _name(request: HttpRequest) -> tree.Parts:
+    """The path below the shown folder that was typed. Raises BadPath."""
+    if name := tree.parts(request.POST.get("name", "").strip()):
+        return name
+    raise BadPath(_("Enter a name."))
 
 
 @require_safe

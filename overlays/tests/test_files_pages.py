@@ -258,6 +258,14 @@ def test_folders_are_made_renamed_browsed_and_deleted(client, post, root, overla
     assert Job.objects.queued().count() == 1
 
 
+@pytest.mark.parametrize("name", ["make_folder", "rename_file"])
+def test_a_name_that_was_left_blank_is_asked_for(client, post, root, overlay, name):
+    root.mkdir(parents=True)
+    post(name, {"at": "", "old": "a.cfg", "name": " "})
+    answer = client.get(reverse("overlays:files", args=[overlay.pk]))
+    assert [str(message) for message in answer.context["messages"]] == ["Enter a name."]
+
+
 @pytest.mark.parametrize("at", ["../", "nowhere", "/etc"])
 def test_a_folder_that_is_not_there_is_not_shown(client, post, overlay, at):
     assert client.get(reverse("overlays:files", args=[overlay.pk]), {"at": at}).status_code == 404

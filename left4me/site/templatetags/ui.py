@@ -109,13 +109,15 @@ def field(bound: BoundField, *, mono: bool = False, is_editor: bool = False, **a
         control["class"] = f"{bound.field.widget.attrs.get('class', '')} mono".strip()
         control.setdefault("spellcheck", "false")
     is_check = isinstance(bound.field.widget, CheckboxInput)
+    conditional = getattr(bound.form, "conditional", ())
     context = {
         "field": bound,
         "control": bound.as_widget(attrs=control),
         "is_check": is_check,
         "is_editor": is_editor,
         "is_set": bound.use_fieldset,
-        "is_optional": not bound.field.required and not is_check,
+        # A form names in `conditional` the fields that another one makes necessary, or not.
+        "is_optional": not bound.field.required and not is_check and bound.name not in conditional,
     }
     return render_to_string("ui/field.html", context)
 
