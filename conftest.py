@@ -62,12 +62,12 @@ def django_db_setup(django_db_setup: None, django_db_blocker: pytest_django.Djan
     """Create the test database. At the end, close every connection that would prevent its removal."""
     from django.db import connection
 
+    if connection.vendor != "postgresql":
+        yield
+        return
     with django_db_blocker.unblock():
         _keep_rows_of_migrations()
     yield
-
-    if connection.vendor != "postgresql":
-        return
     # Threads of services under test keep their connection until their process ends, as in production.
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(

@@ -1,4 +1,4 @@
-"""The SQLite database of each test process: a copy of one that was migrated once, because that takes ten seconds."""
+"""The SQLite database of each test process: copied after one migration for all, put back after tests that commit."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import hashlib
 import os
 import re
 import shutil
+import sqlite3
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import django
 import pytest
+import pytest_django
 
 from left4me.core.files import atomic
 from left4me.core.processes import commands
@@ -20,6 +23,7 @@ from left4me.core.processes import commands
 _PROJECT = Path(__file__).resolve().parents[2]
 _IMPORT = re.compile(r"^(?:import|from) ([\w.]+)(?: import (\w+))?", re.MULTILINE)
 _SECONDS = 300
+_LOCKED_SECONDS = 20
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +46,58 @@ def django_db_modify_db_settings(
     test = settings.DATABASES["default"]["TEST"]
     shutil.copyfile(request.getfixturevalue("migrated_database"), test["NAME"])
     test["MIGRATE"] = False
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> Iterator[None]:
+    """After a test that commits, put back the rows that migrations left.
+
+    Django empties every table and fills some again, which takes longer than most tests.
+    """
+    from django.db import connection
+    from django.test import TransactionTestCase
+
+    if connection.vendor != "sqlite":
+        yield
+        return
+    with django_db_blocker.unblock():
+        rows = _Rows(str(connection.settings_dict["NAME"]), connection.introspection.django_table_names())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: rows.put_back())
+        yield
+
+
+class _Rows:
+    """What all tables of models hold at first.
+
+    It has a connection of its own: what a test does to Django's, or left open in it, is without effect, and SQLite
+    checks no foreign keys unless it is asked to.
+    """
+
+    def __init__(self, database: str, tables: Iterable[str]) -> None:
+        self._database = database
+        with self._connection() as connection:
+            self._kept = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}  # noqa: S608
+        self._with_rows = " UNION ALL ".join(
+            f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {table})"  # noqa: S608
+            for table, rows in self._kept.items()
+            if not rows
+        )
+
+    def _connection(self) -> closing[sqlite3.Connection]:
+        return closing(sqlite3.connect(self._database, timeout=_LOCKED_SECONDS, isolation_level=None))
+
+    def put_back(self) -> None:
+        with self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for (table,) in connection.execute(self._with_rows).fetchall():
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608
+            for table, rows in self._kept.items():
+                if rows and rows != connection.execute(f"SELECT * FROM {table}").fetchall():  # noqa: S608
+                    connection.execute(f"DELETE FROM {table}")  # noqa: S608
+                    values = ", ".join("?" * len(rows[0]))
+                    connection.executemany(f"INSERT INTO {table} VALUES ({values})", rows)  # noqa: S608
+            connection.execute("COMMIT")
 
 
 @pytest.fixture(scope="session")
