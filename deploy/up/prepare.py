@@ -17,6 +17,7 @@ from left4me.core.env import Misconfigured
 from left4me.core.processes import libraries
 
 KEPT_COPIES = 5
+_STAMP = ".source"
 _EX_CONFIG = 78
 
 
@@ -88,13 +89,17 @@ def collect_static(settings: Any) -> None:
     from django.core.management import call_command
 
     root = Path(settings.STATIC_ROOT)
-    stamp = root / ".source"
-    digest = _static_digest()
-    if stamp.is_file() and stamp.read_text() == digest:
+    if is_collected(root):
         return
     say("collecting static files")
     call_command("collectstatic", verbosity=0, interactive=False, clear=True)
-    stamp.write_text(digest)
+    (root / _STAMP).write_text(_static_digest())
+
+
+def is_collected(root: Path) -> bool:
+    """Whether the directory has what is collected from the static files as they are now."""
+    stamp = root / _STAMP
+    return stamp.is_file() and stamp.read_text() == _static_digest()
 
 
 def _static_digest() -> str:

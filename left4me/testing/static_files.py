@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
+import fcntl
+import os
+import sys
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
+from deploy.up import prepare
+from left4me.core.processes import commands
+
+_SECONDS = 300
+_COLLECT = """
+import django, os
+os.environ["DJANGO_SETTINGS_MODULE"] = "left4me.settings"
+django.setup()
+from django.conf import settings
+from deploy.up import prepare
+prepare.collect_static(settings)
+"""
 PLAIN = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 
 
@@ -18,22 +32,20 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 
-class CollectedStatic:
-    """The static files that the first bin/up of this test process collected, reused by those that start later."""
-
-    def __init__(self, kept: Path) -> None:
-        self._kept = kept
-
-    def lay_out(self, root: Path) -> None:
-        """Copy the collected files to a new data directory, if there are any yet."""
-        if self._kept.exists():
-            shutil.copytree(self._kept, root / "static")
-
-    def keep(self, root: Path) -> None:
-        if not self._kept.exists():
-            shutil.copytree(root / "static", self._kept)
-
-
 @pytest.fixture(scope="session")
-def collected_static(tmp_path_factory: pytest.TempPathFactory) -> CollectedStatic:
-    return CollectedStatic(tmp_path_factory.mktemp("collected") / "static")
+def collected_static(request: pytest.FixtureRequest) -> Path:
+    """The collected static files, to be copied. They are kept for later runs as long as no source changes.
+
+    The first process that wants them makes them, while the others wait.
+    """
+    kept = request.config.cache.mkdir("static")
+    with (kept / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not prepare.is_collected(kept / "files"):
+            commands.run(
+                [sys.executable, "-c", _COLLECT],
+                timeout=_SECONDS,
+                env={**os.environ, "LEFT4ME_STATIC_ROOT": str(kept / "files"), "PYTHONWARNINGS": "ignore"},
+                cwd=settings.BASE_DIR,
+            )
+    return kept / "files"

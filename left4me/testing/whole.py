@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-
-from left4me.testing.static_files import CollectedStatic
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _UP_SECONDS = 120
 
 
 class Whole:
-    def __init__(self, root: Path, **settings: str) -> None:
+    def __init__(self, root: Path, static: Path, database: Path, **settings: str) -> None:
         self.root = root
+        # What it would make itself, which takes longer than all else.
+        shutil.copytree(static, root / "static")
+        shutil.copyfile(database, root / "left4me.sqlite3")
         web, first = _free_port(), _free_port()
+        last = min(first + 9, 65535)
         self.url = f"http://127.0.0.1:{web}"
         foreign = ("LEFT4ME_", "DATABASE_", "REDIS_", "DJANGO_")
         self._env = {name: text for name, text in os.environ.items() if not name.startswith(foreign)} | {
             "LEFT4ME_ROOT": str(root),
             "LEFT4ME_BIND": f"127.0.0.1:{web}",
             "LEFT4ME_GAME": "simulated",
-            "LEFT4ME_PORTS": f"{first}-{min(first + 9, 65535)}",
+            "LEFT4ME_PORTS": f"{first}-{last}",
             "PYTHONWARNINGS": "ignore",
             **settings,
         }
+        with closing(sqlite3.connect(root / "left4me.sqlite3")) as rows, rows:
+            rows.execute("UPDATE servers_host SET first_port = ?, last_port = ?", (first, last))
         self._log = (root / "up.log").open("wb")
         self._up = subprocess.Popen(
             [sys.executable, "-m", "deploy.up"], env=self._env, cwd=_REPOSITORY, stdout=self._log, stderr=self._log
@@ -75,16 +82,14 @@ class Whole:
 
 
 @pytest.fixture
-def whole(tmp_path: Path, collected_static: CollectedStatic) -> Iterator[Callable[..., Whole]]:
+def whole(tmp_path: Path, collected_static: Path, migrated_database: Path) -> Iterator[Callable[..., Whole]]:
     """`whole(LEFT4ME_SIGNUP="open")` starts it with these settings and waits until it answers."""
     started: list[Whole] = []
 
     def start(**settings: str) -> Whole:
-        collected_static.lay_out(tmp_path)
-        application = Whole(tmp_path, **settings)
+        application = Whole(tmp_path, collected_static, migrated_database, **settings)
         started.append(application)
         application.wait_until_up()
-        collected_static.keep(tmp_path)
         return application
 
     yield start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,8 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from left4me.testing.static_files import CollectedStatic
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -56,11 +55,14 @@ def _processes_of(root: Path) -> list[str]:
     return [words for words in found if words]
 
 
+Running = tuple[subprocess.Popen[bytes], Path, int]
+
+
 @pytest.fixture
-def running(tmp_path: Path, collected_static: CollectedStatic) -> Iterator[tuple[subprocess.Popen[bytes], Path, int]]:
+def first_start(tmp_path: Path) -> Iterator[Running]:
+    """It runs on a data directory where nothing was before."""
     port = _free_port()
     argv, env = _command(tmp_path, port)
-    collected_static.lay_out(tmp_path)
     tmp_path.chmod(0o755)
     with (tmp_path / "up.log").open("wb") as log:
         process = subprocess.Popen(argv, env=env, cwd=_REPOSITORY, stdout=log, stderr=log)
@@ -70,15 +72,26 @@ def running(tmp_path: Path, collected_static: CollectedStatic) -> Iterator[tuple
             assert process.poll() is None, (tmp_path / "up.log").read_text()
             assert time.monotonic() < deadline, (tmp_path / "up.log").read_text()
             time.sleep(0.1)
-        collected_static.keep(tmp_path)
         yield process, tmp_path, port
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
 
 
-def test_it_serves_refuses_a_second_start_and_stops_without_leaving_anything(running):
-    process, root, port = running
+@pytest.fixture
+def _prepared(tmp_path: Path, collected_static: Path, migrated_database: Path) -> None:
+    shutil.copytree(collected_static, tmp_path / "static")
+    shutil.copyfile(migrated_database, tmp_path / "left4me.sqlite3")
+
+
+@pytest.fixture
+def running(_prepared: None, first_start: Running) -> Running:
+    """It runs on a data directory where it needs to prepare nothing, which takes 20 s less."""
+    return first_start
+
+
+def test_it_serves_refuses_a_second_start_and_stops_without_leaving_anything(first_start: Running):
+    process, root, port = first_start
     assert (root / "secret_key").stat().st_mode & 0o777 == 0o600
     assert root.stat().st_mode & 0o777 == 0o700, "nobody else reads the database"
 

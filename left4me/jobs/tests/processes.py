@@ -24,7 +24,7 @@ def wait_until(condition: Callable[[], object], *, seconds: float = TIMEOUT, wha
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, f"{what} did not come within {seconds:g} s"
-        time.sleep(0.01)
+        time.sleep(0.03)
     return time.monotonic() - began
 
 
@@ -71,26 +71,15 @@ def start_worker(log: Path, *, host: str = "local", **environment: str) -> Proce
     return Process(log, *arguments, LEFT4ME_HOST=host, **environment)
 
 
-def start_web(log: Path) -> tuple[Process, int]:
-    """The whole web, streams included, with its static files collected; returns it with its port."""
-    _collect_static(log.parent / "collectstatic.log")
+def start_web(log: Path, collected_static: Path) -> tuple[Process, int]:
+    """The whole web, streams included; returns it with its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    web = Process(log, "-m", "uvicorn", "left4me.asgi:application", "--port", str(port), "--no-access-log")
+    words = ["-m", "uvicorn", "left4me.asgi:application", "--port", str(port), "--no-access-log"]
+    web = Process(log, *words, LEFT4ME_STATIC_ROOT=str(collected_static))
     wait_until(lambda: _listens(port), what="the web")
     return web, port
-
-
-_is_collected = False
-
-
-def _collect_static(log: Path) -> None:
-    """Into the data directory of this test process, once."""
-    global _is_collected
-    if not _is_collected:
-        Process(log, "manage.py", "collectstatic", "--noinput", "--verbosity", "0").finish()
-        _is_collected = True
 
 
 def _listens(port: int) -> bool:

@@ -13,10 +13,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def served(page, client, cast, worker, tmp_path):
+def served(page, client, cast, worker, tmp_path, collected_static):
     """The page of an admin's browser at the real web, with a worker behind it."""
     worker()
-    web, port = start_web(tmp_path / "web.log")
+    web, port = start_web(tmp_path / "web.log", collected_static)
     address = f"http://127.0.0.1:{port}"
     client.force_login(cast.admin)
     page.context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": address}])
