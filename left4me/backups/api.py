@@ -48,7 +48,7 @@ class ChangedFiles(Schema):
     paths: list[str]
 
 
-class PlanOut(Schema):
+class RestorePlanOut(Schema):
     added: ChangedFiles
     replaced: ChangedFiles
     removed: ChangedFiles
@@ -136,7 +136,9 @@ def back_up_server(request: HttpRequest, server_id: int) -> Status[Backup]:
 
 
 @router.get(
-    "/servers/{id:server_id}/backups/{id:backup_id}/plan", response=PlanOut, summary="What a restore would change"
+    "/servers/{id:server_id}/backups/{id:backup_id}/plan",
+    response=RestorePlanOut,
+    summary="What a restore would change",
 )
 def plan_server_restore(request: HttpRequest, server_id: int, backup_id: int) -> Any:
     return _plan(request, "servers", server_id, backup_id)
@@ -172,7 +174,9 @@ def back_up_overlay(request: HttpRequest, overlay_id: int) -> Status[Backup]:
 
 
 @router.get(
-    "/overlays/{id:overlay_id}/backups/{id:backup_id}/plan", response=PlanOut, summary="What a restore would change"
+    "/overlays/{id:overlay_id}/backups/{id:backup_id}/plan",
+    response=RestorePlanOut,
+    summary="What a restore would change",
 )
 def plan_overlay_restore(request: HttpRequest, overlay_id: int, backup_id: int) -> Any:
     return _plan(request, "overlays", overlay_id, backup_id)

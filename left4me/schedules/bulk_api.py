@@ -44,7 +44,7 @@ class PlannedOut(Schema):
     players: int
 
 
-class PlanOut(Schema):
+class BulkPlanOut(Schema):
     """The servers in the order of their turns."""
 
     servers: list[PlannedOut]
@@ -95,7 +95,7 @@ class BulkDetailOut(BulkOut):
 BulkPage = page_of(BulkOut, "BulkPage")
 
 
-@router.post("/bulk/plan", response=PlanOut, summary="What an action would do to each server")
+@router.post("/bulk/plan", response=BulkPlanOut, summary="What an action would do to each server")
 def plan_bulk(request: HttpRequest, given: BulkIn) -> dict[str, Any]:
     user = signed_in(request)
     chosen = _chosen(given)

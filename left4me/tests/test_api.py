@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections import Counter
 
+import ninja
 import pytest
 import schemathesis
 from django.core.exceptions import ValidationError
@@ -131,3 +133,16 @@ def test_a_refusal_of_an_action_is_a_409_that_says_why(refusal, expected):
     assert answer.status_code == problem["status"] == 409
     assert problem["detail"] == str(refusal)
     assert expected.items() <= problem.items()
+
+
+def test_every_schema_has_a_name_of_its_own():
+    """Of two with one name, the document describes one for the operations of both."""
+
+    def subclasses(schema):
+        for each in schema.__subclasses__():
+            yield each
+            yield from subclasses(each)
+
+    taken = Counter(each.__name__ for each in set(subclasses(ninja.Schema)))
+    del taken["NinjaResponseSchema"]  # the frame of every response, which the document leaves out
+    assert not [name for name, count in taken.items() if count > 1]

@@ -62,14 +62,14 @@ class BanChange(Body):
     evidence: str | None = Field(None, max_length=500)
 
 
-class ProgressOut(Schema):
+class BanProgressOut(Schema):
     server_id: int
     state: Literal["applied", "waiting", "failed", "stopped"]
     reason: str = Field(description="Why the game has not confirmed the ban")
 
 
 class BanDetailOut(BanOut):
-    servers: list[ProgressOut] = Field(description="What the game of each server has of an active ban")
+    servers: list[BanProgressOut] = Field(description="What the game of each server has of an active ban")
 
 
 class BanListOut(Schema):
@@ -98,12 +98,12 @@ class SubscriptionQuery(Schema):
     server: Id | None = Field(None, description="One server instead of all your servers")
 
 
-class ImportIn(Body):
+class BanImportIn(Body):
     content: str = Field(max_length=formats.LARGEST, description="The text of a file of a game, SourceBans or left4me")
     dry_run: bool = Field(False, description="Count only, and add nothing")
 
 
-class ImportOut(Schema):
+class BanImportOut(Schema):
     added: int
     known: int = Field(description="Targets that the list has already")
     ended: int = Field(description="Bans that were lifted or have expired")
@@ -217,8 +217,8 @@ def unsubscribe(request: HttpRequest, list_id: int, query: Query[SubscriptionQue
     return Status(204, None)
 
 
-@router.post("/banlists/{id:list_id}/import", response=ImportOut, summary="Import bans from the text of a file")
-def import_bans(request: HttpRequest, list_id: int, given: ImportIn) -> dict[str, Any]:
+@router.post("/banlists/{id:list_id}/import", response=BanImportOut, summary="Import bans from the text of a file")
+def import_bans(request: HttpRequest, list_id: int, given: BanImportIn) -> dict[str, Any]:
     require_scope(request, "operate")
     user = signed_in(request)
     ban_list = permissions.list_to_ban(user, list_id)

@@ -28,7 +28,7 @@ class FiguresQuery(Schema):
     range: RangeCode = "24h"
 
 
-class LineOut(Schema):
+class FigureOut(Schema):
     name: str
     unit: Unit
     mean: list[float | None] = Field(description="The mean of each step; null where nothing was measured")
@@ -46,7 +46,7 @@ class HostFiguresOut(Schema):
     range: RangeCode
     start: datetime = Field(description="Of the first step: where the data begins, or where the range begins")
     step_seconds: int
-    figures: list[LineOut]
+    figures: list[FigureOut]
 
 
 class ServerFiguresOut(HostFiguresOut):

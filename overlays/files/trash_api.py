@@ -48,12 +48,12 @@ class PathsQuery(Schema):
     path: list[str] = Field([], max_length=1000, description="Files and folders, below the overlay; may be repeated")
 
 
-class DeletedOut(Schema):
+class DeletedFilesOut(Schema):
     deleted: list[DeletedFileOut]
     job: JobOut = Field(description="The build of the overlay")
 
 
-@router.delete("/overlays/{id:overlay_id}/files", response={202: DeletedOut}, summary="Delete files")
+@router.delete("/overlays/{id:overlay_id}/files", response={202: DeletedFilesOut}, summary="Delete files")
 def delete_files(request: HttpRequest, overlay_id: int, given: Query[PathsQuery]) -> Status[dict[str, Any]]:
     """They can be restored for seven days."""
     overlay, user = _overlay(request, overlay_id), signed_in(request)

@@ -19,7 +19,7 @@ from servers.models import DeletedServer
 router = Router(tags=["servers"])
 
 
-class DeletedOut(Schema):
+class DeletedServerOut(Schema):
     id: int = Field(description="That of the server, also after a restore")
     name: str
     owner: str
@@ -30,12 +30,12 @@ class DeletedOut(Schema):
 
 
 def _wire(row: DeletedServer) -> dict[str, Any]:
-    """A `DeletedOut`."""
+    """A `DeletedServerOut`."""
     own = {name: getattr(row, name) for name in ("name", "port", "deleted_at", "kept_until")}
     return {**own, "id": row.pk, "owner": row.owner.get_username(), "host": row.host.name}
 
 
-DeletedPage = page_of(DeletedOut, "DeletedPage")
+DeletedPage = page_of(DeletedServerOut, "DeletedPage")
 
 
 @router.get("/servers/deleted", response=DeletedPage, summary="Deleted servers that can be restored")
