@@ -20,7 +20,7 @@ from overlays.replication import layers
 from servers.game_access import application
 from servers.gamehost.port import RuntimeFault
 from servers.gamehost.storage import KEPT
-from servers.hosts import game_checks, reconcile, rpc, rpc_handlers, silence, this_host
+from servers.hosts import game_checks, own_copies, reconcile, rpc, rpc_handlers, silence, this_host
 from servers.lifecycle import readiness
 from servers.logs import cleanup
 from servers.models import DeletedServer, Host, Server
@@ -137,7 +137,7 @@ def prune() -> None:
 @shared_task(name="servers.tidy")
 def tidy() -> None:
     """Remove expired files from this host: archives of deleted servers, copies of overlays, unused game versions,
-    and what games logged long ago."""
+    what games logged long ago, and own copies that were set aside."""
     now, storage = timezone.now(), this_host.storage()
     storage.purge_deleted(now=now)
     layers.tidy()
@@ -146,6 +146,8 @@ def tidy() -> None:
             cleanup.remove_old(storage.of(server_id), now=now, days=settings.LEFT4ME_GAME_LOG_DAYS)
         except OSError as fault:
             logger.warning("old logs of server %s could not be deleted: %s", server_id, fault)
+    own_copies.forget_aside(now=now)
+    own_copies.note_all()
     if not this_host.games().unused(in_use=storage.layers_in_use()):
         return
     # As a job, whose lock keeps servers from starting with a version that is being removed.

@@ -46,6 +46,20 @@ def answer(host, procedure, **values):
             "busy_ports": {},
             "dump_piece": {"size": 0},
             "backup_piece": {"size": 0},
+            "own_copies": {
+                "files": [
+                    {
+                        "path": f"left4dead2/cfg/{'long' * 12}.cfg",
+                        "overlay": overlay,
+                        "state": state,
+                        "size": 12_000,
+                        "changed_at": 1_790_000_000,
+                        "original_changed_at": 1_790_100_000,
+                    }
+                    for overlay, state in (("", "outdated"), ("", "deleted"), ("SourceMod", "changed"), ("", "same"))
+                ],
+                "aside": {"files": 2, "at": 1_790_000_000},
+            },
             "backup_plan": {
                 "unchanged": 12,
                 "added": {"count": 1, "paths": [f"left4dead2/cfg/{'long' * 12}.cfg"]},

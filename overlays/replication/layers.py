@@ -30,6 +30,17 @@ def trees(run: JobContext, overlays: Sequence[Overlay]) -> dict[int, Path]:
     return directories
 
 
+def present(overlays: Sequence[Overlay]) -> dict[int, Path]:
+    """The directories of those overlays that are on this host now, by id; nothing is fetched."""
+    directories = {}
+    for overlay in overlays:
+        if not is_needed():
+            directories[overlay.pk] = paths.directory(overlay)
+        elif (current := (copies := Copies(overlay.pk)).current()) is not None:
+            directories[overlay.pk] = copies.tree(current)
+    return directories
+
+
 def _own(overlay: Overlay) -> Path:
     tree = paths.directory(overlay)
     tree.mkdir(parents=True, exist_ok=True)

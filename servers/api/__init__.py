@@ -2,12 +2,24 @@
 
 from ninja import Router
 
-from servers.api import blueprints, deletions, facts, game_access, hosts, servers, sharing, suspects, versions
+from servers.api import (
+    blueprints,
+    deletions,
+    facts,
+    game_access,
+    hosts,
+    own_copies,
+    servers,
+    sharing,
+    suspects,
+    versions,
+)
 
 router = Router()
 router.add_router("", servers.router)
 router.add_router("", deletions.router)
 router.add_router("", facts.router)
+router.add_router("", own_copies.router)
 router.add_router("", sharing.router)
 router.add_router("", game_access.router)
 router.add_router("", blueprints.router)

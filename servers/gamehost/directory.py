@@ -27,6 +27,7 @@ class ServerDirectory:
         self.merged = path / "merged"
         self.logs = path / "log"
         self.replaceable = path / "replaceable"
+        self.aside = path / "aside"
         self.state_file = path / "run/state.json"
         self._lock_file = path / "run/lock"
         self._start_lock_file = path / "run/start.lock"
@@ -140,12 +141,17 @@ class ServerDirectory:
 
     def exchange_generated(self, names: set[str]) -> set[str]:
         """Store the names of the files generated for this start. Returns those of earlier starts that are obsolete."""
-        earlier: set[str] = set()
-        with contextlib.suppress(OSError, ValueError):
-            earlier = set(json.loads(self._generated_file.read_text()))
+        earlier = self.read_generated()
         if earlier != names:
             _write(self._generated_file, json.dumps(sorted(names)), durable=True)
         return earlier - names
+
+    def read_generated(self) -> set[str]:
+        """The names of the files that were generated for the last start."""
+        try:
+            return {str(name) for name in json.loads(self._generated_file.read_text())}
+        except (OSError, ValueError):
+            return set()
 
     def read_state(self) -> dict[str, Any] | None:
         """The state that the supervisor stored last; None if there never was one. Raises ValueError or OSError."""

@@ -18,7 +18,7 @@ from servers.gamehost.game import NoVersion, Version, Versions
 from servers.gamehost.port import Watch
 from servers.gamehost.steamcmd import install as steam
 from servers.gamehost.steamcmd.bootstrap import BootstrapFailed
-from servers.hosts import this_host
+from servers.hosts import own_copies, this_host
 from servers.models import GameCheck, Host
 from servers.state import game_updates, news
 
@@ -43,6 +43,7 @@ def install(run: JobContext) -> None:
     clean(run)
     if version.id != before:
         _note_install(version, is_update=bool(before))
+        own_copies.note_all()
     if before and before != version.id:
         news.game_updated(this_host.row(), version.id, now=timezone.now())
 
@@ -65,6 +66,7 @@ def roll_back(run: JobContext) -> None:
             version = versions.roll_back()
     _store_current()
     GameCheck.objects.update_or_create(host=this_host.row(), defaults={"left_build": left.build})
+    own_copies.note_all()
     run.log(f"Rolled back to version {version.id}. Running servers keep their version until they restart.")
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from left4me.core.lines import Masker
+from servers.hosts import own_copies, this_host
 from servers.hosts import ports as host_ports
-from servers.hosts import this_host
 from servers.hosts.rpc import Reply
 from servers.logs import crash_dumps
 from servers.logs.stored import NoSuchLog, StoredLogs
@@ -83,4 +83,5 @@ _HANDLERS: dict[str, Callable[..., Reply | None]] = {
     "crash_dump": _crash_dump,
     "dump_piece": _dump_piece,
     "busy_ports": _busy_ports,
+    "own_copies": own_copies.answer,
 }

@@ -29,7 +29,7 @@ from servers.gamehost import rcon
 from servers.gamehost.game import NoVersion
 from servers.gamehost.port import MountFailed, Outcome, RuntimeFault, State
 from servers.gamehost.spec import InstanceSpec, SpecInvalid
-from servers.hosts import ports, this_host
+from servers.hosts import own_copies, ports, this_host
 from servers.lifecycle import launch_plan, readiness
 from servers.logs import cleanup
 from servers.models import DeletedServer, Server
@@ -62,6 +62,7 @@ def _start(server: Server, run: JobContext) -> None:
     _refuse_taken_port(server)
     plan = _compose(server, run)
     _remove_old_files(server, run)
+    _note_own_copies(server, run)
     state_log.record_state(server, Server.State.STARTING, now=timezone.now())
     run.progress(phase="starting", done=0, total=2)
     try:
@@ -93,6 +94,20 @@ def _remove_old_files(server: Server, run: JobContext) -> None:
     else:
         if count:
             run.log(f"Deleted {count} logs and crash dumps of the game from long ago.")
+
+
+def _note_own_copies(server: Server, run: JobContext) -> None:
+    """Say how many files of the server hide newer ones of the game; a start does not fail because of it."""
+    try:
+        outdated = own_copies.note(server)
+    except OSError as fault:
+        run.log(f"The server's files could not be compared with the game's: {fault}.")
+    else:
+        if outdated:
+            run.log(
+                f"{outdated} files of the game are hidden by older copies of this server. "
+                "If it does not start, use the originals: Files, Own copies."
+            )
 
 
 def stop(server: Server, run: JobContext) -> None:

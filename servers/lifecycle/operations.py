@@ -11,7 +11,7 @@ from left4me.core import secrets
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import ALL, Body, Lock, RequestedJob, operation
 from overlays.models import Overlay
-from servers.hosts import installs
+from servers.hosts import installs, own_copies
 from servers.lifecycle import lifecycle
 from servers.models import BlueprintOverlay, Server
 
@@ -103,6 +103,12 @@ def register() -> None:
     operation("kill", title=_("Force stop"), locks=_server_only, idempotent=True, supersedes=(ALL,), secrets=_secrets)(
         _on_server(lifecycle.kill)
     )
+    for name, title, body in (
+        ("use_originals", _("Use original files"), own_copies.use_originals),
+        ("keep_copies", _("Keep own copies"), own_copies.keep),
+        ("put_back_copies", _("Put back own copies"), own_copies.put_back),
+    ):
+        operation(name, title=title, locks=_locks, idempotent=True)(_on_server(body))
     operation(
         "delete",
         title=_("Delete"),

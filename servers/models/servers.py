@@ -135,6 +135,9 @@ class Server(models.Model):
     applied = models.JSONField(null=True, blank=True, editable=False)
     applied_sealed_rcon_password = models.TextField(editable=False, default="")
 
+    # How many files of its own hide a newer file of the game (`servers/hosts/own_copies.py`).
+    outdated_files = models.PositiveIntegerField(default=0, editable=False)
+
     restart_when_hung = models.BooleanField(
         _("restart if unresponsive"),
         default=False,

@@ -14,6 +14,7 @@ from django.db.models.functions import Concat
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.models import User
 from left4me.alerts.attention import Reason, Severity
@@ -54,7 +55,8 @@ def filter_servers(
     outdated = Q(actual_state=Server.State.RUNNING) & _host_is_outdated()
     faulty = BlueprintOverlay.objects.filter(blueprint=OuterRef("blueprint"), overlay__in=faulty_overlays)
     layer = Q(Exists(faulty)) if is_admin(user) else Q(Exists(faulty), blueprint__owner_id=user.pk)
-    return rows.filter(silent | (fails & ~Q(pk__in=busy)) | crashed | old_game | outdated | layer)
+    files = Q(outdated_files__gt=0)
+    return rows.filter(silent | (fails & ~Q(pk__in=busy)) | crashed | old_game | outdated | files | layer)
 
 
 def of_servers(
@@ -125,6 +127,8 @@ def _of_server(
         )
     if reason := _of_game(server, user, is_busy=is_busy):
         reasons.append(reason)
+    if server.outdated_files:
+        reasons.append(_of_files(server, user))
     return sorted(reasons, key=lambda reason: reason.severity.rank)
 
 
@@ -193,6 +197,25 @@ def _of_game(server: Server, user: Visitor, *, is_busy: bool) -> Reason | None:
     severity, label, text = _of_other_version(server)
     cure = None if is_busy else _operation(server, "restart", _("Restart"), user)
     return Reason(kind="game_update", severity=severity, label=label, text=text, url=url, cure=cure)
+
+
+def _of_files(server: Server, user: Visitor) -> Reason:
+    text = ngettext(
+        "%(n)d file of the game is hidden by a copy of this server that is older than the last update.",
+        "%(n)d files of the game are hidden by copies of this server that are older than the last update.",
+        server.outdated_files,
+    ) % {"n": server.outdated_files}
+    cure = None
+    if permissions.can_edit_server(user, server):
+        cure = Cure(label=_("Show own copies"), url=reverse("servers:own_copies", args=[server.pk]))
+    return Reason(
+        kind="outdated_files",
+        severity=Severity.WARN,
+        label=_("Outdated game files"),
+        text=text,
+        url=server.get_absolute_url(),
+        cure=cure,
+    )
 
 
 def _of_other_version(server: Server) -> tuple[Severity, str, str]:

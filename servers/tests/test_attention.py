@@ -92,6 +92,7 @@ CASES: dict[str, tuple[Callable[[object], Server], list[str]]] = {
     "hangs": (lambda owner: _make(owner, **RUNS, hung_since=timezone.now()), ["unresponsive"]),
     "should run": (lambda owner: _make(owner, **WANTED, actual_state="stopped"), ["drift"]),
     "should be stopped": (lambda owner: _make(owner, desired_state="stopped", actual_state="running"), ["drift"]),
+    "has old files of the game": (lambda owner: _make(owner, outdated_files=2), ["outdated_files"]),
     "runs an old game": (lambda owner: _make(owner, **RUNS, game_version="1"), ["game_update"]),
     "failed item in a layer": (_with(_failed_item), ["layer_content"]),
     "failed build of a layer": (_with(_failed_build), ["layer_build"]),

@@ -77,14 +77,18 @@ def create_file(name: str, mode: int, *, at: int) -> BinaryIO:
     return os.fdopen(os.open(_component(name), _NEW_FILE, mode, dir_fd=at), "wb")
 
 
-def list_files(root: Path, parts: Sequence[str]) -> dict[str, os.stat_result]:
-    """The regular files of one directory by name; empty when the directory cannot be reached."""
+def statuses(root: Path, parts: Sequence[str]) -> dict[str, os.stat_result]:
+    """All that is in one directory, by name; empty when the directory cannot be reached."""
     try:
         with folder(root, parts) as handle, os.scandir(handle) as entries:
-            statuses = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+            return {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
     except OSError:
         return {}
-    return {name: status for name, status in statuses.items() if stat.S_ISREG(status.st_mode)}
+
+
+def list_files(root: Path, parts: Sequence[str]) -> dict[str, os.stat_result]:
+    """The regular files of one directory by name; empty when the directory cannot be reached."""
+    return {name: status for name, status in statuses(root, parts).items() if stat.S_ISREG(status.st_mode)}
 
 
 def entries(root: Path, *, skip_prefix: str) -> Iterator[Entry]:
@@ -139,6 +143,24 @@ def delete(name: str, *, at: int, depth: int = 0) -> None:
             for below in os.listdir(inner):  # noqa: PTH208 -- a handle has no path
                 delete(below, at=inner, depth=depth + 1)
         os.rmdir(name, dir_fd=at)
+
+
+def move(name: str, *, at: int, to: int) -> None:
+    """Move a file, a link or a mark of a deleted file into another directory of the file system, over what is there.
+
+    Raises OSError.
+    """
+    os.rename(_component(name), name, src_dir_fd=at, dst_dir_fd=to)
+
+
+def touch(name: str, *, at: int) -> None:
+    """Make now the time at which an entry changed; of a link, its own. Raises OSError."""
+    os.utime(_component(name), dir_fd=at, follow_symlinks=False)
+
+
+def is_deletion_mark(status: os.stat_result) -> bool:
+    """Whether it is what `mark_deleted` makes."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 def mark_deleted(name: str, *, at: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from left4me.core.files import atomic
+from left4me.core.files import atomic, walk
 from servers.gamehost.port import MountFailed
 from servers.gamehost.sandbox import kernel, overlay
 from servers.gamehost.sandbox.identity import Identity
@@ -51,7 +51,8 @@ def enter(spec: InstanceSpec, *, who: Identity, shift: int | None, root: Path, w
 def write_generated(texts: Mapping[str, str], *, replaceable: Iterable[str], stale: set[str]) -> None:
     """Write the generated files and the links to the replaceable ones into the tree, and remove the `stale` ones.
 
-    Called inside the sandbox as the game's own user: whatever links the game left in its tree lead nowhere else.
+    What the server has of its own in their places is replaced. Called inside the sandbox as the game's own user:
+    whatever links the game left in its tree lead nowhere else.
     """
     tree = Path(GAME_PATH)
     for name in stale:
@@ -59,12 +60,25 @@ def write_generated(texts: Mapping[str, str], *, replaceable: Iterable[str], sta
             (tree / name).unlink()
     for name, text in texts.items():
         path = tree / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_room(tree, path)
         atomic.write(path, text, mode=0o600, durable=False)
     for name in replaceable:
         path = tree / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_room(tree, path)
         atomic.link(path, f"{REPLACEABLE_PATH}/{name}", durable=False)
+
+
+def _make_room(tree: Path, path: Path) -> None:
+    """Make the directories above `path` below `tree`, and remove what is in the way of them or of a file there."""
+    for part in [above for above in reversed(path.parents) if tree in above.parents]:
+        if not part.is_dir():
+            part.unlink(missing_ok=True)  # a file, or a link that leads nowhere
+            part.mkdir()
+        if not os.access(part, os.W_OK | os.X_OK):
+            part.chmod(0o755)
+    if path.is_dir() and not path.is_symlink():
+        with walk.folder(path.parent, ()) as handle:
+            walk.delete(path.name, at=handle)
 
 
 def _host_name(spec: InstanceSpec) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from servers.gamehost import shadows
 from servers.gamehost.port import LaunchFailed, MountFailed, Outcome, RuntimeFault, State
 from servers.gamehost.sandbox import landlock
 from servers.gamehost.tests.stage import Stage, ask, free_port, order, quit_game, reachable, refusal, value, wait_until
@@ -156,9 +157,66 @@ class RuntimeContract:
         plant = f"os.symlink({str(outside)!r}, 'left4dead2/cfg')"
         value(spec, f"import os, shutil; shutil.rmtree('left4dead2/cfg'); {plant}; value = 1")
         stage.runtime.stop(1)
-        with pytest.raises(RuntimeFault):
-            stage.runtime.start(spec)
+        stage.start(spec)
         assert list(outside.iterdir()) == []
+        assert value(spec, "open('left4dead2/cfg/server.cfg').read()") == spec.generated["left4dead2/cfg/server.cfg"]
+
+    @pytest.mark.parametrize(
+        "tampering",
+        [
+            "os.chmod(name, 0o400)",
+            "os.unlink(name); os.mkdir(name); open(name + '/mine', 'w')",
+            "os.unlink(name); os.symlink('valve.rc', name)",
+            "os.unlink(name); os.link('left4dead2/cfg/valve.rc', name)",
+            "os.chmod('left4dead2/cfg', 0)",
+            "shutil.rmtree('left4dead2/cfg'); open('left4dead2/cfg', 'w')",
+        ],
+    )
+    def test_what_a_server_has_of_its_own_never_wins_over_a_generated_file(self, stage: Stage, tampering: str) -> None:
+        spec = stage.start(stage.spec(1))
+        name = "left4dead2/cfg/server.cfg"
+        value(spec, f"import os, shutil; name = {name!r}; {tampering}; value = 1")
+        stage.runtime.stop(1)
+        spec = stage.start(stage.spec(1, generated={name: 'rcon_password "new"\n'}))
+        assert value(spec, f"open({name!r}).read()") == 'rcon_password "new"\n'
+        assert value(spec, "open('left4dead2/gameinfo.txt').read()") == "overlay\n"
+
+    def test_a_file_that_the_game_copied_up_hides_its_update_until_it_is_set_aside(self, stage: Stage) -> None:
+        name = "left4dead2/cfg/valve.rc"
+        read = f"open({name!r}).read()"
+        spec = stage.start(stage.spec(1))
+        value(spec, f"open({name!r}, 'a').close()")
+        stage.runtime.stop(1)
+        directory, layers = stage.directory(1), [stage.overlay, stage.game]
+        besides = directory.read_generated()
+        (same,) = shadows.find(directory.upper, layers, besides=besides)
+        assert (same.path, same.layer, same.state) == (name, 1, shadows.State.SAME)
+        (stage.game / name).write_text("update\n")
+        (outdated,) = shadows.find(directory.upper, layers, besides=besides)
+        assert outdated.state is shadows.State.OUTDATED
+        stage.start(spec)
+        assert value(spec, read) == "stock\n"
+        stage.runtime.stop(1)
+        shadows.set_aside(directory, [name])
+        assert shadows.find(directory.upper, layers, besides=besides) == []
+        stage.start(spec)
+        assert value(spec, read) == "update\n"
+        stage.runtime.stop(1)
+        assert shadows.put_back(directory) == 1
+        stage.start(spec)
+        assert value(spec, read) == "stock\n"
+
+    def test_a_file_that_the_game_deleted_comes_back_when_its_mark_is_set_aside(self, stage: Stage) -> None:
+        name = "left4dead2/cfg/valve.rc"
+        spec = stage.start(stage.spec(1))
+        value(spec, f"__import__('os').unlink({name!r})")
+        stage.runtime.stop(1)
+        directory = stage.directory(1)
+        found = shadows.find(directory.upper, [stage.overlay, stage.game], besides=directory.read_generated())
+        assert [(each.path, each.state) for each in found] == [(name, shadows.State.DELETED)]
+        shadows.set_aside(directory, [name])
+        stage.start(spec)
+        assert value(spec, f"open({name!r}).read()") == "stock\n"
 
     def test_a_missing_layer_fails_the_mount_in_words_and_leaves_nothing(self, stage: Stage) -> None:
         spec = stage.spec(1, layers=(str(stage.root / "gone"), str(stage.game)))
