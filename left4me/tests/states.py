@@ -58,6 +58,7 @@ def answer(host, procedure, **values):
                     }
                     for overlay, state in (("", "outdated"), ("", "deleted"), ("SourceMod", "changed"), ("", "same"))
                 ],
+                "more": 12,
                 "aside": {"files": 2, "at": 1_790_000_000},
             },
             "backup_plan": {

@@ -89,6 +89,7 @@ def _move(server: Server, heir: Host, by: User | None) -> str:
         server.desired_state = Server.Desired.STOPPED
         server.started_at = server.starts_again_at = server.hung_since = server.offered_port = None
         server.last_error = ""
+        server.outdated_files = 0
         server.version += 1
         rows.save_clean(server)
     except ValidationError as fault:

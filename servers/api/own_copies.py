@@ -40,14 +40,15 @@ class AsideOut(Schema):
 
 
 class OwnCopiesOut(Schema):
-    files: list[OwnCopyOut]
+    files: list[OwnCopyOut] = Field(description="At most 500, the outdated ones first")
+    more: int = Field(description="How many are not listed")
     aside: AsideOut | None = Field(description="What was replaced by originals and can be put back, for a week")
 
 
 class OwnCopiesIn(Body):
     operation: Literal["use_originals", "keep_copies", "put_back_copies"]
     files: list[str] | None = Field(
-        None, max_length=1_000, description="Paths; without them all copies that are outdated"
+        None, max_length=actions.MOST_FILES, description="Paths; without them all copies that are outdated"
     )
 
 

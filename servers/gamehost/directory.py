@@ -28,6 +28,7 @@ class ServerDirectory:
         self.logs = path / "log"
         self.replaceable = path / "replaceable"
         self.aside = path / "aside"
+        self.kept_file = path / "kept.json"
         self.state_file = path / "run/state.json"
         self._lock_file = path / "run/lock"
         self._start_lock_file = path / "run/start.lock"
@@ -152,6 +153,15 @@ class ServerDirectory:
             return {str(name) for name in json.loads(self._generated_file.read_text())}
         except (OSError, ValueError):
             return set()
+
+    def read_kept(self) -> dict[str, tuple[int, int]]:
+        """Sizes and times of the originals beside which the server's own copies are wanted, by path."""
+        try:
+            return {
+                str(path): (int(size), int(at)) for path, (size, at) in json.loads(self.kept_file.read_text()).items()
+            }
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
 
     def read_state(self) -> dict[str, Any] | None:
         """The state that the supervisor stored last; None if there never was one. Raises ValueError or OSError."""

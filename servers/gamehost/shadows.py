@@ -1,46 +1,58 @@
 """Shadows: files in a server's writable layer that hide a file of the game or of an overlay.
 
 The kernel copies a file into the writable layer when a game opens it for writing. From then on the server has its own
-copy, and later versions of the original have no effect on it. A mark of deletion hides a file as well.
+copy, and later versions of the original have no effect on it. A mark of deletion hides a file or a whole folder as
+well, and so does a folder that the game deleted and made again.
 
-The content of the writable layer and of overlays is untrusted: everything is reached by handles. What changes it may
-be called only while no game of the server runs.
+The content of the writable layer and of overlays is untrusted: everything is reached by handles, and a game that
+makes any number of files, or huge ones, costs no more than the bounds below. `servers.gamehost.copies` changes what
+this finds.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from left4me.core.files import walk
-from servers.gamehost.directory import ServerDirectory
 
-# So many are found at most: a hostile game can make any number.
-MOST_FOUND: Final = 1_000
+MOST_FOUND: Final = 10_000
+# So many names of the writable layer are looked at.
+_MOST_LOOKED_AT: Final = 500_000
 _DEEPEST: Final = 64
 _PIECE: Final = 1024**2
-# Files whose contents are compared; of larger ones only sizes and times are.
-_LARGEST_COMPARED: Final = 64 * 1024**2
+# So many bytes are compared; then, and for larger files, only sizes and times are.
+_MOST_COMPARED: Final = 256 * 1024**2
+_OPAQUE: Final = "user.overlay.opaque"
+# What `datetime` takes: a game may set any time.
+_LATEST: Final = 253_402_300_799.0
+
+Parts = tuple[str, ...]
+# The size and the time of a file, by which it is known again.
+Identity = tuple[int, int]
 
 
 class State(StrEnum):
-    """How a shadow differs from what it hides."""
+    """How a shadow differs from what it hides; what matters most comes first."""
 
     OUTDATED = "outdated"  # the original has changed since the copy was made or changed
-    CHANGED = "changed"  # the server changed its copy later
-    DELETED = "deleted"  # the server deleted the file
+    DELETED = "deleted"  # the server deleted the file or folder
+    CHANGED = "changed"  # the server changed its copy later, or its owner wants to keep it
     SAME = "same"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shadow:
-    """One such file. `layer` is the index of the layer whose file it hides; times are Unix times."""
+    """One such file. `layer` is the index of the layer whose file it hides; times are Unix times.
+
+    The path of a folder ends in a slash.
+    """
 
     path: str
     layer: int
@@ -48,92 +60,184 @@ class Shadow:
     size: int
     changed_at: float
     original_changed_at: float
+    original: Identity
 
 
 def find(
-    upper: Path, layers: Sequence[Path], *, previous_game: Path | None = None, besides: Collection[str] = ()
+    upper: Path,
+    layers: Sequence[Path],
+    *,
+    previous_game: Path | None = None,
+    besides: Collection[str] = (),
+    kept: Mapping[str, Identity] | None = None,
 ) -> list[Shadow]:
-    """The shadows below `upper`, sorted by path.
+    """The shadows below `upper`, sorted by state and path; at most MOST_FOUND.
 
     `layers` are those below it, the topmost first and the game last. `previous_game` is the version before the
-    installed one: it tells whether an update changed a file. `besides` are paths that are left out.
+    installed one: it tells whether an update changed a file. `besides` are paths that are left out. `kept` are the
+    originals beside which copies are wanted: such a copy is not outdated before its original changes.
     """
-    found: list[Shadow] = []
-    waiting: list[tuple[str, ...]] = [()]
-    while waiting and len(found) < MOST_FOUND:
-        parts = waiting.pop()
-        below = [walk.statuses(layer, parts) for layer in layers]
-        for name, status in walk.statuses(upper, parts).items():
-            path = (*parts, name)
-            index = next((index for index, names in enumerate(below) if name in names), None)
-            if index is None or "/".join(path) in besides:
-                continue
-            original = below[index][name]
-            if not stat.S_ISDIR(status.st_mode) and not stat.S_ISDIR(original.st_mode):
-                is_of_game = index == len(layers) - 1
-                older = previous_game if is_of_game else None
-                found.append(_shadow(path, status, original, index, upper=upper, layer=layers[index], older=older))
-            elif stat.S_ISDIR(status.st_mode) and len(path) < _DEEPEST:
-                waiting.append(path)
-    return sorted(found[:MOST_FOUND], key=lambda shadow: shadow.path)
+    search = _Search(upper, layers, previous_game=previous_game, besides=besides, kept=kept or {})
+    return sorted(search.run(), key=lambda shadow: (list(State).index(shadow.state), shadow.path))
 
 
-def _shadow(
-    path: tuple[str, ...],
-    status: os.stat_result,
-    original: os.stat_result,
-    index: int,
-    *,
-    upper: Path,
-    layer: Path,
-    older: Path | None,
+class _Search:
+    """One walk through the writable layer, only where a layer below has the same folder."""
+
+    def __init__(
+        self,
+        upper: Path,
+        layers: Sequence[Path],
+        *,
+        previous_game: Path | None,
+        besides: Collection[str],
+        kept: Mapping[str, Identity],
+    ) -> None:
+        self._upper, self._layers, self._previous_game = upper, layers, previous_game
+        self._besides, self._kept = besides, kept
+        self._looks_left, self._bytes_left = _MOST_LOOKED_AT, _MOST_COMPARED
+
+    def run(self) -> list[Shadow]:
+        found: list[Shadow] = []
+        waiting: list[Parts] = [()]
+        while waiting and len(found) < MOST_FOUND and self._looks_left > 0:
+            for shadow, folder in self._look(waiting.pop()):
+                if shadow is not None:
+                    found.append(shadow)
+                if folder is not None:
+                    waiting.append(folder)
+        return found[:MOST_FOUND]
+
+    def _look(self, parts: Parts) -> Iterator[tuple[Shadow | None, Parts | None]]:
+        """What one folder has: shadows, and folders to look into."""
+        with contextlib.ExitStack() as stack:
+            try:
+                handle = stack.enter_context(walk.folder(self._upper, parts))
+            except OSError:
+                return  # gone, or made unreadable by the game
+            below = [(index, at) for index, at in enumerate(_opened(self._layers, parts, stack)) if at is not None]
+            if parts and is_opaque(handle) and below:
+                yield self._opaque(parts, handle, *below[0]), None
+            for name, status in walk.scan(handle):
+                self._looks_left -= 1
+                if self._looks_left < 0:
+                    return
+                path = (*parts, name)
+                original = _topmost(name, below)
+                if original is None or not name.isprintable() or "/".join(path) in self._besides:
+                    continue
+                if not stat.S_ISDIR(status.st_mode):
+                    yield self._shadow(path, status, *original), None
+                elif stat.S_ISDIR(original[1].st_mode) and len(path) < _DEEPEST:
+                    yield None, path
+
+    def _opaque(self, parts: Parts, handle: int, index: int, original: int) -> Shadow:
+        status = os.fstat(original)
+        return _made(parts, os.fstat(handle), status, index, state=State.DELETED, since=status.st_mtime)
+
+    def _shadow(self, path: Parts, status: os.stat_result, index: int, original: os.stat_result) -> Shadow:
+        state, since = State.DELETED, original.st_mtime
+        if not walk.is_deletion_mark(status):
+            state, since = self._compare(path, status, index, original)
+        return _made(path, status, original, index, state=state, since=since)
+
+    def _compare(
+        self, path: Parts, status: os.stat_result, index: int, original: os.stat_result
+    ) -> tuple[State, float]:
+        """How they differ, and since when the original is as it is."""
+        layer, since = self._layers[index], original.st_mtime
+        if self._is_same(self._upper, status, layer, original, path):
+            return State.SAME, since
+        known = {_identity(original)}
+        is_of_before = False
+        older = self._previous_game if index == len(self._layers) - 1 else None
+        before = _status(older, path) if older is not None else None
+        if older is not None and before is not None:
+            if self._is_same(older, before, layer, original, path):
+                # Installed again, not changed.
+                since = min(since, before.st_mtime)
+                known.add(_identity(before))
+            else:
+                is_of_before = self._is_same(self._upper, status, older, before, path)
+        is_kept = self._kept.get("/".join(path)) in known
+        is_outdated = not is_kept and (is_of_before or since > status.st_mtime)
+        return State.OUTDATED if is_outdated else State.CHANGED, since
+
+    def _is_same(self, one: Path, status: os.stat_result, other: Path, original: os.stat_result, path: Parts) -> bool:
+        if status.st_size != original.st_size or not (stat.S_ISREG(status.st_mode) and stat.S_ISREG(original.st_mode)):
+            return False
+        # The kernel's copy keeps the time of the original.
+        if status.st_mtime_ns == original.st_mtime_ns:
+            return True
+        if status.st_size > self._bytes_left:
+            return False
+        self._bytes_left -= status.st_size
+        return _has_same_content(one, other, path)
+
+
+def is_opaque(folder: int) -> bool:
+    """Whether nothing of the layers below shows in this folder. `folder` is a handle."""
+    try:
+        return os.getxattr(folder, _OPAQUE) == b"y"
+    except OSError:
+        return False
+
+
+def set_opaque(folder: int, *, opaque: bool) -> None:
+    """Raises OSError."""
+    if opaque:
+        os.setxattr(folder, _OPAQUE, b"y")
+    else:
+        os.removexattr(folder, _OPAQUE)
+
+
+def _opened(layers: Sequence[Path], parts: Parts, stack: contextlib.ExitStack) -> Iterator[int | None]:
+    """A handle on the folder in each layer; None where a layer has none."""
+    for layer in layers:
+        try:
+            yield stack.enter_context(walk.folder(layer, parts))
+        except OSError:
+            yield None
+
+
+def _topmost(name: str, below: Sequence[tuple[int, int]]) -> tuple[int, os.stat_result] | None:
+    for index, handle in below:
+        if (status := walk.status(name, at=handle)) is not None:
+            return index, status
+    return None
+
+
+def _made(
+    path: Parts, status: os.stat_result, original: os.stat_result, index: int, *, state: State, since: float
 ) -> Shadow:
-    state, since = State.DELETED, original.st_mtime
-    if not walk.is_deletion_mark(status):
-        state, since = _compare(path, status, original, upper=upper, layer=layer, older=older)
     return Shadow(
-        path="/".join(path),
+        path="/".join(path) + ("/" if state is State.DELETED and stat.S_ISDIR(original.st_mode) else ""),
         layer=index,
         state=state,
         size=0 if state is State.DELETED else status.st_size,
-        changed_at=status.st_mtime,
-        original_changed_at=since,
+        changed_at=_clamped(status.st_mtime),
+        original_changed_at=_clamped(since),
+        original=_identity(original),
     )
 
 
-def _compare(
-    path: tuple[str, ...],
-    status: os.stat_result,
-    original: os.stat_result,
-    *,
-    upper: Path,
-    layer: Path,
-    older: Path | None,
-) -> tuple[State, float]:
-    """How they differ, and since when the original is as it is."""
-    if _is_same(upper, status, layer, original, path):
-        return State.SAME, original.st_mtime
-    since = original.st_mtime
-    before = walk.statuses(older, path[:-1]).get(path[-1]) if older is not None else None
-    if older is not None and before is not None:
-        if _is_same(older, before, layer, original, path):
-            # Installed again, not changed.
-            since = min(since, before.st_mtime)
-        elif _is_same(upper, status, older, before, path):
-            return State.OUTDATED, since
-    return State.OUTDATED if since > status.st_mtime else State.CHANGED, since
+def _clamped(time: float) -> float:
+    return min(max(time, 0.0), _LATEST)
 
 
-def _is_same(one: Path, status: os.stat_result, other: Path, original: os.stat_result, path: tuple[str, ...]) -> bool:
-    if status.st_size != original.st_size or not (stat.S_ISREG(status.st_mode) and stat.S_ISREG(original.st_mode)):
-        return False
-    # The kernel's copy keeps the time of the original.
-    if status.st_mtime_ns == original.st_mtime_ns:
-        return True
-    return status.st_size <= _LARGEST_COMPARED and _has_same_content(one, other, path)
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_size, status.st_mtime_ns
 
 
-def _has_same_content(one: Path, other: Path, path: tuple[str, ...]) -> bool:
+def _status(root: Path, path: Parts) -> os.stat_result | None:
+    try:
+        with walk.folder(root, path[:-1]) as handle:
+            return walk.status(path[-1], at=handle)
+    except OSError:
+        return None
+
+
+def _has_same_content(one: Path, other: Path, path: Parts) -> bool:
     try:
         with walk.open_below(one, path) as first, walk.open_below(other, path) as second:
             while piece := first.read(_PIECE):
@@ -142,67 +246,3 @@ def _has_same_content(one: Path, other: Path, path: tuple[str, ...]) -> bool:
             return not second.read(1)
     except OSError:
         return False
-
-
-def set_aside(directory: ServerDirectory, paths: Collection[str]) -> int:
-    """Move these shadows out of the writable layer, so that the originals appear; returns how many.
-
-    They can be put back until `forget_aside`. Raises OSError.
-    """
-    directory.aside.mkdir(mode=0o700, exist_ok=True)
-    for path in paths:
-        *above, name = PurePosixPath(path).parts
-        with (
-            walk.folder(directory.upper, above) as source,
-            walk.folder(directory.aside, above, make=0o700) as target,
-        ):
-            walk.move(name, at=source, to=target)
-    with walk.folder(directory.path, ()) as handle:
-        walk.touch(directory.aside.name, at=handle)
-    return len(paths)
-
-
-def put_back(directory: ServerDirectory) -> int:
-    """Move what was set aside back where nothing has taken its place; returns how many. Raises OSError."""
-    moved = 0
-    for path in aside(directory):
-        *above, name = PurePosixPath(path).parts
-        with (
-            walk.folder(directory.upper, above, make=0o755) as target,
-            walk.folder(directory.aside, above) as source,
-        ):
-            if walk.status(name, at=target) is None:
-                walk.move(name, at=source, to=target)
-                moved += 1
-    shutil.rmtree(directory.aside)
-    return moved
-
-
-def keep(directory: ServerDirectory, paths: Collection[str]) -> int:
-    """Count these copies as changed now, so that they are not outdated any more. Raises OSError."""
-    for path in paths:
-        *above, name = PurePosixPath(path).parts
-        with walk.folder(directory.upper, above) as handle:
-            walk.touch(name, at=handle)
-    return len(paths)
-
-
-def aside(directory: ServerDirectory) -> list[str]:
-    """The paths of what was set aside."""
-    return sorted(_files_below(directory.aside, ())) if directory.aside.is_dir() else []
-
-
-def _files_below(top: Path, parts: tuple[str, ...]) -> Iterator[str]:
-    for name, status in walk.statuses(top, parts).items():
-        if stat.S_ISDIR(status.st_mode):
-            yield from _files_below(top, (*parts, name))
-        else:
-            yield "/".join((*parts, name))
-
-
-def forget_aside(directory: ServerDirectory, *, before: float) -> bool:
-    """Delete what was set aside before this Unix time; returns whether there was any. Raises OSError."""
-    if not directory.aside.is_dir() or directory.aside.stat().st_mtime >= before:
-        return False
-    shutil.rmtree(directory.aside)
-    return True

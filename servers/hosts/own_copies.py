@@ -10,18 +10,18 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from django.conf import settings
+from django.utils import timezone
 
 from left4me.core.redis import signals
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
 from overlays.replication import layers as replication_layers
-from servers.gamehost import shadows
+from servers.gamehost import copies, shadows
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.game import NoVersion
 from servers.gamehost.shadows import Shadow, State
@@ -32,7 +32,9 @@ from servers.models import Server
 
 logger = logging.getLogger(__name__)
 
-GAME = ""
+GAME: Final = ""
+# A page and the API list so many, what matters most first.
+MOST_SHOWN: Final = 500
 
 
 def _layers(server: Server) -> list[tuple[str, Path]]:
@@ -58,6 +60,7 @@ def find(server: Server) -> list[tuple[str, Shadow]]:
         # Without the game, the last layer is an overlay.
         previous_game=previous if layers and layers[-1][0] == GAME else None,
         besides=directory.read_generated(),
+        kept=directory.read_kept(),
     )
     return [(layers[shadow.layer][0], shadow) for shadow in found]
 
@@ -83,7 +86,10 @@ def forget_aside(*, now: datetime) -> None:
     """Delete what was set aside a week ago."""
     storage, before = this_host.storage(), (now - KEPT).timestamp()
     for server_id in storage.ids():
-        shadows.forget_aside(storage.of(server_id), before=before)
+        try:
+            copies.forget_aside(storage.of(server_id), before=before)
+        except OSError as fault:
+            logger.warning("what was set aside of server %s could not be deleted: %s", server_id, fault)
 
 
 def answer(*, server: int) -> Reply | None:
@@ -91,59 +97,82 @@ def answer(*, server: int) -> Reply | None:
     row = Server.objects.select_related("blueprint").filter(pk=server).first()
     if row is None:
         return None
+    found = find(row)
     files = [
         {
-            **{name: value for name, value in asdict(shadow).items() if name != "layer"},
+            "path": shadow.path,
             "overlay": layer,
+            "state": shadow.state,
+            "size": shadow.size,
+            "changed_at": shadow.changed_at,
+            "original_changed_at": shadow.original_changed_at,
         }
-        for layer, shadow in find(row)
+        for layer, shadow in found[:MOST_SHOWN]
     ]
-    directory = this_host.storage().of(server)
-    aside = shadows.aside(directory)
-    facts: dict[str, Any] = {"files": files, "aside": None}
-    if aside:
-        facts["aside"] = {"files": len(aside), "at": directory.aside.stat().st_mtime}
-    return Reply(facts)
+    aside = copies.aside(this_host.storage().of(server))
+    return Reply(
+        {
+            "files": files,
+            "more": len(found) - len(files),
+            "aside": {"files": aside.files, "at": aside.at} if aside else None,
+        }
+    )
 
 
 def use_originals(server: Server, run: JobContext) -> None:
     """Set copies aside, so that the server uses the files of the game and of overlays again."""
-    _change(server, run, shadows.set_aside, "Set aside")
+
+    def change(directory: ServerDirectory, chosen: Sequence[Shadow], _found: Sequence[Shadow]) -> int:
+        return copies.set_aside(directory, [shadow.path for shadow in chosen], now=timezone.now().timestamp())
+
+    _change(server, run, change, "Set aside")
 
 
 def keep(server: Server, run: JobContext) -> None:
     """Count copies as wanted: they are not outdated any more until the next update changes the file."""
-    _change(server, run, shadows.keep, "Kept")
+
+    def change(directory: ServerDirectory, chosen: Sequence[Shadow], found: Sequence[Shadow]) -> int:
+        return copies.keep(directory, chosen, found=found)
+
+    _change(server, run, change, "Kept")
 
 
 def put_back(server: Server, run: JobContext) -> None:
     """Put back what was set aside."""
     with _at_rest(server) as directory:
-        run.log(f"Put back {shadows.put_back(directory)} files.")
-    note(server)
+        put = copies.put_back(directory)
+        run.log(f"Put back: {put.done} files.")
+        if put.left:
+            run.log(f"Still set aside, because the server has others in their places: {put.left} files.")
 
 
-def _change(
-    server: Server, run: JobContext, change: Callable[[ServerDirectory, Sequence[str]], int], done: str
-) -> None:
+_Change = Callable[[ServerDirectory, Sequence[Shadow], Sequence[Shadow]], int]
+
+
+def _change(server: Server, run: JobContext, change: _Change, done: str) -> None:
     """Change the copies that `files` of the job names, or without it all that are outdated."""
     wanted = run.params.get("files")
     with _at_rest(server) as directory:
         # Only what is a copy now: nothing else of the server may be changed this way.
-        paths = [
-            shadow.path
-            for _layer, shadow in find(server)
-            if (shadow.state is State.OUTDATED if wanted is None else shadow.path in wanted)
-        ]
-        for path in paths:
-            run.log(path)
-        run.log(f"{done}: {change(directory, paths)} files.")
-    note(server)
+        found = [shadow for _layer, shadow in find(server)]
+        if wanted is None:
+            chosen = [shadow for shadow in found if shadow.state is State.OUTDATED]
+        else:
+            named = set(wanted)
+            chosen = [shadow for shadow in found if shadow.path in named]
+        for shadow in chosen:
+            run.log(shadow.path)
+        run.log(f"{done}: {change(directory, chosen, found)} files.")
+        if wanted is not None and len(chosen) < len(named):
+            run.log(f"Not changed, because they are no copies any more: {len(named) - len(chosen)} files.")
 
 
 @contextlib.contextmanager
 def _at_rest(server: Server) -> Iterator[ServerDirectory]:
-    """The server's directory, locked, so that no game of it runs or starts meanwhile. Raises Failed."""
+    """The server's directory, locked, so that no game of it runs or starts meanwhile. Raises Failed.
+
+    Afterwards what the server's row tells is true again, also of a change that failed half-way.
+    """
     directory = this_host.storage().of(server.pk)
     if not directory.upper.is_dir():
         raise Failed("The server has no files of its own.")
@@ -155,3 +184,5 @@ def _at_rest(server: Server) -> Iterator[ServerDirectory]:
         raise Failed(f"The files could not be changed: {fault}") from fault
     finally:
         os.close(lock)
+        with contextlib.suppress(OSError):
+            note(server)

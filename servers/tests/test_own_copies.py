@@ -12,13 +12,14 @@ from django.test import Client
 from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
+from left4me.core.files import walk
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
 from overlays import paths
 from overlays.tests.factories import make_overlay
 from servers import tasks
-from servers.gamehost import shadows
+from servers.gamehost import copies, shadows
 from servers.gamehost.shadows import State
 from servers.hosts import installs, own_copies, rpc, rpc_handlers, this_host
 from servers.models import Server
@@ -139,12 +140,12 @@ def test_links_of_a_game_lead_nowhere(server: Server, tmp_path: Path):
     secret = write(tmp_path / "secret/valve.rc", "one", age=10)
     (upper(server) / "left4dead2").mkdir()
     (upper(server) / "left4dead2/cfg").symlink_to(secret.parent)
-    assert states(server) == {}
+    assert states(server) == {"left4dead2/cfg": State.CHANGED}, "the link itself hides a folder"
     (upper(server) / "left4dead2/cfg").unlink()
     (upper(server) / "left4dead2/cfg").mkdir()
     (upper(server) / STOCK).symlink_to(secret)
     assert states(server) == {STOCK: State.CHANGED}
-    shadows.set_aside(this_host.storage().of(server.pk), [STOCK])
+    copies.set_aside(this_host.storage().of(server.pk), [STOCK], now=1.0)
     assert secret.read_text() == "one"
 
 
@@ -240,10 +241,126 @@ def test_only_who_may_change_the_server_sees_and_changes_them(
 def test_what_was_set_aside_goes_after_a_week(server: Server):
     directory = this_host.storage().of(server.pk)
     write(upper(server) / STOCK, "mine", age=20)
-    shadows.set_aside(directory, [STOCK])
+    now = timezone.now().timestamp()
+    copies.set_aside(directory, [STOCK], now=now - 7 * 24 * HOUR + 60)
     tasks.tidy()
-    assert shadows.aside(directory) == [STOCK]
-    week = timezone.now().timestamp() - 7 * 24 * HOUR - 1
-    os.utime(directory.aside, (week, week))
+    assert copies.aside(directory) is not None
+    directory.aside.rename(directory.path / "before")
+    write(upper(server) / STOCK, "mine", age=20)
+    copies.set_aside(directory, [STOCK], now=now - 7 * 24 * HOUR - 60)
     tasks.tidy()
-    assert shadows.aside(directory) == []
+    assert copies.aside(directory) is None
+
+
+def test_nothing_that_is_set_aside_is_lost_when_its_place_is_taken(server: Server):
+    directory = this_host.storage().of(server.pk)
+    write(upper(server) / STOCK, "first", age=20)
+    copies.set_aside(directory, [STOCK], now=1.0)
+    write(upper(server) / STOCK, "second", age=20)
+    assert copies.put_back(directory) == copies.PutBack(done=0, left=1)
+    copies.set_aside(directory, [STOCK], now=2.0)
+    assert copies.aside(directory) == copies.Aside(files=2, at=2.0)
+    assert copies.put_back(directory) == copies.PutBack(done=1, left=1)
+    assert (upper(server) / STOCK).read_text() == "second"
+    (upper(server) / STOCK).unlink()
+    assert copies.put_back(directory) == copies.PutBack(done=1, left=0)
+    assert (upper(server) / STOCK).read_text() == "first"
+    assert not list(directory.aside.iterdir())
+
+
+def test_what_is_put_back_into_a_folder_that_is_gone_makes_it_again(server: Server):
+    directory = this_host.storage().of(server.pk)
+    write(upper(server) / STOCK, "mine", age=20)
+    (upper(server) / "left4dead2/cfg").chmod(0o751)
+    copies.set_aside(directory, [STOCK], now=1.0)
+    (upper(server) / "left4dead2/cfg").rmdir()
+    assert copies.put_back(directory) == copies.PutBack(done=1, left=0)
+    assert (upper(server) / "left4dead2/cfg").stat().st_mode & 0o777 == 0o751
+    copies.set_aside(directory, [STOCK], now=2.0)
+    (upper(server) / "left4dead2/cfg").rmdir()
+    (upper(server) / "left4dead2/cfg").symlink_to(directory.path)
+    assert copies.put_back(directory) == copies.PutBack(done=0, left=1)
+
+
+def test_what_is_set_aside_is_bounded(server: Server, monkeypatch):
+    directory = this_host.storage().of(server.pk)
+    monkeypatch.setattr(copies, "MOST_BATCHES", 2)
+    for number in range(4):
+        write(upper(server) / STOCK, f"{number}", age=20)
+        copies.set_aside(directory, [STOCK], now=float(number))
+    assert sorted(float(batch.name) for batch in directory.aside.iterdir()) == [2.0, 3.0]
+    monkeypatch.setattr(copies, "MOST_KEPT", 1)
+    write(upper(server) / STOCK, "last", age=20)
+    copies.set_aside(directory, [STOCK], now=9.0)
+    assert [float(batch.name) for batch in directory.aside.iterdir()] == [9.0]
+
+
+def test_a_mark_of_a_deleted_folder_is_told_as_a_folder(server: Server):
+    with walk.folder(upper(server), ()) as handle:
+        walk.mark_deleted("left4dead2", at=handle)
+    assert states(server) == {"left4dead2/": State.DELETED}
+    copies.set_aside(this_host.storage().of(server.pk), ["left4dead2/"], now=1.0)
+    assert states(server) == {}
+
+
+def test_a_game_cannot_make_the_search_expensive_or_fail(server: Server, cast: Cast, client: Client, monkeypatch):
+    game = this_host.games().current().path
+    for name in ("a", "b", "c", "fi\udcffle"):
+        write(game / name, "game", age=5)
+        write(upper(server) / name, "mine", age=9)
+    os.utime(upper(server) / "a", (10**11, 10**11))
+    monkeypatch.setattr(own_copies, "MOST_SHOWN", 2)
+    client.force_login(cast.owner)
+    found = client.get(f"/api/v1/servers/{server.pk}/own-copies").json()
+    assert ([each["path"] for each in found["files"]], found["more"]) == (["b", "c"], 1)
+    assert "1 more is not listed." in client.get(f"/servers/{server.pk}/own-copies").content.decode()
+    monkeypatch.setattr(shadows, "MOST_FOUND", 1)
+    assert len(states(server)) == 1
+    monkeypatch.setattr(shadows, "_MOST_LOOKED_AT", 0)
+    assert states(server) == {}
+
+
+def test_beyond_a_bound_contents_are_not_compared(server: Server, monkeypatch):
+    write(upper(server) / STOCK, "one", age=1)
+    assert states(server) == {STOCK: State.SAME}
+    monkeypatch.setattr(shadows, "_MOST_COMPARED", 2)
+    assert states(server) == {STOCK: State.CHANGED}
+
+
+@pytest.mark.parametrize("files", [["a"] * 501, ["a" * 5_000], ["a\0b"], []])
+def test_requests_for_files_that_cannot_be_are_refused(server: Server, cast: Cast, client: Client, files: list[str]):
+    client.force_login(cast.owner)
+    given = {"operation": "use_originals", "files": files}
+    response = client.post(f"/api/v1/servers/{server.pk}/own-copies", given, content_type="application/json")
+    assert 400 <= response.status_code < 500
+    client.post(f"/servers/{server.pk}/own-copies/change", {"operation": "use_originals", "file": files})
+    assert not Job.objects.exists()
+
+
+def test_a_copy_that_is_kept_beside_a_changed_file_stays_kept_though_it_is_of_the_version_before(
+    server: Server, cast: Cast, client: Client
+):
+    write(upper(server) / STOCK, "one", age=1)
+    release(STOCK, "two", age=5)
+    assert states(server) == {STOCK: State.OUTDATED}
+    client.force_login(cast.owner)
+    request(server, client, "keep_copies", file=[STOCK])
+    assert states(server) == {STOCK: State.CHANGED}
+    release(STOCK, "two", age=0)
+    assert states(server) == {STOCK: State.CHANGED}, "it was only installed again"
+    release(STOCK, "three", age=-1)
+    assert states(server) == {STOCK: State.OUTDATED}
+
+
+def test_a_change_that_fails_half_way_leaves_a_true_number(server: Server, cast: Cast, client: Client, monkeypatch):
+    write(upper(server) / STOCK, "mine", age=20)
+    own_copies.note(server)
+
+    def fail(_directory: object) -> None:
+        raise OSError("the disk is broken")
+
+    monkeypatch.setattr(copies, "_bound", fail)
+    client.force_login(cast.owner)
+    assert request(server, client, "use_originals", file=[STOCK]).state == Job.State.FAILED
+    server.refresh_from_db()
+    assert server.outdated_files == 0

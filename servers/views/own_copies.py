@@ -20,8 +20,6 @@ from servers.hosts import rpc
 from servers.models import Server
 from servers.views import server_page
 
-STATES = ("outdated", "deleted", "changed", "same")
-
 
 @require_safe
 def own_copies_of(request: HttpRequest, pk: int) -> HttpResponse:
@@ -58,9 +56,8 @@ def facts(server: Server) -> dict[str, Any]:
         {**each, **{name: _moment(each[name]) for name in ("changed_at", "original_changed_at")}}
         for each in found["files"]
     ]
-    files.sort(key=lambda each: STATES.index(each["state"]))
     aside = found["aside"]
-    return {"files": files, "aside": {**aside, "at": _moment(aside["at"])} if aside else None}
+    return {"files": files, "more": found["more"], "aside": {**aside, "at": _moment(aside["at"])} if aside else None}
 
 
 def _moment(seconds: float) -> datetime:

@@ -77,18 +77,21 @@ def create_file(name: str, mode: int, *, at: int) -> BinaryIO:
     return os.fdopen(os.open(_component(name), _NEW_FILE, mode, dir_fd=at), "wb")
 
 
-def statuses(root: Path, parts: Sequence[str]) -> dict[str, os.stat_result]:
-    """All that is in one directory, by name; empty when the directory cannot be reached."""
-    try:
-        with folder(root, parts) as handle, os.scandir(handle) as entries:
-            return {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
-    except OSError:
-        return {}
+def scan(handle: int) -> Iterator[tuple[str, os.stat_result]]:
+    """All that is in one directory, by name and as the entries themselves are; what vanishes meanwhile is left out."""
+    with os.scandir(handle) as listed:
+        for entry in listed:
+            with contextlib.suppress(FileNotFoundError):
+                yield entry.name, entry.stat(follow_symlinks=False)
 
 
 def list_files(root: Path, parts: Sequence[str]) -> dict[str, os.stat_result]:
     """The regular files of one directory by name; empty when the directory cannot be reached."""
-    return {name: status for name, status in statuses(root, parts).items() if stat.S_ISREG(status.st_mode)}
+    try:
+        with folder(root, parts) as handle:
+            return {name: status for name, status in scan(handle) if stat.S_ISREG(status.st_mode)}
+    except OSError:
+        return {}
 
 
 def entries(root: Path, *, skip_prefix: str) -> Iterator[Entry]:
@@ -146,16 +149,8 @@ def delete(name: str, *, at: int, depth: int = 0) -> None:
 
 
 def move(name: str, *, at: int, to: int) -> None:
-    """Move a file, a link or a mark of a deleted file into another directory of the file system, over what is there.
-
-    Raises OSError.
-    """
+    """Move an entry into another directory of the file system, over a file that is there. Raises OSError."""
     os.rename(_component(name), name, src_dir_fd=at, dst_dir_fd=to)
-
-
-def touch(name: str, *, at: int) -> None:
-    """Make now the time at which an entry changed; of a link, its own. Raises OSError."""
-    os.utime(_component(name), dir_fd=at, follow_symlinks=False)
 
 
 def is_deletion_mark(status: os.stat_result) -> bool:

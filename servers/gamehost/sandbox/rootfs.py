@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -70,15 +71,19 @@ def write_generated(texts: Mapping[str, str], *, replaceable: Iterable[str], sta
 
 def _make_room(tree: Path, path: Path) -> None:
     """Make the directories above `path` below `tree`, and remove what is in the way of them or of a file there."""
-    for part in [above for above in reversed(path.parents) if tree in above.parents]:
+    for part in [above for above in reversed(path.parents) if above == tree or tree in above.parents]:
         if not part.is_dir():
             part.unlink(missing_ok=True)  # a file, or a link that leads nowhere
             part.mkdir()
         if not os.access(part, os.W_OK | os.X_OK):
             part.chmod(0o755)
     if path.is_dir() and not path.is_symlink():
-        with walk.folder(path.parent, ()) as handle:
-            walk.delete(path.name, at=handle)
+        try:
+            with walk.folder(path.parent, ()) as handle:
+                walk.delete(path.name, at=handle)
+        except OSError:
+            # It holds what cannot be deleted, such as a folder without permissions.
+            path.rename(path.with_name(f"{path.name}.{time.time_ns()}"))
 
 
 def _host_name(spec: InstanceSpec) -> str:

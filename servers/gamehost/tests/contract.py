@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.gamehost import shadows
+from servers.gamehost import copies, shadows
 from servers.gamehost.port import LaunchFailed, MountFailed, Outcome, RuntimeFault, State
 from servers.gamehost.sandbox import landlock
 from servers.gamehost.tests.stage import Stage, ask, free_port, order, quit_game, reachable, refusal, value, wait_until
@@ -168,7 +168,9 @@ class RuntimeContract:
             "os.unlink(name); os.mkdir(name); open(name + '/mine', 'w')",
             "os.unlink(name); os.symlink('valve.rc', name)",
             "os.unlink(name); os.link('left4dead2/cfg/valve.rc', name)",
+            "os.unlink(name); os.makedirs(name + '/in/mine'); os.chmod(name + '/in', 0)",
             "os.chmod('left4dead2/cfg', 0)",
+            "os.chmod('.', 0)",
             "shutil.rmtree('left4dead2/cfg'); open('left4dead2/cfg', 'w')",
         ],
     )
@@ -197,12 +199,12 @@ class RuntimeContract:
         stage.start(spec)
         assert value(spec, read) == "stock\n"
         stage.runtime.stop(1)
-        shadows.set_aside(directory, [name])
+        copies.set_aside(directory, [name], now=1.0)
         assert shadows.find(directory.upper, layers, besides=besides) == []
         stage.start(spec)
         assert value(spec, read) == "update\n"
         stage.runtime.stop(1)
-        assert shadows.put_back(directory) == 1
+        assert copies.put_back(directory).done == 1
         stage.start(spec)
         assert value(spec, read) == "stock\n"
 
@@ -214,9 +216,26 @@ class RuntimeContract:
         directory = stage.directory(1)
         found = shadows.find(directory.upper, [stage.overlay, stage.game], besides=directory.read_generated())
         assert [(each.path, each.state) for each in found] == [(name, shadows.State.DELETED)]
-        shadows.set_aside(directory, [name])
+        copies.set_aside(directory, [name], now=1.0)
         stage.start(spec)
         assert value(spec, f"open({name!r}).read()") == "stock\n"
+
+    def test_a_folder_that_the_game_made_anew_hides_the_original_until_it_is_set_aside(self, stage: Stage) -> None:
+        name = "left4dead2/cfg"
+        spec = stage.start(stage.spec(1, generated={}))
+        value(spec, f"import os, shutil; shutil.rmtree({name!r}); os.mkdir({name!r}); open({name!r} + '/mine', 'w')")
+        stage.runtime.stop(1)
+        directory, layers = stage.directory(1), [stage.overlay, stage.game]
+        found = shadows.find(directory.upper, layers)
+        assert [(each.path, each.state) for each in found] == [(f"{name}/", shadows.State.DELETED)]
+        copies.set_aside(directory, [f"{name}/"], now=1.0)
+        assert shadows.find(directory.upper, layers) == []
+        stage.start(spec)
+        assert sorted(value(spec, f"__import__('os').listdir({name!r})")) == ["mine", "valve.rc"]
+        stage.runtime.stop(1)
+        assert copies.put_back(directory).done == 1
+        stage.start(spec)
+        assert value(spec, f"__import__('os').listdir({name!r})") == ["mine"]
 
     def test_a_missing_layer_fails_the_mount_in_words_and_leaves_nothing(self, stage: Stage) -> None:
         spec = stage.spec(1, layers=(str(stage.root / "gone"), str(stage.game)))
