@@ -23,7 +23,7 @@ OPERATIONS: Final = (USE_ORIGINALS, KEEP, PUT_BACK)
 MOST_FILES: Final = 500
 _LONGEST_PATH: Final = 4096
 # The audit log names so many of them.
-_MOST_RECORDED: Final = 20
+_MOST_RECORDED: Final = 5
 
 
 @transaction.atomic

@@ -83,7 +83,7 @@ def _make_room(tree: Path, path: Path) -> None:
                 walk.delete(path.name, at=handle)
         except OSError:
             # It holds what cannot be deleted, such as a folder without permissions.
-            path.rename(path.with_name(f"{path.name}.{time.time_ns()}"))
+            atomic.publish(path, path.with_name(f"{path.name}.{time.time_ns()}"), durable=False)
 
 
 def _host_name(spec: InstanceSpec) -> str:
