@@ -149,6 +149,15 @@ def test_the_dashboard_names_a_failed_start_with_its_cure(cast: Cast, client: Cl
     assert client.get("/").context["overview"].needing_attention == 0
 
 
+def test_the_dashboard_folds_what_goes_beyond_the_worst_eight(cast: Cast, client: Client) -> None:
+    for number in range(10):
+        make_server(cast.owner, name=f"Server {number}", **WANTED, actual_state="stopped", last_error="Taken")
+    client.force_login(cast.owner)
+    before, _, folded = client.get("/").content.decode().partition('<details class="disclosure pad" id="more-attention">')
+    assert before.count("Start failed</span>") == 8
+    assert "Show 2 more" in folded
+
+
 def test_who_only_looks_gets_no_button_and_learns_nothing_of_private_layers(cast: Cast, client: Client) -> None:
     blueprint = make_blueprint(cast.owner, overlays=[_failed_item(cast.owner)])
     server = make_server(cast.owner, blueprint=blueprint, **WANTED, actual_state="stopped", last_error="Taken")
