@@ -10,6 +10,7 @@ from django.utils import timezone
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
+from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core.web.api import Body, Window, changed_fields, listed, page_of, require_scope
 from servers import actions, lookups
@@ -56,6 +57,16 @@ class PersonIn(Body):
     flags: str = Field("", max_length=26, description="For the role `custom`: SourceMod's flags a to t, and z")
     immunity: int = Field(0, ge=0, le=99)
     until: datetime | None = None
+
+
+class PersonChange(Body):
+    """What is not given stays."""
+
+    name: str | None = Field(None, max_length=64)
+    role: GameRole | None = None
+    flags: str | None = Field(None, max_length=26, description="For the role `custom`")
+    immunity: int | None = Field(None, ge=0, le=99)
+    until: datetime | None = Field(None, description="null: without an end")
 
 
 class RulesOut(Schema):
@@ -133,6 +144,15 @@ def set_server_person(request: HttpRequest, server_id: int, given: PersonIn) -> 
     return Status(201, actions.set_person(of=server, by=user, **given.model_dump()))
 
 
+@router.patch(
+    "/servers/{id:server_id}/admins/{id:person_id}", response=PersonOut, summary="Change a person of a server's list"
+)
+def change_server_person(request: HttpRequest, server_id: int, person_id: int, given: PersonChange) -> GamePerson:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    return _change(lookups.server_to_edit(user, server_id), person_id, given, by=user)
+
+
 @router.delete(
     "/servers/{id:server_id}/admins/{id:person_id}", response={204: None}, summary="Take a person off a server's list"
 )
@@ -168,6 +188,17 @@ def set_blueprint_person(request: HttpRequest, blueprint_id: int, given: PersonI
     return Status(201, actions.set_person(of=blueprint, by=user, **given.model_dump()))
 
 
+@router.patch(
+    "/blueprints/{id:blueprint_id}/admins/{id:entry_id}",
+    response=PersonOut,
+    summary="Change a person of a blueprint's list",
+)
+def change_blueprint_person(request: HttpRequest, blueprint_id: int, entry_id: int, given: PersonChange) -> GamePerson:
+    require_scope(request, "operate")
+    user = signed_in(request)
+    return _change(lookups.blueprint_to_edit(user, blueprint_id), entry_id, given, by=user)
+
+
 @router.delete(
     "/blueprints/{id:blueprint_id}/admins/{id:entry_id}",
     response={204: None},
@@ -189,9 +220,20 @@ def set_blueprint_rules(request: HttpRequest, blueprint_id: int, given: RulesIn)
 
 
 def _remove(of: Server | Blueprint, person_id: int, request: HttpRequest) -> Status[None]:
-    rows = GamePerson.objects.of(of).select_related("user", "server", "blueprint")
-    row = rows.filter(pk=person_id).first()
+    actions.remove_person(row=_row(of, person_id), by=signed_in(request))
+    return Status(204, None)
+
+
+def _change(of: Server | Blueprint, person_id: int, given: PersonChange, *, by: User) -> GamePerson:
+    row = _row(of, person_id)
+    kept = {name: getattr(row, name) for name in PersonChange.model_fields}
+    # Here alone null is a value of its own: no end.
+    end = {"until": given.until} if "until" in given.model_fields_set else {}
+    return actions.change_person(row=row, by=by, **(kept | changed_fields(given) | end))
+
+
+def _row(of: Server | Blueprint, person_id: int) -> GamePerson:
+    row = GamePerson.objects.of(of).select_related("user", "server", "blueprint").filter(pk=person_id).first()
     if row is None:
         raise Http404
-    actions.remove_person(row=row, by=signed_in(request))
-    return Status(204, None)
+    return row

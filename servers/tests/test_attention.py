@@ -153,7 +153,9 @@ def test_the_dashboard_folds_what_goes_beyond_the_worst_eight(cast: Cast, client
     for number in range(10):
         make_server(cast.owner, name=f"Server {number}", **WANTED, actual_state="stopped", last_error="Taken")
     client.force_login(cast.owner)
-    before, _, folded = client.get("/").content.decode().partition('<details class="disclosure pad" id="more-attention">')
+    before, _, folded = (
+        client.get("/").content.decode().partition('<details class="disclosure pad" id="more-attention">')
+    )
     assert before.count("Start failed</span>") == 8
     assert "Show 2 more" in folded
 

@@ -454,3 +454,18 @@ def test_the_api_lists_changes_and_removes(cast, server, client):
     assert client.get(at).json()["count"] == 0
     refused = client.post(at, {"person": "nobody"}, content_type="application/json")
     assert refused.status_code == 422
+
+
+@pytest.mark.parametrize("place", ["server", "blueprint"])
+def test_the_api_changes_what_is_given_and_keeps_the_rest(cast, server, api, place):
+    of = server if place == "server" else server.blueprint
+    end = timezone.now() + timedelta(days=1)
+    row = actions.set_person(of=of, person=str(GABEN), by=cast.owner, name="Gabe", role="reserved", until=end)
+    owner, at = api.by(cast.owner), f"/{place}s/{of.pk}/admins/{row.pk}"
+    status, changed = owner.patch(at, {"immunity": 7, "role": None})
+    assert (status, changed["name"], changed["role"], changed["immunity"]) == (200, "Gabe", "reserved", 7)
+    assert changed["until"] is not None
+    assert owner.patch(at, {"until": None})[1]["until"] is None
+    assert owner.patch(at, {"role": "custom"})[0] == 422
+    assert owner.patch(f"/{place}s/{of.pk}/admins/{row.pk + 1}", {"immunity": 7})[0] == 404
+    assert api.by(cast.stranger).patch(at, {"immunity": 7})[0] == 404

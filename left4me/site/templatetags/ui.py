@@ -142,7 +142,8 @@ def table(
 
     The caption is for screen readers. `numeric="2 3"` right-aligns the second and third column; a column with an empty
     title is left out. `has_actions` adds the last column, without a visible title, that holds the buttons of each row.
-    `is_compact` shows a row on a phone in two lines, by the classes of its cells: pick, state, players and actions.
+    `is_compact` shows a row on a phone in two lines, by the classes of its cells: pick, state, more, and actions or
+    extra.
     """
     heads = [(title, str(number) in numeric.split()) for number, title in enumerate(columns, 1) if title]
     context = {
