@@ -13,13 +13,14 @@ from django.db.migrations.executor import MigrationExecutor
 from deploy.doctor import findings, machine
 from deploy.doctor.findings import Finding, fault, ok, warning
 from left4me.core.redis.client import client
-from left4me.site import integrity, pulse
+from left4me.site import integrity, pulse, sealed_texts
 from servers.gamehost.game import NoVersion
 from servers.gamehost.sandbox import landlock
 from servers.hosts import this_host
 from servers.models import Server
 
 _ABI_WITH_NETWORK = 4
+_MOST_NAMED = 5
 
 
 def examine() -> list[Finding]:
@@ -29,6 +30,7 @@ def examine() -> list[Finding]:
         {
             "python": machine.python,
             "database": database,
+            "secrets": stored_secrets,
             "redis": broker,
             "disk": lambda: machine.disk(root, game=game),
             "overlayfs": lambda: machine.overlayfs(root),
@@ -60,6 +62,21 @@ def database() -> Finding:
         what, _dot, cure = damage.partition(". ")
         return fault("database", what, cure)
     return ok("database", f"{connection.vendor}, migrations applied")
+
+
+def stored_secrets() -> Finding:
+    """Whether the secrets in the database can be decrypted: a server with an unreadable password does not start."""
+    if not (unreadable := sealed_texts.unreadable()):
+        return ok("secrets", "stored secrets can be decrypted")
+    names = ", ".join(unreadable[:_MOST_NAMED]) + (" …" if len(unreadable) > _MOST_NAMED else "")
+    if settings.LEFT4ME_SEALING_KEY:
+        cure = "The web has another key. Run `left4mectl host add` for this host there, and let it join again."
+    else:
+        cure = (
+            "If the key was changed, set the one before as LEFT4ME_OLD_SECRET_KEY and run `manage.py reseal_secrets`. "
+            "Otherwise enter these secrets again: a new RCON password on the page of the server."
+        )
+    return fault("secrets", f"encrypted with another key: {names}", cure)
 
 
 def broker() -> list[Finding]:

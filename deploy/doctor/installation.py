@@ -15,9 +15,9 @@ from typing import IO, Final
 
 from deploy.doctor import findings
 from deploy.doctor.findings import Finding, fault, ok, warning
-from deploy.ops import application, backup, environment, releases
+from deploy.ops import application, backup, environment, releases, site_address
 from deploy.ops.layout import Layout, Role
-from deploy.ops.machine import services
+from deploy.ops.machine import proxy, services
 from deploy.ops.progress import readable_size
 from left4me.core import machine_backups
 from left4me.core.files import room
@@ -40,7 +40,7 @@ def examine(layout: Layout) -> list[Finding]:
     checks = [_application, _units, _release, _interrupted, _settings]
     # A worker host has nothing to back up and no web that a proxy could serve.
     if services.role(layout) is Role.WEB:
-        checks += [_backups, _proxy]
+        checks += [_backups, _proxy, _workshop]
     checks += [_firewall, _time]
     return findings.examine({check.__name__.strip("_"): partial(check, layout) for check in checks})
 
@@ -146,14 +146,26 @@ def _backups(layout: Layout) -> Iterator[Finding]:
 
 def _proxy(layout: Layout) -> Iterator[Finding]:
     values = environment.read(layout)
-    if values.get("LEFT4ME_BEHIND_TLS", "").lower() not in ("1", "true", "yes", "on"):
+    name = site_address.of(values)
+    if name is None:
         yield ok("proxy", "no proxy: the web is only reachable from this machine")
         return
-    name = application.known_host(values)
+    served = proxy.served_domain(layout)
+    if served is not None and not site_address.accepts(values, served):
+        message = f"Caddy serves https://{served}, and the settings are for https://{name}"
+        yield fault(
+            "proxy", message, "Run `deploy/install --domain NAME` with the name that this machine should have."
+        )
+        return
+    if served is not None and proxy.served_secret(layout) != values.get(site_address.SHARED_WITH_PROXY, ""):
+        message = "Caddy's site and the settings have different secrets: sign-in limits count all visitors as one"
+        yield warning("proxy", message, f"Run `deploy/install --domain {served}`.")
     cure = (
         "Run `journalctl -u caddy -n 50` to see why. The domain name must point to this machine, and ports 80 and "
         "443 must be open."
     )
+    if served is None:
+        cure = f"Run `deploy/install --domain {name}`, which sets up Caddy; or check your own proxy."
     try:
         days = _days_of_certificate(name)
     except ssl.SSLCertVerificationError as error:
@@ -165,6 +177,13 @@ def _proxy(layout: Layout) -> Iterator[Finding]:
             yield warning("proxy", f"the certificate of {name} expires in {days:.0f} days and was not renewed", cure)
         else:
             yield ok("proxy", f"https://{name} responds, certificate valid for {days:.0f} days")
+
+
+def _workshop(layout: Layout) -> Iterator[Finding]:
+    is_left_to_timer = environment.read(layout).get("LEFT4ME_WORKSHOP_REFRESH_SECONDS", "") == "0"
+    if is_left_to_timer and not services.enabled([services.WORKSHOP_TIMER]):
+        message = "LEFT4ME_WORKSHOP_REFRESH_SECONDS is 0 and the timer is disabled: workshop content is not refreshed"
+        yield warning("workshop", message, f"Run `systemctl enable --now {services.WORKSHOP_TIMER}`.")
 
 
 def _days_of_certificate(name: str) -> float:

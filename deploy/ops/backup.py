@@ -140,6 +140,7 @@ def _write(
                     "created_at": now.isoformat(timespec="seconds"),
                     "made_by": by,
                     "machine": socket.gethostname(),
+                    "units": services.enabled(services.OPTIONAL),
                     "database": {"kind": database.kind, "migrations": migrations},
                 }
             )

@@ -13,13 +13,13 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from deploy.ops import application, archive, backup, environment, releases
+from deploy.ops import application, archive, backup, environment, releases, site_address
 from deploy.ops.database import copies
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services
@@ -27,9 +27,8 @@ from deploy.ops.progress import Progress, readable_size
 from left4me.core.files import atomic, room
 from left4me.core.processes import commands, identity
 
-# Settings that describe this machine instead of its data: where its database and its Redis are.
+# Settings that describe this machine instead of its data: where its database and its Redis are. So does its address.
 _OF_THIS_MACHINE: Final = ("DATABASE_URL", "REDIS_URL")
-
 
 # The parts of a backup that root unpacks; the application unpacks the trees.
 _OF_ROOT: Final = ("database", backup.SETTINGS)
@@ -84,11 +83,12 @@ def restore(layout: Layout, file: Path, *, ready_seconds: float, progress: Progr
         try:
             _unpack(layout, source, manifest, stage, progress)
             _refuse_bad_settings(stage.own / backup.SETTINGS)
+            backed_up = _settings_in(stage.own / backup.SETTINGS)
             _swap(layout, stage, ready_seconds=ready_seconds, progress=progress)
         finally:
             with contextlib.suppress(OSError):
                 stage.remove()
-    return _after_restore(layout, progress)
+    return [*_after_restore(layout, progress), *site_address.hints(layout, backed_up), *_unit_hints(manifest)]
 
 
 def refuse_unfit(layout: Layout, manifest: dict[str, Any]) -> None:
@@ -169,6 +169,14 @@ def _refuse_bad_settings(unpacked: Path) -> None:
             environment.refuse_forbidden(
                 path.read_text(errors="replace"), where=f"{path.relative_to(unpacked)} of this backup"
             )
+
+
+def _settings_in(unpacked: Path) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for path in _files_below(unpacked):
+        if path.suffix == ".env":
+            values |= environment.parse(path.read_text(errors="replace"))
+    return values
 
 
 def _as_application(function: Callable[[], object], *keep: int) -> None:
@@ -282,19 +290,20 @@ def _put_back(layout: Layout, aside: Places, moved: dict[str, Any]) -> None:
 
 def _write_settings(layout: Layout, unpacked: Path) -> None:
     """Write the settings of the backup, except for those that describe this machine."""
+    names = (*_OF_THIS_MACHINE, *site_address.kept_settings(layout))
     for path in _files_below(unpacked):
         target = layout.settings / path.relative_to(unpacked)
         data = path.read_bytes()
         if path.suffix == ".env":
-            data = _with_own_lines(data.decode(), target).encode()
+            data = _with_own_lines(data.decode(), target, names).encode()
         _write_file(target, data, like=target if target.exists() else path)
 
 
-def _with_own_lines(text: str, target: Path) -> str:
-    """The text of a backup's settings file, with this machine's lines of the variables in _OF_THIS_MACHINE."""
+def _with_own_lines(text: str, target: Path, names: Collection[str]) -> str:
+    """The text of a backup's settings file, with this machine's lines of the variables in `names`."""
     own = target.read_text().splitlines() if target.exists() else []
-    own_lines = [line for line in own if _variable(line) in _OF_THIS_MACHINE]
-    lines = [line for line in text.splitlines() if _variable(line) not in _OF_THIS_MACHINE]
+    own_lines = [line for line in own if _variable(line) in names]
+    lines = [line for line in text.splitlines() if _variable(line) not in names]
     return "\n".join([*lines, *own_lines]) + "\n"
 
 
@@ -328,6 +337,15 @@ def _after_restore(layout: Layout, progress: Progress) -> list[str]:
     except commands.CommandError as error:
         hints.append(f"`left4mectl manage after_restore` failed. Run it again: {error}")
     return hints
+
+
+def _unit_hints(manifest: dict[str, Any]) -> list[str]:
+    """The units that the operator had enabled where the backup was made, and that do not start here."""
+    there = [unit for unit in services.OPTIONAL if unit in manifest.get("units", [])]
+    missing = [unit for unit in there if unit not in services.enabled(there)]
+    if not missing:
+        return []
+    return [f"Enabled where the backup was made, but not here: `systemctl enable --now {' '.join(missing)}`."]
 
 
 def _stage(layout: Layout) -> Places:

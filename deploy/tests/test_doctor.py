@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from deploy import installer
-from deploy.doctor import machine
+from deploy.doctor import application, installation, machine
 from deploy.ops.layout import Layout, Role
-from deploy.ops.machine import packages
+from deploy.ops.machine import packages, proxy, services
+from left4me.core import secrets
 from left4me.core.processes import libraries
+from left4me.testing.cast import Cast
 from left4me.testing.testhost import PROJECT
 from servers.gamehost.tests.i386 import game
+from servers.tests.factories import make_host, make_server
 
 
 def test_the_installer_installs_what_the_doctor_misses(monkeypatch: pytest.MonkeyPatch):
@@ -76,3 +79,84 @@ def test_steamcmds_home_and_program_are_looked_at(tmp_path: Path, monkeypatch: p
     finding = machine.steamcmd(tmp_path, game="steam")
     assert finding.level == "fault"
     assert finding.cure == f"Run `chown -R left4me: {tmp_path / 'steamcmd'}` as root."
+
+
+SETTINGS = "LEFT4ME_ALLOWED_HOSTS=left4me.example.org,127.0.0.1\nLEFT4ME_BEHIND_TLS=true\nLEFT4ME_PROXY_SECRET={}\n"
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path)
+    layout.settings.mkdir(parents=True)
+    layout.settings_file.write_text(SETTINGS.format("ours"))
+    return layout
+
+
+def serve(layout: Layout, name: str, secret: str) -> None:
+    layout.caddyfile.parent.mkdir(parents=True)
+    layout.caddyfile.write_text("import left4me.caddy\n")
+    proxy.site(layout).write_text(proxy.text(PROJECT, domain=name, tls="auto", secret=secret))
+
+
+def refuse(name: str) -> float:
+    raise ConnectionRefusedError(name)
+
+
+def test_a_name_that_nothing_serves_is_cured_by_the_installer(layout: Layout, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(installation, "_days_of_certificate", refuse)
+    (finding,) = installation._proxy(layout)
+    assert (finding.level, finding.check) == ("fault", "proxy")
+    assert "`deploy/install --domain left4me.example.org`" in finding.cure
+    serve(layout, "left4me.example.org", "ours")
+    (finding,) = installation._proxy(layout)
+    assert "journalctl -u caddy" in finding.cure
+
+
+def test_a_site_that_fits_the_settings_is_fine(layout: Layout, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(installation, "_days_of_certificate", lambda name: 60.0)
+    serve(layout, "left4me.example.org", "ours")
+    assert [finding.level for finding in installation._proxy(layout)] == ["ok"]
+    layout.settings_file.write_text(SETTINGS.format("another"))
+    assert [finding.level for finding in installation._proxy(layout)] == ["warning", "ok"]
+
+
+def test_a_site_of_another_name_is_a_fault(layout: Layout):
+    serve(layout, "old.example.org", "ours")
+    (finding,) = installation._proxy(layout)
+    assert finding.level == "fault"
+    assert "old.example.org" in finding.message and "left4me.example.org" in finding.message
+
+
+@pytest.mark.parametrize("allowed", ["left4me.example.org", "x, left4me.example.org", ".example.org"])
+def test_every_way_to_allow_a_name_is_known(layout: Layout, monkeypatch: pytest.MonkeyPatch, allowed: str):
+    monkeypatch.setattr(installation, "_days_of_certificate", lambda name: 60.0)
+    serve(layout, "left4me.example.org", "")
+    layout.settings_file.write_text(f"LEFT4ME_ALLOWED_HOSTS={allowed}\nLEFT4ME_BEHIND_TLS=true\n")
+    assert [finding.level for finding in installation._proxy(layout)] == ["ok"]
+
+
+def test_workshop_content_that_nothing_refreshes_is_named(layout: Layout, monkeypatch: pytest.MonkeyPatch):
+    enabled: list[str] = []
+    monkeypatch.setattr(services, "enabled", lambda units: [unit for unit in units if unit in enabled])
+    assert list(installation._workshop(layout)) == []
+    layout.settings_file.write_text("LEFT4ME_WORKSHOP_REFRESH_SECONDS=0\n")
+    (finding,) = installation._workshop(layout)
+    assert finding.cure == "Run `systemctl enable --now left4me-workshop-refresh.timer`."
+    enabled.append(services.WORKSHOP_TIMER)
+    assert list(installation._workshop(layout)) == []
+
+
+@pytest.mark.django_db
+def test_secrets_that_no_key_decrypts_are_named_on_the_web_and_on_the_host_that_needs_them(cast: Cast, settings):
+    here, there = make_server(cast.owner), make_server(cast.owner, host=make_host(name="second"))
+    assert application.stored_secrets().level == "ok"
+    settings.SECRET_KEY, key = "n" * 40, secrets.sealing_key(settings.SECRET_KEY)
+    finding = application.stored_secrets()
+    assert finding.level == "fault"
+    assert f"server {here.pk}" in finding.message and "LEFT4ME_OLD_SECRET_KEY" in finding.cure
+    settings.LEFT4ME_HOST, settings.LEFT4ME_SEALING_KEY = "second", secrets.sealing_key(settings.SECRET_KEY)
+    finding = application.stored_secrets()
+    assert finding.message == f"encrypted with another key: server {there.pk}"
+    assert "host add" in finding.cure
+    settings.LEFT4ME_SEALING_KEY = key
+    assert application.stored_secrets().level == "ok"

@@ -9,7 +9,7 @@ import pytest
 from deploy.cli import main
 from deploy.ops import application, backup, environment, releases, restore
 from deploy.ops.layout import Layout
-from deploy.ops.machine import services
+from deploy.ops.machine import proxy, services
 from deploy.ops.progress import Progress
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a backup is restored by root")
@@ -62,7 +62,8 @@ def test_where_database_and_redis_are_stays_this_machine_s_own(layout, tmp_path)
     here = "LEFT4ME_SECRET_KEY=new\nDATABASE_URL=postgres://ours\nREDIS_URL=unix:///ours\n"
     backed_up = "# DATABASE_URL=an example\nLEFT4ME_SECRET_KEY=old\nDATABASE_URL=postgres://theirs\n"
     (tmp_path / "secrets.env").write_text(here)
-    lines = restore._with_own_lines(backed_up, tmp_path / "secrets.env").splitlines()
+    names = ("DATABASE_URL", "REDIS_URL")
+    lines = restore._with_own_lines(backed_up, tmp_path / "secrets.env", names).splitlines()
     assert lines == [
         "# DATABASE_URL=an example",
         "LEFT4ME_SECRET_KEY=old",
@@ -176,6 +177,65 @@ def test_a_restore_exchanges_everything_and_keeps_what_was_there(machine):
     assert not (machine.layout.backups / ".restoring").exists() and not (machine.layout.data / ".restoring").exists()
     machine.restore(file)
     assert machine.found() == {"backed-up", "backed up"}, "a second restore replaces what the first one kept"
+
+
+SITE = "# of left4me\n{} {{\n\treverse_proxy 127.0.0.1:8000 {{\n\t\theader_up X-Left4me-Proxy-Secret {}\n\t}}\n}}\n"
+OLD = (
+    "LEFT4ME_HOST=backed-up\nLEFT4ME_ALLOWED_HOSTS=old.example.org,127.0.0.1\nLEFT4ME_BEHIND_TLS=true\n"
+    "LEFT4ME_PUBLIC_URL=https://old.example.org\n"
+)
+NEW = "LEFT4ME_HOST=present\nLEFT4ME_ALLOWED_HOSTS=new.example.org,127.0.0.1\nLEFT4ME_BEHIND_TLS=true\n"
+
+
+def serve(layout, name, secret):
+    layout.caddyfile.parent.mkdir(parents=True, exist_ok=True)
+    layout.caddyfile.write_text("import left4me.caddy\n")
+    proxy.site(layout).write_text(SITE.format(name, secret))
+
+
+def test_a_machine_that_serves_a_name_keeps_it_and_the_secret_of_its_proxy(machine):
+    machine.layout.settings_file.write_text(OLD)
+    machine.layout.secrets_file.write_text("LEFT4ME_SECRET_KEY=old\nLEFT4ME_PROXY_SECRET=theirs\n")
+    file = machine.back_up()
+    machine.change()
+    machine.layout.settings_file.write_text(NEW)
+    machine.layout.secrets_file.write_text("LEFT4ME_SECRET_KEY=new\nLEFT4ME_PROXY_SECRET=ours\n")
+    serve(machine.layout, "new.example.org", "ours")
+    hints = machine.restore(file)
+    assert environment.read(machine.layout) == {
+        "LEFT4ME_HOST": "backed-up",
+        "LEFT4ME_ALLOWED_HOSTS": "new.example.org,127.0.0.1",
+        "LEFT4ME_BEHIND_TLS": "true",
+        "LEFT4ME_SECRET_KEY": "old",
+        "LEFT4ME_PROXY_SECRET": "ours",
+    }
+    assert "keeps its own address, https://new.example.org" in hints[1]
+
+
+def test_a_machine_without_a_site_is_told_how_to_serve_the_name_of_the_backup(machine):
+    machine.layout.settings_file.write_text(OLD)
+    file = machine.back_up()
+    machine.change()
+    hints = machine.restore(file)
+    assert environment.read(machine.layout)["LEFT4ME_PUBLIC_URL"] == "https://old.example.org"
+    assert "`deploy/install --domain old.example.org`" in hints[1]
+    serve(machine.layout, "old.example.org", "theirs")
+    assert len(machine.restore(file)) == 1, "nothing is left to do"
+
+
+def test_what_a_backup_says_becomes_no_command(machine):
+    machine.layout.settings_file.write_text(OLD.replace("old.example.org,", "$(reboot),"))
+    file = machine.back_up()
+    assert "`deploy/install --domain NAME`" in machine.restore(file)[1]
+
+
+def test_units_that_were_enabled_where_the_backup_was_made_are_named(machine, monkeypatch):
+    enabled = [services.FIREWALL, services.BACKUP_TIMER]
+    monkeypatch.setattr(services, "enabled", lambda units: [unit for unit in units if unit in enabled])
+    file = machine.back_up()
+    assert len(machine.restore(file)) == 1
+    enabled.remove(services.FIREWALL)
+    assert machine.restore(file)[1].endswith("`systemctl enable --now left4me-firewall.service`.")
 
 
 def test_a_restore_that_does_not_become_ready_puts_everything_back(machine):

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from left4me.alerts.models import Channel
 from left4me.core import secrets
-from left4me.site.management.commands.reseal_secrets import sealed_fields
+from left4me.site import sealed_texts
 from left4me.testing.cast import Cast
 from servers.models import Server
 from servers.tests.factories import make_server
@@ -60,7 +60,7 @@ def test_a_worker_host_refuses(settings):
 
 
 def test_the_columns_of_secrets_are_found_by_their_name():
-    assert {(model.__name__, name) for model, name in sealed_fields()} >= {
+    assert {(model.__name__, name) for model, name in sealed_texts.fields()} >= {
         ("Server", "sealed_rcon_password"),
         ("Server", "applied_sealed_rcon_password"),
         ("DeletedServer", "sealed_rcon_password"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import hashlib
+import re
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,26 @@ def is_set_up(layout: Layout, content: str) -> bool:
         return site(layout).read_text() == content and _IMPORT in layout.caddyfile.read_text().splitlines()
     except OSError:
         return False
+
+
+def served_domain(layout: Layout) -> str | None:
+    """The domain name that Caddy serves left4me under on this machine; None without such a site."""
+    try:
+        is_imported = _IMPORT in layout.caddyfile.read_text().splitlines()
+        lines = site(layout).read_text().splitlines()
+    except OSError:
+        return None
+    opening = next((line for line in lines if line.endswith(" {") and not line.startswith(("#", "\t"))), "")
+    return opening.removesuffix(" {") or None if is_imported else None
+
+
+def served_secret(layout: Layout) -> str:
+    """What the site sends to prove to the web that it is its proxy; empty without a site, and in one of before."""
+    try:
+        found = re.search(r"^\s*header_up X-Left4me-Proxy-Secret (\S+)$", site(layout).read_text(), re.MULTILINE)
+    except OSError:
+        return ""
+    return found[1] if found else ""
 
 
 def set_up(layout: Layout, content: str) -> None:

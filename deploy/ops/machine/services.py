@@ -21,6 +21,9 @@ RECOVER: Final = "left4me-recover.service"
 # Enabled by the operator: not every machine lets nftables decide.
 FIREWALL: Final = "left4me-firewall.service"
 BACKUP_TIMER: Final = "left4me-backup.timer"
+WORKSHOP_TIMER: Final = "left4me-workshop-refresh.timer"
+# Whether these are enabled is up to the operator, and part of what a machine was set up to do.
+OPTIONAL: Final = (FIREWALL, BACKUP_TIMER, WORKSHOP_TIMER)
 
 # What an installation enables, in the order in which it starts: each unit after those it needs.
 INSTALLED: Final = {Role.WEB: (REDIS, SOCKET, WEB, WORKER, BEAT), Role.WORKER_HOST: (WORKER,)}
@@ -95,6 +98,14 @@ def states(layout: Layout) -> dict[str, str]:
 def are_enabled(units: Iterable[str]) -> bool:
     expected = list(units)
     return systemctl("is-enabled", *expected, check=False).splitlines() == ["enabled"] * len(expected)
+
+
+def enabled(units: Iterable[str]) -> list[str]:
+    """Those of `units` that start at boot."""
+    try:
+        return [unit for unit in units if systemctl("is-enabled", unit, check=False).strip() == "enabled"]
+    except commands.CommandError:
+        return []  # without systemd
 
 
 def are_active(units: Iterable[str]) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.apps import apps
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import Field, Model
 
 from left4me.core import secrets
+from left4me.site import sealed_texts
 
 
 class Command(BaseCommand):
@@ -26,23 +25,16 @@ class Command(BaseCommand):
         if settings.LEFT4ME_SEALING_KEY:
             raise CommandError("This host only reads secrets. Run this command on the machine of the web.")
         resealed, unreadable = 0, []
-        for model, field in sealed_fields():
-            for pk, sealed in model._default_manager.exclude(**{field: ""}).values_list("pk", field):
-                try:
-                    # A secret that was changed meanwhile is encrypted with the present key already.
-                    same = model._default_manager.filter(**{"pk": pk, field: sealed})
-                    resealed += same.update(**{field: secrets.reseal(sealed)})
-                except secrets.Unreadable:
-                    unreadable.append(f"{model._meta.verbose_name} {pk}")
+        for model, field, pk, text in sealed_texts.every():
+            try:
+                # A secret that was changed meanwhile is encrypted with the present key already.
+                same = model._default_manager.filter(**{"pk": pk, field: text})
+                resealed += same.update(**{field: secrets.reseal(text)})
+            except secrets.Unreadable:
+                unreadable.append(f"{model._meta.verbose_name} {pk}")
         if as_json:
             self.stdout.write(json.dumps({"resealed": resealed, "unreadable": unreadable}))
             return
         self.stdout.write(f"Encrypted {resealed} secrets with the present key.")
         for name in unreadable:
             self.stdout.write(f"Not readable with either key: the secret of {name}. Set it again.")
-
-
-def sealed_fields() -> list[tuple[type[Model], str]]:
-    """Every column that holds encrypted texts. By convention its name says “sealed”."""
-    fields = [(model, field) for model in apps.get_models() for field in model._meta.get_fields()]
-    return [(model, field.name) for model, field in fields if isinstance(field, Field) and "sealed" in field.name]

@@ -1,0 +1,54 @@
+"""The address under which a site is reached: it belongs to the machine that serves it, not to the site's data.
+
+Where Caddy serves left4me, a restored backup keeps the machine's own address, and the secret that Caddy's site and the
+web share. So a backup can be restored under another name, and the site works in the same minute.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from deploy.ops import application
+from deploy.ops.layout import Layout
+from deploy.ops.machine import proxy
+
+SHARED_WITH_PROXY: Final = "LEFT4ME_PROXY_SECRET"
+SETTINGS: Final = ("LEFT4ME_ALLOWED_HOSTS", "LEFT4ME_BEHIND_TLS", "LEFT4ME_PUBLIC_URL", SHARED_WITH_PROXY)
+# What a settings file says ends up in a command that a person may copy.
+_NAME: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")
+
+
+def kept_settings(layout: Layout) -> tuple[str, ...]:
+    """The settings that stay those of this machine when a backup is restored here."""
+    return SETTINGS if proxy.served_domain(layout) else ()
+
+
+def of(values: Mapping[str, str]) -> str | None:
+    """The name that these settings expect a proxy to serve; None where they expect no proxy."""
+    if values.get("LEFT4ME_BEHIND_TLS", "").lower() not in ("1", "true", "yes", "on"):
+        return None
+    return application.known_host(values)
+
+
+def accepts(values: Mapping[str, str], name: str) -> bool:
+    """Whether the web with these settings answers requests for `name`."""
+    allowed = [each.strip() for each in values.get("LEFT4ME_ALLOWED_HOSTS", "").split(",")]
+    return name in allowed or any(each.startswith(".") and f".{name}".endswith(each) for each in allowed)
+
+
+def hints(layout: Layout, backed_up: Mapping[str, str]) -> list[str]:
+    """What is left to do after a backup with these settings was restored here."""
+    asked, served = of(backed_up), proxy.served_domain(layout)
+    if asked is None or asked == served:
+        return []
+    shown = asked if _NAME.fullmatch(asked) else "NAME"
+    if served:
+        return [f"This machine keeps its own address, https://{served}. The backup is of https://{shown}."]
+    hint = (
+        f"The site's address is https://{shown}, but left4me has not set up Caddy on this machine. Unless a proxy of "
+        f"your own serves it, let the name point here and run `deploy/install --domain {shown}`. For another name, "
+        "give that one."
+    )
+    return [hint]
