@@ -50,6 +50,14 @@ def sideways(page) -> list[str]:
     )
 
 
+def cut_tables(page) -> list[str]:
+    """The tables whose last columns, often their buttons, are only seen by scrolling."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('.table-wrap')].filter(each => each.scrollWidth > each.clientWidth + 1)
+             .map(each => `${each.innerText.slice(0, 40)}: ${each.scrollWidth} px in ${each.clientWidth}`)"""
+    )
+
+
 class Look:
     """Looks at pages in every language, scheme and width; a page is loaded once per language."""
 
@@ -65,6 +73,7 @@ class Look:
         self.axe(self.page)
         self._keep("wide")
         assert not sideways(self.page)
+        assert not cut_tables(self.page)
         self._show(PHONE, "dark")
         self.axe(self.page)
         self._keep("phone-dark")
@@ -72,6 +81,7 @@ class Look:
         for language in languages:
             self._load(path, language, WIDE)
             assert not sideways(self.page), f"wide, in {language}"
+            assert not cut_tables(self.page), f"wide, in {language}"
             self._keep(f"wide-{language}")
             self._show(PHONE, "light")
             if language == LONGEST:

@@ -4,7 +4,7 @@ import pytest
 import time_machine
 from django import forms
 from django.template import Context, Template
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from left4me.site.templatetags import ui
 
@@ -37,6 +37,8 @@ def test_a_duration_may_be_a_timedelta():
 )
 def test_a_size_reads_in_its_unit(size, words):
     assert ui.in_bytes(size) == words
+    with translation.override("de"):
+        assert ui.in_bytes(size) == words.replace(".", ",")
 
 
 def test_a_moment_carries_its_exact_time_for_the_browser():

@@ -324,9 +324,10 @@ def in_bytes(size: float | None) -> str:
     amount = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if abs(amount) < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+            places = 0 if unit == "B" or amount >= 100 else 1
+            return f"{number_format(round(amount, places), places)} {unit}"
         amount /= 1000
-    return f"{amount:.1f} TB"
+    return f"{number_format(round(amount, 1), 1)} TB"
 
 
 @register.filter
