@@ -213,10 +213,11 @@ def _exchange(
                 )
             attempt = enter(STARTING)
             progress.phase(f"starting {attempt.new}")
-            _make_current(layout, attempt.new)
+            added = _make_current(layout, attempt.new, instead_of=attempt.old)
             application.forget_pulse(layout)
             release_web()
             services.start(layout)
+            services.start_also(added)
             if why := application.wait_until_ready(layout, seconds=ready_seconds):
                 raise UpgradeFault(f"it was not ready within {ready_seconds:.0f} s: {why}")
             progress.end_phase()
@@ -251,8 +252,9 @@ def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot:
         # Before `changing` the database is still the old one. Without a copy the new release did not change it.
         if attempt.phase != STOPPING and attempt.copy:
             database_copies.from_environment(environment.read(layout), data=layout.data).put_back(Path(attempt.copy))
+        added: list[str] = []
         try:
-            _make_current(layout, attempt.old)
+            added = _make_current(layout, attempt.old, instead_of=attempt.new, at_boot=at_boot)
         except (OSError, commands.CommandError) as error:
             # The link already points to the old release, and it also runs with the newer units.
             progress.say(f"could not write the units of {attempt.old}: {error}")
@@ -260,15 +262,17 @@ def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot:
         release_web()
         if not at_boot:
             services.start(layout)
+            services.start_also(added)
         # Only now: until here an interruption must be taken back once more.
         _journal(layout).unlink(missing_ok=True)
         progress.end_phase()
 
 
-def _make_current(layout: Layout, release: str) -> None:
-    """Switch the link to a release and copy its units and rules to the system."""
+def _make_current(layout: Layout, release: str, *, instead_of: str, at_boot: bool = False) -> list[str]:
+    """Switch the link to a release and copy its units and rules to the system; returns units to start besides."""
     releases.switch(layout, release)
-    system_files.lay_out(layout, layout.releases / release, role=services.role(layout))
+    old, new = layout.releases / instead_of, layout.releases / release
+    return system_files.exchange_units(layout, old, new, role=services.role(layout), stop=not at_boot)
 
 
 def _keep(layout: Layout, attempt: Attempt) -> None:

@@ -13,7 +13,7 @@ import pytest
 from deploy import installer
 from deploy.doctor import installation as doctor
 from deploy.doctor.findings import Finding
-from deploy.ops import application, releases, restore, upgrade
+from deploy.ops import application, installation, releases, restore, upgrade
 from deploy.ops.installation import CHECKOUT, Choices, Installation
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import firewall, packages, services, system_files
@@ -152,6 +152,85 @@ def test_an_upgraded_worker_host_has_the_units_of_the_new_release_and_a_way_back
     assert not (layout.program / "upgrade.json").exists()
     assert worker_host.rollback() == OLD == releases.running(layout)
     assert not (layout.units / "left4me-worker.service").read_text().endswith("# new\n")
+
+
+def _add_unit(worker_host: WorkerHost, name: str, verb: str) -> None:
+    deploy = worker_host.layout.releases / NEW / "deploy"
+    (deploy / "systemd" / name).write_text("[Service]\nExecStart=true\n[Install]\nWantedBy=multi-user.target\n")
+    with (deploy / "presets/worker-host.preset").open("a") as preset:
+        preset.write(f"{verb} {name}\n")
+
+
+def test_an_upgrade_enables_and_starts_the_units_that_it_adds_and_a_rollback_takes_them_away(worker_host: WorkerHost):
+    layout = worker_host.layout
+    _add_unit(worker_host, "left4me-extra.service", "enable")
+    _add_unit(worker_host, "left4me-choice.timer", "disable")
+    (layout.units / "left4me-extra.service.d").mkdir()
+    (layout.units / "left4me-custom.service").touch()
+    worker_host.upgrade()
+    assert [command for command in worker_host.commands if "extra" in command] == [
+        "enable --quiet left4me-extra.service",
+        "start left4me-extra.service",
+    ]
+    assert (layout.units / "left4me-choice.timer").exists()
+    assert not [command for command in worker_host.commands if "choice" in command]
+    worker_host.commands.clear()
+    worker_host.rollback()
+    assert "disable --now --quiet left4me-choice.timer left4me-extra.service" in worker_host.commands
+    left = {path.name for path in layout.units.iterdir()}
+    assert not left & {"left4me-extra.service", "left4me-choice.timer"}
+    assert left >= {"left4me-extra.service.d", "left4me-custom.service"}, "what an operator made stays"
+
+
+def test_an_added_unit_that_does_not_start_takes_the_upgrade_back(
+    worker_host: WorkerHost, monkeypatch: pytest.MonkeyPatch
+):
+    _add_unit(worker_host, "left4me-extra.service", "enable")
+    systemctl = services.systemctl
+
+    def refuse(*arguments: str, check: bool = True) -> str:
+        if arguments == ("start", "left4me-extra.service"):
+            raise commands.CommandError("left4me-extra.service failed")
+        return systemctl(*arguments, check=check)
+
+    monkeypatch.setattr(services, "systemctl", refuse)
+    with pytest.raises(upgrade.UpgradeFault, match=r"left4me-extra\.service failed"):
+        worker_host.upgrade()
+    assert releases.running(worker_host.layout) == OLD
+    assert not (worker_host.layout.units / "left4me-extra.service").exists()
+
+
+def test_an_upgrade_that_was_interrupted_stops_nothing_at_boot(worker_host: WorkerHost):
+    _add_unit(worker_host, "left4me-extra.service", "enable")
+    layout = worker_host.layout
+    attempt = {"phase": "starting", "old": OLD, "new": NEW, "at": "20261102T000000Z", "copy": ""}
+    (layout.program / "upgrade.json").write_text(json.dumps(attempt))
+    releases.switch(layout, NEW)
+    (layout.units / "left4me-extra.service").touch()
+    assert upgrade.recover(layout, progress=Progress(StringIO()), at_boot=True)
+    assert "disable --quiet left4me-extra.service" in worker_host.commands
+    assert not [command for command in worker_host.commands if command.startswith(("start", "stop"))]
+    assert not (layout.units / "left4me-extra.service").exists()
+
+
+def test_a_release_without_presets_is_followed_and_left_as_ever(worker_host: WorkerHost):
+    shutil.rmtree(worker_host.layout.releases / OLD / "deploy/presets")
+    worker_host.upgrade()
+    worker_host.rollback()
+    assert not [command for command in worker_host.commands if command.startswith(("enable", "disable"))]
+
+
+@pytest.mark.parametrize("role", Role)
+def test_presets_name_every_unit_and_enable_what_an_installation_does(layout: Layout, role: Role):
+    preset = system_files.preset(CHECKOUT, role)
+    assert {unit for unit, starts in preset.items() if starts} == {
+        *services.INSTALLED[role],
+        *installation._AT_BOOT[role],
+    }
+    units = {path.name for path in (CHECKOUT / "deploy/systemd").iterdir()}
+    assert preset.keys() <= units
+    if role is Role.WEB:
+        assert preset.keys() == units
 
 
 def test_a_worker_that_ends_takes_the_upgrade_back(worker_host: WorkerHost):

@@ -83,6 +83,24 @@ def enable(units: Iterable[str]) -> None:
     systemctl("enable", "--now", "--quiet", *units)
 
 
+def enable_at_boot(units: Iterable[str]) -> None:
+    """Let `units` start at each boot, without starting them now."""
+    if given := list(units):
+        systemctl("enable", "--quiet", *given)
+
+
+def start_also(units: Iterable[str]) -> None:
+    """Start units besides those of `start`. Raises CommandError."""
+    if given := list(units):
+        systemctl("start", *given)
+
+
+def disable(units: Iterable[str], *, stop: bool) -> None:
+    """Let `units` not start at boot, and with `stop` end those that run."""
+    if given := list(units):
+        systemctl("disable", *(["--now"] if stop else []), "--quiet", *given, check=False)
+
+
 def reload() -> None:
     """Make systemd read changed unit files."""
     systemctl("daemon-reload")

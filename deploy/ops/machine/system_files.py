@@ -14,9 +14,21 @@ from left4me.core.processes import commands
 
 _SECONDS: Final = 120
 
+# Of a release that has no presets.
 _OF_WORKER_HOSTS: Final = frozenset(
     {services.WORKER, services.RECOVER, services.FIREWALL, "left4me-server@.service", "left4me.slice"}
 )
+_PRESETS: Final = {Role.WEB: "web.preset", Role.WORKER_HOST: "worker-host.preset"}
+
+
+def preset(tree: Path, role: Role) -> dict[str, bool]:
+    """The units of the release in `tree` for this role, and whether each starts at boot; empty for older releases."""
+    try:
+        lines = (tree / "deploy/presets" / _PRESETS[role]).read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    words = [line.split() for line in lines if line.startswith(("enable ", "disable "))]
+    return {unit: verb == "enable" for verb, unit in words}
 
 
 def files(layout: Layout, tree: Path, *, role: Role = Role.WEB) -> dict[Path, Path]:
@@ -24,7 +36,8 @@ def files(layout: Layout, tree: Path, *, role: Role = Role.WEB) -> dict[Path, Pa
     deploy = tree / "deploy"
     units = sorted((deploy / "systemd").iterdir())
     if role is Role.WORKER_HOST:
-        units = [unit for unit in units if unit.name in _OF_WORKER_HOSTS]
+        names = preset(tree, role).keys() or _OF_WORKER_HOSTS
+        units = [unit for unit in units if unit.name in names]
     return {unit: layout.units / unit.name for unit in units} | {
         deploy / "sysusers.d/left4me.conf": layout.root / "etc/sysusers.d/left4me.conf",
         deploy / "tmpfiles.d/left4me.conf": layout.root / "etc/tmpfiles.d/left4me.conf",
@@ -54,6 +67,30 @@ def lay_out(layout: Layout, tree: Path, *, role: Role = Role.WEB) -> list[Path]:
         make_account(layout, tree)
         services.reload()
     return written
+
+
+def exchange_units(layout: Layout, old: Path, new: Path, *, role: Role, stop: bool) -> list[str]:
+    """Lay out the files of the release in `new`, and take away units that only the one in `old` has.
+
+    Units that only `new` has start at boot from now on where it says so; returns these. With `stop`, units that are
+    taken away end. What the operator has enabled or disabled of the others stays.
+    """
+    before, after = _unit_names(layout, old, role), _unit_names(layout, new, role)
+    gone = sorted(before - after)
+    services.disable(gone, stop=stop)
+    for name in gone:
+        (layout.units / name).unlink(missing_ok=True)
+    written = lay_out(layout, new, role=role)
+    if gone and not written:
+        services.reload()
+    starts = preset(new, role)
+    added = sorted(name for name in after - before if starts.get(name))
+    services.enable_at_boot(added)
+    return added
+
+
+def _unit_names(layout: Layout, tree: Path, role: Role) -> set[str]:
+    return {target.name for target in files(layout, tree, role=role).values() if target.parent == layout.units}
 
 
 def make_account(layout: Layout, tree: Path) -> None:
