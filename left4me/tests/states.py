@@ -56,7 +56,14 @@ def answer(host, procedure, **values):
                         "changed_at": 1_790_000_000,
                         "original_changed_at": 1_790_100_000,
                     }
-                    for overlay, state in (("", "outdated"), ("", "deleted"), ("SourceMod", "changed"), ("", "same"))
+                    for overlay, state in (
+                        ("", "outdated"),
+                        ("", "folder"),
+                        ("", "deleted"),
+                        ("SourceMod", "changed"),
+                        ("", "kept"),
+                        ("", "same"),
+                    )
                 ],
                 "more": 12,
                 "aside": {"files": 2, "at": 1_790_000_000},

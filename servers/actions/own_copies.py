@@ -28,7 +28,10 @@ _MOST_RECORDED: Final = 5
 
 @transaction.atomic
 def request(*, server: Server, operation: str, by: User, files: Sequence[str] | None = None) -> Job:
-    """Request one of OPERATIONS. Without `files` it is about all copies that are outdated. Raises Refused."""
+    """Request one of OPERATIONS. Raises Refused.
+
+    Without `files`, PUT_BACK is about all that was set aside, and the others are about all copies that are outdated.
+    """
     if operation not in OPERATIONS:
         raise jobs.Refused(_("Unknown operation “%s”.") % operation)
     if files is not None and not files:
@@ -38,8 +41,6 @@ def request(*, server: Server, operation: str, by: User, files: Sequence[str] | 
             _("The server is running. Stop it before you change its files."),
             cure=Cure(label=_("Stop"), url=reverse("servers:action", args=[server.pk]), operation="stop"),
         )
-    if operation == PUT_BACK:
-        files = None  # it takes back all
     params: dict[str, Any] = {} if files is None else {"files": _checked(files)}
     job = jobs.request(operation=operation, resource=server.resource, by=by, host=server.host.name, params=params)
     record.write(action=f"server.{operation}", by=by, target=server.resource, job=job.pk, **_details(files))

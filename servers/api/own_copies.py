@@ -23,11 +23,12 @@ router = Router(tags=["servers"])
 
 
 class OwnCopyOut(Schema):
-    path: str
+    path: str = Field(description="That of a folder ends in a slash")
     overlay: str = Field(description="The overlay whose file it hides; empty for a file of the game")
-    state: Literal["outdated", "deleted", "changed", "same"] = Field(
-        description="outdated: the file that it hides was changed later; deleted: the server deleted the file; "
-        "changed: the server changed its copy later; same: no difference now, but later versions will be hidden"
+    state: Literal["outdated", "folder", "deleted", "changed", "kept", "same"] = Field(
+        description="outdated: the file that it hides was changed later; folder: a folder of the server hides all "
+        "that is below its path; deleted: the server deleted the file or folder; changed: the server changed its copy "
+        "later; kept: outdated, but wanted; same: no difference now, but later versions will be hidden"
     )
     size: int
     changed_at: datetime
@@ -48,7 +49,9 @@ class OwnCopiesOut(Schema):
 class OwnCopiesIn(Body):
     operation: Literal["use_originals", "keep_copies", "put_back_copies"]
     files: list[str] | None = Field(
-        None, max_length=actions.MOST_FILES, description="Paths; without them all copies that are outdated"
+        None,
+        max_length=actions.MOST_FILES,
+        description="Paths; without them all copies that are outdated, or all that was replaced by originals",
     )
 
 

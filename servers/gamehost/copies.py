@@ -84,44 +84,56 @@ def _bound(directory: ServerDirectory) -> None:
             shutil.rmtree(batch)
 
 
-def put_back(directory: ServerDirectory) -> PutBack:
-    """Move what was set aside back where nothing has taken its place, the newest first. Raises OSError."""
+def put_back(directory: ServerDirectory, *, only: Collection[str] | None = None) -> PutBack:
+    """Move what was set aside, or of it `only` these paths, back where nothing has taken its place, the newest first.
+
+    Raises OSError.
+    """
     done = left = 0
     for batch in _batches(directory):
-        put = _put_back(directory.upper, batch)
+        put = _put_back(directory.upper, batch, only)
         done, left = done + put.done, left + put.left
-        if not put.left:
+        if not _count(batch):
             shutil.rmtree(batch, ignore_errors=True)  # only empty folders
     return PutBack(done, left)
 
 
-def _put_back(upper: Path, batch: Path) -> PutBack:
+def _put_back(upper: Path, batch: Path, only: Collection[str] | None) -> PutBack:
     done = left = 0
+    meant = None if only is None else {path.removesuffix("/") for path in only}
+    on_the_way = {str(above) for path in meant or () for above in PurePosixPath(path).parents}
     for parts, name, status in _walk(batch):
-        put = _put_folder_back if stat.S_ISDIR(status.st_mode) else _put_file_back
+        path = "/".join((*parts, name))
+        is_folder, is_meant = stat.S_ISDIR(status.st_mode), meant is None or path in meant
+        if not (is_meant or (is_folder and path in on_the_way)):
+            continue
         try:
             with walk.folder(batch, parts) as source, walk.folder(upper, parts) as target:
-                is_back = put(name, source, target)
+                is_back: bool | None
+                if is_folder:
+                    is_back = _put_folder_back(name, source, target, with_mark=is_meant)
+                else:
+                    is_back = _put_file_back(name, source, target)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
-            is_back = None if put is _put_folder_back else False
+            is_back = None if is_folder else False
         done, left = done + (is_back is True), left + (is_back is False)
     return PutBack(done, left)
 
 
-def _put_file_back(name: str, source: int, target: int) -> bool | None:
+def _put_file_back(name: str, source: int, target: int) -> bool:
     if walk.status(name, at=target) is not None:
         return False
     walk.move(name, at=source, to=target)
     return True
 
 
-def _put_folder_back(name: str, source: int, target: int) -> bool | None:
-    """Make the folder where it is missing, and let it hide what it hid; return True if it hid something."""
+def _put_folder_back(name: str, source: int, target: int, *, with_mark: bool) -> bool | None:
+    """Make the folder where it is missing; `with_mark`, let it hide what it hid. Return True if it hides something."""
     if walk.status(name, at=target) is None:
         with _same_folder(target, source, (name,)):
             pass  # what belongs into it follows
     with walk.folder(source, (name,)) as marked:
-        if not shadows.is_opaque(marked):
+        if not (with_mark and shadows.is_opaque(marked)):
             return None
         with walk.folder(target, (name,)) as opaque:
             shadows.set_opaque(opaque, opaque=True)
@@ -168,15 +180,19 @@ class Aside:
 def aside(directory: ServerDirectory) -> Aside | None:
     """What is set aside and can be put back; None when nothing is."""
     batches = _batches(directory)
-    files = 0
-    for batch in batches:
-        for parts, name, status in _walk(batch):
-            if not stat.S_ISDIR(status.st_mode):
-                files += 1
-                continue
-            with contextlib.suppress(FileNotFoundError), walk.folder(batch, (*parts, name)) as handle:
-                files += shadows.is_opaque(handle)
+    files = sum(map(_count, batches))
     return Aside(files, float(batches[0].name)) if files else None
+
+
+def _count(batch: Path) -> int:
+    files = 0
+    for parts, name, status in _walk(batch):
+        if not stat.S_ISDIR(status.st_mode):
+            files += 1
+            continue
+        with contextlib.suppress(FileNotFoundError), walk.folder(batch, (*parts, name)) as handle:
+            files += shadows.is_opaque(handle)
+    return files
 
 
 def forget_aside(directory: ServerDirectory, *, before: float) -> int:

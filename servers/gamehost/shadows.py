@@ -42,8 +42,10 @@ class State(StrEnum):
     """How a shadow differs from what it hides; what matters most comes first."""
 
     OUTDATED = "outdated"  # the original has changed since the copy was made or changed
+    FOLDER = "folder"  # the server made the folder anew, which hides all that is below the original
     DELETED = "deleted"  # the server deleted the file or folder
-    CHANGED = "changed"  # the server changed its copy later, or its owner wants to keep it
+    CHANGED = "changed"  # the server changed its copy later
+    KEPT = "kept"  # outdated, but wanted beside the present original
     SAME = "same"
 
 
@@ -133,7 +135,7 @@ class _Search:
 
     def _opaque(self, parts: Parts, handle: int, index: int, original: int) -> Shadow:
         status = os.fstat(original)
-        return _made(parts, os.fstat(handle), status, index, state=State.DELETED, since=status.st_mtime)
+        return _made(parts, os.fstat(handle), status, index, state=State.FOLDER, since=status.st_mtime)
 
     def _shadow(self, path: Parts, status: os.stat_result, index: int, original: os.stat_result) -> Shadow:
         state, since = State.DELETED, original.st_mtime
@@ -159,9 +161,9 @@ class _Search:
                 known.add(_identity(before))
             else:
                 is_of_before = self._is_same(self._upper, status, older, before, path)
-        is_kept = self._kept.get("/".join(path)) in known
-        is_outdated = not is_kept and (is_of_before or since > status.st_mtime)
-        return State.OUTDATED if is_outdated else State.CHANGED, since
+        if not is_of_before and since <= status.st_mtime:
+            return State.CHANGED, since
+        return State.KEPT if self._kept.get("/".join(path)) in known else State.OUTDATED, since
 
     def _is_same(self, one: Path, status: os.stat_result, other: Path, original: os.stat_result, path: Parts) -> bool:
         if status.st_size != original.st_size or not (stat.S_ISREG(status.st_mode) and stat.S_ISREG(original.st_mode)):
@@ -210,11 +212,12 @@ def _topmost(name: str, below: Sequence[tuple[int, int]]) -> tuple[int, os.stat_
 def _made(
     path: Parts, status: os.stat_result, original: os.stat_result, index: int, *, state: State, since: float
 ) -> Shadow:
+    is_gone = state in {State.DELETED, State.FOLDER}
     return Shadow(
-        path="/".join(path) + ("/" if state is State.DELETED and stat.S_ISDIR(original.st_mode) else ""),
+        path="/".join(path) + ("/" if is_gone and stat.S_ISDIR(original.st_mode) else ""),
         layer=index,
         state=state,
-        size=0 if state is State.DELETED else status.st_size,
+        size=0 if is_gone else status.st_size,
         changed_at=_clamped(status.st_mtime),
         original_changed_at=_clamped(since),
         original=_identity(original),

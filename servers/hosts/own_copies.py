@@ -138,9 +138,9 @@ def keep(server: Server, run: JobContext) -> None:
 
 
 def put_back(server: Server, run: JobContext) -> None:
-    """Put back what was set aside."""
+    """Put back what was set aside, or of it what `files` of the job names."""
     with _at_rest(server) as directory:
-        put = copies.put_back(directory)
+        put = copies.put_back(directory, only=run.params.get("files"))
         run.log(f"Put back: {put.done} files.")
         if put.left:
             run.log(f"Still set aside, because the server has others in their places: {put.left} files.")

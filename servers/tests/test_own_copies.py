@@ -206,7 +206,8 @@ def test_a_kept_copy_is_not_outdated_until_the_next_update(server: Server, cast:
     write(upper(server) / STOCK, "mine", age=20)
     client.force_login(cast.owner)
     assert request(server, client, "keep_copies", file=[STOCK]).state == Job.State.SUCCEEDED
-    assert states(server) == {STOCK: State.CHANGED}
+    assert states(server) == {STOCK: State.KEPT}
+    assert "Kept, older than the original" in client.get(f"/servers/{server.pk}/own-copies").content.decode()
     release(STOCK, "two", age=-1)
     assert states(server) == {STOCK: State.OUTDATED}
 
@@ -340,14 +341,14 @@ def test_requests_for_files_that_cannot_be_are_refused(server: Server, cast: Cas
 def test_a_copy_that_is_kept_beside_a_changed_file_stays_kept_though_it_is_of_the_version_before(
     server: Server, cast: Cast, client: Client
 ):
-    write(upper(server) / STOCK, "one", age=1)
+    write(upper(server) / STOCK, "one", age=10)
     release(STOCK, "two", age=5)
     assert states(server) == {STOCK: State.OUTDATED}
     client.force_login(cast.owner)
     request(server, client, "keep_copies", file=[STOCK])
-    assert states(server) == {STOCK: State.CHANGED}
+    assert states(server) == {STOCK: State.KEPT}
     release(STOCK, "two", age=0)
-    assert states(server) == {STOCK: State.CHANGED}, "it was only installed again"
+    assert states(server) == {STOCK: State.KEPT}, "it was only installed again"
     release(STOCK, "three", age=-1)
     assert states(server) == {STOCK: State.OUTDATED}
 
@@ -364,3 +365,35 @@ def test_a_change_that_fails_half_way_leaves_a_true_number(server: Server, cast:
     assert request(server, client, "use_originals", file=[STOCK]).state == Job.State.FAILED
     server.refresh_from_db()
     assert server.outdated_files == 0
+
+
+def test_the_api_puts_back_only_what_it_is_told(server: Server, cast: Cast, client: Client):
+    for name in (STOCK, "left4dead2/plugin.cfg"):
+        write(upper(server) / name, "mine", age=20)
+    client.force_login(cast.owner)
+    address = f"/api/v1/servers/{server.pk}/own-copies"
+    client.post(address, {"operation": "use_originals"}, content_type="application/json")
+    drain(host="local")
+    given = {"operation": "put_back_copies", "files": [STOCK]}
+    assert client.post(address, given, content_type="application/json").status_code == 202
+    drain(host="local")
+    assert states(server) == {STOCK: State.OUTDATED}
+    found = client.get(address).json()["aside"]
+    assert found["files"] == 1
+
+
+def test_a_file_is_put_back_without_the_mark_of_its_folder(server: Server):
+    directory = this_host.storage().of(server.pk)
+    write(upper(server) / STOCK, "mine", age=20)
+    write(this_host.games().current().path / "left4dead2/cfg/other.cfg", "game", age=5)
+    folder = upper(server) / "left4dead2/cfg"
+    os.setxattr(folder, "user.overlay.opaque", b"y")
+    assert states(server) == {STOCK: State.OUTDATED, "left4dead2/cfg/": State.FOLDER}
+    assert copies.set_aside(directory, [STOCK, "left4dead2/cfg/"], now=1.0) == 2
+    assert states(server) == {}
+    assert copies.aside(directory) == copies.Aside(files=2, at=1.0)
+    assert copies.put_back(directory, only=[STOCK]) == copies.PutBack(done=1, left=0)
+    assert states(server) == {STOCK: State.OUTDATED}
+    assert copies.put_back(directory, only=["left4dead2/cfg/"]) == copies.PutBack(done=1, left=0)
+    assert states(server) == {STOCK: State.OUTDATED, "left4dead2/cfg/": State.FOLDER}
+    assert copies.aside(directory) is None

@@ -227,7 +227,7 @@ class RuntimeContract:
         stage.runtime.stop(1)
         directory, layers = stage.directory(1), [stage.overlay, stage.game]
         found = shadows.find(directory.upper, layers)
-        assert [(each.path, each.state) for each in found] == [(f"{name}/", shadows.State.DELETED)]
+        assert [(each.path, each.state) for each in found] == [(f"{name}/", shadows.State.FOLDER)]
         copies.set_aside(directory, [f"{name}/"], now=1.0)
         assert shadows.find(directory.upper, layers) == []
         stage.start(spec)
