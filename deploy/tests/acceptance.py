@@ -341,9 +341,9 @@ class Life:
         self.expect_ready()
 
     def has_table(self, name: str) -> bool:
-        sql = f"SELECT count(*) FROM {name}"  # noqa: S608 -- a name of ours
-        script = f"from django.db import connection; connection.cursor().execute({sql!r})"
-        return self.machine.sh(f"left4mectl manage shell -c {shlex.quote(script)}", check=False).status == 0
+        """Asks the database itself: a command of the application takes longer than all else of it."""
+        counted = self.machine.sh(_COUNT_TABLES[self.database].format(name=name)).output.strip()
+        return {"0": False, "1": True}[counted]
 
     def commit(self, path: str, text: str, *, append: bool = False) -> None:
         """Commit a change to the branch that the machine follows."""
@@ -396,6 +396,16 @@ class Life:
         self.machine.sh("systemctl stop cut-off", check=False)
         self.machine.sh(f"test -e /opt/left4me/{journal}")
 
+
+_COUNT_TABLES = {
+    "sqlite": """python3 -c 'import sqlite3
+rows = sqlite3.connect("file:/var/lib/left4me/left4me.sqlite3?mode=ro", uri=True)
+print(*rows.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", ["{name}"]).fetchone())'
+""",
+    "postgres": """cd / && setpriv --reuid=postgres --regid=postgres --init-groups psql --dbname=left4me -tAc \
+"SELECT count(*) FROM pg_tables WHERE tablename = '{name}'"
+""",
+}
 
 _NEVER_FRESH = """
 
