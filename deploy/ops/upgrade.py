@@ -156,7 +156,8 @@ def _check(layout: Layout, tree: Path, database: database_copies.Database | None
         raise UpgradeFault(f"{tree.name} does not accept this machine's settings: {error}") from error
     if database is not None:
         _refuse_full_disk(layout, database)
-    pending = application.manage(layout, "migrate", "--check", release=tree, check=False)
+    # It would run the same checks again.
+    pending = application.manage(layout, "migrate", "--check", "--skip-checks", release=tree, check=False)
     # Only the machine of the web migrates. A newer worker would take no jobs until that is done.
     if pending.status and database is None:
         reason = [f"{tree.name} needs a newer one", *pending.output.strip().splitlines()][-1]
@@ -208,9 +209,9 @@ def _exchange(
                 attempt = enter(CHANGING, str(copy))
                 progress.phase("migrating")
                 tree = layout.releases / attempt.new
-                application.manage(
-                    layout, "migrate", "--no-input", "--verbosity=0", release=tree, timeout=_MIGRATE_SECONDS
-                )
+                # Checked before anything stopped; requests wait.
+                migrate = ("migrate", "--no-input", "--verbosity=0", "--skip-checks")
+                application.manage(layout, *migrate, release=tree, timeout=_MIGRATE_SECONDS)
             attempt = enter(STARTING)
             progress.phase(f"starting {attempt.new}")
             added = _make_current(layout, attempt.new, instead_of=attempt.old)
