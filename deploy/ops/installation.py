@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.ops import application, environment, releases
+from deploy.ops import application, environment, releases, site_address
 from deploy.ops.database import postgres
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import packages, proxy, services, system_files
@@ -295,8 +295,9 @@ class Installation:
         elif self.choices.game:
             values["LEFT4ME_GAME"] = self.choices.game
         if self.choices.domain:
-            values["LEFT4ME_ALLOWED_HOSTS"] = f"{self.choices.domain},127.0.0.1,localhost"
-            values["LEFT4ME_BEHIND_TLS"] = "true"
+            file = self.layout.settings_file
+            present = environment.parse(file.read_text()) if file.exists() else {}
+            values |= site_address.for_domain(self.layout, self.choices.domain, present)
         if self.invitation is not None:
             values |= host_invitation.settings(self.invitation)
         return values

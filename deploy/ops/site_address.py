@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from deploy.ops import application
 from deploy.ops.layout import Layout
@@ -32,9 +33,30 @@ def of(values: Mapping[str, str]) -> str | None:
     return application.known_host(values)
 
 
+def for_domain(layout: Layout, domain: str, present: Mapping[str, str]) -> dict[str, str]:
+    """The settings of a site that is served under `domain` from now on, from those that are there.
+
+    The name before it goes, also from LEFT4ME_PUBLIC_URL; names and URLs of the operator's own stay.
+    """
+    before = proxy.served_domain(layout) or of(present)
+    names = [name for name in _allowed(present) if name != before]
+    values = {
+        "LEFT4ME_ALLOWED_HOSTS": ",".join(dict.fromkeys([domain, *names, "127.0.0.1", "localhost"])),
+        "LEFT4ME_BEHIND_TLS": "true",
+    }
+    public = urlsplit(present.get("LEFT4ME_PUBLIC_URL", ""))
+    if before and public.hostname == before != domain:
+        values["LEFT4ME_PUBLIC_URL"] = f"https://{domain}"
+    return values
+
+
+def _allowed(values: Mapping[str, str]) -> list[str]:
+    return [name for each in values.get("LEFT4ME_ALLOWED_HOSTS", "").split(",") if (name := each.strip())]
+
+
 def accepts(values: Mapping[str, str], name: str) -> bool:
     """Whether the web with these settings answers requests for `name`."""
-    allowed = [each.strip() for each in values.get("LEFT4ME_ALLOWED_HOSTS", "").split(",")]
+    allowed = _allowed(values)
     return name in allowed or any(each.startswith(".") and f".{name}".endswith(each) for each in allowed)
 
 

@@ -49,6 +49,37 @@ def test_a_domain_may_come_later_and_changes_only_its_own_lines(layout: Layout):
     assert values["LEFT4ME_GAME"] == "simulated"
 
 
+def test_another_domain_takes_the_place_of_the_one_before_and_nothing_else(layout: Layout):
+    Installation(layout, Choices(domain="old.example.org")).settings().apply()
+    text = layout.settings_file.read_text().replace("old.example.org,", "old.example.org,games.lan,")
+    text += "LEFT4ME_PUBLIC_URL=https://old.example.org\n"
+    layout.settings_file.write_text(text)
+    assert Installation(layout, Choices(domain="old.example.org")).settings().is_done(), "names of the operator stay"
+    Installation(layout, Choices(domain="new.example.org")).settings().apply()
+    values = environment.read(layout)
+    assert values["LEFT4ME_ALLOWED_HOSTS"] == "new.example.org,games.lan,127.0.0.1,localhost"
+    assert values["LEFT4ME_PUBLIC_URL"] == "https://new.example.org"
+    assert Installation(layout, Choices(domain="new.example.org")).settings().is_done()
+
+
+def test_a_public_address_of_the_operators_own_stays(layout: Layout):
+    Installation(layout, Choices(domain="old.example.org")).settings().apply()
+    with layout.settings_file.open("a") as file:
+        file.write("LEFT4ME_PUBLIC_URL=https://www.example.org\n")
+    Installation(layout, Choices(domain="new.example.org")).settings().apply()
+    assert environment.read(layout)["LEFT4ME_PUBLIC_URL"] == "https://www.example.org"
+
+
+def test_a_domain_that_was_switched_half_way_is_switched_by_the_next_run(layout: Layout):
+    Installation(layout, Choices(domain="old.example.org")).settings().apply()
+    layout.caddyfile.parent.mkdir(parents=True)
+    layout.caddyfile.write_text("import left4me.caddy\n")
+    proxy.site(layout).write_text(proxy.text(CHECKOUT, domain="old.example.org", tls="auto", secret="x"))
+    for _ in range(2):
+        Installation(layout, Choices(domain="new.example.org")).settings().apply()
+        assert environment.read(layout)["LEFT4ME_ALLOWED_HOSTS"] == "new.example.org,127.0.0.1,localhost"
+
+
 def test_secrets_are_made_once(layout: Layout):
     step = Installation(layout, Choices()).secrets()
     step.apply()
