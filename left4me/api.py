@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.core.exceptions import ValidationError as FormFault
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from django.views.decorators.http import require_safe
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
@@ -69,6 +71,10 @@ _PROBLEM = {
 }
 
 
+def _for_everybody(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    return login_not_required(require_safe(view))
+
+
 class JSONParser(Parser):
     """Reads bodies as all views do."""
 
@@ -97,7 +103,7 @@ api = API(
     docs_url="docs",
     openapi_url="openapi.json",
     # The source is public, and so is the description of its API; programs fetch it before they have a token.
-    docs_decorator=login_not_required,
+    docs_decorator=_for_everybody,
 )
 api.add_router("", accounts_router)
 api.add_router("", overlays_router)

@@ -14,7 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import actions, browsers, secrets
 from accounts.forms import LoginForm, NewPasswordForm, SignUpForm
@@ -29,6 +29,7 @@ from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web.request import previous_page
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @login_not_required
 @sensitive_post_parameters("password")
 @never_cache
@@ -104,6 +105,7 @@ def language(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @login_not_required
 @sensitive_post_parameters("password")
 def signup(request: HttpRequest) -> HttpResponse:
@@ -113,6 +115,7 @@ def signup(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/signup_closed.html", status=403)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @login_not_required
 @sensitive_post_parameters("password")
 @never_cache
@@ -146,6 +149,7 @@ def _sign_up(request: HttpRequest, link: OneTimeLink | None) -> HttpResponse:
     return render(request, "accounts/signup.html", {"form": form}, status=422 if form.errors else 200)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @login_not_required
 @sensitive_post_parameters("password")
 @never_cache

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import actions, secrets
 from accounts.forms import PasswordChangeForm, TokenForm
@@ -43,6 +43,7 @@ def time_zone(request: HttpRequest) -> HttpResponse:
     return redirect("accounts:profile")
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @sensitive_post_parameters()
 def password(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
@@ -83,6 +84,7 @@ def revoke_other_sessions(request: HttpRequest) -> HttpResponse:
     return redirect("accounts:sessions")
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def tokens(request: HttpRequest) -> HttpResponse:
     """List the user's tokens. Creating one shows this page with the new key, which is shown only once."""

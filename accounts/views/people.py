@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import actions
 from accounts.forms import InvitationForm, NewUserForm
@@ -34,6 +34,7 @@ def users(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/users.html", {"page": page, "q": asked, "invites": _takes_invitations()})
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def new_user(request: HttpRequest) -> HttpResponse:
     """Create an account. The response shows the link by which its user sets a password."""
@@ -95,6 +96,7 @@ def set_active(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("accounts:users")
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def invitations(request: HttpRequest) -> HttpResponse:
     """List invitations. Creating one shows this page with the new link, which is shown only once."""

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
 
 from left4me.core.web.request import is_admin
 from servers.blueprints import maps
@@ -97,6 +98,7 @@ def _forms(scheme: str) -> list[Specimen]:
     return [Specimen(prefix=scheme, initial=usual), Specimen({f"{wrong}-port": "80"}, prefix=wrong)]
 
 
+@require_safe
 def styleguide(request: HttpRequest) -> HttpResponse:
     if not is_admin(request.user):
         raise PermissionDenied

@@ -57,12 +57,14 @@ def theme(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@require_safe
 @login_not_required
 def health(request: HttpRequest) -> JsonResponse:
     """Liveness: answers 200 while the process serves requests. `/ready` checks its dependencies."""
     return JsonResponse({"status": "ok"})
 
 
+@require_safe
 @login_not_required
 def ready(request: HttpRequest) -> JsonResponse:
     """Readiness: 200 if database, Redis, worker and beat work, else 503 with what does not."""

@@ -18,6 +18,7 @@ from django.shortcuts import render
 from django.urls import path
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
 
 from servers.simulated.srcds.players import STEAM_ID_64_BASE, account_of, name_pool
 
@@ -59,6 +60,7 @@ def _signature(fields: Mapping[str, str]) -> str:
     return salted_hmac("simulated-steam", text, algorithm="sha256").hexdigest()
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @csrf_exempt
 @login_not_required
 def login(request: HttpRequest) -> HttpResponse:
