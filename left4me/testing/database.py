@@ -1,4 +1,4 @@
-"""The SQLite database of each test process: copied after one migration for all, put back after tests that commit."""
+"""The database of each test process is a copy of one that was migrated for all. SQLite's is put back after tests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import django
 import pytest
@@ -24,6 +25,7 @@ _PROJECT = Path(__file__).resolve().parents[2]
 _IMPORT = re.compile(r"^(?:import|from) ([\w.]+)(?: import (\w+))?", re.MULTILINE)
 _SECONDS = 300
 _LOCKED_SECONDS = 20
+_TEMPLATE = "left4me_migrated_"
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +43,11 @@ def django_db_modify_db_settings(
     """Lay out the migrated database, so that Django has nothing to migrate."""
     from django.conf import settings
 
-    if not request.getfixturevalue("django_db_keepdb"):
-        return
     test = settings.DATABASES["default"]["TEST"]
-    shutil.copyfile(request.getfixturevalue("migrated_database"), test["NAME"])
+    if request.getfixturevalue("django_db_keepdb"):
+        shutil.copyfile(request.getfixturevalue("migrated_database"), test["NAME"])
+    else:
+        test["TEMPLATE"] = request.getfixturevalue("migrated_template")
     test["MIGRATE"] = False
 
 
@@ -114,14 +117,40 @@ def migrated_database(request: pytest.FixtureRequest) -> Path:
             for old in kept.glob("*.sqlite3"):
                 old.unlink()
             fresh = kept / "fresh.sqlite3"
-            commands.run(
-                [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-                timeout=_SECONDS,
-                env={**os.environ, "DATABASE_URL": f"sqlite:///{fresh}", "PYTHONWARNINGS": "ignore"},
-                cwd=_PROJECT,
-            )
+            _migrate(f"sqlite:///{fresh}")
             atomic.publish(fresh, database, durable=False)
     return database
+
+
+@pytest.fixture(scope="session")
+def migrated_template(request: pytest.FixtureRequest) -> str:
+    """The name of a PostgreSQL database after all migrations, of which new ones are copies. Its server keeps it."""
+    import psycopg
+
+    server = os.environ["DATABASE_URL"]
+    name = f"{_TEMPLATE}{_fingerprint()[:16]}"
+    with (request.config.cache.mkdir("databases") / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with psycopg.connect(server, autocommit=True) as connection:
+            found = connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [_TEMPLATE])
+            old = [database for (database,) in found]
+            if name not in old:
+                for database in old:
+                    connection.execute(f'DROP DATABASE "{database}"')
+                fresh = f"{_TEMPLATE}fresh"
+                connection.execute(f'CREATE DATABASE "{fresh}"')
+                _migrate(urlsplit(server)._replace(path=f"/{fresh}").geturl())
+                connection.execute(f'ALTER DATABASE "{fresh}" RENAME TO "{name}"')
+    return name
+
+
+def _migrate(url: str) -> None:
+    commands.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        timeout=_SECONDS,
+        env={**os.environ, "DATABASE_URL": url, "PYTHONWARNINGS": "ignore"},
+        cwd=_PROJECT,
+    )
 
 
 def _fingerprint() -> str:
