@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from left4me.alerts import incidents
 from left4me.alerts.events import Event
 from left4me.alerts.incidents import ProblemReport
-from left4me.jobs import resources
+from left4me.jobs import permissions, resources
 from left4me.jobs.models import Job
 from left4me.jobs.states import State
 
@@ -30,8 +30,10 @@ def job_has_ended(job: Job, *, now: datetime) -> None:
 def _failure(job: Job) -> ProblemReport:
     label = resources.labels([job.resource]).get(job.resource)
     resource_name = label.name if label is not None else job.resource
-    # The user who requested the job and the owners of its resource are alerted.
-    owners = resources.owners(job.resource) | ({job.user_id} if job.user_id is not None else set())
+    # The owners of its resource are alerted, and who requested the job, unless they may not see it any more.
+    owners = resources.owners(job.resource)
+    if job.user is not None and permissions.can_see(job.user, job):
+        owners = owners | {job.user.pk}
     return ProblemReport(
         event=Event.JOB_FAILED,
         key=_key(job),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.utils.translation import gettext as _
 
@@ -14,6 +14,8 @@ from left4me.jobs.states import State
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
+
+    from left4me.core.web.request import Person
 
 HostHealth = Callable[[], Mapping[str, "StrOrPromise"]]
 
@@ -33,15 +35,15 @@ def unhealthy_hosts() -> dict[str, StrOrPromise]:
 def explain(jobs: Iterable[Job], *, user: Visitor | None = None) -> None:
     """Set `waiting_for` on `jobs`: the trouble of its host, the job that holds what it needs, or its place in line.
 
-    The resource of another job is named where `user` requested that job or is an admin. The number of queries does not
-    depend on the number of jobs, and is 0 when none of them is queued.
+    The resource of another job is named where `user` is an admin, or requested that job and still sees it. The number
+    of queries does not depend on the number of jobs, and is 0 when none of them is queued.
     """
     jobs = list(jobs)
     queued = [job for job in jobs if job.state == State.QUEUED]
     problems = unhealthy_hosts() if queued else {}
     holders = _holders(queued)
     places = _places({job.host for job in queued if job.pk not in holders})
-    named = [job for job in holders.values() if user is not None and (is_admin(user) or job.user_id == user.pk)]
+    named = _named(holders.values(), user)
     labels = resources.labels(job.resource for job in named)
     for job in jobs:
         job.waiting_for = ""
@@ -53,6 +55,17 @@ def explain(jobs: Iterable[Job], *, user: Visitor | None = None) -> None:
             job.waiting_for = _held_by(holder, labels.get(holder.resource))
         elif (place := places.get(job.pk, 1)) > 1:
             job.waiting_for = _("Number %(place)d in the queue of host %(host)s") % {"place": place, "host": job.host}
+
+
+def _named(holders: Collection[Job], user: Visitor | None) -> list[Job]:
+    """Those whose resource the user may be told."""
+    if user is None or user.pk is None:
+        return []
+    if is_admin(user):
+        return list(holders)
+    own = [job.pk for job in holders if job.user_id == user.pk]
+    seen = set(Job.objects.asked_by(cast("Person", user)).filter(pk__in=own).values_list("pk", flat=True))
+    return [job for job in holders if job.pk in seen]
 
 
 def _holders(queued: Sequence[Job]) -> dict[int, Job]:

@@ -8,7 +8,7 @@ from django.test import Client
 from accounts import actions as accounts
 from accounts.tests.factories import bearer, make_token
 from left4me.jobs import actions as jobs
-from left4me.jobs import permissions, streams
+from left4me.jobs import failure_alerts, permissions, queue_reasons, streams
 from left4me.jobs.models import Job
 from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
@@ -57,6 +57,31 @@ def test_a_former_operator_is_shown_nothing_of_them(stopped: Job, cast: Cast, ap
     assert [job["id"] for job in api.by(cast.owner).get(f"/jobs?resource={stopped.resource}")[1]["items"]] == [
         stopped.pk
     ]
+
+
+def test_a_failure_is_told_to_those_who_may_see_it(server: Server, cast: Cast) -> None:
+    lent = share(server, cast.operator, ServerShare.Role.OPERATOR)
+    job = actions.request(server=server, operation="stop", by=cast.operator)
+    assert set(failure_alerts._failure(job).owners) == {cast.owner.pk, cast.operator.pk}
+    sharing.revoke(share=lent, by=cast.owner)
+    assert set(failure_alerts._failure(Job.objects.get(pk=job.pk)).owners) == {cast.owner.pk}
+
+
+def test_a_job_that_waits_does_not_name_what_its_user_does_not_see(
+    server: Server, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_reasons, "_host_health", [])
+    lent = share(server, cast.operator, ServerShare.Role.OPERATOR)
+    actions.request(server=server, operation="stop", by=cast.operator)
+    second = jobs.request(operation="put_back", resource=server.resource, by=cast.owner, host=server.host.name)
+
+    def reasons() -> str:
+        queue_reasons.explain([second], user=cast.operator)
+        return str(second.waiting_for)
+
+    assert "Friday" in reasons()
+    sharing.revoke(share=lent, by=cast.owner)
+    assert "Friday" not in reasons()
 
 
 def test_the_job_that_deletes_a_server_is_still_shown_to_its_owner(server: Server, cast: Cast, api: Caller) -> None:
