@@ -37,11 +37,14 @@ def administrator(request: HttpRequest) -> User:
 def user_named(name: str, *, by: User) -> User | None:
     """The active user with this name, for `by` to share something with.
 
-    Raises RateLimited for many names that nobody has: who has an account is not to be found out by trying. Admins see
-    all accounts anyway.
+    Who has an account is not to be found out by trying: after many names that nobody has, RateLimited is raised for
+    every name. Names are counted before they are looked up, so that simultaneous tries are counted too. Admins see all
+    accounts anyway.
     """
+    if not by.is_admin:
+        rate_limit.enforce(UNKNOWN_NAMES, f"user:{by.pk}")
     name = name.strip()
     user = User.objects.active().named(name).first() if name and "\0" not in name else None
-    if user is None and not by.is_admin:
-        rate_limit.enforce(UNKNOWN_NAMES, f"user:{by.pk}")
+    if user is not None and not by.is_admin:
+        rate_limit.give_back(UNKNOWN_NAMES, f"user:{by.pk}")
     return user

@@ -15,6 +15,7 @@ from pydantic import ValidationError as SchemaFault
 from accounts.models import User
 from accounts.permissions import user_named
 from left4me.core import steam_ids
+from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web.ids import LARGEST_ID
 from overlays import actions as overlay_actions
 from overlays.models import Overlay, OverlayWorkshopItem
@@ -129,8 +130,8 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
     """Create a blueprint from exported YAML. Raises ValidationError.
 
     Overlays are looked up by name among the owner's and the catalog's. A missing workshop overlay is created. A name
-    that the owner has already gets a number. A person whose account is not here is listed by Steam ID. Raises
-    RateLimited for many unknown names without Steam IDs.
+    that the owner has already gets a number. A person whose account is not here is listed by Steam ID. After many
+    names that nobody has, all others without a Steam ID count as unknown too.
     """
     content = _read(text)
     overlays = _overlays_by_name(owner)
@@ -187,11 +188,15 @@ def _people(access: _Access, *, by: User) -> tuple[list[dict[str, Any]], list[st
 
 
 def _account(person: _Person, *, by: User) -> User | None:
-    """The user here whom a person of the file means. Raises RateLimited for many names that nobody has."""
+    """The user here whom a person of the file means."""
     if not person.user or "\0" in person.user:
         return None
     if person.steam_id is None:
-        return user_named(person.user, by=by)
+        try:
+            return user_named(person.user, by=by)
+        except RateLimited:
+            # A file with many unknown names can be imported, but does not tell who of the others is here.
+            return None
     # Somebody else may have that name here.
     account: User | None = User.objects.active().named(person.user).filter(steam_id=person.steam_id).first()
     return account

@@ -83,6 +83,18 @@ def enforce(limit: Limit, subject: str) -> None:
         raise RateLimited(count.wait)
 
 
+def give_back(limit: Limit, subject: str) -> None:
+    """Take back one count: what was counted before its outcome was known should not have been."""
+    try:
+        with client(timeout=_SECONDS_TO_ANSWER).pipeline(transaction=True) as pipe:
+            # In a window that ended meanwhile, the count starts below nothing, and still ends with it.
+            pipe.set(limit.key(subject), 0, ex=limit.seconds, nx=True)
+            pipe.decr(limit.key(subject))
+            pipe.execute()
+    except redis.RedisError as error:
+        logger.warning("Could not take back a count of a rate limit: %s", error)
+
+
 def forget(counted: Sequence[tuple[Limit, str]]) -> None:
     """Reset these windows."""
     try:
