@@ -30,7 +30,12 @@ LANGUAGES = "LEFT4ME_TEST_LANGUAGES"
 # Half of the ways suffice to find most faults in half of the time.
 HALF = "LEFT4ME_TEST_HALF"
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server"), pytest.mark.timeout(0)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("redis_server"),
+    pytest.mark.timeout(0),
+]
 
 _SETTLED_MS = 400
 _TALLEST = 6_000
