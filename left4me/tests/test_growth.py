@@ -48,7 +48,8 @@ from workshop.models import WorkshopContents, WorkshopItem
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs/operations.md").read_text()
-BEGIN = datetime(2026, 1, 1, 12, tzinfo=UTC)
+# Two years that are over: PostgreSQL asks its own clock whether an audit entry is old enough to go.
+BEGIN = datetime(2020, 1, 1, 12, tzinfo=UTC)
 # What deletes runs once in a step.
 STEP = timedelta(days=30)
 YEAR = 13  # steps
