@@ -14,7 +14,7 @@ from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed, Lock, RequestedJob, operation
 from overlays import builds, paths
 from overlays.campaigns import rows
-from overlays.files import extraction, trash
+from overlays.files import extraction, trash, uploads
 from overlays.models import Overlay
 from overlays.replication.server import hashes_file
 from overlays.replication.store import Copies, is_needed
@@ -59,6 +59,7 @@ def unpack(run: JobContext) -> None:
     finally:
         # Also after a failure: the files extracted before it stay, and have to be measured and checked.
         builds.build(run, overlay)
+        trash.make_room(overlay, quota_left=uploads.quota_left(overlay), wanted=0)
 
 
 @operation("inspect", title=_("Find campaigns"), idempotent=True)

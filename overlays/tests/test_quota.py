@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from django.urls import reverse
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
+from left4me.testing.jobs import drain
+from overlays.files import uploads
 from overlays.models import Overlay, Upload
 from overlays.tests.factories import make_overlay
 
@@ -90,3 +94,20 @@ def test_archives_of_one_user_are_unpacked_one_after_the_other(cast: Cast, clien
             operation="unpack", resource=each.resource, by=cast.owner, host="local", params={"upload": upload.pk}
         )
     assert Job.objects.claimable().count() == 1
+
+
+def test_an_archive_takes_the_space_of_what_was_deleted(cast: Cast, client: Client, overlay: Overlay) -> None:
+    write(client, overlay, "x" * 200_000)
+    client.post(reverse("overlays:delete_files", args=[overlay.pk]), {"at": "left4dead2/cfg", "name": "a.cfg"})
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("left4dead2/cfg/b.cfg", "x" * 100_000)
+        archive.writestr("left4dead2/cfg/c.cfg", bytes(range(256)) * 3_200)
+    raw = packed.getvalue()
+    upload = Upload.objects.create(overlay=overlay, user=cast.owner, path="a.zip", size=len(raw), unpack=True)
+    uploads.partial_path(upload).write_bytes(raw)
+    uploads.finish(upload, by=cast.owner, apply=True)
+    *_, job = drain(host="local")
+    overlay.refresh_from_db()
+    assert (job.state, overlay.size_bytes) == ("succeeded", 919_200)
+    assert not overlay.deleted_files.exists()
