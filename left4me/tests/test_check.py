@@ -273,6 +273,23 @@ def test_a_lock_without_an_extra_is_seen(house: Path) -> None:
     assert "without that extra" in finished.stdout
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        ('"version": "2.0.11"', '"version": "2.0.10"', "sbom.json is not that of the lock files"),
+        ('"licence": "0BSD"', '"licence": "MIT"', "sbom.json is not that of the lock files"),
+    ],
+)
+def test_a_list_of_parts_that_is_not_of_the_locks_is_seen(before: str, after: str, fault: str, house: Path) -> None:
+    vendored = house / "left4me/site/static/vendor/vendor.json"
+    vendored.write_text(vendored.read_text().replace(before, after))
+    finished = subprocess.run(
+        [".venv/bin/python", "bin/sbom", "--check"], cwd=house, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert finished.returncode == 1
+    assert fault in finished.stdout
+
+
 _AT_HOME = """
 import os
 import shutil
