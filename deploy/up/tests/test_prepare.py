@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import sys
 from contextlib import closing
@@ -37,7 +38,8 @@ def test_only_the_newest_copies_are_kept(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_an_upgrade_copies_the_database_before_it_changes_it(tmp_path: Path):
+def test_an_upgrade_copies_the_database_before_it_changes_it(tmp_path: Path, collected_static: Path):
+    shutil.copytree(collected_static, tmp_path / "static")
     env = {"PATH": os.environ["PATH"], "LEFT4ME_ROOT": str(tmp_path)}
 
     def run(*words: str) -> str:
@@ -45,9 +47,9 @@ def test_an_upgrade_copies_the_database_before_it_changes_it(tmp_path: Path):
 
     assert "copied the database" not in run("-m", "deploy.up.prepare"), "there is nothing to lose at first"
     assert "migrations" not in run("-m", "deploy.up.prepare"), "the second start has nothing to do"
-    run("manage.py", "migrate", "livestate", "zero")
+    run("manage.py", "migrate", "status_pages", "zero")
     assert "copied the database to" in run("-m", "deploy.up.prepare")
     (copy,) = (tmp_path / "backups").iterdir()
     with closing(sqlite3.connect(copy)) as kept:
-        applied = kept.execute("SELECT count(*) FROM django_migrations WHERE app = 'livestate'").fetchone()
+        applied = kept.execute("SELECT count(*) FROM django_migrations WHERE app = 'status_pages'").fetchone()
     assert applied == (0,)
