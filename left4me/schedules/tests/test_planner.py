@@ -76,6 +76,8 @@ ROUNDS = st.tuples(
 )
 
 
+# What it runs is covered by the others; counting makes it take longer.
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @settings(
