@@ -21,13 +21,14 @@ from django.utils import timezone
 from accounts.models import ApiToken, SavedFilter, User
 from left4me.alerts.models import Channel
 from left4me.core import steam_ids
+from left4me.core.web import undo
 from left4me.schedules.models import Schedule
 from left4me.status_pages.models import StatusPage
 from livestate.bans.models import Ban, BanList
 from livestate.bans.tests.factories import make_list
 from livestate.models import PlayerNote
 from livestate.tests.factories import make_session
-from overlays.models import Overlay, Upload
+from overlays.models import Overlay, OverlayWorkshopItem, Upload
 from overlays.tests.factories import make_overlay
 from servers.models import Blueprint, GamePerson, Host, Server
 from servers.tests.factories import make_blueprint, make_host, make_server
@@ -42,6 +43,7 @@ class Place:
     owner: User
     server: Server
     overlay: Overlay
+    workshop: Overlay
     bans: BanList
 
 
@@ -91,6 +93,26 @@ def _form(path: str, body: Callable[[Place, int], dict[str, Any]]) -> Ask:
 def _begin_upload(client: Client, place: Place, number: int) -> Any:
     body = json.dumps({"name": f"{number}.txt", "size": 80})
     return client.post(f"/overlays/{place.overlay.pk}/uploads", body, content_type="application/json")
+
+
+def _undo(kind: str, kept: Callable[[Place, int], dict[str, Any]]) -> Ask:
+    """The Undo button of a deletion, as if the row had been deleted before the others came."""
+
+    def ask(client: Client, place: Place, number: int) -> Any:
+        button = undo.offer(kind, by=place.owner, **kept(place, number))
+        assert button is not None
+        return client.post(button.url)
+
+    return ask
+
+
+def _note(place: Place, number: int) -> dict[str, Any]:
+    written = {"author_id": place.owner.pk, "created_at": timezone.now(), "changed_at": timezone.now()}
+    return {"owner_id": place.owner.pk, "steam_id_64": _PLAYER, "text": f"n{number}", **written}
+
+
+def _item(place: Place, number: int) -> dict[str, Any]:
+    return {"overlay": place.workshop.pk, "links": [(number + 1, None, timezone.now())]}
 
 
 def _schedule(place: Place, number: int) -> dict[str, Any]:
@@ -158,6 +180,13 @@ LIMITS = [
         _api("/players/{player}/notes", lambda place, n: {"text": f"n{n}"}),
         "livestate.players.notes.MOST",
     ),
+    OnRows("deleted notes about a player", PlayerNote, _undo("note", _note), "livestate.players.notes.MOST"),
+    OnRows(
+        "removed items of an overlay",
+        OverlayWorkshopItem,
+        _undo("overlay.items", _item),
+        "overlays.workshop_items.membership.MOST_ITEMS",
+    ),
     OnRows(
         "admins of a server",
         GamePerson,
@@ -169,11 +198,12 @@ LIMITS = [
 
 
 def furnish(owner: User) -> Place:
-    """A server with a visit, a files overlay and a ban list of the user, on a host that has room."""
+    """A server with a visit, two overlays and a ban list of the user, on a host that has room."""
     server = make_server(owner, host=make_host(first_port=27015, last_port=27030), blueprint=make_blueprint(owner))
     make_session(server, 1, timezone.now())
     overlay = make_overlay(owner=owner, kind=Overlay.Kind.FILES)
-    return Place(owner, server, overlay, make_list(owner))
+    workshop = make_overlay(owner=owner, kind=Overlay.Kind.WORKSHOP)
+    return Place(owner, server, overlay, workshop, make_list(owner))
 
 
 def at_once(limit: OnRows, place: Place, *, threads: int) -> list[int]:

@@ -25,9 +25,7 @@ _KEPT = ("owner_id", "steam_id_64", "text", "author_id", "created_at", "changed_
 def add(*, steam_id_64: int, owner: User, text: str, by: User) -> PlayerNote:
     """Write a note for those who run servers of `owner`. Raises ValidationError, Refused and PermissionDenied."""
     permissions.check_can_write_notes(by, owner)
-    rows.take_turns(owner.pk)
-    if PlayerNote.objects.filter(steam_id_64=steam_id_64, owner=owner).count() >= MOST:
-        raise Refused(_("There are %d notes about this player already. Delete one first.") % MOST)
+    _check_room(steam_id_64, owner)
     note = PlayerNote(steam_id_64=steam_id_64, owner=owner, author=by, text=_checked(text))
     rows.save_clean(note)
     record.write(action="note.add", by=by, target=note.resource)
@@ -56,15 +54,24 @@ def delete(*, note: PlayerNote, by: User) -> dict[str, Any]:
 
 @transaction.atomic
 def restore(*, by: User, **kept: Any) -> PlayerNote:
-    """Write a deleted note again. Raises PermissionDenied, and rows.Gone if the account of its owner was deleted."""
+    """Write a deleted note again. Raises Refused, PermissionDenied, and rows.Gone if its owner was deleted."""
     accounts = User.objects.in_bulk([kept["owner_id"], kept["author_id"]])
     if kept["owner_id"] not in accounts:
         raise rows.Gone
-    permissions.check_can_write_notes(by, accounts[kept["owner_id"]])
+    owner = accounts[kept["owner_id"]]
+    permissions.check_can_write_notes(by, owner)
+    _check_room(kept["steam_id_64"], owner)
     author = accounts.get(kept["author_id"])
     note = PlayerNote.objects.create(**{**kept, "author_id": author.pk if author else None})
     record.write(action="note.restore", by=by, target=note.resource)
     return note
+
+
+def _check_room(steam_id_64: int, owner: User) -> None:
+    """Raises Refused if there is no room for one more note; it keeps the room until the transaction ends."""
+    rows.take_turns(owner.pk)
+    if PlayerNote.objects.filter(steam_id_64=steam_id_64, owner=owner).count() >= MOST:
+        raise Refused(_("There are %d notes about this player already. Delete one first.") % MOST)
 
 
 def _checked(text: str) -> str:

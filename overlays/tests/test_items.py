@@ -14,6 +14,8 @@ from left4me.jobs.models import Job
 from left4me.testing.simulated_steam import Fault
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
+from overlays.workshop_items import membership
+from workshop import metadata
 from workshop.models import WorkshopItem
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_server")]
@@ -48,6 +50,18 @@ def api(client, cast):
 
 def held(overlay):
     return sorted(overlay.workshop_links.values_list("item__steam_id", flat=True))
+
+
+def test_items_looked_up_at_the_same_time_share_one_limit(overlay, steam_world, cast, monkeypatch):
+    for steam_id in (11, 12, 13):
+        steam_world.add(steam_id)
+    monkeypatch.setattr(membership, "MOST_ITEMS", 2)
+    with metadata.connect() as api:
+        first, second = (membership.look_up(overlay=overlay, text=text, api=api) for text in ("11 12", "12 13"))
+    membership.add(overlay=overlay, preview=first, by=cast.owner, follow=False, now=timezone.now())
+    with pytest.raises(membership.NotAddable, match="at most 2 items"):
+        membership.add(overlay=overlay, preview=second, by=cast.owner, follow=False, now=timezone.now())
+    assert held(overlay) == [11, 12]
 
 
 def test_what_is_pasted_is_previewed_then_added_and_built(paste, overlay, steam_world, cast):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
+from left4me.core.rows import take_turns
 from left4me.core.web.refusals import Refused
 from left4me.jobs.models import Job
 from overlays import builds
@@ -33,7 +34,7 @@ class InvalidInput(Exception):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
-class NotAddable(Exception):
+class NotAddable(Refused):
     """Nothing was added; the message says why."""
 
 
@@ -93,11 +94,7 @@ def look_up(*, overlay: Overlay | None, text: str, api: steam.Steam, mode: Mode 
             refused[steam_id] = problem
     already = set(overlay.workshop_links.values_list("item__steam_id", flat=True)) if overlay else set()
     usable = {steam_id: item for steam_id, item in items.items() if steam_id not in refused}
-    if len(already | set(usable)) > MOST_ITEMS:
-        raise NotAddable(
-            _("An overlay can contain at most %(most)d items. Split them into several overlays.")
-            % {"most": MOST_ITEMS}
-        )
+    _check_number(already | set(usable))
     return Preview(usable, tuple(groups), refused, frozenset(already))
 
 
@@ -110,6 +107,7 @@ def add(*, overlay: Overlay, preview: Preview, by: User, follow: bool, now: date
         reasons = [f"{steam_id}: {reason}" for steam_id, reason in preview.refused.items()]
         raise NotAddable("\n".join([_("None of these can be added:"), *reasons[:50]]))
     with transaction.atomic():
+        _check_room(overlay, preview.addable)
         rows = metadata.save(preview.addable, now=now)
         collection_of = _keep_collections(overlay, preview.groups, now=now) if follow else {}
         OverlayWorkshopItem.objects.bulk_create(
@@ -142,13 +140,9 @@ def kept_links(overlay: Overlay, **chosen: Any) -> list[KeptLink]:
 def put_back(
     *, overlay: Overlay, links: Sequence[KeptLink], by: User, collection: tuple[int, str] | None = None
 ) -> None:
-    """Add removed items again, each at its place; with `collection`, also follow it again. Raises jobs.Refused."""
-    if overlay.workshop_links.count() + len(links) > MOST_ITEMS:
-        raise Refused(
-            _("An overlay can contain at most %(most)d items. Split them into several overlays.")
-            % {"most": MOST_ITEMS}
-        )
+    """Add removed items again, each at its place; with `collection`, also follow it again. Raises Refused."""
     with transaction.atomic():
+        _check_room(overlay, [steam_id for steam_id, *_rest in links])
         if collection is not None:
             steam_id, title = collection
             OverlayCollection.objects.get_or_create(overlay=overlay, steam_id=steam_id, defaults={"title": title})
@@ -204,6 +198,21 @@ def sync_collection(collection: OverlayCollection, listing: steam.Collection, *,
     collection.synced_at, collection.last_error = now, ""
     collection.save(update_fields=["synced_at", "last_error"])
     return bool(removed or added)
+
+
+def _check_room(overlay: Overlay, ids: Collection[int]) -> None:
+    """Raises NotAddable if the overlay has no room for these items; it keeps the room until the transaction ends."""
+    if overlay.owner_id is not None:
+        take_turns(overlay.owner_id)
+    _check_number({*overlay.workshop_links.values_list("item__steam_id", flat=True), *ids})
+
+
+def _check_number(steam_ids: Collection[int]) -> None:
+    if len(steam_ids) > MOST_ITEMS:
+        raise NotAddable(
+            _("An overlay can contain at most %(most)d items. Split them into several overlays.")
+            % {"most": MOST_ITEMS}
+        )
 
 
 def _collections_among(api: steam.Steam, items: Mapping[int, steam.Item]) -> tuple[int, ...]:
