@@ -118,6 +118,24 @@ def test_a_followed_collection_brings_new_items_and_takes_old_ones(hold, steam_w
     assert queued_builds() == {overlay.resource}
 
 
+def test_a_followed_collection_brings_no_more_than_an_overlay_can_contain(hold, steam_world, monkeypatch):
+    overlay = hold(1, 2)
+    collection = OverlayCollection.objects.create(overlay=overlay, steam_id=50)
+    for steam_id in (3, 4):
+        steam_world.add(steam_id)
+    steam_world.collections = {50: [(3, 0), (4, 0)]}
+    monkeypatch.setattr(membership, "MOST_ITEMS", 3)
+    refresh()
+    assert sorted(overlay.workshop_links.values_list("item__steam_id", flat=True)) == [1, 2, 3]
+    collection.refresh_from_db()
+    assert "at most 3 items" in collection.last_error
+    drain(host=settings.LEFT4ME_HOST)
+    steam_world.collections = {50: [(3, 0)]}
+    refresh()
+    collection.refresh_from_db()
+    assert collection.last_error == ""
+
+
 def test_a_collection_that_vanished_keeps_what_it_brought(hold, steam_world):
     overlay = hold(1)
     collection = OverlayCollection.objects.create(overlay=overlay, steam_id=50)

@@ -183,8 +183,12 @@ def unfollow(*, overlay: Overlay, collection: OverlayCollection, by: User, keep_
 
 
 def sync_collection(collection: OverlayCollection, listing: steam.Collection, *, now: datetime) -> bool:
-    """Make the collection's links match Steam; items without a row are left out. Returns whether links changed."""
+    """Make the collection's links match Steam, as far as the overlay has room. Returns whether links changed.
+
+    Items without a row are left out.
+    """
     overlay = collection.overlay
+    _take_turns(overlay)
     rows = {item.steam_id: item for item in WorkshopItem.objects.filter(steam_id__in=listing.items)}
     removed, _by_model = collection.links.exclude(item__steam_id__in=listing.items).delete()
     # Items that were added individually, or by another collection, keep their link.
@@ -194,25 +198,32 @@ def sync_collection(collection: OverlayCollection, listing: steam.Collection, *,
         for steam_id in listing.items
         if steam_id in rows and rows[steam_id].pk not in present
     ]
-    OverlayWorkshopItem.objects.bulk_create(added, ignore_conflicts=True, batch_size=500)
-    collection.synced_at, collection.last_error = now, ""
+    room = max(0, MOST_ITEMS - overlay.workshop_links.count())
+    problem = _too_many() if len(added) > room else ""
+    OverlayWorkshopItem.objects.bulk_create(added[:room], ignore_conflicts=True, batch_size=500)
+    collection.synced_at, collection.last_error = now, problem
     collection.save(update_fields=["synced_at", "last_error"])
-    return bool(removed or added)
+    return bool(removed or added[:room])
 
 
 def _check_room(overlay: Overlay, ids: Collection[int]) -> None:
     """Raises NotAddable if the overlay has no room for these items; it keeps the room until the transaction ends."""
-    if overlay.owner_id is not None:
-        take_turns(overlay.owner_id)
+    _take_turns(overlay)
     _check_number({*overlay.workshop_links.values_list("item__steam_id", flat=True), *ids})
 
 
 def _check_number(steam_ids: Collection[int]) -> None:
     if len(steam_ids) > MOST_ITEMS:
-        raise NotAddable(
-            _("An overlay can contain at most %(most)d items. Split them into several overlays.")
-            % {"most": MOST_ITEMS}
-        )
+        raise NotAddable(_too_many())
+
+
+def _too_many() -> str:
+    return _("An overlay can contain at most %(most)d items. Split them into several overlays.") % {"most": MOST_ITEMS}
+
+
+def _take_turns(overlay: Overlay) -> None:
+    if overlay.owner_id is not None:
+        take_turns(overlay.owner_id)
 
 
 def _collections_among(api: steam.Steam, items: Mapping[int, steam.Item]) -> tuple[int, ...]:
