@@ -164,7 +164,7 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.url("REDIS_URL", f"unix://{broker.socket_path(LEFT4ME_ROOT)}", schemes=["redis", "rediss", "unix"])
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {"default": {"BACKEND": "left4me.core.redis.json_cache.JsonCache", "LOCATION": REDIS_URL}}
 
 # --- accounts and sessions ------------------------------------------------------------------------------------
 

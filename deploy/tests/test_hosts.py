@@ -119,6 +119,19 @@ def test_a_host_s_user_reaches_its_own_queue_and_no_password_stands_in_the_list(
     assert "-@admin" in rule and "-@dangerous" in rule
 
 
+def test_a_host_s_user_writes_nothing_of_the_web_s_into_the_cache(tmp_path):
+    with redis_server.own_redis(tmp_path / "sock", tmp_path):
+        admin = redis.Redis(unix_socket_path=str(tmp_path / "sock"))
+        admin.execute_command("ACL", "SETUSER", *redis_acl.rule("two", "secret").split()[1:])
+        client = redis.Redis(unix_socket_path=str(tmp_path / "sock"), username="host-two", password="secret")
+        assert client.set(f"{keys.CACHE}{keys.CONSOLE_COMMANDS}1:2", "[]")
+        for key in ("undo:x", "status-page:x:", "sparkline:1", "accounts:steam-nonce:x"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.set(f"{keys.CACHE}{key}", "x")
+        client.close()
+        admin.close()
+
+
 def test_a_host_s_user_runs_the_scripts_of_celery_and_no_others(tmp_path):
     with redis_server.own_redis(tmp_path / "sock", tmp_path):
         admin = redis.Redis(unix_socket_path=str(tmp_path / "sock"))

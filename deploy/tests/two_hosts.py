@@ -257,7 +257,8 @@ try:
 except psycopg.OperationalError:
     pass
 client = redis.Redis.from_url(values["REDIS_URL"])
-for words in (["FLUSHALL"], ["CONFIG", "GET", "*"], ["LPUSH", "host.local", "x"], ["ACL", "LIST"], ["KEYS", "*"]):
+foreign = (["LPUSH", "host.local", "x"], ["SET", ":1:undo:x", "x"])
+for words in (["FLUSHALL"], ["CONFIG", "GET", "*"], *foreign, ["ACL", "LIST"], ["KEYS", "*"]):
     try:
         client.execute_command(*words)
         print("GOT", *words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.cache import cache
 
+from left4me.core.redis import keys
 from servers.blueprints.checks import known
 from servers.models import Server
 
@@ -37,4 +38,4 @@ def store(server: Server, names: list[str]) -> None:
 
 
 def _key(server: Server) -> str:
-    return f"livestate:commands:{server.pk}:{server.started_at and int(server.started_at.timestamp())}"
+    return f"{keys.CONSOLE_COMMANDS}{server.pk}:{server.started_at and int(server.started_at.timestamp())}"

@@ -41,7 +41,7 @@ def _keys(host: str) -> list[str]:
         f"{keys.host_queue(host)}\x06*",  # its queues for other priorities
         *keys.unacknowledged(host).values(),
         f"{keys.KOMBU_BINDINGS}*",
-        f"{keys.CACHE}*",
+        f"{keys.CACHE}{keys.CONSOLE_COMMANDS}*",
         keys.ended_jobs(host),
         keys.host_answer("*"),
         keys.SIGNALS,

@@ -95,6 +95,8 @@ SIGNALS: Final = "left4me:signals"
 SIGNALS_CHANNEL: Final = "left4me:signals-live"
 # Django's cache: no prefix, version 1.
 CACHE: Final = ":1:"
+# In Django's cache, before the id of a server: the commands of its game. The only part that workers of hosts write.
+CONSOLE_COMMANDS: Final = "livestate:commands:"
 
 
 def rate_limit(limit: str, subject: str) -> str:
