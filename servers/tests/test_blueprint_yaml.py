@@ -114,7 +114,7 @@ def test_another_installation_makes_workshop_overlays_and_names_what_it_lacks(
         ('left4me_blueprint: 1\nname: "a\\"b"', "quotation"),
         ("a: &a [1]\nb: [*a, *a]", "aliases"),
         ("!!python/object/apply:os.system [id]", "not valid YAML"),
-        ("[" * 5000, "not valid YAML"),
+        ("[" * 5000, "too large"),
         ("x" * 300_000, "too large"),
         (
             "left4me_blueprint: 1\nname: x\noverlays: [{name: a, kind: workshop, workshop_items: [-1]}]",
