@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
+    "docs/advisories.md",
     *(f"docs/{name}.md" for name in ("architecture", "frontend", "interop", "jobs", "livestate", "operations")),
     *(f"docs/{name}.md" for name in ("permissions", "real-game", "runtime", "security", "servers", "simulated-game")),
 )
