@@ -52,7 +52,7 @@ DEBUG = env.flag("LEFT4ME_DEBUG", default=False)
 ALLOWED_HOSTS = env.words("LEFT4ME_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 LEFT4ME_BEHIND_TLS = env.flag("LEFT4ME_BEHIND_TLS", default=False)
 LEFT4ME_PROXY_SECRET = env.text("LEFT4ME_PROXY_SECRET")
-# Opens /metrics from elsewhere than this machine.
+# Opens /metrics, then also on this machine.
 LEFT4ME_METRICS_TOKEN = env.text("LEFT4ME_METRICS_TOKEN")
 if 0 < len(LEFT4ME_METRICS_TOKEN) < 16:
     raise Misconfigured("LEFT4ME_METRICS_TOKEN is shorter than 16 characters. Create one with `openssl rand -hex 24`.")

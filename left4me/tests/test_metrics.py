@@ -78,11 +78,18 @@ def test_only_the_token_and_this_machine_open_it(
     db: None, _own_redis: None, settings: Any, meta: dict[str, str], status: int, behind_tls: bool
 ):
     settings.ALLOWED_HOSTS = ["127.0.0.1", "[::1]", "left4me.example.org"]
-    settings.LEFT4ME_METRICS_TOKEN = TOKEN
+    settings.LEFT4ME_METRICS_TOKEN = TOKEN if "HTTP_AUTHORIZATION" in meta else ""
     settings.LEFT4ME_BEHIND_TLS = behind_tls
     answer = Client().get("/metrics", **{"HTTP_HOST": "127.0.0.1:8000", **meta})
     assert answer.status_code == status
     assert (b"left4me_build_info" in answer.content) is (status == 200)
+
+
+def test_with_a_token_programs_of_this_machine_need_it_too(db: None, _own_redis: None, settings: Any):
+    """On kernels before 6.7, games reach the web on loopback as well."""
+    settings.LEFT4ME_METRICS_TOKEN = TOKEN
+    assert Client().get("/metrics", HTTP_HOST="127.0.0.1:8000").status_code == 403
+    assert Client().get("/metrics", HTTP_AUTHORIZATION=f"Bearer {TOKEN}").status_code == 200
 
 
 def test_without_a_token_none_opens_it(db: None, settings: Any):

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus, for clients with the token and for programs on this machine."""
+"""`/metrics` for Prometheus: for clients with the token; without one in the settings, for programs on this machine."""
 
 from __future__ import annotations
 
@@ -28,8 +28,13 @@ _LOOPBACK_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    if not (_has_the_token(request) or _is_of_this_machine(request)):
-        words = "Send “Authorization: Bearer <LEFT4ME_METRICS_TOKEN>”, or ask from this machine past the proxy.\n"
+    # Games are programs on this machine too, and not every kernel keeps them from loopback: a token is for all.
+    admits = _has_the_token if settings.LEFT4ME_METRICS_TOKEN else _is_of_this_machine
+    if not admits(request):
+        words = (
+            "Send “Authorization: Bearer <LEFT4ME_METRICS_TOKEN>”. Without this setting, ask from this machine past"
+            " the proxy.\n"
+        )
         return HttpResponse(words, status=403, content_type="text/plain; charset=utf-8")
     registry = CollectorRegistry()
     registry.register(Figures(now=timezone.now(), streams=streams.application.open_streams))
