@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from servers.gamehost.tests.contract import HostileGame
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (
     "README.md",
@@ -111,3 +113,10 @@ def test_the_tree_lists_every_folder_with_modules():
     listed = set(re.findall(r"^([\w/]+)/ {2,}\S", text, re.MULTILINE))
     folders = {file.rpartition("/")[0] for file in tracked() if file.endswith(".py")}
     assert listed >= {folder for folder in folders if folder and not CONVENTIONAL & set(folder.split("/"))}
+
+
+def test_the_table_of_a_hostile_game_names_every_attempt_of_the_contract_and_no_other():
+    text = (ROOT / "docs/security.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| [^|]+ \| [^|]+ \| `(test_\w+)` \|$", text, re.MULTILINE)
+    tests = [name for name in vars(HostileGame) if name.startswith("test_")]
+    assert rows == tests

@@ -430,6 +430,12 @@ class HostileGame:
         fork = "[__import__('subprocess').Popen(['sleep', '60']) for _ in range(40)]"
         assert refusal(spec, fork) == "BlockingIOError"
 
+    @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the filter exists for x86 only")
+    @pytest.mark.parametrize("family", [socket.AF_ALG, socket.AF_PACKET, socket.AF_VSOCK])
+    def test_it_opens_no_socket_that_reaches_the_kernel_or_the_hypervisor(self, stage: Stage, family: int) -> None:
+        # Not PermissionError, which a lack of capabilities gives.
+        assert refusal(stage.start(stage.spec(1)), f"__import__('socket').socket({int(family)}, 2)") == "OSError"
+
     @pytest.mark.skipif(landlock.version() < 4, reason="needs Linux 6.7")
     def test_it_reaches_no_service_on_loopback_but_the_ports_it_was_given(self, stage: Stage) -> None:
         with socket.create_server(("127.0.0.1", 0)) as service:
