@@ -1,4 +1,5 @@
 import pytest
+from django.conf import settings
 from django.contrib.messages import get_messages, success
 from django.contrib.messages.storage.fallback import FallbackStorage
 from django.http import HttpResponse, HttpResponseRedirect
@@ -124,3 +125,17 @@ def test_pages_are_compressed_and_downloads_are_not(cast, client):
     blueprint = make_blueprint(cast.owner, config="sv_alltalk 1\n" * 100)
     export = client.get(f"/blueprints/{blueprint.pk}/export", headers={"Accept-Encoding": "gzip"})
     assert "Content-Encoding" not in export
+
+
+@pytest.mark.parametrize("address", ["/accounts/login/", "/servers", "/admin/", "/nowhere"])
+def test_pages_load_from_their_own_origin_run_nothing_inline_and_are_not_framed(cast, client, address):
+    client.force_login(cast.admin)
+    if address == "/accounts/login/":
+        client.logout()
+    response = client.get(address)
+    policy = dict(part.split(maxsplit=1) for part in response["Content-Security-Policy"].split("; "))
+    pictures = policy.pop("img-src").split()
+    assert {*policy.values()} == {"'self'", "'none'"}
+    assert (policy["default-src"], policy["script-src"], policy["frame-ancestors"]) == ("'none'", "'self'", "'none'")
+    assert pictures == ["'self'", "data:", *settings.STEAM_IMAGE_HOSTS]
+    assert response["X-Frame-Options"] == "DENY"
