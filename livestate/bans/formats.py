@@ -50,8 +50,12 @@ def read(data: bytes | str, *, now: datetime) -> Reading:
     """Read a file of any of the forms; which one it is shows in its content."""
     text = data if isinstance(data, str) else texts.decode(data).text
     reading = Reading()
-    for row in _rows(text, reading, now):
-        _take(row, reading, now)
+    try:
+        for row in _rows(text, reading, now):
+            _take(row, reading, now)
+    except csv.Error as fault:
+        # What follows cannot be told apart, as after a quotation mark that is never closed.
+        reading.refuse(str(fault))
     return reading
 
 

@@ -32,6 +32,8 @@ _CONTINUED = re.compile(r"[ \t]*(?:(?<!\\)\\|\^)[ \t]*\r?\n[ \t]*|[ \t]+`[ \t]*\
 _TYPOGRAPHY = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " ", "\ufeff": " "})
 _DASHES = re.compile(r"(?<!\S)[\u2010-\u2015\u2212](?=[A-Za-z])")
 _MOST_EXPANSIONS = 4
+# What values add to one line. Variables that hold each other twice would grow without end.
+_LONGEST_EXPANSION = 4_000
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,29 @@ def _assigned(text: str) -> dict[str, str]:
 
 
 def _expanded(line: str, values: dict[str, str]) -> str:
+    """The line with the values of its variables. Those for which there is no more room stay as they are."""
+    room = _LONGEST_EXPANSION
+
+    def fitting(match: re.Match[str], value: str) -> str:
+        nonlocal room
+        growth = len(value) - len(match.group(0))
+        if growth > room:
+            return match.group(0)
+        room -= growth
+        return value
+
     for _time in range(_MOST_EXPANSIONS):
         before = line
-        line = _WITH_DEFAULT.sub(lambda match: values.get(match.group(1).lower()) or match.group(2), line)
-        line = _KNOWN.sub(lambda match: values.get(next(filter(None, match.groups())).lower(), match.group(0)), line)
+        line = _WITH_DEFAULT.sub(lambda match: fitting(match, values.get(match[1].lower()) or match[2]), line)
+        line = _KNOWN.sub(lambda match: fitting(match, values.get(_name_in(match).lower(), match[0])), line)
         if line == before:
             break
     return line
+
+
+def _name_in(match: re.Match[str]) -> str:
+    name: str = next(filter(None, match.groups()))
+    return name
 
 
 def _with_placeholders(line: str) -> str:

@@ -26,10 +26,12 @@ from left4me.jobs.models import Job, JobLog
 from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
 from left4me.testing.folders import listed
+from livestate.bans import formats
 from overlays.files import uploads
 from overlays.models import Overlay, Upload
 from overlays.tests.factories import make_overlay
 from servers.actions import blueprint_yaml
+from servers.blueprints import translation
 from servers.gamehost import a2s
 from servers.gamehost.rcon.conversation import Conversation
 from servers.gamehost.rcon.errors import ProtocolFault
@@ -172,6 +174,18 @@ def test_ghsa_q6hh_gp44_4hcm_a_hostile_file_costs_little_to_read(cast: Cast, tex
     with pytest.raises(ValidationError):
         blueprint_yaml.load(text, owner=cast.owner, by=cast.owner)
     assert not Blueprint.objects.exists()
+
+
+def test_ghsa_q6hh_gp44_4hcm_variables_that_double_each_other_stay_small() -> None:
+    script = "a=x\n" + "a=$a$a\n" * 60 + "./srcds_run +hostname $a +map c1m1_hotel\n"
+    found = translation.translate(arguments=script, config="")
+    assert len(found.arguments) < 20_000
+    assert "+map c1m1_hotel" in found.arguments
+
+
+def test_ghsa_q6hh_gp44_4hcm_a_table_with_an_endless_cell_is_refused() -> None:
+    reading = formats.read("steam_id,ip\n" + '"' + "x" * 200_000, now=NOW)
+    assert reading.fault_count == 1
 
 
 def test_ghsa_gqmf_jqgv_v8fw_the_token_of_a_host_writes_nothing(cast: Cast) -> None:
