@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from accounts.models import User
 
+# Playwright's own five seconds are too few while other tests use all processors.
+expect.set_options(timeout=20_000)
 # Playwright's synchronous API runs an event loop in the test's thread, where Django would refuse the database.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 os.environ["DJANGO_LIVE_TEST_SERVER_ADDRESS"] = "127.0.0.1"

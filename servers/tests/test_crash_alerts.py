@@ -17,9 +17,9 @@ from left4me.testing.jobs import drain
 from servers.gamehost.port import Exit, State
 from servers.gamehost.tests.stage import free_port
 from servers.hosts import reconcile, silence
-from servers.models import Host, Server
+from servers.models import Host, Server, ServerShare
 from servers.state import crash_alerts, state_log
-from servers.tests.factories import make_host, make_server
+from servers.tests.factories import make_host, make_server, share
 from servers.tests.fake_runtime import EPOCH, FakeRuntime
 
 NOW = EPOCH + timedelta(hours=1)
@@ -149,6 +149,7 @@ def test_an_observation_that_is_not_written_raises_no_alert(server: Server, cast
 def test_a_failed_job_is_told_to_the_owner_of_the_server_and_to_who_asked(server: Server, cast: Cast):
     # A game of this machine may have the usual port; then that would be the failure.
     Server.objects.filter(pk=server.pk).update(port=free_port())
+    share(server, cast.operator, ServerShare.Role.OPERATOR)
     make_channel(cast.owner, name="owner")
     make_channel(cast.operator, name="asked")
     make_channel(cast.viewer, name="neither")
