@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = Path(__file__).parent
 _NAMED = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
-_ID = re.compile(r"\[(GHSA(?:-[0-9a-z]{4}){3}|CVE-\d{4}-\d{4,}|sourcebans-pp#\d+)\]\(https://")
+_ID = re.compile(r"\[(GHSA(?:-[0-9a-z]{4}){3}|CVE-\d{4}-\d{4,}|[\w/-]+#\d+)\]\(https://")
 ROWS = [line for line in (ROOT / "docs/advisories.md").read_text().splitlines() if line.startswith("| [")]
 
 
@@ -21,7 +21,7 @@ def names_of_tests(path: Path) -> set[str]:
 
 
 def prefix_of(advisory: str) -> str:
-    return f"test_{re.sub('[-#]', '_', advisory.lower())}_"
+    return f"test_{re.sub('[-/#]', '_', advisory.lower())}_"
 
 
 OWN = {
