@@ -19,9 +19,10 @@ from left4me.core.processes import commands
 from left4me.testing.jobs import drain
 from servers.gamehost.process.runtime import ProcessRuntime
 from servers.gamehost.systemd import journal, units
-from servers.hosts import machine_backups, rpc, rpc_handlers, this_host
+from servers.hosts import machine_backups, this_host
 from servers.models import Server
 from servers.tests.factories import make_host, make_server
+from servers.tests.near_host import answer_here
 
 pytestmark = [
     pytest.mark.browser,
@@ -44,7 +45,7 @@ def bans(cast, settings, tmp_path, monkeypatch) -> Path:
     """A file that a plugin wrote on the stopped server “Friday”, whose host answers pages in their own thread."""
     settings.LEFT4ME_ROOT = tmp_path
     monkeypatch.setattr(this_host, "runtime", lambda: ProcessRuntime(root=tmp_path, limits_in=""))
-    monkeypatch.setattr(rpc, "call", lambda host, procedure, **values: rpc_handlers.handle(procedure, values))
+    answer_here(monkeypatch)
     host = make_host(game_version="20300102T000000-100", last_seen_at=timezone.now() + timedelta(hours=1))
     server = make_server(cast.owner, name="Friday", host=host, actual_state="stopped")
     file = this_host.storage().of(server.pk).upper / "left4dead2/cfg/sourcemod/bans.cfg"

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from left4me.audit.models import AuditEntry
 from left4me.testing.cast import Cast
-from servers.hosts import rpc, rpc_handlers, this_host
+from servers.hosts import this_host
 from servers.logs import crash_dumps, minidumps
 from servers.models import Server
 from servers.simulated.srcds import dumps
 from servers.tests.factories import make_server, share
+from servers.tests.near_host import answer_here
 
 CORPUS = Path(__file__).parents[2] / "bench" / "corpus" / "dumps"
 DUMP = dumps.build(11)
@@ -89,13 +90,7 @@ def server(db: None, cast: Cast, tmp_path: Path, settings: Any, monkeypatch: pyt
     """A server with one dump, whose host answers in this process."""
     settings.LEFT4ME_ROOT = tmp_path
 
-    def answer(host: object, procedure: str, **values: Any) -> rpc.Reply:
-        reply = rpc_handlers.handle(procedure, values)
-        if reply is None:
-            raise rpc.NotFound
-        return reply
-
-    monkeypatch.setattr(rpc, "call", answer)
+    answer_here(monkeypatch)
     made = make_server(cast.owner, name="Friday")
     _write(made, NAME, DUMP)
     return made

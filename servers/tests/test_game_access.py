@@ -308,12 +308,18 @@ def test_a_game_that_does_not_answer_is_told_again_later(cast, server, game):
         assert apply(server)[0] == "applied"
 
 
-def test_games_are_told_side_by_side(cast, server, game, monkeypatch, tmp_path):
-    other = make_server(cast.owner, blueprint=server.blueprint, actual_state="running", started_at=NOW)
+def another_running(server, tmp_path):
+    """A second running game of the server's owner and blueprint."""
+    other = make_server(server.owner, blueprint=server.blueprint, actual_state="running", started_at=NOW)
     directory = this_host.storage().of(other.pk)
     directory.prepare()
     directory.note_layers([str(tree_of(server))])
     directory.write_replaceable(plan(other, tmp_path).replaceable)
+    return other
+
+
+def test_games_are_told_side_by_side(cast, server, game, monkeypatch, tmp_path):
+    other = another_running(server, tmp_path)
     both = threading.Barrier(2, timeout=20)
 
     def execute(*given, timeout):
@@ -331,11 +337,7 @@ def test_games_are_told_side_by_side(cast, server, game, monkeypatch, tmp_path):
 
 
 def test_a_game_that_cannot_be_told_does_not_keep_the_others_from_it(cast, server, game, monkeypatch, tmp_path):
-    other = make_server(cast.owner, blueprint=server.blueprint, actual_state="running", started_at=NOW)
-    directory = this_host.storage().of(other.pk)
-    directory.prepare()
-    directory.note_layers([str(tree_of(server))])
-    directory.write_replaceable(plan(other, tmp_path).replaceable)
+    another_running(server, tmp_path)
     answers = iter([ValueError("broken"), game.answer])
 
     def execute(*given, timeout):

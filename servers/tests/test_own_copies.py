@@ -21,11 +21,12 @@ from overlays.tests.factories import make_overlay
 from servers import tasks
 from servers.gamehost import copies, shadows
 from servers.gamehost.shadows import State
-from servers.hosts import installs, own_copies, rpc, rpc_handlers, this_host
+from servers.hosts import installs, own_copies, this_host
 from servers.models import Server
 from servers.state import attention
 from servers.tests.factories import install_game, make_blueprint, make_host, make_server, share
 from servers.tests.fake_runtime import FakeRuntime
+from servers.tests.near_host import answer_here
 from servers.tests.recorded_run import RecordedRun
 
 STOCK = "left4dead2/cfg/valve.rc"
@@ -39,13 +40,7 @@ def server(cast: Cast, settings, tmp_path: Path, monkeypatch, redis_client: redi
     runtime = FakeRuntime()
     monkeypatch.setattr(this_host, "runtime", lambda: runtime)
 
-    def call(host: object, procedure: str, **values: Any) -> rpc.Reply:
-        reply = rpc_handlers.handle(procedure, values)
-        if reply is None:
-            raise rpc.NotFound
-        return reply
-
-    monkeypatch.setattr(rpc, "call", call)
+    answer_here(monkeypatch)
     overlay = make_overlay(name="Plugins")
     made = make_server(
         cast.owner,

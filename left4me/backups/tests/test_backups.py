@@ -22,11 +22,12 @@ from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
 from overlays.tests.factories import make_overlay
-from servers.hosts import rpc, rpc_handlers, this_host
+from servers.hosts import this_host
 from servers.lifecycle import lifecycle
-from servers.models import DeletedServer, Host, Server
+from servers.models import DeletedServer, Server
 from servers.tests.factories import make_host, make_server
 from servers.tests.fake_runtime import FakeRuntime
+from servers.tests.near_host import answer_here
 from servers.tests.recorded_run import RecordedRun
 
 HOST = "local"
@@ -37,13 +38,7 @@ def root(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_c
     """A root of its own; the host answers in the test's thread."""
     settings.LEFT4ME_ROOT = tmp_path
 
-    def call(host: Host, procedure: str, **values: Any) -> rpc.Reply:
-        reply = rpc_handlers.handle(procedure, values)
-        if reply is None:
-            raise rpc.NotFound
-        return reply
-
-    monkeypatch.setattr(rpc, "call", call)
+    answer_here(monkeypatch)
     return tmp_path
 
 

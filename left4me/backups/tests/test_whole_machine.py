@@ -20,10 +20,11 @@ from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
 from servers.gamehost.port import LogLine
 from servers.gamehost.systemd import journal, units
-from servers.hosts import machine_backups, rpc, rpc_handlers, this_host
+from servers.hosts import machine_backups, rpc, this_host
 from servers.models import Host
 from servers.state import attention
 from servers.tests.factories import make_host
+from servers.tests.near_host import answer_here
 
 pytestmark = pytest.mark.django_db
 
@@ -44,13 +45,7 @@ def folder(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.setattr(backup_list, "FOLDER", folder)
     put(folder, NAME, created_at=timezone.now().isoformat())
 
-    def call(host: Host, procedure: str, **values: Any) -> rpc.Reply:
-        reply = rpc_handlers.handle(procedure, values)
-        if reply is None:
-            raise rpc.NotFound
-        return reply
-
-    monkeypatch.setattr(rpc, "call", call)
+    answer_here(monkeypatch)
     return folder
 
 
