@@ -1,24 +1,25 @@
-"""Fuzz the parsers of untrusted files and of answers of games.
+"""Fuzz the readers of untrusted files, of what games, SteamCMD and Steam answer, and of what people type and paste.
 
-    bench/fuzz {dumps,vpk,missions,archives,status} [--seconds N]     prints the number of executions and the findings
-    bench/fuzz {dumps,vpk,missions,archives,status} --keep DIRECTORY  keeps the smallest inputs that cover new code
+    bench/fuzz TARGET [--seconds N]      prints the number of executions and the findings
+    bench/fuzz all [--seconds N]         each target in a process of its own, N seconds each, and a line about it
+    bench/fuzz TARGET --keep DIRECTORY   keeps the smallest inputs that cover new code
 
 Guided by coverage, with atheris (`pip install atheris`; it is not locked, because only this benchmark uses it). It
-starts from bench/corpus/TARGET and adds to a scratch copy; a crash, a hang or a file outside of the tree ends it. The
-tests replay all of bench/corpus.
+starts from bench/corpus/TARGET and adds to a scratch copy; a crash, a hang, a broken promise of a target or a file
+outside of the tree ends it. The tests replay all of bench/corpus.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import os
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
@@ -28,76 +29,27 @@ from bench import stack  # noqa: F401, I001 -- sets the environment that setting
 import atheris
 import django
 
-with atheris.instrument_imports(
-    include=["workshop", "overlays.files", "livestate.status", "livestate.reconcile", "servers.logs.minidumps"]
-):
+_FUZZED = (
+    *("left4me.core.lines", "left4me.core.names", "left4me.core.texts", "left4me.core.steam_ids"),
+    *("left4me.core.net.addresses", "left4me.core.web.ids", "left4me.core.web.sse.events"),
+    *(
+        "livestate.bans",
+        "livestate.demos.header",
+        "livestate.reconcile",
+        "livestate.status",
+        "overlays.files",
+        "overlays.plugins",
+        "overlays.replication.manifest",
+    ),
+    *("servers.actions.blueprint_yaml", "servers.blueprints", "servers.game_access", "servers.gamehost.a2s"),
+    *("servers.gamehost.rcon", "servers.gamehost.steamcmd", "servers.logs.minidumps", "servers.plugins", "workshop"),
+)
+
+with atheris.instrument_imports(include=list(_FUZZED)):
     django.setup()
-    from left4me.core.files import tree
-    from livestate import reconcile, status
-    from overlays.files import archives
-    from servers.logs import minidumps
-    from workshop import inspection, missions, vpk
+    from bench.fuzz_targets import TARGETS
 
 HERE = Path(__file__).resolve().parent
-SCRATCH = Path(tempfile.mkdtemp(prefix="left4me-fuzz-"))
-
-
-def read_vpk(data: bytes) -> None:
-    try:
-        inspection.inspect_stream(io.BytesIO(data))
-    except vpk.NotValid as reason:
-        assert str(reason)
-
-
-def read_mission(data: bytes) -> None:
-    for campaign in missions.read(data):
-        assert campaign.modes
-
-
-def unpack(data: bytes) -> None:
-    inside = SCRATCH / "inside" / "overlay"
-    archive = SCRATCH / "archive"
-    archive.write_bytes(data)
-    limits = archives.ArchiveLimits(size=2_000_000, files=200)
-    with tree.Tree(inside) as content:
-        try:
-            archives.unpack(archive, into=content, base=(), limits=limits, check=lambda: None)
-        except archives.BadArchive as reason:
-            assert str(reason)
-    assert {path.name for path in (SCRATCH / "inside").iterdir()} == {"overlay"}
-    assert {path.name for path in SCRATCH.iterdir()} == {"archive", "inside"}
-    shutil.rmtree(inside)
-
-
-def read_status(data: bytes) -> None:
-    text = data.decode("utf-8", "replace")
-    try:
-        found = status.parse_status(text)
-    except status.NotStatus as reason:
-        assert str(reason)
-        return
-    known = reconcile.Known(stays={7: reconcile.Stay(1, _NOW, None, None, None)}, seen_at=_NOW)
-    changes = reconcile.changes(known, found, _NOW, earlier={}, gap=timedelta(seconds=60))
-    assert len(changes.opened) <= len(found.people)
-    assert all(0 <= joined.steam_id_64 < 2**63 and joined.joined_at <= _NOW for joined in changes.opened)
-    if found.end_marker:
-        # What the game prints after its answer changes nothing about who is there.
-        after = status.parse_status(text + '\n# 1 1 "x" STEAM_1:0:5 00:10 1 0 active 30000\n')
-        assert (after.players, after.complete) == (found.players, found.complete)
-
-
-_NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def read_dump(data: bytes) -> None:
-    try:
-        crash = minidumps.read(io.BytesIO(data))
-    except minidumps.NotADump:
-        return
-    assert len(crash.modules) <= 1000 and len(crash.reason) < 1000
-
-
-TARGETS = {"dumps": read_dump, "vpk": read_vpk, "missions": read_mission, "archives": unpack, "status": read_status}
 
 
 def keep(target: Callable[[bytes], None], *, found: Path, kept: Path) -> None:
@@ -136,12 +88,39 @@ def _ways(target: Callable[[bytes], None], content: bytes) -> set[tuple[object, 
     return ways
 
 
+def _fuzz_all(seconds: int) -> int:
+    """Fuzz the targets one after the other; returns how many failed."""
+    failed = 0
+    for name in sorted(TARGETS):
+        command = [sys.executable, "-m", "bench.fuzz", name, "--seconds", str(seconds)]
+        run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        printed = run.stdout + run.stderr
+        count = re.search(r"number_of_executed_units: *(\d+)", printed)
+        failed += run.returncode != 0
+        print(
+            f"{name:16} {int(count[1]) if count else 0:>12,} executions  {'FAILED' if run.returncode else 'ok'}",
+            flush=True,
+        )
+        if run.returncode:
+            print(_fault(printed), flush=True)
+    return failed
+
+
+def _fault(printed: str) -> str:
+    """The Python traceback and the file with the input, among everything that libFuzzer prints."""
+    _, _, traceback = printed.partition("Uncaught Python exception")
+    lines = (traceback or printed).splitlines()
+    return "\n".join(line for line in lines if not line.startswith(("#", "INFO", "stat::", "0x", "MS:")))[-3000:]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench/fuzz")
-    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("target", choices=["all", *TARGETS])
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--keep", metavar="DIRECTORY", type=Path)
     options = parser.parse_args()
+    if options.target == "all":
+        sys.exit(min(_fuzz_all(options.seconds), 1))
     kept = HERE / "corpus" / options.target
     if options.keep:
         keep(TARGETS[options.target], found=options.keep, kept=kept)

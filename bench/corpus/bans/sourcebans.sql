@@ -1,0 +1,1 @@
+INSERT INTO `sb_bans` (`bid`,`ip`,`authid`,`name`,`created`,`ends`,`length`,`reason`,`type`) VALUES (1,'','STEAM_0:0:11101','An\'na',1700000000,0,0,'it''s',0),(2,'10.0.0.1','','',1700000000,1700003600,60,NULL,1);
