@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import secrets
+from accounts.factors import confirmation, second_step
 from accounts.models import ApiToken, OneTimeLink, Session, SteamSource, User
 from accounts.models.links import Purpose
 from left4me.audit import record
@@ -30,14 +31,18 @@ PASSWORD_LINK_LIFETIME = timedelta(days=2)
 MOST_TOKENS = 100
 
 
-def sign_in(*, user: User, request: HttpRequest) -> None:
-    """Start a session for `user` in this browser."""
+def sign_in(*, user: User, request: HttpRequest, means: str = "", has_passed_second_step: bool = False) -> None:
+    """Start a session for `user` in this browser. `means` tells the audit log how it was done beside the password."""
     login(request, user)
+    confirmation.was_given(request.session)
+    if has_passed_second_step:
+        second_step.was_passed(request.session)
     request.session.save()
     Session.objects.filter(pk=secrets.digest(request.session.session_key or "")).update(
         address=client_address(request) or None, user_agent=request.META.get("HTTP_USER_AGENT", "")[:300]
     )
-    record.write(action="session.start", by=user, target=f"user:{user.pk}", request=request)
+    details = {"means": means} if means else {}
+    record.write(action="session.start", by=user, target=f"user:{user.pk}", request=request, **details)
 
 
 @transaction.atomic
@@ -105,6 +110,8 @@ def link_steam_id(
     others = User.objects.exclude(pk=user.pk).filter(steam_id=steam_id, steam_source=SteamSource.STEAM)
     if others.exists():
         raise Refused(_("This Steam account is linked to another user. Unlink it there first."))
+    # Whoever signs in through Steam has this Steam ID, and no other.
+    user.identities.filter(door="steam").exclude(subject=str(steam_id)).delete()
     user.steam_id, user.steam_source = steam_id, source
     user.save(update_fields=["steam_id", "steam_source"])
     _record_steam_id("user.steam_link", user, by, request, steam_id=str(steam_id), source=source.value)
@@ -112,9 +119,10 @@ def link_steam_id(
 
 @transaction.atomic
 def unlink_steam_id(*, user: User, by: User | None, request: HttpRequest | None = None) -> None:
-    """Forget the user's Steam ID; their rights in games end."""
+    """Forget the user's Steam ID; their rights in games end, and signing in through Steam."""
     if user.steam_id is None:
         return
+    user.identities.filter(door="steam").delete()
     steam_id, user.steam_id, user.steam_source = user.steam_id, None, ""
     user.save(update_fields=["steam_id", "steam_source"])
     _record_steam_id("user.steam_unlink", user, by, request, steam_id=str(steam_id))

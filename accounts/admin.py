@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from accounts import actions
-from accounts.models import ApiToken, OneTimeLink, Session, User
+from accounts.models import ApiToken, AuthenticatorApp, Identity, OneTimeLink, Passkey, RecoveryCode, Session, User
 from accounts.permissions import administrator
 from left4me.audit.admin import Audited
 from left4me.core.web import notices
@@ -73,6 +73,13 @@ class _Revocable(Audited):
         return False
 
 
+class _Kept(_Revocable):
+    """Rows that are deleted elsewhere too: the users page resets second factors, with what belongs to that."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
 @admin.register(ApiToken)
 class ApiTokenAdmin(_Revocable):
     list_display = ["name", "user", "scope", "hint", "expires_at", "last_used_at"]
@@ -93,3 +100,32 @@ class OneTimeLinkAdmin(_Revocable):
     list_display = ["purpose", "note", "user", "created_by", "created_at", "expires_at", "used_at"]
     list_filter = ["purpose"]
     fields = ["purpose", "note", "user", "created_by", "created_at", "expires_at", "used_at"]
+
+
+@admin.register(AuthenticatorApp)
+class AuthenticatorAppAdmin(_Kept):
+    list_display = ["user", "created_at", "last_used_at"]
+    search_fields = ["user__username"]
+    fields = ["user", "created_at", "last_used_at"]
+
+
+@admin.register(RecoveryCode)
+class RecoveryCodeAdmin(_Kept):
+    list_display = ["user", "created_at", "used_at", "used_from"]
+    search_fields = ["user__username"]
+    fields = ["user", "created_at", "used_at", "used_from"]
+
+
+@admin.register(Passkey)
+class PasskeyAdmin(_Kept):
+    list_display = ["name", "user", "created_at", "last_used_at"]
+    search_fields = ["user__username"]
+    fields = ["name", "user", "sign_count", "created_at", "last_used_at"]
+
+
+@admin.register(Identity)
+class IdentityAdmin(_Revocable):
+    list_display = ["user", "door", "label", "created_at", "last_used_at"]
+    list_filter = ["door"]
+    search_fields = ["user__username"]
+    fields = ["user", "door", "issuer", "subject", "label", "created_at", "last_used_at"]

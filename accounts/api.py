@@ -13,7 +13,8 @@ from ninja.security.base import AuthBase
 from ninja.utils import check_csrf
 
 from accounts import auth
-from accounts.models import User
+from accounts.factors import second_step
+from accounts.models import AuthenticatorApp, User
 from left4me.core.net.addresses import client_address, network
 from left4me.core.redis import rate_limit
 from left4me.core.web.api import Problem
@@ -57,6 +58,12 @@ class PageSession(AuthBase):
             raise Problem(
                 403, _("CSRF token missing or invalid"), _("Send it in the X-CSRFToken header, or use an API token.")
             )
+        if second_step.is_missing(user, request.session):
+            raise Problem(
+                403,
+                _("Second factor missing"),
+                _("Pass the second step of the sign-in on the pages first, or use an API token."),
+            )
         rate_limit.enforce(REQUESTS, f"user:{user.pk}")
         return user
 
@@ -71,6 +78,35 @@ class Me(Schema):
         "", description="`steam`: confirmed by Steam, `admin`: entered by an admin, `user`: not confirmed."
     )
     scope: str
+
+
+class App(Schema):
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class PasskeyOut(Schema):
+    id: int
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class IdentityOut(Schema):
+    id: int
+    door: str
+    label: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class Factors(Schema):
+    is_on: bool = Field(description="Whether signing in asks for a second factor.")
+    is_demanded: bool = Field(description="Whether this site demands one of the user.")
+    authenticator_app: App | None
+    passkeys: list[PasskeyOut]
+    identities: list[IdentityOut] = Field(description="Accounts elsewhere that sign in instead of the password.")
+    recovery_codes_left: int
 
 
 router = Router(tags=["me"])
@@ -88,4 +124,18 @@ def me(request: HttpRequest) -> dict[str, object]:
         "steam_id": str(user.steam_id) if user.steam_id else None,
         "steam_source": user.steam_source,
         "scope": getattr(request, "token_scope", "admin"),
+    }
+
+
+@router.get("/me/factors", response=Factors, summary="The second factors of this user")
+def my_factors(request: HttpRequest) -> dict[str, object]:
+    user = request.user
+    assert isinstance(user, User)  # noqa: S101 -- authentication above has set it
+    return {
+        "is_on": user.second_factor_at is not None,
+        "is_demanded": second_step.is_demanded(user),
+        "authenticator_app": AuthenticatorApp.objects.filter(user=user).first(),
+        "passkeys": list(user.passkeys.all()),
+        "identities": list(user.identities.all()),
+        "recovery_codes_left": user.recovery_codes.unused().count(),
     }

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import secrets
+from accounts.factors import second_step
 from accounts.models import ApiToken, User
 from accounts.models.tokens import PREFIX, Scope
 from accounts.sessions import SessionStore
@@ -17,10 +18,11 @@ from left4me.audit import record
 
 
 def user_from_session(session_key: str) -> User | None:
-    """The user of this session; None if the session has ended or its user is inactive."""
+    """The user of this session; None if it has ended or lacks a second step, or if its user is inactive."""
     # Django's own check (backend, active, password unchanged since) uses only the request's session.
-    user = get_user(cast(HttpRequest, SimpleNamespace(session=SessionStore(session_key))))
-    return user if isinstance(user, User) else None
+    session = SessionStore(session_key)
+    user = get_user(cast(HttpRequest, SimpleNamespace(session=session)))
+    return user if isinstance(user, User) and not second_step.is_missing(user, session) else None
 
 
 def user_from_token(raw: str, *, request: HttpRequest | None = None) -> tuple[User, str] | None:

@@ -40,6 +40,27 @@ class NewPasswordForm(forms.Form):
         return password
 
 
+class ConfirmForm(forms.Form):
+    """The password of `user`, who is signed in."""
+
+    password = forms.CharField(
+        label=_("Password"),
+        strip=False,
+        max_length=1000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        self.user = user
+        super().__init__(*args, **kwargs)
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        if not self.user.check_password(password):
+            raise forms.ValidationError(_("Wrong password."))
+        return password
+
+
 class PasswordChangeForm(NewPasswordForm):
     """A new password for a signed-in user, who also enters the old one."""
 
@@ -56,6 +77,22 @@ class PasswordChangeForm(NewPasswordForm):
         if not self.user.check_password(current):
             raise forms.ValidationError(_("Wrong current password."))
         return current
+
+
+class CodeForm(forms.Form):
+    """A code of an authenticator app, or a recovery code."""
+
+    code = forms.CharField(
+        label=_("Code"),
+        max_length=40,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "one-time-code", "autocapitalize": "none", "spellcheck": "false", "autofocus": True}
+        ),
+    )
+
+    def __init__(self, *args: Any, help_text: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["code"].help_text = help_text
 
 
 class _NameForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -9,8 +9,12 @@ from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
+from django_htmx.http import HttpResponseClientRedirect
 
+from accounts.factors import second_step
+from accounts.models import User
 from left4me.core import moments
 from left4me.core.net.addresses import client_address
 from left4me.core.web.request import page_before
@@ -31,7 +35,8 @@ class SignInFirst(LoginRequiredMiddleware):
         if not getattr(view_func, "login_required", True):
             # Checked before the user is loaded (Django does it the other way round), so that /health costs no query.
             return None
-        return super().process_view(request, view_func, view_args, view_kwargs)
+        answer = super().process_view(request, view_func, view_args, view_kwargs)
+        return answer if answer is not None else _second_step(request)
 
     def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseRedirect:
         """Redirect to the login page and from there back to this page, or to the page of the form that was sent.
@@ -45,6 +50,28 @@ class SignInFirst(LoginRequiredMiddleware):
     def get_login_url(self, view_func: Callable[..., Any]) -> str:
         # Django's admin names its own login page; all sign-ins use the site's, with its throttling and audit.
         return str(settings.LOGIN_URL)
+
+
+# Where somebody may be before the second step: at it, setting up a factor that is demanded, and signing out.
+_BEFORE_SECOND_STEP = frozenset(
+    {"second_step", "confirm", "logout", "factors", "factor_app", "renew_recovery_codes", "profile"}
+    | {"offer_passkey", "add_passkey", "remove_passkey"}
+)
+
+
+def _second_step(request: HttpRequest) -> HttpResponseBase | None:
+    """The redirect to the second step that this session lacks, if it does."""
+    user, match = request.user, request.resolver_match
+    if not isinstance(user, User) or not second_step.is_missing(user, request.session):
+        return None
+    if match is not None and match.app_names == ["accounts"]:
+        allowed = _BEFORE_SECOND_STEP if user.second_factor_at is None else {"second_step", "logout"}
+        if match.url_name in allowed:
+            return None
+    before = request.get_full_path() if request.method in {"GET", "HEAD"} else page_before(request)
+    if request.htmx:  # type: ignore[attr-defined]
+        return HttpResponseClientRedirect(reverse("accounts:second_step"))
+    return redirect_to_login(before or "/", reverse("accounts:second_step"))
 
 
 class TimeZone:

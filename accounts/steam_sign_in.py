@@ -1,7 +1,7 @@
 """Sign-in through Steam by OpenID 2.0, which proves that the person at this browser owns a Steam ID.
 
 `begin` gives the address at Steam that the browser is sent to, `finish` checks what it comes back with. Both know no
-account, so that they can link a Steam ID to one and could as well open a session.
+account: they link a Steam ID to one, and sign in to one.
 
 Steam is one provider with one form of identifier, and it offers verification by asking it (`check_authentication`). So
 discovery, associations and the other parts of the protocol, which libraries bring, are not needed. python3-openid had
@@ -36,16 +36,17 @@ _NAMESPACE: Final = "http://specs.openid.net/auth/2.0"
 _ANY_IDENTIFIER: Final = "http://specs.openid.net/auth/2.0/identifier_select"
 # What the signature has to cover: the identity, and everything that ties the answer to this request.
 _SIGNED: Final = frozenset({"op_endpoint", "claimed_id", "identity", "return_to", "response_nonce", "assoc_handle"})
-_STATE: Final = "steam_sign_in"
 _NONCE_LIFETIME: Final = timedelta(minutes=5)
 _LONGEST_ANSWER: Final = 16_384
 _SECONDS: Final = 10.0
 
 
-def begin(request: HttpRequest, *, provider: str, return_path: str) -> str:
-    """The address at Steam to send the browser to; it comes back to `return_path`. Only this session can finish."""
+def begin(request: HttpRequest, *, provider: str, return_path: str) -> tuple[str, str]:
+    """The address at Steam to send the browser to, from where it comes back to `return_path`, and a random state.
+
+    Only the browser that brings the same state to `finish` began this.
+    """
     state = secrets.token_urlsafe(24)
-    request.session[_STATE] = state
     fields = {
         "openid.ns": _NAMESPACE,
         "openid.mode": "checkid_setup",
@@ -54,12 +55,11 @@ def begin(request: HttpRequest, *, provider: str, return_path: str) -> str:
         "openid.identity": _ANY_IDENTIFIER,
         "openid.claimed_id": _ANY_IDENTIFIER,
     }
-    return f"{provider}/login?{urlencode(fields)}"
+    return f"{provider}/login?{urlencode(fields)}", state
 
 
-def finish(request: HttpRequest, *, provider: str, return_path: str) -> int:
+def finish(request: HttpRequest, *, provider: str, return_path: str, state: str) -> int:
     """The Steam ID that Steam confirms for the answer in this request. Raises Refused."""
-    state = str(request.session.pop(_STATE, ""))
     answer = request.GET
     if not state or not constant_time_compare(state, answer.get("state", "")):
         raise Refused(_("This sign-in was not started in this browser, or it took too long. Try again."))

@@ -11,6 +11,11 @@ simultaneous attempts are counted too:
 - one known browser. A browser that has signed in to this account before has a signed cookie and is counted apart
   from all others, even from the same address. It is limited too, since a cookie can be stolen.
 
+Codes of authenticator apps have windows of their own, for those who know the password already: a known browser is
+counted apart, and all other browsers of the world share a few attempts, because six digits are soon guessed from many
+addresses. The owner in a new place may have to wait for the end of the window, or uses a recovery code or a passkey,
+which cannot be guessed.
+
 Further attempts do not extend a window, so no lock lasts longer than one.
 """
 
@@ -32,6 +37,9 @@ SIGN_UP = Limit("sign-up", 10, 60 * 60)
 # Of somebody signed in, to share with: a few are mistyped, many are tried.
 UNKNOWN_NAMES = Limit("unknown-names", 30, _WINDOW)
 PASSWORD = Limit("password-change", 10, _WINDOW)
+CODE = Limit("code", 10, _WINDOW)
+CODE_DEVICE = Limit("code-device", 10, _WINDOW)
+LONG_CODE = Limit("long-code-address", 30, _WINDOW)
 
 
 @dataclass(frozen=True)
@@ -63,3 +71,33 @@ class Attempt:
         where = network(self.address)
         who = self.name.casefold()
         return [(ADDRESS, where), (NAME_AT_ADDRESS, f"{who}\n{where}"), (NAME, who)]
+
+
+@dataclass(frozen=True)
+class CodeAttempt:
+    """An attempt at the second factor of the user with this id. `device` as for Attempt."""
+
+    user_id: int
+    address: str
+    device: str = ""
+
+    def begin(self) -> bool:
+        """Count this attempt at a short code. Return False if it could not be counted. Raises RateLimited."""
+        (count,) = rate_limit.add(self._window())
+        if count.is_over:
+            raise RateLimited(count.wait)
+        return count.number > 0
+
+    def begin_long(self) -> None:
+        """Count this attempt at a code that cannot be guessed. Raises RateLimited."""
+        rate_limit.enforce(LONG_CODE, network(self.address))
+
+    def succeeded(self) -> None:
+        """Reset the counter of a known browser. That of all others gives back this attempt: somebody may guess."""
+        if self.device:
+            rate_limit.forget([self._window()])
+        else:
+            rate_limit.give_back(*self._window())
+
+    def _window(self) -> tuple[Limit, str]:
+        return (CODE_DEVICE, f"{self.user_id}\n{self.device}") if self.device else (CODE, str(self.user_id))

@@ -1,10 +1,12 @@
 from django.urls import path
 
-from accounts.views import entry, filters, own, people, steam
+from accounts.views import doors, entry, factors, filters, own, passkeys, people, second_step, steam
 
 app_name = "accounts"
 urlpatterns = [
     path("accounts/login/", entry.login, name="login"),
+    path("accounts/second-step/", second_step.verify, name="second_step"),
+    path("accounts/confirm/", second_step.confirm, name="confirm"),
     path("accounts/logout/", entry.logout, name="logout"),
     path("accounts/signup/", entry.signup, name="signup"),
     path("accounts/invitation/<str:secret>/", entry.invitation, name="invitation"),
@@ -16,6 +18,20 @@ urlpatterns = [
     path("accounts/sessions/", own.sessions, name="sessions"),
     path("accounts/sessions/others/revoke/", own.revoke_other_sessions, name="revoke_other_sessions"),
     path("accounts/sessions/<str:pk>/revoke/", own.revoke_session, name="revoke_session"),
+    path("accounts/factors/", factors.factors, name="factors"),
+    path("accounts/factors/app/", factors.app, name="factor_app"),
+    path("accounts/factors/app/remove/", factors.remove_app, name="remove_factor_app"),
+    path("accounts/factors/passkeys/", passkeys.add, name="add_passkey"),
+    path("accounts/factors/passkeys/offer/", passkeys.offer_making, name="offer_passkey"),
+    path("accounts/factors/passkeys/<id:pk>/remove/", passkeys.remove, name="remove_passkey"),
+    path("accounts/passkeys/any/", passkeys.offer_any, name="offer_any_passkey"),
+    path("accounts/passkeys/own/", passkeys.offer_own, name="offer_own_passkey"),
+    path("accounts/passkeys/sign-in/", passkeys.sign_in, name="passkey_sign_in"),
+    path("accounts/doors/<str:door>/begin", doors.begin, name="door"),
+    path("accounts/doors/<str:door>/link", doors.link, name="link_door"),
+    path("accounts/doors/<str:door>/return", doors.return_, name="door_return"),
+    path("accounts/identities/<id:pk>/unlink", doors.unlink, name="unlink_identity"),
+    path("accounts/factors/recovery-codes/", factors.renew_codes, name="renew_recovery_codes"),
     path("accounts/tokens/", own.tokens, name="tokens"),
     path("accounts/tokens/<id:pk>/revoke/", own.revoke_token, name="revoke_token"),
     path("accounts/steam/begin", steam.begin, name="steam_begin"),
@@ -28,6 +44,7 @@ urlpatterns = [
     path("users/new", people.new_user, name="new_user"),
     path("users/<id:pk>/password-link", people.make_password_link, name="make_password_link"),
     path("users/<id:pk>/admin", people.set_admin, name="set_admin"),
+    path("users/<id:pk>/factors/reset", factors.reset_for, name="reset_factors_for"),
     path("users/<id:pk>/active", people.set_active, name="set_active"),
     path("users/<id:pk>/steam-id", steam.enter_for, name="enter_steam_id_for"),
     path("users/<id:pk>/steam-id/unlink", steam.unlink_for, name="unlink_steam_id_for"),

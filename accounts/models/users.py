@@ -73,6 +73,8 @@ class User(AbstractBaseUser):
     # The Steam ID of 64 bits; `steam_source` is who says that it is this user's.
     steam_id = models.PositiveBigIntegerField(_("Steam ID"), null=True, blank=True, editable=False)
     steam_source = models.CharField(max_length=8, choices=SteamSource.choices, blank=True, editable=False)
+    # Since when a second factor is asked for; null without one. Kept here, so that a request needs no other row.
+    second_factor_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     # Whether rights were taken from this object, but not from its row.

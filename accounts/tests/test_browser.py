@@ -25,7 +25,7 @@ def anna(cast):
 def enter(page, *, name="anna", password=PASSWORD):
     page.get_by_label("Username").fill(name)
     page.get_by_label("Password", exact=True).fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
 
 
 def test_signing_in_leads_to_where_one_wanted_to_go(page, anna):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout as end_session
@@ -9,6 +11,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -17,6 +20,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import actions, browsers, secrets
+from accounts.doors import offers
+from accounts.factors import second_step
 from accounts.forms import LoginForm, NewPasswordForm, SignUpForm
 from accounts.models import OneTimeLink, User
 from accounts.models.links import Purpose
@@ -34,7 +39,7 @@ from left4me.core.web.request import previous_page
 @sensitive_post_parameters("password")
 @never_cache
 def login(request: HttpRequest) -> HttpResponse:
-    target = _target(request)
+    target = target_of(request)
     if request.user.is_authenticated:
         return redirect(target)
     form = LoginForm(request)
@@ -45,15 +50,29 @@ def login(request: HttpRequest) -> HttpResponse:
         form = LoginForm(request, data=request.POST)
         if form.is_valid():
             attempt.succeeded()
-            actions.sign_in(user=form.get_user(), request=request)
-            response = redirect(target)
-            browsers.remember(request, response, form.get_user().username)
-            if form.get_user().language:
-                browsers.set_language(response, form.get_user().language)
-            return response
+            return after_password(request, form.get_user(), target)
         record.write(action="session.refused", by=None, target=_who(name), request=request)
-    context = {"form": form, "next": target, "is_empty": not User.objects.exists()}
+    context = {"form": form, "next": target, "is_empty": not User.objects.exists(), "doors": offers.offered()}
     return render(request, "accounts/login.html", context, status=422 if form.is_bound else 200)
+
+
+def after_password(request: HttpRequest, user: User, target: str, *, means: str = "") -> HttpResponse:
+    """Go on after the first step, which was the password, or another door that `means` names."""
+    if user.second_factor_at is None:
+        return enter(request, user, target, means=means)
+    response = redirect(f"{reverse('accounts:second_step')}?{urlencode({'next': target})}")
+    second_step.begin(response, user)
+    return response
+
+
+def enter(request: HttpRequest, user: User, target: str, *, means: str = "", passed: bool = False) -> HttpResponse:
+    """Start the session, and remember the browser. `means` and `passed` are those of the second step."""
+    actions.sign_in(user=user, request=request, means=means, has_passed_second_step=passed)
+    response = redirect(target)
+    browsers.remember(request, response, user.username)
+    if user.language:
+        browsers.set_language(response, user.language)
+    return response
 
 
 def _begin(attempt: Attempt, request: HttpRequest) -> None:
@@ -74,7 +93,8 @@ def _who(name: str) -> str:
     return f"user:{user.pk}" if user else ""
 
 
-def _target(request: HttpRequest) -> str:
+def target_of(request: HttpRequest) -> str:
+    """The page of this site to open afterwards."""
     target = request.POST.get("next") or request.GET.get("next") or ""
     if url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
         return target

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -21,6 +23,8 @@ from left4me.core.web import forms as lib_forms
 # Each return asks Steam, so a session may not have it asked without end.
 _RETURNS = rate_limit.Limit("steam-returns", 20, 600)
 
+_STATE: Final = "steam_sign_in"
+
 
 @require_safe
 @never_cache
@@ -28,7 +32,9 @@ def begin(request: HttpRequest) -> HttpResponse:
     """Send the browser to Steam. By a link: the policy of pages lets forms lead to this site only."""
     signed_in(request)
     provider = settings.LEFT4ME_STEAM_OPENID_URL
-    return redirect(steam_sign_in.begin(request, provider=provider, return_path=reverse("accounts:steam_return")))
+    address, state = steam_sign_in.begin(request, provider=provider, return_path=reverse("accounts:steam_return"))
+    request.session[_STATE] = state
+    return redirect(address)
 
 
 @require_safe
@@ -39,7 +45,8 @@ def return_(request: HttpRequest) -> HttpResponse:
     rate_limit.enforce(_RETURNS, f"user:{user.pk}")
     provider = settings.LEFT4ME_STEAM_OPENID_URL
     try:
-        steam_id = steam_sign_in.finish(request, provider=provider, return_path=reverse("accounts:steam_return"))
+        path, state = reverse("accounts:steam_return"), str(request.session.pop(_STATE, ""))
+        steam_id = steam_sign_in.finish(request, provider=provider, return_path=path, state=state)
         actions.link_steam_id(user=user, steam_id=steam_id, source=SteamSource.STEAM, by=user, request=request)
     except actions.Refused as refusal:
         messages.error(request, str(refusal))

@@ -1,0 +1,1 @@
+"""What is asked for beside a password: codes of an authenticator app, recovery codes."""
