@@ -32,6 +32,7 @@ EventName = Literal[
     "disk_low",
     "database_damaged",
     "backup_late",
+    "copies_late",
     "host_silent",
     "host_recovered",
 ]

@@ -19,10 +19,12 @@ class Event(models.TextChoices):
     SERVER_EMPTY = "server_empty", _("The last player leaves a server")
     PLAYER_JOINED = "player_joined", _("A player joins")
     PLAYER_LEFT = "player_left", _("A player leaves")
+    MATCH_ENDED = "match_ended", _("A match ends")
     GAME_UPDATED = "game_updated", _("The game of your servers is updated")
     DISK_LOW = "disk_low", _("A disk is almost full")
     DATABASE_DAMAGED = "database_damaged", _("The database is damaged")
     BACKUP_LATE = "backup_late", _("No backup of the machine was made")
+    COPIES_LATE = "copies_late", _("Servers of a host were not copied")
     HOST_SILENT = "host_silent", _("A host goes offline")
     HOST_RECOVERED = "host_recovered", _("A host is back online")
     GAME_UPDATE_AVAILABLE = "game_update_available", _("A game update is available")
@@ -35,14 +37,15 @@ class Event(models.TextChoices):
 
 # Events of hosts, which only admins can choose.
 FOR_ADMINS = (
-    *(Event.DISK_LOW, Event.DATABASE_DAMAGED, Event.BACKUP_LATE, Event.HOST_SILENT, Event.HOST_RECOVERED),
+    *(Event.DISK_LOW, Event.DATABASE_DAMAGED, Event.BACKUP_LATE, Event.COPIES_LATE),
+    *(Event.HOST_SILENT, Event.HOST_RECOVERED),
     *(Event.GAME_UPDATE_AVAILABLE, Event.GAME_UPDATE_INSTALLED),
     *(Event.GAME_UPDATE_APPLIED, Event.GAME_UPDATE_STOPPED),
 )
 PROBLEMS = (Event.SERVER_CRASHED, Event.SERVER_GAVE_UP, Event.SERVER_RECOVERED, Event.JOB_FAILED)
 # What happens on servers without anything being wrong.
 PLAYERS = (Event.SERVER_FULL, Event.SERVER_EMPTY, Event.PLAYER_JOINED, Event.PLAYER_LEFT)
-NEWS = (Event.SERVER_STARTED, Event.SERVER_STOPPED, Event.GAME_UPDATED, *PLAYERS)
+NEWS = (Event.SERVER_STARTED, Event.SERVER_STOPPED, Event.GAME_UPDATED, Event.MATCH_ENDED, *PLAYERS)
 FOR_ALL = (*PROBLEMS, *NEWS)
 CHOOSABLE = (*FOR_ALL, *FOR_ADMINS)
 

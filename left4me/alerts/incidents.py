@@ -68,6 +68,15 @@ def report(problem: ProblemReport, *, now: datetime) -> int:
         return _deliver(_listening(problem), problem, incident, now=now)
 
 
+def complete(problem: ProblemReport, *, now: datetime) -> int:
+    """Alert the channels that were not, because who reported the problem could not see whose it is."""
+    with transaction.atomic():
+        incident = _incident(problem, now)
+        alerted = set(incident.deliveries.values_list("channel_id", flat=True))
+        missed = [channel for channel in _listening(problem) if channel.pk not in alerted]
+        return _deliver(missed, problem, incident, now=now)
+
+
 def notify(notice: Notice, *, now: datetime) -> int:
     """Tell the channels that chose this event. Return their number."""
     return _deliver(_listening(notice, now=now), notice, None, now=now)

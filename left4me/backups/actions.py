@@ -81,4 +81,4 @@ def delete(*, backup: Backup, by: User) -> None:
     record.write(action=action, by=by, target=backup.resource, made_at=backup.created_at.isoformat())
     host = backup.host
     backup.delete()
-    transaction.on_commit(lambda: hosts.send(host, TIDY_TASK, expires=3600))
+    hosts.send_after_commit(host, TIDY_TASK, expires=3600)

@@ -22,6 +22,7 @@ _PARTS: Final[dict[str, str | Promise]] = {
     "servers": _("Servers"),
     "deleted": _("Deleted servers"),
     "workshop_cache": _("Workshop files"),
+    "host_copies": _("Copies of other hosts' servers"),
 }
 
 

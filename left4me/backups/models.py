@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.jobs.models import Job
 from overlays.models import Overlay
-from servers.models import Server
+from servers.models import Host, Server
 
 # So many are kept of one server or overlay.
 KEPT: Final = 7
@@ -30,6 +30,16 @@ class BackupQuerySet(models.QuerySet["Backup"]):
 
     def complete(self) -> Self:
         return self.filter(finished_at__isnull=False)
+
+    def has_moved(self, server: Server, host: Host) -> None:
+        """Note that the archives of a server are on another host."""
+        self.of(server).update(host=host.name)
+
+    def forget_missing(self, server: Server) -> None:
+        """Forget the backups of a server of this host whose archives are not here."""
+        for backup in self.of(server).complete():
+            if not backup.archive.exists():
+                backup.delete()
 
     def size(self) -> int:
         """The bytes of these backups together."""

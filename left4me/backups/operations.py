@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ from left4me.backups.models import KEPT, Backup, folder
 from left4me.core.files import room
 from left4me.jobs.context import JobContext
 from left4me.jobs.models import Job
-from left4me.jobs.operations import Failed, Lock, RequestedJob, operation
+from left4me.jobs.operations import Failed, Lock, RequestedJob, backup_lock, lock_with_backups, operation
 from overlays import builds, paths
 from overlays.models import Overlay
 from servers.gamehost.storage import MOST_KEPT, used
@@ -33,14 +34,9 @@ _MB: Final = 1_000_000
 
 def _while_it_runs(job: RequestedJob) -> Iterable[Lock]:
     """Only one backup at a time. A server may be started and stopped meanwhile; an overlay is not built."""
-    yield Lock(job.resource.replace(":", "-backup:"), exclusive=True)
+    yield backup_lock(job)
     if job.resource.startswith("overlay:"):
         yield Lock(job.resource, exclusive=False)
-
-
-def _alone(job: RequestedJob) -> Iterable[Lock]:
-    yield Lock(job.resource.replace(":", "-backup:"), exclusive=True)
-    yield Lock(job.resource, exclusive=True)
 
 
 @operation("back_up", title=_("Back up"), locks=_while_it_runs, idempotent=True, needs_change=True)
@@ -51,7 +47,7 @@ def back_up(run: JobContext) -> None:
         _make(backup, run)
 
 
-@operation("put_back", title=_("Restore backup"), locks=_alone, idempotent=True, needs_change=True)
+@operation("put_back", title=_("Restore backup"), locks=lock_with_backups, idempotent=True, needs_change=True)
 def put_back(run: JobContext) -> None:
     """Make the files of a server that is stopped, or of an overlay, those of a backup."""
     backup = _row(run, "backup")
@@ -65,8 +61,8 @@ def put_back(run: JobContext) -> None:
         defaults={
             "server": server,
             "overlay": backup.overlay,
-            "owner": backup.owner,
-            "user": backup.user,
+            "owner_id": backup.owner_id,
+            "user_id": backup.user_id,
             "host": run.host,
         },
     )
@@ -92,7 +88,8 @@ def piece(*, backup: int, offset: int) -> Reply | None:
     try:
         with row.archive.open("rb") as file:  # type: ignore[union-attr]
             file.seek(offset)
-            return Reply({"size": row.archive.stat().st_size}, file.read(PIECE))  # type: ignore[union-attr]
+            found = os.fstat(file.fileno())
+            return Reply({"size": found.st_size, "changed": found.st_mtime_ns}, file.read(PIECE))
     except (AttributeError, OSError):
         return None
 
@@ -139,7 +136,7 @@ def remove_orphans() -> int:
 
 
 def _row(run: JobContext, name: str) -> Backup:
-    rows = Backup.objects.select_related("server", "overlay", "owner", "user")
+    rows = Backup.objects.select_related("server", "overlay")
     backup = rows.filter(pk=run.params[name]).first()
     if backup is None:
         raise Failed("The backup was deleted.")
@@ -204,7 +201,7 @@ def _make(backup: Backup, run: JobContext, *, keep: Backup | None = None) -> Non
 
 def _room(backup: Backup) -> int:
     """The bytes that the archive may have: of the owner's quota, of the disk, and of one archive."""
-    quota = settings.LEFT4ME_BACKUP_QUOTA_MB * _MB - Backup.objects.filter(owner=backup.owner).size()
+    quota = settings.LEFT4ME_BACKUP_QUOTA_MB * _MB - Backup.objects.filter(owner_id=backup.owner_id).size()
     return max(0, min(quota, room.left(Path(settings.LEFT4ME_ROOT)), MOST_KEPT))
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.http import content_disposition_header
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
@@ -27,9 +25,10 @@ from overlays.models import Overlay
 from servers import lookups
 from servers.hosts import rpc
 from servers.models import Host, Server
+from servers.models.copies import RESTORE
+from servers.state import copies
 from servers.views import server_page
 
-_RANGE: Final = re.compile(r"bytes=(\d{1,15})-(\d{0,15})\Z")
 _SHOWN: Final = 50
 
 Target = Server | Overlay
@@ -52,8 +51,9 @@ def list_(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     target = target_to_edit(user, kind, pk)
     context = {
         **_frame(request, target),
-        **newest_job(target.resource, "back_up", "put_back", user=user),
+        **newest_job(target.resource, "back_up", "put_back", RESTORE, user=user),
         "backups": Backup.objects.of(target).complete().select_related("user")[:_SHOWN],
+        "copy": copies.of_server(target) if isinstance(target, Server) else None,
     }
     template = _template(target)
     return render(request, f"{template}#list" if is_fragment(request) else template, context)
@@ -137,28 +137,18 @@ def download(request: HttpRequest, kind: str, pk: int, backup_id: int) -> HttpRe
 
 def archive_response(request: HttpRequest, backup: Backup, *, name: str) -> HttpResponseBase:
     """The archive of a backup, or the range of it that was requested. Raises Http404 and rpc.HostSilent."""
-    wanted = _RANGE.match(request.headers.get("Range", ""))
-    start = int(wanted[1]) if wanted else 0
-    host = host_of(backup)
+    filename = f"{slugify(name) or 'backup'}-{backup.created_at:%Y%m%d-%H%M}.tar.gz"
     try:
-        first = rpc.call(host, "backup_piece", backup=backup.pk, offset=start)
+        return rpc.download(
+            request,
+            host_of(backup),
+            "backup_piece",
+            filename=filename,
+            content_type="application/gzip",
+            backup=backup.pk,
+        )
     except rpc.NotFound:
         raise Http404(_("The files of this backup are missing on its host.")) from None
-    size = int(first.facts["size"])
-    end = min(int(wanted[2]) if wanted and wanted[2] else size - 1, size - 1)
-    filename = f"{slugify(name) or 'backup'}-{backup.created_at:%Y%m%d-%H%M}.tar.gz"
-    headers = {
-        "Content-Type": "application/gzip",
-        "Content-Disposition": content_disposition_header(as_attachment=True, filename=filename) or "attachment",
-        "Accept-Ranges": "bytes",
-        "Content-Length": str(max(0, end - start + 1)),
-    }
-    if wanted and start > end:
-        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
-    if wanted:
-        headers["Content-Range"] = f"bytes {start}-{end}/{size}"
-    pieces = rpc.pieces(host, "backup_piece", first=first.data, start=start, end=end + 1, backup=backup.pk)
-    return StreamingHttpResponse(pieces, status=206 if wanted else 200, headers=headers)
 
 
 def host_of(backup: Backup) -> Host:

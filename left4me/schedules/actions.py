@@ -108,6 +108,8 @@ def _save(schedule: Schedule, by: User) -> None:
 
 
 def _check_action(schedule: Schedule) -> None:
+    if schedule.action in Action.values and not Action(schedule.action).is_of_schedules:
+        raise ValidationError({"action": _("This cannot be repeated. Choose another action.")})
     if schedule.action in Action.values and Action(schedule.action).is_of_admins and not schedule.owner.is_admin:
         raise ValidationError({"action": _("Only admins can schedule this.")})
 

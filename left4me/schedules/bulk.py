@@ -21,10 +21,12 @@ from left4me.core.web.refusals import Refused
 from left4me.schedules.models import Action, BulkAction, Condition, Run
 from livestate import live
 from servers import lookups, permissions
+from servers.actions import interruptions, moves
+from servers.actions.interruptions import Hold
 from servers.lifecycle import pending_changes
 from servers.models import Blueprint, Host, Server
 
-ACTIONS: Final = (Action.RESTART, Action.START, Action.STOP)
+ACTIONS: Final = (Action.RESTART, Action.START, Action.STOP, Action.MOVE)
 MOST_SERVERS: Final = 500
 MOST_AT_ONCE: Final = 50
 
@@ -89,16 +91,42 @@ def target(user: User, *, blueprint: int | None, host: int | None, ids: Sequence
     return Target(ids=ids)
 
 
+def destination(name: str) -> Host | None:
+    """The host of this name, to which servers shall move; None for the empty name. Raises Refused."""
+    host = Host.objects.filter(name=name).first() if name else None
+    if name and host is None:
+        raise Refused(_("There is no host named “%s”.") % name)
+    return host
+
+
 def plan(
-    servers: Sequence[Server], *, action: str, condition: str, only_changed: bool, by: User | None, now: datetime
+    servers: Sequence[Server],
+    *,
+    action: str,
+    condition: str,
+    only_changed: bool,
+    by: User | None,
+    now: datetime,
+    to_host: Host | None = None,
 ) -> list[Planned]:
     """What `action` will do to each server, in the order in which they have their turns: empty ones first.
 
-    `by=None` is left4me itself. Needs rows from `with_blueprint()`.
+    `by=None` is left4me itself. Needs rows from `with_blueprint()`. A move needs `to_host`; raises Refused without.
     """
+    if action == Action.MOVE and to_host is None:
+        raise Refused(_("Choose the host to which the servers move."))
     taken = set(Run.objects.waiting().of_many().filter(server__in=servers).values_list("server_id", flat=True))
+    holds = {} if action == Action.START else interruptions.of_servers([server.pk for server in servers])
     planned = [
-        _planned(state, action=action, condition=condition, only_changed=only_changed, by=by, taken=taken, now=now)
+        _planned(
+            state,
+            condition=condition,
+            hold=holds.get(state.server.pk),
+            refusal=_refusal(
+                state.server, action, only_changed=only_changed, by=by, taken=taken, to_host=to_host, now=now
+            ),
+            now=now,
+        )
         for state in live.of_servers(servers, now=now)
     ]
     return sorted(planned, key=lambda each: (not each.is_included, each.players, natural_key(each.server.name)))
@@ -113,6 +141,7 @@ def start(
     condition: str = Condition.ALWAYS,
     at_once: int = 2,
     only_changed: bool = False,
+    to_host: Host | None = None,
 ) -> BulkAction:
     """Begin an action on every server of the target that the plan includes. Raises Refused if there is none."""
     if action not in ACTIONS:
@@ -123,12 +152,15 @@ def start(
         raise Refused(_("Choose from 1 to %d servers at once.") % MOST_AT_ONCE)
     now = timezone.now()
     servers = target.servers(by) if by is not None else []
-    planned = plan(servers, action=action, condition=condition, only_changed=only_changed, by=by, now=now)
+    planned = plan(
+        servers, action=action, condition=condition, only_changed=only_changed, by=by, now=now, to_host=to_host
+    )
     bulk = BulkAction(
         user=by,
         origin=target.origin,
         blueprint=target.blueprint,
         host=target.host,
+        to_host=to_host if action == Action.MOVE else None,
         action=action,
         condition=condition,
         at_once=at_once,
@@ -201,20 +233,14 @@ def players_in_words(state: live.Live) -> str:
     return ngettext("%d player online.", "%d players online.", players) % players if players else ""
 
 
-def _planned(
-    state: live.Live,
-    *,
-    action: str,
-    condition: str,
-    only_changed: bool,
-    by: User | None,
-    taken: Collection[int],
-    now: datetime,
-) -> Planned:
+def _planned(state: live.Live, *, condition: str, refusal: str, hold: Hold | None, now: datetime) -> Planned:
     server = state.server
     players = state.snapshot.players if state.snapshot and state.is_current else 0
-    if reason := _refusal(server, action, only_changed=only_changed, by=by, taken=taken):
-        return Planned(server=server, verdict=Verdict.LEFT_OUT, text=reason, players=players)
+    if refusal:
+        return Planned(server=server, verdict=Verdict.LEFT_OUT, text=refusal, players=players)
+    if hold is not None:
+        verdict = Verdict.WAITS if Condition(condition).waits else Verdict.LEFT_OUT
+        return Planned(server=server, verdict=verdict, text=interruptions.describe(hold), players=players)
     is_empty = state.kind in (live.Kind.OFF, live.Kind.IDLE)
     note = "" if is_empty else players_in_words(state)
     if server.host.is_down(now):
@@ -225,12 +251,25 @@ def _planned(
     return Planned(server=server, verdict=Verdict.ACTS, text=note, players=players)
 
 
-def _refusal(server: Server, action: str, *, only_changed: bool, by: User | None, taken: Collection[int]) -> str:
+def _refusal(
+    server: Server,
+    action: str,
+    *,
+    only_changed: bool,
+    by: User | None,
+    taken: Collection[int],
+    to_host: Host | None,
+    now: datetime,
+) -> str:
     """Why nothing happens to the server; empty if something does."""
     if by is not None and not permissions.can_operate_server(by, server):
         return _("You can view this server but not operate it.")
     if server.pk in taken:
         return _("It waits for its turn in another action on several servers.")
+    if action == Action.MOVE and to_host is not None:
+        if by is not None and not permissions.can_edit_server(by, server):
+            return _("Only the owner can change this server.")
+        return moves.obstacle(server, to_host, now=now)
     is_wanted = server.desired_state == Server.Desired.RUNNING
     if action == Action.START:
         is_up = server.actual_state in (Server.State.RUNNING, Server.State.STARTING)

@@ -21,7 +21,7 @@ from left4me.schedules.models import BulkAction, Condition, Run
 
 router = Router(tags=["bulk actions"])
 
-ActionName = Literal["restart", "start", "stop"]
+ActionName = Literal["restart", "start", "stop", "move"]
 
 
 class BulkIn(Body):
@@ -34,6 +34,7 @@ class BulkIn(Body):
     when_empty: bool = Field(False, description="Whether each server waits until nobody plays")
     at_once: int = Field(2, ge=1, le=bulk.MOST_AT_ONCE, description="Servers that are under way at the same time")
     only_changed: bool = Field(False, description="Restart only servers that have changes to apply")
+    to_host: str = Field("", max_length=63, description="The name of the host to which the servers move")
 
 
 class PlannedOut(Schema):
@@ -56,6 +57,7 @@ class BulkOut(Schema):
     origin: Literal["selection", "blueprint", "host", "game_update"]
     blueprint_id: int | None
     host_id: int | None
+    to_host_id: int | None = Field(description="The host to which the servers move")
     action: ActionName
     when_empty: bool
     at_once: int
@@ -110,7 +112,7 @@ def plan_bulk(request: HttpRequest, given: BulkIn) -> dict[str, Any]:
     }
 
 
-@router.post("/bulk", response={201: BulkOut}, summary="Start, stop or restart several servers, a few at a time")
+@router.post("/bulk", response={201: BulkOut}, summary="Start, stop, restart or move several servers, a few at a time")
 def start_bulk(request: HttpRequest, given: BulkIn) -> Status[BulkAction]:
     require_scope(request, "operate")
     user = signed_in(request)
@@ -148,4 +150,5 @@ def _chosen(given: BulkIn) -> dict[str, Any]:
         "condition": condition,
         "at_once": given.at_once,
         "only_changed": given.only_changed,
+        "to_host": bulk.destination(given.to_host),
     }

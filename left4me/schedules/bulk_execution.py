@@ -12,8 +12,9 @@ from django.utils.translation import gettext as _
 
 from left4me.jobs.models import Job
 from left4me.schedules import execution
-from left4me.schedules.models import BulkAction, Run
+from left4me.schedules.models import Action, BulkAction, Run
 from livestate import live
+from servers.actions import moves
 from servers.models import Server, StateChange
 from servers.state import game_updates
 
@@ -36,8 +37,26 @@ def advance_all(now: datetime) -> None:
 
 def runs_of(each: BulkAction) -> list[Run]:
     """Its runs in their order, with their servers and jobs."""
-    rows = each.runs.select_related("bulk", "server__host", "server__owner", "user", "job", "schedule")
-    return list(rows.order_by("position", "pk"))
+    rows = each.runs.select_related("bulk__to_host", "server__host", "server__owner", "user", "job", "schedule")
+    runs = list(rows.order_by("position", "pk"))
+    if each.action == Action.MOVE:
+        _take_second_jobs(runs)
+    return runs
+
+
+def _take_second_jobs(runs: Sequence[Run]) -> None:
+    """A move consists of two jobs: once there is the second one, of the new host, it stands for the run."""
+    begun = {run.server.resource: run for run in runs if run.job is not None}
+    if not begun:
+        return
+    first = min(run.job_id for run in begun.values() if run.job_id is not None)
+    later = Job.objects.filter(operation=moves.OPERATION, resource__in=begun, pk__gte=first).order_by("pk")
+    for job in later:
+        run = begun[job.resource]
+        if run.job_id is not None and job.params.get("to") == (
+            run.bulk and run.bulk.to_host and run.bulk.to_host.name
+        ):
+            run.job = job
 
 
 def failures(each: BulkAction, runs: Sequence[Run]) -> dict[int, str]:

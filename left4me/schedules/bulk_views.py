@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -23,6 +24,7 @@ from left4me.schedules import bulk, bulk_execution
 from left4me.schedules.models import Action, BulkAction, Condition, Run
 from livestate import live
 from servers import lookups, permissions
+from servers.models import Host
 
 _RECENT = 5
 
@@ -50,6 +52,27 @@ class PlanForm(forms.Form):
     at_once = forms.IntegerField(
         label=gettext_lazy("At once, at most"), min_value=1, max_value=bulk.MOST_AT_ONCE, localize=False
     )
+    to_host = forms.ModelChoiceField(
+        label=gettext_lazy("New host"), queryset=Host.objects.none(), required=False, empty_label=None
+    )
+
+    def __init__(self, *args: Any, target: bulk.Target, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        hosts = Host.objects.filter(is_enabled=True)
+        if target.host is not None:
+            hosts = hosts.exclude(pk=target.host.pk)
+        self.fields["to_host"].queryset = hosts  # type: ignore[attr-defined]
+        if not hosts.exists():
+            actions = [(each.value, each.label) for each in bulk.ACTIONS if each is not Action.MOVE]
+            self.fields["action"].choices = actions  # type: ignore[attr-defined]
+        if not self.data.get("to_host") and (best := _best(hosts)) is not None:
+            self.data = {**self.data, "to_host": str(best.pk)}
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The fields that say nothing about the chosen action."""
+        action = self.data.get("action")
+        return (*(() if action == Action.RESTART else ("which",)), *(() if action == Action.MOVE else ("to_host",)))
 
     def given(self) -> dict[str, Any]:
         """The keyword arguments of `bulk.start` beside its target."""
@@ -59,7 +82,14 @@ class PlanForm(forms.Form):
             "condition": chosen["when"],
             "at_once": chosen["at_once"],
             "only_changed": chosen["which"] == "changed" and chosen["action"] == Action.RESTART,
+            "to_host": chosen["to_host"] if chosen["action"] == Action.MOVE else None,
         }
+
+
+def _best(hosts: Iterable[Host]) -> Host | None:
+    """The host to offer first: one that can take servers now."""
+    now = timezone.now()
+    return min(hosts, key=lambda host: bool(host.trouble(now)) or not host.game_version, default=None)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -78,8 +108,9 @@ def new(request: HttpRequest) -> HttpResponse:
         "when": Condition.ALWAYS.value,
         "which": "changed" if target.blueprint else "all",
         "at_once": "2",
+        "to_host": "",
     }
-    form = PlanForm({name: given.get(name, value) for name, value in usual.items()})
+    form = PlanForm({name: given.get(name, value) for name, value in usual.items()}, target=target)
     status = 200
     if not form.is_valid():
         status = 422
@@ -133,7 +164,8 @@ def of_host(request: HttpRequest, pk: int) -> HttpResponse:
     rows = BulkAction.objects.filter(host=host).select_related("user", "blueprint", "host")
     if not is_fragment(request):
         return redirect(host)
-    context = {"host": host, "actions": rows[:_RECENT]}
+    others = Host.objects.filter(is_enabled=True).exclude(pk=host.pk)
+    context = {"host": host, "actions": rows[:_RECENT], "has_other_hosts": others.exists()}
     return render(request, "schedules/_bulk_of_host.html", context)
 
 

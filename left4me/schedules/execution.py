@@ -23,15 +23,18 @@ from left4me.schedules.models import Action, Condition, Run
 from livestate import actions as orders
 from livestate import live
 from livestate.models import Order
+from livestate.orders import commands
 from overlays.workshop_items import refresh
 from servers import permissions
-from servers.actions import request_on_host
+from servers.actions import interruptions, moves, request_on_host
 from servers.actions import servers as power
+from servers.actions.interruptions import Hold
 from servers.models import Server
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_REASON: Final = 300
+_WARNED_BEFORE_MOVE: Final = 10
 
 
 def carry_out_due(now: datetime) -> int:
@@ -70,6 +73,12 @@ def _settle(run: Run, state: live.Live, now: datetime) -> bool:
         return now >= run.due_at and _act_as_admin(run, user, now)
     if reason := _obstacle(run):
         return end(run, Run.State.SKIPPED, reason, now)
+    if (hold := _hold(run)) is not None:
+        # Whoever wants to interrupt a match says so on the page of its server: a run never does.
+        is_patient = Condition(run.condition).waits and (run.wait_until is None or now < run.wait_until)
+        if now < run.due_at or is_patient:
+            return False
+        return end(run, Run.State.SKIPPED, interruptions.describe(hold), now)
     if now < run.due_at:
         _warn(run, user, state, now)
         return False
@@ -88,13 +97,22 @@ def _settle(run: Run, state: live.Live, now: datetime) -> bool:
 def _obstacle(run: Run) -> str:
     """Why there is nothing to do on the server; empty if there is."""
     is_wanted = run.server.desired_state == Server.Desired.RUNNING
-    if run.action == Action.BACK_UP:
+    if run.action in (Action.BACK_UP, Action.MOVE):
         return ""
     if run.action == Action.START:
         # One that gave up is still wanted, and a start brings it back.
         is_up = run.server.actual_state in (Server.State.RUNNING, Server.State.STARTING)
         return _("The server was already running.") if is_wanted and is_up else ""
     return "" if is_wanted else _("The server was stopped.")
+
+
+def _hold(run: Run) -> Hold | None:
+    """What the run would interrupt."""
+    if run.action in (Action.START, Action.BACK_UP):
+        return None
+    if run.action == Action.COMMANDS and not commands.interrupts(Order.Kind.COMMAND, run.argument):
+        return None
+    return interruptions.of(run.server)
 
 
 def _is_empty(state: live.Live) -> bool:
@@ -116,6 +134,11 @@ def _act(run: Run, user: User | None, now: datetime) -> bool:
             elif run.action == Action.BACK_UP:
                 backup = backups.request(target=run.server, by=user, reason=Backup.Reason.SCHEDULED)
                 Run.objects.filter(pk=run.pk).update(job=backup.job)
+            elif run.action == Action.MOVE and run.bulk is not None and run.bulk.to_host is not None:
+                job = moves.request_move(
+                    server=run.server, target=run.bulk.to_host, by=user, warn_seconds=_WARNED_BEFORE_MOVE
+                )
+                Run.objects.filter(pk=run.pk).update(job=job)
             else:
                 job = power.request(server=run.server, operation=run.action, by=user)
                 Run.objects.filter(pk=run.pk).update(job=job)

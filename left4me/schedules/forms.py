@@ -122,7 +122,7 @@ class ScheduleForm(TimesForm):
         owner = schedule.owner if schedule else user
         kwargs["initial"] = _initial(schedule, server) | kwargs.get("initial", {})
         super().__init__(*args, **kwargs)
-        actions = [each for each in Action if owner.is_admin or not each.is_of_admins]
+        actions = [each for each in Action if each.is_of_schedules and (owner.is_admin or not each.is_of_admins)]
         self.fields["action"].choices = [(each.value, each.label) for each in actions]  # type: ignore[attr-defined]
         self._servers = {
             str(row.pk): row for row in Server.objects.visible_to(owner).with_role(owner).order_by("name")

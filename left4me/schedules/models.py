@@ -36,6 +36,7 @@ class Action(models.TextChoices):
     BACK_UP = "back_up", _("Back up")
     UPDATE_GAME = "update_game", _("Update the game of the hosts")
     REFRESH_WORKSHOP = "refresh_workshop", _("Refresh all workshop content")
+    MOVE = "move", _("Move to another host")
 
     @property
     def is_of_admins(self) -> bool:
@@ -43,9 +44,14 @@ class Action(models.TextChoices):
         return self in (Action.UPDATE_GAME, Action.REFRESH_WORKSHOP)
 
     @property
+    def is_of_schedules(self) -> bool:
+        """Whether it makes sense to repeat it."""
+        return self is not Action.MOVE
+
+    @property
     def needs_change(self) -> bool:
         """Whether it needs the right to change the server, as when it is asked for on the server's page."""
-        return self is Action.BACK_UP
+        return self in (Action.BACK_UP, Action.MOVE)
 
 
 class Condition(models.TextChoices):
@@ -201,6 +207,8 @@ class BulkAction(models.Model):
     origin = models.CharField(max_length=16, choices=Origin.choices)
     blueprint = models.ForeignKey(Blueprint, null=True, on_delete=models.SET_NULL, related_name="+")
     host = models.ForeignKey(Host, null=True, on_delete=models.CASCADE, related_name="+")
+    # Where servers move.
+    to_host = models.ForeignKey(Host, null=True, on_delete=models.CASCADE, related_name="+")
     action = models.CharField(max_length=16, choices=Action.choices)
     condition = models.CharField(max_length=16, choices=Condition.choices, default=Condition.ALWAYS)
     at_once = models.PositiveSmallIntegerField(default=2)

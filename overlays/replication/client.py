@@ -20,23 +20,16 @@ from left4me.core.net import fetch
 from left4me.core.net.download import PartialFile
 from left4me.jobs.context import JobContext
 from overlays.models import Overlay
+from overlays.replication.attempts import Attempts, Unavailable
 from overlays.replication.manifest import Changing, Entry, Malformed, Manifest, Reader
 from overlays.replication.store import Copies, Current
 
-# The job fails after this time without receiving a byte. It covers a restart of the web and a network failure.
-PATIENCE_SECONDS = 120.0
-_PAUSES = (1.0, 2.0, 4.0, 8.0)
-_BUILD_PAUSE = 2.0
 _ROUNDS = 5
 _FILES_AT_ONCE = 1_000
 _BYTES_AT_ONCE = 4 * 1024**3
 _LONGEST_LINE = 64 * 1024
 _CHUNK = 256 * 1024  # the largest piece that `fetch.Answer.chunks` yields
 _LEFT_OUT_NAMED = 20
-
-
-class Unavailable(Exception):
-    """The content cannot be downloaded now; the message gives the operator the reason."""
 
 
 class _Changed(Exception):
@@ -165,7 +158,7 @@ class _Source:
 
     def manifest(self) -> Manifest:
         """The manifest of the overlay's present content. Raises Unavailable and Cancelled."""
-        for attempt in _Attempts(self.run):
+        for attempt in Attempts(self.run):
             reader = Reader()
             try:
                 with self.client.get(self.url, headers=self.headers) as answer:
@@ -195,7 +188,7 @@ class _Source:
         """Download all entries. Raises _Changed, Unavailable and Cancelled."""
         for batch in _batches(entries):
             missing = {entry.path: entry for entry in batch}
-            for attempt in _Attempts(self.run):
+            for attempt in Attempts(self.run):
                 if not missing:
                     break
                 done_before = self.done
@@ -229,38 +222,6 @@ class _Source:
 
     def _report(self, phase: str, done: int, total: int) -> None:
         self.run.progress(phase=f"{phase} “{self.overlay.name}”", done=done, total=max(total, done), unit="bytes")
-
-
-class _Attempts:
-    """An endless iterator of attempts, ended by `failed` when there was no progress for too long."""
-
-    def __init__(self, run: JobContext) -> None:
-        self._run = run
-        self._number = 0
-        self._is_waiting = False
-        self._progress_at = time.monotonic()
-
-    def __iter__(self) -> Iterator[_Attempts]:
-        while True:
-            yield self
-
-    def failed(self, error: Exception, *, has_progress: bool) -> None:
-        """Pause before the next attempt. Raises Unavailable if there is none, and Cancelled."""
-        if has_progress:
-            self._number, self._progress_at = 0, time.monotonic()
-        if time.monotonic() - self._progress_at > PATIENCE_SECONDS:
-            raise Unavailable(f"{settings.LEFT4ME_WEB_URL} does not answer: {error}") from error
-        pause = _PAUSES[min(self._number, len(_PAUSES) - 1)]
-        self._number += 1
-        self._run.log(f"{error}; retrying in {pause:g} s", stream="stderr")
-        self._run.sleep(pause)
-
-    def wait(self, reason: str) -> None:
-        """Pause without a limit on the number of attempts; logs the reason once. Raises Cancelled."""
-        if not self._is_waiting:
-            self._run.log(reason)
-        self._is_waiting, self._number, self._progress_at = True, 0, time.monotonic()
-        self._run.sleep(_BUILD_PAUSE)
 
 
 class _Lines:

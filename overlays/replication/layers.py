@@ -13,8 +13,8 @@ from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
 from overlays import paths
 from overlays.models import Overlay, OverlayCopy
+from overlays.replication import attempts, workshop
 from overlays.replication import client as replication_client
-from overlays.replication import workshop
 from overlays.replication.store import Copies, Current, is_needed, overlay_ids
 
 
@@ -60,7 +60,7 @@ def _copy(run: JobContext, overlay: Overlay) -> Path:
             # The copy may be newer than the row that was read: record the version that the game is started with.
             overlay.content_version = current.content_version
             return copies.tree(current).resolve()
-    except replication_client.Unavailable as reason:
+    except attempts.Unavailable as reason:
         raise Failed(
             f"The files of “{overlay.name}” could not be downloaded to this host: {reason}.", may_pass=True
         ) from reason

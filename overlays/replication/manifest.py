@@ -208,7 +208,15 @@ class Reader:
         """Parse a line; returns the bytes that the web has read since its last report. Raises Malformed, Changing."""
         try:
             return self._take(json.loads(line))
-        except (ValueError, TypeError, LookupError, AttributeError, tree.BadPath) as error:
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            tree.BadPath,
+        ) as error:
             raise Malformed(f"no manifest: {error}") from error
 
     def _take(self, line: Mapping[str, Any]) -> int:

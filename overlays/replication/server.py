@@ -6,7 +6,6 @@ few threads. `GET` returns the manifest; `POST` with a list of paths returns tho
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -52,16 +51,7 @@ class Application(asgi.Application):
     async def answer(self, scope: asgi.Scope, headers: asgi.Headers, receive: asgi.Receive, send: asgi.Send) -> None:
         content_type, pieces = await self._open(scope, headers, receive)
         await asgi.start(send, content_type)
-        # Sending to a closed connection raises no error, so watch for the disconnect and stop reading the disk.
-        disconnected = asyncio.ensure_future(asgi.disconnected(receive))
-        try:
-            while (piece := await self._blocking(next, pieces, None)) is not None:
-                await asgi.send_body(send, piece, more=True)
-                if disconnected.done():
-                    return
-            await asgi.send_body(send, b"", more=False)
-        finally:
-            disconnected.cancel()
+        await asgi.send_pieces(pieces, receive, send, threads=self._threads)
 
     async def _open(
         self, scope: asgi.Scope, headers: asgi.Headers, receive: asgi.Receive
@@ -69,17 +59,14 @@ class Application(asgi.Application):
         match = PATH.fullmatch(scope["path"])
         if match is None:
             raise Refusal(404, "Not found")
-        overlay = await self._blocking(asgi.with_database, self._find, headers, int(match[1]))
+        overlay = await asgi.in_thread(self._threads, asgi.with_database, self._find, headers, int(match[1]))
         if scope["method"] == "GET":
-            if await self._blocking(asgi.with_database, _is_being_built, overlay):
+            if await asgi.in_thread(self._threads, asgi.with_database, _is_being_built, overlay):
                 raise Refusal(409, "This overlay is being built")
             return _JSON_LINES, manifest_pieces(overlay)
         if scope["method"] == "POST":
             return _BYTES, file_pieces(overlay, _requested_files(await asgi.body(receive, limit=_LONGEST_REQUEST)))
         raise Refusal(405, "Only GET and POST")
-
-    async def _blocking(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
 
 def hashes_file(overlay_id: int) -> Path:

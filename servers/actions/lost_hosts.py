@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -13,22 +14,32 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from left4me.audit import record
-from left4me.core import rows, secrets
 from left4me.jobs import actions as jobs
 from left4me.jobs import transitions
 from left4me.jobs.models import Job
 from overlays.models import OverlayCopy
-from servers.actions import sourcetv
+from servers.actions import copies, placement
 from servers.actions.servers import free_port
-from servers.models import DeletedServer, Host, HostToken, Server
-from servers.state import state_log
+from servers.hosts import belongings
+from servers.models import DeletedServer, Host, HostToken, Server, ServerCopy
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A server that is on another host now; without `copied_at` there was no copy of its files."""
+
+    name: str
+    address: str
+    copied_at: datetime | None = None
+    size: int = 0
+    job: int | None = None
 
 
 @dataclass(frozen=True)
 class Losses:
     """What went with a host: for the message to the admin."""
 
-    moved: list[str]  # "name: address of its new port"
+    moved: list[Moved]
     deleted: list[str]
     unrestorable: list[str]  # deleted before, but could still have been restored
     jobs: int
@@ -39,8 +50,8 @@ def remove_lost_host(*, host: Host, by: User | None, heir: Host | None = None, d
     """Remove the host without asking its machine for anything. Its servers go to `heir`, or are deleted.
 
     A moved server keeps its name, blueprint, shares and history. It gets a free port and a new RCON password, since
-    the lost machine knew the old one, and is stopped. What its game has written was on the lost machine. Raises
-    Refused.
+    the lost machine knew the old one, and is stopped. Its files are restored from the last copy of them that is on
+    this machine, by a job of `heir`. Raises Refused.
     """
     if host.name == settings.LEFT4ME_HOST:
         raise jobs.Refused(_("This host runs the web server and cannot be removed."))
@@ -77,27 +88,23 @@ def forget(host: Host) -> None:
     OverlayCopy.objects.filter(host=host.name).delete()
 
 
-def _move(server: Server, heir: Host, by: User | None) -> str:
+def _move(server: Server, heir: Host, by: User | None) -> Moved:
     source = server.host.name
-    server.host = heir
-    server.tv_port = None
     try:
-        server.port = free_port(heir)
-        sourcetv.reserve(server)
-        server.rcon_password = secrets.new_password()
-        server.applied, server.applied_sealed_rcon_password, server.game_version = None, "", ""
-        server.desired_state = Server.Desired.STOPPED
-        server.started_at = server.starts_again_at = server.hung_since = server.offered_port = None
-        server.last_error = ""
-        server.outdated_files = 0
-        server.version += 1
-        rows.save_clean(server)
+        placement.put_on(server, heir, port=free_port(heir), starts=False, now=timezone.now())
     except ValidationError as fault:
         raise jobs.Refused(f"{server.name}: {' '.join(fault.messages)}") from fault
-    state_log.record_state(server, Server.State.STOPPED, now=timezone.now(), detail=f"Moved from host {source}.")
+    belongings.has_moved(server, heir)
     details: dict[str, Any] = {"name": server.name, "source": source, "host": heir.name, "port": server.port}
     record.write(action="server.move", by=by, target=server.resource, **details)
-    return f"{server.name}: {heir.address or heir.name}:{server.port}"
+    moved = Moved(server.name, placement.address_of(server))
+    copy = ServerCopy.objects.filter(server=server, copied_at__isnull=False).first()
+    if copy is None:
+        belongings.have_gone(server)
+        return moved
+    # A copy that an earlier host of the server has left for this one is still the newest that there is.
+    job = copies.request_restore(copy, lost_host=copy.lost_host or source, to=heir)
+    return replace(moved, copied_at=copy.copied_at, size=copy.size, job=job.pk)
 
 
 def _delete(server: Server, by: User | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from left4me.core.files import atomic
 from left4me.core.processes import procfs
+from servers.gamehost.port import State
 from servers.gamehost.sandbox.identity import Identity
 from servers.gamehost.spec import InstanceSpec
 
@@ -27,6 +28,8 @@ class ServerDirectory:
         self.merged = path / "merged"
         self.logs = path / "log"
         self.replaceable = path / "replaceable"
+        self.removals = path / "removals"
+        self.moved = path / "moved"
         self.aside = path / "aside"
         self.kept_file = path / "kept.json"
         self.state_file = path / "run/state.json"
@@ -36,11 +39,13 @@ class ServerDirectory:
         self._exit_file = path / "run/exit.json"
         self._layers_file = path / "run/layers.json"
         self._generated_file = path / "run/generated.json"
+        self._moved_file = path / "run/moved.json"
 
     def prepare(self) -> None:
         """Create missing directories. Only the owner may read them."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for part in (self.upper, self.work, self.merged, self.logs, self.replaceable, self.state_file.parent):
+        folders = (self.upper, self.work, self.merged, self.logs, self.replaceable, self.removals)
+        for part in (*folders, self.state_file.parent):
             part.mkdir(exist_ok=True, mode=0o700)
 
     def hand_over(self, who: Identity) -> None:
@@ -140,6 +145,16 @@ class ServerDirectory:
         except (OSError, ValueError):
             return []
 
+    def note_moved(self, moved: Mapping[str, str]) -> None:
+        """Store which files this start shows at other paths."""
+        _write(self._moved_file, json.dumps(dict(moved)))
+
+    def read_moved(self) -> dict[str, str]:
+        try:
+            return {str(old): str(new) for old, new in json.loads(self._moved_file.read_text()).items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
     def exchange_generated(self, names: set[str]) -> set[str]:
         """Store the names of the files generated for this start. Returns those of earlier starts that are obsolete."""
         earlier = self.read_generated()
@@ -182,6 +197,13 @@ class ServerDirectory:
             return procfs.same(state["supervisor"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def is_managed(self) -> bool:
+        """Whether a supervisor manages a game here, rather than just ending."""
+        if self.living_supervisor() is None:
+            return False
+        state = self.read_state() or {}
+        return state.get("state") not in (State.STOPPED, State.STOPPING, State.GAVE_UP)
 
     def write_state(self, state: dict[str, Any]) -> None:
         _write(self.state_file, json.dumps(state), durable=True)

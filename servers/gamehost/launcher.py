@@ -19,15 +19,17 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, NoReturn, TextIO
 
+from left4me.core.files import walk
+from servers.gamehost import moved_files, removals
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.port import LaunchFailed, MountFailed, RuntimeFault
 from servers.gamehost.sandbox import cgroup, identity, kernel, landlock, rootfs, seccomp, socketcall
 from servers.gamehost.sandbox.identity import Identity
-from servers.gamehost.spec import GAME_PATH, InstanceSpec, SpecInvalid
+from servers.gamehost.spec import GAME_PATH, REMOVALS_PATH, InstanceSpec, SpecInvalid
 
 EXIT_GAME_ENDED: Final = 69
 EXIT_ALREADY_RUNNING: Final = 70
@@ -41,6 +43,7 @@ _NO_NAMESPACES: Final = (
 )
 _FORWARDED: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _LOCK_PATIENCE_SECONDS: Final = 10
+_LOOK_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,6 @@ class _Start:
     spec: InstanceSpec
     directory: ServerDirectory
     who: Identity
-    stale: set[str]  # generated files of the last start that this one does not have
     report: int  # the pipe for facts and faults to the launcher; the exec closes it
     wait: int  # readable when the launcher is ready; closed when the launcher ends
     lock: int
@@ -76,11 +78,14 @@ def launch(spec: InstanceSpec, directory: ServerDirectory, *, lock: int, output:
     directory.prepare()
     directory.hand_over(who)
     directory.note_layers(spec.layers)
-    stale = directory.exchange_generated({*spec.generated, *spec.replaceable})
+    spec = _with_moved_files(spec, directory, who)
+    _remove(directory, directory.exchange_generated({*spec.generated, *spec.replaceable}))
+    with contextlib.suppress(OSError):  # a full disk must not prevent the start
+        removals.settle(directory)
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # so that process 1 becomes a child of ours
     report_out, report_in = os.pipe()
     wait_out, lifeline = os.pipe()
-    start = _Start(spec, directory, who, stale, report_in, wait_out, lock, output)
+    start = _Start(spec, directory, who, report_in, wait_out, lock, output)
     stage = os.fork()
     if stage == 0:
         _guarded(start, _enter_namespaces)
@@ -99,6 +104,27 @@ def launch(spec: InstanceSpec, directory: ServerDirectory, *, lock: int, output:
         fault = MountFailed if facts.get("fault") == "MountFailed" else LaunchFailed
         raise fault(facts.get("words") or "the launcher exited without a message")
     return Launched(init=init, lifeline=lifeline, story=_story(spec, facts, time.monotonic() - started))
+
+
+def _remove(directory: ServerDirectory, stale: set[str]) -> None:
+    """Remove generated files of the last start from the writable layer, so that those of the layers below appear.
+
+    Before the mount: removed through it, they would leave marks that hide these.
+    """
+    for name in stale:
+        *above, last = PurePosixPath(name).parts
+        with contextlib.suppress(OSError), walk.folder(directory.upper, above) as handle:
+            walk.unlink(last, at=handle)
+
+
+def _with_moved_files(spec: InstanceSpec, directory: ServerDirectory, who: Identity) -> InstanceSpec:
+    """The spec with the layer of moved files on top. Raises MountFailed."""
+    try:
+        layer = moved_files.lay(directory, spec.moved, spec.layers, who=who)
+        directory.note_moved(spec.moved)
+    except OSError as error:
+        raise MountFailed(f"files could not be moved for this server: {_words(error)}") from error
+    return spec if layer is None else replace(spec, layers=(str(layer), *spec.layers), moved={})
 
 
 def _accompany(report: TextIO, lifeline: int, spec: InstanceSpec) -> dict[str, Any]:
@@ -170,7 +196,10 @@ def _enter_namespaces(start: _Start) -> None:
 
 
 def _run_init(start: _Start, shift: int | None) -> None:
-    """Process 1: mount, drop privileges, write the generated files, start the game, then reap until it ends."""
+    """Process 1: mount, drop privileges, write the generated files, start the game, then reap until it ends.
+
+    Meanwhile it removes the files of the game that the application names (`servers.gamehost.removals`).
+    """
     # The launcher first puts this process under its limits.
     if os.read(start.wait, 1) != b"g":
         os._exit(EXIT_LAUNCH_FAILED)
@@ -185,7 +214,7 @@ def _run_init(start: _Start, shift: int | None) -> None:
     if select.select([start.wait], [], [], 0)[0]:
         os._exit(EXIT_LAUNCH_FAILED)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # the game runs as the same user and may neither trace nor read process 1
-    rootfs.write_generated(start.spec.generated, replaceable=start.spec.replaceable, stale=start.stale)
+    rootfs.write_generated(start.spec.generated, replaceable=start.spec.replaceable)
     _say(start.report, composed_by=how)
     line = socketcall.Line()
     game = os.fork()
@@ -207,8 +236,13 @@ def _close_all_but(kept: set[int | None]) -> None:
 
 
 def _reap_until_ended(game: int) -> NoReturn:
+    errand = removals.Errand(Path(REMOVALS_PATH), Path(GAME_PATH))
     while True:
-        if signal.sigwait(_FORWARDED | {signal.SIGCHLD}) in _FORWARDED:
+        heard = signal.sigtimedwait(_FORWARDED | {signal.SIGCHLD}, _LOOK_SECONDS)
+        if heard is None:
+            errand.run()
+            continue
+        if heard.si_signo in _FORWARDED:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(game, signal.SIGTERM)
         while True:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 GAME_PATH: Final = "/game"
 CACHE_PATH: Final = "/workshop_cache"
 REPLACEABLE_PATH: Final = "/replaceable"
+REMOVALS_PATH: Final = "/removals"
 
 # The kernel takes 500 lower layers; the launcher is tested with this many.
 MOST_LAYERS: Final = 200
@@ -91,6 +92,7 @@ class InstanceSpec:
     user only, and a file generated for the previous start and absent now is removed.
     `replaceable` maps such paths to texts as well; the game sees them through links to a directory of the host, where
     `ServerDirectory.write_replaceable` puts another text in their place while the game runs.
+    `moved` maps paths below GAME_PATH to others at which the game sees these files of the layers instead.
     `binds` usually holds the workshop cache at CACHE_PATH.
     `connect_ports` are the TCP ports that it may connect to; `allow_ptrace` lets its processes trace each other.
     `env` is added to the small environment that the launcher makes; nothing else is inherited.
@@ -102,6 +104,7 @@ class InstanceSpec:
     port: int
     generated: Mapping[str, str] = field(default_factory=dict)
     replaceable: Mapping[str, str] = field(default_factory=dict)
+    moved: Mapping[str, str] = field(default_factory=dict)
     binds: tuple[Bind, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     connect_ports: tuple[int, ...] = CONNECT_PORTS
@@ -114,12 +117,13 @@ class InstanceSpec:
         """Raise SpecInvalid for values that can never be run, before anything is started with them."""
         if not self.argv or any("\0" in part for part in self.argv):
             raise SpecInvalid("argv must name a program and contain no NUL")
-        if not 1 <= len(self.layers) <= MOST_LAYERS:
+        # What is moved takes a layer of its own.
+        if not 1 <= len(self.layers) + bool(self.moved) <= MOST_LAYERS:
             raise SpecInvalid(f"a server can have 1 to {MOST_LAYERS} layers, not {len(self.layers)}")
         for path in (*self.layers, *(b.source for b in self.binds), *(b.target for b in self.binds)):
             if not path.startswith("/") or ".." in PurePosixPath(path).parts:
                 raise SpecInvalid(f"not an absolute path: {path}")
-        for path in (*self.generated, *self.replaceable):
+        for path in (*self.generated, *self.replaceable, *self.moved, *self.moved.values()):
             if path.startswith("/") or not path or ".." in PurePosixPath(path).parts:
                 raise SpecInvalid(f"not a path below the game: {path}")
 
@@ -142,6 +146,7 @@ class InstanceSpec:
                 connect_ports=tuple(data["connect_ports"]),
                 # A spec of an older release has none of these.
                 replaceable=dict(data.get("replaceable", {})),
+                moved=dict(data.get("moved", {})),
                 allow_ptrace=bool(data.get("allow_ptrace", False)),
                 limits=_from_dict(Limits, data["limits"]),
                 restart=_from_dict(RestartPolicy, data["restart"]),

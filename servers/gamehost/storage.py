@@ -76,7 +76,7 @@ class Storage:
         if not directory.path.exists():
             return False
         if directory.upper.is_dir():
-            _open_up(directory.upper)
+            open_up(directory.upper)
             try:
                 self._archive(server_id, directory.upper, now=now)
             except OSError as error:
@@ -85,7 +85,7 @@ class Storage:
                 # Whoever deletes a server on a full disk wants the room.
                 logger.warning("the files of server %s are not kept: the disk is full", server_id)
         if directory.work.is_dir():
-            _open_up(directory.work)
+            open_up(directory.work)
         shutil.rmtree(directory.path)
         return True
 
@@ -200,7 +200,7 @@ def _is_whiteout(member: tarfile.TarInfo) -> bool:
     return member.ischr() and (member.devmajor, member.devminor) == (0, 0)
 
 
-def _open_up(path: Path) -> None:
+def open_up(path: Path) -> None:
     """Make all files readable for the owner: the game may have changed modes, and overlayfs hides its own files."""
     for top, names, files in os.walk(path, topdown=True, followlinks=False):
         for name in (".", *names, *files):

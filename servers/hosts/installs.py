@@ -20,7 +20,7 @@ from servers.gamehost.steamcmd import install as steam
 from servers.gamehost.steamcmd.bootstrap import BootstrapFailed
 from servers.hosts import own_copies, this_host
 from servers.models import GameCheck, Host
-from servers.state import game_updates, news
+from servers.state import game_updates, news, start_retries
 
 
 class GameSource(Protocol):
@@ -44,6 +44,8 @@ def install(run: JobContext) -> None:
     if version.id != before:
         _note_install(version, is_update=bool(before))
         own_copies.note_all()
+    if not before and (count := start_retries.game_arrived(this_host.row(), now=timezone.now())):
+        run.log(f"Servers that waited for the game and start now: {count}.")
     if before and before != version.id:
         news.game_updated(this_host.row(), version.id, now=timezone.now())
 
@@ -127,5 +129,5 @@ def _store_current() -> None:
     # The next `servers.refresh` would store it as well, but clients that wait for the job read the row right after it.
     host = this_host.row()
     Host.objects.filter(pk=host.pk).update(
-        game_version=this_host.game_version(), facts={**host.facts, **this_host.facts()}
+        game_version=this_host.game_version(), facts={**host.facts, **this_host.facts(host.facts)}
     )

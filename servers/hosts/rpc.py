@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
+from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
 from left4me.core.redis import hosts, keys
 from left4me.core.redis.client import client
+from left4me.core.web import ranges
 from servers.models import Host
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,31 @@ def pieces(host: Host, procedure: str, *, first: bytes, start: int = 0, end: int
         at += len(piece)
         if at < end:
             piece = call(host, procedure, offset=at, **values).data
+
+
+def download(
+    request: HttpRequest, host: Host, procedure: str, *, filename: str, content_type: str, **values: Any
+) -> HttpResponseBase:
+    """The file that `procedure` reads, or the range of it that was requested. Raises as `call` does.
+
+    What a file grows by during the download is left out.
+    """
+    asked = ranges.Asked(request)
+    at = asked.start
+    first = call(host, procedure, offset=at, **values)
+    size = int(first.facts["size"])
+    # A host of an older release does not tell when the file was changed.
+    tag = ranges.tag_of(host.name, procedure, values, size, first.facts.get("changed", ""))
+    if asked.start_in(tag) != at:
+        first = call(host, procedure, offset=0, **values)
+    return ranges.response(
+        asked,
+        size=size,
+        tag=tag,
+        filename=filename,
+        content_type=content_type,
+        pieces=lambda start, end: pieces(host, procedure, first=first.data, start=start, end=end, **values),
+    )
 
 
 def reply(token: str, reply: Reply | None) -> None:

@@ -45,7 +45,7 @@ def _console_log(*, server: int) -> Reply:
 
 def _log_piece(*, server: int, file: str, offset: int) -> Reply:
     piece = _logs(server).read(file, offset=offset)
-    return Reply({"size": piece.size}, piece.data)
+    return Reply(piece.facts(), piece.data)
 
 
 def _log_search(*, server: int, file: str, text: str) -> Reply:
@@ -61,8 +61,8 @@ def _crash_dump(*, server: int, file: str) -> Reply:
 
 
 def _dump_piece(*, server: int, file: str, offset: int) -> Reply:
-    size, data = crash_dumps.piece(this_host.storage().of(server).upper, file, offset=offset)
-    return Reply({"size": size}, data)
+    piece = crash_dumps.piece(this_host.storage().of(server).upper, file, offset=offset)
+    return Reply(piece.facts(), piece.data)
 
 
 def _busy_ports(*, ports: list[int]) -> Reply:

@@ -71,7 +71,8 @@ def host_has_reported(before: Host, *, version: str, game_version: str, facts: d
         for each in (after, before)
     )
     memory, disk = facts.get("memory", {}), facts.get("disk", {})
-    figures = (facts.get("load"), memory.get("available"), disk.get("free"))
+    dropped = (facts.get("floods") or {}).get("total", {})
+    figures = (facts.get("load"), memory.get("available"), disk.get("free"), sum(dropped.values()))
     if new != old:
         signals.send([f"{signals.HOST}:{before.pk}"])
     if _told.differ(before.pk, figures, now=now):

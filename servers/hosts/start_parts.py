@@ -1,4 +1,4 @@
-"""What parts of the application add to every start: files, and lines of server.cfg."""
+"""What parts of the application add to every start: files, lines of server.cfg, and arguments."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ class StartPart:
     # Files that may be written again while the game runs.
     replaceable: Mapping[str, str] = field(default_factory=dict)
     lines: Sequence[str] = ()
+    # Arguments of the launch line, before those of the blueprint.
+    arguments: Sequence[str] = ()
+    # Files of the layers that the game sees at another path.
+    moved: Mapping[str, str] = field(default_factory=dict)
 
 
 # Makes a part from the server and the directories of its overlays, the topmost first.
@@ -37,4 +41,6 @@ def of(server: Server, layers: Sequence[Path]) -> StartPart:
         files={path: text for part in parts for path, text in part.files.items()},
         replaceable={path: text for part in parts for path, text in part.replaceable.items()},
         lines=[line for part in parts for line in part.lines],
+        arguments=[argument for part in parts for argument in part.arguments],
+        moved={old: new for part in parts for old, new in part.moved.items()},
     )

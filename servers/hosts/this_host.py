@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import shutil
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from servers.gamehost.steamcmd.session import Login, SteamCmd
 from servers.gamehost.storage import Storage, used
 from servers.gamehost.systemd import units
 from servers.gamehost.systemd.runtime import SystemdRuntime
-from servers.hosts import load, machine_backups
+from servers.hosts import floods, load, machine_backups
 from servers.logs.publisher import Tailers
 from servers.models import Host
 
@@ -68,8 +70,8 @@ def workshop_cache() -> Path:
     return root() / "workshop_cache"
 
 
-def facts() -> dict[str, Any]:
-    """The values that this host reports about itself; stored in `Host.facts`."""
+def facts(before: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that this host reports about itself, stored in `Host.facts`; `before` are those reported last."""
     disk = shutil.disk_usage(root())
     memory, available = load.memory()
     return {
@@ -80,6 +82,7 @@ def facts() -> dict[str, Any]:
         "runtime": settings.LEFT4ME_RUNTIME,
         "game": settings.LEFT4ME_GAME,
         "backup": machine_backups.facts(),
+        "floods": floods.observe(before.get("floods"), now=time.time()),
         "versions": [
             {
                 "id": version.id,

@@ -97,7 +97,7 @@ def test_a_missed_night_needs_attention_of_the_host_unless_the_timer_is_off(
     ada: Client, host: Host, folder: Path, cast: Cast
 ):
     put(folder, NAME, created_at=(timezone.now() - timedelta(hours=37)).isoformat())
-    host.facts = {**host.facts, "backup": this_host.facts()["backup"]}
+    host.facts = {**host.facts, "backup": this_host.facts(host.facts)["backup"]}
     host.save()
     reasons = attention.of_hosts([host], user=cast.admin, now=timezone.now())[host.pk]
     cures = {reason.kind: reason.cure for reason in reasons}

@@ -358,3 +358,72 @@ def test_a_server_that_gave_up_is_started_again(cast: Cast, host: Host, now: dat
     bulk_execution.advance_all(now)
     assert states(action) == ["started"]
     assert Job.objects.get().operation == "start"
+
+
+def test_a_host_is_drained_one_server_after_the_other(cast: Cast, host: Host, now: datetime):
+    """Both jobs of a move belong to the turn of its server."""
+    spare = make_host(name="spare", last_seen_at=now + timedelta(days=9), game_version=NEW)
+    first, second = running(cast, now, name="first"), running(cast, now, name="second")
+    stopped = make_server(cast.stranger, host=host, name="stopped", actual_state="stopped")
+    with pytest.raises(Refused, match="Choose the host"):
+        bulk.start(target=bulk.Target(host=host), action="move", by=cast.admin)
+    action = bulk.start(target=bulk.Target(host=host), action="move", by=cast.admin, to_host=spare, at_once=1)
+    action.runs.update(due_at=action.created_at - timedelta(hours=1))
+    bulk_execution.advance_all(now)
+    (job,) = Job.objects.live()
+    assert (job.operation, job.resource, job.host) == ("move", first.resource, host.name)
+    Job.objects.filter(pk=job.pk).update(state="succeeded", started_at=now, finished_at=now)
+    taken = Job.objects.create(
+        operation="move", resource=first.resource, host="spare", params={"stage": "unpack", "to": "spare"}
+    )
+    bulk_execution.advance_all(now)
+    assert list(Job.objects.live()) == [taken], "the new host has not taken it yet"
+    Job.objects.filter(pk=taken.pk).update(state="failed", started_at=now, finished_at=now, error="The disk is full.")
+    bulk_execution.advance_all(now)
+    assert Job.objects.live().get().resource == second.resource
+    finish(second)
+    bulk_execution.advance_all(now)
+    assert Job.objects.live().get().resource == stopped.resource
+    finish(stopped)
+    bulk_execution.advance_all(now)
+    action.refresh_from_db()
+    assert action.state == "done"
+    runs = bulk_execution.runs_of(action)
+    assert list(bulk_execution.failures(action, runs).values()) == ["The disk is full."]
+
+
+def test_the_plan_of_a_move_says_which_servers_stay(cast: Cast, host: Host, now: datetime, client: Client):
+    spare = make_host(name="spare", last_seen_at=now + timedelta(days=9), game_version=NEW)
+    running(cast, now, name="goes")
+    make_server(cast.owner, host=spare, name="there")
+    assert plan(cast, now, action="move", to_host=spare) == [
+        ("goes", "acts", ""),
+        ("there", "left out", "The server is on this host already. Choose another one."),
+    ]
+    client.force_login(cast.admin)
+    page = client.get("/bulk/new", {"host": host.pk, "action": "move", "at_once": 1}).content.decode()
+    assert "Move to another host 1 server" in " ".join(page.split())
+    answer = client.post("/bulk/new", {"host": host.pk, "action": "move", "at_once": 1, "to_host": spare.pk})
+    assert answer.status_code == 302
+    assert (BulkAction.objects.get().to_host, Run.objects.get().server.name) == (spare, "goes")
+
+
+def test_a_move_is_begun_by_the_command_and_the_api(cast: Cast, host: Host, now: datetime):
+    make_host(name="spare", last_seen_at=now + timedelta(days=9), game_version=NEW)
+    server = running(cast, now, name="goes")
+    told = StringIO()
+    call_command("bulk", "move", "--host", host.name, "--to", "spare", stdout=told)
+    assert "goes: acts." in told.getvalue() and "Nothing was done" in told.getvalue()
+    api = Caller(cast.admin)
+    given = {"host_id": host.pk, "action": "move", "to_host": "nowhere"}
+    assert api.post("/bulk", given)[0] == 409
+    status, begun = api.post("/bulk", given | {"to_host": "spare"})
+    assert (status, begun["action"]) == (201, "move")
+    assert Run.objects.get().server == server
+
+
+def test_a_schedule_cannot_move_a_server(cast: Cast, host: Host):
+    api = Caller(cast.owner)
+    server = make_server(cast.owner, host=host)
+    given = {"name": "x", "server_id": server.pk, "action": "move", "cron": "0 5 * * *"}
+    assert api.post("/schedules", given)[0] == 422

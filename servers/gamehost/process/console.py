@@ -150,8 +150,11 @@ def follow(
 
 
 def _read_on(directory: Path, inode: int, offset: int) -> tuple[list[Stored], int, int]:
-    """The next batch after the cursor, and the cursor behind it."""
-    present = [(path, path.stat().st_ino) for path in files(directory)]
+    """The next batch after the cursor, and the cursor behind it; nothing when the log was rotated meanwhile."""
+    try:
+        present = [(path, path.stat().st_ino) for path in files(directory)]
+    except FileNotFoundError:
+        return [], inode, offset
     if not present:
         return [], 0, 0
     index = next((n for n, (_, number) in enumerate(present) if number == inode), None)
@@ -159,16 +162,21 @@ def _read_on(directory: Path, inode: int, offset: int) -> tuple[list[Stored], in
         index, offset = 0, 0
     while index < len(present):
         path, inode = present[index]
-        batch, offset = _lines_after(path, offset)
+        try:
+            batch, offset = _lines_after(path, inode, offset)
+        except FileNotFoundError:
+            return [], inode, offset
         if batch or index == len(present) - 1:
             return batch, inode, offset
         index, offset = index + 1, 0
     return [], inode, offset
 
 
-def _lines_after(path: Path, offset: int) -> tuple[list[Stored], int]:
+def _lines_after(path: Path, inode: int, offset: int) -> tuple[list[Stored], int]:
+    """The lines of this file from `offset` on. Raises FileNotFoundError when it has another name by now."""
     with path.open("rb") as file:
-        inode = os.fstat(file.fileno()).st_ino
+        if os.fstat(file.fileno()).st_ino != inode:
+            raise FileNotFoundError(path)
         file.seek(offset)
         block = file.read(_BLOCK)
     end = block.rfind(b"\n") + 1

@@ -56,7 +56,8 @@ class ProcessRuntime(RuntimeBase):
         directory = self._storage.of(spec.server_id)
         directory.prepare()
         directory.write_spec(spec)
-        if directory.living_supervisor() is not None:
+        # One whose game has ended may not have exited yet: the new supervisor waits for it.
+        if directory.is_managed():
             return Outcome.ALREADY_RUNNING
         done = commands.run(
             [self._python, "-S", "-E", "-m", "servers.gamehost.process.supervisor", directory.path],

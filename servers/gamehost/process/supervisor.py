@@ -260,18 +260,10 @@ def _detach(directory: ServerDirectory) -> None:
         os.dup2(target, standard)
 
 
-def _is_managed(directory: ServerDirectory) -> bool:
-    """Whether the supervisor that has the lock manages a game, rather than just ending."""
-    if directory.living_supervisor() is None:
-        return False
-    state = directory.read_state() or {}
-    return state.get("state") not in (State.STOPPED, State.STOPPING, State.GAVE_UP)
-
-
 def _supervise(directory: ServerDirectory, ready: int) -> NoReturn:
     try:
         _detach(directory)
-        lock = launcher.lock_patiently(directory, unless=lambda: _is_managed(directory))
+        lock = launcher.lock_patiently(directory, unless=directory.is_managed)
         if lock is None:
             _answer(ready, EXIT_ALREADY_RUNNING)
             os._exit(EXIT_ALREADY_RUNNING)

@@ -13,7 +13,7 @@ from left4me.core.files import atomic, walk
 from servers.gamehost.port import MountFailed
 from servers.gamehost.sandbox import kernel, overlay
 from servers.gamehost.sandbox.identity import Identity
-from servers.gamehost.spec import GAME_PATH, REPLACEABLE_PATH, InstanceSpec
+from servers.gamehost.spec import GAME_PATH, REMOVALS_PATH, REPLACEABLE_PATH, InstanceSpec
 
 _READ_ONLY: Final = kernel.ATTR_RDONLY | kernel.ATTR_NOSUID | kernel.ATTR_NODEV
 _SYSTEM_DIRECTORIES: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -45,20 +45,18 @@ def enter(spec: InstanceSpec, *, who: Identity, shift: int | None, root: Path, w
         _bind_given(Path(bind.source), root / bind.target.lstrip("/"), shift=shift)
     if spec.replaceable:
         _bind_given(writable / "replaceable", root / REPLACEABLE_PATH.lstrip("/"), shift=shift)
+    _bind_given(writable / "removals", root / REMOVALS_PATH.lstrip("/"), shift=shift)
     _change_root(root)
     return how
 
 
-def write_generated(texts: Mapping[str, str], *, replaceable: Iterable[str], stale: set[str]) -> None:
-    """Write the generated files and the links to the replaceable ones into the tree, and remove the `stale` ones.
+def write_generated(texts: Mapping[str, str], *, replaceable: Iterable[str]) -> None:
+    """Write the generated files and the links to the replaceable ones into the tree.
 
     What the server has of its own in their places is replaced. Called inside the sandbox as the game's own user:
     whatever links the game left in its tree lead nowhere else.
     """
     tree = Path(GAME_PATH)
-    for name in stale:
-        with contextlib.suppress(OSError):
-            (tree / name).unlink()
     for name, text in texts.items():
         path = tree / name
         _make_room(tree, path)

@@ -375,7 +375,7 @@ def _of_reason(reason: str) -> Problem:
 
 
 def _of_login(result: str) -> Problem:
-    if result.isdigit():
+    if re.fullmatch("[0-9]{1,6}", result):
         result = _RESULTS.get(int(result), f"result code {result}")
     folded = re.sub(r"[^a-z]", "", result.lower())
     for rule in _LOGIN_RULES:

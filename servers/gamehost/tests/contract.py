@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from servers.gamehost import copies, shadows
+from servers.gamehost import copies, removals, shadows
+from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.port import LaunchFailed, MountFailed, Outcome, RuntimeFault, State
 from servers.gamehost.sandbox import landlock
 from servers.gamehost.tests.stage import Stage, ask, free_port, order, quit_game, reachable, refusal, value, wait_until
@@ -50,6 +51,17 @@ class RuntimeContract:
         assert stage.runtime.stop(901) is Outcome.ALREADY_STOPPED
         assert stage.runtime.kill(901) is Outcome.ALREADY_STOPPED
         assert [line.text for line in stage.runtime.tail(901)] == []
+
+    def test_a_file_of_a_running_game_is_removed_and_its_room_is_free(self, stage: Stage) -> None:
+        spec = stage.start(stage.spec(1))
+        value(spec, "__import__('pathlib').Path('left4dead2/a.dem').write_bytes(bytes(5000))")
+        directory = ServerDirectory(stage.root / "servers/1")
+        changed = removals.changed_at(directory.upper, "left4dead2/a.dem")
+        assert changed is not None
+        removals.remove(directory, {"left4dead2/a.dem": changed})
+        wait_until(lambda: not removals.left(directory, ["left4dead2/a.dem"]))
+        assert value(spec, "__import__('os').path.exists('left4dead2/a.dem')") is False
+        assert stage.observe(spec).state is State.RUNNING
 
     def test_a_stop_lets_the_game_quit_and_does_not_restart_it(self, stage: Stage) -> None:
         spec = stage.start(stage.spec(1))
@@ -149,6 +161,24 @@ class RuntimeContract:
         stage.runtime.kill(1)
         spec = stage.start(stage.spec(1))
         assert not directory.has_replaceable(name)
+
+    def test_a_file_that_is_moved_for_one_server_is_at_its_new_path_in_that_game_alone(self, stage: Stage) -> None:
+        folder = "left4dead2/addons/sourcemod/configs"
+        old, new = f"{folder}/admins_simple.ini", f"{folder}/disabled/admins_simple.ini"
+        look = f"(os.path.exists('{old}'), os.path.exists('{new}') and open('{new}').read())"
+        moved = stage.start(stage.spec(1, moved={old: new, f"{folder}/gone.ini": f"{folder}/b.ini"}))
+        assert value(moved, f"(os := __import__('os')) and {look}") == [False, "of the overlay\n"]
+        other = stage.start(stage.spec(2))
+        assert value(other, f"(os := __import__('os')) and {look}") == [True, False]
+        assert stage.directory(1).read_moved()[old] == new
+        # The next start has it where the overlay has it, and what the server has of its own moves too.
+        stage.runtime.kill(1)
+        spec = stage.start(stage.spec(1))
+        assert value(spec, f"(os := __import__('os')) and {look}") == [True, False]
+        value(spec, f"open('{old}', 'w').write('of the server')")
+        stage.runtime.kill(1)
+        spec = stage.start(stage.spec(1, moved={old: new}))
+        assert value(spec, f"(os := __import__('os')) and {look}") == [False, "of the server"]
 
     def test_a_link_planted_by_the_game_does_not_lead_a_generated_file_outside(self, stage: Stage) -> None:
         spec = stage.start(stage.spec(1))

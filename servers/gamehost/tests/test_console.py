@@ -99,6 +99,21 @@ def test_following_takes_lines_that_come_later_and_goes_over_rotations(tmp_path:
     thread.join()
 
 
+def test_a_rotation_between_listing_and_reading_loses_nothing(tmp_path: Path, monkeypatch) -> None:
+    Writer(tmp_path).feed(b"one\ntwo\n")
+    listed = console.files
+
+    def files(directory: Path) -> list[Path]:
+        found = listed(directory)
+        if (directory / console.NAME).exists():
+            # The writer has not made the next file yet.
+            (directory / console.NAME).rename(directory / f"{console.NAME}.1")
+        return found
+
+    monkeypatch.setattr(console, "files", files)
+    assert follow_until(tmp_path, "0:0", "two") == ["one", "two"]
+
+
 def test_a_cursor_that_was_rotated_away_starts_at_the_oldest_line(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
     writer.feed(b"one\ntwo\n")

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import gzip  # noqa: F401 -- loaded before the child gives up the right to read this Python's own files
+import json
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +138,20 @@ def test_a_supervisor_that_was_only_told_to_expect_an_end_brings_it_about(stage:
     stage.start(stage.spec(1, port=spec.port, stop=type(spec.stop)(quit_seconds=0.1)))
     os.kill(_supervisor(stage), signal.SIGUSR1)
     wait_until(lambda: stage.observe(spec).state is State.STOPPED)
+
+
+@pytest.mark.parametrize("ended", [State.GAVE_UP, State.STOPPED])
+def test_a_supervisor_that_is_still_exiting_does_not_count_as_running(stage: Stage, ended: State) -> None:
+    spec = stage.start(stage.spec(1))
+    stage.runtime.kill(1)
+    state_file = stage.root / "servers/1/run/state.json"
+    # The final state is stored before the process exits; this one does not exit at all.
+    with subprocess.Popen(["sleep", "1000"]) as lingering:
+        told = json.loads(state_file.read_text()) | {"state": ended, "supervisor": procfs.named(lingering.pid)}
+        state_file.write_text(json.dumps(told))
+        outcome = stage.runtime.start(spec)
+        lingering.kill()
+    assert outcome is Outcome.STARTED
 
 
 def test_an_unreadable_state_is_unknown(stage: Stage) -> None:

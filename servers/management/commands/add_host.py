@@ -8,7 +8,6 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from left4me.core import secrets
 from left4me.core.env import Environment, Misconfigured
 from servers import actions
 
@@ -23,9 +22,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, name: str, address: str, **options: Any) -> None:
         try:
             name = Environment({"NAME": name}).host_name("NAME", "")
-            host, token = actions.add_host(name=name, by=None, address=address)
+            host, token, key = actions.add_host(name=name, by=None, address=address)
         except (Misconfigured, actions.Refused) as fault:
             raise CommandError(str(fault)) from fault
         except ValidationError as fault:
             raise CommandError(" ".join(fault.messages)) from fault
-        self.stdout.write(json.dumps({"name": host.name, "token": token, "sealing_key": secrets.sealing_keys()[0]}))
+        self.stdout.write(json.dumps({"name": host.name, "token": token, "sealing_key": key}))

@@ -18,11 +18,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--worker-hosts", action="store_true", help="print only the names of the other machines")
+        parser.add_argument(
+            "--with-web-key",
+            action="store_true",
+            help="print only the names of other machines that have no key of their own yet",
+        )
 
-    def handle(self, *args: Any, worker_hosts: bool = False, **options: Any) -> None:
-        if worker_hosts:
-            for name in Host.objects.exclude(name=settings.LEFT4ME_HOST).values_list("name", flat=True):
-                self.stdout.write(name)
+    def handle(self, *args: Any, worker_hosts: bool = False, with_web_key: bool = False, **options: Any) -> None:
+        if worker_hosts or with_web_key:
+            others = Host.objects.exclude(name=settings.LEFT4ME_HOST)
+            shown = others.filter(key_number=0, knows_web_key=True) if with_web_key else others
+            self.stdout.write("".join(f"{name}\n" for name in shown.values_list("name", flat=True)))
             return
         now = timezone.now()
         self.stdout.write(f"{'name':<20} {'state':<6} {'release':<22} {'servers':>7}")

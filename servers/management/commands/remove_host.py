@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from servers import actions
 from servers.models import Host
+
+_MB: Final = 1_000_000
 
 
 class Command(BaseCommand):
@@ -40,6 +42,11 @@ class Command(BaseCommand):
         except actions.Refused as fault:
             raise CommandError(str(fault)) from fault
         self.stdout.write(f"Removed host {name}.")
+        if host.knows_web_key:
+            self.stdout.write(
+                "An earlier release gave it the key of all RCON passwords. Run `left4mectl keys rotate`, and if "
+                "somebody else has that machine, change the RCON passwords of servers on other hosts on their pages."
+            )
 
     def _remove_lost(self, host: Host, *, heir_name: str, delete_servers: bool) -> actions.Losses:
         heir = Host.objects.filter(name=heir_name).first()
@@ -55,11 +62,18 @@ class Command(BaseCommand):
         return actions.remove_lost_host(host=host, by=None, heir=heir, delete_servers=delete_servers)
 
     def _report(self, losses: actions.Losses) -> None:
-        for place in losses.moved:
-            self.stdout.write(f"Moved {place}. It is stopped, and its RCON password is new.")
+        for moved in losses.moved:
+            self.stdout.write(f"Moved {moved.name}: {moved.address}. It is stopped, and its RCON password is new.")
+            if moved.copied_at is None:
+                self.stdout.write("  There was no copy of its files: what its game has written is lost.")
+            else:
+                self.stdout.write(
+                    f"  Job {moved.job} restores its files from the copy of {moved.copied_at:%Y-%m-%d %H:%M} UTC "
+                    f"({moved.size / _MB:,.1f} MB). What its game has written since then is lost."
+                )
         for server in losses.deleted:
             self.stdout.write(f"Deleted {server}.")
-        if losses.moved or losses.deleted:
+        if losses.deleted:
             self.stdout.write("Lost: what these games have written on that machine, and their logs.")
         for server in losses.unrestorable:
             self.stdout.write(f"{server}, deleted before, can no longer be restored.")

@@ -14,6 +14,7 @@ from overlays import actions as overlay_actions
 from overlays import paths
 from overlays.models import Overlay
 from servers import actions
+from servers.actions import sourcetv
 from servers.hosts import this_host
 from servers.models import Blueprint, Host, Server
 
@@ -31,6 +32,7 @@ z_difficulty Hard
 sv_allow_lobby_connect_only 0
 """
 _SERVERS = {"Friday night": "", "Practice": "sim_players 2\n"}
+_RECORDED = "Practice"
 
 
 class Command(BaseCommand):
@@ -92,9 +94,14 @@ class Command(BaseCommand):
 
     def _server(self, admin: User, host: Host, name: str, blueprint: Blueprint) -> Server:
         server = Server.objects.filter(owner=admin, name=name).first()
-        return server or actions.create_server(
+        if server is not None:
+            return server
+        server = actions.create_server(
             owner=admin, by=admin, name=name, blueprint=blueprint, host=host, port=self._free_port(host)
         )
+        if name == _RECORDED:
+            sourcetv.set_options(server=server, by=admin, is_enabled=True, keep_gb=1)
+        return server
 
     def _free_port(self, host: Host) -> int | None:
         """A port that nothing else on this machine holds: another demo may run beside this one."""

@@ -1,4 +1,4 @@
-"""Start, stop or restart several servers, a few at a time, with a plan first."""
+"""Start, stop, restart or move several servers, a few at a time, with a plan first."""
 
 from __future__ import annotations
 
@@ -27,26 +27,30 @@ class Command(BaseCommand):
         parser.add_argument("--as", dest="user", metavar="USERNAME", help="act as this user; an admin without it")
         parser.add_argument("--when-empty", action="store_true", help="each server waits until nobody plays")
         parser.add_argument("--only-changed", action="store_true", help="restart only those with changes to apply")
+        parser.add_argument("--to", default="", metavar="HOST", help="the host to which servers move")
         parser.add_argument("--at-once", type=int, default=2, metavar="N")
         parser.add_argument("--yes", action="store_true", help="begin, instead of only printing the plan")
 
     def handle(self, *_: Any, **given: Any) -> None:
         user = _user(given["user"])
-        target = _target(given)
-        chosen = {
+        try:
+            self._carry_out(user, _target(given), given)
+        except Refused as refusal:
+            raise CommandError(str(refusal)) from refusal
+
+    def _carry_out(self, user: User, target: bulk.Target, given: dict[str, Any]) -> None:
+        chosen: dict[str, Any] = {
             "action": given["action"],
             "condition": Condition.WAIT_SKIP if given["when_empty"] else Condition.ALWAYS,
             "only_changed": given["only_changed"],
+            "to_host": bulk.destination(given["to"]),
         }
         for each in bulk.plan(target.servers(user), by=user, now=timezone.now(), **chosen):
             self.stdout.write(f"{each.server.pk}  {each.server.name}: {each.verdict}. {each.text}".rstrip())
         if not given["yes"]:
             self.stdout.write("Nothing was done. Add --yes to begin.")
             return
-        try:
-            action = bulk.start(target=target, by=user, at_once=given["at_once"], **chosen)
-        except Refused as refusal:
-            raise CommandError(str(refusal)) from refusal
+        action = bulk.start(target=target, by=user, at_once=given["at_once"], **chosen)
         self.stdout.write(f"Begun: {action.get_absolute_url()}")
 
 
