@@ -46,7 +46,40 @@ class Outcome:
     note: str | Promise = ""
 
 
+# Orders that end the game that is being played, by the names of their kinds; and the console commands that do.
+_INTERRUPTING_KINDS = frozenset({"map", "difficulty", "mode", "load_plugin", "unload_plugin", "reload_plugin"})
+_INTERRUPTING_COMMANDS = frozenset(
+    [
+        "map",
+        "changelevel",
+        "changelevel2",
+        "map_background",
+        "restart",
+        "sm_map",
+        "sm_forcematch",
+        "sm_fm",
+        "sm_resetmatch",
+        "sm_forcechangematch",
+        "sm_fchmatch",
+        "kickall",
+        "mp_gamemode",
+        "z_difficulty",
+        "mp_restartgame",
+        "pred_unload_plugins",
+    ]
+)
+_INTERRUPTING_PLUGINS = re.compile(r"sm\s+(plugins|exts)\s+(load|unload|reload|unload_all|refresh)", re.IGNORECASE)
+
 _UNKNOWN_COMMAND = re.compile(r'(?:Unknown command "[^"\n]*"\s*)+')
+
+
+def interrupts(kind: str, value: str) -> bool:
+    """Whether an order would disturb a match: it changes map, rules or plugins."""
+    if kind != "command":
+        return kind in _INTERRUPTING_KINDS
+    parts = [part.strip() for part in re.split(r"[;\n]", value.replace('"', " "))]
+    names = {part.split()[0].lower() for part in parts if part}
+    return bool(names & _INTERRUPTING_COMMANDS) or any(_INTERRUPTING_PLUGINS.match(part) for part in parts)
 
 
 def is_unknown(output: str) -> bool:

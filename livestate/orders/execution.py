@@ -14,11 +14,12 @@ from left4me.core import secrets
 from left4me.core.lines import Masker
 from left4me.core.rows import storable
 from livestate.models import Order
-from livestate.orders import commands
+from livestate.orders import commands, plugins
 from livestate.orders.commands import Ask, Outcome, Result
 from livestate.status import NotStatus
 from servers.gamehost import rcon
 from servers.models import Server
+from servers.plugins import inventory
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,12 @@ def _run(order: Order, ask: Ask) -> Outcome:
             return commands.set_difficulty(ask, order.value)
         case Order.Kind.MODE:
             return commands.set_mode(ask, order.value)
+        case Order.Kind.LOAD_PLUGIN:
+            return plugins.load(ask, order.value, inventory.of_server(order.server))
+        case Order.Kind.UNLOAD_PLUGIN:
+            return plugins.unload(ask, order.value, inventory.of_server(order.server))
+        case Order.Kind.RELOAD_PLUGIN:
+            return plugins.reload(ask, order.value, inventory.of_server(order.server))
     raise ValueError(f"Unknown kind of command: {order.kind!r}.")
 
 

@@ -66,6 +66,11 @@ def campaign_of(name: str) -> Campaign:
     return CAMPAIGNS[0]
 
 
+def is_finale(name: str) -> bool:
+    """Whether a stock campaign ends with map `name`."""
+    return name == campaign_of(name).chapters[-1][0]
+
+
 def next_map(name: str, known: list[str]) -> str:
     """The chapter after `name`; after a finale the next campaign's first. `known` holds an addon's maps in order."""
     order = MAPS if name in MAPS else sorted(known) or MAPS

@@ -44,6 +44,11 @@ class Controls:
         with open(f"left4dead2/crash-{seconds}.dmp", "wb") as file:
             file.write(dumps.build(number, seconds=seconds))
 
+    def do_sim_text(self, command: Command) -> None:
+        """`sim_text motd`, `sim_text hostfile`: what players are shown on this map."""
+        text = self._engine.texts.get(command.value, b"")
+        self._log.print(text.decode("utf-8", "surrogateescape") + "\n")
+
     def do_sim_outdated(self, _command: Command) -> None:
         """`sim_outdated`: Steam tells the game that it needs a newer version."""
         self._log.print(
@@ -62,6 +67,17 @@ class Controls:
 
     def do_sim_chat(self, command: Command) -> None:
         if not self._engine.script.chat(command.value or "hello"):
+            self._log.print("sim: nobody is on\n")
+
+    def do_sim_finish(self, _command: Command) -> None:
+        """`sim_finish`: the players reach the end of the chapter; at a finale they win the campaign."""
+        if not self._engine.script.finish_chapter():
+            self._log.print("sim: nobody is on\n")
+
+    def do_sim_vote(self, command: Command) -> None:
+        """`sim_vote pass|fail ISSUE [SUBJECT]`: somebody calls a vote, such as `mission_change`, and it ends so."""
+        passes, issue, *subject = [*command.args, "", ""]
+        if not self._engine.script.vote(f"#L4D_vote_{issue}", " ".join(subject).strip(), passes=passes == "pass"):
             self._log.print("sim: nobody is on\n")
 
     def do_sim_seed(self, command: Command) -> None:

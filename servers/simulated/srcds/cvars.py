@@ -62,6 +62,10 @@ class Cvars:
     def __iter__(self) -> Iterator[Cvar]:
         return iter(sorted(self._all.values(), key=lambda cvar: cvar.name))
 
+    def make(self, name: str, default: str, help_text: str = "") -> None:
+        """Add a variable, as a plugin does, unless it is there."""
+        self._all.setdefault(name.lower(), Cvar(name, default, "", help_text))
+
     def find(self, name: str) -> Cvar | None:
         return self._all.get(name.lower())
 

@@ -8,17 +8,23 @@ import selectors
 import signal
 import socket
 
-from . import addons, campaigns
+from . import addons, campaigns, texts
 from .a2s import QueryServer
 from .arguments import Arguments
 from .clock import Clock, Timers
 from .console import Console
 from .cvars import Cvars
+from .events import Events
 from .log import Log, Record
 from .players import Bans
 from .rcon import RconServer
 from .script import Script
+from .sourcetv import SourceTv
 from .world import World
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PORT_TRIES = 10
 _FAILED = 1
@@ -48,10 +54,13 @@ class Engine:
             record=self.record,
         )
         self.world.slots = max(0, min(self.arguments.number("maxplayers", 0), 32))
-        self.script = Script(timers=self.timers, cvars=self.cvars, log=self.log, world=self.world)
+        self.events = Events(cvars=self.cvars, log=self.log)
+        self.source_tv = SourceTv(timers=self.timers, cvars=self.cvars, log=self.log, world=self.world)
+        self.script = Script(timers=self.timers, cvars=self.cvars, log=self.log, world=self.world, events=self.events)
         self.address = (self.arguments.text("ip", "0.0.0.0"), 0)  # noqa: S104 -- srcds' own default
         self.status_text: str | None = None
         self.maps_loaded = 0
+        self.texts: dict[str, bytes] = {}
         self._status: int | None = None
         self._half_typed = b""
         self._awake = selectors.DefaultSelector()
@@ -67,9 +76,11 @@ class Engine:
         )
         self._queries = QueryServer(world=self.world, cvars=self.cvars, timers=self.timers, selector=self._awake)
         self._rcon.away = self._is_away
+        self.world.on_map_ends = self.source_tv.map_ends
         self.world.on_load_ended = self._load_ended
         self.world.on_loaded = self._map_loaded
         self._environment = environment
+        self.after_configs: Callable[[], None] = lambda: None
 
     def run(self) -> int:
         """Serve until ended. Returns the exit status."""
@@ -81,6 +92,7 @@ class Engine:
         while self._status is None:
             self._turn()
         self._rcon.close()
+        self.source_tv.map_ends()
         self.world.shut_down()
         self.log.print("Server shutting down\n")
         return self._status
@@ -206,6 +218,10 @@ class Engine:
 
     def _map_loaded(self) -> None:
         self.maps_loaded += 1
+        self.texts = texts.load(cvars=self.cvars, log=self.log)
+        self.source_tv.map_begins(self.address[0])
         self.console.exec_file(self.cvars.text("servercfgfile") or "server.cfg")
         self.console.exec_file(self.world.map, quiet=True)
+        self.source_tv.record_automatically()
+        self.after_configs()
         self.script.map_loaded()

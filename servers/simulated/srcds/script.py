@@ -7,6 +7,7 @@ import random
 from . import campaigns, players
 from .clock import Timer, Timers
 from .cvars import Cvars
+from .events import Events
 from .log import Log
 from .world import World
 
@@ -35,6 +36,7 @@ heal up before the finale
 one more chapter?
 ready
 lol""".splitlines()
+_VOTE_SECONDS = 5.0
 _SPECIALS = ("Smoker", "Boomer", "Hunter", "Spitter", "Jockey", "Charger", "Tank")
 _REASONS = ("Disconnect by user.",) * 5 + ("timed out", "Client left game (Steam auth ticket has been canceled)")
 
@@ -42,11 +44,12 @@ _REASONS = ("Disconnect by user.",) * 5 + ("timed out", "Client left game (Steam
 class Script:
     """Drives a world by timers. `target` None lets people come and go; a number keeps that many on."""
 
-    def __init__(self, *, timers: Timers, cvars: Cvars, log: Log, world: World) -> None:
+    def __init__(self, *, timers: Timers, cvars: Cvars, log: Log, world: World, events: Events) -> None:
         self._timers = timers
         self._cvars = cvars
         self._log = log
         self._world = world
+        self._events = events
         self._dice = random.Random(0)
         self._pending: dict[str, Timer] = {}
         self._extra = 0
@@ -146,5 +149,42 @@ class Script:
         if self._world.hibernating:
             self._plan("chapter", self._chapter_length(), self._chapter_ends)
             return
+        if campaigns.is_finale(self._world.map):
+            # The credits roll, and only then something else is loaded.
+            self._events.end_of_campaign(self._world.map)
+            self._plan("chapter", max(0.0, self._cvars.number("sim_credits_seconds")), self._goes_on)
+        else:
+            self._goes_on()
+
+    def _goes_on(self) -> None:
         following = campaigns.next_map(self._world.map, self._world.addon_maps)
         self._world.change_map(following, keep_players=True)
+
+    def finish_chapter(self) -> bool:
+        """The players reach the end of the chapter; false when nobody is on."""
+        if self._world.hibernating or self._world.loading:
+            return False
+        self._chapter_ends()
+        return True
+
+    def vote(self, issue: str, subject: str, *, passes: bool) -> bool:
+        """Somebody calls a vote, and everybody votes; false when nobody is on."""
+        if self._world.hibernating:
+            return False
+        caller = self._dice.choice(self._world.players)
+        # All that the engine itself says of it.
+        self._log.print("Potential vote being called\n")
+        self._events.tell("vote_started", self._world.map, issue, subject, 255, caller.name, caller.steam_id)
+        self._timers.after(_VOTE_SECONDS, lambda: self._vote_ends(issue, subject, passes=passes))
+        return True
+
+    def _vote_ends(self, issue: str, subject: str, *, passes: bool) -> None:
+        voters = len(self._world.players)
+        yes = voters if passes else 0
+        name, details = "vote_failed", ""
+        if passes:
+            name, details = "vote_passed", issue.replace("#L4D_vote_", "#L4D_vote_passed_")
+        self._events.tell(name, self._world.map, details, subject if passes else "", 255, yes, voters - yes, voters)
+        if passes and issue.endswith("return_to_lobby"):
+            for player in list(self._world.players):
+                self._world.leave(player, "Disconnect by user.")

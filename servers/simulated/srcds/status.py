@@ -70,4 +70,7 @@ def _human_rows(world: World, *, now: float, with_address: bool) -> list[str]:
 
 
 def _bot_rows(world: World) -> list[str]:
-    return [f'#{bot.userid:2d} "{bot.name}" BOT active' for bot in world.bots]
+    rows = [f'#{bot.userid:2d} "{bot.name}" BOT active' for bot in world.bots]
+    if world.source_tv_userid is not None:
+        rows.insert(0, f'#{world.source_tv_userid:2d} "SourceTV" BOT active')
+    return rows

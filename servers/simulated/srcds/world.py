@@ -40,6 +40,9 @@ class World:
         # userid, slot and name of each client that loads, and that Steam has not confirmed yet
         self.joining: list[tuple[int, int, str]] = []
         self.bots: list[Bot] = []
+        # Of SourceTV's bot; None while it is not there.
+        self.source_tv_userid: int | None = None
+        self.on_map_ends: Callable[[], None] = lambda: None
         self.on_load_ended: Callable[[], None] = lambda: None
         self.on_loaded: Callable[[], None] = lambda: None
 
@@ -61,6 +64,7 @@ class World:
 
     def change_map(self, name: str, *, mode: str = "", keep_players: bool) -> None:
         """Start loading map `name`; `loaded` follows after the time a load takes."""
+        self.on_map_ends()
         self._log.event(f"-------- Mapchange to {name} --------" if self.map else f'Loading map "{name}"')
         if not keep_players:
             self.shut_down()
@@ -90,7 +94,7 @@ class World:
         taken = {p.slot for p in self.players} | {slot for _userid, slot, _name in self.joining}
         slot = next((n for n in range(1, 33) if n not in taken), None)
         if slot is not None:
-            self.joining.append((self._next_userid(), slot, name))
+            self.joining.append((self.next_userid(), slot, name))
 
     def stop_joining(self, name: str) -> None:
         self.joining = [client for client in self.joining if client[2] != name]
@@ -103,9 +107,12 @@ class World:
             return None
         self.stop_joining(name)
         taken = {p.slot for p in self.players} | {slot for _userid, slot, _name in self.joining}
+        slot = next((n for n in range(1, 33) if n not in taken), None)
+        if slot is None:
+            return None
         player = Player(
-            userid=self._next_userid(),
-            slot=next(n for n in range(1, 33) if n not in taken),
+            userid=self.next_userid(),
+            slot=slot,
             name=name,
             account=account,
             joined_at=self._timers.now(),
@@ -148,7 +155,7 @@ class World:
         return "spawning" if self._timers.now() - player.spawned_at < _SPAWN_SECONDS else "active"
 
     def spawn_special(self, name: str) -> Bot:
-        bot = Bot(self._next_userid(), name)
+        bot = Bot(self.next_userid(), name)
         self.bots.append(bot)
         return bot
 
@@ -170,10 +177,10 @@ class World:
             self.bots.remove(bot)
         free = [name for name in names if all(bot.name != name for bot in present)]
         for name in free[: max(0, wanted_bots - len(present))]:
-            self.bots.insert(0, Bot(self._next_userid(), name))
+            self.bots.insert(0, Bot(self.next_userid(), name))
         if not self.players:
             self.bots.clear()
 
-    def _next_userid(self) -> int:
+    def next_userid(self) -> int:
         self._userid += 1
         return self._userid

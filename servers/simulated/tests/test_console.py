@@ -86,3 +86,12 @@ def test_a_missing_valve_rc_leaves_it_asleep_and_refusing_every_login(start):
     with pytest.raises(PermissionError):
         sim.rcon("status")
     assert "Started map" not in sim.text
+
+
+def test_the_texts_for_players_are_read_at_each_map_and_not_if_they_are_too_big(start):
+    files = {"motd.txt": b"above", "cfg/motd.txt": b"x" * 2049, "cfg/ours.txt": b"ours", "cfg/host.txt": b"banner"}
+    sim = start(server_cfg="motdfile ours.txt", files=files)
+    assert [sim.rcon(f"sim_text {name}").strip() for name in ("motd", "hostfile")] == ["", "banner"]
+    sim.send("changelevel c1m2_streets")
+    sim.wait_for_line('Started map "c1m2_streets"')
+    assert sim.rcon("sim_text motd").strip() == "ours"
