@@ -9,6 +9,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -16,11 +17,13 @@ from left4me.audit import record
 from left4me.core import steam_ids
 from left4me.core.redis import hosts, rate_limit
 from left4me.core.web import refusals
+from left4me.core.web.ids import parse_id
 from left4me.core.web.refusals import Cure
 from livestate import campaigns, tasks
 from livestate.models import Order
-from livestate.orders import commands, completion
+from livestate.orders import commands, completion, plugins
 from servers import permissions
+from servers.actions import interruptions
 from servers.blueprints.checks import console
 from servers.gamehost import rcon
 from servers.models import Server
@@ -42,8 +45,11 @@ def give_order(
     value: str,
     request: HttpRequest | None = None,
     is_scheduled: bool = False,
+    interrupting: str = "",
 ) -> Order:
     """Store an order and notify its host. Raises Refused, PermissionDenied, Http404 or rate_limit.RateLimited.
+
+    `interrupting` names what the order may interrupt, such as a live match (`servers.actions.interruptions`).
 
     `by=None` is left4me itself. Orders of schedules are not limited in number: one schedule may act on many servers
     at the same moment.
@@ -58,6 +64,9 @@ def give_order(
     if kind not in Order.Kind.values or kind == Order.Kind.BAN:
         raise Refused(_("Entry not found."))
     value = _checked(server, kind, value.strip())
+    if commands.interrupts(kind, value):
+        retry = f"{reverse('livestate:give_order', args=[server.pk])}?{urlencode({'kind': kind, 'value': value})}"
+        interruptions.check(server, confirmed=interrupting, retry=retry, operation="order")
     with transaction.atomic():
         order = Order.objects.create(server=server, user=by, kind=kind, value=value, created_at=timezone.now())
         record.write(action=f"console.{kind}", by=by, target=server.resource, request=request, value=value)
@@ -81,7 +90,7 @@ def _checked(server: Server, kind: str, value: str) -> str:
         case Order.Kind.SAY:
             value = commands.sayable(value)
         case Order.Kind.KICK:
-            if not value.isascii() or not value.isdigit() or not steam_ids.is_account(int(value)):
+            if not steam_ids.is_account(parse_id(value) or 0):
                 raise Refused(_("This is not a player's Steam ID."))
         case Order.Kind.MAP:
             if value not in campaigns.playable(server):
@@ -95,6 +104,9 @@ def _checked(server: Server, kind: str, value: str) -> str:
         case Order.Kind.MODE:
             if value not in commands.MODES:
                 raise Refused(_("Unknown game mode. Choose one from the list."))
+        case Order.Kind.LOAD_PLUGIN | Order.Kind.UNLOAD_PLUGIN | Order.Kind.RELOAD_PLUGIN:
+            if not plugins.is_path(value):
+                raise Refused(_("This is not the path of a plugin. Choose one from the list."))
     if not value:
         raise Refused(_("Enter a message."))
     return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from left4me.core.web.admin import ReadOnlyAdmin
+from livestate.demos.models import Demo
 from livestate.models import (
     HostFigures,
     Order,
@@ -108,3 +109,12 @@ class HostFiguresAdmin(ReadOnlyAdmin):
     list_filter = ["step"]
     list_select_related = ["host"]
     date_hierarchy = "start"
+
+
+@admin.register(Demo)
+class DemoAdmin(ReadOnlyAdmin):
+    list_display = ["server", "path", "map", "state", "started_at", "ended_at", "size"]
+    list_filter = ["state"]
+    list_select_related = ["server"]
+    search_fields = ["path", "map", "server__name"]
+    date_hierarchy = "started_at"

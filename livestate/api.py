@@ -19,11 +19,14 @@ from livestate.history import Regular, Span, Step
 from livestate.live import Kind, Live, ShownPlayer
 from livestate.models import Order, PlayerSession
 from servers import lookups
+from servers.actions import interruptions
 
 router = Router(tags=["live state"])
 
 SpanCode = Literal["24h", "7d", "30d"]
-OrderKind = Literal["command", "say", "kick", "map", "difficulty", "mode"]
+OrderKind = Literal[
+    "command", "say", "kick", "map", "difficulty", "mode", "load_plugin", "unload_plugin", "reload_plugin"
+]
 
 
 class PlayerOut(Schema):
@@ -100,7 +103,11 @@ PlayersPage = page_of(PlayerOut, "PlayersPage")
 
 class OrderIn(Body):
     kind: OrderKind = "command"
-    value: str = Field(max_length=1000, description="The command, the text, the map, or the player's steam_id_64")
+    value: str = Field(
+        max_length=1000,
+        description="The command, the text, the map, the player's steam_id_64, or the path of a plugin",
+    )
+    interrupt: str = Field("", max_length=40, description=interruptions.INTERRUPT)
 
 
 class OrderOut(Schema):
@@ -186,7 +193,9 @@ def give_order(request: HttpRequest, server_id: int, body: OrderIn) -> Status[di
     require_scope(request, "operate")
     user = signed_in(request)
     server = lookups.server_to_operate(user, server_id)
-    order = actions.give_order(server=server, by=user, kind=body.kind, value=body.value, request=request)
+    order = actions.give_order(
+        server=server, by=user, kind=body.kind, value=body.value, request=request, interrupting=body.interrupt
+    )
     return Status(202, _order(order))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -191,6 +191,15 @@ def csv_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
+# Rows of other apps with their history, as `expire` adds them.
+_expiring: list[Callable[[datetime], QuerySet[Any]]] = []
+
+
+def expire(rows: Callable[[datetime], QuerySet[Any]]) -> None:
+    """Have `prune` delete the rows that this returns for a moment, which ended before it. Called once by `ready`."""
+    _expiring.append(rows)
+
+
 def prune(*, now: datetime, days: int) -> int:
     """Delete snapshots, sessions and orders that ended `days` ago, and profiles of accounts without a session.
 
@@ -203,5 +212,6 @@ def prune(*, now: datetime, days: int) -> int:
         PlayerSession.objects.filter(left_at__lt=before),
         Order.objects.filter(created_at__lt=before),
         SteamProfile.objects.filter(~Exists(sessions), fetched_at__lt=before),
+        *(rows(before) for rows in _expiring),
     ]
     return sum(delete_in_steps(rows, at_once=ROWS_AT_ONCE) for rows in expired)

@@ -47,6 +47,18 @@ class Live:
         return self.snapshot.last_seen_at if self.snapshot else None
 
     @property
+    def players(self) -> int | None:
+        return self.snapshot.players if self.snapshot else None
+
+    @property
+    def max_players(self) -> int | None:
+        return self.snapshot.max_players if self.snapshot else None
+
+    @property
+    def map(self) -> str:
+        return self.snapshot.map if self.snapshot else ""
+
+    @property
     def is_current(self) -> bool:
         return self.kind in (Kind.IDLE, Kind.PLAYED)
 

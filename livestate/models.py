@@ -211,6 +211,9 @@ class Order(models.Model):
         MAP = "map", _("Change map")
         DIFFICULTY = "difficulty", _("Difficulty")
         MODE = "mode", _("Game mode")
+        LOAD_PLUGIN = "load_plugin", _("Load plugin")
+        UNLOAD_PLUGIN = "unload_plugin", _("Unload plugin")
+        RELOAD_PLUGIN = "reload_plugin", _("Reload plugin")
 
     class State(models.TextChoices):
         QUEUED = "queued", _("Queued")

@@ -83,13 +83,16 @@ def order(request: HttpRequest, pk: int) -> HttpResponse:
     """Give an order from the players panel; the panel then shows the state of the order."""
     user = signed_in(request)
     server = lookups.server_to_operate(user, pk)
+    # The button that confirms an interruption has the order in its address.
+    given = request.POST if "kind" in request.POST else request.GET
     try:
         actions.give_order(
             server=server,
             by=user,
-            kind=request.POST.get("kind", ""),
-            value=request.POST.get("value", ""),
+            kind=given.get("kind", ""),
+            value=given.get("value", ""),
             request=request,
+            interrupting=request.GET.get("interrupt", ""),
         )
     except actions.Refused as refusal:
         return _refused(request, refusal, server)

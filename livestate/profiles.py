@@ -13,6 +13,7 @@ from django.db.models import Exists, Max, OuterRef, Q
 from django.utils import timezone
 
 from left4me.core.net import fetch
+from left4me.core.web import content_policy
 from livestate.models import PlayerSession, SteamProfile
 from livestate.reconcile import LONGEST_NAME
 from workshop import steam
@@ -87,4 +88,4 @@ def _pages_may_show(url: str) -> bool:
     """Whether the Content-Security-Policy lets pages load it: Steam names several hosts for its pictures."""
     parts = urlsplit(url)
     origin = f"{parts.scheme}://{parts.netloc}"
-    return any(fnmatchcase(origin, allowed) for allowed in settings.STEAM_IMAGE_HOSTS)
+    return any(fnmatchcase(origin, allowed) for allowed in content_policy.STEAM_IMAGE_HOSTS)

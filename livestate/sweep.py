@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from django.conf import settings
 from django.db import transaction
@@ -28,6 +30,20 @@ ADDRESS = "127.0.0.1"
 ENDED = (Server.State.STOPPED, Server.State.CRASHED, Server.State.GAVE_UP, Server.State.STARTING)
 
 
+class Listener(Protocol):
+    """Looks at what the games of a host have just answered; one for each host, which keeps what it likes to know."""
+
+    def read(self, answers: Sequence[Answered], *, now: datetime) -> object: ...
+
+
+_makers: list[Callable[[], Listener]] = []
+
+
+def listen(make: Callable[[], Listener]) -> None:
+    """Have a listener of every sweeper look at each sweep. Called once by an app's `ready`."""
+    _makers.append(make)
+
+
 class Sweeper:
     """Sweeps one host; keeps RCON connections and cached rows between sweeps."""
 
@@ -38,6 +54,7 @@ class Sweeper:
         )
         self._recorder = Recorder(host_id=host.pk, gap=timedelta(seconds=settings.LEFT4ME_STUCK_SESSION_SECONDS))
         self._figures = FigureRecorder(host)
+        self._listeners = [make() for make in _makers]
         self._passwords: dict[str, str] = {}
 
     def sweep(self) -> None:
@@ -55,6 +72,8 @@ class Sweeper:
             answers += answered
             silent += len(batch) - len(answered)
         whitelist.enforce(answers, now=timezone.now())
+        for listener in self._listeners:
+            listener.read(answers, now=timezone.now())
         self._recorder.close_lost_stays(ended=self._ended(), now=timezone.now())
         self._figures.measure([endpoint.server_id for endpoint in endpoints], answers, now=timezone.now())
         try:

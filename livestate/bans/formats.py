@@ -176,13 +176,17 @@ def _take(row: Mapping[str, str | None], reading: Reading, now: datetime) -> Non
 
 
 def _moment(text: str) -> datetime | None:
-    """A moment from seconds since 1970, as SourceBans counts, or in ISO form. Raises ValueError."""
+    """A moment from seconds since 1970, as SourceBans counts, or in ISO form.
+
+    Raises ValueError, OverflowError, OSError.
+    """
     if not text or text == "0":
         return None
     if text.isascii() and text.isdecimal():
         return datetime.fromtimestamp(int(text), UTC)
     moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else timezone.make_aware(moment, UTC)
+    # In UTC, in which it is stored: the first and last days of the calendar may have no such moment.
+    return moment.astimezone(UTC) if moment.tzinfo else timezone.make_aware(moment, UTC)
 
 
 def _spelled(target: str) -> str:

@@ -8,6 +8,7 @@ import re
 from django.utils.translation import gettext as _
 
 from left4me.core import steam_ids
+from left4me.core.web.ids import parse_id
 from livestate.status import steam_id_64
 
 LONGEST = 18
@@ -25,7 +26,7 @@ def parse(text: str) -> str:
     if match := _PROFILE.fullmatch(text):
         text = match[1]
     if text.isascii() and text.isdecimal():
-        if steam_ids.is_account(int(text)):
+        if steam_ids.is_account(parse_id(text) or 0):
             return text
         raise NotTarget(_("This is not a Steam ID of a player: it has 17 digits and begins with 7656119."))
     if text.upper().startswith(("STEAM_", "[U:")):

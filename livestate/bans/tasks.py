@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 from collections.abc import Iterable
 
 from celery import shared_task
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from left4me.core import rows
@@ -50,4 +48,4 @@ def request_apply(servers: Iterable[Server]) -> None:
     """Tell the hosts of those servers that run to look, after the transaction. A lost message costs five seconds."""
     names = {server.host.name for server in servers if server.actual_state == Server.State.RUNNING}
     for name in sorted(names):
-        transaction.on_commit(functools.partial(hosts.send, name, apply.name, expires=_MESSAGE_SECONDS))
+        hosts.send_after_commit(name, apply.name, expires=_MESSAGE_SECONDS)

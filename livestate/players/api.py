@@ -75,6 +75,8 @@ class ForgottenOut(Schema):
     notes: int
     orders: int
     bans: int
+    votes: int
+    matches: int
 
 
 class ForgetQuery(Schema):

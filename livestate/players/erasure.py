@@ -13,7 +13,9 @@ from accounts.models import User
 from left4me.audit import record
 from left4me.core import steam_ids
 from livestate.bans.models import Ban, BanList
+from livestate.matches.models import Match, MatchPlayer
 from livestate.models import Order, PlayerNote, PlayerSession, Snapshot, SteamProfile
+from livestate.rotation.models import GameEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Holdings:
     notes: int
     orders: int
     bans: int
+    votes: int
+    matches: int
 
 
 def holdings(steam_id_64: int) -> Holdings:
@@ -34,6 +38,8 @@ def holdings(steam_id_64: int) -> Holdings:
         notes=PlayerNote.objects.filter(steam_id_64=steam_id_64).count(),
         orders=len(_orders(steam_id_64)),
         bans=Ban.objects.filter(target=str(steam_id_64)).count(),
+        votes=len(_votes(steam_id_64)),
+        matches=MatchPlayer.objects.filter(steam_id_64=steam_id_64).count(),
     )
 
 
@@ -53,17 +59,48 @@ def forget(
     if bans_too:
         # Without a new version of their lists, games would not be told that these bans are gone.
         BanList.objects.filter(pk__in=bans.values("ban_list")).update(version=F("version") + 1)
+    # Before the visits: they hold the names by which the game tells of votes.
+    votes = GameEvent.objects.filter(pk__in=_votes(steam_id_64)).delete()[0]
     removed = Holdings(
         visits=PlayerSession.objects.filter(steam_id_64=steam_id_64).delete()[0],
         profiles=SteamProfile.objects.filter(pk=steam_id_64).delete()[0],
         notes=PlayerNote.objects.filter(steam_id_64=steam_id_64).delete()[0],
         orders=Order.objects.filter(pk__in=_orders(steam_id_64)).delete()[0],
         bans=bans.delete()[0] if bans_too else 0,
+        votes=votes,
+        matches=_forget_matches(steam_id_64),
     )
     counts = {"visits": removed.visits, "notes": removed.notes, "bans": removed.bans}
     # The entry names nobody: it is kept for a year.
     record.write(action="player.forget", by=by, target="player:forgotten", request=request, **counts)
     return removed
+
+
+def _votes(steam_id_64: int) -> list[int]:
+    """Votes that the account called, or that name it: the game tells who is to be kicked by name alone."""
+    names = {*PlayerSession.objects.filter(steam_id_64=steam_id_64).values_list("name_at_join", flat=True)}
+    names |= {*SteamProfile.objects.filter(pk=steam_id_64).values_list("persona_name", flat=True)}
+    rows = GameEvent.objects.votes().values_list("pk", "details")
+    return [
+        pk
+        for pk, details in rows.iterator()
+        if any(field and (field in names or steam_ids.parse(field) == steam_id_64) for field in details)
+    ]
+
+
+def _forget_matches(steam_id_64: int) -> int:
+    """Remove the player from the matches; those that go on see again who is there."""
+    account = str(steam_id_64)
+    for match in Match.objects.filter(
+        Q(ready__icontains=account) | Q(sides__icontains=account) | Q(rounds__icontains=account)
+    ):
+        match.ready = [each for each in match.ready if each != account]
+        match.sides.pop(account, None)
+        for played in match.rounds:
+            for team in ("team_a", "team_b"):
+                played[team] = [each for each in played[team] if each != account]
+        match.save(update_fields=["ready", "sides", "rounds"])
+    return MatchPlayer.objects.filter(steam_id_64=steam_id_64).delete()[0]
 
 
 def _orders(steam_id_64: int) -> list[int]:

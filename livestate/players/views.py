@@ -19,6 +19,7 @@ from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web import notices, undo
 from left4me.core.web.request import is_admin
+from livestate.demos import lookups as demos
 from livestate.players import erasure, notes, permissions, records, search
 from livestate.players.forms import ForgetForm, NoteChangeForm, NoteForm
 from livestate.players.records import Player
@@ -123,9 +124,13 @@ def forget(request: HttpRequest, steam_id_64: int) -> HttpResponse:
 def _context(request: HttpRequest, player: Player, form: NoteForm) -> dict[str, object]:
     user, now = signed_in(request), timezone.now()
     companions = records.companions(player.visits, now=now)
+    page = Paginator(player.visits, VISITS_PER_PAGE).get_page(request.GET.get("page"))
+    recorded = demos.of_visits(page.object_list)
     return {
         "player": player,
-        "page": Paginator(player.visits, VISITS_PER_PAGE).get_page(request.GET.get("page")),
+        "page": page,
+        "visits": [(visit, recorded.get(visit.pk, [])) for visit in page],
+        "demos_title": _("Demos") if recorded else "",
         "totals": records.totals(player.visits, now=now).get(player.steam_id_64),
         "notes": [(row, permissions.can_change_note(user, row)) for row in player.notes],
         "form": form,

@@ -110,6 +110,17 @@ def test_the_badge_says_what_is_known(client, cast, server, state, seen, players
     assert shown in text
 
 
+def test_the_age_of_an_old_answer_in_the_list_is_that_of_the_visit(client, cast, server, time_machine):
+    """Rows of the list are kept by what they show; this one shows what time it is."""
+    now = timezone.now()
+    make_snapshot(server, now - timedelta(minutes=2), now)
+    client.force_login(cast.owner)
+    for minutes in (10, 20):
+        time_machine.move_to(now + timedelta(minutes=minutes), tick=False)
+        assert "Last checked <time datetime=" in (text := client.get(reverse("servers:list")).content.decode())
+        assert f"{minutes} min. ago" in text
+
+
 def test_the_history_shows_chart_table_people_and_maps(client, cast, server):
     make_snapshot(server, ago(hours=5), ago(hours=4), players=4, map="c1m1_hotel")
     make_snapshot(server, ago(hours=4), ago(hours=3), players=0, map="c1m2_streets")

@@ -17,6 +17,8 @@ from livestate.bans.models import Ban, BanList
 from livestate.bans.tests.factories import make_ban, make_list
 from livestate.models import Order, PlayerNote, PlayerSession, SteamProfile
 from livestate.players import erasure
+from livestate.rotation.models import GameEvent
+from livestate.rotation.tests.factories import make_event
 from livestate.tests.factories import make_note, make_profile, make_session
 from servers.models import ServerShare
 from servers.tests.factories import make_server, share
@@ -197,6 +199,18 @@ def test_commands_that_name_a_forgotten_player_in_any_form_are_forgotten_too(cas
     command(str(ZOEY))
     assert erasure.forget(ZOEY, by=None).orders == len(gone) + 1
     assert set(Order.objects.values_list("value", "output")) == set(kept)
+
+
+def test_votes_that_a_forgotten_player_called_or_that_name_the_player_are_forgotten_too(cast, server):
+    for details in (
+        ["#kick", "Bill", "255", "Zo", "STEAM_1:1:50"],
+        ["#kick", "Zoey", "255", "Bill", ""],
+        ["", "", "255"],
+    ):
+        make_event(server, "vote_started", timezone.now(), *details)
+    make_event(server, "vote_started", timezone.now(), "#kick", "Zoeys friend", "255", "Bill", "STEAM_1:0:50")
+    assert erasure.forget(ZOEY, by=None).votes == 2
+    assert GameEvent.objects.count() == 2
 
 
 def forget(*arguments: str) -> str:

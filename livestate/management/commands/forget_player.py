@@ -25,6 +25,6 @@ class Command(BaseCommand):
         removed = erasure.forget(int(target), by=None, bans_too=options["with_bans"])
         self.stdout.write(
             f"Removed: {removed.visits} visits, {removed.profiles} Steam profiles, {removed.notes} notes, "
-            f"{removed.orders} kicks and commands, {removed.bans} bans. "
+            f"{removed.orders} kicks and commands, {removed.bans} bans, {removed.votes} votes. "
             "Backups keep what they contain until they are deleted."
         )
