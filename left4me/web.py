@@ -1,65 +1,113 @@
-"""`python -m left4me.web FD` runs uvicorn on a socket held by systemd and stops without resetting connections.
+"""`python -m left4me.web` serves pages, API and live streams: by LEFT4ME_WEB_PROCESSES, on LEFT4ME_BIND.
 
-On shutdown, uvicorn closes idle connections at once, including one that was just accepted and whose request has not
-arrived yet. That client would get an error during an upgrade.
+With a number, `python -m left4me.web FD`, it serves on that descriptor: a socket that systemd holds.
 """
 
 from __future__ import annotations
 
-import asyncio
+import faulthandler
+import gc
+import os
 import socket
 import sys
 from typing import Final
 
 import uvicorn
+from django.conf import settings
 
+from left4me.core.web import processes
 from left4me.core.web.asgi import room_for_connections
+from left4me.core.web.processes.child import ChildServer
+from left4me.core.web.processes.counts import SharedCounts
+from left4me.core.web.processes.parent import SHOW_STACKS, Parent
+from left4me.core.web.processes.server import Server
+from left4me.core.web.sse import OpenStreams
 
-# Longer than a request takes to follow its connection. New connections queue in the socket during this time.
-_SECONDS_FOR_THE_FIRST_WORD: Final = 0.3
-# For pages whose answers are still being made; with the other two well within the unit's TimeoutStopSec.
-_SECONDS_FOR_ANSWERS: Final = 8
 # For streams, which would go on for ever.
 _SECONDS_TO_END: Final = 2
+_BACKLOG: Final = 2048
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "left4me.settings")
 
 
-class Server(uvicorn.Server):
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        await asyncio.sleep(_SECONDS_FOR_THE_FIRST_WORD)
-        await self._wait_for_answers()
-        await super().shutdown(sockets)
-
-    async def _wait_for_answers(self) -> None:
-        """Wait until every request has an answer that has begun: uvicorn ends the others with a 500.
-
-        A web that has just started on a busy machine may hold hundreds, which waited in the socket for it.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _SECONDS_FOR_ANSWERS
-        while self._is_asked() and loop.time() < deadline:
-            await asyncio.sleep(0.05)
-
-    def _is_asked(self) -> bool:
-        cycles = [getattr(connection, "cycle", None) for connection in self.server_state.connections]
-        return any(cycle is not None and not (cycle.response_started or cycle.disconnected) for cycle in cycles)
+def main(descriptor: int | None) -> None:
+    if settings.LEFT4ME_WEB_PROCESSES == 1:
+        config = _config()
+        config.load()
+        Server(config).run(sockets=_listen(descriptor))
+    else:
+        _serve_by_several(settings.LEFT4ME_WEB_PROCESSES, descriptor)
 
 
-def main(descriptor: int) -> None:
-    config = uvicorn.Config(
+def _config() -> uvicorn.Config:
+    return uvicorn.Config(
         "left4me.asgi:application",
-        fd=descriptor,
         # The application itself reads X-Forwarded-For, and only if settings say that a proxy writes it.
         proxy_headers=False,
         # Beyond it requests are answered with 503; without descriptors, connections would be closed without a word.
         limit_concurrency=room_for_connections(),
+        ws="none",
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=_SECONDS_TO_END,
     )
-    Server(config).run()
+
+
+def _listen(descriptor: int | None) -> list[socket.socket]:
+    if descriptor is not None:
+        return [socket.socket(fileno=descriptor)]
+    host, port = settings.LEFT4ME_BIND.host, settings.LEFT4ME_BIND.port
+    # `::` stands for all addresses, also those of IPv4: on a socket of their own, as they would else look like IPv6.
+    hosts = ["0.0.0.0", "::"] if host == "::" else [host]  # noqa: S104 -- asked for
+    found = {
+        (family, address[:2])
+        for each in hosts
+        for family, _, _, _, address in socket.getaddrinfo(each, port, type=socket.SOCK_STREAM)
+    }
+    return [socket.create_server(address, family=family, backlog=_BACKLOG) for family, address in sorted(found)]
+
+
+def _serve_by_several(number: int, descriptor: int | None) -> None:
+    # What is loaded before the processes start is in memory once. The garbage collector would write to all of it.
+    gc.disable()
+    config = load_application()
+    counts = SharedCounts(number, OpenStreams.COLUMNS)
+    faulthandler.register(SHOW_STACKS)
+    gc.freeze()
+    process = Parent(_listen(descriptor), number, forget=counts.clear).run()
+    if process is None:
+        return
+    gc.enable()
+    row, channel = process
+    from left4me import streams
+
+    streams.application.count_in(OpenStreams(counts, row))
+    ChildServer(config, channel).run()
+
+
+def load_application() -> uvicorn.Config:
+    """Load what the first page would, for all processes together; nothing that a fork must not share."""
+    from django.urls import reverse
+    from django.utils import translation
+
+    _limit_database_pool()
+    config = _config()
+    config.load()
+    config.get_loop_factory()
+    # Views, and the texts of every language.
+    for language, _name in settings.LANGUAGES:
+        with translation.override(language):
+            reverse("dashboard")
+            translation.gettext("Servers")
+    return config
+
+
+def _limit_database_pool() -> None:
+    """Keep all processes together below what PostgreSQL accepts, which is 100 connections unless it is set."""
+    pool = settings.DATABASES["default"].get("OPTIONS", {}).get("pool")
+    if pool is not None:
+        pool["max_size"] = processes.most_database_connections(settings.LEFT4ME_WEB_THREADS)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else None)

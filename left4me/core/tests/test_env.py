@@ -39,6 +39,21 @@ def test_an_address_is_split_and_loopback_is_recognised():
     assert (bind.host, bind.port, bind.is_loopback) == ("0.0.0.0", 80, False)
 
 
+@pytest.mark.parametrize(
+    ("value", "name", "url"),
+    [
+        ("127.0.0.1:8000", "127.0.0.1", "http://127.0.0.1:8000"),
+        ("[::1]:8000", "127.0.0.1", "http://[::1]:8000"),
+        ("[::]:8000", "localhost", "http://[::1]:8000"),
+        ("0.0.0.0:80", "127.0.0.1", "http://127.0.0.1:80"),
+        ("[2001:db8::10]:80", "[2001:db8::10]", "http://[2001:db8::10]:80"),
+        ("[::]:8000", "left4me.example.org", "http://left4me.example.org:8000"),
+    ],
+)
+def test_the_url_of_an_address_leads_to_it(value: str, name: str, url: str):
+    assert Environment({"X": value}).bind("X", "").url_as(name) == url
+
+
 def test_sqlite_is_set_up_for_several_writers():
     config = database_from_url("sqlite:////tmp/x.sqlite3")
     assert config["OPTIONS"]["transaction_mode"] == "IMMEDIATE"

@@ -10,7 +10,8 @@ import json
 import logging
 import resource
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from django.db import close_old_connections
@@ -120,6 +121,25 @@ async def disconnected(receive: Receive) -> None:
     """Return when the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def in_thread(threads: Executor, call: Callable[..., Result], *args: Any) -> Result:
+    """Run what blocks in one of `threads`."""
+    return await asyncio.get_running_loop().run_in_executor(threads, call, *args)
+
+
+async def send_pieces(pieces: Iterator[bytes], receive: Receive, send: Send, *, threads: Executor) -> None:
+    """Send the body of an answer that has begun; `pieces` is read in one of `threads`."""
+    # Sending to a closed connection raises no error, so watch for the disconnect and stop reading the disk.
+    gone = asyncio.ensure_future(disconnected(receive))
+    try:
+        while (piece := await in_thread(threads, next, pieces, None)) is not None:
+            await send_body(send, piece, more=True)
+            if gone.done():
+                return
+        await send_body(send, b"", more=False)
+    finally:
+        gone.cancel()
 
 
 async def start(send: Send, headers: RawHeaders) -> None:

@@ -12,6 +12,8 @@ from typing import Annotated
 from django.urls.converters import IntConverter
 from pydantic import Field
 
+from left4me.core import numbers
+
 LARGEST_ID = 2**63 - 1
 
 # In the body or the query string of an API request: any other number is answered with 422.
@@ -29,10 +31,7 @@ class IdConverter(IntConverter):
 
 def parse_id(text: str) -> int | None:
     """The id in `text`; None if `text` is no id."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))):
-        return None
-    number = int(text)
-    return number if number <= LARGEST_ID else None
+    return numbers.whole(text, most=LARGEST_ID)
 
 
 def parse_ids(texts: Iterable[str]) -> list[int]:

@@ -4,9 +4,21 @@ However many viewers watch, a process holds one Redis subscription and a handful
 An app implements a `Source` for each kind of stream; `left4me/streams.py` routes paths to them.
 """
 
-from left4me.core.web.sse.application import Application, Route
+from left4me.core.web.sse.application import Application, OpenStreams, Route
 from left4me.core.web.sse.events import Event, Message, Page, Position, Source, Standing
 from left4me.core.web.sse.hub import Hub
 from left4me.core.web.sse.signals import Signals
 
-__all__ = ["Application", "Event", "Hub", "Message", "Page", "Position", "Route", "Signals", "Source", "Standing"]
+__all__ = [
+    "Application",
+    "Event",
+    "Hub",
+    "Message",
+    "OpenStreams",
+    "Page",
+    "Position",
+    "Route",
+    "Signals",
+    "Source",
+    "Standing",
+]

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import logging
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import parse_qs
 from left4me.core import logbook
 from left4me.core.web import asgi
 from left4me.core.web.asgi import Headers, Receive, Refusal, Scope, Send
+from left4me.core.web.processes.counts import SharedCounts
 from left4me.core.web.sse import bundle
 from left4me.core.web.sse.bundle import Part
 from left4me.core.web.sse.events import START, Position, Source, Standing, read_position
@@ -57,6 +57,35 @@ class Route:
         return match.groups() if match else None
 
 
+class OpenStreams:
+    """How many streams are open: in this process, whose row of `counts` is `row`, and in all that share `counts`."""
+
+    # Users whose ids are so far apart are counted as one: a process has no room for all possible ids.
+    _USERS = 16_384
+    COLUMNS = 1 + _USERS
+
+    def __init__(self, counts: SharedCounts | None = None, row: int = 0) -> None:
+        self._counts = counts or SharedCounts(1, self.COLUMNS)
+        self._row = row
+        self.here = 0
+
+    def add(self, user_id: int, number: int) -> None:
+        self.here += number
+        self._counts.add(self._row, 0, number)
+        self._counts.add(self._row, self._column(user_id), number)
+
+    @property
+    def everywhere(self) -> int:
+        return self._counts.total(0)
+
+    def of(self, user_id: int) -> int:
+        """How many this user has open, everywhere."""
+        return self._counts.total(self._column(user_id))
+
+    def _column(self, user_id: int) -> int:
+        return 1 + user_id % self._USERS
+
+
 class Application(asgi.Application):
     """Serves `routes`. `authenticate(headers)` returns the user or None; it and `open` run in the hub's threads."""
 
@@ -69,15 +98,19 @@ class Application(asgi.Application):
         self._streams_per_user = streams_per_user
         # Of this process; None until `limit_streams` is called.
         self._most: int | None = None
-        self._open: Counter[object] = Counter()
+        self._open = OpenStreams()
+
+    def count_in(self, open_streams: OpenStreams) -> None:
+        """Count together with other processes; called before the first stream."""
+        self._open = open_streams
 
     @property
     def open_streams(self) -> int:
-        """How many streams are open in this process."""
-        return self._open.total()
+        """How many streams are open, in all processes that count together."""
+        return self._open.everywhere
 
     def limit_streams(self, most: int) -> None:
-        """Refuse further streams with 503 beyond this number, so that pages have descriptors left."""
+        """Refuse further streams of this process with 503 beyond this number, so that pages have descriptors left."""
         self._most = most
 
     def serves(self, path: str) -> bool:
@@ -93,7 +126,7 @@ class Application(asgi.Application):
             await self._stream(admitted, headers, receive, send)
 
     def _refuse_beyond_limit(self) -> None:
-        if self._most is not None and self.open_streams >= self._most:
+        if self._most is not None and self._open.here >= self._most:
             raise Refusal(503, "Too many open streams on this host. Try again in a moment.", retry_after=5)
 
     def _admit(self, scope: Scope, headers: Headers) -> _Admitted:
@@ -113,15 +146,14 @@ class Application(asgi.Application):
     def _counted(self, user: Any) -> Any:
         # Once more: others were admitted in between.
         self._refuse_beyond_limit()
-        if self._open[user.pk] >= self._streams_per_user:
-            raise Refusal(429, "Too many open streams. Close some tabs.")
-        self._open[user.pk] += 1
+        self._open.add(user.pk, 1)
         try:
+            # Afterwards: of two processes that do this at once, both may refuse, but never both admit one too many.
+            if self._open.of(user.pk) > self._streams_per_user:
+                raise Refusal(429, "Too many open streams. Close some tabs.")
             yield
         finally:
-            self._open[user.pk] -= 1
-            if not self._open[user.pk]:
-                del self._open[user.pk]
+            self._open.add(user.pk, -1)
 
     async def _stream(self, admitted: _Admitted, headers: Headers, receive: Receive, send: Send) -> None:
         await asgi.start(send, _HEADERS)

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from left4me.core.redis import keys, signals
 from left4me.core.redis.client import client
+from left4me.core.web.ids import parse_id
 from left4me.core.web.sse.events import (
     START,
     Event,
@@ -117,8 +118,9 @@ def audience_of(names: Iterable[str]) -> dict[str, Collection[int] | None]:
     ids: dict[str, set[int]] = {}
     for name in names:
         kind, _, number = name.partition(":")
-        if kind in _audiences and number.isdigit():
-            ids.setdefault(kind, set()).add(int(number))
+        # A worker host can write signals: a number must be one.
+        if kind in _audiences and (pk := parse_id(number)) is not None:
+            ids.setdefault(kind, set()).add(pk)
     return {
         f"{kind}:{number}": users
         for kind, numbers in ids.items()
