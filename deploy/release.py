@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
+from deploy.ops.release_archive import checksums, contents, signature
 from left4me.core.processes import commands
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -23,10 +23,10 @@ _NAMED_IN = {
     "pyproject.toml": r'^version = "{}"$',
     "left4me/core/version.py": r'^PROJECT_VERSION = "{}"$',
     "deploy/container/Dockerfile": r"^ARG RELEASE={}$",
+    "sbom.json": r'^   "version": "{}"$',
 }
 # bin/lock writes it, and bin/check lock compares it with the lock.
 _SBOM = "sbom.json"
-_SUMS = "SHA256SUMS"
 _GIT_SECONDS = 120.0
 
 
@@ -40,11 +40,18 @@ def main() -> int:
         description="Build the source archive, the SBOM and the checksums of a version into dist/. Publishes nothing.",
     )
     parser.add_argument("version", help="the version to release, such as 1.0.0")
-    version = parser.parse_args().version
+    parser.add_argument(
+        "--sign",
+        metavar="KEY",
+        type=Path,
+        help="sign the checksums with this SSH key; a public one stands for that in the agent",
+    )
+    options = parser.parse_args()
+    version = options.version
     target = _REPOSITORY / "dist"
     try:
-        files = build(_REPOSITORY, version, target)
-        steps = next_steps(_REPOSITORY, version, target)
+        files = build(_REPOSITORY, version, target, key=options.sign)
+        steps = next_steps(_REPOSITORY, version, target, is_signed=bool(options.sign))
     except (Refused, commands.CommandError) as fault:
         sys.stderr.write(f"bin/release: {fault}\n")
         return 1
@@ -53,24 +60,32 @@ def main() -> int:
     return 0
 
 
-def build(root: Path, version: str, target: Path) -> list[Path]:
-    """Build the release of the commit that is checked out at `root`, and return the files. Raises Refused."""
+def build(root: Path, version: str, target: Path, *, key: Path | None = None) -> list[Path]:
+    """Build the release of the commit that is checked out at `root`, and return the files. Raises Refused.
+
+    With `key`, the checksums are signed. Who has no key builds the same files but for the signature.
+    """
     _refuse(root, version)
+    if key is not None and not key.is_file():
+        raise Refused(f"There is no key {key}. `ssh-keygen -t ed25519 -f {key}` makes one.")
     target.mkdir(exist_ok=True)
     # The checksums are written last: without them an interrupted run left nothing that looks whole.
-    (target / _SUMS).unlink(missing_ok=True)
+    sums = target / checksums.FILE
+    for old in (sums, sums.with_name(sums.name + signature.SUFFIX)):
+        old.unlink(missing_ok=True)
     archive = target / f"left4me-{version}.tar.gz"
     _archive(root, version, archive)
     document = target / f"left4me-{version}.cdx.json"
     shutil.copyfile(root / _SBOM, document)
-    sums = target / _SUMS
-    sums.write_text("".join(f"{_sha256(path)}  {path.name}\n" for path in (archive, document)))
-    return [archive, document, sums]
+    _refuse_what_no_machine_takes(archive, version)
+    sums.write_text("".join(f"{checksums.of(path)}  {path.name}\n" for path in (archive, document)))
+    return [archive, document, sums, *([signature.sign(sums, key.resolve())] if key is not None else [])]
 
 
-def next_steps(root: Path, version: str, target: Path) -> str:
+def next_steps(root: Path, version: str, target: Path, *, is_signed: bool) -> str:
     """Return the commands that sign, tag and publish, which a person runs."""
-    steps = [f"gpg --armor --detach-sign {target.name}/{_SUMS}"]
+    sign = f"ssh-keygen -Y sign -n {signature.NAMESPACE} -f KEY {target.name}/{checksums.FILE}"
+    steps = [] if is_signed else [sign]
     if not _tagged(root, version):
         commit = _git(root, "rev-parse", "HEAD")
         steps.append(f'git tag --sign {tag_of(version)} --message "left4me {version}" {commit}')
@@ -127,9 +142,14 @@ def _archive(root: Path, version: str, target: Path) -> None:
             shutil.copyfileobj(source, packed)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def _refuse_what_no_machine_takes(archive: Path, version: str) -> None:
+    """Raises Refused unless `left4mectl upgrade --from` would take the archive."""
+    try:
+        told = contents.of_archive(archive).version
+    except contents.BadPackage as fault:
+        raise Refused(f"{fault} It needs deploy/commit.txt and .gitattributes.") from fault
+    if told != version:
+        raise Refused(f"The archive says that it is {told}.")
 
 
 def _git(root: Path, *words: str) -> str:

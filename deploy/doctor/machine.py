@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import socket
 import sqlite3
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.doctor.findings import Finding, fault, ok, warning
+from deploy.language import gettext as _
 from left4me.core.files import room
 from left4me.core.net.ports import is_free
 from left4me.core.processes import commands, libraries, sandboxed
@@ -31,12 +33,27 @@ cat merged/probe
 """
 
 
+def loopback() -> Finding:
+    """Whether games can be reached on 127.0.0.1: they know no IPv6."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", 0))
+        except OSError as error:
+            message = _("127.0.0.1 can't be used (%(reason)s); games have no IPv6") % {"reason": error.strerror}
+            cure = _("Run `ip address add 127.0.0.1/8 dev lo && ip link set lo up`. Other addresses may be IPv6 only.")
+            return fault("loopback", message, cure)
+    return ok("loopback", _("games can be reached on 127.0.0.1"))
+
+
 def python() -> Finding:
     """Whether SQLite is new enough. Python is, or this module could not be imported."""
-    versions = f"Python {platform.python_version()} with SQLite {sqlite3.sqlite_version}"
+    versions = _("Python %(python_version)s with SQLite %(sqlite_version)s") % {
+        "python_version": platform.python_version(),
+        "sqlite_version": sqlite3.sqlite_version,
+    }
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         return fault(
-            "python", versions, "Use a Python built with SQLite 3.35 or newer, or set DATABASE_URL to PostgreSQL."
+            "python", versions, _("Use a Python built with SQLite 3.35 or newer, or set DATABASE_URL to PostgreSQL.")
         )
     return ok("python", versions)
 
@@ -44,14 +61,14 @@ def python() -> Finding:
 def disk(root: Path, *, game: str) -> Finding:
     """Whether the disk has room for the game."""
     free = room.free(root)
-    message = f"{free / _GIB:.1f} GiB free under {root}"
+    message = _("%(free).1f GiB free under %(root)s") % {"free": free / _GIB, "root": root}
     if free < _FREE_AT_LEAST:
-        return fault("disk", message, "Free at least 2 GiB, or move LEFT4ME_ROOT to a larger disk.")
+        return fault("disk", message, _("Free at least 2 GiB, or move LEFT4ME_ROOT to a larger disk."))
     if game == "steam" and free < _FREE_FOR_STEAM:
         return warning(
             "disk",
             message,
-            "Installing the game needs 25 GiB of free space, of which about 10 GiB stay in use. Free some space.",
+            _("Installing the game needs 25 GiB of free space, of which about 10 GiB stay in use. Free some space."),
         )
     return ok("disk", message)
 
@@ -70,59 +87,73 @@ def overlayfs(root: Path) -> Finding:
             commands.run(argv, timeout=20)
         except commands.CommandError as error:
             return _no_overlayfs(str(error).splitlines()[-1])
-    return ok("overlayfs", "overlays can be mounted without root")
+    return ok("overlayfs", _("overlays can be mounted without root"))
 
 
 def _no_overlayfs(why: str) -> Finding:
-    cure = (
+    cure = _(
         "Allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, on Ubuntu also "
         "`kernel.apparmor_restrict_unprivileged_userns=0`) and keep LEFT4ME_ROOT on ext4, xfs or btrfs."
     )
     if shutil.which("fuse-overlayfs"):
         return warning(
-            "overlayfs", f"the kernel refuses overlay mounts ({why}); using fuse-overlayfs, which is slower", cure
+            "overlayfs",
+            _("the kernel refuses overlay mounts (%(why)s); using fuse-overlayfs, which is slower") % {"why": why},
+            cure,
         )
-    return fault("overlayfs", f"the kernel refuses overlay mounts: {why}", cure + " Or install fuse-overlayfs.")
+    return fault(
+        "overlayfs",
+        _("the kernel refuses overlay mounts: %(why)s") % {"why": why},
+        cure + " " + _("Or install fuse-overlayfs."),
+    )
 
 
 def fuse_overlayfs() -> Finding:
     """Whether fuse-overlayfs, if it is installed, can be used."""
     if not shutil.which("fuse-overlayfs"):
-        return ok("fuse-overlayfs", "not installed; only needed if the kernel refuses overlayfs")
+        return ok("fuse-overlayfs", _("not installed; only needed if the kernel refuses overlayfs"))
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        return warning("fuse-overlayfs", "installed, but can't open /dev/fuse", "Run `chmod 0666 /dev/fuse`.")
-    return ok("fuse-overlayfs", "installed as a fallback")
+        return warning("fuse-overlayfs", _("installed, but can't open /dev/fuse"), _("Run `chmod 0666 /dev/fuse`."))
+    return ok("fuse-overlayfs", _("installed as a fallback"))
 
 
 def archives() -> Finding:
     """Whether bsdtar runs in a sandbox, as it does for uploads of 7z, rar and xz. Script overlays need one too."""
     check = "archives"
-    cure = "Run `apt-get install bubblewrap libarchive-tools`."
+    cure = _("Run `apt-get install bubblewrap libarchive-tools`.")
     missing = [name for name in ("bwrap", "bsdtar") if not shutil.which(name)]
     if missing:
-        disabled = "script overlays and 7z, rar and xz archives" if "bwrap" in missing else "7z, rar and xz archives"
-        return warning(check, f"{' and '.join(missing)} missing: {disabled} do not work", cure)
+        disabled = (
+            _("script overlays and 7z, rar and xz archives") if "bwrap" in missing else _("7z, rar and xz archives")
+        )
+        return warning(
+            check,
+            _("%(names)s missing: %(disabled)s do not work") % {"names": " and ".join(missing), "disabled": disabled},
+            cure,
+        )
     try:
         commands.run(
             sandboxed.argv(["/usr/bin/bsdtar", "--version"], limits=_LIMITS, binds=sandboxed.Binds(), network=False),
             timeout=20,
         )
     except commands.CommandError as error:
-        allow = "Allow user namespaces (see overlayfs), and install bsdtar as /usr/bin/bsdtar."
-        return warning(check, f"bsdtar can't run in a sandbox: {str(error).splitlines()[-1]}", allow)
-    return ok(check, "7z, rar and xz archives are supported")
+        allow = _("Allow user namespaces (see overlayfs), and install bsdtar as /usr/bin/bsdtar.")
+        return warning(
+            check, _("bsdtar can't run in a sandbox: %(error)s") % {"error": str(error).splitlines()[-1]}, allow
+        )
+    return ok(check, _("7z, rar and xz archives are supported"))
 
 
 def libraries_32_bit(*, game: str) -> Finding:
     """Whether the libraries of the game and of SteamCMD are installed."""
     check = "32-bit libraries"
     if game != "steam":
-        return ok(check, "not needed for the simulated game")
+        return ok(check, _("not needed for the simulated game"))
     if missing := libraries.missing():
         return fault(
             check,
-            f"{', '.join(missing)} missing: the game and its plugins are 32-bit programs",
-            f"Run `{libraries.install_command(missing)}`.",
+            _("%(names)s missing: the game and its plugins are 32-bit programs") % {"names": ", ".join(missing)},
+            _("Run `%(install_command)s`.") % {"install_command": libraries.install_command(missing)},
         )
     return _runs_32_bit(check)
 
@@ -134,17 +165,20 @@ def _runs_32_bit(check: str) -> Finding:
     except (commands.CommandError, OSError) as error:
         return fault(
             check,
-            f"installed, but this kernel can't run 32-bit programs: {str(error).splitlines()[-1]}",
-            "Boot a kernel with CONFIG_IA32_EMULATION and without `ia32_emulation=0`, on an Intel or AMD CPU.",
+            _("installed, but this kernel can't run 32-bit programs: %(error)s")
+            % {"error": str(error).splitlines()[-1]},
+            _("Boot a kernel with CONFIG_IA32_EMULATION and without `ia32_emulation=0`, on an Intel or AMD CPU."),
         )
-    return ok(check, "present")
+    return ok(check, _("present"))
 
 
 def game_libraries(tree: Path | None, *, game: str) -> Finding:
     """Whether the loader finds every library that the programs of the installed game, in `tree`, link to."""
     check = "game libraries"
     if game != "steam" or tree is None:
-        return ok(check, "not needed for the simulated game" if game != "steam" else "the game is not installed yet")
+        return ok(
+            check, _("not needed for the simulated game") if game != "steam" else _("the game is not installed yet")
+        )
     programs = [tree / "srcds_linux", *sorted((tree / "bin").glob("*.so")), tree / ".steam/sdk32/steamclient.so"]
     return _linked(check, programs, library_path=[tree / "bin", tree])
 
@@ -159,32 +193,41 @@ def _linked(check: str, programs: Sequence[Path], *, library_path: Sequence[Path
     }
     if not missing:
         return ok(
-            check, f"{sum(program.exists() for program in programs)} programs and libraries have all dependencies"
+            check,
+            _("%(sum)s programs and libraries have all dependencies")
+            % {"sum": sum(program.exists() for program in programs)},
         )
     named = ", ".join(f"{name} (for {program})" for name, program in missing.items())
-    return fault(check, f"not found: {named}", f"Run `{libraries.install_command(missing)}`.")
+    return fault(
+        check,
+        _("not found: %(named)s") % {"named": named},
+        _("Run `%(install_command)s`.") % {"install_command": libraries.install_command(missing)},
+    )
 
 
 def steamcmd(root: Path, *, game: str) -> Finding:
     """Whether SteamCMD is installed."""
     if game != "steam":
-        return ok("steamcmd", "not needed for the simulated game")
+        return ok("steamcmd", _("not needed for the simulated game"))
     home = root / "steamcmd" / "home"
     if home.exists() and not os.access(home, os.W_OK | os.X_OK):
         return fault(
             "steamcmd",
-            f"can't write to its home directory {home}",
-            f"Run `chown -R left4me: {root / 'steamcmd'}` as root.",
+            _("can't write to its home directory %(home)s") % {"home": home},
+            _("Run `chown -R left4me: %(root)s` as root.") % {"root": root / "steamcmd"},
         )
     own = root / "steamcmd" / "linux32" / "steamcmd"
     if own.exists():
         return _linked("steamcmd", [own], library_path=[own.parent])
     if shutil.which("steamcmd", path=os.environ.get("PATH", "") + ":/usr/games"):
-        return ok("steamcmd", "present")
+        return ok("steamcmd", _("present"))
     return warning(
         "steamcmd",
-        "not installed yet; downloaded with the game",
-        "Nothing to do if this machine can reach Steam. Otherwise run `apt-get install steamcmd` (contrib, non-free).",
+        _("not installed yet; downloaded with the game"),
+        _(
+            "Nothing to do if this machine can reach Steam. Otherwise run `apt-get install steamcmd` "
+            "(contrib, non-free)."
+        ),
     )
 
 
@@ -193,12 +236,14 @@ def ports(range_of_servers: range, *, in_use_by_us: frozenset[int]) -> Finding:
     taken = [p for p in range_of_servers if p not in in_use_by_us and not is_free(p)]
     numbers = f"{range_of_servers.start}-{range_of_servers.stop - 1}"
     if not taken:
-        return ok("ports", f"{numbers} free, except for ports of left4me servers")
+        return ok("ports", _("%(numbers)s free, except for ports of left4me servers") % {"numbers": numbers})
     examples = ", ".join(map(str, taken[:5])) + (" …" if len(taken) > 5 else "")
     return warning(
         "ports",
-        f"other programs use {len(taken)} of the ports {numbers}: {examples}",
-        f"Run `ss -lntup 'sport = :{taken[0]}'` to find the program. Stop it, or set LEFT4ME_PORTS to another range.",
+        _("other programs use %(count)s of the ports %(numbers)s: %(examples)s")
+        % {"count": len(taken), "numbers": numbers, "examples": examples},
+        _("Run `ss -lntup 'sport = :%(port)s'` to find the program. Stop it, or set LEFT4ME_PORTS to another range.")
+        % {"port": taken[0]},
     )
 
 
@@ -207,6 +252,8 @@ def clock(*, ours: float, theirs: float, whose: str) -> Finding:
     apart = abs(ours - theirs)
     if apart > _CLOCK_SLACK_SECONDS:
         return fault(
-            "clock", f"differs from {whose} by {apart:.0f} s", "Enable an NTP service: `timedatectl set-ntp true`."
+            "clock",
+            _("differs from %(whose)s by %(apart).0f s") % {"whose": whose, "apart": apart},
+            _("Enable an NTP service: `timedatectl set-ntp true`."),
         )
-    return ok("clock", f"matches {whose}")
+    return ok("clock", _("matches %(whose)s") % {"whose": whose})

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 from urllib.parse import unquote, urlsplit
 
+from deploy.language import gettext as _
 from deploy.ops import environment
 from deploy.ops.layout import USER, Layout, Role
 from deploy.ops.machine import services
@@ -106,9 +107,9 @@ def unready(layout: Layout) -> str:
     The web answers `/ready`. A worker host has no web: there the worker must run.
     """
     if services.role(layout) is Role.WORKER_HOST:
-        return "" if services.are_active([services.WORKER]) else "the worker is not running"
+        return "" if services.are_active([services.WORKER]) else _("the worker is not running")
     values = environment.read(layout)
-    host, _, port = (values.get("LEFT4ME_BIND") or "127.0.0.1:8000").rpartition(":")
+    host, _colon, port = (values.get("LEFT4ME_BIND") or "127.0.0.1:8000").rpartition(":")
     return not_ready(reachable(host), int(port), known_as=known_host(values), seconds=_ANSWER_SECONDS)
 
 
@@ -123,17 +124,18 @@ def not_ready(host: str, port: int, *, known_as: str, seconds: float) -> str:
         answer = connection.getresponse()
         body = answer.read(65536)
     except (OSError, http.client.HTTPException) as error:
-        return f"the web does not respond ({error or type(error).__name__})"
+        return _("the web does not respond (%(error)s)") % {"error": error or type(error).__name__}
     finally:
         connection.close()
     if answer.status == 200:
         return ""
-    return _faults(body) or f"/ready answered {answer.status}"
+    return _faults(body) or _("/ready answered %(status)s") % {"status": answer.status}
 
 
 def reachable(host: str) -> str:
     """An address at which a socket bound to `host` can be reached on this machine."""
-    return "127.0.0.1" if host in ("0.0.0.0", "[::]", "::") else host.strip("[]")  # noqa: S104 -- compared, not bound
+    bare = host.strip("[]")
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bare, bare)  # noqa: S104 -- compared, not bound
 
 
 def known_host(values: Mapping[str, str]) -> str:
@@ -159,7 +161,7 @@ def wait_until_ready(layout: Layout, *, seconds: float) -> str:
         why = unready(layout)
         # The answer itself may take long: connections wait in the socket until the web accepts them.
         if time.monotonic() > deadline:
-            return why or "it was not ready in time"
+            return why or _("it was not ready in time")
         if not why:
             return ""
         time.sleep(_LOOK_EVERY)

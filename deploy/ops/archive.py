@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import quote, unquote
 
+from deploy.language import gettext as _
 from left4me.core.files import walk
 
 MANIFEST: Final = "manifest.json"
@@ -175,18 +176,18 @@ class Writer:
                 _describe(info, seen, {})
                 self._add(info)
             else:
-                self.skipped.note(name, "not a file, directory or link")
+                self.skipped.note(name, _("not a file, directory or link"))
         except FileNotFoundError:
             raise
         except OSError as error:
             # This includes a file that was replaced by a link since stat().
-            self.skipped.note(name, error.strerror or "unreadable")
+            self.skipped.note(name, error.strerror or _("unreadable"))
 
     def _add_open(self, file: BinaryIO, name: str) -> None:
         seen = os.fstat(file.fileno())
         if seen.st_size > _LARGE and seen.st_blocks * 512 * 2 < seen.st_size:
             # A hostile game can create huge sparse files at no cost; in the archive they would fill the disk.
-            self.skipped.note(name, f"{seen.st_size} bytes, mostly holes")
+            self.skipped.note(name, _("%(size)d bytes, mostly holes") % {"size": seen.st_size})
             return
         info = tarfile.TarInfo(name)
         info.size = seen.st_size
@@ -262,14 +263,14 @@ def read_manifest(file: BinaryIO) -> dict[str, Any]:
     try:
         info = tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
         if info.name != MANIFEST or info.size != _MANIFEST_SPACE:
-            raise BadArchive("this is not a backup of left4me")
+            raise BadArchive(_("this is not a backup of left4me"))
         manifest = json.loads(data)
     except tarfile.HeaderError:
-        raise BadArchive("this is not a backup of left4me") from None
+        raise BadArchive(_("this is not a backup of left4me")) from None
     except ValueError:
-        raise BadArchive("this backup is incomplete") from None
+        raise BadArchive(_("this backup is incomplete")) from None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("sha256"), str):
-        raise BadArchive("this backup is incomplete")
+        raise BadArchive(_("this backup is incomplete"))
     return manifest
 
 
@@ -277,14 +278,17 @@ def verify(file: BinaryIO, manifest: dict[str, Any], *, on_bytes: OnBytes = lamb
     """Read the whole file once. Raises BadArchive unless size and checksum are those in the manifest."""
     size = os.fstat(file.fileno()).st_size
     if size != manifest.get("size"):
-        raise BadArchive(f"this backup is incomplete: it has {size} bytes, {manifest.get('size')} were written")
+        raise BadArchive(
+            _("this backup is incomplete: it has %(size)s bytes, %(written)s were written")
+            % {"size": size, "written": manifest.get("size")}
+        )
     file.seek(_BLOCK + _MANIFEST_SPACE)
     digest = hashlib.sha256()
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
         on_bytes(len(chunk))
     if digest.hexdigest() != manifest["sha256"]:
-        raise BadArchive("this backup is damaged: its checksum differs from the one in its manifest")
+        raise BadArchive(_("this backup is damaged: its checksum differs from the one in its manifest"))
 
 
 def extract(
@@ -319,11 +323,11 @@ def extract(
             with walk.folder(top, path) as folder:
                 os.fchmod(folder, mode)
     except tarfile.TarError as error:
-        raise BadArchive(f"can't extract this backup: {error}") from error
+        raise BadArchive(_("can't extract this backup: %(error)s") % {"error": error}) from error
     except OSError as error:
         # These mean a member below a link or a name that occurs twice. A full disk is another error.
         if error.errno in {errno.EEXIST, errno.ENOTDIR, errno.ENOENT, errno.ELOOP}:
-            raise BadArchive(f"can't extract this backup: {error}") from error
+            raise BadArchive(_("can't extract this backup: %(error)s") % {"error": error}) from error
         raise
     finally:
         os.close(top)
@@ -332,7 +336,7 @@ def extract(
 def _parts(name: str) -> list[str]:
     parts = name.split("/")
     if len(parts) > DEEPEST + 16 or any(part in ("", ".", "..") or "\0" in part for part in parts):
-        raise BadArchive(f"this backup contains an invalid path: {name[:200]!r}")
+        raise BadArchive(_("this backup contains an invalid path: %(name)r") % {"name": name[:200]})
     return parts
 
 
@@ -361,7 +365,10 @@ def _extract_one(
         # The kernel lets every user create this one device, which means "deleted" to overlayfs.
         os.mknod(name, stat.S_IFCHR | 0o600, os.makedev(0, 0), dir_fd=folder)
     else:
-        raise BadArchive(f"this backup contains something other than a file, directory or link: {info.name[:200]!r}")
+        raise BadArchive(
+            _("this backup contains something other than a file, directory or link: %(name)r")
+            % {"name": info.name[:200]}
+        )
 
 
 def _dress(handle: int, info: tarfile.TarInfo, *, mode: int) -> None:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from deploy.language import gettext as _
 from deploy.ops import archive, environment, plan, releases
 from deploy.ops.database import copies
 from deploy.ops.layout import Layout, Role
@@ -33,6 +34,7 @@ SETTINGS: Final = "settings"
 # Directories of LEFT4ME_ROOT, each a part of the archive. The game and SteamCMD are downloaded again.
 TREES: Final = ("overlays", "servers", "deleted")
 WORKSHOP: Final = "workshop_cache"
+COPIES: Final = "host_copies"
 
 # Who started a backup. Each keeps its own newest ones, so that those by hand do not displace the nightly ones.
 TIMER: Final = "timer"
@@ -63,6 +65,7 @@ def make(
     to: Path | None,
     keep: int,
     with_workshop: bool,
+    with_copies: bool,
     now: datetime,
     progress: Progress,
     by: str = HAND,
@@ -75,13 +78,16 @@ def make(
     """
     # A worker host holds nothing that cannot be fetched again: the database is at the web.
     if services.role(layout) is Role.WORKER_HOST:
-        raise BackupFault("This machine only runs game servers. Create the backup on the machine that runs the web.")
+        raise BackupFault(
+            _("This machine only runs game servers. Create the backup on the machine that runs the web.")
+        )
     target = _target(layout, to, now)
-    trees = [*TREES, *([WORKSHOP] if with_workshop else [])]
+    trees = [*TREES, *([WORKSHOP] if with_workshop else []), *([COPIES] if with_copies else [])]
     database = copies.from_environment(environment.read(layout), data=layout.data)
     with _only_one(layout):
         _remove_unfinished(target.parent)
-        progress.phase("measuring")
+        progress.phase(_("measuring"))
+        _tell_of_copies(layout, with_copies=with_copies, progress=progress)
         files, size = _measure([layout.data / tree for tree in trees])
         _refuse_full_disk(target.parent, size + files * _PER_FILE + 2 * database.size())
         part = target.with_name(f".{target.name}.part")
@@ -120,19 +126,19 @@ def _write(
     try:
         with os.fdopen(handle, "w+b") as file:
             writer = archive.Writer(file, on_bytes=progress.add)
-            progress.phase(f"database ({database.kind})")
+            progress.phase(_("database (%(kind)s)") % {"kind": database.kind})
             with tempfile.TemporaryDirectory(prefix=".database-", dir=part.parent) as beside:
                 copy = Path(beside, "copy")
                 migrations = database.migrations()
                 database.copy_to(copy)
                 writer.add_file(copy, DATABASE)
-            progress.phase("settings")
+            progress.phase(_("settings"))
             for path in environment.files(layout):
                 writer.add_file(path, f"{SETTINGS}/{path.relative_to(layout.settings)}")
             for tree in trees:
                 progress.phase(tree, expected, before=sum(part.size for part in writer.parts.values()))
                 writer.add_tree(layout.data / tree, tree, skip=_SKIP.get(tree, lambda _: False))
-            progress.phase("writing to the disk")
+            progress.phase(_("writing to the disk"))
             writer.finish(
                 {
                     "format": FORMAT,
@@ -149,7 +155,7 @@ def _write(
             progress.end_phase()
             return writer.skipped
     except OSError as error:
-        raise BackupFault(f"Could not write the backup: {error}.") from error
+        raise BackupFault(_("Could not write the backup: %(error)s.") % {"error": error}) from error
 
 
 def _skip_in_overlays(path: str) -> bool:
@@ -163,11 +169,32 @@ def _skip_in_servers(path: str) -> bool:
     return parts[:1] in (["work"], ["merged"]) or (parts[:1] == ["run"] and parts[1:] not in ([], ["generated.json"]))
 
 
+def _tell_of_copies(layout: Layout, *, with_copies: bool, progress: Progress) -> None:
+    """Say whether the only copies of what lies on other machines are part of the backup."""
+    _files, size = _measure([layout.data / COPIES])
+    if not size:
+        return
+    if with_copies:
+        words = _("the copies of servers of other hosts (%(size)s) are included")
+    else:
+        words = _("the copies of servers of other hosts (%(size)s) are not included; --with-copies includes them")
+    progress.say(words % {"size": readable_size(size)})
+
+
+def _skip_in_copies(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(atomic.TEMPORARY)
+
+
 def _skip_in_workshop(path: str) -> bool:
     return path.endswith(".part")
 
 
-_SKIP: Final = {"overlays": _skip_in_overlays, "servers": _skip_in_servers, WORKSHOP: _skip_in_workshop}
+_SKIP: Final = {
+    "overlays": _skip_in_overlays,
+    "servers": _skip_in_servers,
+    WORKSHOP: _skip_in_workshop,
+    COPIES: _skip_in_copies,
+}
 
 
 def _target(layout: Layout, to: Path | None, now: datetime) -> Path:
@@ -183,9 +210,11 @@ def _target(layout: Layout, to: Path | None, now: datetime) -> Path:
     else:
         target = to.absolute()
     if not target.parent.is_dir():
-        raise BackupFault(f"{target.parent} is not a directory. Create it, or choose another one.")
+        raise BackupFault(
+            _("%(parent)s is not a directory. Create it, or choose another one.") % {"parent": target.parent}
+        )
     if target.exists():
-        raise BackupFault(f"{target} already exists. Choose another file name, or remove it.")
+        raise BackupFault(_("%(target)s already exists. Choose another file name, or remove it.") % {"target": target})
     return target
 
 
@@ -196,7 +225,7 @@ def _name(now: datetime) -> str:
 def _only_one(layout: Layout) -> contextlib.AbstractContextManager[None]:
     """Two backups at once would remove each other's unfinished files."""
     layout.backups.mkdir(parents=True, exist_ok=True, mode=0o710)
-    refusal = BackupFault("Another backup is in progress. Wait until it has finished.")
+    refusal = BackupFault(_("Another backup is in progress. Wait until it has finished."))
     return plan.exclusive(layout.backups / ".lock", refusal)
 
 
@@ -226,10 +255,17 @@ def _measure(trees: list[Path]) -> tuple[int, int]:
 def _refuse_full_disk(directory: Path, needed: int) -> None:
     if needed > room.left(directory):
         raise BackupFault(
-            f"The disk is too full: the backup takes about {readable_size(needed)}, and "
-            f"{readable_size(room.KEEP_FREE)} must stay free, but {directory} has "
-            f"{readable_size(room.free(directory))}. Free some space, keep fewer backups "
-            "(--keep), or write it to another disk (--to)."
+            _(
+                "The disk is too full: the backup takes about %(size)s, and %(kept)s must stay free, but "
+                "%(directory)s has %(free)s. Free some space, keep fewer backups (--keep), or write it to "
+                "another disk (--to)."
+            )
+            % {
+                "size": readable_size(needed),
+                "kept": readable_size(room.KEEP_FREE),
+                "directory": directory,
+                "free": readable_size(room.free(directory)),
+            }
         )
 
 
@@ -237,7 +273,7 @@ def _remove_old(directory: Path, *, keep: int, by: str, progress: Progress) -> N
     backups = [backup["name"] for backup in _listed(directory) if backup["made_by"] == by]
     for name in backups[: -max(1, keep)]:
         (directory / name).unlink()
-        progress.say(f"removed old backup {name}")
+        progress.say(_("removed old backup %(name)s") % {"name": name})
 
 
 def _listed(directory: Path) -> list[dict[str, Any]]:

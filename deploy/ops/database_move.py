@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from deploy.language import gettext as _
 from deploy.ops import application, environment, standstill
 from deploy.ops.database import copies, postgres
 from deploy.ops.layout import Layout, Role
@@ -40,12 +41,12 @@ def move(layout: Layout, kind: str, *, ready_seconds: float, progress: Progress)
     old_url = values.get(_URL, "")
     old = copies.from_environment(values, data=layout.data)
     if old.kind == kind:
-        raise MoveFault("The database is of this kind already. Nothing was changed.")
+        raise MoveFault(_("The database is of this kind already. Nothing was changed."))
     _refuse_full_disk(layout, old)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     new_url = _make_postgres(values, stamp, progress) if kind == "postgres" else _make_sqlite(layout, stamp)
     try:
-        progress.phase("creating the tables")
+        progress.phase(_("creating the tables"))
         settings = {_URL: new_url}
         application.manage(
             layout, "migrate", "--no-input", "--verbosity=0", settings=settings, timeout=_MIGRATE_SECONDS
@@ -62,18 +63,21 @@ def _exchange(layout: Layout, old_url: str, new_url: str, *, ready_seconds: floa
     before = layout.secrets_file.read_text()
     try:
         with standstill.signals_as_faults(), standstill.web_held(layout) as release_web:
-            progress.phase("stopping the application; requests wait, games run")
+            progress.phase(_("stopping the application; requests wait, games run"))
             services.stop(layout)
-            progress.phase("copying and comparing all rows")
+            progress.phase(_("copying and comparing all rows"))
             settings = {_URL: new_url, "LEFT4ME_COPY_FROM": old_url}
             done = application.manage(layout, "copy_database", settings=settings, timeout=_COPY_SECONDS)
             progress.end_phase()
             progress.say(done.output.strip().splitlines()[-1])
-            progress.phase("starting the application on the new database")
+            progress.phase(_("starting the application on the new database"))
             environment.write(layout.secrets_file, environment.with_values(before, {_URL: new_url}), layout=layout)
             _start(layout, release_web)
             if why := application.wait_until_ready(layout, seconds=ready_seconds):
-                raise MoveFault(f"it was not ready within {ready_seconds:.0f} s: {why}")
+                raise MoveFault(
+                    _("it was not ready within %(ready_seconds).0f s: %(why)s")
+                    % {"ready_seconds": ready_seconds, "why": why}
+                )
             progress.end_phase()
     # Ctrl-C too: until the application is ready, every way out leads back to the old database.
     except BaseException as fault:
@@ -82,7 +86,9 @@ def _exchange(layout: Layout, old_url: str, new_url: str, *, ready_seconds: floa
             services.stop(layout)
             environment.write(layout.secrets_file, before, layout=layout)
             _start(layout, release_web)
-        raise MoveFault(f"{fault or type(fault).__name__}. The old database is in use, as it was.") from fault
+        raise MoveFault(
+            _("%(fault)s. The old database is in use, as it was.") % {"fault": fault or type(fault).__name__}
+        ) from fault
 
 
 def _start(layout: Layout, release_web: Callable[[], None]) -> None:
@@ -94,7 +100,7 @@ def _start(layout: Layout, release_web: Callable[[], None]) -> None:
 def _make_postgres(values: dict[str, str], stamp: str, progress: Progress) -> str:
     names = packages.needed(Role.WEB, game=values.get("LEFT4ME_GAME", "steam"), postgres=True, proxy=False)
     if packages.missing(names):
-        progress.phase("installing PostgreSQL")
+        progress.phase(_("installing PostgreSQL"))
         packages.install(names)
         progress.end_phase()
     postgres.start()
@@ -106,7 +112,7 @@ def _make_postgres(values: dict[str, str], stamp: str, progress: Progress) -> st
 
 def _make_sqlite(layout: Layout, stamp: str) -> str:
     if hosts := application.manage(layout, "list_hosts", "--worker-hosts").output.split():
-        raise MoveFault(f"Worker hosts need PostgreSQL: {', '.join(hosts)}. Remove them first.")
+        raise MoveFault(_("Worker hosts need PostgreSQL: %(names)s. Remove them first.") % {"names": ", ".join(hosts)})
     _keep(_sqlite_file(layout), stamp)
     return _sqlite_url(layout)
 
@@ -148,6 +154,9 @@ def _refuse_full_disk(layout: Layout, old: copies.Database) -> None:
     needed = 2 * old.size() + _LEAVE_FREE
     if needed > room.free(layout.data):
         raise CannotGoOn(
-            f"The disk is too full for a second database: {readable_size(room.free(layout.data))} are free, "
-            f"{readable_size(needed)} are needed. Free some space, then try again."
+            _(
+                "The disk is too full for a second database: %(free)s are free, %(needed)s are needed. Free some "
+                "space, then try again."
+            )
+            % {"free": readable_size(room.free(layout.data)), "needed": readable_size(needed)}
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from deploy.language import gettext as _
 from deploy.ops.layout import USER, Layout
 from left4me.core.files import atomic
 
@@ -40,8 +41,12 @@ def refuse_forbidden(text: str, *, where: str) -> None:
     forbidden = sorted(name for name in parse(text) if _FORBIDDEN.fullmatch(name))
     if forbidden:
         raise BadSettings(
-            f"{where} sets {', '.join(forbidden)}, which changes the code that programs run and is no setting of "
-            "left4me. Remove the line; a drop-in of a unit (`systemctl edit`) can set variables of that unit."
+            _(
+                "%(where)s sets %(names)s, which changes the code that programs run and is no setting of "
+                "left4me. Remove the line; a drop-in of a unit (`systemctl edit`) can set variables of that "
+                "unit."
+            )
+            % {"where": where, "names": ", ".join(forbidden)}
         )
 
 
@@ -69,7 +74,7 @@ def with_values(text: str, values: Mapping[str, str]) -> str:
     lines = text.splitlines()
     for name, value in values.items():
         if not _NAME.fullmatch(name) or value.splitlines() not in ([], [value]) or "\0" in value:
-            raise BadSettings(f"The value for {name} is not one line of text.")
+            raise BadSettings(_("The value for %(name)s is not one line of text.") % {"name": name})
         assignment = f"{name}={_quoted(value)}"
         assigned = [i for i, line in enumerate(lines) if re.match(rf"{re.escape(name)}\s*=", line)]
         examples = [i for i, line in enumerate(lines) if line.startswith(f"# {name}=")]

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.language import gettext as _
 from deploy.ops import application, environment, releases, site_address
 from deploy.ops.database import postgres
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import packages, proxy, services, system_files
 from deploy.ops.plan import CannotGoOn, Step
+from deploy.ops.release_archive import intake
 from deploy.ops.worker_host import invitation as host_invitation
 from deploy.ops.worker_host.invitation import Invitation
 
@@ -32,6 +34,7 @@ class Choices:
     tls: str = "auto"
     database: str | None = None
     game: str | None = None
+    release: str | None = None  # of an archive that was taken in, instead of the checkout
 
 
 class Installation:
@@ -90,7 +93,7 @@ class Installation:
         )
         missing = packages.missing(names)
         return Step(
-            "install Debian packages",
+            _("install Debian packages"),
             is_done=lambda: not missing,
             apply=lambda: packages.install(names),
             details=[f"apt-get install {' '.join(missing)}"],
@@ -98,18 +101,25 @@ class Installation:
 
     def release_built(self) -> Step:
         def build() -> None:
-            if self.checkout != self.layout.releases / self.release:
+            archive = intake.kept(self.layout, self.release)
+            if self.checkout != self.layout.releases / self.release and not archive.exists():
                 taken_over = releases.take_over(self.layout, self.checkout)
                 # Someone has committed or pulled since the name of the release was read.
                 if taken_over != self.release:
-                    raise CannotGoOn(f"{self.checkout} changed during the installation. Run deploy/install again.")
+                    raise CannotGoOn(
+                        _("%(checkout)s changed during the installation. Run deploy/install again.")
+                        % {"checkout": self.checkout}
+                    )
             releases.build(self.layout, self.release)
 
         return Step(
-            f"build release {self.release}",
+            _("build release %(release)s") % {"release": self.release},
             is_done=lambda: releases.is_whole(self.layout.releases / self.release),
             apply=build,
-            details=[f"{self.layout.releases / self.release}, with its Python packages; takes about a minute"],
+            details=[
+                _("%(folder)s, with its Python packages; takes about a minute")
+                % {"folder": self.layout.releases / self.release}
+            ],
         )
 
     def laid_out(self) -> Step:
@@ -119,7 +129,7 @@ class Installation:
 
         targets = system_files.files(self.layout, self.tree, role=self.role).values()
         return Step(
-            "create account, directories, units, polkit rule and the left4mectl command",
+            _("create account, directories, units, polkit rule and the left4mectl command"),
             is_done=lambda: system_files.is_laid_out(self.layout, self.tree, role=self.role),
             apply=apply,
             details=[str(target) for target in (*targets, self.layout.command)],
@@ -135,7 +145,7 @@ class Installation:
             self._restart_what_runs()
 
         return Step(
-            f"write settings to {file}",
+            _("write settings to %(file)s") % {"file": file},
             is_done=lambda: file.exists() and values.items() <= environment.parse(file.read_text()).items(),
             apply=apply,
             details=[f"{name}={value}" for name, value in values.items()],
@@ -163,7 +173,12 @@ class Installation:
             environment.write(file, environment.with_values(text, values), layout=self.layout)
             self._restart_what_runs()
 
-        return Step(f"write secrets to {file}", is_done=lambda: not missing(), apply=apply, details=missing())
+        return Step(
+            _("write secrets to %(file)s") % {"file": file},
+            is_done=lambda: not missing(),
+            apply=apply,
+            details=missing(),
+        )
 
     def database_there(self) -> Step:
         def address() -> str:
@@ -174,7 +189,7 @@ class Installation:
             postgres.make(postgres.password_of(address()))
 
         return Step(
-            "create the PostgreSQL database left4me",
+            _("create the PostgreSQL database left4me"),
             is_done=lambda: bool(address()) and postgres.answers(address()),
             apply=apply,
         )
@@ -187,7 +202,7 @@ class Installation:
             return check.status == 0
 
         return Step(
-            "migrate the database",
+            _("migrate the database"),
             is_done=is_done,
             apply=lambda: application.manage(self.layout, "migrate", "--noinput", "-v0", release=self.tree),
         )
@@ -198,34 +213,27 @@ class Installation:
             self._restart_what_runs()
 
         return Step(
-            f"write the secrets of “{invitation.name}”, issued by {invitation.address}, to {self.layout.secrets_file}",
+            _("write the secrets of “%(name)s”, issued by %(address)s, to %(secrets_file)s")
+            % {"name": invitation.name, "address": invitation.address, "secrets_file": self.layout.secrets_file},
             is_done=lambda: host_invitation.has_joined(self.layout, invitation),
             apply=apply,
         )
 
     def database_reached(self, invitation: Invitation) -> Step:
-        """Asked before the worker starts, because the operator reads this output and not yet its journal."""
-
         def is_done() -> bool:
             return host_invitation.has_joined(self.layout, invitation) and services.are_active([services.WORKER])
 
         def apply() -> None:
-            listing = application.manage(self.layout, "list_hosts", release=self.tree, check=False)
-            if listing.status:
-                last_line = " ".join(listing.output.strip().splitlines()[-1:])
-                raise CannotGoOn(
-                    f"The database at {invitation.address} refuses this host: {last_line}\n"
-                    "A join URL is valid until the next `left4mectl host add` for the same name, or `host remove`."
-                )
+            host_invitation.refuse_what_is_void(self.layout, invitation, release=self.tree)
 
-        return Step("check that the database accepts this host", is_done=is_done, apply=apply)
+        return Step(_("check that the database accepts this host"), is_done=is_done, apply=apply)
 
     def current(self) -> Step:
         def is_done() -> bool:
             return self.layout.current.is_symlink() and releases.running(self.layout) == self.release
 
         return Step(
-            f"{self.layout.current} is {self.release}",
+            _("%(current)s is %(release)s") % {"current": self.layout.current, "release": self.release},
             is_done=is_done,
             apply=lambda: releases.switch(self.layout, self.release),
         )
@@ -242,7 +250,7 @@ class Installation:
                 self._expect_ready()
 
         return Step(
-            "start the application now and at every boot",
+            _("start the application now and at every boot"),
             is_done=lambda: services.are_enabled(enabled) and services.are_active(active),
             apply=apply,
             details=[f"systemctl enable --now {' '.join(enabled)}"],
@@ -253,7 +261,7 @@ class Installation:
         secret = environment.read(self.layout).get("LEFT4ME_PROXY_SECRET", "")
         text = proxy.text(self.tree, domain=self.choices.domain or "", tls=self.choices.tls, secret=secret)
         return Step(
-            f"serve https://{self.choices.domain} with Caddy",
+            _("serve https://%(domain)s with Caddy") % {"domain": self.choices.domain},
             is_done=lambda: proxy.is_set_up(self.layout, text),
             apply=lambda: proxy.set_up(self.layout, text),
             details=[str(proxy.site(self.layout))],
@@ -261,7 +269,7 @@ class Installation:
 
     def ready(self) -> Step:
         return Step(
-            "wait until the application is ready",
+            _("wait until the application is ready"),
             is_done=lambda: not application.unready(self.layout),
             apply=self._expect_ready,
         )
@@ -270,14 +278,15 @@ class Installation:
         if why := application.wait_until_ready(self.layout, seconds=_READY_SECONDS):
             units = " ".join(f"-u {unit}" for unit in services.INSTALLED[self.role] if unit.endswith(".service"))
             raise CannotGoOn(
-                f"Everything is installed, but the application is not ready: {why}. See `journalctl {units}`."
+                _("Everything is installed, but the application is not ready: %(why)s. See `journalctl %(units)s`.")
+                % {"why": why, "units": units}
             )
 
     def _release(self) -> str:
         """The release that runs, if there is one: `left4mectl upgrade` changes it, and can take that back."""
         if self.layout.current.is_symlink():
             return releases.running(self.layout)
-        return releases.name_of(self.checkout)
+        return self.choices.release or releases.name_of(self.checkout)
 
     def _settings(self) -> dict[str, str]:
         """The settings to write: all on a new machine, later only those that this call changes."""

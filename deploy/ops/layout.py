@@ -34,6 +34,11 @@ class Layout:
         return self.program / "source.git"
 
     @property
+    def archives(self) -> Path:
+        """The verified archives of releases that were not built from `source`."""
+        return self.program / "archives"
+
+    @property
     def releases(self) -> Path:
         return self.program / "releases"
 
@@ -62,6 +67,11 @@ class Layout:
         return self.settings / "secrets.env"
 
     @property
+    def signers(self) -> Path:
+        """Whose signature a release archive needs; without this file, none is asked for."""
+        return self.settings / "allowed_signers"
+
+    @property
     def central_authority(self) -> Path:
         """On a worker host, the certificate of the authority that the web's services are checked against."""
         return self.settings / "central-ca.pem"
@@ -83,6 +93,11 @@ class Layout:
     @property
     def redis_socket(self) -> Path:
         return self.root / "run/left4me/redis.sock"
+
+    @property
+    def firewall_counters(self) -> Path:
+        """Where root writes what the firewall has dropped, for the application to read."""
+        return self.root / "run/left4me-firewall"
 
     @property
     def backups(self) -> Path:

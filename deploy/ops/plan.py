@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from deploy.language import gettext as _
 from deploy.ops.layout import Layout
 from left4me.core.processes import process_guard
 
@@ -36,11 +37,13 @@ def run(steps: Iterable[Step], *, dry_run: bool, out: IO[str] | None = None) -> 
     """
     sink = out or sys.stdout
     count = 0
+    # Not inside the text below: xgettext does not look into f-strings.
+    verb = _("would do") if dry_run else _("doing")
     for step in steps:
         if step.is_done():
             continue
         count += 1
-        sink.write(f"{'would do' if dry_run else 'doing'}: {step.title}\n")
+        sink.write(f"{verb}: {step.title}\n")
         for line in step.details:
             sink.write(f"    {line}\n")
         sink.flush()
@@ -56,7 +59,7 @@ def alone(layout: Layout) -> Iterator[None]:
     Programs that it starts end with this process, even when it is killed.
     """
     layout.program.mkdir(parents=True, exist_ok=True)
-    refusal = CannotGoOn("Another installation, upgrade or restore is in progress. Wait until it has finished.")
+    refusal = CannotGoOn(_("Another installation, upgrade or restore is in progress. Wait until it has finished."))
     with exclusive(layout.program / ".left4mectl.lock", refusal):
         process_guard.guard_this_process()
         yield

@@ -1,4 +1,8 @@
-"""Releases on this machine: source trees with a Python environment, and the link to the one that runs."""
+"""Releases on this machine: source trees with a Python environment, and the link to the one that runs.
+
+They are built from the commits of `source.git`, or from archives that were verified (`release_archive`). The same
+commit is the same release, whichever way it came.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,11 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from deploy.language import gettext as _
 from deploy.ops import venvs
 from deploy.ops.layout import Layout
+from deploy.ops.release_archive import contents, intake
+from deploy.ops.release_archive.contents import BadPackage
 from left4me.core.files import atomic
 from left4me.core.processes import commands
 
@@ -35,7 +42,9 @@ def running(layout: Layout) -> str:
     try:
         return layout.current.readlink().name
     except OSError:
-        raise ReleaseFault(f"{layout.current} does not point to a release. Run deploy/install.") from None
+        raise ReleaseFault(
+            _("%(current)s does not point to a release. Run deploy/install.") % {"current": layout.current}
+        ) from None
 
 
 def installed(layout: Layout) -> list[str]:
@@ -52,12 +61,12 @@ def is_whole(tree: Path) -> bool:
 def take_over(layout: Layout, checkout: Path) -> str:
     """Copy the commit of a checkout, and the URL of its origin, to `source.git`; returns the name of its release.
 
-    Raises ReleaseFault.
+    Of an unpacked release archive, an archive is kept instead. Raises ReleaseFault.
     """
     if not (checkout / ".git").exists():
-        raise ReleaseFault(
-            f"{checkout} is not a git checkout. Use `git clone` to get left4me, so that it can be upgraded."
-        )
+        release = _unpacked(checkout)
+        intake.take_unpacked(layout, checkout, release)
+        return release.name
     # Git refuses checkouts of other users. Here root has just run a program of this one, so it is trusted.
     git_config = layout.program / ".gitconfig"
     layout.source.parent.mkdir(parents=True, exist_ok=True)
@@ -74,30 +83,51 @@ def take_over(layout: Layout, checkout: Path) -> str:
         git: list[str | Path] = ["git", f"--git-dir={layout.source}"]
         commands.run([*git, "fetch", "--quiet", "--update-shallow", checkout, *refs], timeout=_SECONDS, env=env)
     except commands.CommandError as error:
-        raise ReleaseFault(f"Could not copy {checkout} to {layout.source}: {error}") from error
+        raise ReleaseFault(
+            _("Could not copy %(checkout)s to %(source)s: %(error)s")
+            % {"checkout": checkout, "source": layout.source, "error": error}
+        ) from error
     finally:
         git_config.unlink(missing_ok=True)
     return resolve(layout, _INSTALLED)
 
 
 def name_of(checkout: Path) -> str:
-    """The name of the release that would be made from a checkout; changes nothing. Raises ReleaseFault."""
+    """The name of the release that would be made from a checkout or an unpacked release archive; changes nothing.
+
+    Raises ReleaseFault.
+    """
+    if not (checkout / ".git").exists():
+        return _unpacked(checkout).name
     argv: list[str | Path] = ["git", "-c", f"safe.directory={checkout}", "-C", checkout, *_name_arguments("HEAD")]
     try:
         return commands.run(argv, timeout=_SECONDS).output.strip()
     except commands.CommandError as error:
-        raise ReleaseFault(f"Could not read {checkout} as a git checkout: {error}") from error
+        raise ReleaseFault(
+            _("Could not read %(checkout)s as a git checkout: %(error)s") % {"checkout": checkout, "error": error}
+        ) from error
 
 
 def fetch(layout: Layout) -> None:
     """Update `source.git` from its origin. Raises ReleaseFault."""
+    if not follows(layout):
+        raise ReleaseFault(
+            _(
+                "left4me was installed from a release archive here, so there is no repository to ask for a newer "
+                "one. Give the newer archive with `left4mectl upgrade --from FILE|URL`, or a repository to follow "
+                "from now on with `left4mectl upgrade --repository URL`."
+            )
+        )
     try:
         _git(layout, "fetch", "--quiet", "--prune", "--tags", "--force", "origin", "+refs/heads/*:refs/heads/*")
     except commands.CommandError as error:
         origin = _git(layout, "config", "remote.origin.url")
         raise ReleaseFault(
-            f"{origin} cannot be reached: {error}. `git --git-dir={layout.source} config remote.origin.url URL` "
-            "changes where releases come from."
+            _(
+                "%(origin)s cannot be reached: %(error)s. `git --git-dir=%(source)s config remote.origin.url "
+                "URL` changes where releases come from."
+            )
+            % {"origin": origin, "error": error, "source": layout.source}
         ) from error
 
 
@@ -106,16 +136,62 @@ def resolve(layout: Layout, ref: str | None) -> str:
     try:
         commit = _git(layout, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref or 'HEAD'}^{{commit}}")
     except commands.CommandError:
-        raise ReleaseFault(f"There is no branch, tag or commit “{ref or 'HEAD'}” in {layout.source}.") from None
+        raise ReleaseFault(
+            _("There is no branch, tag or commit “%(ref)s” in %(source)s.")
+            % {"ref": ref or "HEAD", "source": layout.source}
+        ) from None
     return _git(layout, *_name_arguments(commit))
 
 
-def news(layout: Layout, old: str, new: str) -> list[str]:
-    """Changelog entries added between `old` and `new`."""
+def follows(layout: Layout) -> str:
+    """The branch and the repository that upgrades follow; empty when there is none to follow."""
+    if not (layout.source / "HEAD").exists():
+        return ""
     with contextlib.suppress(commands.CommandError):
-        lines = _git(layout, "diff", "--unified=0", _commit(old), _commit(new), "--", "CHANGELOG.md").splitlines()
-        return [line[1:] for line in lines if line.startswith("+") and not line.startswith("+++") and line[1:].strip()]
-    return []
+        return f"{_git(layout, 'symbolic-ref', '--short', 'HEAD')} {_git(layout, 'config', 'remote.origin.url')}"
+    return ""
+
+
+def follow(layout: Layout, repository: str, branch: str | None) -> None:
+    """Have upgrades follow a repository: its branch of that name, else its default one. Raises ReleaseFault."""
+    git: list[str | Path] = ["git", f"--git-dir={layout.source}"]
+    try:
+        listed = commands.run(["git", "ls-remote", "--symref", repository, "HEAD", "refs/heads/*"], timeout=_SECONDS)
+        default = re.search(r"^ref: refs/heads/(\S+)\tHEAD$", listed.output, re.MULTILINE)
+        branches = re.findall(r"\trefs/heads/(\S+)$", listed.output, re.MULTILINE)
+        name = branch if branch in branches else default[1] if default else ""
+        if not name:
+            raise ReleaseFault(_("%(repository)s has no branch to follow.") % {"repository": repository})
+        if not (layout.source / "HEAD").exists():
+            layout.source.parent.mkdir(parents=True, exist_ok=True)
+            commands.run(["git", "init", "--quiet", "--bare", layout.source], timeout=_SECONDS)
+        commands.run([*git, "config", "remote.origin.url", repository], timeout=_SECONDS)
+        commands.run([*git, "symbolic-ref", "HEAD", f"refs/heads/{name}"], timeout=_SECONDS)
+    except commands.CommandError as error:
+        reason = _("%(repository)s cannot be followed: %(error)s")
+        raise ReleaseFault(reason % {"repository": repository, "error": error}) from error
+
+
+def is_older(layout: Layout, release: str, *, than: str) -> bool:
+    """Whether one release is older than another: by version and time of the commit, else by the days in the names."""
+    one, other = (_described(layout, name) for name in (release, than))
+    if one is None or other is None:
+        return release.partition("-")[0] < than.partition("-")[0]
+    return one.age < other.age
+
+
+def version(layout: Layout, release: str) -> str:
+    """The version of a release, as its changelog calls it; empty when it cannot be told."""
+    described = _described(layout, release)
+    return described.version if described is not None else ""
+
+
+def news(layout: Layout, old: str, new: str) -> list[str]:
+    """Lines of the changelog of `new` that `old` does not have."""
+    known = set(_changelog(layout, old).splitlines())
+    if not known:
+        return []  # otherwise, everything would be new
+    return [line for line in _changelog(layout, new).splitlines() if line.strip() and line not in known]
 
 
 def build(layout: Layout, release: str) -> Path:
@@ -131,14 +207,16 @@ def build(layout: Layout, release: str) -> Path:
         tree.mkdir(parents=True)
         _export(layout, release, tree)
         venvs.provide(layout, tree)
-        _make_static(layout, release, tree)
+        _make_static(layout, tree)
         _compile(tree)
-    except venvs.NoNetwork as error:
+    except (venvs.NoNetwork, BadPackage) as error:
         _remove(tree)
         raise ReleaseFault(str(error)) from error
     except commands.CommandError as error:
         _remove(tree)
-        raise ReleaseFault(f"Could not build release {release}: {error}") from error
+        raise ReleaseFault(
+            _("Could not build release %(release)s: %(error)s") % {"release": release, "error": error}
+        ) from error
     # Last, because this file marks the release as complete.
     atomic.write(tree / "RELEASE", f"{release}\n", mode=0o644, durable=True)
     return tree
@@ -161,6 +239,7 @@ def prune(layout: Layout, *, previous: str) -> list[str]:
     for tree in surplus:
         _remove(tree)
     venvs.prune(layout)
+    intake.prune(layout)
     return [tree.name for tree in surplus]
 
 
@@ -180,19 +259,59 @@ def migrations(tree: Path) -> set[str]:
     }
 
 
+def _described(layout: Layout, release: str) -> contents.Release | None:
+    """What its tree, its archive or git tells of a release that is here, whether it is built or not."""
+    if built := contents.of_tree(layout.releases / release):
+        return built
+    with contextlib.suppress(commands.CommandError, BadPackage):
+        if (archive := intake.kept(layout, release)).exists():
+            return contents.of_archive(archive)
+        commit = _git(layout, "log", "-1", f"--format={contents.COMMIT_FORMAT}", _commit(release))
+        return contents.described(commit, _git(layout, "show", f"{_commit(release)}:{contents.VERSION_FILE}"))
+    return None
+
+
+def _changelog(layout: Layout, release: str) -> str:
+    with contextlib.suppress(OSError):
+        return (layout.releases / release / "CHANGELOG.md").read_text()
+    with contextlib.suppress(commands.CommandError, BadPackage):
+        if (archive := intake.kept(layout, release)).exists():
+            return contents.changelog(archive)
+        return _git(layout, "show", f"{_commit(release)}:CHANGELOG.md")
+    return ""
+
+
+def _unpacked(checkout: Path) -> contents.Release:
+    """The release of an unpacked archive. Raises ReleaseFault for another folder."""
+    release = contents.of_tree(checkout)
+    if release is None:
+        raise ReleaseFault(
+            _(
+                "%(folder)s is neither a git checkout nor an unpacked release archive. Use `git clone`, or unpack an "
+                "archive, to get left4me, so that it can be upgraded."
+            )
+            % {"folder": checkout}
+        )
+    return release
+
+
 def _export(layout: Layout, release: str, tree: Path) -> None:
+    kept = intake.kept(layout, release)
+    if kept.exists():
+        contents.unpack(kept, tree)
+        return
     archive = tree / ".tree.tar"
     _git(layout, "archive", f"--output={archive}", _commit(release))
     commands.run(["tar", "--no-same-owner", "-xf", archive, "-C", tree], timeout=_SECONDS)
     archive.unlink()
 
 
-def _make_static(layout: Layout, release: str, tree: Path) -> None:
+def _make_static(layout: Layout, tree: Path) -> None:
     """Give the release its own static files, so that a running web keeps its own beside those of a newer release.
 
     Most upgrades change none, so they are copied from a release that was made from the same sources.
     """
-    sources = _static_sources(layout, release, tree)
+    sources = _static_sources(tree)
     for name in installed(layout):
         other = layout.releases / name
         with contextlib.suppress(OSError):
@@ -204,11 +323,13 @@ def _make_static(layout: Layout, release: str, tree: Path) -> None:
     (tree / _STATIC_SOURCES).write_text(sources)
 
 
-def _static_sources(layout: Layout, release: str, tree: Path) -> str:
+def _static_sources(tree: Path) -> str:
     """A digest of everything that static files are made from: those in the release, its settings and its packages."""
-    files = _git(layout, "ls-tree", "-r", _commit(release)).splitlines()
-    sources = [line for line in files if "/static/" in line or line.endswith("\tleft4me/settings.py")]
-    return hashlib.sha256("\n".join([*sources, (tree / ".venv").readlink().name]).encode()).hexdigest()
+    digest = hashlib.sha256((tree / ".venv").readlink().name.encode())
+    for path in sorted([tree / "left4me/settings.py", *tree.rglob("static/**/*")]):
+        if path.is_file():
+            digest.update(f"\n{path.relative_to(tree)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _collect_static(tree: Path) -> None:
@@ -226,8 +347,12 @@ def _collect_static(tree: Path) -> None:
 
 
 def _compile(tree: Path) -> None:
-    """Compile the modules: the application cannot write here, and would compile them at every start."""
-    compiling: list[str | Path] = [tree / ".venv/bin/python", "-m", "compileall", "-q", "-x", r"/\.venv/", tree]
+    """Compile the modules: the application cannot write here, and would compile them at every start.
+
+    Tests and benchmarks, nearly half of all lines, are never imported here.
+    """
+    skipped = r"/(\.venv|tests|testing|bench)/"
+    compiling: list[str | Path] = [tree / ".venv/bin/python", "-m", "compileall", "-q", "-x", skipped, tree]
     commands.run(compiling, timeout=_SECONDS, check=False)
 
 

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from deploy.language import gettext as _
 from deploy.ops import application, archive, backup, environment, releases, site_address
 from deploy.ops.database import copies
 from deploy.ops.layout import Layout, Role
@@ -32,7 +33,7 @@ _OF_THIS_MACHINE: Final = ("DATABASE_URL", "REDIS_URL")
 
 # The parts of a backup that root unpacks; the application unpacks the trees.
 _OF_ROOT: Final = ("database", backup.SETTINGS)
-_TREES: Final = (*backup.TREES, backup.WORKSHOP)
+_TREES: Final = (*backup.TREES, backup.WORKSHOP, backup.COPIES)
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,13 @@ def restore(layout: Layout, file: Path, *, ready_seconds: float, progress: Progr
     """
     # A worker host has no data of its own, and must never write the database of the web.
     if services.role(layout) is Role.WORKER_HOST:
-        raise RestoreFault("This machine only runs game servers. Restore on the machine that runs the web.")
+        raise RestoreFault(_("This machine only runs game servers. Restore on the machine that runs the web."))
     # An interrupted restore is taken back first: this one would overwrite its journal and what it keeps aside.
     recover(layout, progress=progress)
     with _open(file) as source:
         manifest = archive.read_manifest(source)
         refuse_unfit(layout, manifest)
-        progress.phase("verifying", manifest["size"])
+        progress.phase(_("verifying"), manifest["size"])
         archive.verify(source, manifest, on_bytes=progress.add)
         progress.end_phase()
         stage = _stage(layout)
@@ -95,23 +96,32 @@ def refuse_unfit(layout: Layout, manifest: dict[str, Any]) -> None:
     """Raise RestoreFault for a backup that this release cannot use; the message contains the cure."""
     if manifest.get("format") != backup.FORMAT:
         raise RestoreFault(
-            f"This backup has the format {manifest.get('format')}, and this release reads {backup.FORMAT}. "
-            "Upgrade first: `left4mectl upgrade`."
+            _(
+                "This backup has the format %(found)s, and this release reads %(format)s. Upgrade first: "
+                "`left4mectl upgrade`."
+            )
+            % {"found": manifest.get("format"), "format": backup.FORMAT}
         )
     backed_up = manifest["database"]
     unknown = sorted(set(backed_up["migrations"]) - releases.migrations(layout.current.resolve()))
     # Migrations lead forward only: this release could not work on a database of a newer one.
     if unknown:
         raise RestoreFault(
-            f"This backup was made by the newer release {manifest['release']}: {releases.running(layout)} does not "
-            f"know {', '.join(unknown[:3])}. Upgrade first: `left4mectl upgrade`, then restore again."
+            _(
+                "This backup was made by the newer release %(release)s: %(running)s does not know %(names)s. "
+                "Upgrade first: `left4mectl upgrade`, then restore again."
+            )
+            % {"release": manifest["release"], "running": releases.running(layout), "names": ", ".join(unknown[:3])}
         )
     present = _database(layout)
     # A copy is in the format of its database; no command converts it.
     if backed_up["kind"] != present.kind:
         raise RestoreFault(
-            f"This backup holds a {backed_up['kind']} database, and this machine uses {present.kind}. Install with "
-            f"`deploy/install --database {backed_up['kind']}` on an empty machine, then restore there."
+            _(
+                "This backup holds a %(kind)s database, and this machine uses %(present)s. Install with "
+                "`deploy/install --database %(kind)s` on an empty machine, then restore there."
+            )
+            % {"kind": backed_up["kind"], "present": present.kind}
         )
 
 
@@ -128,7 +138,7 @@ def recover(layout: Layout, *, progress: Progress, at_boot: bool = False) -> boo
     # A journal that cannot be read lists nothing to put back, and must not keep the application from starting.
     except ValueError:
         moved = {}
-    progress.say("a restore was interrupted: putting the previous data back")
+    progress.say(_("a restore was interrupted: putting the previous data back"))
     if not at_boot:
         services.stop_all(layout)
     _put_back(layout, _aside(layout), moved)
@@ -142,22 +152,29 @@ def _open(file: Path) -> BinaryIO:
     try:
         return file.open("rb")
     except OSError as error:
-        raise RestoreFault(f"Could not read {file}: {error.strerror}.") from error
+        raise RestoreFault(
+            _("Could not read %(file)s: %(strerror)s.") % {"file": file, "strerror": error.strerror}
+        ) from error
 
 
 def _unpack(layout: Layout, source: BinaryIO, manifest: dict[str, Any], stage: Places, progress: Progress) -> None:
     # Only these are moved to the data. Anything else means that the file is no backup of left4me.
     if unknown := manifest["parts"].keys() - {*_OF_ROOT, *_TREES}:
-        raise archive.BadArchive(f"this backup contains unknown parts: {', '.join(sorted(unknown))}")
+        raise archive.BadArchive(
+            _("this backup contains unknown parts: %(names)s") % {"names": ", ".join(sorted(unknown))}
+        )
     of_root = sum(manifest["parts"].get(part, {}).get("bytes", 0) for part in _OF_ROOT)
     # The database is written twice: unpacked, and beside the present one before it takes its place.
     for place, needed in ((layout.data, manifest["size"]), (stage.own, 2 * of_root)):
         if needed > room.left(place):
             raise RestoreFault(
-                f"The disk is too full: unpacking the backup takes {readable_size(needed)} beside the present data, "
-                f"and {place} has {readable_size(room.free(place))} free. Free some space, then try again."
+                _(
+                    "The disk is too full: unpacking the backup takes %(needed)s beside the present data, and "
+                    "%(place)s has %(free)s free. Free some space, then try again."
+                )
+                % {"needed": readable_size(needed), "place": place, "free": readable_size(room.free(place))}
             )
-    progress.phase("unpacking", manifest["size"])
+    progress.phase(_("unpacking"), manifest["size"])
     archive.extract(source, stage.own, parts=_OF_ROOT, on_bytes=progress.add)
     _as_application(lambda: archive.extract(source, stage.trees, parts=_TREES, on_bytes=progress.add), source.fileno())
     progress.end_phase()
@@ -167,7 +184,8 @@ def _refuse_bad_settings(unpacked: Path) -> None:
     for path in _files_below(unpacked):
         if path.suffix == ".env":
             environment.refuse_forbidden(
-                path.read_text(errors="replace"), where=f"{path.relative_to(unpacked)} of this backup"
+                path.read_text(errors="replace"),
+                where=_("%(file)s of this backup") % {"file": path.relative_to(unpacked)},
             )
 
 
@@ -199,14 +217,14 @@ def _swap(layout: Layout, stage: Places, *, ready_seconds: float, progress: Prog
     trees += [tree for tree in backup.TREES if tree not in trees]
     aside = _aside(layout)
     aside.make()
-    progress.phase("stopping the application and all games")
+    progress.phase(_("stopping the application and all games"))
     services.stop_all(layout)
     moved: dict[str, Any] = {"trees": [], "database": False, "settings": False}
     # The journal comes before the first change, and is extended before the data is touched: `recover` puts back only
     # what it lists, and whether a tree was moved already it sees from `aside`.
     _note(layout, moved)
     try:
-        progress.phase("exchanging")
+        progress.phase(_("exchanging"))
         for name in ("settings", "database"):
             _keep_aside(layout, aside.own, name)
         moved |= {"settings": True, "database": True, "trees": trees}
@@ -217,18 +235,18 @@ def _swap(layout: Layout, stage: Places, *, ready_seconds: float, progress: Prog
         _write_settings(layout, stage.own / backup.SETTINGS)
         _database(layout).put_back(stage.own / backup.DATABASE)
         # The backup may be of an older release.
-        progress.phase("migrating")
+        progress.phase(_("migrating"))
         application.manage(layout, "migrate", "--no-input", "--verbosity=0", timeout=3600)
-        progress.phase("starting")
+        progress.phase(_("starting"))
         application.forget_pulse(layout)
         services.start(layout)
         if why := application.wait_until_ready(layout, seconds=ready_seconds):
-            raise RestoreFault(f"the application did not become ready: {why}")
+            raise RestoreFault(_("the application did not become ready: %(why)s") % {"why": why})
     # Ctrl-C too: until the application is ready, every way out leads back to the previous data.
     except BaseException as fault:
         progress.end_phase()
         progress.say(f"{fault or type(fault).__name__}")
-        progress.say("putting the previous data back")
+        progress.say(_("putting the previous data back"))
         services.stop_all(layout)
         _put_back(layout, aside, moved)
         services.start(layout)
@@ -242,7 +260,7 @@ def _as_restore_fault(fault: BaseException) -> BaseException:
     """The exception to raise after everything was put back; unexpected ones are raised as they are."""
     known = (commands.CommandError, copies.DatabaseFault, environment.BadSettings, RestoreFault, OSError)
     if isinstance(fault, known):
-        return RestoreFault(f"Nothing was restored, all data is unchanged: {fault}")
+        return RestoreFault(_("Nothing was restored, all data is unchanged: %(fault)s") % {"fault": fault})
     return fault
 
 
@@ -331,11 +349,14 @@ def _database(layout: Layout) -> copies.Database:
 def _after_restore(layout: Layout, progress: Progress) -> list[str]:
     """Make the application fetch what backups do not hold and start the servers that should run; returns hints."""
     aside = _aside(layout)
-    hints = [f"The previous data is in {aside.trees} and {aside.own}. Remove both once everything works."]
+    hints = [
+        _("The previous data is in %(trees)s and %(own)s. Remove both once everything works.")
+        % {"trees": aside.trees, "own": aside.own}
+    ]
     try:
         application.manage(layout, "after_restore", on_line=progress.say)
     except commands.CommandError as error:
-        hints.append(f"`left4mectl manage after_restore` failed. Run it again: {error}")
+        hints.append(_("`left4mectl manage after_restore` failed. Run it again: %(error)s") % {"error": error})
     return hints
 
 
@@ -345,7 +366,10 @@ def _unit_hints(manifest: dict[str, Any]) -> list[str]:
     missing = [unit for unit in there if unit not in services.enabled(there)]
     if not missing:
         return []
-    return [f"Enabled where the backup was made, but not here: `systemctl enable --now {' '.join(missing)}`."]
+    return [
+        _("Enabled where the backup was made, but not here: `systemctl enable --now %(units)s`.")
+        % {"units": " ".join(missing)}
+    ]
 
 
 def _stage(layout: Layout) -> Places:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from deploy.language import gettext as _
 from deploy.ops import application
 from deploy.ops.layout import Layout
 from deploy.ops.machine import proxy
@@ -67,10 +68,13 @@ def hints(layout: Layout, backed_up: Mapping[str, str]) -> list[str]:
         return []
     shown = asked if _NAME.fullmatch(asked) else "NAME"
     if served:
-        return [f"This machine keeps its own address, https://{served}. The backup is of https://{shown}."]
-    hint = (
-        f"The site's address is https://{shown}, but left4me has not set up Caddy on this machine. Unless a proxy of "
-        f"your own serves it, let the name point here and run `deploy/install --domain {shown}`. For another name, "
+        return [
+            _("This machine keeps its own address, https://%(served)s. The backup is of https://%(name)s.")
+            % {"served": served, "name": shown}
+        ]
+    hint = _(
+        "The site's address is https://%(name)s, but left4me has not set up Caddy on this machine. Unless a proxy of "
+        "your own serves it, let the name point here and run `deploy/install --domain %(name)s`. For another name, "
         "give that one."
     )
-    return [hint]
+    return [hint % {"name": shown}]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from deploy.language import gettext as _
 from deploy.ops.layout import Layout
 
 
@@ -34,7 +35,7 @@ def signals_as_faults() -> Iterator[None]:
     """Let SIGINT and SIGTERM take the upgrade back. SIGHUP is ignored: a closed terminal does not end an upgrade."""
 
     def interrupted(number: int, frame: FrameType | None) -> None:
-        raise _Interrupted(f"interrupted by {signal.Signals(number).name}")
+        raise _Interrupted(_("interrupted by %(signal)s") % {"signal": signal.Signals(number).name})
 
     with _handlers({signal.SIGINT: interrupted, signal.SIGTERM: interrupted, signal.SIGHUP: signal.SIG_IGN}):
         yield

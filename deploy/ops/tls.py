@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from deploy.language import gettext as _
 from left4me.core.processes import commands
 
 # Only worker hosts trust this authority, and an operator has to bring them a new one: so it outlives the machine.
@@ -29,10 +30,14 @@ class TlsFault(Exception):
 def alternative_name(address: str) -> str:
     """The subjectAltName of this address. Raises TlsFault for anything but an IP address or a host name."""
     try:
-        return f"IP:{ipaddress.ip_address(address)}"
+        found = ipaddress.ip_address(address)
+        if getattr(found, "scope_id", None) or found.is_unspecified:
+            words = _("Other machines cannot use %(address)s. Give an address that is the same for all of them.")
+            raise TlsFault(words % {"address": address})
+        return f"IP:{found}"
     except ValueError:
         if not _NAME.fullmatch(address):
-            raise TlsFault(f"“{address}” is not an IP address or a host name.") from None
+            raise TlsFault(_("“%(address)s” is not an IP address or a host name.") % {"address": address}) from None
         return f"DNS:{address}"
 
 
@@ -90,6 +95,6 @@ def _openssl(*arguments: str | int | Path, check: bool = True) -> commands.Finis
     try:
         return commands.run(["openssl", *map(str, arguments)], timeout=_SECONDS, check=check)
     except commands.CommandMissing as error:
-        raise TlsFault("openssl is missing. Run `apt-get install openssl`.") from error
+        raise TlsFault(_("openssl is missing. Run `apt-get install openssl`.")) from error
     except commands.CommandError as error:
-        raise TlsFault(f"openssl failed: {error}") from error
+        raise TlsFault(_("openssl failed: %(error)s") % {"error": error}) from error

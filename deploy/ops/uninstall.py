@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from deploy.language import gettext as _
+from deploy.language import say
 from deploy.ops import environment, plan
 from deploy.ops.database import postgres
 from deploy.ops.layout import USER, Layout
@@ -25,52 +26,55 @@ def run(layout: Layout, *, purge: bool, dry_run: bool) -> int:
     """Uninstall; returns the exit status."""
     count = plan.run(steps(layout, purge=purge), dry_run=dry_run)
     if count == 0:
-        sys.stdout.write("Nothing to do: left4me is not installed.\n")
+        say(_("Nothing to do: left4me is not installed."))
     elif dry_run:
-        sys.stdout.write("No changes made.\n")
+        say(_("No changes made."))
     elif not purge:
         kept_paths = ", ".join(str(path) for path in (layout.data, layout.settings, layout.backups) if path.exists())
-        sys.stdout.write(f"left4me was removed. Kept: {kept_paths}. `deploy/install` uses them again.\n")
+        say(
+            _("left4me was removed. Kept: %(kept_paths)s. `deploy/install` uses them again.")
+            % {"kept_paths": kept_paths}
+        )
     return 0
 
 
 def steps(layout: Layout, *, purge: bool) -> Iterator[Step]:
     database = environment.read(layout).get("DATABASE_URL", "")
     yield Step(
-        "stop left4me and all games",
+        _("stop left4me and all games"),
         is_done=lambda: not _units(),
         apply=_stop,
         details=_units(),
     )
     yield Step(
-        "remove units, polkit rule and the left4mectl command",
+        _("remove units, polkit rule and the left4mectl command"),
         is_done=lambda: not system_files.traces(layout),
         apply=lambda: _remove_files(layout),
         details=[str(path) for path in system_files.traces(layout)],
     )
     yield Step(
-        "remove left4me from Caddy",
+        _("remove left4me from Caddy"),
         is_done=lambda: not proxy.site(layout).exists(),
         apply=lambda: proxy.remove(layout),
     )
     of_redis = [layout.redis_data, layout.redis_settings, layout.redis_socket.parent]
-    yield _without("remove the program", [layout.program, *of_redis])
+    yield _without(_("remove the program"), [layout.program, *of_redis, layout.firewall_counters])
     yield Step(
-        "remove left4me's rules from the distribution's firewall",
+        _("remove left4me's rules from the distribution's firewall"),
         is_done=lambda: not firewall.is_included(layout),
         apply=lambda: firewall.exclude(layout),
     )
     # A database that the operator provided stays in any case.
     if purge and database and postgres.is_ours(database):
         yield Step(
-            "close PostgreSQL to other hosts",
+            _("close PostgreSQL to other hosts"),
             is_done=lambda: not _opened_clusters(),
             apply=_close_clusters,
             details=[str(cluster.directory) for cluster in _opened_clusters()],
         )
-        yield Step("remove the database", is_done=lambda: not postgres.answers(database), apply=_drop_database)
+        yield Step(_("remove the database"), is_done=lambda: not postgres.answers(database), apply=_drop_database)
     if purge:
-        yield _without("remove data, settings and backups", [layout.data, layout.settings, layout.backups])
+        yield _without(_("remove data, settings and backups"), [layout.data, layout.settings, layout.backups])
         yield _without_account(USER)
     yield _without_account(_REDIS_USER)
 
@@ -129,7 +133,9 @@ def _without(title: str, paths: list[Path]) -> Step:
 def _remove_tree(path: Path) -> None:
     # Deleting would go on inside what is mounted there.
     if any(line.split()[4].startswith(f"{path}/") for line in Path("/proc/self/mountinfo").read_text().splitlines()):
-        raise CannotGoOn(f"A file system is mounted below {path}. Find it with `findmnt` and unmount it first.")
+        raise CannotGoOn(
+            _("A file system is mounted below %(path)s. Find it with `findmnt` and unmount it first.") % {"path": path}
+        )
     shutil.rmtree(path)
 
 
@@ -142,4 +148,4 @@ def _without_account(name: str) -> Step:
         with contextlib.suppress(commands.CommandError):
             commands.run(["groupdel", name], timeout=_SECONDS)
 
-    return Step(f"remove the account {name}", is_done=lambda: not is_there(), apply=apply)
+    return Step(_("remove the account %(name)s") % {"name": name}, is_done=lambda: not is_there(), apply=apply)

@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from deploy.language import gettext as _
 from deploy.ops import application, environment, releases, standstill
 from deploy.ops.database import copies as database_copies
 from deploy.ops.layout import Layout, Role
 from deploy.ops.machine import services, system_files
 from deploy.ops.progress import Progress, readable_size
+from deploy.ops.release_archive import intake
 from left4me.core.files import atomic, room
 from left4me.core.processes import commands
 
@@ -50,26 +52,42 @@ class Attempt:
     copy: str  # file with the database as it was before; empty if the new release does not change it
 
 
-def upgrade(layout: Layout, *, to: str | None, ready_seconds: float, progress: Progress) -> str:
-    """Bring the machine to `to`: a branch, tag or commit, by default the newest commit of the branch it follows.
+@dataclass(frozen=True)
+class Wanted:
+    """Where the new release comes from; by default it is the newest commit of the branch that the machine follows."""
 
-    Returns the release that runs afterwards. Raises UpgradeFault, or what the steps raise; then the old one runs.
+    ref: str | None = None  # a branch, tag or commit
+    archive: str = ""  # a file or an https address
+    sha256: str = ""
+    repository: str = ""  # to follow from now on
+    may_be_older: bool = False
+
+
+def upgrade(layout: Layout, wanted: Wanted, *, ready_seconds: float, progress: Progress) -> str:
+    """Bring the machine to another release; returns the one that runs afterwards.
+
+    Raises UpgradeFault, or what the steps raise; then the old one runs.
     """
     # An interrupted upgrade is taken back first: its journal would otherwise be overwritten.
     recover(layout, progress=progress)
     old = releases.running(layout)
-    progress.phase("fetching")
-    releases.fetch(layout)
-    new = releases.resolve(layout, to)
-    progress.end_phase()
+    new = _obtain(layout, wanted, progress)
     if new == old:
-        progress.say(f"{old} is already running")
+        progress.say(_("%(old)s is already running") % {"old": old})
         return old
+    if not (wanted.ref or wanted.may_be_older) and releases.is_older(layout, new, than=old):
+        raise UpgradeFault(
+            _(
+                "%(new)s is older than %(old)s, which is running. If you want it, add --allow-older. `left4mectl "
+                "rollback` goes back to the release before."
+            )
+            % {"new": _named(layout, new), "old": _named(layout, old)}
+        )
     for line in releases.news(layout, old, new):
         progress.say(f"  {line}")
-    progress.phase(f"building {new}")
+    progress.phase(_("building %(new)s") % {"new": new})
     tree = releases.build(layout, new)
-    progress.phase("checking the new release")
+    progress.phase(_("checking the new release"))
     database = _own_database(layout)
     changes_database = _check(layout, tree, database)
     progress.end_phase()
@@ -84,6 +102,24 @@ def upgrade(layout: Layout, *, to: str | None, ready_seconds: float, progress: P
     return new
 
 
+def _obtain(layout: Layout, wanted: Wanted, progress: Progress) -> str:
+    """Have the wanted release here, ready to be built; returns its name."""
+    if wanted.archive:
+        return intake.take(layout, wanted.archive, sha256=wanted.sha256, progress=progress).name
+    progress.phase(_("fetching"))
+    if wanted.repository:
+        releases.follow(layout, wanted.repository, wanted.ref)
+    releases.fetch(layout)
+    new = releases.resolve(layout, wanted.ref)
+    progress.end_phase()
+    return new
+
+
+def _named(layout: Layout, release: str) -> str:
+    version = releases.version(layout, release)
+    return f"{release} ({version})" if version else release
+
+
 def rollback(layout: Layout, *, with_database: bool, ready_seconds: float, progress: Progress) -> str:
     """Go back to the release before the running one; returns its name. Raises UpgradeFault.
 
@@ -95,7 +131,7 @@ def rollback(layout: Layout, *, with_database: bool, ready_seconds: float, progr
     # There is no way back twice, nor to a release that was removed.
     if last is None or last.new != releases.running(layout) or not (layout.releases / last.old).is_dir():
         raise UpgradeFault(
-            "There is no release to roll back to. Run `left4mectl upgrade --to REF` to install any release."
+            _("There is no release to roll back to. Run `left4mectl upgrade --to REF` to install any release.")
         )
     database = _own_database(layout)
     applied = set(database.migrations()) if database is not None else set()
@@ -103,18 +139,25 @@ def rollback(layout: Layout, *, with_database: bool, ready_seconds: float, progr
     # The older release cannot work on a database with migrations that it does not know.
     if unknown and not with_database:
         raise UpgradeFault(
-            f"{last.old} does not know the present database ({', '.join(sorted(unknown)[:3])}). Going back to it "
-            f"loses all changes since {last.at}. To do this, make a backup, then run "
-            "`left4mectl rollback --with-database`."
+            _(
+                "%(old)s does not know the present database (%(names)s). Going back to it loses all changes "
+                "since %(at)s. To do this, make a backup, then run `left4mectl rollback --with-database`."
+            )
+            % {"old": last.old, "names": ", ".join(sorted(unknown)[:3]), "at": last.at}
         )
     # The copies of older upgrades are removed; `last.copy` is empty when that upgrade changed nothing.
     if unknown and not Path(last.copy).is_file():
-        raise UpgradeFault(f"The database copy from before {last.new} no longer exists. Restore a backup instead.")
+        raise UpgradeFault(
+            _("The database copy from before %(new)s no longer exists. Restore a backup instead.") % {"new": last.new}
+        )
     back = Attempt(CHANGING, last.old, last.new, last.at, last.copy if unknown else "")
     _write(_journal(layout), back)
     _take_back(layout, back, progress)
     if why := application.wait_until_ready(layout, seconds=ready_seconds):
-        raise UpgradeFault(f"Rolled back to {last.old}, but it is not ready: {why}. Run `left4mectl doctor`.")
+        raise UpgradeFault(
+            _("Rolled back to %(old)s, but it is not ready: %(why)s. Run `left4mectl doctor`.")
+            % {"old": last.old, "why": why}
+        )
     _history(layout).unlink(missing_ok=True)
     return last.old
 
@@ -128,7 +171,10 @@ def recover(layout: Layout, *, progress: Progress, at_boot: bool = False) -> boo
     # No journal: the last upgrade ended, successfully or taken back.
     if attempt is None:
         return False
-    progress.say(f"the upgrade to {attempt.new} was interrupted ({attempt.phase}): going back to {attempt.old}")
+    progress.say(
+        _("the upgrade to %(new)s was interrupted (%(phase)s): going back to %(old)s")
+        % {"new": attempt.new, "phase": attempt.phase, "old": attempt.old}
+    )
     _take_back(layout, attempt, progress, at_boot=at_boot)
     return True
 
@@ -146,24 +192,34 @@ def _check(layout: Layout, tree: Path, database: database_copies.Database | None
     unknown = set(database.migrations()) - releases.migrations(tree) if database is not None else set()
     if unknown:
         raise UpgradeFault(
-            f"{tree.name} is older than the database: it does not know {', '.join(sorted(unknown)[:3])}. To go back, "
-            "use `left4mectl rollback`, or restore a backup of that time."
+            _(
+                "%(name)s is older than the database: it does not know %(names)s. To go back, use `left4mectl "
+                "rollback`, or restore a backup of that time."
+            )
+            % {"name": tree.name, "names": ", ".join(sorted(unknown)[:3])}
         )
     # A setting that the new release refuses would stop its web and its worker at their start.
     try:
         application.manage(layout, "check", "--fail-level=ERROR", release=tree)
     except commands.CommandError as error:
-        raise UpgradeFault(f"{tree.name} does not accept this machine's settings: {error}") from error
+        raise UpgradeFault(
+            _("%(name)s does not accept this machine's settings: %(error)s") % {"name": tree.name, "error": error}
+        ) from error
     if database is not None:
         _refuse_full_disk(layout, database)
     # It would run the same checks again.
     pending = application.manage(layout, "migrate", "--check", "--skip-checks", release=tree, check=False)
     # Only the machine of the web migrates. A newer worker would take no jobs until that is done.
     if pending.status and database is None:
-        reason = [f"{tree.name} needs a newer one", *pending.output.strip().splitlines()][-1]
+        reason = [_("%(release)s needs a newer one") % {"release": tree.name}, *pending.output.strip().splitlines()][
+            -1
+        ]
         raise UpgradeFault(
-            f"{tree.name} cannot use the present database ({reason}). Upgrade the machine of the web first, then "
-            "this one."
+            _(
+                "%(name)s cannot use the present database (%(reason)s). Upgrade the machine of the web first, "
+                "then this one."
+            )
+            % {"name": tree.name, "reason": reason}
         )
     return bool(pending.status)
 
@@ -174,9 +230,15 @@ def _refuse_full_disk(layout: Layout, database: database_copies.Database) -> Non
     needed = 2 * database.size()
     if needed > room.left(layout.backups, keep=_LEAVE_FREE):
         raise UpgradeFault(
-            f"The disk is too full for a copy of the database: {layout.backups} has "
-            f"{readable_size(room.free(layout.backups))} free, "
-            f"{readable_size(needed + _LEAVE_FREE)} are needed. Free some space, then try again."
+            _(
+                "The disk is too full for a copy of the database: %(backups)s has %(free)s free, %(needed)s are "
+                "needed. Free some space, then try again."
+            )
+            % {
+                "backups": layout.backups,
+                "free": readable_size(room.free(layout.backups)),
+                "needed": readable_size(needed + _LEAVE_FREE),
+            }
         )
 
 
@@ -199,28 +261,32 @@ def _exchange(
         with standstill.signals_as_faults(), standstill.web_held(layout) as release_web:
             # Each phase is journalled before it begins, so that a power cut in it can be taken back.
             attempt = enter(STOPPING)
-            progress.phase("stopping the application; requests wait")
+            progress.phase(_("stopping the application; requests wait"))
             services.stop(layout)
             # Nothing writes any more: this copy is exactly what a failure goes back to.
             if changed_database is not None:
-                progress.phase("copying the database")
+                progress.phase(_("copying the database"))
                 copy = layout.backups / f"before-{attempt.new}-{attempt.at}.database"
                 changed_database.copy_to(copy, check=False)
                 attempt = enter(CHANGING, str(copy))
-                progress.phase("migrating")
+                progress.phase(_("migrating"))
                 tree = layout.releases / attempt.new
                 # Checked before anything stopped; requests wait.
                 migrate = ("migrate", "--no-input", "--verbosity=0", "--skip-checks")
                 application.manage(layout, *migrate, release=tree, timeout=_MIGRATE_SECONDS)
             attempt = enter(STARTING)
-            progress.phase(f"starting {attempt.new}")
+            progress.phase(_("starting %(new)s") % {"new": attempt.new})
             added = _make_current(layout, attempt.new, instead_of=attempt.old)
             application.forget_pulse(layout)
             release_web()
+            services.renew_firewall()
             services.start(layout)
             services.start_also(added)
             if why := application.wait_until_ready(layout, seconds=ready_seconds):
-                raise UpgradeFault(f"it was not ready within {ready_seconds:.0f} s: {why}")
+                raise UpgradeFault(
+                    _("it was not ready within %(ready_seconds).0f s: %(why)s")
+                    % {"ready_seconds": ready_seconds, "why": why}
+                )
             progress.end_phase()
             _keep(layout, attempt)
     # Ctrl-C too: until the new release is ready, every way out leads back to the old one.
@@ -236,18 +302,22 @@ def _taken_back(layout: Layout, attempt: Attempt, fault: BaseException, *, ready
     # The patience asked for is with the new release; the old one is known to become ready.
     if why := application.wait_until_ready(layout, seconds=max(ready_seconds, READY_SECONDS)):
         return UpgradeFault(
-            f"{attempt.new} failed ({fault}), {attempt.old} is back, but is not ready: {why}. Run `left4mectl doctor`."
+            _("%(new)s failed (%(fault)s), %(old)s is back, but is not ready: %(why)s. Run `left4mectl doctor`.")
+            % {"new": attempt.new, "fault": fault, "old": attempt.old, "why": why}
         )
     return UpgradeFault(
-        f"{attempt.new} failed, and {attempt.old} runs again with its database as it was: {fault}. "
-        "`journalctl -u left4me-web -u left4me-worker -u left4me-beat` shows its last log lines."
+        _(
+            "%(new)s failed, and %(old)s runs again with its database as it was: %(fault)s. `journalctl -u "
+            "left4me-web -u left4me-worker -u left4me-beat` shows its last log lines."
+        )
+        % {"new": attempt.new, "old": attempt.old, "fault": fault}
     )
 
 
 def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot: bool = False) -> None:
     """Return to the old release and its database. Can be repeated after it was itself interrupted."""
     with standstill.signals_ignored(), standstill.web_held(layout) as release_web:
-        progress.phase(f"going back to {attempt.old}")
+        progress.phase(_("going back to %(old)s") % {"old": attempt.old})
         if not at_boot:
             services.stop(layout)
         # Before `changing` the database is still the old one. Without a copy the new release did not change it.
@@ -258,10 +328,11 @@ def _take_back(layout: Layout, attempt: Attempt, progress: Progress, *, at_boot:
             added = _make_current(layout, attempt.old, instead_of=attempt.new, at_boot=at_boot)
         except (OSError, commands.CommandError) as error:
             # The link already points to the old release, and it also runs with the newer units.
-            progress.say(f"could not write the units of {attempt.old}: {error}")
+            progress.say(_("could not write the units of %(old)s: %(error)s") % {"old": attempt.old, "error": error})
         application.forget_pulse(layout)
         release_web()
         if not at_boot:
+            services.renew_firewall()
             services.start(layout)
             services.start_also(added)
         # Only now: until here an interruption must be taken back once more.

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from deploy.language import gettext as _
 from deploy.ops.layout import Layout
 from left4me.core.files import atomic
 from left4me.core.processes import commands
@@ -90,8 +91,11 @@ def _build(venv: Path, lock: Path) -> None:
     except commands.CommandFailed as error:
         if _NO_NETWORK.search(error.tail):
             raise NoNetwork(
-                f"The Python packages could not be fetched: {error.tail}\nCheck this machine's network or proxy "
-                "(/etc/pip.conf), then run the command again."
+                _(
+                    "The Python packages could not be fetched: %(tail)s\nCheck this machine's network or proxy "
+                    "(/etc/pip.conf), then run the command again."
+                )
+                % {"tail": error.tail}
             ) from error
         raise
 

@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-INSIDE = Path(__file__).resolve().parent / "inside"
+from deploy.tests import publisher
+from deploy.tests.machines import INSIDE, ORIGIN, Machine, at_origin
+
 PASSWORD = "a long passphrase"
-# Where the machine's operator cloned from; new releases are committed there.
-ORIGIN = "/srv/left4me.git"
-LIFE = (
+STEPS = (
     "install",
+    "install_an_archive",
     "create_admin",
     "start_a_server",
     "read_its_log",
@@ -30,6 +31,9 @@ LIFE = (
     "back_up_wipe_and_restore",
     "restores_that_fail",
     "move_to_postgres",
+    "upgrade_to_an_archive",
+    "refuse_archives",
+    "from_archives_to_git_and_back",
     "uninstall",
 )
 # The steps that depend on the database, which are repeated on PostgreSQL.
@@ -44,22 +48,27 @@ WITH_DATABASE = (
     "uninstall",
 )
 WITH_A_MOVE = ("install", "create_admin", "start_a_server", "move_to_postgres")
-WITHOUT_A_MOVE = tuple(step for step in LIFE if step != "move_to_postgres")
-
-
-class Output(Protocol):
-    status: int
-    output: str
-
-
-class Machine(Protocol):
-    def sh(self, script: str, *, check: bool = True) -> Output: ...
-    def cp(self, source: Path, target: str) -> None: ...
-    def reboot(self) -> None: ...
+# Of a machine that has no git repository in the beginning.
+WITH_ARCHIVES = (
+    "install_an_archive",
+    "create_admin",
+    "start_a_server",
+    "upgrade_to_an_archive",
+    "refuse_archives",
+    "from_archives_to_git_and_back",
+)
+WITHOUT_A_MOVE = tuple(
+    step for step in STEPS if step not in ("move_to_postgres", *WITH_ARCHIVES) or step in WITH_A_MOVE[:3]
+)
+# The whole life of a machine that was installed from a git repository.
+LIFE = tuple(step for step in STEPS if step in WITHOUT_A_MOVE or step == "move_to_postgres")
 
 
 class Life:
     """The steps in order. Each asserts what it promises; `told` is called with its name and its duration."""
+
+    steps: tuple[str, ...] = STEPS
+    usual: tuple[str, ...] = LIFE
 
     def __init__(self, machine: Machine, *, database: str, told: Callable[[str, float], None]) -> None:
         self.machine = machine
@@ -69,9 +78,9 @@ class Life:
         self.page = "/accounts/login/"
 
     def live(self, only: Sequence[str] = ()) -> None:
-        """All steps, or those named `only`, in the order of LIFE."""
-        for name in LIFE:
-            if not only or name in only:
+        """The usual steps, or those named `only`, in the order of all."""
+        for name in self.steps:
+            if name in (only or self.usual):
                 began = time.monotonic()
                 getattr(self, name)()
                 self._told(name.replace("_", " "), time.monotonic() - began)
@@ -129,9 +138,13 @@ class Life:
         """Make a channel to a receiver on this machine, whose address the settings must allow."""
         self.machine.sh("echo LEFT4ME_ALERT_ORIGINS=http://127.0.0.1:9000 >>/etc/left4me/left4me.env")
         self.machine.sh("systemctl restart left4me-web left4me-worker left4me-beat")
-        self.machine.sh("rm -f /root/alerts; systemd-run --quiet --unit=receiver python3 /root/inside/receiver.py")
+        self.listen()
         self.expect_ready()
         self.client("channel", "http://127.0.0.1:9000/hook")
+
+    def listen(self) -> None:
+        """Take what webhooks send; it is collected in /root/alerts."""
+        self.machine.sh("rm -f /root/alerts; systemd-run --quiet --unit=receiver python3 /root/inside/receiver.py")
 
     def _has_a_game_or_gave_up(self) -> bool:
         return self.unit("ActiveState") in ("active", "failed")
@@ -180,7 +193,7 @@ class Life:
         assert self.game_pid() == pid
         assert visited() == 0
         self.expect_ready()
-        self.machine.sh(_at_origin("git revert --no-edit HEAD"))
+        self.machine.sh(at_origin("git revert --no-edit HEAD"))
 
     def upgrades_cut_off(self) -> None:
         """An upgrade killed in any phase is taken back by the next command or at boot."""
@@ -223,6 +236,85 @@ class Life:
         assert "PostgreSQL database left4me" in self.ctl("database move sqlite")
         assert "sqlite" in self._vendor()
         assert self._rows() == rows
+
+    def install_an_archive(self) -> None:
+        """As docs/install.md says, without git; the folder is not needed afterwards."""
+        self.machine.cp(INSIDE, "/root/inside")
+        publisher.prepare(self.machine, cut=True)
+        archive = publisher.publish(self.machine, "1.0.0")
+        self.machine.sh(
+            f"""set -e; mkdir /root/got && cd /root/got
+            curl --fail --silent --remote-name-all {publisher.ADDRESS}/1.0.0/SHA256SUMS
+            curl --fail --silent --retry 3 --retry-all-errors --remote-name-all {publisher.ADDRESS}/{archive}
+            sha256sum --check --ignore-missing SHA256SUMS
+            tar -xzf left4me-1.0.0.tar.gz
+            left4me-1.0.0/deploy/install --game simulated --database {self.database}
+            cd / && rm -r /root/got"""
+        )
+        self.expect_ready()
+        self._expect_without_repository("1.0.0")
+        assert "Nothing to do" in self.machine.sh("/opt/left4me/current/deploy/install").output
+
+    def _expect_without_repository(self, version: str) -> None:
+        self.machine.sh("test ! -e /opt/left4me/source.git")
+        said = self.ctl("status")
+        assert f"({version})" in said, said
+        assert "follows  nothing" in said, said
+        assert "--from FILE|URL" in self.ctl("upgrade", fails=True)
+        found = json.loads(self.ctl("doctor --json"))
+        assert not [each for each in found if each["level"] == "fault"], found
+
+    def upgrade_to_an_archive(self) -> None:
+        """Over https, signed, with a game and visitors. The first connection breaks off in the middle."""
+        publisher.trust(self.machine)
+        archive = publisher.publish(self.machine, "1.1.0")
+        old, pid = self.release(), self.game_pid()
+        with self.visitors() as visited:
+            said = self.ctl(f"upgrade --from {publisher.ADDRESS}/{archive}")
+        assert "signed by releases" in said, said
+        assert "- Entry of 1.1.0." in said, said
+        self.expect_release_after(old)
+        assert self.game_pid() == pid
+        assert visited() == 0
+        self._expect_without_repository("1.1.0")
+
+    def refuse_archives(self) -> None:
+        """What was changed on the way, what nobody has signed, what is older: the machine stays as it is."""
+        running, pid = self.release(), self.game_pid()
+        self.machine.sh(
+            f"""set -e; cd {publisher.FOLDER}
+            cp -a 1.1.0 changed && printf x >>changed/left4me-1.1.0.tar.gz
+            cp -a changed forged && cd forged && sha256sum *.gz *.json >SHA256SUMS
+            cd .. && cp -a 1.1.0 unsigned && rm unsigned/SHA256SUMS.sig"""
+        )
+        for place, reason in (
+            ("changed/left4me-1.1.0.tar.gz", "damaged, or not the one that was published"),
+            ("forged/left4me-1.1.0.tar.gz", "not signed by anybody"),
+            ("unsigned/left4me-1.1.0.tar.gz", "asks for a signature"),
+            ("1.0.0/left4me-1.0.0.tar.gz", "is older than"),
+        ):
+            said = self.ctl(f"upgrade --from {publisher.ADDRESS}/{place}", fails=True)
+            assert reason in said, said
+        assert (self.release(), self.game_pid()) == (running, pid)
+        self.expect_ready()
+
+    def from_archives_to_git_and_back(self) -> None:
+        pid, first = self.game_pid(), self.release()
+        self.ctl("rollback")
+        assert self.release() != first
+        self.commit("CHANGELOG.md", "- Only in git.", append=True)
+        assert "Only in git." in self.ctl(f"upgrade --repository {ORIGIN}")
+        assert "follows  main" in self.ctl("status")
+        in_git = self.release()
+        archive = publisher.publish(self.machine, "1.2.0")
+        self.ctl(f"upgrade --from {publisher.FOLDER}/{archive}")
+        self.expect_release_after(in_git)
+        assert "is already running" in self.ctl("upgrade"), "the same commit is the same release"
+        self.commit("CHANGELOG.md", "- Newer.", append=True)
+        self.ctl("upgrade")
+        assert self.release() != in_git
+        assert self.game_pid() == pid
+        self.expect_ready()
 
     def _vendor(self) -> str:
         return self.ctl("manage shell -v0 -c 'from django.db import connection; print(connection.vendor)'")
@@ -334,7 +426,7 @@ class Life:
     def expect_release_after(self, old: str) -> None:
         new = self.release()
         assert new != old
-        assert self.machine.sh(_at_origin("git log -1 --format=%h --abbrev=7")).output.strip() in new
+        assert self.machine.sh(at_origin("git log -1 --format=%h --abbrev=7")).output.strip() in new
         for unit in ("web", "worker", "beat"):
             cwd = f"readlink /proc/$(systemctl show --value --property=MainPID left4me-{unit})/cwd"
             assert self.machine.sh(cwd).output.strip().endswith(new), unit
@@ -349,7 +441,7 @@ class Life:
         """Commit a change to the branch that the machine follows."""
         redirect = ">>" if append else ">"
         write = f"mkdir -p $(dirname {path}); cat {redirect} {path} <<'END_OF_FILE'\n{text}\nEND_OF_FILE\n"
-        self.machine.sh(_at_origin(f"{write}git add -A; git commit --quiet -m 'Change {path}'"))
+        self.machine.sh(at_origin(f"{write}git add -A; git commit --quiet -m 'Change {path}'"))
 
     @contextmanager
     def running(self, script: str) -> Iterator[None]:
@@ -428,15 +520,3 @@ class Migration(migrations.Migration):
     operations = [migrations.RunSQL("CREATE TABLE {table} (id integer)", "DROP TABLE {table}")]
 """
     return f"servers/migrations/{name}.py", text
-
-
-def _at_origin(script: str) -> str:
-    """A script that runs in a working tree of the repository of origin and pushes what it commits."""
-    identity = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b"
-    return f"""
-        set -e; {identity}
-        [ -d /root/origin ] || git clone --quiet {ORIGIN} /root/origin
-        cd /root/origin
-        {script}
-        git push --quiet origin HEAD
-    """

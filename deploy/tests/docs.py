@@ -1,6 +1,6 @@
 """Reads the commands of the operators' documents, so that the suite can run them.
 
-The convention for docs/{install,upgrade,backup,second-host,security,troubleshooting}.md:
+The convention for docs/{install,floods,upgrade,backup,second-host,security,troubleshooting}.md:
 
 - Every fenced block whose language is `console` says where it is typed, as the second word of its first line:
 
@@ -27,6 +27,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs"
 # In the order in which an operator meets them.
 DOCUMENTS = (
     "install.md",
+    "floods.md",
     "security.md",
     "backup.md",
     "database.md",
@@ -39,6 +40,8 @@ PLACES = ("on-host", "on-web", "on-second", "on-desk")
 # Placeholders in documents, and the values that the suite fills in.
 PLACEHOLDERS = {
     "https://git.example.org/left4me.git": "/srv/left4me.git",
+    "https://releases.example.org": "https://releases.left4me.test:8443/1.0.0",
+    "PUBLIC-KEY": "$(cat /root/release-key.pub)",
     "left4me.example.org": "left4me.test",
     "second.example.org": "second.left4me.test",
     "NAME": "anna",

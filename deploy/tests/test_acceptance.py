@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from deploy.tests import acceptance
+from deploy.tests.elsewhere import Elsewhere
 from left4me.testing.testhost import Testhost, machine_of
 
 pytestmark = [pytest.mark.testhost, pytest.mark.machine, pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -25,6 +26,19 @@ def test_a_machine_is_installed_upgraded_restored_and_left_as_it_was(database, s
 
 def test_the_database_moves_to_postgresql_and_back_while_a_game_runs():
     _live(f"life{os.getpid()}-move", "sqlite", acceptance.WITH_A_MOVE)
+
+
+def test_a_machine_is_installed_and_upgraded_by_archives_without_git_and_refuses_others():
+    _live(f"life{os.getpid()}-archives", "sqlite", acceptance.WITH_ARCHIVES)
+
+
+def test_another_name_key_and_machine_leave_everything_readable():
+    names = [f"life{os.getpid()}-there", f"life{os.getpid()}-elsewhere"]
+    try:
+        Elsewhere(machine_of(names[0]), told=told, another=lambda: machine_of(names[1])).live()
+    finally:
+        for name in names:
+            Testhost(name, kind="deploy").down()
 
 
 def _live(name: str, database: str, steps: Sequence[str]) -> None:

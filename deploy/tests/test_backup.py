@@ -66,9 +66,10 @@ def put(layout, name, content="x"):
     return path
 
 
-def make(layout, *, to=None, keep=7, with_workshop=False, now=NOW, out=None, by=backup.HAND):
+def make(layout, *, to=None, keep=7, now=NOW, out=None, by=backup.HAND, **parts):
     progress = Progress(out or StringIO())
-    return backup.make(layout, to=to, keep=keep, with_workshop=with_workshop, now=now, progress=progress, by=by)
+    parts = {"with_workshop": False, "with_copies": False, **parts}
+    return backup.make(layout, to=to, keep=keep, now=now, progress=progress, by=by, **parts)
 
 
 def opened(path, target):
@@ -77,7 +78,7 @@ def opened(path, target):
     with path.open("rb") as file:
         manifest = archive.read_manifest(file)
         archive.verify(file, manifest)
-        archive.extract(file, target, parts={"database", "settings", *backup.TREES, backup.WORKSHOP})
+        archive.extract(file, target, parts={"database", "settings", *backup.TREES, backup.WORKSHOP, backup.COPIES})
     return manifest
 
 
@@ -127,6 +128,22 @@ def test_the_workshop_s_files_are_added_when_asked_for(layout, tmp_path):
     opened(make(layout, with_workshop=True).path, tmp_path / "back")
     assert "workshop_cache/123.vpk" in files_below(tmp_path / "back")
     assert "workshop_cache/.124-9.part" not in files_below(tmp_path / "back")
+
+
+def test_it_says_whether_copies_of_other_hosts_are_in_it(layout, tmp_path):
+    out = StringIO()
+    make(layout, out=out)
+    assert "other hosts" not in out.getvalue()
+    put(layout, "host_copies/3/list")
+    put(layout, "host_copies/3/pieces/ab/abcd")
+    put(layout, "host_copies/3/pieces/ab/.left4me-0123456789abcdef")
+    opened(make(layout, out=out).path, tmp_path / "without")
+    assert "are not included; --with-copies includes them" in out.getvalue()
+    assert not any("host_copies" in path for path in files_below(tmp_path / "without"))
+    opened(make(layout, out=out, with_copies=True).path, tmp_path / "with")
+    assert ") are included" in out.getvalue()
+    found = [path for path in files_below(tmp_path / "with") if "host_copies" in path]
+    assert found == ["host_copies/3/list", "host_copies/3/pieces/ab/abcd"]
 
 
 def test_nobody_else_may_read_it(layout):

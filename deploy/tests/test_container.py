@@ -100,10 +100,8 @@ def test_files_that_are_copied_are_there_and_not_ignored():
     for source, _ in copied():
         assert (PROJECT / source).exists()
         assert f"!{source}" in ignored
-    assert {rest for word, rest in dockerfile() if word == "FROM"} == {
-        "python:3.11-slim-bookworm AS packages",
-        "python:3.11-slim-bookworm",
-    }
+    assert next(rest for word, rest in dockerfile() if word == "ARG") == "BASE=python:3.11-slim-bookworm"
+    assert {rest for word, rest in dockerfile() if word == "FROM"} == {"${BASE} AS packages", "${BASE}"}
     build = SERVICES["web"]["build"]
     assert (FOLDER / build["context"]).resolve() == PROJECT
     assert (PROJECT / build["dockerfile"]).samefile(FOLDER / "Dockerfile")

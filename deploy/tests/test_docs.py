@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from deploy.tests import docs
+from deploy.tests import docs, publisher
+from deploy.tests.machines import INSIDE
 from left4me.testing.testhost import Testhost
 
 DOCUMENT = """\
@@ -85,6 +86,10 @@ def test_every_command_of_the_documents_does_as_they_say(machine: Testhost):
     commands = [command for command in docs.all_commands() if command.place == "on-host"]
     if commands[0].document != "install.md":
         machine.sh("git clone --quiet /srv/left4me.git /root/left4me && /root/left4me/deploy/install --game simulated")
+    machine.cp(INSIDE, "/root/inside")
+    publisher.prepare(machine, cut=False)
+    publisher.publish(machine, "1.0.0")
+    machine.sh("git -C /srv/left4me.git update-ref refs/heads/main HEAD~1")  # the clone is older, as it will be
     liars = []
     for command in commands:
         finished = machine.sh(f"cd /root && {command.script}", check=False)

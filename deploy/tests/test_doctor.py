@@ -14,6 +14,7 @@ from left4me.core import secrets
 from left4me.core.processes import libraries
 from left4me.testing.cast import Cast
 from left4me.testing.testhost import PROJECT
+from left4me.tests.test_host_rights import on_postgresql
 from servers.gamehost.tests.i386 import game
 from servers.tests.factories import make_host, make_server
 
@@ -157,6 +158,22 @@ def test_secrets_that_no_key_decrypts_are_named_on_the_web_and_on_the_host_that_
     settings.LEFT4ME_HOST, settings.LEFT4ME_SEALING_KEY = "second", secrets.sealing_key(settings.SECRET_KEY)
     finding = application.stored_secrets()
     assert finding.message == f"encrypted with another key: server {there.pk}"
-    assert "host add" in finding.cure
+    assert "host rekey" in finding.cure
     settings.LEFT4ME_SEALING_KEY = key
     assert application.stored_secrets().level == "ok"
+
+
+def test_it_says_how_many_processes_the_web_has(cast: Cast, settings):
+    settings.LEFT4ME_WEB_PROCESSES, settings.LEFT4ME_WEB_THREADS = 2, 4
+    [finding] = application.web()
+    assert (finding.level, finding.message) == ("ok", "processes: 2, each with 4 threads for pages")
+    settings.LEFT4ME_WEB_URL = "https://web.example.org"
+    assert application.web() == [], "on a worker host there is none"
+
+
+@on_postgresql
+def test_it_warns_of_more_connections_than_postgresql_accepts(cast: Cast, settings):
+    settings.LEFT4ME_WEB_PROCESSES, settings.LEFT4ME_WEB_THREADS = 64, 64
+    [finding] = application.web()
+    assert finding.level == "warning"
+    assert "LEFT4ME_WEB_PROCESSES lower" in finding.cure

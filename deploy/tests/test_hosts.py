@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 from dataclasses import asdict, replace
 
 import pytest
 import redis
+from kombu.utils.url import url_to_parts
 
+from deploy import arguments
 from deploy.ops import environment, tls
+from deploy.ops.database import copies
 from deploy.ops.layout import Layout
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
 from deploy.ops.worker_host import database_role, invitation, redis_acl, registry
+from left4me.core.env import database_from_url
 from left4me.core.processes import commands
 from left4me.core.redis import keys
 from left4me.testing import redis_server
@@ -103,6 +108,44 @@ def test_joining_writes_settings_once_and_keeps_what_else_stands_there(layout):
     assert said["REDIS_URL"].startswith("rediss://host-two:d-e_f@10.0.0.1:6380/0?ssl_cert_reqs=required")
     invitation.write(layout, INVITATION)
     assert environment.read(layout) == said, "the host's own secret key stays"
+
+
+def test_the_urls_of_a_web_that_is_reached_over_ipv6_have_brackets(layout):
+    joined = replace(INVITATION, address="2001:db8::10")
+    assert invitation.read(joined.url()) == joined
+    said = invitation.secret_settings(layout, joined)
+    assert said["LEFT4ME_WEB_URL"] == "https://[2001:db8::10]:8443"
+    database = database_from_url(said["DATABASE_URL"])
+    assert (database["HOST"], database["PORT"]) == ("2001:db8::10", 5432)
+    assert copies.connection_of(said["DATABASE_URL"])["PGHOST"] == "2001:db8::10"
+    parts = redis.connection.parse_url(said["REDIS_URL"])
+    assert (parts["host"], parts["port"]) == ("2001:db8::10", 6380)
+    assert url_to_parts(said["REDIS_URL"])[1:3] == ("2001:db8::10", 6380)
+
+
+@pytest.mark.parametrize("address", ["fe80::1%eth0", "::", "0.0.0.0"])
+def test_an_address_that_others_cannot_use_gets_no_certificate(address):
+    with pytest.raises(tls.TlsFault, match="Other machines cannot use"):
+        tls.alternative_name(address)
+
+
+@pytest.mark.parametrize(
+    ("given", "network"),
+    [
+        ("192.0.2.20", "192.0.2.20/32"),
+        ("192.0.2.20/24", "192.0.2.0/24"),
+        ("2001:DB8::20", "2001:db8::20/128"),
+        ("2001:db8::20/64", "2001:db8::/64"),
+    ],
+)
+def test_postgresql_gets_networks_with_their_mask(given: str, network: str):
+    assert arguments.network(given) == network
+
+
+@pytest.mark.parametrize("given", ["", "two", "192.0.2.20/33", "10.0.0.1/32 trust", "::/0\nhost all all all trust"])
+def test_what_is_no_network_does_not_reach_postgresql(given: str):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a network"):
+        arguments.network(given)
 
 
 def test_the_line_that_lets_hosts_in_asks_for_tls_and_a_password():
@@ -215,3 +258,51 @@ def test_a_database_elsewhere_is_not_opened_from_here(layout, host):
 def test_a_database_of_this_machine_is(layout, host):
     layout.secrets_file.write_text(f"DATABASE_URL=postgres://left4me:x@{host}/left4me\n")
     assert registry.database_url(layout).path == "/left4me"
+
+
+@pytest.fixture
+def worker(layout, monkeypatch) -> list[str]:
+    """A machine that has joined, whose web answers; returns what is asked of systemd."""
+    invitation.write(layout, INVITATION)
+    asked: list[str] = []
+    monkeypatch.setattr(invitation, "refuse_unreachable", lambda _: None)
+    monkeypatch.setattr(services, "systemctl", lambda *words, **_: asked.append(" ".join(words)) or "")
+    finished = commands.Finished(status=0, output="", seconds=0.0)
+    monkeypatch.setattr(invitation.application, "manage", lambda *_, **__: finished)
+    return asked
+
+
+def test_new_secrets_replace_the_old_ones_and_only_the_worker_starts_again(layout, worker):
+    layout.data.mkdir(parents=True, exist_ok=True)
+    (layout.data / "host_key").write_text("older")
+    own = environment.read(layout)["LEFT4ME_SECRET_KEY"]
+    invitation.renew(layout, replace(INVITATION, token="l4h_new", database_password="new"))
+    present = environment.read(layout)
+    assert present["LEFT4ME_HOST_TOKEN"] == "l4h_new" and ":new@" in present["DATABASE_URL"]
+    assert present["LEFT4ME_SECRET_KEY"] == own
+    assert not (layout.data / "host_key").exists()
+    assert worker == ["restart left4me-worker.service"]
+
+
+def test_the_url_of_another_host_changes_nothing(layout, worker):
+    before = layout.secrets_file.read_text()
+    with pytest.raises(CannotGoOn, match="is the host “two”, and the URL is of “three”"):
+        invitation.renew(layout, replace(INVITATION, name="three"))
+    assert layout.secrets_file.read_text() == before and worker == []
+
+
+def test_only_a_worker_host_that_is_there_gets_new_secrets(layout, monkeypatch):
+    monkeypatch.setattr(registry, "_manage", lambda *_: "two\n")
+    monkeypatch.setattr(redis_acl, "address", lambda _: "10.0.0.1")
+    added: list[str] = []
+    monkeypatch.setattr(registry, "add", lambda _layout, name, **_: added.append(name))
+    registry.rekey(layout, "two")
+    for name in ("three", "local"):
+        with pytest.raises(CannotGoOn, match="no worker host named"):
+            registry.rekey(layout, name)
+    assert added == ["two"]
+
+
+def test_a_name_that_postgresql_would_cut_off_is_refused(layout):
+    with pytest.raises(CannotGoOn, match="50 characters at most"):
+        registry.add(layout, "x" * 51, address="10.0.0.1", public="")

@@ -12,6 +12,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from deploy.ops import releases
 from deploy.ops.layout import Layout
+from deploy.tests.releases_on_machines import layout_of_machine, shared_environments  # noqa: F401 -- fixtures
 
 _MANAGE = """\
 import os, pathlib, sys
@@ -56,20 +57,7 @@ def checkout(tmp_path: Path) -> _Checkout:
     return _Checkout(tmp_path / "checkout")
 
 
-@pytest.fixture(scope="module")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("venvs")
-
-
-@pytest.fixture
-def layout(tmp_path: Path, environments: Path) -> Layout:
-    """A machine of its own, but for the Python environments: the locks of all tests are the same."""
-    layout = Layout(tmp_path / "machine")
-    layout.program.mkdir(parents=True)
-    layout.venvs.symlink_to(environments)
-    return layout
-
-
+@pytest.mark.venv
 def test_a_release_is_named_after_day_and_commit_and_says_so_itself(checkout: _Checkout, layout: Layout):
     name = releases.take_over(layout, checkout.path)
     assert releases.NAME.fullmatch(name)
@@ -83,12 +71,14 @@ def test_a_release_is_named_after_day_and_commit_and_says_so_itself(checkout: _C
     assert releases.installed(layout) == [name]
 
 
+@pytest.mark.venv
 def test_what_is_not_committed_is_no_part_of_a_release(checkout: _Checkout, layout: Layout):
     (checkout.path / "draft.py").touch()
     tree = releases.build(layout, releases.take_over(layout, checkout.path))
     assert not (tree / "draft.py").exists()
 
 
+@pytest.mark.venv
 def test_a_build_that_was_cut_off_is_built_anew(checkout: _Checkout, layout: Layout):
     name = releases.take_over(layout, checkout.path)
     left = layout.releases / name / "half"
@@ -98,6 +88,7 @@ def test_a_build_that_was_cut_off_is_built_anew(checkout: _Checkout, layout: Lay
     assert not left.exists()
 
 
+@pytest.mark.venv
 def test_a_whole_release_is_not_built_again(checkout: _Checkout, layout: Layout):
     name = releases.take_over(layout, checkout.path)
     mark = releases.build(layout, name) / "mark"
@@ -106,6 +97,7 @@ def test_a_whole_release_is_not_built_again(checkout: _Checkout, layout: Layout)
     assert mark.exists()
 
 
+@pytest.mark.venv
 def test_a_build_that_fails_leaves_nothing_and_says_why(checkout: _Checkout, layout: Layout):
     checkout.commit("Break", "manage.py", "raise SystemExit('no such static file')")
     name = releases.take_over(layout, checkout.path)
@@ -114,6 +106,7 @@ def test_a_build_that_fails_leaves_nothing_and_says_why(checkout: _Checkout, lay
     assert not (layout.releases / name).exists()
 
 
+@pytest.mark.venv
 @pytest.mark.parametrize(
     ("changed", "are_made_again"),
     [
@@ -166,10 +159,11 @@ def test_before_the_first_release_there_is_none_running(layout: Layout):
 
 
 def test_upgrades_come_from_where_the_checkout_came_from(checkout: _Checkout, layout: Layout, tmp_path: Path):
+    checkout.commit("First", "CHANGELOG.md", "# Changelog\n")
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(checkout.path), str(clone)], check=True)
     old = releases.take_over(layout, clone)
-    checkout.commit("Newer", "CHANGELOG.md", "- What is new.\n")
+    checkout.commit("Newer", "CHANGELOG.md", "# Changelog\n- What is new.\n")
     releases.fetch(layout)
     new = releases.resolve(layout, None)
     assert new != old
@@ -177,6 +171,7 @@ def test_upgrades_come_from_where_the_checkout_came_from(checkout: _Checkout, la
     assert releases.resolve(layout, old.partition("-")[2]) == old
 
 
+@pytest.mark.venv
 def test_a_detached_checkout_follows_the_first_branch_of_its_origin(
     checkout: _Checkout, layout: Layout, tmp_path: Path
 ):

@@ -133,6 +133,7 @@ class Machine:
             to=None,
             keep=7,
             with_workshop=False,
+            with_copies=False,
             now=datetime(2026, 11, 21, 4, 0, tzinfo=UTC),
             progress=Progress(StringIO()),
         )

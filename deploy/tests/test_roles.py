@@ -65,7 +65,7 @@ class WorkerHost:
         return commands.Finished(status=int(missing), output="", seconds=0)
 
     def upgrade(self) -> str:
-        return upgrade.upgrade(self.layout, to=None, ready_seconds=5, progress=Progress(StringIO()))
+        return upgrade.upgrade(self.layout, upgrade.Wanted(), ready_seconds=5, progress=Progress(StringIO()))
 
     def rollback(self) -> str:
         return upgrade.rollback(self.layout, with_database=False, ready_seconds=5, progress=Progress(StringIO()))
@@ -113,6 +113,7 @@ def test_the_doctor_lets_everybody_read_certificates_and_names_every_open_secret
     for name, mode in (
         ("ca.pem", 0o644),
         ("ca.srl", 0o644),
+        ("allowed_signers", 0o644),
         ("ca.key", 0o600),
         ("server.key", 0o644),
         ("x.env", 0o666),

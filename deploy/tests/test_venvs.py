@@ -44,6 +44,7 @@ def _venv(tree: Path) -> Path:
     return (tree / ".venv").resolve()
 
 
+@pytest.mark.venv
 def test_a_real_environment_runs_through_the_link_of_its_release(layout: Layout):
     tree = _release(layout, "one", lock="")
     python = tree / ".venv/bin/python"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -58,14 +59,20 @@ def _ip(*words: str, check: bool = True) -> None:
 @contextmanager
 def on_two_machines(name: str, *, told: Callable[[str, float], None]) -> Iterator[TwoHosts]:
     """Two fresh machines and the cable between them."""
-    line = Line(name)
+    with joined_by(Line(name), name) as hosts:
+        yield TwoHosts(*hosts, told=told)
+
+
+@contextmanager
+def joined_by(line: Line, name: str) -> Iterator[tuple[Testhost, Testhost, Line]]:
+    """Two fresh machines at the ends of this cable."""
     nets = [f"/run/netns/{space}" for space in line.spaces]
     hosts = [Testhost(f"{name}-{number}", kind="deploy", net=net) for number, net in enumerate(nets, 1)]
     try:
         line.lay()
         for host, net in zip(hosts, nets, strict=True):
             machine_of(host.name, net=net)
-        yield TwoHosts(*hosts, line, told=told)
+        yield hosts[0], hosts[1], line
     finally:
         for host in hosts:
             host.down()
@@ -95,7 +102,12 @@ class TwoHosts:
             self.see_the_overlay_in_it,
             self.watch_its_log,
             self.change_one_small_file,
+            self.write_into_it,
+            self.move_it_to_the_first,
+            self.move_it_back,
+            self.copy_it_to_the_first,
             self.cut_the_line,
+            self.replace_its_credentials,
             self.refuse_what_is_not_its_business,
             self.delete_the_overlay,
             self.take_it_back,
@@ -195,6 +207,68 @@ class TwoHosts:
         assert any("to download: 1 files" in line for line in log), log
         assert f"{WORD}, again" in self.ask_the_game("hostname")
 
+    def write_into_it(self) -> None:
+        """A large file that a running game wrote, and a file of the game that is deleted."""
+        self.ask_the_game("sim_dump")
+        tree = f"/proc/{self.game_process(self.second)}/root/game/left4dead2"
+        # Only the game itself can create files there.
+        self.second.sh(f"set -e; head -c 200000000 /dev/urandom >>$(echo {tree}/crash-*.dmp); rm {tree}/motd.txt")
+
+    def move_it_to_the_first(self) -> None:
+        local = next(host for host in self.call("GET", "/hosts")["items"] if host["name"] == "local")
+        self.finish(self.call("POST", f"/hosts/{local['id']}/actions", {"operation": "install"}))
+        self.until("the report of the game", lambda: self.target_of_a_move("local")["obstacle"] == "")
+        self.move("local", self.second, self.first)
+
+    def move_it_back(self) -> None:
+        self.move(HOST, self.first, self.second)
+
+    def move(self, name: str, old: Testhost, new: Testhost) -> None:
+        """The server moves while it runs: what it wrote is the same there by its hashes, and it runs again."""
+        upper = f"/var/lib/left4me/servers/{self.server}"
+        before = self.written(old)
+        began = time.monotonic()
+        self.finish(self.call("POST", f"/servers/{self.server}/move", {"host": name}))
+        self._told(f"  its files are sent to {name} after", time.monotonic() - began)
+        path = f"/servers/{self.server}"
+        self.until("the new host", lambda: self.call("GET", path)["host"] == name)
+        self.until("the game", lambda: self.call("GET", path)["actual_state"] == "running", seconds=90)
+        self._told("  it plays there after", time.monotonic() - began)
+        assert self.written(new) == before
+        assert new.sh(f"stat -c %F {upper}/upper/left4dead2/motd.txt").output.strip() == "character special file"
+        shown = f"/proc/{self.game_process(new)}/root/game/left4dead2"
+        assert new.sh(f"ls {shown}/motd.txt", check=False).status != 0, "the deleted file is back"
+        assert new.sh(f"ls {shown}/crash-*.dmp").status == 0
+        assert WORD in self.ask_the_game("hostname")
+        self.until("the old files' end", lambda: old.sh(f"test ! -e {upper}", check=False).status == 0)
+        assert self.first.sh("ls /var/lib/left4me/transfers").output.strip() == ""
+
+    def copy_it_to_the_first(self) -> None:
+        """Its files are sent while it plays, and the second time only what has changed of them."""
+        pid = self.game()
+        for least, most in ((200_000_000, 300_000_000), (0, 20_000_000)):
+            jobs = re.findall(r"Job (\d+) copies server:\d+", self._copied())
+            for job in jobs:
+                self.finish({"id": int(job), "operation": "copy_files"})
+            (copy,) = self.call("GET", f"/hosts/{self.host}/copies")["items"]
+            assert least <= copy["sent"] <= most and copy["size"] > 200_000_000, copy
+            assert copy["left_out"] == 0 and not copy["is_late"]
+        assert self.game() == pid
+
+    def _copied(self) -> str:
+        """What the command says; it is in the document once."""
+        if any(each.text.startswith("left4mectl manage copy_servers") for each in self._document):
+            return self.typed("left4mectl manage copy_servers")
+        return self.first.sh(f"left4mectl manage copy_servers {HOST}").output
+
+    def written(self, host: Testhost) -> str:
+        """The hash of the file in the server's own layer."""
+        upper = f"/var/lib/left4me/servers/{self.server}/upper/left4dead2"
+        return str(host.sh(f"cd {upper}; sha256sum crash-*.dmp").output)
+
+    def target_of_a_move(self, name: str) -> Any:
+        return next(each for each in self.call("GET", f"/servers/{self.server}/move") if each["host"] == name)
+
     def cut_the_line(self) -> None:
         """Jobs wait, the viewer reconnects and the game runs on while the host is unreachable for a minute."""
         pid = self.game()
@@ -230,14 +304,36 @@ class TwoHosts:
         failed = self.call("GET", "/jobs?whose=all&state=failed")
         assert failed["count"] == 0, failed
 
+    def replace_its_credentials(self) -> None:
+        """All secrets of the second machine end at once; the game runs on, and the new ones need one command there."""
+        pid, before = self.game(), self.second.sh("cat /etc/left4me/secrets.env").output
+        assert self._redis("ACL LOG") == ""
+        self._url = self.typed("left4mectl host rekey").strip().splitlines()[-1]
+        assert self.second.sh("left4mectl manage list_hosts", check=False).status != 0, "the old password still works"
+        assert "runs servers as “two” again" in self.typed("left4mectl host join")
+        # In between, its worker was turned away with its old password.
+        assert set(re.findall(r"reason\n(\w+)", self._redis("ACL LOG"))) <= {"auth"}
+        self._redis("ACL LOG RESET")
+        after = self.second.sh("cat /etc/left4me/secrets.env").output
+        for name in ("LEFT4ME_SEALING_KEY", "LEFT4ME_HOST_TOKEN", "DATABASE_URL", "REDIS_URL"):
+            values = [
+                next(line for line in text.splitlines() if line.startswith(f"{name}=")) for text in (before, after)
+            ]
+            assert values[0] != values[1], name
+        self.until("its report", lambda: not self.host_row()["is_down"])
+        assert self.game() == pid
+        # Polls and the console use the password that is encrypted with the new key.
+        self.until("players", lambda: self.live_state()["players"] == 2)
+        assert f"{WORD}, again" in self.ask_the_game("hostname")
+        self.finish(self.act("restart"))
+        examined = json.loads(self.second.sh("left4mectl doctor --json", check=False).output)
+        assert [finding for finding in examined if finding["level"] == "fault"] == []
+
     def refuse_what_is_not_its_business(self) -> None:
         """The keys of the second machine must not allow what its worker never does."""
-        log = (
-            "P=$(sed -n 's/^REDIS_URL=unix:..:\\(.*\\)@.*/\\1/p' /etc/left4me/secrets.env); REDISCLI_AUTH=$P redis-cli"
-        )
-        refused = self.first.sh(f"{log} -s /run/left4me/redis.sock ACL LOG").output.strip()
+        refused = self._redis("ACL LOG")
         assert refused == "", f"Redis refused it: {refused}"
-        denied = "grep -h 'permission denied' /var/log/postgresql/*.log"
+        denied = "grep -hE 'permission denied|row-level security' /var/log/postgresql/*.log"
         assert self.first.sh(denied, check=False).output == "", "PostgreSQL refused its worker"
         script = """
             cd /opt/left4me/current
@@ -268,8 +364,53 @@ print("done")
 END
         """
         assert self.second.sh(script).output.strip() == "done"
+        self._refuse_rows_of_the_first()
         login = "redis-cli -h {host} -p 6380 --tls --cacert /etc/left4me/central-ca.pem PING"
         assert "NOAUTH" in self.second.sh(login.format(host=FIRST), check=False).output
+
+    def _redis(self, command: str) -> str:
+        """What Redis answers on the first machine, to its own user."""
+        password = "$(sed -n 's/^REDIS_URL=unix:..:\\(.*\\)@.*/\\1/p' /etc/left4me/secrets.env)"
+        asked = f"P={password}; REDISCLI_AUTH=$P redis-cli -s /run/left4me/redis.sock {command}"
+        return self.first.sh(asked).output.strip()
+
+    def _refuse_rows_of_the_first(self) -> None:
+        """The second neither sees a server of the first, nor opens its password, nor makes a job for it."""
+        (blueprint,) = self.call("GET", "/blueprints")["items"]
+        server = self.call("POST", "/servers", {"name": "here", "blueprint_id": blueprint["id"], "host": "local"})[
+            "id"
+        ]
+        sealed = (
+            "from servers.models import Server; "
+            f"print(*(Server.objects.get(pk=pk).sealed_rcon_password for pk in ({self.server}, {server})))"
+        )
+        own, foreign = self._shell(self.first, sealed).split()
+        assert own.startswith("host-") and ":" not in foreign
+        opened = f"""
+from left4me.core import secrets
+from left4me.jobs.models import Job
+from servers.models import Host, Server
+print([s.pk for s in Server.objects.all()] == [{self.server}], [h.name for h in Host.objects.all()])
+print(len(secrets.unseal("{own}")))
+for text in ("{foreign}", "host-1.1:{foreign}"):
+    try:
+        secrets.unseal(text)
+        print("GOT the password")
+    except secrets.Unreadable:
+        pass
+for host, resource in (("local", "game"), ("two", "server:{server}")):
+    try:
+        Job.objects.create(operation="stop", resource=resource, host=host)
+        print("GOT a job", host, resource)
+    except Exception as fault:
+        print("row-level security" in str(fault))
+"""
+        expected = ["True ['two']", "43", "True", "True"]
+        assert self._shell(self.second, opened).strip().splitlines() == expected
+        self.finish(self.call("POST", f"/servers/{server}/actions", {"operation": "delete"}))
+
+    def _shell(self, machine: Testhost, script: str) -> str:
+        return machine.sh(f"left4mectl manage shell --no-imports -c {shlex.quote(script)} 2>/dev/null").output
 
     def delete_the_overlay(self) -> None:
         self.finish(self.act("delete"))
@@ -289,21 +430,56 @@ END
         assert self.second.sh(manage, check=False).status != 0, "its keys still open the database"
 
     def lose_a_third(self) -> None:
-        """A machine that never answers again loses its access, and its server goes to the machine that is left."""
-        self.first.sh(f"left4mectl host add three --address {FIRST} --from {SECOND}/32")
+        """A machine that never answers again loses its access, and its server plays on where it was copied to."""
+        invitation = self.first.sh(f"left4mectl host add three --address {FIRST} --from {SECOND}/32").output
+        join = "/root/left4me/deploy/install --worker-only --game simulated --join"
+        self.second.sh(f"{join} {shlex.quote(invitation.strip().splitlines()[-1])}")
+        row = self.until_found("three", lambda row: not row["is_down"])
+        if not row["game_version"]:
+            self.finish(self.call("POST", f"/hosts/{row['id']}/actions", {"operation": "install"}))
         blueprint = {"name": "lost", "arguments": ["+map c2m1_highway"], "config": [], "overlays": []}
         blueprint_id = self.call("POST", "/blueprints", blueprint)["id"]
-        server = self.call("POST", "/servers", {"name": "lost", "blueprint_id": blueprint_id, "host": "three"})["id"]
-        job = self.call("POST", f"/servers/{server}/actions", {"operation": "start"})
-        assert "Moved lost: local:" in self.typed("left4mectl host remove three --gone")
-        assert not self._document, "commands of the document that nobody has typed"
-        assert self.call("GET", f"/servers/{server}")["host"] == "local"
+        made = self.call("POST", "/servers", {"name": "lost", "blueprint_id": blueprint_id, "host": "three"})
+        self.server = made["id"]
+        self.finish(self.act("start"))
+        self.ask_the_game("sim_dump")
+        before = self.written(self.second)
+        self.come_night()
+        copies = f"/hosts/{row['id']}/copies"
+        self.until("the copy", lambda: self.call("GET", copies)["items"][0]["copied_at"])
+        with self.line.cut():
+            job = self.act("restart")
+            told = self.typed("left4mectl host remove three --gone")
+            assert not self._document, "commands of the document that nobody has typed"
+            assert "Moved lost: local:" in told
+            restores = re.search(r"Job (\d+) restores its files from the copy of", told)
+            assert restores, told
+            self.finish({"id": int(restores[1]), "operation": "restore_copy"})
+            assert self.written(self.first) == before
+            assert self.call("GET", f"/servers/{self.server}")["host"] == "local"
+            self.finish(self.act("start"))
+            shown = f"/proc/{self.game_process(self.first)}/root/game/left4dead2"
+            assert self.first.sh(f"ls {shown}/crash-*.dmp").status == 0
         assert self.call("GET", f"/jobs/{job['id']}")["state"] == "cancelled"
         as_superuser = "cd /; setpriv --reuid=postgres --regid=postgres --init-groups"
         query = "SELECT rolname FROM pg_roles"
         roles = self.first.sh(f"{as_superuser} psql -At -c '{query}'").output
         assert "left4me_host_three" not in roles
         assert "host-three" not in self.first.sh("cat /etc/left4me-redis/users.acl").output
+
+    def come_night(self) -> None:
+        """What beat asks for every five minutes, in the first of them after two o'clock."""
+        self._shell(self.first, "from servers import tasks; tasks.copy_due()")
+
+    def until_found(self, name: str, is_right: Callable[[Any], bool]) -> Any:
+        """The row of a host, when it is as it should be."""
+
+        def found() -> Any:
+            rows = self.call("GET", "/hosts")["items"]
+            return next((row for row in rows if row["name"] == name and is_right(row)), None)
+
+        self.until(f"host {name}", found)
+        return found()
 
     def purge_the_first(self) -> None:
         # The local address is the fourth column; that of the peer is always 0.0.0.0 or [::].
@@ -363,6 +539,19 @@ END
 
     def game(self) -> str:
         return self.second.sh(f"systemctl show --value -p MainPID left4me-server@{self.server}").output.strip()
+
+    def game_process(self, host: Testhost) -> str:
+        """The process id of the game itself."""
+        script = f"""
+            group=$(systemctl show --value --property=ControlGroup left4me-server@{self.server})
+            for pid in $(cat "/sys/fs/cgroup$group/cgroup.procs"); do
+              tr '\\0' ' ' <"/proc/$pid/cmdline" | grep -q -e '-port [0-9]' && echo "$pid" && break
+            done
+            true
+        """
+        found = host.sh(script).output.strip()
+        assert found, "there is no game"
+        return str(found)
 
     def ask_the_game(self, command: str) -> str:
         order = self.call("POST", f"/servers/{self.server}/orders", {"kind": "command", "value": command})

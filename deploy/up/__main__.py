@@ -107,15 +107,15 @@ def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int
             on_line=supervisor.say,
             cancelled=lambda: supervisor.stopping,
         )
-        for service in _services(plan):
+        for service in _services():
             supervisor.start(service)
-        address = f"http://{plan['host']}:{plan['port']}"
-        if not supervisor.wait_until(lambda: _healthy(plan["host"], plan["port"]), seconds=_HEALTHY_SECONDS):
+        address = plan["address"]
+        if not supervisor.wait_until(lambda: _healthy(plan), seconds=_HEALTHY_SECONDS):
             if supervisor.stopping:
                 return 0
             raise CannotStart("left4me did not start. The lines above show why.")
         say_address(address)
-        supervisor.run(each_turn=_Announcement(supervisor, plan["host"], plan["port"], address=address))
+        supervisor.run(each_turn=_Announcement(supervisor, plan))
         return 0
     except Cancelled:
         return 0
@@ -129,16 +129,17 @@ def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int
 class _Announcement:
     """Says that left4me runs once `/ready` answers 200; when that takes long, says which part it waits for."""
 
-    def __init__(self, supervisor: Supervisor, host: str, port: int, *, address: str) -> None:
+    def __init__(self, supervisor: Supervisor, plan: dict[str, Any]) -> None:
         self._supervisor = supervisor
-        self._host, self._port, self._address = host, port, address
+        self._host, self._port = application.reachable(plan["host"]), plan["port"]
+        self._address, self._known_as = plan["address"], plan["known_as"]
         self._late_at: float | None = time.monotonic() + _SOON_READY_SECONDS
         self._is_ready = False
 
     def __call__(self) -> None:
         if self._is_ready:
             return
-        why = application.not_ready(application.reachable(self._host), self._port, known_as="localhost", seconds=2)
+        why = application.not_ready(self._host, self._port, known_as=self._known_as, seconds=2)
         if not why:
             self._is_ready = True
             self._supervisor.say(f"left4me is running at {self._address} (Ctrl-C stops it, games keep running)")
@@ -166,13 +167,10 @@ def _plan() -> dict[str, Any]:
     return plan
 
 
-def _services(plan: dict[str, Any]) -> list[Service]:
+def _services() -> list[Service]:
     python = sys.executable
-    web = [python, "-m", "uvicorn", "left4me.asgi:application", "--host", plan["host"], "--port", str(plan["port"])]
-    # X-Forwarded-For is read by left4me.core.net.addresses, and only when settings say that a proxy writes it.
-    quiet = ["--no-proxy-headers", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2"]
     return [
-        Service("web", lambda: [*web, *quiet]),
+        Service("web", lambda: [python, "-m", "left4me.web"]),
         Service("worker", lambda: [python, "-m", "left4me.worker"]),
         Service("beat", lambda: [python, "-m", "left4me.beat"]),
     ]
@@ -205,14 +203,18 @@ def _refuse_busy_port(host: str, port: int) -> None:
     if error := ports.refusal(host, port):
         raise CannotStart(
             f"port {port} on {host} cannot be used ({error.strerror}). Stop what uses it "
-            f"(`ss -ltnp 'sport = :{port}'` shows it), or set LEFT4ME_BIND={host}:{port + 1}."
+            f"(`ss -ltnp 'sport = :{port}'` shows it), or set LEFT4ME_BIND={_bracketed(host)}:{port + 1}."
         ) from error
 
 
-def _healthy(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(application.reachable(host), port, timeout=2)
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _healthy(plan: dict[str, Any]) -> bool:
+    connection = http.client.HTTPConnection(application.reachable(plan["host"]), plan["port"], timeout=2)
     try:
-        connection.request("GET", "/health", headers={"Host": "localhost"})
+        connection.request("GET", "/health", headers={"Host": plan["known_as"]})
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from deploy.ops import application
 from deploy.ops.database.copies import Sqlite
 from left4me.core.env import Misconfigured
 from left4me.core.processes import libraries
@@ -52,6 +53,9 @@ def print_plan() -> int:
     plan = {
         "host": settings.LEFT4ME_BIND.host,
         "port": settings.LEFT4ME_BIND.port,
+        "address": f"http://{settings.LEFT4ME_BIND.here}",
+        # Other names are answered with 400.
+        "known_as": application.known_host({"LEFT4ME_ALLOWED_HOSTS": ",".join(settings.ALLOWED_HOSTS)}),
         "broker_is_ours": not settings.env.text("REDIS_URL"),
     }
     say(json.dumps(plan))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from deploy.language import gettext as _
 from left4me.core.files import atomic, walk
 from left4me.core.processes import commands, identity
 
@@ -64,7 +65,7 @@ def from_environment(values: Mapping[str, str], *, data: Path) -> Database:
         return Sqlite(Path("/", unquote(split.path).lstrip("/")), data)
     if split.scheme in {"postgres", "postgresql", "psql", "pgsql"}:
         return Postgres(connection_of(url), data)
-    raise DatabaseFault("DATABASE_URL must start with sqlite:// or postgres://.")
+    raise DatabaseFault(_("DATABASE_URL must start with sqlite:// or postgres://."))
 
 
 @dataclass
@@ -102,7 +103,9 @@ class Sqlite:
         try:
             return identity.run_as(_owner(self.data), function, keep=keep, raises=(DatabaseFault,))
         except OSError as error:
-            raise DatabaseFault(f"{self.path} cannot be read or written: {error}") from error
+            raise DatabaseFault(
+                _("%(path)s cannot be read or written: %(error)s") % {"path": self.path, "error": error}
+            ) from error
 
 
 def _owner(data: Path) -> identity.Identity:
@@ -123,11 +126,14 @@ def _write_copy(path: Path, handle: int, *, check: bool) -> None:
                 # the write-ahead log this blocks no writer.
                 ours.backup(copy)
                 if check and (verdict := copy.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
-                    raise DatabaseFault(f"{path} is damaged: {verdict}. Restore the last backup before this one.")
+                    raise DatabaseFault(
+                        _("%(path)s is damaged: %(verdict)s. Restore the last backup before this one.")
+                        % {"path": path, "verdict": verdict}
+                    )
                 # The copy is one file, without a log beside it.
                 copy.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.Error as error:
-            raise DatabaseFault(f"Could not copy {path}: {error}") from error
+            raise DatabaseFault(_("Could not copy %(path)s: %(error)s") % {"path": path, "error": error}) from error
         with Path(beside, "copy").open("rb") as source, os.fdopen(os.dup(handle), "wb") as target:
             shutil.copyfileobj(source, target, _CHUNK)
 
@@ -151,17 +157,17 @@ def _applied(path: Path) -> list[str]:
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
             return []
-        raise DatabaseFault(f"Could not read {path}: {error}") from error
+        raise DatabaseFault(_("Could not read %(path)s: %(error)s") % {"path": path, "error": error}) from error
     except sqlite3.Error as error:
-        raise DatabaseFault(f"Could not read {path}: {error}") from error
+        raise DatabaseFault(_("Could not read %(path)s: %(error)s") % {"path": path, "error": error}) from error
 
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise DatabaseFault(f"{path} is not a regular file.")
+            raise DatabaseFault(_("%(path)s is not a regular file.") % {"path": path})
     except FileNotFoundError:
-        raise DatabaseFault(f"{path} does not exist.") from None
+        raise DatabaseFault(_("%(path)s does not exist.") % {"path": path}) from None
     return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=30)
 
 
@@ -231,7 +237,7 @@ class Postgres:
                 argv, timeout=_SECONDS, env=environment, stdin=stdin, identity=user, cwd=Path("/")
             ).output
         except commands.CommandMissing as error:
-            raise DatabaseFault(f"{error}. Run `apt-get install postgresql-client`.") from error
+            raise DatabaseFault(_("%(error)s. Run `apt-get install postgresql-client`.") % {"error": error}) from error
         except commands.CommandError as error:
             raise DatabaseFault(str(error)) from error
 
@@ -241,7 +247,7 @@ def connection_of(url: str) -> dict[str, str]:
     split = urlsplit(url)
     # Not `split.hostname`, which is lower case: `%2Frun%2Fpostgresql` is the directory of a socket.
     address = split.netloc.rpartition("@")[2]
-    host, _, port = address.rpartition(":") if address.rpartition(":")[2].isdecimal() else (address, "", "")
+    host, _colon, port = address.rpartition(":") if address.rpartition(":")[2].isdecimal() else (address, "", "")
     variables = {
         "PGHOST": unquote(host).strip("[]"),
         "PGPORT": port,

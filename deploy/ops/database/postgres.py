@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from deploy.language import gettext as _
 from deploy.ops.database import copies
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
@@ -100,6 +101,9 @@ def psql(script: str, **values: str) -> str:
         return commands.run(argv, stdin=f"{script}\n", timeout=_SECONDS, env=env, cwd=Path("/")).output.strip()
     except commands.CommandError as error:
         raise CannotGoOn(
-            f"PostgreSQL on this machine cannot be set up: {error}\n`systemctl status 'postgresql*'` and "
-            "`pg_lsclusters` show its state."
+            _(
+                "PostgreSQL on this machine cannot be set up: %(error)s\n`systemctl status 'postgresql*'` and "
+                "`pg_lsclusters` show its state."
+            )
+            % {"error": error}
         ) from error

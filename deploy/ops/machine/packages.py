@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
+from deploy.language import gettext as _
 from deploy.ops.layout import Role
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
@@ -47,8 +48,11 @@ def install(names: Iterable[str]) -> None:
         _apt("install", "--yes", "--no-install-recommends", *names)
     except commands.CommandError as error:
         raise CannotGoOn(
-            f"Debian's packages {' '.join(names)} could not be installed: {error}\n"
-            "Check that `apt-get update` works (network, /etc/apt/sources.list.d), then run deploy/install again."
+            _(
+                "Debian's packages %(names)s could not be installed: %(error)s\nCheck that `apt-get update` "
+                "works (network, /etc/apt/sources.list.d), then run deploy/install again."
+            )
+            % {"names": " ".join(names), "error": error}
         ) from error
     for name in names:
         if service := _UNWANTED_SERVICES.get(name):

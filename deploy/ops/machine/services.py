@@ -20,6 +20,8 @@ GAMES: Final = "left4me-server@*.service"
 RECOVER: Final = "left4me-recover.service"
 # Enabled by the operator: not every machine lets nftables decide.
 FIREWALL: Final = "left4me-firewall.service"
+# Runs as long as the firewall's unit.
+FIREWALL_COUNTERS: Final = "left4me-firewall-counters.timer"
 BACKUP_TIMER: Final = "left4me-backup.timer"
 WORKSHOP_TIMER: Final = "left4me-workshop-refresh.timer"
 # Whether these are enabled is up to the operator, and part of what a machine was set up to do.
@@ -95,6 +97,16 @@ def start_also(units: Iterable[str]) -> None:
         systemctl("start", *given)
 
 
+def renew_firewall() -> None:
+    """Load the rules of the release that runs now in the place of those before, where the firewall is in use.
+
+    What fails here does not end an upgrade: the rules before are kept then, and the doctor names it.
+    """
+    if are_active([FIREWALL]):
+        systemctl("reload", FIREWALL, check=False)
+        systemctl("start", FIREWALL_COUNTERS, check=False)
+
+
 def disable(units: Iterable[str], *, stop: bool) -> None:
     """Let `units` not start at boot, and with `stop` end those that run."""
     if given := list(units):
@@ -128,7 +140,10 @@ def enabled(units: Iterable[str]) -> list[str]:
 
 def are_active(units: Iterable[str]) -> bool:
     expected = list(units)
-    return systemctl("is-active", *expected, check=False).splitlines() == ["active"] * len(expected)
+    try:
+        return systemctl("is-active", *expected, check=False).splitlines() == ["active"] * len(expected)
+    except commands.CommandMissing:
+        return False  # without systemd
 
 
 def properties(unit: str, *names: str) -> dict[str, str]:

@@ -16,7 +16,10 @@ _SECONDS: Final = 120
 
 # Of a release that has no presets.
 _OF_WORKER_HOSTS: Final = frozenset(
-    {services.WORKER, services.RECOVER, services.FIREWALL, "left4me-server@.service", "left4me.slice"}
+    {
+        *(services.WORKER, services.RECOVER, "left4me-server@.service", "left4me.slice"),
+        *(services.FIREWALL, services.FIREWALL_COUNTERS, "left4me-firewall-counters.service"),
+    }
 )
 _PRESETS: Final = {Role.WEB: "web.preset", Role.WORKER_HOST: "worker-host.preset"}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.language import gettext as _
 from deploy.ops.database import postgres
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
@@ -30,6 +31,7 @@ SELECT format('CREATE ROLE %I', :'role')
 SET password_encryption = 'scram-sha-256';
 ALTER ROLE :"role" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 40
     PASSWORD :'password';
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :'role' \g /dev/null
 GRANT :"group" TO :"role";
 GRANT CONNECT ON DATABASE :"database" TO :"group";
 """
@@ -152,7 +154,9 @@ class Cluster:
         argv = ["pg_isready", "--quiet", f"--port={_port(self)}"]
         while commands.run([*postgres.AS_SUPERUSER, *argv], timeout=_SECONDS, check=False, cwd=Path("/")).status != 0:
             if time.monotonic() > deadline:
-                raise CannotGoOn(f"PostgreSQL did not start again; see `journalctl -u {self.unit}`")
+                raise CannotGoOn(
+                    _("PostgreSQL did not start again; see `journalctl -u %(unit)s`") % {"unit": self.unit}
+                )
             time.sleep(0.2)
 
 
@@ -161,7 +165,10 @@ def cluster(*, port: int) -> Cluster:
     for line in _clusters():
         if line[2] == str(port):
             return Cluster(line[0], line[1])
-    raise CannotGoOn(f"No PostgreSQL cluster of this machine listens on port {port}; `pg_lsclusters` lists them.")
+    raise CannotGoOn(
+        _("No PostgreSQL cluster of this machine listens on port %(port)s; `pg_lsclusters` lists them.")
+        % {"port": port}
+    )
 
 
 def clusters() -> list[Cluster]:
@@ -179,7 +186,10 @@ def access(group: str, peers: tuple[str, ...]) -> str:
 
 
 def make_role(role: str, *, password: str, group: str, database: str) -> None:
-    """Create a role that can connect and is a member of `group`. An existing role gets the new password."""
+    """Create a role that can connect and is a member of `group`.
+
+    An existing role gets the new password, and its connections end.
+    """
     postgres.psql(_MAKE_ROLE, L4M_ROLE=role, L4M_PASSWORD=password, L4M_GROUP=group, L4M_DATABASE=database)
 
 
@@ -203,14 +213,14 @@ def _clusters() -> list[list[str]]:
         lines = commands.run(["pg_lsclusters", "--no-header"], timeout=_SECONDS).output.splitlines()
     except commands.CommandMissing as error:
         raise CannotGoOn(
-            "PostgreSQL from Debian is not installed on this machine. Run `apt-get install postgresql`."
+            _("PostgreSQL from Debian is not installed on this machine. Run `apt-get install postgresql`.")
         ) from error
     return [line.split() for line in lines if line.strip()]
 
 
 def _listening(address: str) -> str:
     # With such an address, hosts come through a tunnel that ends on this machine.
-    return "localhost" if address in ("127.0.0.1", "localhost") else f"localhost, {address}"
+    return "localhost" if address in ("127.0.0.1", "::1", "localhost") else f"localhost, {address}"
 
 
 def _port(cluster: Cluster) -> str:

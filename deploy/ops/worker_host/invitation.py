@@ -6,17 +6,23 @@ import base64
 import json
 import re
 import secrets
+import socket
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from deploy.ops import environment
+from deploy.language import gettext as _
+from deploy.ops import application, environment
 from deploy.ops.layout import Layout
+from deploy.ops.machine import services
+from deploy.ops.plan import CannotGoOn
 
 DATABASE_PORT: Final = 5432
 REDIS_PORT: Final = 6380
 CONTENT_PORT: Final = 8443
 
+_CONNECT_SECONDS: Final = 10.0
 _PREFIX: Final = "left4me://join/"
 _HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -56,7 +62,8 @@ def read(url: str) -> Invitation:
     text = "".join(url.split())
     if not text.startswith(_PREFIX):
         raise JoinFault(
-            f"A join URL begins with {_PREFIX}. `left4mectl host add` on the machine of the web prints one."
+            _("A join URL begins with %(prefix)s. `left4mectl host add` on the machine of the web prints one.")
+            % {"prefix": _PREFIX}
         )
     body = text.removeprefix(_PREFIX)
     try:
@@ -67,13 +74,50 @@ def read(url: str) -> Invitation:
                 raise TypeError(name)
         invitation = Invitation(**values)
     except (ValueError, TypeError, LookupError) as error:
-        raise JoinFault("This join URL is incomplete. Copy the whole URL.") from error
+        raise JoinFault(_("This join URL is incomplete. Copy the whole URL.")) from error
     # Each value becomes a part of one line of the settings; the certificate becomes a file.
     if not all(str(value).isprintable() for name, value in values.items() if name != "authority"):
-        raise JoinFault("This join URL contains a line break or another control character. Create a new one.")
+        raise JoinFault(_("This join URL contains a line break or another control character. Create a new one."))
     if not _HOST_NAME.fullmatch(invitation.name):
-        raise JoinFault("This join URL contains no valid host name. Create a new one with `left4mectl host add`.")
+        raise JoinFault(_("This join URL contains no valid host name. Create a new one with `left4mectl host add`."))
     return invitation
+
+
+def refuse_unreachable(invitation: Invitation) -> None:
+    """Raises CannotGoOn unless this machine reaches all services of the web that a worker host uses."""
+    ports = {
+        "PostgreSQL": invitation.database_port,
+        "Redis": invitation.redis_port,
+        "overlays": invitation.content_port,
+    }
+    for service, port in ports.items():
+        try:
+            socket.create_connection((invitation.address, port), timeout=_CONNECT_SECONDS).close()
+        except OSError as error:
+            raise CannotGoOn(
+                _(
+                    "%(address)s does not answer on port %(port)s (%(service)s): %(error)s. Check that `left4mectl "
+                    "host add` was given the right address, and that the firewall there lets this machine in."
+                )
+                % {"address": invitation.address, "port": port, "service": service, "error": error}
+            ) from error
+
+
+def refuse_what_is_void(layout: Layout, invitation: Invitation, *, release: Path | None = None) -> None:
+    """Raises CannotGoOn unless the database accepts the settings of this machine, which are of the invitation.
+
+    Asked before the worker starts, because the operator reads this output and not yet its journal.
+    """
+    listing = application.manage(layout, "list_hosts", release=release, check=False)
+    if listing.status:
+        last_line = " ".join(listing.output.strip().splitlines()[-1:])
+        raise CannotGoOn(
+            _(
+                "The database at %(address)s refuses this host: %(last_line)s\nA join URL is valid until the next "
+                "`left4mectl host add` or `host rekey` for the same name, or `host remove`."
+            )
+            % {"address": invitation.address, "last_line": last_line}
+        )
 
 
 def settings(invitation: Invitation) -> dict[str, str]:
@@ -129,3 +173,22 @@ def write(layout: Layout, invitation: Invitation) -> None:
         if path == layout.secrets_file and (secret_key := environment.parse(text).get("LEFT4ME_SECRET_KEY")):
             values = {**values, "LEFT4ME_SECRET_KEY": secret_key}
         environment.write(path, environment.with_values(text, values), layout=layout)
+
+
+def renew(layout: Layout, invitation: Invitation) -> None:
+    """Use the new secrets of this worker host. Its games keep running; nothing changes if the web cannot be reached.
+
+    Raises CannotGoOn, CommandError.
+    """
+    name = environment.read(layout).get("LEFT4ME_HOST", "")
+    if name != invitation.name:
+        raise CannotGoOn(
+            _("This machine is the host “%(name)s”, and the URL is of “%(other)s”.")
+            % {"name": name, "other": invitation.name}
+        )
+    refuse_unreachable(invitation)
+    write(layout, invitation)
+    # The key that the worker has fetched is older than that of the invitation.
+    (layout.data / "host_key").unlink(missing_ok=True)
+    refuse_what_is_void(layout, invitation)
+    services.restart([services.WORKER])

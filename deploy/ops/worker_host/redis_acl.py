@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from deploy.language import gettext as _
 from deploy.ops import environment
 from deploy.ops.layout import Layout
 from deploy.ops.machine import services
@@ -122,7 +123,7 @@ def _redis_cli(layout: Layout, *command: str) -> None:
     env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "REDISCLI_AUTH": own_password(layout)}
     answer = commands.run(["redis-cli", "-s", socket, *command], timeout=_SECONDS, env=env).output.strip()
     if answer != "OK":
-        raise CannotGoOn(f"Redis rejected its user list: {answer}")
+        raise CannotGoOn(_("Redis rejected its user list: %(answer)s") % {"answer": answer})
 
 
 def _digests(layout: Layout) -> dict[str, str]:
@@ -161,7 +162,10 @@ def _drop_in_text(layout: Layout, unit: str, address: str) -> str:
     """A drop-in that adds options to the unit's command and gives it the network, which it otherwise cannot use."""
     start = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", unit, re.MULTILINE)
     if start is None:
-        raise CannotGoOn(f"{services.REDIS} is not from deploy/install. Remove it and run deploy/install again.")
+        raise CannotGoOn(
+            _("%(redis)s is not from deploy/install. Remove it and run deploy/install again.")
+            % {"redis": services.REDIS}
+        )
     directory = Path("/") / layout.redis_settings.relative_to(layout.root)
     options = {
         "bind": address,

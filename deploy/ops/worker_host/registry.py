@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from deploy.language import gettext as _
 from deploy.ops import application, environment, tls
 from deploy.ops.database import copies
 from deploy.ops.layout import USER, Layout
@@ -26,6 +27,7 @@ from deploy.ops.worker_host import database_role, invitation, redis_acl
 GROUP: Final = "left4me_hosts"
 _LOCAL: Final = {"", "127.0.0.1", "localhost", "::1"}
 _SECONDS: Final = 120
+_LONGEST_ROLE: Final = 63
 
 
 @dataclass(frozen=True)
@@ -68,25 +70,26 @@ def steps(layout: Layout, *, address: str, peers: tuple[str, ...]) -> Iterator[S
     here = place(layout)
     url = database_url(layout)
     yield Step(
-        f"create a certificate authority in {here.directory} and a certificate for {address}",
+        _("create a certificate authority in %(directory)s and a certificate for %(address)s")
+        % {"directory": here.directory, "address": address},
         lambda: here.authority[1].exists() and tls.serves(here.certificate, address),
         lambda: _certify(here, address),
     )
     cluster = database_role.cluster(port=url.port or invitation.DATABASE_PORT)
     yield Step(
-        f"make PostgreSQL listen on {address} with TLS, for hosts only",
+        _("make PostgreSQL listen on %(address)s with TLS, for hosts only") % {"address": address},
         lambda: cluster.is_open(here.certificate, here.key, address=address, group=GROUP, peers=peers),
         lambda: cluster.open(here.certificate, here.key, address=address, group=GROUP, peers=peers),
     )
     yield Step(
-        f"make Redis listen on {address} with TLS and separate users",
+        _("make Redis listen on %(address)s with TLS and separate users") % {"address": address},
         lambda: redis_acl.is_open(layout, here.certificate, address=address),
         lambda: _open_redis(layout, here, address),
     )
     settings = {"LEFT4ME_CONTENT_ADDRESS": address, "LEFT4ME_CONTENT_PORT": str(invitation.CONTENT_PORT)}
     unit = layout.units / services.CONTENT
     yield Step(
-        f"serve overlays on {address} with {services.CONTENT}",
+        _("serve overlays on %(address)s with %(content)s") % {"address": address, "content": services.CONTENT},
         lambda: (
             _contains(here.content_settings, settings) and unit.exists() and services.are_active([services.CONTENT])
         ),
@@ -99,6 +102,10 @@ def add(layout: Layout, name: str, *, address: str, public: str) -> invitation.I
 
     Raises CommandError, CannotGoOn.
     """
+    if len(role_of(name)) > _LONGEST_ROLE:
+        # The database finds the rows of a host by the name of its role, which PostgreSQL would cut off.
+        longest = _LONGEST_ROLE - len(role_of(""))
+        raise CannotGoOn(_("The name of a host may have %(n)s characters at most.") % {"n": longest})
     url = database_url(layout)
     options = ["--address", public] if public else []
     output = _manage(layout, "add_host", name, *options)
@@ -120,6 +127,19 @@ def add(layout: Layout, name: str, *, address: str, public: str) -> invitation.I
         token=keys["token"],
         sealing_key=keys["sealing_key"],
     )
+
+
+def rekey(layout: Layout, name: str) -> invitation.Invitation:
+    """Replace all secrets of a host, and return the invitation with the new ones. The old ones end with this call.
+
+    Raises CommandError, CannotGoOn.
+    """
+    address = redis_acl.address(layout)
+    if not address or name not in _manage(layout, "list_hosts", "--worker-hosts").split():
+        raise CannotGoOn(
+            _("There is no worker host named %(name)s. `left4mectl host list` lists all hosts.") % {"name": name}
+        )
+    return add(layout, name, address=address, public="")
 
 
 def remove(layout: Layout, name: str) -> str:
@@ -154,15 +174,20 @@ def database_url(layout: Layout) -> SplitResult:
     url = urlsplit(text)
     if url.scheme not in {"postgres", "postgresql"}:
         raise CannotGoOn(
-            "Other hosts need PostgreSQL, and the database of this installation is a SQLite file. Run "
-            "`left4mectl database move postgres` first; games keep running."
+            _(
+                "Other hosts need PostgreSQL, and the database of this installation is a SQLite file. Run "
+                "`left4mectl database move postgres` first; games keep running."
+            )
         )
     host = copies.connection_of(text).get("PGHOST", "")
     # A path is the directory of a Unix socket.
     if host not in _LOCAL and not host.startswith("/"):
         raise CannotGoOn(
-            f"The database runs on {host}, where this command cannot open it. docs/second-host.md lists what a host "
-            "needs there."
+            _(
+                "The database runs on %(host)s, where this command cannot open it. docs/second-host.md lists "
+                "what a host needs there."
+            )
+            % {"host": host}
         )
     return url
 

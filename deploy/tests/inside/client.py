@@ -4,6 +4,8 @@
     act ID OPERATION          waits for the job; prints it
     wait ID STATE SECONDS     until the server is in that state; prints it
     channel URL               alerts of everything go there; prints the channel
+    test_channel                  a test to that channel; prints the delivery
+    order ID COMMAND              a command for the game, over RCON; prints the order with its answer
     log ID SECONDS            what its live log sends in that time, as lines
 The token is in /root/token, the address in LEFT4ME_URL.
 """
@@ -78,6 +80,22 @@ def channel(url):
     return call("POST", "/api/v1/alerts", wanted)
 
 
+def test_channel():
+    found = next(each for each in call("GET", "/api/v1/alerts")["items"] if each["name"] == "Acceptance")
+    return call("POST", f"/api/v1/alerts/{found['id']}/test")
+
+
+def order(server, command):
+    path, deadline = f"/api/v1/servers/{server}/orders", time.monotonic() + 60
+    given = call("POST", path, {"kind": "command", "value": command})
+    while given["state"] in ("queued", "running") and time.monotonic() < deadline:
+        time.sleep(0.2)
+        given = call("GET", f"{path}/{given['id']}")
+    if given["state"] != "done":
+        sys.exit(f"order {given}")
+    return given
+
+
 def log(server, seconds):
     """Lines of the live log: the stream stays open, so it is read until the time is up."""
     lines, deadline = [], time.monotonic() + float(seconds)
@@ -94,8 +112,5 @@ def log(server, seconds):
 
 
 if __name__ == "__main__":
-    print(
-        json.dumps(
-            {"make": make, "act": act, "wait": wait, "channel": channel, "log": log}[sys.argv[1]](*sys.argv[2:])
-        )
-    )
+    commands = (make, act, wait, channel, test_channel, order, log)
+    print(json.dumps({each.__name__: each for each in commands}[sys.argv[1]](*sys.argv[2:])))

@@ -12,6 +12,10 @@ import pytest
 from deploy.up import __main__ as up
 
 
+def plan(host: str, port: int) -> dict[str, object]:
+    return {"host": host, "port": port, "address": "http://here", "known_as": "localhost"}
+
+
 class FakeSupervisor:
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -53,7 +57,7 @@ def web() -> Iterator[Web]:
 
 def _announcement(web: Web) -> tuple[up._Announcement, list[str]]:
     supervisor = FakeSupervisor()
-    return up._Announcement(supervisor, "0.0.0.0", web.server_port, address="http://here"), supervisor.said
+    return up._Announcement(supervisor, plan("0.0.0.0", web.server_port)), supervisor.said
 
 
 def test_it_says_that_left4me_runs_once_ready_answers_200(web: Web):
@@ -88,6 +92,6 @@ def test_it_names_once_the_part_that_is_not_ready(web: Web, monkeypatch: pytest.
 def test_a_web_that_does_not_answer_is_named_too(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(up, "_SOON_READY_SECONDS", 0)
     supervisor = FakeSupervisor()
-    up._Announcement(supervisor, "127.0.0.1", 1, address="http://here")()
+    up._Announcement(supervisor, plan("127.0.0.1", 1))()
     (said,) = supervisor.said
     assert said.startswith("http://here is not ready yet: the web does not respond (")

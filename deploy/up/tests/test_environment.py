@@ -70,6 +70,42 @@ def test_a_read_only_checkout_is_one_sentence_with_the_cure(checkout: Path):
     assert "cannot be written. Clone left4me into a directory of your own." in finished.stderr
 
 
+_WITHOUT_ENSUREPIP = """\
+case "$*" in
+  *ensurepip*) exit 1 ;;
+  *--without-pip*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+  *--version*) echo Python 3.13 ;;
+  */pip-1-py3-none-any.whl/pip\\ install*) echo "$*" >.venv/pip ;;
+esac"""
+
+
+def _debian_without_venv(checkout: Path, *, packages: str) -> str:
+    """The search path of a system where nobody is root; `packages` is what apt-get does."""
+    tools = checkout / "tools"
+    _script(tools / "python3", _WITHOUT_ENSUREPIP)
+    _script(tools / "apt-get", packages)
+    _script(
+        tools / "dpkg-deb", "mkdir -p usr/share/python-wheels && touch usr/share/python-wheels/pip-1-py3-none-any.whl"
+    )
+    _script(tools / "id", "echo 1000")
+    return f"{tools}:{_SYSTEM}"
+
+
+def test_without_venv_and_without_root_pip_comes_out_of_debians_package(checkout: Path):
+    fetch = 'case "$*" in *download*) touch python3-pip-whl_1_all.deb ;; esac'
+    finished = _run(checkout, "make_venv", path=_debian_without_venv(checkout, packages=fetch))
+    assert finished.returncode == 0, finished.stderr
+    assert "this needs root: sudo apt-get install python3-venv\n" in finished.stderr
+    assert "--no-index --no-deps" in (checkout / ".venv/pip").read_text()
+
+
+def test_without_venv_root_and_packages_it_is_one_sentence_with_the_cure(checkout: Path):
+    finished = _run(checkout, "make_venv", path=_debian_without_venv(checkout, packages="exit 1"))
+    assert finished.returncode == 1
+    assert "Run `sudo apt-get install python3-venv` and start again." in finished.stderr
+    assert not (checkout / ".venv").exists()
+
+
 def _fake_pip(checkout: Path, text: str) -> None:
     _script(checkout / ".venv" / "bin" / "python", text)
 
