@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -14,10 +15,12 @@ pytest_plugins = [
     "left4me.testing.browser",
     "left4me.testing.caller",
     "left4me.testing.cast",
+    "left4me.testing.costs",
     "left4me.testing.database",
     "left4me.testing.folders",
     "left4me.tests.live_site",
     "left4me.testing.needs",
+    "left4me.testing.passwords",
     "left4me.testing.receiver",
     "left4me.testing.redis_server",
     "left4me.testing.static_files",
@@ -30,11 +33,21 @@ pytest_plugins = [
 # check share copies of the checkout.
 GROUPS = {
     "check": ["test_check.py"],
-    "role-of-hosts": ["test_host_rights.py"],
-    "machines-1": ["left_as_it_was[sqlite"],
+    "role-of-hosts": ["test_host_rights.py", "test_host_rows.py"],
+    "machines-1": ["left_as_it_was[sqlite", "without_git_and_refuses", "test_image.py"],
     "machines-2": ["left_as_it_was[postgres", "moves_to_postgresql", "test_install_on_a_machine.py"],
     "machines-3": ["test_two_hosts.py", "test_docs.py::test_every_command", "test_install_with_postgres.py"],
 }
+
+
+def pytest_configure() -> None:
+    """Look for no garbage before all tests are collected: they stay until the end, and there are many of them."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,6 +5,8 @@ cut off), backup, wipe, restore, removal. Needs root, systemd-container and debo
 that is removed afterwards.
 
     bench/deploy [--postgres] [STEP...]      with names of steps: only these (and `install` before them)
+    bench/deploy --elsewhere                 another domain, another key, and a restore on a machine with another name
+    bench/deploy --archives                  a machine that is installed and upgraded by release archives, without git
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import os
 import sys
 import time
 
-from deploy.tests.acceptance import Life
-from left4me.testing.testhost import machine_of
+from deploy.tests.acceptance import WITH_ARCHIVES, Life
+from deploy.tests.elsewhere import Elsewhere
+from left4me.testing.testhost import Testhost, machine_of
 
 
 def told(what: str, seconds: float) -> None:
@@ -25,14 +28,19 @@ def main() -> None:
     words = sys.argv[1:]
     database = "postgres" if "--postgres" in words else "sqlite"
     began = time.monotonic()
-    machine = machine_of(f"bench{os.getpid()}")
+    names = [f"bench{os.getpid()}", f"bench{os.getpid()}-other"]
     try:
+        machine = machine_of(names[0])
         told("a machine with nothing on it", time.monotonic() - began)
         life = Life(machine, database=database, told=told)
-        life.live([word for word in words if not word.startswith("-")])
+        if "--elsewhere" in words:
+            life = Elsewhere(machine, told=told, another=lambda: machine_of(names[1]))
+        named = [word for word in words if not word.startswith("-")]
+        life.live(WITH_ARCHIVES if "--archives" in words else named)
         told("in all", time.monotonic() - began)
     finally:
-        machine.down()
+        for name in names:
+            Testhost(name, kind="deploy").down()
 
 
 if __name__ == "__main__":

@@ -1,26 +1,41 @@
 """Print requests per second, p50 and p99 of the pages people look at, against a bare Django view in the same run.
 
-500 servers of one owner on SQLite (or DATABASE_URL), real uvicorn, real Redis; keep-alive clients that ask one
-request after the other. One client shows what a page costs; several show what the machine serves. With --browser, it
+500 servers of one owner on SQLite (or DATABASE_URL), the real web, real Redis; keep-alive clients that ask one
+request after the other. One client shows what a page costs; several show what the machine serves. With --calls, it
+counts the function calls of a request instead, a figure that a busy machine does not change. With --browser, it
 prints what every page costs a browser (bench/pages_browser.py).
+
+    BENCH_CLIENTS=1,4,16          clients at the same time
+    BENCH_WEBS=1x8,2x1,2x4        webs that are compared, each with its processes and the threads of each
+    BENCH_PAGES=list,health       pages whose names contain one of these words
+    BENCH_PAUSE=5                 people instead: seconds between an answer and the next click, half to one and a half
 """
 
 from __future__ import annotations
 
+import cProfile
 import http.client
 import itertools
 import os
+import pstats
+import random
+import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass
 
 from bench import stack
+from bench.idle import descendants, pss_kib
 
 SERVERS = int(os.environ.get("BENCH_SERVERS", "500"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 FORGET_EVERY = 50
+COUNTED = 5
 CLIENTS = [int(word) for word in os.environ.get("BENCH_CLIENTS", "1,4").split(",")]
+WEBS = os.environ.get("BENCH_WEBS", "1x8").split(",")
+PAGES = os.environ.get("BENCH_PAGES", "").split(",")
+PAUSE = float(os.environ.get("BENCH_PAUSE", "0"))
 
 
 def furnish() -> tuple[int, str, int]:
@@ -72,6 +87,8 @@ class Visitor:
 
 def ask(port: int, path: str, visitor: Visitor, until: float, taken: list[float], faults: list[int]) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    # People did not all come at the same moment.
+    time.sleep(random.uniform(0, PAUSE))
     for number in itertools.count():
         if time.perf_counter() >= until:
             break
@@ -84,27 +101,56 @@ def ask(port: int, path: str, visitor: Visitor, until: float, taken: list[float]
         taken.append(1000 * (time.perf_counter() - began))
         if answer.status != 200:
             faults.append(answer.status)
+        if PAUSE:
+            # The web closes a connection that is idle for 5 seconds; the next click opens another one.
+            connection.close()
+            time.sleep(PAUSE * random.uniform(0.5, 1.5))
     connection.close()
 
 
-def measure(name: str, port: int, path: str, visitor: Visitor, clients: int) -> None:
+def measure(name: str, web: str, port: int, path: str, visitor: Visitor, clients: int) -> None:
     taken: list[float] = []
     faults: list[int] = []
-    ask(port, path, visitor, time.perf_counter() + 1, [], [])  # warm: templates, connections, caches
+    _ask_by(clients, (port, path, visitor, time.perf_counter() + 1, [], []))  # warm: templates, connections, caches
     began = time.perf_counter()
-    args = (port, path, visitor, began + SECONDS, taken, faults)
-    threads = [threading.Thread(target=ask, args=args) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    _ask_by(clients, (port, path, visitor, began + SECONDS, taken, faults))
     rate = len(taken) / (time.perf_counter() - began)
     p50, p99 = stack.percentile(taken, 0.5), stack.percentile(taken, 0.99)
-    print(f"{name:<34}{clients:>8}{rate:>10.1f}{p50:>10.1f}{p99:>10.1f}", flush=True)
+    print(f"{name:<34}{web:>8}{clients:>8}{rate:>10.1f}{p50:>10.1f}{p99:>10.1f}", flush=True)
     if faults:
         raise SystemExit(
             f"{path} answered {sorted(set(faults))} in {len(faults)} of {len(taken)} requests: no figures"
         )
+
+
+def _ask_by(clients: int, arguments: tuple[int, str, Visitor, float, list[float], list[int]]) -> None:
+    threads = [threading.Thread(target=ask, args=arguments) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def memory(process: subprocess.Popen[bytes]) -> float:
+    """MiB of all processes of a web, pages that they share counted once."""
+    return sum(pss_kib(pid) for pid in descendants(process.pid)) / 1024
+
+
+def count_calls(paths: dict[str, str], visitor: Visitor) -> None:
+    """Print the function calls of each page in this process, once what is kept of earlier requests is there."""
+    from django.test import Client
+
+    client = Client(HTTP_HOST="127.0.0.1", HTTP_COOKIE=visitor.cookie)
+    print(f"{'':<34}{'function calls':>16}")
+    for name, path in paths.items():
+        for _ in range(COUNTED):
+            client.get(path)
+        visitor.forget_requests()
+        with cProfile.Profile() as profile:
+            statuses = {client.get(path).status_code for _ in range(COUNTED)}
+        if statuses != {200}:
+            raise SystemExit(f"{path} answered {sorted(statuses)}: no figures")
+        print(f"{name:<34}{pstats.Stats(profile).total_calls // COUNTED:>16,}", flush=True)  # type: ignore[attr-defined]
 
 
 def main() -> int:
@@ -120,24 +166,40 @@ def main() -> int:
     from django.db import connections
 
     call_command("collectstatic", interactive=False, verbosity=0)
-    connections.close_all()
-    _ours, ours = stack.web()
-    _bare, bare = stack.web("bench.bare_view:application")
     visitor = Visitor(owner, f"{settings.SESSION_COOKIE_NAME}={session}")
-    pages = {
-        "bare Django view": (bare, "/"),
-        "health": (ours, "/health"),
-        "dashboard": (ours, "/"),
-        f"server list (50 of {SERVERS})": (ours, "/servers"),
-        "server page": (ours, f"/servers/{server}"),
-        "server page, its moving part": (ours, f"/servers/{server}/state"),
-        f"API: 50 of {SERVERS} servers": (ours, "/api/v1/servers?limit=50"),
+    paths = {
+        "health": "/health",
+        "dashboard": "/",
+        f"server list (50 of {SERVERS})": "/servers",
+        "server page": f"/servers/{server}",
+        "server page, its moving part": f"/servers/{server}/state",
+        f"API: 50 of {SERVERS} servers": "/api/v1/servers?limit=50",
+        "activity": "/jobs",
     }
-    print(f"{'':<34}{'clients':>8}{'req/s':>10}{'p50 ms':>10}{'p99 ms':>10}")
+    if "--calls" in sys.argv[1:]:
+        count_calls(paths, visitor)
+        return 0
+    connections.close_all()
+    webs = {web: stack.web(**_shape(web)) for web in WEBS}
+    _bare, bare = stack.web("bench.bare_view:application")
+    before = {web: memory(process) for web, (process, _port) in webs.items()}
+    print(f"{'':<34}{'web':>8}{'clients':>8}{'req/s':>10}{'p50 ms':>10}{'p99 ms':>10}")
     for clients in CLIENTS:
-        for name, (port, path) in pages.items():
-            measure(name, port, path, visitor, clients)
+        measure("bare Django view", "", bare, "/", visitor, clients)
+        for name, path in paths.items():
+            if any(word in name for word in PAGES):
+                # One after the other, so that what else the machine does meets all of them alike.
+                for web, (_process, port) in webs.items():
+                    measure(name, web, port, path, visitor, clients)
+    print(f"\n{'memory, MiB of PSS':<34}{'web':>8}{'before':>10}{'after':>10}")
+    for web, (process, _port) in webs.items():
+        print(f"{'':<34}{web:>8}{before[web]:>10.1f}{memory(process):>10.1f}")
     return 0
+
+
+def _shape(web: str) -> dict[str, str]:
+    processes, _, threads = web.partition("x")
+    return {"LEFT4ME_WEB_PROCESSES": processes, "LEFT4ME_WEB_THREADS": threads}
 
 
 if __name__ == "__main__":

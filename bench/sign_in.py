@@ -20,7 +20,7 @@ def main(url: str, name: str, password: str) -> None:
         page.goto(f"{url}/")
         page.get_by_label("Username").fill(name)
         page.get_by_label("Password", exact=True).fill(password)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         expect(page).to_have_url(f"{url}/")
         expect(page.get_by_role("navigation").first).to_contain_text("Servers")
         assert not complaints, complaints

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+WEB = "left4me.asgi:application"
 ROOT = Path(tempfile.mkdtemp(prefix="left4me-bench-"))
 
 os.environ["LEFT4ME_ROOT"] = str(ROOT)
@@ -89,16 +90,19 @@ def beat() -> subprocess.Popen[bytes]:
     return start("beat", sys.executable, "-m", "celery", *argv)
 
 
-def web(application: str = "left4me.asgi:application", **environment: str) -> tuple[subprocess.Popen[bytes], int]:
-    """Start uvicorn; return it with its port once it answers."""
+def web(application: str = WEB, **environment: str) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the web, or uvicorn with another application; return it with its port once it answers."""
     from django.core.management import call_command
 
     call_command("collectstatic", interactive=False, verbosity=0)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    argv = [application, "--port", str(port), "--no-access-log", "--log-level", "warning"]
-    process = start("web", sys.executable, "-m", "uvicorn", *argv, "--timeout-graceful-shutdown", "1", **environment)
+    argv = ["left4me.web"]
+    if application != WEB:
+        argv = ["uvicorn", application, "--port", str(port), "--no-access-log", "--log-level", "warning"]
+    environment = {"LEFT4ME_BIND": f"127.0.0.1:{port}", **environment}
+    process = start("web", sys.executable, "-m", *argv, **environment)
     until(lambda: _listens(port), what="the web")
     return process, port
 

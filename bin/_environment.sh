@@ -30,12 +30,37 @@ make_venv() {
   local python
   python=$(find_python)
   say "making .venv with $("$python" --version)"
-  if ! "$python" -c 'import ensurepip' 2>/dev/null; then
-    apt_install python3-venv ||
-      fail "Python's venv module is missing. Run \`sudo apt-get install python3-venv\` and start again."
-  fi
   rm -rf .venv
-  "$python" -m venv .venv || fail "making .venv failed; the lines above say why."
+  if "$python" -c 'import ensurepip' 2>/dev/null || apt_install python3-venv; then
+    "$python" -m venv .venv || fail "making .venv failed; the lines above say why."
+  else
+    say "going on with pip out of Debian's package, because this needs root: sudo apt-get install python3-venv"
+    venv_without_root "$python" || {
+      rm -rf .venv
+      fail "Debian's package of pip cannot be fetched either. Run \`sudo apt-get install python3-venv\` and start again."
+    }
+  fi
+}
+
+# What python3-venv would bring is in a package of Debian's, which everybody may fetch and unpack; apt checks its signature.
+venv_without_root() { # venv_without_root PYTHON
+  local place status=0
+  place=$(mktemp -d)
+  (
+    cd "$place"
+    mkdir -p lists/partial cache/archives/partial
+    printf 'Dir::State::Lists "%s/lists";\nDir::Cache "%s/cache";\n' "$place" "$place" >apt.conf
+    export APT_CONFIG=$place/apt.conf
+    apt-get -qq update && apt-get -qq download python3-pip-whl && dpkg-deb --extract python3-pip-whl_*.deb .
+  ) >"$place/log" 2>&1 || { tail -n 3 "$place/log" >&2; status=1; }
+  if [ $status = 0 ]; then
+    local wheel
+    wheel=$(echo "$place"/usr/share/python-wheels/pip-*.whl)
+    { "$1" -m venv --without-pip .venv &&
+      .venv/bin/python "$wheel/pip" install --quiet --disable-pip-version-check --no-index --no-deps "$wheel"; } >&2 || status=1
+  fi
+  rm -rf "$place"
+  return $status
 }
 
 install_locked() { # install_locked requirements.txt: only when the lock file is not what is installed

@@ -28,19 +28,25 @@ from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web import refusals
 from left4me.core.web.api import Problem, problem_response
 from left4me.core.web.request import read_json
+from left4me.importer.api import router as importer_router
 from left4me.jobs.api import router as jobs_router
 from left4me.schedules.api import router as schedules_router
 from left4me.schedules.bulk_api import router as bulk_router
 from left4me.site.api_docs import Docs
+from left4me.site.host_access import router as host_access_router
 from left4me.status_pages.api import router as status_pages_router
 from livestate.api import router as livestate_router
 from livestate.bans.api import router as bans_router
+from livestate.demos.api import router as demos_router
 from livestate.figures.api import router as figures_router
+from livestate.matches.api import router as matches_router
 from livestate.players.api import router as players_router
+from livestate.rotation.api import router as rotation_router
 from overlays.api import router as overlays_router
 from overlays.campaigns.api import router as campaigns_router
 from overlays.files.api import router as uploads_router
 from overlays.files.trash_api import router as trash_router
+from overlays.plugins.api import router as overlay_plugins_router
 from overlays.workshop_items.api import router as workshop_items_router
 from servers.api import router as servers_router
 
@@ -108,20 +114,26 @@ api = API(
 api.add_router("", accounts_router)
 api.add_router("", overlays_router)
 api.add_router("", campaigns_router)
+api.add_router("", overlay_plugins_router)
 api.add_router("", uploads_router)
 api.add_router("", trash_router)
 api.add_router("", workshop_items_router)
 api.add_router("", servers_router)
+api.add_router("", host_access_router)
 api.add_router("", jobs_router)
 api.add_router("", livestate_router)
 api.add_router("", figures_router)
 api.add_router("", players_router)
 api.add_router("", bans_router)
+api.add_router("", rotation_router)
+api.add_router("", matches_router)
+api.add_router("", demos_router)
 api.add_router("", alerts_router)
 api.add_router("", schedules_router)
 api.add_router("", bulk_router)
 api.add_router("", status_pages_router)
 api.add_router("", backups_router)
+api.add_router("", importer_router)
 
 
 @api.exception_handler(Problem)

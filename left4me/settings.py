@@ -10,12 +10,12 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from celery.schedules import crontab
-from csp.constants import NONE, SELF
 
-from left4me.core import logbook, secrets
+from left4me.core import floods, logbook, secrets
 from left4me.core.env import Environment, Misconfigured, database_from_url
 from left4me.core.net import keepalive
 from left4me.core.redis import broker, keys
+from left4me.core.web import content_policy, processes
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -35,16 +35,32 @@ LEFT4ME_GAME = env.choice("LEFT4ME_GAME", ["steam", "simulated"], _usual_game)
 GAME_SOURCES = {"steam": "servers.hosts.installs.from_steam", "simulated": "servers.simulated.releases.install_newest"}
 GAME_CHECKS = {"steam": "servers.hosts.game_checks.from_steam", "simulated": "servers.simulated.releases.newest_build"}
 LEFT4ME_PORTS = env.ports("LEFT4ME_PORTS", "27015-27115")
+LEFT4ME_FLOOD_LIMITS = env.flag("LEFT4ME_FLOOD_LIMITS", default=True)
+LEFT4ME_FLOOD_REQUESTS = env.number("LEFT4ME_FLOOD_REQUESTS", **floods.REQUESTS.bounds)
+LEFT4ME_FLOOD_REQUESTS_IN_ALL = env.number("LEFT4ME_FLOOD_REQUESTS_IN_ALL", **floods.REQUESTS_IN_ALL.bounds)
+LEFT4ME_FLOOD_PACKETS = env.number("LEFT4ME_FLOOD_PACKETS", **floods.PACKETS.bounds)
 
 # A host beside the web's own: where the content of overlays comes from, and as whom it is asked for.
-LEFT4ME_WEB_URL = env.url("LEFT4ME_WEB_URL", "", schemes=["https", "http"]) if env.text("LEFT4ME_WEB_URL") else ""
+LEFT4ME_WEB_URL = env.url("LEFT4ME_WEB_URL", "", schemes=["https", "http"])
 LEFT4ME_WEB_CA = env.text("LEFT4ME_WEB_CA")
 LEFT4ME_HOST_TOKEN = env.text("LEFT4ME_HOST_TOKEN")
 if LEFT4ME_WEB_URL and not LEFT4ME_HOST_TOKEN:
-    raise Misconfigured(
-        "LEFT4ME_WEB_URL also needs LEFT4ME_HOST_TOKEN. Copy both from the output of `left4mectl host add`."
-    )
+    raise Misconfigured("LEFT4ME_WEB_URL also needs LEFT4ME_HOST_TOKEN. `left4mectl host add` prints both.")
+# Who must have a second factor to use the pages.
+LEFT4ME_SECOND_FACTOR = env.choice("LEFT4ME_SECOND_FACTOR", ["optional", "admins", "everyone"], "optional")
+# Where users may also sign in, once they have linked their accounts there; an empty issuer: nowhere.
+LEFT4ME_OIDC_ISSUER = env.url("LEFT4ME_OIDC_ISSUER", "", schemes=["https", "http"])
+LEFT4ME_OIDC_CLIENT_ID = env.text("LEFT4ME_OIDC_CLIENT_ID")
+LEFT4ME_OIDC_CLIENT_SECRET = env.text("LEFT4ME_OIDC_CLIENT_SECRET")
+LEFT4ME_OIDC_NAME = env.text("LEFT4ME_OIDC_NAME") or urlsplit(LEFT4ME_OIDC_ISSUER).hostname or ""
+if LEFT4ME_OIDC_ISSUER and not LEFT4ME_OIDC_CLIENT_ID:
+    raise Misconfigured("LEFT4ME_OIDC_ISSUER also needs LEFT4ME_OIDC_CLIENT_ID, which the provider gives this site.")
+LEFT4ME_STEAM_SIGN_IN = env.flag("LEFT4ME_STEAM_SIGN_IN", default=True)
 LEFT4ME_SIGNUP = env.choice("LEFT4ME_SIGNUP", ["open", "invite", "closed"], "closed")
+
+# Of the web: processes, and threads for pages in each of them.
+LEFT4ME_WEB_PROCESSES = env.number("LEFT4ME_WEB_PROCESSES", processes.usual(LEFT4ME_RUNTIME), least=1, most=64)
+LEFT4ME_WEB_THREADS = env.number("LEFT4ME_WEB_THREADS", 8 if LEFT4ME_WEB_PROCESSES == 1 else 4, least=1, most=64)
 
 # --- safety ---------------------------------------------------------------------------------------------------
 
@@ -109,6 +125,10 @@ INSTALLED_APPS = [
     "servers",
     "livestate",
     "livestate.bans",
+    "livestate.demos",
+    "livestate.matches",
+    "livestate.rotation",
+    "left4me.importer",
     "left4me.backups",
     "left4me.schedules",
     "left4me.status_pages",
@@ -157,11 +177,8 @@ TEMPLATES = [
 
 # --- database, broker -----------------------------------------------------------------------------------------
 
-DATABASES = {
-    "default": database_from_url(
-        env.text("DATABASE_URL") or f"sqlite:///{quote(str(LEFT4ME_ROOT / 'left4me.sqlite3'))}"
-    )
-}
+_usual_database = f"sqlite:///{quote(str(LEFT4ME_ROOT / 'left4me.sqlite3'))}"
+DATABASES = {"default": database_from_url(env.text("DATABASE_URL") or _usual_database)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.url("REDIS_URL", f"unix://{broker.socket_path(LEFT4ME_ROOT)}", schemes=["redis", "rediss", "unix"])
 CACHES = {"default": {"BACKEND": "left4me.core.redis.json_cache.JsonCache", "LOCATION": REDIS_URL}}
@@ -179,35 +196,14 @@ LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "accounts:login"
 SESSION_ENGINE = "accounts.sessions"
-SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LEFT4ME_BEHIND_TLS
-CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "left4me.site.error_pages.csrf_failure"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
 
 # --- what a browser may do ------------------------------------------------------------------------------------
 
-STEAM_IMAGE_HOSTS = [
-    "https://*.steamstatic.com",
-    "https://*.steamusercontent.com",
-    "https://steamuserimages-a.akamaihd.net",
-    "https://steamcdn-a.akamaihd.net",
-]
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": [NONE],
-        "script-src": [SELF],
-        "style-src": [SELF],
-        "img-src": [SELF, "data:", *STEAM_IMAGE_HOSTS],
-        "font-src": [SELF],
-        "connect-src": [SELF],
-        "manifest-src": [SELF],
-        "form-action": [SELF],
-        "base-uri": [NONE],
-        "frame-ancestors": [NONE],
-    }
-}
+CONTENT_SECURITY_POLICY = content_policy.PAGES
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
@@ -244,23 +240,19 @@ LEFT4ME_STEAM_CONTENT_HOSTS = env.words(
 )
 STEAM_WEB_API_KEY = env.text("STEAM_WEB_API_KEY")
 # Where Steam confirms who somebody is. With the simulated game this site simulates that as well.
-_steam_sign_in = {
-    "steam": "https://steamcommunity.com/openid",
-    "simulated": f"http://127.0.0.1:{LEFT4ME_BIND.port}/simulated-steam",
-}
-LEFT4ME_STEAM_OPENID_URL = env.url(
-    "LEFT4ME_STEAM_OPENID_URL", _steam_sign_in[LEFT4ME_GAME], schemes=["https", "http"]
-).rstrip("/")
+_simulated_steam = f"http://{LEFT4ME_BIND.here}/simulated-steam"
+_steam_sign_in = {"steam": "https://steamcommunity.com/openid", "simulated": _simulated_steam}
+LEFT4ME_STEAM_OPENID_URL = env.url("LEFT4ME_STEAM_OPENID_URL", _steam_sign_in[LEFT4ME_GAME], schemes=["https", "http"])
 SIMULATED_STEAM_URLS = "servers.simulated.steam_sign_in" if LEFT4ME_GAME == "simulated" else ""
-
 # An account that owns the game: the way out where Steam gives it to no anonymous login.
 LEFT4ME_STEAM_USERNAME = env.text("LEFT4ME_STEAM_USERNAME")
 LEFT4ME_STEAM_PASSWORD = env.text("LEFT4ME_STEAM_PASSWORD")
 
 # --- alerts and mail ------------------------------------------------------------------------------------------
 
-# Origins such as http://127.0.0.1:9000 that webhooks may lead to although they are not on the public internet.
+# Origins such as http://127.0.0.1:9000 of webhooks and archives that are not on the public internet.
 LEFT4ME_ALERT_ORIGINS = env.origins("LEFT4ME_ALERT_ORIGINS")
+LEFT4ME_ARCHIVE_ORIGINS = env.origins("LEFT4ME_ARCHIVE_ORIGINS")
 # What nobody took for so long is dropped.
 LEFT4ME_ALERT_DAYS = env.number("LEFT4ME_ALERT_DAYS", 2, least=1, most=30)
 # A server that has written more is stopped. In both, 0 means: never.
@@ -270,12 +262,11 @@ LEFT4ME_DISK_LOW_GB = env.number("LEFT4ME_DISK_LOW_GB", 5, least=0, most=100_000
 
 def _public_url() -> str:
     name = next((each for each in ALLOWED_HOSTS if not each.startswith((".", "*"))), "localhost")
-    return f"https://{name}" if LEFT4ME_BEHIND_TLS else f"http://{name}:{LEFT4ME_BIND.port}"
+    return f"https://{name}" if LEFT4ME_BEHIND_TLS else LEFT4ME_BIND.url_as(name)
 
 
 # Links in alerts begin with it: whoever sends them knows no request.
 LEFT4ME_PUBLIC_URL = env.url("LEFT4ME_PUBLIC_URL", _public_url(), schemes=["https", "http"])
-
 _mail = env.mail("EMAIL_URL")
 LEFT4ME_SENDS_MAIL = bool(_mail)
 # Without an address, what EMAIL_* settings Django has by itself stand, and nothing is sent.
@@ -301,13 +292,22 @@ LEFT4ME_PROFILE_TTL_SECONDS = env.number("LEFT4ME_PROFILE_TTL_SECONDS", 86400, l
 LEFT4ME_WORKSHOP_REFRESH_SECONDS = env.number("LEFT4ME_WORKSHOP_REFRESH_SECONDS", 86400, least=0, most=31536000)
 # How often each host asks for the newest build of the game; 0: never.
 LEFT4ME_GAME_CHECK_SECONDS = env.number("LEFT4ME_GAME_CHECK_SECONDS", 3600, least=0, most=31536000)
-# Files of items that no overlay holds are deleted after so many days; 0 keeps them.
+# After so many days, files of items that no overlay holds, and logs and crash dumps of games, are deleted; 0: never.
 LEFT4ME_WORKSHOP_CACHE_DAYS = env.number("LEFT4ME_WORKSHOP_CACHE_DAYS", 30, least=0, most=36500)
-# So are logs and crash dumps that games wrote.
 LEFT4ME_GAME_LOG_DAYS = env.number("LEFT4ME_GAME_LOG_DAYS", 90, least=0, most=36500)
+LEFT4ME_DEMO_DAYS = env.number("LEFT4ME_DEMO_DAYS", 30, least=0, most=36500)  # 0 in this and the next: no limit
+LEFT4ME_DEMO_GB = env.number("LEFT4ME_DEMO_GB", 10, least=0, most=100_000)
+LEFT4ME_DEMOS_GB = env.number("LEFT4ME_DEMOS_GB", 50, least=1, most=100_000)
 # What one user's files overlays may hold together, and one uploaded file; what their backups may; in megabytes.
 LEFT4ME_UPLOAD_QUOTA_MB = env.number("LEFT4ME_UPLOAD_QUOTA_MB", 20_000, least=1, most=100_000_000)
 LEFT4ME_BACKUP_QUOTA_MB = env.number("LEFT4ME_BACKUP_QUOTA_MB", 20_000, least=1, most=100_000_000)
+LEFT4ME_SERVERS_PER_USER = env.number("LEFT4ME_SERVERS_PER_USER", 0, least=0, most=100_000)  # 0 in these: no limit
+LEFT4ME_RUNNING_SERVERS_PER_USER = env.number("LEFT4ME_RUNNING_SERVERS_PER_USER", 0, least=0, most=100_000)
+LEFT4ME_MEMORY_PER_USER_MB = env.number("LEFT4ME_MEMORY_PER_USER_MB", 0, least=0, most=100_000_000)
+LEFT4ME_HOST_COPIES_GB = env.number("LEFT4ME_HOST_COPIES_GB", 100, least=0, most=100_000)  # 0: none are made
+LEFT4ME_HOST_COPY_GB = env.number("LEFT4ME_HOST_COPY_GB", 20, least=1, most=100_000)
+_import_from = ["/home", "/srv", "/opt", *(f"/var/lib/{panel}/volumes" for panel in ("pterodactyl", "pelican"))]
+LEFT4ME_IMPORT_FROM = env.folders("LEFT4ME_IMPORT_FROM", _import_from)
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
@@ -326,12 +326,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 # Remote control and events of Celery, for `celery inspect` and Flower. They use channels that all Celery applications
 # of a Redis share, so they are on where that Redis is this machine's alone: on a socket, without a password for hosts.
-_redis = urlsplit(REDIS_URL)
-LEFT4ME_CELERY_MONITORING = env.flag(
-    "LEFT4ME_CELERY_MONITORING", default=_redis.scheme == "unix" and not _redis.password
-)
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = LEFT4ME_CELERY_MONITORING
-CELERY_WORKER_SEND_TASK_EVENTS = LEFT4ME_CELERY_MONITORING
+_is_own_redis = urlsplit(REDIS_URL).scheme == "unix" and not urlsplit(REDIS_URL).password
+LEFT4ME_CELERY_MONITORING = env.flag("LEFT4ME_CELERY_MONITORING", default=_is_own_redis)
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = CELERY_WORKER_SEND_TASK_EVENTS = LEFT4ME_CELERY_MONITORING
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONSUMER = "left4me.jobs.tasks:PromptConsumer"
 # Jobs take LEFT4ME_JOB_SLOTS of these threads at most: periodic tasks (polls, refreshes, sweeps) never wait for them.
@@ -359,13 +356,15 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     # Before the nightly backup.
     "check-database": _periodic("left4me.check_database", crontab(hour="2", minute="43")),
     "servers-refresh": _periodic(
-        "servers.ask_hosts", float(LEFT4ME_STATUS_SECONDS), "servers.refresh", LEFT4ME_STATUS_SECONDS
+        "servers.ask_hosts", LEFT4ME_STATUS_SECONDS, "servers.refresh", LEFT4ME_STATUS_SECONDS
     ),
     "servers-apply-game-access": _periodic("servers.ask_hosts", 5.0, "servers.apply_game_access", 5.0),
     "servers-watch-hosts": _periodic("servers.watch_hosts", 15.0),
     "servers-prune": _periodic("servers.prune", crontab(hour="4", minute="27")),
     "servers-measure-folders": _periodic("servers.ask_hosts", 300.0, "servers.measure_folders", 300),
     "servers-tidy": _periodic("servers.ask_hosts", crontab(hour="4", minute="47"), "servers.tidy", 3600),
+    "servers-forget-moves": _periodic("servers.forget_moves", 300.0),
+    "servers-copy-due": _periodic("servers.copy_due", 300.0),
     "schedules-tick": _periodic("left4me.schedules.tick", 5.0),
     "schedules-prune": _periodic("left4me.schedules.prune", crontab(hour="5", minute="7")),
     "alerts-send": _periodic("left4me.alerts.send", 5.0),
@@ -373,7 +372,12 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "alerts-prune": _periodic("left4me.alerts.prune", crontab(hour="4", minute="57")),
     "jobs-sweep": _periodic("left4me.jobs.sweep", 10.0),
     "livestate-bans": _periodic("servers.ask_hosts", 5.0, "livestate.bans.apply", 5),
+    "livestate-matches": _periodic("servers.ask_hosts", 5.0, "livestate.matches.attend", 5),
+    "livestate-matches-prune": _periodic("livestate.matches.prune", crontab(hour="5", minute="33")),
     "livestate-bans-prune": _periodic("livestate.bans.prune", crontab(hour="5", minute="17")),
+    "livestate-rotation": _periodic("livestate.rotation.follow", 5.0),
+    "demos-look": _periodic("servers.ask_hosts", 60.0, "livestate.demos.look", 60),
+    "demos-tidy": _periodic("servers.ask_hosts", crontab(hour="4", minute="51"), "livestate.demos.tidy", 3600),
     "livestate-poll": _periodic("servers.ask_hosts", LEFT4ME_POLL_SECONDS, "livestate.poll", LEFT4ME_POLL_SECONDS),
     "livestate-profiles": _periodic("livestate.profiles", 20.0),
     "livestate-prune": _periodic("livestate.prune", crontab(minute="37")),
@@ -386,15 +390,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
 }
 if LEFT4ME_WORKSHOP_REFRESH_SECONDS:
     # Looks more often than it refreshes: a refresh that was missed while the machine was off comes soon after.
-    CELERY_BEAT_SCHEDULE["workshop-refresh"] = _periodic(
-        "overlays.refresh_when_due", float(min(LEFT4ME_WORKSHOP_REFRESH_SECONDS, 300))
-    )
-
+    _every = float(min(LEFT4ME_WORKSHOP_REFRESH_SECONDS, 300))
+    CELERY_BEAT_SCHEDULE["workshop-refresh"] = _periodic("overlays.refresh_when_due", _every)
 if LEFT4ME_GAME_CHECK_SECONDS:
     # Each host decides whether a check is due, or a failed one is tried again.
-    _check_seconds = min(LEFT4ME_GAME_CHECK_SECONDS, 60)
-    CELERY_BEAT_SCHEDULE["servers-check-game"] = _periodic(
-        "servers.ask_hosts", float(_check_seconds), "servers.check_game", _check_seconds
-    )
+    _every = min(LEFT4ME_GAME_CHECK_SECONDS, 60)
+    CELERY_BEAT_SCHEDULE["servers-check-game"] = _periodic("servers.ask_hosts", _every, "servers.check_game", _every)
 
 LOGGING = logbook.configuration(env.choice("LEFT4ME_LOG_FORMAT", ["plain", "json"], "plain"))

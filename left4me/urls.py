@@ -4,7 +4,7 @@ from django.urls import include, path
 
 from left4me.api import api
 from left4me.core.web import undo
-from left4me.site import bell, installed_app, palette, styleguide, views
+from left4me.site import bell, host_access, installed_app, palette, styleguide, views
 from left4me.site.metrics.views import metrics
 
 urlpatterns = [
@@ -18,6 +18,7 @@ urlpatterns = [
     path("theme", views.theme, name="theme"),
     path("undo/<str:token>", undo.undo, name="undo"),
     path("styleguide", styleguide.styleguide, name="styleguide"),
+    path("hosts/<id:pk>/access", host_access.host_access, name="host_access"),
     path("health", views.health, name="health"),
     path("ready", views.ready, name="ready"),
     path("metrics", metrics, name="metrics"),
@@ -28,6 +29,10 @@ urlpatterns = [
     path("", include("left4me.jobs.urls")),
     path("", include("livestate.urls")),
     path("", include("livestate.bans.urls")),
+    path("", include("livestate.rotation.urls")),
+    path("", include("livestate.matches.urls")),
+    path("", include("livestate.demos.urls")),
+    path("", include("left4me.importer.urls")),
     path("", include("left4me.backups.urls")),
     path("", include("left4me.schedules.urls")),
     path("", include("left4me.status_pages.urls")),

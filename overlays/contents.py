@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from left4me.core.files.tree import BadPath, Node, Parts, Tree
+from overlays import match_modes
 from overlays.game_files import GAME, is_program
 from overlays.models import Overlay, OverlayContents
 from overlays.replication.store import is_needed
@@ -45,6 +46,7 @@ def record(overlay: Overlay, listing: Listing, *, tree: Tree) -> None:
             "packed_game_paths": inspection.pack_paths(replaced),
         },
     )
+    match_modes.record(overlay, listing.paths, tree=tree)
     record_programs(overlay, _digests(tree, listing.programs))
 
 

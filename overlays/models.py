@@ -274,6 +274,18 @@ class OverlayContents(PackedPaths):
         return inspection.unpack_paths(bytes(self.packed_game_paths))
 
 
+class OverlayMatchModes(models.Model):
+    """The match modes of a competitive pack in an overlay, as the last build found them. See `match_modes`."""
+
+    overlay = models.OneToOneField(Overlay, on_delete=models.CASCADE, related_name="match_modes", primary_key=True)
+    modes = models.JSONField(default=list)
+    # By its code, the name and the group of each mode that the pack offers to players.
+    names = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"{self.overlay_id}"
+
+
 class AddonContents(PackedPaths):
     """The paths in a VPK of a files or script overlay, like `WorkshopContents`."""
 

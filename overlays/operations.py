@@ -14,7 +14,7 @@ from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed, Lock, RequestedJob, operation
 from overlays import builds, paths
 from overlays.campaigns import rows
-from overlays.files import extraction, trash, uploads
+from overlays.files import extraction, remote_archives, trash, uploads
 from overlays.models import Overlay
 from overlays.replication.server import hashes_file
 from overlays.replication.store import Copies, is_needed
@@ -40,6 +40,12 @@ def _no_locks(job: RequestedJob) -> Iterable[Lock]:
 def read_archive(run: JobContext) -> None:
     """List the files of an uploaded archive, so that a user can see where they would go and apply the plan."""
     extraction.read(run, _overlay(run))
+
+
+@operation("fetch_archive", title=_("Fetch archive"), locks=_no_locks, idempotent=True)
+def fetch_archive(run: JobContext) -> None:
+    """Fetch an archive from an address; another job then extracts it."""
+    remote_archives.run(run, _overlay(run))
 
 
 def _overlay_and_quota(job: RequestedJob) -> Iterable[Lock]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from left4me.jobs import actions as jobs
 from overlays import builds
-from overlays.files import trash, uploads
+from overlays.files import remote_archives, trash, uploads
 from overlays.workshop_items import cache_cleanup, refresh
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ def tidy() -> None:
     """Daily: delete abandoned uploads and old deleted files; note unused items, and delete long unused ones."""
     now = timezone.now()
     uploads.delete_abandoned(now=now)
+    remote_archives.delete_abandoned(now=now)
     trash.tidy(now=now)
     cache_cleanup.note_unused(now=now)
     if settings.LEFT4ME_WORKSHOP_CACHE_DAYS:

@@ -13,6 +13,7 @@ urlpatterns = [
     path("overlays/<id:pk>/programs/allow", views.allow_programs, name="allow_programs"),
     path("overlays/<id:pk>/delete", views.delete, name="delete"),
     path("overlays/<id:pk>/addons/<id:addon_id>/link", views.set_link, name="set_link"),
+    path("overlays/<id:pk>/plugins", views.plugins, name="plugins"),
     *items_urls.urlpatterns,
     *files_urls.urlpatterns,
 ]

@@ -14,11 +14,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web import notices
-from overlays import actions, attention, lookups, permissions
+from overlays import actions, attention, lookups, paths, permissions
 from overlays.campaigns import sources
 from overlays.files import uploads
 from overlays.forms import OverlayForm
 from overlays.models import Overlay
+from overlays.plugins import finder
 
 PER_PAGE = 50
 
@@ -73,11 +74,20 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "sources": sources.of_overlay(overlay),
         "waiting": uploads.waiting(overlay) if permissions.can_edit_files(user, overlay) else [],
         "may_allow_programs": permissions.can_allow_programs(user),
+        "has_plugins": finder.has_plugins([paths.directory(overlay)]),
         "waits_days": uploads.WAITS_FOR.days,
         # Blueprints are private: of those that use the overlay, the page lists only the ones visible to the user.
         "blueprints": overlay.blueprints.visible_to(user).select_related("owner"),
     }
     return render(request, "overlays/detail.html", context)
+
+
+@require_safe
+def plugins(request: HttpRequest, pk: int) -> HttpResponse:
+    """The SourceMod plugins in an overlay: what each says of itself, and whether SourceMod would load it."""
+    overlay = lookups.overlay_with_files(signed_in(request), pk)
+    found = [plugin.facts() for plugin in finder.find([paths.directory(overlay)])]
+    return render(request, "overlays/plugins.html", {"overlay": overlay, "plugins": found})
 
 
 @require_POST

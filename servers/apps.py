@@ -11,10 +11,15 @@ class ServersConfig(AppConfig):
         from overlays.replication import store as replication_store
         from servers import permissions
         from servers.actions import sharing  # noqa: F401 -- hears when a user is deactivated
+        from servers.copies import operations as copies
         from servers.game_access import application
-        from servers.hosts import disk_watch, silence, start_parts, this_host  # noqa: F401 -- disk_watch starts with the worker
+        from servers.hosts import disk_watch, own_key, rpc_handlers, silence, start_parts, this_host  # noqa: F401 -- disk_watch starts with the worker
+        from servers.identity import live
         from servers.lifecycle import operations
         from servers.models import GameAccess, GamePerson, Server, kept_rows
+        from servers.moves import operations as moves
+        from servers.plugins import inventory, settings, switches
+        from servers.sourcetv import application as sourcetv
         from servers.state import attention
 
         resources.register_rows(
@@ -32,7 +37,18 @@ class ServersConfig(AppConfig):
         register(permissions.blueprint_audience, signals.BLUEPRINT)
         queue_reasons.register_host_health(silence.troubles)
         operations.register()
+        own_key.register()
+        moves.register()
+        copies.register()
+        start_parts.register(live.for_start)
         start_parts.register(application.for_start)
+        start_parts.register(switches.for_start)
+        start_parts.register(settings.for_start)
+        start_parts.register(sourcetv.for_start)
+        rpc_handlers.register("plugins", inventory.answer)
+        rpc_handlers.register("plugin_files", settings.answer_files)
+        rpc_handlers.register("plugin_settings", settings.answer)
+        rpc_handlers.register("sourcetv", sourcetv.answer)
         kept_rows.register(
             lambda server: GameAccess.objects.filter(server=server), lambda server: GamePerson.objects.of(server)
         )

@@ -18,7 +18,7 @@ from overlays import attention as overlay_attention
 from overlays.models import Overlay
 from servers.lifecycle import status as server_status
 from servers.lifecycle.status import ServerStatus
-from servers.models import Blueprint, Host, Server
+from servers.models import Host, Server
 from servers.models.servers import ServerQuerySet
 from servers.state import attention
 
@@ -34,7 +34,6 @@ class Overview:
     needing_attention: int  # the number of all, also of those not in `attention`
     servers: int
     running: int
-    blueprints: int
     jobs: list[Job]
     failed: list[Job]
 
@@ -61,7 +60,6 @@ def of(user: User, *, now: datetime) -> Overview:
         statuses=statuses,
         attention=worst_first([*others, *_subjects(statuses)]),
         needing_attention=len(others) + needing.count(),
-        blueprints=Blueprint.objects.visible_to(user).count(),
         jobs=list(jobs.live().select_related("user")[:MOST_JOBS]),
         failed=list(failed.select_related("user")[:MOST_JOBS]),
         **counts,

@@ -17,13 +17,20 @@ from left4me.core.redis import hosts
 from left4me.core.version import VERSION
 from left4me.jobs import actions as jobs
 from overlays.replication import layers
+from servers.actions import copies
+from servers.copies import desk as copies_desk
 from servers.game_access import application
 from servers.gamehost.port import RuntimeFault
 from servers.gamehost.storage import KEPT
-from servers.hosts import game_checks, own_copies, reconcile, rpc, rpc_handlers, silence, this_host
+from servers.hosts import game_checks, own_copies, own_key, reconcile, rpc, rpc_handlers, silence, this_host
+from servers.identity import live
 from servers.lifecycle import readiness
 from servers.logs import cleanup
 from servers.models import DeletedServer, Host, Server
+from servers.moves import desk, leftovers
+from servers.plugins import settings as plugin_settings
+from servers.sourcetv import application as sourcetv
+from servers.state import copies as copies_state
 from servers.state import crash_alerts, game_updates, state_log, usage
 
 logger = logging.getLogger(__name__)
@@ -47,6 +54,7 @@ def refresh() -> None:
     """Observe all servers of this host and report that the host is alive."""
     now, started = timezone.now(), time.monotonic()
     host = this_host.row()
+    own_key.leave_the_key_of_the_web(host)
     boot = this_host.boot()
     reconcile.refresh(
         host.name,
@@ -57,7 +65,7 @@ def refresh() -> None:
     )
     facts = {
         **host.facts,
-        **this_host.facts(),
+        **this_host.facts(host.facts),
         "boot": boot,
         "refusal": schema.mismatch(),
         # The duration of one pass, for the metrics.
@@ -115,6 +123,24 @@ def apply_game_access() -> None:
     application.apply(settings.LEFT4ME_HOST, now=timezone.now())
 
 
+@shared_task(name=plugin_settings.TASK, ignore_result=True)
+def apply_plugin_settings(server_id: int) -> None:
+    """Have a running game take over the settings of its plugins."""
+    plugin_settings.apply(server_id)
+
+
+@shared_task(name=sourcetv.TASK, ignore_result=True)
+def apply_sourcetv(server_id: int) -> None:
+    """Have a running game take over the options of SourceTV."""
+    sourcetv.apply(server_id)
+
+
+@shared_task(name=live.TASK, ignore_result=True)
+def apply_identity(server_id: int) -> None:
+    """Have a running game take over another name, other tags and the like."""
+    live.apply(server_id)
+
+
 @shared_task(name="servers.tail")
 def tail(server_id: int) -> None:
     """Publish this server's log for as long as it has viewers."""
@@ -134,10 +160,34 @@ def prune() -> None:
     DeletedServer.objects.filter(deleted_at__lte=now - KEPT).delete()
 
 
+@shared_task(name=desk.DROP_TASK, ignore_result=True)
+def drop_moved() -> None:
+    """Remove the files of servers that have moved to another host."""
+    leftovers.remove_moved()
+
+
+@shared_task(name="servers.forget_moves", ignore_result=True)
+def forget_moves() -> None:
+    """On the web's host: forget moves that have ended without being finished, with what was sent of them."""
+    desk.forget_ended()
+
+
+@shared_task(name="servers.copy_due", ignore_result=True)
+def copy_due() -> None:
+    """On the web's host: request the copies of worker hosts' servers that are due, and forget those of no use."""
+    now = timezone.now()
+    copies_desk.tidy()
+    copies.request_due(now)
+    others = Host.objects.exclude(name=settings.LEFT4ME_HOST)
+    late = copies_state.late_servers(others, now=now)
+    for host in others:
+        crash_alerts.copies_were_seen(host, late.get(host.pk, []), now=now)
+
+
 @shared_task(name="servers.tidy")
 def tidy() -> None:
     """Remove expired files from this host: archives of deleted servers, copies of overlays, unused game versions,
-    what games logged long ago, and own copies that were set aside."""
+    what games logged long ago, own copies that were set aside, and servers that have moved away."""
     now, storage = timezone.now(), this_host.storage()
     storage.purge_deleted(now=now)
     layers.tidy()
@@ -148,6 +198,9 @@ def tidy() -> None:
             logger.warning("old logs of server %s could not be deleted: %s", server_id, fault)
     own_copies.forget_aside(now=now)
     own_copies.note_all()
+    leftovers.remove_moved()
+    if settings.LEFT4ME_WEB_URL:
+        leftovers.remove_unfinished()
     if not this_host.games().unused(in_use=storage.layers_in_use()):
         return
     # As a job, whose lock keeps servers from starting with a version that is being removed.

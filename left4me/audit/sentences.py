@@ -9,7 +9,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from left4me.audit.models import AuditEntry
@@ -48,13 +48,23 @@ SENTENCES: dict[str, str | Promise] = {
     "blueprint.game_access": _("{who} changed who may join the games of the blueprint {what}"),
     "blueprint.game_admin_removed": _("{who} removed a person from the game admins of the blueprint {what}"),
     "blueprint.game_admin_set": _("{who} changed the game admins of the blueprint {what}"),
+    "blueprint.identity": _("{who} changed the identity of the servers of the blueprint {what}"),
     "blueprint.reorder": _("{who} changed the order of overlays in the blueprint {what}"),
     "blueprint.restore": _("{who} restored an earlier version of the blueprint {what}"),
+    "blueprint.rotation": _("{who} changed the map rotation of the blueprint {what}"),
+    "blueprint.rotation_removed": _("{who} removed the map rotation of the blueprint {what}"),
     "blueprint.update": _("{who} changed the blueprint {what}"),
+    "import.read": _("{who} had the directory {what} read for an import"),
+    "import.carry_out": _("{who} imported servers from {what}"),
+    "import.discard": _("{who} discarded the import of {what}"),
+    "import": _("{who} changed an import: {what}"),
     "console.ban": _("{who} banned a player from {what}"),  # of earlier releases
     "console.command": _("{who} sent a command to {what}"),
     "console.kick": _("{who} kicked a player from {what}"),
     "console.map": _("{who} changed the map of {what}"),
+    "console.load_plugin": _("{who} loaded a plugin on {what}"),
+    "console.reload_plugin": _("{who} reloaded a plugin on {what}"),
+    "console.unload_plugin": _("{who} unloaded a plugin on {what}"),
     "console": _("{who} used the console of {what}"),
     "bulk.start": _("{who} began an action on several servers: {what}"),
     "bulk.cancel": _("{who} cancelled an action on several servers: {what}"),
@@ -63,6 +73,7 @@ SENTENCES: dict[str, str | Promise] = {
     "host.check_game": _("{who} looked for game updates on the host {what}"),
     "host.clean_game": _("{who} removed unused game versions from the host {what}"),
     "host.install": _("{who} installed or updated the game on the host {what}"),
+    "host.copy_servers": _("{who} copied the servers of the host {what}"),
     "host.remove": _("{who} removed the host {what}"),
     "host.repair_game": _("{who} reinstalled the game on the host {what}"),
     "host.revoke_token": _("{who} revoked the token of the host {what}"),
@@ -72,6 +83,10 @@ SENTENCES: dict[str, str | Promise] = {
     "invitation.revoke": _("{who} revoked an invitation"),
     "job.cancel": _("{who} cancelled {what}"),
     "job.retry": _("{who} retried {what}"),
+    "match.cancel": _("{who} cancelled a match on {what}"),
+    "match.create": _("{who} planned a match on {what}"),
+    "match.end": _("{who} ended a match on {what}"),
+    "match.load": _("{who} loaded a match on {what}"),
     "note.add": _("{who} added a note about a player"),
     "note.change": _("{who} changed a note about a player"),
     "note.delete": _("{who} deleted a note about a player"),
@@ -97,6 +112,7 @@ SENTENCES: dict[str, str | Promise] = {
     "overlay.script_changed": _("{who} changed the script of the overlay {what}"),
     "overlay.update": _("{who} changed the overlay {what}"),
     "overlay.upload_discarded": _("{who} discarded an upload to the overlay {what}"),
+    "overlay.fetch": _("{who} fetched an archive into the overlay {what}"),
     "overlay.uploaded": _("{who} uploaded a file to the overlay {what}"),
     "player.forget": _("{who} had a player forgotten"),
     "schedule.cancel_run": _("{who} cancelled a run of the schedule {what}"),
@@ -121,19 +137,44 @@ SENTENCES: dict[str, str | Promise] = {
     "server.players_link_made": _("{who} created a player link for {what}"),
     "server.players_link_removed": _("{who} disabled the player link of {what}"),
     "server.put_back_copies": _("{who} put back own copies of game files on {what}"),
+    "server.request_move": _("{who} began to move {what} to another host"),
     "server.restart": _("{who} restarted {what}"),
     "server.restart_when_empty": _("{who} had {what} restarted when it is empty"),
     "server.restore": _("{who} restored {what}"),
+    "server.restore_copy": _("{who} restored {what} from the copy of a lost host"),
     "server.restore_backup": _("{who} restored a backup of {what}"),
     "server.revoke": _("{who} ended the sharing of {what}"),
     "server.rotate_password": _("{who} changed the RCON password of {what}"),
     "server.share": _("{who} shared {what}"),
     "server.show_password": _("{who} read the RCON password of {what}"),
+    "server.delete_demos": _("{who} deleted demos of {what}"),
+    "server.sourcetv": _("{who} changed SourceTV of {what}"),
+    "server.plugin_disabled": _("{who} disabled a plugin on {what}"),
+    "server.plugin_enabled": _("{who} enabled a plugin on {what}"),
+    "server.plugin_settings": _("{who} changed settings of plugins on {what}"),
+    "server.plugin_settings_reset": _("{who} reset settings of plugins on {what}"),
+    "server.plugin_followed": _("{who} let a plugin on {what} follow its overlay"),
+    "server.rotation": _("{who} changed the map rotation of {what}"),
+    "server.rotation_removed": _("{who} removed the map rotation of {what}"),
+    "server.map_queue": _("{who} changed the map queue of {what}"),
+    "server.map_cancel": _("{who} cancelled a change of the map on {what}"),
     "server.start": _("{who} started {what}"),
     "server.stop": _("{who} stopped {what}"),
     "server.stop_when_empty": _("{who} had {what} stopped when it is empty"),
     "server.use_originals": _("{who} used the original game files again on {what}"),
     "server.update": _("{who} changed {what}"),
+    "identity.link": _("{who} linked an account of another provider to sign in with"),
+    "identity.unlink": _("{who} unlinked an account of another provider"),
+    "factor.add_app": _("{who} set up an authenticator app"),
+    "factor.add_passkey": _("{who} added a passkey"),
+    "factor.remove_app": _("{who} removed their authenticator app"),
+    "factor.remove_passkey": _("{who} removed a passkey"),
+    "factor.renew_codes": _("{who} created new recovery codes"),
+    "factor.reset": _("{who} reset the second factors of the user {what}"),
+    "factor.use_code": _("{who} used a recovery code"),
+    "session.code_refused": _("{who} entered a wrong code at the second step of a sign-in"),
+    "session.door_refused": _("{who} could not be signed in at another provider"),
+    "session.passkey_refused": _("{who} could not be signed in with a passkey"),
     "session.end": _("{who} signed out"),
     "session.refused": _("{who} failed to sign in"),
     "session.revoke": _("{who} signed out a device"),
@@ -185,7 +226,7 @@ def describe(entries: Iterable[AuditEntry]) -> list[tuple[AuditEntry, SafeString
 
 def _sentence(entry: AuditEntry, label: Label | None) -> SafeString:
     group = entry.action.partition(".")[0]
-    text = SENTENCES.get(entry.action) or SENTENCES.get(group) or _now("{who}: {action} {what}")
+    text = SENTENCES.get(entry.action) or SENTENCES.get(group) or gettext("{who}: {action} {what}")
     who = format_html("<strong>{}</strong>", entry.actor)
     return format_html(str(text), who=who, what=_target(entry, label), action=entry.action)
 

@@ -1,10 +1,12 @@
-"""Cancellation of long work: the one exception that reports it, and a pause that ends with it.
+"""Cancellation of long work, by the one exception that reports it; and work of which a process does one at a time.
 
 Standard library only: the game host uses it without Django.
 """
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
 from collections.abc import Callable
 
@@ -31,3 +33,18 @@ def pause(seconds: float, cancelled: Callable[[], bool]) -> None:
     while (left := deadline - time.monotonic()) > 0:
         time.sleep(min(left, _POLL_SECONDS))
         check(cancelled)
+
+
+def skipped_while_active(work: Callable[[], None]) -> Callable[[], None]:
+    """Let a call of `work` do nothing while another one is still active in this process, as for a periodic task."""
+    active = threading.Lock()
+
+    @functools.wraps(work)
+    def call() -> None:
+        if active.acquire(blocking=False):
+            try:
+                work()
+            finally:
+                active.release()
+
+    return call

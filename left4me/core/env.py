@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -43,6 +44,16 @@ class Bind:
     @property
     def is_loopback(self) -> bool:
         return self.host in _LOOPBACK
+
+    @property
+    def here(self) -> str:
+        """Where this machine reaches it, as `host:port` of a URL."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 -- compared, not bound
+        return f"[{host.strip('[]')}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    def url_as(self, name: str) -> str:
+        """Its URL under a name of this machine. Names of loopback give way to the address that it listens on."""
+        return f"http://{self.here if name.strip('[]') in _LOOPBACK else f'{name}:{self.port}'}"
 
 
 class Environment:
@@ -81,6 +92,14 @@ class Environment:
         raw = self.text(name)
         return [w.strip() for w in raw.split(",") if w.strip()] if raw else list(default)
 
+    def folders(self, name: str, default: Sequence[str] = ()) -> list[Path]:
+        """Absolute paths of directories, separated by commas; `-` for none."""
+        words = [word for word in self.words(name, default) if word != "-"]
+        for word in words:
+            if not word.startswith("/") or ".." in word.split("/") or word == "/":
+                raise Misconfigured(f"{name}: {word!r} is no absolute path of a directory. Write /srv, or - for none.")
+        return [Path(word) for word in words]
+
     def bind(self, name: str, default: str) -> Bind:
         raw = self.text(name, default) or default
         match = _ADDRESS.match(raw)
@@ -98,8 +117,9 @@ class Environment:
         return range(int(match[1]), int(match[2]) + 1)
 
     def url(self, name: str, default: str, *, schemes: Sequence[str]) -> str:
+        """The address, without a slash at its end; empty where it is not set and `default` is empty."""
         raw = self.text(name, default) or default
-        if urlsplit(raw).scheme not in schemes:
+        if raw and urlsplit(raw).scheme not in schemes:
             raise Misconfigured(f"{name} must start with {' or '.join(s + '://' for s in schemes)}.")
         return raw.rstrip("/")
 

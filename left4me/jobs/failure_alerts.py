@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.contrib.auth import get_user_model
 from django.utils.translation import gettext as _
 
 from left4me.alerts import incidents
@@ -27,13 +28,24 @@ def job_has_ended(job: Job, *, now: datetime) -> None:
         incidents.report(_failure(job), now=now)
 
 
+def complete(job: Job, *, now: datetime) -> None:
+    """Alert the owners of what a failed job was about, where the host of the job does not see it.
+
+    Called on the web's own host.
+    """
+    if job.state == State.FAILED:
+        incidents.complete(_failure(job), now=now)
+
+
 def _failure(job: Job) -> ProblemReport:
     label = resources.labels([job.resource]).get(job.resource)
     resource_name = label.name if label is not None else job.resource
     # The owners of its resource are alerted, and who requested the job, unless they may not see it any more.
     owners = resources.owners(job.resource)
-    if job.user is not None and permissions.can_see(job.user, job):
-        owners = owners | {job.user.pk}
+    # Workers of other hosts run this too, and their database role may read these columns.
+    asked = get_user_model()._default_manager.only("username", "is_admin", "is_active").filter(pk=job.user_id).first()
+    if asked is not None and permissions.can_see(asked, job):
+        owners = owners | {asked.pk}
     return ProblemReport(
         event=Event.JOB_FAILED,
         key=_key(job),

@@ -42,6 +42,17 @@ class Lock:
     exclusive: bool
 
 
+def backup_lock(job: RequestedJob) -> Lock:
+    """The lock of those who make or need backups of the job's resource, beside which other jobs on it may run."""
+    return Lock(job.resource.replace(":", "-backup:"), exclusive=True)
+
+
+def lock_with_backups(job: RequestedJob) -> Iterable[Lock]:
+    """The locks of a job that has its resource and the backups of it for itself."""
+    yield Lock(job.resource, exclusive=True)
+    yield backup_lock(job)
+
+
 class RequestedJob(Protocol):
     """What locks and secrets are derived from. The model implements it; this module must not import the model."""
 

@@ -19,8 +19,11 @@ PHASES = {
     "downloading %s": gettext_lazy("Downloading %s"),
     "fetching %s": gettext_lazy("Fetching %s"),
     "web reads %s": gettext_lazy("The web server reads %s"),
+    "reading": gettext_lazy("Reading files"),
     "copying": gettext_lazy("Copying"),
     "restoring": gettext_lazy("Restoring"),
+    "sending": gettext_lazy("Sending"),
+    "receiving": gettext_lazy("Receiving"),
     "installing": gettext_lazy("Installing"),
     "lines": gettext_lazy("Writing lines"),
     # SteamCMD's own

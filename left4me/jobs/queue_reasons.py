@@ -64,6 +64,8 @@ def _named(holders: Collection[Job], user: Visitor | None) -> list[Job]:
     if is_admin(user):
         return list(holders)
     own = [job.pk for job in holders if job.user_id == user.pk]
+    if not own:
+        return []
     seen = set(Job.objects.asked_by(cast("Person", user)).filter(pk__in=own).values_list("pk", flat=True))
     return [job for job in holders if job.pk in seen]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
@@ -19,7 +20,7 @@ class Place:
     title: str | Promise
     admins_only: bool = False
     key: str = ""  # opens it after the key g
-    # Below "More": for those who develop left4me or look behind its pages.
+    # Below "More": what is seldom needed, or for those who look behind the pages.
     is_rare: bool = False
     # On a phone in the user's menu: the bar at the bottom has room for five.
     is_in_phone_menu: bool = False
@@ -35,6 +36,7 @@ PLACES = [
     Place("/overlays", "layers", _("Overlays"), key="o"),
     Place("/schedules", "calendar", _("Schedules"), key="c", is_in_phone_menu=True),
     Place("/players", "gamepad-2", _("Players"), key="p", is_in_phone_menu=True),
+    Place("/matches", "trophy", _("Matches"), key="m", is_in_phone_menu=True),
     Place("/bans", "ban", _("Bans"), key="x", is_in_phone_menu=True),
     Place("/jobs", "list-checks", _("Activity"), key="j"),
     Place("/hosts", "hard-drive", _("Hosts"), admins_only=True),
@@ -42,12 +44,15 @@ PLACES = [
     Place("/workshop", "package", _("Workshop"), admins_only=True),
     Place("/users", "users", _("Users"), admins_only=True),
     Place("/audit", "scroll-text", _("Audit log"), admins_only=True),
+    Place("/imports", "folder-open", _("Import servers"), admins_only=True, is_rare=True),
     Place("/admin/", "database", _("Database"), admins_only=True, is_rare=True),
     Place("/styleguide", "palette", _("Styleguide"), admins_only=True, is_rare=True),
 ]
 
 
+@cache
 def is_routed(path: str) -> bool:
+    """Whether there is such a page. The URLs of a running program do not change."""
     try:
         resolve(path)
     except Resolver404:

@@ -47,11 +47,15 @@ def beat() -> None:
     client().set(keys.PULSE, f"{procfs.boot_id()} {clock.since_boot():.3f}")
 
 
-def read() -> Pulse:
-    """Read the pulse. Raises redis.RedisError."""
+def read(*, of_any_boot: bool = False) -> Pulse:
+    """Read the pulse. Raises redis.RedisError.
+
+    A pulse from before the last start of the machine is none, unless `of_any_boot`: then only its time counts.
+    """
     stamp = client().get(keys.PULSE)
     waiting = client().llen(settings.CELERY_TASK_DEFAULT_QUEUE)
-    # A pulse from before the last start of the machine is none.
     boot, _, at = stamp.decode().partition(" ") if isinstance(stamp, bytes) else ("", "", "")
-    age = clock.since_boot() - float(at) if boot == procfs.boot_id() else None
+    age = clock.since_boot() - float(at) if at and (of_any_boot or boot == procfs.boot_id()) else None
+    # The machine has not run for that long.
+    age = age if age is None or age >= 0 else None
     return Pulse(age=age, waiting=int(waiting))

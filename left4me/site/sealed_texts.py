@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import Field, Model
 
 from left4me.core import secrets
-from servers.models import Server
+from servers.models import DeletedServer, Server
 
 
 def fields() -> list[tuple[type[Model], str]]:
@@ -27,6 +27,13 @@ def every() -> Iterator[tuple[type[Model], str, object, str]]:
                 continue
             rows = rows.filter(host__name=settings.LEFT4ME_HOST)
         for pk, sealed in rows.values_list("pk", field):
+            yield model, field, pk, sealed
+
+
+def of_the_web() -> Iterator[tuple[type[Model], str, object, str]]:
+    """Those of `every` that belong to no server, so that only the web reads them."""
+    for model, field, pk, sealed in every():
+        if model not in (Server, DeletedServer):
             yield model, field, pk, sealed
 
 

@@ -96,8 +96,7 @@ def _picture(chapter: Chapter | None, kind: str) -> str:
 
 
 def _address(server: Server) -> str:
-    host = server.host.address or urlsplit(settings.LEFT4ME_PUBLIC_URL).hostname or "localhost"
-    return f"{f'[{host}]' if ':' in host else host}:{server.port}"
+    return server.host.join_address(server.port, site=urlsplit(settings.LEFT4ME_PUBLIC_URL).netloc)
 
 
 def _players(servers: Sequence[Server]) -> dict[int, list[dict[str, Any]]]:

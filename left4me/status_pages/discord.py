@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from left4me.alerts import delivery, destinations, transport
 from left4me.alerts.models import Channel
 from left4me.alerts.transport import Outcome
 from left4me.core import secrets
+from left4me.core.concurrency import skipped_while_active
 from left4me.core.net import fetch
 from left4me.status_pages import content, embeds
 from left4me.status_pages.models import StatusMessage
@@ -50,18 +50,11 @@ class Result:
     pause: float = 0.0
 
 
-_sending = threading.Lock()
-
-
 @shared_task(name="left4me.status_pages.send", ignore_result=True)
+@skipped_while_active
 def send_due() -> None:
     """Update the messages in Discord. Skipped while the previous run is still active."""
-    if not _sending.acquire(blocking=False):
-        return
-    try:
-        send(now=timezone.now())
-    finally:
-        _sending.release()
+    send(now=timezone.now())
 
 
 def send(*, now: datetime) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -39,9 +40,11 @@ class Testhost:
     __test__ = False  # not a class of tests, whatever its name
     python = Path(sys.prefix).resolve() / "bin/python"
 
-    def __init__(self, name: str, *, kind: str = "bare", net: str = "private") -> None:
+    def __init__(self, name: str, *, kind: str = "bare", net: str = "private", release: str = "") -> None:
         self.name = name
         self._environment = {**os.environ, "TESTHOST_NAME": name, "TESTHOST_KIND": kind, "TESTHOST_NET": net}
+        if release:
+            self._environment["TESTHOST_RELEASE"] = release
         if kind == "deploy" and _memory_will_do():
             self._environment["TESTHOST_INSTANCES"] = str(_MEMORY)
 
@@ -69,6 +72,10 @@ class Testhost:
     def cp(self, source: Path, target: str) -> None:
         self._call("cp", str(source), target)
 
+    def get(self, source: str, target: Path) -> None:
+        """Copy a file or directory out of the machine."""
+        self._call("get", source, str(target))
+
     def write(self, target: str, text: str) -> None:
         """Write a file inside."""
         with tempfile.TemporaryDirectory() as place:
@@ -78,6 +85,10 @@ class Testhost:
 
     def reboot(self) -> None:
         self._call("reboot")
+
+    def base(self) -> Path:
+        """The directory that instances are copied from."""
+        return Path(self._call("base").output.strip().splitlines()[-1])
 
     def wheels(self, lock_file: Path) -> Path:
         """A directory with the packages of a lock file for the Python inside."""
@@ -142,11 +153,14 @@ def clone_as_it_is(target: Path) -> None:
 
 @pytest.fixture(scope="session")
 def testhost() -> Iterator[Testhost]:
-    host = Testhost(f"t{os.getpid()}")
     binds: dict[Path, Path | None] = {PROJECT: Path(CHECKOUT), Path(sys.prefix).resolve(): None}
-    # Debian's own Python is inside as well; this machine's /usr in its place would take systemd away.
-    if Path(sys.base_prefix) != Path("/usr"):
+    release = ""
+    if Path(sys.base_prefix) == Path("/usr"):
+        # This machine's /usr would take the place of systemd inside. The same Debian has the same Python.
+        release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    else:
         binds[Path(sys.base_prefix)] = None
+    host = Testhost(f"t{os.getpid()}", release=release)
     try:
         host.up(*(f"--bind-ro={source}" + (f":{target}" if target else "") for source, target in binds.items()))
         yield host

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[2]
 _UP_SECONDS = 120
 
 
@@ -30,8 +30,7 @@ class Whole:
         web, first = _free_port(), _free_port()
         last = min(first + 9, 65535)
         self.url = f"http://127.0.0.1:{web}"
-        foreign = ("LEFT4ME_", "DATABASE_", "REDIS_", "DJANGO_")
-        self._env = {name: text for name, text in os.environ.items() if not name.startswith(foreign)} | {
+        self._env = clean_environment() | {
             "LEFT4ME_ROOT": str(root),
             "LEFT4ME_BIND": f"127.0.0.1:{web}",
             "LEFT4ME_GAME": "simulated",
@@ -43,7 +42,7 @@ class Whole:
             rows.execute("UPDATE servers_host SET first_port = ?, last_port = ?", (first, last))
         self._log = (root / "up.log").open("wb")
         self._up = subprocess.Popen(
-            [sys.executable, "-m", "deploy.up"], env=self._env, cwd=_REPOSITORY, stdout=self._log, stderr=self._log
+            [sys.executable, "-m", "deploy.up"], env=self._env, cwd=REPOSITORY, stdout=self._log, stderr=self._log
         )
 
     def wait_until_up(self) -> None:
@@ -57,7 +56,7 @@ class Whole:
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             env=self._env,
-            cwd=_REPOSITORY,
+            cwd=REPOSITORY,
             input=said,
             capture_output=True,
             text=True,
@@ -79,6 +78,12 @@ class Whole:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+
+def clean_environment() -> dict[str, str]:
+    """The variables of this process without left4me's settings."""
+    foreign = ("LEFT4ME_", "DATABASE_", "REDIS_", "DJANGO_")
+    return {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
 
 
 @pytest.fixture

@@ -21,10 +21,11 @@ from accounts.models import ApiToken, OneTimeLink, User
 from accounts.models.links import Purpose
 from left4me.alerts.models import Channel
 from left4me.audit import record
+from left4me.importer.tests.factories import make_import
 from left4me.jobs.models import Job
 from left4me.schedules.models import Run
 from left4me.status_pages.models import StatusPage
-from left4me.testing import vpk_files
+from left4me.testing import smx_files, vpk_files
 from left4me.testing.routes import Route, all_routes
 from left4me.tests.test_urls import PUBLIC
 from left4me.tests.world import furnish
@@ -50,6 +51,7 @@ QUERIES = {
     "overlays:files": ["", "?at=left4dead2/cfg"],
     "overlays:edit_file": ["?path=left4dead2/cfg/server.cfg"],
     "overlays:download_file": ["?path=left4dead2/cfg/server.cfg"],
+    "servers:plugin_settings": ["?file=heal.cfg"],
     "livestate:history": ["", "?days=7"],
     "livestate:player_list": ["", "?show=noted", "?q=nothing+has+this+name"],
 }
@@ -129,6 +131,8 @@ def furnish_all(owner: User, friend: User, now: datetime) -> dict[str, Any]:
         "order_pk": _orders(server, owner, now).pk,
         "person_pk": person.pk,
         "entry_pk": entry.pk,
+        "imports": make_import(owner).pk,
+        "doors": "steam",
         "run_pk": Run.objects.get(schedule=None, bulk=None).pk,
         "join": PlayersLink.objects.create(server=server).token,
         "invitation": _link(Purpose.INVITATION, owner, now, note="for Zoey"),
@@ -141,6 +145,7 @@ def furnish_all(owner: User, friend: User, now: datetime) -> dict[str, Any]:
         "overlays:deleted_files": of_files,
         "overlays:download_file": of_files,
         "overlays:archive_plan": of_files,
+        "overlays:plugins": of_files,
         "overlays:script": {"pk": script.pk},
         "query": {"overlays:conflicts": f"overlay={files.pk}&overlay={script.pk}"},
     }
@@ -160,6 +165,7 @@ def furnish_bare(owner: User, friend: User, now: datetime) -> dict[str, Any]:
         "join": PlayersLink.objects.create(server=server).token,
         "overlays:files": of_files,
         "overlays:deleted_files": of_files,
+        "overlays:plugins": of_files,
         "overlays:script": {"pk": kinds[Overlay.Kind.SCRIPT].pk},
         "query": {"overlays:conflicts": f"overlay={of_files['pk']}"},
     }
@@ -195,6 +201,12 @@ def _overlays(owner: User, followed: int, now: datetime) -> tuple[Overlay, Overl
     }.items():
         (root / "left4dead2" / path).parent.mkdir(parents=True, exist_ok=True)
         (root / "left4dead2" / path).write_text(text)
+    for name, content in {
+        "heal.smx": smx_files.plugin("Heal", description="Heals."),
+        "disabled/bad.smx": b"x",
+    }.items():
+        (root / "left4dead2/addons/sourcemod/plugins" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "left4dead2/addons/sourcemod/plugins" / name).write_bytes(content)
     vpk_files.write(root / "left4dead2/addons/a-campaign-whose-file-has-quite-a-long-name.vpk", {"maps/x.bsp": b"x"})
     packed = inspection.pack_paths(["left4dead2/cfg/server.cfg", "left4dead2/motd.txt"])
     for overlay in (files, script):
@@ -228,8 +240,11 @@ def _orders(server: Server, owner: User, now: datetime) -> Order:
 
 
 def _edit(blueprint: Blueprint, owner: User) -> None:
-    for text in ("sv_alltalk 1", "sv_alltalk 0\nsv_consistency 0"):
-        blueprints.update_blueprint(blueprint=blueprint, seen_version=blueprint.version, by=owner, config=text)
+    lines = ["sv_alltalk 0", "sv_consistency 0", f'hostname "{{name}} {"long " * 15}#{{n}}"', "sm_cvar sv_region 3"]
+    for text in ("sv_alltalk 1", "\n".join(lines)):
+        blueprints.update_blueprint(
+            blueprint=blueprint, seen_version=blueprint.version, by=owner, config=text, motd="Hello <b>you</b>"
+        )
         blueprint.refresh_from_db()
 
 

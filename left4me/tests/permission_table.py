@@ -98,7 +98,7 @@ def contexts(row: Row) -> list[tuple[str, str]]:
 
 def overlay_kind(pattern: str) -> str:
     """Which kind of overlay an address is for: most are for each, or for one of workshop items."""
-    if any(part in pattern for part in ("/files", "/deleted-files", "/uploads", "/backups")):
+    if any(part in pattern for part in ("/files", "/deleted-files", "/uploads", "/backups", "/plugins", "/fetches")):
         return "_files"
     return "_script" if pattern.endswith("/script") else ""
 

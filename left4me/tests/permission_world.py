@@ -10,11 +10,13 @@ from typing import Any
 from django.utils import timezone
 
 from accounts import secrets
-from accounts.models import ApiToken, OneTimeLink, SavedFilter, Session, User
+from accounts.models import ApiToken, Identity, OneTimeLink, SavedFilter, Session, User
 from accounts.models.links import Purpose
+from accounts.tests.factories import make_passkey
 from left4me.alerts.tests.factories import make_channel
 from left4me.backups.tests.factories import make_backup
 from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
+from left4me.importer.tests.factories import make_import
 from left4me.jobs.models import Job
 from left4me.schedules.models import BulkAction, Run
 from left4me.schedules.tests.factories import make_schedule
@@ -22,6 +24,8 @@ from left4me.status_pages.models import StatusMessage
 from left4me.status_pages.tests.factories import make_page
 from left4me.tests.permission_table import overlay_kind
 from livestate.bans.tests.factories import make_ban, make_list
+from livestate.demos.tests.factories import make_demo
+from livestate.matches.tests.factories import make_match
 from livestate.models import Order
 from livestate.tests.factories import make_note, make_session
 from overlays import paths
@@ -126,7 +130,9 @@ def _of_server(server: Server, viewer: User, operator: User) -> dict[str, Any]:
     order = Order.objects.create(server=server, user=owner, kind="command", value="x", created_at=now)
     run = Run.objects.create(server=server, user=owner, action="restart", due_at=now)
     make_session(server, account=owner.pk, joined_at=now)
+    match = make_match(server, state="waiting")
     note = make_note(owner.pk, owner)
+    demo = make_demo(server, now)
     return {
         "servers": server.pk,
         "share_pk": lent.pk,
@@ -137,7 +143,10 @@ def _of_server(server: Server, viewer: User, operator: User) -> dict[str, Any]:
         "order_id": order.pk,
         "run_pk": run.pk,
         "backup_id": make_backup(server).pk,
+        "demo_pk": demo.pk,
+        "demo_id": demo.pk,
         "players": player,
+        "matches": match.pk,
         "notes": note.pk,
         "token": PlayersLink.objects.create(server=server).token,
     }
@@ -183,6 +192,7 @@ def _of_user(owner: User, server: Server) -> dict[str, Any]:
         "status": page.slug,
         "slug": page.slug,
         "jobs": job.pk,
+        "imports": make_import(owner).pk,
         "deleted": gone_id,
     }
 
@@ -205,6 +215,10 @@ def _of_account(owner: User, server: Server) -> dict[str, Any]:
     return {
         "sessions": session.pk,
         "tokens": token.pk,
+        "identities": Identity.objects.create(user=owner, door="oidc", issuer="x", subject=str(owner.pk)).pk,
+        "doors": "steam",
+        "file": "rotation.cfg",
+        "passkeys": make_passkey(owner).pk,
         "filters": kept.pk,
         "users": owner.pk,
         "invitations": invitation,

@@ -46,6 +46,8 @@ def answer(host, procedure, **values):
             "busy_ports": {},
             "dump_piece": {"size": 0},
             "backup_piece": {"size": 0},
+            "demo_piece": {"size": 0},
+            "sourcetv": {"has_support": False},
             "own_copies": {
                 "files": [
                     {
@@ -67,6 +69,67 @@ def answer(host, procedure, **values):
                 ],
                 "more": 12,
                 "aside": {"files": 2, "at": 1_790_000_000},
+            },
+            "plugins": {
+                "has_sourcemod": True,
+                "version": "1.12.0.7210",
+                "is_known": True,
+                "problem": "",
+                "gone": ["old.smx"],
+                "errors": [
+                    {
+                        "name": "heal.smx",
+                        "kind": kind,
+                        "detail": "L4D_Heal" * 9,
+                        "count": 3,
+                        "at": "11/30/2026 - 01:02:03",
+                    }
+                    for kind in ("native", "extension", "plugin", "failed", "exception")
+                ],
+                "plugins": [
+                    {
+                        "path": path,
+                        "is_enabled": not path.startswith("disabled/"),
+                        "title": f"[L4D2] {'Long' * 12}",
+                        "version": "1.2.3",
+                        "author": "Anna, Bert",
+                        "description": "x" * 300,
+                        "url": "https://example.com/",
+                        "size": 12_000,
+                        "needs": ["left4dhooks.smx", "dhooks.ext"],
+                        "problem": problem,
+                        "overlay": overlay,
+                        "missing": missing,
+                        "switch": path.removeprefix("disabled/"),
+                        "is_switched": bool(status),
+                        "present_path": path,
+                        "loaded": {"number": 1, "status": status, "error": "x" * 100 if status else ""},
+                    }
+                    for path, overlay, problem, missing, status in (
+                        ("heal.smx", "SourceMod", "", [], ""),
+                        (f"{'long' * 12}.smx", "SourceMod", "", ["left4dhooks.smx", "dhooks.ext"], "Failed"),
+                        ("disabled/mapchooser.smx", "", "", [], ""),
+                        ("bad.smx", "", "is no compiled plugin", [], "Error"),
+                    )
+                ],
+            },
+            "plugin_files": [
+                {"file": f"{'long' * 12}.cfg", "plugin": "heal.smx", "count": 12, "changed": changed}
+                for changed in (0, 2)
+            ],
+            "plugin_settings": {
+                "plugin": "heal.smx",
+                "settings": [
+                    {
+                        "name": "l4d_heal_amount",
+                        "value": "50",
+                        "description": "How much to heal.\n" + "x" * 200,
+                        "default": "50",
+                        "minimum": 0.0,
+                        "maximum": 100.0,
+                        "inherited": None,
+                    }
+                ],
             },
             "backup_plan": {
                 "unchanged": 12,

@@ -13,9 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import OneTimeLink
+from accounts.factors import recovery_codes
+from accounts.models import AuthenticatorApp, Identity, OneTimeLink
 from accounts.models.links import Purpose
-from accounts.tests.factories import make_token
+from accounts.tests.factories import make_passkey, make_token
 from left4me.alerts.models import Channel, Incident
 from left4me.audit import record
 from left4me.core.web.admin import ReadOnlyAdmin
@@ -54,6 +55,10 @@ def admin_client(cast: Cast, client: Client) -> Iterator[Client]:
         OverlayCopy.objects.create(
             overlay=Overlay.objects.earliest("pk"), host=f"host{number}", content_version=1, made_at=now
         )
+    AuthenticatorApp.objects.create(user=cast.owner, secret_sealed="sealed")
+    make_passkey(cast.owner)
+    Identity.objects.create(user=cast.owner, door="oidc", issuer="https://id.example", subject="1", label="anna")
+    recovery_codes.renew(cast.owner)
     AppliedBans.objects.create(server=server, targets={"203.0.113.7": None})
     Subscription.objects.create(ban_list=BanList.objects.filter(is_shared=True)[0], user=cast.owner)
     Silence.objects.create(server=server, since=now, last_at=now, count=3, reason="timeout")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections import Counter
 
 import ninja
@@ -45,6 +46,22 @@ def _in_one_transaction():
 def key(cast, monkeypatch, _in_one_transaction):
     monkeypatch.setattr("accounts.api.REQUESTS", Limit("api-schema-test", 10**9, 60))
     return make_token(cast.admin, scope="admin")
+
+
+def test_no_two_schemas_have_the_same_name():
+    """The document names schemas by their classes: the second of a name would silently take the place of the first."""
+
+    def below(schema_class):
+        for found in schema_class.__subclasses__():
+            yield found
+            yield from below(found)
+
+    # Not those that ninja makes for itself while it runs.
+    ours = {found for found in below(ninja.Schema) if vars(sys.modules[found.__module__]).get(found.__name__) is found}
+    ours = {found for found in ours if not found.__module__.startswith("ninja")}
+    named = Counter(found.__name__ for found in ours)
+    assert [name for name, count in named.items() if count > 1] == []
+    assert len(ours) > 100
 
 
 # By hand and not by the schema's own parametrize: its cases share one id, of which parallel runs take the first only.

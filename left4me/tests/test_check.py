@@ -278,6 +278,7 @@ def test_a_lock_without_an_extra_is_seen(house: Path) -> None:
     [
         ('"version": "2.0.11"', '"version": "2.0.10"', "sbom.json is not that of the lock files"),
         ('"licence": "0BSD"', '"licence": "MIT"', "sbom.json is not that of the lock files"),
+        ('"licence": "0BSD"', '"licence": "MIT"', "docs/licences.md is not that of the lock files"),
     ],
 )
 def test_a_list_of_parts_that_is_not_of_the_locks_is_seen(before: str, after: str, fault: str, house: Path) -> None:

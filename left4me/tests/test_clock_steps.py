@@ -138,6 +138,15 @@ def test_a_pulse_from_before_the_last_boot_is_none(machine_time):
     assert pulse.read().age is None
 
 
+@pytest.mark.usefixtures("redis_server")
+def test_a_program_outside_of_the_units_of_a_container_counts_by_time_alone(machine_time):
+    """There, `left4mectl doctor` sees another boot id than the worker."""
+    redis_client().set(keys.PULSE, "another-boot 999")
+    assert pulse.read(of_any_boot=True).is_fresh
+    redis_client().set(keys.PULSE, "another-boot 500000")
+    assert pulse.read(of_any_boot=True).age is None
+
+
 def test_a_watch_tells_a_step_from_time_that_passes_and_tells_it_once(machine_time):
     with time_machine.travel(NOW, tick=False) as travel:
         watch = clock.Watch()

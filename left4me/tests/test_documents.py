@@ -18,8 +18,11 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/advisories.md",
-    *(f"docs/{name}.md" for name in ("architecture", "frontend", "interop", "jobs", "livestate", "operations")),
-    *(f"docs/{name}.md" for name in ("permissions", "real-game", "runtime", "security", "servers", "simulated-game")),
+    *(f"docs/{name}.md" for name in ("architecture", "frontend", "interop", "jobs", "licences", "livestate")),
+    *(
+        f"docs/{name}.md"
+        for name in ("operations", "permissions", "real-game", "runtime", "security", "servers", "simulated-game")
+    ),
 )
 # Folders that the tree of docs/architecture.md leaves out.
 CONVENTIONAL = {"tests", "migrations", "management"}

@@ -39,7 +39,10 @@ from left4me.testing.jobs import drain
 from left4me.tests.test_documents import tracked
 from livestate.bans.models import Ban, BanList
 from livestate.bans.tests.factories import make_list
+from livestate.matches.models import Match, MatchPlayer
+from livestate.matches.tests.factories import make_match
 from livestate.models import HostFigures, Order, PlayerSession, ServerFigures, Snapshot, SteamProfile
+from livestate.rotation.models import GameEvent
 from overlays.models import DeletedFile, Overlay, Upload
 from overlays.tests.factories import make_overlay
 from servers.models import DeletedServer, Server, StateChange
@@ -144,9 +147,9 @@ def test_every_folder_of_the_data_has_a_bound():
 
 def test_every_folder_of_an_installation_has_a_bound():
     layout = Layout()
-    grows = (layout.releases, layout.venvs, layout.source, layout.backups, layout.redis_data, layout.settings)
+    grows = (layout.releases, layout.archives, layout.venvs, layout.source, layout.backups, layout.redis_data)
     documented = {name for row in rows("Other folders of an installation") for name in row.names}
-    assert {str(path) for path in grows} | {str(layout.redis_settings)} == documented
+    assert {str(path) for path in (*grows, layout.settings, layout.redis_settings)} == documented
 
 
 def test_every_task_that_deletes_is_listed_with_its_time():
@@ -192,6 +195,7 @@ class Site:
 
     def _add(self, number: int, now: datetime, later: datetime, *, bulk: BulkAction) -> None:
         user, server = self.owner, self.server
+        match: Match = make_match(server, state="ended", created_at=now, ended_at=now)
         hour = now.replace(minute=0) + timedelta(hours=number % ROWS)
         added: list[Model] = [
             AuditEntry(actor="x", action="x", created_at=now),
@@ -213,12 +217,14 @@ class Site:
             PlayerSession(server=server, steam_id_64=number, joined_at=now, left_at=now),
             SteamProfile(steam_id_64=number, fetched_at=now),
             Order(server=server, kind="say", value="x", created_at=now),
+            GameEvent(server=server, key=f"{number}", name="round_end", at=now),
             ServerFigures(server=server, step=10, start=hour),
             HostFigures(host=server.host, step=10, start=hour),
             Upload(overlay=self.overlay, user=user, path=f"{number}", size=1),
             DeletedFile(overlay=self.overlay, path=f"{number}", deleted_at=now),
             Run(server=server, due_at=now, ended_at=now, state="started", action="restart"),
             Run(server=server, due_at=now, ended_at=now, state="started", action="restart", bulk=bulk),
+            MatchPlayer(match=match, steam_id_64=number),
         ]
         for model in dict.fromkeys(type(row) for row in added):
             model._default_manager.bulk_create(row for row in added if type(row) is model)

@@ -1,12 +1,15 @@
+# ruff: noqa: S608 -- every statement is made of constants of this file
 """What the database lets other hosts do: a decision for every table, and PostgreSQL's own word for what is refused."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 from collections.abc import Iterator
 
 import pytest
 from django.apps import apps
+from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
@@ -17,7 +20,7 @@ from left4me.core import schema
 from left4me.jobs import actions as jobs
 from left4me.jobs import sweep
 from left4me.jobs.models import Job
-from left4me.site import host_rights
+from left4me.site import host_access, host_rights, host_rows
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
 from livestate.models import Order
@@ -28,6 +31,11 @@ from servers.state import state_log
 from servers.tests.factories import make_host, make_server, share
 from servers.tests.fake_runtime import FakeRuntime
 
+# What a host must not change of its own servers either.
+OF_THE_WEB = (
+    *("owner_id", "name", "blueprint_id", "host_id", "port", "sealed_rcon_password", "restart_when_hung", "tags"),
+    *("version", "created_at"),
+)
 on_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="rights are PostgreSQL's: bin/test --postgres"
 )
@@ -38,17 +46,62 @@ def test_every_table_has_a_decision():
     assert set(host_rights.RIGHTS) == tables
 
 
+def test_every_table_is_in_one_sentence():
+    tables = [table for topic in host_access.TOPICS for table in topic.tables]
+    assert sorted(tables) == sorted(host_rights.RIGHTS)
+    for topic in host_access.TOPICS:
+        # Nothing that a host sees is called closed to it.
+        assert len({bool(host_rights.RIGHTS[table]) for table in topic.tables}) == 1, topic.words
+
+
+def test_the_page_the_api_and_the_command_say_what_a_host_may_do(cast: Cast, client, api, capsys):
+    two = make_host(name="two", knows_web_key=True)
+    client.force_login(cast.admin)
+    page = client.get(f"/hosts/{two.pk}/access").content.decode()
+    assert "its servers, with their RCON passwords" in page and "the audit log" in page and "keys rotate" in page
+    assert "What this host may do" in client.get(f"/hosts/{two.pk}").content.decode()
+    _status, told = api.by(cast.admin).get(f"/hosts/{two.pk}/access")
+    assert "its jobs and their logs" in told["changes"] and "the audit log" in told["never"]
+    assert (told["is_web"], told["has_own_key"]) == (False, False)
+    here = make_host()
+    assert api.by(cast.admin).get(f"/hosts/{here.pk}/access")[1]["is_web"]
+    assert api.by(cast.owner).get(f"/hosts/{two.pk}/access")[0] in (403, 404)
+    call_command("host_rights")
+    assert "  - its jobs and their logs" in capsys.readouterr().out
+    call_command("host_rights", "--tables")
+    assert "jobs.JobLock: SELECT, INSERT, DELETE" in capsys.readouterr().out
+
+
+def test_every_table_with_rights_has_a_decision_about_its_rows():
+    assert set(host_rows.ROWS) == {label for label, rights in host_rights.RIGHTS.items() if rights}
+    # A condition that allows every row has to be one with a reason.
+    for label, rows in host_rows.ROWS.items():
+        assert isinstance(rows, host_rows.All) or rows.read != "true", label
+        assert getattr(rows, "because", "x"), label
+
+
 @pytest.fixture
-def as_host(transactional_db) -> Iterator[None]:
+def alone_with_roles(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Roles are those of the whole PostgreSQL server, which tests of other processes use too."""
+    with (request.config.cache.mkdir("databases") / "roles.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def as_host(alone_with_roles, transactional_db) -> Iterator[None]:
     """The test's connection has the rights of a host when `as_host()` is entered."""
+    roles = [f"{host_rows.ROLE_PREFIX}{name}" for name in ("two", "three")]
     with connection.cursor() as cursor:
         cursor.execute(f'CREATE ROLE "{host_rights.ROLE}" NOLOGIN')
+        for role in roles:
+            cursor.execute(f'CREATE ROLE "{role}" IN ROLE "{host_rights.ROLE}"')
 
     @contextlib.contextmanager
-    def enter() -> Iterator[None]:
+    def enter(role: str = "left4me_host_two") -> Iterator[None]:
         assert host_rights.apply(connection)
         with connection.cursor() as cursor:
-            cursor.execute(f'SET ROLE "{host_rights.ROLE}"')
+            cursor.execute(f'SET ROLE "{role}"')
         try:
             yield
         finally:
@@ -59,7 +112,8 @@ def as_host(transactional_db) -> Iterator[None]:
     with connection.cursor() as cursor:
         cursor.execute("RESET ROLE")
         cursor.execute(f'DROP OWNED BY "{host_rights.ROLE}"')
-        cursor.execute(f'DROP ROLE "{host_rights.ROLE}"')
+        for role in (*roles, host_rights.ROLE):
+            cursor.execute(f'DROP ROLE "{role}"')
 
 
 @on_postgresql
@@ -83,6 +137,11 @@ def as_host(transactional_db) -> Iterator[None]:
         "CREATE TABLE mine (x int)",
         "ALTER TABLE jobs_job ADD COLUMN x int",
         "DROP TABLE jobs_joblog",
+        *(f"UPDATE servers_server SET {name} = {name}" for name in OF_THE_WEB),
+        *(f"UPDATE jobs_job SET {name} = {name}" for name in ("user_id", "operation", "resource", "host", "params")),
+        "UPDATE servers_host SET key_number = 0",
+        "ALTER TABLE servers_server DISABLE ROW LEVEL SECURITY",
+        "CREATE POLICY x ON servers_server",
         "CREATE ROLE other",
     ],
 )

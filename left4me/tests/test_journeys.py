@@ -34,7 +34,7 @@ def newcomer(page) -> User:
 def sign_in_at_form(page) -> None:
     page.get_by_label(re.compile("User ?name", re.IGNORECASE)).fill("nick")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
 
 
 def test_day_one_takes_two_clicks_to_a_starting_server_and_two_more_for_its_campaign(page, newcomer, axe) -> None:

@@ -116,6 +116,8 @@ def test_a_player_is_banned_from_a_running_game_and_let_in_again(
     row.get_by_label("Actions for the ban of Troll").click()
     page.get_by_role("button", name="Lift ban").click()
     page.get_by_role("dialog").get_by_role("button", name="Lift ban").click()
+    # The filter of the list that is left says "Lifted" too.
+    expect(page.get_by_text("The ban of Troll is lifted.")).to_be_visible()
     expect(page.get_by_role("main")).to_contain_text("Lifted")
     axe(page)
     picture("bans", "6-lifted")

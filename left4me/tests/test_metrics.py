@@ -18,6 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from left4me import streams
 from left4me.alerts.tests.factories import make_channel
 from left4me.core.redis import keys, pubsub
+from left4me.core.web.processes.counts import SharedCounts
+from left4me.core.web.sse import OpenStreams
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from left4me.site import pulse, sizes
@@ -129,16 +131,17 @@ def furnish(owner: Any, *, servers: int) -> None:
     make_channel(owner, failures=2)
 
 
-def test_it_says_what_the_rows_say(cast: Cast, _own_redis: None):
+def test_it_says_what_the_rows_say(cast: Cast, _own_redis: None, monkeypatch: pytest.MonkeyPatch):
     furnish(cast.owner, servers=40)
     server = Server.objects.all()[0]
     jobs.request(operation="start", resource=server.resource, by=None, host="local")
     Job.objects.update(created_at=timezone.now() - timedelta(minutes=2))
-    streams.application._open[1] = 3
-    try:
-        found = scrape()
-    finally:
-        del streams.application._open[1]
+    counts = SharedCounts(2, OpenStreams.COLUMNS)
+    here, elsewhere = (OpenStreams(counts, row) for row in (0, 1))
+    here.add(1, 1)
+    elsewhere.add(1, 2)
+    monkeypatch.setattr(streams.application, "_open", here)
+    found = scrape()
     for state in ("running", "crashed", "gave_up", "stopped"):
         assert found["left4me_servers", "local", state] == 10
     assert found["left4me_servers", "second", "running"] == 0
@@ -157,7 +160,8 @@ def test_it_says_what_the_rows_say(cast: Cast, _own_redis: None):
     assert found["left4me_host_disk_free_bytes", "local"] == 7
     assert found["left4me_downloads",] == 1
     assert found["left4me_download_done_bytes",] == 40
-    assert found["left4me_stream_clients",] == 3
+    assert found["left4me_stream_clients",] == 3, "in all processes of the web"
+    assert (found["left4me_web_processes",], found["left4me_web_processes_replaced_total",]) == (1, 0)
     assert found["left4me_alert_channels_failing",] == 1
     assert found["left4me_redis_up",] == 1
 

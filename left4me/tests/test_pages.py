@@ -1,5 +1,4 @@
 import pytest
-from django.conf import settings
 from django.contrib.messages import get_messages, success
 from django.contrib.messages.storage.fallback import FallbackStorage
 from django.http import HttpResponse, HttpResponseRedirect
@@ -7,6 +6,7 @@ from django.test import Client
 from django_htmx.middleware import HtmxMiddleware
 
 from accounts.models import User
+from left4me.core.web import content_policy
 from left4me.site import error_pages
 from left4me.site.middleware.htmx import HtmxAnswers
 from servers.tests.factories import make_blueprint
@@ -137,5 +137,5 @@ def test_pages_load_from_their_own_origin_run_nothing_inline_and_are_not_framed(
     pictures = policy.pop("img-src").split()
     assert {*policy.values()} == {"'self'", "'none'"}
     assert (policy["default-src"], policy["script-src"], policy["frame-ancestors"]) == ("'none'", "'self'", "'none'")
-    assert pictures == ["'self'", "data:", *settings.STEAM_IMAGE_HOSTS]
+    assert pictures == ["'self'", "data:", *content_policy.STEAM_IMAGE_HOSTS]
     assert response["X-Frame-Options"] == "DENY"

@@ -1,6 +1,10 @@
 """What holds for every address: nobody gets in without signing in, nothing is changed without a CSRF token, and
 nobody finds what is somebody else's."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import pytest
 from django.conf import settings
 from django.shortcuts import resolve_url
@@ -21,6 +25,11 @@ PUBLIC = {
     "theme": "light or dark is chosen on the login page too; it sets a cookie",
     "accounts:language": "it is chosen on the login page too; it sets a cookie",
     "accounts:login": "the door",
+    "accounts:offer_any_passkey": "what to sign to come in with a passkey; it names no user",
+    "accounts:offer_own_passkey": "the same after the password, which leads to the login page without one",
+    "accounts:passkey_sign_in": "the passkey is the permission",
+    "accounts:door": "the way to another provider's sign-in page",
+    "accounts:door_return": "the way back, with the provider's answer",
     "accounts:signup": "the door; says no where sign-up is not open",
     "accounts:invitation": "its secret is the permission",
     "accounts:password_link": "its secret is the permission",
@@ -58,43 +67,71 @@ def test_every_public_address_exists():
     assert set(PUBLIC) <= {route.name for route in ROUTES}
 
 
-@pytest.mark.parametrize("route", [r for r in ROUTES if not is_api(r) and r.name not in PUBLIC], ids=str)
-def test_anonymous_gets_the_login_page(route: Route, db):
-    for method in ("get", "post"):
-        assert leads_to_login(getattr(Client(), method)(route.path())), f"{method} {route.path()}"
+def by_part(routes: Iterable[Route]) -> Any:
+    """Parametrizes a test with the routes of each part of the site: a test for each route costs far more to set up."""
+    parts: dict[str, list[Route]] = defaultdict(list)
+    for route in routes:
+        words = route.pattern.strip("/").split("/")
+        parts["/".join(words[: 3 if is_api(route) else 1])].append(route)
+    return pytest.mark.parametrize("routes", parts.values(), ids=[part or "root" for part in parts])
 
 
-@pytest.mark.parametrize("route", [r for r in ROUTES if is_api(r) and r.name not in PUBLIC], ids=str)
-def test_anonymous_gets_401_from_the_api(route: Route, db):
-    answers = {method: getattr(Client(), method)(route.path()).status_code for method in METHODS}
-    assert set(answers.values()) <= {401, 405}, answers
-    assert 401 in answers.values()
+def answers(client: Client, route: Route, methods: Sequence[str] = METHODS, *, first: object = None) -> dict[str, Any]:
+    """What the client gets for each method, with a body that is no form."""
+    sent = {"data": {}, "content_type": "application/json"}
+    return {method: getattr(client, method)(route.path(first), **sent) for method in methods}
+
+
+@by_part(r for r in ROUTES if not is_api(r) and r.name not in PUBLIC)
+def test_anonymous_gets_the_login_page(routes: list[Route], db):
+    wrong = []
+    for route in routes:
+        for method in ("get", "post"):
+            if not leads_to_login(answer := getattr(Client(), method)(route.path())):
+                wrong.append(f"{method} {route.path()}: {answer.status_code}")
+    assert not wrong, "\n".join(wrong)
+
+
+@by_part(r for r in ROUTES if is_api(r) and r.name not in PUBLIC)
+def test_anonymous_gets_401_from_the_api(routes: list[Route], db):
+    wrong = []
+    for route in routes:
+        got = {method: getattr(Client(), method)(route.path()).status_code for method in METHODS}
+        if not {401} <= set(got.values()) <= {401, 405}:
+            wrong.append(f"{route.path()}: {got}")
+    assert not wrong, "\n".join(wrong)
 
 
 # Sites ask Steam, without a session; it changes nothing.
-@pytest.mark.parametrize("route", [r for r in ROUTES if r.name != "simulated_steam"], ids=str)
-def test_nothing_is_changed_without_the_csrf_token(route: Route, cast):
+@by_part(r for r in ROUTES if r.name != "simulated_steam")
+def test_nothing_is_changed_without_the_csrf_token(routes: list[Route], cast, redis_client):
     client = Client(enforce_csrf_checks=True)
     client.force_login(cast.admin)
-    for method in METHODS[1:]:
-        answer = getattr(client, method)(route.path())
-        assert answer.status_code in (403, 404, 405), f"{method} {route.path()} answered {answer.status_code}"
-        if answer.status_code == 404:
-            assert route.name == "api:api-root", f"{method} {route.path()} looked before it asked for the token"
+    wrong = []
+    for route in routes:
+        for method in METHODS[1:]:
+            status = getattr(client, method)(route.path()).status_code
+            # 404 elsewhere would say that it looked before it asked for the token.
+            if status not in ((403, 404, 405) if route.name == "api:api-root" else (403, 405)):
+                wrong.append(f"{method} {route.path()}: {status}")
+    assert not wrong, "\n".join(wrong)
 
 
 def of_objects() -> list[Route]:
     return [route for route in ROUTES if route.kind in PRIVATE and not route.name.startswith("admin:")]
 
 
-@pytest.mark.parametrize("route", of_objects(), ids=str)
-def test_a_stranger_does_not_find_what_is_somebody_else_s(route: Route, cast, client):
+@by_part(of_objects())
+def test_a_stranger_does_not_find_what_is_somebody_else_s(routes: list[Route], cast, client, redis_client):
     things = furnish(cast.owner, cast.viewer, timezone.now())
     client.force_login(cast.stranger)
-    for method in METHODS:
-        answer = getattr(client, method)(route.path(things[route.kind]), data={}, content_type="application/json")
-        # 422 says that the request makes no sense, before anything was looked up.
-        assert answer.status_code in ((404, 405, 422) if is_api(route) else (404, 405)), f"{method} {route.path()}"
+    wrong = []
+    for route in routes:
+        for method, answer in answers(client, route, first=things[route.kind]).items():
+            # 422 says that the request makes no sense, before anything was looked up.
+            if answer.status_code not in ((404, 405, 422) if is_api(route) else (404, 405)):
+                wrong.append(f"{method} {route.path()}: {answer.status_code}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_owner_finds_it(cast, client):
@@ -105,9 +142,12 @@ def test_the_owner_finds_it(cast, client):
             assert client.get(route.path(things[route.kind])).status_code in (200, 405), str(route)
 
 
-@pytest.mark.parametrize("route", [r for r in ROUTES if r.pattern.partition("<")[2].startswith("id:")], ids=str)
-def test_an_id_that_no_database_holds_is_not_found(route: Route, cast, client):
+@by_part(r for r in ROUTES if r.pattern.partition("<")[2].startswith("id:"))
+def test_an_id_that_no_database_holds_is_not_found(routes: list[Route], cast, client, redis_client):
     client.force_login(cast.admin)
-    for method in METHODS:
-        answer = getattr(client, method)(route.path(2**63), data={}, content_type="application/json")
-        assert answer.status_code == 404, f"{method} {route.path(2**63)} answered {answer.status_code}"
+    wrong = []
+    for route in routes:
+        for method, answer in answers(client, route, first=2**63).items():
+            if answer.status_code != 404:
+                wrong.append(f"{method} {route.path(2**63)}: {answer.status_code}")
+    assert not wrong, "\n".join(wrong)

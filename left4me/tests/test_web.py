@@ -9,7 +9,9 @@ import pytest
 import uvicorn
 
 from left4me.core.processes import commands
-from left4me.web import Server
+from left4me.core.web import processes
+from left4me.core.web.processes.server import Server
+from left4me.testing.whole import REPOSITORY, clean_environment
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
@@ -96,3 +98,37 @@ def test_the_web_opens_as_many_files_as_it_may_and_keeps_a_reserve(soft, hard, r
     )
     done = commands.run([sys.executable, "-c", script], timeout=60)
     assert done.output.split() == [str(room), str(raised)]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "cores", "gigabytes", "number"),
+    [
+        ("process", 8, 64, 1),
+        ("systemd", 1, 64, 1),
+        ("systemd", 2, 8, 2),
+        ("systemd", 16, 64, 4),
+        ("systemd", 8, 2.1, 2),
+        ("systemd", 8, 0.5, 1),
+    ],
+)
+def test_an_installation_has_a_process_for_each_core_and_gigabyte(monkeypatch, runtime, cores, gigabytes, number):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+    pages = {"SC_PHYS_PAGES": int(gigabytes * 10**9 / 4096), "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr("os.sysconf", pages.__getitem__)
+    assert processes.usual(runtime) == number
+
+
+def test_nothing_that_a_fork_would_share_is_open_when_the_processes_start(tmp_path):
+    """No thread, no connection to the database or Redis, no event loop."""
+    script = """
+import os, threading
+from django.db import connection
+from left4me import web
+
+web.load_application()
+held = [f"/proc/self/fd/{each}" for each in os.listdir("/proc/self/fd") if int(each) > 2]
+print(threading.active_count(), connection.connection, [os.readlink(each) for each in held if os.path.exists(each)])
+"""
+    own = {"LEFT4ME_ROOT": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    done = commands.run([sys.executable, "-c", script], timeout=120, cwd=REPOSITORY, env=clean_environment() | own)
+    assert done.output.split() == ["1", "None", "[]"]

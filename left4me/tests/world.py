@@ -16,6 +16,11 @@ from left4me.schedules.tests.factories import make_schedule
 from left4me.status_pages.models import StatusMessage
 from left4me.status_pages.tests.factories import make_page
 from livestate.bans.tests.factories import make_ban, make_list
+from livestate.demos.models import Demo
+from livestate.demos.tests.factories import make_demo
+from livestate.matches.tests.factories import MODE, make_match, offer
+from livestate.rotation.entries import Entry, Kind
+from livestate.rotation.tests.factories import make_announcement, make_event, make_rotation
 from livestate.tests.factories import make_note, make_profile, make_session, make_snapshot, record_figures
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
@@ -86,6 +91,10 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
     make_ban(ban_list, target="203.0.113.0/24", name="", reason="")
     shared = make_list(friend, is_shared=True)
     make_note(101, owner, text="Left after every lost round.\nAsk before the next kick vote.", changed_at=now)
+    make_rotation(blueprint, ["c1m1_hotel", "c2m1_highway", "c5m1_waterfront", "gone_1"], sequence="shuffled")
+    queue = [Entry(Kind.MAP, "c8m5_rooftop"), Entry(Kind.CAMPAIGN, "a_campaign_with_a_name_as_long_as_a_file_may_be")]
+    make_announcement(servers[0], "c2m3_coaster", now=now, queue=queue)
+    _votes(servers[0], now)
     note = make_note(100, owner, author=friend, text="Votes to kick whoever plays with a microphone that is loud")
     make_ban(make_list(owner, server=servers[0]), 101, name=NAMES[8], ended_at=now, ended_by=owner)
     return {
@@ -97,6 +106,8 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
         "overlays": overlays[1].pk,
         "jobs": job.pk,
         "notes": note.pk,
+        "matches": _matches(servers, now),
+        "demos": _demos(servers[0], now),
         "alerts": _alerts(owner, servers, now),
         "bulk": _bulk(owner, host, servers, now),
         "schedules": _schedules(owner, servers, now),
@@ -104,6 +115,42 @@ def furnish(owner: User, friend: User, now: datetime) -> dict[str, int]:
         "users": friend.pk,
         "players": STEAM_ID_64_BASE + 100,
     }
+
+
+def _votes(server: Server, now: datetime) -> None:
+    called = now - timedelta(minutes=9)
+    kick = ("#L4D_vote_kick_player", NAMES[8], "255")
+    make_event(server, "vote_started", called, *kick, NAMES[1], "STEAM_1:0:50")
+    make_event(server, "vote_failed", called, "", "", "255", "1", "3", "4")
+    make_event(
+        server, "vote_started", now, "#L4D_vote_mission_change", "#L4D360UI_CampaignName_C5", "255", NAMES[9], ""
+    )
+
+
+def _matches(servers: list[Server], now: datetime) -> int:
+    """One that waits for players, one that is being played, with teams and points, and one that was never loaded."""
+    offer(servers[0].blueprint.layers[0], MODE)
+    accounts = [STEAM_ID_64_BASE + 100 + number for number in range(len(NAMES))]
+    ready = [str(account) for account in accounts[::2]]
+    sides = {str(account): "Survivor" for account in accounts[:4]}
+    make_match(servers[0], state="waiting", loads_when_ready=True, map="c2m1_highway", ready=ready, sides=sides)
+    note = "[Confogl] Map a_map_with_quite_a_long_name_of_a_campaign_that_nobody_has not found!"
+    make_match(servers[1], state="failed", mode_title="1v1 Arena", note=note, ended_at=now)
+    begin = now - timedelta(minutes=40)
+    played = {"map": "c2m1_highway", "a": 310, "b": 295, "total_a": 310, "total_b": 295, "team_a": [], "team_b": []}
+    match = make_match(
+        servers[1],
+        started_at=begin,
+        created_at=begin,
+        phase="ready_up",
+        created_by=servers[1].owner,
+        tells_score=True,
+        maps=[["c2m1_highway", begin.isoformat()], ["a_map_with_quite_a_long_name_of_a_campaign", now.isoformat()]],
+        rounds=[played],
+    )
+    for number, name in enumerate(NAMES):
+        match.players.create(steam_id_64=accounts[number], name=name, team="AB"[number % 2] if number < 8 else "")
+    return match.pk
 
 
 def _bulk(owner: User, host: Host, servers: list[Server], now: datetime) -> int:
@@ -174,6 +221,25 @@ def _status_pages(owner: User, servers: list[Server], now: datetime) -> int:
     return page.pk
 
 
+def _demos(server: Server, now: datetime) -> int:
+    """A demo of every state, with names as long as they come; returns one whose game was killed."""
+    for hours, (state, _label) in enumerate(Demo.State.choices):
+        length = timedelta() if state == Demo.State.DAMAGED else timedelta(minutes=40)
+        name = f"a_campaign_whose_map_has_quite_a_long_name_{state}"
+        demo = make_demo(
+            server,
+            now - timedelta(hours=hours),
+            length,
+            path=f"left4dead2/demos/auto-20300102-1{hours}00-{name}.dem",
+            map="" if state == Demo.State.DAMAGED else name,
+            state=state,
+        )
+        if state == Demo.State.UNFINISHED:
+            unfinished = demo
+    make_demo(server, now - timedelta(days=1))
+    return unfinished.pk
+
+
 def _alerts(owner: User, servers: list[Server], now: datetime) -> int:
     """Create channels in every state; returns the one with deliveries."""
     well = make_channel(owner, name="our Discord", kind="discord", last_delivered_at=now)
@@ -201,7 +267,29 @@ def _facts(now: datetime) -> dict[str, object]:
     machine = {"cores": 8, "load": 1.25, "memory": {"total": 32 << 30, "available": 21 << 30}}
     disk = {"total": 480 << 30, "free": 130 << 30}
     backup = {"since": (now - timedelta(hours=5)).isoformat(), "is_nightly": True}
-    return {"runtime": "process", "game": "simulated", "versions": versions, "disk": disk, "backup": backup, **machine}
+    return {
+        "runtime": "process",
+        "game": "simulated",
+        "versions": versions,
+        "disk": disk,
+        "backup": backup,
+        **machine,
+        "floods": _floods(now),
+    }
+
+
+def _floods(now: datetime) -> dict[str, object]:
+    total = {"queries": 48_120_377, "connections": 1_204, "strangers": 96, "storms": 2_310_009, "players": 0}
+    total |= {"malformed": 71_512, "rcon": 5_480}
+    before = {name: count * 3 // 4 for name, count in total.items()}
+    return {
+        "is_loaded": True,
+        "limits": {"requests": 10, "requests_in_all": 200, "packets": 500},
+        "read_at": now.timestamp(),
+        "rate": {"queries": 2140.5},
+        "total": total,
+        "marks": [{"at": now.timestamp() - 3700, "total": before}],
+    }
 
 
 def _figures(step: int, dice: random.Random) -> dict[str, float]:

@@ -13,13 +13,15 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from accounts.permissions import signed_in
+from left4me.core import numbers
 from left4me.core.files import tree
 from left4me.core.files.tree import BadPath
 from left4me.core.web.api import Body, require_scope
+from left4me.core.web.ids import LARGEST_ID
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
 from overlays import lookups
-from overlays.files import archive_plans, archives, uploads
+from overlays.files import archive_plans, archives, remote_archives, uploads
 from overlays.models import Overlay, Upload
 
 router = Router(tags=["uploads"])
@@ -99,6 +101,19 @@ class ArchivePlanOut(Schema):
     replaced: list[str] = Field(description="Files of the overlay that are replaced")
 
 
+class FetchIn(Body):
+    url: str = Field(max_length=2000, description="The https address of an archive")
+    sha256: str = Field("", max_length=64, description="Of the archive; if given, another one is refused")
+
+
+@router.post("/overlays/{id:overlay_id}/fetches", response={202: JobOut}, summary="Fetch an archive from an address")
+def fetch_archive(request: HttpRequest, overlay_id: int, given: FetchIn) -> Status[Job]:
+    """A job fetches it, and continues after an interruption; another one extracts it by the best plan."""
+    overlay = _overlay(request, overlay_id)
+    by = signed_in(request)
+    return Status(202, remote_archives.request(overlay=overlay, url=given.url, sha256=given.sha256, by=by))
+
+
 @router.get("/overlays/{id:overlay_id}/uploads", response=list[UploadOut], summary="List unfinished uploads")
 def list_uploads(request: HttpRequest, overlay_id: int) -> list[Upload]:
     overlay = lookups.files_to_edit(signed_in(request), overlay_id)
@@ -110,12 +125,12 @@ def upload_file(request: HttpRequest, overlay_id: int, given: Query[UploadQuery]
     """The body is the file, with its length in `Content-Length`."""
     overlay = _overlay(request, overlay_id)
     user = signed_in(request)
-    length = request.headers.get("Content-Length", "")
-    if not length.isdecimal() or not int(length):
+    length = numbers.whole(request.headers.get("Content-Length", ""), most=LARGEST_ID)
+    if not length:
         raise ValidationError(_("Send the file as the request body, with its length in Content-Length."))
     try:
         upload = uploads.start(
-            overlay=overlay, folder=given.folder, name=given.name, size=int(length), unpack=given.unpack, by=user
+            overlay=overlay, folder=given.folder, name=given.name, size=length, unpack=given.unpack, by=user
         )
         if upload.ready_at is None:
             uploads.receive(upload, offset=0, source=request, restart=True)  # type: ignore[arg-type]

@@ -122,7 +122,8 @@ def _convert(run: JobContext, archive: Path, scratch: Path, limits: archives.Arc
     try:
         commands.run(
             sandboxed.argv(
-                ["/usr/bin/bsdtar", "--format", "pax", "-cf", "/out/content.tar", "@/in"],
+                # -P: newer versions would make absolute names relative, and so hide what must be left out.
+                ["/usr/bin/bsdtar", "-P", "--format", "pax", "-cf", "/out/content.tar", "@/in"],
                 limits=sandboxed.Limits(memory=_CONVERT_MEMORY, largest_file=most),
                 binds=sandboxed.Binds(read_only={"/in": archive}, writable={"/out": scratch}),
                 network=False,

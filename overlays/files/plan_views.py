@@ -15,10 +15,11 @@ from accounts.permissions import signed_in
 from left4me.core.files import tree
 from left4me.core.files.tree import BadPath
 from left4me.core.web import notices
+from left4me.core.web.refusals import Refused
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from overlays import lookups, permissions
-from overlays.files import archive_names, archive_plans, archives, uploads
+from overlays.files import archive_names, archive_plans, archives, remote_archives, uploads
 from overlays.models import Upload
 
 # In the form, the top of the archive: an empty value leaves the choice to left4me.
@@ -40,6 +41,21 @@ def plan(request: HttpRequest, pk: int, upload_id: int) -> HttpResponse:
         notices.refuse(request, fault)
         return redirect("overlays:archive_plan", pk, upload_id)
     return _render(request, _context(request, upload, shown))
+
+
+@require_POST
+def fetch_archive(request: HttpRequest, pk: int) -> HttpResponse:
+    """Request the download of an archive from an address into an overlay."""
+    user = signed_in(request)
+    overlay = lookups.files_to_edit(user, pk)
+    url, sha256 = request.POST.get("url", ""), request.POST.get("sha256", "")
+    try:
+        job = remote_archives.request(overlay=overlay, url=url, sha256=sha256, by=user)
+    except Refused as fault:
+        notices.refuse(request, fault)
+        return redirect("overlays:files", pk)
+    messages.success(request, _("“%s” was requested.") % job.title)
+    return redirect(job.get_absolute_url())
 
 
 @require_POST

@@ -9,8 +9,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import signed_in
+from left4me.core import numbers
 from left4me.core.files.tree import BadPath
 from left4me.core.web import refusals
+from left4me.core.web.ids import LARGEST_ID
 from left4me.core.web.request import read_json
 from left4me.jobs import actions as jobs
 from overlays import lookups
@@ -43,10 +45,10 @@ def start_upload(request: HttpRequest, pk: int) -> JsonResponse:
 def upload_chunk(request: HttpRequest, pk: int, upload_id: int) -> JsonResponse:
     """Append the body at `?offset=`. A 409 response contains the offset at which the next chunk must start."""
     upload = _upload(request, pk, upload_id)
-    offset = request.GET.get("offset", "")
+    offset = numbers.whole(request.GET.get("offset", ""), most=LARGEST_ID)
     try:
         # Streamed to the disk: `request.body` would hold it in memory, and is limited in size.
-        at = uploads.receive(upload, offset=int(offset) if offset.isdecimal() else -1, source=request)  # type: ignore[arg-type]
+        at = uploads.receive(upload, offset=-1 if offset is None else offset, source=request)  # type: ignore[arg-type]
     except uploads.WrongOffset as fault:
         return JsonResponse({"offset": fault.offset, "error": str(fault)}, status=409)
     except uploads.UploadRefused as fault:

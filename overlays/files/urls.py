@@ -21,5 +21,6 @@ urlpatterns = [
     path("overlays/<id:pk>/uploads/<id:upload_id>/abort", upload_views.abort_upload, name="abort_upload"),
     path("overlays/<id:pk>/uploads/<id:upload_id>/plan", plan_views.plan, name="archive_plan"),
     path("overlays/<id:pk>/uploads/<id:upload_id>/discard", plan_views.discard, name="discard_upload"),
+    path("overlays/<id:pk>/files/fetch", plan_views.fetch_archive, name="fetch_archive"),
     path("overlays/<id:pk>/script", script_views.script, name="script"),
 ]

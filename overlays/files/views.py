@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -18,7 +18,7 @@ from left4me.audit import record
 from left4me.core import rows
 from left4me.core.files import tree
 from left4me.core.files.tree import BadPath, Tree
-from left4me.core.web import notices
+from left4me.core.web import notices, ranges
 from left4me.jobs import actions as jobs
 from overlays import builds, lookups, paths, permissions
 from overlays.files import archives, texts, trash, uploads
@@ -101,7 +101,7 @@ def _name(request: HttpRequest) -> tree.Parts:
 
 
 @require_safe
-def download_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
+def download_file(request: HttpRequest, pk: int) -> HttpResponseBase:
     overlay = lookups.overlay_with_files(signed_in(request), pk)
     if not request.GET.get("path"):
         return _back(overlay, "")
@@ -111,8 +111,7 @@ def download_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
             stream = content.open(where)
     except BadPath as fault:
         raise Http404(str(fault)) from None
-    # Always a download: the browser must not render uploaded content as a page of this site.
-    return FileResponse(stream, as_attachment=True, filename=where[-1], content_type="application/octet-stream")
+    return ranges.file_response(request, stream, filename=where[-1], content_type="application/octet-stream")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -37,7 +37,7 @@ def converted(members: Iterable[Member], folder: Path, *options: str) -> bytes:
     source, target = folder / "source.tar", folder / "target"
     source.write_bytes(tarred(members))
     # Names outside of ASCII need a UTF-8 locale.
-    commands.run(["bsdtar", *options, "-cf", target, f"@{source}"], timeout=60, env={"LANG": "C.UTF-8"})
+    commands.run(["bsdtar", "-P", *options, "-cf", target, f"@{source}"], timeout=60, env={"LANG": "C.UTF-8"})
     return target.read_bytes()
 
 

@@ -141,6 +141,7 @@ def test_a_vpk_beside_the_addons_is_named_and_its_campaign_not_offered(overlay, 
     assert titles(overlay) == ["City17"]
 
 
+@pytest.mark.archives
 def test_a_script_overlay_has_its_campaigns_and_refuses_a_broken_vpk(left4me_root, tmp_path):
     overlay = make_overlay(kind=Overlay.Kind.SCRIPT)
     vpk_files.write(tmp_path / "a.vpk", campaign("City17", "city_1"))

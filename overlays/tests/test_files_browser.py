@@ -41,6 +41,38 @@ def test_files_are_sent_in_chunks_and_shown_when_they_are_there(cast, overlay, s
     axe(page)
 
 
+def test_an_upload_goes_on_by_itself_while_the_web_is_away(cast, overlay, sign_in, monkeypatch, complaints):
+    """As during an upgrade: connections break, Caddy answers 502, and the answer of the last request is lost."""
+    monkeypatch.setattr("overlays.files.uploads.CHUNK", 100_000)
+    complaints.expect("/uploads/")
+    page = sign_in(cast.owner)
+    page.clock.install()
+    page.goto(reverse("overlays:files", args=[overlay.pk]))
+    faults = {"?offset=100000": ["abort", "502", "lost"], "/finish": ["502", "lost"]}
+
+    def disturb(route):
+        waiting = next((left for end, left in faults.items() if route.request.url.endswith(end)), [])
+        fault = waiting.pop(0) if waiting else ""
+        if fault == "502":
+            route.fulfill(status=502, body="")
+        elif fault:
+            if fault == "lost":
+                route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/uploads/**", disturb)
+    content = bytes(range(256)) * 1000
+    page.get_by_label("Files").set_input_files({"name": "big.bin", "mimeType": "x/y", "buffer": content})
+    page.get_by_role("button", name="Upload").click()
+    while any(faults.values()):
+        page.clock.run_for(1_000)
+    page.clock.run_for(60_000)
+    page.get_by_role("link", name="big.bin").wait_for()
+    assert (settings.LEFT4ME_ROOT / "overlays" / overlay.path / "big.bin").read_bytes() == content
+
+
 def test_the_editor_numbers_its_lines(cast, overlay, sign_in, axe):
     folder = settings.LEFT4ME_ROOT / "overlays" / overlay.path
     folder.mkdir(parents=True)

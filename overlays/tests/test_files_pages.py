@@ -252,7 +252,9 @@ def test_folders_are_made_renamed_browsed_and_deleted(client, post, root, overla
         b"x",
         'attachment; filename="b.cfg"',
     )
-    answer.close()
+    part = {"path": "left4dead2/cfg/b.cfg"}
+    again = client.get(reverse("overlays:download_file", args=[overlay.pk]), part, headers={"Range": "bytes=1-"})
+    assert again.status_code == 416
     post("delete_files", {"at": "", "name": ["left4dead2"]})
     assert list(root.iterdir()) == []
     assert Job.objects.queued().count() == 1

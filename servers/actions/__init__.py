@@ -13,6 +13,7 @@ from servers.actions.blueprints import (
     update_blueprint,
 )
 from servers.actions.bulk import Outcome, request_on_many
+from servers.actions.copies import request_of_host as request_copies
 from servers.actions.deletions import cancel_deletion, restore_server
 from servers.actions.game_access import change_person, remove_person, set_person, set_rules
 from servers.actions.hosts import add_host, check_game, remove_host, request_on_host, revoke_token, update_host

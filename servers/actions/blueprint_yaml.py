@@ -81,6 +81,8 @@ class _File(BaseModel):
     description: str = Field("", max_length=2000)
     arguments: list[str] = Field(default_factory=list, max_length=1000)
     config: list[str] = Field(default_factory=list, max_length=4000)
+    motd: str = Field("", max_length=2047)
+    banner: str = Field("", max_length=2047)
     connect_ports: str = Field(DEFAULT_CONNECT_PORTS, max_length=500)
     allow_ptrace: bool = False
     overlays: list[_Layer] = Field(default_factory=list, max_length=200)
@@ -111,6 +113,8 @@ def dump(blueprint: Blueprint) -> str:
         "description": blueprint.description,
         "arguments": config_lines(blueprint.arguments) if blueprint.arguments else [],
         "config": config_lines(blueprint.config) if blueprint.config else [],
+        "motd": blueprint.motd,
+        "banner": blueprint.banner,
         "connect_ports": blueprint.connect_ports,
         "allow_ptrace": blueprint.allow_ptrace,
         "overlays": [_layer(layer, items.get(layer.pk, [])) for layer in layers],
@@ -148,7 +152,7 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
     that the owner has already gets a number. A person whose account is not here is listed by Steam ID. After many
     names that nobody has, all others without a Steam ID count as unknown too.
     """
-    content = _read(text)
+    content = read(text)
     overlays = _overlays_by_name(owner)
     layers: list[Overlay] = []
     made, missing = [], []
@@ -169,6 +173,8 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
         description=content.description,
         arguments="\n".join(content.arguments),
         config="\n".join(content.config),
+        motd=content.motd,
+        banner=content.banner,
         connect_ports=content.connect_ports,
         allow_ptrace=content.allow_ptrace,
         overlays=layers,
@@ -217,7 +223,8 @@ def _account(person: _Person, *, by: User) -> User | None:
     return account
 
 
-def _read(text: str) -> _File:
+def read(text: str) -> _File:
+    """Parse exported YAML without looking at what is here. Raises ValidationError."""
     if len(text.encode()) > LONGEST:
         raise _too_large()
     try:

@@ -23,7 +23,7 @@ from servers.blueprints import checks, translation, versions
 from servers.game_access import application, lists
 from servers.game_access.lists import Access
 from servers.gamehost.spec import MOST_LAYERS
-from servers.models import Blueprint, BlueprintOverlay, BlueprintVersion
+from servers.models import Blueprint, BlueprintOverlay, BlueprintVersion, game_texts
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS
 
 _FIELDS = {"name_taken": "name"}
@@ -32,7 +32,7 @@ MOST_BLUEPRINTS = 500
 # Older versions of a blueprint are deleted.
 MOST_VERSIONS = 100
 # What a restored version brings back, beside the overlays. The name stays as it is.
-_RESTORED = ("description", "arguments", "config", "connect_ports", "allow_ptrace")
+_RESTORED = ("description", "arguments", "config", "motd", "banner", "connect_ports", "allow_ptrace")
 
 
 class BlueprintChanges(TypedDict, total=False):
@@ -40,6 +40,8 @@ class BlueprintChanges(TypedDict, total=False):
     description: str
     arguments: str
     config: str
+    motd: str
+    banner: str
     connect_ports: str
     allow_ptrace: bool
     # The whole stack, the topmost first.
@@ -57,6 +59,8 @@ def create_blueprint(
     description: str = "",
     arguments: str = "",
     config: str = "",
+    motd: str = "",
+    banner: str = "",
     connect_ports: str = DEFAULT_CONNECT_PORTS,
     allow_ptrace: bool = False,
     overlays: Sequence[Overlay] = (),
@@ -81,6 +85,8 @@ def create_blueprint(
         description=description,
         arguments=texts.arguments,
         config=texts.config,
+        motd=game_texts.normal(motd),
+        banner=game_texts.normal(banner),
         connect_ports=connect_ports,
         allow_ptrace=allow_ptrace,
     )
@@ -112,7 +118,8 @@ def update_blueprint(
         )
         changes |= {"arguments": texts.arguments, "config": texts.config}
     for name, value in changes.items():
-        setattr(current, name, value)
+        is_text = name in ("motd", "banner")
+        setattr(current, name, game_texts.normal(cast(str, value)) if is_text else value)
     _refuse(current, overlays or ())
     current.version += 1
     rows.save_clean(current, places=_FIELDS)
@@ -168,7 +175,10 @@ def restore_version(
         if key in there and overlay_permissions.can_use_overlay(blueprint.owner, there[key])
     ]
     left_out = [name for key, name in wanted.items() if key not in {overlay.pk for overlay in overlays}]
-    changes = cast(BlueprintChanges, {name: kept.content[name] for name in _RESTORED} | {"overlays": overlays})
+    changes = cast(
+        BlueprintChanges,
+        {name: kept.content[name] for name in _RESTORED if name in kept.content} | {"overlays": overlays},
+    )
     if "access" in kept.content and not keep_lists:
         changes["access"], missing = lists.without_missing(kept.content["access"])
         left_out += missing
@@ -189,6 +199,8 @@ def clone_blueprint(*, blueprint: Blueprint, by: User) -> tuple[Blueprint, list[
         description=blueprint.description,
         arguments=blueprint.arguments,
         config=blueprint.config,
+        motd=blueprint.motd,
+        banner=blueprint.banner,
         connect_ports=blueprint.connect_ports,
         allow_ptrace=blueprint.allow_ptrace,
         overlays=usable,

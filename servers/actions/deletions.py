@@ -11,10 +11,10 @@ from accounts.models import User
 from left4me.audit import record
 from left4me.core import rows
 from left4me.core.web import refusals
-from left4me.core.web.refusals import Cure
+from left4me.core.web.refusals import Cure, Invalid
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
-from servers.actions import sourcetv
+from servers.actions import quotas, sourcetv
 from servers.actions.servers import free_port
 from servers.hosts import ports
 from servers.models import DeletedServer, Server, kept_rows
@@ -56,6 +56,10 @@ def restore_server(*, deleted: DeletedServer, by: User) -> Server:
 
 @transaction.atomic
 def _restore(deleted: DeletedServer, port: int, by: User) -> Server:
+    try:
+        quotas.check_new(deleted.owner)
+    except Invalid as fault:
+        raise jobs.Refused(str(fault.message), cure=fault.cure) from fault
     server = Server(
         pk=deleted.server_id,
         owner=deleted.owner,
@@ -63,9 +67,13 @@ def _restore(deleted: DeletedServer, port: int, by: User) -> Server:
         blueprint=deleted.blueprint,
         host=deleted.host,
         port=port,
+        number=deleted.number,
         restart_when_hung=deleted.restart_when_hung,
         sealed_rcon_password=deleted.sealed_rcon_password,
+        plugin_switches=deleted.plugin_switches,
+        plugin_settings=deleted.plugin_settings,
     )
+    server.seal_for(deleted.host)
     sourcetv.reserve(server)
     rows.save_clean(server)
     kept_rows.load(deleted.rows)

@@ -21,6 +21,7 @@ from left4me.core.web.refusals import Cure, Refused
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from servers.actions import lost_hosts
+from servers.hosts import host_keys
 from servers.models import GameCheck, Host, HostToken
 from servers.models.hosts import TOKEN_PREFIX
 from servers.state import game_updates
@@ -60,8 +61,8 @@ def update_host(*, host: Host, by: User, **changes: Unpack[HostChanges]) -> Host
 
 
 @transaction.atomic
-def add_host(*, name: str, by: User | None, address: str = "") -> tuple[Host, str]:
-    """Add a host beside the web's own, or make a new token for an existing one. Returns it and the token.
+def add_host(*, name: str, by: User | None, address: str = "") -> tuple[Host, str, str]:
+    """Add a host beside the web's own, or make a new token and key for an existing one. Returns it and these two.
 
     Only the token's digest is stored, so it can be shown only now. Raises ValidationError and Refused.
     """
@@ -74,8 +75,9 @@ def add_host(*, name: str, by: User | None, address: str = "") -> tuple[Host, st
     HostToken.objects.update_or_create(
         host=host, defaults={"digest": secrets.digest(raw), "created_at": timezone.now(), "last_used_at": None}
     )
+    key = host_keys.replace_key(host)
     record.write(action="host.add", by=by, target=f"host:{host.pk}", name=name)
-    return host, raw
+    return host, raw, key
 
 
 @transaction.atomic
@@ -116,8 +118,7 @@ def check_game(*, host: Host, by: User) -> None:
         raise Refused(_("This host is offline, so it cannot look for updates."))
     GameCheck.objects.update_or_create(host=host, defaults={"asked_at": now, "next_at": now})
     record.write(action="host.check_game", by=by, target=f"host:{host.pk}")
-    expires = _CHECK_EXPIRES_SECONDS
-    transaction.on_commit(lambda: hosts.send(host.name, game_updates.CHECK_TASK, expires=expires) and None)
+    hosts.send_after_commit(host.name, game_updates.CHECK_TASK, expires=_CHECK_EXPIRES_SECONDS)
 
 
 @transaction.atomic

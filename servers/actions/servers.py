@@ -19,10 +19,11 @@ from left4me.core.web.refusals import Cure, Invalid
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from servers import permissions
-from servers.actions import blueprints, sourcetv
+from servers.actions import blueprints, interruptions, quotas, sourcetv
 from servers.actions.refusals import Stale
 from servers.blueprints import versions
 from servers.hosts import disk_watch, ports
+from servers.identity import live
 from servers.models import Blueprint, Host, Server
 
 Result = TypeVar("Result")
@@ -41,6 +42,7 @@ POWER_OPERATIONS: dict[str, Server.Desired | None] = {
 
 # Each of these ends the game.
 _ENDING = frozenset({"stop", "kill", "delete"})
+_INTERRUPTING = _ENDING | {"restart"}
 
 # Each failed attempt means that another server took the port in the same moment.
 _PORT_TRIES = 20
@@ -123,6 +125,7 @@ def add_server(
         owner=owner, name=name, blueprint=blueprint, host=host, port=port, restart_when_hung=restart_when_hung
     )
     server.tag_list = tag_list
+    quotas.check_new(owner)
     server.rcon_password = secrets.new_password()
     _refuse(server)
     sourcetv.reserve(server)
@@ -151,6 +154,7 @@ def _update(*, server: Server, seen_version: int, by: User, changes: ServerChang
     if current.version != seen_version:
         raise Stale(current)
     port_stays = changes.get("port", current.port) == current.port
+    old_blueprint, old_name = current.blueprint_id, current.name
     if not port_stays and not (current.is_at_rest and not _is_being_started(current)):
         cure = Cure(label=_("Stop"), url=reverse("servers:action", args=[current.pk]), operation="stop")
         raise ValidationError({"port": Invalid(_("Stop the server before you change its port."), cure=cure)})
@@ -161,6 +165,11 @@ def _update(*, server: Server, seen_version: int, by: User, changes: ServerChang
         # What the last start said of the old port is no longer true.
         current.last_error, current.offered_port = "" if current.offered_port else current.last_error, None
     sourcetv.reserve(current)
+    if current.blueprint_id != old_blueprint:
+        current.number = 0
+        current.take_number()
+    elif current.name != old_name:
+        live.request([current])
     current.version += 1
     rows.save_clean(current, places=_FIELDS)
     details: dict[str, Any] = {"name": current.name, "port": current.port, "blueprint": current.blueprint_id}
@@ -168,13 +177,17 @@ def _update(*, server: Server, seen_version: int, by: User, changes: ServerChang
     return current
 
 
-def request(*, server: Server, operation: str, by: User | None) -> Job:
+def request(*, server: Server, operation: str, by: User | None, interrupting: str = "") -> Job:
     """Request an operation on the server. Returns its job, or an equal one that is already queued.
+
+    `interrupting` names what the operation may interrupt, such as a live match (see `interruptions`).
 
     The desired state changes with the request and not with its success: a start that fails is still desired. On a full
     disk the reserve is given up for what ends a game; if even that leaves no room, the game is ended without a job.
     Raises Refused.
     """
+    if operation in _INTERRUPTING:
+        interruptions.check_operation(server, operation, confirmed=interrupting)
     try:
         return _request(server=server, operation=operation, by=by)
     except (DatabaseError, OSError) as fault:
@@ -193,6 +206,8 @@ def request(*, server: Server, operation: str, by: User | None) -> Job:
 def _request(*, server: Server, operation: str, by: User | None) -> Job:
     if operation not in POWER_OPERATIONS:
         raise jobs.Refused(_("Unknown operation “%s”.") % operation)
+    if POWER_OPERATIONS[operation] == Server.Desired.RUNNING:
+        quotas.check_start(server)
     job = jobs.request(operation=operation, resource=server.resource, by=by, host=server.host.name)
     desired = POWER_OPERATIONS[operation]
     if desired is not None:

@@ -49,6 +49,8 @@ def create_blueprint(request: HttpRequest, given: wire.BlueprintIn) -> Status[di
         description=given.description,
         arguments=wire.text(given.arguments),
         config=wire.text(given.config),
+        motd=given.motd,
+        banner=given.banner,
         connect_ports=given.connect_ports,
         allow_ptrace=given.allow_ptrace,
         overlays=_overlays(user, given.overlays),

@@ -22,7 +22,7 @@ from left4me.jobs.models import Job
 from servers import actions, lookups
 from servers.api import wire
 from servers.models import GameCheck, Host
-from servers.state import attention, host_usage
+from servers.state import attention, floods, host_usage
 
 router = Router(tags=["hosts"])
 
@@ -145,6 +145,28 @@ class HostUsageOut(Schema):
     shares: list[HostShareOut]
 
 
+class FloodLimitsOut(Schema):
+    requests: int = Field(description="Queries a second from one address to one server, and requests to join it")
+    requests_in_all: int = Field(description="The same from all addresses together")
+    packets: int = Field(description="Packets a second of one player in a game")
+
+
+class DroppedOut(Schema):
+    reason: str = Field(
+        description="queries, connections, strangers, storms, players, malformed or rcon, as docs/floods.md explains"
+    )
+    hour: int = Field(description="Packets of the last hour")
+    total: int
+
+
+class HostFloodsOut(Schema):
+    is_loaded: bool = Field(description="Whether the host's firewall rules are loaded, as far as is known")
+    is_flooded: bool = Field(description="Whether many packets are dropped now")
+    rate: float = Field(description="Packets a second that are dropped now, RCON aside")
+    limits: FloodLimitsOut | None = Field(description="Null where floods are not limited")
+    dropped: list[DroppedOut]
+
+
 def _counted() -> Any:
     return (
         Host.objects.select_related("game_check")
@@ -190,6 +212,12 @@ def get_host_usage(request: HttpRequest, host_id: int) -> dict[str, Any]:
         for share in used.shares
     ]
     return {"shares": shares, **{name: getattr(used, name) for name in HostUsageOut.model_fields if name != "shares"}}
+
+
+@router.get("/hosts/{id:host_id}/floods", response=HostFloodsOut, summary="What a host's firewall has dropped")
+def get_host_floods(request: HttpRequest, host_id: int) -> floods.Floods:
+    signed_in(request)
+    return floods.of(_host(host_id), now=timezone.now())
 
 
 @router.patch("/hosts/{id:host_id}", response=HostOut, summary="Change a host (admins)")

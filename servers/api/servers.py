@@ -136,7 +136,9 @@ def act_on_server(request: HttpRequest, server_id: int, given: wire.ActionIn) ->
     require_scope(request, "operate")
     user = signed_in(request)
     find = lookups.server_to_edit if given.operation == "delete" else lookups.server_to_operate
-    return Status(202, actions.request(server=find(user, server_id), operation=given.operation, by=user))
+    server = find(user, server_id)
+    job = actions.request(server=server, operation=given.operation, by=user, interrupting=given.interrupt)
+    return Status(202, job)
 
 
 @router.get(

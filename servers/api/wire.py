@@ -13,7 +13,7 @@ from left4me.alerts.attention import Reason, Subject
 from left4me.core.web.api import Body, page_of
 from left4me.core.web.ids import Id
 from left4me.jobs.api import JobOut
-from servers.actions import bulk
+from servers.actions import bulk, interruptions
 from servers.blueprints import checks, inspection
 from servers.blueprints.translation import Note
 from servers.lifecycle.status import ServerStatus
@@ -77,7 +77,8 @@ class ServerOut(Schema):
     role: Literal["owner", "admin", "operator", "viewer"] = Field(description="Your role")
     host: str
     port: int
-    tv_port: int | None = Field(description="The SourceTV port, reserved while the blueprint has tv_enable 1")
+    number: int = Field(description="Its number among the servers of its blueprint, for the name in the game")
+    tv_port: int | None = Field(description="The SourceTV port, reserved while the server or its blueprint enables it")
     offered_port: int | None = Field(
         description="A free port, if the last start failed because another program uses the server's port"
     )
@@ -161,6 +162,7 @@ class ServerChange(Body):
 
 class ActionIn(Body):
     operation: Power
+    interrupt: str = Field("", max_length=40, description=interruptions.INTERRUPT)
 
 
 class ManyActionsIn(Body):
@@ -175,7 +177,7 @@ class OutcomeOut(Schema):
 
 
 class ChangeOut(Schema):
-    area: Literal["settings", "overlays", "items", "arguments", "config", "access"]
+    area: Literal["settings", "plugins", "overlays", "items", "arguments", "config", "texts", "access"]
     before: str
     after: str
 
@@ -229,6 +231,8 @@ class BlueprintOut(Schema):
     owner: str
     arguments: list[str] = Field(description="One argument per line, with its values")
     config: list[str] = Field(description="The lines of server.cfg")
+    motd: str = Field(description="The message of the day: text, a page in HTML, or an address")
+    banner: str = Field(description="The banner above the list of players, in the same forms")
     overlays: list[LayerOut] = Field(description="Highest priority first")
     server_ids: list[int] = Field(description="The servers that use it")
     connect_ports: str = Field(description="The TCP ports that games may connect to")
@@ -278,6 +282,8 @@ def _blueprint(row: Blueprint, found: Sequence[checks.Finding], translated: Sequ
         "owner": row.owner.get_username(),
         "arguments": checks.config_lines(row.arguments) if row.arguments else [],
         "config": checks.config_lines(row.config) if row.config else [],
+        "motd": row.motd,
+        "banner": row.banner,
         "overlays": row.layers,
         "server_ids": sorted(server.pk for server in row.servers.all()),
         "connect_ports": row.connect_ports,
@@ -308,6 +314,8 @@ class BlueprintIn(Body):
         default_factory=list, description="Lines, or one text; a whole launch line or start script is translated"
     )
     config: Lines = Field(default_factory=list, description="Lines, or one text with line breaks")
+    motd: str = ""
+    banner: str = ""
     connect_ports: str = Field(DEFAULT_CONNECT_PORTS, max_length=500, description="For example 80, 443, 27015-27050")
     allow_ptrace: bool = False
     overlays: list[Id] = Field(default_factory=list, description="IDs of overlays, highest priority first")
@@ -319,6 +327,8 @@ class BlueprintChange(Body):
     description: str | None = Field(None, max_length=2000)
     arguments: Lines | None = None
     config: Lines | None = None
+    motd: str | None = None
+    banner: str | None = None
     connect_ports: str | None = Field(None, max_length=500)
     allow_ptrace: bool | None = None
     overlays: list[Id] | None = None

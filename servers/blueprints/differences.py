@@ -12,10 +12,12 @@ from django.utils.translation import gettext_lazy as _
 # In the order of pages.
 AREAS: dict[str, str | Promise] = {
     "settings": _("Settings"),
+    "plugins": _("Plugins"),
     "overlays": _("Overlays"),
     "items": _("Workshop items"),
     "arguments": _("Launch arguments"),
     "config": "server.cfg",
+    "texts": _("Texts for players"),
     "access": _("Admins and who may join"),
 }
 

@@ -58,6 +58,15 @@ def lines(text: str) -> list[Line]:
     return found
 
 
+def assignments(text: str) -> dict[str, str]:
+    """The last value that a text assigns to each variable, by its name in lower case, as it is written there."""
+    values = {}
+    for _number, line in _joined(text.replace("\r\n", "\n")):
+        if match := _ASSIGNMENT.match(line):
+            values[match.group(1).lower()] = match.group(2).strip("\"'")
+    return values
+
+
 def nested(word: str) -> list[Line]:
     """The lines of a word that holds a command of its own, such as the one after `bash -c`."""
     found = []

@@ -72,6 +72,13 @@ def translate(*, arguments: str, config: str) -> Translation:
     return result
 
 
+def launch_lines(text: str) -> list[str]:
+    """The distinct launch lines of a text, with the values of its variables. Each can be translated by itself."""
+    found = (_launch_words(line) for line in shell.lines(text))
+    launches = _launches(words for words, is_launch in found if is_launch)
+    return [" ".join(["srcds_run", *(_quoted(shell.shown(word)) for word in words)]) for words in launches]
+
+
 def _is_canonical(arguments: str) -> bool:
     """Whether every line is an option that left4me does not set itself, a comment, or blank."""
     for line in grammar.config_lines(arguments):

@@ -15,7 +15,7 @@ from servers.game_access import lists
 from servers.models import Blueprint, BlueprintVersion
 
 _SEARCHED: Final = 20
-FIELDS: Final = ("name", "description", "arguments", "config", "connect_ports", "allow_ptrace")
+FIELDS: Final = ("name", "description", "arguments", "config", "motd", "banner", "connect_ports", "allow_ptrace")
 
 
 def content(blueprint: Blueprint, overlays: Sequence[Overlay]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def last_change(blueprint: Blueprint) -> tuple[BlueprintVersion, BlueprintVersio
 
 def _effect(content: dict[str, Any]) -> dict[str, Any]:
     """What a start applies. Lists of people apply while games run, and content of overlays is not the blueprint's."""
-    fields = {name: content[name] for name in FIELDS if name not in {"name", "description"}}
+    fields = {name: content.get(name, "") for name in FIELDS if name not in {"name", "description"}}
     return {**fields, "overlays": [layer["id"] for layer in content["overlays"]]}
 
 
@@ -45,7 +45,9 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     changes += lines("overlays", _names(before), _names(after))
     for area in ("arguments", "config"):
         changes += lines(area, config_lines(before[area]), config_lines(after[area]))
-    # Versions that an older release kept have none.
+    # Versions that an older release kept have no texts, and no people.
+    for name in ("motd", "banner"):
+        changes += lines("texts", before.get(name, "").split("\n"), after.get(name, "").split("\n"))
     if "access" in before and "access" in after:
         changes += lines("access", lists.lines(before["access"]), lists.lines(after["access"]))
     return changes

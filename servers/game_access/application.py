@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from django.db import transaction
 from django.utils import timezone
 
 from left4me.core import secrets
@@ -44,8 +43,8 @@ _NOT_THERE: Final = "Unknown command"
 def request(of: Blueprint | Server) -> None:
     """Have the hosts of the running servers apply their rosters now, instead of with the next round."""
     servers = Server.objects.filter(pk=of.pk) if isinstance(of, Server) else of.servers.all()
-    names = set(servers.running().values_list("host__name", flat=True))
-    transaction.on_commit(lambda: [hosts.send(name, TASK, expires=_MESSAGE_SECONDS) for name in names])
+    for name in set(servers.running().values_list("host__name", flat=True)):
+        hosts.send_after_commit(name, TASK, expires=_MESSAGE_SECONDS)
 
 
 def for_start(server: Server, layers: Sequence[Path]) -> StartPart:

@@ -6,22 +6,26 @@ and tests can compare the result with golden files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from overlays import paths
 from overlays.models import Overlay
 from servers.blueprints.checks import argument_options, argument_words, config_lines, left_out, parse
-from servers.blueprints.checks.grammar import SHELL, Command
+from servers.blueprints.checks.grammar import SHELL, Command, Parsed
 from servers.gamehost.spec import Bind, InstanceSpec
 from servers.hosts import start_parts
 from servers.hosts.start_parts import StartPart
+from servers.identity import hostnames, lines, values
 from servers.lifecycle import runs
 from servers.models import Blueprint, Server
 from servers.models.connect_ports import parse_ports
+from servers.sourcetv.options import Options
 
 CFG_DIRECTORY = "left4dead2/cfg"
 DEFAULT_MAP = "c1m1_hotel"
@@ -100,6 +104,7 @@ def instance_spec(
     generated |= {f"{CFG_DIRECTORY}/server_overlay_{overlay.pk}.cfg": overlay_cfgs[overlay.pk] for overlay in exposed}
     generated[f"{CFG_DIRECTORY}/server.cfg"] = server_cfg(
         name=server.name,
+        number=server.number,
         exposed=[overlay.pk for overlay in exposed],
         arguments=blueprint.arguments,
         config=blueprint.config,
@@ -109,11 +114,14 @@ def instance_spec(
     )
     return InstanceSpec(
         server_id=server.pk,
-        argv=arguments(port=server.port, tv_port=server.tv_port, text=blueprint.arguments),
+        argv=arguments(
+            port=server.port, tv_port=server.tv_port, text=blueprint.arguments, more_arguments=part.arguments
+        ),
         layers=(*(str(places.overlays[overlay.pk]) for overlay in overlays), str(places.game)),
         port=server.port,
         generated=generated,
         replaceable=part.replaceable,
+        moved=part.moved,
         # The links in workshop overlays are absolute: they lead to the same file in the sandbox as outside.
         binds=(Bind(source=str(places.cache), target=str(places.cache)),),
         connect_ports=parse_ports(blueprint.connect_ports),
@@ -127,6 +135,7 @@ def server_cfg(
     exposed: Sequence[int],
     config: str,
     rcon_password: str,
+    number: int = 0,
     arguments: str = "",
     tv_port: int | None = None,
     more_lines: Sequence[str] = (),
@@ -136,24 +145,27 @@ def server_cfg(
     The engine takes the last assignment: the name is only a default, the topmost overlay wins over those below it, the
     blueprint over all overlays, and nothing over the ports and the password.
     """
-    lines = [
+    options = [option for option in _options(arguments) if _needs_config(option)]
+    commands = [
         "// Written by left4me at every start. Change the blueprint instead.",
         f'hostname "{name}"',
         # The game executes them before server.cfg when they stand on its command line, so that server.cfg wins.
-        *(_as_config(option) for option in _options(arguments) if _needs_config(option)),
+        *(_filled(parsed, name, number) for option in options for parsed in parse(_as_config(option))),
         # The bans of the server (livestate/bans/start_files.py), which `writeid` and `writeip` keep up to date.
         "exec banned_user.cfg",
         "exec banned_ip.cfg",
         *(f"exec server_overlay_{overlay}" for overlay in reversed(exposed)),
-        *effective_lines(config),
+        *_effective(config, lambda command: _filled(command, name, number)),
         *([f"tv_port {tv_port}"] if tv_port else []),
         *more_lines,
         f'rcon_password "{rcon_password}"',
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(commands) + "\n"
 
 
-def arguments(*, port: int, text: str, tv_port: int | None = None) -> tuple[str, ...]:
+def arguments(
+    *, port: int, text: str, tv_port: int | None = None, more_arguments: Sequence[str] = ()
+) -> tuple[str, ...]:
     """The argument list that is executed in the game's tree.
 
     Valve's srcds_run puts its arguments into one string and lets the shell split it again. Options whose values would
@@ -169,6 +181,7 @@ def arguments(*, port: int, text: str, tv_port: int | None = None) -> tuple[str,
         *("-ip", "0.0.0.0"),  # noqa: S104
         *("-port", str(port)),
         *(("+tv_port", str(tv_port)) if tv_port else ()),
+        *more_arguments,
         *(() if has_map else ("+map", DEFAULT_MAP)),
         *(part for option in own_options for word in option for part in word.split() or [word]),
     )
@@ -198,16 +211,36 @@ def effective_lines(config: str) -> list[str]:
 
     The game broke non-ASCII comments into commands.
     """
-    lines = []
+    return _effective(config, lambda command: command.text)
+
+
+@lru_cache(maxsize=256)
+def _split(config: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """`lines.split` of the effective lines. A list shows many servers of a few blueprints."""
+    rest, identity = lines.split(effective_lines(config))
+    return tuple(rest), MappingProxyType(identity)
+
+
+def _effective(config: str, write: Callable[[Parsed], str]) -> list[str]:
+    found = []
     for line in config_lines(config):
-        executed = [command.text for command in parse(line) if not left_out(command)]
+        executed = [write(command) for command in parse(line) if not left_out(command)]
         if executed:
-            lines.append("; ".join(executed))
-    return lines
+            found.append("; ".join(executed))
+    return found
+
+
+def _filled(command: Parsed, name: str, number: int) -> str:
+    """The command as text; the pattern of a hostname is filled in."""
+    pattern = lines.value_of(command) if command.words[0].lower() == "hostname" else ""
+    if not hostnames.has_placeholder(pattern):
+        return command.text
+    return f'hostname "{hostnames.fill(pattern, name=name, number=number)}"'
 
 
 def applied(*, server: Server, blueprint: Blueprint, overlays: Sequence[Overlay], game_version: str) -> dict[str, Any]:
     """What a start now would apply, without secrets. Stored on the server's row, to show later changes against it."""
+    config, identity = _split(blueprint.config)
     return {
         "name": server.name,
         "port": server.port,
@@ -215,10 +248,18 @@ def applied(*, server: Server, blueprint: Blueprint, overlays: Sequence[Overlay]
         "arguments": [
             " ".join(words) for line in config_lines(blueprint.arguments) if (words := argument_words(line))
         ],
-        "config": effective_lines(blueprint.config),
+        "config": list(config),
+        # A running game takes other values over, and reads other texts where its start had one.
+        "identity": values.filled(identity, server),
+        "texts": sorted(values.texts(blueprint)),
         "tv_port": server.tv_port,
+        # The rest of its options reaches a running game.
+        "sourcetv": Options.of(server.sourcetv).is_enabled,
         "connect_ports": blueprint.connect_ports,
         "allow_ptrace": blueprint.allow_ptrace,
+        "plugins": server.plugin_switches,
+        # Their values reach a running game; a file with the first value needs a start that links it.
+        "plugin_files": sorted(server.plugin_settings),
         "overlays": [
             {
                 "id": overlay.pk,

@@ -178,7 +178,9 @@ def _plan(server: Server, run: JobContext) -> launch_plan.LaunchPlan:
     try:
         version = this_host.games().current()
     except NoVersion:
-        raise Failed("The game is not installed on this host. An admin can install it on the host's page.") from None
+        raise Failed(
+            "The game is not installed on this host. Once an admin installs it on the host's page, the server starts."
+        ) from None
     cache = this_host.workshop_cache()
     cache.mkdir(parents=True, exist_ok=True)
     try:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.core import secrets
 from left4me.jobs.context import JobContext
-from left4me.jobs.operations import ALL, Body, Lock, RequestedJob, operation
+from left4me.jobs.operations import ALL, Body, Failed, Lock, RequestedJob, operation
 from overlays.models import Overlay
 from servers.hosts import installs, own_copies
 from servers.lifecycle import lifecycle
@@ -37,7 +37,7 @@ def _server_only(job: RequestedJob) -> Iterable[Lock]:
     yield Lock(job.resource, exclusive=True)
 
 
-def _secrets(job: RequestedJob) -> Iterable[str]:
+def rcon_passwords(job: RequestedJob) -> Iterable[str]:
     """The RCON passwords, which must not appear in the job's log."""
     server = Server.objects.filter(pk=int(job.resource.partition(":")[2])).first()
     if server is None:
@@ -53,8 +53,11 @@ def _on_server(body: Callable[[Server, JobContext], None]) -> Body:
     def run_body(run: JobContext) -> None:
         server = Server.objects.select_related("host", "blueprint").filter(pk=run.resource_id).first()
         if server is None:
-            run.log("The server no longer exists; nothing to do.")
+            run.log("The server was deleted, or is on another host now; nothing to do.")
             return
+        if server.host.name != run.host:
+            # Requested in the moment in which it moved.
+            raise Failed(f"The server is on host {server.host.name} now. Request this again.")
         body(server, run)
 
     return run_body
@@ -85,24 +88,24 @@ def register() -> None:
         ("initialize", _("Verify files"), lifecycle.initialize),
         ("start", _("Start"), lifecycle.start),
     ):
-        operation(name, title=title, locks=_locks, idempotent=True, secrets=_secrets)(_on_server(body))
-    operation("restart", title=_("Restart"), locks=_locks, idempotent=True, supersedes=("start",), secrets=_secrets)(
-        _on_server(lifecycle.restart)
-    )
+        operation(name, title=title, locks=_locks, idempotent=True, secrets=rcon_passwords)(_on_server(body))
+    operation(
+        "restart", title=_("Restart"), locks=_locks, idempotent=True, supersedes=("start",), secrets=rcon_passwords
+    )(_on_server(lifecycle.restart))
     operation(
         "stop",
         title=_("Stop"),
         locks=_server_only,
         idempotent=True,
         supersedes=("start", "restart", "initialize"),
-        secrets=_secrets,
+        secrets=rcon_passwords,
     )(_on_server(lifecycle.stop))
     operation("restore", title=_("Restore"), locks=_server_only, idempotent=True, needs_change=True)(
         _on_server(lifecycle.restore)
     )
-    operation("kill", title=_("Force stop"), locks=_server_only, idempotent=True, supersedes=(ALL,), secrets=_secrets)(
-        _on_server(lifecycle.kill)
-    )
+    operation(
+        "kill", title=_("Force stop"), locks=_server_only, idempotent=True, supersedes=(ALL,), secrets=rcon_passwords
+    )(_on_server(lifecycle.kill))
     for name, title, body in (
         ("use_originals", _("Use original files"), own_copies.use_originals),
         ("keep_copies", _("Keep own copies"), own_copies.keep),
@@ -117,5 +120,5 @@ def register() -> None:
         supersedes=(ALL,),
         final=True,
         needs_change=True,
-        secrets=_secrets,
+        secrets=rcon_passwords,
     )(_on_server(lifecycle.delete))

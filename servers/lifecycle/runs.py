@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from overlays.models import OverlayWorkshopItem
+from servers.blueprints import maps
 from servers.game_access import lists, roster
 from servers.models import GameRun, Server
 from servers.state import good_runs
@@ -24,6 +25,8 @@ def content(server: Server, applied: Mapping[str, Any], *, now: datetime) -> dic
         "restart_when_hung": server.restart_when_hung,
         "items": _items([overlay["id"] for overlay in applied["overlays"]]),
         "access": lists.of_roster(roster.of_one(server, now=now)),
+        # The game looks for addons only when it starts, so these are the maps of its overlays until it ends.
+        "maps": sorted(maps.added([server.blueprint_id])[server.blueprint_id]),
     }
 
 

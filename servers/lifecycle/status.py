@@ -30,6 +30,7 @@ STATUS_BY_OPERATION: dict[str, tuple[str, Promise]] = {
     "kill": ("stopping", _("Force stopping")),
     "restore": ("initializing", _("restoring")),
     "delete": ("deleting", _("Deleting")),
+    "move": ("moving", _("Moving")),
 }
 
 # A stop usually takes seconds. One that has taken this long may be forced.
@@ -47,6 +48,7 @@ ACTIONS_BY_STATUS: dict[str, tuple[str, ...]] = {
     "crashed": ("stop", "restart", "kill"),
     "gave_up": ("start", "initialize"),
     "deleting": (),
+    "moving": (),
 }
 
 
@@ -103,7 +105,7 @@ class ServerStatus:
 
 
 def of(servers: Sequence[Server], *, user: Visitor, now: datetime, with_live: bool = False) -> list[ServerStatus]:
-    """The status of each of these servers, in at most nine queries for all.
+    """The status of each of these servers, in at most ten queries for all.
 
     Needs rows from `listed().with_role(user)`.
     """

@@ -5,6 +5,7 @@ A dump holds parts of the game's memory, and so perhaps its RCON password: only 
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -12,9 +13,9 @@ from typing import Any, Final
 
 from left4me.core.files import walk
 from servers.logs import minidumps
+from servers.logs.stored import PIECE, Piece
 
 MOST_DUMPS: Final = 20
-PIECE: Final = 1024**2
 
 _GAME = PurePosixPath("left4dead2")
 # Where SourceMod's Accelerator and the engine put them.
@@ -65,14 +66,14 @@ def find(upper: Path) -> list[Dump]:
     ]
 
 
-def piece(upper: Path, name: str, *, offset: int) -> tuple[int, bytes]:
-    """The size of a dump and a part of it. Raises NoSuchDump."""
+def piece(upper: Path, name: str, *, offset: int) -> Piece:
+    """A part of a dump. Raises NoSuchDump."""
     path = _path(name)
     try:
         with walk.open_below(upper, path.parts) as file:
-            size = file.seek(0, 2)
+            found = os.fstat(file.fileno())
             file.seek(offset)
-            return size, file.read(PIECE)
+            return Piece(data=file.read(PIECE), size=found.st_size, changed=found.st_mtime_ns)
     except OSError:
         raise NoSuchDump(name) from None
 

@@ -5,13 +5,14 @@ Pages call this through `servers.hosts.rpc`. File names, links and content are w
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from left4me.core.files import walk
 from left4me.core.lines import Masker
@@ -47,8 +48,14 @@ class LogFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
+    """A part of a file, as a download of it is read."""
+
     data: bytes
     size: int  # of the whole file at this moment
+    changed: int  # when the file was changed last, in nanoseconds
+
+    def facts(self) -> dict[str, Any]:
+        return {"size": self.size, "changed": self.changed}
 
 
 class StoredLogs:
@@ -85,12 +92,12 @@ class StoredLogs:
             raise NoSuchLog(name)
         try:
             with walk.open_below(self._upper, place.parts) as file:
-                size = file.seek(0, 2)
+                found = os.fstat(file.fileno())
                 # With what surrounds it: a secret may begin before the piece or end after it.
                 before = min(offset, self._mask.longest)
                 file.seek(offset - before)
                 data = self._mask.in_place(file.read(before + PIECE + self._mask.longest))
-                return Piece(data=data[before : before + PIECE], size=size)
+                return Piece(data=data[before : before + PIECE], size=found.st_size, changed=found.st_mtime_ns)
         except OSError:
             raise NoSuchLog(name) from None
 

@@ -18,6 +18,7 @@ from left4me.core import names
 from left4me.core.natural_order import NaturalOrder
 from overlays.models import Overlay
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS, is_connect_ports
+from servers.models.game_texts import is_game_text
 
 
 class BlueprintQuerySet(models.QuerySet["Blueprint"]):
@@ -65,6 +66,8 @@ class Blueprint(models.Model):
         default=False,
         help_text=_("Plugins such as Accelerator need ptrace to write crash dumps."),
     )
+    motd = models.TextField(_("message of the day"), blank=True, default="", validators=[is_game_text])
+    banner = models.TextField(_("banner"), blank=True, default="", validators=[is_game_text])
     overlays: models.ManyToManyField[Overlay, BlueprintOverlay] = models.ManyToManyField(
         Overlay, through="BlueprintOverlay", related_name="blueprints"
     )

@@ -42,8 +42,11 @@ class DeletedServer(models.Model):
     )
     host = models.ForeignKey(Host, verbose_name=_("host"), on_delete=models.CASCADE, related_name="deleted_servers")
     port = models.PositiveIntegerField(_("port"))
+    number = models.PositiveIntegerField(default=0, editable=False)
     restart_when_hung = models.BooleanField(default=False)
     sealed_rcon_password = models.TextField(editable=False, default="")
+    plugin_switches = models.JSONField(default=dict, editable=False)
+    plugin_settings = models.JSONField(default=dict, editable=False)
     # Its admins, bans and backups, in the form of `kept_rows.dump`.
     rows = models.TextField(editable=False, default="[]")
     deleted_at = models.DateTimeField(_("deleted"))
@@ -63,7 +66,10 @@ class DeletedServer(models.Model):
     @classmethod
     def remember(cls, server: Server, *, now: datetime) -> None:
         """Store what a restore of `server` needs; call it before its row is deleted."""
-        kept = ("owner_id", "name", "blueprint_id", "host_id", "port", "restart_when_hung", "sealed_rcon_password")
+        kept = (
+            *("owner_id", "name", "blueprint_id", "host_id", "port", "restart_when_hung", "sealed_rcon_password"),
+            *("plugin_switches", "plugin_settings", "number"),
+        )
         values = {name: getattr(server, name) for name in kept}
         cls.objects.update_or_create(
             server_id=server.pk, defaults={**values, "rows": kept_rows.dump(server), "deleted_at": now}

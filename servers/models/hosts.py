@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime, time, timedelta
 
 from django.conf import settings
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.http.request import split_domain_port
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import moments
@@ -70,6 +71,10 @@ class Host(models.Model):
     version = models.CharField(_("left4me version"), max_length=64, blank=True, editable=False)
     game_version = models.CharField(_("game version"), max_length=64, blank=True, editable=False)
     facts = models.JSONField(_("facts"), default=dict, blank=True, editable=False)
+    # Counts the keys that passwords of its servers were encrypted with. 0 is that of the web, for the web's own host.
+    key_number = models.PositiveIntegerField(default=0, editable=False)
+    # Whether its machine may still have the web's key: older releases gave it to every host.
+    knows_web_key = models.BooleanField(default=False, editable=False)
 
     class Meta:
         ordering = [NaturalOrder("name")]
@@ -86,6 +91,24 @@ class Host(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("servers:host", args=[self.pk])
+
+    def clean(self) -> None:
+        super().clean()
+        if ":" in self.address:
+            words = _("Players reach games over IPv4 only. Enter an IPv4 address or a name, without a port.")
+            raise ValidationError({"address": words})
+
+    @property
+    def key_name(self) -> str:
+        """The name of the key that its secrets are encrypted with (`left4me/core/secrets.py`)."""
+        return f"host-{self.pk}.{self.key_number}" if self.key_number else ""
+
+    def join_address(self, port: int, *, site: str) -> str:
+        """What players enter to join the server on this port; `site` is the Host header of the site's page."""
+        name = self.address or split_domain_port(site.lower())[0] or site
+        # Games have no IPv6, and whoever reads the page on the machine of the game can use its other address.
+        host = "127.0.0.1" if name == "[::1]" else name
+        return f"{host}:{port}"
 
     @property
     def ports(self) -> range:
@@ -153,10 +176,10 @@ class Host(models.Model):
     def trouble(self, now: datetime) -> str:
         """Why it carries out no jobs now; empty when it does."""
         if self.last_seen_at is None:
-            return _now("never connected")
+            return gettext("never connected")
         if self.is_down(now):
-            return _now("offline since %(moment)s") % {"moment": moments.second(self.last_seen_at)}
-        return _now("not accepting jobs: %(why)s") % {"why": self.refusal} if self.refusal else ""
+            return gettext("offline since %(moment)s") % {"moment": moments.second(self.last_seen_at)}
+        return gettext("not accepting jobs: %(why)s") % {"why": self.refusal} if self.refusal else ""
 
     def release_note(self) -> str:
         """A note about its release when it differs from the web's; empty when it is the same or unknown."""
@@ -165,13 +188,13 @@ class Host(models.Model):
         values = {"theirs": self.version, "ours": VERSION}
         if is_older(self.version, than=VERSION):
             return (
-                _now(
+                gettext(
                     "This host runs an older release (%(theirs)s; the web server runs %(ours)s). To update it, run "
                     "on that machine: left4mectl upgrade"
                 )
                 % values
             )
-        return _now("This host runs another release (%(theirs)s; the web server runs %(ours)s).") % values
+        return gettext("This host runs another release (%(theirs)s; the web server runs %(ours)s).") % values
 
 
 def silence() -> timedelta:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from itertools import count
 from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Case, OuterRef, Prefetch, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Lower
 from django.urls import reverse
@@ -108,7 +109,10 @@ class Server(models.Model):
     )
     host = models.ForeignKey(Host, verbose_name=_("host"), on_delete=models.PROTECT, related_name="servers")
     port = models.PositiveIntegerField(_("port"), validators=[MinValueValidator(1024), MaxValueValidator(65535)])
-    # SourceTV's, reserved while the blueprint enables it. No server of the host has the same number as either port.
+    # Its number among the servers of its blueprint, for names in the game. It stays for as long as the blueprint does.
+    number = models.PositiveIntegerField(default=0, editable=False)
+    # SourceTV's, reserved while the server or its blueprint enables it. No server of the host has the same number as
+    # either port.
     tv_port = models.PositiveIntegerField(_("SourceTV port"), null=True, blank=True, editable=False)
     # The free port that the last start found when another program had the server's own.
     offered_port = models.PositiveIntegerField(null=True, blank=True, editable=False)
@@ -136,7 +140,13 @@ class Server(models.Model):
     applied_sealed_rcon_password = models.TextField(editable=False, default="")
 
     # How many files of its own hide a newer file of the game (`servers/hosts/own_copies.py`).
+    # SourceMod plugins that this server enables (true) or disables (false) by their paths, whatever its overlays say.
+    plugin_switches = models.JSONField(default=dict, blank=True, editable=False)
+    # Values of plugins' cvars that this server sets: by file below cfg/sourcemod, by name.
+    plugin_settings = models.JSONField(default=dict, blank=True, editable=False)
     outdated_files = models.PositiveIntegerField(default=0, editable=False)
+    # What SourceTV does, and how long demos are kept: `servers/sourcetv/options.py:Options`.
+    sourcetv = models.JSONField(default=dict, blank=True, editable=False)
 
     restart_when_hung = models.BooleanField(
         _("restart if unresponsive"),
@@ -196,8 +206,35 @@ class Server(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, **options: Any) -> None:
+        if self._state.adding:
+            self.take_number()
+        super().save(*args, **options)
+
     def get_absolute_url(self) -> str:
         return reverse("servers:detail", args=[self.pk])
+
+    def take_number(self) -> None:
+        """Keep its number if no other server of its blueprint has it; otherwise take the lowest free one.
+
+        Whoever calls it holds the lock of the blueprint, so that no two servers take the same.
+        """
+        others = Server.objects.filter(blueprint_id=self.blueprint_id).exclude(pk=self.pk)
+        taken = set(others.values_list("number", flat=True))
+        if not self.number or self.number in taken:
+            self.number = next(number for number in count(1) if number not in taken)
+
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        """Delete the row and what belongs to it, in the order in which a worker host may.
+
+        Such a host may delete rows of a server that is its own. Django deletes those whose key may be empty after the
+        server, whose row then no longer says so.
+        """
+        with transaction.atomic():
+            for relation in self._meta.related_objects:
+                if relation.field.null and relation.on_delete is models.CASCADE:
+                    relation.related_model._default_manager.filter(**{relation.field.name: self}).only("pk").delete()
+            return super().delete(*args, **options)
 
     @property
     def resource(self) -> str:
@@ -211,7 +248,7 @@ class Server(models.Model):
 
     @rcon_password.setter
     def rcon_password(self, value: str) -> None:
-        self.sealed_rcon_password = secrets.seal(value)
+        self.sealed_rcon_password = secrets.seal(value, key_name=self.host.key_name if self.host_id else "")
 
     @property
     def live_rcon_password(self) -> str:
@@ -220,6 +257,24 @@ class Server(models.Model):
         A new one is used only from the next start on. Before that it is wrong, and wrong ones get this host banned.
         """
         return secrets.unseal(self.applied_sealed_rcon_password or self.sealed_rcon_password)
+
+    def seal_for(self, host: Host) -> bool:
+        """Encrypt its passwords with the present key of `host`; returns whether they were not. Does not save the row.
+
+        Whoever moves a server to another host calls it, on the web. What no known key opens stays as it is.
+        """
+        # Equal passwords stay equal texts: by that, pages know that a running game has the present one.
+        after: dict[str, str] = {}
+        has_changed = False
+        for name in ("sealed_rcon_password", "applied_sealed_rcon_password"):
+            sealed = getattr(self, name)
+            with contextlib.suppress(secrets.Unreadable):
+                text = secrets.unseal(sealed)
+                if text not in after:
+                    after[text] = secrets.resealed(sealed, key_name=host.key_name)
+                setattr(self, name, after[text])
+                has_changed |= after[text] != sealed
+        return has_changed
 
     @property
     def masker(self) -> Masker:

@@ -28,6 +28,7 @@ from servers import permissions
 from servers.models import BlueprintOverlay, GameCheck, Host, Server, ServerShare, StateChange
 from servers.models.hosts import silence
 from servers.models.servers import ServerQuerySet
+from servers.state import copies
 
 # A server that crashed and runs again is shown for this long.
 CRASH_SHOWN = timedelta(hours=1)
@@ -62,7 +63,7 @@ def filter_servers(
 def of_servers(
     servers: Sequence[Server], *, busy: Collection[str], user: Visitor, now: datetime
 ) -> dict[int, list[Reason]]:
-    """The reasons of each of these servers, the worst first; in at most five queries.
+    """The reasons of each of these servers, the worst first; in at most six queries.
 
     `busy` holds the resources with a live job: what that job may mend is left out. Needs rows from
     `listed().with_role(user)`.
@@ -91,11 +92,12 @@ def mend_server(user: User, number: str) -> Cure | None:
 
 
 def of_hosts(hosts: Sequence[Host], *, user: Visitor, now: datetime) -> dict[int, list[Reason]]:
-    """The reasons of each of these hosts; in one query, for rows that were read with their `game_check`."""
+    """The reasons of each of these hosts; in two queries, for rows that were read with their `game_check`."""
+    late = copies.reasons(hosts, user=user, now=now)
     newest: dict[str, Job] = {}
     for job in Job.objects.filter(resource="game", operation="install", host__in=[host.name for host in hosts]):
         newest.setdefault(job.host, job)
-    return {host.pk: _of_host(host, newest.get(host.name), user, now) for host in hosts}
+    return {host.pk: [*_of_host(host, newest.get(host.name), user, now), *late.get(host.pk, ())] for host in hosts}
 
 
 def _of_server(
@@ -373,18 +375,20 @@ def _latest_crashes(servers: Sequence[Server], now: datetime) -> dict[int, State
 def _layers(servers: Sequence[Server], user: Visitor) -> tuple[Mapping[int, list[Reason]], Mapping[int, Overlay]]:
     """Of the blueprints that the user may see: the reasons of their overlays, and one that was never built."""
     visible = {row.blueprint_id for row in servers if permissions.can_see_blueprint(user, row.blueprint)}
-    links = BlueprintOverlay.objects.filter(blueprint__in=visible).select_related("overlay") if visible else ()
-    overlays = {link.overlay_id: link.overlay for link in links}
+    # Many blueprints share few overlays: each is fetched once, and the links as plain pairs.
+    links = list(BlueprintOverlay.objects.filter(blueprint__in=visible).values_list("blueprint_id", "overlay_id"))
+    overlays = Overlay.objects.in_bulk({overlay for _blueprint, overlay in links}) if links else {}
     found = overlay_attention.of_overlays(list(overlays.values()), user=user)
     by_blueprint: dict[int, list[Reason]] = {}
-    for link in links:
-        reasons = [_of_layer(link.overlay, reason) for reason in found.get(link.overlay_id, ())]
-        by_blueprint.setdefault(link.blueprint_id, []).extend(reasons)
-    unbuilt = {
-        link.blueprint_id: link.overlay
-        for link in links
-        if link.overlay.kind != Overlay.Kind.FILES and link.overlay.built_at is None
-    }
+    unbuilt: dict[int, Overlay] = {}
+    for blueprint_id, overlay_id in links:
+        overlay = overlays.get(overlay_id)
+        if overlay is None:  # deleted since the links were read
+            continue
+        reasons = [_of_layer(overlay, reason) for reason in found.get(overlay_id, ())]
+        by_blueprint.setdefault(blueprint_id, []).extend(reasons)
+        if overlay.kind != Overlay.Kind.FILES and overlay.built_at is None:
+            unbuilt[blueprint_id] = overlay
     return by_blueprint, unbuilt
 
 

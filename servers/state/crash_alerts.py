@@ -1,10 +1,11 @@
-"""Reports problems of servers, nearly full disks of hosts and missed backups to the alerts.
+"""Reports problems of servers, nearly full disks of hosts, missed backups and missed copies to the alerts.
 
 Log lines are left out on purpose: they contain players' addresses, and alerts are sent to other services.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.urls import reverse
@@ -19,6 +20,7 @@ from servers.models.hosts import low_disk_bytes
 from servers.state import news
 
 _GB = 1_000_000_000
+_MOST_NAMED = 5
 # The disk has recovered only well above the limit, so that one which stays near it is one incident.
 _RECOVERED_AT = 1.2
 
@@ -114,6 +116,36 @@ def backup_was_seen(host: Host, *, now: datetime) -> None:
         ),
         now=now,
     )
+
+
+def copies_were_seen(host: Host, late: Sequence[str], *, now: datetime) -> None:
+    """Report or close the incident of servers of a worker host that were not copied; `late` are their names."""
+    key = f"host:{host.pk}:copies"
+    if not late:
+        incidents.mark_recovered(key, now=now)
+        return
+    incidents.report(
+        ProblemReport(
+            event=Event.COPIES_LATE,
+            key=key,
+            subject=f"host:{host.pk}",
+            title=_("Servers of host “%(name)s” were not copied") % {"name": host.name},
+            text=late_copies(late),
+            path=host.get_absolute_url(),
+            recovered=Event.HOST_RECOVERED,
+            recovered_title=_("There are copies of all servers of host “%(name)s” again") % {"name": host.name},
+        ),
+        now=now,
+    )
+
+
+def late_copies(names: Sequence[str]) -> str:
+    """Which servers have no recent copy, in words."""
+    shown = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
+    return _(
+        "What games have written there is copied to the web server's machine every night. For two days this did not "
+        "succeed for: %(names)s."
+    ) % {"names": shown}
 
 
 def _problem_of_server(server: Server, event: Event, *, title: str, text: str) -> ProblemReport:

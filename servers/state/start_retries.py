@@ -19,7 +19,7 @@ from left4me.core import clock
 from left4me.core.concurrency import Cancelled
 from left4me.jobs.context import JobContext
 from left4me.jobs.operations import Failed
-from servers.models import Server
+from servers.models import Host, Server
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,12 @@ def is_due(server: Server, *, now: datetime) -> bool:
         return False
     # No attempt is planned that far ahead: the clock was wrong then.
     return at <= now or at > now + PAUSES[-1] + clock.AHEAD
+
+
+def game_arrived(host: Host, *, now: datetime) -> int:
+    """Plan the start of every server of the host that is wanted and had no game to run until now; return how many."""
+    waiting = host.servers.filter(desired_state=Server.Desired.RUNNING, actual_state=Server.State.STOPPED)
+    return waiting.update(failed_starts=0, next_start_at=now)
 
 
 def forget(server: Server) -> None:

@@ -13,99 +13,25 @@ from typing import Any
 import pytest
 import requests
 
-from accounts import secrets
 from left4me.core.concurrency import Cancelled
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from left4me.jobs.operations import Failed
-from left4me.jobs.tests.processes import Process, wait_until
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
 from overlays import actions as overlay_actions
 from overlays.models import Overlay, OverlayCopy
+from overlays.replication import attempts, layers
 from overlays.replication import client as replication_client
-from overlays.replication import layers
 from overlays.replication import store as replication_store
 from overlays.replication.store import Copies
 from overlays.tests.factories import make_overlay
-from servers.models import Host, HostToken, Server
-from servers.models.hosts import TOKEN_PREFIX
+from servers.models import HostToken, Server
 from servers.tests.factories import make_blueprint, make_host, make_server
+from servers.tests.far_web import far_web, port_of_web, process_of_web, worker_host  # noqa: F401 -- fixtures
 from servers.tests.recorded_run import RecordedRun
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
-
-
-class Web:
-    """The web's side: its data directory and the process that serves it."""
-
-    def __init__(self, root: Path, log: Path, port: int) -> None:
-        self.root, self.url = root, f"http://127.0.0.1:{port}"
-        self._log, self._port = log, port
-        self._process: Process | None = None
-
-    def start(self) -> None:
-        if self._process is not None:
-            return
-        self._process = Process(
-            self._log,
-            *("-m", "uvicorn", "left4me.content:application", "--port", str(self._port), "--no-access-log"),
-            LEFT4ME_ROOT=str(self.root),
-            REDIS_URL="unix:///nowhere",
-        )
-        wait_until(self._answers, what="the content's process")
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process = None
-
-    def tree(self, overlay: Overlay) -> Path:
-        return self.root / "overlays" / overlay.path
-
-    def _answers(self) -> bool:
-        try:
-            return requests.get(self.url, timeout=5).status_code == 404
-        except requests.ConnectionError:
-            return False
-
-
-@pytest.fixture(scope="module")
-def web_process(tmp_path_factory, django_db_setup, unused_tcp_port):
-    place = tmp_path_factory.mktemp("web")
-    web = Web(place / "root", place / "web.log", unused_tcp_port)
-    yield web
-    web.stop()
-
-
-@pytest.fixture
-def web(web_process, db):
-    """The process with an empty data directory, started again if a test before has stopped it."""
-    web_process.root.mkdir()
-    web_process.start()
-    yield web_process
-    shutil.rmtree(web_process.root)
-
-
-@pytest.fixture(scope="module")
-def unused_tcp_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def two(db, settings, tmp_path, web) -> Host:
-    """This process is the worker of a second host from now on."""
-    host = make_host(name="two")
-    raw = secrets.new(TOKEN_PREFIX)
-    HostToken.objects.create(host=host, digest=secrets.digest(raw))
-    settings.LEFT4ME_ROOT = tmp_path / "two"
-    settings.LEFT4ME_ROOT.mkdir()
-    settings.LEFT4ME_WEB_URL, settings.LEFT4ME_HOST_TOKEN = web.url, raw
-    return host
 
 
 @pytest.fixture
@@ -255,7 +181,7 @@ def test_while_the_web_is_away_the_job_waits_for_it(web, server, overlay):
 
 
 def test_when_the_web_stays_away_the_job_fails_with_its_address(web, server, overlay, monkeypatch):
-    monkeypatch.setattr(replication_client, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(attempts, "PATIENCE_SECONDS", 0.0)
     web.stop()
     with pytest.raises(Failed, match=f"“maps” could not be downloaded to this host: {web.url} does not answer"):
         prepare(overlay)

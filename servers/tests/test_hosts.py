@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
@@ -169,7 +170,7 @@ def test_a_host_is_added_gets_a_new_token_each_time_and_is_forgotten(cast: Cast,
     first = json.loads(capsys.readouterr().out)
     call_command("add_host", "two")
     second = json.loads(capsys.readouterr().out)
-    assert first["token"] != second["token"] and first["sealing_key"] == second["sealing_key"]
+    assert first["token"] != second["token"] and first["sealing_key"] != second["sealing_key"]
     two = Host.objects.get(name="two")
     assert two.address == "203.0.113.7"
     assert content.host_of({"authorization": f"Bearer {second['token']}"}) == two
@@ -197,3 +198,34 @@ def test_the_web_s_own_host_is_neither_added_nor_forgotten(host: Host, api: Call
     assert (status, problem["detail"]) == (409, "This host runs the web server and cannot be removed.")
     with pytest.raises(CommandError, match="is no host name"):
         call_command("add_host", "Two_Hosts")
+
+
+@pytest.mark.parametrize(
+    ("address", "site", "joined"),
+    [
+        ("203.0.113.7", "left4me.example.org", "203.0.113.7:27015"),
+        ("", "left4me.example.org", "left4me.example.org:27015"),
+        ("", "127.0.0.1:8000", "127.0.0.1:27015"),
+        ("", "[::1]:8000", "127.0.0.1:27015"),
+        ("", "[2001:db8::10]", "[2001:db8::10]:27015"),
+        ("", "", ":27015"),
+    ],
+)
+def test_players_join_at_the_address_of_the_host_or_of_the_site(address: str, site: str, joined: str):
+    assert Host(name="two", address=address).join_address(27015, site=site) == joined
+
+
+@pytest.mark.parametrize("address", ["2001:db8::10", "203.0.113.7:27015"])
+def test_an_address_that_no_game_has_is_refused(address: str):
+    with pytest.raises(ValidationError, match="IPv4"):
+        Host(name="two", address=address).clean()
+
+
+def test_an_admin_lets_a_host_accept_no_new_servers_and_new_ones_again(client: Client, cast: Cast):
+    host = make_host(name="two")
+    client.force_login(cast.owner)
+    assert client.post(f"/hosts/{host.pk}/new-servers", {"accepts": "no"}).status_code == 403
+    client.force_login(cast.admin)
+    for accepts in ("no", "yes"):
+        assert client.post(f"/hosts/{host.pk}/new-servers", {"accepts": accepts}).status_code == 302
+        assert Host.objects.get(pk=host.pk).is_enabled is (accepts == "yes")

@@ -99,6 +99,19 @@ def test_a_file_is_downloaded_in_pieces_and_cut_where_it_ended_when_asked_for(vi
     assert "friday-L1.log" in answer["Content-Disposition"]
 
 
+def test_a_download_that_was_cut_off_continues_unless_the_file_has_changed(viewer: Client, server: Server, host):
+    changed = 1
+    host["log_piece"] = lambda **asked: Reply({"size": 10, "changed": changed}, b"0123456789"[asked["offset"] :])
+    address = f"/servers/{server.pk}/logs/download?file=left4dead2/logs/L1.log"
+    rest = {"Range": "bytes=4-", "If-Range": viewer.get(address)["ETag"]}
+    answer = viewer.get(address, headers=rest)
+    assert (answer.status_code, _text(answer)) == (206, "456789")
+    assert answer["Content-Range"] == "bytes 4-9/10"
+    changed = 2
+    answer = viewer.get(address, headers=rest)
+    assert (answer.status_code, _text(answer)) == (200, "0123456789")
+
+
 def test_a_log_that_is_not_there_is_not_found(viewer: Client, server: Server, host):
     host.update(log_piece=rpc.NotFound, log_search=rpc.NotFound)
     assert viewer.get(f"/servers/{server.pk}/logs/download?file=etc/passwd").status_code == 404

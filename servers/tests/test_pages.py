@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
 from left4me.jobs.models import Job
+from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
 from overlays.tests.factories import make_overlay
 from servers.models import Blueprint, Host, Server, ServerShare, StarterBlueprint
@@ -322,3 +323,27 @@ def test_a_blueprint_of_many_servers_lists_them_by_pages(cast: Cast, owner_clien
     first, second = (owner_client.get(address, {"page": page}).content.decode() for page in (1, 2))
     assert "Server 49" in first and "Server 50" not in first
     assert "Server 50" in second and "Server 49" not in second
+
+
+def test_a_server_moves_by_its_page_and_by_the_api(client: Client, cast: Cast):
+    now = timezone.now()
+    server = make_server(cast.owner, host=make_host(last_seen_at=now, game_version="1"), port=27015)
+    client.force_login(cast.owner)
+    assert "/move" not in client.get(f"/servers/{server.pk}/settings").content.decode()
+    two = make_host(name="two", address="203.0.113.7", last_seen_at=now, game_version="1")
+    make_host(name="old", last_seen_at=None)
+    assert f"/servers/{server.pk}/move" in client.get(f"/servers/{server.pk}/settings").content.decode()
+    page = client.get(f"/servers/{server.pk}/move").content.decode()
+    assert "203.0.113.7:27015" in page and "never connected" in page
+    api = Caller(cast.owner)
+    shown = {each["host"]: each for each in api.get(f"/servers/{server.pk}/move")[1]}
+    assert (shown["two"]["new_address"], shown["two"]["obstacle"]) == ("203.0.113.7:27015", "")
+    assert api.post(f"/servers/{server.pk}/move", {"host": "nowhere"})[0] == 422
+    assert api.post(f"/servers/{server.pk}/move", {"host": "old"})[0] == 409
+    assert Caller(cast.viewer).post(f"/servers/{server.pk}/move", {"host": "two"})[0] == 404
+    answer = client.post(f"/servers/{server.pk}/move", {"host": two.pk, "warn_seconds": "10"})
+    assert answer.status_code == 302
+    job = Job.objects.get()
+    assert (job.operation, job.params["to"], job.host) == ("move", "two", "local")
+    assert "Moving" in client.get(server.get_absolute_url()).content.decode()
+    assert api.post(f"/servers/{server.pk}/move", {"host": "two"})[0] == 409

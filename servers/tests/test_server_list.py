@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -108,3 +109,37 @@ def test_tags_are_written_with_commas_in_the_form_and_as_a_list_in_the_api(clien
     assert api.patch(f"/servers/{friday.pk}", {"tags": ["a,b"]})[1]["tags"] == ["a b"]
     assert api.patch(f"/servers/{friday.pk}", {"tags": []})[1]["tags"] == []
     assert api.patch(f"/servers/{friday.pk}", {"tags": ["x" * 33]})[0] == 422
+
+
+def test_a_row_shows_what_has_changed_since_it_was_rendered(client, cast, servers):
+    friday = servers[0]
+    client.force_login(cast.owner)
+
+    def row():
+        page = client.get("/servers").content.decode()
+        return page.partition(f'<tr id="server-{friday.pk}"')[2].partition("</tr>")[0]
+
+    seen = [row()]
+    for values in (
+        {"name": "Freitag"},
+        {"tags": ",survival,"},
+        {"port": 28015},
+        {"last_error": "It did not start.", "desired_state": "running"},
+        {"actual_state": "running", "started_at": timezone.now(), "last_error": ""},
+        {"hung_since": timezone.now()},
+    ):
+        Server.objects.filter(pk=friday.pk).update(**values)
+        seen.append(row())
+    assert all(seen)
+    without_tokens = {re.sub(r'(csrfmiddlewaretoken" value=")\w+', r"\1", html) for html in seen}
+    assert len(without_tokens) == len(seen)
+
+
+def test_rows_of_one_server_differ_by_what_each_viewer_may_do(client, cast, servers):
+    shared = servers[2]
+    for user, may_start in ((cast.owner, False), (cast.stranger, True)):
+        client.force_login(user)
+        page = client.get("/servers").content.decode()
+        row = page.partition(f'<tr id="server-{shared.pk}"')[2].partition("</tr>")[0]
+        assert ('value="start"' in row) is may_start
+        assert ("· stan" in row.replace(cast.stranger.username, "stan")) is not may_start

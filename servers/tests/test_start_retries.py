@@ -16,7 +16,7 @@ from left4me.testing.cast import Cast
 from servers import actions
 from servers.gamehost import rcon
 from servers.gamehost.port import LaunchFailed
-from servers.hosts import reconcile, this_host
+from servers.hosts import installs, reconcile, this_host
 from servers.lifecycle import lifecycle, readiness
 from servers.models import Server
 from servers.state import start_retries
@@ -88,6 +88,26 @@ def test_what_only_a_person_can_mend_is_not_tried_again(server: Server, runtime:
         lifecycle.start(server, RecordedRun(server.resource))
     server.refresh_from_db()
     assert (server.failed_starts, server.next_start_at) == (0, None)
+
+
+def test_servers_that_had_no_game_start_once_it_is_installed(server: Server, runtime: FakeRuntime, tmp_path, settings):
+    settings.LEFT4ME_GAME = "simulated"
+    unwanted = make_server(server.owner, desired_state=Server.Desired.STOPPED, actual_state=Server.State.STOPPED)
+    (tmp_path / "game" / "current").unlink()
+    with pytest.raises(Failed, match="not installed"):
+        lifecycle.start(server, RecordedRun(server.resource))
+    assert look(runtime, after=timedelta(hours=3)) == []
+    run = RecordedRun("game")
+    installs.install(run)
+    assert "Servers that waited for the game and start now: 1." in run.lines
+    assert look(runtime) == ["start"]
+    assert Job.objects.get().resource == server.resource != unwanted.resource
+
+
+def test_an_update_of_the_game_starts_nothing(server: Server, runtime: FakeRuntime, settings):
+    settings.LEFT4ME_GAME = "simulated"
+    installs.install(RecordedRun("game"))
+    assert look(runtime) == []
 
 
 def test_an_error_of_the_machine_is_tried_again(server: Server, runtime: FakeRuntime, monkeypatch):

@@ -6,9 +6,8 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -38,20 +37,24 @@ def dumps(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
-def download(request: HttpRequest, pk: int) -> HttpResponse | StreamingHttpResponse:
+def download(request: HttpRequest, pk: int) -> HttpResponseBase:
     user = signed_in(request)
     server = lookups.server_to_edit(user, pk)
     file = request.GET.get("file", "")
     try:
-        first = rpc.call(server.host, "dump_piece", server=pk, file=file, offset=0)
+        answer = rpc.download(
+            request,
+            server.host,
+            "dump_piece",
+            filename=PurePosixPath(file).name,
+            content_type="application/octet-stream",
+            server=pk,
+            file=file,
+        )
     except rpc.HostSilent:
         messages.error(request, _("The host did not respond. Try again in a moment."))
         return redirect("servers:dumps", pk)
     except rpc.NotFound:
         raise Http404(_("There is no such crash dump.")) from None
     record.write(action="server.download_dump", by=user, target=server.resource, file=file)
-    size = int(first.facts["size"])
-    name = content_disposition_header(as_attachment=True, filename=PurePosixPath(file).name) or "attachment"
-    headers = {"Content-Type": "application/octet-stream", "Content-Disposition": name, "Content-Length": str(size)}
-    pieces = rpc.pieces(server.host, "dump_piece", first=first.data, end=size, server=pk, file=file)
-    return StreamingHttpResponse(pieces, headers=headers)
+    return answer

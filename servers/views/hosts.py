@@ -24,7 +24,8 @@ from left4me.jobs.models import Job
 from servers import actions, lookups, permissions
 from servers.forms import UpdatePolicyForm
 from servers.models import Host, HostToken, Server
-from servers.state import attention, host_usage
+from servers.state import attention, copies, host_usage
+from servers.state import floods as floods_state
 
 RECENT_JOBS = 6
 
@@ -54,10 +55,13 @@ def hosts(request: HttpRequest) -> HttpResponse:
 def host(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     row = get_object_or_404(Host.objects.select_related("game_check"), pk=pk)
+    may_operate = permissions.can_operate_host(user)
     context = {
         **_state(row, user),
-        "may_operate": permissions.can_operate_host(user),
+        "may_operate": may_operate,
+        "copies": copies.of_host(row, now=timezone.now()) if may_operate else None,
         "used": host_usage.of(row, user=user),
+        "floods": floods_state.of(row, now=timezone.now()),
         "is_own": row.name == settings.LEFT4ME_HOST,
         "token": HostToken.objects.filter(host=row).first(),
     }
@@ -74,6 +78,15 @@ def usage(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "servers/_host_usage.html", {"used": host_usage.of(row, user=user)})
 
 
+@require_safe
+def floods(request: HttpRequest, pk: int) -> HttpResponse:
+    """What the firewall of the host has dropped, a part of its page."""
+    row = get_object_or_404(Host, pk=pk)
+    if not is_fragment(request):
+        return redirect(row)
+    return render(request, "servers/_host_floods.html", {"floods": floods_state.of(row, now=timezone.now())})
+
+
 @require_POST
 def host_action(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
@@ -85,6 +98,29 @@ def host_action(request: HttpRequest, pk: int) -> HttpResponse:
     if is_fragment(request):
         return render(request, "servers/host.html#state", {**_state(row, user), "may_operate": True})
     return redirect(row)
+
+
+@require_POST
+def copy_servers(request: HttpRequest, pk: int) -> HttpResponse:
+    """Copy the servers of a worker host to this machine now."""
+    user = signed_in(request)
+    row = lookups.host_to_operate(user, pk)
+    try:
+        actions.request_copies(host=row, by=user)
+    except actions.Refused as refusal:
+        notices.refuse(request, refusal)
+    return redirect(row)
+
+
+@require_safe
+def copies_of(request: HttpRequest, pk: int) -> HttpResponse:
+    """The copies of its servers, a part of its page."""
+    user = signed_in(request)
+    row = lookups.host_to_operate(user, pk)
+    if not is_fragment(request):
+        return redirect(row)
+    context = {"host": row, "copies": copies.of_host(row, now=timezone.now())}
+    return render(request, "servers/_host_copies.html", context)
 
 
 @require_POST
@@ -113,6 +149,18 @@ def update_policy(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("Saved."))
         return redirect(row)
     return render(request, "servers/update_policy.html", {"form": form, "host": row}, status=status)
+
+
+@require_POST
+def take_servers(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let the host accept new servers, or none."""
+    user = signed_in(request)
+    row = lookups.host_to_operate(user, pk)
+    accepts = request.POST.get("accepts") == "yes"
+    actions.update_host(host=row, by=user, is_enabled=accepts)
+    done = _("The host accepts new servers.") if accepts else _("The host accepts no new servers. Its own go on.")
+    messages.success(request, done)
+    return redirect(row)
 
 
 @require_POST

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import PurePosixPath
+from typing import Final
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.http import content_disposition_header
 from django.utils.text import slugify
@@ -22,6 +23,8 @@ from servers.models import Server
 from servers.views import server_page
 
 LONGEST_SEARCH = 200
+# Never a type that browsers show as a page: the content is untrusted.
+_TEXT: Final = "text/plain; charset=utf-8"
 
 
 @require_safe
@@ -71,12 +74,12 @@ def log_files(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
-def log_download(request: HttpRequest, pk: int) -> HttpResponse | StreamingHttpResponse:
+def log_download(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The console as text, or a `file` that the game wrote."""
     server = lookups.server_or_404(signed_in(request), pk)
     file = request.GET.get("file", "")
     try:
-        return _file(server, file) if file else _console(server)
+        return _file(request, server, file) if file else _console(server)
     except rpc.HostSilent:
         messages.error(request, _("The host did not respond. Try again in a moment."))
         return redirect("servers:files", pk)
@@ -94,20 +97,16 @@ def _log_files(server: Server) -> dict[str, object]:
 
 def _console(server: Server) -> HttpResponse:
     text = rpc.call(server.host, "console_log", server=server.pk).data
-    return HttpResponse(text, headers=_headers(server, "console.log"))
+    disposition = content_disposition_header(as_attachment=True, filename=_filename(server, "console.log"))
+    return HttpResponse(text, headers={"Content-Type": _TEXT, "Content-Disposition": disposition or "attachment"})
 
 
-def _file(server: Server, file: str) -> StreamingHttpResponse:
-    first = rpc.call(server.host, "log_piece", server=server.pk, file=file, offset=0)
-    size = int(first.facts["size"])
-    # Lines that are added during the download are left out. With the length, browsers notice a truncated download.
-    headers = {**_headers(server, PurePosixPath(file).name), "Content-Length": str(size)}
-    pieces = rpc.pieces(server.host, "log_piece", first=first.data, end=size, server=server.pk, file=file)
-    return StreamingHttpResponse(pieces, headers=headers)
+def _file(request: HttpRequest, server: Server, file: str) -> HttpResponseBase:
+    filename = _filename(server, PurePosixPath(file).name)
+    return rpc.download(
+        request, server.host, "log_piece", filename=filename, content_type=_TEXT, server=server.pk, file=file
+    )
 
 
-def _headers(server: Server, name: str) -> dict[str, str]:
-    filename = f"{slugify(server.name) or server.pk}-{name}"
-    disposition = content_disposition_header(as_attachment=True, filename=filename) or "attachment"
-    # Never a type that browsers show as a page: the content is untrusted.
-    return {"Content-Type": "text/plain; charset=utf-8", "Content-Disposition": disposition}
+def _filename(server: Server, name: str) -> str:
+    return f"{slugify(server.name) or server.pk}-{name}"

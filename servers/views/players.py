@@ -59,13 +59,12 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
     live = live_source.of_servers([server], now=timezone.now()).get(server.pk)
     first = maps.start_map(server.blueprint.arguments)
     chapter = server_status.chapter_of(server, live) or maps.playable(server.blueprint_id).get(first)
-    host = server.host.address or request.get_host().rpartition(":")[0] or request.get_host()
     needed = _needed(server)
     context = {
         "server": server,
         "needed": needed,
         "total_size": sum(source.size for source in needed),
-        "address": f"{host}:{server.port}",
+        "address": server.host.join_address(server.port, site=request.get_host()),
         "chapter": chapter,
         "card_url": _card_url(request, chapter),
         "is_running": server.actual_state == Server.State.RUNNING,

@@ -26,6 +26,7 @@ from servers.actions.bulk import Outcome
 from servers.lifecycle import status as server_status
 from servers.models import DeletedServer, Server
 from servers.server_filter import SORTS, Choices, ServerFilter
+from servers.views import server_rows
 
 PER_PAGE = 50
 
@@ -79,6 +80,7 @@ def _list(request: HttpRequest, *, outcomes: Sequence[Outcome] = ()) -> HttpResp
     context = {
         "page": page,
         "statuses": statuses,
+        "rows": server_rows.render_rows(request, statuses),
         "chosen": chosen,
         "can_operate": any(status.actions for status in statuses),
         "outcomes": outcomes,

@@ -14,12 +14,13 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from servers.actions import interruptions
 from servers.blueprints import versions
 from servers.lifecycle import status as server_status
 from servers.lifecycle import suspects
 from servers.lifecycle.suspects import Suspects
 from servers.models import BlueprintVersion, Server, StateChange
-from servers.state import attention
+from servers.state import attention, copies
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,13 @@ TABS = (
     Tab(OVERVIEW, _("Overview"), "servers:detail"),
     Tab("console", _("Console"), "livestate:console"),
     Tab("players", _("Players"), "livestate:players"),
+    Tab("maps", _("Maps"), "rotation:of_server"),
+    Tab("matches", _("Matches"), "matches:of_server"),
     Tab("history", _("History"), "livestate:history"),
     Tab("files", _("Files"), "servers:files"),
+    Tab("demos", _("Demos"), "demos:of_server"),
     Tab("admins", _("Admins"), "servers:admins", for_operators=True),
+    Tab("plugins", _("Plugins"), "servers:plugins", for_operators=True),
     Tab("backups", _("Backups"), "backups:of_server", for_editors=True),
     Tab("schedules", _("Schedules"), "schedules:of_server", for_operators=True),
     Tab("settings", _("Settings"), "servers:edit", for_editors=True),
@@ -57,9 +62,11 @@ def frame(request: HttpRequest, server: Server, *, tab: str) -> dict[str, object
         "server": server,
         "each": each,
         "live": each.live,
+        "hold": interruptions.of(server),
         "tab": tab,
         "tabs": [(shown, reverse(shown.address, args=[server.pk])) for shown in TABS if _may_open(shown, each)],
         "crash": crash,
+        "copy": copies.of_server(server) if has_reasons and server.host.is_down(now) else None,
         **(after_failure(user, server, crash, now) if has_reasons and each.may_edit and _fails(server, crash) else {}),
     }
 

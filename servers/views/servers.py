@@ -21,12 +21,13 @@ from left4me.core.web import forms as lib_forms
 from left4me.core.web import notices, undo
 from left4me.core.web.request import is_fragment
 from servers import actions, lookups
+from servers.actions import moves
 from servers.forms import ServerForm, ShareForm
 from servers.lifecycle import pending_changes
 from servers.lifecycle import status as server_status
 from servers.models import DeletedServer, Server
-from servers.state import live_source
-from servers.views import facts, server_page
+from servers.state import copies, live_source
+from servers.views import facts, server_page, server_rows
 from servers.views.new_server import posted
 
 PER_PAGE = 50
@@ -38,11 +39,11 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """The overview, which is the first tab."""
     user = signed_in(request)
     server = lookups.server_or_404(user, pk)
-    address = server.host.address or request.get_host().rpartition(":")[0] or request.get_host()
+    site = request.get_host()
     context = {
         **server_page.frame(request, server, tab=server_page.OVERVIEW),
-        "address": f"{address}:{server.port}",
-        "tv_address": f"{address}:{server.tv_port}" if server.tv_port else "",
+        "address": server.host.join_address(server.port, site=site),
+        "tv_address": server.host.join_address(server.tv_port, site=site) if server.tv_port else "",
         "players_now": live_source.players(request, server),
         **facts.context(user, server),
     }
@@ -78,6 +79,8 @@ def settings(request: HttpRequest, pk: int) -> HttpResponse:
         notices.done(request, _("Settings saved."), undo=again)
         return redirect("servers:edit", saved.pk)
     context |= {"form": form, "shares": server.shares.select_related("user"), "share_form": ShareForm()}
+    context["offers_move"] = moves.targets(server).exists()
+    context["copy"] = copies.of_server(server)
     return render(request, "servers/settings.html", context, status=status)
 
 
@@ -97,7 +100,7 @@ def action(request: HttpRequest, pk: int) -> HttpResponse:
     operation = request.POST.get("operation", "")
     server = lookups.server_to_edit(user, pk) if operation == "delete" else lookups.server_to_operate(user, pk)
     try:
-        actions.request(server=server, operation=operation, by=user)
+        actions.request(server=server, operation=operation, by=user, interrupting=request.GET.get("interrupt", ""))
     except actions.Refused as refusal:
         notices.refuse(request, refusal)
     tab = request.POST.get("tab", "")
@@ -105,7 +108,7 @@ def action(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("servers:list" if operation == "delete" else server_page.address_of(server, tab))
     if request.POST.get("from") == "list":
         row = server_status.of([server], user=user, now=timezone.now(), with_live=True)[0]
-        return render(request, "servers/list.html#row", {"each": row})
+        return HttpResponse(server_rows.render_row(request, row))
     return render(request, "servers/_state.html", server_page.frame(request, server, tab=tab))
 
 

@@ -148,9 +148,9 @@ def delete(name: str, *, at: int, depth: int = 0) -> None:
         os.rmdir(name, dir_fd=at)
 
 
-def move(name: str, *, at: int, to: int) -> None:
+def move(name: str, *, at: int, to: int, new_name: str | None = None) -> None:
     """Move an entry into another directory of the file system, over a file that is there. Raises OSError."""
-    os.rename(_component(name), name, src_dir_fd=at, dst_dir_fd=to)
+    os.rename(_component(name), _component(new_name or name), src_dir_fd=at, dst_dir_fd=to)
 
 
 def is_deletion_mark(status: os.stat_result) -> bool:
@@ -161,6 +161,41 @@ def is_deletion_mark(status: os.stat_result) -> bool:
 def mark_deleted(name: str, *, at: int) -> None:
     """Make the mark by which overlayfs hides a file of a lower layer."""
     os.mknod(_component(name), stat.S_IFCHR, 0, dir_fd=at)
+
+
+def target(name: str, *, at: int) -> str:
+    """Where a symbolic link leads. Raises OSError for anything else."""
+    return os.readlink(name, dir_fd=at)
+
+
+def is_readable(name: str, *, at: int) -> bool:
+    """Whether this process may read a file; of a link, its target counts."""
+    return os.access(name, os.R_OK, dir_fd=at, effective_ids=True)
+
+
+def add_mode(name: str, bits: int, *, at: int) -> None:
+    """Give a file or directory these bits, where it lacks some. It must be no link."""
+    mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
+    if mode & bits != bits:
+        os.chmod(name, stat.S_IMODE(mode) | bits, dir_fd=at)
+
+
+def give(name: str, owner: tuple[int, int], *, at: int) -> None:
+    """Change the owner of the entry itself, by user and group id."""
+    os.chown(_component(name), *owner, dir_fd=at, follow_symlinks=False)
+
+
+def make_link(name: str, target: str, *, at: int) -> None:
+    """Make a symbolic link. Raises FileExistsError when the name is taken."""
+    os.symlink(target, _component(name), dir_fd=at)
+
+
+def make_hard_link(first: str, *, at: int, name: str, to: int) -> None:
+    """Give a regular file in `at` another name in `to`. Raises NotRegular, FileExistsError and OSError."""
+    found = status(_component(first), at=at)
+    if found is None or not stat.S_ISREG(found.st_mode):
+        raise NotRegular(f"{first} is not a regular file")
+    os.link(first, _component(name), src_dir_fd=at, dst_dir_fd=to, follow_symlinks=False)
 
 
 def leads_out(where: Sequence[str], target: str) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any, Final
 
 import redis
 from celery import current_app
 from celery.exceptions import CeleryError
+from django.db import transaction
 from kombu.exceptions import KombuError
 
 from left4me.core.redis import keys
@@ -32,6 +34,11 @@ def send(host: str, task: str, *args: Any, expires: float) -> bool:
         log.warning("Could not send %s to host %s: %s", task, host, error)
         return False
     return True
+
+
+def send_after_commit(host: str, task: str, *args: Any, expires: float) -> None:
+    """`send`, once the host can read the rows."""
+    transaction.on_commit(functools.partial(send, host, task, *args, expires=expires), robust=True)
 
 
 def has_room(host: str) -> bool:

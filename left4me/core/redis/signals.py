@@ -24,7 +24,9 @@ log = logging.getLogger(__name__)
 KEPT = 1000
 
 # The kinds of signals. The number after the kind is the id of the row.
-SERVER, PLAYERS, USAGE, ORDER = "server", "players", "usage", "order"  # all four with the id of a server
+# All six with the id of a server.
+SERVER, PLAYERS, USAGE, ORDER = "server", "players", "usage", "order"
+MATCH, DEMOS = "match", "demos"
 JOB, PROGRESS = "job", "progress"
 BLUEPRINT, OVERLAY, HOST, CHANNEL = "blueprint", "overlay", "host", "channel"
 LOAD = "load"  # of a host

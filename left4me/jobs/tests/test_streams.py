@@ -13,6 +13,7 @@ from django.utils import timezone
 from left4me.core.redis import keys, pubsub
 from left4me.core.redis.client import async_subscriber
 from left4me.core.web import sse
+from left4me.core.web.processes.counts import SharedCounts
 from left4me.core.web.sse import viewer as viewers
 from left4me.jobs import broadcast, streams, transitions
 from left4me.jobs.models import Job, JobLog
@@ -260,6 +261,29 @@ def test_a_user_has_so_many_streams_and_gets_the_place_back_when_one_is_left(job
         await third.leave()
 
     watch(scenario, streams_per_user=1)
+
+
+def test_a_user_has_so_many_streams_in_all_processes_of_the_web_together(job, watch, anna):
+    counts = SharedCounts(2, sse.OpenStreams.COLUMNS)
+    other = sse.OpenStreams(counts, 1)
+
+    async def scenario(application):
+        application.count_in(sse.OpenStreams(counts, 0))
+        other.add(anna.pk, 1)
+        first = Browser(application, f"/jobs/{job.pk}/stream")
+        await first.until_seq(1)
+        second = Browser(application, f"/jobs/{job.pk}/stream")
+        await second.task
+        assert second.status == 429
+        assert application.open_streams == 2
+        # The other process has died, and its parent clears what it had counted.
+        counts.clear(1)
+        third = Browser(application, f"/jobs/{job.pk}/stream")
+        await third.until_seq(1)
+        await asyncio.gather(first.leave(), third.leave())
+        assert application.open_streams == 0
+
+    watch(scenario, streams_per_user=2)
 
 
 def test_streams_beyond_what_the_process_can_open_are_refused_with_when_to_try_again(job, watch):

@@ -1,8 +1,8 @@
 """The metrics and how they are read: by a fixed number of queries, regardless of the number of servers and jobs.
 
-Only the live streams are counted in this process. Everything else happens in other processes (worker, beat, other
-hosts) and is read from the database or Redis. Labels name hosts, states, operations, tables and folders, never servers
-or users.
+Live streams and processes are counted in memory that all processes of the web share. Everything else happens in other
+programs (worker, beat, other hosts) and is read from the database or Redis. Labels name hosts, states, operations,
+tables and folders, never servers or users.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from left4me.alerts.models import Channel, Delivery, Incident
 from left4me.core.redis import keys
 from left4me.core.redis.client import client
 from left4me.core.version import VERSION
+from left4me.core.web.processes.counts import figures as web
 from left4me.jobs.models import Job
 from left4me.site import pulse, sizes
 from livestate.models import PlayerSession, Sweep
 from servers.models import Host, Server
+from servers.state import floods
 from workshop.models import WorkshopItem
 
 
@@ -40,7 +42,7 @@ class _RedisFigures:
 
 
 class Figures(Collector):
-    """All metrics at the time `now`. `streams` counts the live streams of this process."""
+    """All metrics at the time `now`. `streams` counts the live streams of all processes of the web."""
 
     def __init__(self, *, now: datetime, streams: int) -> None:
         self._now = now
@@ -60,11 +62,17 @@ class Figures(Collector):
     def _application(self, redis_figures: _RedisFigures) -> Iterator[Metric]:
         yield _gauge(
             "left4me_build_info",
-            "Always 1; the label is the release of the web process",
+            "Always 1; the label is the release of the web",
             ["version"],
             [([VERSION], 1)],
         )
-        yield _one("left4me_stream_clients", "Live streams (logs, jobs) open in the web process", self._streams)
+        yield _one("left4me_stream_clients", "Live streams (logs, jobs) open in the web", self._streams)
+        yield _one("left4me_web_processes", "Processes that serve pages and streams", web.running)
+        replaced = CounterMetricFamily(
+            "left4me_web_processes_replaced", "Processes of the web that ended by themselves and were replaced"
+        )
+        replaced.add_metric([], float(web.replacements))
+        yield replaced
         yield _one("left4me_redis_up", "1 if Redis responds", redis_figures.is_up)
         if redis_figures.pulse_age is not None:
             yield _one(
@@ -129,6 +137,18 @@ class Figures(Collector):
         yield _gauge(
             "left4me_host_folder_bytes", "Bytes of each folder of the host's data", ["host", "folder"], folders
         )
+        firewalls = [floods.of(host, now=self._now) for host in hosts]
+        loaded = [(each.host, each.is_loaded) for each in firewalls if each.is_known]
+        yield of_hosts("left4me_host_firewall_loaded", "1 if left4me's firewall rules are loaded on the host", loaded)
+        dropped = CounterMetricFamily(
+            "left4me_host_dropped_packets",
+            "Packets to games that the host's firewall dropped",
+            labels=["host", "reason"],
+        )
+        for each in firewalls:
+            for drop in each.dropped:
+                dropped.add_metric([each.host.name, drop.reason], drop.total)
+        yield dropped
         looks = [(host, host.facts.get("look_seconds")) for host in hosts]
         yield of_hosts(
             "left4me_status_sweep_seconds", "Duration of the host's last status check of its servers", looks

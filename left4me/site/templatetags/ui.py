@@ -43,6 +43,7 @@ TONES = {
         "initializing": "busy",
         "deleting": "busy",
         "restarting": "busy",
+        "moving": "busy",
         "crashed": "bad",
         "gave_up": "bad",
     },

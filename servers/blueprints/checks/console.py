@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from servers.blueprints.checks import grammar, rules
@@ -50,13 +50,13 @@ def refusal(line: str) -> str:
     except grammar.Malformed as fault:
         return str(fault)
     if '"' in _WHOLE_QUOTES.sub("", line):
-        return _now("Misplaced or missing quote.")
+        return gettext("Misplaced or missing quote.")
     # A comment of a cfg to left4me; the game would execute what stands behind its semicolons.
     if line.lstrip().startswith("#"):
-        return _now("“%s” is not a command or cvar.") % "#"
+        return gettext("“%s” is not a command or cvar.") % "#"
     for command in grammar.parse(line):
         if not command.has_name:
-            return _now("“%s” is not a command or cvar.") % command.words[0]
+            return gettext("“%s” is not a command or cvar.") % command.words[0]
         if reason := _command_refusal(command.words):
             return f"{command.words[0]}: {reason}"
     return ""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from left4me.core import numbers
 from servers.blueprints.checks import grammar, known, rules
 
 MOST_LINES = 4000
@@ -33,6 +34,8 @@ class Finding:
 
 # The names of the cfg files that the layers hold, in lower case, each with the name of its layer.
 Files = Mapping[str, str]
+_MOST_SLOTS = 8
+_LARGEST_NUMBER = 999_999
 _Fault = tuple[Severity, str]
 
 
@@ -120,7 +123,7 @@ def _argument_line(line: str) -> Iterator[_Fault]:
                 _("A value of %s would be read as another argument. Put it in quotes or remove the sign.")
                 % sign_and_name,
             )
-        if name == "maxplayers" and values and values[0].isdigit() and int(values[0]) > 8:
+        if name == "maxplayers" and values and (numbers.whole(values[0], most=_LARGEST_NUMBER) or 0) > _MOST_SLOTS:
             yield Severity.WARNED, _("More than 8 players need the L4DToolZ extension. Add it as an overlay.")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.utils.translation import gettext as _
 
@@ -32,10 +33,11 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True)
 class Parsed:
-    """One command of a cfg line: its words, and its text with every quote closed."""
+    """One command of a cfg line: its words, its text with every quote closed, and the place of each word."""
 
     words: Command
     text: str
+    places: tuple[tuple[int, int], ...] = ()
 
     @property
     def has_name(self) -> bool:
@@ -54,9 +56,17 @@ def refuse_length(text: str) -> None:
         raise Malformed(_("This line is longer than %d bytes; the game would cut it off.") % LONGEST_LINE)
 
 
-def _tokens(line: str, *, comments: bool) -> list[tuple[str, bool] | None]:
-    """The words of a line and whether each is quoted, with None for each `;` between two commands."""
-    tokens: list[tuple[str, bool] | None] = []
+class _Token(NamedTuple):
+    word: str
+    is_quoted: bool
+    # With its quotes.
+    start: int
+    end: int
+
+
+def _tokens(line: str, *, comments: bool) -> list[_Token | None]:
+    """The words of a line, with None for each `;` between two commands."""
+    tokens: list[_Token | None] = []
     at = 0
     while at < len(line):
         char = line[at]
@@ -70,13 +80,13 @@ def _tokens(line: str, *, comments: bool) -> list[tuple[str, bool] | None]:
         elif char == '"':
             end = line.find('"', at + 1)
             end = len(line) if end < 0 else end
-            tokens.append((line[at + 1 : end], True))
+            tokens.append(_Token(line[at + 1 : end], True, at, min(end + 1, len(line))))
             at = end + 1
         else:
             end = at
             while end < len(line) and line[end] not in ' \t;"' and not (comments and line.startswith("//", end)):
                 end += 1
-            tokens.append((line[at:end], False))
+            tokens.append(_Token(line[at:end], False, at, end))
             at = end
     return tokens
 
@@ -86,13 +96,14 @@ def parse(line: str) -> list[Parsed]:
     if line.startswith("#"):
         return []
     parsed: list[Parsed] = []
-    words: list[tuple[str, bool]] = []
+    words: list[_Token] = []
     for token in [*_tokens(line, comments=True), None]:
         if token is not None:
             words.append(token)
         elif words:
-            text = " ".join(f'"{word}"' if is_quoted else word for word, is_quoted in words)
-            parsed.append(Parsed(tuple(word for word, _quoted in words), text))
+            text = " ".join(f'"{each.word}"' if each.is_quoted else each.word for each in words)
+            places = tuple((each.start, each.end) for each in words)
+            parsed.append(Parsed(tuple(each.word for each in words), text, places))
             words = []
     return parsed
 
@@ -119,8 +130,8 @@ def argument_words(line: str) -> list[str]:
     for token in _tokens(line, comments=False):
         if token is None:
             raise Malformed(_("Semicolons are not allowed here. Write one argument per line."))
-        word, is_quoted = token
-        is_command = word.startswith("+") if not is_quoted and is_option(word) else is_command
+        word = token.word
+        is_command = word.startswith("+") if not token.is_quoted and is_option(word) else is_command
         # The values of a +command can be moved to server.cfg, where the shell does not read them.
         if not is_command and (match := SHELL.search(word)):
             raise Malformed(
@@ -129,7 +140,7 @@ def argument_words(line: str) -> list[str]:
             )
         words.append(word)
     if words and not is_option(words[0]):
-        raise Malformed(_("Arguments start with - or +, for example “+map c1m1_hotel”."))
+        raise _without_option()
     return words
 
 
@@ -146,6 +157,12 @@ def argument_options(words: list[str]) -> list[Command]:
             if not _NAME.match(word):
                 raise Malformed(_("“%s” is not a valid argument name.") % word)
             options.append([word])
-        else:
+        elif options:
             options[-1].append(word)
+        else:
+            raise _without_option()
     return [tuple(option) for option in options]
+
+
+def _without_option() -> Malformed:
+    return Malformed(_("Arguments start with - or +, for example “+map c1m1_hotel”."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -10,6 +11,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from left4me.core import secrets
 from left4me.site import sealed_texts
+from servers.hosts import host_keys
+from servers.models import Host
 
 
 class Command(BaseCommand):
@@ -20,18 +23,23 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", dest="as_json", help="print counts as JSON")
+        parser.add_argument(
+            "--new-key", action="store_true", dest="is_new", help="the key is one that no other host has ever had"
+        )
 
-    def handle(self, *args: Any, as_json: bool, **options: Any) -> None:
+    def handle(self, *args: Any, as_json: bool, is_new: bool, **options: Any) -> None:
         if settings.LEFT4ME_SEALING_KEY:
             raise CommandError("This host only reads secrets. Run this command on the machine of the web.")
-        resealed, unreadable = 0, []
-        for model, field, pk, text in sealed_texts.every():
-            try:
+        resealed = sum(host_keys.reseal(host) for host in Host.objects.all())
+        for model, field, pk, text in sealed_texts.of_the_web():
+            with contextlib.suppress(secrets.Unreadable):
+                after = secrets.resealed(text, key_name="")
                 # A secret that was changed meanwhile is encrypted with the present key already.
                 same = model._default_manager.filter(**{"pk": pk, field: text})
-                resealed += same.update(**{field: secrets.reseal(text)})
-            except secrets.Unreadable:
-                unreadable.append(f"{model._meta.verbose_name} {pk}")
+                resealed += same.update(**{field: after}) if after != text else 0
+        unreadable = sealed_texts.unreadable()
+        if is_new and not unreadable:
+            Host.objects.exclude(key_number=0).update(knows_web_key=False)
         if as_json:
             self.stdout.write(json.dumps({"resealed": resealed, "unreadable": unreadable}))
             return

@@ -60,8 +60,10 @@ function follow(form, index) {
     waiting = setTimeout(keep, 300);
   });
   addEventListener("pagehide", keep);
-  form.addEventListener("submit", () => {
+  form.addEventListener("submit", (event) => {
     keep();
+    // Such a button shows something in a frame and saves nothing.
+    if (event.submitter?.formTarget) return;
     sessionStorage.setItem(SENT, key);
   });
   form.querySelector(".form-actions a.quiet")?.addEventListener("click", () => {

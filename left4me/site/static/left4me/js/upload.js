@@ -1,6 +1,7 @@
 // <form data-upload="…">: sends its files in chunks, each at its offset, so that a broken upload goes on where it
 // ended; also takes files that are dropped on the form. Without this script the form sends them whole.
-const PAUSES = [1000, 2000, 5000, 10000, 20000];
+// About five minutes: an upgrade that changes the database takes less.
+const PAUSES = [1000, 2000, 5000, 10000, 20000, ...Array(9).fill(30000)];
 
 const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
 
@@ -38,6 +39,21 @@ function refusal(answer) {
   return Object.assign(new Error(answer.data.error ?? answer.status), { cure: answer.data.cure });
 }
 
+// What post answers, as soon as the server does: while it is upgraded or out of reach, this asks again.
+async function persist(form, url, body, type, lost = () => {}) {
+  for (const time of [...PAUSES, null]) {
+    try {
+      const answer = await post(url, body, type);
+      if (answer.status < 500) return answer;
+    } catch {
+      // The connection is gone.
+    }
+    lost();
+    if (time !== null) await pause(time);
+  }
+  throw new Error(form.dataset.failed);
+}
+
 async function send(form, file, show) {
   const asked = {
     name: file.name,
@@ -45,32 +61,22 @@ async function send(form, file, show) {
     size: file.size,
     unpack: form.elements.unpack.checked,
   };
-  const begun = await post(form.dataset.upload, JSON.stringify(asked), "application/json");
+  const begun = await persist(form, form.dataset.upload, JSON.stringify(asked), "application/json");
   if (begun.status !== 201) throw refusal(begun);
   const url = `${form.dataset.upload}/${begun.data.id}`;
   let offset = begun.data.offset;
-  let failures = 0;
   while (offset < file.size) {
     show(offset / file.size, `${Math.floor((100 * offset) / file.size)} %`);
     const chunk = file.slice(offset, offset + begun.data.chunk);
-    let answer = null;
-    try {
-      answer = await post(`${url}?offset=${offset}`, chunk, "application/octet-stream");
-    } catch {
-      // The connection is gone: try again below, from where the server stands.
-    }
-    if (answer?.status === 200 || answer?.status === 409) {
-      offset = answer.data.offset;
-      failures = 0;
-    } else if (answer && answer.status < 500) {
-      throw refusal(answer);
-    } else {
-      if (failures >= PAUSES.length) throw new Error(form.dataset.failed);
-      await pause(PAUSES[failures]);
-      failures += 1;
-    }
+    const answer = await persist(form, `${url}?offset=${offset}`, chunk, "application/octet-stream");
+    if (answer.status !== 200 && answer.status !== 409) throw refusal(answer);
+    // A 409 says where the server stands: of a chunk that was cut off, it has the beginning.
+    offset = answer.data.offset;
   }
-  const ended = await post(`${url}/finish`, "", "application/json");
+  let isRepeated = false;
+  const ended = await persist(form, `${url}/finish`, "", "application/json", () => (isRepeated = true));
+  // Asked again because its answer was lost, the server knows the upload no more: it has the file.
+  if (isRepeated && ended.status === 404) return undefined;
   if (ended.status !== 202) throw refusal(ended);
   return ended.data.plan;
 }
