@@ -7,6 +7,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from left4me.core import floods
+
 USER: Final = "left4me"
 
 
@@ -97,7 +99,7 @@ class Layout:
     @property
     def firewall_counters(self) -> Path:
         """Where root writes what the firewall has dropped, for the application to read."""
-        return self.root / "run/left4me-firewall"
+        return self.root / floods.COUNTERS_FILE.parent.relative_to("/")
 
     @property
     def backups(self) -> Path:

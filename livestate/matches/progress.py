@@ -27,6 +27,7 @@ UNLOADS_WITHIN: Final = timedelta(minutes=1)
 _MISSES: Final = 3
 _MOST_MAPS: Final = 60
 _LONGEST_NOTE: Final = 300
+_FAR_FUTURE: Final = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 _DOWN: Final = (Server.State.STOPPED, Server.State.CRASHED, Server.State.GAVE_UP)
 _WRITTEN: Final = (
     *("state", "phase", "reason", "note", "sent_at", "started_at", "ended_at", "empty_since", "misses"),
@@ -218,7 +219,7 @@ def _see_players(match: Match) -> None:
     if match.started_at is None:
         return
     known = set(match.players.values_list("steam_id_64", flat=True))
-    stays = PlayerSession.objects.filter(server=match.server).during(match.started_at, match.ended_at or _LATE)
+    stays = PlayerSession.objects.filter(server=match.server).during(match.started_at, match.ended_at or _FAR_FUTURE)
     names = dict(stays.values_list("steam_id_64", "name_at_join"))
     MatchPlayer.objects.bulk_create(
         (
@@ -236,5 +237,3 @@ def _set_teams(match: Match, team_a: Collection[str], team_b: Collection[str]) -
             team=team
         )
 
-
-_LATE: Final = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
