@@ -19,14 +19,12 @@ from livestate.figures.recorder import FigureRecorder
 from livestate.models import Silence
 from livestate.poller import Answered, Endpoint, PollingThread, Reason
 from livestate.recorder import Recorder, WrittenByAnother
-from servers.hosts import this_host
+from servers.hosts import games, this_host
 from servers.models import Host, Server
 from servers.state import hangs
 
 logger = logging.getLogger(__name__)
 
-# RCON never leaves the host: its own worker connects over the loopback interface.
-ADDRESS = "127.0.0.1"
 ENDED = (Server.State.STOPPED, Server.State.CRASHED, Server.State.GAVE_UP, Server.State.STARTING)
 
 
@@ -109,7 +107,7 @@ class Sweeper:
                 logger.warning("Server %s is not polled: %s", server.pk, error)
                 continue
             if passwords[sealed]:
-                endpoints.append(Endpoint(server.pk, ADDRESS, server.port, passwords[sealed], server.started_at))
+                endpoints.append(Endpoint(server.pk, games.ADDRESS, server.port, passwords[sealed], server.started_at))
         # Passwords that no server uses any more are dropped.
         self._passwords = passwords
         return endpoints

@@ -17,11 +17,11 @@ from left4me.core import secrets
 from livestate.poller import Answered
 from servers.game_access import roster
 from servers.gamehost import rcon
+from servers.hosts import games
 from servers.models import GameAccess, Server
 
 logger = logging.getLogger(__name__)
 
-ADDRESS = "127.0.0.1"
 # Players read it as the reason why they were disconnected; quotes and semicolons would end the command.
 MESSAGE = "Only listed players may join this server"
 
@@ -51,9 +51,7 @@ def enforce(answers: Sequence[Answered], *, now: datetime) -> int:
 def _remove(server: Server, userid: int, steam_id: str) -> bool:
     command = f"kickid {userid} {MESSAGE}"
     try:
-        rcon.execute(
-            ADDRESS, server.port, server.live_rcon_password, command, timeout=settings.LEFT4ME_POLL_TIMEOUT_SECONDS
-        )
+        games.ask(server, command, timeout=settings.LEFT4ME_POLL_TIMEOUT_SECONDS)
     except (rcon.RconError, secrets.Unreadable) as error:
         logger.warning("A player who is not listed could not be removed from server %s: %s", server.pk, error)
         return False

@@ -22,11 +22,11 @@ from livestate.bans.game_list import NotList
 from livestate.bans.models import AppliedBans
 from livestate.status import parse_status
 from servers.gamehost import rcon
+from servers.hosts import games
 from servers.models import Server
 
 logger = logging.getLogger(__name__)
 
-ADDRESS = "127.0.0.1"
 TIMEOUT_SECONDS = 10.0
 AT_ONCE = 20
 # How often a game is compared with the rows although no row has changed: the console can lift bans, too.
@@ -82,7 +82,7 @@ async def _apply_all(passes: list[tuple[Server, Wanted, AppliedBans | None]], no
 
 async def _apply(server: Server, wanted: Wanted, known: dict[str, str | None], now: datetime) -> Outcome:
     try:
-        client = rcon.Client(ADDRESS, server.port, server.live_rcon_password)
+        client = rcon.Client(games.ADDRESS, server.port, server.live_rcon_password)
     except secrets.Unreadable as error:
         return Outcome(error=str(error))
     try:

@@ -18,12 +18,12 @@ from livestate.orders import commands, plugins
 from livestate.orders.commands import Ask, Outcome, Result
 from livestate.status import NotStatus
 from servers.gamehost import rcon
+from servers.hosts import games
 from servers.models import Server
 from servers.plugins import inventory
 
 logger = logging.getLogger(__name__)
 
-ADDRESS = "127.0.0.1"
 TIMEOUT_SECONDS = 10.0
 # A cvarlist takes a quarter of a megabyte. Longer output is truncated.
 LONGEST_OUTPUT = 400_000
@@ -95,9 +95,7 @@ def _run(order: Order, ask: Ask) -> Outcome:
 
 
 def _asker(server: Server, *, on_text: Callable[[str], None] | None = None) -> Ask:
-    return functools.partial(
-        rcon.execute, ADDRESS, server.port, server.live_rcon_password, timeout=TIMEOUT_SECONDS, on_text=on_text
-    )
+    return functools.partial(games.ask, server, timeout=TIMEOUT_SECONDS, on_text=on_text)
 
 
 def _store_partial_output(order: Order, mask: Masker, text: str) -> None:

@@ -23,7 +23,7 @@ from servers.game_access import admins_file, roster
 from servers.game_access.roster import Roster
 from servers.gamehost import rcon
 from servers.gamehost.directory import ServerDirectory
-from servers.hosts import this_host
+from servers.hosts import games, this_host
 from servers.hosts.start_parts import StartPart
 from servers.models import Blueprint, GameAccessState, Server
 
@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 
 TASK: Final = "servers.apply_game_access"
 Result = GameAccessState.Result
-_ADDRESS: Final = "127.0.0.1"
-_RCON_SECONDS: Final = 5.0
 _MESSAGE_SECONDS: Final = 20.0
 _MOST_AT_ONCE: Final = 16
 # A server that does not take the list is not asked in every round.
@@ -166,4 +164,4 @@ def _write_and_ask(change: _Change) -> tuple[Result, str]:
 
 
 def _ask(server: Server, command: str) -> str:
-    return str(rcon.execute(_ADDRESS, server.port, server.live_rcon_password, command, timeout=_RCON_SECONDS))
+    return games.ask(server, command)

@@ -19,7 +19,7 @@ from django.db import transaction
 from left4me.core import secrets
 from left4me.core.redis import hosts, signals
 from servers.gamehost import rcon
-from servers.hosts import this_host
+from servers.hosts import games, this_host
 from servers.hosts.start_parts import StartPart
 from servers.identity import values
 from servers.models import Server
@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 TASK: Final = "servers.apply_identity"
 LIVE_CFG: Final = "left4dead2/cfg/left4me_live.cfg"
 _HEAD: Final = "// Written by left4me: what was changed since the start."
-_ADDRESS: Final = "127.0.0.1"
-_RCON_SECONDS: Final = 5.0
 _MESSAGE_SECONDS: Final = 20.0
 _SHOWN: Final = re.compile(r'"(\w+)" = "([^"\n]*)"')
 
@@ -96,4 +94,4 @@ def _record(server: Server, taken: Mapping[str, str]) -> None:
 
 
 def _ask(server: Server, command: str) -> str:
-    return str(rcon.execute(_ADDRESS, server.port, server.live_rcon_password, command, timeout=_RCON_SECONDS))
+    return games.ask(server, command)

@@ -12,14 +12,13 @@ from overlays.plugins.finder import Plugin
 from overlays.replication import layers as replication_layers
 from servers.game_access import admins_file
 from servers.gamehost import rcon, shadows
-from servers.hosts import this_host
+from servers.hosts import games, this_host
 from servers.hosts.rpc import Reply
 from servers.models import Server
 from servers.plugins import console, errors, switches
 
 # What pages show for the server's own files.
 OWN: Final = ""
-_ADDRESS: Final = "127.0.0.1"
 _RCON_SECONDS: Final = 4.0
 
 
@@ -63,7 +62,7 @@ def running(server: Server, plugins: list[Plugin]) -> dict[str, Any] | None:
         return None
 
     def ask(command: str) -> str:
-        return str(rcon.execute(_ADDRESS, server.port, server.live_rcon_password, command, timeout=_RCON_SECONDS))
+        return games.ask(server, command, timeout=_RCON_SECONDS)
 
     try:
         loaded = console.read(ask, plugins)

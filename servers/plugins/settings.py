@@ -16,7 +16,7 @@ from left4me.core.files import walk
 from overlays.plugins import cfg
 from servers.gamehost import rcon
 from servers.gamehost.directory import ServerDirectory
-from servers.hosts import this_host
+from servers.hosts import games, this_host
 from servers.hosts.rpc import Reply
 from servers.hosts.start_parts import StartPart
 from servers.models import Server
@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 TASK: Final = "servers.apply_plugin_settings"
 MOST_FILES: Final = 500
-_ADDRESS: Final = "127.0.0.1"
-_RCON_SECONDS: Final = 5.0
 
 
 def path_of(file: str) -> str:
@@ -60,7 +58,7 @@ def apply(server_id: int) -> None:
         directory.write_replaceable({path: text})
         command = f"exec sourcemod/{path.rpartition('/')[2]}"
         try:
-            rcon.execute(_ADDRESS, server.port, server.live_rcon_password, command, timeout=_RCON_SECONDS)
+            games.ask(server, command)
         except (rcon.RconError, secrets.Unreadable) as fault:
             # The game executes the file at its next map anyway.
             logger.info("The settings of server %s were written, but not executed: %s", server.pk, fault)

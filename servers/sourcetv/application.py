@@ -13,7 +13,7 @@ from typing import Final
 
 from left4me.core import secrets
 from servers.gamehost import rcon
-from servers.hosts import this_host
+from servers.hosts import games, this_host
 from servers.hosts.rpc import Reply
 from servers.hosts.start_parts import StartPart
 from servers.models import Server
@@ -27,8 +27,6 @@ FILE: Final = "left4dead2/cfg/left4me_sourcetv.cfg"
 _EXEC: Final = "exec left4me_sourcetv"
 # The game is sold with a SourceTV that does not work; this extension of SourceMod repairs it.
 _SUPPORT: Final = "left4dead2/addons/sourcetvsupport"
-_ADDRESS: Final = "127.0.0.1"
-_RCON_SECONDS: Final = 5.0
 
 
 def for_start(server: Server, layers: Sequence[Path]) -> StartPart:
@@ -77,7 +75,7 @@ def apply(server_id: int) -> None:
 def tell(server: Server, command: str) -> bool:
     """Give a running game a command; returns whether it answered. It executes the file at its next map anyway."""
     try:
-        rcon.execute(_ADDRESS, server.port, server.live_rcon_password, command, timeout=_RCON_SECONDS)
+        games.ask(server, command)
     except (rcon.RconError, secrets.Unreadable) as fault:
         logger.info("Server %s was not told “%s”: %s", server.pk, command, fault)
         return False

@@ -229,7 +229,7 @@ class Game:
         self.told: list[str] = []
         self.answer: str | Exception = "[SM] Admin cache has been refreshed.\n"
 
-    def execute(self, _host, _port, _password, command, *, timeout):
+    def execute(self, _host, _port, _password, command, *, timeout, **_options):
         self.told.append(command)
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -322,7 +322,7 @@ def test_games_are_told_side_by_side(cast, server, game, monkeypatch, tmp_path):
     other = another_running(server, tmp_path)
     both = threading.Barrier(2, timeout=20)
 
-    def execute(*given, timeout):
+    def execute(*given, timeout, **_options):
         # Neither is answered before both have been asked.
         both.wait()
         return game.answer
@@ -340,7 +340,7 @@ def test_a_game_that_cannot_be_told_does_not_keep_the_others_from_it(cast, serve
     another_running(server, tmp_path)
     answers = iter([ValueError("broken"), game.answer])
 
-    def execute(*given, timeout):
+    def execute(*given, timeout, **_options):
         answer = next(answers)
         if isinstance(answer, ValueError):
             raise answer

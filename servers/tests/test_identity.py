@@ -294,7 +294,7 @@ class Game:
     def __init__(self, file: Path, **values: str) -> None:
         self.file, self.values, self.told = file, values, []
 
-    def execute(self, _host, _port, _password, command, *, timeout):
+    def execute(self, _host, _port, _password, command, *, timeout, **_options):
         self.told.append(command)
         if command == "exec left4me_live":
             self.values |= lines.values(self.file.read_text())

@@ -155,7 +155,7 @@ def test_a_stop_clears_the_last_error(server: Server, runtime: FakeRuntime):
 
 def test_players_are_told_before_a_stop_when_asked_for(server: Server, runtime: FakeRuntime, monkeypatch):
     said = []
-    monkeypatch.setattr(rcon, "execute", lambda host, port, password, command, *, timeout: said.append(command))
+    monkeypatch.setattr(rcon, "execute", lambda host, port, password, command, **_: said.append(command))
     lifecycle.start(server, RecordedRun())
     run = RecordedRun(warn_seconds=30, message='Back in a minute"; quit')
     lifecycle.stop(server, run)
