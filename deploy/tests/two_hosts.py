@@ -333,8 +333,9 @@ class TwoHosts:
         """The keys of the second machine must not allow what its worker never does."""
         refused = self._redis("ACL LOG")
         assert refused == "", f"Redis refused it: {refused}"
-        denied = "grep -hE 'permission denied|row-level security' /var/log/postgresql/*.log"
-        assert self.first.sh(denied, check=False).output == "", "PostgreSQL refused its worker"
+        denied = "grep -hE -A 1 'permission denied|row-level security' /var/log/postgresql/*.log"
+        refused = self.first.sh(denied, check=False).output
+        assert refused == "", f"PostgreSQL refused its worker: {refused}"
         script = """
             cd /opt/left4me/current
             exec .venv/bin/python - <<'END'

@@ -32,7 +32,7 @@ _LENIENCY: Final = timedelta(seconds=2)
 def attend(host_name: str, *, now: datetime) -> int:
     """Make one pass over the open matches of the host; returns their number."""
     rows = Match.objects.open().filter(server__host__name=host_name)
-    matches = list(rows.select_related("server__host", "server__owner", "server__blueprint").order_by("pk"))
+    matches = list(rows.select_related("server__host", "server__blueprint").order_by("pk"))
     if not matches:
         return 0
     plans = [(match, _claim(match, now)) for match in matches]

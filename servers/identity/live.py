@@ -49,7 +49,7 @@ def request(servers: Iterable[Server]) -> None:
 
 def apply(server_id: int) -> None:
     """Have a running game take over the values of its rows, and store those that it then has."""
-    server = Server.objects.with_blueprint().filter(pk=server_id).first()
+    server = Server.objects.select_related("blueprint").filter(pk=server_id).first()
     if server is None or server.actual_state != Server.State.RUNNING or server.applied is None:
         return
     directory = this_host.storage().of(server.pk)
