@@ -19,7 +19,7 @@ from livestate.figures.recorder import FigureRecorder
 from livestate.models import Silence
 from livestate.poller import Answered, Endpoint, PollingThread, Reason
 from livestate.recorder import Recorder, WrittenByAnother
-from servers.hosts import games, this_host
+from servers.hosts import this_host
 from servers.models import Host, Server
 from servers.state import hangs
 
@@ -107,7 +107,9 @@ class Sweeper:
                 logger.warning("Server %s is not polled: %s", server.pk, error)
                 continue
             if passwords[sealed]:
-                endpoints.append(Endpoint(server.pk, games.ADDRESS, server.port, passwords[sealed], server.started_at))
+                endpoints.append(
+                    Endpoint(server.pk, this_host.ADDRESS, server.port, passwords[sealed], server.started_at)
+                )
         # Passwords that no server uses any more are dropped.
         self._passwords = passwords
         return endpoints

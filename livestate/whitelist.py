@@ -17,7 +17,7 @@ from left4me.core import secrets
 from livestate.poller import Answered
 from servers.game_access import roster
 from servers.gamehost import rcon
-from servers.hosts import games
+from servers.hosts import this_host
 from servers.models import GameAccess, Server
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def enforce(answers: Sequence[Answered], *, now: datetime) -> int:
 def _remove(server: Server, userid: int, steam_id: str) -> bool:
     command = f"kickid {userid} {MESSAGE}"
     try:
-        games.ask(server, command, timeout=settings.LEFT4ME_POLL_TIMEOUT_SECONDS)
+        this_host.ask_game(server, command, timeout=settings.LEFT4ME_POLL_TIMEOUT_SECONDS)
     except (rcon.RconError, secrets.Unreadable) as error:
         logger.warning("A player who is not listed could not be removed from server %s: %s", server.pk, error)
         return False

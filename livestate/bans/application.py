@@ -22,7 +22,7 @@ from livestate.bans.game_list import NotList
 from livestate.bans.models import AppliedBans
 from livestate.status import parse_status
 from servers.gamehost import rcon
-from servers.hosts import games
+from servers.hosts import this_host
 from servers.models import Server
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ async def _apply_all(passes: list[tuple[Server, Wanted, AppliedBans | None]], no
 
 async def _apply(server: Server, wanted: Wanted, known: dict[str, str | None], now: datetime) -> Outcome:
     try:
-        client = rcon.Client(games.ADDRESS, server.port, server.live_rcon_password)
+        client = rcon.Client(this_host.ADDRESS, server.port, server.live_rcon_password)
     except secrets.Unreadable as error:
         return Outcome(error=str(error))
     try:

@@ -236,4 +236,3 @@ def _set_teams(match: Match, team_a: Collection[str], team_b: Collection[str]) -
         match.players.filter(steam_id_64__in=[int(account) for account in accounts]).exclude(team=team).update(
             team=team
         )
-

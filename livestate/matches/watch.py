@@ -18,7 +18,7 @@ from livestate.matches.game import Ask
 from livestate.matches.models import Match
 from livestate.matches.progress import Observation
 from servers.gamehost import rcon
-from servers.hosts import games, this_host
+from servers.hosts import this_host
 from servers.models import Server
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def observe(match: Match, *, sends: bool) -> Observation:
     """Ask the game and read its files. Runs in a thread of its own, and reads no rows."""
     seen = Observation(log_position=match.log_position, tells_score=match.tells_score)
     try:
-        ask = functools.partial(games.ask, match.server, timeout=TIMEOUT_SECONDS)
+        ask = functools.partial(this_host.ask_game, match.server, timeout=TIMEOUT_SECONDS)
         _ask(match, seen, ask, sends=sends)
     except (rcon.RconError, secrets.Unreadable) as error:
         logger.info("The game of match %s does not answer: %s", match.pk, error)

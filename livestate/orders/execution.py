@@ -18,7 +18,7 @@ from livestate.orders import commands, plugins
 from livestate.orders.commands import Ask, Outcome, Result
 from livestate.status import NotStatus
 from servers.gamehost import rcon
-from servers.hosts import games
+from servers.hosts import this_host
 from servers.models import Server
 from servers.plugins import inventory
 
@@ -95,7 +95,7 @@ def _run(order: Order, ask: Ask) -> Outcome:
 
 
 def _asker(server: Server, *, on_text: Callable[[str], None] | None = None) -> Ask:
-    return functools.partial(games.ask, server, timeout=TIMEOUT_SECONDS, on_text=on_text)
+    return functools.partial(this_host.ask_game, server, timeout=TIMEOUT_SECONDS, on_text=on_text)
 
 
 def _store_partial_output(order: Order, mask: Masker, text: str) -> None:

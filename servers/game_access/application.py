@@ -23,7 +23,7 @@ from servers.game_access import admins_file, roster
 from servers.game_access.roster import Roster
 from servers.gamehost import rcon
 from servers.gamehost.directory import ServerDirectory
-from servers.hosts import games, this_host
+from servers.hosts import this_host
 from servers.hosts.start_parts import StartPart
 from servers.models import Blueprint, GameAccessState, Server
 
@@ -164,4 +164,4 @@ def _write_and_ask(change: _Change) -> tuple[Result, str]:
 
 
 def _ask(server: Server, command: str) -> str:
-    return games.ask(server, command)
+    return this_host.ask_game(server, command)

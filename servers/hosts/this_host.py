@@ -9,13 +9,14 @@ import contextlib
 import functools
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 
 from left4me.core.processes import procfs
+from servers.gamehost import rcon
 from servers.gamehost.game import NoVersion, Versions
 from servers.gamehost.port import ServerRuntime, Watch
 from servers.gamehost.process.runtime import ProcessRuntime
@@ -26,7 +27,10 @@ from servers.gamehost.systemd import units
 from servers.gamehost.systemd.runtime import SystemdRuntime
 from servers.hosts import floods, load, machine_backups
 from servers.logs.publisher import Tailers
-from servers.models import Host
+from servers.models import Host, Server
+
+# RCON never leaves the host: its own worker connects over the loopback interface.
+ADDRESS: Final = "127.0.0.1"
 
 
 def root() -> Path:
@@ -134,3 +138,20 @@ def steam_login() -> Login | None:
     if not settings.LEFT4ME_STEAM_USERNAME:
         return None
     return Login(username=settings.LEFT4ME_STEAM_USERNAME, password=settings.LEFT4ME_STEAM_PASSWORD)
+
+
+def ask_game(
+    server: Server,
+    command: str,
+    *,
+    timeout: float = 5.0,
+    starting: bool = False,
+    on_text: Callable[[str], None] | None = None,
+) -> rcon.Answer:
+    """Run a command in the game of a server of this host and return its answer, as `rcon.execute` does.
+
+    Raises `rcon.RconError`, and `secrets.Unreadable` if the password cannot be decrypted.
+    """
+    return rcon.execute(
+        ADDRESS, server.port, server.live_rcon_password, command, timeout=timeout, starting=starting, on_text=on_text
+    )

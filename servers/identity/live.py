@@ -19,7 +19,7 @@ from django.db import transaction
 from left4me.core import secrets
 from left4me.core.redis import hosts, signals
 from servers.gamehost import rcon
-from servers.hosts import games, this_host
+from servers.hosts import this_host
 from servers.hosts.start_parts import StartPart
 from servers.identity import values
 from servers.models import Server
@@ -94,4 +94,4 @@ def _record(server: Server, taken: Mapping[str, str]) -> None:
 
 
 def _ask(server: Server, command: str) -> str:
-    return games.ask(server, command)
+    return this_host.ask_game(server, command)

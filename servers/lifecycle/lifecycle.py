@@ -29,7 +29,7 @@ from servers.gamehost import rcon
 from servers.gamehost.game import NoVersion
 from servers.gamehost.port import MountFailed, Outcome, RuntimeFault, State
 from servers.gamehost.spec import InstanceSpec, SpecInvalid
-from servers.hosts import games, own_copies, ports, this_host
+from servers.hosts import own_copies, ports, this_host
 from servers.lifecycle import launch_plan, readiness
 from servers.logs import cleanup
 from servers.models import DeletedServer, Server
@@ -316,7 +316,7 @@ def _raise_if_exited(server: Server, spec: InstanceSpec, run: JobContext) -> Non
 def _quit(server: Server) -> None:
     # A failure only means that the game did not receive it; TERM follows.
     with contextlib.suppress(rcon.RconError, secrets.Unreadable):
-        games.ask(server, "quit", timeout=_QUIT_TIMEOUT_SECONDS)
+        this_host.ask_game(server, "quit", timeout=_QUIT_TIMEOUT_SECONDS)
 
 
 def _warn_players(server: Server, run: JobContext) -> None:
@@ -329,6 +329,6 @@ def _warn_players(server: Server, run: JobContext) -> None:
         r'["; \x00-\x1f]+', " ", str(run.params.get("message") or f"This server will stop in {seconds} seconds.")
     )
     with contextlib.suppress(rcon.RconError, secrets.Unreadable):
-        games.ask(server, f"say {text}", timeout=_QUIT_TIMEOUT_SECONDS)
+        this_host.ask_game(server, f"say {text}", timeout=_QUIT_TIMEOUT_SECONDS)
         run.log(f"Message to players: {text}")
     run.sleep(seconds)

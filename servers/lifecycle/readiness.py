@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from left4me.core import secrets
 from servers.gamehost import rcon
-from servers.hosts import games
+from servers.hosts import this_host
 from servers.models import Server
 
 _MOST_AT_ONCE = 16
@@ -18,7 +18,7 @@ _COMMAND = "sv_cheats"
 def answers(server: Server, *, timeout: float = 2.0) -> bool:
     """Return whether the server's RCON answers now. False also when it refuses the password."""
     try:
-        games.ask(server, _COMMAND, timeout=timeout, starting=True)
+        this_host.ask_game(server, _COMMAND, timeout=timeout, starting=True)
     except (rcon.RconError, secrets.Unreadable):
         return False
     return True

@@ -12,7 +12,7 @@ from overlays.plugins.finder import Plugin
 from overlays.replication import layers as replication_layers
 from servers.game_access import admins_file
 from servers.gamehost import rcon, shadows
-from servers.hosts import games, this_host
+from servers.hosts import this_host
 from servers.hosts.rpc import Reply
 from servers.models import Server
 from servers.plugins import console, errors, switches
@@ -62,7 +62,7 @@ def running(server: Server, plugins: list[Plugin]) -> dict[str, Any] | None:
         return None
 
     def ask(command: str) -> str:
-        return games.ask(server, command, timeout=_RCON_SECONDS)
+        return this_host.ask_game(server, command, timeout=_RCON_SECONDS)
 
     try:
         loaded = console.read(ask, plugins)

@@ -16,7 +16,7 @@ from left4me.core.files import walk
 from overlays.plugins import cfg
 from servers.gamehost import rcon
 from servers.gamehost.directory import ServerDirectory
-from servers.hosts import games, this_host
+from servers.hosts import this_host
 from servers.hosts.rpc import Reply
 from servers.hosts.start_parts import StartPart
 from servers.models import Server
@@ -58,7 +58,7 @@ def apply(server_id: int) -> None:
         directory.write_replaceable({path: text})
         command = f"exec sourcemod/{path.rpartition('/')[2]}"
         try:
-            games.ask(server, command)
+            this_host.ask_game(server, command)
         except (rcon.RconError, secrets.Unreadable) as fault:
             # The game executes the file at its next map anyway.
             logger.info("The settings of server %s were written, but not executed: %s", server.pk, fault)

@@ -13,7 +13,7 @@ from typing import Final
 
 from left4me.core import secrets
 from servers.gamehost import rcon
-from servers.hosts import games, this_host
+from servers.hosts import this_host
 from servers.hosts.rpc import Reply
 from servers.hosts.start_parts import StartPart
 from servers.models import Server
@@ -75,7 +75,7 @@ def apply(server_id: int) -> None:
 def tell(server: Server, command: str) -> bool:
     """Give a running game a command; returns whether it answered. It executes the file at its next map anyway."""
     try:
-        games.ask(server, command)
+        this_host.ask_game(server, command)
     except (rcon.RconError, secrets.Unreadable) as fault:
         logger.info("Server %s was not told “%s”: %s", server.pk, command, fault)
         return False

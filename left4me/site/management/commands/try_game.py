@@ -18,7 +18,7 @@ from left4me.jobs.actions import Refused
 from left4me.jobs.models import Job
 from servers import actions
 from servers.gamehost import a2s, rcon
-from servers.hosts import games, this_host
+from servers.hosts import this_host
 from servers.models import Blueprint, Host, Server
 
 _NAME = "try-game"
@@ -244,7 +244,7 @@ def _ask_status(host: Host, server: Server) -> str:
     if host.name != settings.LEFT4ME_HOST:
         return "answered on its host during the start"
     server.refresh_from_db()
-    answer = games.ask(server, "status", timeout=_RCON_SECONDS)
+    answer = this_host.ask_game(server, "status", timeout=_RCON_SECONDS)
     facts = [line.strip() for line in answer.splitlines() if line.startswith(("version", "map", "players"))]
     if not facts:
         raise StepFailed(
