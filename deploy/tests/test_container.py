@@ -53,6 +53,17 @@ def dockerfile() -> list[tuple[str, str]]:
     return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
 
 
+def built_environment(*, for_step: str | None = None) -> dict[str, str]:
+    """The variables of the image; for a step of its build, those that are set before it."""
+    found: dict[str, str] = {}
+    for word, rest in dockerfile():
+        if word == "RUN" and rest == for_step:
+            break
+        if word == "ENV":
+            found |= dict(each.split("=", 1) for each in shlex.split(rest))
+    return found
+
+
 def filled(text: str, given: dict[str, str]) -> str:
     """As compose fills in variables."""
 
@@ -85,8 +96,7 @@ def test_variables_and_settings_are_known():
     python = {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "CELERY_SKIP_CHECKS"}
     for service in OURS.values():
         assert set(service["environment"]) <= settings_that_exist() | python
-    [env] = [rest for word, rest in dockerfile() if word == "ENV"]
-    assert {word.partition("=")[0] for word in shlex.split(env)} <= settings_that_exist() | python
+    assert set(built_environment()) <= settings_that_exist() | python
 
 
 def test_what_must_be_given_has_no_value_in_the_example_and_what_need_not_is_optional():
@@ -155,7 +165,7 @@ class Containers:
         self._copy()
         for word, rest in dockerfile():
             if word == "RUN" and "collectstatic" in rest:
-                self._image_step(rest.replace("$RELEASE", "container"))
+                self._image_step(rest)
 
     def _copy(self) -> None:
         left_out = [line for line in (PROJECT / ".dockerignore").read_text().split() if line[0] not in "!*#"]
@@ -174,26 +184,25 @@ class Containers:
             else:
                 shutil.copy2(path, self.tree / target)
 
-    def _image_step(self, script: str) -> None:
+    def _image_step(self, step: str) -> None:
         """A step of the build: there the tree is written, by root."""
-        argv = [*self._sandbox({}, writable_tree=True), "bash", "-euo", "pipefail", "-c", script]
+        sandbox = self._sandbox(built_environment(for_step=step), writable_tree=True)
+        argv = [*sandbox, "bash", "-euo", "pipefail", "-c", step.replace("$RELEASE", "container")]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert list(self.data.iterdir()) == [], "a step of the build writes into the volume, as another user"
 
     def environment(self, name: str) -> dict[str, str]:
-        [env] = [rest for word, rest in dockerfile() if word == "ENV"]
-        built = dict(word.split("=", 1) for word in shlex.split(env))
-        environment = built | {key: filled(text, self._given) for key, text in OURS[name]["environment"].items()}
+        environment = built_environment() | {
+            key: filled(text, self._given) for key, text in OURS[name]["environment"].items()
+        }
         environment["LEFT4ME_BIND"] = environment["LEFT4ME_BIND"].replace("8000", str(self.port))
         del environment["DATABASE_URL"]  # SQLite on the volume, instead of compose's PostgreSQL
         environment["REDIS_URL"] = f"unix:///srv/{self._redis.name}"
         return environment
 
     def _sandbox(self, environment: dict[str, str], *, writable_tree: bool = False) -> list[str | Path]:
-        [env] = [rest for word, rest in dockerfile() if word == "ENV"]
-        environment = dict(word.split("=", 1) for word in shlex.split(env)) | environment
-        environment["PATH"] = environment["PATH"].replace("$PATH", os.environ["PATH"])
+        environment = environment | {"PATH": environment["PATH"].replace("$PATH", os.environ["PATH"])}
         settings = [word for key, value in environment.items() for word in ("--setenv", key, value)]
         return [
             *("bwrap", "--unshare-user", "--unshare-pid", "--die-with-parent", "--as-pid-1", "--cap-drop", "ALL"),
