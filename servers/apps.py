@@ -9,7 +9,7 @@ class ServersConfig(AppConfig):
         from left4me.core.web.sse.signals import register
         from left4me.jobs import queue_reasons, resources
         from overlays.replication import store as replication_store
-        from servers import permissions
+        from servers import actions, permissions
         from servers.actions import sharing  # noqa: F401 -- hears when a user is deactivated
         from servers.copies import operations as copies
         from servers.game_access import application
@@ -29,6 +29,7 @@ class ServersConfig(AppConfig):
             can_operate=permissions.can_operate_server,
             can_change=permissions.can_edit_server,
             mend=attention.mend_server,
+            before_retry=actions.before_retry,
         )
         register(permissions.audience, signals.SERVER, signals.PLAYERS, signals.USAGE)
         register(permissions.operators, signals.ORDER)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from left4me.core import logbook
 from left4me.core.web import refusals
 from left4me.core.web.refusals import Cure
-from left4me.jobs import broadcast, dispatch, operations, permissions, transitions
+from left4me.jobs import broadcast, dispatch, operations, permissions, resources, transitions
 from left4me.jobs.models import Job, JobLock, JobQuerySet
 from left4me.jobs.operations import Lock
 from left4me.jobs.output import logs
@@ -94,7 +94,9 @@ def retry(*, job: Job, by: Person | None) -> Job:
     """Request the same as a failed or cancelled job; return the new job. Raises Refused."""
     if job.state not in (State.FAILED, State.CANCELLED):
         raise Refused(_("Only failed or cancelled jobs can be retried."))
-    again = request(operation=job.operation, resource=job.resource, by=by, host=job.host, params=job.params)
+    with transaction.atomic():
+        resources.before_retry(job.resource, job.operation)
+        again = request(operation=job.operation, resource=job.resource, by=by, host=job.host, params=job.params)
     logs.event(again.pk, f"Retry of job {job.pk}.", now=timezone.now())
     return again
 

@@ -29,6 +29,7 @@ Hidden = Callable[[Any], "QuerySet[Any, str]"]
 Labels = Callable[[Sequence[str]], Mapping[str, Label]]
 Owners = Callable[[str], Iterable[int]]
 Mend = Callable[[Any, str], "Cure | None"]
+BeforeRetry = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class _Kind:
     labels: Labels
     owners: Owners
     mend: Mend
+    before_retry: BeforeRetry
 
 
 _kinds: dict[str, _Kind] = {}
@@ -55,6 +57,7 @@ def register(
     labels: Labels | None = None,
     owners: Owners | None = None,
     mend: Mend | None = None,
+    before_retry: BeforeRetry | None = None,
 ) -> None:
     """Register a kind of resource: `server` is the kind of `server:12`.
 
@@ -64,6 +67,8 @@ def register(
     `labels(["12", "13"])` returns labels for those resources that still exist.
     `owners("12")` returns the ids of the users who are alerted when a job on the resource fails.
     `mend(user, "12")` returns what most often helps after a failed job on the resource.
+    `before_retry("12", "restart")` checks and changes what a new request of the operation would, in the transaction of
+    the retry, and raises Refused.
     """
     _kinds[kind] = _Kind(
         can_see,
@@ -73,6 +78,7 @@ def register(
         labels or (lambda numbers: {}),
         owners or (lambda number: ()),
         mend or (lambda user, number: None),
+        before_retry or (lambda number, operation: None),
     )
 
 
@@ -84,6 +90,7 @@ def register_rows(
     can_operate: Callable[[Any, Any], bool],
     can_change: Callable[[Any, Any], bool] | None = None,
     mend: Mend | None = None,
+    before_retry: BeforeRetry | None = None,
 ) -> None:
     """Register the rows of a model with `name`, `owner_id` and a page; the rules take a user and a row.
 
@@ -119,6 +126,7 @@ def register_rows(
         labels=labels,
         owners=owners,
         mend=mend,
+        before_retry=before_retry,
     )
 
 
@@ -159,6 +167,13 @@ def mend(user: Person, resource: str) -> Cure | None:
     """Return what most often helps after a failed job on the resource, if this user may do it."""
     kind, _, number = resource.partition(":")
     return _kinds[kind].mend(user, number) if kind in _kinds else None
+
+
+def before_retry(resource: str, operation: str) -> None:
+    """Let the resource's app check and change what a new request of the operation would. Raises Refused."""
+    kind, _, number = resource.partition(":")
+    if kind in _kinds:
+        _kinds[kind].before_retry(number, operation)
 
 
 def owners(resource: str) -> set[int]:

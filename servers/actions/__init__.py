@@ -22,6 +22,7 @@ from servers.actions.quick_start import QuickStart, quick_start
 from servers.actions.refusals import InUse, Refused, Stale
 from servers.actions.servers import (
     POWER_OPERATIONS,
+    before_retry,
     create_server,
     request,
     rotate_password,

@@ -19,7 +19,7 @@ from left4me.core.web.refusals import Cure, Invalid
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from servers import permissions
-from servers.actions import blueprints, interruptions, quotas, sourcetv
+from servers.actions import blueprints, interruptions, moves, quotas, sourcetv
 from servers.actions.refusals import Stale
 from servers.blueprints import versions
 from servers.hosts import disk_watch, ports
@@ -209,14 +209,34 @@ def _request(*, server: Server, operation: str, by: User | None) -> Job:
     if POWER_OPERATIONS[operation] == Server.Desired.RUNNING:
         quotas.check_start(server)
     job = jobs.request(operation=operation, resource=server.resource, by=by, host=server.host.name)
+    _desire(server, operation)
+    record.write(action=f"server.{operation}", by=by, target=server.resource, job=job.pk)
+    return job
+
+
+def before_retry(number: str, operation: str) -> None:
+    """Check and change for a job that is retried what `request` would. Raises Refused."""
+    server = Server.objects.select_related("host", "owner").filter(pk=number).first()
+    if server is None:
+        return
+    if operation in _INTERRUPTING:
+        interruptions.check_operation(server, operation, confirmed="")
+    elif operation == moves.OPERATION:
+        interruptions.check(server, confirmed="")
+    if operation not in POWER_OPERATIONS:
+        return
+    if POWER_OPERATIONS[operation] == Server.Desired.RUNNING:
+        quotas.check_start(server)
+    _desire(server, operation)
+
+
+def _desire(server: Server, operation: str) -> None:
     desired = POWER_OPERATIONS[operation]
     if desired is not None:
         server.desired_state = desired
         # Whoever asks for something decides anew: earlier failures no longer count.
         server.failed_starts, server.next_start_at = 0, None
         server.save(update_fields=["desired_state", "failed_starts", "next_start_at"])
-    record.write(action=f"server.{operation}", by=by, target=server.resource, job=job.pk)
-    return job
 
 
 @transaction.atomic

@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from left4me.core.web.refusals import Refused
+from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job
 from livestate import actions as orders
 from livestate.matches.models import Match
@@ -31,6 +32,18 @@ def match(server) -> Match:
     return make_match(server, started_at=timezone.now())
 
 
+def failed_job(server: Server, operation: str) -> Job:
+    now = timezone.now()
+    return Job.objects.create(
+        operation=operation,
+        resource=server.resource,
+        host=server.host.name,
+        state=Job.State.FAILED,
+        created_at=now,
+        finished_at=now,
+    )
+
+
 @pytest.mark.parametrize("operation", ["stop", "restart", "kill", "delete"])
 def test_operations_name_the_match_before_they_interrupt_it(cast, server, match, operation):
     with pytest.raises(Refused, match=r"Arena 1\.0") as refusal:
@@ -41,6 +54,15 @@ def test_operations_name_the_match_before_they_interrupt_it(cast, server, match,
     cure = refusal.value.cure
     assert cure is not None and cure.operation == operation
     assert actions.request(server=server, operation=operation, by=cast.owner, interrupting=match.resource)
+
+
+@pytest.mark.parametrize("operation", ["stop", "restart", "kill", "delete", "move"])
+def test_a_job_that_failed_before_the_match_is_not_retried_during_it(cast, server, match, operation):
+    job = failed_job(server, operation)
+    with pytest.raises(Refused, match=r"Arena 1\.0"):
+        jobs.retry(job=job, by=cast.owner)
+    assert list(Job.objects.all()) == [job]
+    assert jobs.retry(job=failed_job(server, "back_up"), by=cast.owner).operation == "back_up"
 
 
 def test_the_button_of_the_refusal_interrupts(cast, server, match):
