@@ -24,6 +24,7 @@ from livestate.models import Order
 from livestate.rotation import entries, plan, rotations
 from livestate.rotation.entries import Availability, Entry, Kind
 from livestate.rotation.models import MOST_NOTES, GameEvent, MapState, Rotation
+from servers.actions import interruptions
 from servers.models import Server
 
 logger = logging.getLogger(__name__)
@@ -127,7 +128,10 @@ class Look:
         self._notice_players()
         self._check_order()
         if self.row.due_at is not None and self.now >= self.row.due_at and not self._is_changing():
-            self.change()
+            if interruptions.of(self.server) is None:
+                self.change()
+            else:
+                self._wait_for_match()
 
     def _was_restarted(self) -> bool:
         announced, started = self.row.announced_at, self.server.started_at
@@ -192,6 +196,11 @@ class Look:
         """Announce the change that follows the end of what is played; only once for an end."""
         is_quiet = self.row.quiet_until is not None and self.now < self.row.quiet_until
         if self.row.due_at is not None or is_quiet or self._is_changing():
+            return
+        if interruptions.of(self.server) is not None:
+            # Quiet, so that what the game tells several times is noted once.
+            self.row.quiet_until = self.now + _QUIET
+            self.note("match")
             return
         choice = plan.choose(self.rotation, self.row, self.maps)
         if choice.step is None:
@@ -283,6 +292,13 @@ class Look:
             return
         self._forget_change()
         self._settle(code, "")
+
+    def _wait_for_match(self) -> None:
+        """Give up an announced change. What was taken from the queue for an earlier attempt goes back to its front."""
+        target = self.row.target
+        if target is not None and target.get("from") == "queue":
+            self.row.queue = [Entry.load(target).dump(), *self.row.queue]
+        self.drop("match")
 
     def _forget_change(self) -> None:
         self.row.due_at, self.row.announced_at, self.row.reason = None, None, ""

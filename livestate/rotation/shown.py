@@ -23,6 +23,7 @@ NOTES: dict[str, str | Promise] = {
     "cancelled": _("The change was cancelled."),
     "changed_meanwhile": _("The change was dropped: the map was changed in another way."),
     "restarted": _("The change was dropped: the server was stopped or restarted."),
+    "match": _("The map stays: a match is in progress."),
     "silent": _("The change was dropped: the game did not answer."),
     "over": _("The rotation is over: nothing is left that can be played."),
     "skipped_restart": _("Skipped %(what)s: it was added after the start of the server."),

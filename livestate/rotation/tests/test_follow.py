@@ -9,6 +9,8 @@ from django.utils import timezone
 
 from left4me.core.redis import hosts
 from left4me.core.web.refusals import Refused
+from livestate.matches.models import Match
+from livestate.matches.tests.factories import make_match
 from livestate.models import Order, Snapshot
 from livestate.rotation import actions, follow, tasks
 from livestate.rotation.models import GameEvent, MapState, Rotation
@@ -134,6 +136,41 @@ def test_the_queue_wins_once(cast, server):
     game.tells("finale_win")
     game.passes(20)
     assert game.changes == ["c8m5_rooftop", "c2m1_highway"]
+
+
+def test_nothing_is_announced_during_a_match_and_the_queue_stays(cast, server):
+    actions.set_queue(server=server, codes=CAMPAIGNS[1:2], by=cast.owner)
+    game = Game(server)
+    match = make_match(server, started_at=NOW)
+    game.tells("finale_win")
+    game.passes(60)
+    assert (game.said, game.changes, game.noted) == ([], [], ["match"])
+    match.delete()
+    game.passes(600)
+    game.tells("finale_win")
+    game.passes(20)
+    assert game.changes == ["c2m1_highway"]
+
+
+def test_a_change_that_a_match_overtakes_is_dropped_and_its_entry_stays_next(cast, server):
+    actions.set_queue(server=server, codes=CAMPAIGNS[1:2], by=cast.owner)
+    game = Game(server)
+    game.tells("finale_win")
+    make_match(server, started_at=NOW)
+    game.passes(20)
+    assert (game.changes, game.noted, len(game.row.queue)) == ([], ["match"], 1)
+    # The same when the game has not carried out a first order.
+    Match.objects.all().delete()
+    game.passes(600)
+    game.tells("finale_win")
+    game.passes(20)
+    game.answers("failed")
+    assert game.row.queue == []
+    game.passes(20)
+    assert game.row.reason == MapState.Reason.AGAIN
+    make_match(server, started_at=NOW)
+    game.passes(20)
+    assert (len(game.changes), game.noted, len(game.row.queue)) == (1, ["match", "match"], 1)
 
 
 def test_a_campaign_of_the_queue_does_not_move_the_rotation_although_it_is_listed(cast, server):
