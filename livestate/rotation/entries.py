@@ -14,7 +14,7 @@ from servers.blueprints.maps import Chapter
 from servers.models import GameRun, Server
 
 MOST_ENTRIES = 200
-_LONGEST_TITLE = 200
+LONGEST_TITLE = 200
 
 
 class Kind(StrEnum):
@@ -47,7 +47,7 @@ class Entry:
         if kind not in (*Kind,) or name not in chapters:
             return None
         entry = cls(Kind(kind), name)
-        return cls(entry.kind, name, entry.called(chapters)[:_LONGEST_TITLE])
+        return cls(entry.kind, name, entry.called(chapters)[:LONGEST_TITLE])
 
     @property
     def code(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import yaml
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 from pydantic import ValidationError as SchemaFault
 
 from accounts.models import User
@@ -19,6 +20,7 @@ from left4me.core.redis.rate_limit import RateLimited
 from left4me.core.web.ids import LARGEST_ID
 from overlays import actions as overlay_actions
 from overlays.models import Overlay, OverlayWorkshopItem
+from servers.actions import blueprint_parts
 from servers.actions.blueprints import create_blueprint, free_name
 from servers.blueprints.checks import config_lines
 from servers.game_access import lists
@@ -119,6 +121,7 @@ def dump(blueprint: Blueprint) -> str:
         "allow_ptrace": blueprint.allow_ptrace,
         "overlays": [_layer(layer, items.get(layer.pk, [])) for layer in layers],
         "game_access": _access(blueprint),
+        **blueprint_parts.dump(blueprint),
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
@@ -180,6 +183,9 @@ def load(text: str, *, owner: User, by: User) -> LoadedBlueprint:
         overlays=layers,
         access={**content.game_access.model_dump(), "people": people},
     )
+    for part in blueprint_parts.every():
+        if (value := getattr(content, part.name)) is not None:
+            part.load(blueprint, value)
     return LoadedBlueprint(
         blueprint, made, missing, [person["name"] or person["steam_id"] for person in people], unknown
     )
@@ -229,7 +235,7 @@ def read(text: str) -> _File:
         raise _too_large()
     try:
         _scan(text)
-        content = _File.model_validate(yaml.load(text, Loader=_LOADER))  # noqa: S506 -- a safe loader
+        content = _schema().model_validate(yaml.load(text, Loader=_LOADER))  # noqa: S506 -- a safe loader
     except SchemaFault as fault:
         first = fault.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -246,6 +252,13 @@ def read(text: str) -> _File:
             % content.left4me_blueprint
         )
     return content
+
+
+@functools.cache
+def _schema() -> type[_File]:
+    """What a file may hold, with the parts of other apps. They are known once all apps are ready."""
+    parts: dict[str, Any] = {part.name: (part.schema | None, None) for part in blueprint_parts.every()}
+    return create_model("ExportedBlueprint", __base__=_File, **parts)
 
 
 def _scan(text: str) -> None:

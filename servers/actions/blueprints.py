@@ -17,7 +17,7 @@ from left4me.core import rows
 from left4me.core.web.refusals import Cure, Refused
 from overlays import permissions as overlay_permissions
 from overlays.models import Overlay
-from servers.actions import sourcetv
+from servers.actions import blueprint_parts, sourcetv
 from servers.actions.refusals import InUse, Stale
 from servers.blueprints import checks, translation, versions
 from servers.game_access import application, lists
@@ -206,6 +206,7 @@ def clone_blueprint(*, blueprint: Blueprint, by: User) -> tuple[Blueprint, list[
         overlays=usable,
         access=lists.content(blueprint),
     )
+    blueprint_parts.copy(blueprint, copy)
     return copy, left_out
 
 
