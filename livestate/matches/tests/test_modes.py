@@ -39,6 +39,36 @@ def test_a_mode_without_a_name_is_called_as_it_calls_itself(overlay, tmp_path: P
     assert {mode.title for mode in match_modes.of_layers([overlay.pk])} == {"Arena v1.0", "1v1 Arena"}
 
 
+def lay_cfgs(tree: Path, **cfgs: str) -> list[str]:
+    """Put cfg files below `cfgogl`, named like `hard__confogl`; returns the paths."""
+    paths = [f"left4dead2/cfg/cfgogl/{name.replace('__', '/')}.cfg" for name in cfgs]
+    for path, text in zip(paths, cfgs.values(), strict=True):
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(text)
+    return paths
+
+
+def test_files_that_a_mode_executes_count_in_their_order(overlay, tmp_path: Path):
+    paths = lay_cfgs(
+        tmp_path,
+        duel__confogl="l4d_ready_cfg_name Duel\nconfogl_addcvar survivor_limit 1\nexec cfgogl/zone/shared.cfg//all\n",
+        zone__shared="confogl_addcvar mp_gamemode versus // for all\nconfogl_addcvar survivor_limit 4\n"
+        'l4d_ready_cfg_name "Zone"\nexec "cfgogl/zone/more"\nexec ../../server.cfg\nexec cfgogl/gone.cfg\n',
+        zone__more="mp_gamemode coop\nexec cfgogl/zone/more.cfg\nl4d_ready_cfg_name Last\n",
+    )
+    record(overlay, tmp_path, paths)
+    (duel,) = match_modes.of_layers([overlay.pk])
+    # Of the settings that the pack keeps the first line counts, and it outdoes plain ones; of these the last.
+    assert (duel.game_mode, duel.team_size, duel.config) == ("versus", 1, "Last")
+
+
+@pytest.mark.parametrize(("game_mode", "players"), [("versus", 6), ("mutation12", 6), ("coop", 3), ("community5", 3)])
+def test_a_match_without_playable_infected_has_one_team(overlay, tmp_path: Path, game_mode: str, players: int):
+    cfg = f"confogl_addcvar mp_gamemode {game_mode}\nconfogl_addcvar survivor_limit 3\n"
+    record(overlay, tmp_path, lay_cfgs(tmp_path, m__confogl=cfg))
+    assert match_modes.of_layers([overlay.pk])[0].players == players
+
+
 def test_the_upper_overlay_counts_for_names_and_for_modes(overlay, cast, tmp_path: Path):
     record(overlay, tmp_path / "below", factories.lay(tmp_path / "below"))
     upper = make_overlay(name="Own names", owner=cast.owner)
