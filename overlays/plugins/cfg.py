@@ -16,7 +16,9 @@ SUFFIX: Final = ".cfg"
 LARGEST: Final = 256 * 1024
 MOST: Final = 500
 LONGEST_VALUE: Final = 255
-_LINE: Final = re.compile(r'^(\s*)([A-Za-z_][\w.]{0,99})(\s+)("[^"\n]*"|[^\s"/;][^\s";]*)(\s*(?://.*)?)$')
+# A name may begin with a digit, and have a dash: “200IQBots_Range”, “fmc+vs-l4d2_enable”.
+_CVAR: Final = r"(?=[\w.+-]*[A-Za-z_])[A-Za-z0-9_][\w.+-]{0,99}"
+_LINE: Final = re.compile(rf'^(\s*)({_CVAR})(\s+)("[^"\n]*"|[^\s"/;][^\s";]*)(\s*(?://.*)?)$')
 _LIMIT: Final = re.compile(r'^(Default|Minimum|Maximum): *"?(.*?)"?$')
 _HEAD: Final = ("This file was auto-generated", "ConVars for plugin")
 _PLUGIN: Final = re.compile(r'^// ConVars for plugin "([^"\n]{1,200})"', re.MULTILINE)

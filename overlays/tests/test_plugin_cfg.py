@@ -42,6 +42,15 @@ def test_a_generated_file_has_its_cvars_with_description_default_and_limits():
     assert cfg.plugin_of(GENERATED) == "heal.smx"
 
 
+def test_names_may_begin_with_a_digit_and_have_dashes():
+    text = '200IQBots_Range "800.0"\nfmc+vs-l4d2_enable "1"\n12 "3"\n{\n'
+    assert {each.name: each.value for each in cfg.read(text).values()} == {
+        "200IQBots_Range": "800.0",
+        "fmc+vs-l4d2_enable": "1",
+    }
+    assert '200IQBots_Range "5"' in cfg.render(text, {"200IQBots_Range": "5"})
+
+
 def test_a_file_that_a_person_wrote_is_read_as_far_as_it_is_plain():
     text = 'exec other.cfg\nsm_cvar a 1\n  l4d_a 5 // five\nl4d_b "x y"\nsay "hello"\nl4d_c 1; l4d_d 2\n'
     text += '\n// far\n\nl4d_e ""\n'
