@@ -1,7 +1,8 @@
 """What a running game says of its plugins: `sm plugins list`, matched with the files, and `sm version`.
 
 The list names a plugin by its title, and by its file only where it failed. Titles come from the files, so that the
-line of each file is known; where several files have the same one, or none, the game is asked by number.
+line of each file is known; where several files have the same one, or none, the game is asked by number. Packs that
+bring a copy of each plugin for each of their modes have many of these.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _VERSION: Final = re.compile(r"SourceMod Version: *(\S+)")
 _NOTHING: Final = "[SM] No plugins loaded"
 # SourceMod cuts a longer line off.
 _CUT_AT: Final = 240
-_MOST_ASKED: Final = 20
+_MOST_ASKED: Final = 120
+# In one packet, which the game answers in this order.
+_ASKED_AT_ONCE: Final = 8
 _LONGEST: Final = 300
 
 
@@ -90,18 +93,31 @@ def read(ask: Ask, plugins: Sequence[Plugin]) -> dict[str, Loaded]:
     for plugin in plugins:
         by_text.setdefault(_listed(plugin), []).append(plugin.path)
         by_text.setdefault(plugin.path, []).append(plugin.path)
-    found: dict[str, Loaded] = {}
-    asked = 0
+    paths: dict[str, Entry] = {}
+    unclear: list[Entry] = []
     for entry in entries:
-        paths = _candidates(entry, by_text)
+        candidates = _candidates(entry, by_text)
         # A failed one of the same title is named by its file below.
-        path = paths[0] if len(paths) == 1 and paths[0] not in found else ""
-        if not path and asked < _MOST_ASKED:
-            asked += 1
-            match = _FILE.search(ask(f"sm plugins info {entry.number}"))
-            path = match[1].strip() if match else ""
-        if path:
-            found[path] = Loaded(entry.number, entry.status, errors.get(path, "") if entry.status else "")
+        if len(candidates) == 1 and candidates[0] not in paths:
+            paths[candidates[0]] = entry
+        else:
+            unclear.append(entry)
+    paths |= _asked(ask, unclear[:_MOST_ASKED])
+    return {
+        path: Loaded(entry.number, entry.status, errors.get(path, "") if entry.status else "")
+        for path, entry in paths.items()
+    }
+
+
+def _asked(ask: Ask, entries: Sequence[Entry]) -> dict[str, Entry]:
+    """These entries by the paths that the game tells."""
+    found: dict[str, Entry] = {}
+    for start in range(0, len(entries), _ASKED_AT_ONCE):
+        some = entries[start : start + _ASKED_AT_ONCE]
+        paths = _FILE.findall(ask(";".join(f"sm plugins info {entry.number}" for entry in some)))
+        # One that was unloaded meanwhile has no answer, and then the others cannot be told apart.
+        if len(paths) == len(some):
+            found |= zip((path.strip() for path in paths), some, strict=True)
     return found
 
 

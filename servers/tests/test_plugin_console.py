@@ -22,8 +22,8 @@ def game(answer: str, infos: dict[int, str] | None = None) -> Callable[[str], st
     def ask(command: str) -> str:
         if command == "sm plugins list":
             return answer
-        number = int(command.rpartition(" ")[2])
-        return f"  Filename: {(infos or {})[number]}\n  Title: x\n"
+        numbers = [int(each.removeprefix("sm plugins info ")) for each in command.split(";")]
+        return "".join(f"  Filename: {infos[number]}\n  Title: x\n" for number in numbers if infos and number in infos)
 
     return ask
 
@@ -66,6 +66,28 @@ def test_the_game_is_asked_for_the_file_where_titles_are_the_same_or_unknown():
     plugins = [plugin("a.smx", "Same"), plugin("b.smx", "Same"), plugin("new.smx", "Old", "1.0")]
     found = read(answer, plugins, {1: "b.smx", 2: "a.smx", 3: "new.smx"})
     assert {path: each.number for path, each in found.items()} == {"b.smx": 1, "a.smx": 2, "new.smx": 3}
+
+
+def test_a_pack_with_a_copy_of_each_plugin_for_each_mode_is_asked_in_few_packets():
+    answer = "[SM] Listing 60 plugins:\n" + "".join(f'  {n:02d} "Plugin {n}"\n' for n in range(1, 61))
+    plugins = [plugin(f"optional/{mode}/{n}.smx", f"Plugin {n}") for mode in "ab" for n in range(1, 61)]
+    asked: list[str] = []
+    infos = {n: f"optional/b/{n}.smx" for n in range(1, 61)}
+
+    def ask(command: str) -> str:
+        asked.append(command)
+        return game(answer, infos)(command)
+
+    assert {path: each.number for path, each in console.read(ask, plugins).items()} == {
+        path: number for number, path in infos.items()
+    }
+    assert len(asked) < 10 and all(len(command) < 500 for command in asked)
+
+
+def test_an_answer_that_lacks_a_plugin_names_none_wrongly():
+    answer = '[SM] Listing 2 plugins:\n  01 "Same"\n  02 "Same"\n'
+    plugins = [plugin("a.smx", "Same"), plugin("b.smx", "Same")]
+    assert read(answer, plugins, {2: "a.smx"}) == {}
 
 
 def test_a_line_that_the_game_cut_off_is_matched_by_its_beginning():
