@@ -8,6 +8,7 @@ import re
 import zoneinfo
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
@@ -28,6 +29,15 @@ def zone(name: str) -> zoneinfo.ZoneInfo | None:
 def zone_names() -> list[str]:
     """The names to choose from."""
     return sorted(name for name in _names() if _OF_PLACES.match(name))
+
+
+def machine_zone() -> zoneinfo.ZoneInfo:
+    """The time zone of this machine, which its games have too. Django sets that of this process to UTC."""
+    try:
+        with Path("/etc/localtime").open("rb") as file:
+            return zoneinfo.ZoneInfo.from_file(file)
+    except (OSError, ValueError):
+        return zoneinfo.ZoneInfo("UTC")
 
 
 def check_zone(name: str) -> None:

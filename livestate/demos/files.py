@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Final
-from zoneinfo import ZoneInfo
 
+from left4me.core import moments
 from left4me.core.files import walk
 from livestate.demos import header
 from livestate.demos.header import Header
@@ -80,7 +80,7 @@ def begun_at(file: File) -> datetime | None:
     if stamp is None:
         return None
     try:
-        at = datetime.strptime(stamp[1], "%Y%m%d-%H%M").replace(tzinfo=_zone()).astimezone(UTC)
+        at = datetime.strptime(stamp[1], "%Y%m%d-%H%M").replace(tzinfo=moments.machine_zone()).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
     # What somebody has copied or named like this tells nothing.
@@ -108,12 +108,3 @@ def remove(server_id: int, files: Mapping[str, int]) -> None:
 def left(server_id: int, paths: Iterable[str]) -> list[str]:
     """Those of these demos that are still there."""
     return removals.left(this_host.storage().of(server_id), paths)
-
-
-def _zone() -> ZoneInfo:
-    """The time zone of this machine, which the game has too. Django sets that of this process to UTC."""
-    try:
-        with Path("/etc/localtime").open("rb") as file:
-            return ZoneInfo.from_file(file)
-    except (OSError, ValueError):
-        return ZoneInfo("UTC")

@@ -25,8 +25,9 @@ FOLDER: Final = (*SOURCEMOD, "plugins")
 EXTENSIONS: Final = (*SOURCEMOD, "extensions")
 SUFFIX: Final = ".smx"
 DISABLED: Final = "disabled"
+OPTIONAL: Final = "optional"
 # SourceMod loads nothing from folders of these names.
-_SKIPPED: Final = frozenset([DISABLED, "optional"])
+_SKIPPED: Final = frozenset([DISABLED, OPTIONAL])
 MOST: Final = 2000
 _DEEPEST: Final = 8
 _MOST_FOLDERS: Final = 500
@@ -55,6 +56,12 @@ class Plugin:
         return is_enabled(self.path)
 
     @property
+    def is_optional(self) -> bool:
+        """Whether it is there for others to load, such as a match mode of a pack."""
+        folders = self.path.split("/")[:-1]
+        return OPTIONAL in folders and DISABLED not in folders
+
+    @property
     def title(self) -> str:
         return self.info.name or self.file.removesuffix(SUFFIX)
 
@@ -63,6 +70,7 @@ class Plugin:
         return {
             "path": self.path,
             "is_enabled": self.is_enabled,
+            "is_optional": self.is_optional,
             "title": self.title,
             "version": self.info.version,
             "author": self.info.author,

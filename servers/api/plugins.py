@@ -40,8 +40,9 @@ class ServerPlugin(PluginFacts):
 
 class PluginError(Schema):
     name: str = Field(description="The file of the plugin or extension")
-    kind: Literal["native", "extension", "plugin", "failed", "exception"] = Field(
-        description="What it lacks: a native, an extension or a plugin; or that it failed for another reason"
+    kind: Literal["native", "extension", "plugin", "failed", "exception", "logged"] = Field(
+        description="What it lacks: a native, an extension or a plugin; that it failed for another reason; or that it "
+        "threw an exception or logged an error while it ran"
     )
     detail: str = Field(description="The name of what is missing, or the reason")
     count: int

@@ -1,31 +1,36 @@
 """What SourceMod's error log says that plugins lack: natives, extensions and other plugins, and what failed.
 
-Only the last session of the newest file is read: what an earlier start lacked may be there now. The log is untrusted,
-since plugins write into it.
+Only what was logged since the present start is read: what an earlier one lacked may be there now. SourceMod begins a
+new session in the log at each map and a new file each day, but loads plugins once, so neither says when it started.
+The log is untrusted, since plugins write into it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from left4me.core import moments
 from left4me.core.files import walk
 from overlays.plugins.finder import SOURCEMOD
 
 LOGS: Final = (*SOURCEMOD, "logs")
 MOST: Final = 100
-_TAIL: Final = 512 * 1024
+# Of the end of the log. A plugin that fails all the time should not hide for a while what was logged at the start.
+_MOST_READ: Final = 4 * 1024**2
 _LONGEST: Final = 300
-_NAME: Final = re.compile(r"errors_\d{8}\.log")
-_LINE: Final = re.compile(r"^L (\d\d/\d\d/\d{4} - \d\d:\d\d:\d\d): (?:\[SM\] )?(.*)$")
-_SESSION: Final = "SourceMod error session started"
+_NAME: Final = re.compile(r"errors_(\d{8})\.log")
+_LINE: Final = re.compile(r"^L ((\d\d)/(\d\d)/(\d{4}) - (\d\d:\d\d:\d\d)): (?:\[SM\] )?(.*)$")
 _LOAD: Final = re.compile(r'^(?:Unable|Failed) to load (plugin|extension) "([^"]{1,200})": (.+)$')
 _EXCEPTION: Final = re.compile(r"^Exception reported: (.+)$")
-_BLAMED: Final = re.compile(r"^Blaming: (\S{1,200})$")
+_BLAMED: Final = re.compile(r"^Blaming: (\S.{0,199})$")
+_LOGGED: Final = re.compile(r"^\[([^\[\]]{1,200}\.smx)\] (.+)$")
 
 
 class Kind(StrEnum):
@@ -34,6 +39,7 @@ class Kind(StrEnum):
     PLUGIN = "plugin"
     FAILED = "failed"  # for any other reason
     EXCEPTION = "exception"
+    LOGGED = "logged"  # by the plugin itself, which knows best what it means
 
 
 _REASONS: Final = (
@@ -58,28 +64,36 @@ class Seen:
     at: str = ""
 
 
-def read(upper: Path) -> list[dict[str, Any]]:
-    """The problems of the last session as pages show them, the latest first. `upper` is the writable layer."""
-    names = sorted(name for name in walk.list_files(upper, LOGS) if _NAME.fullmatch(name))
-    if not names:
+def read(upper: Path, *, since: datetime | None) -> list[dict[str, Any]]:
+    """The problems as pages show them: what was not loaded comes first, then what was logged last.
+
+    `upper` is the writable layer, and `since` the start of the game; without it, there are none.
+    """
+    if since is None:
         return []
-    found = parse(_tail(upper, names[-1]))
+    found = parse(_lines(upper, since), since=since)
+    latest = list(reversed(found.items()))
+    # Stable, so that the latest of each comes first.
+    latest.sort(key=lambda item: item[0].kind in (Kind.EXCEPTION, Kind.LOGGED))
     return [
         {"name": each.name, "kind": each.kind, "detail": each.detail, "count": seen.count, "at": seen.at}
-        for each, seen in reversed(found.items())
-    ][:MOST]
+        for each, seen in latest[:MOST]
+    ]
 
 
-def parse(text: str) -> dict[Problem, Seen]:
-    """The problems of the last session in a log, each with how often and when it was logged last."""
-    _head, mark, last = text.rpartition(_SESSION)
+def parse(lines: Iterable[str], *, since: datetime) -> dict[Problem, Seen]:
+    """The problems that were logged since then, each with how often and when it was logged last."""
+    first = f"{since.astimezone(moments.machine_zone()):%Y-%m-%d %H:%M:%S}"
     found: dict[Problem, Seen] = {}
     exception = ""
-    for line in (last if mark else text).splitlines():
+    for line in lines:
         match = _LINE.match(line)
         if match is None:
             continue
-        at, said = match[1], _plain(match[2])
+        at, month, day, year, time, said = match.groups()
+        if f"{year}-{month}-{day} {time}" < first:
+            continue
+        said = _plain(said)
         problem = None
         if loading := _LOAD.match(said):
             problem = _of_reason(loading[1], loading[2], loading[3])
@@ -87,6 +101,8 @@ def parse(text: str) -> dict[Problem, Seen]:
             exception = thrown[1]
         elif exception and (blamed := _BLAMED.match(said)):
             problem, exception = Problem(blamed[1], Kind.EXCEPTION, exception), ""
+        elif logged := _LOGGED.match(said):
+            problem = Problem(logged[1], Kind.LOGGED, logged[2])
         if problem and (problem in found or len(found) < MOST * 10):
             seen = found.pop(problem, Seen())
             found[problem] = Seen(seen.count + 1, at)
@@ -105,11 +121,26 @@ def _plain(text: str) -> str:
     return "".join(each if each.isprintable() else " " for each in text)[:_LONGEST]
 
 
-def _tail(upper: Path, name: str) -> str:
+def _lines(upper: Path, since: datetime) -> list[str]:
+    """The end of what was logged on the days since then, of which each has a file."""
+    first = f"{since.astimezone(moments.machine_zone()):%Y%m%d}"
+    names = [name for name in walk.list_files(upper, LOGS) if (match := _NAME.fullmatch(name)) and match[1] >= first]
+    texts: list[str] = []
+    left = _MOST_READ
+    for name in sorted(names, reverse=True):
+        text = _tail(upper, name, left)
+        texts.append(text.decode("utf-8", "replace"))
+        left -= len(text)
+        if left <= 0:
+            break
+    return [line for text in reversed(texts) for line in text.splitlines()]
+
+
+def _tail(upper: Path, name: str, most: int) -> bytes:
     try:
         with walk.open_below(upper, (*LOGS, name)) as stream:
             size = os.fstat(stream.fileno()).st_size
-            stream.seek(max(0, size - _TAIL))
-            return stream.read(_TAIL).decode("utf-8", "replace")
+            stream.seek(max(0, size - most))
+            return stream.read(most)
     except OSError:
-        return ""
+        return b""

@@ -119,7 +119,7 @@ def answer(*, server: int) -> Reply | None:
             "is_known": loaded is not None,
             "problem": now.get("problem", ""),
             "plugins": [facts(plugin) for plugin in plugins],
-            "errors": errors.read(of[0].path),
+            "errors": errors.read(of[0].path, since=row.started_at),
             # Loaded from files that are not there any more, such as after a change of an overlay.
             "gone": sorted(set(loaded or {}) - {plugin.path for plugin in present}),
         }

@@ -59,6 +59,17 @@ def test_plugins_of_overlays_and_of_the_server_are_listed(
         assert words in page
 
 
+def test_optional_plugins_are_apart(server: Server, overlay: Overlay, cast: Cast, client: Client):
+    for path in ("heal.smx", "disabled/optional/old.smx", "optional/zone/ready.smx"):
+        put(paths.directory(overlay), path)
+    client.force_login(cast.owner)
+    answer = client.get(f"/servers/{server.pk}/plugins")
+    assert [plugin["path"] for plugin in answer.context["optional"]] == ["optional/zone/ready.smx"]
+    assert len(answer.context["plugins"]) == 2
+    assert "1 optional plugin, which others load" in answer.content.decode()
+    assert "Optional" in client.get(f"/overlays/{overlay.pk}/plugins").content.decode()
+
+
 def test_what_a_plugin_lacks_is_named(server: Server, overlay: Overlay, cast: Cast, client: Client):
     tree = paths.directory(overlay)
     needs = smx_files.plugin("Spawner", plugins=["left4dhooks.smx", "spawner.smx"], extensions=["dhooks.ext", "a.ext"])

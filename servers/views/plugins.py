@@ -27,7 +27,7 @@ from servers.views import server_page
 def plugins(request: HttpRequest, pk: int) -> HttpResponse:
     """The plugins of its overlays and of its own files, as its next start shows them."""
     server = lookups.server_to_operate(signed_in(request), pk)
-    context = {**server_page.frame(request, server, tab="plugins"), **facts(server)}
+    context = {**server_page.frame(request, server, tab="plugins"), **_apart(facts(server))}
     if context["each"].may_edit and "silent" not in context:
         context["files"] = setting_files(server)
     return render(request, "servers/plugins.html", context)
@@ -99,6 +99,19 @@ def facts(server: Server) -> dict[str, Any]:
     except (rpc.HostSilent, rpc.NotFound):
         return {"silent": True}
     return found
+
+
+def _apart(found: dict[str, Any]) -> dict[str, Any]:
+    """These facts with the optional plugins by themselves, of which a competitive pack brings more than of others."""
+    if "silent" in found:
+        return found
+    optional = [plugin for plugin in found["plugins"] if plugin["is_optional"]]
+    return {
+        **found,
+        "plugins": [plugin for plugin in found["plugins"] if not plugin["is_optional"]],
+        "optional": optional,
+        "optional_running": sum(bool(each["loaded"] and not each["loaded"]["status"]) for each in optional),
+    }
 
 
 def setting_files(server: Server) -> list[dict[str, Any]]:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from left4me.core import moments
 from left4me.testing.cast import Cast
-from livestate.demos import files, recorder, retention, tasks
+from livestate.demos import recorder, retention, tasks
 from livestate.demos.models import Demo
 from livestate.demos.tests.factories import content, make_demo, write
 from servers.hosts import this_host
@@ -76,7 +77,7 @@ def test_a_demo_is_recorded_while_its_game_runs_and_unfinished_afterwards(server
 
 
 def test_the_length_of_a_demo_whose_game_was_killed_is_estimated(server: Server, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(files, "_zone", lambda: UTC)
+    monkeypatch.setattr(moments, "machine_zone", lambda: UTC)
     put(server, ended=NOW - 15 * HOUR / 60)
     put(server, "left4dead2/mine.dem", ended=NOW)
     assert {state for _path, state in noted(server)} == {"unfinished"}
