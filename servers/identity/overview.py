@@ -57,7 +57,7 @@ def inherited(blueprint: Blueprint) -> dict[str, Inherited]:
 
 def notes(blueprint: Blueprint) -> list[str]:
     """What the lines and texts do that the form does not show."""
-    found = list(_line_notes(blueprint))
+    found = [*_line_notes(blueprint), *_overlay_notes(blueprint)]
     for name in values.FILES:
         text = getattr(blueprint, name)
         if kind_of(text) == TextKind.PAGE and not text.isascii() and "charset" not in text.lower():
@@ -131,6 +131,29 @@ def _command_note(words: tuple[str, ...]) -> str:
                 "name": _file_name(text),
             }
     return ""
+
+
+def _overlay_notes(blueprint: Blueprint) -> Iterator[str]:
+    """Why players would not see a text: the server.cfg of an overlay makes the game read another file."""
+    for text, (cvar, default) in values.FILE_CVARS.items():
+        if not getattr(blueprint, text) or _file_set(blueprint.config, cvar):
+            # What the lines set counts, and has a note of its own.
+            continue
+        exposed = (overlay for overlay in blueprint.layers if overlay.expose_cfg)
+        cfgs = ((overlay.name, paths.read_cfg(paths.directory(overlay)) or "") for overlay in exposed)
+        # The topmost overlay that sets it counts.
+        name, file = next(((name, file) for name, cfg in cfgs if (file := _file_set(cfg, cvar))), ("", default))
+        if file.lower() != default:
+            yield _(
+                "The server.cfg of “%(overlay)s” makes the game read “%(file)s” instead of the text of %(name)s. "
+                'To show the text, add the line %(cvar)s "%(name)s".'
+            ) % {"cvar": cvar, "overlay": name, "file": file, "name": default}
+
+
+def _file_set(cfg: str, cvar: str) -> str:
+    """The file that a cfg sets this setting to in the end; empty if it does not."""
+    commands = [command.words for line in config_lines(cfg) for command in parse(line)]
+    return next((words[1] for words in reversed(commands) if words[0].lower() == cvar and len(words) > 1), "")
 
 
 def _file_name(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -208,6 +209,21 @@ def test_what_the_form_cannot_express_is_said(cast: Cast):
     for part in ("Line 1: sv_tags is set again in line 4", "Line 2: sm_cvar", "Line 3", "“more”", "Line 5", "charset"):
         assert part in notes
     assert "banned_user" not in notes
+
+
+def test_an_overlay_that_has_the_game_read_another_file_is_said(cast: Cast):
+    overlay = make_overlay(name="Pack", expose_cfg=True)
+    path = paths.directory(overlay) / paths.CFG
+    path.parent.mkdir(parents=True)
+    path.write_text('motdfile "mymotd.txt"  // survives updates\nhostfile host.txt\n')
+
+    def notes(**fields: Any) -> str:
+        row = make_blueprint(cast.owner, overlays=[overlay], **fields)
+        return "\n".join(overview.notes(Blueprint.objects.with_layers().get(pk=row.pk)))
+
+    assert "“Pack” makes the game read “mymotd.txt”" in notes(motd="Welcome", banner="Ours")
+    assert notes() == "", "without a text there is nothing that players would miss"
+    assert notes(motd="Welcome", config="motdfile motd.txt") == ""
 
 
 def test_values_of_overlays_and_arguments_are_shown_where_the_lines_have_none(cast: Cast, client: Client):
