@@ -82,8 +82,9 @@ def source(migrated_database: Path, tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def target(migrated_database: Path, tmp_path: Path, django_db_blocker) -> Iterator[str]:
+def target(migrated_database: Path, tmp_path: Path, django_db_setup: None, django_db_blocker) -> Iterator[str]:
     """An empty database of the kind that the tests run on, with its tables."""
+    # With the test database set up: a connection that is opened before would stay one to the database of DATABASE_URL.
     if connection.vendor != "postgresql":
         yield _url(shutil.copy(migrated_database, tmp_path / "copy.sqlite3"))
         return
