@@ -57,9 +57,7 @@ class Plugin:
 
     @property
     def is_optional(self) -> bool:
-        """Whether it is there for others to load, such as a match mode of a pack."""
-        folders = self.path.split("/")[:-1]
-        return OPTIONAL in folders and DISABLED not in folders
+        return is_optional(self.path)
 
     @property
     def title(self) -> str:
@@ -85,6 +83,12 @@ class Plugin:
 def is_enabled(path: str) -> bool:
     """Whether SourceMod loads a plugin at this path at its start."""
     return not _SKIPPED.intersection(path.split("/")[:-1])
+
+
+def is_optional(path: str) -> bool:
+    """Whether a plugin at this path is there for others to load, such as a match mode of a pack."""
+    folders = path.split("/")[:-1]
+    return OPTIONAL in folders and DISABLED not in folders
 
 
 def order(path: str) -> str:

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web import forms, notices
 from left4me.core.web.refusals import Refused
+from overlays.plugins import finder
 from servers import lookups
 from servers.actions import plugins as actions
 from servers.hosts import rpc
@@ -105,10 +106,12 @@ def _apart(found: dict[str, Any]) -> dict[str, Any]:
     """These facts with the optional plugins by themselves, of which a competitive pack brings more than of others."""
     if "silent" in found:
         return found
-    optional = [plugin for plugin in found["plugins"] if plugin["is_optional"]]
+    # By the path: a worker of an older release does not tell.
+    plugins = [{**plugin, "is_optional": finder.is_optional(plugin["path"])} for plugin in found["plugins"]]
+    optional = [plugin for plugin in plugins if plugin["is_optional"]]
     return {
         **found,
-        "plugins": [plugin for plugin in found["plugins"] if not plugin["is_optional"]],
+        "plugins": [plugin for plugin in plugins if not plugin["is_optional"]],
         "optional": optional,
         "optional_running": sum(bool(each["loaded"] and not each["loaded"]["status"]) for each in optional),
     }
