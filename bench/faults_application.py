@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from subprocess import STDOUT, Popen
 from typing import Any
@@ -33,7 +33,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LIMIT_SECONDS = 30
 UP_SECONDS = 180
 OPERATIONS = ("start", "stop", "restart", "kill", "install", "nothing")
-SERVICES = {"worker": "left4me.worker", "web": "uvicorn", "beat": "left4me.beat", "broker": "unixsocket"}
+SERVICES = {"worker": "left4me.worker", "web": "left4me.web", "beat": "left4me.beat", "broker": "unixsocket"}
 VICTIMS = (*SERVICES, "supervisor", "game")
 
 
@@ -48,10 +48,14 @@ def free_ports(count: int) -> list[int]:
 class Application:
     """The whole application on `root`; what it is asked goes into the database, as pages would write it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, keep: Collection[str] = ()) -> None:
         self.root = root
         web_port = free_ports(1)[0]
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(("LEFT4ME_", "REDIS_"))}
+        kept = {
+            name: text
+            for name, text in os.environ.items()
+            if name in keep or not name.startswith(("LEFT4ME_", "REDIS_"))
+        }
         self.env = {
             **kept,
             "LEFT4ME_ROOT": str(root),
@@ -66,6 +70,10 @@ class Application:
         )
         self._address = ("127.0.0.1", web_port)
         self.base = f"http://127.0.0.1:{web_port}"
+
+    @property
+    def pid(self) -> int:
+        return self._up.pid
 
     def wait_until_up(self) -> None:
         deadline = time.monotonic() + UP_SECONDS
@@ -239,8 +247,9 @@ class Bench:
 
 
 @contextlib.contextmanager
-def application(root: Path) -> Iterator[Application]:
-    running = Application(root)
+def application(root: Path, *, keep: Collection[str] = ()) -> Iterator[Application]:
+    """Run it on `root`, with those settings of this process that `keep` names."""
+    running = Application(root, keep=keep)
     try:
         running.wait_until_up()
         yield running

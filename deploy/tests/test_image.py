@@ -182,7 +182,8 @@ def test_its_web_answers(image: Buildah):
     [command] = re.findall(r"(?m)^CMD (.*)$", dockerfile)
     [bind] = re.findall(r"(?m)^ENV LEFT4ME_BIND=(.*)$", dockerfile)
     settings["LEFT4ME_BIND"] = bind.replace("8000", str(port))
-    image.start(*in_image("timeout", "300", *json.loads(command), settings=settings), log="web")
+    # In the foreground, so that it stays in the group of processes that is ended.
+    image.start(*in_image("timeout", "--foreground", "300", *json.loads(command), settings=settings), log="web")
     assert fetched(f"http://127.0.0.1:{port}/health", seconds=120)
     page = fetched(f"http://127.0.0.1:{port}/accounts/login/", seconds=20)
     style = re.search(r'href="(/static/[^"]+\.css)"', page)
