@@ -102,7 +102,7 @@ def ask(port: int, path: str, visitor: Visitor, until: float, taken: list[float]
         if answer.status != 200:
             faults.append(answer.status)
         if PAUSE:
-            # The web closes a connection that is idle for 5 seconds; the next click opens another one.
+            # As with a browser that has closed it meanwhile; the next click opens another one.
             connection.close()
             time.sleep(PAUSE * random.uniform(0.5, 1.5))
     connection.close()

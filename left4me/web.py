@@ -25,6 +25,8 @@ from left4me.core.web.sse import OpenStreams
 
 # For streams, which would go on for ever.
 _SECONDS_TO_END: Final = 2
+# Between requests. Longer than people take for a click: a request that meets a closing connection is lost.
+_IDLE_SECONDS: Final = 75
 _BACKLOG: Final = 2048
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "left4me.settings")
@@ -50,6 +52,7 @@ def _config() -> uvicorn.Config:
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=_SECONDS_TO_END,
+        timeout_keep_alive=_IDLE_SECONDS,
     )
 
 
