@@ -6,6 +6,7 @@ truncates it. A cursor is `inode:offset`, which survives the renames of a rotati
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import deque
@@ -20,6 +21,7 @@ KEPT_ROTATIONS: Final = 5
 ROTATE_AT: Final = 8 * 1024**2
 _LONGEST_LINE: Final = 4096
 _BLOCK: Final = 65_536
+_LISTINGS: Final = 10
 
 # A stored line: its text, its time stamp, and the cursor behind it.
 Stored = tuple[str, str, str]
@@ -151,8 +153,13 @@ def follow(
 
 def _read_on(directory: Path, inode: int, offset: int) -> tuple[list[Stored], int, int]:
     """The next batch after the cursor, and the cursor behind it; nothing when the log was rotated meanwhile."""
+    # Mostly there is nothing new, and a worker asks this for each of its servers several times a second.
+    with contextlib.suppress(FileNotFoundError):
+        newest = (directory / NAME).stat()
+        if newest.st_ino == inode and newest.st_size <= offset:
+            return [], inode, offset
     try:
-        present = [(path, path.stat().st_ino) for path in files(directory)]
+        present = _present(directory)
     except FileNotFoundError:
         return [], inode, offset
     if not present:
@@ -170,6 +177,21 @@ def _read_on(directory: Path, inode: int, offset: int) -> tuple[list[Stored], in
             return batch, inode, offset
         index, offset = index + 1, 0
     return [], inode, offset
+
+
+def _present(directory: Path) -> list[tuple[Path, int]]:
+    """The files and their inodes, oldest first, as they were at one moment.
+
+    A rotation that comes while they are listed hides one of them: lines would be read again, or not at all. Raises
+    FileNotFoundError during a rotation.
+    """
+    before: list[tuple[Path, int]] | None = None
+    for _again in range(_LISTINGS):
+        found = [(path, path.stat().st_ino) for path in files(directory)]
+        if found == before:
+            return found
+        before = found
+    raise FileNotFoundError(directory)
 
 
 def _lines_after(path: Path, inode: int, offset: int) -> tuple[list[Stored], int]:

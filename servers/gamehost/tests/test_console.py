@@ -114,6 +114,28 @@ def test_a_rotation_between_listing_and_reading_loses_nothing(tmp_path: Path, mo
     assert follow_until(tmp_path, "0:0", "two") == ["one", "two"]
 
 
+@pytest.mark.parametrize("hidden", ["console.log.1", "console.log.2"])
+def test_a_rotation_during_the_listing_neither_repeats_nor_loses_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: str
+) -> None:
+    writer = Writer(tmp_path, rotate_at=100)
+    for number in range(4):
+        writer.feed(f"{number} {'x' * 60}\n".encode())
+    whole = [text[0] for text in texts(console.tail(tmp_path, 10))]
+    assert whole == ["0", "1", "2", "3"]
+    listed, calls = console.files, []
+
+    def files(directory: Path) -> list[Path]:
+        # The first listing misses a file that was renamed meanwhile.
+        calls.append(directory)
+        return [path for path in listed(directory) if len(calls) > 1 or path.name != hidden]
+
+    cursor = console.tail(tmp_path, 3)[0][2]
+    monkeypatch.setattr(console, "files", files)
+    last = f"3 {'x' * 60}"
+    assert [text[0] for text in follow_until(tmp_path, cursor, last)] == ["2", "3"]
+
+
 def test_a_cursor_that_was_rotated_away_starts_at_the_oldest_line(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
     writer.feed(b"one\ntwo\n")
