@@ -71,6 +71,7 @@ class Tailer:
         self._checked_at = 0.0
         self._viewers = True
         self._mask = Masker()
+        self._sealed: tuple[str, str] | None = None
         self._budget = _Budget(_LINES_A_SECOND)
         self._last_id = "0"
 
@@ -107,18 +108,25 @@ class Tailer:
         now = time.monotonic()
         if now - self._checked_at > 1:
             self._checked_at = now
-            self._viewers = bool(self._client.exists(keys.server_log_watched(self._server_id)))
-            self._client.expire(keys.server_log_tailer(self._server_id), WATCH_SECONDS)
+            pipe = self._client.pipeline(transaction=False)
+            pipe.exists(keys.server_log_watched(self._server_id))
+            pipe.expire(keys.server_log_tailer(self._server_id), WATCH_SECONDS)
             # Also while it is viewed: a worker that is killed leaves no stream behind.
-            self._client.expire(keys.server_log(self._server_id), KEPT_AFTER_SECONDS)
+            pipe.expire(keys.server_log(self._server_id), KEPT_AFTER_SECONDS)
+            self._viewers = bool(pipe.execute()[0])
             self._renew_mask()
         return self._viewers
 
     def _renew_mask(self) -> None:
         """Read the server's passwords: a new one is stored before the game is started with it."""
-        server = Server.objects.filter(pk=self._server_id).first()
+        rows = Server.objects.filter(pk=self._server_id)
+        sealed = rows.values_list("sealed_rcon_password", "applied_sealed_rcon_password").first()
+        if sealed == self._sealed:
+            # Reading the whole row and decrypting would be most of what a log costs that nobody writes to.
+            return
+        server = rows.first()
         if server is not None:
-            self._mask = server.masker
+            self._sealed, self._mask = sealed, server.masker
 
     def _push(self, lines: list[LogLine]) -> None:
         allowed = self._budget.take(len(lines))
