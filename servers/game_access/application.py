@@ -154,14 +154,10 @@ def _write_and_ask(change: _Change) -> tuple[Result, str]:
         # Started by a release that did not link the file into the game.
         return (Result.RESTART, "") if admins_file.has_sourcemod(layers) else (Result.NO_SOURCEMOD, "")
     change.directory.write_replaceable({admins_file.PATH: change.text})
-    answer = _ask(change.server, "sm_reloadadmins")
+    answer = this_host.ask_game(change.server, "sm_reloadadmins")
     if admins_file.has_reserved_slots(layers):
-        _ask(change.server, f"sm_reserved_slots {change.reserved_slots}")
+        this_host.ask_game(change.server, f"sm_reserved_slots {change.reserved_slots}")
     if _NOT_THERE in answer:
         return Result.NO_SOURCEMOD, ""
     # SourceMod confirms in the language of the server, always after its mark.
     return (Result.APPLIED, "") if answer.lstrip().startswith("[SM]") else (Result.FAILED, answer.strip())
-
-
-def _ask(server: Server, command: str) -> str:
-    return this_host.ask_game(server, command)

@@ -76,8 +76,8 @@ def apply(server_id: int) -> None:
 
 def _take_over(server: Server, new: Mapping[str, str]) -> dict[str, str]:
     """Execute the file, and return those of the new values that the game then has."""
-    _ask(server, "exec left4me_live")
-    shown = {name.lower(): value for name, value in _SHOWN.findall(_ask(server, "; ".join(new)))}
+    this_host.ask_game(server, "exec left4me_live")
+    shown = {name.lower(): value for name, value in _SHOWN.findall(this_host.ask_game(server, "; ".join(new)))}
     return {name: value for name, value in new.items() if shown.get(name) == value}
 
 
@@ -91,7 +91,3 @@ def _record(server: Server, taken: Mapping[str, str]) -> None:
     row.applied = {**applied, "live": {**applied.get("live", {}), **taken}}
     row.save(update_fields=["applied"])
     signals.send_after_commit(row.resource)
-
-
-def _ask(server: Server, command: str) -> str:
-    return this_host.ask_game(server, command)

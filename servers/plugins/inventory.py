@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -61,9 +62,7 @@ def running(server: Server, plugins: list[Plugin]) -> dict[str, Any] | None:
     if server.actual_state != Server.State.RUNNING:
         return None
 
-    def ask(command: str) -> str:
-        return this_host.ask_game(server, command, timeout=_RCON_SECONDS)
-
+    ask = functools.partial(this_host.ask_game, server, timeout=_RCON_SECONDS)
     try:
         loaded = console.read(ask, plugins)
         version = console.version(ask)
