@@ -26,12 +26,11 @@ import time
 from pathlib import Path
 
 from bench.faults_application import Application, _set_up_django, application
-from bench.load_growth import Growth
+from bench.load_growth import SAMPLE_SECONDS, Growth
 from bench.load_site import Site
 from bench.load_streams import watch
 
 SLOWEST_PAGE_MS = 500
-SAMPLE_SECONDS = 10.0
 # Figures of the first moments would be those of cold caches.
 WARM_SECONDS = 30
 _KEPT = ("LEFT4ME_STREAMS_PER_USER", "LEFT4ME_WEB_PROCESSES", "LEFT4ME_WEB_THREADS")

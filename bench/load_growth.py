@@ -10,6 +10,8 @@ from pathlib import Path
 from bench.faults_application import Application
 from bench.idle import descendants, pss_kib
 
+SAMPLE_SECONDS = 10.0
+
 
 class Growth:
     """What processes, tables and directories take, over time."""
@@ -45,11 +47,13 @@ class Growth:
     def report(self, hours: float) -> None:
         print(f"\n{'memory (PSS)':<34}{'early':>10}{'late':>10}{'MiB an hour':>14}")
         for name, series in sorted(self.memory.items()):
+            # The second fifth and the last one: the first one fills caches.
             fifth = max(1, len(series) // 5)
             early, late = (
                 statistics.median(part) / 1024 for part in (series[fifth : 2 * fifth] or series, series[-fifth:])
             )
-            print(f"{name:<34}{early:>10.1f}{late:>10.1f}{(late - early) / (hours * 0.7):>14.1f}")
+            between = max(1, len(series) - 2 * fifth) * SAMPLE_SECONDS / 3600
+            print(f"{name:<34}{early:>10.1f}{late:>10.1f}{(late - early) / between:>14.1f}")
         _print_change("rows", self.rows, hours)
         _print_change("bytes", self.bytes, hours)
 
