@@ -90,7 +90,14 @@ class TwoHosts:
         self._document = [each for each in docs.commands_of(docs.FOLDER / "second-host.md") if each.place != "on-desk"]
 
     def live(self) -> None:
-        for step in (
+        for step in self.steps():
+            began = time.monotonic()
+            step()
+            self._told(step.__name__.replace("_", " "), time.monotonic() - began)
+
+    def steps(self) -> tuple[Callable[[], None], ...]:
+        """The steps of the life, in their order."""
+        return (
             self.install_the_first,
             self.admit_the_second,
             self.join,
@@ -113,10 +120,7 @@ class TwoHosts:
             self.take_it_back,
             self.lose_a_third,
             self.purge_the_first,
-        ):
-            began = time.monotonic()
-            step()
-            self._told(step.__name__.replace("_", " "), time.monotonic() - began)
+        )
 
     # --- the steps ---
 
