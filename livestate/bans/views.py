@@ -98,8 +98,8 @@ def list_(request: HttpRequest) -> HttpResponse:
         "page": page,
         "rows": state.with_profiles(list(page), user=user),
         "states": [*Ban.State.choices, ("all", _("All"))],
-        "servers": Server.objects.visible_to(user).order_by("name"),
-        "lists": permissions.visible_lists(user),
+        "servers": Server.objects.visible_to(user).order_by("name").values_list("pk", "name"),
+        "lists": [(each.pk, each.title) for each in permissions.visible_lists(user)],
         "unconfirmed": state.unconfirmed(user),
     }
     return render(request, "bans/list.html", context)

@@ -35,7 +35,7 @@ def list_(request: HttpRequest) -> HttpResponse:
         "chosen": chosen,
         "page": page,
         "states": [("open", _("In progress or planned")), ("over", _("Over"))],
-        "servers": Server.objects.visible_to(user).order_by("name"),
+        "servers": Server.objects.visible_to(user).order_by("name").values_list("pk", "name"),
     }
     return render(request, "matches/list.html", context)
 

@@ -39,7 +39,7 @@ def list_(request: HttpRequest) -> HttpResponse:
         "page": page,
         "players": search.rows(user, list(page), now=now),
         "shown": search.SHOWN,
-        "servers": Server.objects.visible_to(user).order_by("name"),
+        "servers": Server.objects.visible_to(user).order_by("name").values_list("pk", "name"),
         "days": settings.LEFT4ME_HISTORY_DAYS,
     }
     return render(request, "players/list.html", context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -221,6 +222,22 @@ def error_cure(error: Exception) -> Cure | None:
 @register.filter
 def message_cure(message: Message) -> Cure | None:
     return notices.cure_of(message)
+
+
+@register.inclusion_tag("ui/search_field.html")
+def search_field(text: str, placeholder: str = "") -> dict[str, object]:
+    """The search field of a list's filters. `placeholder` says what is searched."""
+    return {"text": text, "placeholder": placeholder}
+
+
+@register.inclusion_tag("ui/choice.html")
+def choice(name: str, label: str, options: Iterable[Any], chosen: object, every: str = "") -> dict[str, object]:
+    """One choice among a list's filters. `options` are pairs of a value and its text, or texts that are the values.
+
+    With `every`, such as `_("Any")`, the first option leaves nothing out.
+    """
+    pairs = [(option, option) if isinstance(option, str) else option for option in options]
+    return {"name": name, "label": label, "options": pairs, "chosen": chosen, "every": every}
 
 
 @register.inclusion_tag("ui/saved_filters.html", takes_context=True)
