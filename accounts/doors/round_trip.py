@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from django.conf import settings
-from django.core import signing
 from django.http import HttpRequest, HttpResponse
 
-COOKIE: Final = "left4me_door"
-_SALT: Final = "accounts.door"
-_SECONDS: Final = 10 * 60
+from accounts.browsers import SignedCookie
+
+# Lax: the provider sends the browser back from another site.
+_COOKIE: Final = SignedCookie(name="left4me_door", salt="accounts.door", seconds=10 * 60, same_site="Lax")
 
 
 @dataclass(frozen=True)
@@ -28,25 +27,19 @@ class Trip:
 
 
 def begin(response: HttpResponse, trip: Trip) -> None:
-    response.set_cookie(
-        COOKIE,
-        signing.dumps(asdict(trip), salt=_SALT),
-        max_age=_SECONDS,
-        httponly=True,
-        # Lax: the provider sends the browser back from another site.
-        samesite="Lax",
-        secure=settings.LEFT4ME_BEHIND_TLS,
-    )
+    _COOKIE.put(response, asdict(trip))
 
 
 def end(response: HttpResponse) -> None:
-    response.delete_cookie(COOKIE, samesite="Lax")
+    _COOKIE.remove(response)
 
 
 def of(request: HttpRequest, door: str) -> Trip | None:
     """The trip to this door that the browser comes back from; None if there is none, or if it took too long."""
+    value = _COOKIE.read(request)
     try:
-        trip = Trip(**signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=_SECONDS))
-    except (signing.BadSignature, ValueError, TypeError):
+        trip = Trip(**value) if value is not None else None
+    except TypeError:
+        # Of another release.
         return None
-    return trip if trip.door == door else None
+    return trip if trip is not None and trip.door == door else None

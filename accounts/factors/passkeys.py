@@ -9,13 +9,12 @@ import hashlib
 from typing import Any, Final, cast
 
 import redis
-from django.conf import settings
-from django.core import signing
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.browsers import SignedCookie
 from accounts.models import Passkey, User
 from accounts.throttle import CodeAttempt
 from left4me.audit import record
@@ -23,9 +22,8 @@ from left4me.core.net.addresses import client_address
 from left4me.core.web.refusals import Refused
 from left4me.core.web.request import read_json
 
-COOKIE: Final = "left4me_passkey"
-_SALT: Final = "accounts.passkey"
 _SECONDS: Final = 5 * 60
+_COOKIE: Final = SignedCookie(name="left4me_passkey", salt="accounts.passkey", seconds=_SECONDS, same_site="Strict")
 _LONGEST_ANSWER: Final = 20_000
 
 
@@ -100,24 +98,17 @@ def _count(passkey: Passkey, count: int, request: HttpRequest) -> None:
 
 def _offer(options: Any, state: list[Any]) -> HttpResponse:
     response = JsonResponse(options, headers={"Cache-Control": "no-store"})
-    response.set_cookie(
-        COOKIE,
-        signing.dumps(state, salt=_SALT, compress=True),
-        max_age=_SECONDS,
-        httponly=True,
-        samesite="Strict",
-        secure=settings.LEFT4ME_BEHIND_TLS,
-    )
+    _COOKIE.put(response, state)
     return response
 
 
 def _state(request: HttpRequest, purpose: str, user_id: int) -> dict[str, Any]:
     """What this browser was asked to sign, once. Raises Refused."""
     late = Refused(_("This took too long, or was begun in another browser. Try again."))
-    try:
-        given, owner, state = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=_SECONDS)
-    except (signing.BadSignature, ValueError):
-        raise late from None
+    value = _COOKIE.read(request)
+    if value is None:
+        raise late
+    given, owner, state = value
     if (given, owner) != (purpose, user_id) or not _is_first_use(str(state["challenge"])):
         raise late
     return cast(dict[str, Any], state)

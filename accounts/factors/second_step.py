@@ -13,15 +13,13 @@ from typing import Any, Final, cast
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
-from django.core import signing
 from django.http import HttpRequest, HttpResponse
 
+from accounts.browsers import SignedCookie
 from accounts.models import User
 
 PASSED: Final = "second_step_at"
-COOKIE: Final = "left4me_second_step"
-_SALT: Final = "accounts.second_step"
-_SECONDS: Final = 5 * 60
+_COOKIE: Final = SignedCookie(name="left4me_second_step", salt="accounts.second_step", seconds=5 * 60)
 
 
 def is_demanded(user: User) -> bool:
@@ -41,25 +39,15 @@ def was_passed(session: SessionBase) -> None:
 
 def begin(response: HttpResponse, user: User) -> None:
     """Let this browser try the second step: its user has passed the first."""
-    response.set_cookie(
-        COOKIE,
-        signing.dumps([user.pk, user.get_session_auth_hash()], salt=_SALT),
-        max_age=_SECONDS,
-        httponly=True,
-        samesite="Lax",
-        secure=settings.LEFT4ME_BEHIND_TLS,
-    )
+    _COOKIE.put(response, [user.pk, user.get_session_auth_hash()])
 
 
 def end(response: HttpResponse) -> None:
-    response.delete_cookie(COOKIE, samesite="Lax")
+    _COOKIE.remove(response)
 
 
 def candidate(request: HttpRequest) -> User | None:
     """Whoever has passed the first step in this browser and not the second; None after five minutes."""
-    try:
-        pk, auth_hash = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=_SECONDS)
-    except (signing.BadSignature, ValueError):
-        return None
+    pk, auth_hash = _COOKIE.read(request) or (None, "")
     user = cast(User | None, User.objects.active().filter(pk=pk).first())
     return user if user is not None and auth_hash == user.get_session_auth_hash() else None

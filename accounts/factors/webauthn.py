@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from django.http import HttpRequest
+from django.http.request import split_domain_port
 from fido2.server import Fido2Server
 from fido2.webauthn import (
     AttestedCredentialData,
@@ -103,7 +104,7 @@ def handle_of(user: User) -> bytes:
 def _server(request: HttpRequest) -> Fido2Server:
     host = request.get_host()
     origin = f"{request.scheme}://{host}"
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    name, _port = split_domain_port(host)
     party = PublicKeyCredentialRpEntity(name="left4me", id=name)
     return Fido2Server(party, verify_origin=lambda given: given == origin)
 
