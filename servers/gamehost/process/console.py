@@ -153,11 +153,13 @@ def follow(
 
 def _read_on(directory: Path, inode: int, offset: int) -> tuple[list[Stored], int, int]:
     """The next batch after the cursor, and the cursor behind it; nothing when the log was rotated meanwhile."""
-    # Mostly there is nothing new, and a worker asks this for each of its servers several times a second.
+    newest = directory / NAME
+    # Mostly there was no rotation, and nothing is new: a worker asks this of each server several times a second.
     with contextlib.suppress(FileNotFoundError):
-        newest = (directory / NAME).stat()
-        if newest.st_ino == inode and newest.st_size <= offset:
-            return [], inode, offset
+        found = newest.stat()
+        if found.st_ino == inode:
+            batch, offset = _lines_after(newest, inode, offset) if found.st_size > offset else ([], offset)
+            return batch, inode, offset
     try:
         present = _present(directory)
     except FileNotFoundError:
