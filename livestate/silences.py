@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from left4me.core.rows import storable
 from livestate.models import Silence
 from livestate.poller import Unanswered
 
@@ -48,7 +49,7 @@ class Silences:
                     last_at=now,
                     count=count + 1,
                     reason=result.reason,
-                    message=result.message.replace("\0", "")[:LONGEST_MESSAGE],
+                    message=storable(result.message, LONGEST_MESSAGE),
                 )
             )
         Silence.objects.bulk_create(

@@ -40,6 +40,11 @@ class JobQuerySet(models.QuerySet["Job"]):
     def on_host(self, host: str) -> Self:
         return self.filter(host=host)
 
+    def is_running(self, job_id: int, *, operation: str, resource: str, host: str) -> bool:
+        """Whether the job runs on the host: what a worker host asks for counts only while its job does."""
+        rows = self.on_host(host).filter(pk=job_id, operation=operation, resource=resource)
+        return rows.filter(state=State.RUNNING).exists()
+
     def asked_by(self, user: Person) -> Self:
         """The jobs that the user requested, except on what the user may not see any more."""
         jobs = self.filter(user_id=user.pk)

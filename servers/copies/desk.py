@@ -173,8 +173,8 @@ def _copy(host: str, server_id: int, job_id: int, operation: str) -> ServerCopy:
     """The row of the server, if it is on this host and the job runs there."""
     rows = ServerCopy.objects.select_related("server__host").filter(server=server_id, server__host__name=host)
     copy = rows.first()
-    running = Job.objects.filter(pk=job_id, operation=operation, resource=f"server:{server_id}", host=host)
-    if copy is None or not running.filter(state=Job.State.RUNNING).exists():
+    runs = Job.objects.is_running(job_id, operation=operation, resource=f"server:{server_id}", host=host)
+    if copy is None or not runs:
         raise Declined("This job has ended, or the server is on another host now.")
     return copy
 

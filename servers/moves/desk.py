@@ -210,8 +210,7 @@ def _move(host: str, server_id: int, job_id: int, stage: Stage, *, for_update: b
 
 
 def _is_running(job_id: int, server_id: int, host: str) -> bool:
-    rows = Job.objects.filter(pk=job_id, operation=OPERATION, resource=f"server:{server_id}", host=host)
-    return rows.filter(state=Job.State.RUNNING).exists()
+    return Job.objects.is_running(job_id, operation=OPERATION, resource=f"server:{server_id}", host=host)
 
 
 def _most() -> int | None:
