@@ -14,12 +14,16 @@ def texts(stored: list[console.Stored]) -> list[str]:
 
 
 def follow_until(directory: Path, cursor: str | None, last: str, *, ready: threading.Event | None = None) -> list[str]:
-    follower = console.Follower(directory, cursor)
     seen: list[str] = []
-    while last not in seen:
-        seen += texts(follower.stored())
+
+    def cancelled() -> bool:
         if ready is not None:
             ready.set()
+        return last in seen
+
+    console.follow(
+        directory, cursor=cursor, on_lines=lambda lines: seen.extend(texts(lines)), cancelled=cancelled, pause=0.01
+    )
     return seen
 
 
