@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Protocol
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import BigIntegerField, Count, Exists, Func, Max, OuterRef, QuerySet, Sum
+from django.db.models.functions import Coalesce, Greatest, Least
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -24,7 +27,10 @@ ROWS_AT_ONCE = 1_000
 CSV_HEADINGS = ["steam_id_64", "name", "name_at_join", "joined_at", "left_at", "seconds", "min_ping", "max_ping"]
 # A spreadsheet treats a cell that begins with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_INSTANT = timedelta(microseconds=1)
+# In milliseconds.
+_INSTANT = 0.001
+_MILLISECOND = timedelta(milliseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Span(Enum):
@@ -89,76 +95,132 @@ class History:
         return max((step.most for step in self.steps), default=0)
 
 
+# A time in which a server was seen: from and until, in milliseconds since the span began, with players and map.
+Seen = tuple[int, int, int, str]
+
+
+class _Milliseconds(Func):
+    """A moment as a number since 1970. A month has thousands of rows, and a number costs a tenth of a datetime."""
+
+    output_field = BigIntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **options: Any) -> Any:
+        return self.as_sql(
+            compiler,
+            connection,
+            template="CAST(ROUND((julianday(%(expressions)s) - 2440587.5) * 86400000) AS INTEGER)",
+        )
+
+    def as_postgresql(self, compiler: Any, connection: Any, **options: Any) -> Any:
+        return self.as_sql(compiler, connection, template="(EXTRACT(EPOCH FROM %(expressions)s) * 1000)::bigint")
+
+
 def of(server: Server, *, span: Span, now: datetime) -> History:
     start = now - span.length
-    snapshots = list(Snapshot.objects.during(start, now).filter(server=server).order_by("started_at", "pk"))
+    rows = Snapshot.objects.during(start, now).filter(server=server).order_by("started_at", "pk")
+    begin, length = _milliseconds(start), span.length // _MILLISECOND
+    seen = [
+        # Only the part of a snapshot that lies within the span counts.
+        (max(since - begin, 0), min(until - begin, length), players, map_)
+        for since, until, players, map_ in rows.values_list(
+            _Milliseconds("started_at"), _Milliseconds("last_seen_at"), "players", "map"
+        )
+    ]
+    found = steps(seen, start=start, end=now, count=span.steps)
     return History(
         span=span,
         start=start,
         end=now,
-        steps=steps(snapshots, start=start, end=now, count=span.steps),
-        table=steps(snapshots, start=start, end=now, count=span.rows),
-        maps=maps_played(server, snapshots, start=start, end=now),
+        steps=found,
+        table=_wider(found, span.steps // span.rows),
+        maps=maps_played(server, seen),
         regulars=regulars(PlayerSession.objects.during(start, now).filter(server=server), start=start, end=now),
     )
 
 
-def steps(snapshots: Iterable[Snapshot], *, start: datetime, end: datetime, count: int) -> list[Step]:
+def steps(seen: Iterable[Seen], *, start: datetime, end: datetime, count: int) -> list[Step]:
     """Divide the span into `count` equal steps."""
-    width = (end - start) / count
-    most, weighted, seen = [0] * count, [0.0] * count, [timedelta()] * count
-    for row in snapshots:
-        # Only the part of the snapshot that lies within the span counts.
-        since, until = max(row.started_at, start), min(row.last_seen_at, end)
-        first = min(int((since - start) / width), count - 1)
-        for index in range(first, count):
-            begin = start + index * width
-            if index > first and begin >= until:
-                break
+    width = (end - start) / _MILLISECOND / count
+    most, weighted, covered = [0] * count, [0.0] * count, [0.0] * count
+    for since, until, players, _map in seen:
+        first = min(int(since / width), count - 1)
+        last = max(first, min(math.ceil(until / width), count) - 1)
+        for index in range(first, last + 1):
             # A snapshot of a single poll has no duration, but the step must not count as one without data.
-            covered = max(min(until, begin + width) - max(since, begin), _INSTANT)
-            most[index] = max(most[index], row.players)
-            weighted[index] += row.players * covered.total_seconds()
-            seen[index] += covered
+            time = max(min(until, (index + 1) * width) - max(since, index * width), _INSTANT)
+            most[index] = max(most[index], players)
+            weighted[index] += players * time
+            covered[index] += time
     return [
-        Step(start + index * width, most[index], weighted[index] / seen[index].total_seconds(), seen[index])
-        if seen[index]
-        else Step(start + index * width, 0, 0.0, timedelta())
+        Step(
+            start + timedelta(milliseconds=index * width),
+            most[index],
+            weighted[index] / covered[index] if covered[index] else 0.0,
+            timedelta(milliseconds=covered[index]),
+        )
         for index in range(count)
     ]
 
 
-def maps_played(server: Server, snapshots: Iterable[Snapshot], *, start: datetime, end: datetime) -> list[MapPlayed]:
+def _wider(narrow: Sequence[Step], together: int) -> list[Step]:
+    """Steps that are each as wide as so many of these."""
+    groups = [narrow[first : first + together] for first in range(0, len(narrow), together)]
+    return [
+        Step(
+            group[0].start,
+            max(step.most for step in group),
+            sum(step.mean * step.seen.total_seconds() for step in group) / seen.total_seconds() if seen else 0.0,
+            seen,
+        )
+        for group in groups
+        for seen in [sum((step.seen for step in group), timedelta())]
+    ]
+
+
+def maps_played(server: Server, seen: Iterable[Seen]) -> list[MapPlayed]:
     """The maps that were loaded, sorted by the time during which players were on them."""
-    loaded: dict[str, timedelta] = {}
-    played: dict[str, timedelta] = {}
-    for row in snapshots:
-        time = min(row.last_seen_at, end) - max(row.started_at, start)
-        loaded[row.map] = loaded.get(row.map, timedelta()) + time
-        played[row.map] = played.get(row.map, timedelta()) + (time if row.players else timedelta())
+    loaded: dict[str, int] = defaultdict(int)
+    played: dict[str, int] = defaultdict(int)
+    for since, until, players, map_ in seen:
+        loaded[map_] += until - since
+        if players:
+            played[map_] += until - since
     titles = MapTitles([server])
-    maps = [MapPlayed(name, titles.chapter(server.pk, name), loaded[name], played[name]) for name in loaded if name]
+    maps = [
+        MapPlayed(name, titles.chapter(server.pk, name), time * _MILLISECOND, played[name] * _MILLISECOND)
+        for name, time in loaded.items()
+        if name
+    ]
     return sorted(maps, key=lambda map_: (-map_.played, -map_.time, map_.map))
 
 
 def regulars(sessions: QuerySet[PlayerSession], *, start: datetime, end: datetime) -> list[Regular]:
     """The players with the longest total time within the span."""
-    times: dict[int, timedelta] = {}
-    visits: dict[int, int] = {}
-    latest: dict[int, PlayerSession] = {}
-    for row in sessions.order_by("joined_at", "pk"):
-        account = row.steam_id_64
-        times[account] = times.get(account, timedelta()) + within(row, start=start, end=end)
-        visits[account] = visits.get(account, 0) + 1
-        latest[account] = row
-    longest = sorted(times, key=lambda account: (-times[account], account))[:MOST_PLAYERS]
-    players = with_profiles([latest[account] for account in longest])
-    return [Regular(player, times[account], visits[account]) for account, player in zip(longest, players, strict=True)]
+    begin, now = _milliseconds(start), _milliseconds(end)
+    until = Least(Coalesce(_Milliseconds("left_at"), now), now)
+    since = Greatest(_Milliseconds("joined_at"), begin)
+    longest = (
+        sessions.order_by()
+        .values("steam_id_64")
+        .annotate(time=Sum(Greatest(until - since, 0)), visits=Count("pk"), joined=Max("joined_at"))
+        .order_by("-time", "steam_id_64")[:MOST_PLAYERS]
+    )
+    rows = list(longest)
+    latest = {
+        row.steam_id_64: row
+        for row in sessions.filter(
+            steam_id_64__in=[row["steam_id_64"] for row in rows], joined_at__in=[row["joined"] for row in rows]
+        ).order_by("joined_at", "pk")
+    }
+    players = with_profiles([latest[row["steam_id_64"]] for row in rows])
+    return [
+        Regular(player, int(row["time"]) * _MILLISECOND, row["visits"])
+        for row, player in zip(rows, players, strict=True)
+    ]
 
 
-def within(session: PlayerSession, *, start: datetime, end: datetime) -> timedelta:
-    """How long a session lasted inside a span."""
-    return max(min(session.left_at or end, end) - max(session.joined_at, start), timedelta())
+def _milliseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 class _Writable(Protocol):
