@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bench.faults_application import free_ports
 
 if TYPE_CHECKING:
+    from accounts.models import User
     from servers.models import Server
 
 PEOPLE_TO_A_SERVER = 10
@@ -79,15 +80,7 @@ class Site:
             this_host.ask_game(server, f"sim_flood {LINES_PER_SECOND} {seconds:.0f}", timeout=20)
 
     def cookies(self) -> list[str]:
-        from django.conf import settings
-        from django.test import Client
-
-        found = []
-        for person in self.people:
-            client = Client()
-            client.force_login(person)
-            found.append(f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}")
-        return found
+        return [cookie_of(person) for person in self.people]
 
     def seen_by(self, number: int) -> list[int]:
         """The servers that a person owns or operates."""
@@ -111,3 +104,13 @@ class Site:
         deadline = time.monotonic() + 300
         while Server.objects.exclude(actual_state="stopped").exists() and time.monotonic() < deadline:
             time.sleep(0.5)
+
+
+def cookie_of(person: User) -> str:
+    """Sign a person in; returns the header's value."""
+    from django.conf import settings
+    from django.test import Client
+
+    client = Client()
+    client.force_login(person)
+    return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
 from bench import stack
+from bench.load_site import cookie_of
 from bench.sse import cpu_seconds
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "60"))
@@ -26,12 +27,16 @@ Pages = Sequence[tuple[int, str]]  # the id of a server, and the cookie of its o
 Intervals = dict[str, float]
 
 # The parts of a server's page, with how often it asked for them, and asks for them now although nothing changed.
-_PARTS = ("/servers/{}/state?tab=overview", "/servers/{}/live-state?brief", "/servers/{}/resources", "/bell")
+PARTS = ("/servers/{}/state?tab=overview", "/servers/{}/live-state?brief", "/servers/{}/resources", "/bell")
 _CHARTS = "/api/v1/servers/{}/figures?range=24h"
-BEFORE = {**dict.fromkeys(_PARTS[:3], 5.0), _PARTS[3]: 20.0, _CHARTS: 15.0}
-NOW = {**dict.fromkeys(_PARTS, 900.0), _CHARTS: 300.0}
+BEFORE = {**dict.fromkeys(PARTS[:3], 5.0), PARTS[3]: 20.0, _CHARTS: 15.0}
+NOW = {**dict.fromkeys(PARTS, 900.0), _CHARTS: 300.0}
 # What a page asks for when the state of its server changed.
-_CHANGED = _PARTS
+_CHANGED = PARTS
+
+
+class NoPage(Exception):
+    """The web answered something else than a page."""
 
 
 class Page:
@@ -61,7 +66,7 @@ class Page:
                 self._pipe = None
                 return
             if not head.startswith(b"HTTP/1.1 200"):
-                raise SystemExit(f"{path} answered {head[:20]!r}: no figures")
+                raise NoPage(f"{path} answered {head[:20]!r}: no figures")
             self._taken.append(1000 * (time.perf_counter() - began))
 
     async def ask_every(self, seconds: float, path: str) -> None:
@@ -138,8 +143,6 @@ def measure(name: str, pages: Pages, intervals: Intervals, *, is_told: bool, cha
 
 def furnish(count: int) -> Pages:
     """Make the servers; return the id of each with the cookie of its owner."""
-    from django.conf import settings
-    from django.test import Client
     from django.utils import timezone
 
     from accounts.models import User
@@ -152,9 +155,7 @@ def furnish(count: int) -> Pages:
     for number in range(OWNERS):
         owner = User.objects.create_user(f"owner{number}")
         blueprint = Blueprint.objects.create(owner=owner, name="blueprint")
-        client = Client()
-        client.force_login(owner)
-        cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+        cookie = cookie_of(owner)
         for each in range(number, count, OWNERS):
             server = Server(owner=owner, name=f"server {each}", blueprint=blueprint, host=host, port=27015 + each)
             server.rcon_password = "x" * 43
