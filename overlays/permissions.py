@@ -21,7 +21,7 @@ def can_see_overlay(user: Visitor, overlay: Overlay) -> bool:
 
 def audience(ids: Collection[int]) -> dict[int, Collection[int] | None]:
     """Who may see these overlays besides admins, for signals: everybody those of the system."""
-    rows = Overlay.objects.filter(pk__in=ids).values_list("pk", "owner_id")
+    rows = Overlay.objects.filter(pk__in=ids).order_by().values_list("pk", "owner_id")
     return {pk: None if owner_id is None else {owner_id} for pk, owner_id in rows}
 
 

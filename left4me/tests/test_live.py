@@ -20,6 +20,7 @@ from left4me import streams
 from left4me.core.redis import keys, signals
 from left4me.core.redis.client import async_subscriber
 from left4me.core.web import sse
+from left4me.core.web.sse import signals as sse_signals
 from left4me.jobs import actions as jobs
 from left4me.jobs import transitions
 from left4me.jobs.output import logs
@@ -134,6 +135,41 @@ def test_a_page_that_was_away_for_long_is_told_to_ask_for_everything(cast, serve
         assert "*" in _names(page)
 
     live(scenario)
+
+
+def test_a_page_that_missed_very_many_changes_asks_for_everything_and_nothing_is_looked_up(
+    cast, server, live, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(sse_signals, "_MOST_MISSED", 3)
+    monkeypatch.setitem(sse_signals._audiences, "server", lambda ids: asked.append(ids) or {})
+
+    async def scenario(open_page):
+        await send([f"host:{server.host_id}"])
+        first = (await async_newest())[0].decode()
+        await send([f"server:{number}" for number in range(1, 5)])
+        page = await open_page(cast.owner, since=first)
+        assert "*" in _names(page)
+        assert not asked
+
+    live(scenario)
+
+
+def test_a_page_that_comes_back_reads_only_the_signals_that_it_has_missed(cast, server):
+    for number in range(5):
+        signals.send([f"host:{number + 100}"])
+    seen = _entries()
+    signals.send([f"server:{server.pk}"])
+    page = sse.Signals(cast.owner).replay(sse_signals._position(seen[-1][0]))
+    assert [event.data for event in page.events] == [f"server:{server.pk}"]
+    assert page.position == sse_signals._position(_entries()[-1][0])
+
+
+def test_who_may_hear_of_servers_is_found_without_sorting_their_names(cast, server, django_assert_num_queries):
+    with django_assert_num_queries(2) as asked:
+        found = sse_signals.audience_of([f"server:{server.pk}"])
+    assert set(found[f"server:{server.pk}"]) == {cast.owner.pk, cast.operator.pk, cast.viewer.pk}
+    assert not any("ORDER BY" in query["sql"] for query in asked.captured_queries)
 
 
 def test_signals_wait_for_the_commit(cast, server, live):
@@ -266,9 +302,13 @@ def async_newest() -> Any:
 
 
 def _stored(name: str) -> bool:
+    return any(name in fields[b"signal"].decode() for _, fields in _entries())
+
+
+def _entries() -> Any:
     from left4me.core.redis.client import client
 
-    return any(name in fields[b"signal"].decode() for _, fields in client().xrange(keys.SIGNALS))
+    return client().xrange(keys.SIGNALS)
 
 
 @sync_to_async

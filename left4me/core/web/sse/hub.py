@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import redis
 import redis.asyncio
@@ -128,6 +128,9 @@ class Hub:
         if answer is None or now >= until:
             answer = asyncio.ensure_future(self.blocking(call, *args))
             self._checks[key] = (now + good_for, answer)
+        if answer.done():
+            # Without a turn of the event loop for each of the viewers.
+            return cast("Result", answer.result())
         # Shielded: a viewer that disconnects must not cancel it for the others.
         result: Result = await asyncio.shield(answer)
         return result

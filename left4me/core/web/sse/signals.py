@@ -24,10 +24,14 @@ from left4me.core.web.sse.events import (
     Source,
     Standing,
     read_position,
+    written,
 )
 
 # Everything that the page shows may have changed.
 EVERYTHING = "*"
+# A page that has missed more names than this asks for everything again: that costs less than to find out which of them
+# it may hear of, and on an installation with thousands of servers it takes seconds until so many have changed.
+_MOST_MISSED = 200
 
 # The users who may see each of these ids, besides admins, who see all; None for everybody. Absent: nobody.
 Audience = Callable[[Collection[int]], Mapping[int, Collection[int] | None]]
@@ -79,38 +83,60 @@ class Signals(Source):
         return Standing(allowed=user.is_admin == self._is_admin, newest=position, ended=False)
 
     def replay(self, after: Position) -> Page:
-        stored = cast("list[tuple[bytes, dict[bytes, bytes]]]", client().xrange(keys.SIGNALS))
-        newest = _position(stored[-1][0]) if stored else after
-        if after == START or (len(stored) >= signals.KEPT and _position(stored[0][0]) > after):
-            return Page((Event("signal", EVERYTHING, newest),), newest)
-        missed = [json.loads(fields[b"signal"]) for position, fields in stored if _position(position) > after]
-        audience = audience_of({name for said in missed for name in said["names"]})
-        names = {
-            name
-            for said in missed
-            for name in said["names"]
-            if self._user_id in said.get("also", ()) or self._may_see(name, audience)
-        }
-        event = Event("signal", " ".join(sorted(names)), newest)
-        return Page((event,) if names else (), newest)
+        with client().pipeline(transaction=False) as pipe:
+            pipe.xrange(keys.SIGNALS, count=1)
+            pipe.xrevrange(keys.SIGNALS, count=1)
+            pipe.xrange(keys.SIGNALS, min=f"({written(after)}")
+            oldest, newest, stored = pipe.execute()
+        until = _position(newest[0][0]) if newest else after
+        missed = [json.loads(fields[b"signal"]) for _, fields in stored]
+        wanted = {name for said in missed for name in said["names"]}
+        was_cut_off = len(stored) >= signals.KEPT and _position(oldest[0][0]) > after
+        if after == START or was_cut_off or len(wanted) > _MOST_MISSED:
+            return Page((Event("signal", EVERYTHING, until),), until)
+        seen = wanted if self._is_admin else seen_by(wanted).of(self._user_id)
+        also = {name for said in missed if self._user_id in said.get("also", ()) for name in said["names"]}
+        names = seen | also
+        event = Event("signal", " ".join(sorted(names)), until)
+        return Page((event,) if names else (), until)
 
     async def select(self, message: Message, shared: Shared) -> Message:
         assert isinstance(message, SignalMessage)  # noqa: S101 -- what `decode` makes
-        audience = await shared(("signal", message.until), 10, audience_of, message.names)
-        seen = [name for name in message.names if self._user_id in message.also or self._may_see(name, audience)]
+        seen = message.names
+        if not self._is_admin and self._user_id not in message.also:
+            told = await shared(("signal", message.until), 10, seen_by, message.names)
+            own = told.of(self._user_id)
+            seen = tuple(name for name in message.names if name in own) if own else ()
         events = (Event("signal", " ".join(seen), message.until),) if seen else ()
         return Message(events, after=message.after, until=message.until)
 
     def wants_look(self, message: Message) -> bool:
         return isinstance(message, SignalMessage) and f"{signals.RIGHTS}:{self._user_id}" in message.names
 
-    def _may_see(self, name: str, audience: Mapping[str, Collection[int] | None]) -> bool:
-        if self._is_admin:
-            return True
-        if name not in audience:
-            return False
-        users = audience[name]
-        return users is None or self._user_id in users
+
+@dataclass(frozen=True)
+class SeenBy:
+    """Who besides admins may see some names: made once for all viewers, of whom most may see none of them."""
+
+    everybody: frozenset[str]
+    users: Mapping[int, frozenset[str]]
+
+    def of(self, user_id: int) -> frozenset[str]:
+        """The names that this user may see."""
+        return self.everybody | self.users[user_id] if user_id in self.users else self.everybody
+
+
+def seen_by(names: Iterable[str]) -> SeenBy:
+    """Who may see which of these names."""
+    everybody: set[str] = set()
+    users: dict[int, set[str]] = {}
+    for name, audience in audience_of(names).items():
+        if audience is None:
+            everybody.add(name)
+        else:
+            for user_id in audience:
+                users.setdefault(user_id, set()).add(name)
+    return SeenBy(frozenset(everybody), {user_id: frozenset(seen) for user_id, seen in users.items()})
 
 
 def audience_of(names: Iterable[str]) -> dict[str, Collection[int] | None]:
