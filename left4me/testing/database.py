@@ -1,4 +1,7 @@
-"""The database of each test process is a copy of one that was migrated for all. SQLite's is put back after tests."""
+"""The database of each test process is a copy of one that was migrated for all. SQLite's is put back after tests.
+
+Tests that use it get the marker `database`, so that CI runs all others once instead of on SQLite and on PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,16 @@ _IMPORT = re.compile(r"^(?:import|from) ([\w.]+)(?: import (\w+))?", re.MULTILIN
 _SECONDS = 300
 _LOCKED_SECONDS = 20
 _TEMPLATE = "left4me_migrated_"
+# Without one of these, or the marker `django_db`, pytest-django refuses a test the database.
+_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use the database, before `-m` selects by markers."""
+    for item in items:
+        if item.get_closest_marker("django_db") or not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("database")
 
 
 @pytest.fixture(scope="session")
