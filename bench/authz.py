@@ -39,7 +39,7 @@ class Report:
 
     def show(self) -> None:
         for what, counts in self._counts.items():
-            print(f"  {what:<32}" + "".join(f"{counts[each]:>7} {each}" for each in sorted(counts)))
+            print(f"  {what:<32}" + "".join(f"{counts[each]:>7} {each}" for each in sorted(counts)), flush=True)
         self._counts.clear()
 
 

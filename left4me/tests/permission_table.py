@@ -83,6 +83,15 @@ def unlisted() -> list[str]:
     return missing
 
 
+def leads_to_another_object(row: Row) -> bool:
+    """Whether an address names an object of an object, both by ids.
+
+    A version and a cfg file have names within a blueprint or server; a status page is for everybody.
+    """
+    names = re.findall(r"<(?:\w+:)?(\w+)>", row.pattern)
+    return len(names) > 1 and names[-1] not in {"number", "file"} and row.right != "visit"
+
+
 def contexts(row: Row) -> list[tuple[str, str]]:
     """The rights of a row with whose overlay is meant: Anna's own or one of the catalog."""
     if row.right in RIGHTS:
@@ -163,8 +172,8 @@ def expected_of_token(row: Row, right: str, scope: str, role: str) -> str:
         return "403"
     if scope == "read" and row.pattern.endswith("/rcon-password"):
         return "403"
-    # Archives hold configuration files with passwords.
-    if scope == "read" and row.pattern.endswith("/download") and role == "owner":
+    # Archives hold configuration files with passwords, and SourceTV has a password of its own.
+    if scope == "read" and row.pattern.endswith(("<id:backup_id>/download", "/sourcetv")) and role == "owner":
         return "403"
     # Programs are allowed, and players forgotten, with the scope admin only, whoever asks.
     if scope != "admin" and (role == "admin" or right.startswith(("allow programs", "forget player"))):

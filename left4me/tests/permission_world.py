@@ -72,7 +72,8 @@ class World:
         """
         for place in ("private", "catalog"):
             overlay = Overlay.objects.get(pk=self.ids[f"{place}_files"])
-            for file in (trash.directory() / str(self.ids[f"{place}_deleted_id"]), paths.directory(overlay) / "a"):
+            deleted, directory = trash.directory() / str(self.ids[f"{place}_deleted_id"]), paths.directory(overlay)
+            for file in (deleted, directory / "a", directory / "left4dead2" / "cfg" / "mine.cfg"):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.touch()
 
@@ -94,8 +95,12 @@ def furnish(owner: User, *, viewer: User, operator: User, catalog: dict[str, Any
     private = {name.replace("catalog", "private"): pk for name, pk in _overlays(owner).items()}
     layers = [Overlay.objects.get(pk=private["private"]), Overlay.objects.get(pk=shared["catalog"])]
     server = make_server(owner, host=host, blueprint=make_blueprint(owner, overlays=layers))
-    ids = {"hosts": host.pk, **shared, **private, **_of_server(server, viewer, operator)}
-    return World({**ids, **_of_blueprint(server), **_of_user(owner, server), **_of_account(owner, server)})
+    others_list = make_list(operator, is_shared=True)
+    ids = {"hosts": host.pk, "shared_list": others_list.pk, **shared, **private}
+    ids |= _of_server(server, viewer, operator)
+    world = World({**ids, **_of_blueprint(server), **_of_user(owner, server), **_of_account(owner, server)})
+    world.put_back_files()
+    return world
 
 
 def _overlays(owner: User | None) -> dict[str, Any]:
@@ -131,10 +136,12 @@ def _of_server(server: Server, viewer: User, operator: User) -> dict[str, Any]:
     run = Run.objects.create(server=server, user=owner, action="restart", due_at=now)
     make_session(server, account=owner.pk, joined_at=now)
     match = make_match(server, state="waiting")
+    match.players.create(steam_id_64=player)
     note = make_note(owner.pk, owner)
     demo = make_demo(server, now)
     return {
         "servers": server.pk,
+        "port": server.port,
         "share_pk": lent.pk,
         "share_id": lent.pk,
         "person_pk": person.pk,
@@ -221,6 +228,7 @@ def _of_account(owner: User, server: Server) -> dict[str, Any]:
         "passkeys": make_passkey(owner).pk,
         "filters": kept.pk,
         "users": owner.pk,
+        "username": owner.username,
         "invitations": invitation,
         "invitation": secret,
         "new-password": link(Purpose.PASSWORD, user=owner)[1],
