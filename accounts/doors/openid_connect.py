@@ -123,7 +123,9 @@ def _identity(provider: Provider, answer: QueryDict, memory: Mapping[str, str], 
 
 def _token(provider: Provider, known: Mapping[str, Any], fields: dict[str, str]) -> Mapping[str, Any]:
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-    offered = known.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    offered = known.get("token_endpoint_auth_methods_supported")
+    if not isinstance(offered, list) or not offered:
+        offered = ["client_secret_basic"]
     if provider.client_secret and "client_secret_basic" in offered:
         pair = f"{quote(provider.client_id, safe='')}:{quote(provider.client_secret, safe='')}"
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
@@ -185,7 +187,12 @@ def _configuration(provider: Provider) -> Mapping[str, Any]:
         raise _Untrue("The provider describes another issuer.")
     if not all(isinstance(found.get(name), str) for name in _ENDPOINTS):
         raise _Untrue("The provider's description has no endpoints.")
-    if urlsplit(found["authorization_endpoint"]).scheme not in {"https", urlsplit(provider.issuer).scheme}:
+    try:
+        schemes = [urlsplit(found[name]).scheme for name in _ENDPOINTS]
+    except ValueError as error:
+        raise _Untrue("An endpoint of the provider is no address.") from error
+    # The browser is sent to the first one; the guard of outgoing requests judges the others.
+    if schemes[0] not in {"https", urlsplit(provider.issuer).scheme}:
         raise _Untrue("The provider's sign-in page has no https address.")
     return found
 

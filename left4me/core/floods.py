@@ -39,7 +39,8 @@ SWITCH: Final = "LEFT4ME_FLOOD_LIMITS"
 
 def read(file: Path) -> tuple[dict[str, int], float]:
     """The packets of each counter in the file, and when they were written; empty where there are none."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+    malformed = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+    with contextlib.suppress(OSError, *malformed):
         written_at = file.stat().st_mtime
         listed = json.loads(file.read_text() or "{}").get("nftables", [])
         found = [each["counter"] for each in listed if "counter" in each]

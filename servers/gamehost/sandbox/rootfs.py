@@ -162,7 +162,8 @@ def _mount_temporary(root: Path, *, size: int) -> None:
         (root / name).mkdir()
         kernel.mount("tmpfs", str(root / name), "tmpfs", flags, f"mode=1777,size={limit}")
     (root / "var").mkdir()
-    (root / "var/tmp").symlink_to("/tmp")  # noqa: S108 -- the sandbox's own
+    # Relative: until the root is changed, what is made below an absolute one would be made on the host.
+    (root / "var/tmp").symlink_to("../tmp")
     (root / "run").mkdir()
 
 

@@ -15,7 +15,7 @@ from left4me.core.processes import procfs
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.port import Outcome, State
 from servers.gamehost.process.runtime import ProcessRuntime
-from servers.gamehost.spec import RestartPolicy
+from servers.gamehost.spec import Bind, RestartPolicy
 from servers.gamehost.storage import Storage
 from servers.gamehost.tests.contract import HostileGame, RuntimeContract
 from servers.gamehost.tests.stage import (
@@ -26,6 +26,7 @@ from servers.gamehost.tests.stage import (
     open_directory,
     order,
     reachable,
+    value,
     wait_until,
 )
 
@@ -179,3 +180,11 @@ def test_the_layers_of_a_running_server_are_in_use_also_after_a_new_spec(stage: 
     assert Storage(stage.root).layers_in_use() == {Path(layer) for layer in spec.layers}
     stage.runtime.stop(1)
     assert Storage(stage.root).layers_in_use() == set()
+
+
+def test_a_cache_below_a_temporary_folder_is_shown_there_and_makes_nothing_on_this_machine(stage: Stage) -> None:
+    name = f"left4me-test-{os.getpid()}"
+    spec = stage.spec(1, binds=(Bind(source=str(stage.cache), target=f"/var/tmp/{name}/cache"),))
+    stage.start(spec)
+    assert value(spec, f"open('/var/tmp/{name}/cache/99.vpk').read()") == "vpk\n"
+    assert not Path("/tmp", name).exists() and not Path("/var/tmp", name).exists()
