@@ -30,18 +30,35 @@ import atheris
 import django
 
 _FUZZED = (
-    *("left4me.core.lines", "left4me.core.names", "left4me.core.texts", "left4me.core.steam_ids"),
+    *("accounts.doors.openid_connect", "accounts.factors.webauthn", "fido2", "joserfc"),
+    *(
+        "left4me.core.floods",
+        "left4me.core.lines",
+        "left4me.core.names",
+        "left4me.core.texts",
+        "left4me.core.steam_ids",
+    ),
     *("left4me.core.net.addresses", "left4me.core.web.ids", "left4me.core.web.sse.events"),
     *(
         "livestate.bans",
         "livestate.demos.header",
+        "livestate.matches",
         "livestate.reconcile",
+        "livestate.rotation",
         "livestate.status",
         "overlays.files",
+        "overlays.match_modes",
         "overlays.plugins",
         "overlays.replication.manifest",
     ),
-    *("servers.actions.blueprint_yaml", "servers.blueprints", "servers.game_access", "servers.gamehost.a2s"),
+    *(
+        "servers.actions.blueprint_yaml",
+        "servers.blueprints",
+        "servers.copies",
+        "servers.game_access",
+        "servers.gamehost.a2s",
+    ),
+    *("servers.gamehost.parcels", "servers.hosts.floods", "servers.identity"),
     *("servers.gamehost.rcon", "servers.gamehost.steamcmd", "servers.logs.minidumps", "servers.plugins", "workshop"),
 )
 
