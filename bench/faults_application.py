@@ -65,15 +65,23 @@ class Application:
         }
         root.mkdir(exist_ok=True)
         self._log = (root / "up.log").open("wb")
-        self._up = Popen(
-            [sys.executable, "-m", "deploy.up"], env=self.env, cwd=REPOSITORY, stdout=self._log, stderr=STDOUT
-        )
+        self._up = self._start()
         self._address = ("127.0.0.1", web_port)
         self.base = f"http://127.0.0.1:{web_port}"
+
+    def _start(self) -> Popen[bytes]:
+        return Popen(
+            [sys.executable, "-m", "deploy.up"], env=self.env, cwd=REPOSITORY, stdout=self._log, stderr=STDOUT
+        )
 
     @property
     def pid(self) -> int:
         return self._up.pid
+
+    def revive(self) -> None:
+        """Start it again if it has ended, as its user would."""
+        if self._up.poll() is not None:
+            self._up = self._start()
 
     def wait_until_up(self) -> None:
         deadline = time.monotonic() + UP_SECONDS
