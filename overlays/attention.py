@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from left4me.alerts.attention import Reason, Severity, Subject
+from left4me.core.web.ids import address
 from left4me.core.web.refusals import Cure
 from left4me.core.web.request import Visitor
 from left4me.jobs.models import Job
@@ -115,13 +116,13 @@ def _reasons(overlay: Overlay, faults: int, failed_build: Job | None, user: Visi
 def rebuild(overlay: Overlay, user: Visitor, label: str) -> Cure | None:
     if not permissions.can_edit_overlay(user, overlay):
         return None
-    return Cure(operation="build", label=label, url=reverse("overlays:build", args=[overlay.pk]))
+    return Cure(operation="build", label=label, url=address("overlays:build", overlay.pk))
 
 
 def _allow_programs(overlay: Overlay, user: Visitor) -> Cure | None:
     if not permissions.can_allow_programs(user):
         return None
-    url = reverse("overlays:allow_programs", args=[overlay.pk])
+    url = address("overlays:allow_programs", overlay.pk)
     return Cure(operation="allow_programs", label=_("Allow these programs"), url=url)
 
 

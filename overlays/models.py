@@ -12,12 +12,12 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models import Count, F, Q
 from django.db.models.functions import Greatest, Lower
-from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from left4me.alerts.attention import Reason
 from left4me.core import names
 from left4me.core.natural_order import NaturalOrder
+from left4me.core.web.ids import address
 from workshop import inspection
 from workshop.inspection import Inspection
 from workshop.models import Inspected, PackedPaths, WorkshopItem
@@ -132,7 +132,7 @@ class Overlay(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("overlays:detail", args=[self.pk])
+        return address("overlays:detail", self.pk)
 
     @property
     def is_system(self) -> bool:

@@ -35,10 +35,11 @@ class FirstSteps:
 
 def of(user: User, *, now: datetime) -> FirstSteps | None:
     """The steps of a user who is at the beginning; None for those who are done or have servers already."""
-    servers = list(Server.objects.visible_to(user).listed()[:2])
-    if len(servers) > 1 or any(server.owner_id != user.pk for server in servers):
+    visible = Server.objects.visible_to(user)
+    owners = list(visible.order_by().values_list("owner", flat=True)[:2])
+    if len(owners) > 1 or any(owner != user.pk for owner in owners):
         return None
-    server = servers[0] if servers else None
+    server = visible.listed().first()
     host = server.host if server else Host.objects.filter(is_enabled=True).first()
     steps = FirstSteps(
         host=host,

@@ -51,7 +51,8 @@ def of(user: User, *, now: datetime) -> Overview:
     needing = attention.filter_servers(visible, faulty_overlays=faulty, user=user, now=now)
     shown = list(_listed(needing, user)[:MOST_SERVERS])
     rest = visible.exclude(pk__in=[server.pk for server in shown])
-    listed = [*shown, *_listed(rest, user)[: MOST_SERVERS - len(shown)]]
+    are_all = len(shown) < MOST_SERVERS
+    listed = [*shown, *_listed(rest, user)[: MOST_SERVERS - len(shown)]] if are_all else shown
     statuses = server_status.of(listed, user=user, now=now, with_live=True)
     others = [*_hosts(user, now), *_overlays(user, faulty)]
     jobs = Job.objects.all() if user.is_admin else Job.objects.asked_by(user)
@@ -59,7 +60,7 @@ def of(user: User, *, now: datetime) -> Overview:
     return Overview(
         statuses=statuses,
         attention=worst_first([*others, *_subjects(statuses)]),
-        needing_attention=len(others) + needing.count(),
+        needing_attention=len(others) + (len(shown) if are_all else needing.count()),
         jobs=list(jobs.live().select_related("user")[:MOST_JOBS]),
         failed=list(failed.select_related("user")[:MOST_JOBS]),
         **counts,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 from django.conf import settings
 from django.db import connection, models
 from django.db.models import Exists, OuterRef, Q
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import clock
 from left4me.core.lines import LONGEST_LINE
+from left4me.core.web.ids import address
 from left4me.jobs import operations, resources
 from left4me.jobs.states import ACTIVE, ENDED, LIVE, State
 
@@ -159,7 +159,7 @@ class Job(models.Model):
         return f"{self.pk}: {self.operation} {self.resource}"
 
     def get_absolute_url(self) -> str:
-        return reverse("jobs:detail", args=[self.pk])
+        return address("jobs:detail", self.pk)
 
     @property
     def title(self) -> str:

@@ -10,12 +10,12 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models import Count, Prefetch, Q
 from django.db.models.functions import Lower
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import names
 from left4me.core.natural_order import NaturalOrder
+from left4me.core.web.ids import address
 from overlays.models import Overlay
 from servers.models.connect_ports import DEFAULT_CONNECT_PORTS, is_connect_ports
 from servers.models.game_texts import is_game_text
@@ -95,7 +95,7 @@ class Blueprint(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("servers:blueprint", args=[self.pk])
+        return address("servers:blueprint", self.pk)
 
     @property
     def layers(self) -> list[Overlay]:

@@ -10,7 +10,6 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.http.request import split_domain_port
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -20,6 +19,7 @@ from left4me.core.machine_backups import LATE_AFTER
 from left4me.core.natural_order import NaturalOrder
 from left4me.core.redis import keys
 from left4me.core.version import VERSION, is_older
+from left4me.core.web.ids import address
 
 # A host reports every LEFT4ME_STATUS_SECONDS; it counts as down after several missed reports in a row.
 _LEAST_SILENCE_SECONDS = 30
@@ -90,7 +90,7 @@ class Host(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("servers:host", args=[self.pk])
+        return address("servers:host", self.pk)
 
     def clean(self) -> None:
         super().clean()

@@ -14,12 +14,12 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Case, OuterRef, Prefetch, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Lower
-from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import names, secrets
 from left4me.core.lines import Masker
 from left4me.core.natural_order import NaturalOrder
+from left4me.core.web.ids import address
 from servers.models.blueprints import Blueprint, BlueprintVersion
 from servers.models.hosts import Host
 
@@ -212,7 +212,7 @@ class Server(models.Model):
         super().save(*args, **options)
 
     def get_absolute_url(self) -> str:
-        return reverse("servers:detail", args=[self.pk])
+        return address("servers:detail", self.pk)
 
     def take_number(self) -> None:
         """Keep its number if no other server of its blueprint has it; otherwise take the lowest free one.

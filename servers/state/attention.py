@@ -19,6 +19,7 @@ from django.utils.translation import ngettext
 from accounts.models import User
 from left4me.alerts.attention import Reason, Severity
 from left4me.core import secrets
+from left4me.core.web.ids import address
 from left4me.core.web.refusals import Cure
 from left4me.core.web.request import Visitor, is_admin
 from left4me.jobs.models import Job
@@ -209,7 +210,7 @@ def _of_files(server: Server, user: Visitor) -> Reason:
     ) % {"n": server.outdated_files}
     cure = None
     if permissions.can_edit_server(user, server):
-        cure = Cure(label=_("Show own copies"), url=reverse("servers:own_copies", args=[server.pk]))
+        cure = Cure(label=_("Show own copies"), url=address("servers:own_copies", server.pk))
     return Reason(
         kind="outdated_files",
         severity=Severity.WARN,
@@ -306,18 +307,18 @@ def _of_check(host: Host, check: GameCheck, install: Job | None, user: Visitor) 
 
 
 def _install(host: Host, user: Visitor, label: str) -> Cure | None:
-    url = reverse("servers:host_action", args=[host.pk])
+    url = address("servers:host_action", host.pk)
     return Cure(operation="install", label=label, url=url) if permissions.can_operate_host(user) else None
 
 
 def _operation(server: Server, operation: str, label: str, user: Visitor) -> Cure | None:
     if permissions.role_of(user, server) not in {permissions.OWNER, permissions.ADMIN, ServerShare.Role.OPERATOR}:
         return None
-    return Cure(operation=operation, label=label, url=reverse("servers:action", args=[server.pk]))
+    return Cure(operation=operation, label=label, url=address("servers:action", server.pk))
 
 
 def _last_lines(server: Server) -> Cure:
-    return Cure(label=_("Open last log lines"), url=reverse("livestate:console", args=[server.pk]))
+    return Cure(label=_("Open last log lines"), url=address("livestate:console", server.pk))
 
 
 def _supply(server: Server, user: Visitor, unbuilt: Overlay | None) -> Cure | None:
@@ -330,7 +331,7 @@ def _supply(server: Server, user: Visitor, unbuilt: Overlay | None) -> Cure | No
         _password = server.rcon_password
     except secrets.Unreadable:
         label = _("New RCON password")
-        url = reverse("servers:rotate", args=[server.pk])
+        url = address("servers:rotate", server.pk)
         return Cure(operation="rotate", label=label, url=url) if permissions.can_edit_server(user, server) else None
     return None
 
@@ -339,7 +340,7 @@ def _use_offered_port(server: Server, user: Visitor) -> Cure | None:
     if server.offered_port is None or not permissions.can_edit_server(user, server):
         return None
     label = _("Use port %(port)d and start") % {"port": server.offered_port}
-    return Cure(operation="use_port", label=label, url=reverse("servers:use_port", args=[server.pk]))
+    return Cure(operation="use_port", label=label, url=address("servers:use_port", server.pk))
 
 
 def _host_is_outdated() -> Q:

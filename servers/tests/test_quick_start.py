@@ -218,3 +218,11 @@ def test_the_checklist_is_not_shown_to_those_who_have_servers(cast: Cast) -> Non
     assert first_steps.of(cast.stranger, now=now) is not None
     make_server(cast.owner)
     assert first_steps.of(cast.owner, now=now) is None
+
+
+def test_those_who_have_servers_are_asked_about_no_step(cast, django_assert_num_queries):
+    for number in range(2):
+        make_server(cast.owner, name=f"server {number}")
+    with django_assert_num_queries(1) as queries:
+        assert first_steps.of(cast.owner, now=timezone.now()) is None
+    assert "ORDER BY" not in queries[0]["sql"]

@@ -1,5 +1,7 @@
 import pytest
+from django.urls import reverse
 
+from left4me.core.web import ids
 from left4me.core.web.ids import LARGEST_ID, IdConverter, parse_id, parse_ids
 
 
@@ -17,3 +19,12 @@ def test_everything_else_is_none(text: str) -> None:
 
 def test_of_several_texts_the_ids_are_kept_in_order() -> None:
     assert parse_ids(["3", "x", "1", ""]) == [3, 1]
+
+
+def test_an_address_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(ids, "reverse", lambda page, args: made.append(args) or reverse(page, args=args))
+    ids.address.cache_clear()
+    for pk in (1, 2, 1):
+        assert ids.address("servers:detail", pk) == reverse("servers:detail", args=[pk])
+    assert made == [(1,), (2,)]
