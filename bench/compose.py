@@ -18,6 +18,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench import figures
+from bench.figures import Figure
+from bench.peers import cp
 from servers.gamehost.spec import InstanceSpec
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -47,18 +50,6 @@ def launcher(root: Path, layers: list[Path]) -> Callable[[], None]:
         done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True)
         if "started" not in done.stdout:
             sys.exit(done.stdout + done.stderr)
-
-    return run
-
-
-def farm(root: Path, layers: list[Path], *options: str) -> Callable[[], None]:
-    """All layers put together with cp, the lowest first, so that upper files replace lower ones."""
-
-    def run() -> None:
-        target = root / "farm"
-        target.mkdir()
-        for layer in reversed(layers):
-            subprocess.run(["cp", *options, "--remove-destination", f"{layer}/.", target], check=True)
 
     return run
 
@@ -94,7 +85,13 @@ def measure(base: Path, name: str, rounds: int, make: Callable[[Path], Callable[
         size, entries = used(upper if upper.exists() else root / "farm")
         shutil.rmtree(root)
     median, cpu = statistics.median(times), statistics.median(busy)
-    print(f"{name:34} {median:9.1f} {min(times):8.1f} {cpu:7.1f} {size:12} {entries:8} {rounds:7}", flush=True)
+    who = name if name in cp.WAYS else figures.US
+    figures.record(
+        f"{name:34} {median:9.1f} {min(times):8.1f} {cpu:7.1f} {size:12} {entries:8} {rounds:7}",
+        Figure("compose", "compose a tree", median, "ms", who),
+        Figure("compose", "compose a tree: CPU", cpu, "ms", who),
+        Figure("compose", "compose a tree: written", size, "KiB", who),
+    )
 
 
 def main() -> None:
@@ -116,9 +113,8 @@ def main() -> None:
         print(f"{'way':34} {heads[0]:>9} {heads[1]:>8} {heads[2]:>7} {heads[3]:>12} {heads[4]:>8} {heads[5]:>7}")
         few = max(1, wanted.rounds // 7)
         measure(base, "launcher: compose, sandbox, exec", wanted.rounds, lambda root: launcher(root, stack))
-        measure(base, "symbolic links (cp -as)", few, lambda root: farm(root, stack, "-as"))
-        measure(base, "hard links (cp -al)", few, lambda root: farm(root, stack, "-al"))
-        measure(base, "copy (cp -a)", few, lambda root: farm(root, stack, "-a", "--reflink=never"))
+        for way in cp.WAYS:
+            measure(base, way, few, lambda root, way=way: cp.compose(root, stack, way))
 
 
 if __name__ == "__main__":

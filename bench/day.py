@@ -11,10 +11,13 @@ import os
 import random
 import sqlite3
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from bench import figures as kept
+from bench import stack
+from bench.figures import Figure
 
 SERVERS = int(os.environ.get("BENCH_SERVERS", "100"))
 HOURS = float(os.environ.get("BENCH_HOURS", "24"))
@@ -57,14 +60,11 @@ class RowPerPoll:
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="left4me-day-") as root:
-        os.environ.update(LEFT4ME_ROOT=root, DJANGO_SETTINGS_MODULE="left4me.settings", DATABASE_URL="")
-        import django
-        from django.core.management import call_command
-
-        django.setup()
-        call_command("migrate", verbosity=0)
-        return live(Path(root))
+    os.environ["DATABASE_URL"] = ""
+    stack.prepare()
+    # What changes is told to pages over Redis.
+    stack.redis()
+    return live(stack.ROOT)
 
 
 def live(root: Path) -> int:
@@ -145,9 +145,13 @@ def live(root: Path) -> int:
         + ", ".join(f"{figure.name} {size:,.0f}" for figure, size in zip(ServerFigures.FIGURES, columns, strict=True))
         + f"; in all {sum(columns):,.0f} of at most {len(columns) * 8640 * BYTES_PER_STEP:,}"
     )
-    print(
+    work = "history of a server for a day"
+    kept.record(
         f"bytes per server and day: {ours:,.0f} in {Snapshot.objects.count() / days:,.0f} snapshots and"
-        f" {PlayerSession.objects.count() / days:,.0f} stays; with a row for every poll {theirs:,.0f}"
+        f" {PlayerSession.objects.count() / days:,.0f} stays; with a row for every poll {theirs:,.0f}",
+        Figure("day", work, ours / 1e6, "MB"),
+        Figure("day", work, theirs / 1e6, "MB", "a row for every poll"),
+        Figure("day", "differences between the history and what happened", len(faults), "faults"),
     )
     return 1 if faults else 0
 

@@ -54,8 +54,8 @@ class Figure:
         return is_within(self.value, self.aim) if self.aim else None
 
     def to_json(self) -> str:
-        """Return one line without what has its default."""
-        said = {name: value for name, value in asdict(self).items() if value != ""}
+        """Return one line without an aim or a failure that there is not."""
+        said = {name: value for name, value in asdict(self).items() if value or name not in ("aim", "failure")}
         return json.dumps(said, ensure_ascii=False)
 
 

@@ -20,7 +20,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from servers.gamehost import procfs, rcon
+from bench import figures
+from bench.figures import Figure
+from left4me.core.processes import procfs
+from servers.gamehost import rcon
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.port import State
 from servers.gamehost.process.runtime import ProcessRuntime
@@ -50,10 +53,11 @@ def spec(server_id: int, port: int, game: Path) -> InstanceSpec:
     )
 
 
-def timed(what: str, work: Callable[[], object]) -> None:
+def timed(what: str, work: Callable[[], object], servers: int) -> None:
     began = time.perf_counter()
     work()
-    print(f"{what:44} {time.perf_counter() - began:8.2f} s", flush=True)
+    seconds = time.perf_counter() - began
+    figures.record(f"{what:44} {seconds:8.2f} s", Figure("fleet", f"{what}, each", 1000 * seconds / servers, "ms"))
 
 
 def wait_until_ready(fleet: list[InstanceSpec]) -> None:
@@ -96,7 +100,13 @@ def memory(root: Path, fleet: list[InstanceSpec]) -> None:
             for game in procfs.children(init):
                 pss["games"] += field(game, "smaps_rollup", "Pss:")
     for name, kib in pss.items():
-        print(f"{name + ', memory of all (PSS)':44} {kib / 1024:8.1f} MiB ({kib / 1024 / len(fleet):.1f} each)")
+        each = kib / 1024 / len(fleet)
+        figures.record(
+            f"{name + ', memory of all (PSS)':44} {kib / 1024:8.1f} MiB ({each:.1f} each)",
+            Figure("fleet", f"{name}, memory (PSS) each", each, "MiB"),
+        )
+    beside = sum(kib for name, kib in pss.items() if name != "games") / 1024 / len(fleet)
+    figures.record(None, Figure("fleet", "memory beside each game (PSS)", beside, "MiB"))
     print(f"{'largest supervisor (RSS)':44} {worst / 1024:8.1f} MiB")
     print(f"{'CPU time of all so far':44} {cpu:8.1f} s")
 
@@ -133,15 +143,15 @@ def main() -> None:
     print(f"{wanted.servers} simulated servers, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before\n")
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            timed("all started", lambda: list(pool.map(runtime.start, fleet)))
-            timed("all ready after that", lambda: wait_until_ready(fleet))
+            timed("all started", lambda: list(pool.map(runtime.start, fleet)), len(fleet))
+            timed("all ready after that", lambda: wait_until_ready(fleet), len(fleet))
             time.sleep(wanted.seconds)
-            timed("one look at all of them", lambda: runtime.observe(ids))
-            timed("one RCON question to each", lambda: list(pool.map(answers, fleet)))
+            timed("one look at all of them", lambda: runtime.observe(ids), len(fleet))
+            timed("one RCON question to each", lambda: list(pool.map(answers, fleet)), len(fleet))
             running = sum(seen.state is State.RUNNING for seen in runtime.observe(ids).values())
             print(f"{'running':44} {running:8}")
             memory(root, fleet)
-            timed("all stopped by RCON quit", lambda: list(pool.map(stop(runtime), fleet)))
+            timed("all stopped by RCON quit", lambda: list(pool.map(stop(runtime), fleet)), len(fleet))
     finally:
         for one in ids:
             runtime.kill(one)

@@ -1,28 +1,23 @@
-"""Print the memory of the idle stack that bin/up runs: PSS of all its processes (shared pages counted once).
+"""Print what the idle stack that bin/up runs takes: memory (PSS), wake-ups and CPU time.
 
-Starts bin/up on a data directory of its own, waits until it serves, lets it settle and reads /proc/PID/smaps_rollup.
+PSS counts a page that several processes share in parts. A wake-up is a voluntary context switch of a thread, counted
+over some seconds in which nobody asks. It starts bin/up on a data directory of its own, waits until it serves, lets
+it settle and reads /proc.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from bench import bin_up, figures
+from bench.figures import Figure
+
 SETTLE_SECONDS = float(os.environ.get("BENCH_SETTLE_SECONDS", "15"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+COUNT_SECONDS = float(os.environ.get("BENCH_COUNT_SECONDS", "20"))
 
 
 def descendants(pid: int) -> list[int]:
@@ -47,41 +42,53 @@ def pss_kib(pid: int) -> int:
     return 0
 
 
+def wakeups(pid: int) -> int:
+    """The voluntary context switches of all threads of a process so far."""
+    return sum(
+        int(line.split()[1])
+        for status in Path(f"/proc/{pid}/task").glob("*/status")
+        for line in status.read_text().splitlines()
+        if line.startswith("voluntary_ctxt_switches:")
+    )
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def name(pid: int) -> str:
     words = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").split()
     return " ".join(words[-6:])[:60] if words else "?"
 
 
 def main() -> int:
-    port = free_port()
     with tempfile.TemporaryDirectory(prefix="left4me-idle-") as root:
-        env = {**os.environ, "LEFT4ME_ROOT": root, "LEFT4ME_BIND": f"127.0.0.1:{port}"}
-        started = time.monotonic()
-        up = subprocess.Popen([REPOSITORY / "bin" / "up"], env=env, stdout=subprocess.DEVNULL)
-        try:
-            while True:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-                    break
-                except OSError:
-                    if up.poll() is not None:
-                        return 1
-                    time.sleep(0.1)
-            print(f"{'seconds to the first page':<62}{time.monotonic() - started:9.1f} s")
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/accounts/login/", timeout=10).close()
+        with bin_up.running(Path(root)) as up:
+            print(f"{'seconds to the first page':<62}{up.first_page:9.1f} s")
             time.sleep(SETTLE_SECONDS)
-            total = 0
-            for pid in descendants(up.pid):
-                size = pss_kib(pid)
-                total += size
-                print(f"{name(pid):<62}{size / 1024:9.1f} MiB")
-            print(f"{'sum of PSS':<62}{total / 1024:9.1f} MiB")
-        finally:
+            measure(descendants(up.process.pid))
             stopped = time.monotonic()
-            up.send_signal(signal.SIGINT)
-            up.wait(30)
-            print(f"{'seconds to stop':<62}{time.monotonic() - stopped:9.1f} s")
+        print(f"{'seconds to stop':<62}{time.monotonic() - stopped:9.1f} s")
     return 0
+
+
+def measure(pids: list[int]) -> None:
+    before = {pid: (wakeups(pid), cpu_seconds(pid)) for pid in pids}
+    time.sleep(COUNT_SECONDS)
+    memory = woken = busy = 0.0
+    print(f"{'':<62}{'PSS':>13}{'wake-ups':>12}{'CPU':>12}")
+    for pid in pids:
+        size, each = pss_kib(pid) / 1024, (wakeups(pid) - before[pid][0]) / COUNT_SECONDS
+        share = 1000 * (cpu_seconds(pid) - before[pid][1]) / COUNT_SECONDS
+        memory, woken, busy = memory + size, woken + each, busy + share
+        print(f"{name(pid):<62}{size:9.1f} MiB{each:10.1f}/s{share:7.1f} ms/s")
+    figures.record(
+        f"{'all':<62}{memory:9.1f} MiB{woken:10.1f}/s{busy:7.1f} ms/s",
+        Figure("idle", "memory of the idle stack (PSS)", memory, "MiB"),
+        Figure("idle", "wake-ups of the idle stack", woken, "/s"),
+        Figure("idle", "CPU of the idle stack", busy, "ms/s"),
+    )
 
 
 if __name__ == "__main__":

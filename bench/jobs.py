@@ -15,15 +15,23 @@ import sys
 import threading
 import time
 
-from bench import stack
+from bench import figures, stack
+from bench.figures import Figure
+from bench.peers import celery_message
 
 CLICKS = int(os.environ.get("BENCH_CLICKS", "200"))
 QUEUED = int(os.environ.get("BENCH_QUEUED", "5000"))
 LINES = int(os.environ.get("BENCH_LINES", "1000000"))
 
 
-def row(name: str, value: float, unit: str) -> None:
-    print(f"{name:<66}{value:12.1f} {unit}", flush=True)
+def row(name: str, value: float, unit: str, *, work: str = "", who: str = figures.US) -> None:
+    """Print a figure, and record it under its name or as `work`, with the database where that is not SQLite."""
+    from django.db import connection
+
+    database = "" if connection.vendor == "sqlite" else ", PostgreSQL"
+    figures.record(
+        f"{name:<66}{value:12.1f} {unit}", Figure("jobs", f"{(work or name).strip()}{database}", value, unit, who)
+    )
 
 
 def clicks() -> None:
@@ -66,22 +74,11 @@ def clicks() -> None:
 
 
 def bare_celery() -> None:
-    """The floor: Celery's own way there and back, without a job, a lock or a line."""
-    from celery import current_app
-
-    from left4me.core.redis import keys
-    from left4me.core.redis.client import client
-
-    taken = []
-    for _ in range(CLICKS + 5):
-        client().delete(keys.PULSE)
-        began = time.perf_counter()
-        current_app.send_task("left4me.pulse", queue="host.local")
-        stack.until(lambda: client().exists(keys.PULSE), what="the pulse")
-        taken.append(1000 * (time.perf_counter() - began))
-        time.sleep(0.03)
-    row("the same by a bare Celery message, p50", stack.percentile(taken[5:], 0.5), "ms")
-    row("the same by a bare Celery message, p99", stack.percentile(taken[5:], 0.99), "ms")
+    taken = celery_message.send(CLICKS + 5)[5:]
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        value = stack.percentile(taken, share)
+        work = f"click to first log line, {name}"
+        row(f"the same by a bare Celery message, {name}", value, "ms", work=work, who="bare Celery message")
 
 
 def throughput(jobs: int = 300) -> None:

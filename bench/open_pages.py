@@ -16,9 +16,10 @@ import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
-from bench import stack
+from bench import figures, stack
+from bench.figures import Figure
+from bench.idle import cpu_seconds
 from bench.load_site import cookie_of
-from bench.sse import cpu_seconds
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "60"))
 OWNERS = 20
@@ -137,7 +138,12 @@ def measure(name: str, pages: Pages, intervals: Intervals, *, is_told: bool, cha
     watcher.join()
     rate = len(taken) / (seconds + 5)
     p50, p99 = (stack.percentile(taken, part) if taken else 0.0 for part in (0.5, 0.99))
-    print(f"{name:<46}{len(pages):>7}{rate:>10.1f}{100 * share:>8.1f}{p50:>9.1f}{p99:>9.1f}", flush=True)
+    work = f"{len(pages)} open pages, {name}"
+    figures.record(
+        f"{name:<46}{len(pages):>7}{rate:>10.1f}{100 * share:>8.1f}{p50:>9.1f}{p99:>9.1f}",
+        Figure("open-pages", f"{work}: requests", rate, "req/s"),
+        Figure("open-pages", f"{work}: CPU of the web", 100 * share, "% of one core"),
+    )
     stack.kill(process)
 
 

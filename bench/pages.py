@@ -2,7 +2,7 @@
 
 500 servers of one owner on SQLite (or DATABASE_URL), the real web, real Redis; keep-alive clients that ask one
 request after the other. One client shows what a page costs; several show what the machine serves. With --calls, it
-counts the function calls of a request instead, a figure that a busy machine does not change. With --browser, it
+counts function calls, queries and bytes of a request instead, which a busy machine does not change. With --browser, it
 prints what every page costs a browser (bench/pages_browser.py).
 
     BENCH_CLIENTS=1,4,16          clients at the same time
@@ -25,7 +25,8 @@ import threading
 import time
 from dataclasses import dataclass
 
-from bench import stack
+from bench import figures, stack
+from bench.figures import Figure
 from bench.idle import descendants, pss_kib
 
 SERVERS = int(os.environ.get("BENCH_SERVERS", "500"))
@@ -108,7 +109,10 @@ def ask(port: int, path: str, visitor: Visitor, until: float, taken: list[float]
     connection.close()
 
 
-def measure(name: str, web: str, port: int, path: str, visitor: Visitor, clients: int) -> None:
+def measure(
+    name: str, web: str, port: int, path: str, visitor: Visitor, clients: int, *, who: str = figures.US, work: str = ""
+) -> None:
+    """Measure one page, and record it as `work` (the name of the page) of `who`."""
     taken: list[float] = []
     faults: list[int] = []
     _ask_by(clients, (port, path, visitor, time.perf_counter() + 1, [], []))  # warm: templates, connections, caches
@@ -116,7 +120,16 @@ def measure(name: str, web: str, port: int, path: str, visitor: Visitor, clients
     _ask_by(clients, (port, path, visitor, began + SECONDS, taken, faults))
     rate = len(taken) / (time.perf_counter() - began)
     p50, p99 = stack.percentile(taken, 0.5), stack.percentile(taken, 0.99)
-    print(f"{name:<34}{web:>8}{clients:>8}{rate:>10.1f}{p50:>10.1f}{p99:>10.1f}", flush=True)
+    work = f"{work or name}, {clients} {'people' if PAUSE else 'clients' if clients > 1 else 'client'}"
+    if web and web != WEBS[0]:
+        work += f", web {web}"
+    figures.record(
+        f"{name:<34}{web:>8}{clients:>8}{rate:>10.1f}{p50:>10.1f}{p99:>10.1f}",
+        Figure("pages", f"{work}: rate", rate, "req/s", who),
+        Figure("pages", f"{work}: p50", p50, "ms", who),
+        Figure("pages", f"{work}: p99", p99, "ms", who),
+        Figure("pages", f"{work}: errors", len(faults), "", who),
+    )
     if faults:
         raise SystemExit(
             f"{path} answered {sorted(set(faults))} in {len(faults)} of {len(taken)} requests: no figures"
@@ -137,11 +150,13 @@ def memory(process: subprocess.Popen[bytes]) -> float:
 
 
 def count_calls(paths: dict[str, str], visitor: Visitor) -> None:
-    """Print the function calls of each page in this process, once what is kept of earlier requests is there."""
+    """Print calls, queries and bytes of each page in this process, once what is kept of earlier requests is there."""
+    from django.db import connection
     from django.test import Client
+    from django.test.utils import CaptureQueriesContext
 
     client = Client(HTTP_HOST="127.0.0.1", HTTP_COOKIE=visitor.cookie)
-    print(f"{'':<34}{'function calls':>16}")
+    print(f"{'':<34}{'function calls':>16}{'queries':>9}{'bytes':>9}")
     for name, path in paths.items():
         for _ in range(COUNTED):
             client.get(path)
@@ -150,7 +165,15 @@ def count_calls(paths: dict[str, str], visitor: Visitor) -> None:
             statuses = {client.get(path).status_code for _ in range(COUNTED)}
         if statuses != {200}:
             raise SystemExit(f"{path} answered {sorted(statuses)}: no figures")
-        print(f"{name:<34}{pstats.Stats(profile).total_calls // COUNTED:>16,}", flush=True)  # type: ignore[attr-defined]
+        calls = pstats.Stats(profile).total_calls // COUNTED  # type: ignore[attr-defined]
+        with CaptureQueriesContext(connection) as queries:
+            size = len(client.get(path).content)
+        figures.record(
+            f"{name:<34}{calls:>16,}{len(queries):>9}{size:>9,}",
+            Figure("pages", f"{name}: function calls", calls, "calls"),
+            Figure("pages", f"{name}: queries", len(queries), "queries"),
+            Figure("pages", f"{name}: size", size, "bytes"),
+        )
 
 
 def main() -> int:
@@ -181,11 +204,11 @@ def main() -> int:
         return 0
     connections.close_all()
     webs = {web: stack.web(**_shape(web)) for web in WEBS}
-    _bare, bare = stack.web("bench.bare_view:application")
+    _bare, bare = stack.web("bench.peers.bare_view:application")
     before = {web: memory(process) for web, (process, _port) in webs.items()}
     print(f"{'':<34}{'web':>8}{'clients':>8}{'req/s':>10}{'p50 ms':>10}{'p99 ms':>10}")
     for clients in CLIENTS:
-        measure("bare Django view", "", bare, "/", visitor, clients)
+        measure("bare Django view", "", bare, "/", visitor, clients, who="bare Django view", work="health")
         for name, path in paths.items():
             if any(word in name for word in PAGES):
                 # One after the other, so that what else the machine does meets all of them alike.

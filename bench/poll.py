@@ -12,11 +12,14 @@ import multiprocessing
 import os
 import resource
 import struct
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+
+from bench import figures as kept
+from bench.figures import Figure
+from bench.peers import raw_sockets
 
 SIZES = [int(word) for word in os.environ.get("BENCH_SIZES", "10 100 1000").split()]
 PEOPLE = 8
@@ -53,6 +56,9 @@ class Endpoint(asyncio.Protocol):
             body, self.waiting = self.waiting[12 : 2 + size], self.waiting[4 + size :]
             if kind == 3:
                 out += packet(packet_id, 0, b"") + packet(packet_id, 2, b"")
+            elif kind == 0:
+                # Games mirror an empty answer and add one, which is how some clients find the end of an answer.
+                out += packet(packet_id, 0, b"") + packet(packet_id, 0, b"\0\1\0\0")
             else:
                 out += packet(packet_id, 0, self.status() if body else b"")
         self.transport.write(out)
@@ -112,11 +118,17 @@ def cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def keep(ports: list[int], sweep: str, who: str = kept.US, **seconds: float) -> None:
+    """Record what a sweep over all servers took."""
+    names = {"healthy": "healthy ones committed", "total": "all in", "cpu": "CPU"}
+    for key, value in seconds.items():
+        kept.record(None, Figure("poll", f"{sweep} of {len(ports):,}: {names[key]}", value, "s", who))
+
+
 def ours(ports: list[int]) -> str:
     from django.utils import timezone
 
     from accounts.models import User
-    from livestate.figures import recorder
     from livestate.models import PlayerSession, Snapshot
     from livestate.poller import Answered
     from livestate.sweep import Sweeper
@@ -139,7 +151,6 @@ def ours(ports: list[int]) -> str:
         )
         for port in ports
     )
-    recorder.usage.of = lambda server_ids: {}  # no Redis runs here
     sweeper = Sweeper(host)
     committed: list[tuple[float, int]] = []
     rows: list[int] = []
@@ -164,6 +175,8 @@ def ours(ports: list[int]) -> str:
             f"  {label:<52}{healthy:>7.3f} s healthy committed{total:>8.3f} s in all"
             f"{spent:>8.3f} s CPU{sum(rows):>7} rows in {len(rows)} transactions"
         )
+        sweep = label.partition(",")[2].partition("(")[0].strip()
+        keep(ports, sweep, healthy=healthy, total=total, cpu=spent)
     silent = -(-len(ports) // SILENT_EVERY)
     assert Snapshot.objects.filter(server__host=host).count() == len(ports) - silent
     assert PlayerSession.objects.filter(server__host=host).count() == PEOPLE * (len(ports) - silent)
@@ -206,6 +219,7 @@ def figures(ports: list[int]) -> str:
             rows += collector.write()
     total, spent = (time.perf_counter() - began) / len(batches), (cpu() - spent) / len(batches)
     connection.close()
+    keep(ports, "figures of charts in one sweep", total=total, cpu=spent)
     return (
         f"  {'figures of one sweep, on average':<52}{'':>27}{total:>8.3f} s in all{spent:>8.3f} s CPU"
         f"{rows // len(batches):>7} rows in 1 transaction"
@@ -223,76 +237,34 @@ def sequential(ports: list[int]) -> str:
         except rcon.TimedOut:
             continue
     total, spent = time.perf_counter() - started, cpu() - spent
+    keep(ports, "every later sweep", "one after the other", total=total, cpu=spent)
     return f"  {'one after the other (no rows)':<52}{'':>27}{total:>8.3f} s in all{spent:>8.3f} s CPU"
 
 
-class Raw(asyncio.Protocol):
-    def __init__(self) -> None:
-        self.waiter: asyncio.Future[None] | None = None
-        self.heard = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.heard += len(data)
-        if data.endswith(b"\0\0\0\0\0\0") and self.waiter and not self.waiter.done():
-            self.waiter.set_result(None)
-
-
 def floor(ports: list[int]) -> str:
-    import uvloop
-
-    question = packet(2, 2, b"status") + packet(3, 2, b"")
-
-    async def exchange(raw: Raw, data: bytes) -> None:
-        raw.waiter = asyncio.get_running_loop().create_future()
-        raw.transport.write(data)
-        await raw.waiter
-
-    async def sweep() -> tuple[float, float, float]:
-        loop = asyncio.get_running_loop()
-        raws = [(await loop.create_connection(Raw, "127.0.0.1", port))[1] for port in ports]
-        await asyncio.wait([asyncio.ensure_future(exchange(raw, packet(1, 3, b"bench"))) for raw in raws], timeout=1)
-        started, spent = time.perf_counter(), cpu()
-        tasks = {asyncio.ensure_future(exchange(raw, question)) for raw in raws}
-        healthy = started
-        silent = -(-len(ports) // SILENT_EVERY)
-        for task in asyncio.as_completed(tasks, timeout=TIMEOUT):
-            try:
-                await task
-            except TimeoutError:
-                break
-            healthy = time.perf_counter()
-        total, spent = time.perf_counter() - started, cpu() - spent
-        assert sum(task.done() and not task.cancelled() for task in tasks) == len(ports) - silent
-        for raw in raws:
-            raw.transport.abort()
-        return healthy - started, total, spent
-
-    healthy, total, spent = uvloop.run(sweep())
+    silent = -(-len(ports) // SILENT_EVERY)
+    found = raw_sockets.sweep(ports, PASSWORD, silent=silent, timeout=TIMEOUT)
+    keep(ports, "first sweep", raw_sockets.NAME, healthy=found.healthy, cpu=found.cpu)
+    keep(ports, "every later sweep", raw_sockets.NAME, healthy=found.healthy, cpu=found.cpu)
+    keep(ports, "first sweep", f"{raw_sockets.NAME} that connect too", healthy=found.connected + found.healthy)
     return (
-        f"  {'floor: raw sockets, persistent (nothing parsed, no rows)':<52}{healthy:>7.3f} s healthy heard"
-        f"{total:>12.3f} s in all{spent:>8.3f} s CPU"
+        f"  {'floor: raw sockets, persistent (nothing parsed, no rows)':<52}{found.healthy:>7.3f} s healthy heard"
+        f"{found.total:>12.3f} s in all{found.cpu:>8.3f} s CPU"
     )
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="left4me-bench-") as root:
-        os.environ.update(LEFT4ME_ROOT=root, DJANGO_SETTINGS_MODULE="left4me.settings", DATABASE_URL="")
-        os.environ["LEFT4ME_POLL_TIMEOUT_SECONDS"] = f"{TIMEOUT:g}"
-        import django
-        from django.core.management import call_command
+    # Not where modules are imported: the process of the endpoints needs no data directory.
+    from bench import stack
 
-        django.setup()
-        call_command("migrate", verbosity=0)
-        for size in SIZES:
-            with endpoints(size) as ports:
-                print(
-                    f"{size} servers, {PEOPLE} people on each, {-(-size // SILENT_EVERY)} silent ({TIMEOUT:g} s limit)"
-                )
-                for contender in (ours, figures, floor, sequential):
-                    print(contender(ports), flush=True)
+    os.environ.update(DATABASE_URL="", LEFT4ME_POLL_TIMEOUT_SECONDS=f"{TIMEOUT:g}")
+    stack.prepare()
+    stack.redis()
+    for size in SIZES:
+        with endpoints(size) as ports:
+            print(f"{size} servers, {PEOPLE} people on each, {-(-size // SILENT_EVERY)} silent ({TIMEOUT:g} s limit)")
+            for contender in (ours, figures, floor, sequential):
+                print(contender(ports), flush=True)
 
 
 if __name__ == "__main__":

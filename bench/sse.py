@@ -1,7 +1,8 @@
 """Print how fast live lines reach 1,000 viewers of a job that logs 10 lines a second, and what a viewer costs.
 
-For comparison, a tenth as many viewers follow the same job through a plain Django streaming view. The time of delivery
-runs from the call that logs the line to its arrival at the viewer. The viewers run in a process of their own.
+It is measured once more while another program uses all of one core. For comparison, a tenth as many viewers follow the
+same job through a plain Django streaming view. The time of delivery runs from the call that logs the line to its
+arrival at the viewer. The viewers run in a process of their own.
 """
 
 from __future__ import annotations
@@ -9,17 +10,23 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench import stack
+from bench import figures, stack
+from bench.figures import Figure
+from bench.idle import cpu_seconds
 
 VIEWERS = int(os.environ.get("BENCH_VIEWERS", "1000"))
 SECONDS = int(os.environ.get("BENCH_SECONDS", "20"))
 _PER_SECOND = 10
+_BUSY = "left4me, a core busy"
 os.environ["LEFT4ME_STREAMS_PER_USER"] = str(2 * VIEWERS)
 
 
@@ -90,9 +97,15 @@ def threads(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Let another program use all of one core, as games do on the machine of a real installation."""
+    program = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        program.kill()
+        program.wait()
 
 
 def measure(name: str, application: str, path: str, cookie: str, count: int) -> None:
@@ -120,10 +133,17 @@ def measure(name: str, application: str, path: str, cookie: str, count: int) -> 
     delays = [1000 * delay for _, some in seen for delay in some]
     doubled = sum(len(seqs) - len(set(seqs)) for seqs, _ in seen)
     lost = sum(seqs[-1] - seqs[0] + 1 - len(set(seqs)) for seqs, _ in seen)
-    print(
-        f"{name:<28}{count:8}{(after - before) / count:10.1f}{held:9}{connected:10.1f}{100 * share:8.0f}"
-        f"{stack.percentile(delays, 0.5):9.0f}{stack.percentile(delays, 0.99):9.0f}{lost:7}{doubled:8}",
-        flush=True,
+    p50, p99, each = stack.percentile(delays, 0.5), stack.percentile(delays, 0.99), (after - before) / count
+    who = figures.US if count == VIEWERS else f"{name}, {count} viewers"
+    work = f"{VIEWERS:,} viewers, {_PER_SECOND} lines a second{', a core busy' if name == _BUSY else ''}"
+    figures.record(
+        f"{name:<28}{count:8}{each:10.1f}{held:9}{connected:10.1f}{100 * share:8.0f}"
+        f"{p50:9.0f}{p99:9.0f}{lost:7}{doubled:8}",
+        Figure("sse", f"{work}: p50", p50, "ms", who),
+        Figure("sse", f"{work}: p99", p99, "ms", who),
+        Figure("sse", f"{work}: memory of each", each, "kB", who),
+        Figure("sse", f"{work}: CPU", 100 * share, "% of one core", who),
+        Figure("sse", f"{work}: lines lost", lost, "lines", who),
     )
     stack.kill(process)
 
@@ -146,9 +166,10 @@ def main() -> int:
     header = ("viewers", "kB each", "threads", "connect s", "CPU %", "p50 ms", "p99 ms", "lost", "doubled")
     print(f"{'':<28}" + "".join(f"{word:>{w}}" for word, w in zip(header, (8, 10, 9, 10, 8, 9, 9, 7, 8), strict=True)))
     ways = [
-        ("left4me", "left4me.asgi:application", VIEWERS),
+        ("left4me", stack.WEB, VIEWERS),
+        (_BUSY, stack.WEB, VIEWERS),
         # A thousand would not be connected within minutes on two cores.
-        ("plain Django", "bench.plain_stream:application", VIEWERS // 10),
+        ("plain Django", "bench.peers.plain_stream:application", VIEWERS // 10),
     ]
     for number, (name, application, count) in enumerate(ways, 1):
         job = actions.request(
@@ -156,7 +177,8 @@ def main() -> int:
             params={"lines": 1_000_000, "interval": 1 / _PER_SECOND},
         )  # fmt: skip
         stack.until(lambda job=job: Job.objects.get(pk=job.pk).last_seq > 3, what="the first lines")
-        measure(name, application, f"/jobs/{job.pk}/stream", cookie, count)
+        with busy_core() if name == _BUSY else nullcontext():
+            measure(name, application, f"/jobs/{job.pk}/stream", cookie, count)
         actions.cancel(job=job, by=None)
         stack.until(lambda job=job: Job.objects.get(pk=job.pk).has_ended, what="the end")
     stack.kill(worker)

@@ -16,12 +16,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import stack
+from bench import figures, stack
+from bench.figures import Figure
+from bench.peers import aria2c, curl
 
 FILES = int(os.environ.get("BENCH_FILES", "20"))
 MEGABYTES = int(os.environ.get("BENCH_MEGABYTES", "50"))
 ITEMS = int(os.environ.get("BENCH_ITEMS", "1000"))
 SIDE_BY_SIDE = 4
+WORK = f"{FILES} files of {MEGABYTES} MB"
 
 
 def main() -> None:
@@ -34,11 +37,14 @@ def main() -> None:
         url = server.stdout.readline().decode().strip()
         print(f"{FILES} files of {MEGABYTES} MB, {SIDE_BY_SIDE} at a time\n")
         print(f"{'':<22}{'MB/s':>8}{'seconds':>10}{'CPU s/GB':>10}")
-        for name, fetch in (("curl", curl), ("aria2c", aria2c), ("left4me", ours)):
-            if name != "left4me" and not shutil.which(name):
-                print(f"{name:<22} not installed")
-                continue
-            measure(name, fetch, url, folder / name)
+        for name, fetch in (("curl", curl.fetch), ("aria2c", aria2c.fetch), (figures.US, ours)):
+            try:
+                measure(name, fetch, url, folder / name)
+            except (FileNotFoundError, subprocess.CalledProcessError) as error:
+                if name == figures.US:
+                    raise
+                why = f"not installed: apt-get install {name.rstrip('c')}" if not shutil.which(name) else str(error)
+                figures.record(f"{name:<22} {why}", Figure("workshop", WORK, None, "MB/s", name, failure=why))
         server.kill()
         server.wait()
     no_op_build()
@@ -55,36 +61,29 @@ def publish(folder: Path) -> Path:
     return folder
 
 
-def measure(name: str, fetch: Callable[[str, Path], None], url: str, target: Path) -> None:
+def measure(name: str, fetch: Callable[..., None], url: str, target: Path) -> None:
     target.mkdir()
     who = resource.RUSAGE_SELF if fetch is ours else resource.RUSAGE_CHILDREN
     before, began = resource.getrusage(who), time.monotonic()
-    fetch(url, target)
+    fetch(url, FILES, target, side_by_side=SIDE_BY_SIDE)
     seconds, after = time.monotonic() - began, resource.getrusage(who)
     size = sum(path.stat().st_size for path in target.iterdir())
     assert size >= FILES * MEGABYTES * 1_000_000, f"{name} fetched only {size} bytes"
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"{name:<22}{size / seconds / 1e6:8.0f}{seconds:10.2f}{cpu / size * 1e9:10.2f}")
+    figures.record(
+        f"{name:<22}{size / seconds / 1e6:8.0f}{seconds:10.2f}{cpu / size * 1e9:10.2f}",
+        Figure("workshop", WORK, size / seconds / 1e6, "MB/s", name),
+        Figure("workshop", f"{WORK}: CPU", cpu / size * 1e9, "s/GB", name),
+    )
     shutil.rmtree(target)
 
 
-def curl(url: str, target: Path) -> None:
-    argv = ["curl", "-s", "-Z", "--parallel-max", str(SIDE_BY_SIDE), "--remote-name-all", f"{url}/ugc/[1-{FILES}]"]
-    subprocess.run(argv, cwd=target, check=True, stderr=subprocess.DEVNULL)
-
-
-def aria2c(url: str, target: Path) -> None:
-    addresses = "\n".join(f"{url}/ugc/{number}" for number in range(1, FILES + 1))
-    argv = ["aria2c", "-q", "-j", str(SIDE_BY_SIDE), "-x", "1", "-i", "-"]
-    subprocess.run(argv, cwd=target, check=True, input=addresses.encode())
-
-
-def ours(url: str, target: Path) -> None:
+def ours(url: str, files: int, target: Path, *, side_by_side: int) -> None:
     from left4me.core.net import fetch
     from workshop import download_batch, steam
 
     with fetch.Client(hosts=fetch.AllowedHosts.parse([url])) as client:
-        found = steam.Steam(base_url=url, client=client).items(range(1, FILES + 1))
+        found = steam.Steam(base_url=url, client=client).items(range(1, files + 1))
     wanted = [
         download_batch.PublishedFile(i.steam_id, i.file_url, i.file_size, i.time_updated) for i in found.values()
     ]
@@ -95,7 +94,7 @@ def ours(url: str, target: Path) -> None:
         log=print,
         progress=lambda _item, _done: None,
         cancelled=lambda: False,
-        side_by_side=SIDE_BY_SIDE,
+        side_by_side=side_by_side,
     )
     assert all(result.fetched for result in results)
 
@@ -130,7 +129,10 @@ def no_op_build() -> None:
         run = RecordedRun(overlay.resource)
         began = time.monotonic()
         builds.build(run, overlay)
-        print(f"{title:<32}{time.monotonic() - began:8.3f} s   {run.lines[-1]}")
+        seconds = time.monotonic() - began
+        figures.record(
+            f"{title:<32}{seconds:8.3f} s   {run.lines[-1]}", Figure("workshop", title, 1000 * seconds, "ms")
+        )
 
 
 if __name__ == "__main__":

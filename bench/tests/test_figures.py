@@ -10,6 +10,7 @@ from bench import figures
 from bench.figures import Figure
 
 PAGE = Figure("pages", "server list, p50", 27.5, "ms", aim="<= 30")
+COUNT = Figure("pages", "server list, errors", 0, "")
 FLOOR = Figure("pages", "server list, p50", 9.1, "ms", who="minimal template")
 MISSING = Figure("workshop", "20 files of 50 MB", None, "MB/s", who="aria2c", failure="aria2c is not installed")
 
@@ -19,9 +20,9 @@ def test_figures_are_appended_where_the_environment_says(
 ):
     kept = tmp_path / "figures.jsonl"
     monkeypatch.setenv(figures.VARIABLE, str(kept))
-    figures.record("server list    27.5", PAGE, FLOOR)
+    figures.record("server list    27.5", PAGE, COUNT, FLOOR)
     figures.record(None, MISSING)
-    assert figures.read(kept) == [PAGE, FLOOR, MISSING]
+    assert figures.read(kept) == [PAGE, COUNT, FLOOR, MISSING]
     assert capsys.readouterr().out == "server list    27.5\n"
 
 
