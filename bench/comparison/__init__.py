@@ -1,0 +1,1 @@
+"""bench/all: runs all benches, compares their figures with peers and aims, and makes docs/performance.md of them."""

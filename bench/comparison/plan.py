@@ -1,0 +1,80 @@
+"""What bench/all runs: each bench with the sizes at which all of them together take less than 15 minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One command of bench/all. A bench whose figures vary from run to run has several rounds.
+
+    One that `judges` ends with status 1 when its own limits are exceeded: its figures say so, and it has not failed.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    rounds: int = 1
+    seconds: int = 120  # beyond it the command is ended, and has failed
+    environment: Mapping[str, str] = field(default_factory=dict)
+    judges: bool = False
+
+    @property
+    def exists(self) -> bool:
+        return (BENCH / self.program).exists()
+
+    @property
+    def program(self) -> str:
+        """The name of the bench's own program, also behind bin/with-postgres."""
+        return next((Path(word).name for word in self.argv if word.startswith("bench/")), self.argv[0])
+
+
+PLAN = (
+    Bench("pages", ("bench/pages",), environment={"BENCH_SECONDS": "3"}, seconds=180),
+    Bench("pages-calls", ("bench/pages", "--calls")),
+    Bench("pages-cpu", ("bench/pages", "--cpu"), rounds=2),
+    Bench(
+        "people",
+        ("bench/pages",),
+        environment={
+            "BENCH_CLIENTS": "200",
+            "BENCH_PAUSE": "5",
+            "BENCH_SECONDS": "15",
+            "BENCH_PAGES": "server list,dashboard",
+        },
+    ),
+    Bench("poll", ("bench/poll",), rounds=3, environment={"BENCH_SIZES": "100 1000"}),
+    Bench("queries", ("bench/queries",), rounds=3),
+    Bench("sse", ("bench/sse",), environment={"BENCH_SECONDS": "10"}, seconds=240),
+    Bench("open-pages", ("bench/open-pages",), environment={"BENCH_SECONDS": "20"}, seconds=240),
+    Bench("jobs", ("bench/jobs", "clicks", "celery", "throughput", "claims"), rounds=2),
+    Bench(
+        "jobs-postgres", ("bin/with-postgres", "bench/jobs", "clicks", "celery", "throughput", "claims"), seconds=180
+    ),
+    Bench("compose", ("bench/compose", "--files", "5000", "--rounds", "14"), seconds=180),
+    Bench("workshop", ("bench/workshop",), rounds=2, environment={"BENCH_FILES": "8"}),
+    Bench("fleet", ("bench/fleet", "--servers", "40", "--seconds", "5")),
+    Bench("idle", ("bench/idle",)),
+    Bench("start", ("bench/start",), environment={"BENCH_ROUNDS": "2"}, seconds=180),
+    Bench("day", ("bench/day",), environment={"BENCH_SERVERS": "10", "BENCH_HOURS": "4"}, seconds=180),
+    Bench("growth", ("bench/growth", "--factor", "10", "--rounds", "3"), seconds=240, judges=True),
+    Bench(
+        "growth-postgres",
+        ("bench/growth", "--factor", "10", "--rounds", "3", "--postgres"),
+        seconds=240,
+        judges=True,
+    ),
+    Bench("scale", ("bench/scale", "--steps", "500,1000,2500", "--seconds", "20"), seconds=240, judges=True),
+)
+
+
+def choose(names: list[str], benches: Sequence[Bench] = PLAN) -> list[Bench]:
+    """The benches of these names, or all; raise SystemExit for a name that there is not."""
+    known = [each.name for each in benches]
+    if unknown := set(names) - set(known):
+        raise SystemExit(f"no bench {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+    return [each for each in benches if not names or each.name in names]
