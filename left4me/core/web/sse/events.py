@@ -80,6 +80,9 @@ class Source(ABC):
 
     # Whether what is stored may lack messages after Redis was away, so that a viewer begins anew then.
     begins_anew_after_outage = False
+    # How long viewers rest after a message before they look at the next ones, all together: many messages for many
+    # viewers, of which each gets few, cost little more than one.
+    rest_seconds = 0.0
 
     @property
     @abstractmethod

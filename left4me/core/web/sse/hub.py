@@ -51,7 +51,7 @@ class Listener(Protocol):
 class Channel:
     """The last messages of one Redis channel, shared by its listeners; each keeps only the number of its next one."""
 
-    def __init__(self, name: str, decode: Decode) -> None:
+    def __init__(self, name: str, decode: Decode, *, rest_seconds: float = 0.0) -> None:
         self.name = name
         self.listeners: set[Listener] = set()
         self.subscribed = asyncio.Event()
@@ -60,6 +60,9 @@ class Channel:
         self._messages: deque[Message] = deque()
         self._bytes = 0
         self.first = self.next = 0
+        self._rest_seconds = rest_seconds
+        self._rests_until = 0.0
+        self._waking: asyncio.TimerHandle | None = None
 
     def push(self, raw: bytes) -> None:
         message = self._decode(raw)
@@ -71,6 +74,18 @@ class Channel:
         ):
             self._bytes -= len(self._messages.popleft().encoded)
             self.first += 1
+        loop = asyncio.get_running_loop()
+        left = self._rests_until - loop.time()
+        if left <= 0:
+            self._wake()
+        elif self._waking is None:
+            # One waking serves all messages until then.
+            self._waking = loop.call_later(left, self._wake)
+
+    def _wake(self) -> None:
+        self._waking = None
+        if self._rest_seconds:
+            self._rests_until = asyncio.get_running_loop().time() + self._rest_seconds
         for listener in self.listeners:
             listener.wake()
 
@@ -135,12 +150,12 @@ class Hub:
         result: Result = await asyncio.shield(answer)
         return result
 
-    async def join(self, listener: Listener, name: str, decode: Decode) -> Channel:
+    async def join(self, listener: Listener, name: str, decode: Decode, *, rest_seconds: float = 0.0) -> Channel:
         """Subscribe `listener` to a channel. Waits for Redis to confirm, but not for a Redis that is down."""
         self.start()
         channel = self._channels.get(name)
         if channel is None:
-            channel = self._channels[name] = Channel(name, decode)
+            channel = self._channels[name] = Channel(name, decode, rest_seconds=rest_seconds)
             if self._subscription is not None:
                 with contextlib.suppress(redis.RedisError, OSError):
                     await self._subscription.subscribe(name)

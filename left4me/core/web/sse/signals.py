@@ -57,6 +57,8 @@ class Signals(Source):
     """The signals that one user may see: events `signal` with names, separated by spaces. It never ends."""
 
     begins_anew_after_outage = True
+    # A page that was told of a change waits a second or two before it asks for the same part again.
+    rest_seconds = 0.4
 
     def __init__(self, user: Any) -> None:
         self._user_id: int = user.pk

@@ -55,6 +55,7 @@ class Viewer:
         self._behind = True
         self._woken: asyncio.Future[None] | None = None
         self._next = 0
+        self._unsent: list[bytes] = []
         self._sent_at = time.monotonic()
         self._sending_since: float | None = None
         # Spread over time: a thousand viewers that connected together would otherwise always check together.
@@ -67,7 +68,9 @@ class Viewer:
         Without `receive`, another viewer of the same connection notices when the client disconnects.
         """
         leaving = asyncio.create_task(self._notice_leave(receive)) if receive is not None else None
-        channel = await self._hub.join(self, self._source.channel, self._source.decode)
+        channel = await self._hub.join(
+            self, self._source.channel, self._source.decode, rest_seconds=self._source.rest_seconds
+        )
         try:
             self._next = channel.next
             ended = False
@@ -119,6 +122,9 @@ class Viewer:
         if message is not None:
             self._next += 1
             return await self._send_message(message) or (self._looks_at_once and await self._look())
+        if self._unsent:
+            await self._send(b"")
+            return False
         if self._behind:
             return await self._catch_up()
         await self._wait()
@@ -134,13 +140,13 @@ class Viewer:
             self._looks_at_once = True
         message = await self._source.select(message, self._hub.shared)
         if message.after is None:
-            await self._send(message.encoded)
+            self._unsent.append(message.encoded)
             return False
         if message.after > self._position and await self._catch_up():
             return True
         if message.last is not None and message.last > self._position:
             whole = message.after == self._position
-            await self._send(message.encoded if whole else message.beyond(self._position))
+            self._unsent.append(message.encoded if whole else message.beyond(self._position))
             self._position = message.last
         if message.end is not None and self._position >= message.after:
             await self._send(message.end.encoded())
@@ -164,6 +170,7 @@ class Viewer:
 
     async def _look(self) -> bool:
         """Check the viewer's rights, and whether messages were lost; True when the stream has ended."""
+        await self._send(b"")
         self._look_at = time.monotonic() + self._look_seconds
         if self._looks_at_once:
             self._looks_at_once = False
@@ -185,6 +192,9 @@ class Viewer:
             self._woken = None
 
     async def _send(self, body: bytes) -> None:
+        """Write what live messages left to be sent, all at once, and then `body`."""
+        body = b"".join([*self._unsent, body])
+        self._unsent.clear()
         if not body or self._closed:
             return
         self._sending_since = time.monotonic()
