@@ -324,11 +324,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     **keys.unacknowledged(LEFT4ME_HOST),
     **keepalive.for_redis(REDIS_URL),
 }
-# Remote control and events of Celery, for `celery inspect` and Flower. They use channels that all Celery applications
-# of a Redis share, so they are on where that Redis is this machine's alone: on a socket, without a password for hosts.
+# Remote control of Celery, for `celery inspect` and Flower, which asks by it for events of tasks: a fifth of what a
+# message costs. All applications of a Redis share its channels, so it is on where Redis is this machine's alone.
 _is_own_redis = urlsplit(REDIS_URL).scheme == "unix" and not urlsplit(REDIS_URL).password
 LEFT4ME_CELERY_MONITORING = env.flag("LEFT4ME_CELERY_MONITORING", default=_is_own_redis)
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = CELERY_WORKER_SEND_TASK_EVENTS = LEFT4ME_CELERY_MONITORING
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = LEFT4ME_CELERY_MONITORING
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONSUMER = "left4me.jobs.tasks:PromptConsumer"
 # Jobs take LEFT4ME_JOB_SLOTS of these threads at most: periodic tasks (polls, refreshes, sweeps) never wait for them.

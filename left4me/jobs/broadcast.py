@@ -30,18 +30,19 @@ def lines_message(rows: Sequence[JobLog]) -> str:
     return json.dumps({"after": rows[0].seq - 1, "lines": [row.as_json() for row in rows]}, ensure_ascii=False)
 
 
-def progress(job_id: int, progress: dict[str, Any]) -> None:
-    pubsub.publish(keys.job_channel(job_id), json.dumps({"progress": progress}))
-
-
-def stored_progress(job_id: int) -> None:
-    signals.send([f"{signals.PROGRESS}:{job_id}"])
+def progress(job_id: int, progress: dict[str, Any], *, is_stored: bool = False) -> None:
+    """Publish the progress of a job; once it is stored, tell open pages too."""
+    message = json.dumps({"progress": progress})
+    if is_stored:
+        signals.send(
+            [f"{signals.PROGRESS}:{job_id}"], first=signals.First(publish=[(keys.job_channel(job_id), message)])
+        )
+    else:
+        pubsub.publish(keys.job_channel(job_id), message)
 
 
 def state_after_commit(job: Job, state: str) -> None:
-    message = json.dumps({"state": state})
-    transaction.on_commit(lambda: pubsub.publish(keys.job_channel(job.pk), message), robust=True)
-    change_after_commit(job)
+    _change_after_commit(job, {"state": state})
 
 
 def change_after_commit(job: Job) -> None:
@@ -49,13 +50,13 @@ def change_after_commit(job: Job) -> None:
     signals.send_after_commit(f"{signals.JOB}:{job.pk}", job.resource)
 
 
-def count_end_after_commit(job: Job) -> None:
-    """Count the end for the metrics. Like every counter of Prometheus it may restart from zero, with Redis."""
-    host, kind = job.host, f"{job.state} {job.operation}"
-    transaction.on_commit(lambda: pubsub.count(keys.ended_jobs(host), kind), robust=True)
-
-
 def end_after_commit(job: Job, *, end: dict[str, Any]) -> None:
-    message = json.dumps({"after": job.last_seq, "end": end})
-    transaction.on_commit(lambda: pubsub.publish(keys.job_channel(job.pk), message), robust=True)
-    change_after_commit(job)
+    """Tell viewers and pages, and count the end for the metrics; like every counter of Prometheus it may restart."""
+    _change_after_commit(
+        job, {"after": job.last_seq, "end": end}, count=[(keys.ended_jobs(job.host), f"{job.state} {job.operation}")]
+    )
+
+
+def _change_after_commit(job: Job, message: dict[str, Any], *, count: Sequence[tuple[str, str]] = ()) -> None:
+    first = signals.First(publish=[(keys.job_channel(job.pk), json.dumps(message))], count=count)
+    signals.send_after_commit(f"{signals.JOB}:{job.pk}", job.resource, first=first)

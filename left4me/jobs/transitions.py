@@ -164,7 +164,6 @@ def _end(
             dispatch.send_runnable_after_commit(host)
         row = Job.objects.get(pk=job.pk)
         failure_alerts.job_has_ended(row, now=now)
-        broadcast.count_end_after_commit(row)
         broadcast.end_after_commit(row, end=end_of(row))
     return True
 

@@ -66,16 +66,3 @@ def publish(channel: str, message: str) -> bool:
         note_outage(error)
         return False
     return True
-
-
-def count(key: str, field: str) -> None:
-    """Add one to a counter of a hash; nothing is counted while Redis is away."""
-    if is_away():
-        return
-    try:
-        client().hincrby(key, field, 1)
-    except redis.ResponseError as error:
-        # The access list or the key's type does not allow it: that must not look like an outage.
-        log.warning("Could not count %s: %s", key, error)
-    except redis.RedisError as error:
-        note_outage(error)

@@ -7,13 +7,15 @@ A signal says that something changed and not what: a page that shows it asks for
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 import redis
 from django.db import transaction
-from redis.commands.core import Script
+from redis.exceptions import NoScriptError
 
 from left4me.core.redis import keys, pubsub
 from left4me.core.redis.client import client
@@ -40,24 +42,48 @@ redis.call('PUBLISH', ARGV[1], (last[1] and last[1][1] or '0') .. ' ' .. id .. '
 """
 
 
-def send(names: Iterable[str], *, also: Collection[int] = ()) -> None:
+_SEND_SHA = hashlib.sha1(_SEND.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class First:
+    """What is done before signals are sent, in the same round trip to Redis."""
+
+    publish: Sequence[tuple[str, str]] = ()  # channels and messages
+    count: Sequence[tuple[str, str]] = ()  # keys and fields of hashes that grow by one
+
+
+_NOTHING = First()
+
+
+def send(names: Iterable[str], *, also: Collection[int] = (), first: First = _NOTHING) -> None:
     """Tell open pages that these things changed; `also` names users who may no longer see them, or soon will not."""
     if pubsub.is_away() or not (wanted := sorted(set(names))):
         return
     message = json.dumps({"names": wanted, "also": sorted(also)} if also else {"names": wanted}, separators=(",", ":"))
+    signal = (_SEND_SHA, 1, keys.SIGNALS, keys.SIGNALS_CHANNEL, KEPT, message)
+    pipe = client().pipeline(transaction=False)
+    for key, field in first.count:
+        pipe.hincrby(key, field, 1)
+    for channel, text in first.publish:
+        pipe.publish(channel, text)
+    pipe.evalsha(*signal)
     try:
-        _script()(keys=[keys.SIGNALS], args=[keys.SIGNALS_CHANNEL, KEPT, message])
+        answers = pipe.execute(raise_on_error=False)
+        if isinstance(answers[-1], NoScriptError):
+            client().script_load(_SEND)
+            answers[-1] = client().evalsha(*signal)
     except redis.ResponseError as error:
-        # The access list does not allow it: that must not look like an outage.
-        log.warning("Could not send signals: %s", error)
+        answers = [error]
     except redis.RedisError as error:
         pubsub.note_outage(error)
+        return
+    for answer in answers:
+        if isinstance(answer, redis.ResponseError):
+            # The access list or the key's type does not allow it: that must not look like an outage.
+            log.warning("Could not send signals: %s", answer)
 
 
-def send_after_commit(*names: str, also: Collection[int] = ()) -> None:
+def send_after_commit(*names: str, also: Collection[int] = (), first: First = _NOTHING) -> None:
     """`send`, once the rows can be read by others."""
-    transaction.on_commit(functools.partial(send, names, also=also), robust=True)
-
-
-def _script() -> Script:
-    return client().register_script(_SEND)
+    transaction.on_commit(functools.partial(send, names, also=also, first=first), robust=True)

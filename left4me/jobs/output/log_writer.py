@@ -94,11 +94,10 @@ class JobOutput:
             if store:
                 self._progress_unstored, self._stored_at = False, now
             is_pending = self._progress_unpublished or self._progress_unstored
-        if publish and progress is not None:
-            broadcast.progress(self._job_id, progress)
         if store:
             Job.objects.filter(pk=self._job_id).update(progress=progress)
-            broadcast.stored_progress(self._job_id)
+        if progress is not None and (publish or store):
+            broadcast.progress(self._job_id, progress, is_stored=store)
         return is_pending
 
     def _may_add_line(self) -> bool:

@@ -61,6 +61,10 @@ class Events:
             self._seen.append(self._arrived.get(timeout=30))
         return {event["type"] for event in self._seen if event.get("uuid") == ended[0]}
 
+    def jobs(self) -> set[str]:
+        """The arguments of all tasks of jobs that there were events about."""
+        return {event["args"] for event in self._seen if event.get("name", "").startswith("jobs.")}
+
     def received(self, job: Job) -> dict[str, Any]:
         return next(event for event in self._about(job) if event["type"] == "task-received")
 
@@ -89,8 +93,23 @@ def _wait_for_worker(ask: Callable[..., Job]) -> None:
     wait_until(lambda: _has_ended(first), what="the worker")
 
 
+def _enable_events() -> None:
+    wait_until(lambda: current_app.control.enable_events(reply=True, timeout=1), what="the worker")
+
+
+def test_a_worker_sends_no_events_of_tasks_that_nobody_asked_for(events, ask, worker):
+    worker()
+    _wait_for_worker(ask)
+    _enable_events()
+    job = ask("diagnostic", "diagnostic:2", lines=1)
+    wait_until(lambda: _has_ended(job), what="the job")
+    assert events.of_job(job, "task-succeeded") >= {"task-received", "task-succeeded"}
+    assert events.jobs() == {f"({job.pk},)"}
+
+
 def test_a_job_is_seen_by_celery_under_the_name_of_its_operation(events, ask, worker):
     worker()
+    _enable_events()
     job = ask("diagnostic", "diagnostic:1", lines=1)
     wait_until(lambda: _has_ended(job), what="the job")
     assert events.of_job(job, "task-succeeded") == {"task-received", "task-started", "task-succeeded"}
@@ -100,6 +119,7 @@ def test_a_job_is_seen_by_celery_under_the_name_of_its_operation(events, ask, wo
 
 def test_a_job_that_fails_fails_for_celery_too(events, ask, worker):
     worker()
+    _enable_events()
     job = ask("test-break", "server:1", how="failed")
     wait_until(lambda: _has_ended(job), what="the job")
     assert events.of_job(job, "task-failed") == {"task-received", "task-started", "task-failed"}
@@ -142,10 +162,14 @@ def test_flower_shows_jobs_by_their_operation(ask, worker, tmp_path: Path):
     )
     try:
         wait_until(lambda: _tasks(port) is not None, what="Flower")
-        job = ask("diagnostic", "diagnostic:1", lines=1)
-        wait_until(
-            lambda: any(_is_shown(task, job) for task in (_tasks(port) or {}).values()), what="the job in Flower"
-        )
+        asked: list[Job] = []
+
+        def is_one_shown() -> bool:
+            # Flower enables events some seconds after its start.
+            asked.append(ask("diagnostic", "diagnostic:1", lines=1))
+            return any(_is_shown(task, job) for task in (_tasks(port) or {}).values() for job in asked)
+
+        wait_until(is_one_shown, what="a job in Flower")
     finally:
         flower.kill()
 
