@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from left4me.jobs import actions as jobs
@@ -57,7 +57,8 @@ def refresh(
 ) -> Summary:
     """Observe every server of `host_name`. `rebooted`: this is the first pass since the machine booted."""
     servers = list(Server.objects.on_host(host_name).select_related("host"))
-    observed = runtime.observe([server.pk for server in servers])
+    seen = runtime.observe([server.pk for server in servers])
+    observed = {server.pk: _settled(server, seen[server.pk]) for server in servers}
     busy = _with_a_job(servers)
     answering = ready([s for s in servers if _needs_rcon_check(s, observed[s.pk], busy=s.resource in busy, now=now)])
     summary = Summary(seen=len(servers))
@@ -94,6 +95,16 @@ def refresh(
 def _with_a_job(servers: list[Server]) -> set[str]:
     resources = [server.resource for server in servers]
     return set(Job.objects.live().filter(resource__in=resources).values_list("resource", flat=True))
+
+
+def _settled(server: Server, observed: Observed) -> Observed:
+    """What is observed, but STOPPED for a server that shall not run and of which nothing runs.
+
+    A stop whose end could not be stored, on a disk that was full or read-only, leaves a state that looks like a crash.
+    """
+    if server.desired_state != Server.Desired.STOPPED or not observed.is_abandoned:
+        return observed
+    return replace(observed, state=RuntimeState.STOPPED, detail="", last_lines=(), is_abandoned=False)
 
 
 def _needs_rcon_check(server: Server, observed: Observed, *, busy: bool, now: datetime) -> bool:

@@ -245,6 +245,17 @@ def test_history_is_pruned_but_the_present_state_stays(server: Server, runtime: 
     assert list(server.state_changes.values_list("state", flat=True)) == ["stopped"]
 
 
+def test_a_server_that_was_stopped_on_a_disk_that_took_no_state_is_stopped(server, runtime):
+    server.desired_state = Server.Desired.STOPPED
+    server.actual_state = Server.State.STOPPED
+    server.save()
+    runtime.set(server.pk, State.CRASHED, is_abandoned=True, detail="its supervisor was killed", last_lines=("x",))
+    assert _refresh(runtime).changed == 0
+    server.refresh_from_db()
+    assert (server.actual_state, server.last_error) == (Server.State.STOPPED, "")
+    assert not Job.objects.exists()
+
+
 def test_a_server_counts_as_abandoned_only_after_every_pause_that_its_own_restarts_make():
     policy = RestartPolicy()
     assert policy.last_pause_seconds == 16
