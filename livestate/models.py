@@ -106,6 +106,9 @@ class PlayerSession(models.Model):
         indexes = [
             models.Index(fields=["server", "joined_at"], name="session_by_server_and_time"),
             models.Index(fields=["steam_id_64", "joined_at"], name="session_by_player_and_time"),
+            # Who is on a server, and who left it last; the sessions of all servers that ended lately or long ago.
+            models.Index(fields=["server", "left_at", "joined_at"], name="session_by_server_and_end"),
+            models.Index(fields=["left_at"], name="session_by_end"),
         ]
 
     def __str__(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db.models import Exists, Max, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from left4me.core.net import fetch
@@ -25,25 +26,34 @@ logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 10 * steam.BATCH
 # Only profiles of current and recent players are refreshed; older sessions keep the last known name.
 RECENT = timedelta(days=1)
+# Who has no profile although the last visit is older is looked for less often: all sessions have to be read for it.
+ALL_EVERY = timedelta(hours=1)
 LONGEST_URL = 200
 
+_looked_at_all = float("-inf")
 
-def due(*, now: datetime, ttl: timedelta) -> list[int]:
-    """Accounts without a profile, and recent players whose profile is older than `ttl`; the latest to join first."""
+
+def due(*, now: datetime, ttl: timedelta, of_all: bool = True) -> list[int]:
+    """Accounts without a profile, and recent players whose profile is older than `ttl`; the latest to join first.
+
+    Without `of_all`, accounts without a profile are missing if their last visit is not recent.
+    """
     stored = SteamProfile.objects.filter(pk=OuterRef("steam_id_64"))
     recent = Q(left_at=None) | Q(left_at__gte=now - RECENT)
-    rows = (
-        PlayerSession.objects.filter(~Exists(stored) | (recent & ~Exists(stored.filter(fetched_at__gte=now - ttl))))
-        .values("steam_id_64")
-        .annotate(latest=Max("joined_at"))
-        .order_by("-latest")
-    )
-    return [row["steam_id_64"] for row in rows[:MOST_AT_ONCE]]
+    is_due = recent & ~Exists(stored.filter(fetched_at__gte=now - ttl))
+    visits = PlayerSession.objects.filter(is_due | ~Exists(stored) if of_all else is_due).order_by("-joined_at")
+    # Not grouped by the database, which would read all visits in the order of the accounts for that.
+    accounts: dict[int, None] = {}
+    for account in visits.values_list("steam_id_64", flat=True).iterator():
+        accounts[account] = None
+        if len(accounts) == MOST_AT_ONCE:
+            break
+    return list(accounts)
 
 
-def refresh(source: Steam, *, now: datetime, ttl: timedelta) -> int:
+def refresh(source: Steam, *, now: datetime, ttl: timedelta, of_all: bool = True) -> int:
     """Fetch the profiles that are due and store each batch as it comes; returns their number. Raises SteamError."""
-    accounts = due(now=now, ttl=ttl)
+    accounts = due(now=now, ttl=ttl, of_all=of_all)
     for batch in steam.batches(accounts):
         store(batch, source.players(batch), now=now)
     return len(accounts)
@@ -62,13 +72,19 @@ def store(accounts: Sequence[int], players: Sequence[Player], *, now: datetime) 
 
 def refresh_from_steam() -> int:
     """Refresh over the network, as the settings say. Returns 0 without an API key, which Steam requires."""
+    global _looked_at_all
     if not settings.STEAM_WEB_API_KEY:
         return 0
+    of_all = time.monotonic() - _looked_at_all >= ALL_EVERY.total_seconds()
     base = settings.LEFT4ME_STEAM_API_URL
     with fetch.Client(hosts=fetch.AllowedHosts().with_origin(base)) as client:
         source = Steam(base_url=base, client=client, api_key=settings.STEAM_WEB_API_KEY)
         ttl = timedelta(seconds=settings.LEFT4ME_PROFILE_TTL_SECONDS)
-        return refresh(source, now=timezone.now(), ttl=ttl)
+        fetched = refresh(source, now=timezone.now(), ttl=ttl, of_all=of_all)
+    # A list that is longer than what is fetched at once goes on at the next run.
+    if of_all and fetched < MOST_AT_ONCE:
+        _looked_at_all = time.monotonic()
+    return fetched
 
 
 def _profile(steam_id: int, player: Player | None, now: datetime) -> SteamProfile:

@@ -80,8 +80,10 @@ def _bans(user: User, server: Server) -> dict[str, object]:
 
 
 def _latest_action(user: User, server: Server) -> Order | None:
-    recent = Order.objects.filter(server=server, user=user, created_at__gte=timezone.now() - ACTION_SHOWN)
-    return recent.exclude(kind=Order.Kind.COMMAND).select_related("user").order_by("-pk").first()
+    # The few of the last seconds; SQLite would go through all that the user ever gave to find them.
+    recent = Order.objects.filter(server=server, created_at__gte=timezone.now() - ACTION_SHOWN)
+    rows = recent.exclude(kind=Order.Kind.COMMAND).select_related("user").order_by("-pk")
+    return next((order for order in rows if order.user_id == user.pk), None)
 
 
 @require_safe

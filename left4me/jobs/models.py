@@ -32,7 +32,8 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(state__in=ACTIVE)
 
     def live(self) -> Self:
-        return self.filter(state__in=LIVE)
+        # A constraint says that these two are the same; the second one is in the indexes.
+        return self.filter(state__in=LIVE, finished_at=None)
 
     def ended(self) -> Self:
         return self.filter(state__in=ENDED)
@@ -153,6 +154,10 @@ class Job(models.Model):
             models.Index(fields=["user", "-id"], name="job_of_user"),
             models.Index(fields=["state", "-id"], name="job_in_state"),
             models.Index(fields=["finished_at"], name="job_finished"),
+            # Live jobs, and those that ended last, without a look at all that ended before.
+            models.Index(fields=["resource", "finished_at"], name="job_of_resource_by_end"),
+            models.Index(fields=["user", "finished_at"], name="job_of_user_by_end"),
+            models.Index(fields=["operation", "state"], name="job_of_operation_in_state"),
         ]
 
     def __str__(self) -> str:

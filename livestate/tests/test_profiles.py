@@ -72,6 +72,18 @@ def test_who_has_not_played_for_long_keeps_the_last_known_name(server):
     assert profiles.due(now=timezone.now(), ttl=DAY) == []
 
 
+def test_who_has_no_profile_and_has_not_played_for_long_is_looked_for_once_an_hour(server, steam, monkeypatch):
+    monkeypatch.setattr(profiles, "_looked_at_all", float("-inf"))
+    tasks.refresh_profiles()
+    make_session(server, 1, ago(days=9), ago(days=8))
+    make_session(server, 2, ago(minutes=5))
+    tasks.refresh_profiles()
+    assert set(SteamProfile.objects.values_list("pk", flat=True)) == {STEAM_ID_64_BASE + 2}
+    monkeypatch.setattr(profiles, "_looked_at_all", float("-inf"))
+    tasks.refresh_profiles()
+    assert SteamProfile.objects.filter(pk=STEAM_ID_64_BASE + 1).exists()
+
+
 def test_steam_is_asked_in_batches_of_a_hundred(server):
     for account in range(1, 251):
         make_session(server, account, ago(minutes=account))

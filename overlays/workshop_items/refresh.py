@@ -24,6 +24,7 @@ from workshop import metadata, steam
 from workshop.models import WorkshopItem
 
 OPERATION = "workshop_refresh"
+RESOURCE = "workshop"
 _JITTER = 0.1
 _NAMED = 20
 
@@ -161,7 +162,7 @@ def _build(run: JobContext, summary: _Summary) -> None:
 
 def request_refresh(*, by: User | None) -> Job:
     """Request a refresh of all items; returns an active one if there is one. Raises jobs.Refused."""
-    return jobs.request(operation=OPERATION, resource="workshop", by=by, host=settings.LEFT4ME_HOST)
+    return jobs.request(operation=OPERATION, resource=RESOURCE, by=by, host=settings.LEFT4ME_HOST)
 
 
 def is_due(*, now: datetime, every: timedelta) -> bool:
@@ -170,7 +171,7 @@ def is_due(*, now: datetime, every: timedelta) -> bool:
     The interval is lengthened by up to a tenth, derived from the id of the last job: the same for every caller, but
     different between installations, so that they do not all request Steam in the same minute.
     """
-    last = Job.objects.filter(operation=OPERATION).order_by("-pk").first()
+    last = Job.objects.filter(operation=OPERATION, resource=RESOURCE).order_by("-pk").first()
     if last is None:
         return True
     jitter = random.Random(f"{settings.SECRET_KEY}{last.pk}").random() * _JITTER  # noqa: S311 -- spreads load
