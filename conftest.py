@@ -36,7 +36,7 @@ GROUPS = {
     "role-of-hosts": ["test_host_rights.py", "test_host_rows.py", "test_host_tasks.py"],
     "machines-1": ["left_as_it_was[sqlite", "without_git_and_refuses", "test_image.py"],
     "machines-2": ["left_as_it_was[postgres", "moves_to_postgresql", "test_install_on_a_machine.py"],
-    "machines-3": ["test_two_hosts.py", "test_docs.py::test_every_command", "test_install_with_postgres.py"],
+    "machines-3": ["test_two_hosts.py", "test_docs.py::test_every_command"],
 }
 
 

@@ -16,6 +16,7 @@ from deploy.tests.machines import INSIDE, ORIGIN, Machine, at_origin
 PASSWORD = "a long passphrase"
 STEPS = (
     "install",
+    "look_at_the_database",
     "install_an_archive",
     "create_admin",
     "start_a_server",
@@ -39,6 +40,7 @@ STEPS = (
 # The steps that depend on the database, which are repeated on PostgreSQL.
 WITH_DATABASE = (
     "install",
+    "look_at_the_database",
     "create_admin",
     "start_a_server",
     "upgrade_with_a_migration",
@@ -58,7 +60,9 @@ WITH_ARCHIVES = (
     "from_archives_to_git_and_back",
 )
 WITHOUT_A_MOVE = tuple(
-    step for step in STEPS if step not in ("move_to_postgres", *WITH_ARCHIVES) or step in WITH_A_MOVE[:3]
+    step
+    for step in STEPS
+    if step not in ("look_at_the_database", "move_to_postgres", *WITH_ARCHIVES) or step in WITH_A_MOVE[:3]
 )
 # The whole life of a machine that was installed from a git repository.
 LIFE = tuple(step for step in STEPS if step in WITHOUT_A_MOVE or step == "move_to_postgres")
@@ -93,6 +97,17 @@ class Life:
 
     def _install(self) -> None:
         self.machine.sh(f"/root/left4me/deploy/install --game simulated --database {self.database}")
+
+    def look_at_the_database(self) -> None:
+        """PostgreSQL's: it is taken up again, its password is in one file, and its role may do nothing else."""
+        again = self.machine.sh("/root/left4me/deploy/install --database postgres").output
+        assert "Nothing to do" in again, again
+        assert "database: postgresql, migrations applied" in self.machine.sh("left4mectl doctor", check=False).output
+        counted = "grep -c '^DATABASE_URL=postgres://left4me:.*@127.0.0.1:' /etc/left4me/secrets.env"
+        assert self.machine.sh(counted).output == "1"
+        assert self.machine.sh("grep -c ^DATABASE_URL= /etc/left4me/left4me.env", check=False).output == "0"
+        role = "SELECT rolsuper OR rolcreatedb OR rolcreaterole FROM pg_roles WHERE rolname = 'left4me'"
+        assert self._asked_as_postgres(role) == "f"
 
     def create_admin(self) -> None:
         create = "left4mectl manage create_user anna --admin --password-stdin"
@@ -342,6 +357,8 @@ class Life:
         self.ctl("backup --to /root/whole.tar")
         self.machine.sh("/root/left4me/deploy/install --uninstall --purge")
         self.machine.sh("test ! -e /var/lib/left4me && test ! -e /etc/left4me")
+        if self.database == "postgres":
+            assert self._asked_as_postgres("SELECT count(*) FROM pg_database WHERE datname = 'left4me'") == "0"
         self._install()
         self.expect_ready()
         self.ctl("upgrade")  # the clone is older than the backup
@@ -378,6 +395,10 @@ class Life:
         assert self.machine.sh("find /proc -maxdepth 1 -user left4me -name '[0-9]*'").output.strip() == ""
 
     # --- helpers of the steps ---
+
+    def _asked_as_postgres(self, query: str) -> str:
+        psql = "setpriv --reuid=postgres --regid=postgres --init-groups psql -tAc"
+        return self.machine.sh(f'cd / && {psql} "{query}"').output.strip()
 
     def client(self, *words: object) -> Any:
         argv = shlex.join(["python3", "/root/inside/client.py", *map(str, words)])
