@@ -30,9 +30,10 @@ pytest_plugins = [
 
 # Tests that run one after the other in one process. The machines are three groups that take about as long, and each
 # module has one machine. The role of hosts belongs to the whole PostgreSQL server, not to a database. The tests of the
-# check share copies of the checkout.
+# check share copies of the checkout, and those of permissions the document of the API, which takes a second to make.
 GROUPS = {
     "check": ["test_check.py"],
+    "permissions": ["test_permissions.py"],
     "role-of-hosts": ["test_host_rights.py", "test_host_rows.py", "test_host_tasks.py"],
     "machines-1": ["left_as_it_was[sqlite", "without_git_and_refuses", "test_image.py"],
     "machines-2": ["left_as_it_was[postgres", "moves_to_postgresql", "test_install_on_a_machine.py"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,13 +54,20 @@ ROWS = [
 STREAMS = dict(table("Streams"))
 
 
-# Made once: to make it takes half a second.
-SCHEMA = api.get_openapi_schema()
-OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
-    (re.sub(r"{(\w+)}", r"<\1>", path), method): operation
-    for path, methods in SCHEMA["paths"].items()
-    for method, operation in methods.items()
-}
+@functools.cache
+def schema_of_api() -> dict[str, Any]:
+    """The document of the API. It takes a second to make, and each process of the suite imports this module."""
+    return dict(api.get_openapi_schema())
+
+
+@functools.cache
+def operations() -> dict[tuple[str, str], dict[str, Any]]:
+    """The operations of the API, by address and method."""
+    return {
+        (re.sub(r"{(\w+)}", r"<\1>", path), method): operation
+        for path, methods in schema_of_api()["paths"].items()
+        for method, operation in methods.items()
+    }
 
 
 def plain(pattern: str) -> str:
@@ -76,7 +84,7 @@ def unlisted() -> list[str]:
     documented = {(plain(row.pattern), row.method) for row in ROWS}
     missing = []
     for pattern in sorted({route.pattern for route in routes()}):
-        methods = [method for method in METHODS if (plain(pattern), method) in OPERATIONS]
+        methods = [method for method in METHODS if (plain(pattern), method) in operations()]
         missing += [f"{method} {pattern}" for method in methods if (plain(pattern), method) not in documented]
         if not methods and not any((plain(pattern), method) in documented for method in ("get", "post")):
             missing.append(pattern)
@@ -143,9 +151,9 @@ FIELDS = {
 
 def body(row: Row, ids: Mapping[str, Any]) -> Any:
     """A body that names objects of a world."""
-    operation = OPERATIONS.get((plain(row.pattern), row.method), {})
+    operation = operations().get((plain(row.pattern), row.method), {})
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    made = sample(content["schema"], SCHEMA["components"]["schemas"]) if content else {}
+    made = sample(content["schema"], schema_of_api()["components"]["schemas"]) if content else {}
     for name in FIELDS.keys() & made.keys():
         made[name] = [ids[FIELDS[name]]] if isinstance(made[name], list) else ids[FIELDS[name]]
     return made
