@@ -48,7 +48,8 @@ class Asks(HTMLParser):
             self.found.add(Ask(method, address, target))
             if tag == "form":
                 self._form, self._values, self._buttons = Ask(method, address, target), [], []
-        if self._form and (name := given.get("name")):
+        # Its token differs on each page, but the form is the same.
+        if self._form and (name := given.get("name")) not in (None, "", "csrfmiddlewaretoken"):
             field = (name, given.get("value") or "on")
             if tag == "button":
                 self._buttons.append(field)
