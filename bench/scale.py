@@ -234,7 +234,7 @@ def print_statements(seconds: float, most: int = 15) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT sum(calls), sum(total_exec_time),"
-            " left(regexp_replace(min(query), '\\s+', ' ', 'g'), 150)"
+            " left(regexp_replace(min(query), '\\s+', ' ', 'g'), 1500)"
             " FROM pg_stat_statements JOIN pg_user ON usesysid = userid"
             " GROUP BY regexp_replace(query, '\\$\\d+(, \\$\\d+)*', '', 'g') ORDER BY 2 DESC LIMIT %s",
             [most],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -14,18 +15,37 @@ from servers.state import news
 
 Compared = Sequence[tuple[int, Changes]]
 
+_ASKED_EVERY_SECONDS = 15.0
 
-def tell(compared: Compared, *, before: Mapping[int, SnapshotState | None], now: datetime) -> None:
+
+class Chosen:
+    """The events that any channel has chosen; a change is known some seconds later.
+
+    On a worker host, PostgreSQL finds out for this which users concern the host, also by its jobs of a year. For every
+    sweep that would cost more than the sweep.
+    """
+
+    def __init__(self) -> None:
+        self._events: set[str] = set()
+        self._asked_at = float("-inf")
+
+    def events(self) -> set[str]:
+        if time.monotonic() - self._asked_at >= _ASKED_EVERY_SECONDS:
+            self._events, self._asked_at = incidents.chosen_events(), time.monotonic()
+        return self._events
+
+
+def tell(compared: Compared, *, before: Mapping[int, SnapshotState | None], known: Chosen, now: datetime) -> None:
     """Tell of the differences; `before` holds the previous snapshots. Call it in the transaction that stores them.
 
-    A sweep without differences costs nothing, and one whose events nobody has chosen a query.
+    A sweep without differences costs nothing, and one whose events nobody has chosen a query now and then.
     """
     changed = {
         server_id: changes for server_id, changes in compared if changes.snapshot or changes.opened or changes.closed
     }
     if not changed:
         return
-    chosen = incidents.chosen_events()
+    chosen = known.events()
     if chosen.isdisjoint(events.PLAYERS):
         return
     left = {account for changes in changed.values() for account, _stay in changes.closed}

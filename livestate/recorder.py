@@ -51,6 +51,7 @@ class Recorder:
         self._writer = uuid.uuid4()
         self._known: dict[int, Known] = {}
         self._silences = Silences(host_id)
+        self._chosen = news.Chosen()
         self._clock = clock.Watch()
         self._has_begun = False
 
@@ -140,7 +141,7 @@ class Recorder:
             with transaction.atomic():
                 self._claim()
                 tally = self._write(compared, now)
-                news.tell(compared, before=before, now=now)
+                news.tell(compared, before=before, known=self._chosen, now=now)
                 tally.silent = self._silences.add(silent, now)
                 answering_again = self._silences.end(_ids(answered))
         except BaseException:

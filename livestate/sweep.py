@@ -94,6 +94,8 @@ class Sweeper:
         servers = (
             Server.objects.filter(host=self._host)
             .running()
+            # Their usual order is by name, which costs more than reading them.
+            .order_by()
             .only("port", "started_at", "sealed_rcon_password", "applied_sealed_rcon_password")
         )
         passwords: dict[str, str] = {}
@@ -117,7 +119,7 @@ class Sweeper:
     def _ended(self) -> set[int]:
         """The servers of the host that do not run, so that nobody can be online there."""
         ended = Server.objects.filter(host=self._host, actual_state__in=ENDED)
-        return set(ended.values_list("pk", flat=True))
+        return set(ended.order_by().values_list("pk", flat=True))
 
 
 _sweeping = threading.Lock()

@@ -36,7 +36,8 @@ def enforce(answers: Sequence[Answered], *, now: datetime) -> int:
         Q(pk__in=rules.filter(server__isnull=False).values("server"))
         | Q(blueprint__in=rules.filter(blueprint__isnull=False).values("blueprint"))
     )
-    servers = list(restricted.only("pk", "port", "sealed_rcon_password", "applied_sealed_rcon_password"))
+    columns = ("pk", "port", "sealed_rcon_password", "applied_sealed_rcon_password")
+    servers = list(restricted.order_by("pk").only(*columns))
     rosters = roster.of([server.pk for server in servers], now=now)
     removed = 0
     for server in servers:

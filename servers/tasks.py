@@ -102,7 +102,7 @@ def measure_folders() -> None:
 
 
 def _measure_usage(host: Host, now: datetime) -> None:
-    states = dict(Server.objects.filter(host=host).values_list("pk", "actual_state"))
+    states = dict(Server.objects.filter(host=host).order_by().values_list("pk", "actual_state"))
     idle = {Server.State.STOPPED, Server.State.GAVE_UP, Server.State.UNKNOWN}
     running = {pk for pk, state in states.items() if state not in idle}
     try:

@@ -47,7 +47,7 @@ class Outcome:
 
 def apply_due(host_name: str, *, now: datetime) -> int:
     """Apply bans to the running games of the host for which there is something to do; return their number."""
-    servers = list(Server.objects.on_host(host_name).running())
+    servers = list(Server.objects.on_host(host_name).running().order_by("pk"))
     lists = effective.lists_of(servers)
     rows = AppliedBans.objects.in_bulk([server.pk for server in servers])
     due = [server for server in servers if _is_due(server, lists[server.pk], rows.get(server.pk), now)]

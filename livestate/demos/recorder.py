@@ -24,7 +24,7 @@ _FIELDS: Final = ("size", "changed", "state", "map", "network_protocol", "ticks"
 
 def note_all(host_name: str) -> None:
     """Look at the demos of all servers of this host."""
-    note(Server.objects.on_host(host_name).only("pk", "started_at"))
+    note(Server.objects.on_host(host_name).order_by("pk").only("pk", "started_at"))
 
 
 def note(servers: Iterable[Server]) -> None:

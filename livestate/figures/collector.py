@@ -96,7 +96,7 @@ class Collector:
 
     def _existing(self, owners: Iterable[int]) -> set[int]:
         """Those of these owners that were not deleted since they were measured."""
-        return set(self._owners.objects.filter(pk__in=owners).values_list("pk", flat=True))
+        return set(self._owners.objects.filter(pk__in=owners).order_by().values_list("pk", flat=True))
 
 
 class _Block:

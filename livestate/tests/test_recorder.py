@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from left4me.alerts.events import NEWS
 from left4me.alerts.models import Delivery
 from left4me.alerts.tests.factories import make_channel
+from livestate import news
 from livestate.models import PlayerSession, Silence, Snapshot
 from livestate.poller import Answered, Reason, Unanswered
 from livestate.recorder import Recorder, WrittenByAnother
@@ -327,9 +328,15 @@ def test_channels_hear_who_came_and_left_and_that_the_server_is_full_or_empty(re
     assert told[0][1].startswith("3 players joined")
 
 
-def test_an_evening_that_nobody_wants_to_hear_of_costs_one_query_more_for_a_change(recorder, server):
+def test_an_evening_that_nobody_wants_to_hear_of_costs_one_query_now_and_then(recorder, server, monkeypatch):
     make_channel(server.owner)
-    poll(recorder, server, 0)
-    with CaptureQueriesContext(connection) as captured:
-        poll(recorder, server, 5, *people(1))
-    assert sum("alerts_" in query["sql"] for query in captured.captured_queries) == 1
+
+    def asked(*polls: int) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            for seconds in polls:
+                poll(recorder, server, seconds, *people(1 + seconds % 2))
+        return sum("alerts_" in query["sql"] for query in captured.captured_queries)
+
+    assert asked(0, 5, 10, 15) == 1
+    monkeypatch.setattr(news, "_ASKED_EVERY_SECONDS", 0.0)
+    assert asked(20) == 1

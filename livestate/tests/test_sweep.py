@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 import redis
 import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from livestate import sweep, tasks
@@ -53,6 +56,15 @@ def test_a_running_server_is_asked_and_its_answer_becomes_rows(cast, game):
     assert PlayerSession.objects.get().server == server
     assert game.connections == 1
     assert (Sweep.objects.get().answered, Sweep.objects.get().silent) == (1, 0)
+
+
+def test_a_sweep_sorts_no_servers_by_name(cast, game):
+    running(cast, game)
+    tasks.poll()
+    with CaptureQueriesContext(connection) as asked:
+        tasks.poll()
+    for query in asked.captured_queries:
+        assert not re.search(r'ORDER BY \w*(natural_key|regexp_replace).*"servers_server"."name"', query["sql"])
 
 
 @pytest.mark.parametrize("state", [state for state in Server.State if state != Server.State.RUNNING])

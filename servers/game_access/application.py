@@ -73,6 +73,7 @@ def apply(host_name: str, *, now: datetime) -> None:
     running = list(
         Server.objects.on_host(host_name)
         .running()
+        .order_by("pk")
         .only("pk", "port", "started_at", "sealed_rcon_password", "applied_sealed_rcon_password")
     )
     rosters = roster.of([server.pk for server in running], now=now)

@@ -96,7 +96,7 @@ def of(server_ids: Iterable[int], *, now: datetime) -> dict[int, Roster]:
     """The roster of each of these servers, in six queries for any number of them."""
     servers = {
         row["pk"]: row
-        for row in Server.objects.filter(pk__in=list(server_ids)).values("pk", "owner_id", "blueprint_id")
+        for row in Server.objects.filter(pk__in=list(server_ids)).order_by().values("pk", "owner_id", "blueprint_id")
     }
     blueprints = {row["blueprint_id"] for row in servers.values()}
     here = Q(server__in=list(servers)) | Q(blueprint__in=list(blueprints))

@@ -56,7 +56,7 @@ def refresh(
     rebooted: bool,
 ) -> Summary:
     """Observe every server of `host_name`. `rebooted`: this is the first pass since the machine booted."""
-    servers = list(Server.objects.on_host(host_name).select_related("host"))
+    servers = list(Server.objects.on_host(host_name).order_by("pk").select_related("host"))
     seen = runtime.observe([server.pk for server in servers])
     observed = {server.pk: _settled(server, seen[server.pk]) for server in servers}
     busy = _with_a_job(servers)

@@ -30,7 +30,7 @@ _LOADS_A_MAP = ("Mapchange to ", "Loading map ")
 
 def detect(host: Host, *, silent: Mapping[int, datetime], runtime: ServerRuntime, now: datetime) -> int:
     """Mark the servers in `silent` (each with the time since when) that hang; return how many were newly marked."""
-    ended = Server.objects.filter(host=host, hung_since__isnull=False).exclude(pk__in=silent)
+    ended = Server.objects.filter(host=host, hung_since__isnull=False).exclude(pk__in=silent).order_by()
     if answering := list(ended.values_list("pk", flat=True)):
         ended.update(hung_since=None)
         signals.send(f"{signals.SERVER}:{pk}" for pk in answering)
