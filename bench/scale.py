@@ -1,6 +1,6 @@
 """Step up from 500 to 10,000 servers on one PostgreSQL and one Redis; print which part is full first, and at how many.
 
-    bench/scale [--hosts 100] [--servers 100] [--seconds 45] [--steps 500,1000,2500,5000,10000] [--statements]
+    bench/scale [--hosts 100] [--servers 100] [--seconds 45] [--steps 500,1000,2500,5000,10000]
 
 There are no games: each host takes the messages of its queue and does with simulated answers what its worker does
 (bench/scale_hosts.py). All else is as installed: PostgreSQL and Redis of Debian, web, worker and beat. The servers of
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 HOST_PROCESSES = 2
 WARM_SECONDS = 12
-# Beyond this nothing new is found out.
-_GIVEN_UP_BELOW = 0.5
 # A worker host has at least one connection, and fsync is part of what a commit costs.
 _POSTGRES = "-c fsync=on -c max_connections=500 -c shared_preload_libraries=pg_stat_statements"
 
@@ -63,6 +61,7 @@ def main() -> int:
     parser.add_argument("--steps", default="500,1000,2500,5000,10000", help="numbers of servers")
     parser.add_argument("--viewers", type=int, default=200)
     parser.add_argument("--jobs", type=float, default=50, help="a minute")
+    parser.add_argument("--to-the-end", action="store_true", help="go on after a step that does not keep up")
     parser.add_argument("--statements", action="store_true", help="print what PostgreSQL spent its time on")
     wanted = parser.parse_args()
     if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
@@ -77,7 +76,7 @@ def main() -> int:
             print_progress(steps[-1])
             if wanted.statements:
                 print_statements(wanted.seconds)
-            if count >= wanted.hosts or steps[-1].landed < _GIVEN_UP_BELOW:
+            if count >= wanted.hosts or not (steps[-1].keeps_up or wanted.to_the_end):
                 break
         faults = stack.faults(steps)
     print_table(steps)
@@ -234,7 +233,7 @@ def print_statements(seconds: float, most: int = 15) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT sum(calls), sum(total_exec_time),"
-            " left(regexp_replace(min(query), '\\s+', ' ', 'g'), 1500)"
+            " left(regexp_replace(min(query), '\\s+', ' ', 'g'), 150)"
             " FROM pg_stat_statements JOIN pg_user ON usesysid = userid"
             " GROUP BY regexp_replace(query, '\\$\\d+(, \\$\\d+)*', '', 'g') ORDER BY 2 DESC LIMIT %s",
             [most],

@@ -197,7 +197,7 @@ class Runtime:
         # Long ago, so that nothing takes it for a restart.
         self._observed = {pk: _running(timezone.now() - timedelta(hours=1)) for pk in server_ids}
         looks_an_hour = 3600 / settings.LEFT4ME_STATUS_SECONDS
-        self._chance = CRASHES_AN_HOUR / looks_an_hour
+        self.chance_of_crash = CRASHES_AN_HOUR / looks_an_hour
         self._cpu: Counter[int] = Counter()
 
     def observe(self, server_ids: Iterable[int]) -> dict[int, Any]:
@@ -207,7 +207,7 @@ class Runtime:
 
         now = timezone.now()
         for pk in self._observed:
-            if random.random() < self._chance:
+            if random.random() < self.chance_of_crash:
                 self.crashes += 1
                 self._observed[pk] = _running(now, restarts=1, last_exit=Exit(status=None, signal=11, at=now))
         return {pk: self._observed[pk] for pk in server_ids}

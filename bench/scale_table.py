@@ -146,7 +146,7 @@ def print_capacity(steps: list[Step]) -> None:
     print(f"\n{'derived from the steps that keep up':<46}{'base':>11}{'per 1,000':>11}{'servers':>11}")
     print(f"{'':<46}{'cores':>11}{'cores':>11}{'per core':>11}")
     for part in PARTS:
-        base, slope = _line([(step.servers, step.cores(part)) for step in good])
+        base, slope = line([(step.servers, step.cores(part)) for step in good])
         carried = f"{(1 - base) / slope:>11,.0f}" if slope > 0 else f"{'–':>11}"
         figures.record(
             f"{part:<46}{base:>11.3f}{1000 * slope:>11.3f}{carried}",
@@ -163,7 +163,7 @@ def print_capacity(steps: list[Step]) -> None:
     )
 
 
-def _line(points: list[tuple[float, float]]) -> tuple[float, float]:
+def line(points: list[tuple[float, float]]) -> tuple[float, float]:
     """The straight line through the points by least squares: what it begins with, and what it grows by."""
     count = len(points)
     if count == 1:

@@ -146,6 +146,7 @@ def _record(server: Server, lists: Lists, wanted: Wanted, row: AppliedBans | Non
         return
     now = timezone.now()
     row = row or AppliedBans(server=server)
+    before = _shown(row)
     has_failed = bool(outcome.error or outcome.problems)
     row.failures = row.failures + 1 if has_failed else 0
     row.error, row.problems = outcome.error[:300], outcome.problems
@@ -156,9 +157,15 @@ def _record(server: Server, lists: Lists, wanted: Wanted, row: AppliedBans | Non
         row.targets = _known_after(wanted, row.targets, outcome)
     row.due_at = _next_pass(row, wanted, now=now)
     row.save()
-    signals.send_after_commit(server.resource)
+    if _shown(row) != before:
+        signals.send_after_commit(server.resource)
     if has_failed and row.failures == 1:
         logger.warning("Bans of server %s are not confirmed: %s", server.pk, outcome.error or outcome.problems)
+
+
+def _shown(row: AppliedBans) -> tuple[object, ...]:
+    """What pages show. That a game was compared again is no news: with thousands of them it would be all the time."""
+    return (row.pk and row.checked_at is not None, row.signature, row.error, row.problems, row.targets)
 
 
 def _known_after(wanted: Wanted, known: dict[str, str | None], outcome: Outcome) -> dict[str, str | None]:

@@ -269,3 +269,15 @@ def test_start_files_hold_every_ban_and_adopt_what_the_game_wrote(cast, tmp_path
     files = start_files.make(server, [Path(tmp_path / "overlay")]).files
     assert files["left4dead2/cfg/banned_user.cfg"] == "banid 0 STEAM_1:0:1\n"
     assert files["left4dead2/cfg/banned_ip.cfg"] == ""
+
+
+def test_pages_are_told_of_what_changed_and_not_of_each_comparison(cast, game, server, monkeypatch):
+    told = []
+    monkeypatch.setattr(application.signals, "send_after_commit", lambda *names: told.extend(names))
+    assert run() == 1
+    assert told == [server.resource]
+    assert run(timezone.now() + application.COMPARED_EVERY) == 1
+    assert told == [server.resource]
+    make_ban(make_list(cast.owner, is_default=True))
+    assert run() == 1
+    assert told == [server.resource] * 2
