@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 5.0
 # With fewer of the sweeps, or when they land later than the next is due, a step does not keep up.
 LEAST_LANDED = 0.95
+# Seconds, of the median: live lines that come later are not live.
+LONGEST_DELAY = 1
 PARTS = ("postgres", "redis", "web", "worker", "beat", "hosts")
 
 
@@ -151,6 +153,11 @@ def print_capacity(steps: list[Step]) -> None:
         figures.record(
             f"{part:<46}{base:>11.3f}{1000 * slope:>11.3f}{carried}",
             Figure("scale", f"{part} for 1,000 servers", 1000 * slope, "cores"),
+        )
+    slow = next((step for step in steps if _at(step.seen.line_delays, 0.5) > 1000 * LONGEST_DELAY), None)
+    if slow is not None:
+        print(
+            f"\nLines of logs are more than {LONGEST_DELAY:g} s late from {slow.servers} servers on: the web is full."
         )
     late = next((step for step in steps if not step.keeps_up), None)
     if late is None:
