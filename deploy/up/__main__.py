@@ -101,13 +101,16 @@ def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int
     try:
         if plan["broker_is_ours"]:
             _start_broker(supervisor, root)
-        commands.run(
-            [sys.executable, "-m", "deploy.up.prepare", *(["--demo"] if demo else [])],
-            timeout=900,
-            cwd=_REPOSITORY,
-            on_line=supervisor.say,
-            cancelled=lambda: supervisor.stopping,
-        )
+        if plan["hint"]:
+            supervisor.say(plan["hint"])
+        if demo or not plan["is_prepared"]:
+            commands.run(
+                [sys.executable, "-m", "deploy.up.prepare", *(["--demo"] if demo else [])],
+                timeout=900,
+                cwd=_REPOSITORY,
+                on_line=supervisor.say,
+                cancelled=lambda: supervisor.stopping,
+            )
         for service in _services():
             supervisor.start(service)
         address = plan["address"]

@@ -5,12 +5,16 @@ Runs in processes of its own, so that the supervisor, which lives as long as bin
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import sqlite3
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from deploy.ops import application
 from deploy.ops.database.copies import Sqlite
@@ -19,6 +23,7 @@ from left4me.core.processes import libraries
 
 KEPT_COPIES = 5
 _STAMP = ".source"
+_PREPARED = "prepared"
 _EX_CONFIG = 78
 
 
@@ -34,10 +39,12 @@ def main(arguments: list[str]) -> int:
     from django.conf import settings
     from django.utils import timezone
 
+    # As they are before: what changes meanwhile is prepared by the next start.
+    sources = _sources_digest(settings)
     migrate(settings.DATABASES["default"], copies=settings.LEFT4ME_ROOT / "backups", stamp=timezone.now())
     collect_static(settings)
-    if settings.LEFT4ME_GAME == "steam" and (missing := libraries.missing()):
-        say(f"the game needs 32-bit libraries ({', '.join(missing)}): sudo {libraries.install_command(missing)}")
+    with contextlib.suppress(OSError):
+        (settings.LEFT4ME_ROOT / _PREPARED).write_text(sources + _results_digest(settings))
     if "--demo" in arguments:
         call_command("seed_demo")
     return 0
@@ -57,9 +64,53 @@ def print_plan() -> int:
         # Other names are answered with 400.
         "known_as": application.known_host({"LEFT4ME_ALLOWED_HOSTS": ",".join(settings.ALLOWED_HOSTS)}),
         "broker_is_ours": not settings.env.text("REDIS_URL"),
+        "is_prepared": is_prepared(settings),
+        "hint": "",
     }
+    if settings.LEFT4ME_GAME == "steam" and (missing := libraries.missing()):
+        plan["hint"] = (
+            f"the game needs 32-bit libraries ({', '.join(missing)}): sudo {libraries.install_command(missing)}"
+        )
     say(json.dumps(plan))
     return 0
+
+
+def is_prepared(settings: Any) -> bool:
+    """Whether an earlier start has prepared all that there is now. Does not load Django to find that out."""
+    prepared, results = settings.LEFT4ME_ROOT / _PREPARED, _results_digest(settings)
+    return bool(results) and prepared.is_file() and prepared.read_text() == _sources_digest(settings) + results
+
+
+def _sources_digest(settings: Any) -> str:
+    """Of all packages, migrations and static files."""
+    digest = hashlib.sha256((settings.BASE_DIR / "requirements.txt").read_bytes())
+    for path in _sources(settings):
+        stat = path.stat()
+        digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _sources(settings: Any) -> Iterator[Path]:
+    for package in sorted({app.partition(".")[0] for app in settings.INSTALLED_APPS}):
+        for folder, folders, names in os.walk(settings.BASE_DIR / package):
+            folders.sort()
+            if {"migrations", "static"} & set(Path(folder).parts):
+                yield from (Path(folder, name) for name in sorted(names) if not name.endswith(".pyc"))
+
+
+def _results_digest(settings: Any) -> str:
+    """Of the migrations that are applied and the static files that are collected; empty if only Django can tell."""
+    database, collected = settings.DATABASES["default"], Path(settings.STATIC_ROOT) / _STAMP
+    if not database["ENGINE"].endswith("sqlite3") or not collected.is_file():
+        return ""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(database['NAME']))}?mode=ro", uri=True)) as rows:
+            applied = rows.execute("SELECT app, name FROM django_migrations ORDER BY id").fetchall()
+    except sqlite3.Error:
+        return ""
+    return hashlib.sha256(
+        repr((database["NAME"], applied, str(collected), collected.read_text())).encode()
+    ).hexdigest()
 
 
 def migrate(database: dict[str, Any], *, copies: Path, stamp: Any) -> None:

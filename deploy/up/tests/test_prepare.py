@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,3 +55,38 @@ def test_an_upgrade_copies_the_database_before_it_changes_it(tmp_path: Path, col
     with closing(sqlite3.connect(copy)) as kept:
         applied = kept.execute("SELECT count(*) FROM django_migrations WHERE app = 'status_pages'").fetchone()
     assert applied == (0,)
+
+
+@pytest.mark.slow
+def test_a_start_that_has_nothing_to_prepare_does_not_load_django_to_find_that_out(
+    tmp_path: Path, collected_static: Path
+):
+    shutil.copytree(collected_static, tmp_path / "static")
+    env = {"PATH": os.environ["PATH"], "LEFT4ME_ROOT": str(tmp_path)}
+
+    def is_prepared() -> bool:
+        argv = [sys.executable, "-m", "deploy.up.prepare", "--plan"]
+        plan = json.loads(commands.run(argv, timeout=120, cwd=_REPOSITORY, env=env).output.splitlines()[-1])
+        return bool(plan["is_prepared"])
+
+    assert not is_prepared()
+    commands.run([sys.executable, "-m", "deploy.up.prepare"], timeout=120, cwd=_REPOSITORY, env=env)
+    assert is_prepared()
+    with closing(sqlite3.connect(tmp_path / "left4me.sqlite3")) as older, older:
+        older.execute("DELETE FROM django_migrations WHERE app = 'status_pages'")
+    assert not is_prepared(), "the database of an older release was put back"
+
+
+def test_a_changed_migration_static_file_or_package_is_prepared(tmp_path: Path):
+    settings = SimpleNamespace(BASE_DIR=tmp_path, INSTALLED_APPS=["app.inner.apps.Config", "elsewhere"])
+    files = [tmp_path / name for name in ("requirements.txt", "app/migrations/0001.py", "app/inner/static/a.css")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("1")
+    digests = {prepare._sources_digest(settings)}
+    for file in files:
+        file.write_text("22")
+        digests.add(prepare._sources_digest(settings))
+    assert len(digests) == 4
+    (tmp_path / "app" / "views.py").write_text("")
+    assert prepare._sources_digest(settings) in digests
