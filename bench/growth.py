@@ -77,6 +77,8 @@ class Row:
     @property
     def exponent(self) -> float | None:
         """None if there are not two sizes to compare."""
+        if self.error:
+            return None
         sizes = sorted(size for size in self.costs if size >= self.full)[-2:]
         if len(sizes) < 2:
             return None
@@ -110,9 +112,14 @@ class Row:
         return f"{self.name:<48}{costs}{exponent:>8}{self.limit:>6}{queries:>14}{mark}"
 
 
-def rounds(sites: list[Site], rows: list[Row], count: int) -> None:
-    """Have every size do every work, in turns; the first time warms what is kept between requests."""
+def rounds(sites: list[Site], rows: list[Row], count: int, database: str) -> None:
+    """Have every size do every work, in turns, and report it; the first time warms what is kept between requests."""
+    part = ""
     for number, row in enumerate(rows):
+        if row.part != part:
+            part = row.part
+            heads = "".join(f"{f'x{site.factor}, ms':>10}" for site in sites)
+            print(f"\n{f'{part} ({database})':<48}{heads}{'slope':>8}{'limit':>6}{'queries':>14}", flush=True)
         for turn in range(count + 1):
             # Neither the small nor the large one always comes first.
             for site in sites if turn % 2 else reversed(sites):
@@ -124,6 +131,7 @@ def rounds(sites: list[Site], rows: list[Row], count: int) -> None:
                 row.queries[site.factor] = figure["queries"]
                 if turn:
                     row.costs[site.factor].append(figure["ms"])
+        figures.record(str(row), *row.measured(database))
 
 
 def start(sizes: list[int], parts: list[str]) -> list[Site]:
@@ -159,20 +167,14 @@ def main(arguments: list[str] | None = None) -> int:
         for site, each in zip(sites, told, strict=True):
             print(f"size {site.factor}: rows made in {each['filled']:.1f} s", flush=True)
         rows = [Row(**work, costs={size: [] for size in sizes}) for work in told[0]["works"]]
-        rounds(sites, rows, wanted.rounds)
+        rounds(sites, rows, wanted.rounds, "PostgreSQL" if os.environ.get("DATABASE_URL") else "SQLite")
     finally:
         for site in sites:
             site.end()
-    return report(rows, sizes, "PostgreSQL" if os.environ.get("DATABASE_URL") else "SQLite")
+    return report(rows)
 
 
-def report(rows: list[Row], sizes: list[int], database: str) -> int:
-    for part in dict.fromkeys(row.part for row in rows):
-        heads = "".join(f"{f'x{size}, ms':>10}" for size in sizes)
-        print(f"\n{f'{part} ({database})':<48}{heads}{'slope':>8}{'limit':>6}{'queries':>14}")
-        for row in rows:
-            if row.part == part:
-                figures.record(str(row), *row.measured(database))
+def report(rows: list[Row]) -> int:
     steep = [row.name for row in rows if row.is_too_steep]
     print(f"\n{len(rows)} works, of which {len(steep)} grow faster than they may")
     print(f"Costs that differ by less than {FLOOR_MS} ms count as the same.")

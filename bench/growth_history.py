@@ -31,7 +31,7 @@ def write_history(rows: Rows) -> None:
     rows.insert(
         PlayerSession,
         count,
-        server=rows.server,
+        server=f"CASE WHEN {is_open} THEN {rows.first_server} + i % {rows.servers} ELSE {rows.server} END",
         steam_id_64=rows.player,
         joined_at=rows.at(age),
         left_at=f"CASE WHEN {is_open} THEN NULL ELSE {rows.at(f'{age} - 60 - i % 3600')} END",

@@ -44,7 +44,8 @@ _PAGES = (
     Page("/servers/{busy}/admins"),
     Page("/servers/{busy}/maps"),
     Page("/servers/{busy}/matches"),
-    Page("/servers/{busy}/demos"),
+    # It names the visitors during each demo; those of the busy server are many.
+    Page("/servers/{busy}/demos", limit=LINEAR),
     Page("/servers/{busy}/backups"),
     Page("/servers/{busy}/schedules"),
     Page("/servers/{quiet}/history?span=30d"),
@@ -99,7 +100,7 @@ _API = (
     Page("servers/{busy}/orders"),
     Page("servers/{busy}/votes"),
     Page("servers/{busy}/runs"),
-    Page("servers/{busy}/demos"),
+    Page("servers/{busy}/demos", limit=LINEAR),
     Page("servers/{busy}/backups"),
     Page("servers/{quiet}/figures?range=30d"),
     Page("servers/{quiet}/history?span=30d"),

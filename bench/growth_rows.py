@@ -51,7 +51,8 @@ class Rows:
         """A moment before the present, as SQL."""
         moment = f"({self.now.timestamp():.3f} - ({seconds_ago}))"
         if connection.vendor == "sqlite":
-            return f"strftime('%Y-%m-%d %H:%M:%f', {moment}, 'unixepoch')"
+            # With microseconds, and never with a whole second, as Django would write it.
+            return f"strftime('%Y-%m-%d %H:%M:%f001', {moment}, 'unixepoch')"
         return f"to_timestamp({moment})"
 
     def age(self, count: int, days: int = DAYS) -> str:

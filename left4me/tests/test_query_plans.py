@@ -20,6 +20,8 @@ from left4me.jobs.models import Job
 from left4me.schedules import execution
 from left4me.site import bell
 from livestate import live, profiles
+from livestate.demos import lookups
+from livestate.demos.models import Demo
 from livestate.models import PlayerSession
 from overlays import attention
 from overlays.workshop_items import refresh
@@ -95,6 +97,14 @@ def test_who_is_on_a_server_is_found_without_those_who_left() -> None:
         found = plans(captured)
         assert "INDEX session_by_server_and_end (server_id=? AND left_at" in found
         assert "session_by_server_and_time" not in found
+
+
+def test_who_is_in_a_demo_is_found_without_earlier_visits() -> None:
+    server, now = make_server(User.objects.create_user("anna")), timezone.now()
+    demo = Demo(server=server, started_at=now - timedelta(hours=1), ended_at=now)
+    with CaptureQueriesContext(connection) as captured:
+        lookups.players([demo])
+    assert plans(captured).count("INDEX session_by_server_and_end (server_id=? AND left_at") == 2
 
 
 def test_profiles_that_are_due_are_found_among_the_visits_of_a_day() -> None:

@@ -61,8 +61,10 @@ def players(demos: Iterable[Demo]) -> dict[int, list[ShownPlayer]]:
     if not demos:
         return {}
     start, end = min(demo.started_at for demo in demos), max(demo.ended_at for demo in demos)
-    sessions = list(
-        PlayerSession.objects.filter(server=demos[0].server_id).during(start, end).order_by("joined_at", "pk")
+    # Not by one query, nor in order: SQLite would read all visits that began before the end.
+    visits = PlayerSession.objects.filter(server=demos[0].server_id, joined_at__lt=end)
+    sessions = sorted(
+        (*visits.filter(left_at__gte=start), *visits.open()), key=lambda visit: (visit.joined_at, visit.pk)
     )
     shown = dict(zip((session.pk for session in sessions), with_profiles(sessions), strict=True))
     found: dict[int, list[ShownPlayer]] = {}
