@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import cast
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -19,6 +20,7 @@ from left4me.jobs.models import Job
 from livestate import chart, live
 from livestate import history as histories
 from livestate.bans import state as ban_state
+from livestate.live import Live
 from livestate.models import Order
 from livestate.players import records
 from servers import lookups, permissions
@@ -43,21 +45,28 @@ def panel(request: HttpRequest, pk: int) -> HttpResponse:
 def players(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     server = lookups.server_or_404(user, pk)
-    context = {**server_page.frame(request, server, tab="players"), **panel_context(user, server)}
+    frame = server_page.frame(request, server, tab="players")
+    context = {**frame, **panel_context(user, server, current=cast(Live, frame["live"]))}
     return render(request, "livestate/players.html", context)
 
 
-def players_of_overview(request: HttpRequest, server: Server) -> SafeString:
+def players_of_overview(request: HttpRequest, server: Server, current: Live) -> SafeString:
     """The panel as a part of the server's overview."""
-    return render_to_string("livestate/_panel.html", panel_context(signed_in(request), server, brief=True), request)
+    context = panel_context(signed_in(request), server, brief=True, current=current)
+    return render_to_string("livestate/_panel.html", context, request)
 
 
-def panel_context(user: User, server: Server, *, brief: bool = False) -> dict[str, object]:
-    """The template context of the panel; for operators it includes the state of their latest action."""
+def panel_context(
+    user: User, server: Server, *, brief: bool = False, current: Live | None = None
+) -> dict[str, object]:
+    """The template context of the panel; for operators it includes the state of their latest action.
+
+    `current` is the live state, where the page has read it already.
+    """
     now = timezone.now()
     can_operate = permissions.can_operate_server(user, server)
     latest = _latest_action(user, server) if can_operate else None
-    current = live.of(server, now=now)
+    current = current or live.of(server, now=now)
     online = live.current_players(server)
     recent = [] if brief else live.recent_players(server)
     return {

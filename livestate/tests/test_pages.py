@@ -5,6 +5,8 @@ import io
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -168,3 +170,11 @@ def test_a_players_visits_are_shown_as_far_as_the_viewer_sees_the_servers(client
 def test_a_number_that_no_database_holds_is_nobody(client, cast):
     client.force_login(cast.owner)
     assert client.get(f"/players/{10**30}").status_code == 404
+
+
+@pytest.mark.parametrize("tab", ["", "/players"])
+def test_a_page_of_a_server_reads_its_live_state_once(cast, client, server, tab):
+    client.force_login(cast.owner)
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(f"/servers/{server.pk}{tab}").status_code == 200
+    assert sum('FROM "livestate_silence"' in query["sql"] for query in queries) == 1

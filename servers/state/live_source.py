@@ -14,8 +14,8 @@ from servers.models import Server
 
 # One value for each server, in the given order; `servers/_live_badge.html` shows it.
 ReadLive = Callable[[Sequence[Server], datetime], Sequence[Any]]
-# The players of one server as HTML, refreshed by itself.
-RenderPlayers = Callable[[HttpRequest, Server], SafeString]
+# The players of one server as HTML, refreshed by itself; the last argument is what `ReadLive` gave for it.
+RenderPlayers = Callable[[HttpRequest, Server, Any], SafeString]
 
 # The players of the last day, by server; `servers/_spark.html` draws them. Servers without players are missing.
 ReadSparklines = Callable[[Sequence[Server], datetime], Mapping[int, Any]]
@@ -46,5 +46,5 @@ def sparklines(servers: Sequence[Server], *, now: datetime) -> dict[int, Any]:
     return {pk: spark for source in _sources for pk, spark in source.sparklines(servers, now).items()}
 
 
-def players(request: HttpRequest, server: Server) -> SafeString:
-    return SafeString("".join(source.render_players(request, server) for source in _sources))
+def players(request: HttpRequest, server: Server, live: Any) -> SafeString:
+    return SafeString("".join(source.render_players(request, server, live) for source in _sources))

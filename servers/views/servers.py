@@ -40,11 +40,12 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     server = lookups.server_or_404(user, pk)
     site = request.get_host()
+    frame = server_page.frame(request, server, tab=server_page.OVERVIEW)
     context = {
-        **server_page.frame(request, server, tab=server_page.OVERVIEW),
+        **frame,
         "address": server.host.join_address(server.port, site=site),
         "tv_address": server.host.join_address(server.tv_port, site=site) if server.tv_port else "",
-        "players_now": live_source.players(request, server),
+        "players_now": live_source.players(request, server, frame["live"]),
         **facts.context(user, server),
     }
     return render(request, "servers/detail.html", context)
