@@ -17,7 +17,7 @@ from django.contrib.messages import get_messages
 from django.db import transaction
 from django.test import Client
 
-from left4me.tests.permission_table import OPERATIONS, SCHEMA, said
+from left4me.tests.permission_table import operations, said, schema_of_api
 from left4me.tests.permission_world import MISSING, World
 
 
@@ -165,7 +165,7 @@ _OPEN = {
 def fields() -> dict[str, set[str]]:
     """The fields by which bodies and queries of the API name objects, by method and address."""
     found: dict[str, set[str]] = {}
-    for (pattern, method), operation in OPERATIONS.items():
+    for (pattern, method), operation in operations().items():
         names = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
         for content in operation.get("requestBody", {}).get("content", {}).values():
             names |= set(_properties(content["schema"]))
@@ -194,5 +194,5 @@ def _names_object(name: str) -> bool:
 
 def _properties(schema: dict[str, Any]) -> dict[str, Any]:
     if "$ref" in schema:
-        return _properties(SCHEMA["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+        return _properties(schema_of_api()["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
     return dict(schema.get("properties", {}))
