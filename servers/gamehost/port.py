@@ -116,6 +116,19 @@ class Watch(Protocol):
     def cancelled(self) -> bool: ...
 
 
+class Follower(Protocol):
+    """Reads a log on. Not for several threads at once."""
+
+    def read(self) -> list[LogLine]:
+        """Return lines that are new since the last call, without waiting for any. There may be more of them.
+
+        Raises RuntimeFault if the journal cannot be read.
+        """
+
+    def close(self) -> None:
+        """Stop reading, and free what that takes."""
+
+
 class ServerRuntime(Protocol):
     """Runs servers on this host.
 
@@ -202,19 +215,12 @@ class ServerRuntime(Protocol):
         Returns an empty list if there is no log. Raises RuntimeFault if the journal cannot be read.
         """
 
-    def follow(
-        self,
-        server_id: int,
-        *,
-        cursor: str | None,
-        on_lines: Callable[[list[LogLine]], None],
-        cancelled: Callable[[], bool],
-    ) -> None:
-        """Call `on_lines` with batches of new lines until `cancelled` returns true.
+    def follow(self, server_id: int, *, cursor: str | None, on_news: Callable[[], None] = lambda: None) -> Follower:
+        """Return a follower of the log, which the caller reads regularly and closes.
 
         Begins after the line of `cursor`, or at the end of the log without one. A cursor whose line is no longer in
         the log begins at the oldest line that is. Continues across restarts and rotations, and while the server is
-        stopped. Blocks, and calls `cancelled` regularly.
+        stopped. A runtime that is told of new lines calls `on_news`, from any thread.
         """
 
     def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:

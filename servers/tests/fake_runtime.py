@@ -12,8 +12,28 @@ from servers.gamehost.spec import InstanceSpec, StopLimits
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 
 
+class FakeFollower:
+    """Gives each line once that a test puts into `lines`."""
+
+    def __init__(self, cursor: str | None) -> None:
+        self.cursor = cursor
+        self.lines: list[LogLine] = []
+        self.fault: Exception | None = None
+        self.is_closed = False
+
+    def read(self) -> list[LogLine]:
+        if self.fault is not None:
+            raise self.fault
+        lines, self.lines = self.lines, []
+        return lines
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
 class FakeRuntime:
     def __init__(self) -> None:
+        self.followers: dict[int, FakeFollower] = {}
         self.observed: dict[int, Observed] = {}
         self.specs: dict[int, InstanceSpec] = {}
         self.faults: dict[str, RuntimeFault] = {}
@@ -64,14 +84,9 @@ class FakeRuntime:
         return [LogLine(text=text, at=EPOCH, cursor="") for text in self.lines[-lines:]]
 
     def follow(
-        self,
-        server_id: int,
-        *,
-        cursor: str | None,
-        on_lines: Callable[[list[LogLine]], None],
-        cancelled: Callable[[], bool],
-    ) -> None:
-        return None
+        self, server_id: int, *, cursor: str | None, on_news: Callable[[], None] = lambda: None
+    ) -> FakeFollower:
+        return self.followers.setdefault(server_id, FakeFollower(cursor))
 
     def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
         return {one: self._used(one, with_disk=one in with_disk) for one in server_ids}

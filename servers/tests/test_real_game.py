@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,9 +91,7 @@ def test_the_log_is_carried_to_those_who_watch(server: Server, redis_client):
     heard: list[bytes] = []
     with redis_client.pubsub(ignore_subscribe_messages=True) as subscription:
         subscription.subscribe(keys.server_log_channel(server.pk))
-        tailer = publisher.Tailer(server.pk, runtime=this_host.runtime(), client=redis_client)
-        thread = threading.Thread(target=tailer.run, daemon=True)
-        thread.start()
+        publisher.Tailers(this_host.runtime()).ensure(server.pk)
 
         def hears(text: bytes) -> bool:
             message = subscription.get_message(timeout=0.2)
@@ -106,8 +103,8 @@ def test_the_log_is_carried_to_those_who_watch(server: Server, redis_client):
         _ask(server, "say the tank is coming")
         _until(lambda: hears(b"the tank is coming"))
     redis_client.delete(keys.server_log_watched(server.pk))
-    thread.join(30)
-    assert not thread.is_alive(), "a tailer without viewers ends"
+    # A tailer without viewers ends.
+    _until(lambda: not redis_client.exists(keys.server_log_tailer(server.pk)))
     assert redis_client.xlen(keys.server_log(server.pk)) > 3
 
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ KEPT_ROTATIONS: Final = 5
 ROTATE_AT: Final = 8 * 1024**2
 _LONGEST_LINE: Final = 4096
 _BLOCK: Final = 65_536
+_MOST_BLOCKS: Final = 16
 _LISTINGS: Final = 10
 
 # A stored line: its text, its time stamp, and the cursor behind it.
@@ -133,27 +134,29 @@ def tail(directory: Path, lines: int) -> list[Stored]:
     return tail_lines
 
 
-def follow(
-    directory: Path,
-    *,
-    cursor: str | None,
-    on_lines: Callable[[list[Stored]], None],
-    cancelled: Callable[[], bool],
-    pause: float = 0.2,
-) -> None:
-    """Pass on new lines until `cancelled`, across rotations; see the port."""
-    inode, offset = _parse(cursor) if cursor else _end(directory)
-    while not cancelled():
-        batch, inode, offset = _read_on(directory, inode, offset)
-        if batch:
-            on_lines(batch)
-        else:
-            time.sleep(pause)
+class Follower:
+    """Reads the log on after a cursor, across rotations; see the port."""
+
+    def __init__(self, directory: Path, cursor: str | None) -> None:
+        self._newest = directory / NAME
+        self._inode, self._offset = _parse(cursor) if cursor else _end(directory)
+
+    def stored(self) -> list[Stored]:
+        """The next lines. Blocks of a flood are read one after another, so that it does not run away."""
+        lines: list[Stored] = []
+        for _block in range(_MOST_BLOCKS):
+            batch, self._inode, self._offset = _read_on(self._newest, self._inode, self._offset)
+            if not batch:
+                break
+            lines += batch
+        return lines
+
+    def close(self) -> None:
+        """Nothing is open between two calls."""
 
 
-def _read_on(directory: Path, inode: int, offset: int) -> tuple[list[Stored], int, int]:
+def _read_on(newest: Path, inode: int, offset: int) -> tuple[list[Stored], int, int]:
     """The next batch after the cursor, and the cursor behind it; nothing when the log was rotated meanwhile."""
-    newest = directory / NAME
     # Mostly there was no rotation, and nothing is new: a worker asks this of each server several times a second.
     with contextlib.suppress(FileNotFoundError):
         found = newest.stat()
@@ -161,7 +164,7 @@ def _read_on(directory: Path, inode: int, offset: int) -> tuple[list[Stored], in
             batch, offset = _lines_after(newest, inode, offset) if found.st_size > offset else ([], offset)
             return batch, inode, offset
     try:
-        present = _present(directory)
+        present = _present(newest.parent)
     except FileNotFoundError:
         return [], inode, offset
     if not present:

@@ -18,6 +18,7 @@ from left4me.core.processes import commands, procfs
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
+    Follower,
     LaunchFailed,
     LogLine,
     MountFailed,
@@ -108,20 +109,8 @@ class ProcessRuntime(RuntimeBase):
     def tail(self, server_id: int, *, lines: int = 200) -> list[LogLine]:
         return _log_lines(console.tail(self._storage.of(server_id).logs, lines))
 
-    def follow(
-        self,
-        server_id: int,
-        *,
-        cursor: str | None,
-        on_lines: Callable[[list[LogLine]], None],
-        cancelled: Callable[[], bool],
-    ) -> None:
-        console.follow(
-            self._storage.of(server_id).logs,
-            cursor=cursor,
-            on_lines=lambda stored: on_lines(_log_lines(stored)),
-            cancelled=cancelled,
-        )
+    def follow(self, server_id: int, *, cursor: str | None, on_news: Callable[[], None] = lambda: None) -> Follower:
+        return _LogFollower(self._storage.of(server_id).logs, cursor)
 
     def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
         return {server_id: self._used(server_id, with_disk=server_id in with_disk) for server_id in server_ids}
@@ -144,6 +133,11 @@ class ProcessRuntime(RuntimeBase):
         # Nothing of the worker's environment (secrets, proxies) is passed to a process that runs beside a game.
         path = {"PATH": os.environ.get("PATH", os.defpath)}
         return path if self._cgroup is None else {**path, cgroup.VARIABLE: str(self._cgroup)}
+
+
+class _LogFollower(console.Follower):
+    def read(self) -> list[LogLine]:
+        return _log_lines(self.stored())
 
 
 class _Supervisor:

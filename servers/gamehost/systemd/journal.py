@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from left4me.core.concurrency import Cancelled
 from left4me.core.processes import commands
-from servers.gamehost.port import LogLine
+from servers.gamehost.port import LogLine, RuntimeFault
 
 _READ_SECONDS: Final = 30
 _FOLLOW_SECONDS: Final = 7 * 86_400
 _MOST_IN_A_BATCH: Final = 2_000
+# Of a flood that nobody reads in time, only the newest lines would be shown anyway.
+_MOST_UNREAD: Final = 20_000
 _ARGV: Final = ("journalctl", "--no-pager", "--quiet", "--output=json", "--output-fields=MESSAGE")
 # By itself --follow shows the present boot only. In a container, a unit with a /proc of its own reads the wrong boot
 # id and would follow nothing, without an error.
@@ -29,14 +33,43 @@ def tail(unit: str, lines: int) -> list[LogLine]:
     return log_lines
 
 
-def follow(
+class Follower:
+    """Reads the log of a unit on, by a journalctl that a thread of its own listens to; see the port."""
+
+    def __init__(self, unit: str, *, cursor: str | None, on_news: Callable[[], None]) -> None:
+        self._on_news = on_news
+        self._closed = threading.Event()
+        self._unread: deque[LogLine] = deque(maxlen=_MOST_UNREAD)
+        self._fault: commands.CommandError | None = None
+        threading.Thread(target=self._listen, args=[unit, cursor], name=f"journal-{unit}", daemon=True).start()
+
+    def read(self) -> list[LogLine]:
+        if self._fault is not None:
+            raise RuntimeFault(f"the journal cannot be followed: {self._fault}") from self._fault
+        return [self._unread.popleft() for _ in range(len(self._unread))]
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _listen(self, unit: str, cursor: str | None) -> None:
+        try:
+            _follow(unit, cursor=cursor, on_lines=self._take, cancelled=self._closed.is_set)
+        except commands.CommandError as error:
+            self._fault = error
+
+    def _take(self, lines: list[LogLine]) -> None:
+        self._unread += lines
+        self._on_news()
+
+
+def _follow(
     unit: str,
     *,
     cursor: str | None,
     on_lines: Callable[[list[LogLine]], None],
     cancelled: Callable[[], bool],
 ) -> None:
-    """Pass on new lines until `cancelled`; see the port. Restarts journalctl if it ends."""
+    """Pass on new lines until `cancelled`. Restarts journalctl if it ends."""
     while not cancelled():
         start = ["--lines=0"] if cursor is None else ["--lines=all", f"--after-cursor={cursor}"]
         last = _follow_once([*_FOLLOW, f"--unit={unit}", *start], on_lines, cancelled)

@@ -14,6 +14,7 @@ from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
     Exit,
+    Follower,
     LaunchFailed,
     LogLine,
     MountFailed,
@@ -96,15 +97,8 @@ class SystemdRuntime(RuntimeBase):
         except commands.CommandError as error:
             raise RuntimeFault(f"the journal cannot be read: {error}") from error
 
-    def follow(
-        self,
-        server_id: int,
-        *,
-        cursor: str | None,
-        on_lines: Callable[[list[LogLine]], None],
-        cancelled: Callable[[], bool],
-    ) -> None:
-        journal.follow(units.name(server_id), cursor=cursor, on_lines=on_lines, cancelled=cancelled)
+    def follow(self, server_id: int, *, cursor: str | None, on_news: Callable[[], None] = lambda: None) -> Follower:
+        return journal.Follower(units.name(server_id), cursor=cursor, on_news=on_news)
 
     def resources(self, server_ids: Iterable[int], *, with_disk: Collection[int] = ()) -> dict[int, Resources]:
         ids = list(server_ids)

@@ -164,13 +164,12 @@ class Following:
 
     def call_follow(self, server_id: int, cursor: str | None, until: str) -> list[str]:
         """Follow until a line says `until`; in one call, so that it can happen in another process."""
+        follower = self.follow(server_id, cursor=cursor)
         texts: list[str] = []
-        self.follow(
-            server_id,
-            cursor=cursor,
-            on_lines=lambda lines: texts.extend(line.text for line in lines),
-            cancelled=lambda: until in texts,
-        )
+        while until not in texts:
+            texts += [line.text for line in follower.read()]
+            time.sleep(0.01)
+        follower.close()
         return texts
 
 

@@ -14,16 +14,12 @@ def texts(stored: list[console.Stored]) -> list[str]:
 
 
 def follow_until(directory: Path, cursor: str | None, last: str, *, ready: threading.Event | None = None) -> list[str]:
+    follower = console.Follower(directory, cursor)
     seen: list[str] = []
-
-    def cancelled() -> bool:
+    while last not in seen:
+        seen += texts(follower.stored())
         if ready is not None:
             ready.set()
-        return last in seen
-
-    console.follow(
-        directory, cursor=cursor, on_lines=lambda lines: seen.extend(texts(lines)), cancelled=cancelled, pause=0.01
-    )
     return seen
 
 
