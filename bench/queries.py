@@ -6,7 +6,6 @@ from PyPI run in an environment of their own: `PEERS=DIR bench/queries` makes it
 
 from __future__ import annotations
 
-import asyncio
 import json
 import multiprocessing
 import os
@@ -15,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+
+import uvloop
 
 from bench import figures
 from bench.figures import Figure
@@ -30,14 +31,14 @@ _CHALLENGE = b"\xff\xff\xff\xffA\x01\x02\x03\x04"
 _INFO = b"\xff\xff\xff\xffI\x11bench\0c1m1_hotel\0left4dead2\0Left 4 Dead 2\0\0\0\x08\x08\0dl\0\x012.2.4.3\0"
 
 
-def asyncio_client(port: int) -> None:
+def kept_connection(port: int) -> None:
     async def run() -> None:
         client = rcon.Client("127.0.0.1", port, PASSWORD)
         for _ in range(QUESTIONS):
             await client.ask("status", timeout=5)
         client.close()
 
-    asyncio.run(run())
+    uvloop.run(run())
 
 
 def plain_socket(port: int) -> None:
@@ -106,7 +107,7 @@ def keep(work: str, who: str, seconds: float, cpu: float) -> None:
 def main() -> None:
     # 1 of 100 servers is silent, and the last one always.
     with endpoints(2) as ports:
-        measure(STATUS, figures.US, asyncio_client, ports[0])
+        measure(STATUS, figures.US, kept_connection, ports[0])
         measure(STATUS, "plain socket", plain_socket, ports[0])
         for who in ("python-valve", "rcon", "aiorcon"):
             measure_peer(STATUS, who, who.replace("-", "_"), ports[0])

@@ -76,8 +76,9 @@ def _groups(results: Sequence[Result], patterns: Sequence[str]) -> list[list[Bar
     groups = []
     for work in dict.fromkeys(chosen):
         some = sorted((each for each in results if each.work == work), key=lambda each: each.who != US)
-        groups.append([_bar(each) for each in some if each.value is not None])
-    return [group for group in groups if group]
+        # A peer that failed has a bar without a length, and its failure for a value.
+        groups.append([_bar(each) for each in some])
+    return groups
 
 
 def _bar(result: Result) -> Bar:

@@ -11,6 +11,7 @@ _LABELS = 330  # the column of labels, left of the bars
 _VALUES = 110  # the room for the value, right of the longest bar
 _BAR, _GAP, _GROUP = 18, 5, 14
 _TOP = 44
+_LONGEST_TEXT = 48
 _STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2937; }
   .title { font-size: 15px; font-weight: 600; }
@@ -59,7 +60,7 @@ def bars(title: str, groups: Sequence[Sequence[Bar]]) -> str:
 
 def _bar(bar: Bar, y: int, scale: float) -> list[str]:
     width, middle = max(1.0, bar.value * scale), y + _BAR - 5
-    label = bar.label if len(bar.label) <= 48 else f"{bar.label[:47]}…"
+    label, text = _cut(bar.label), _cut(bar.text)
     kind, quiet = ("ours", "") if bar.is_ours else ("theirs", ' class="quiet"')
     parts = [
         f'<text x="{_LABELS - 8}" y="{middle}" text-anchor="end"{quiet}>{escape(label)}</text>',
@@ -71,5 +72,9 @@ def _bar(bar: Bar, y: int, scale: float) -> list[str]:
         parts.append(f'<line class="aim" x1="{x:.1f}" y1="{y - 3}" x2="{x:.1f}" y2="{y + _BAR + 3}"/>')
         # The value does not stand on the mark of the aim.
         end = x if end <= x < end + 8 else end
-    parts.append(f'<text x="{end + 6:.1f}" y="{middle}"{quiet}>{escape(bar.text)}</text>')
+    parts.append(f'<text x="{end + 6:.1f}" y="{middle}"{quiet}>{escape(text)}</text>')
     return parts
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"

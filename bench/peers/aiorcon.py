@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import uvloop
 from aiorcon import RCON
 
 from bench.peers import questions
@@ -16,7 +17,7 @@ def ask(port: int, password: str, count: int) -> int:
         connection.close()
         return shortest
 
-    return asyncio.run(run())
+    return uvloop.run(run())
 
 
 if __name__ == "__main__":

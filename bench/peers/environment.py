@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 VARIABLE = "PEERS"
-PACKAGES = ("aiorcon==0.6.8", "python-a2s==1.4.2", "python-valve==0.2.1", "rcon==2.4.9")
+PACKAGES = ("aiorcon==0.6.8", "python-a2s==1.4.2", "python-valve==0.2.1", "rcon==2.4.9", "uvloop>=0.21")
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 

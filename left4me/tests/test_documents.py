@@ -18,7 +18,10 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/advisories.md",
-    *(f"docs/{name}.md" for name in ("architecture", "frontend", "interop", "jobs", "licences", "livestate")),
+    *(
+        f"docs/{name}.md"
+        for name in ("architecture", "frontend", "interop", "jobs", "licences", "livestate", "performance")
+    ),
     *(
         f"docs/{name}.md"
         for name in ("operations", "permissions", "real-game", "runtime", "security", "servers", "simulated-game")
