@@ -61,12 +61,15 @@ def measure(benches: list[Bench], rounds: int) -> Run:
 def print_aims(run: Run, benches: set[str]) -> None:
     """Print the table of aims, with those of these benches, and how the run went."""
     of_benches = [aim for aim in aims.read() if aim.bench in benches]
-    lines = [aims.HEADS, *(row.cells for row in aims.rows(run, of_benches))]
+    rows = aims.rows(run, of_benches)
+    lines = [aims.HEADS, *(row.cells for row in rows)]
     widths = [min(58, max(len(line[column]) for line in lines)) for column in range(len(aims.HEADS))]
     print()
     for line in lines:
         print(" | ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
     print(f"\nThe machine: {run.machine}; {noise.sentence(run.noises)}.")
+    if unexplained := [row.work for row in rows if row.reached == "no" and not row.reason]:
+        print(f"{aims.SOURCE.name} gives no reason for {len(unexplained)} missed: {'; '.join(unexplained)}")
     for failure in run.failures:
         print(f"FAILED {failure.bench}: {failure.reason}")
 

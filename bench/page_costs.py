@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench import stack
+from bench import figures, pages, stack
+from bench.figures import Figure
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "40"))
 _WARM = 6
@@ -69,10 +70,22 @@ def measure(asker: Asker, paths: Mapping[str, str]) -> None:
                 taken[name].append(1000 * (time.process_time() - began))
     floor = statistics.median(taken[FLOOR])
     print(f"{'':<34}{'CPU ms':>8}{'of floor':>10}{'queries':>9}{'slowest ms':>12}{'bytes':>9}")
+    of_all = 0.0
     for name, path in paths.items():
         middle = statistics.median(taken[name])
         queries, slowest, size = _queries(asker, path)
-        print(f"{name:<34}{middle:>8.2f}{middle / floor:>10.2f}{queries:>9}{slowest:>12.2f}{size:>9}", flush=True)
+        of_all = max(of_all, slowest if name != FLOOR else 0)
+        figures.record(
+            f"{name:<34}{middle:>8.2f}{middle / floor:>10.2f}{queries:>9}{slowest:>12.2f}{size:>9}",
+            _figure(name, middle),
+        )
+    figures.record(None, Figure("pages", "slowest query of any page", of_all, "ms"))
+
+
+def _figure(name: str, milliseconds: float) -> Figure:
+    if name != FLOOR:
+        return Figure("pages", f"{name}: CPU", milliseconds, "ms")
+    return Figure("pages", f"{pages.LIST}: CPU", milliseconds, "ms", who="minimal template")
 
 
 def _queries(asker: Asker, path: str) -> tuple[int, float, int]:

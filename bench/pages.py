@@ -36,6 +36,7 @@ COUNTED = 5
 CLIENTS = [int(word) for word in os.environ.get("BENCH_CLIENTS", "1,4").split(",")]
 WEBS = os.environ.get("BENCH_WEBS", "1x8").split(",")
 PAGES = os.environ.get("BENCH_PAGES", "").split(",")
+LIST = f"server list (50 of {SERVERS})"
 PAUSE = float(os.environ.get("BENCH_PAUSE", "0"))
 
 
@@ -193,7 +194,7 @@ def main() -> int:
     paths = {
         "health": "/health",
         "dashboard": "/",
-        f"server list (50 of {SERVERS})": "/servers",
+        LIST: "/servers",
         "server page": f"/servers/{server}",
         "server page, its moving part": f"/servers/{server}/state",
         f"API: 50 of {SERVERS} servers": "/api/v1/servers?limit=50",

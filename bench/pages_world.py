@@ -34,7 +34,7 @@ class World:
 
     def paths(self) -> dict[str, str]:
         return {
-            f"server list (50 of {pages.SERVERS})": "/servers",
+            pages.LIST: "/servers",
             "dashboard": "/",
             "server page": f"/servers/{self.server}",
             "server page, its moving part": f"/servers/{self.server}/state?tab=overview",

@@ -21,9 +21,9 @@ LIMITS = Path(__file__).with_name("limits.toml")
 _SITE = {"BENCH_SERVERS": "60", "DATABASE_URL": ""}
 
 PLAN = [
-    Bench("pages-calls", ("bench/pages", "--calls"), seconds=240, environment=_SITE),
+    Bench("pages-calls", ("bench/pages", "--calls"), environment=_SITE),
     Bench("start-modules", ("bench/start", "modules")),
-    Bench("start-first-page", ("bench/start", "first-page"), seconds=300),
+    Bench("start-first-page", ("bench/start", "first-page")),
     Bench("idle", ("bench/idle",), environment={"BENCH_SETTLE_SECONDS": "8", "BENCH_COUNT_SECONDS": "8"}),
 ]
 

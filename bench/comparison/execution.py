@@ -16,19 +16,24 @@ from bench.comparison.results import Failure, Run
 from bench.figures import Figure
 
 _LAST_LINES = 15
+# Then no second or third round begins, so that a run ends within 15 minutes on a slower machine, too.
+_SECONDS_OF_ROUNDS = 660
 
 
 def execute(benches: list[Bench], place: Path, *, most_rounds: int) -> Run:
     """Run the benches round by round, so that a noisy minute does not meet all rounds of one of them.
 
-    What they print goes to files in `place`. One that fails does not stop the others.
+    Every bench has its first round; others follow while there is time. What they print goes to files in `place`. One
+    that fails does not stop the others.
     """
+    began = time.monotonic()
     run, measured = results.start(), list[Figure]()
     run.noises.append(noise.measure())
     failed: set[str] = set()
     for number in range(min(most_rounds, max(bench.rounds for bench in benches))):
         for bench in benches:
-            if bench.rounds <= number or bench.name in failed:
+            is_late = number and time.monotonic() - began > _SECONDS_OF_ROUNDS
+            if bench.rounds <= number or bench.name in failed or is_late:
                 continue
             if not bench.exists:
                 run.failures.append(Failure(bench.program, "it does not exist"))

@@ -11,7 +11,7 @@ BENCH = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Bench:
-    """One command of bench/all. A bench whose figures vary from run to run has several rounds.
+    """One command of bench/all. A bench whose figures vary has several rounds, if there is time for them.
 
     One that `judges` ends with status 1 when its own limits are exceeded: its figures say so, and it has not failed.
     """
@@ -19,7 +19,7 @@ class Bench:
     name: str
     argv: tuple[str, ...]
     rounds: int = 1
-    seconds: int = 120  # beyond it the command is ended, and has failed
+    seconds: int = 300  # beyond it the command is ended, and has failed
     environment: Mapping[str, str] = field(default_factory=dict)
     judges: bool = False
 
@@ -33,42 +33,35 @@ class Bench:
         return next((Path(word).name for word in self.argv if word.startswith("bench/")), self.argv[0])
 
 
+_JOBS = ("clicks", "celery", "throughput", "claims")
+_GROWTH = ("--factor", "10", "--rounds", "2")
+_PEOPLE = {
+    "BENCH_CLIENTS": "200",
+    "BENCH_PAUSE": "5",
+    "BENCH_SECONDS": "15",
+    "BENCH_PAGES": "server list,dashboard",
+}
+
 PLAN = (
-    Bench("pages", ("bench/pages",), environment={"BENCH_SECONDS": "3"}, seconds=180),
+    Bench("pages-cpu", ("bench/pages", "--cpu"), rounds=3),
     Bench("pages-calls", ("bench/pages", "--calls")),
-    Bench("pages-cpu", ("bench/pages", "--cpu"), rounds=2),
-    Bench(
-        "people",
-        ("bench/pages",),
-        environment={
-            "BENCH_CLIENTS": "200",
-            "BENCH_PAUSE": "5",
-            "BENCH_SECONDS": "15",
-            "BENCH_PAGES": "server list,dashboard",
-        },
-    ),
-    Bench("poll", ("bench/poll",), rounds=3, environment={"BENCH_SIZES": "100 1000"}),
+    Bench("pages", ("bench/pages",), rounds=2, environment={"BENCH_SECONDS": "2"}),
+    Bench("people", ("bench/pages",), environment=_PEOPLE),
+    Bench("open-pages", ("bench/open-pages",), environment={"BENCH_SECONDS": "12"}),
+    Bench("sse", ("bench/sse",), environment={"BENCH_SECONDS": "8"}),
+    Bench("jobs", ("bench/jobs", *_JOBS), rounds=3),
+    Bench("jobs-postgres", ("bin/with-postgres", "bench/jobs", *_JOBS), rounds=2),
+    Bench("poll", ("bench/poll",), rounds=3, environment={"BENCH_SIZES": "1000"}),
     Bench("queries", ("bench/queries",), rounds=3),
-    Bench("sse", ("bench/sse",), environment={"BENCH_SECONDS": "10"}, seconds=240),
-    Bench("open-pages", ("bench/open-pages",), environment={"BENCH_SECONDS": "20"}, seconds=240),
-    Bench("jobs", ("bench/jobs", "clicks", "celery", "throughput", "claims"), rounds=2),
-    Bench(
-        "jobs-postgres", ("bin/with-postgres", "bench/jobs", "clicks", "celery", "throughput", "claims"), seconds=180
-    ),
-    Bench("compose", ("bench/compose", "--files", "5000", "--rounds", "14"), seconds=180),
-    Bench("workshop", ("bench/workshop",), rounds=2, environment={"BENCH_FILES": "8"}),
+    Bench("compose", ("bench/compose", "--files", "5000", "--rounds", "14")),
+    Bench("workshop", ("bench/workshop",), rounds=3, environment={"BENCH_FILES": "8"}),
     Bench("fleet", ("bench/fleet", "--servers", "40", "--seconds", "5")),
     Bench("idle", ("bench/idle",)),
-    Bench("start", ("bench/start",), environment={"BENCH_ROUNDS": "2"}, seconds=180),
-    Bench("day", ("bench/day",), environment={"BENCH_SERVERS": "10", "BENCH_HOURS": "4"}, seconds=180),
-    Bench("growth", ("bench/growth", "--factor", "10", "--rounds", "3"), seconds=240, judges=True),
-    Bench(
-        "growth-postgres",
-        ("bench/growth", "--factor", "10", "--rounds", "3", "--postgres"),
-        seconds=240,
-        judges=True,
-    ),
-    Bench("scale", ("bench/scale", "--steps", "500,1000,2500", "--seconds", "20"), seconds=240, judges=True),
+    Bench("start", ("bench/start",), environment={"BENCH_ROUNDS": "2"}),
+    Bench("day", ("bench/day",), environment={"BENCH_SERVERS": "10", "BENCH_HOURS": "4"}),
+    Bench("growth", ("bench/growth", *_GROWTH), judges=True),
+    Bench("growth-postgres", ("bench/growth", *_GROWTH, "--postgres"), judges=True),
+    Bench("scale", ("bench/scale", "--steps", "500,1000,2500", "--seconds", "15"), judges=True),
 )
 
 
