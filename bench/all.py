@@ -13,6 +13,7 @@ in the environment that PEERS names: see bench/peers/environment.py.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -39,15 +40,17 @@ def main() -> int:
         page.write(run)
         print_aims(run, {bench.program for bench in plan.PLAN})
         return 0
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     benches = plan.choose(wanted.only)
     run = measure(benches, wanted.rounds)
     print_aims(run, {bench.program for bench in benches})
+    status = 1 if run.failures else 0
     if wanted.write or not wanted.only:
         if wanted.only and KEPT.exists():
             run = results.update(results.read(KEPT), run)
         run.write(KEPT)
         page.write(run)
-    return 1 if run.failures else 0
+    return status
 
 
 def measure(benches: list[Bench], rounds: int) -> Run:

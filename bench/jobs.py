@@ -129,7 +129,9 @@ def claims() -> None:
         with CaptureQueriesContext(connection) as queries:
             began = time.perf_counter()
             found = transitions.claim(host="far", worker="bench", limit=1, now=timezone.now(), lease=LEASE)
-            row(f"claim, {what}: {len(found)} job, {len(queries)} queries", 1000 * (time.perf_counter() - began), "ms")
+            milliseconds = 1000 * (time.perf_counter() - began)
+            said = f"claim, {what}: {len(found)} job, {len(queries)} queries"
+            row(said, milliseconds, "ms", work=f"claim, {what}")
         return found
 
     for waiting in (10, QUEUED):

@@ -81,12 +81,20 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> str:
     try:
         status = process.wait(seconds)
     except subprocess.TimeoutExpired:
-        # Benches take what they started along when they are asked to end.
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        _end(process)
         return f"took more than {seconds:.0f} s"
+    except BaseException:
+        # Of whoever ends bench/all: nothing of it stays behind.
+        _end(process)
+        raise
     return f"ended with status {status}" if status else ""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # Benches take what they started along when they are asked to end.
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(20)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -70,19 +70,24 @@ def _section(name: str, texts: dict[str, Any], results: list[Result], images: di
 
 
 def _groups(results: Sequence[Result], patterns: Sequence[str]) -> list[list[Bar]]:
-    """A group of bars for each work whose name fits a pattern, left4me first."""
+    """A group of bars for each work whose name fits a pattern, left4me first.
+
+    What all works of the pattern `*: CPU` have in common is in the plot's title, and not in their labels.
+    """
     works = [result.work for result in results if result.who == US]
-    chosen = [work for pattern in patterns for work in works if fnmatchcase(work, pattern)]
+    labels: dict[str, str] = {}
+    for pattern in patterns:
+        common = pattern.removeprefix("*") if pattern.startswith("*: ") and len(patterns) == 1 else ""
+        labels |= {work: work.removesuffix(common) for work in works if fnmatchcase(work, pattern)}
     groups = []
-    for work in dict.fromkeys(chosen):
+    for work, label in labels.items():
         some = sorted((each for each in results if each.work == work), key=lambda each: each.who != US)
         # A peer that failed has a bar without a length, and its failure for a value.
-        groups.append([_bar(each) for each in some])
+        groups.append([_bar(each, label if each.who == US else each.who) for each in some])
     return groups
 
 
-def _bar(result: Result) -> Bar:
-    label = result.work if result.who == US else result.who
+def _bar(result: Result, label: str) -> Bar:
     aim = read_aim(result.aim)[1] if result.aim and result.who == US else None
     return Bar(label, result.value or 0, quantity(result), result.who == US, aim)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH = 760
-_LABELS = 330  # the column of labels, left of the bars
+_WIDTH = 820
+_LABELS = 370  # the column of labels, left of the bars
 _VALUES = 110  # the room for the value, right of the longest bar
 _BAR, _GAP, _GROUP = 18, 5, 14
 _TOP = 44
