@@ -38,12 +38,12 @@ def main() -> int:
     if wanted.source:
         run = results.read(wanted.source)
         page.write(run)
-        print_aims(run, {bench.program for bench in plan.PLAN})
+        print_aims(run, {bench.figures for bench in plan.PLAN})
         return 0
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     benches = plan.choose(wanted.only)
     run = measure(benches, wanted.rounds)
-    print_aims(run, {bench.program for bench in benches})
+    print_aims(run, {bench.figures for bench in benches})
     status = 1 if run.failures else 0
     if wanted.write or not wanted.only:
         if wanted.only and KEPT.exists():

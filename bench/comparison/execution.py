@@ -36,14 +36,14 @@ def execute(benches: list[Bench], place: Path, *, most_rounds: int) -> Run:
             if bench.rounds <= number or bench.name in failed or is_late:
                 continue
             if not bench.exists:
-                run.failures.append(Failure(bench.program, "it does not exist"))
+                run.failures.append(Failure(bench.figures, "it does not exist"))
                 failed.add(bench.name)
                 continue
             found, reason = _run(bench, place / f"{bench.name}.{number + 1}")
             measured += found
             run.noises.append(noise.measure())
             if reason:
-                run.failures.append(Failure(bench.program, reason))
+                run.failures.append(Failure(bench.figures, reason))
                 failed.add(bench.name)
     run.results = results.merge(measured)
     return run

@@ -22,14 +22,20 @@ class Bench:
     seconds: int = 300  # beyond it the command is ended, and has failed
     environment: Mapping[str, str] = field(default_factory=dict)
     judges: bool = False
+    as_bench: str = ""  # under which name it records, if not its program's
 
     @property
     def exists(self) -> bool:
-        return (BENCH / self.program).exists()
+        return (BENCH / self._program).exists()
 
     @property
-    def program(self) -> str:
-        """The name of the bench's own program, also behind bin/with-postgres."""
+    def figures(self) -> str:
+        """The name of the bench in the figures that it records."""
+        return self.as_bench or self._program
+
+    @property
+    def _program(self) -> str:
+        # Also behind bin/with-postgres.
         return next((Path(word).name for word in self.argv if word.startswith("bench/")), self.argv[0])
 
 
@@ -43,7 +49,7 @@ _PEOPLE = {
 }
 
 PLAN = (
-    Bench("pages-cpu", ("bench/pages", "--cpu"), rounds=3),
+    Bench("pages-cpu", ("bench/page-costs",), rounds=3, as_bench="pages"),
     Bench("pages-calls", ("bench/pages", "--calls")),
     Bench("pages", ("bench/pages",), rounds=2, environment={"BENCH_SECONDS": "2"}),
     Bench("people", ("bench/pages",), environment=_PEOPLE),

@@ -96,8 +96,8 @@ def merge(figures: Iterable[Figure]) -> list[Result]:
     """
     merged: dict[tuple[str, str, str, str], Result] = {}
     for figure in figures:
-        key = (figure.bench, figure.work, figure.unit, figure.who)
-        result = merged.get(key) or Result(figure.bench, figure.work, figure.unit, figure.who, aim=figure.aim)
+        key = _key(figure)
+        result = merged.get(key) or Result(*key, aim=figure.aim)
         if figure.value is None:
             result = replace(result, failure=figure.failure)
         else:
@@ -107,12 +107,17 @@ def merge(figures: Iterable[Figure]) -> list[Result]:
 
 
 def update(kept: Run, newer: Run) -> Run:
-    """The kept run, with everything that the newer one has of the same benches."""
+    """The kept run with the figures that the newer one has, and without the failures of benches that it has run."""
+    replaced = {_key(result) for result in newer.results}
     benches = {result.bench for result in newer.results} | {failure.bench for failure in newer.failures}
     return Run(
         newer.date,
         newer.machine,
         newer.noises,
-        [result for result in kept.results if result.bench not in benches] + newer.results,
+        [result for result in kept.results if _key(result) not in replaced] + newer.results,
         [failure for failure in kept.failures if failure.bench not in benches] + newer.failures,
     )
+
+
+def _key(measured: Figure | Result) -> tuple[str, str, str, str]:
+    return measured.bench, measured.work, measured.unit, measured.who
