@@ -60,10 +60,25 @@ def is_routed(path: str) -> bool:
     return True
 
 
-def places(request: HttpRequest) -> list[tuple[Place, bool]]:
-    """The entries that the visitor may open, each with whether it is the current one."""
-    return [
-        (place, place.is_current(request.path))
-        for place in PLACES
-        if (is_admin(request.user) or not place.admins_only) and is_routed(place.path)
-    ]
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What the frame of pages shows, apart from the visitor's name. Its parts are rendered once for equal ones."""
+
+    is_admin: bool = False
+    current: str = ""  # the path of the place to which the page belongs
+    theme: str = ""
+    game_is_simulated: bool = False
+
+    @property
+    def places(self) -> list[tuple[Place, bool]]:
+        """The entries that the visitor may open, each with whether it is the current one."""
+        return [
+            (place, place.path == self.current)
+            for place in PLACES
+            if (self.is_admin or not place.admins_only) and is_routed(place.path)
+        ]
+
+
+def frame_of(request: HttpRequest, *, theme: str, game_is_simulated: bool) -> Frame:
+    current = next((place.path for place in PLACES if place.is_current(request.path)), "")
+    return Frame(is_admin=is_admin(request.user), current=current, theme=theme, game_is_simulated=game_is_simulated)

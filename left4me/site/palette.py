@@ -75,7 +75,7 @@ def groups(request: HttpRequest, typed: str) -> list[Group]:
     found = [
         Group(_("Servers"), [_server(each) for each in statuses]),
         Group(_("Actions"), list(_actions(statuses, typed))[:_MOST_OF_A_KIND]),
-        Group(_("Pages"), list(_pages(request, typed))),
+        Group(_("Pages"), list(_pages(user, typed))),
         Group(_("Blueprints and overlays"), list(_content(user, typed))),
         Group(_("Players"), list(_players(user, typed))),
         Group(_("Jobs"), list(_jobs(user, typed, statuses))),
@@ -116,8 +116,8 @@ def _actions(statuses: Sequence[ServerStatus], typed: str) -> Iterator[Option]:
                 yield Option(icon=_ICONS[name], title=label, note=status.label, address=address, operation=name)
 
 
-def _pages(request: HttpRequest, typed: str) -> Iterator[Option]:
-    for place, _is_current in navigation.places(request):
+def _pages(user: User, typed: str) -> Iterator[Option]:
+    for place, _is_current in navigation.Frame(is_admin=user.is_admin).places:
         if _contains(place.title, typed):
             yield Option(icon=place.icon, title=place.title, address=place.path)
     for name, icon, title in _MORE_PAGES:

@@ -6,7 +6,7 @@ from django.test import Client
 from django_htmx.middleware import HtmxMiddleware
 
 from accounts.models import User
-from left4me.core.web import content_policy
+from left4me.core.web import content_policy, fragments
 from left4me.site import error_pages
 from left4me.site.middleware.htmx import HtmxAnswers
 from servers.tests.factories import make_blueprint
@@ -40,6 +40,23 @@ def test_places_for_admins_show_for_admins_only(client, anna):
     anna.is_admin = True
     anna.save()
     assert "/styleguide" in client.get("/").content.decode()
+
+
+def test_the_frame_is_rendered_once_for_those_who_see_the_same(cast, client, monkeypatch):
+    rendered = []
+    render = fragments.render_to_string
+    monkeypatch.setattr(
+        fragments, "render_to_string", lambda name, context: rendered.append(name) or render(name, context)
+    )
+    fragments._render_kept.cache_clear()
+    pages = []
+    for visitor in (cast.owner, cast.operator, cast.admin):
+        client.force_login(visitor)
+        pages.append(client.get("/jobs").content.decode())
+    assert rendered.count("ui/places.html") == 2
+    for page, visitor in zip(pages, (cast.owner, cast.operator, cast.admin), strict=True):
+        assert f'<span class="user-menu-name">{visitor.username}</span>' in page
+        assert ('href="/audit"' in page) is visitor.is_admin
 
 
 def test_the_style_guide_shows_itself_to_admins(client, admin):

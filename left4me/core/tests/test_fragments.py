@@ -69,3 +69,9 @@ def test_what_reads_the_clock_is_rendered_each_time(rendered):
 
 def test_names_are_escaped():
     assert "&lt;b&gt;" in fragments.render(visit(), "row.html", "row", Shown("<b>"))
+
+
+def test_a_page_has_one_token_for_all_its_parts(rendered):
+    request = visit()
+    pages = [fragments.render(request, "row.html", "row", Shown(name)) for name in ("one", "two")]
+    assert len({page.partition('value="')[2].partition('"')[0] for page in pages}) == 1
