@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -89,13 +89,23 @@ class JSONParser(Parser):
 
 
 class API(NinjaAPI):
-    def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
-        """The OpenAPI document, with the problem response added to every operation."""
-        schema = super().get_openapi_schema(**kwargs)
-        for operations in schema["paths"].values():
-            for operation in operations.values():
-                operation["responses"]["4XX"] = _PROBLEM
-        return schema
+    _documents: Final[dict[str, OpenAPISchema]] = {}
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        """The OpenAPI document, with the problem response added to every operation.
+
+        It is made once, because that takes a second of processor time, and anybody may ask for it.
+        """
+        prefix = self.get_root_path(path_params or {}) if path_prefix is None else path_prefix
+        if prefix not in self._documents:
+            schema = super().get_openapi_schema(path_prefix=prefix)
+            for operations in schema["paths"].values():
+                for operation in operations.values():
+                    operation["responses"]["4XX"] = _PROBLEM
+            self._documents[prefix] = schema
+        return self._documents[prefix]
 
 
 api = API(

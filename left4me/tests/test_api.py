@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections import Counter
+from unittest import mock
 
 import ninja
 import pytest
@@ -107,6 +108,13 @@ def test_the_documentation_shows_every_operation(client, cast):
         assert path in text
         for operation in operations.values():
             assert f'id="{operation["operationId"]}"' in text
+
+
+def test_the_document_is_made_once_however_often_it_is_asked_for(client):
+    first = client.get(reverse("api:openapi-json"))
+    with mock.patch("ninja.main.get_schema", side_effect=AssertionError("made again")):
+        assert client.get(reverse("api:openapi-json")).json() == first.json()
+        assert client.get(reverse("api:openapi-view")).status_code == 200
 
 
 def test_a_fault_of_a_form_names_its_fields():
