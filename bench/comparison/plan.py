@@ -44,6 +44,7 @@ _GROWTH = ("--factor", "10", "--rounds", "2")
 _PEOPLE = {
     "BENCH_CLIENTS": "200",
     "BENCH_PAUSE": "5",
+    "BENCH_WEBS": "2x4",
     "BENCH_SECONDS": "15",
     "BENCH_PAGES": "server list,dashboard",
 }
@@ -51,7 +52,7 @@ _PEOPLE = {
 PLAN = (
     Bench("pages-cpu", ("bench/page-costs",), rounds=3, as_bench="pages"),
     Bench("pages-calls", ("bench/pages", "--calls")),
-    Bench("pages", ("bench/pages",), rounds=2, environment={"BENCH_SECONDS": "2"}),
+    Bench("pages", ("bench/pages",), rounds=2, environment={"BENCH_SECONDS": "2", "BENCH_WEBS": "2x4,1x8"}),
     Bench("people", ("bench/pages",), environment=_PEOPLE),
     Bench("open-pages", ("bench/open-pages",), environment={"BENCH_SECONDS": "12"}),
     Bench("sse", ("bench/sse",), environment={"BENCH_SECONDS": "8"}),
