@@ -220,7 +220,7 @@ _usual_static = (BASE_DIR if (BASE_DIR / "RELEASE").is_file() else LEFT4ME_ROOT)
 STATIC_ROOT = Path(env.text("LEFT4ME_STATIC_ROOT") or _usual_static).absolute()
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "left4me.site.bundles.JoinedStaticFiles"},
 }
 # Pages name the hashed files only, so the others need no room and no compressing.
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True

@@ -24,6 +24,9 @@ from left4me.core.processes import libraries
 KEPT_COPIES = 5
 _STAMP = ".source"
 _PREPARED = "prepared"
+# Says which static files are joined.
+_BUNDLES = "bundles.py"
+_LEFT4ME = Path(__file__).resolve().parents[2] / "left4me"
 _EX_CONFIG = 78
 
 
@@ -94,8 +97,9 @@ def _sources(settings: Any) -> Iterator[Path]:
     for package in sorted({app.partition(".")[0] for app in settings.INSTALLED_APPS}):
         for folder, folders, names in os.walk(settings.BASE_DIR / package):
             folders.sort()
-            if {"migrations", "static"} & set(Path(folder).parts):
-                yield from (Path(folder, name) for name in sorted(names) if not name.endswith(".pyc"))
+            if not {"migrations", "static"} & set(Path(folder).parts):
+                names = [name for name in names if name == _BUNDLES]
+            yield from (Path(folder, name) for name in sorted(names) if not name.endswith(".pyc"))
 
 
 def _results_digest(settings: Any) -> str:
@@ -162,6 +166,7 @@ def _static_digest() -> str:
     from django.contrib.staticfiles.finders import get_finders
 
     digest = hashlib.sha256(django.__version__.encode())
+    digest.update((_LEFT4ME / "site" / _BUNDLES).read_bytes())
     for finder in get_finders():
         for path, storage in finder.list([]):
             stat = Path(storage.path(path)).stat()

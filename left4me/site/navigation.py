@@ -1,4 +1,4 @@
-"""The entries of the side bar."""
+"""The frame of pages: the entries of the side bar, and what every page links."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core.web.request import is_admin
+from left4me.site import bundles
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,15 @@ class Frame:
             for place in PLACES
             if (self.is_admin or not place.admins_only) and is_routed(place.path)
         ]
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        return bundles.STYLES.files
+
+    @property
+    def scripts(self) -> list[tuple[str, bool]]:
+        """The scripts, each with whether it is a module."""
+        return [(name, bundles.is_module(name)) for name in bundles.SCRIPTS.files]
 
 
 def frame_of(request: HttpRequest, *, theme: str, game_is_simulated: bool) -> Frame:

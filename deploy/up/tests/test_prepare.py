@@ -77,9 +77,12 @@ def test_a_start_that_has_nothing_to_prepare_does_not_load_django_to_find_that_o
     assert not is_prepared(), "the database of an older release was put back"
 
 
-def test_a_changed_migration_static_file_or_package_is_prepared(tmp_path: Path):
+def test_a_changed_migration_static_file_bundle_or_package_is_prepared(tmp_path: Path):
     settings = SimpleNamespace(BASE_DIR=tmp_path, INSTALLED_APPS=["app.inner.apps.Config", "elsewhere"])
-    files = [tmp_path / name for name in ("requirements.txt", "app/migrations/0001.py", "app/inner/static/a.css")]
+    files = [
+        tmp_path / name
+        for name in ("requirements.txt", "app/migrations/0001.py", "app/inner/static/a.css", "app/bundles.py")
+    ]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("1")
@@ -87,6 +90,6 @@ def test_a_changed_migration_static_file_or_package_is_prepared(tmp_path: Path):
     for file in files:
         file.write_text("22")
         digests.add(prepare._sources_digest(settings))
-    assert len(digests) == 4
+    assert len(digests) == 5
     (tmp_path / "app" / "views.py").write_text("")
     assert prepare._sources_digest(settings) in digests
