@@ -64,7 +64,7 @@ class Reader:
 
     def _of_server(self, server_id: int, now: datetime) -> list[GameEvent]:
         try:
-            with walk.open_below(this_host.storage().of(server_id).upper, FILE.parts) as stream:
+            with walk.open_below(this_host.storage().upper_of(server_id), FILE.parts) as stream:
                 stat = os.fstat(stream.fileno())
                 state = (stat.st_mtime_ns, stat.st_size)
                 if self._seen.get(server_id) == state:

@@ -16,6 +16,8 @@ from servers.gamehost.port import State
 from servers.gamehost.sandbox.identity import Identity
 from servers.gamehost.spec import InstanceSpec
 
+UPPER = "upper"
+
 
 class ServerDirectory:
     """`servers/<id>/`. The content of `upper` is untrusted: the game writes there."""
@@ -23,7 +25,7 @@ class ServerDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.spec_file = path / "spec.json"
-        self.upper = path / "upper"
+        self.upper = path / UPPER
         self.work = path / "work"
         self.merged = path / "merged"
         self.logs = path / "log"

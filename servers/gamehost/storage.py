@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from left4me.core.files import atomic, room
-from servers.gamehost.directory import ServerDirectory
+from servers.gamehost.directory import UPPER, ServerDirectory
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,11 @@ class Storage:
 
     def used(self, server_id: int) -> Used:
         """What the server has written."""
-        return used(self.of(server_id).upper)
+        return used(self.upper_of(server_id))
+
+    def upper_of(self, server_id: int) -> Path:
+        """The writable layer, without the twenty other paths of a directory, which whoever asks for many would pay."""
+        return self._servers / str(server_id) / UPPER
 
     def of(self, server_id: int) -> ServerDirectory:
         return ServerDirectory(self._servers / str(server_id))
