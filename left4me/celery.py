@@ -1,5 +1,6 @@
 """The Celery application: runs jobs and periodic tasks from the queues of the hosts."""
 
+import gc
 import os
 import warnings
 from typing import Any
@@ -18,6 +19,16 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 @signals.setup_logging.connect
 def _leave_logging_alone(**_: object) -> None:
     """Django has set it up: Celery's own lines are to look like all others."""
+
+
+@signals.worker_ready.connect
+def _spare_the_collector(**_: object) -> None:
+    """Leave all that is loaded out of garbage collections: it stays, and looking through it takes long.
+
+    It was a tenth of the first sweep of a thousand servers.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @signals.task_prerun.connect
