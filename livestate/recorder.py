@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from left4me.core import clock
+from left4me.core import clock, rows
 from left4me.core.redis import signals
 from livestate import news, reconcile
 from livestate.models import PlayerSession, Snapshot, Sweep, last_seen
 from livestate.poller import Answered, Result, Unanswered
-from livestate.reconcile import Changes, Known, Stay
+from livestate.reconcile import Arrival, Changes, Known, Stay
 from livestate.silences import Silences
 from servers.models import Server
 
@@ -113,17 +113,17 @@ class Recorder:
             for server_id in candidates
             if server_id in ended or server_id not in seen or now - seen[server_id] > self._gap
         ]
-        rows = list(PlayerSession.objects.open().filter(server_id__in=lost)) if lost else []
-        for row in rows:
+        stays = list(PlayerSession.objects.open().filter(server_id__in=lost)) if lost else []
+        for row in stays:
             row.left_at = max(row.joined_at, seen.get(row.server_id, row.joined_at))
         with transaction.atomic():
             self._claim()
-            PlayerSession.objects.bulk_update(rows, ["left_at"], batch_size=500)
+            PlayerSession.objects.bulk_update(stays, ["left_at"], batch_size=500)
             self._silences.end(ended)
-        signals.send(f"{signals.PLAYERS}:{row.server_id}" for row in rows)
+        signals.send(f"{signals.PLAYERS}:{row.server_id}" for row in stays)
         for server_id in ended.union(lost):
             self._known.pop(server_id, None)
-        return len(rows)
+        return len(stays)
 
     def _answered_recently(self, server_id: int, now: datetime) -> bool:
         known = self._known.get(server_id)
@@ -207,13 +207,13 @@ class Recorder:
         if not newcomers:
             return {}
         # A session that ended before the longest present connection began cannot be the same connection.
-        rows = PlayerSession.objects.filter(
+        closed = PlayerSession.objects.filter(
             server_id__in=newcomers.keys(),
             steam_id_64__in=set().union(*newcomers.values()),
             left_at__gte=now - timedelta(seconds=longest) - reconcile.JOIN_TOLERANCE,
         ).order_by("left_at", "pk")
         earlier: dict[int, dict[int, Stay]] = {}
-        for row in rows:
+        for row in closed:
             if row.steam_id_64 in newcomers[row.server_id]:
                 # Sorted by time, so the latest session of an account wins.
                 earlier.setdefault(row.server_id, {})[row.steam_id_64] = _stay(row)
@@ -252,18 +252,14 @@ class Recorder:
         # The common case: one UPDATE extends the snapshots of all unchanged servers.
         if unchanged and Snapshot.objects.filter(pk__in=unchanged).update(last_seen_at=now) != len(unchanged):
             raise IntegrityError("A cached snapshot does not exist any more.")
-        rows = {
-            server_id: _snapshot(server_id, changes.snapshot, now)
-            for server_id, changes in compared
-            if changes.snapshot is not None
-        }
-        Snapshot.objects.bulk_create(rows.values())
-        tally.snapshots = len(rows)
-        for server_id, changes in compared:
+        new = [(server_id, changes.snapshot) for server_id, changes in compared if changes.snapshot is not None]
+        keys = rows.insert(Snapshot, _SNAPSHOT_FIELDS, [_snapshot(server_id, state, now) for server_id, state in new])
+        for server_id, _changes in compared:
+            self._known[server_id].seen_at = now
+        for key, (server_id, state) in zip(keys, new, strict=True):
             known = self._known[server_id]
-            known.seen_at = now
-            if changes.snapshot is not None:
-                known.snapshot_id, known.snapshot = rows[server_id].pk, changes.snapshot
+            known.snapshot_id, known.snapshot = key, state
+        tally.snapshots = len(new)
 
     def _cache_stays(self, compared: list[tuple[int, Changes]]) -> None:
         for server_id, changes in compared:
@@ -273,21 +269,12 @@ class Recorder:
             stays.update(changes.reopened)
 
     def _open_stays(self, compared: list[tuple[int, Changes]], tally: Tally) -> None:
-        rows = [
-            PlayerSession(
-                server_id=server_id,
-                steam_id_64=arrival.steam_id_64,
-                joined_at=arrival.joined_at,
-                name_at_join=arrival.name,
-                min_ping=arrival.ping,
-                max_ping=arrival.ping,
-            )
-            for server_id, changes in compared
-            for arrival in changes.opened
-        ]
-        for row in PlayerSession.objects.bulk_create(rows):
-            self._known[row.server_id].stays[row.steam_id_64] = _stay(row)
-        tally.opened = len(rows)
+        opened = [(server_id, arrival) for server_id, changes in compared for arrival in changes.opened]
+        keys = rows.insert(PlayerSession, _SESSION_FIELDS, [_session(*each) for each in opened])
+        for key, (server_id, arrival) in zip(keys, opened, strict=True):
+            stay = Stay(key, arrival.joined_at, None, arrival.ping, arrival.ping)
+            self._known[server_id].stays[arrival.steam_id_64] = stay
+        tally.opened = len(opened)
 
 
 def _ids(results: Iterable[Result]) -> list[int]:
@@ -311,15 +298,35 @@ def _stay(session: PlayerSession) -> Stay:
     return Stay(session.pk, session.joined_at, session.left_at, session.min_ping, session.max_ping)
 
 
-def _snapshot(server_id: int, state: reconcile.SnapshotState, now: datetime) -> Snapshot:
-    return Snapshot(
-        server_id=server_id,
-        started_at=now,
-        last_seen_at=now,
-        players=state.players,
-        max_players=state.max_players,
-        bots=state.bots,
-        map=state.map,
-        hibernating=state.hibernating,
-        connecting=[list(player) for player in state.connecting],
+_SNAPSHOT_FIELDS = (
+    "server",
+    "started_at",
+    "last_seen_at",
+    "players",
+    "max_players",
+    "bots",
+    "map",
+    "hibernating",
+    "connecting",
+)
+
+
+def _snapshot(server_id: int, state: reconcile.SnapshotState, now: datetime) -> tuple[object, ...]:
+    return (
+        server_id,
+        now,
+        now,
+        state.players,
+        state.max_players,
+        state.bots,
+        state.map,
+        state.hibernating,
+        [list(player) for player in state.connecting],
     )
+
+
+_SESSION_FIELDS = ("server", "steam_id_64", "joined_at", "name_at_join", "min_ping", "max_ping")
+
+
+def _session(server_id: int, arrival: Arrival) -> tuple[object, ...]:
+    return server_id, arrival.steam_id_64, arrival.joined_at, arrival.name, arrival.ping, arrival.ping

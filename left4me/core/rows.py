@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import NON_FIELD_ERRORS, ObjectDoesNotExist, ValidationError
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 
 from left4me.core import names
 
 Row = TypeVar("Row", bound=models.Model)
+
+_INSERTED_AT_ONCE = 500
+# Fields whose values every database takes as they are.
+_PLAIN = (models.BooleanField, models.CharField, models.ForeignKey, models.IntegerField)
 
 
 class Gone(Exception):
@@ -75,6 +79,39 @@ def free_name(rows: models.QuerySet[Any], wanted: str) -> str:
         suffix = f" ({number})"
         name, number = wanted[: names.LONGEST - len(suffix)] + suffix, number + 1
     return name
+
+
+def insert(model: type[models.Model], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Insert thousands of rows, given as values of the named fields; return their keys in the same order.
+
+    `bulk_create` makes an instance of each row and asks each field four times to prepare its value: several times the
+    work of the database.
+    """
+    by_name = {field.name: field for field in model._meta.concrete_fields}
+    fields = [by_name[name] for name in names]
+    prepare = [None if isinstance(field, _PLAIN) else field.get_db_prep_save for field in fields]
+    table = connection.ops.quote_name(model._meta.db_table)
+    columns = ", ".join(map(_column, fields))
+    row_form = f"({', '.join(['%s'] * len(fields))})"
+    keys: list[int] = []
+    with connection.cursor() as cursor:
+        for start in range(0, len(rows), _INSERTED_AT_ONCE):
+            some = rows[start : start + _INSERTED_AT_ONCE]
+            values = [
+                value if prepared is None else prepared(value, connection)
+                for row in some
+                for prepared, value in zip(prepare, row, strict=True)
+            ]
+            forms = ", ".join([row_form] * len(some))
+            # Names of tables and columns only; all values are parameters.
+            insert = f"INSERT INTO {table} ({columns}) VALUES {forms} RETURNING {_column(model._meta.pk)}"  # noqa: S608
+            cursor.execute(insert, values)
+            keys += [key for (key,) in cursor.fetchall()]
+    return keys
+
+
+def _column(field: models.Field[Any, Any]) -> str:
+    return connection.ops.quote_name(str(field.column))
 
 
 def delete_in_steps(rows: models.QuerySet[Any], *, at_once: int = 1_000) -> int:

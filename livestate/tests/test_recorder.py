@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import DatabaseError, connection
+from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
 
 from left4me.alerts.events import NEWS
 from left4me.alerts.models import Delivery
 from left4me.alerts.tests.factories import make_channel
+from left4me.core import rows
 from livestate import news
 from livestate.models import PlayerSession, Silence, Snapshot
 from livestate.poller import Answered, Reason, Unanswered
@@ -340,3 +342,31 @@ def test_an_evening_that_nobody_wants_to_hear_of_costs_one_query_now_and_then(re
     assert asked(0, 5, 10, 15) == 1
     monkeypatch.setattr(news, "_ASKED_EVERY_SECONDS", 0.0)
     assert asked(20) == 1
+
+
+def test_new_rows_are_inserted_without_an_instance_of_each(recorder, server):
+    made: list[object] = []
+
+    def note(sender: type, **_: object) -> None:
+        made.append(sender)
+
+    for model in (Snapshot, PlayerSession):
+        post_init.connect(note, sender=model)
+    try:
+        poll(recorder, server, 0, *people(101, 202))
+    finally:
+        for model in (Snapshot, PlayerSession):
+            post_init.disconnect(note, sender=model)
+
+    assert made == []
+    assert Snapshot.objects.count() == 1
+    assert PlayerSession.objects.count() == 2
+
+
+def test_rows_of_several_statements_keep_their_keys(recorder, server, monkeypatch):
+    monkeypatch.setattr(rows, "_INSERTED_AT_ONCE", 2)
+    poll(recorder, server, 0, *people(101, 202, 303, 404, 505))
+    poll(recorder, server, 5, *people(101, 202, 303, 505))
+
+    left = PlayerSession.objects.exclude(left_at=None)
+    assert [session.steam_id_64 for session in left] == [Person(404, seconds=0).steam_id_64]
