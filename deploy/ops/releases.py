@@ -325,8 +325,9 @@ def _make_static(layout: Layout, tree: Path) -> None:
 
 def _static_sources(tree: Path) -> str:
     """A digest of everything that static files are made from: those in the release, its settings and its packages."""
+    code = [tree / "left4me/settings.py", tree / "left4me/site/bundles.py"]
     digest = hashlib.sha256((tree / ".venv").readlink().name.encode())
-    for path in sorted([tree / "left4me/settings.py", *tree.rglob("static/**/*")]):
+    for path in sorted([*code, *tree.rglob("static/**/*")]):
         if path.is_file():
             digest.update(f"\n{path.relative_to(tree)}\n".encode() + path.read_bytes())
     return digest.hexdigest()

@@ -113,6 +113,7 @@ def test_a_build_that_fails_leaves_nothing_and_says_why(checkout: _Checkout, lay
         ("CHANGELOG.md", False),
         ("left4me/site/static/site.css", True),
         ("left4me/settings.py", True),
+        ("left4me/site/bundles.py", True),
         ("requirements.txt", True),
     ],
 )
