@@ -4,8 +4,9 @@
 
 Each size is an installation of its own: 10 servers with 10,000 visits of players, 1,000 jobs, 10,000 lines of their
 logs and so on, times the size (bench/growth_installation.py). They take turns, work by work, so that what else the
-machine does meets all sizes alike. The cost is the CPU time of the process; with PostgreSQL, which runs elsewhere, the
-time of the queries counts instead of their CPU time. The median of all rounds counts.
+machine does meets all sizes alike. The cost is the CPU time of the process, and with PostgreSQL that of its process
+for this connection; where that is on another machine, the time of the queries instead. The median of all rounds
+counts.
 
 The exponent is the slope between the two largest sizes, where what grows has overtaken what is fixed. Costs that
 differ by less than 0.3 ms count as the same: there, noise and growth cannot be told apart. A page is not compared

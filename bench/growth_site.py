@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import django
 import psycopg
+from django.core.management import call_command
 
 from bench import stack
 from bench.poll import endpoints
@@ -40,16 +41,17 @@ def keep_alive(host: Any) -> None:
 
 def _make_database(original: str) -> None:
     """Migrate a new database, or copy the one that another size has migrated, which takes a fraction of that."""
-    if not original:
-        stack.prepare()
-    elif os.environ.get("DATABASE_URL"):
+    if os.environ.get("DATABASE_URL"):
         _create_database(original)
-    else:
+    elif original:
         shutil.copy(original, stack.ROOT / "left4me.sqlite3")
     django.setup()
+    if not original:
+        # Not by `stack.prepare`, which empties a database of PostgreSQL, also of the host that migrations make.
+        call_command("migrate", verbosity=0)
 
 
-def _create_database(original: str = "") -> None:
+def _create_database(original: str) -> None:
     """Make the database of `DATABASE_URL`, as a copy of `original` if that is given."""
     config = database_from_url(os.environ["DATABASE_URL"])
     login = {"host": config["HOST"], "user": config["USER"], "password": config["PASSWORD"], "port": config["PORT"]}
@@ -68,11 +70,8 @@ def main() -> None:
 
     if url := os.environ.get("DATABASE_URL"):
         os.environ["DATABASE_URL"] = urlsplit(url)._replace(path=f"/growth_x{factor}").geturl()
-        if not original:
-            _create_database()
     _make_database(original)
     stack.redis()
-    from django.core.management import call_command
     from django.db import connection, connections
 
     connections.close_all()
