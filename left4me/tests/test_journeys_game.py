@@ -41,7 +41,8 @@ def server(cast, settings, tmp_path: Path, live_server, worker_id: str) -> Itera
     settings.LEFT4ME_ROOT = tmp_path
     settings.LEFT4ME_STEAM_OPENID_URL = f"{live_server.url}/simulated-steam"
     this_host.runtime.cache_clear()
-    first = 39_900 + 10 * int(worker_id.removeprefix("gw") if worker_id.startswith("gw") else 0)
+    # Below the ports that the kernel gives to clients, of which one may be taken at any moment.
+    first = 29_900 + 10 * int(worker_id.removeprefix("gw") if worker_id.startswith("gw") else 0)
     host = make_host(last_seen_at=timezone.now(), first_port=first, last_port=first + 9)
     install_newest(versions=this_host.games(), watch=RecordedRun("game"), repair=False)
     overlay = make_overlay(name="SourceMod", owner=cast.owner, built_at=timezone.now())

@@ -37,7 +37,8 @@ def host(tmp_path: Path, settings, monkeypatch: pytest.MonkeyPatch, cast: Cast, 
     settings.LEFT4ME_GAME = "simulated"
     this_host.runtime.cache_clear()
     # Games of tests that run at the same time do not meet.
-    first = 39_000 + 100 * int(worker_id.removeprefix("gw") if worker_id.startswith("gw") else 0)
+    # Below the ports that the kernel gives to clients, of which one may be taken at any moment.
+    first = 29_000 + 100 * int(worker_id.removeprefix("gw") if worker_id.startswith("gw") else 0)
     row = make_host(last_seen_at=timezone.now(), first_port=first, last_port=first + 99, facts={"runtime": "process"})
     # The worker, in this thread: it works while the command waits.
     monkeypatch.setattr(try_game, "_pause", lambda: jobs.drain(host=row.name))
