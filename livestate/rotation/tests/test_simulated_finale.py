@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -28,10 +29,10 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 class Storage:
     """Where the worker finds what the game wrote: a game of a test has no layers."""
 
-    upper: object
+    upper: Path
 
-    def of(self, server_id: int) -> Storage:
-        return self
+    def upper_of(self, server_id: int) -> Path:
+        return self.upper
 
 
 @pytest.fixture
