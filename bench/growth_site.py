@@ -61,6 +61,7 @@ def _create_database(original: str) -> None:
 
 
 def main() -> None:
+    stack.end_with_processes()
     factor, original, *parts = int(sys.argv[1]), *sys.argv[2:]
     # Only the answers to the works go to the parent.
     answers, sys.stdout = sys.stdout, sys.stderr

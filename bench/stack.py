@@ -34,8 +34,7 @@ _processes: list[subprocess.Popen[bytes]] = []
 
 def prepare() -> None:
     """Make the database, and set Django up in this process."""
-    # A bench that is stopped takes its processes along too.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    end_with_processes()
     import django
 
     django.setup()
@@ -45,6 +44,11 @@ def prepare() -> None:
     call_command("migrate", verbosity=0)
     if connection.vendor == "postgresql":
         call_command("flush", interactive=False, verbosity=0)
+
+
+def end_with_processes() -> None:
+    """Have a bench that is stopped take its processes along too."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def start(name: str, *argv: str, **environment: str) -> subprocess.Popen[bytes]:

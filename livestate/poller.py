@@ -24,8 +24,7 @@ logger = logging.getLogger(__name__)
 
 COMMAND = "status"
 # Results come in batches, so that answers are written while silent servers are still being waited for.
-FIRST_BATCH_SECONDS = 0.12
-BATCH_SECONDS = 0.3
+BATCH_SECONDS = 0.12
 # A thousand simultaneous handshakes overflow listen queues. Open connections do not count against this limit.
 CONNECTING_AT_ONCE = 200
 PATIENT_FAILURES = 2
@@ -101,11 +100,9 @@ class Poller:
             for watched in self._watched.values()
             if watched.due_at <= now
         }
-        seconds = FIRST_BATCH_SECONDS
         try:
             while pending:
-                done, pending = await asyncio.wait(pending, timeout=seconds)
-                seconds = BATCH_SECONDS
+                done, pending = await asyncio.wait(pending, timeout=BATCH_SECONDS)
                 if done:
                     yield [task.result() for task in done]
         finally:
