@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from left4me import streams
 from left4me.alerts.tests.factories import make_channel
 from left4me.core.redis import keys, pubsub
+from left4me.core.redis.client import client
 from left4me.core.web.processes.counts import SharedCounts
 from left4me.core.web.sse import OpenStreams
 from left4me.jobs import actions as jobs
@@ -230,7 +231,7 @@ def expressions() -> list[str]:
 
 def test_dashboard_and_rules_ask_only_for_what_is_exported(cast: Cast, _own_redis: None):
     furnish(cast.owner, servers=4)
-    pubsub.count("left4me:jobs-ended:local", "failed start")
+    client().hincrby(keys.ended_jobs("local"), "failed start", 1)
     pulse.beat()
     there = exported()
     asked = {name for expression in expressions() for name in named(expression)}
