@@ -8,17 +8,21 @@ without a bound shows it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+
+from django.db.models import Model
 
 from accounts.models import User
 from bench import growth_history
 from bench.growth_rows import FIRST_ACCOUNT, Rows
 from left4me.alerts.models import Channel
 from left4me.backups.models import Backup
+from left4me.jobs.models import Job
 from left4me.schedules.models import Schedule
 from left4me.status_pages.models import StatusPage
 from livestate.bans.models import BanList
+from livestate.matches.models import Match
 from livestate.rotation.models import MapState, Rotation
 from overlays.models import Overlay, OverlayWorkshopItem
 from servers.blueprints import versions
@@ -64,7 +68,12 @@ def fill(factor: int, *, ports: Sequence[int]) -> Installation:
     growth_history.write_jobs(rows)
     growth_history.write_people(rows)
     growth_history.write_the_rest(rows)
-    return installation
+    return replace(installation, job=_oldest(Job), match=_oldest(Match))
+
+
+def _oldest(model: type[Model]) -> int:
+    # Not 1 in a database that had rows before.
+    return int(model._default_manager.order_by("pk").values_list("pk", flat=True)[0])
 
 
 def _furnish(rows: Rows, ports: Sequence[int]) -> Installation:
@@ -168,5 +177,6 @@ def _furnish(rows: Rows, ports: Sequence[int]) -> Installation:
     rows.jobs_count = 1_000
     return Installation(
         *(rows.factor, host, owner, admin, servers[0], servers[2], overlays[0], channels[0], schedules[0]),
-        *(page, FIRST_ACCOUNT, 1, ban_lists[0], 1),
+        # The job and the match are written later.
+        *(page, FIRST_ACCOUNT, 0, ban_lists[0], 0),
     )
