@@ -70,7 +70,8 @@ def rows(run: Run, aims: list[Aim]) -> list[Row]:
         kept = len(of_bench) - len(missed)
         found += missed
         if kept:
-            work = f"{bench}: {'all others' if missed else 'all'}"
+            has_others = missed or any(aim.bench == bench for aim in aims)
+            work = f"{bench}: {'all others' if has_others else 'all'}"
             found.append(Row(work, f"{kept} figures", "", "", "their own, in the section of the bench", "yes", ""))
     return found
 
