@@ -110,6 +110,14 @@ def insert(model: type[models.Model], names: Sequence[str], rows: Sequence[Seque
     return keys
 
 
+def add(row: models.Model) -> None:
+    """Insert `row`, which is new, and set its key: `save` without signals, in a third of its time."""
+    fields = [field for field in row._meta.concrete_fields if not field.primary_key]
+    values = [getattr(row, str(field.attname)) for field in fields]
+    (row.pk,) = insert(type(row), [field.name for field in fields], [values])
+    row._state.adding, row._state.db = False, connection.alias
+
+
 def _column(field: models.Field[Any, Any]) -> str:
     return connection.ops.quote_name(str(field.column))
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Count
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from left4me.core import logbook
+from left4me.core import logbook, rows
+from left4me.core.statements import Given, Statement, select
 from left4me.core.web import refusals
 from left4me.core.web.refusals import Cure
 from left4me.jobs import broadcast, dispatch, operations, permissions, resources, transitions
-from left4me.jobs.models import Job, JobLock, JobQuerySet
+from left4me.jobs.models import Job, JobLock
 from left4me.jobs.operations import Lock
 from left4me.jobs.output import logs
 from left4me.jobs.states import State
@@ -51,12 +54,13 @@ def request(
     stored: dict[str, Any] = json.loads(json.dumps(dict(params or {})))
     with transaction.atomic():
         _take_turn()
-        equal = _equal_waiting(wanted, resource=resource, host=host, params=stored)
-        if equal is not None:
-            return equal
-        _refuse_when_closed(wanted, resource=resource, host=host, by=by)
+        live = _live(on_host=":" not in resource).rows(resource=resource, host=host)
+        # Only the newest counts: a "start" after a queued "stop" is not the same as the "start" before it.
+        if live and _is_equal(live[0], wanted, host=host, params=stored):
+            return live[0]
+        _refuse_when_closed(wanted, live, by=by)
         _refuse_when_flooding(by)
-        job = Job.objects.create(
+        job = Job(
             user_id=by.pk if by else None,
             operation=operation,
             resource=resource,
@@ -66,9 +70,10 @@ def request(
             created_at=now,
             last_seq=1,
         )
+        rows.add(job)
         _lock(job, wanted)
         logs.first_event(job, f"Requested by {by.get_username() if by else 'the system'}.", now=now)
-        _supersede(job, wanted, now=now)
+        _supersede(live, job, wanted, now=now)
         dispatch.send_after_commit(job)
         broadcast.change_after_commit(job)
     return job
@@ -124,35 +129,47 @@ def _take_turn() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_REQUESTS_TAKE_TURNS])
 
 
-def _equal_waiting(wanted: operations.Operation, *, resource: str, host: str, params: dict[str, Any]) -> Job | None:
-    # Only the newest counts: a "start" after a queued "stop" is not the same as the "start" before it.
-    newest = _live_on(resource, host).order_by("-pk").first()
-    if newest is None or (newest.operation, newest.host, newest.params) != (wanted.name, host, params):
-        return None
-    if newest.state == State.QUEUED or (wanted.coalesces_active and newest.state == State.RUNNING):
-        return newest
-    return None
+@functools.cache
+def _live(*, on_host: bool) -> Statement[Job]:
+    """The live jobs on a resource, on all hosts or on one; the newest comes first."""
+    jobs = Job.objects.live().filter(resource=Given("resource")).order_by("-pk")
+    return select(lambda: jobs.filter(host=Given("host")) if on_host else jobs)
 
 
-def _live_on(resource: str, host: str) -> JobQuerySet:
-    jobs = Job.objects.live().filter(resource=resource)
-    return jobs if ":" in resource else jobs.on_host(host)
+def _is_equal(job: Job, wanted: operations.Operation, *, host: str, params: dict[str, Any]) -> bool:
+    if (job.operation, job.host, job.params) != (wanted.name, host, params):
+        return False
+    return job.state == State.QUEUED or (wanted.coalesces_active and job.state == State.RUNNING)
 
 
-def _refuse_when_closed(wanted: operations.Operation, *, resource: str, host: str, by: Person | None) -> None:
-    closing = [name for name in operations.names() if operations.get(name).final and name != wanted.name]
-    job = _live_on(resource, host).filter(operation__in=closing).first() if closing else None
-    if job is not None:
-        title = operations.get(job.operation).title
+def _refuse_when_closed(wanted: operations.Operation, live: Sequence[Job], *, by: Person | None) -> None:
+    for job in live:
+        operation = operations.find(job.operation)
+        if operation is None or not operation.final or operation.name == wanted.name:
+            continue
         may_see = by is not None and permissions.can_see(by, job)
         raise Refused(
-            _("“%(title)s” is in progress. Wait until it has finished.") % {"title": title},
+            _("“%(title)s” is in progress. Wait until it has finished.") % {"title": operation.title},
             cure=Cure(label=_("Open job"), url=job.get_absolute_url()) if may_see else None,
         )
 
 
+_count_waiting: Statement[tuple[int]] = select(
+    lambda: (
+        Job.objects.queued()
+        .filter(user_id=Given("user"))
+        .order_by()
+        .values("user_id")
+        .annotate(count=Count("pk"))
+        .values_list("count")
+    )
+)
+
+
 def _refuse_when_flooding(by: Person | None) -> None:
-    if by is not None and Job.objects.queued().filter(user_id=by.pk).count() >= settings.LEFT4ME_JOBS_WAITING_PER_USER:
+    if by is None:
+        return
+    if sum(count for (count,) in _count_waiting.rows(user=by.pk)) >= settings.LEFT4ME_JOBS_WAITING_PER_USER:
         raise Refused(
             _("You have too many queued jobs. Wait until some have finished, or cancel some."),
             cure=Cure(label=_("Show queued jobs"), url=f"{reverse('jobs:index')}?state={State.QUEUED}"),
@@ -164,15 +181,12 @@ def _lock(job: Job, wanted: operations.Operation) -> None:
     for lock in wanted.locks(job):
         name = lock_name(lock, job.host)
         names[name] = names.get(name, False) or lock.exclusive
-    JobLock.objects.bulk_create(
-        JobLock(job=job, resource=name, exclusive=exclusive) for name, exclusive in names.items()
-    )
+    locks = [(job.pk, name, exclusive) for name, exclusive in names.items()]
+    rows.insert(JobLock, ("job", "resource", "exclusive"), locks)
 
 
-def _supersede(job: Job, wanted: operations.Operation, *, now: datetime) -> None:
-    if not wanted.supersedes:
-        return
-    for older in _live_on(job.resource, job.host).filter(pk__lt=job.pk).order_by("-pk"):
+def _supersede(live: Sequence[Job], job: Job, wanted: operations.Operation, *, now: datetime) -> None:
+    for older in live:
         if wanted.supersedes_operation(older.operation):
             stopped = transitions.stop(older, why=f"Superseded by job {job.pk}: {wanted.name}.", now=now)
             if stopped is not None:

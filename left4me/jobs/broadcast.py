@@ -42,7 +42,7 @@ def progress(job_id: int, progress: dict[str, Any], *, is_stored: bool = False) 
 
 
 def state_after_commit(job: Job, state: str) -> None:
-    _change_after_commit(job, {"state": state})
+    _change_after_commit(job, [json.dumps({"state": state})])
 
 
 def change_after_commit(job: Job) -> None:
@@ -50,13 +50,25 @@ def change_after_commit(job: Job) -> None:
     signals.send_after_commit(f"{signals.JOB}:{job.pk}", job.resource)
 
 
-def end_after_commit(job: Job, *, end: dict[str, Any]) -> None:
-    """Tell viewers and pages, and count the end for the metrics; like every counter of Prometheus it may restart."""
-    _change_after_commit(
-        job, {"after": job.last_seq, "end": end}, count=[(keys.ended_jobs(job.host), f"{job.state} {job.operation}")]
-    )
+def end_after_commit(
+    job: Job, *, end: dict[str, Any], lines: Sequence[JobLog] = (), progress: dict[str, Any] | None = None
+) -> None:
+    """Tell viewers and pages of the end, and of the last lines and progress, if they were stored with it.
+
+    The end is counted for the metrics; like every counter of Prometheus it may restart.
+    """
+    messages = [lines_message(lines)] if lines else []
+    names = []
+    if progress is not None:
+        messages.append(json.dumps({"progress": progress}))
+        names.append(f"{signals.PROGRESS}:{job.pk}")
+    messages.append(json.dumps({"after": job.last_seq, "end": end}))
+    _change_after_commit(job, messages, *names, count=[(keys.ended_jobs(job.host), f"{job.state} {job.operation}")])
 
 
-def _change_after_commit(job: Job, message: dict[str, Any], *, count: Sequence[tuple[str, str]] = ()) -> None:
-    first = signals.First(publish=[(keys.job_channel(job.pk), json.dumps(message))], count=count)
-    signals.send_after_commit(f"{signals.JOB}:{job.pk}", job.resource, first=first)
+def _change_after_commit(
+    job: Job, messages: Sequence[str], *names: str, count: Sequence[tuple[str, str]] = ()
+) -> None:
+    channel = keys.job_channel(job.pk)
+    first = signals.First(publish=[(channel, message) for message in messages], count=count)
+    signals.send_after_commit(f"{signals.JOB}:{job.pk}", job.resource, *names, first=first)

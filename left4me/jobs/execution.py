@@ -22,6 +22,7 @@ from left4me.core.processes import commands
 from left4me.jobs import operations, transitions
 from left4me.jobs.models import Job
 from left4me.jobs.operations import Failed
+from left4me.jobs.output import logs
 from left4me.jobs.output.log_writer import LogWriter
 from left4me.jobs.states import State
 
@@ -185,7 +186,6 @@ def _settle_with_retries(run: ActiveRun, state: State, exit_code: int | None, er
     """Settle the row, also if the database is unavailable for some seconds."""
     for _ in range(_TRIES_TO_SETTLE):
         try:
-            run.output.flush()
             return _settle(run, state, exit_code, error)
         except DatabaseError:
             log.exception("Could not store the result of job %s yet", run.job_id)
@@ -224,8 +224,15 @@ def _run_body(run: ActiveRun) -> tuple[State, int | None, str]:
 
 def _settle(run: ActiveRun, state: State, exit_code: int | None, error: str) -> Ending:
     now = timezone.now()
+
+    def finish(lines: Sequence[logs.Line] = (), progress: dict[str, Any] | None = None) -> bool:
+        return transitions.finish(
+            run.job, state=state, now=now, exit_code=exit_code, error=error, lines=lines, progress=progress
+        )
+
     # The body stopped because of a shutdown or a lost lease, which no user asked for.
     if state is State.CANCELLED and run.stopped_for is not Stop.CANCEL:
+        run.output.flush()
         # An idempotent job starts again on another worker, or on this one after its restart.
         if run.may_run_again:
             why = (
@@ -234,12 +241,13 @@ def _settle(run: ActiveRun, state: State, exit_code: int | None, error: str) -> 
             if transitions.hand_back(run.job, why=f"{why}. The job is queued again.", now=now):
                 return Ending(State.QUEUED)
         # Succeeds only if the row is CANCELLING: a cancel arrived as well, and is granted.
-        if transitions.finish(run.job, state=State.CANCELLED, now=now):
+        if finish():
             return Ending(State.CANCELLED)
         # Any other job may be half done and must not run twice, so it fails.
         state, exit_code, error = State.FAILED, 1, "The worker was stopped before the job finished. Retry the job."
     # The fence: the row was taken over after this worker lost its lease, and its new owner settles it.
-    if not transitions.finish(run.job, state=state, now=now, exit_code=exit_code, error=error):
+    if not run.output.write_last(finish):
+        run.output.flush()
         log.warning("Job %s was settled by another process", run.job_id)
         return Ending(None, "settled by another process")
     return Ending(state, error)

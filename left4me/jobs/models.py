@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core import clock
 from left4me.core.lines import LONGEST_LINE
+from left4me.core.statements import Given, Statement, select
 from left4me.core.web.ids import address
 from left4me.jobs import operations, resources
 from left4me.jobs.states import ACTIVE, ENDED, LIVE, State
@@ -74,24 +75,15 @@ class JobQuerySet(models.QuerySet["Job"]):
 def oldest_claimable(host: str, *, most: int) -> list[tuple[int, str]]:
     """The ids and operations of the `most` oldest claimable jobs of `host`.
 
-    Each job that starts or ends asks this. Building the query takes several times as long as running it, so its SQL is
-    kept.
+    Asked after each job that others wait for.
     """
-    sql, params = _oldest_claimable_sql(most)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [host if value == _ANY_HOST else value for value in params])
-        rows: list[tuple[int, str]] = cursor.fetchall()
-    return rows
-
-
-_ANY_HOST = "any host"
+    return _oldest_claimable(most).rows(host=host)
 
 
 @functools.cache
-def _oldest_claimable_sql(most: int) -> tuple[str, tuple[Any, ...]]:
-    jobs = Job.objects.claimable().on_host(_ANY_HOST).order_by("pk").values_list("pk", "operation")[:most]
-    sql, params = jobs.query.sql_with_params()
-    return sql, tuple(params)
+def _oldest_claimable(most: int) -> Statement[tuple[int, str]]:
+    jobs = Job.objects.claimable().filter(host=Given("host")).order_by("pk")
+    return select(lambda: jobs.values_list("pk", "operation")[:most])
 
 
 class Job(models.Model):

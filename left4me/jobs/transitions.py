@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F
 
+from left4me.core.statements import Given, Statement, delete, select, update
 from left4me.jobs import broadcast, dispatch, failure_alerts, operations
-from left4me.jobs.models import Job, JobLock, JobQuerySet, oldest_claimable
+from left4me.jobs.models import Job, JobLock, JobLog, JobQuerySet
 from left4me.jobs.output import logs
 from left4me.jobs.states import ACTIVE, ENDED, TRANSITIONS, State
 
@@ -22,27 +24,30 @@ def claim(
 ) -> list[Job]:
     """Claim up to `limit` jobs that can run now, oldest first; only the job `only` of these, if it is given.
 
-    The number of queries does not depend on the length of the queue.
+    It is one statement, whatever the length of the queue.
     """
-    candidates = oldest_claimable(host, most=limit)
-    # Another worker of this host may have read the same candidates; the conditional UPDATE decides who gets a job.
-    claimed = [
-        pk
-        for pk, _operation in candidates
-        if only in (None, pk)
-        and _move(
-            Job.objects.filter(pk=pk),
-            to=State.RUNNING,
-            worker=worker,
-            lease_expires_at=now + lease,
-            started_at=now,
-            attempt=F("attempt") + 1,
-        )
-    ]
-    jobs = list(Job.objects.filter(pk__in=claimed).order_by("pk")) if claimed else []
-    for job in jobs:
+    given: dict[str, Any] = {} if only is None else {"only": only}
+    claimed = _claim(limit, is_one=only is not None).rows(
+        host=host, worker=worker, now=now, lease_expires_at=now + lease, **given
+    )
+    for job in claimed:
         broadcast.state_after_commit(job, State.RUNNING)
-    return jobs
+    return sorted(claimed, key=lambda job: job.pk)
+
+
+@functools.cache
+def _claim(limit: int, *, is_one: bool) -> Statement[Job]:
+    oldest = Job.objects.claimable().filter(host=Given("host")).order_by("pk").values("pk")[:limit]
+    # Another worker of this host may find the same jobs; the condition on the state decides who gets one.
+    jobs = Job.objects.queued().filter(pk__in=oldest)
+    return update(
+        lambda: jobs.filter(pk=Given("only")) if is_one else jobs,
+        state=State.RUNNING,
+        worker=Given("worker"),
+        lease_expires_at=Given("lease_expires_at"),
+        started_at=Given("now"),
+        attempt=F("attempt") + 1,
+    )
 
 
 def renew(*, worker: str, jobs: Iterable[int], now: datetime, lease: timedelta) -> None:
@@ -50,10 +55,56 @@ def renew(*, worker: str, jobs: Iterable[int], now: datetime, lease: timedelta) 
     Job.objects.active().filter(pk__in=jobs, worker=worker).update(lease_expires_at=now + lease)
 
 
-def finish(job: Job, *, state: State, now: datetime, exit_code: int | None = None, error: str = "") -> bool:
-    """End a job, called by the worker that runs it; return False if the job no longer belongs to that run."""
-    held = _held_by_its_worker(job)
-    return _end(held, job, state=state, now=now, exit_code=exit_code, error=error, keeps_slot=True)
+def finish(
+    job: Job,
+    *,
+    state: State,
+    now: datetime,
+    exit_code: int | None = None,
+    error: str = "",
+    lines: Sequence[logs.Line] = (),
+    progress: dict[str, Any] | None = None,
+) -> bool:
+    """End a job, called by the worker that runs it; return False if the job no longer belongs to that run.
+
+    `lines` and `progress` are what the run has not written yet: most jobs write less than they cost, and end with it.
+    """
+    lines = [*lines, *([logs.as_event(error, now=now)] if error else [])]
+    given: dict[str, Any] = {} if progress is None else {"progress": progress}
+    with transaction.atomic():
+        ended = _finish(state, has_progress=progress is not None).rows(
+            job=job.pk,
+            worker=job.worker,
+            attempt=job.attempt,
+            now=now,
+            exit_code=exit_code,
+            error=error,
+            lines=len(lines),
+            **given,
+        )
+        for row in ended:
+            stored = logs.store(row.pk, lines, last=row.last_seq) if lines else []
+            # The worker sends its host's next jobs itself, after it has released the slot.
+            _has_ended(row, now=now, lines=stored, progress=progress)
+    return bool(ended)
+
+
+@functools.cache
+def _finish(state: State, *, has_progress: bool) -> Statement[Job]:
+    assert state in ENDED  # noqa: S101 -- a programming error, not an input
+    changes: dict[str, Any] = {"progress": Given("progress")} if has_progress else {}
+    held = Job.objects.active().filter(pk=Given("job"), worker=Given("worker"), attempt=Given("attempt"))
+    return update(
+        lambda: held.filter(state__in=_sources(state)),
+        state=state,
+        finished_at=Given("now"),
+        worker="",
+        lease_expires_at=None,
+        exit_code=Given("exit_code"),
+        error=Given("error"),
+        last_seq=F("last_seq") + Given("lines"),
+        **changes,
+    )
 
 
 def hand_back(job: Job, *, why: str, now: datetime) -> bool:
@@ -128,8 +179,11 @@ def _held_by_its_worker(job: Job) -> JobQuerySet:
 
 
 def _move(rows: JobQuerySet, *, to: State, **fields: Any) -> bool:
-    sources = [old for old, new in TRANSITIONS if new == to]
-    return rows.filter(state__in=sources).update(state=to, **fields) > 0
+    return rows.filter(state__in=_sources(to)).update(state=to, **fields) > 0
+
+
+def _sources(to: State) -> list[State]:
+    return [old for old, new in TRANSITIONS if new == to]
 
 
 def _release(rows: JobQuerySet, **fields: Any) -> bool:
@@ -145,7 +199,6 @@ def _end(
     exit_code: int | None = None,
     error: str = "",
     why: str = "",
-    keeps_slot: bool = False,
 ) -> bool:
     assert state in ENDED  # noqa: S101 -- a programming error, not an input
     with transaction.atomic():
@@ -156,21 +209,35 @@ def _end(
             return False
         for text in filter(None, (why, error)):
             logs.event(job.pk, text, now=now)
-        freed = list(JobLock.objects.filter(job=job.pk).values_list("resource", flat=True))
-        JobLock.objects.filter(job=job.pk).delete()
-        hosts = {job.host, *_waiting_for(freed)}
-        # The worker that ran it sends its host's next jobs itself, after it has released the slot.
-        for host in hosts - {job.host} if keeps_slot else hosts:
-            dispatch.send_runnable_after_commit(host)
-        row = Job.objects.get(pk=job.pk)
-        failure_alerts.job_has_ended(row, now=now)
-        broadcast.end_after_commit(row, end=end_of(row))
+        _has_ended(Job.objects.get(pk=job.pk), now=now)
+        dispatch.send_runnable_after_commit(job.host)
     return True
 
 
-def _waiting_for(resources: Iterable[str]) -> Iterable[str]:
-    waiting = Job.objects.queued().filter(locks__resource__in=list(resources))
-    return waiting.order_by().values_list("host", flat=True).distinct()
+def _has_ended(
+    job: Job, *, now: datetime, lines: Sequence[JobLog] = (), progress: dict[str, Any] | None = None
+) -> None:
+    """Free what the job held, in the transaction that ends it, and tell all who wait for that or look at the job."""
+    for (host,) in _hosts_that_wait.rows(job=job.pk, host=job.host):
+        dispatch.send_runnable_after_commit(host)
+    _free.run(job=job.pk)
+    failure_alerts.job_has_ended(job, now=now)
+    broadcast.end_after_commit(job, end=end_of(job), lines=lines, progress=progress)
+
+
+_locks = JobLock.objects.filter(job_id=Given("job"))
+_free = delete(lambda: _locks)
+# Other hosts: those of resources with a number, as the others belong to the host of the job.
+_hosts_that_wait: Statement[tuple[str]] = select(
+    lambda: (
+        Job.objects.queued()
+        .filter(locks__resource__in=_locks.filter(resource__contains=":").values("resource"))
+        .exclude(host=Given("host"))
+        .order_by()
+        .values_list("host")
+        .distinct()
+    )
+)
 
 
 def end_of(job: Job) -> dict[str, Any]:

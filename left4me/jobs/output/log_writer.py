@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import close_old_connections
 from django.utils import timezone
 
 from left4me.core.lines import Masker, clean
+from left4me.core.statements import Given, update
 from left4me.jobs import broadcast
 from left4me.jobs.models import Job, JobLog
 from left4me.jobs.output import logs
@@ -27,6 +29,9 @@ _PAUSE_BETWEEN_BATCHES = 0.02
 _PUBLISH_PROGRESS_EVERY = 0.2
 _STORE_PROGRESS_EVERY = 1.0
 _PAUSE_AFTER_FAILURE = 0.5
+
+
+_store_progress = update(lambda: Job.objects.filter(pk=Given("job")), progress=Given("progress"))
 
 
 class JobOutput:
@@ -67,22 +72,47 @@ class JobOutput:
         """Write everything added so far. Raises DatabaseError, and keeps what could not be written."""
         with self._adding:
             self._add_note_of_dropped()
-        while self.write_batch():
-            pass
-        self.write_progress(at_once=True)
-
-    def write_batch(self) -> bool:
-        """Write one batch; return whether there was one."""
         with self._writing:
-            batch = [self._unwritten[i] for i in range(min(len(self._unwritten), _BATCH))]
-            if not batch:
+            self._write_lines()
+            self._write_progress(at_once=True)
+
+    def write_last(self, end: Callable[[Sequence[logs.Line], dict[str, Any] | None], bool]) -> bool:
+        """Have `end` store what is not written yet, with the end of the job, and return whether it did.
+
+        What is too much for one batch is written before. Raises DatabaseError, and keeps what could not be written.
+        """
+        with self._adding:
+            self._add_note_of_dropped()
+        with self._writing:
+            self._write_lines(most_left=_BATCH)
+            lines = list(self._unwritten)
+            if not end(lines, self._progress if self._progress_unstored else None):
                 return False
+            self._unwritten.clear()
+            self._progress_unpublished = self._progress_unstored = False
+            return True
+
+    def write_due(self) -> bool:
+        """Write the lines, and the progress if it is due; return whether some of it is pending.
+
+        Called by the writer's thread. It leaves the rest to the job's own thread once that writes the end.
+        """
+        if not self._writing.acquire(blocking=False):
+            return False
+        try:
+            self._write_lines()
+            return self._write_progress()
+        finally:
+            self._writing.release()
+
+    def _write_lines(self, *, most_left: int = 0) -> None:
+        while len(self._unwritten) > most_left:
+            batch = [self._unwritten[i] for i in range(min(len(self._unwritten), _BATCH))]
             logs.append(self._job_id, batch)
             for _ in batch:
                 self._unwritten.popleft()
-            return True
 
-    def write_progress(self, *, at_once: bool = False) -> bool:
+    def _write_progress(self, *, at_once: bool = False) -> bool:
         """Publish and store the newest progress if it is due; return whether some of it is pending."""
         now = time.monotonic()
         with self._adding:
@@ -95,7 +125,7 @@ class JobOutput:
                 self._progress_unstored, self._stored_at = False, now
             is_pending = self._progress_unpublished or self._progress_unstored
         if store:
-            Job.objects.filter(pk=self._job_id).update(progress=progress)
+            _store_progress.run(job=self._job_id, progress=progress)
         if progress is not None and (publish or store):
             broadcast.progress(self._job_id, progress, is_stored=store)
         return is_pending
@@ -160,9 +190,7 @@ class LogWriter:
         next_turn_in: float | None = None
         for job_id, output in list(self._outputs.items()):
             try:
-                while output.write_batch():
-                    pass
-                if output.write_progress():
+                if output.write_due():
                     next_turn_in = _PUBLISH_PROGRESS_EVERY
             except Exception:
                 log.exception("Could not write the log of job %s yet", job_id)

@@ -1,14 +1,19 @@
+import json
 import threading
 import time
 
 import pytest
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
 
 from left4me.core.concurrency import Cancelled
+from left4me.core.redis import signals
+from left4me.jobs import execution, transitions
 from left4me.jobs.execution import ActiveRun, Stop
-from left4me.jobs.models import JobLog
+from left4me.jobs.models import Job, JobLog
 from left4me.jobs.output.log_writer import BURST_LINES, LogWriter
 from left4me.jobs.states import State
-from left4me.jobs.tests.conftest import story
+from left4me.jobs.tests.conftest import LEASE, NOW, story
 from left4me.testing.jobs import drain
 
 
@@ -107,3 +112,68 @@ def test_progress_is_kept_with_the_job(ask):
     run.output.flush()
     job.refresh_from_db()
     assert job.progress == {"phase": "download", "done": 2, "total": 3, "unit": "items"}
+
+
+def _queries(queries):
+    return [each["sql"] for each in queries if "SAVEPOINT" not in each["sql"] and "advisory" not in each["sql"]]
+
+
+def test_a_short_job_takes_four_queries_to_ask_for_and_six_to_run(ask, claim):
+    with CaptureQueriesContext(connection) as asked:
+        job = ask("diagnostic", "diagnostic:1", lines=1)
+    assert len(_queries(asked)) == 4
+    with CaptureQueriesContext(connection) as ran:
+        drain(host="local", most=1)
+    # The last one is the test's look at the row.
+    assert len(_queries(ran)) == 6 + 1
+    job.refresh_from_db()
+    assert (job.state, job.last_seq, job.progress["done"]) == (State.SUCCEEDED, 2, 1)
+    assert story(job) == ["Requested by the system.", "line 1 of 1"]
+
+
+def test_viewers_get_the_last_lines_and_progress_before_the_end(ask, monkeypatch, django_capture_on_commit_callbacks):
+    sent = []
+    monkeypatch.setattr(signals, "send", lambda names, *, also=(), first: sent.append((names, first)))
+    job = ask("diagnostic", "diagnostic:1", lines=2)
+    with django_capture_on_commit_callbacks(execute=True):
+        drain(host="local", most=1)
+    names, first = sent[-1]
+    messages = [json.loads(message) for channel, message in first.publish if channel == f"left4me:job:{job.pk}"]
+    assert [sorted(message) for message in messages] == [["after", "lines"], ["progress"], ["after", "end"]]
+    assert [line["seq"] for line in messages[0]["lines"]] == [2, 3]
+    assert (messages[0]["after"], messages[1]["progress"]["done"], messages[2]["after"]) == (1, 2, 3)
+    assert set(names) == {f"job:{job.pk}", "diagnostic:1", f"progress:{job.pk}"}
+    assert first.count == [("left4me:jobs-ended:local", "succeeded diagnostic")]
+
+
+def test_lines_of_a_run_whose_job_was_taken_over_are_kept_and_the_row_is_left_to_its_owner(ask):
+    ask("test-start")
+    (job,) = transitions.claim(host="local", worker="first", limit=1, now=NOW, lease=LEASE)
+    Job.objects.update(worker="second", attempt=2)
+    run = _run(job)
+    run.progress(phase="download", done=1, total=3)
+    assert execution.execute(run).state is None
+    job.refresh_from_db()
+    assert (job.state, job.worker) == (State.RUNNING, "second")
+    assert story(job) == ["Requested by the system.", "starting with •••"]
+
+
+def test_what_could_not_be_written_with_the_end_stays_unwritten(ask):
+    job = ask("test-start")
+    run = _run(job)
+    run.log("one")
+
+    def fail(lines, progress):
+        raise DatabaseError
+
+    with pytest.raises(DatabaseError):
+        run.output.write_last(fail)
+    assert not run.output.write_last(lambda lines, progress: False)
+    run.output.flush()
+    assert story(job)[1:] == ["one"]
+
+
+def test_more_lines_than_a_batch_are_numbered_without_gaps_up_to_the_end(ask):
+    job = ask("diagnostic", "diagnostic:1", lines=2_500)
+    drain(host="local", most=1)
+    assert list(job.log.order_by("seq").values_list("seq", flat=True)) == list(range(1, 2_502))
