@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Sequence
 
-from django.db.models import Exists, OuterRef
+from django.db.models import CharField, Exists, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Cast, Concat
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -16,21 +18,51 @@ from left4me.core.web.request import Visitor
 from left4me.jobs.models import Job
 from overlays import permissions
 from overlays.campaigns import sources
-from overlays.models import Overlay
+from overlays.models import Overlay, OverlayQuerySet
 
 _LONGEST_ERROR = 300
 
 
-def faulty(overlays: Collection[int] | None = None) -> list[int]:
-    """The ids of overlays that need attention, among `overlays` or all; in four queries."""
-    ids = {*sources.fault_counts(overlays), *_failed_builds(overlays)}
-    rows = Overlay.objects.exclude(programs={})
-    rows = rows if overlays is None else rows.filter(pk__in=overlays)
-    return sorted(ids | {overlay.pk for overlay in rows if overlay.refused_programs})
+def faulty() -> list[int]:
+    """The ids of all overlays that need attention; in one query if there are none, else in four."""
+    rows = list(suspects())
+    if not rows:
+        return []
+    ids = [overlay.pk for overlay in rows]
+    counts, builds = sources.fault_counts(ids), _failed_builds(ids)
+    return sorted(row.pk for row in rows if row.refused_programs or row.pk in counts or row.pk in builds)
+
+
+def suspects() -> OverlayQuerySet:
+    """The overlays that may need attention or were never built: none of those that a server uses, when all is well.
+
+    An overlay with programs of the game is among them even when an admin has allowed all of them.
+    """
+    return _suspects().all()
+
+
+@functools.cache
+def _suspects() -> OverlayQuerySet:
+    """The queryset of `suspects`, which Django takes longer to build than a database to answer. Never evaluated."""
+    ours = {"overlay": OuterRef("pk")}
+    faults = Exists(sources.failed_items().filter(**ours)) | Exists(sources.broken_addons().filter(**ours))
+    resource = Concat(Value("overlay:"), Cast(OuterRef("pk"), CharField()))
+    builds = Job.objects.filter(operation="build", resource=resource).exclude(state=Job.State.CANCELLED)
+    newest = Subquery(builds.order_by("-pk").values("state")[:1])
+    unbuilt = ~Q(kind=Overlay.Kind.FILES) & Q(built_at=None)
+    rows = Overlay.objects.alias(newest_build=newest)
+    return rows.filter(faults | Q(newest_build=Job.State.FAILED) | ~Q(programs={}) | unbuilt)
 
 
 def of_overlays(overlays: Sequence[Overlay], *, user: Visitor) -> dict[int, list[Reason]]:
-    """The reasons of each overlay that has any; in three queries."""
+    """The reasons of each overlay that has any; in one query if none has, else in four."""
+    ids = [overlay.pk for overlay in overlays]
+    found = set(suspects().filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
+    return of_suspects([overlay for overlay in overlays if overlay.pk in found], user=user)
+
+
+def of_suspects(overlays: Sequence[Overlay], *, user: Visitor) -> dict[int, list[Reason]]:
+    """The reasons of each of these overlays that has any; in three queries, or none if there are no overlays."""
     if not overlays:
         return {}
     ids = [overlay.pk for overlay in overlays]
@@ -126,12 +158,10 @@ def _allow_programs(overlay: Overlay, user: Visitor) -> Cure | None:
     return Cure(operation="allow_programs", label=_("Allow these programs"), url=url)
 
 
-def _failed_builds(overlays: Collection[int] | None) -> dict[int, Job]:
+def _failed_builds(overlays: Collection[int]) -> dict[int, Job]:
     """The newest build of each overlay, where it failed."""
     builds = Job.objects.filter(operation="build")
-    failed = builds.filter(state=Job.State.FAILED)
-    if overlays is not None:
-        failed = failed.filter(resource__in=[f"overlay:{pk}" for pk in overlays])
+    failed = builds.filter(state=Job.State.FAILED, resource__in=[f"overlay:{pk}" for pk in overlays])
     newer = builds.filter(resource=OuterRef("resource"), pk__gt=OuterRef("pk")).exclude(state=Job.State.CANCELLED)
     rows = failed.filter(~Exists(newer)).only("resource", "error")
     return {int(job.resource.partition(":")[2]): job for job in rows}

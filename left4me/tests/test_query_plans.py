@@ -57,10 +57,10 @@ def test_live_jobs_are_found_without_those_that_ended() -> None:
 
 
 def test_failed_builds_are_found_without_other_jobs() -> None:
-    for overlays in (None, [1, 2, 3]):
-        with CaptureQueriesContext(connection) as captured:
-            attention._failed_builds(overlays)
-        assert "INDEX job_of_operation_in_state (operation=? AND state=?)" in plans(captured)
+    with CaptureQueriesContext(connection) as captured:
+        attention._failed_builds([1, 2, 3])
+    assert "INDEX job_of_operation_in_state (operation=? AND state=?)" in plans(captured)
+    assert "INDEX job_of_resource (resource=?)" in plan(attention.suspects().filter(pk__in=[1, 2, 3]))
 
 
 def test_the_last_refresh_is_found_by_what_it_is_of() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from left4me.core.natural_order import NaturalOrder
@@ -114,19 +114,24 @@ def chapters(overlay_ids: Collection[int]) -> dict[int, list[Mapping[str, Any]]]
     return found
 
 
-def fault_counts(overlay_ids: Collection[int] | None) -> dict[int, int]:
-    """How many workshop items and files of these overlays cannot be used or downloaded, by overlay; in two queries.
-
-    None means all overlays.
-    """
-    items, addons = OverlayWorkshopItem.objects.all(), OverlayAddon.objects.all()
-    if overlay_ids is not None:
-        items, addons = items.filter(overlay__in=overlay_ids), addons.filter(overlay__in=overlay_ids)
-    failed = items.filter(~Q(item__last_error="") | ~Q(item__steam_error="") | Q(item__is_valid=False))
-    broken = addons.filter(is_valid=False)
+def fault_counts(overlay_ids: Collection[int]) -> dict[int, int]:
+    """How many workshop items and files of these overlays cannot be used or downloaded, by overlay; in two queries."""
     counts: dict[int, int] = {}
-    for rows in (failed, broken):
-        counted = rows.order_by().values("overlay").annotate(count=Count("pk")).values_list("overlay", "count")
+    for rows in (failed_items(), broken_addons()):
+        chosen = rows.filter(overlay__in=overlay_ids).order_by()
+        counted = chosen.values("overlay").annotate(count=Count("pk")).values_list("overlay", "count")
         for overlay_id, count in counted:
             counts[overlay_id] = counts.get(overlay_id, 0) + count
     return counts
+
+
+def failed_items() -> QuerySet[OverlayWorkshopItem]:
+    """The workshop items in overlays that cannot be used or downloaded."""
+    return OverlayWorkshopItem.objects.filter(
+        ~Q(item__last_error="") | ~Q(item__steam_error="") | Q(item__is_valid=False)
+    )
+
+
+def broken_addons() -> QuerySet[OverlayAddon]:
+    """The files in overlays that cannot be used."""
+    return OverlayAddon.objects.filter(is_valid=False)

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value
@@ -29,7 +28,7 @@ from servers import permissions
 from servers.models import BlueprintOverlay, GameCheck, Host, Server, ServerShare, StateChange
 from servers.models.hosts import silence
 from servers.models.servers import ServerQuerySet
-from servers.state import copies
+from servers.state import copies, layer_faults
 
 # A server that crashed and runs again is shown for this long.
 CRASH_SHOWN = timedelta(hours=1)
@@ -64,13 +63,13 @@ def filter_servers(
 def of_servers(
     servers: Sequence[Server], *, busy: Collection[str], user: Visitor, now: datetime
 ) -> dict[int, list[Reason]]:
-    """The reasons of each of these servers, the worst first; in at most six queries.
+    """The reasons of each of these servers, the worst first; in at most seven queries.
 
     `busy` holds the resources with a live job: what that job may mend is left out. Needs rows from
     `listed().with_role(user)`.
     """
     crashes = _latest_crashes(servers, now)
-    layers, unbuilt = _layers(servers, user)
+    layers, unbuilt = layer_faults.of(servers, user)
     return {
         server.pk: _of_server(
             server,
@@ -371,30 +370,3 @@ def _recent_crashes(now: datetime) -> QuerySet[StateChange]:
 def _latest_crashes(servers: Sequence[Server], now: datetime) -> dict[int, StateChange]:
     rows = _recent_crashes(now).filter(server__in=[server.pk for server in servers]).order_by("at", "pk")
     return {row.server_id: row for row in rows}
-
-
-def _layers(servers: Sequence[Server], user: Visitor) -> tuple[Mapping[int, list[Reason]], Mapping[int, Overlay]]:
-    """Of the blueprints that the user may see: the reasons of their overlays, and one that was never built."""
-    visible = {row.blueprint_id for row in servers if permissions.can_see_blueprint(user, row.blueprint)}
-    # Many blueprints share few overlays: each is fetched once, and the links as plain pairs.
-    links = list(BlueprintOverlay.objects.filter(blueprint__in=visible).values_list("blueprint_id", "overlay_id"))
-    overlays = Overlay.objects.in_bulk({overlay for _blueprint, overlay in links}) if links else {}
-    found = overlay_attention.of_overlays(list(overlays.values()), user=user)
-    by_blueprint: dict[int, list[Reason]] = {}
-    unbuilt: dict[int, Overlay] = {}
-    for blueprint_id, overlay_id in links:
-        overlay = overlays.get(overlay_id)
-        if overlay is None:  # deleted since the links were read
-            continue
-        reasons = [_of_layer(overlay, reason) for reason in found.get(overlay_id, ())]
-        by_blueprint.setdefault(blueprint_id, []).extend(reasons)
-        if overlay.kind != Overlay.Kind.FILES and overlay.built_at is None:
-            unbuilt[blueprint_id] = overlay
-    return by_blueprint, unbuilt
-
-
-def _of_layer(overlay: Overlay, reason: Reason) -> Reason:
-    """The reason of an overlay as one of a server that uses it."""
-    text = _("Overlay “%(name)s”: %(text)s") % {"name": overlay.name, "text": reason.text}
-    label = _("Overlay: %(label)s") % {"label": reason.label}
-    return replace(reason, kind=f"layer_{reason.kind}", label=label, text=text)

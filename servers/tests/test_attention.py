@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from left4me.jobs.models import Job
 from left4me.testing.caller import Caller
@@ -19,7 +20,7 @@ from overlays.models import Overlay, OverlayAddon, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from servers import overview
 from servers.models import Host, Server, ServerShare, StateChange
-from servers.state import attention
+from servers.state import attention, layer_faults
 from servers.tests.factories import make_blueprint, make_host, make_server, share
 from workshop.models import WorkshopItem
 
@@ -213,6 +214,29 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_servers(cast: Ca
     for make, _kinds in list(CASES.values()) * 3:
         make(cast.owner)
     assert count() == few
+
+
+def test_overlays_that_are_well_cost_one_query(cast: Cast, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    servers = [
+        make_server(cast.owner, blueprint=make_blueprint(cast.owner, overlays=[make_overlay(owner=cast.owner)]))
+        for _ in range(3)
+    ]
+    with django_assert_num_queries(1):
+        assert layer_faults.of(servers, cast.owner) == ({}, {})
+
+
+def test_a_failed_build_counts_until_a_newer_one_has_an_outcome(cast: Cast) -> None:
+    overlay = _failed_build(cast.owner)
+
+    def build(state: Job.State) -> None:
+        at = timezone.now()
+        Job.objects.create(operation="build", resource=overlay.resource, host="local", state=state, finished_at=at)
+
+    assert overlay_attention.faulty() == [overlay.pk]
+    build(Job.State.CANCELLED)
+    assert overlay_attention.faulty() == [overlay.pk]
+    build(Job.State.SUCCEEDED)
+    assert overlay_attention.faulty() == []
 
 
 def test_the_rules_of_rows_and_of_the_database_are_one(cast: Cast, servers: dict[str, Server]) -> None:
