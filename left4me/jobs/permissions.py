@@ -8,6 +8,7 @@ cancelled and retried by admins only.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.http import Http404
@@ -18,12 +19,35 @@ from left4me.jobs import operations, resources
 if TYPE_CHECKING:
     from left4me.core.web.request import Person
     from left4me.jobs.models import Job
+    from left4me.jobs.resources import Label
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What a user may do with one job, and the label of its resource."""
+
+    label: Label | None
+    can_see: bool
+    can_operate: bool  # cancel and retry it
+
+
+def of(user: Person, job: Job) -> Rights:
+    """Return the user's rights on the job; its resource is looked up once for all of them."""
+    standing = resources.standing(user, job.resource)
+    found = standing or resources.GONE
+    may = found.may_change if _needs_change(job.operation) else found.may_operate
+    is_own = job.user_id == user.pk
+    return Rights(
+        label=found.label,
+        can_see=user.is_active and (user.is_admin or found.may_see or (is_own and found.label is None)),
+        can_operate=user.is_active
+        and (user.is_admin or may or (is_own and standing is not None and found.label is None)),
+    )
 
 
 def can_see(user: Person, job: Job) -> bool:
     """Return whether the user may read the job and its log."""
-    own = job.user_id == user.pk and not resources.is_there(job.resource)
-    return user.is_active and (user.is_admin or own or resources.may_see(user, job.resource))
+    return of(user, job).can_see
 
 
 def check_can_see(user: Person, job: Job) -> None:
@@ -47,9 +71,7 @@ def audience(ids: Collection[int]) -> dict[int, Collection[int] | None]:
 
 def can_operate(user: Person, job: Job) -> bool:
     """Return whether the user may cancel and retry the job."""
-    may = resources.may_change if _needs_change(job.operation) else resources.may_operate
-    own = job.user_id == user.pk and resources.is_gone(job.resource)
-    return user.is_active and (user.is_admin or own or may(user, job.resource))
+    return of(user, job).can_operate
 
 
 def _needs_change(operation: str) -> bool:

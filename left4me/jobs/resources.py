@@ -24,7 +24,18 @@ class Label:
     url: str
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What one user may do with the jobs on a resource, and its label, which is None for one that was deleted."""
+
+    label: Label | None
+    may_see: bool
+    may_operate: bool
+    may_change: bool
+
+
 Access = Callable[[Any, str], bool]
+Stand = Callable[[Any, str], Standing]
 Hidden = Callable[[Any], "QuerySet[Any, str]"]
 Labels = Callable[[Sequence[str]], Mapping[str, Label]]
 Owners = Callable[[str], Iterable[int]]
@@ -35,8 +46,7 @@ BeforeRetry = Callable[[str, str], None]
 @dataclass(frozen=True)
 class _Kind:
     can_see: Access
-    can_operate: Access
-    can_change: Access
+    stand: Stand
     hidden: Hidden | None
     labels: Labels
     owners: Owners
@@ -46,6 +56,8 @@ class _Kind:
 
 _kinds: dict[str, _Kind] = {}
 
+GONE = Standing(label=None, may_see=False, may_operate=False, may_change=False)
+
 
 def register(
     kind: str,
@@ -54,6 +66,7 @@ def register(
     can_operate: Access | None = None,
     can_change: Access | None = None,
     hidden: Hidden | None = None,
+    stand: Stand | None = None,
     labels: Labels | None = None,
     owners: Owners | None = None,
     mend: Mend | None = None,
@@ -65,17 +78,23 @@ def register(
     that user may cancel and retry them (default: `can_see`); `can_change` the same for operations with `needs_change`
     (default: `can_operate`). `hidden(user)` selects the resources that are there and that `can_see` denies, for lists.
     `labels(["12", "13"])` returns labels for those resources that still exist.
+    `stand(user, "12")` returns all of this about one resource at once, where that costs less.
     `owners("12")` returns the ids of the users who are alerted when a job on the resource fails.
     `mend(user, "12")` returns what most often helps after a failed job on the resource.
     `before_retry("12", "restart")` checks and changes what a new request of the operation would, in the transaction of
     the retry, and raises Refused.
     """
+    label_of = labels or (lambda numbers: {})
+
+    def look(user: Any, number: str) -> Standing:
+        rules = (can_see, can_operate or can_see, can_change or can_operate or can_see)
+        return Standing(label_of([number]).get(number), *(rule(user, number) for rule in rules))
+
     _kinds[kind] = _Kind(
         can_see,
-        can_operate or can_see,
-        can_change or can_operate or can_see,
+        stand or look,
         hidden,
-        labels or (lambda numbers: {}),
+        label_of,
         owners or (lambda number: ()),
         mend or (lambda user, number: None),
         before_retry or (lambda number, operation: None),
@@ -98,12 +117,16 @@ def register_rows(
     """
     rows = model._default_manager
 
-    def allowed_by(rule: Callable[[Any, Any], bool]) -> Access:
-        def is_allowed(user: Any, number: str) -> bool:
-            row = rows.filter(pk=number).first()
-            return row is not None and rule(user, row)
+    rules = (can_see, can_operate, can_change or can_operate)
 
-        return is_allowed
+    def may_see(user: Any, number: str) -> bool:
+        return stand(user, number).may_see
+
+    def stand(user: Any, number: str) -> Standing:
+        row: Any = rows.filter(pk=number).first()
+        if row is None:
+            return GONE
+        return Standing(Label(row.name, row.get_absolute_url()), *(rule(user, row) for rule in rules))
 
     def hidden(user: Any) -> QuerySet[Any, str]:
         name = Concat(Value(f"{kind}:"), Cast("pk", CharField()))
@@ -119,9 +142,8 @@ def register_rows(
 
     register(
         kind,
-        can_see=allowed_by(can_see),
-        can_operate=allowed_by(can_operate),
-        can_change=allowed_by(can_change or can_operate),
+        can_see=may_see,
+        stand=stand,
         hidden=hidden,
         labels=labels,
         owners=owners,
@@ -136,26 +158,10 @@ def may_see(user: Person, resource: str) -> bool:
     return kind in _kinds and _kinds[kind].can_see(user, number)
 
 
-def may_operate(user: Person, resource: str) -> bool:
-    """Return whether the resource's app lets this user cancel and retry jobs on it."""
+def standing(user: Person, resource: str) -> Standing | None:
+    """Return how this user, who is no admin, stands to the resource; None if its kind is not registered."""
     kind, _, number = resource.partition(":")
-    return kind in _kinds and _kinds[kind].can_operate(user, number)
-
-
-def may_change(user: Person, resource: str) -> bool:
-    """Return whether the resource's app lets this user cancel and retry also jobs that need the right to change it."""
-    kind, _, number = resource.partition(":")
-    return kind in _kinds and _kinds[kind].can_change(user, number)
-
-
-def is_there(resource: str) -> bool:
-    """Return whether the resource is of a registered kind and exists."""
-    return bool(labels([resource]))
-
-
-def is_gone(resource: str) -> bool:
-    """Return whether the resource is of a registered kind, and was deleted."""
-    return resource.partition(":")[0] in _kinds and not is_there(resource)
+    return _kinds[kind].stand(user, number) if kind in _kinds else None
 
 
 def hidden(user: Person) -> list[QuerySet[Any, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
@@ -46,12 +46,15 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
-    job = _job(request, pk, permissions.check_can_see)
+    job = get_object_or_404(Job.objects.select_related("user"), pk=pk)
+    rights = permissions.of(current_user(request), job)
+    if not rights.can_see:
+        raise Http404
     queue_reasons.explain([job], user=current_user(request))
     context: dict[str, Any] = {
         "job": job,
-        "label": resources.labels([job.resource]).get(job.resource),
-        "can_operate": permissions.can_operate(current_user(request), job),
+        "label": rights.label,
+        "can_operate": rights.can_operate,
         "cure": _cure(request, job),
     }
     if _wants_part(request, "job"):
