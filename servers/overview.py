@@ -49,10 +49,13 @@ def of(user: User, *, now: datetime) -> Overview:
     counts = visible.aggregate(servers=Count("pk"), running=Count("pk", filter=Q(actual_state=Server.State.RUNNING)))
     faulty = overlay_attention.faulty()
     needing = attention.filter_servers(visible, faulty_overlays=faulty, user=user, now=now)
-    shown = list(_listed(needing, user)[:MOST_SERVERS])
-    rest = visible.exclude(pk__in=[server.pk for server in shown])
-    are_all = len(shown) < MOST_SERVERS
-    listed = [*shown, *_listed(rest, user)[: MOST_SERVERS - len(shown)]] if are_all else shown
+    needed = list(needing.needing_attention_first().values_list("pk", flat=True))
+    shown = needed[:MOST_SERVERS]
+    if len(shown) < MOST_SERVERS:
+        rest = visible.exclude(pk__in=shown).needing_attention_first().values_list("pk", flat=True)
+        shown += rest[: MOST_SERVERS - len(shown)]
+    rows = visible.filter(pk__in=shown).listed().with_role(user).in_bulk()
+    listed = [rows[pk] for pk in shown if pk in rows]
     statuses = server_status.of(listed, user=user, now=now, with_live=True)
     others = [*_hosts(user, now), *_overlays(user, faulty)]
     jobs = Job.objects.all() if user.is_admin else Job.objects.asked_by(user)
@@ -60,7 +63,7 @@ def of(user: User, *, now: datetime) -> Overview:
     return Overview(
         statuses=statuses,
         attention=worst_first([*others, *_subjects(statuses)]),
-        needing_attention=len(others) + (len(shown) if are_all else needing.count()),
+        needing_attention=len(others) + len(needed),
         jobs=list(jobs.live().select_related("user")[:MOST_JOBS]),
         failed=list(failed.select_related("user")[:MOST_JOBS]),
         **counts,
