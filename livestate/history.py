@@ -104,6 +104,9 @@ class _Milliseconds(Func):
 
     output_field = BigIntegerField()
 
+    def get_db_converters(self, connection: Any) -> list[Any]:
+        return []  # Both databases return integers, and Django would convert each of them once more.
+
     def as_sqlite(self, compiler: Any, connection: Any, **options: Any) -> Any:
         return self.as_sql(
             compiler,
@@ -117,7 +120,7 @@ class _Milliseconds(Func):
 
 def of(server: Server, *, span: Span, now: datetime) -> History:
     start = now - span.length
-    rows = Snapshot.objects.during(start, now).filter(server=server).order_by("started_at", "pk")
+    rows = Snapshot.objects.during(start, now).filter(server=server).order_by()
     begin, length = _milliseconds(start), span.length // _MILLISECOND
     seen = [
         # Only the part of a snapshot that lies within the span counts.
@@ -144,6 +147,13 @@ def steps(seen: Iterable[Seen], *, start: datetime, end: datetime, count: int) -
     most, weighted, covered = [0] * count, [0.0] * count, [0.0] * count
     for since, until, players, _map in seen:
         first = min(int(since / width), count - 1)
+        if until <= (first + 1) * width:
+            # Most snapshots lie within one step.
+            time = max(until - since, _INSTANT)
+            most[first] = max(most[first], players)
+            weighted[first] += players * time
+            covered[first] += time
+            continue
         last = max(first, min(math.ceil(until / width), count) - 1)
         for index in range(first, last + 1):
             # A snapshot of a single poll has no duration, but the step must not count as one without data.
