@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -18,10 +19,14 @@ MOST = 30
 _TARGETS = {"name_taken": "name"}
 
 
-def default_query(user: User, place: str) -> str:
-    """The query with which the list opens; empty without a default filter."""
-    found = SavedFilter.objects.filter(user=user, place=place, is_default=True).values_list("query", flat=True).first()
-    return found or ""
+def of(user: User, place: str) -> list[SavedFilter]:
+    """The filters of a list, by name."""
+    return list(SavedFilter.objects.filter(user=user, place=place))
+
+
+def default_query(saved: Sequence[SavedFilter]) -> str:
+    """The query with which the list of these filters opens; empty without a default filter."""
+    return next((each.query for each in saved if each.is_default), "")
 
 
 @transaction.atomic

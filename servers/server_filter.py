@@ -76,9 +76,9 @@ class Choices:
     @classmethod
     def of(cls, user: User) -> Self:
         rows = Server.objects.visible_to(user).order_by()
-        owners = sorted(rows.values_list("owner__username", flat=True).distinct())
-        hosts = sorted(rows.values_list("host__name", flat=True).distinct())
-        stored = rows.exclude(tags="").values_list("tags", flat=True).distinct()
+        found = list(rows.values_list("owner__username", "host__name", "tags").distinct())
+        owners, hosts = sorted({owner for owner, _, _ in found}), sorted({host for _, host, _ in found})
+        stored = {text for _, _, text in found}
         tags = sorted({tag for text in stored for tag in Server(tags=text).tag_list})
         return cls(owners=owners if len(owners) > 1 else [], hosts=hosts if len(hosts) > 1 else [], tags=tags)
 

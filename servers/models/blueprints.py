@@ -103,9 +103,9 @@ class Blueprint(models.Model):
         return [link.overlay for link in sorted(self.links.all(), key=lambda link: link.position)]
 
 
-def layers() -> Prefetch[str]:
-    """The prefetch of what `Blueprint.layers` reads, for many blueprints at once."""
-    return Prefetch("links", queryset=BlueprintOverlay.objects.select_related("overlay").order_by("position"))
+def layers(links: str = "links") -> Prefetch[str]:
+    """The prefetch of what `Blueprint.layers` reads, for many blueprints at once; `links` leads there."""
+    return Prefetch(links, queryset=BlueprintOverlay.objects.select_related("overlay").order_by("position"))
 
 
 class BlueprintOverlay(models.Model):

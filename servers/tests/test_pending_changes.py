@@ -111,7 +111,7 @@ def test_a_page_of_servers_is_judged_without_a_query_for_each(
 ) -> None:
     for _ in range(5):
         make_server(cast.owner, blueprint=running.blueprint, actual_state=Server.State.RUNNING)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         for server in Server.objects.with_blueprint():
             pending_changes.restart_needed(server)
 

@@ -36,9 +36,10 @@ def list_(request: HttpRequest) -> HttpResponse:
     """The list; htmx requests only the table. Without a query it opens with the user's default filter."""
     # The script of the form fetches the list without a query too, when everything was chosen away.
     opens = not request.GET and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
-    if opens and (query := filters.default_query(signed_in(request), SavedFilter.Place.SERVERS)):
+    saved = filters.of(signed_in(request), SavedFilter.Place.SERVERS) if not is_fragment(request) else []
+    if opens and (query := filters.default_query(saved)):
         return redirect(f"{reverse('servers:list')}?{query}")
-    return _list(request)
+    return _list(request, saved=saved)
 
 
 @require_POST
@@ -71,7 +72,9 @@ def _to_plan(request: HttpRequest, ids: Sequence[int]) -> HttpResponse:
     return HttpResponseClientRedirect(address) if is_fragment(request) else redirect(address)
 
 
-def _list(request: HttpRequest, *, outcomes: Sequence[Outcome] = ()) -> HttpResponse:
+def _list(
+    request: HttpRequest, *, saved: Sequence[SavedFilter] | None = None, outcomes: Sequence[Outcome] = ()
+) -> HttpResponse:
     user, now = signed_in(request), timezone.now()
     chosen = ServerFilter.from_query(request.GET.dict())
     rows = chosen.rows(user, now=now).listed().with_role(user)
@@ -89,5 +92,5 @@ def _list(request: HttpRequest, *, outcomes: Sequence[Outcome] = ()) -> HttpResp
     if is_fragment(request):
         return render(request, "servers/list.html#table", context)
     context["has_deleted"] = DeletedServer.objects.visible_to(user).kept(now).exists()
-    context |= {"states": Server.State.choices, "choices": Choices.of(user), "sorts": SORTS}
+    context |= {"saved": saved, "states": Server.State.choices, "choices": Choices.of(user), "sorts": SORTS}
     return render(request, "servers/list.html", context)

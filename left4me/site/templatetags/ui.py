@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -255,11 +255,16 @@ def choice(name: str, label: str, options: Iterable[Any], chosen: object, every:
 
 
 @register.inclusion_tag("ui/saved_filters.html", takes_context=True)
-def saved_filters(context: Context, place: str, *, has_default: bool = False) -> dict[str, object]:
-    """The saved filters of a list, below its form; with `has_default`, the list opens with one of them."""
+def saved_filters(
+    context: Context, place: str, saved: Sequence[SavedFilter] | None = None, *, has_default: bool = False
+) -> dict[str, object]:
+    """The saved filters of a list, below its form; with `has_default`, the list opens with one of them.
+
+    They are read here unless the view did.
+    """
     request: HttpRequest = context["request"]
     query = query_of(place, request.GET.urlencode())
-    saved = list(SavedFilter.objects.filter(user=request.user.pk, place=place))
+    saved = list(SavedFilter.objects.filter(user=request.user.pk, place=place)) if saved is None else saved
     current = next((each for each in saved if each.query == query), None)
     shown = {"place": place, "query": query, "filters": saved, "current": current, "has_default": has_default}
     return {**shown, "csrf_token": context.get("csrf_token")}
