@@ -1,4 +1,4 @@
-"""What each page costs the process that makes it, against a minimal list in the same run.
+"""What each page costs the process that makes it, against minimal pages in the same run.
 
 Times are CPU time of this process, so other work on the machine does not count. All pages are asked for in turn, and
 the median of the rounds counts, so that the figures of two pages are comparable.
@@ -22,6 +22,7 @@ from bench.figures import Figure
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "40"))
 _WARM = 6
 FLOOR = "floor: the list, minimal"
+NOTHING = "floor: session and middleware"
 
 
 class Asker:
@@ -74,18 +75,22 @@ def measure(asker: Asker, paths: Mapping[str, str]) -> None:
     for name, path in paths.items():
         middle = statistics.median(taken[name])
         queries, slowest, size = _queries(asker, path)
-        of_all = max(of_all, slowest if name != FLOOR else 0)
+        of_all = max(of_all, slowest if name not in (FLOOR, NOTHING) else 0)
         figures.record(
             f"{name:<34}{middle:>8.2f}{middle / floor:>10.2f}{queries:>9}{slowest:>12.2f}{size:>9}",
-            _figure(name, middle),
+            *_figures(name, middle, statistics.median(taken[NOTHING])),
         )
     figures.record(None, Figure("pages", "slowest query of any page", of_all, "ms"))
 
 
-def _figure(name: str, milliseconds: float) -> Figure:
-    if name != FLOOR:
-        return Figure("pages", f"{name}: CPU", milliseconds, "ms")
-    return Figure("pages", f"{pages.LIST}: CPU", milliseconds, "ms", who="minimal template")
+def _figures(name: str, milliseconds: float, nothing: float) -> list[Figure]:
+    """The figure of a page, and that of its floor: the minimal list for the list, else the page that says nothing."""
+    if name == NOTHING:
+        return []
+    if name == FLOOR:
+        return [Figure("pages", f"{pages.LIST}: CPU", milliseconds, "ms", who="minimal template")]
+    floor = Figure("pages", f"{name}: CPU", nothing, "ms", who="session and middleware")
+    return [Figure("pages", f"{name}: CPU", milliseconds, "ms"), *([] if name == pages.LIST else [floor])]
 
 
 def _queries(asker: Asker, path: str) -> tuple[int, float, int]:
@@ -123,7 +128,7 @@ def main() -> int:
     settings.ROOT_URLCONF = minimal_list.__name__
     world = pages_world.furnish()
     asker = Asker(get_wsgi_application(), f"{settings.SESSION_COOKIE_NAME}={world.session}")
-    measure(asker, {FLOOR: minimal_list.PATH, **world.paths()})
+    measure(asker, {NOTHING: minimal_list.NOTHING, FLOOR: minimal_list.PATH, **world.paths()})
     return 0
 
 

@@ -1,6 +1,7 @@
-"""The list of servers as a minimal Django page, for comparison: the same 50 rows behind the same middleware.
+"""Minimal Django pages for comparison, behind the same middleware: the list of servers, and one that says nothing.
 
-Its rows are read as those of the list are; its template has no frame, no translations and no tags.
+The rows of the list are read as those of left4me's; its template has no frame, no translations and no tags. The other
+page costs what session, user and middleware do.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from servers.lifecycle import status  # noqa: E402
 from servers.server_filter import ServerFilter  # noqa: E402
 
 PATH = "/minimal-list"
+NOTHING = "/nothing"
 PER_PAGE = 50
 TEMPLATE = Engine().from_string(
     "<!doctype html><title>servers</title><table>{% for each in statuses %}<tr>"
@@ -40,5 +42,13 @@ def rows(request: HttpRequest) -> HttpResponse:
     return HttpResponse(TEMPLATE.render(Context({"statuses": statuses})))
 
 
+def nothing(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(signed_in(request).username)
+
+
 # Beside all pages, whose addresses the rows name.
-urlpatterns = [path(PATH.removeprefix("/"), rows), path("", include("left4me.urls"))]
+urlpatterns = [
+    path(PATH.removeprefix("/"), rows),
+    path(NOTHING.removeprefix("/"), nothing),
+    path("", include("left4me.urls")),
+]
