@@ -181,7 +181,7 @@ class Fleet:
 
 
 def belonging(directory: Path) -> list[int]:
-    """Every supervisor, starter and process 1 whose command line ends with `directory`."""
+    """Every supervisor, child that starts a game, and process 1 whose command line ends with `directory`."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         pid = int(path.name)

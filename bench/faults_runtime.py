@@ -2,9 +2,10 @@
 
     bench/faults runtime [--rounds 100] [--servers 4]
 
-A round asks for one operation on one server and kills, a little later, the supervisor, process 1 of the sandbox, the
-game, or the command that starts them. Then it does what the application does: look, and ask again while what is seen
-is not what is wanted. At the end of a round exactly the wanted processes may exist, and no mount on the host.
+A round asks for one operation on one server and kills, a little later, the supervisor, its child (process 1 of the
+sandbox, or what starts that), the game, or the template that supervisors are forked from. Then it does what the
+application does: look, and ask again while what is seen is not what is wanted. At the end of a round exactly the
+wanted processes may exist, and no mount on the host.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from servers.gamehost.tests.stage import Stage, quit_game, reachable
 
 LIMIT_SECONDS = 30
 OPERATIONS = ("start", "stop", "stop by quit", "kill", "nothing")
-VICTIMS = ("supervisor", "process 1", "game", "starter", "supervisor, stopped before")
+VICTIMS = ("supervisor", "process 1", "game", "template", "supervisor, stopped before")
 WANTED_RUNNING = {"start": True, "stop": False, "stop by quit": False, "kill": False}
 
 
@@ -59,8 +60,8 @@ class Fleet:
     def strike(self, server_id: int, victim: str) -> bool:
         """Kill one; returns whether there was one to kill."""
         directory = ServerDirectory(self.root / "servers" / str(server_id))
-        if victim == "starter":
-            struck = [pid for pid in belonging(directory.path) if os.getsid(pid) == pid]
+        if victim == "template":
+            struck = belonging(self.root / "servers")
         else:
             supervisor = directory.living_supervisor()
             inits = procfs.children(supervisor) if supervisor else []
@@ -110,11 +111,11 @@ class Fleet:
 
 
 def belonging(directory: Path) -> list[int]:
-    """Every supervisor, starter and process 1 whose command line ends with `directory`."""
+    """Every supervisor, child that starts a game, and process 1 whose command line ends with `directory`."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = path.read_text().rstrip("\0").split("\0")
+            words = path.read_text().rstrip("/ \0").split("\0")
         except (OSError, UnicodeDecodeError):
             continue
         pid = int(path.parent.name)

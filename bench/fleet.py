@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import shutil
 import socket
 import sys
@@ -83,9 +84,13 @@ def quit_game(one: InstanceSpec) -> Callable[[], None]:
 
 
 def memory(root: Path, fleet: list[InstanceSpec]) -> None:
-    """PSS counts a page that many share in parts, so that the sum is what the fleet takes."""
+    """PSS counts a page that many share in parts, so that the sum is what the fleet takes.
+
+    All supervisors are forks of one template, which has been there since the first start and counts as well.
+    """
     pss: dict[str, int] = defaultdict(int)
     worst = 0
+    templates = set()
     cpu = 0.0
     for one in fleet:
         supervisor = ServerDirectory(root / "servers" / str(one.server_id)).living_supervisor()
@@ -94,19 +99,22 @@ def memory(root: Path, fleet: list[InstanceSpec]) -> None:
         usage = procfs.usage(supervisor)
         cpu += usage.cpu_seconds if usage else 0
         worst = max(worst, field(supervisor, "status", "VmRSS:"))
+        templates.add(int(procfs.stat_fields(supervisor)[procfs.PARENT]))
         pss["supervisors"] += field(supervisor, "smaps_rollup", "Pss:")
         for init in procfs.children(supervisor):
             pss["process 1 of the sandboxes"] += field(init, "smaps_rollup", "Pss:")
             for game in procfs.children(init):
                 pss["games"] += field(game, "smaps_rollup", "Pss:")
+    pss["template of supervisors"] = sum(field(pid, "smaps_rollup", "Pss:") for pid in templates)
     for name, kib in pss.items():
         each = kib / 1024 / len(fleet)
         figures.record(
-            f"{name + ', memory of all (PSS)':44} {kib / 1024:8.1f} MiB ({each:.1f} each)",
+            f"{name + ', memory of all (PSS)':44} {kib / 1024:8.1f} MiB ({each:.2f} each)",
             Figure("fleet", f"{name}, memory (PSS) each", each, "MiB"),
         )
     beside = sum(kib for name, kib in pss.items() if name != "games") / 1024 / len(fleet)
     figures.record(None, Figure("fleet", "memory beside each game (PSS)", beside, "MiB"))
+    print(f"{'beside each game':44} {beside:8.2f} MiB")
     print(f"{'largest supervisor (RSS)':44} {worst / 1024:8.1f} MiB")
     print(f"{'CPU time of all so far':44} {cpu:8.1f} s")
 
@@ -119,9 +127,10 @@ def field(pid: int, name: str, key: str) -> int:
 def left_over(root: Path) -> int:
     """Processes that still have anything to do with the fleet."""
     count = 0
+    server = re.compile(rf"{root}/servers/\d")  # the template, which ends with this process, names none
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            count += str(root) in command.read_text() and command.parent.name != str(os.getpid())
+            count += server.search(command.read_text()) is not None
         except OSError:
             continue
     return count

@@ -43,6 +43,10 @@ class ServerDirectory:
         self._generated_file = path / "run/generated.json"
         self._moved_file = path / "run/moved.json"
 
+    @property
+    def server_id(self) -> int:
+        return int(self.path.name)
+
     def prepare(self) -> None:
         """Create missing directories. Only the owner may read them."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,9 +1,9 @@
 """The port through which the application runs servers. Two runtimes implement it: `process` and `systemd`.
 
 The docstrings here are the contract, and `tests/contract.py` checks both runtimes against it. A runtime keeps nothing
-in memory between calls and may be used from several threads and processes: the files of a server, and its processes or
-its unit, are the truth. Every call is idempotent: when the wanted state exists already, it returns an `Outcome` that
-says so and raises nothing.
+of a server in memory between calls and may be used from several threads and processes: the files of a server, and its
+processes or its unit, are the truth. Every call is idempotent: when the wanted state exists already, it returns an
+`Outcome` that says so and raises nothing.
 """
 
 from __future__ import annotations

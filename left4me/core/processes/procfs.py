@@ -14,8 +14,9 @@ from pathlib import Path
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-# Fields of /proc/PID/stat, counted from behind the program's name, and the states of a process that has ended.
-STATE, GROUP, STARTED = 0, 2, 19
+# Fields of /proc/PID/stat, counted from behind the program's name (the last one is where the arguments lie in memory),
+# and the states of a process that has ended.
+STATE, PARENT, GROUP, STARTED, ARGUMENTS = 0, 1, 2, 19, 45
 DEAD = "ZX"
 
 

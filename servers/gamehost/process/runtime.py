@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from left4me.core.processes import commands, procfs
+from left4me.core.processes import procfs
 from servers.gamehost.directory import ServerDirectory
 from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_MOUNT_FAILED
 from servers.gamehost.port import (
@@ -30,12 +30,12 @@ from servers.gamehost.port import (
 )
 from servers.gamehost.process import console
 from servers.gamehost.process.supervisor import Order
+from servers.gamehost.process.template import Template
 from servers.gamehost.runtime_base import RuntimeBase, ask_to_quit, exit_of, stop_limits
 from servers.gamehost.sandbox import cgroup, overlay
 from servers.gamehost.spec import InstanceSpec, StopLimits
 
 _PROJECT: Final = Path(__file__).resolve().parents[3]
-_START_SECONDS: Final = 60
 _KILL_GRACE_SECONDS: Final = 2
 
 
@@ -49,9 +49,11 @@ class ProcessRuntime(RuntimeBase):
         self, *, root: Path, python: str = sys.executable, project: Path = _PROJECT, limits_in: Path | None = None
     ) -> None:
         super().__init__(root=root)
-        self._python = python
-        self._project = project
-        self._cgroup = limits_in
+        # Nothing of the worker's environment (secrets, proxies) is passed to a process that runs beside a game.
+        environment = {"PATH": os.environ.get("PATH", os.defpath)}
+        if limits_in is not None:
+            environment[cgroup.VARIABLE] = str(limits_in)
+        self._template = Template(python=python, project=project, servers=root / "servers", environment=environment)
 
     def start(self, spec: InstanceSpec) -> Outcome:
         directory = self._storage.of(spec.server_id)
@@ -60,19 +62,13 @@ class ProcessRuntime(RuntimeBase):
         # One whose game has ended may not have exited yet: the new supervisor waits for it.
         if directory.is_managed():
             return Outcome.ALREADY_RUNNING
-        done = commands.run(
-            [self._python, "-S", "-E", "-m", "servers.gamehost.process.supervisor", directory.path],
-            cwd=self._project,
-            env=self._environment(),
-            timeout=_START_SECONDS,
-            check=False,
-        )
-        if done.status == EXIT_ALREADY_RUNNING:
+        status, message = self._template.start_supervisor(directory.path)
+        if status == EXIT_ALREADY_RUNNING:
             return Outcome.ALREADY_RUNNING
-        if done.status == EXIT_MOUNT_FAILED:
-            raise MountFailed(done.output.strip())
-        if done.status != 0:
-            raise LaunchFailed(done.output.strip())
+        if status == EXIT_MOUNT_FAILED:
+            raise MountFailed(message)
+        if status != 0:
+            raise LaunchFailed(message)
         return Outcome.STARTED
 
     def stop(
@@ -128,11 +124,6 @@ class ProcessRuntime(RuntimeBase):
 
     def _is_on(self, server_id: int) -> bool:
         return self._storage.of(server_id).living_supervisor() is not None
-
-    def _environment(self) -> dict[str, str]:
-        # Nothing of the worker's environment (secrets, proxies) is passed to a process that runs beside a game.
-        path = {"PATH": os.environ.get("PATH", os.defpath)}
-        return path if self._cgroup is None else {**path, cgroup.VARIABLE: str(self._cgroup)}
 
 
 class _LogFollower(console.Follower):

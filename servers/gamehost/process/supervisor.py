@@ -1,17 +1,22 @@
 """The supervisor of the process runtime, one small process per server: starts the game, stores its log, restarts and
 ends it.
 
-    python3 -S -E -m servers.gamehost.process.supervisor /path/of/servers/12
+    python3 -S -E -m servers.gamehost.process.supervisor "/path/of/servers/          "
 
-returns once the game executes (or prints why not) and leaves the supervisor behind in a session of its own, so that
-games outlive worker and web. The supervisor receives orders as signals (see Order) and reports in the state file.
-When it is killed, its game ends with it, so that nothing runs unmanaged: the server is observed as crashed and
-abandoned, and the reconciler starts it again.
+is the template that supervisors are forked from, each into a session of its own, so that games outlive worker and
+web. A supervisor receives orders as signals (see Order) and reports in the state file. When it is killed, its game
+ends with it, so that nothing runs unmanaged: the server is observed as crashed and abandoned, and the reconciler
+starts it again.
+
+A supervisor has in memory, for as long as its game runs, whatever it has done once. So it has others start the game.
 """
 
 from __future__ import annotations
 
+import _socket
+import array
 import contextlib
+import ctypes
 import gc
 import os
 import select
@@ -29,8 +34,10 @@ from servers.gamehost.launcher import EXIT_ALREADY_RUNNING, EXIT_LAUNCH_FAILED, 
 from servers.gamehost.port import Exit, MountFailed, RuntimeFault, State
 from servers.gamehost.process.console import Writer
 from servers.gamehost.sandbox import cgroup
-from servers.gamehost.spec import InstanceSpec, SpecInvalid
+from servers.gamehost.spec import RestartPolicy, StopLimits
 
+# The first byte of an answer: somebody is at work on the request. The status of the start and its message follow.
+TAKEN: Final = b"t"
 _CHUNK: Final = 65_536
 
 
@@ -43,10 +50,10 @@ class Order(IntEnum):
 
 
 class Supervisor:
-    def __init__(self, directory: ServerDirectory, spec: InstanceSpec, *, lock: int) -> None:
+    def __init__(self, directory: ServerDirectory, *, lock: int) -> None:
+        self._pid = os.getpid()
         self._lock = lock
         self._directory = directory
-        self._spec = spec
         self._log = Writer(directory.logs)
         self._launched: Launched | None = None
         self._output: int | None = None
@@ -54,19 +61,15 @@ class Supervisor:
         self._term_at: float | None = None
         self._kill_at: float | None = None
         self._exits: list[float] = []  # monotonic times of exits that were not requested
-        self._state: dict[str, Any] = {
-            "boot": procfs.boot_id(),
-            "supervisor": procfs.named(os.getpid()),
-            "restarts": 0,
-            "exit": None,
-        }
+        self._stop = StopLimits()
+        self._restart = RestartPolicy()
+        self._state: dict[str, Any] = {"boot": procfs.boot_id(), "restarts": 0, "exit": None}
         self._signals = _signal_pipe()
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
 
     def start(self) -> None:
         """The first start. Raises MountFailed or LaunchFailed, after storing the state STOPPED."""
-        self._tell(State.STARTING)
         try:
             self._launch()
         except RuntimeFault as fault:
@@ -98,27 +101,33 @@ class Supervisor:
 
     def _launch_again(self) -> None:
         self._state["restarts"] = len(self._exits)
-        self._tell(State.STARTING)
         try:
-            self._spec = self._directory.read_spec()
             self._launch()
-        except (RuntimeFault, SpecInvalid, OSError) as fault:
+        except (RuntimeFault, OSError) as fault:
             self._log.event(f"start failed: {fault}")
 
     def _launch(self) -> None:
         reader, writer = os.pipe()
         try:
-            self._launched = launcher.launch(self._spec, self._directory, lock=self._lock, output=writer)
+            launched = launcher.launch(self._directory, lock=self._lock, output=writer, tell=self._tell_of_start)
         except BaseException:
             os.close(reader)
             raise
         finally:
             os.close(writer)
+        self._launched = launched
+        self._stop, self._restart = launched.stop, launched.restart
+        self._state = dict(launched.told)
         self._output = reader
         self._poll.register(reader, select.POLLIN)
-        self._log.event(f"started: {self._launched.story}")
-        self._state["started_at"] = time.time()
-        self._tell(State.RUNNING)
+        self._log.event(f"started: {launched.story}")
+
+    def _tell_of_start(self, state: State, init: int | None) -> dict[str, Any]:
+        """In the child that starts the game: store its state, and return that to the supervisor."""
+        if init is not None:
+            self._state["started_at"] = time.time()
+        self._tell(state, init=init)
+        return self._state
 
     def _look_after(self) -> None:
         """Store output and follow orders until the game's pipe closes, which is when its last process has ended."""
@@ -149,7 +158,7 @@ class Supervisor:
             if number == Order.HOLD and not self._ending:
                 self._ending = True
                 # The caller may die before its next order, and a stop that has begun must be completed.
-                self._term_at = time.monotonic() + 2 * self._spec.stop.quit_seconds
+                self._term_at = time.monotonic() + 2 * self._stop.quit_seconds
                 self._tell(State.STOPPING)
             elif number == Order.END:
                 self._end()
@@ -161,7 +170,7 @@ class Supervisor:
         self._term_at = None
         if self._kill_at is None:
             self._ending = True
-            self._kill_at = time.monotonic() + self._spec.stop.term_seconds
+            self._kill_at = time.monotonic() + self._stop.term_seconds
             self._tell(State.STOPPING)
             self._signal(signal.SIGTERM)
 
@@ -183,7 +192,7 @@ class Supervisor:
             return 0
         _, status = os.waitpid(launched.init, 0)
         os.close(launched.lifeline)
-        cgroup.remove(self._spec.server_id)
+        cgroup.remove(self._directory.server_id)
         self._log.finish()
         code = os.waitstatus_to_exitcode(status)
         code = code if code >= 0 else 128 - code
@@ -191,7 +200,7 @@ class Supervisor:
         return code
 
     def _pause_before_restart(self) -> float | None:
-        policy = self._spec.restart
+        policy = self._restart
         now = time.monotonic()
         self._exits = [at for at in self._exits if now - at < policy.within_seconds] + [now]
         if len(self._exits) > policy.most:
@@ -206,20 +215,28 @@ class Supervisor:
         return self._ending
 
     def _give_up(self, code: int) -> None:
-        policy = self._spec.restart
+        policy = self._restart
         reason = f"crashed {len(self._exits)} times within {policy.within_seconds:g} s, last exit: {_exit_text(code)}"
         self._log.event(f"stopped retrying: {reason}")
         self._tell(State.GAVE_UP, ended=code, detail=reason)
 
     def _tell(
-        self, state: State, *, ended: int | None = None, detail: str = "", again_in: float | None = None
+        self,
+        state: State,
+        *,
+        init: int | None = None,
+        ended: int | None = None,
+        detail: str = "",
+        again_in: float | None = None,
     ) -> None:
-        init = self._launched.init if self._launched else None
+        if "supervisor" not in self._state:
+            self._state["supervisor"] = procfs.named(self._pid)
+        if self._launched is None:
+            self._state["init"] = procfs.named(init) if init else None
         self._state.update(
             state=state.value,
             detail=detail,
             starts_again_at=None if again_in is None else time.time() + again_in,
-            init=procfs.named(init) if init else None,
             last_lines=list(self._log.last_lines) if state in (State.CRASHED, State.GAVE_UP) else [],
         )
         if ended is not None:
@@ -268,10 +285,9 @@ def _supervise(directory: ServerDirectory, ready: int) -> NoReturn:
             _answer(ready, EXIT_ALREADY_RUNNING)
             os._exit(EXIT_ALREADY_RUNNING)
         try:
-            supervisor = Supervisor(directory, directory.read_spec(), lock=lock)
-            gc.freeze()  # process 1 of each sandbox shares these pages as long as the collector does not write to them
+            supervisor = Supervisor(directory, lock=lock)
             supervisor.start()
-        except (RuntimeFault, SpecInvalid, OSError) as fault:
+        except (RuntimeFault, OSError) as fault:
             code = EXIT_MOUNT_FAILED if isinstance(fault, MountFailed) else EXIT_LAUNCH_FAILED
             _answer(ready, code, str(fault))
             os._exit(code)
@@ -283,23 +299,55 @@ def _supervise(directory: ServerDirectory, ready: int) -> NoReturn:
     os._exit(0)
 
 
-def main(argv: list[str]) -> int:
-    """Start a supervisor, print the result of its start, and leave it running."""
-    directory = ServerDirectory(Path(argv[1]))
-    directory.prepare()
-    answer, ready = os.pipe()
-    if os.fork() == 0:
-        os.close(answer)
-        _supervise(directory, ready)
-    os.close(ready)
-    with os.fdopen(answer, "rb") as file:
-        answer_bytes = file.read()
-    if not answer_bytes:
-        print("the supervisor exited before it started the game")  # noqa: T201
-        return EXIT_LAUNCH_FAILED
-    print(answer_bytes[1:].decode("utf-8", "replace"))  # noqa: T201
-    return answer_bytes[0]
+def _become_template() -> _socket.socket:
+    """Go to the background with nothing but the socket of requests, which is standard input."""
+    if template := os.fork():
+        print(template)  # noqa: T201
+        sys.stdout.flush()
+        os._exit(0)
+    requests = _socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.close(null)
+    return requests
+
+
+def _last_argument() -> tuple[int, int]:
+    """Where the last argument of this process lies in memory, and its length."""
+    first = int(procfs.stat_fields(os.getpid())[procfs.ARGUMENTS])
+    words = Path("/proc/self/cmdline").read_bytes().removesuffix(b"\0").split(b"\0")
+    return first + sum(len(word) + 1 for word in words[:-1]), len(words[-1])
+
+
+def main() -> int:
+    """Be the template that supervisors are forked from (`template.py`): one for each request, until none can come."""
+    procfs.boot_id()
+    argument, room = _last_argument()
+    requests = _become_template()
+    gc.collect()
+    gc.freeze()  # forks share these pages as long as the collector does not write to them
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for supervisors
+    while True:
+        directory, rights, _, _ = requests.recvmsg(4096, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+        if not directory:
+            return 0
+        (ready,) = array.array("i", rights[0][2])
+        with contextlib.suppress(BrokenPipeError):  # whoever asked has ended
+            os.write(ready, TAKEN)
+            try:
+                supervisor = os.fork()
+            except OSError as error:
+                _answer(ready, EXIT_LAUNCH_FAILED, f"no supervisor could be started: {error.strerror}")
+                continue
+            if supervisor == 0:
+                requests.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                # Lists of processes show the server's directory instead of the template's argument.
+                ctypes.memmove(argument, directory[:room].ljust(room, b"\0"), room)
+                _supervise(ServerDirectory(Path(os.fsdecode(directory))), ready)
+        os.close(ready)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(main())

@@ -144,10 +144,11 @@ def _launch(
             kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # as after an exec: /proc/self is the user's own again
         level()
         directory.prepare()
+        directory.write_spec(spec)
         lock = directory.try_lock()
         assert lock is not None
         with console.open("w") as output:
-            launched = launcher.launch(spec, directory, lock=lock, output=output.fileno())
+            launched = launcher.launch(directory, lock=lock, output=output.fileno())
         os.waitpid(launched.init, 0)
     except BaseException:
         traceback.print_exc()

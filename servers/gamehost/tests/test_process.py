@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gzip  # noqa: F401 -- loaded before the child gives up the right to read this Python's own files
 import json
 import os
@@ -7,13 +8,17 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from left4me.core.processes import procfs
+from servers.gamehost import launcher
 from servers.gamehost.directory import ServerDirectory
-from servers.gamehost.port import Outcome, State
+from servers.gamehost.port import LaunchFailed, Outcome, State
+from servers.gamehost.process import template
 from servers.gamehost.process.runtime import ProcessRuntime
 from servers.gamehost.spec import Bind, RestartPolicy
 from servers.gamehost.storage import Storage
@@ -70,10 +75,39 @@ class TestHostileGameInAProcess(HostileGame):
     pass
 
 
+@pytest.fixture
+def own() -> Iterator[Stage]:
+    """Of the user of the tests, in this process."""
+    with open_directory() as base:
+        made = Stage(base / "root", _Runtime(root=base / "root"))
+        try:
+            yield made
+        finally:
+            made.clear()
+
+
 def _supervisor(stage: Stage) -> int:
     pid = ServerDirectory(stage.root / "servers/1").living_supervisor()
     assert pid is not None
     return pid
+
+
+def _templates(stage: Stage) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_text().rstrip(" \0").endswith(f"\0{stage.root}/servers/"):
+                found.append(int(path.parent.name))
+    return found
+
+
+def _template(stage: Stage) -> int:
+    """The newest."""
+    return max(_templates(stage), key=lambda pid: procfs.started(pid) or 0)
+
+
+def _open_files(pid: int) -> list[str]:
+    return [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 def test_a_game_ends_with_its_supervisor_and_can_be_started_at_once(stage: Stage) -> None:
@@ -117,14 +151,96 @@ def test_a_crashed_game_tells_when_it_starts_again(stage: Stage) -> None:
     assert stage.observe(spec).starts_again_at is None
 
 
-def test_a_supervisor_holds_nothing_of_its_caller_and_stays_small(stage: Stage) -> None:
+def test_a_supervisor_holds_nothing_of_its_caller_and_shows_its_server(stage: Stage) -> None:
     stage.start(stage.spec(1))
     pid = _supervisor(stage)
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     assert int(fields[1]) != os.getpid()
     assert os.getsid(pid) not in (os.getsid(0), os.getpid())
-    memory = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line)
-    assert int(memory.split()[1]) < 15 * 1024
+    assert not any("socket:" in target for target in _open_files(pid))
+    words = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+    assert words[-1] == str(stage.root / "servers/1")
+
+
+def test_supervisor_and_process_1_have_little_memory_of_their_own(own: Stage) -> None:
+    for number in (1, 2):
+        own.start(own.spec(number))
+    for number in (1, 2):
+        supervisor = own.directory(number).living_supervisor()
+        assert supervisor is not None
+        for pid in (supervisor, *procfs.children(supervisor)):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            written = next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
+            assert written < 2304, lines  # kB
+
+
+def test_games_outlive_the_template_and_a_killed_or_stopped_one_is_replaced(
+    own: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(template, "_TAKE_SECONDS", 1)
+    for number, sent in ((1, signal.SIGKILL), (2, signal.SIGSTOP), (3, signal.SIGTERM)):
+        own.start(own.spec(number))
+        os.kill(_template(own), sent)
+    assert own.runtime.start(own.spec(4)) is Outcome.STARTED
+    assert {seen.state for seen in own.runtime.observe([1, 2, 3, 4]).values()} == {State.RUNNING}
+    wait_until(lambda: len(_templates(own)) == 1)
+
+
+def test_the_template_ends_with_its_owner(own: Stage) -> None:
+    spec, other = own.start(own.spec(1)), own.spec(2)
+    pid = os.fork()
+    if pid == 0:
+        own.runtime.start(other)
+        os._exit(len(_templates(own)))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2  # a fork has one of its own
+    wait_until(lambda: len(_templates(own)) == 1)
+    own.runtime._template._running = None
+    wait_until(lambda: _templates(own) == [])
+    assert reachable(spec)
+    assert own.observe(spec).state is State.RUNNING
+
+
+def test_a_template_that_cannot_be_loaded_is_told(own: Stage) -> None:
+    runtime = _Runtime(root=own.root, project=own.root)
+    with pytest.raises(LaunchFailed, match="No module named"):
+        runtime.start(own.spec(1))
+    assert runtime.observe([1])[1].state is State.STOPPED
+
+
+def test_a_supervisor_that_is_killed_in_the_middle_of_a_start_leaves_nothing(own: Stage) -> None:
+    spec = own.spec(1)
+    directory = own.directory(1)
+    directory.prepare()
+    directory.write_spec(spec)
+    for last in (State.STARTING, State.RUNNING):
+        pid = os.fork()
+        if pid == 0:
+            launcher.launch(directory, lock=directory.try_lock() or 0, tell=partial(_kill_parent, last))
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        wait_until(lambda: not directory.is_held())
+        assert not reachable(spec)
+
+
+def _kill_parent(when: State, state: State, _init: int | None) -> dict[str, Any]:
+    if state is when:
+        os.kill(os.getppid(), signal.SIGKILL)
+    return {}
+
+
+def test_process_1_is_in_the_root_of_its_game_without_any_right(stage: Stage) -> None:
+    stage.start(stage.spec(1))
+    (init,) = procfs.children(_supervisor(stage))
+    status = Path(f"/proc/{init}/status").read_text()
+    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert {facts[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")} == {"0" * 16}
+    assert facts["NoNewPrivs"] == "1"
+    assert "0" not in facts["Uid"].split()
+    if AS_ROOT:  # nobody else may look
+        for place in ("root", "cwd"):
+            inside = {path.name for path in Path(f"/proc/{init}/{place}").iterdir()}
+            assert "game" in inside and "home" not in inside
+        assert not any("/user:" in target or "user:[" in target for target in _open_files(init))
 
 
 def test_a_supervisor_leaves_no_zombie(stage: Stage) -> None:
