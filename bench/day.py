@@ -70,6 +70,7 @@ def main() -> int:
 def live(root: Path) -> int:
     from django.db import connection, transaction
 
+    from livestate import totals
     from livestate.figures.collector import Collector
     from livestate.figures.columns import BYTES_PER_STEP
     from livestate.models import PlayerSession, ServerFigures, Snapshot
@@ -130,6 +131,7 @@ def live(root: Path) -> int:
         for server in world
         for fault in differences(server, list(PlayerSession.objects.filter(server_id=server.server_id)))
     ]
+    faults += totals.differences()
     visits = sum(len(server.visits) for server in world)
     print(f"{SERVERS} servers, {HOURS:g} h, {polls} polls each, {kills} kills: {seconds:.0f} s of work")
     print(f"visits in the world {visits}, stays in the history {PlayerSession.objects.count()}, faults {len(faults)}")

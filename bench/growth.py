@@ -1,6 +1,6 @@
 """Print what works cost at 1, 10 and 100 times the rows, and the exponents of their growth.
 
-    bench/growth [PART...] [--factor 100] [--rounds 5] [--postgres]
+    bench/growth [PART...] [--only TEXT] [--factor 100] [--rounds 5] [--postgres]
 
 Each size is an installation of its own: 10 servers with 10,000 visits of players, 1,000 jobs, 10,000 lines of their
 logs and so on, times the size (bench/growth_installation.py). They take turns, work by work, so that what else the
@@ -113,10 +113,12 @@ class Row:
         return f"{self.name:<48}{costs}{exponent:>8}{self.limit:>6}{queries:>14}{mark}"
 
 
-def rounds(sites: list[Site], rows: list[Row], count: int, database: str) -> None:
+def rounds(sites: list[Site], rows: list[Row], only: str, count: int, database: str) -> None:
     """Have every size do every work, in turns, and report it; the first time warms what is kept between requests."""
     part = ""
     for number, row in enumerate(rows):
+        if only not in row.name:
+            continue
         if row.part != part:
             part = row.part
             heads = "".join(f"{f'x{site.factor}, ms':>10}" for site in sites)
@@ -150,6 +152,7 @@ def start(sizes: list[int], parts: list[str]) -> list[Site]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--only", default="", metavar="TEXT", help="works of these parts whose names contain this")
     parser.add_argument("--factor", type=int, default=100, help="the largest size (default: 100)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--postgres", action="store_true", help="with a PostgreSQL server of its own")
@@ -168,11 +171,11 @@ def main(arguments: list[str] | None = None) -> int:
         for site, each in zip(sites, told, strict=True):
             print(f"size {site.factor}: rows made in {each['filled']:.1f} s", flush=True)
         rows = [Row(**work, costs={size: [] for size in sizes}) for work in told[0]["works"]]
-        rounds(sites, rows, wanted.rounds, "PostgreSQL" if os.environ.get("DATABASE_URL") else "SQLite")
+        rounds(sites, rows, wanted.only, wanted.rounds, "PostgreSQL" if os.environ.get("DATABASE_URL") else "SQLite")
     finally:
         for site in sites:
             site.end()
-    return report(rows)
+    return report([row for row in rows if wanted.only in row.name])
 
 
 def report(rows: list[Row]) -> int:

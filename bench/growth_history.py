@@ -10,6 +10,7 @@ from left4me.alerts.models import Delivery, Incident
 from left4me.audit.models import AuditEntry
 from left4me.jobs.models import Job, JobLock, JobLog
 from left4me.schedules.models import Run
+from livestate import totals
 from livestate.bans.models import Ban
 from livestate.demos.models import Demo
 from livestate.figures import columns
@@ -39,6 +40,7 @@ def write_history(rows: Rows) -> None:
         min_ping=20,
         max_ping=90,
     )
+    totals.write(PlayerSession.objects.all())
     # Each is a minute, so that those of the busy server do not overlap much.
     rows.insert(
         Snapshot,

@@ -73,6 +73,7 @@ def furnish() -> World:
 
 def _make_busy(server: Server, now: datetime) -> None:
     """Give the server a month in which people came and went all the time, and let it run now."""
+    from livestate import totals
     from livestate.models import PlayerSession, Snapshot, SteamProfile
     from servers.models import Server, StateChange
 
@@ -108,6 +109,7 @@ def _make_busy(server: Server, now: datetime) -> None:
             PlayerSession(server=server, steam_id_64=account, joined_at=now - timedelta(minutes=9 * number + 5))
         )
     PlayerSession.objects.bulk_create(sessions)
+    totals.write(PlayerSession.objects.all())
     StateChange.objects.bulk_create(
         StateChange(server=server, state=state, at=begin + timedelta(hours=6 * number))
         for number in range(4 * _DAYS)

@@ -12,6 +12,7 @@ from livestate.models import (
     PlayerNote,
     PlayerSession,
     ServerFigures,
+    ServerPlayer,
     Silence,
     Snapshot,
     SteamProfile,
@@ -53,6 +54,14 @@ class PlayerSessionAdmin(ReadOnlyAdmin):
     list_select_related = ["server"]
     search_fields = ["=steam_id_64", "name_at_join", "server__name"]
     date_hierarchy = "joined_at"
+
+
+@admin.register(ServerPlayer)
+class ServerPlayerAdmin(ReadOnlyAdmin):
+    list_display = ["steam_id_64", "name", "server", "visits", "first_seen_at", "last_seen_at", "online_since"]
+    list_filter = ["server__host"]
+    list_select_related = ["server"]
+    search_fields = ["=steam_id_64", "names", "server__name"]
 
 
 @admin.register(PlayerNote)

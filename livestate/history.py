@@ -11,15 +11,18 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Protocol
 
-from django.db.models import BigIntegerField, Count, Exists, Func, Max, OuterRef, QuerySet, Sum
+from django.db import transaction
+from django.db.models import Count, Exists, Max, OuterRef, QuerySet, Sum
 from django.db.models.functions import Coalesce, Greatest, Least
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core.rows import delete_in_steps
+from livestate import totals
 from livestate.campaigns import Chapter, MapTitles
 from livestate.live import ShownPlayer, with_profiles
 from livestate.models import Order, PlayerSession, Snapshot, SteamProfile
+from livestate.totals import Milliseconds
 from servers.models import Server
 
 MOST_PLAYERS = 20
@@ -99,25 +102,6 @@ class History:
 Seen = tuple[int, int, int, str]
 
 
-class _Milliseconds(Func):
-    """A moment as a number since 1970. A month has thousands of rows, and a number costs a tenth of a datetime."""
-
-    output_field = BigIntegerField()
-
-    def get_db_converters(self, connection: Any) -> list[Any]:
-        return []  # Both databases return integers, and Django would convert each of them once more.
-
-    def as_sqlite(self, compiler: Any, connection: Any, **options: Any) -> Any:
-        return self.as_sql(
-            compiler,
-            connection,
-            template="CAST(ROUND((julianday(%(expressions)s) - 2440587.5) * 86400000) AS INTEGER)",
-        )
-
-    def as_postgresql(self, compiler: Any, connection: Any, **options: Any) -> Any:
-        return self.as_sql(compiler, connection, template="(EXTRACT(EPOCH FROM %(expressions)s) * 1000)::bigint")
-
-
 def of(server: Server, *, span: Span, now: datetime) -> History:
     start = now - span.length
     rows = Snapshot.objects.during(start, now).filter(server=server).order_by()
@@ -126,7 +110,7 @@ def of(server: Server, *, span: Span, now: datetime) -> History:
         # Only the part of a snapshot that lies within the span counts.
         (max(since - begin, 0), min(until - begin, length), players, map_)
         for since, until, players, map_ in rows.values_list(
-            _Milliseconds("started_at"), _Milliseconds("last_seen_at"), "players", "map"
+            Milliseconds("started_at"), Milliseconds("last_seen_at"), "players", "map"
         )
     ]
     found = steps(seen, start=start, end=now, count=span.steps)
@@ -207,8 +191,8 @@ def maps_played(server: Server, seen: Iterable[Seen]) -> list[MapPlayed]:
 def regulars(sessions: QuerySet[PlayerSession], *, start: datetime, end: datetime) -> list[Regular]:
     """The players with the longest total time within the span."""
     begin, now = _milliseconds(start), _milliseconds(end)
-    until = Least(Coalesce(_Milliseconds("left_at"), now), now)
-    since = Greatest(_Milliseconds("joined_at"), begin)
+    until = Least(Coalesce(Milliseconds("left_at"), now), now)
+    since = Greatest(Milliseconds("joined_at"), begin)
     longest = (
         sessions.order_by()
         .values("steam_id_64")
@@ -279,11 +263,23 @@ def prune(*, now: datetime, days: int) -> int:
     """
     before = now - timedelta(days=days)
     sessions = PlayerSession.objects.filter(steam_id_64=OuterRef("pk"))
+    deleted = _prune_visits(before)
     expired: list[QuerySet[Any]] = [
         Snapshot.objects.filter(last_seen_at__lt=before),
-        PlayerSession.objects.filter(left_at__lt=before),
         Order.objects.filter(created_at__lt=before),
+        # After the visits: what a profile is kept for may have gone with them.
         SteamProfile.objects.filter(~Exists(sessions), fetched_at__lt=before),
         *(rows(before) for rows in _expiring),
     ]
-    return sum(delete_in_steps(rows, at_once=ROWS_AT_ONCE) for rows in expired)
+    return deleted + sum(delete_in_steps(rows, at_once=ROWS_AT_ONCE) for rows in expired)
+
+
+def _prune_visits(before: datetime) -> int:
+    """Delete the visits that ended before that, in steps, each with what the visits of its players add up to."""
+    deleted = 0
+    old = PlayerSession.objects.filter(left_at__lt=before).order_by("left_at")
+    while some := list(old.values_list("pk", "server_id", "steam_id_64")[:ROWS_AT_ONCE]):
+        with transaction.atomic():
+            deleted += PlayerSession.objects.filter(pk__in=[pk for pk, *_pair in some]).delete()[0]
+            totals.refresh_after_deletion({(server, account) for _pk, server, account in some})
+    return deleted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Self
 
 from django.conf import settings
@@ -22,6 +22,8 @@ from servers.models import Host, Server
 ORDER_WAITS = timedelta(seconds=20)
 ORDER_RUNS = timedelta(seconds=60)
 LONGEST_NOTE = 2_000
+# When somebody who is online was seen last: later than everybody else, for an index as well.
+ONLINE = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class SnapshotQuerySet(models.QuerySet["Snapshot"]):
@@ -118,6 +120,30 @@ class PlayerSession(models.Model):
     def stayed(self) -> timedelta | None:
         """The duration; None for an open session."""
         return self.left_at - self.joined_at if self.left_at else None
+
+
+class ServerPlayer(models.Model):
+    """What all visits of one account to one server add up to, by which players are listed and found.
+
+    `livestate/totals.py` writes it with the visits.
+    """
+
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, db_index=False, related_name="seen_players")
+    steam_id_64 = models.BigIntegerField()
+    visits = models.PositiveIntegerField()
+    milliseconds = models.BigIntegerField()  # of the visits that have ended
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()  # `ONLINE` during a visit
+    online_since = models.DateTimeField(null=True, blank=True)
+    name = models.CharField(max_length=LONGEST_NAME, blank=True)  # of the latest visit
+    names = models.TextField(blank=True)  # of all visits, one a line
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["steam_id_64", "server"], name="one_row_per_player_of_server")]
+        indexes = [models.Index(fields=["server", "last_seen_at", "steam_id_64"], name="player_of_server_by_time")]
+
+    def __str__(self) -> str:
+        return f"server {self.server_id}: {self.steam_id_64} × {self.visits}"
 
 
 class SteamProfile(models.Model):

@@ -17,7 +17,7 @@ from django.db.models import Q
 
 from left4me.core import clock, rows
 from left4me.core.redis import signals
-from livestate import news, reconcile
+from livestate import news, reconcile, totals
 from livestate.models import PlayerSession, Snapshot, Sweep, last_seen
 from livestate.poller import Answered, Result, Unanswered
 from livestate.reconcile import Arrival, Changes, Known, Stay
@@ -65,6 +65,8 @@ class Recorder:
             self._silences.clear()
         if step < 0 or not self._has_begun:
             _bring_back(self._host_id, now=now)
+        if not self._has_begun:
+            totals.catch_up(self._host_id)
             self._has_begun = True
         sweep = Sweep.objects.filter(host_id=self._host_id).first()
         was_writer = sweep is not None and sweep.writer == self._writer
@@ -119,6 +121,7 @@ class Recorder:
         with transaction.atomic():
             self._claim()
             PlayerSession.objects.bulk_update(stays, ["left_at"], batch_size=500)
+            totals.refresh({(row.server_id, row.steam_id_64) for row in stays})
             self._silences.end(ended)
         signals.send(f"{signals.PLAYERS}:{row.server_id}" for row in stays)
         for server_id in ended.union(lost):
@@ -241,6 +244,7 @@ class Recorder:
         tally.updated = len(changed)
         self._cache_stays(compared)
         self._open_stays(compared, tally)
+        totals.refresh(_who_came_or_went(compared))
         return tally
 
     def _write_snapshots(self, compared: list[tuple[int, Changes]], now: datetime, tally: Tally) -> None:
@@ -281,6 +285,19 @@ def _ids(results: Iterable[Result]) -> list[int]:
     return [result.server_id for result in results]
 
 
+def _who_came_or_went(compared: list[tuple[int, Changes]]) -> set[tuple[int, int]]:
+    """The servers and accounts whose visits began, ended or go on after all."""
+    return {
+        (server_id, account)
+        for server_id, changes in compared
+        for account in (
+            *(arrival.steam_id_64 for arrival in changes.opened),
+            *(account for account, _stay in (*changes.closed, *changes.reopened)),
+        )
+    }
+
+
+@transaction.atomic
 def _bring_back(host_id: int, *, now: datetime) -> None:
     """Move what was recorded while the clock was ahead to the present, where the next sweep goes on from it."""
     of_host = Q(server__host=host_id)
@@ -289,9 +306,12 @@ def _bring_back(host_id: int, *, now: datetime) -> None:
     Snapshot.objects.filter(pk__in=list(newest.values_list("pk", flat=True)), last_seen_at__gt=now).update(
         last_seen_at=now
     )
+    stays = PlayerSession.objects.filter(of_host)
+    moved = set(stays.filter(Q(joined_at__gt=now) | Q(left_at__gt=now)).values_list("server_id", "steam_id_64"))
     # In this order: a row that ends before it begins is refused.
-    PlayerSession.objects.filter(of_host, joined_at__gt=now).update(joined_at=now)
-    PlayerSession.objects.filter(of_host, left_at__gt=now).update(left_at=now)
+    stays.filter(joined_at__gt=now).update(joined_at=now)
+    stays.filter(left_at__gt=now).update(left_at=now)
+    totals.refresh(moved)
 
 
 def _stay(session: PlayerSession) -> Stay:

@@ -46,7 +46,13 @@ TOPICS: Final = (
         _("states, players, console commands and figures of its servers"),
         (
             *("servers.StateChange", "servers.GameRun", "livestate.Snapshot", "livestate.PlayerSession"),
-            *("livestate.ServerFigures", "livestate.Silence", "livestate.Order", "demos.Demo"),
+            *(
+                "livestate.ServerPlayer",
+                "livestate.ServerFigures",
+                "livestate.Silence",
+                "livestate.Order",
+                "demos.Demo",
+            ),
             *("rotation.GameEvent", "rotation.MapState"),
             *("matches.Match", "matches.MatchPlayer"),
         ),

@@ -59,6 +59,8 @@ RIGHTS = {
     "livestate.PlayerNote": "",
     "livestate.PlayerSession": "SELECT, INSERT, UPDATE, DELETE",
     "livestate.ServerFigures": "SELECT, INSERT, UPDATE, DELETE",
+    # What its visits add up to.
+    "livestate.ServerPlayer": "SELECT, INSERT, UPDATE, DELETE",
     "livestate.Silence": "SELECT, INSERT, UPDATE, DELETE",
     "livestate.Snapshot": "SELECT, INSERT, UPDATE, DELETE",
     "livestate.SteamProfile": "SELECT, INSERT",

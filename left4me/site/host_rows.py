@@ -116,6 +116,7 @@ ROWS: Final[dict[str, Rows | All]] = {
     "livestate.Order": Rows(OF_SERVER),
     "livestate.PlayerSession": Rows(OF_SERVER),
     "livestate.ServerFigures": Rows(OF_SERVER),
+    "livestate.ServerPlayer": Rows(OF_SERVER),
     "livestate.Silence": Rows(OF_SERVER),
     "livestate.Snapshot": Rows(OF_SERVER),
     "livestate.SteamProfile": All("They are what Steam shows everybody of an account.", "true"),

@@ -29,7 +29,7 @@ from servers.lifecycle.status import ServerStatus
 from servers.models import Blueprint, Server
 
 _MOST_OF_A_KIND = 5
-_MOST_VISITS = 60
+_MOST_ROWS = 60
 _ICONS = {"start": "play", "stop": "square", "restart": "rotate-cw"}
 # Pages that are not in the side bar: the name of the address, an icon, the title.
 _MORE_PAGES = [
@@ -139,10 +139,10 @@ def _players(user: User, typed: str) -> Iterator[Option]:
     """Players of servers that the user may see, by their present name, by that of a visit, or by Steam ID."""
     if len(typed) < 2:
         return
-    visits = records.sessions(user).filter(search.matching(typed)).order_by("-joined_at")[:_MOST_VISITS]
+    rows = records.seen(user).filter(search.matching(typed)).order_by("-last_seen_at", "-online_since")[:_MOST_ROWS]
     latest: dict[int, str] = {}
-    for visit in visits:
-        latest.setdefault(visit.steam_id_64, visit.name_at_join)
+    for row in rows:
+        latest.setdefault(row.steam_id_64, row.name)
     shown = list(latest.items())[:_MOST_OF_A_KIND]
     profiles = SteamProfile.objects.in_bulk([steam_id for steam_id, _name in shown])
     for steam_id, name in shown:

@@ -20,6 +20,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 from django.utils import timezone
@@ -37,6 +38,7 @@ from left4me.schedules.models import BulkAction, Run
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
 from left4me.tests.test_documents import tracked
+from livestate import totals
 from livestate.bans.models import Ban, BanList
 from livestate.bans.tests.factories import make_list
 from livestate.matches.models import Match, MatchPlayer
@@ -228,6 +230,8 @@ class Site:
         ]
         for model in dict.fromkeys(type(row) for row in added):
             model._default_manager.bulk_create(row for row in added if type(row) is model)
+        with transaction.atomic():
+            totals.refresh({(server.pk, number)})
 
     def delete_old(self) -> None:
         """Run every periodic task that deletes, and the jobs that they request."""

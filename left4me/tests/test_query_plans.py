@@ -23,6 +23,8 @@ from livestate import live, profiles
 from livestate.demos import lookups
 from livestate.demos.models import Demo
 from livestate.models import PlayerSession
+from livestate.players import search
+from livestate.tests.factories import make_session
 from overlays import attention
 from overlays.workshop_items import refresh
 from servers.tests.factories import make_server
@@ -113,6 +115,18 @@ def test_profiles_that_are_due_are_found_among_the_visits_of_a_day() -> None:
     found = plans(captured)
     assert found.count("INDEX session_by_end (left_at") == 2
     assert "SCAN" not in found
+
+
+def test_players_are_listed_by_server_and_time_without_their_visits() -> None:
+    user, now = User.objects.create_user("anna"), timezone.now()
+    server = make_server(user)
+    for account in range(3):
+        make_session(server, account, now - timedelta(hours=account + 1), now - timedelta(hours=account))
+    with CaptureQueriesContext(connection) as captured:
+        search.rows(user, search.Filter().accounts(user, now=now)[:2], now=now)
+    found = plans(captured)
+    assert "INDEX player_of_server_by_time (server_id=? AND last_seen_at>?)" in found
+    assert "livestate_playersession" not in found and "SCAN livestate_serverplayer" not in found
 
 
 def test_old_visits_are_found_by_their_end() -> None:

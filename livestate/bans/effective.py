@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
-from livestate.bans.models import Ban, BanList, Subscription
+from livestate.bans.models import Ban, BanList, BanListQuerySet, Subscription
 from servers.models import Server
 
 # The end of the ban of each target; None for a permanent one.
@@ -42,6 +42,14 @@ def lists_of(servers: Iterable[Server]) -> dict[int, Lists]:
         signature = ",".join(f"{pk}:{version}" for pk, version in versions)
         result[server.pk] = Lists(tuple(pk for pk, _version in versions), signature)
     return result
+
+
+def lists_of_any(servers: QuerySet[Server]) -> BanListQuerySet:
+    """The lists that apply to at least one of these servers, as a condition of a query."""
+    ids, owners = servers.values("pk"), servers.values("owner")
+    subscribed = Subscription.objects.filter(Q(server__in=ids) | Q(server=None, user__in=owners))
+    shared = Q(is_shared=True, pk__in=subscribed.values("ban_list"))
+    return BanList.objects.filter(Q(server__in=ids) | Q(server=None, owner__in=owners) | shared)
 
 
 def wanted(lists: Collection[Lists], *, now: datetime) -> dict[str, Wanted]:

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from accounts.models import User
 from left4me.audit import record
 from left4me.core import steam_ids
+from livestate import totals
 from livestate.bans.models import Ban, BanList
 from livestate.matches.models import Match, MatchPlayer
 from livestate.models import Order, PlayerNote, PlayerSession, Snapshot, SteamProfile
@@ -61,8 +62,10 @@ def forget(
         BanList.objects.filter(pk__in=bans.values("ban_list")).update(version=F("version") + 1)
     # Before the visits: they hold the names by which the game tells of votes.
     votes = GameEvent.objects.filter(pk__in=_votes(steam_id_64)).delete()[0]
+    visits = PlayerSession.objects.filter(steam_id_64=steam_id_64)
+    servers = set(visits.values_list("server_id", "steam_id_64"))
     removed = Holdings(
-        visits=PlayerSession.objects.filter(steam_id_64=steam_id_64).delete()[0],
+        visits=visits.delete()[0],
         profiles=SteamProfile.objects.filter(pk=steam_id_64).delete()[0],
         notes=PlayerNote.objects.filter(steam_id_64=steam_id_64).delete()[0],
         orders=Order.objects.filter(pk__in=_orders(steam_id_64)).delete()[0],
@@ -70,6 +73,7 @@ def forget(
         votes=votes,
         matches=_forget_matches(steam_id_64),
     )
+    totals.refresh_after_deletion(servers)
     counts = {"visits": removed.visits, "notes": removed.notes, "bans": removed.bans}
     # The entry names nobody: it is kept for a year.
     record.write(action="player.forget", by=by, target="player:forgotten", request=request, **counts)

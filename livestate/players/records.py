@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Max, Min, Q, QuerySet
 
 from accounts.models import User
 from left4me.core import steam_ids
+from left4me.core.web.request import is_admin
 from livestate.bans import effective
 from livestate.bans.models import Ban, BanQuerySet
 from livestate.live import ShownPlayer, with_profiles
-from livestate.models import PlayerNote, PlayerNoteQuerySet, PlayerSession, SteamProfile
+from livestate.models import PlayerNote, PlayerNoteQuerySet, PlayerSession, ServerPlayer, SteamProfile
 from servers.models import Server
 
 MOST_COMPANIONS = 10
 # Visits that are compared with those of others; a regular's whole year would be a slow page.
 _COMPARED = 200
+# Others who came longer before a visit are not looked for: the index would have to be read from the first visit on.
+_LONGEST_BEFORE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Player:
 
     steam_id_64: int
     visits: QuerySet[PlayerSession]
+    seen: QuerySet[ServerPlayer]
     notes: PlayerNoteQuerySet
     bans: BanQuerySet
     latest: PlayerSession | None
@@ -64,6 +67,15 @@ class Totals:
     last: datetime
     is_online: bool
 
+    def plus(self, other: Totals) -> Totals:
+        return Totals(
+            self.visits + other.visits,
+            self.time + other.time,
+            min(self.first, other.first),
+            max(self.last, other.last),
+            self.is_online or other.is_online,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Companion:
@@ -78,6 +90,7 @@ def of(user: User, steam_id_64: int) -> Player:
     return Player(
         steam_id_64=steam_id_64,
         visits=visits,
+        seen=seen(user).filter(steam_id_64=steam_id_64),
         notes=PlayerNote.objects.visible_to(user).filter(steam_id_64=steam_id_64).select_related("owner", "author"),
         bans=Ban.objects.visible_to(user).for_pages().filter(target=str(steam_id_64)),
         latest=visits.first(),
@@ -90,11 +103,18 @@ def sessions(user: User) -> QuerySet[PlayerSession]:
     return PlayerSession.objects.filter(server__in=Server.objects.visible_to(user).values("pk"))
 
 
+def seen(user: User) -> QuerySet[ServerPlayer]:
+    """What the visits of each player to each server that the user can see add up to."""
+    if is_admin(user):
+        # Of every server: without a condition, players are counted in the order of an index.
+        return ServerPlayer.objects.all()
+    return ServerPlayer.objects.filter(server__in=Server.objects.visible_to(user).values("pk"))
+
+
 def banned(user: User, *, now: datetime) -> BanQuerySet:
     """The active bans that the user may see and that apply to a server which the user can see."""
-    lists = effective.lists_of(Server.objects.visible_to(user))
-    applied = {pk for each in lists.values() for pk in each.ids}
-    return Ban.objects.visible_to(user).active(now).filter(ban_list__in=applied)
+    applied = effective.lists_of_any(Server.objects.visible_to(user))
+    return Ban.objects.visible_to(user).active(now).filter(ban_list__in=applied.values("pk"))
 
 
 def noted(user: User, accounts: Collection[int]) -> dict[int, int]:
@@ -103,21 +123,16 @@ def noted(user: User, accounts: Collection[int]) -> dict[int, int]:
     return dict(rows.annotate(count=Count("pk")).values_list("steam_id_64", "count"))
 
 
-def totals(visits: QuerySet[PlayerSession], *, now: datetime) -> dict[int, Totals]:
-    """The totals of each account among the visits."""
-    end = Coalesce("left_at", Value(now))
-    rows = visits.order_by().values("steam_id_64")
-    rows = rows.annotate(
-        visits=Count("pk"),
-        time=Sum(end - F("joined_at")),
-        first=Min("joined_at"),
-        last=Max(end),
-        open=Count("pk", filter=Q(left_at=None)),
-    )
-    return {
-        row["steam_id_64"]: Totals(row["visits"], row["time"], row["first"], row["last"], bool(row["open"]))
-        for row in rows
-    }
+def totals(rows: Iterable[ServerPlayer], *, now: datetime) -> dict[int, Totals]:
+    """The totals of each account over the servers of these rows."""
+    found: dict[int, Totals] = {}
+    for row in rows:
+        time = timedelta(milliseconds=row.milliseconds) + (now - row.online_since if row.online_since else timedelta())
+        last = now if row.online_since else row.last_seen_at
+        here = Totals(row.visits, time, row.first_seen_at, last, row.online_since is not None)
+        before = found.get(row.steam_id_64)
+        found[row.steam_id_64] = before.plus(here) if before else here
+    return found
 
 
 def names(visits: QuerySet[PlayerSession]) -> list[Any]:
@@ -132,7 +147,8 @@ def companions(visits: Iterable[PlayerSession], *, now: datetime) -> list[Compan
     latest: dict[int, PlayerSession] = {}
     for visit in list(visits)[:_COMPARED]:
         end = visit.left_at or now
-        others = PlayerSession.objects.filter(server=visit.server_id, joined_at__lt=end)
+        earliest = visit.joined_at - _LONGEST_BEFORE
+        others = PlayerSession.objects.filter(server=visit.server_id, joined_at__gt=earliest, joined_at__lt=end)
         others = others.filter(Q(left_at=None) | Q(left_at__gt=visit.joined_at))
         for other in others.exclude(steam_id_64=visit.steam_id_64):
             together = min(end, other.left_at or now) - max(visit.joined_at, other.joined_at)

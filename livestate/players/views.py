@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,6 +17,7 @@ from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web import notices, undo
+from left4me.core.web.pages import Paginator
 from left4me.core.web.request import is_admin
 from livestate.demos import lookups as demos
 from livestate.players import erasure, notes, permissions, records, search
@@ -131,7 +131,7 @@ def _context(request: HttpRequest, player: Player, form: NoteForm) -> dict[str, 
         "page": page,
         "visits": [(visit, recorded.get(visit.pk, [])) for visit in page],
         "demos_title": _("Demos") if recorded else "",
-        "totals": records.totals(player.visits, now=now).get(player.steam_id_64),
+        "totals": records.totals(player.seen, now=now).get(player.steam_id_64),
         "notes": [(row, permissions.can_change_note(user, row)) for row in player.notes],
         "form": form,
         "names": records.names(player.visits),

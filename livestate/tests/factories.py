@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
+
 from accounts.models import User
 from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
+from livestate import totals
 from livestate.figures.collector import Collector, Sample
 from livestate.models import HostFigures, PlayerNote, PlayerSession, ServerFigures, Snapshot, SteamProfile
 from servers.models import Host, Server
@@ -22,13 +25,16 @@ def make_snapshot(
     )
 
 
+@transaction.atomic
 def make_session(
     server: Server, account: int, joined_at: datetime, left_at: datetime | None = None, **fields: Any
 ) -> PlayerSession:
     given = {"name_at_join": f"player {account}", "min_ping": 30, "max_ping": 60, **fields}
-    return PlayerSession.objects.create(
+    session = PlayerSession.objects.create(
         server=server, steam_id_64=STEAM_ID_64_BASE + account, joined_at=joined_at, left_at=left_at, **given
     )
+    totals.refresh({(server.pk, session.steam_id_64)})
+    return session
 
 
 def make_profile(account: int, fetched_at: datetime, **fields: Any) -> SteamProfile:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from ninja import Schema
@@ -67,7 +66,15 @@ def page_of(item: type[Schema], name: str) -> type[Schema]:
     return create_model(name, __base__=Schema, items=(list[item], ...), count=(int, ...))  # type: ignore[valid-type]
 
 
-def listed(rows: QuerySet[Any], window: Window) -> dict[str, Any]:
+class Rows(Protocol):
+    """What can be listed: a QuerySet, or what is counted and read in parts as one."""
+
+    def count(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Any: ...
+
+
+def listed(rows: Rows, window: Window) -> dict[str, Any]:
     """One page of `rows`, with the total count."""
     return {"items": list(rows[window.offset : window.offset + window.limit]), "count": rows.count()}
 
