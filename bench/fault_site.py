@@ -82,7 +82,7 @@ class Site:
                 "refresh": lambda: self._build("refresh", chance),
                 "backup": lambda: self.api.call("POST", f"/servers/{server}/backups"),
                 "rotation": lambda: self._rotate(server),
-                "next map": lambda: self.api.call("POST", f"/servers/{server}/next-map", {"operation": "now"}),
+                "next map": lambda: self._change_map(server),
                 "match": lambda: self._play_match(server),
                 "SourceTV": lambda: self._record(server, chance),
                 "command": lambda: self.api.call(
@@ -102,6 +102,10 @@ class Site:
     def _rotate(self, server: int) -> None:
         change = {"is_on": True, "entries": [f"map:{_MAP}"], "repeats": True}
         self.api.call("PATCH", f"/servers/{server}/rotation", change)
+
+    def _change_map(self, server: int) -> None:
+        self._rotate(server)  # without one there is no next map
+        self.api.call("POST", f"/servers/{server}/next-map", {"operation": "now"})
 
     def _play_match(self, server: int) -> None:
         made = self.api.call("POST", f"/servers/{server}/matches", {"mode": "arena", "map": _MAP, "load": "now"})

@@ -24,7 +24,7 @@ from servers.models import Host, Server
 logger = logging.getLogger(__name__)
 
 # Before the second attempt, the third, and so on. Together they are a bit over an hour.
-PAUSES: Final = tuple(timedelta(seconds=seconds) for seconds in (30, 60, 120, 300, 600, 1200, 1800))
+PAUSES: Final = tuple(timedelta(seconds=seconds) for seconds in (10, 30, 60, 120, 300, 600, 1200, 1800))
 
 
 @contextlib.contextmanager

@@ -61,9 +61,9 @@ def look(runtime: FakeRuntime, *, after: timedelta = timedelta(0)) -> list[str]:
 
 def test_the_next_attempt_is_made_when_it_is_due_and_not_before(server: Server, runtime: FakeRuntime):
     run = fail(server, runtime)
-    assert "The next attempt follows in 30 s, as long as the server is wanted." in run.lines
+    assert "The next attempt follows in 10 s, as long as the server is wanted." in run.lines
     assert look(runtime) == []
-    assert look(runtime, after=timedelta(seconds=31)) == ["start"]
+    assert look(runtime, after=timedelta(seconds=11)) == ["start"]
     assert Job.objects.get().user is None
     assert look(runtime, after=timedelta(seconds=60)) == ["start"], "one at a time"
 
@@ -183,4 +183,4 @@ def test_the_page_says_when_no_further_attempt_is_made(
         fail(server, runtime)
     client.force_login(cast.owner)
     page = client.get(f"/servers/{server.pk}").content.decode()
-    assert "8 attempts have failed. No further one is made until you start the server." in page
+    assert "9 attempts have failed. No further one is made until you start the server." in page
