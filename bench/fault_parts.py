@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.fault_disk import Disk, locked
 from bench.fault_link import SecondHost
 from bench.fault_site import ITEMS, Site
-from bench.faults_application import SERVICES, Application
+from bench.faults_application import SERVICES, Application, template
 from left4me.core.processes import procfs
 from left4me.testing.simulated_steam import Fault, SimulatedSteam
 from servers.gamehost.directory import ServerDirectory
@@ -48,7 +48,7 @@ class Parts:
         """Every fault that can be made now; those of a game are of this server's."""
         found: dict[str, Strike] = {}
         for part, find in self._processes(server).items():
-            if part in {"supervisor", "game"} and find() is None:
+            if part in {"template", "supervisor", "game"} and find() is None:
                 continue
             found[f"{part}, kill -9"] = lambda find=find: send(find(), signal.SIGKILL)
             found[f"{part}, SIGSTOP"] = lambda find=find: self._pause(find())
@@ -78,6 +78,7 @@ class Parts:
         parts["web process"] = lambda: self._child_of("web")
         parts["command of the worker"] = lambda: self._child_of("worker")
         parts["bin/up"] = lambda: self._app.pid
+        parts["template"] = lambda: template(self._app.root)
         parts["supervisor"] = lambda: self._game_processes(server)[0]
         parts["game"] = lambda: self._game_processes(server)[1]
         if self._two is not None:

@@ -3,9 +3,9 @@
     bench/faults application [--rounds 100] [--servers 3] [--seed 1]
 
 Runs everything as bin/up does, on a data directory of its own, with the simulated game. A round asks for one operation
-and kills, a little later, the worker, web, beat, Redis, a server's supervisor or its game. Within 30 seconds the rows
-must say what is wanted, exactly the wanted processes exist, and every service be back. A game that should run and was
-not hit itself must still be the same process.
+and kills, a little later, the worker, web, beat, Redis, the template, a server's supervisor or its game. Within 30
+seconds the rows must say what is wanted, exactly the wanted processes exist, and every service be back. A game that
+should run and was not hit itself must still be the same process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LIMIT_SECONDS = 30
 UP_SECONDS = 180
 OPERATIONS = ("start", "stop", "restart", "kill", "install", "nothing")
 SERVICES = {"worker": "left4me.worker", "web": "left4me.web", "beat": "left4me.beat", "broker": "unixsocket"}
-VICTIMS = (*SERVICES, "supervisor", "game")
+VICTIMS = (*SERVICES, "template", "supervisor", "game")
 
 
 def free_ports(count: int) -> list[int]:
@@ -190,6 +190,14 @@ def belonging(directory: Path) -> list[int]:
     return found
 
 
+def template(root: Path) -> int | None:
+    """The process that the supervisors of a root are forked from, if there is one."""
+    for path in Path("/proc").glob("[0-9]*"):
+        if _words(int(path.name)).rstrip(" \0").endswith(f"\0{root}/servers/"):
+            return int(path.name)
+    return None
+
+
 def _words(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
@@ -242,6 +250,8 @@ class Bench:
     def _strike(self, server_id: int, victim: str) -> bool:
         if victim in SERVICES:
             pid = self._application.service(victim)
+        elif victim == "template":
+            pid = template(self._application.root)
         else:
             supervisor, _, game = self._fleet.processes(server_id)
             pid = supervisor if victim == "supervisor" else game

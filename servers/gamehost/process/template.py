@@ -24,7 +24,7 @@ from left4me.core.processes import commands
 from servers.gamehost.port import LaunchFailed
 
 _LOAD_SECONDS: Final = 60
-_TAKE_SECONDS: Final = 10
+_TAKE_SECONDS: Final = 20
 _START_SECONDS: Final = 60
 # Room for the number of a server in the command line, which each supervisor replaces by its own.
 _ROOM: Final = " " * 20
@@ -63,7 +63,7 @@ class Template:
         with os.fdopen(answer, "rb", buffering=0) as file:
             said = _read_within(file.fileno(), _START_SECONDS)
         if not said:
-            raise LaunchFailed("the supervisor exited before it started the game")
+            raise LaunchFailed(f"the supervisor exited, or did not start the game within {_START_SECONDS} s")
         return said[0], said[1:].decode("utf-8", "replace").strip()
 
     def _request(self, directory: Path) -> int | None:

@@ -243,6 +243,18 @@ def test_process_1_is_in_the_root_of_its_game_without_any_right(stage: Stage) ->
         assert not any("/user:" in target or "user:[" in target for target in _open_files(init))
 
 
+def test_a_supervisor_stores_what_workers_of_other_releases_read(stage: Stage) -> None:
+    stage.start(stage.spec(1))
+    stored = stage.directory(1).read_state()
+    assert stored is not None and set(stored) == {
+        *("boot", "supervisor", "init", "state", "detail", "restarts", "exit", "last_lines"),
+        *("started_at", "starts_again_at"),
+    }
+    pid = _supervisor(stage)
+    assert stored["supervisor"] == procfs.named(pid)
+    assert stored["init"] == procfs.named(procfs.children(pid)[0])
+
+
 def test_a_supervisor_leaves_no_zombie(stage: Stage) -> None:
     spec = stage.start(stage.spec(1))
     order(spec, "__import__('os')._exit(4)")
