@@ -33,7 +33,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LIMIT_SECONDS = 30
 UP_SECONDS = 180
 OPERATIONS = ("start", "stop", "restart", "kill", "install", "nothing")
-SERVICES = {"worker": "left4me.worker", "web": "left4me.web", "beat": "left4me.beat", "broker": "unixsocket"}
+SERVICES = ("worker", "web", "beat", "broker")
 VICTIMS = (*SERVICES, "template", "supervisor", "game")
 
 
@@ -100,7 +100,7 @@ class Application:
 
     def service(self, name: str) -> int | None:
         for pid in procfs.children(self._up.pid):
-            if SERVICES[name] in _words(pid):
+            if procfs.name(pid) == f"left4me-{name}" or (name == "broker" and "unixsocket" in _words(pid)):
                 return pid
         return None
 

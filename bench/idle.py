@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench import bin_up, figures
 from bench.figures import Figure
+from left4me.core.processes import procfs
 
 SETTLE_SECONDS = float(os.environ.get("BENCH_SETTLE_SECONDS", "15"))
 COUNT_SECONDS = float(os.environ.get("BENCH_COUNT_SECONDS", "20"))
@@ -58,6 +59,10 @@ def cpu_seconds(pid: int) -> float:
 
 
 def name(pid: int) -> str:
+    # What bin/up forks has the command line of bin/up.
+    called = procfs.name(pid)
+    if called.startswith("left4me-"):
+        return called
     words = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").split()
     return " ".join(words[-6:])[:60] if words else "?"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.faults_application import Application
 from bench.idle import descendants, pss_kib
+from left4me.core.processes import procfs
 
 SAMPLE_SECONDS = 10.0
 
@@ -68,8 +69,9 @@ def _print_change(what: str, counted: list[dict[str, int]], hours: float) -> Non
 
 
 def _service(pid: int) -> str:
+    if (name := procfs.name(pid)).startswith("left4me-"):
+        return name
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-    for word in words:
-        if word in ("left4me.web", "left4me.worker", "left4me.beat", "deploy.up"):
-            return word
+    if "deploy.up" in words:
+        return "deploy.up"
     return "redis" if any("redis" in word for word in words[:1]) else ""

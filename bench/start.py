@@ -55,12 +55,7 @@ def up() -> None:
 def imports() -> None:
     """What each process imports: CPU time, and the packages that most of it goes to."""
     with tempfile.TemporaryDirectory(prefix="left4me-start-") as root:
-        environment = {
-            **os.environ,
-            "LEFT4ME_ROOT": root,
-            "DJANGO_SETTINGS_MODULE": "left4me.settings",
-            "PYTHONDONTWRITEBYTECODE": "",
-        }
+        environment = {**_environment(root), "PYTHONDONTWRITEBYTECODE": ""}
         for process, code in {"nothing": "pass", **IMPORTS}.items():
             argv = [sys.executable, *_LEAN.get(process, ())]
             # The first one may have to compile.
@@ -77,7 +72,7 @@ def imports() -> None:
 def modules() -> None:
     """How many modules each process imports: a count that tells of a new import on any machine."""
     with tempfile.TemporaryDirectory(prefix="left4me-start-") as root:
-        environment = {**os.environ, "LEFT4ME_ROOT": root, "DJANGO_SETTINGS_MODULE": "left4me.settings"}
+        environment = _environment(root)
         for process, code in IMPORTS.items():
             argv = [sys.executable, *_LEAN.get(process, ()), "-c", f"{code}; import sys; print(len(sys.modules))"]
             said = subprocess.run(argv, env=environment, cwd=bin_up.REPOSITORY, check=True, stdout=subprocess.PIPE)
@@ -86,6 +81,12 @@ def modules() -> None:
                 f"{'modules of ' + process:<52}{count:>9} modules",
                 Figure("start", f"imports of {process}: modules", count, "modules"),
             )
+
+
+def _environment(root: str) -> dict[str, str]:
+    # As bin/up and the units have it: for Celery's repetition of Django's checks a worker would load all pages.
+    names = {"LEFT4ME_ROOT": root, "DJANGO_SETTINGS_MODULE": "left4me.settings", "CELERY_SKIP_CHECKS": "true"}
+    return {**os.environ, **names}
 
 
 def _cpu(argv: list[str], environment: dict[str, str]) -> float:

@@ -73,7 +73,9 @@ def _listen(descriptor: int | None) -> list[socket.socket]:
 def _serve_by_several(number: int, descriptor: int | None) -> None:
     # What is loaded before the processes start is in memory once. The garbage collector would write to all of it.
     gc.disable()
+    _limit_database_pool()
     config = load_application()
+    _load_texts()
     counts = SharedCounts(number, OpenStreams.COLUMNS)
     faulthandler.register(SHOW_STACKS)
     gc.freeze()
@@ -91,18 +93,24 @@ def _serve_by_several(number: int, descriptor: int | None) -> None:
 def load_application() -> uvicorn.Config:
     """Load what the first page would, for all processes together; nothing that a fork must not share."""
     from django.urls import reverse
-    from django.utils import translation
 
-    _limit_database_pool()
     config = _config()
     config.load()
     config.get_loop_factory()
-    # Views, and the texts of every language.
+    # All views.
+    reverse("dashboard")
+    return config
+
+
+def _load_texts() -> None:
+    """Load the texts of every language, which a single process would do when somebody reads it."""
+    from django.urls import reverse
+    from django.utils import translation
+
     for language, _name in settings.LANGUAGES:
         with translation.override(language):
             reverse("dashboard")
             translation.gettext("Servers")
-    return config
 
 
 def _limit_database_pool() -> None:

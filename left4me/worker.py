@@ -9,10 +9,22 @@ import sys
 
 from left4me.celery import app  # isort: skip -- it sets up Django's settings, which the next line reads
 
+from celery.utils import imports
 from django.conf import settings
+
+from left4me.core import schema
 
 # `celery events` and Flower see that a worker lives; more often than this would wake an idle machine for nothing.
 _HEARTBEAT_SECONDS = 10
+
+
+def load_tasks() -> None:
+    """Load all that the worker runs, for a process that forks it; connects to nothing."""
+    app.loader.import_default_modules()
+    app.finalize()
+    for step in app.steps["worker"]:
+        imports.symbol_by_name(step)
+    schema.of_this_release()
 
 
 def main() -> int:

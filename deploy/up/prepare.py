@@ -1,6 +1,6 @@
 """Prepares the start of bin/up: reads the settings, migrates the database, collects static files, adds demo data.
 
-Runs in processes of its own, so that the supervisor, which lives as long as bin/up, needs no Django in its memory.
+Runs in processes of its own: the supervisor's forks must not inherit the connections that it opens.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def mismatch() -> str:
     """The reason why this release cannot use the database, with the cure; empty when it can. Raises DatabaseError."""
     rows = MigrationRecorder.Migration.objects.using(connection.alias)
     applied: set[Key] = set(rows.values_list("app", "name"))
-    known, needed = _of_this_release()
+    known, needed = of_this_release()
     newer = sorted(key for key in applied - known if key[0] in {app for app, _name in known})
     if newer:
         return (
@@ -34,7 +34,7 @@ def mismatch() -> str:
 
 
 @functools.cache
-def _of_this_release() -> tuple[frozenset[Key], frozenset[Key]]:
+def of_this_release() -> tuple[frozenset[Key], frozenset[Key]]:
     """All migrations that this release knows, and those that it needs: all but the ones that others replace."""
     loader = MigrationLoader(None)
     replaced = {key for migration in loader.disk_migrations.values() for key in migration.replaces}

@@ -136,9 +136,9 @@ def test_killing_the_supervisor_takes_the_services_with_it(running):
 def test_a_fallen_service_is_started_again(running):
     _, root, _ = running
     beats = [
-        int(cmdline.parent.name)
-        for cmdline in Path("/proc").glob("[0-9]*/cmdline")
-        if b"beat" in _read(cmdline) and f"LEFT4ME_ROOT={root}".encode() in _read(cmdline.parent / "environ")
+        int(name.parent.name)
+        for name in Path("/proc").glob("[0-9]*/comm")
+        if _read(name) == b"left4me-beat\n" and f"LEFT4ME_ROOT={root}".encode() in _read(name.parent / "environ")
     ]
     assert len(beats) == 1
     os.kill(beats[0], signal.SIGKILL)

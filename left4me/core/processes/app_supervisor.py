@@ -1,6 +1,6 @@
 """Runs the services of the application side by side: prefixes their output, restarts them, ends all together.
 
-Stays small and free of Django, because it lives as long as the application does.
+It has a single thread, so that it can fork what it runs, and knows nothing of the application itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen  # noqa: TID251 -- the type only; commands.start_piped makes it
 
-from left4me.core.processes import commands
+from left4me.core.processes import commands, forks
+from left4me.core.processes.forks import Body, Fork
 
 _COLOURS = ("36", "32", "35", "33", "34", "31")
 # What a pipe that can be written takes without blocking.
@@ -31,13 +32,15 @@ _STEADY_SECONDS = 60.0
 class Service:
     """A program that is kept running. Services with `last` are ended after all others have ended.
 
-    `find` returns its command at each start, so that a program that moved is found. It may raise CommandMissing.
+    `find` returns its command at each start, so that a program that moved is found. It may raise CommandMissing. With
+    `body` instead, the program is this function in a fork of the supervisor, of which each start makes a new one.
     """
 
     name: str
-    find: Callable[[], list[str]]
+    find: Callable[[], list[str]] | None = None
+    body: Body | None = None
     last: bool = False
-    process: Popen[bytes] | None = None
+    process: Popen[bytes] | Fork | None = None
     started_at: float = 0.0
     falls: int = 0
     due_at: float | None = None
@@ -150,11 +153,17 @@ class Supervisor:
         return True
 
     def _launch(self, service: Service) -> None:
-        process = commands.start_piped(service.find(), cwd=self._cwd, env=self._env)
-        assert process.stdout is not None  # noqa: S101 -- start_piped always makes a pipe
+        process = self._start_process(service)
+        assert process.stdout is not None  # noqa: S101 -- both always make a pipe
         os.set_blocking(process.stdout.fileno(), False)
         service.process, service.started_at, service.due_at = process, time.monotonic(), None
         self._selector.register(process.stdout, selectors.EVENT_READ, service)
+
+    def _start_process(self, service: Service) -> Popen[bytes] | Fork:
+        if service.body is not None:
+            return forks.start(service.body, name=f"left4me-{service.name}")
+        assert service.find is not None  # noqa: S101 -- a service has one of the two
+        return commands.start_piped(service.find(), cwd=self._cwd, env=self._env)
 
     def _relay(self, timeout: float) -> None:
         for key, _ in self._selector.select(timeout):

@@ -30,6 +30,7 @@ _LONGEST_LINE = 65_536
 _TERM_GRACE_SECONDS = 1.0
 _POLL_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class CommandError(Exception):
@@ -119,16 +120,16 @@ def run(
     return Finished(status, output, time.monotonic() - started)
 
 
+def end_with_parent() -> None:
+    """Have the kernel send this process SIGTERM when the thread that forked it ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def start_piped(argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start a service in a session of its own with its output on one pipe; it gets SIGTERM when the caller dies.
 
     Only for a caller with a single thread: the kernel ties the death signal to the thread that forked.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def end_with_parent() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
     try:
         return subprocess.Popen(
             [str(a) for a in argv],
