@@ -162,6 +162,7 @@ def test_a_supervisor_holds_nothing_of_its_caller_and_shows_its_server(stage: St
     assert words[-1] == str(stage.root / "servers/1")
 
 
+@pytest.mark.skipif(not AS_ROOT, reason="nobody else may look into process 1: run as root")
 def test_supervisor_and_process_1_have_little_memory_of_their_own(own: Stage) -> None:
     for number in (1, 2):
         own.start(own.spec(number))
