@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -19,7 +19,7 @@ from left4me.alerts.models import Channel
 from left4me.jobs.models import Job
 from left4me.schedules import execution
 from left4me.site import bell
-from livestate import live, profiles
+from livestate import live, profiles, totals
 from livestate.demos import lookups
 from livestate.demos.models import Demo
 from livestate.models import PlayerSession
@@ -42,11 +42,11 @@ def plan(rows: QuerySet[Any]) -> str:
     return rows.explain()
 
 
-def plans(captured: CaptureQueriesContext) -> str:
+def plans(captured: CaptureQueriesContext, *, of: str = "SELECT") -> str:
     found = []
     with connection.cursor() as cursor:
         for query in list(captured):
-            if query["sql"].startswith("SELECT"):
+            if query["sql"].startswith(of):
                 cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
                 found += [row[3] for row in cursor.fetchall()]
     return "\n".join(found)
@@ -127,6 +127,17 @@ def test_players_are_listed_by_server_and_time_without_their_visits() -> None:
     found = plans(captured)
     assert "INDEX player_of_server_by_time (server_id=? AND last_seen_at>?)" in found
     assert "livestate_playersession" not in found and "SCAN livestate_serverplayer" not in found
+
+
+def test_visits_of_a_player_are_counted_without_those_of_others() -> None:
+    server, now = make_server(User.objects.create_user("anna")), timezone.now()
+    account = make_session(server, 1, now).steam_id_64
+    with CaptureQueriesContext(connection) as captured, transaction.atomic():
+        totals.refresh({(server.pk, account)})
+    found = plans(captured, of="INSERT")
+    # Those to group, and the latest of them once for each group.
+    assert found.count("INDEX session_by_player_and_time (steam_id_64=?)") == 2
+    assert "session_by_server" not in found
 
 
 def test_old_visits_are_found_by_their_end() -> None:
