@@ -1,6 +1,6 @@
 """Print what works cost at 1, 10 and 100 times the rows, and the exponents of their growth.
 
-    bench/growth [PART...] [--only TEXT] [--factor 100] [--rounds 5] [--postgres]
+    bench/growth [PART...] [--only REGEX] [--factor 100] [--rounds 5] [--postgres]
 
 Each size is an installation of its own: 10 servers with 10,000 visits of players, 1,000 jobs, 10,000 lines of their
 logs and so on, times the size (bench/growth_installation.py). They take turns, work by work, so that what else the
@@ -20,6 +20,7 @@ import argparse
 import json
 import math
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -117,7 +118,7 @@ def rounds(sites: list[Site], rows: list[Row], only: str, count: int, database: 
     """Have every size do every work, in turns, and report it; the first time warms what is kept between requests."""
     part = ""
     for number, row in enumerate(rows):
-        if only not in row.name:
+        if not re.search(only, row.name):
             continue
         if row.part != part:
             part = row.part
@@ -152,7 +153,7 @@ def start(sizes: list[int], parts: list[str]) -> list[Site]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--only", default="", metavar="TEXT", help="works of these parts whose names contain this")
+    parser.add_argument("--only", default="", metavar="REGEX", help="works of these parts whose names match this")
     parser.add_argument("--factor", type=int, default=100, help="the largest size (default: 100)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--postgres", action="store_true", help="with a PostgreSQL server of its own")
@@ -175,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         for site in sites:
             site.end()
-    return report([row for row in rows if wanted.only in row.name])
+    return report([row for row in rows if re.search(wanted.only, row.name)])
 
 
 def report(rows: list[Row]) -> int:

@@ -34,7 +34,7 @@ from livestate.models import ONLINE, PlayerSession, ServerPlayer
 # A server and an account.
 Pair = tuple[int, int]
 
-_AT_ONCE = 500
+_AT_ONCE = 2_000
 _KEY = ("server_id", "steam_id_64")
 _TOTALS = ("visits", "milliseconds", "first_seen_at", "last_seen_at", "online_since", "name", "names")
 

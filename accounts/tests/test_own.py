@@ -71,7 +71,7 @@ def test_an_open_session_is_no_place_to_guess_the_password(anna_client):
 def test_sessions_show_where_one_is_signed_in(anna, anna_client, stan):
     another(anna)
     another(stan)
-    assert len(anna_client.get("/accounts/sessions/").context["sessions"]) == 2
+    assert len(anna_client.get("/accounts/sessions/").context["page"]) == 2
 
 
 def test_another_session_is_ended(anna, anna_client):

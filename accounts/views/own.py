@@ -20,6 +20,9 @@ from accounts.throttle import PASSWORD
 from left4me.core import moments
 from left4me.core.redis import rate_limit
 from left4me.core.web import forms as lib_forms
+from left4me.core.web.pages import Paginator
+
+SESSIONS_PER_PAGE = 50
 
 
 @require_safe
@@ -61,8 +64,9 @@ def password(request: HttpRequest) -> HttpResponse:
 @require_safe
 def sessions(request: HttpRequest) -> HttpResponse:
     rows = signed_in(request).sessions.live(timezone.now())
+    page = Paginator(rows, SESSIONS_PER_PAGE).get_page(request.GET.get("page"))
     here = secrets.digest(request.session.session_key or "")
-    return render(request, "accounts/sessions.html", {"sessions": rows, "here": here})
+    return render(request, "accounts/sessions.html", {"page": page, "here": here})
 
 
 @require_POST

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -15,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from left4me.audit import record
 from left4me.core.web import notices
+from left4me.core.web.pages import Paginator
 from left4me.core.web.refusals import Cure
 from left4me.core.web.request import Person, current_user
 from left4me.jobs import actions, permissions, queue_reasons, resources

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Case, Count, Exists, OuterRef, Prefetch, Q, QuerySet, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -17,6 +17,7 @@ from accounts.models import User
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web.ids import parse_id
+from left4me.core.web.pages import Paginator
 from left4me.core.web.refusals import Refused
 from left4me.core.web.request import page_before
 from livestate.bans import actions, effective, formats, permissions
@@ -26,6 +27,9 @@ from servers import lookups
 from servers.models import Server
 
 PREVIEWED = 50
+LISTS_PER_PAGE = 50
+# To which one subscribes in the table; the page of a list names all.
+MOST_SERVERS = 10
 FILES = {
     "csv": ("text/csv; charset=utf-8", "bans.csv"),
     "users": ("text/plain; charset=utf-8", "banned_user.cfg"),
@@ -37,12 +41,21 @@ FILES = {
 def lists(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
     actions.default_list(user)
-    rows = counted(permissions.visible_lists(user), user)
+    is_own = Case(When(owner=user, then=0), default=1)
+    page = Paginator(
+        BanList.objects.visible_to(user).order_by(is_own, "-is_default", "name", "pk").values_list("pk", flat=True),
+        LISTS_PER_PAGE,
+    ).get_page(request.GET.get("page"))
+    # Bans are counted of the lists that are shown.
+    rows = counted(permissions.visible_lists(user).filter(pk__in=list(page)), user)
+    my_servers = list(Server.objects.filter(owner=user)[: MOST_SERVERS + 1])
     context = {
+        "page": page,
         "own": [row for row in rows if row.owner_id == user.pk],
         "others": [row for row in rows if row.owner_id != user.pk],
         "form": ListForm(),
-        "my_servers": Server.objects.filter(owner=user),
+        "my_servers": my_servers[:MOST_SERVERS],
+        "has_more_servers": len(my_servers) > MOST_SERVERS,
     }
     return render(request, "bans/lists.html", context)
 

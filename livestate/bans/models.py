@@ -167,6 +167,7 @@ class Ban(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-pk"]
+        indexes = [models.Index(fields=["-created_at", "-id"], name="ban_by_time")]
         constraints = [
             models.UniqueConstraint(
                 fields=["ban_list", "target"], condition=Q(ended_at=None), name="one_open_ban_per_list_and_target"

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.db.models import F, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -21,6 +20,7 @@ from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web import notices
 from left4me.core.web.ids import parse_id
+from left4me.core.web.pages import Paginator
 from left4me.core.web.refusals import Cure, Refused
 from livestate.bans import actions, effective, permissions, state, targets
 from livestate.bans.forms import BanChangeForm, BanForm

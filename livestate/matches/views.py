@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -13,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.permissions import signed_in
 from left4me.core.web import forms as lib_forms
 from left4me.core.web import notices
+from left4me.core.web.pages import Paginator
 from left4me.core.web.refusals import Refused
 from livestate.matches import actions, state
 from livestate.matches import lookups as matches

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
+from livestate.bans import list_views
 from livestate.bans.models import AppliedBans, Ban, BanList, Subscription
 from livestate.bans.tests.factories import make_ban, make_list
 from livestate.tests.factories import make_profile, make_session
@@ -176,6 +177,21 @@ def test_lists_are_made_shared_subscribed_to_and_deleted(cast, client):
     assert (bans.name, bans.is_shared) == ("Cheats", False)
     client.post(reverse("bans:delete_list", args=[bans.pk]))
     assert not BanList.objects.filter(pk=bans.pk).exists()
+
+
+def test_lists_come_in_pages_those_of_ones_own_first(cast, client, monkeypatch):
+    monkeypatch.setattr(list_views, "LISTS_PER_PAGE", 3)
+    monkeypatch.setattr(list_views, "MOST_SERVERS", 1)
+    shared = [make_list(cast.owner, name=f"List {number}", is_shared=True) for number in range(4)]
+    servers = [make_server(cast.stranger, name=name) for name in ("Realism", "Versus")]
+    client.force_login(cast.stranger)
+    pages = [client.get(reverse("bans:lists"), {"page": number}) for number in (1, 2)]
+    assert [[row.owner for row in page.context["own"]] for page in pages] == [[cast.stranger], []]
+    assert [row for page in pages for row in page.context["others"]] == shared
+    text = pages[0].content.decode()
+    assert "Realism" in text and "Versus" not in text and "More servers" in text
+    one = client.get(shared[0].get_absolute_url()).content.decode()
+    assert all(server.name in one for server in servers) and "More servers" not in one
 
 
 def test_an_import_is_shown_before_anything_is_added(cast, client):
