@@ -31,29 +31,34 @@ os.environ["LEFT4ME_STREAMS_PER_USER"] = str(2 * VIEWERS)
 
 
 class Viewer(asyncio.Protocol):
-    """Reads a stream as cheaply as can be, so that what is measured is the server."""
+    """Reads a stream as cheaply as can be and looks at it afterwards, so that what is measured is the server."""
 
     def __init__(self, request: bytes) -> None:
         self.request = request
-        self.seqs: list[int] = []
-        self.delays: list[float] = []
         self.first = asyncio.get_running_loop().create_future()
-        self._rest = b""
+        self._came: list[tuple[float, bytes]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.write(self.request)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
-        now = time.time()
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            if line.startswith(b"id: "):
-                self.seqs.append(int(line[4:]))
-            elif line.startswith(b'data: {"seq"'):
-                said = line.rpartition(b'"created_at":')[2].split(b'"')[1].decode()
-                self.delays.append(now - datetime.fromisoformat(said).timestamp())
-        if self.seqs and not self.first.done():
+        self._came.append((time.time(), data))
+        if b"id: " in data and not self.first.done():
             self.first.set_result(None)
+
+    def lines(self, *, since: float) -> tuple[list[int], list[float]]:
+        """The numbers of all lines, and how long each took that was logged after `since`."""
+        seqs, delays, rest = [], [], b""
+        for at, data in self._came:
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                if line.startswith(b"id: "):
+                    seqs.append(int(line[4:]))
+                elif line.startswith(b'data: {"seq"'):
+                    said = line.rpartition(b'"created_at":')[2].split(b'"')[1].decode()
+                    logged = datetime.fromisoformat(said).timestamp()
+                    delays += [at - logged] if logged >= since else []
+        return seqs, delays
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.first.done():
@@ -79,11 +84,9 @@ def watch(port: int, path: str, cookie: str, count: int, pipe: Connection) -> No
             viewers += batch
         connected = time.monotonic() - began
         pipe.send(connected)
-        await asyncio.sleep(1)
-        for viewer in viewers:
-            viewer.delays.clear()
-        await asyncio.sleep(SECONDS)
-        pipe.send([(viewer.seqs, viewer.delays) for viewer in viewers])
+        since = time.time() + 1
+        await asyncio.sleep(1 + SECONDS)
+        pipe.send([viewer.lines(since=since) for viewer in viewers])
 
     uvloop.run(run())
 
