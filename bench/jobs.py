@@ -9,11 +9,15 @@ bench/jobs --leak N runs N jobs and prints what memory the worker has after each
 from __future__ import annotations
 
 import contextlib
+import cProfile
 import json
+import logging
 import os
+import pstats
 import sys
 import threading
 import time
+from unittest import mock
 
 from bench import figures, stack
 from bench.figures import Figure
@@ -22,6 +26,10 @@ from bench.peers import celery_message
 CLICKS = int(os.environ.get("BENCH_CLICKS", "200"))
 QUEUED = int(os.environ.get("BENCH_QUEUED", "5000"))
 LINES = int(os.environ.get("BENCH_LINES", "1000000"))
+JOBS = 300
+COUNTED = 20
+ONE_LINE = {"lines": 1}
+_TRANSACTION = {"BEGIN", "BEGIN IMMEDIATE", "COMMIT"}
 
 
 def row(name: str, value: float, unit: str, *, work: str = "", who: str = figures.US) -> None:
@@ -61,7 +69,7 @@ def clicks() -> None:
     for number in range(CLICKS + 5):
         began = time.perf_counter()
         job = actions.request(
-            operation="diagnostic", resource=f"diagnostic:{number + 1}", by=None, host="local", params={"lines": 1}
+            operation="diagnostic", resource=f"diagnostic:{number + 1}", by=None, host="local", params=ONE_LINE
         )
         answered.append(1000 * (time.perf_counter() - began))
         stack.until(lambda job=job: job.pk in arrived, what="the first line")
@@ -79,21 +87,87 @@ def bare_celery() -> None:
         value = stack.percentile(taken, share)
         work = f"click to first log line, {name}"
         row(f"the same by a bare Celery message, {name}", value, "ms", work=work, who="bare Celery message")
+    celery_message.rate(JOBS)
+    value = celery_message.rate(JOBS)
+    work = f"{JOBS} jobs of one line: asked for and run"
+    row(f"{JOBS} bare Celery messages: sent and run", value, "jobs/s", work=work, who="bare Celery message")
 
 
-def throughput(jobs: int = 300) -> None:
+def throughput() -> None:
     from left4me.jobs import actions
     from left4me.jobs.models import Job
 
     began = time.perf_counter()
-    for number in range(jobs):
+    for number in range(JOBS):
         actions.request(
-            operation="diagnostic", resource=f"diagnostic:{number + 1}", by=None, host="local", params={"lines": 1}
+            operation="diagnostic", resource=f"diagnostic:{number + 1}", by=None, host="local", params=ONE_LINE
         )
     asked = time.perf_counter() - began
     stack.until(lambda: not Job.objects.live().exists(), seconds=300, what="the last job")
-    row(f"{jobs} jobs of one line: asked for", jobs / asked, "jobs/s")
-    row(f"{jobs} jobs of one line: asked for and run", jobs / (time.perf_counter() - began), "jobs/s")
+    row(f"{JOBS} jobs of one line: asked for", JOBS / asked, "jobs/s")
+    row(f"{JOBS} jobs of one line: asked for and run", JOBS / (time.perf_counter() - began), "jobs/s")
+
+
+def costs() -> None:
+    """What a job of one line costs in one process and thread, without Celery's worker: counts, and processor time."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+    from redis.connection import AbstractConnection
+
+    from left4me.jobs import actions
+    from left4me.jobs.models import Job
+    from left4me.jobs.worker import JobWorker
+
+    logging.disable(logging.INFO)
+    worker = JobWorker(host="local", slots=4)
+    worker._update_may_claim()
+    asked: list[int] = []
+
+    def ask() -> None:
+        for _ in range(COUNTED):
+            resource = f"diagnostic:{len(asked) + 1}"
+            job = actions.request(operation="diagnostic", resource=resource, by=None, host="local", params=ONE_LINE)
+            asked.append(job.pk)
+
+    def run() -> None:
+        while asked:
+            worker.run(asked.pop(0))
+
+    ask(), run()
+    send = AbstractConnection.send_packed_command
+    print(f"{'a job of one line':<30}{'statements':>12}{'round trips':>13}{'function calls':>16}{'CPU, ms':>10}")
+    counted: dict[str, list[float]] = {"asked for": [], "run": []}
+    works = {"asked for": ask, "run": run}
+    for name, work in works.items():
+        with CaptureQueriesContext(connection) as queries:
+            work()
+        counted[name].append(len([each for each in queries if each["sql"] not in _TRANSACTION]) / COUNTED)
+    for name, work in works.items():
+        with mock.patch.object(AbstractConnection, "send_packed_command", autospec=True, side_effect=send) as sending:
+            work()
+        counted[name].append(sending.call_count / COUNTED)
+    for name, work in works.items():
+        with cProfile.Profile() as profile:
+            work()
+        counted[name].append(pstats.Stats(profile).total_calls / COUNTED)  # type: ignore[attr-defined]
+    spent: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(10):
+        for name, work in works.items():
+            began = time.process_time()
+            work()
+            spent[name].append(1000 * (time.process_time() - began) / COUNTED)
+    for name, (statements, round_trips, calls) in counted.items():
+        milliseconds = stack.percentile(spent[name], 0.5)
+        work_name = f"a job of one line, {name}"
+        figures.record(
+            f"  {name:<28}{statements:>12.1f}{round_trips:>13.1f}{calls:>16,.0f}{milliseconds:>10.2f}",
+            Figure("jobs", f"{work_name}: statements", statements, "statements"),
+            Figure("jobs", f"{work_name}: round trips to Redis", round_trips, "round trips"),
+            Figure("jobs", f"{work_name}: function calls", round(calls), "calls"),
+            Figure("jobs", f"{work_name}: CPU", milliseconds, "ms"),
+        )
+    logging.disable(logging.NOTSET)
+    Job.objects.all().delete()
 
 
 def flood() -> None:
@@ -219,7 +293,7 @@ def leak(jobs: int) -> None:
 
 
 PARTS = {"clicks": clicks, "celery": bare_celery, "throughput": throughput, "flood": flood}
-WITHOUT_WORKER = {"claims": claims, "long-log": long_log}
+WITHOUT_WORKER = {"costs": costs, "claims": claims, "long-log": long_log}
 
 
 def main() -> int:
@@ -234,15 +308,16 @@ def main() -> int:
         return 2
     stack.prepare()
     stack.redis()
-    worker = stack.worker()
-    from left4me.jobs import actions
-    from left4me.jobs.models import Job
+    if with_worker := [name for name in PARTS if name in wanted]:
+        worker = stack.worker(include="bench.peers.celery_nothing")
+        from left4me.jobs import actions
+        from left4me.jobs.models import Job
 
-    first = actions.request(operation="diagnostic", resource="diagnostic:1", by=None, host="local")
-    stack.until(lambda: Job.objects.get(pk=first.pk).has_ended, what="the worker")
-    for name in [name for name in PARTS if name in wanted]:
-        PARTS[name]()
-    stack.kill(worker)
+        first = actions.request(operation="diagnostic", resource="diagnostic:1", by=None, host="local")
+        stack.until(lambda: Job.objects.get(pk=first.pk).has_ended, what="the worker")
+        for name in with_worker:
+            PARTS[name]()
+        stack.kill(worker)
     for name in [name for name in WITHOUT_WORKER if name in wanted]:
         WITHOUT_WORKER[name]()
     return 0

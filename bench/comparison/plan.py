@@ -39,7 +39,7 @@ class Bench:
         return next((Path(word).name for word in self.argv if word.startswith("bench/")), self.argv[0])
 
 
-_JOBS = ("clicks", "celery", "throughput", "claims")
+_JOBS = ("clicks", "celery", "throughput", "costs", "claims")
 _GROWTH = ("--factor", "10", "--rounds", "2")
 _PEOPLE = {
     "BENCH_CLIENTS": "200",

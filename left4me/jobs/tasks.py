@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from celery import Task, bootsteps, shared_task
@@ -65,6 +66,15 @@ class JobTask(Task):  # type: ignore[type-arg]
             raise Ignore(f"job {job_id} was cancelled, or taken over by another worker")
         return ending.state.value
 
+    def hold(self, request: Any, start: Callable[[], None]) -> bool:
+        """Hold a received message until a job slot is free; return False if it is to start now."""
+        match request.args:
+            case [int(job_id)] if self._worker.is_full():
+                # As if it ran: a worker receives nothing more while it has some messages that it did not acknowledge.
+                request.acknowledge()
+                return self._worker.hold(job_id, start)
+        return False
+
     def _announce_revoked(self) -> None:
         """Send the event that Celery sends for a revoked task; Ignore alone sends none."""
         events = self._celery_worker.consumer.event_dispatcher
@@ -96,7 +106,18 @@ class JobsStep(bootsteps.StartStopStep):
 
 
 class PromptConsumer(Consumer):
-    """A consumer that tries to reach Redis every two seconds; Celery's own waits up to 30 after a longer outage."""
+    """A consumer that holds the messages of jobs until there is a slot, and is soon back after an outage.
+
+    It tries to reach Redis every two seconds; Celery's own waits up to 30 after a longer outage.
+    """
+
+    def __init__(self, on_task_request: Callable[[Any], None], *args: Any, **options: Any) -> None:
+        def start_or_hold(request: Any) -> None:
+            start = functools.partial(on_task_request, request)
+            if not (isinstance(request.task, JobTask) and request.task.hold(request, start)):
+                start()
+
+        super().__init__(start_or_hold, *args, **options)
 
     def ensure_connected(self, conn: Any) -> Any:
         conn.ensure_connection = functools.partial(conn.ensure_connection, interval_max=_SECONDS_BETWEEN_TRIES)

@@ -25,6 +25,8 @@ _SEND_AGAIN_EVERY = 3.0
 _CHECK_EVERY = 10.0
 _PAUSE_AFTER_FAILURE = 1.0
 _SECONDS_TO_STOP = 2.0
+# A message takes some kilobytes. Those of further jobs are sent again when it is their turn.
+_MOST_HELD = 1_000
 
 
 class NotNow(Exception):
@@ -46,8 +48,11 @@ class JobWorker:
         self.slots = slots
         self.worker = identity.of_this_process(host, guard=guard)
         self._runs: dict[int, ActiveRun] = {}
-        # Ids of jobs whose message arrived when they could not run, and of those whose message was sent again since.
-        self._deferred: set[int] = set()
+        # Jobs in slots, also while they are claimed.
+        self._in_slots: set[int] = set()
+        # Ids of jobs whose message arrived when they could not run, with what starts it if it is held; and of those
+        # whose message was started or sent again since.
+        self._deferred: dict[int, Callable[[], None] | None] = {}
         self._resent: set[int] = set()
         # Ids of jobs that were sent again although no message of them had arrived: Redis was away, or lost it.
         self._lost: set[int] = set()
@@ -90,6 +95,23 @@ class JobWorker:
         self._stopped.set()
         self._writer.stop()
 
+    def is_full(self) -> bool:
+        return len(self._in_slots) >= self.slots
+
+    def hold(self, job_id: int, start: Callable[[], None]) -> bool:
+        """Hold a job's message while all slots are taken; return False if it is to start now.
+
+        `start` is called when a slot is free and it is the job's turn. In a thread of the pool the message would only
+        find that there is no slot, and the job would need a second one.
+        """
+        if not self.is_full() or len(self._deferred) >= _MOST_HELD:
+            return False
+        self._resent.discard(job_id)
+        self._deferred[job_id] = start
+        self._turned_away.set()
+        # Looked at again: a thread that released its slot may have read the two fields before they were set above.
+        return self.is_full() or self._deferred.pop(job_id, None) is None
+
     def run(self, job_id: int) -> Ending:
         """Claim the job and run it. Raises NotNow or NotToRun if it does not run; the row is unchanged then."""
         self._resent.discard(job_id)
@@ -97,22 +119,24 @@ class JobWorker:
         # Checked before any query: while all slots are taken a message costs nothing, and the threads beyond the slots
         # stay free for periodic tasks.
         if not self._slots.acquire(blocking=False):
-            self._deferred.add(job_id)
+            self._deferred.setdefault(job_id)
             self._turned_away.set()
             # Tried again: a thread that released its slot after the first try may have read the two fields before they
             # were set above.
             if not self._slots.acquire(blocking=False):
                 raise NotNow("all job slots are taken")
-            self._deferred.discard(job_id)
+            self._deferred.pop(job_id, None)
+        self._in_slots.add(job_id)
         has_run = False
         try:
             ending = self._run_in_slot(job_id)
             has_run = True
             return ending
         except NotNow:
-            self._deferred.add(job_id)
+            self._deferred.setdefault(job_id)
             raise
         finally:
+            self._in_slots.discard(job_id)
             self._slots.release()
             # After the release: otherwise the next job's message would find the slot taken. A job that was not claimed
             # held a slot too, during its queries, and may have turned another one away.
@@ -212,9 +236,12 @@ class JobWorker:
                 if is_wanted(job_id):
                     if job_id not in self._deferred:
                         self._lost.add(job_id)
-                    self._deferred.discard(job_id)
+                    start = self._deferred.pop(job_id, None)
                     self._resent.add(job_id)
-                    dispatch.send(self.host, job_id, operation, its_turn=True)
+                    if start is not None:
+                        start()
+                    else:
+                        dispatch.send(self.host, job_id, operation, its_turn=True)
         except Exception:
             log.exception("Could not send the tasks of queued jobs")
 
@@ -223,7 +250,11 @@ class JobWorker:
         self._resent.clear()
         self._lost.clear()
         if self._deferred:
-            self._deferred.intersection_update(Job.objects.queued().on_host(self.host).values_list("pk", flat=True))
+            queued = set(Job.objects.queued().on_host(self.host).values_list("pk", flat=True))
+            for job_id in self._deferred.keys() - queued:
+                # A message that is held has to end too: Celery keeps it until then.
+                if (start := self._deferred.pop(job_id, None)) is not None:
+                    start()
 
 
 def _why_not(job_id: int) -> NotNow | NotToRun:

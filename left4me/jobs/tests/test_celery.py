@@ -15,7 +15,7 @@ import pytest
 from celery import Celery, current_app
 from django.conf import settings
 
-from left4me.jobs import dispatch
+from left4me.jobs import actions, dispatch
 from left4me.jobs.models import Job, JobLock
 from left4me.jobs.states import State
 from left4me.jobs.tests.conftest import story
@@ -223,8 +223,22 @@ def test_jobs_beyond_the_slots_wait_while_periodic_tasks_run(ask, worker, redis_
     worker()
     busy = [ask("test-child", f"server:{number + 1}") for number in range(settings.LEFT4ME_JOB_SLOTS)]
     wait_until(lambda: all(_state(job) == State.RUNNING for job in busy), what="jobs in every slot")
-    waiting = ask("test-child", "server:99")
+    # More than the worker may have received without acknowledging them.
+    waiting, *_ = (ask("test-child", f"server:{number}") for number in range(91, 111))
     redis_client.delete("left4me:pulse")
     current_app.send_task("left4me.pulse", queue="host.local")
     wait_until(lambda: redis_client.exists("left4me:pulse"), what="the periodic task")
     assert _state(waiting) == State.QUEUED
+
+
+def test_a_job_that_waits_for_a_slot_is_one_task_for_celery(events, ask, worker, ada):
+    worker()
+    _enable_events()
+    busy = [ask("test-child", f"server:{number + 1}") for number in range(settings.LEFT4ME_JOB_SLOTS)]
+    wait_until(lambda: all(_state(job) == State.RUNNING for job in busy), what="jobs in every slot")
+    waiting, unwanted = (ask("diagnostic", f"diagnostic:{number}", lines=1) for number in (1, 2))
+    actions.cancel(job=unwanted, by=ada)
+    assert events.of_job(unwanted, "task-retried") == {"task-received", "task-started", "task-retried"}
+    assert _state(waiting) == State.QUEUED
+    actions.cancel(job=busy[0], by=ada)
+    assert events.of_job(waiting, "task-succeeded") == {"task-received", "task-started", "task-succeeded"}
