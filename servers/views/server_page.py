@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import TypedDict
 
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.core.web.ids import address
 from servers.actions import interruptions
 from servers.blueprints import versions
 from servers.lifecycle import status as server_status
@@ -64,7 +64,7 @@ def frame(request: HttpRequest, server: Server, *, tab: str) -> dict[str, object
         "live": each.live,
         "hold": interruptions.of(server),
         "tab": tab,
-        "tabs": [(shown, reverse(shown.address, args=[server.pk])) for shown in TABS if _may_open(shown, each)],
+        "tabs": [(shown, address(shown.address, server.pk)) for shown in TABS if _may_open(shown, each)],
         "crash": crash,
         "copy": copies.of_server(server) if has_reasons and server.host.is_down(now) else None,
         **(after_failure(user, server, crash, now) if has_reasons and each.may_edit and _fails(server, crash) else {}),
@@ -74,7 +74,7 @@ def frame(request: HttpRequest, server: Server, *, tab: str) -> dict[str, object
 def address_of(server: Server, tab: str) -> str:
     """The address of a tab; of the overview for any other text."""
     chosen = next((each for each in TABS if each.code == tab), TABS[0])
-    return reverse(chosen.address, args=[server.pk])
+    return address(chosen.address, server.pk)
 
 
 def recent_crash(server: Server, now: datetime) -> StateChange | None:
