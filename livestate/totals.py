@@ -102,24 +102,23 @@ def counted(visits: QuerySet[PlayerSession]) -> QuerySet[Any, Any]:
 
 def refresh(pairs: Collection[Pair]) -> None:
     """Count again the visits of these players to these servers. To be called in a transaction."""
-    for servers, accounts in _in_parts(pairs):
+    for some in _in_parts(pairs):
         if connection.features.has_select_for_update:
             # Two transactions that change visits of one player count one after the other, and the second counts what
             # the first has changed. Rows that are missing here are of players without an earlier visit.
-            rows = ServerPlayer.objects.filter(server__in=servers, steam_id_64__in=accounts)
-            list(rows.select_for_update().order_by("pk").values_list("pk"))
-        # An expression, so that the index of players is read: of one server there may be a hundred thousand visits.
-        visits = PlayerSession.objects.alias(place=F("server_id") + 0)
-        write(visits.filter(place__in=servers, steam_id_64__in=accounts))
+            rows = _of(some, ServerPlayer.objects.all())
+            list(rows.select_for_update().order_by("steam_id_64", "server_id").values_list("pk"))
+        write(_of(some, PlayerSession.objects.all()))
 
 
 def refresh_after_deletion(pairs: Collection[Pair]) -> None:
     """Like `refresh`, and remove those who have no visit any more."""
     refresh(pairs)
-    left = PlayerSession.objects.filter(server=OuterRef("server"), steam_id_64=OuterRef("steam_id_64"))
-    for servers, accounts in _in_parts(pairs):
-        rows = ServerPlayer.objects.filter(server__in=servers, steam_id_64__in=accounts)
-        rows.filter(~Exists(left)).delete()
+    # By an expression, so that SQLite reads the index of players: a server may have a hundred thousand visits.
+    visits = PlayerSession.objects.alias(place=F("server_id") + 0)
+    left = visits.filter(place=OuterRef("server"), steam_id_64=OuterRef("steam_id_64"))
+    for some in _in_parts(pairs):
+        _of(some, ServerPlayer.objects.filter(~Exists(left))).delete()
 
 
 @transaction.atomic
@@ -168,9 +167,19 @@ def _comparable(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*row[2:-1], frozenset(row[-1].split("\n")))
 
 
-def _in_parts(pairs: Collection[Pair]) -> Iterator[tuple[set[int], set[int]]]:
-    """Some of the servers and accounts at a time, sorted, so that a part has few servers."""
+def _of(pairs: Collection[Pair], rows: QuerySet[Any]) -> QuerySet[Any]:
+    """The rows of these players on these servers, found through an index of players.
+
+    The difference of both numbers leaves out nearly all other servers of the players. Those few that have the same
+    are counted again for nothing.
+    """
+    accounts = {account for _server, account in pairs}
+    differences = {account - server for server, account in pairs}
+    rows = rows.alias(difference=F("steam_id_64") - F("server_id"))
+    return rows.filter(steam_id_64__in=accounts, difference__in=differences)
+
+
+def _in_parts(pairs: Collection[Pair]) -> Iterator[list[Pair]]:
     ordered = sorted(set(pairs))
     for start in range(0, len(ordered), _AT_ONCE):
-        some = ordered[start : start + _AT_ONCE]
-        yield {server for server, _account in some}, {account for _server, account in some}
+        yield ordered[start : start + _AT_ONCE]
