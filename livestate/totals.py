@@ -104,21 +104,28 @@ def refresh(pairs: Collection[Pair]) -> None:
     """Count again the visits of these players to these servers. To be called in a transaction."""
     for some in _in_parts(pairs):
         if connection.features.has_select_for_update:
-            # Two transactions that change visits of one player count one after the other, and the second counts what
-            # the first has changed. Rows that are missing here are of players without an earlier visit.
-            rows = _of(some, ServerPlayer.objects.all())
-            list(rows.select_for_update().order_by("steam_id_64", "server_id").values_list("pk"))
+            _lock(some)
         write(_of(some, PlayerSession.objects.all()))
 
 
 def refresh_after_deletion(pairs: Collection[Pair]) -> None:
-    """Like `refresh`, and remove those who have no visit any more."""
-    refresh(pairs)
-    # By an expression, so that SQLite reads the index of players: a server may have a hundred thousand visits.
-    visits = PlayerSession.objects.alias(place=F("server_id") + 0)
-    left = visits.filter(place=OuterRef("server"), steam_id_64=OuterRef("steam_id_64"))
+    """Like `refresh`, and remove the rows of those who have no visit any more."""
     for some in _in_parts(pairs):
-        _of(some, ServerPlayer.objects.filter(~Exists(left))).delete()
+        present = _lock(some)
+        left = set(_of(some, PlayerSession.objects.all()).order_by().values_list(*_KEY).distinct())
+        ServerPlayer.objects.filter(pk__in=[key for pair, key in present.items() if pair not in left]).delete()
+        if left:
+            write(_of(left, PlayerSession.objects.all()))
+
+
+def _lock(pairs: Collection[Pair]) -> dict[Pair, int]:
+    """The keys of the rows of these players, which are locked until the end of the transaction.
+
+    Two transactions that change visits of one player then count one after the other, and the second counts what the
+    first has changed. Rows that are missing are of players without an earlier visit.
+    """
+    rows = _of(pairs, ServerPlayer.objects.all()).select_for_update().order_by("steam_id_64", "server_id")
+    return {(server, account): key for server, account, key in rows.values_list(*_KEY, "pk")}
 
 
 @transaction.atomic
