@@ -29,7 +29,9 @@ _LONGEST_SLEEP_SECONDS = 5.0
 
 @signals.setup_logging.connect
 def _log_as_all_others(**_: object) -> None:
-    logging.config.dictConfig(settings.LOGGING)
+    # Django has done so where bin/up forks beat from.
+    if not logging.getLogger().handlers:
+        logging.config.dictConfig(settings.LOGGING)
 
 
 @signals.beat_init.connect

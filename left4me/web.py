@@ -32,17 +32,17 @@ _BACKLOG: Final = 2048
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "left4me.settings")
 
 
-def main(descriptor: int | None) -> None:
+def main(descriptor: int | None, loaded: uvicorn.Config | None = None) -> None:
+    """Serve until a signal. A fork of a process that has called `load_application` passes what that returned."""
     if settings.LEFT4ME_WEB_PROCESSES == 1:
-        config = _config()
-        config.load()
-        Server(config).run(sockets=_listen(descriptor))
+        Server(loaded or _load()).run(sockets=_listen(descriptor))
     else:
-        _serve_by_several(settings.LEFT4ME_WEB_PROCESSES, descriptor)
+        _serve_by_several(settings.LEFT4ME_WEB_PROCESSES, descriptor, loaded)
 
 
-def _config() -> uvicorn.Config:
-    return uvicorn.Config(
+def _load() -> uvicorn.Config:
+    # In this order: it sets up logging, and the application, which has the last word, does so again.
+    config = uvicorn.Config(
         "left4me.asgi:application",
         # The application itself reads X-Forwarded-For, and only if settings say that a proxy writes it.
         proxy_headers=False,
@@ -54,6 +54,8 @@ def _config() -> uvicorn.Config:
         timeout_graceful_shutdown=_SECONDS_TO_END,
         timeout_keep_alive=_IDLE_SECONDS,
     )
+    config.load()
+    return config
 
 
 def _listen(descriptor: int | None) -> list[socket.socket]:
@@ -70,11 +72,11 @@ def _listen(descriptor: int | None) -> list[socket.socket]:
     return [socket.create_server(address, family=family, backlog=_BACKLOG) for family, address in sorted(found)]
 
 
-def _serve_by_several(number: int, descriptor: int | None) -> None:
+def _serve_by_several(number: int, descriptor: int | None, loaded: uvicorn.Config | None) -> None:
     # What is loaded before the processes start is in memory once. The garbage collector would write to all of it.
     gc.disable()
     _limit_database_pool()
-    config = load_application()
+    config = loaded or load_application()
     _load_texts()
     counts = SharedCounts(number, OpenStreams.COLUMNS)
     faulthandler.register(SHOW_STACKS)
@@ -94,8 +96,7 @@ def load_application() -> uvicorn.Config:
     """Load what the first page would, for all processes together; nothing that a fork must not share."""
     from django.urls import reverse
 
-    config = _config()
-    config.load()
+    config = _load()
     config.get_loop_factory()
     # All views.
     reverse("dashboard")

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import pyotp
-import segno
 from django.db.models import Q
 from django.utils.crypto import constant_time_compare
 
@@ -37,6 +36,9 @@ def address(secret: str, *, username: str, site: str) -> str:
 
 def picture(text: str) -> str:
     """The QR code as a `data:` address. It brings its own light margin, so that the dark theme can be scanned too."""
+    # Only here, because it takes a MiB of memory and is needed when somebody adds an app.
+    import segno
+
     return segno.make(text, error="m").svg_data_uri(scale=4, border=3, light="#fff")
 
 

@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import gc
 import http.client
-import json
 import os
 import secrets
 import sys
@@ -18,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from deploy.ops import application
+from deploy.up import prepare
 from left4me.core.concurrency import Cancelled
+from left4me.core.env import Misconfigured
 from left4me.core.net import ports
 from left4me.core.processes import commands
 from left4me.core.processes.app_supervisor import Service, Supervisor
@@ -97,7 +98,10 @@ def _serve(root: Path, *, demo: bool, say_address: Callable[[str], None]) -> int
     if demo:
         # The settings read this file, so that later commands and later starts use the same game.
         (root / "demo").touch()
-    plan = _plan()
+    try:
+        plan = prepare.plan()
+    except Misconfigured as fault:
+        raise CannotStart(str(fault)) from fault
     _refuse_busy_port(plan["host"], plan["port"])
     supervisor = Supervisor(cwd=_REPOSITORY, env=os.environ)
     supervisor.listen_to_signals()
@@ -160,20 +164,6 @@ def _set_environment(root: Path) -> None:
     os.environ.update({"LEFT4ME_ROOT": str(root), "CELERY_SKIP_CHECKS": "true"})
 
 
-def _plan() -> dict[str, Any]:
-    finished = commands.run(
-        [sys.executable, "-m", "deploy.up.prepare", "--plan"],
-        timeout=60,
-        cwd=_REPOSITORY,
-        env=dict(os.environ),
-        check=False,
-    )
-    if finished.status != 0:
-        raise CannotStart(finished.output.strip().splitlines()[-1].removeprefix("left4me: "))
-    plan: dict[str, Any] = json.loads(finished.output.strip().splitlines()[-1])
-    return plan
-
-
 def _services() -> list[Service]:
     """Load the application, and return its programs as forks of this process: it is in memory once.
 
@@ -183,7 +173,7 @@ def _services() -> list[Service]:
         # Not before: the settings read the environment, and `prepare` may have to make what the application looks at.
         from left4me import beat, web, worker
 
-        web.load_application()
+        loaded = web.load_application()
         worker.load_tasks()
         beat.app.finalize()
     except Exception as fault:
@@ -193,7 +183,7 @@ def _services() -> list[Service]:
     gc.collect()
     gc.freeze()
     return [
-        Service("web", body=lambda: web.main(None)),
+        Service("web", body=lambda: web.main(None, loaded)),
         Service("worker", body=worker.main),
         Service("beat", body=beat.main),
     ]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import sqlite3
 import sys
@@ -18,7 +17,6 @@ from urllib.parse import quote
 
 from deploy.ops import application
 from deploy.ops.database.copies import Sqlite
-from left4me.core.env import Misconfigured
 from left4me.core.processes import libraries
 
 KEPT_COPIES = 5
@@ -27,13 +25,10 @@ _PREPARED = "prepared"
 # Says which static files are joined.
 _BUNDLES = "bundles.py"
 _LEFT4ME = Path(__file__).resolve().parents[2] / "left4me"
-_EX_CONFIG = 78
 
 
 def main(arguments: list[str]) -> int:
-    """Print the plan with `--plan`, else prepare the start; returns the exit status."""
-    if "--plan" in arguments:
-        return print_plan()
+    """Prepare the start, with the demo's data if `--demo` is given; returns the exit status."""
     import django
     from django.core.management import call_command
 
@@ -53,14 +48,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def print_plan() -> int:
-    """Print the settings that bin/up needs as JSON. An invalid setting is one sentence and exit status 78."""
-    try:
-        from left4me import settings
-    except Misconfigured as fault:
-        sys.stderr.write(f"left4me: {fault}\n")
-        return _EX_CONFIG
-    plan = {
+def plan() -> dict[str, Any]:
+    """The settings that bin/up needs. Raises Misconfigured."""
+    from left4me import settings
+
+    found = {
         "host": settings.LEFT4ME_BIND.host,
         "port": settings.LEFT4ME_BIND.port,
         "address": f"http://{settings.LEFT4ME_BIND.here}",
@@ -71,11 +63,10 @@ def print_plan() -> int:
         "hint": "",
     }
     if settings.LEFT4ME_GAME == "steam" and (missing := libraries.missing()):
-        plan["hint"] = (
+        found["hint"] = (
             f"the game needs 32-bit libraries ({', '.join(missing)}): sudo {libraries.install_command(missing)}"
         )
-    say(json.dumps(plan))
-    return 0
+    return found
 
 
 def is_prepared(settings: Any) -> bool:

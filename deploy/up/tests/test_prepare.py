@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sqlite3
@@ -65,9 +64,9 @@ def test_a_start_that_has_nothing_to_prepare_does_not_load_django_to_find_that_o
     env = {"PATH": os.environ["PATH"], "LEFT4ME_ROOT": str(tmp_path)}
 
     def is_prepared() -> bool:
-        argv = [sys.executable, "-m", "deploy.up.prepare", "--plan"]
-        plan = json.loads(commands.run(argv, timeout=120, cwd=_REPOSITORY, env=env).output.splitlines()[-1])
-        return bool(plan["is_prepared"])
+        code = "from deploy.up import prepare; print(prepare.plan()['is_prepared'])"
+        said = commands.run([sys.executable, "-c", code], timeout=120, cwd=_REPOSITORY, env=env).output
+        return {"True": True, "False": False}[said]
 
     assert not is_prepared()
     commands.run([sys.executable, "-m", "deploy.up.prepare"], timeout=120, cwd=_REPOSITORY, env=env)

@@ -13,6 +13,9 @@ from pydantic import ConfigDict, Field, create_model
 
 SCOPES = ("read", "operate", "admin")
 
+# What validates a schema is made when the schema is first used, which most are not: 5 MiB, and a tenth of a start.
+Schema.model_config["defer_build"] = True
+
 
 class Problem(Exception):
     """An error response, sent as `application/problem+json` (RFC 9457)."""
