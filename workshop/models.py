@@ -119,6 +119,7 @@ class WorkshopItem(Inspected):
 
     class Meta:
         ordering = ["title", "steam_id"]
+        indexes = [models.Index(fields=["title", "steam_id"], name="workshop_item_by_title")]
 
     def __str__(self) -> str:
         return self.title or str(self.steam_id)

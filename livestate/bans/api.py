@@ -165,8 +165,10 @@ def lift_ban(request: HttpRequest, ban_id: int) -> Status[None]:
 def list_ban_lists(request: HttpRequest, window: Query[Window]) -> dict[str, Any]:
     user = signed_in(request)
     actions.default_list(user)
-    page = listed(list_views.counted(permissions.visible_lists(user), user), window)
-    return {**page, "items": [_ban_list(each) for each in page["items"]]}
+    page = listed(BanList.objects.visible_to(user).values_list("pk", flat=True), window)
+    # Bans are counted of the lists that are asked for.
+    rows = list_views.counted(permissions.visible_lists(user).filter(pk__in=page["items"]), user)
+    return {**page, "items": [_ban_list(each) for each in rows]}
 
 
 @router.post("/banlists", response={201: BanListOut}, summary="Create a list for all your servers")

@@ -75,7 +75,12 @@ def of_server(server: Server, *, now: datetime) -> Wanted:
 
 
 def servers_with(ban_lists: Iterable[BanList]) -> list[Server]:
-    """The servers that these lists apply to."""
+    """The servers that these lists apply to, with their hosts."""
+    return list(servers_of(ban_lists).select_related("host"))
+
+
+def servers_of(ban_lists: Iterable[BanList]) -> QuerySet[Server]:
+    """The servers that these lists apply to, as a query."""
     found = Q(pk__in=[])
     for each in ban_lists:
         if each.server_id is not None:
@@ -85,7 +90,7 @@ def servers_with(ban_lists: Iterable[BanList]) -> list[Server]:
         if each.is_shared:
             found |= Q(owner__in=each.subscriptions.filter(server=None).values("user"))
             found |= Q(pk__in=each.subscriptions.exclude(server=None).values("server"))
-    return list(Server.objects.filter(found).select_related("host"))
+    return Server.objects.filter(found)
 
 
 def _longer(one: datetime | None, other: datetime | None) -> datetime | None:

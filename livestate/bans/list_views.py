@@ -28,6 +28,7 @@ from servers.models import Server
 
 PREVIEWED = 50
 LISTS_PER_PAGE = 50
+SERVERS_PER_PAGE = 50
 # To which one subscribes in the table; the page of a list names all.
 MOST_SERVERS = 10
 FILES = {
@@ -86,13 +87,14 @@ def list_detail(request: HttpRequest, pk: int) -> HttpResponse:
     if saved is not None:
         messages.success(request, _("Ban list saved."))
         return redirect(saved)
-    concerned = [server.pk for server in effective.servers_with([ban_list])]
+    concerned = effective.servers_of([ban_list])
+    servers = Server.objects.visible_to(user).filter(pk__in=concerned.values("pk")).order_by("name", "pk")
     context = {
         "ban_list": ban_list,
         "form": form,
         "may_edit": permissions.can_edit_list(user, ban_list),
         "may_ban": permissions.can_ban(user, ban_list),
-        "servers": Server.objects.visible_to(user).filter(pk__in=concerned).order_by("name"),
+        "servers": Paginator(servers, SERVERS_PER_PAGE).get_page(request.GET.get("page")),
         "subscriptions": ban_list.subscriptions.select_related("user", "server").order_by("user__username", "pk"),
         "my_servers": Server.objects.filter(owner=user)
         .exclude(ban_subscriptions__ban_list=ban_list)

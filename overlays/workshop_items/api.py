@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -18,7 +19,7 @@ from left4me.core.web.refusals import Refused
 from left4me.jobs.api import JobOut
 from left4me.jobs.models import Job
 from overlays import builds, lookups
-from overlays.models import Overlay
+from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.workshop_items import membership, refresh
 from workshop import inputs, metadata, steam
 from workshop.models import WorkshopItem
@@ -95,7 +96,9 @@ def _workshop_overlay(request: HttpRequest, overlay_id: int, *, to_edit: bool = 
 @router.get("/workshop-items", response=ItemPage, summary="List the items of all visible overlays")
 def list_items(request: HttpRequest, window: Query[ItemFilter]) -> dict[str, Any]:
     overlays = Overlay.objects.visible_to(signed_in(request))
-    items = WorkshopItem.objects.filter(overlay_links__overlay__in=overlays).distinct()
+    # Not by a join, whose repeated items would have to be told apart by all of their columns.
+    links = OverlayWorkshopItem.objects.filter(item=OuterRef("pk"), overlay__in=overlays.values("pk"))
+    items = WorkshopItem.objects.filter(Exists(links))
     return listed(items.matching(window.q), window)
 
 

@@ -251,7 +251,14 @@ def choice(name: str, label: str, options: Iterable[Any], chosen: object, every:
     With `every`, such as `_("Any")`, the first option leaves nothing out.
     """
     pairs = [(option, option) if isinstance(option, str) else option for option in options]
-    return {"name": name, "label": label, "options": pairs, "chosen": chosen, "every": every}
+    # Not by the template: there may be a thousand servers, and a loop in a template takes ten times as long.
+    rows = [
+        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(text)}</option>'
+        for value, text in pairs
+    ]
+    # All that is not of this file is escaped above.
+    shown = mark_safe("\n".join(rows))  # noqa: S308
+    return {"name": name, "label": label, "options": shown, "every": every}
 
 
 @register.inclusion_tag("ui/saved_filters.html", takes_context=True)
