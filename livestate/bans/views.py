@@ -22,6 +22,7 @@ from left4me.core.web import notices
 from left4me.core.web.ids import parse_id
 from left4me.core.web.pages import Paginator
 from left4me.core.web.refusals import Cure, Refused
+from left4me.core.web.request import is_admin
 from livestate.bans import actions, effective, permissions, state, targets
 from livestate.bans.forms import BanChangeForm, BanForm
 from livestate.bans.models import Ban, BanList, BanQuerySet
@@ -71,7 +72,7 @@ class Filter:
             rows = rows.filter(ban_list__in=effective.lists_of([server])[server.pk].ids if server else [])
         if self.ban_list is not None:
             rows = rows.filter(ban_list=self.ban_list)
-        else:
+        elif not is_admin(user):
             # Others share lists with tens of thousands of bans that apply to none of the user's servers.
             rows = rows.filter(ban_list__in=BanList.objects.concerning(user))
         return rows.filter(_matching(self.q)) if self.q else rows
