@@ -77,9 +77,10 @@ class Supervisor:
         return self._stopping
 
     def start(self, service: Service) -> None:
-        """Start `service` and keep it running; raises CommandMissing when its program does not exist."""
-        self._services.append(service)
-        self._launch(service)
+        """Start `service` and keep it running, unless all shall end; CommandMissing if its program does not exist."""
+        if not self._stopping:
+            self._services.append(service)
+            self._launch(service)
 
     def run(self, *, each_turn: Callable[[], None] | None = None) -> None:
         """Relay and restart until a signal comes; `each_turn` is called about four times a second."""

@@ -49,6 +49,7 @@ def start(body: Body, *, name: str) -> Fork:
     """
     caller = os.getpid()
     reader, writer = os.pipe()
+    is_program, closes = os.pipe()
     # They are this process's own until the child has let go of what it inherits.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
@@ -67,6 +68,10 @@ def start(body: Body, *, name: str) -> Fork:
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         os.close(writer)
+        os.close(closes)
+        # It has closed what it inherits. Before, there is no group of processes that the caller could end.
+        os.read(is_program, 1)
+        os.close(is_program)
     return Fork(pid, os.fdopen(reader, "rb", buffering=0))
 
 

@@ -95,6 +95,14 @@ def test_a_program_that_is_missing_at_the_first_start_is_a_fault_of_its_caller(t
         Supervisor(cwd=tmp_path, env=os.environ).start(Service("web", lambda: [str(tmp_path / "missing")]))
 
 
+def test_nothing_is_started_once_all_shall_end(tmp_path: Path):
+    supervisor = Supervisor(cwd=tmp_path, env=os.environ)
+    supervisor.stop()
+    service = Service("web", lambda: ["/bin/true"])
+    supervisor.start(service)
+    assert service.process is None
+
+
 def test_a_restart_finds_the_embedded_broker_when_the_machines_own_is_gone(tmp_path, monkeypatch):
     own = program(tmp_path / "redis-server", "exit 1")
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -89,6 +89,17 @@ def body():
     assert run(body).split() == ["-15", "True", "set()"]
 
 
+def test_its_group_can_be_ended_as_soon_as_it_is_started():
+    end = """
+for _ in range(20):
+    fork = forks.start(body, name="left4me-forked")
+    os.killpg(fork.pid, signal.SIGTERM)
+    fork.stdout.read()
+print("all ended")
+"""
+    assert run("def body(): time.sleep(60)", end=end) == "all ended"
+
+
 def test_it_ends_with_its_caller():
     body = "def body(): time.sleep(60)"
     end = """
