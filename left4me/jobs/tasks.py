@@ -69,7 +69,7 @@ class JobTask(Task):  # type: ignore[type-arg]
     def hold(self, request: Any, start: Callable[[], None]) -> bool:
         """Hold a received message until a job slot is free; return False if it is to start now."""
         match request.args:
-            case [int(job_id)] if self._worker.is_full():
+            case [int(job_id)] if self._worker.receive(job_id):
                 # As if it ran: a worker receives nothing more while it has some messages that it did not acknowledge.
                 request.acknowledge()
                 return self._worker.hold(job_id, start)

@@ -50,12 +50,14 @@ class JobWorker:
         self._runs: dict[int, ActiveRun] = {}
         # Jobs in slots, also while they are claimed.
         self._in_slots: set[int] = set()
-        # Ids of jobs whose message arrived when they could not run, with what starts it if it is held; and of those
-        # whose message was started or sent again since.
+        # Ids of jobs whose message arrived when they could not run, with what starts it if it is held.
         self._deferred: dict[int, Callable[[], None] | None] = {}
-        self._resent: set[int] = set()
+        # Ids of jobs whose message is on its way to a thread: it has arrived, or was started or sent again.
+        self._coming: set[int] = set()
         # Ids of jobs that were sent again although no message of them had arrived: Redis was away, or lost it.
         self._lost: set[int] = set()
+        # The newest job whose message has arrived. Those of older jobs came before, here or to a neighbour.
+        self._newest = 0
         self._slots = threading.BoundedSemaphore(slots)
         # Set if a message found all slots taken since runnable jobs were last looked up.
         self._turned_away = threading.Event()
@@ -95,7 +97,13 @@ class JobWorker:
         self._stopped.set()
         self._writer.stop()
 
-    def is_full(self) -> bool:
+    def receive(self, job_id: int) -> bool:
+        """Note that a job's message has arrived; return whether it is to be held, because all slots are taken."""
+        self._newest = max(self._newest, job_id)
+        self._coming.add(job_id)
+        return self._is_full()
+
+    def _is_full(self) -> bool:
         return len(self._in_slots) >= self.slots
 
     def hold(self, job_id: int, start: Callable[[], None]) -> bool:
@@ -104,22 +112,22 @@ class JobWorker:
         `start` is called when a slot is free and it is the job's turn. In a thread of the pool the message would only
         find that there is no slot, and the job would need a second one.
         """
-        if not self.is_full() or len(self._deferred) >= _MOST_HELD:
+        if not self._is_full() or len(self._deferred) >= _MOST_HELD:
             return False
-        self._resent.discard(job_id)
         self._deferred[job_id] = start
+        self._coming.discard(job_id)
         self._turned_away.set()
         # Looked at again: a thread that released its slot may have read the two fields before they were set above.
-        return self.is_full() or self._deferred.pop(job_id, None) is None
+        return self._is_full() or self._deferred.pop(job_id, None) is None
 
     def run(self, job_id: int) -> Ending:
         """Claim the job and run it. Raises NotNow or NotToRun if it does not run; the row is unchanged then."""
-        self._resent.discard(job_id)
         was_lost = job_id in self._lost
         # Checked before any query: while all slots are taken a message costs nothing, and the threads beyond the slots
         # stay free for periodic tasks.
         if not self._slots.acquire(blocking=False):
             self._deferred.setdefault(job_id)
+            self._coming.discard(job_id)
             self._turned_away.set()
             # Tried again: a thread that released its slot after the first try may have read the two fields before they
             # were set above.
@@ -127,6 +135,7 @@ class JobWorker:
                 raise NotNow("all job slots are taken")
             self._deferred.pop(job_id, None)
         self._in_slots.add(job_id)
+        self._coming.discard(job_id)
         has_run = False
         try:
             ending = self._run_in_slot(job_id)
@@ -143,11 +152,19 @@ class JobWorker:
             if has_run and was_lost:
                 # The messages of younger jobs are probably lost too, and none of them needs to wait for `_send_again`.
                 self._lost.discard(job_id)
-                self._send_runnable(lambda each: each not in self._resent)
+                self._send_runnable(lambda each: each not in self._coming)
             elif (has_run and self._deferred) or self._turned_away.is_set():
                 self._turned_away.clear()
-                # Any other job's first message is still on its way.
-                self._send_runnable(self._deferred.__contains__)
+                self._send_runnable(self._is_waiting)
+
+    def _is_waiting(self, job_id: int) -> bool:
+        """Whether the message of a runnable job has arrived: here, or at a neighbour that holds it while it is full.
+
+        Any other job's first message is still on its way.
+        """
+        if job_id in self._deferred:
+            return True
+        return job_id < self._newest and job_id not in self._coming and job_id not in self._in_slots
 
     def _run_in_slot(self, job_id: int) -> Ending:
         run = self._claim(job_id)
@@ -171,8 +188,6 @@ class JobWorker:
         # Only one of the oldest that fit into the free slots may run: otherwise younger jobs, whose messages arrive as
         # they are requested, would starve an older one that found all slots taken.
         free = self.slots - len(self._runs)
-        if sum(older < job_id for older in set(self._resent)) >= free:
-            raise NotNow("older jobs take the free slots")
         claimed_at = time.monotonic()
         jobs = transitions.claim(
             host=self.host, worker=self.worker, limit=free, now=timezone.now(), lease=LEASE, only=job_id
@@ -237,7 +252,7 @@ class JobWorker:
                     if job_id not in self._deferred:
                         self._lost.add(job_id)
                     start = self._deferred.pop(job_id, None)
-                    self._resent.add(job_id)
+                    self._coming.add(job_id)
                     if start is not None:
                         start()
                     else:
@@ -247,7 +262,7 @@ class JobWorker:
 
     def _forget_what_is_settled(self) -> None:
         """Remove ended jobs from the sets. Other workers of this host consume messages too, and some are lost."""
-        self._resent.clear()
+        self._coming.clear()
         self._lost.clear()
         if self._deferred:
             queued = set(Job.objects.queued().on_host(self.host).values_list("pk", flat=True))

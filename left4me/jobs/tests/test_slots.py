@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from left4me.jobs import actions, dispatch, execution
+from left4me.jobs import actions, dispatch, execution, transitions
 from left4me.jobs import worker as worker_module
+from left4me.jobs.models import Job
 from left4me.jobs.states import State
+from left4me.jobs.tests.conftest import LEASE, NOW
 from left4me.jobs.worker import JobWorker, NotNow
 
 
@@ -112,3 +114,30 @@ def test_the_held_message_of_a_job_that_was_cancelled_is_started_too_so_that_cel
     worker._forget_what_is_settled()
     worker._forget_what_is_settled()
     assert started == [second.pk]
+
+
+def test_a_worker_with_a_free_slot_takes_the_job_that_a_neighbour_holds(ask, worker, while_running, sent):
+    first, at_neighbour, third, on_its_way = (ask("test-start", f"server:{n}") for n in (1, 2, 3, 4))
+    started = []
+
+    def receive_third():
+        assert worker.receive(third.pk)
+        assert worker.hold(third.pk, lambda: started.append(third.pk))
+
+    assert not worker.receive(first.pk)
+    while_running(receive_third)
+    worker.run(first.pk)
+    assert (started, sent) == ([], [at_neighbour.pk])
+    worker.run(at_neighbour.pk)
+    worker.run(third.pk)
+    assert (started, sent) == ([third.pk], [at_neighbour.pk])
+    assert Job.objects.get(pk=on_its_way.pk).state == State.QUEUED
+
+
+def test_a_job_runs_although_a_neighbour_took_the_older_one_that_this_worker_had_sent(ask, worker, sent):
+    older, younger = ask("test-start"), ask("test-start", "server:2")
+    worker._send_runnable()
+    assert sent == [older.pk]
+    (taken,) = transitions.claim(host="local", worker="neighbour", limit=1, now=NOW, lease=LEASE)
+    assert taken == older
+    assert worker.run(younger.pk).state is State.SUCCEEDED
