@@ -264,6 +264,8 @@ class JobWorker:
         """Remove ended jobs from the sets. Other workers of this host consume messages too, and some are lost."""
         self._coming.clear()
         self._lost.clear()
+        # Otherwise a message with a number that no job has would count for ever.
+        self._newest = 0
         if self._deferred:
             queued = set(Job.objects.queued().on_host(self.host).values_list("pk", flat=True))
             for job_id in self._deferred.keys() - queued:
