@@ -72,10 +72,11 @@ def mutations(module: str, *, chance: random.Random) -> Iterator[Mutation]:
     known = {entry.partition(" # ")[0] for entry in EQUIVALENT.read_text().splitlines()}
     for line in lines:
         operator, occurrence = chance.choice(ways[line])
-        code = mutate_code(source, operator, occurrence)
         try:
+            code = mutate_code(source, operator, occurrence)
             is_change = code is not None and _meaning(code) != plain
-        except SyntaxError:
+        except (SyntaxError, AttributeError):
+            # cosmic-ray stumbles over exceptions that are named with their module in a tuple.
             continue
         difference = _difference(source, code or "")
         if is_change and not any(
