@@ -163,21 +163,27 @@ class Versions:
 
 def copy_tree(source: Path, target: Path, *, watch: Watch) -> None:
     """Copy a tree with progress, as reflinks where the file system supports them. Raises Cancelled, OSError."""
-    files = [Path(top, name) for top, _, names in os.walk(source) for name in names]
-    total = sum(file.lstat().st_size for file in files)
+    # A link to a directory is among the folders.
+    entries = [Path(top, name) for top, folders, names in os.walk(source) for name in (*folders, *names)]
+    total = sum(entry.lstat().st_size for entry in entries if _is_file(entry))
     done = 0
     target.mkdir()
-    for file in files:
-        goal = target / file.relative_to(source)
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        if file.is_symlink():
-            goal.symlink_to(file.readlink())
-            continue
-        for size in _copy_pieces(file, goal):
-            concurrency.check(watch.cancelled)
-            done += size
-            watch.progress(phase="copying", done=done, total=total, unit="bytes")
-        shutil.copystat(file, goal)
+    for entry in entries:
+        goal = target / entry.relative_to(source)
+        if entry.is_symlink():
+            goal.symlink_to(entry.readlink())
+        elif entry.is_dir():
+            goal.mkdir()
+        else:
+            for size in _copy_pieces(entry, goal):
+                concurrency.check(watch.cancelled)
+                done += size
+                watch.progress(phase="copying", done=done, total=total, unit="bytes")
+            shutil.copystat(entry, goal)
+
+
+def _is_file(entry: Path) -> bool:
+    return entry.is_file() and not entry.is_symlink()
 
 
 def _copy_pieces(source: Path, target: Path) -> Iterable[int]:

@@ -216,6 +216,28 @@ def test_what_keeps_it_from_running_is_understood(
     assert words in str(problem)
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "retry", "words"),
+    [
+        (1, Kind.NETWORK, True, "did not respond"),
+        (5, Kind.LOGIN, False, "rejected the login"),
+        (8, Kind.STEAM, True, "rejected the installation"),
+        (42, Kind.SELF_UPDATE, True, "updat"),
+        (126, Kind.MACHINE, False, "not executable"),
+        (127, Kind.MACHINE, False, "libraries are missing"),
+        (132, Kind.MACHINE, False, "processor"),
+        (137, Kind.MACHINE, True, "out of memory"),
+        (-9, Kind.MACHINE, True, "out of memory"),
+        (77, Kind.UNKNOWN, True, "status 77"),
+    ],
+)
+def test_a_status_alone_tells_what_it_can(status: int, kind: Kind, retry: bool, words: str) -> None:
+    problem = read("").verdict(status)
+    assert problem is not None
+    assert (problem.kind, problem.retry) == (kind, retry)
+    assert words in problem.message
+
+
 def test_warnings_of_healthy_sessions_are_no_problem() -> None:
     warnings = (
         "Unable to determine CPU Frequency. Try defining CPU_MHZ.\n"
