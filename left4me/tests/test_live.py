@@ -129,9 +129,11 @@ def test_a_page_that_was_away_for_long_is_told_to_ask_for_everything(cast, serve
     monkeypatch.setattr(signals, "KEPT", 3)
 
     async def scenario(open_page):
-        for number in range(5):
+        await send(["host:0"])
+        newest = (await async_newest())[0].decode()
+        for number in range(1, 6):
             await send([f"host:{number}"])
-        page = await open_page(cast.owner)
+        page = await open_page(cast.owner, since=newest)
         assert "*" in _names(page)
 
     live(scenario)

@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.urls import reverse
 
+from left4me.core.processes import commands
 from left4me.jobs import actions as jobs
 from left4me.jobs.models import JobLog
 from left4me.testing.folders import listed
@@ -101,6 +102,23 @@ def test_a_script_that_runs_too_long_is_ended(overlay, monkeypatch):
     monkeypatch.setattr(script, "SECONDS", 1)
     job, _ = build(overlay, "sleep 60")
     assert "ran longer than" in job.error
+
+
+def test_the_error_of_a_script_that_runs_too_long_says_how_long_it_may_run(overlay, monkeypatch):
+    def time_out(*_args, timeout, **_options):
+        raise commands.CommandTimedOut("sh", timeout)
+
+    monkeypatch.setattr(script.commands, "run", time_out)
+    job, _ = build(overlay, "sleep 60")
+    assert job.error == "The script was stopped because it ran longer than 30 minutes."
+
+
+def test_a_script_that_makes_too_many_files_fails(overlay, tree, monkeypatch):
+    monkeypatch.setattr(script, "MOST_FILES", 3)
+    assert build(overlay, "touch 1 2 3")[0].state == "succeeded"
+    job, _ = build(overlay, "touch 1 2 3 4")
+    assert job.error == "The script created more than 3 files."
+    assert listed(tree) == ["1", "2", "3"]
 
 
 def test_a_script_that_fills_the_disk_is_ended(overlay, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
@@ -14,11 +15,12 @@ from left4me.jobs.models import JobLog
 from left4me.testing import vpk_files
 from left4me.testing.jobs import drain
 from left4me.testing.simulated_steam import Fault
+from overlays.builders import workshop
 from overlays.campaigns import sources
 from overlays.models import Overlay, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from overlays.workshop_items import refresh
-from workshop import metadata, vpk
+from workshop import cache, metadata, vpk
 from workshop.models import WorkshopItem
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
@@ -319,3 +321,30 @@ def refresh_rows(*steam_ids):
     items = list(WorkshopItem.objects.filter(steam_id__in=steam_ids))
     with metadata.connect() as api:
         metadata.apply(items, api.items(steam_ids), now=timezone.now())
+
+
+def test_of_very_many_failures_some_are_named_and_the_others_counted(hold, overlay, steam_world, monkeypatch):
+    monkeypatch.setattr(workshop, "_FAILURES_NAMED", 2)
+    hold(*range(11, 16))
+    for number in range(11, 15):
+        steam_world.items[number].faults.extend([Fault(status=404)] * 3)
+    job, _ = build(overlay)
+    head, *named, last = job.error.splitlines()
+    assert head == "4 of 5 items failed; the others are ready."
+    assert len(named) == 2
+    assert all("HTTP status 404" in line for line in named)
+    assert last == "… and 2 more"
+
+
+def test_the_row_of_an_item_that_is_downloaded_grows_at_most_every_two_seconds(hold, overlay, monkeypatch):
+    hold(11)
+    item = WorkshopItem.objects.get(steam_id=11)
+    now, rows = [100.0], []
+    monkeypatch.setattr(workshop.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(cache, "record_progress", lambda _item, *, done, now: rows.append(done))
+    run = SimpleNamespace(progress=lambda **_figures: None)
+    progress = workshop._Progress(run, {11: item}, 1000)
+    for seconds, done in ((0.0, 10), (0.5, 20), (1.9, 30), (2.0, 40), (3.9, 50), (4.1, 60)):
+        now[0] = 100.0 + seconds
+        progress.advance(cache.published_file(item), done)
+    assert rows == [10, 40, 60]

@@ -3,12 +3,13 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import redis
 from celery import current_app
 
 from left4me.core.redis import client as clients
-from left4me.core.redis import keys, signals
+from left4me.core.redis import hosts, keys, signals
 
 
 def test_the_first_requests_at_once_get_one_client(monkeypatch):
@@ -56,8 +57,29 @@ def test_what_comes_with_signals_is_one_message_to_redis(redis_client: redis.Red
     assert messages == [3]
 
 
-def test_the_client_of_the_broker_is_kept():
+def test_the_client_of_the_broker_is_kept(redis_server: Path):
     with current_app.connection_for_write() as connection:
         channel = connection.default_channel
         with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
             assert first is second
+
+
+def test_the_sender_of_a_task_to_a_host_learns_whether_the_broker_took_it(redis_client: redis.Redis, monkeypatch):
+    assert hosts.send("two", "some.task", 12, expires=60)
+    assert redis_client.llen(keys.host_queue("two")) == 1
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(current_app, "send_task", fail)
+    assert not hosts.send("two", "some.task", 12, expires=60)
+
+
+def test_a_host_whose_worker_is_away_gets_no_periodic_messages_without_end(redis_client: redis.Redis, monkeypatch):
+    monkeypatch.setattr(hosts, "MOST_WAITING", 2)
+    room = []
+    for number in range(3):
+        room.append(hosts.has_room("two"))
+        redis_client.rpush(keys.host_queue("two"), number)
+    assert room == [True, True, False]
+    assert hosts.has_room("three")

@@ -49,3 +49,36 @@ def test_what_vanishes_while_it_is_listed_has_no_status(tmp_path: Path, monkeypa
 )
 def test_a_link_leads_out_when_its_target_is_absolute_or_above(path: str, target: str, leads_out: bool):
     assert walk.leads_out(path.split("/"), target) is leads_out
+
+
+def test_a_hard_link_never_names_what_a_link_points_to_even_one_that_appears_after_the_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "secret").write_text("secret")
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "file").touch()
+    look = walk.status
+
+    def look_and_swap(name, **where):
+        found = look(name, **where)
+        (inside / "file").unlink()
+        (inside / "file").symlink_to(tmp_path / "secret")
+        return found
+
+    monkeypatch.setattr(walk, "status", look_and_swap)
+    with walk.folder(inside, []) as at:
+        walk.make_hard_link("file", at=at, name="second", to=at)
+    assert (inside / "second").is_symlink()
+    assert (tmp_path / "secret").stat().st_nlink == 1
+
+
+def test_only_regular_files_get_a_second_name(tmp_path: Path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    os.mkfifo(tmp_path / "pipe")
+    with walk.folder(tmp_path, []) as at:
+        for name in ("folder", "link", "pipe", "missing"):
+            with pytest.raises(walk.NotRegular):
+                walk.make_hard_link(name, at=at, name="second", to=at)
+    assert not os.path.lexists(tmp_path / "second")

@@ -89,6 +89,21 @@ def test_nothing_is_accepted_for_a_resource_that_is_being_deleted(ask, claim):
     assert ask("test-start", "server:2")
 
 
+def test_who_is_refused_because_of_a_job_is_led_to_it_only_if_they_may_see_it(ask, claim, anna, ada, stan):
+    delete = ask("test-delete", by=anna)
+    ways = {}
+    for name, person in (("owner", anna), ("admin", ada), ("stranger", stan), ("system", None)):
+        with pytest.raises(actions.Refused) as refused:
+            ask("test-start", by=person)
+        ways[name] = refused.value.cure and refused.value.cure.url
+    assert ways == {
+        "owner": delete.get_absolute_url(),
+        "admin": delete.get_absolute_url(),
+        "stranger": None,
+        "system": None,
+    }
+
+
 def test_a_user_cannot_fill_the_queue(ask, anna, stan, settings):
     settings.LEFT4ME_JOBS_WAITING_PER_USER = 2
     ask("test-start", "server:1", by=anna), ask("test-start", "server:2", by=anna)

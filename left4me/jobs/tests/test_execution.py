@@ -96,6 +96,16 @@ def test_a_flood_is_cut_and_one_line_counts_what_was_left_out(ask):
     assert kept + left_out == BURST_LINES + 20_000
 
 
+def test_a_burst_of_lines_is_kept_whole(ask):
+    job = ask("test-start")
+    run = _run(job)
+    lines = [f"line {number}" for number in range(BURST_LINES)]
+    for line in lines:
+        run.log(line)
+    run.output.flush()
+    assert story(job)[1:] == lines
+
+
 def test_several_lines_at_once_are_several_lines(ask):
     job = ask("test-start")
     run = _run(job)

@@ -58,3 +58,13 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_jobs(ask, django
     jobs = list(Job.objects.all())
     with django_assert_max_num_queries(3):
         queue_reasons.explain(jobs)
+
+
+def test_jobs_that_are_not_queued_wait_for_nothing_and_leave_the_others_their_reasons(ask):
+    start = ask("test-start", "server:1")
+    transitions.claim(host="local", worker="w", limit=1, now=NOW, lease=LEASE)
+    start.refresh_from_db()
+    waiting = ask("test-install", "game")
+    queue_reasons.explain([start, waiting])
+    assert start.waiting_for == ""
+    assert waiting.waiting_for == f"Waiting for “Start” (job {start.pk}), in progress"
