@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -97,8 +96,8 @@ def _workshop_overlay(request: HttpRequest, overlay_id: int, *, to_edit: bool = 
 def list_items(request: HttpRequest, window: Query[ItemFilter]) -> dict[str, Any]:
     overlays = Overlay.objects.visible_to(signed_in(request))
     # Not by a join, whose repeated items would have to be told apart by all of their columns.
-    links = OverlayWorkshopItem.objects.filter(item=OuterRef("pk"), overlay__in=overlays.values("pk"))
-    items = WorkshopItem.objects.filter(Exists(links))
+    links = OverlayWorkshopItem.objects.filter(overlay__in=overlays.values("pk"))
+    items = WorkshopItem.objects.filter(pk__in=links.values("item"))
     return listed(items.matching(window.q), window)
 
 
