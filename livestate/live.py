@@ -172,7 +172,8 @@ def names_of(steam_ids: Collection[int]) -> dict[int, str]:
 
 def with_profiles(sessions: Sequence[PlayerSession]) -> list[ShownPlayer]:
     """The sessions with their Steam profiles, fetched in one query."""
-    profiles = SteamProfile.objects.in_bulk([session.steam_id_64 for session in sessions])
+    # Each account once: those of regulars would be read again with every thousand visits.
+    profiles = SteamProfile.objects.in_bulk({session.steam_id_64 for session in sessions})
     return [ShownPlayer(session, profiles.get(session.steam_id_64)) for session in sessions]
 
 
