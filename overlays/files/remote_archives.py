@@ -6,6 +6,7 @@ against its SHA-256, where one was given, before anything of it is read; then it
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from dataclasses import dataclass
@@ -85,8 +86,10 @@ def delete_abandoned(*, now: datetime) -> None:
     """Delete partial files whose job was not repeated in time."""
     before = (now - uploads.ABANDONED_AFTER).timestamp()
     for path in uploads.directory().glob(f"{_PARTIAL}*.part"):
-        if path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
+        # A job may have published or removed its file in this moment.
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < before:
+                path.unlink()
 
 
 @dataclass(frozen=True, kw_only=True)

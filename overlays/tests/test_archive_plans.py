@@ -96,6 +96,14 @@ def test_the_plan_is_shown_and_nothing_is_unpacked_until_it_is_applied(client, u
     assert list(uploads.directory().iterdir()) == []
 
 
+def test_files_that_differ_in_letter_case_only_are_named_in_the_log(client, upload, root):
+    address = upload(zipped({"left4dead2/cfg/a.cfg": "1", "left4dead2/cfg/A.cfg": "2", "left4dead2/cfg/b.cfg": "3"}))
+    job, _ = apply(client, address)
+    assert job.state == "succeeded"
+    warnings = JobLog.objects.filter(job=job, stream="stderr").values_list("line", flat=True)
+    assert list(warnings) == ["same name except for letter case: left4dead2/cfg/a.cfg, left4dead2/cfg/A.cfg"]
+
+
 def test_another_root_changes_the_plan_and_what_is_unpacked(client, upload, root):
     address = upload(PACKS)
     assert client.get(address, {"root": "Pack/Hard"}).context["shown"].folders == [("left4dead2/cfg", 2, True)]

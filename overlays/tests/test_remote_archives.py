@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
 from left4me.core.web.refusals import Refused
+from left4me.jobs.execution import ActiveRun
 from left4me.jobs.models import Job
 from left4me.testing import smx_files
 from left4me.testing.cast import Cast
@@ -142,6 +144,41 @@ def test_what_arrived_stays_for_the_next_attempt_and_is_deleted_after_days(web: 
     assert partial.exists()
     remote_archives.delete_abandoned(now=timezone.now() + timedelta(days=4))
     assert not partial.exists()
+
+
+def test_a_partial_file_that_is_published_while_old_ones_are_deleted_keeps_none_of_the_others(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("1-a", "2-b", "3-c"):
+        (uploads.directory() / f"{remote_archives._PARTIAL}{name}.part").touch()
+    look, seen = Path.stat, []
+
+    def look_after_the_first_is_gone(path: Path, **how: bool):
+        if path.suffix == ".part" and not seen:
+            seen.append(path)
+            path.rename(path.with_suffix(".published"))
+        return look(path, **how)
+
+    monkeypatch.setattr(Path, "stat", look_after_the_first_is_gone)
+    remote_archives.delete_abandoned(now=timezone.now() + timedelta(days=4))
+    assert [path.suffix for path in uploads.directory().iterdir()] == [".published"]
+
+
+def test_the_job_tells_how_much_of_the_archive_has_arrived(web: Web, overlay: Overlay, cast: Cast, monkeypatch):
+    told: list[tuple[int, int | None]] = []
+    report = ActiveRun.progress
+
+    def note(run: ActiveRun, **figures: Any) -> None:
+        if figures.get("unit") == "bytes":
+            told.append((figures["done"], figures.get("total")))
+        report(run, **figures)
+
+    monkeypatch.setattr(ActiveRun, "progress", note)
+    web.files["/a.zip"] = release()
+    fetch(overlay, cast.owner, f"{web.origin}/a.zip")
+    size = len(release())
+    assert {total for _done, total in told} == {size}
+    assert (size, size) in told
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1/a.zip", "http://10.0.0.7/a.zip", "https://localhost/a.zip"])

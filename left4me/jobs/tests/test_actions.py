@@ -150,3 +150,14 @@ def test_a_failed_job_is_tried_again_as_a_job_of_its_own(ask, claim, anna):
     assert (again.operation, again.resource, again.params, again.user) == ("test-start", "server:1", job.params, anna)
     assert story(again)[-1] == f"Retry of job {job.pk}."
     assert actions.retry(job=job, by=anna) == again
+
+
+def test_the_end_of_a_job_is_offered_while_it_can_still_be_ended(ask, claim, anna):
+    start, delete = ask("test-start", "server:1"), ask("test-delete", "server:2")
+    offered = [[start.can_be_cancelled, delete.can_be_cancelled]]
+    claim()
+    for job in (start, delete):
+        job.refresh_from_db()
+    offered.append([start.can_be_cancelled, delete.can_be_cancelled])
+    offered.append([actions.cancel(job=start, by=anna).can_be_cancelled])
+    assert offered == [[True, True], [True, False], [False]]
