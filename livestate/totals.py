@@ -30,6 +30,7 @@ from django.db.models import (
 from django.db.models.functions import Coalesce
 
 from livestate.models import ONLINE, PlayerSession, ServerPlayer
+from servers.models import Server
 
 # A server and an account.
 Pair = tuple[int, int]
@@ -135,7 +136,9 @@ def catch_up(host_id: int) -> None:
     rows = ServerPlayer.objects.filter(server__host=host_id)
     counted_row = ServerPlayer.objects.filter(server=OuterRef("server"), steam_id_64=OuterRef("steam_id_64"))
     open_visit = PlayerSession.objects.open().filter(server=OuterRef("server"), steam_id_64=OuterRef("steam_id_64"))
-    newest = rows.exclude(last_seen_at=ONLINE).aggregate(newest=Max("last_seen_at"))["newest"]
+    left_last = ServerPlayer.objects.filter(server=OuterRef("pk"), last_seen_at__lt=ONLINE).order_by("-last_seen_at")
+    servers = Server.objects.filter(host=host_id).annotate(newest=Subquery(left_last.values("last_seen_at")[:1]))
+    newest = servers.aggregate(latest=Max("newest"))["latest"]
     ended = visits.filter(left_at__gt=newest) if newest else visits.exclude(left_at=None)
     missed = (
         visits.open().filter(~Exists(counted_row.filter(online_since=OuterRef("joined_at")))),
