@@ -1,9 +1,8 @@
 """Print what the idle stack that bin/up runs takes: memory (PSS), wake-ups and CPU time.
 
 PSS counts a page that several processes share in parts: other installations on the machine, which share the libraries,
-make it smaller by up to 20 MiB. A wake-up is a voluntary context switch of a thread, counted
-over some seconds in which nobody asks. It starts bin/up on a data directory of its own, waits until it serves, lets
-it settle and reads /proc.
+make it smaller by up to 20 MiB. A wake-up is a voluntary context switch of a thread, counted over some seconds in
+which nobody asks. It starts bin/up on a data directory of its own, waits until it serves, lets it settle and looks.
 """
 
 from __future__ import annotations
