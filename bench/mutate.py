@@ -40,6 +40,7 @@ REPOSITORY: Final = HERE.parent
 EQUIVALENT: Final = HERE / "mutate_equivalent.txt"
 # They take names as arguments, or replace what most often means the same.
 _LEFT_OUT: Final = ("VariableReplacer", "VariableInserter", "_Is", "_Eq_IsNot", "RemoveDecorator")
+_COMMIT: Final = ("-c", "user.name=bench", "-c", "user.email=bench@localhost", "commit", "--quiet", "--message=Copy")
 _LONGEST_SECONDS: Final = 900
 _NOT_HERE: Final = "not machine and not testhost and not browser"
 
@@ -122,6 +123,9 @@ class Copy:
             if (REPOSITORY / name).is_file():
                 (directory / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(REPOSITORY / name, directory / name)
+        # Some tests install the checkout that they are in.
+        for command in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"], _COMMIT):
+            subprocess.run(["git", *command], cwd=directory, check=True)
         (directory / ".venv").symlink_to(REPOSITORY / ".venv")
 
     def prove(self) -> None:
