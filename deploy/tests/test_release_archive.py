@@ -134,6 +134,20 @@ def test_an_unpacked_archive_is_installed_and_built_again_after_its_folder_is_go
     assert files_of(releases.build(layout, name)) == before
 
 
+def test_of_an_unpacked_archive_root_keeps_what_may_be_run_and_no_other_rights(
+    archive: Path, layout: Layout, tmp_path: Path
+):
+    subprocess.run(["tar", "-xzf", archive, "-C", tmp_path], check=True)
+    folder = tmp_path / "left4me-1.0.0"
+    (folder / "bin/run").chmod(0o777)
+    (folder / "CHANGELOG.md").chmod(0o600)
+    name = releases.take_over(layout, folder)
+    with tarfile.open(intake.kept(layout, name)) as tar:
+        kept = {member.name.partition("/")[2]: (member.mode, member.uid, member.uname) for member in tar}
+    assert kept["bin/run"] == (0o755, 0, "root")
+    assert kept["CHANGELOG.md"] == (0o644, 0, "root")
+
+
 def contents_of(archive: Path) -> set[str]:
     with tarfile.open(archive) as tar:
         return {name.partition("/")[2] for name in tar.getnames()}
@@ -142,6 +156,19 @@ def contents_of(archive: Path) -> set[str]:
 def test_a_folder_that_is_neither_is_refused(tmp_path: Path, layout: Layout):
     with pytest.raises(releases.ReleaseFault, match="neither a git checkout nor an unpacked release archive"):
         releases.take_over(layout, tmp_path)
+
+
+def test_an_archive_that_was_taken_and_its_name_are_on_the_disk(archive: Path, layout: Layout, monkeypatch):
+    synced: set[int] = set()
+    sync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.add(os.fstat(fd).st_ino)
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    kept = intake.kept(layout, take(layout, archive))
+    assert {kept.stat().st_ino, kept.parent.stat().st_ino} <= synced
 
 
 def test_a_checksum_may_be_given_instead_of_the_file_and_both_must_agree(archive: Path, layout: Layout):

@@ -100,6 +100,19 @@ def test_the_quota_counts_what_is_held_and_what_is_coming(start, overlay, settin
     assert "exceeds your quota; 0 MB are left" in refused.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "name", "path"),
+    [
+        ("", "map.vpk", "left4dead2/addons/map.vpk"),
+        ("", "My Pack/deep/Map.VPK", "left4dead2/addons/Map.VPK"),
+        ("left4dead2/maps", "map.vpk", "left4dead2/maps/map.vpk"),
+        ("", "My Pack/readme.txt", "My Pack/readme.txt"),
+    ],
+)
+def test_an_addon_that_is_put_nowhere_goes_where_the_game_looks_for_addons(overlay, cast, folder, name, path):
+    assert uploads.start(overlay=overlay, folder=folder, name=name, size=6, unpack=False, by=cast.owner).path == path
+
+
 class Slowly:
     """A request body whose parts arrive after `between` was called."""
 

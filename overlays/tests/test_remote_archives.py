@@ -31,12 +31,13 @@ from overlays.tests.factories import make_overlay
 
 
 class Web(ThreadingHTTPServer):
-    """Serves files; `cut` of them break off in the middle."""
+    """Serves files; `cut` of them break off in the middle. Their sizes are told if `tells_sizes`."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
         self.cut = 0
+        self.tells_sizes = True
         self.ranges: list[str] = []
         self.origin = f"http://127.0.0.1:{self.server_port}"
 
@@ -53,7 +54,8 @@ class Handler(BaseHTTPRequestHandler):
         start = int(wanted[1]) if wanted else 0
         self.server.ranges.append(self.headers.get("Range", ""))
         self.send_response(206 if wanted else 200)
-        self.send_header("Content-Length", str(len(content) - start))
+        if self.server.tells_sizes:
+            self.send_header("Content-Length", str(len(content) - start))
         if wanted:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.end_headers()
@@ -194,6 +196,20 @@ def test_a_web_page_and_an_archive_beyond_the_quota_are_refused(web: Web, overla
     settings.LEFT4ME_UPLOAD_QUOTA_MB = 0
     web.files["/a.zip"] = release()
     assert "quota" in fetch(overlay, cast.owner, f"{web.origin}/a.zip").error
+
+
+def test_an_archive_whose_size_nobody_tells_is_taken_as_long_as_there_is_room(
+    web: Web, overlay: Overlay, cast: Cast, settings
+):
+    web.files["/a.zip"] = release()
+    web.tells_sizes = False
+    settings.LEFT4ME_UPLOAD_QUOTA_MB = 0
+    refused = fetch(overlay, cast.owner, f"{web.origin}/a.zip")
+    assert (refused.state, has_plugin(overlay)) == (Job.State.FAILED, False)
+    assert "quota" in refused.error
+    settings.LEFT4ME_UPLOAD_QUOTA_MB = 1
+    assert fetch(overlay, cast.owner, f"{web.origin}/a.zip").state == Job.State.SUCCEEDED
+    assert has_plugin(overlay)
 
 
 @pytest.mark.parametrize(
