@@ -8,6 +8,7 @@ arrival at the viewer. The viewers run in a process of their own.
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -88,6 +89,8 @@ def watch(port: int, path: str, cookie: str, count: int, pipe: Connection) -> No
         await asyncio.sleep(1 + SECONDS)
         pipe.send([viewer.lines(since=since) for viewer in viewers])
 
+    # It keeps all that it receives, through which the collector would look again and again.
+    gc.disable()
     uvloop.run(run())
 
 
