@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from left4me import web
 from left4me.core.processes import commands
 from left4me.core.web import processes
 from left4me.core.web.processes.server import Server
@@ -167,3 +169,23 @@ beat._log_as_all_others()
 print(logging.getLogger().handlers == console)
 """
     assert _run(script, tmp_path).splitlines() == ["True [] True []", "True"]
+
+
+def test_what_a_single_process_has_loaded_is_left_out_of_collections(settings: Any, monkeypatch: pytest.MonkeyPatch):
+    frozen: list[int] = []
+
+    class Recorder:
+        def __init__(self, config: object) -> None:
+            assert config is loaded
+
+        def run(self, *, sockets: object) -> None:
+            frozen.append(gc.get_freeze_count())
+
+    loaded: Any = object()
+    young = [[] for _ in range(1000)]
+    settings.LEFT4ME_WEB_PROCESSES = 1
+    monkeypatch.setattr(web, "Server", Recorder)
+    monkeypatch.setattr(web, "_listen", lambda descriptor: [])
+    before = gc.get_freeze_count()
+    web.main(None, loaded)
+    assert frozen[0] >= before + len(young)
