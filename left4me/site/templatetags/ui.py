@@ -25,8 +25,10 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, ngettext
 
+from accounts import filters
 from accounts.models import SavedFilter
 from accounts.models.filters import query_of
+from accounts.permissions import signed_in
 from left4me.core import moments
 from left4me.core.web import fragments, notices, refusals
 from left4me.core.web.refusals import Cure
@@ -271,7 +273,7 @@ def saved_filters(
     """
     request: HttpRequest = context["request"]
     query = query_of(place, request.GET.urlencode())
-    saved = list(SavedFilter.objects.filter(user=request.user.pk, place=place)) if saved is None else saved
+    saved = filters.of(signed_in(request), place) if saved is None else saved
     current = next((each for each in saved if each.query == query), None)
     shown = {"place": place, "query": query, "filters": saved, "current": current, "has_default": has_default}
     return {**shown, "csrf_token": context.get("csrf_token")}
