@@ -45,9 +45,12 @@ def lists_of(servers: Iterable[Server]) -> dict[int, Lists]:
 
 
 def lists_of_any(servers: QuerySet[Server]) -> BanListQuerySet:
-    """The lists that apply to at least one of these servers, as a condition of a query."""
+    """The lists that apply to at least one of these servers, as a condition of a query.
+
+    It states the rules of `lists_of` for the database; a test holds them together.
+    """
     ids, owners = servers.values("pk"), servers.values("owner")
-    subscribed = Subscription.objects.filter(Q(server__in=ids) | Q(server=None, user__in=owners))
+    subscribed = Subscription.objects.filter(Q(server__in=ids) | Q(server=None), user__in=owners)
     shared = Q(is_shared=True, pk__in=subscribed.values("ban_list"))
     return BanList.objects.filter(Q(server__in=ids) | Q(server=None, owner__in=owners) | shared)
 
