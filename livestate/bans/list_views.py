@@ -47,8 +47,9 @@ def lists(request: HttpRequest) -> HttpResponse:
         BanList.objects.visible_to(user).order_by(is_own, "-is_default", "name", "pk").values_list("pk", flat=True),
         LISTS_PER_PAGE,
     ).get_page(request.GET.get("page"))
-    # Bans are counted of the lists that are shown.
-    rows = counted(permissions.visible_lists(user).filter(pk__in=list(page)), user)
+    # Bans are counted of the lists that are shown. Grouping drops the order.
+    found = counted(permissions.visible_lists(user), user).in_bulk(list(page))
+    rows = [found[pk] for pk in page if pk in found]
     my_servers = list(Server.objects.filter(owner=user)[: MOST_SERVERS + 1])
     context = {
         "page": page,

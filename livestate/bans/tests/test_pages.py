@@ -222,3 +222,11 @@ def test_a_list_is_exported_in_every_form(cast, client):
     assert "STEAM_1:1:50,player 101,Cheating" in client.get(address).content.decode()
     assert client.get(address, {"as": "users"}).content == b"banid 0 STEAM_1:1:50\n"
     assert client.get(address, {"as": "addresses"}).content == b""
+
+
+def test_lists_of_ones_own_are_sorted_by_name_after_the_default_one(cast, client):
+    for name in ("Zoo", "Arena"):
+        make_list(cast.owner, name=name)
+    client.force_login(cast.owner)
+    own = client.get(reverse("bans:lists")).context["own"]
+    assert [(row.is_default, row.name) for row in own] == [(True, ""), (False, "Arena"), (False, "Zoo")]
