@@ -60,6 +60,7 @@ class Bench:
         self, app: Application, site: Site, parts: Parts, two: SecondHost | None, *, seed: int, only: str
     ) -> None:
         self._app, self._site, self._parts, self._two, self._only = app, site, parts, two, only
+        self._seed = seed
         self._chance = random.Random(seed)
         self.counts: Counter[str] = Counter()
         self.slowest: Counter[str] = Counter()
@@ -81,13 +82,13 @@ class Bench:
         self.counts[f"asked for: {operation}"] += 1
         self.counts["rounds that did not settle"] += bool(faults)
         for fault in faults:
-            print(f"round {number}: {operation} of server {server}, {name}: {fault}", flush=True)
+            _tell(f"seed {self._seed}, round {number}: {operation} of server {server}, {name}: {fault}")
         if faults:
             self.settle(within=4 * LIMIT_SECONDS)
         self._look_at_jobs()
         self.counts["histories that end otherwise"] += not self._site.history_is_exact(server)
         if os.environ.get("BENCH_ROUNDS"):
-            print(f"  round {number}: {time.monotonic() - began:5.1f} s  {operation}, {name}", flush=True)
+            _tell(f"  round {number}: {time.monotonic() - began:5.1f} s  {operation}, {name}")
 
     def settle(self, *, within: float) -> list[str]:
         """Wait until all is as wanted; what is not in the end. It looks less often the longer that takes."""
@@ -148,6 +149,11 @@ class Bench:
             text = " ".join(line["line"] for line in lines["items"]) if lines else ""
             self.counts["jobs run twice after success"] += text.count("The server is ready.") > 1
         self._seen_jobs = max([self._seen_jobs, *(job["id"] for job in (jobs or {"items": []})["items"])])
+
+
+def _tell(line: str) -> None:
+    """Print what is of interest at once. The standard output of a stack among several holds its counts alone."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _furnish(fleet: Fleet, root: Path) -> int:
@@ -241,13 +247,11 @@ def _run_side_by_side(wanted: argparse.Namespace) -> tuple[Counter[str], Counter
     seconds = 0.0
     for rounds, run in runs:
         printed, _ = run.communicate()
-        *lines, last = printed.splitlines() or [""]
-        print("\n".join(lines), flush=True)
         try:
-            told: dict[str, Any] = json.loads(last)
+            told: dict[str, Any] = json.loads(printed)
         except ValueError:
             counts["rounds that did not settle"] += rounds
-            print(f"a stack ended early: {last}", flush=True)
+            _tell(f"a stack ended early: {printed}")
             continue
         counts.update(told["counts"])
         slowest |= Counter(told["slowest"])

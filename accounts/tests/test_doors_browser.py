@@ -25,6 +25,7 @@ def test_an_account_there_is_linked_and_signs_in(page, cast, live_server, settin
         page.get_by_label("Username").fill("anna")
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Sign in", exact=True).click()
+        expect(page.locator(".user-menu-name")).to_have_text("anna")
         page.goto("/accounts/factors/")
         page.get_by_role("link", name="Link Example").click()
         page.get_by_role("button", name="anna-there").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,6 +91,7 @@ def test_a_match_is_loaded_when_all_are_ready_and_nothing_interrupts_it(cast, se
     axe(page)
     picture("matches", "1-plan")
     page.get_by_role("button", name="Plan match").click()
+    page.wait_for_url(re.compile(r"/matches/\d+$"))
     turn_until(lambda match: bool(match.log_position))
     page.reload()
     online = page.locator("#match")
@@ -114,6 +116,7 @@ def test_a_match_is_loaded_when_all_are_ready_and_nothing_interrupts_it(cast, se
     page.goto(match.get_absolute_url())
     page.get_by_role("button", name="End match").click()
     page.get_by_role("dialog").get_by_role("button", name="End match").click()
+    expect(page.get_by_text("The match is being ended.")).to_be_visible()
     turn_until(lambda match: match.state == "ended")
     page.reload()
     expect(online).to_contain_text("310 : 295")

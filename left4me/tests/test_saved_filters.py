@@ -103,6 +103,7 @@ def test_a_filter_is_saved_while_it_is_chosen(cast: Cast, sign_in, axe):
     expect(chip).to_have_attribute("aria-current", "true")
     page.get_by_text("Edit filter").click()
     page.get_by_role("button", name="Open the list with it").click()
+    expect(page.get_by_role("link", name="Default Running now")).to_be_visible()
     page.goto("/servers")
     page.wait_for_url("**/servers?state=running")
     expect(page.get_by_role("link", name="Default Running now")).to_be_visible()
