@@ -14,9 +14,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from bench.faults_application import REPOSITORY, Application
+from bench.faults_application import REPOSITORY, Application, free_ports
 
 NAME = "two"
+# More than servers, so that one which moves here and back finds another.
+_PORTS = 20
 
 
 class Link:
@@ -90,9 +92,14 @@ class SecondHost:
     def __init__(self, app: Application, root: Path) -> None:
         from django.core.management import call_command
 
+        from servers.models import Host
+
         printed = StringIO()
         call_command("add_host", NAME, stdout=printed)
         given = json.loads(printed.getvalue())
+        # Several benches on one machine have games side by side.
+        ports = free_ports(_PORTS)
+        Host.objects.filter(name=NAME).update(first_port=ports[0], last_port=ports[-1])
         root.mkdir()
         broker = root.parent / "link.sock"
         host, _, port = app.base.removeprefix("http://").partition(":")

@@ -38,11 +38,15 @@ VICTIMS = (*SERVICES, "template", "supervisor", "game")
 
 
 def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
+    """Ports in a row that nobody uses, below those that the kernel gives to clients at any moment."""
+    while True:
+        first = random.SystemRandom().randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            for port in range(first, first + count):
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    one = held.enter_context(socket.socket(socket.AF_INET, kind))
+                    one.bind(("127.0.0.1", port))
+            return list(range(first, first + count))
 
 
 class Application:

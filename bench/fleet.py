@@ -12,7 +12,6 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench import figures
+from bench.faults_application import free_ports
 from bench.figures import Figure
 from left4me.core.processes import procfs
 from servers.gamehost import rcon
@@ -33,14 +33,6 @@ from servers.simulated.install import install
 
 PASSWORD = "fleet"
 AT_ONCE = 4  # as many as a worker has job slots
-
-
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 def spec(server_id: int, port: int, game: Path) -> InstanceSpec:
