@@ -96,7 +96,7 @@ def _sources(settings: Any) -> Iterator[Path]:
 def _results_digest(settings: Any) -> str:
     """Of the migrations that are applied and the static files that are collected; empty if only Django can tell."""
     database, collected = settings.DATABASES["default"], Path(settings.STATIC_ROOT) / _STAMP
-    if not database["ENGINE"].endswith("sqlite3") or not collected.is_file():
+    if not database["ENGINE"].endswith("sqlite") or not collected.is_file():
         return ""
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(database['NAME']))}?mode=ro", uri=True)) as rows:

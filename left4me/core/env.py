@@ -22,6 +22,7 @@ _ORIGIN = re.compile(r"https?://[^/\s?#@]+", re.IGNORECASE)
 _HOST_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 
 _SQLITE = "django.db.backends.sqlite3"
+_OUR_SQLITE = "left4me.core.sqlite"
 _POSTGRESQL = "django.db.backends.postgresql"
 
 # WAL lets readers continue while one writes; NORMAL is safe with WAL (a power cut loses at most the last commits,
@@ -162,6 +163,7 @@ def database_from_url(url: str) -> dict[str, Any]:
         ) from error
     engine = config.get("ENGINE", "")
     if engine == _SQLITE:
+        config["ENGINE"] = _OUR_SQLITE
         # IMMEDIATE: otherwise a transaction that reads and then writes fails at once when another one writes in
         # between, instead of waiting for it.
         config["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": _SQLITE_PRAGMAS}

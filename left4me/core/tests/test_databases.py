@@ -1,4 +1,8 @@
+from pathlib import Path
+
 import pytest
+from django.db import IntegrityError, OperationalError
+from django.db.utils import ConnectionHandler
 
 from left4me.core.env import Misconfigured, database_from_url
 
@@ -24,3 +28,33 @@ def test_a_database_across_the_network_is_given_up_when_the_line_is_dead():
     near = database_from_url("postgres://left4me@%2Frun%2Fpostgresql/left4me")
     assert near["CONN_HEALTH_CHECKS"] is False
     assert "tcp_user_timeout" not in near["OPTIONS"]
+
+
+@pytest.mark.django_db
+def test_a_connection_that_was_opened_while_the_disk_was_read_only_is_not_kept(tmp_path: Path):
+    connection = ConnectionHandler({"default": database_from_url(f"sqlite:///{tmp_path}/rows.sqlite3")})["default"]
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE notes (text)")
+        # SQLite says of it what it says of a file that it could open for reading alone.
+        cursor.execute("PRAGMA query_only=ON")
+        with pytest.raises(OperationalError, match="readonly database"):
+            cursor.execute("INSERT INTO notes VALUES ('lost')")
+    # What `close_old_connections` calls at the end of every request and task.
+    connection.close_if_unusable_or_obsolete()
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO notes VALUES ('kept')")
+    connection.close()
+
+
+@pytest.mark.django_db
+def test_a_connection_that_only_refused_data_stays_open(tmp_path: Path):
+    connection = ConnectionHandler({"default": database_from_url(f"sqlite:///{tmp_path}/rows.sqlite3")})["default"]
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE notes (text UNIQUE)")
+        cursor.execute("INSERT INTO notes VALUES ('one')")
+        with pytest.raises(IntegrityError):
+            cursor.execute("INSERT INTO notes VALUES ('one')")
+    opened = connection.connection
+    connection.close_if_unusable_or_obsolete()
+    assert connection.connection is opened
+    connection.close()
