@@ -34,6 +34,8 @@ LIMIT_SECONDS = 30
 UP_SECONDS = 180
 OPERATIONS = ("start", "stop", "restart", "kill", "install", "nothing")
 SERVICES = ("worker", "web", "beat", "broker")
+# Games and their SourceTV, of as many servers as bench/load wants.
+_PORTS = 300
 VICTIMS = (*SERVICES, "template", "supervisor", "game")
 
 
@@ -54,7 +56,7 @@ class Application:
 
     def __init__(self, root: Path, *, keep: Collection[str] = ()) -> None:
         self.root = root
-        web_port = free_ports(1)[0]
+        web_port, *ports = free_ports(1 + _PORTS)
         kept = {
             name: text
             for name, text in os.environ.items()
@@ -65,7 +67,7 @@ class Application:
             "LEFT4ME_ROOT": str(root),
             "LEFT4ME_GAME": "simulated",
             "LEFT4ME_BIND": f"127.0.0.1:{web_port}",
-            "LEFT4ME_PORTS": "1024-65535",
+            "LEFT4ME_PORTS": f"{ports[0]}-{ports[-1]}",
         }
         root.mkdir(exist_ok=True)
         self._log = (root / "up.log").open("wb")
@@ -134,7 +136,7 @@ class Fleet:
             actions.create_server(
                 owner=user, by=user, name=f"bench {n}", blueprint=blueprint, host=self._host, port=port
             )
-            for n, port in enumerate(free_ports(count))
+            for n, port in enumerate(range(self._host.first_port, self._host.first_port + count))
         ]
         self.ids = [server.pk for server in made]
 

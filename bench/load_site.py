@@ -6,8 +6,6 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from bench.faults_application import free_ports
-
 if TYPE_CHECKING:
     from accounts.models import User
     from servers.models import Server
@@ -41,7 +39,7 @@ class Site:
         self.servers: list[Server] = []
         self._seen_by: dict[int, list[int]] = {person.pk: [] for person in self.people}
         apart = max(1, people // servers)
-        for number, port in enumerate(free_ports(servers)):
+        for number, port in enumerate(range(self.host.first_port, self.host.first_port + servers)):
             owner, *others = (
                 self.people[(number * apart + step) % people] for step in range(min(PEOPLE_TO_A_SERVER, people))
             )
