@@ -21,6 +21,8 @@ PER_HOST = 4
 # Space that downloads leave free: a full disk would stop games, which write logs, and the database.
 KEEP_FREE = 256 * 1024 * 1024
 _POLL_SECONDS = 0.2
+# A start may wait for the file, and the next attempt goes on where this one ended.
+_SECONDS_WITHOUT_DATA = 15.0
 
 Calls = queue.Queue[Callable[[], None]]
 
@@ -57,7 +59,9 @@ def download_all(
     """
     stop = threading.Event()
     calls: Calls = queue.Queue()
-    with fetch.Client(hosts=hosts, cancelled=stop.is_set, per_host=PER_HOST) as client:
+    with fetch.Client(
+        hosts=hosts, cancelled=stop.is_set, per_host=PER_HOST, read_timeout=_SECONDS_WITHOUT_DATA
+    ) as client:
         downloader = _Downloader(
             cache, client, Reservations(cache, keep=keep_free), stop, calls, log, progress, started
         )

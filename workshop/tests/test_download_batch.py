@@ -62,6 +62,15 @@ def test_one_broken_item_holds_up_no_other(steam_world, run, monkeypatch):
     ]
 
 
+def test_a_connection_that_brings_nothing_any_more_is_given_up_and_continued(steam_world, run, monkeypatch):
+    monkeypatch.setattr(item_download, "_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(download_batch, "_SECONDS_WITHOUT_DATA", 0.5)
+    steam_world.add(1, files={"a": os.urandom(200_000)}).faults.append(Fault(stall_after=50_000))
+    results = run()
+    assert results[1].fetched and not results[1].error
+    assert [line.partition(":")[0] for line in run.lines] == ["workshop 1 attempt 1/3 failed"]
+
+
 def test_four_run_side_by_side_and_no_more(steam_world, run):
     for steam_id in range(1, 9):
         steam_world.add(steam_id, files={"a": os.urandom(20_000)}).faults.append(Fault(bytes_per_second=60_000))
