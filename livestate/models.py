@@ -44,7 +44,7 @@ class SnapshotQuerySet(models.QuerySet["Snapshot"]):
 class Snapshot(models.Model):
     """The state that every poll of a server found from `started_at` to `last_seen_at`."""
 
-    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="snapshots")
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, db_index=False, related_name="snapshots")
     started_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
     players = models.PositiveIntegerField()
@@ -86,7 +86,7 @@ class PlayerSessionQuerySet(models.QuerySet["PlayerSession"]):
 class PlayerSession(models.Model):
     """A visit of one account to one server, from joining to leaving; open (without `left_at`) while it lasts."""
 
-    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="sessions")
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, db_index=False, related_name="sessions")
     steam_id_64 = models.BigIntegerField()
     joined_at = models.DateTimeField()
     left_at = models.DateTimeField(null=True, blank=True)
@@ -251,7 +251,7 @@ class Order(models.Model):
         UNCERTAIN = "uncertain", _("No reply")
         FAILED = "failed", _("Failed")
 
-    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="orders")
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, db_index=False, related_name="orders")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     kind = models.CharField(max_length=16, choices=Kind.choices)
     # The text of a command; for other kinds the argument (a Steam id, a map, a text).

@@ -100,6 +100,7 @@ class Job(models.Model):
         null=True,
         blank=True,
         on_delete=models.SET_NULL,
+        db_index=False,
         related_name="jobs",
     )
     operation = models.CharField(_("operation"), max_length=64)
@@ -218,7 +219,7 @@ class JobLog(models.Model):
         STDERR = "stderr"
         EVENT = "event"
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="log")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, db_index=False, related_name="log")
     seq = models.PositiveBigIntegerField()
     stream = models.CharField(max_length=6, choices=Stream)
     line = models.CharField(max_length=LONGEST_LINE)

@@ -283,11 +283,11 @@ class Run(models.Model):
         FAILED = "failed", _("Failed")
         CANCELLED = "cancelled", _("Cancelled")
 
-    schedule = models.ForeignKey(Schedule, null=True, on_delete=models.CASCADE, related_name="runs")
+    schedule = models.ForeignKey(Schedule, null=True, on_delete=models.CASCADE, db_index=False, related_name="runs")
     bulk = models.ForeignKey(BulkAction, null=True, on_delete=models.CASCADE, related_name="runs")
     # Its place among the runs of its bulk action.
     position = models.PositiveIntegerField(default=0)
-    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="runs")
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, db_index=False, related_name="runs")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     action = models.CharField(max_length=16, choices=Action.choices)
     argument = models.TextField(blank=True)

@@ -121,7 +121,7 @@ class GameEvent(models.Model):
     # The web looks at an event within seconds. One that is older has no effect any more.
     FRESH = timedelta(seconds=90)
 
-    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="game_events")
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, db_index=False, related_name="game_events")
     key = models.CharField(max_length=32)
     name = models.CharField(max_length=40)
     map = models.CharField(max_length=LONGEST_MAP, blank=True)

@@ -344,7 +344,7 @@ class StateChange(models.Model):
     """An entry of a server's history: `state` was observed from `at` on. A crash keeps its last log lines, since logs
     rotate."""
 
-    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="state_changes")
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, db_index=False, related_name="state_changes")
     at = models.DateTimeField(_("since"))
     state = models.CharField(_("state"), max_length=16, choices=Server.State.choices)
     detail = models.TextField(_("detail"), blank=True)

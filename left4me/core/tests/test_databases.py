@@ -1,8 +1,10 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError
+from django.db import IntegrityError, OperationalError, models
 from django.db.utils import ConnectionHandler
+from django.test.utils import isolate_apps
 
 from left4me.core.env import Misconfigured, database_from_url
 
@@ -58,3 +60,46 @@ def test_a_connection_that_only_refused_data_stays_open(tmp_path: Path):
     connection.close_if_unusable_or_obsolete()
     assert connection.connection is opened
     connection.close()
+
+
+@pytest.mark.django_db
+@isolate_apps("left4me.core.tests")
+def test_the_index_of_a_foreign_key_goes_without_a_copy_of_the_table(tmp_path: Path):
+    class Game(models.Model):  # noqa: DJ008
+        class Meta:
+            app_label = "tests"
+
+    class Line(models.Model):  # noqa: DJ008
+        game = models.ForeignKey(Game, models.CASCADE)
+
+        class Meta:
+            app_label = "tests"
+
+    connection = ConnectionHandler({"default": database_from_url(f"sqlite:///{tmp_path}/rows.sqlite3")})["default"]
+    with connection.schema_editor() as editor:
+        editor.create_model(Game)
+        editor.create_model(Line)
+    # A copy would be without this one, of which Django knows nothing.
+    _run(connection, "CREATE INDEX of_an_admin ON tests_line (id, game_id)")
+    assert ["game_id"] in _indexes(connection).values()
+    leaner = models.ForeignKey(Game, models.CASCADE, db_index=False)
+    leaner.set_attributes_from_name("game")
+    leaner.model = Line
+    with connection.schema_editor() as editor:
+        editor.alter_field(Line, Line._meta.get_field("game"), leaner)
+    assert _indexes(connection) == {"of_an_admin": ["id", "game_id"]}
+    with connection.schema_editor() as editor:
+        editor.alter_field(Line, leaner, Line._meta.get_field("game"))
+    assert ["game_id"] in _indexes(connection).values()
+    connection.close()
+
+
+def _run(connection: Any, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _indexes(connection: Any) -> dict[str, list[str]]:
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, "tests_line")
+    return {name: each["columns"] for name, each in found.items() if each["index"] and not each["primary_key"]}
