@@ -152,7 +152,7 @@ class Bench:
 
 
 def _tell(line: str) -> None:
-    """Print what is of interest at once. The standard output of a stack among several holds its counts alone."""
+    """Print what is of interest at once. The standard output of a stack among several is read at its end."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -247,11 +247,13 @@ def _run_side_by_side(wanted: argparse.Namespace) -> tuple[Counter[str], Counter
     seconds = 0.0
     for rounds, run in runs:
         printed, _ = run.communicate()
+        *lines, last = printed.splitlines() or [""]
+        print("\n".join(lines), flush=True)
         try:
-            told: dict[str, Any] = json.loads(printed)
+            told: dict[str, Any] = json.loads(last)
         except ValueError:
             counts["rounds that did not settle"] += rounds
-            _tell(f"a stack ended early: {printed}")
+            _tell(f"a stack ended early: {last}")
             continue
         counts.update(told["counts"])
         slowest |= Counter(told["slowest"])
