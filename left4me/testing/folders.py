@@ -13,6 +13,11 @@ def listed(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def count_handles() -> int:
+    """How many files and directories this process has open."""
+    return len(listed(Path("/proc/self/fd")))
+
+
 @pytest.fixture
 def open_path() -> Iterator[Path]:
     """An empty directory that every user can reach; those of `tmp_path` are closed to others."""

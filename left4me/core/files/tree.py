@@ -52,11 +52,9 @@ def parts(path: str) -> Parts:
     for part in found:
         if part == ".." or not part.isprintable() or part.startswith(TEMPORARY):
             raise BadPath(_("“%(name)s” is not a valid file name. Choose another name.") % {"name": part[:80]})
-        try:
-            if len(part.encode()) > _LONGEST_NAME:
-                raise BadPath(_("The name “%(name)s…” is too long. Shorten it.") % {"name": part[:80]})
-        except UnicodeEncodeError:
-            raise BadPath(_("A name in this path contains invalid characters. Rename it.")) from None
+        # What cannot be encoded is not printable either.
+        if len(part.encode()) > _LONGEST_NAME:
+            raise BadPath(_("The name “%(name)s…” is too long. Shorten it.") % {"name": part[:80]})
     if path[:1] in ("/", "\\") or (found and len(found[0]) == 2 and found[0][1] == ":"):
         raise BadPath(
             _("The path must be inside the overlay. Use a path without a leading slash, such as cfg/server.cfg.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import stat
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from left4me.core.files import atomic
-from left4me.testing.folders import listed
+from left4me.testing.folders import count_handles, listed
 
 
 def _mode(path: Path) -> int:
@@ -97,3 +99,48 @@ def test_a_tree_is_swapped_and_the_one_before_is_kept(tmp_path: Path) -> None:
         (fresh / content).touch()
         atomic.swap(fresh, place, previous=previous)
     assert (listed(place), listed(previous), listed(tmp_path)) == (["3"], ["2"], ["place", "previous"])
+    for stray in (place / "locked", tmp_path / "fresh"):
+        stray.mkdir()
+    with pytest.raises(OSError, match="place") as refused:
+        atomic.swap(tmp_path / "missing", place, previous=previous)
+    assert refused.value.errno == errno.ENOENT
+    assert listed(place) == ["3", "locked"]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_the_folder_is_on_the_disk_only_where_that_is_wanted(tmp_path: Path, monkeypatch, *, durable: bool) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    folder = tmp_path.stat().st_ino
+    (tmp_path / "fresh").write_text("1")
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        atomic.publish(tmp_path / "fresh", tmp_path / "by-path", durable=durable)
+        (tmp_path / "fresh").write_text("2")
+        atomic.publish(tmp_path / "fresh", Path("by-handle"), durable=durable, at=handle)
+        atomic.link(Path("link"), "by-path", durable=durable, at=handle)
+        assert synced == [folder] * (3 if durable else 0)
+        with atomic.replacing(Path("file"), mode=0o600, durable=durable, at=handle) as stream:
+            stream.write(b"3")
+    finally:
+        os.close(handle)
+    assert synced[-1:] == ([folder] if durable else [])
+    assert listed(tmp_path) == ["by-handle", "by-path", "file", "link"]
+
+
+def test_what_was_written_before_is_synced_by_name_or_with_its_file_system(tmp_path: Path, monkeypatch) -> None:
+    before = count_handles()
+    atomic.sync(tmp_path)
+    atomic.sync_file_system(tmp_path)
+
+    class Refusing:
+        def syncfs(self, _handle: int) -> int:
+            ctypes.set_errno(errno.EIO)
+            return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_name, **_how: Refusing())
+    with pytest.raises(OSError, match="Input/output error"):
+        atomic.sync_file_system(tmp_path)
+    assert count_handles() == before
+    with pytest.raises(FileNotFoundError):
+        atomic.sync(tmp_path / "missing")
