@@ -8,8 +8,9 @@ no test noticed, and how many were. The tests that touch the changed line come f
 notice needs the whole folder.
 
 The changes are made by cosmic-ray (`pip install cosmic-ray`, in COSMIC_RAY if it is not beside Django; it is not
-locked, because only this benchmark uses it). A change of annotations does not count, nor one that is listed in
-bench/mutate_equivalent.txt with the reason why nothing can notice it.
+locked, because only this benchmark uses it). What `bin/check types` holds does not count (annotations, names of
+arguments, records that nobody may change), nor what is listed in bench/mutate_equivalent.txt with the reason why
+nothing can notice it.
 """
 
 from __future__ import annotations
@@ -87,11 +88,20 @@ def mutations(module: str, *, chance: random.Random) -> Iterator[Mutation]:
 
 
 def _meaning(source: str) -> str:
-    """The code without annotations and texts, which no test needs to notice."""
+    """The code without what the types hold and no test needs to notice.
+
+    These are annotations, whether arguments must be given by their names, and that records do not change.
+    """
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             node.returns = None
+            given = node.args
+            given.args = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+            given.defaults = [*given.defaults, *filter(None, given.kw_defaults)]
+            given.posonlyargs, given.kwonlyargs, given.kw_defaults = [], [], []
+        elif isinstance(node, ast.ClassDef):
+            node.decorator_list = [_without_frozen(decorator) for decorator in node.decorator_list]
         elif isinstance(node, ast.arg):
             node.annotation = None
         elif isinstance(node, ast.AnnAssign):
@@ -99,6 +109,12 @@ def _meaning(source: str) -> str:
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body = [ast.Pass()]
     return ast.dump(tree)
+
+
+def _without_frozen(decorator: ast.expr) -> ast.expr:
+    if isinstance(decorator, ast.Call):
+        decorator.keywords = [keyword for keyword in decorator.keywords if keyword.arg != "frozen"]
+    return decorator
 
 
 def _difference(before: str, after: str) -> str:

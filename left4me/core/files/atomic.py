@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import BinaryIO, Final
 # What begins like this is unfinished. The name does not grow with that of the file, which may be as long as allowed.
 TEMPORARY: Final = ".left4me-"
 
-_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _EXCHANGE: Final = 2
 _AT_FDCWD: Final = -100
 
@@ -96,7 +97,7 @@ def swap(fresh: Path, path: Path, *, previous: Path) -> None:
 
 def sync(path: Path) -> None:
     """Have the kernel write a file, or the names in a directory, to the disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -105,7 +106,7 @@ def sync(path: Path) -> None:
 
 def sync_file_system(path: Path) -> None:
     """Write all of the file system that holds `path` to the disk: one call for a tree of many files."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).syncfs(handle) != 0:
             raise _last_error(path)
@@ -114,7 +115,7 @@ def sync_file_system(path: Path) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f"{TEMPORARY}{os.urandom(8).hex()}")
+    return path.with_name(f"{TEMPORARY}{secrets.token_hex()}")
 
 
 def _sync_folder(path: Path, at: int | None) -> None:

@@ -15,7 +15,7 @@ KEEP_FREE: Final = 512 * 1024**2
 
 def free(path: Path) -> int:
     """The free bytes of the file system that holds `path`, or would hold it: it need not exist yet."""
-    while not path.exists() and path != path.parent:
+    while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
 

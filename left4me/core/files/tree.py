@@ -24,7 +24,6 @@ from left4me.core.natural_order import natural_key
 DEEPEST = 32
 _LONGEST_NAME = 240
 _LONGEST_PATH = 1000
-_COPIED_AT_ONCE = 1024 * 1024
 
 Parts = tuple[str, ...]
 
@@ -138,7 +137,7 @@ class Tree:
                     return
             # Another mode is wanted, or the file has as many names as the file system allows.
             with source.open("rb") as stream, walk.create_file(where[-1], mode, at=handle) as target:
-                shutil.copyfileobj(stream, target, _COPIED_AT_ONCE)
+                shutil.copyfileobj(stream, target)
                 os.fchmod(target.fileno(), mode)
 
     def add_link(self, where: Parts, target: str) -> None:

@@ -91,7 +91,7 @@ def test_a_link_takes_the_place_of_another(tmp_path: Path) -> None:
     assert listed(tmp_path) == ["folder", "link"]
 
 
-def test_a_tree_is_swapped_and_the_one_before_is_kept(tmp_path: Path) -> None:
+def test_a_tree_is_swapped_and_the_one_before_is_kept(tmp_path: Path, monkeypatch) -> None:
     place, previous = tmp_path / "place", tmp_path / "previous"
     for content in ("1", "2", "3"):
         fresh = tmp_path / "fresh"
@@ -99,12 +99,14 @@ def test_a_tree_is_swapped_and_the_one_before_is_kept(tmp_path: Path) -> None:
         (fresh / content).touch()
         atomic.swap(fresh, place, previous=previous)
     assert (listed(place), listed(previous), listed(tmp_path)) == (["3"], ["2"], ["place", "previous"])
-    for stray in (place / "locked", tmp_path / "fresh"):
-        stray.mkdir()
+    monkeypatch.chdir(tmp_path)
+    Path("fresh").mkdir()
+    atomic.swap(Path("fresh"), Path("place"), previous=Path("previous"))
+    assert (listed(place), listed(previous)) == ([], ["3"])
     with pytest.raises(OSError, match="place") as refused:
         atomic.swap(tmp_path / "missing", place, previous=previous)
     assert refused.value.errno == errno.ENOENT
-    assert listed(place) == ["3", "locked"]
+    assert listed(tmp_path) == ["place"]
 
 
 @pytest.mark.parametrize("durable", [True, False])

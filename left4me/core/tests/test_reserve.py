@@ -19,7 +19,9 @@ def free(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return left
 
 
-def test_it_takes_room_and_files_once_and_gives_them_up_together(tmp_path: Path, free: list[int]):
+@pytest.mark.parametrize("more", [0, 1])
+def test_it_takes_room_and_files_once_and_gives_them_up_together(tmp_path: Path, free: list[int], more: int):
+    free[0] = PLENTY + more
     reserve.keep(tmp_path)
     block = tmp_path / "reserve" / "room"
     assert block.stat().st_blocks * 512 >= 64 * 1024**2, "really taken, no hole"

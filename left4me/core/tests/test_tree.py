@@ -130,10 +130,10 @@ def test_modes_are_as_asked_or_usual(root):
             with content.writing(where, **how) as stream:
                 stream.write(b"1")
             finished.write_text("2")
-            content.take(finished, (*where[:-1], f"taken-{where[-1]}"), **how)
-    modes = {path.name: path.stat().st_mode & 0o777 for path in root.rglob("*")}
-    expected = {"a.txt": 0o644, "taken-a.txt": 0o644, "cfg": 0o755, "b.txt": 0o755, "taken-b.txt": 0o755}
-    assert modes == expected
+            content.take(finished, ("taken", *where), **how)
+    modes = {str(path.relative_to(root)): path.stat().st_mode & 0o777 for path in root.rglob("*")}
+    expected = {"a.txt": 0o644, "cfg": 0o755, "cfg/b.txt": 0o755}
+    assert modes == expected | {"taken": 0o755} | {f"taken/{name}": mode for name, mode in expected.items()}
     assert not finished.exists()
 
 
@@ -187,6 +187,8 @@ def test_what_is_not_there_is_named(root):
     (root / "a" / "pipe").touch()
     with Tree(root) as content:
         assert content.node(("a", "file")).size == 1
+        content.make_folder(("a", "b", "c"))
+        assert content.node(("a", "b", "c")).is_folder
         for act, words in (
             (lambda: content.node(("a", "none")), "“a/none” no longer exists"),
             (lambda: content.node(()), "“” no longer exists"),

@@ -17,9 +17,18 @@ def test_entries_are_sorted_and_those_with_the_prefix_left_out_with_all_below(tm
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "a" / "link").symlink_to("../b/one")
+    (tmp_path / "a" / "to-folder").symlink_to("../b")
     found = {path: target for path, _status, target in walk.entries(tmp_path, skip_prefix=".tmp-")}
-    assert found == {"a": "", "b": "", "last": "", "a/link": "../b/one", "b/one": "", "b/two": ""}
-    assert list(found) == ["a", "b", "last", "a/link", "b/one", "b/two"]
+    assert found == {
+        "a": "",
+        "b": "",
+        "last": "",
+        "a/to-folder": "../b",
+        "a/link": "../b/one",
+        "b/one": "",
+        "b/two": "",
+    }
+    assert list(found) == ["a", "b", "last", "a/to-folder", "a/link", "b/one", "b/two"]
 
 
 def test_what_vanishes_while_it_is_listed_has_no_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -143,8 +152,14 @@ def test_only_regular_files_are_opened(tmp_path: Path, at: int):
     for opened in (walk.open_file("file", at=at), walk.open_file(tmp_path / "file")):
         with opened:
             assert opened.read() == b"content"
-    with walk.open_below(tmp_path, ["folder", "inside"]) as opened:
-        assert opened.read() == b"inside"
+    (tmp_path / "folder" / "below" / "deep").write_text("deep")
+    for parts, content in (
+        (["file"], b"content"),
+        (["folder", "inside"], b"inside"),
+        (["folder", "below", "deep"], b"deep"),
+    ):
+        with walk.open_below(tmp_path, parts) as opened:
+            assert opened.read() == content
     with pytest.raises(OSError, match=r".+"):
         walk.open_below(tmp_path, ["to-folder", "inside"])
     os.close(walk.open_folder("folder", at=at))
@@ -250,6 +265,8 @@ def test_modes_owners_and_links_are_given_to_the_entry_itself(tmp_path: Path, at
     made_at = (tmp_path / "file").stat().st_ctime_ns
     walk.add_mode("file", 0o200, at=at)
     assert (tmp_path / "file").stat().st_ctime_ns == made_at, "what has the bits is left alone"
+    walk.add_mode("to-file", 0o222, at=at)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640, "what a link leads to is left alone"
     walk.give("to-nothing", (os.getuid(), os.getgid()), at=at)
     walk.make_link("fresh", "file", at=at)
     assert (tmp_path / "fresh").readlink() == Path("file")
@@ -265,6 +282,11 @@ def test_modes_owners_and_links_are_given_to_the_entry_itself(tmp_path: Path, at
     assert walk.is_readable("file", at=at)
     assert walk.is_readable("to-file", at=at)
     assert not walk.is_readable("to-nothing", at=at)
+
+
+def test_what_is_readable_counts_for_the_user_that_the_process_acts_as(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "access", lambda *what, **how: (what, how))
+    assert walk.is_readable("file", at=3) == (("file", os.R_OK), {"dir_fd": 3, "effective_ids": True})
 
 
 def test_the_mark_of_a_deleted_file_is_a_device_of_number_zero(monkeypatch: pytest.MonkeyPatch):
