@@ -151,11 +151,7 @@ def _tokens(text: str) -> list[_Token]:
             continue
         if kind == "unclosed" or (kind == "quoted" and _swallows_lines(match["quoted"])):
             # An unclosed quotation mark would consume the rest of the file: end the value with its line.
-            value = (
-                text[match.start() + 1 :].split("\n", 1)[0]
-                if kind == "unclosed"
-                else match["quoted"].split("\n", 1)[0]
-            )
+            value = (text[match.start() + 1 :] if kind == "unclosed" else match["quoted"]).partition("\n")[0]
             at = match.start() + 1 + len(value)
             tokens.append(_Token("quoted", value.rstrip("\r")[:_LONGEST_TOKEN], line))
             continue

@@ -68,10 +68,52 @@ def test_what_was_never_closed_costs_only_itself(text):
     assert node.text("name").startswith("one")
 
 
+@pytest.mark.parametrize("end", ["", '"'])
+def test_what_follows_an_unclosed_value_is_read_from_its_next_line(end):
+    for indent in range(16):
+        root = keyvalues.parse(f'm {{{" " * indent}k "value\n}} after 1 {end}')
+        assert (root.first("m").text("k"), root.text("after")) == ("value", "1")
+
+
 def test_a_description_may_have_several_lines():
     root = keyvalues.parse('"AddonInfo" { "addonDescription" "one\ntwo\nthree" addontitle "T" }')
     assert root.children[0].text("addontitle") == "T"
     assert root.children[0].text("addondescription") == "one\ntwo\nthree"
+
+
+def test_a_value_may_stand_on_the_line_after_its_key():
+    node = keyvalues.parse('"m" { "k"\n"v"\n"next" "1" }').first("m")
+    assert (node.text("k"), node.text("next")) == ("v", "1")
+
+
+def test_blocks_nest_to_a_depth_and_what_is_deeper_ends_the_reading():
+    for depth, is_read in ((32, True), (33, False)):
+        root = keyvalues.parse('"a" {' * depth + "}" * depth + '"after" "1"')
+        assert root.text("after") == ("1" if is_read else "")
+        levels, node = 0, root
+        while node := node.first("a"):
+            levels += 1
+        assert levels == 32
+
+
+@pytest.mark.parametrize("pair", ["a b ", "a { } "])
+def test_no_more_than_so_many_keys_are_read(pair):
+    assert len(keyvalues.parse(pair * 20_001).children) == 20_000
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_long_text_is_cut(quote):
+    node = keyvalues.parse(f"{quote}{'k' * 5000}{quote} {quote}{'v' * 5000}{quote}").children[0]
+    assert (len(node.key), len(node.value)) == (4096, 4096)
+    # An unclosed value ends with its line, however long that is.
+    assert keyvalues.parse('k "' + "v" * 5000 + "\r\n").children[0].value == "v" * 4096
+
+
+@pytest.mark.parametrize(("length", "is_whole"), [(4096, True), (4097, False)])
+def test_a_value_of_very_many_lines_was_never_closed(length, is_whole):
+    value = "one\n" + "x" * (length - 4)
+    node = keyvalues.parse(f'k "{value}" after 1').children[0]
+    assert node.value == (value if is_whole else "one")
 
 
 @settings(max_examples=300, deadline=None)

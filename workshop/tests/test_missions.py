@@ -89,6 +89,31 @@ def test_a_campaign_without_a_title_has_its_name_and_without_a_name_that_of_its_
     assert (named.title, nameless.name, nameless.title) == ("Walls", "walls", "walls")
 
 
+def test_what_is_very_long_is_cut():
+    chapters = " ".join(f'"{number}" {{ "Map" "m{number}" "DisplayName" "{"d" * 300}" }}' for number in range(1, 202))
+    # A number of six digits is none, and a name of more than a hundred characters would be no map's.
+    chapters += f' "99999" {{ "Map" "{"x" * 100}" }} "100000" {{ "Map" "a" }} "0" {{ "Map" "{"x" * 101}" }}'
+    text = f'"mission" {{ "Author" "{"a" * 300}" "modes" {{ "{"m" * 60}" {{ {chapters} }} }} }}'
+    [campaign] = missions.read(text.encode(), file="f" * 300)
+    [(mode, read)] = campaign.modes.items()
+    assert (len(campaign.name), len(campaign.author), len(mode)) == (200, 200, 50)
+    assert [chapter.number for chapter in read] == list(range(1, 201))
+    assert len(read[0].title) == 200
+    [campaign] = missions.read(text.replace('"7" {', '"-7" {').encode())
+    assert campaign.modes[mode][-1] == missions.Chapter(201, "m201", "d" * 200)
+    [campaign] = missions.read(text.replace('"7" {', '"-7" {').replace('"8" {', '"-8" {').encode())
+    assert campaign.modes[mode][-1].map == "x" * 100
+
+
+def test_modes_stand_in_the_order_of_the_game_and_then_by_name():
+    modes = ("scavenge", "mutation9", "survival", "versus", "community1", "realism", "coop")
+    blocks = " ".join(f'"{mode}" {{ "1" {{ "Map" "a" }} }}' for mode in modes)
+    [campaign] = missions.read(f'"mission" {{ "Name" "n" "modes" {{ {blocks} }} }}'.encode())
+    expected = ["coop", "realism", "versus", "survival", "scavenge", "community1", "mutation9"]
+    assert list(campaign.modes) == expected
+    assert missions.by_map([campaign])[0]["modes"] == expected
+
+
 def test_maps_that_no_campaign_names_come_last():
     campaigns = missions.read(HELMS_DEEP.encode())
     entries = missions.by_map(campaigns, ["l4d2_helms_gate", "lonely", "evil;quit"])
@@ -126,7 +151,17 @@ def test_no_bytes_make_the_reader_crash(raw):
         ),
         ("http://store.steampowered.com/app/500/", ""),
         ("http://www.l4d.com", ""),
+        ("http://valvesoftware.com/", ""),
+        ("https://notl4d.com/", "https://notl4d.com/"),
         ("www.example.org", ""),
+        ("ftp://example.org/", ""),
+        ("https:///path", ""),
+        ("https://user:secret@example.org/", ""),
+        ("https://example.org/a b", ""),
+        ("https://example.org/a\u202eb", ""),
+        ("https://[example.org/", ""),
+        (f"https://example.org/{'x' * 480}", f"https://example.org/{'x' * 480}"),
+        (f"https://example.org/{'x' * 481}", ""),
         ("", ""),
     ],
 )
