@@ -52,6 +52,55 @@ def test_the_texts_of_the_game_are_found_in_a_pak_of_several_files_and_read_anew
     assert translations.of_game(tmp_path)["l1"] == "Another one"
 
 
+def test_the_first_text_of_a_token_counts_and_those_of_another_platform_do_not():
+    raw = b'"lang" { "Tokens" { "#A" "" "a" "one" [$X360] "A" "two" "a" "three" } "Tokens" { "a" "four" "b" "five" } }'
+    assert translations.read(raw) == {"a": "two", "b": "five"}
+    words = Translations([raw, b'"lang" { "Tokens" { "a" "six" "c" "seven" } }'])
+    assert [words(token) for token in ("#A", "b", "c", "")] == ["two", "five", "seven", None]
+    assert translations.read(f'"lang" {{ "Tokens" {{ a "{"x" * 501}" }} }}'.encode()) == {"a": "x" * 500}
+
+
+@pytest.mark.parametrize(
+    ("path", "is_source"),
+    [
+        ("resource/a_english.txt", True),
+        ("Resource/A_English.TXT", True),
+        ("resource/closecaption_english.txt", False),
+        ("resource/subtitles_english.txt", False),
+        ("resource/a_german.txt", False),
+        ("other/a_english.txt", False),
+        ("left4dead2/resource/a_english.txt", False),
+    ],
+)
+def test_the_files_of_texts_are_known_by_their_path(path, is_source):
+    assert translations.is_source(path) is is_source
+
+
+@pytest.mark.parametrize(("count", "last"), [(32, "31"), (33, None)])
+def test_of_very_many_files_of_texts_the_first_are_read(tmp_path: Path, count, last):
+    folder = tmp_path / "game" / "left4dead2"
+    folder.mkdir(parents=True)
+    files = {f"resource/{n:02}_english.txt": resource(**{f"t{n}": str(n)}).encode() for n in range(count)}
+    vpk_files.write(folder / "pak01_dir.vpk", files)
+    assert translations.of_game(tmp_path / "game").get(f"t{count - 1}") == last
+    mission = MISSION.replace(b"#w_title", f"#t{count - 1}".encode())
+    vpk_files.write(tmp_path / "a.vpk", files | {"missions/w.txt": mission})
+    assert inspection.inspect(tmp_path / "a.vpk").campaigns[0].title == (last or "w")
+
+
+def test_what_cannot_be_read_of_the_game_costs_only_itself(tmp_path: Path):
+    folder = tmp_path / "left4dead2"
+    (folder / "resource").mkdir(parents=True)
+    (folder / "pak01_dir.vpk").write_bytes(b"broken")
+    (folder / "resource" / "a_english.txt").symlink_to("nothing")
+    (folder / "resource" / "b_english.txt").mkdir()
+    (folder / "resource" / "closecaption_english.txt").write_text(resource(c="c"))
+    (folder / "resource" / "d_english.txt").write_text(resource(d="d"))
+    (folder / "resource" / "e_english.txt").write_text(resource(d="e"))
+    assert translations.of_game(tmp_path) == {"d": "d"}
+    assert translations.of_game(tmp_path / "missing") == {}
+
+
 @pytest.mark.parametrize("raw", [b"", b"\xff\xfe", b'"lang"', b'"Tokens" { "a" "b" }', b"\x00" * 99])
 def test_a_damaged_resource_file_gives_what_it_holds(raw):
     assert translations.read(raw) in ({}, {"a": "b"})
