@@ -51,8 +51,8 @@ def jobs(site: Installation) -> Iterator[Work]:
 
 def builds(site: Installation) -> Iterator[Work]:
     """Builds of a files overlay with 100 files for each time the size, and of one that stays small."""
+    from left4me.testing.recorded_run import RecordedRun
     from overlays import builds, paths
-    from servers.tests.recorded_run import RecordedRun
 
     def build(overlay: Any, files: int) -> Callable[[], object]:
         top = paths.directory(overlay)

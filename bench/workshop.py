@@ -103,9 +103,9 @@ def no_op_build() -> None:
     """A build that finds everything in place, as a job's body, with rows in SQLite."""
     stack.prepare()
     from left4me.testing import vpk_files
+    from left4me.testing.recorded_run import RecordedRun
     from overlays import builds
     from overlays.models import Overlay, OverlayWorkshopItem
-    from servers.tests.recorded_run import RecordedRun
     from workshop import cache
     from workshop.models import WorkshopItem
 

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 
 from left4me.jobs.models import Job
 from left4me.testing.jobs import drain
+from left4me.testing.recorded_run import RecordedRun
 from overlays import paths
 from overlays.tests.factories import make_overlay
 from servers.game_access import application
@@ -23,7 +24,6 @@ from servers.lifecycle import lifecycle, readiness
 from servers.models import Server
 from servers.simulated.releases import install_newest
 from servers.tests.factories import make_blueprint, make_host, make_server, share
-from servers.tests.recorded_run import RecordedRun
 
 pytestmark = [
     pytest.mark.browser,

@@ -13,6 +13,7 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from left4me.core.files.tree import Tree
+from left4me.testing.recorded_run import RecordedRun
 from livestate import sweep
 from livestate.matches import watch
 from livestate.matches.models import Match
@@ -26,7 +27,6 @@ from servers.models import Server
 from servers.simulated.releases import install_newest
 from servers.tests.factories import make_blueprint, make_host, make_server
 from servers.tests.near_host import answer_here
-from servers.tests.recorded_run import RecordedRun
 
 pytestmark = [
     pytest.mark.browser,

@@ -12,6 +12,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from left4me.testing import smx_files
+from left4me.testing.recorded_run import RecordedRun
 from livestate import actions, tasks
 from overlays import paths
 from overlays.tests.factories import make_overlay
@@ -25,7 +26,6 @@ from servers.plugins import settings as plugin_settings
 from servers.simulated.releases import install_newest
 from servers.tests.factories import make_blueprint, make_host, make_server
 from servers.tests.near_host import answer_here
-from servers.tests.recorded_run import RecordedRun
 
 pytestmark = [
     pytest.mark.browser,

@@ -17,6 +17,7 @@ from left4me.jobs.models import Job
 from left4me.site.management.commands import try_game
 from left4me.testing import jobs
 from left4me.testing.cast import Cast
+from left4me.testing.recorded_run import RecordedRun
 from servers.gamehost.game import Versions
 from servers.gamehost.port import State
 from servers.gamehost.spec import RestartPolicy
@@ -25,7 +26,6 @@ from servers.hosts import this_host
 from servers.lifecycle import launch_plan
 from servers.models import Blueprint, Host, Server
 from servers.tests.factories import make_host
-from servers.tests.recorded_run import RecordedRun
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(240)]
 ALL = ["machine", "account", "host", "game", "server", "start", "query", "RCON", "stop"]

@@ -9,6 +9,7 @@ from django.test import Client
 
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
+from left4me.testing.recorded_run import RecordedRun
 from overlays import operations, paths
 from overlays.models import Overlay
 from overlays.tests.factories import make_overlay
@@ -94,15 +95,6 @@ def test_deleting_an_overlay_removes_its_own_directory_by_a_job(
     assert (job.operation, job.resource) == ("remove_overlay", f"overlay:{overlay.pk}")
 
 
-class Run:
-    def __init__(self, resource_id: int) -> None:
-        self.resource_id = resource_id
-        self.lines: list[str] = []
-
-    def log(self, line: str, stream: str = "stdout") -> None:
-        self.lines.append(line)
-
-
 def test_removal_deletes_the_directory_and_nothing_that_a_link_in_it_points_at(left4me_root: Path) -> None:
     outside = left4me_root / "outside"
     outside.mkdir()
@@ -111,7 +103,7 @@ def test_removal_deletes_the_directory_and_nothing_that_a_link_in_it_points_at(l
     tree.mkdir(parents=True)
     (tree / "link").symlink_to(outside)
     for _twice in range(2):
-        operations.remove_overlay(Run(77))
+        operations.remove_overlay(RecordedRun("overlay:77"))
     assert not tree.exists() and (outside / "precious").exists()
 
 
@@ -120,7 +112,7 @@ def test_removal_leaves_the_files_of_an_overlay_that_exists(left4me_root: Path) 
     tree = left4me_root / "overlays" / str(overlay.pk)
     tree.mkdir(parents=True)
     with pytest.raises(Exception, match="still exists"):
-        operations.remove_overlay(Run(overlay.pk))
+        operations.remove_overlay(RecordedRun(overlay.resource))
     assert tree.exists()
 
 

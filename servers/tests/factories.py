@@ -9,11 +9,11 @@ from typing import Any
 
 from accounts.models import User
 from left4me.core import secrets
+from left4me.testing.recorded_run import RecordedRun
 from overlays.models import Overlay
 from servers.gamehost.game import Version, Versions
 from servers.lifecycle import pending_changes, runs
 from servers.models import Blueprint, BlueprintOverlay, GameRun, Host, Server, ServerShare
-from servers.tests.recorded_run import RecordedRun
 
 _numbers = count(1)
 

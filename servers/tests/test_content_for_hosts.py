@@ -19,6 +19,7 @@ from left4me.jobs.models import Job
 from left4me.jobs.operations import Failed
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
+from left4me.testing.recorded_run import RecordedRun
 from overlays import actions as overlay_actions
 from overlays.models import Overlay, OverlayCopy
 from overlays.replication import attempts, layers
@@ -29,7 +30,6 @@ from overlays.tests.factories import make_overlay
 from servers.models import HostToken, Server
 from servers.tests.factories import make_blueprint, make_host, make_server
 from servers.tests.far_web import far_web, port_of_web, process_of_web, worker_host  # noqa: F401 -- fixtures
-from servers.tests.recorded_run import RecordedRun
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
 

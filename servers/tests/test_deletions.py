@@ -12,13 +12,13 @@ from left4me.audit.models import AuditEntry
 from left4me.jobs.models import Job
 from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
+from left4me.testing.recorded_run import RecordedRun
 from servers import actions, tasks
 from servers.hosts import this_host
 from servers.lifecycle import lifecycle
 from servers.models import DeletedServer, GameAccess, GamePerson, Server
 from servers.tests.factories import make_host, make_server
 from servers.tests.fake_runtime import FakeRuntime
-from servers.tests.recorded_run import RecordedRun
 
 pytestmark = pytest.mark.django_db
 

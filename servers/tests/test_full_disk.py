@@ -16,6 +16,7 @@ from left4me.core.files import reserve
 from left4me.core.redis import pubsub
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
+from left4me.testing.recorded_run import RecordedRun
 from servers.actions import servers as actions
 from servers.gamehost import rcon
 from servers.gamehost.port import State
@@ -26,7 +27,6 @@ from servers.lifecycle import lifecycle
 from servers.models import Server
 from servers.tests.factories import make_server
 from servers.tests.fake_runtime import FakeRuntime
-from servers.tests.recorded_run import RecordedRun
 
 MB = 1024**2
 

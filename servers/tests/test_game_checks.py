@@ -17,6 +17,7 @@ from left4me.audit.models import AuditEntry
 from left4me.jobs.models import Job
 from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
+from left4me.testing.recorded_run import RecordedRun
 from servers import overview
 from servers.gamehost.steamcmd.session import LookupFailed
 from servers.hosts import game_checks, installs, this_host
@@ -25,7 +26,6 @@ from servers.simulated import releases
 from servers.state import attention
 from servers.tests.factories import make_host, make_server
 from servers.tests.fake_runtime import EPOCH, FakeRuntime
-from servers.tests.recorded_run import RecordedRun
 
 pytestmark = pytest.mark.django_db
 NOW = EPOCH + timedelta(days=1)

@@ -15,6 +15,7 @@ from left4me.core.concurrency import Cancelled
 from left4me.jobs import operations
 from left4me.jobs.models import Job
 from left4me.jobs.operations import Failed
+from left4me.testing.recorded_run import RecordedRun
 from servers import tasks
 from servers.gamehost.steamcmd import install as steam
 from servers.gamehost.steamcmd.session import SteamCmd
@@ -22,7 +23,6 @@ from servers.gamehost.tests import fake_steamcmd
 from servers.hosts import installs, this_host
 from servers.models import Host
 from servers.tests.factories import install_game, make_host
-from servers.tests.recorded_run import RecordedRun
 
 pytestmark = pytest.mark.django_db
 INVALID_PLATFORM = {"says": "ERROR! Failed to install app '222860' (Invalid platform)\n", "exit": 8}

@@ -11,11 +11,11 @@ from django.utils import timezone
 from left4me.core.concurrency import Cancelled
 from left4me.jobs import actions as jobs
 from left4me.testing.jobs import drain
+from left4me.testing.recorded_run import RecordedRun
 from left4me.testing.simulated_steam import Fault, SimulatedSteam
 from overlays.models import Overlay, OverlayCopy, OverlayWorkshopItem
 from overlays.replication import layers
 from overlays.tests.factories import make_overlay
-from servers.tests.recorded_run import RecordedRun
 from workshop import item_download, metadata, vpk
 from workshop.models import WorkshopItem
 

@@ -8,6 +8,7 @@ from left4me.core.concurrency import Cancelled
 from left4me.core.net import ports
 from left4me.jobs.operations import Failed
 from left4me.testing.cast import Cast
+from left4me.testing.recorded_run import RecordedRun
 from overlays.tests.factories import make_overlay
 from servers.gamehost import rcon
 from servers.gamehost.port import Exit, LaunchFailed, MountFailed, State, StopTimedOut
@@ -16,7 +17,6 @@ from servers.lifecycle import lifecycle, readiness
 from servers.models import Server
 from servers.tests.factories import install_game, make_blueprint, make_server
 from servers.tests.fake_runtime import EPOCH, FakeRuntime
-from servers.tests.recorded_run import RecordedRun
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from left4me.core.files import walk
 from left4me.jobs.models import Job
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
+from left4me.testing.recorded_run import RecordedRun
 from overlays import paths
 from overlays.tests.factories import make_overlay
 from servers import tasks
@@ -27,7 +28,6 @@ from servers.state import attention
 from servers.tests.factories import install_game, make_blueprint, make_host, make_server, share
 from servers.tests.fake_runtime import FakeRuntime
 from servers.tests.near_host import answer_here
-from servers.tests.recorded_run import RecordedRun
 
 STOCK = "left4dead2/cfg/valve.rc"
 HOUR = 3600

@@ -12,6 +12,7 @@ import pytest
 from left4me.jobs.operations import Failed
 from left4me.testing import packs
 from left4me.testing.cast import Cast
+from left4me.testing.recorded_run import RecordedRun
 from overlays import actions, builds, contents, paths
 from overlays.files import extraction, uploads
 from overlays.models import Overlay, Upload
@@ -21,7 +22,6 @@ from servers.hosts import installs, this_host
 from servers.lifecycle import lifecycle
 from servers.models import Server
 from servers.tests.factories import install_game, make_blueprint, make_host, make_server
-from servers.tests.recorded_run import RecordedRun
 
 # In this order: the map is loaded by the commands that came before it.
 _AT_ONCE = "+sim_map_load_seconds 0\n+map c1m1_hotel"

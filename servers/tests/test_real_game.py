@@ -12,6 +12,7 @@ import pytest
 
 from left4me.core.redis import keys
 from left4me.testing.cast import Cast
+from left4me.testing.recorded_run import RecordedRun
 from overlays import paths
 from overlays.tests.factories import make_overlay
 from servers.gamehost import rcon
@@ -21,7 +22,6 @@ from servers.lifecycle import lifecycle, readiness
 from servers.logs import publisher
 from servers.models import Server
 from servers.tests.factories import make_blueprint, make_host, make_server
-from servers.tests.recorded_run import RecordedRun
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -13,6 +13,7 @@ from left4me.core.net import ports
 from left4me.jobs.models import Job
 from left4me.jobs.operations import Failed
 from left4me.testing.cast import Cast
+from left4me.testing.recorded_run import RecordedRun
 from servers import actions
 from servers.gamehost import rcon
 from servers.gamehost.port import LaunchFailed
@@ -22,7 +23,6 @@ from servers.models import Server
 from servers.state import start_retries
 from servers.tests.factories import install_game, make_server
 from servers.tests.fake_runtime import FakeRuntime
-from servers.tests.recorded_run import RecordedRun
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from django.utils import timezone
 
 from left4me.testing.cast import Cast
+from left4me.testing.recorded_run import RecordedRun
 from left4me.testing.simulated_steam import SimulatedSteam
 from overlays import builds
 from overlays.models import Overlay, OverlayWorkshopItem
@@ -19,7 +20,6 @@ from servers.hosts import installs, this_host
 from servers.lifecycle import lifecycle
 from servers.models import Server
 from servers.tests.factories import make_blueprint, make_host, make_server
-from servers.tests.recorded_run import RecordedRun
 from workshop import metadata
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

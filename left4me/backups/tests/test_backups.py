@@ -21,6 +21,7 @@ from left4me.jobs.models import Job
 from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
+from left4me.testing.recorded_run import RecordedRun
 from overlays.tests.factories import make_overlay
 from servers.hosts import this_host
 from servers.lifecycle import lifecycle
@@ -28,7 +29,6 @@ from servers.models import DeletedServer, Server
 from servers.tests.factories import make_host, make_server
 from servers.tests.fake_runtime import FakeRuntime
 from servers.tests.near_host import answer_here
-from servers.tests.recorded_run import RecordedRun
 
 HOST = "local"
 

@@ -10,8 +10,8 @@ from left4me.importer import reader
 from left4me.importer.reader import Reading
 from left4me.importer.source import open_source
 from left4me.importer.tests.shapes import SHAPES
+from left4me.testing.recorded_run import RecordedRun
 from left4me.testing.simulated_steam import SimulatedSteam
-from servers.tests.recorded_run import RecordedRun
 
 Read = Callable[..., Reading]
 

@@ -22,6 +22,7 @@ from left4me.jobs.models import Job
 from left4me.jobs.operations import Failed
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
+from left4me.testing.recorded_run import RecordedRun
 from left4me.testing.simulated_steam import SimulatedSteam
 from livestate.bans.models import Ban
 from overlays import paths
@@ -29,7 +30,6 @@ from overlays.models import Overlay
 from servers.game_access import roster
 from servers.models import Blueprint, Server
 from servers.tests.factories import make_host, make_server
-from servers.tests.recorded_run import RecordedRun
 
 HOST = "local"
 Old = Callable[[str], Path]
