@@ -81,9 +81,9 @@ class Web:
         (tree / "servers/migrations").mkdir(parents=True)
         (tree / "servers/migrations/0001_servers.py").touch()
 
-    def run(self, sql: str) -> list[str]:
+    def run(self, sql: str, *values: str) -> list[str]:
         with closing(sqlite3.connect(self.layout.data / "left4me.sqlite3", isolation_level=None)) as db:
-            return [value for (value,) in db.execute(sql)]
+            return [value for (value,) in db.execute(sql, values)]
 
     def _call(self, call: str) -> None:
         self.calls.append(call)
@@ -348,7 +348,7 @@ def test_settings_that_the_new_release_refuses_stop_nothing(web: Web):
 
 def test_a_release_that_does_not_know_the_database_stops_nothing(web: Web):
     for name in ("0005", "0003", "0004", "0006"):
-        web.run(f"INSERT INTO django_migrations VALUES ('servers', '{name}')")
+        web.run("INSERT INTO django_migrations VALUES ('servers', ?)", name)
     with pytest.raises(upgrade.UpgradeFault, match=r"does not know servers\.0003, servers\.0004, servers\.0005\. To"):
         web.upgrade()
     assert web.calls == ["fetch"]
