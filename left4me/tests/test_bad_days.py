@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import sqlite3
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.test import Client
 
-from left4me.core import outages
-from left4me.core.web import asgi
 from overlays.models import Overlay
 from overlays.tests.factories import make_overlay
 from servers.actions import blueprints
@@ -109,59 +106,6 @@ def test_a_database_that_is_locked_for_everybody_is_named_too(client, monkeypatc
         assert words in answer.content.decode()
 
 
-@pytest.mark.parametrize(
-    ("fault", "expected"),
-    [
-        (as_django_raises("database is locked"), (503, b"5")),
-        (as_django_raises("database or disk is full"), (503, b"60")),
-        (KeyError("name"), (500, None)),
-    ],
-    ids=lambda value: str(value)[:30],
-)
-def test_streams_and_uploads_name_an_outage_too(fault, expected):
-    class Broken(asgi.Application):
-        def serves(self, path):
-            return True
-
-        async def answer(self, scope, headers, receive, send):
-            raise fault
-
-    sent = []
-
-    async def send(message):
-        sent.append(message)
-
-    asyncio.run(Broken()({"path": "/x", "headers": []}, None, send))
-    assert (sent[0]["status"], dict(sent[0]["headers"]).get(b"retry-after")) == expected
-
-
 def test_any_other_error_stays_a_fault_of_ours(anna, monkeypatch):
     fail_writes(monkeypatch, OperationalError("no such table: x"))
     assert anna.post("/api/v1/blueprints", {"name": "a"}, content_type="application/json").status_code == 500
-    assert outages.of(ValueError("database is locked")) is None
-
-
-def test_a_lock_that_sqlite_really_reports_is_recognised(tmp_path):
-    if connection.vendor != "sqlite":
-        pytest.skip("SQLite's own words")
-    path = tmp_path / "a.sqlite3"
-    with sqlite3.connect(path, isolation_level=None) as one, sqlite3.connect(path, timeout=0) as other:
-        one.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(sqlite3.OperationalError) as locked:
-            other.execute("CREATE TABLE a (b)")
-    one.close()
-    other.close()
-    assert outages.of(as_django_raises(str(locked.value))) is outages.BUSY
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device", "/var/x"), "The disk of this host is full. "),
-        (PermissionError(errno.EACCES, "Permission denied", "/var/x"), "Permission denied: /var/x"),
-        (KeyError("name"), "KeyError: 'name'"),
-        (RuntimeError(), "RuntimeError"),
-    ],
-)
-def test_an_error_of_a_job_is_said_in_words(error, words):
-    assert outages.described(error).startswith(words)

@@ -147,16 +147,6 @@ def test_a_program_outside_of_the_units_of_a_container_counts_by_time_alone(mach
     assert pulse.read(of_any_boot=True).age is None
 
 
-def test_a_watch_tells_a_step_from_time_that_passes_and_tells_it_once(machine_time):
-    with time_machine.travel(NOW, tick=False) as travel:
-        watch = clock.Watch()
-        travel.shift(500)
-        machine_time(500)
-        assert watch.step() == 0
-        travel.shift(-TEN_MINUTES)
-        assert (watch.step(), watch.step()) == (-TEN_MINUTES, 0)
-
-
 @pytest.mark.django_db
 def test_a_state_from_the_future_is_replaced_by_what_is_observed_now(cast):
     server = make_server(cast.owner)

@@ -1,21 +1,22 @@
 import threading
 from datetime import UTC, datetime
 
+from django.apps import apps
 from django.db import connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from left4me.core import rows
 from left4me.core.statements import Given, delete, select, update
-from left4me.jobs.models import Job, JobLock
-from left4me.jobs.states import State
 
+# By name: these leaves know no app.
+Job, JobLock = apps.get_model("jobs", "Job"), apps.get_model("jobs", "JobLock")
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 _on_resource = select(lambda: Job.objects.filter(resource=Given("resource")).order_by("pk"))
 _numbers = select(lambda: Job.objects.filter(resource=Given("resource")).order_by("-pk").values_list("pk", "host"))
 _end = update(
-    lambda: Job.objects.filter(pk=Given("pk"), state=State.QUEUED),
-    state=State.FAILED,
+    lambda: Job.objects.filter(pk=Given("pk"), state="queued"),
+    state="failed",
     finished_at=Given("now"),
     exit_code=Given("exit_code"),
     progress=Given("progress"),
@@ -50,7 +51,7 @@ def test_an_update_returns_the_rows_that_it_has_changed_as_they_are_now(db):
     given = {"pk": job.pk, "now": NOW, "exit_code": None, "progress": {"phase": "“ready”"}, "lines": 3}
     (changed,) = _end.rows(**given)
     assert _fields(changed) == _fields(Job.objects.get(pk=job.pk))
-    assert (changed.state, changed.finished_at, changed.last_seq) == (State.FAILED, NOW, 5)
+    assert (changed.state, changed.finished_at, changed.last_seq) == ("failed", NOW, 5)
     assert changed.progress == {"phase": "“ready”"}
     assert _end.rows(**given) == []
     assert [tuple(row) for row in _count.rows(pk=job.pk, lines=2)] == [(7,)]
