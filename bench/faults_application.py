@@ -36,19 +36,27 @@ OPERATIONS = ("start", "stop", "restart", "kill", "install", "nothing")
 SERVICES = ("worker", "web", "beat", "broker")
 # Games and their SourceTV, of as many servers as bench/load wants.
 _PORTS = 300
+_BLOCK = 1_000
+_claims: list[socket.socket] = []
 VICTIMS = (*SERVICES, "template", "supervisor", "game")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports in a row that nobody uses, below those that the kernel gives to clients at any moment."""
-    while True:
-        first = random.SystemRandom().randrange(10_000, 32_000)
+    """Ports in a row that nobody uses, below those that the kernel gives to clients at any moment.
+
+    The port before them stays taken as long as this process lives, so nobody else who calls this gets one of them.
+    """
+    assert count < _BLOCK
+    for first in random.SystemRandom().sample(range(10_000, 32_000, _BLOCK), k=22_000 // _BLOCK):
+        ports = range(first + 1, first + 1 + count)
         with contextlib.suppress(OSError), contextlib.ExitStack() as held:
-            for port in range(first, first + count):
+            claim = socket.create_server(("127.0.0.1", first))
+            for port in ports:
                 for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                    one = held.enter_context(socket.socket(socket.AF_INET, kind))
-                    one.bind(("127.0.0.1", port))
-            return list(range(first, first + count))
+                    held.enter_context(socket.socket(socket.AF_INET, kind)).bind(("127.0.0.1", port))
+            _claims.append(claim)
+            return list(ports)
+    sys.exit("No ports are free for the bench.")
 
 
 class Application:
