@@ -250,7 +250,9 @@ class TwoHosts:
     def copy_it_to_the_first(self) -> None:
         """Its files are sent while it plays, and the second time only what has changed of them."""
         pid = self.game()
-        for least, most in ((200_000_000, 300_000_000), (0, 20_000_000)):
+        # Unless beat has asked for the first copy of it already, as it does for new servers.
+        first = 0 if self._copied_at(self.host) else 200_000_000
+        for least, most in ((first, 300_000_000), (0, 20_000_000)):
             jobs = re.findall(r"Job (\d+) copies server:\d+", self._copied())
             for job in jobs:
                 self.finish({"id": int(job), "operation": "copy_files"})
@@ -477,6 +479,7 @@ for host, resource in (("local", "game"), ("two", "server:{server}")):
         self._shell(self.first, "from servers import tasks; tasks.copy_due()")
 
     def _copied_at(self, host: int) -> str | None:
+        """When the only server of a host was copied last."""
         (copy,) = self.call("GET", f"/hosts/{host}/copies")["items"]
         return str(copy["copied_at"]) if copy["copied_at"] else None
 
