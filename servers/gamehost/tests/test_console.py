@@ -45,6 +45,47 @@ def test_a_line_without_end_is_stored_in_pieces(tmp_path: Path) -> None:
     assert all(len(text) <= 4096 for text in texts(console.tail(tmp_path, 10)))
 
 
+@pytest.mark.parametrize(("length", "stored"), [(4096, []), (4097, [4096])])
+def test_a_line_may_have_so_many_bytes_before_it_is_stored(tmp_path: Path, length: int, stored: list[int]) -> None:
+    writer = Writer(tmp_path)
+    writer.feed(b"x" * length)
+    assert [len(text) for text in texts(console.tail(tmp_path, 10))] == stored
+    writer.finish()
+    writer.finish()
+    assert [len(text) for text in texts(console.tail(tmp_path, 10))] == [4096]
+
+
+def test_a_stamp_has_milliseconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for now in (1_700_000_000.0129, 1_700_000_000.999):
+        monkeypatch.setattr(console.time, "time", lambda now=now: now)
+        Writer(tmp_path).feed(b"x\n")
+    assert [stamp for _text, stamp, _cursor in console.tail(tmp_path, 10)] == [
+        "2023-11-14T22:13:20.012Z",
+        "2023-11-14T22:13:20.999Z",
+    ]
+
+
+def test_a_log_and_its_rotations_take_little_of_the_disk() -> None:
+    assert (console.KEPT_ROTATIONS + 1) * console.ROTATE_AT == 48 * 1024**2
+
+
+def test_a_file_is_filled_to_its_last_byte(tmp_path: Path) -> None:
+    one_line = len("2023-11-14T22:13:20.999Z x\n")
+    for number in range(1, 6):
+        # A new writer goes on in the file of the one before.
+        Writer(tmp_path, rotate_at=2 * one_line).feed(b"x\n")
+        assert len(console.files(tmp_path)) == (number + 1) // 2
+    assert [path.name for path in console.files(tmp_path)] == ["console.log.2", "console.log.1", "console.log"]
+    Writer(tmp_path, rotate_at=1).feed(b"longer than a file may be\n")
+    assert texts(console.tail(tmp_path, 1)) == ["longer than a file may be"]
+
+
+def test_the_last_lines_are_kept_for_whoever_asks_why_it_ended(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    writer.feed(b"".join(f"{number}\n".encode() for number in range(60)))
+    assert list(writer.last_lines) == [str(number) for number in range(10, 60)]
+
+
 def test_bytes_that_are_no_text_do_not_stop_the_log(tmp_path: Path) -> None:
     Writer(tmp_path).feed(b"\xff\xfe\r\nafter\rit\n")
     assert texts(console.tail(tmp_path, 10)) == ["��", "after\rit"]
@@ -77,6 +118,21 @@ def test_a_flood_is_cut_and_the_log_says_how_much(tmp_path: Path, monkeypatch: p
     assert len(found) < 100
     assert found[-2] == "left4me: 4910 lines skipped: the game writes too fast"
     assert found[-1] == "calm again"
+
+
+@pytest.mark.parametrize(
+    ("most", "kept"), [(6, ["12", "34"]), (5, ["12", "left4me: 1 lines skipped: the game writes too fast"])]
+)
+def test_a_second_has_room_for_so_many_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, kept: list[str]
+) -> None:
+    monkeypatch.setattr(console.time, "time", lambda: 1000.0)
+    writer = Writer(tmp_path, most_per_second=most)
+    writer.feed(b"12\n34\n")
+    writer.finish()
+    assert texts(console.tail(tmp_path, 10)) == kept
+    writer.event("started")
+    assert texts(console.tail(tmp_path, 1)) == ["left4me: started"], "what left4me says has no limit"
 
 
 def test_following_takes_lines_that_come_later_and_goes_over_rotations(tmp_path: Path) -> None:
@@ -137,6 +193,33 @@ def test_a_cursor_that_was_rotated_away_starts_at_the_oldest_line(tmp_path: Path
     writer.feed(b"one\ntwo\n")
     assert follow_until(tmp_path, "12345:77", "two") == ["one", "two"]
     assert follow_until(tmp_path, "no cursor at all", "two") == ["one", "two"]
+
+
+def test_following_begins_at_the_end_or_behind_the_line_of_the_cursor(tmp_path: Path) -> None:
+    writer = Writer(tmp_path, rotate_at=70)
+    writer.feed(b"one\ntwo\n")
+    first, second = console.tail(tmp_path, 2)
+    ended, behind = console.Follower(tmp_path, None), console.Follower(tmp_path, first[2])
+    at_the_end = console.Follower(tmp_path, second[2])
+    assert (ended.stored(), at_the_end.stored(), texts(behind.stored())) == ([], [], ["two"])
+    assert behind.stored() == []
+    for number in range(3):
+        writer.feed(f"line {number}\n".encode())
+    expected = ["line 0", "line 1", "line 2"]
+    assert [texts(each.stored()) for each in (ended, at_the_end, behind)] == [expected] * 3
+    assert [texts(each.stored()) for each in (ended, at_the_end, behind)] == [[]] * 3
+
+
+@pytest.mark.parametrize("cursor", ["x:0", "1:x", ":", "1", "1:-1"])
+def test_what_is_no_cursor_starts_at_the_oldest_line(tmp_path: Path, cursor: str) -> None:
+    Writer(tmp_path).feed(b"one\n")
+    assert texts(console.Follower(tmp_path, cursor).stored()) == ["one"]
+
+
+def test_following_where_nothing_was_ever_written_gives_nothing(tmp_path: Path) -> None:
+    follower = console.Follower(tmp_path / "missing", "1:2")
+    assert follower.stored() == []
+    assert console.tail(tmp_path / "missing", 5) == []
 
 
 def test_following_a_log_that_does_not_exist_yet_waits_for_it(tmp_path: Path) -> None:
