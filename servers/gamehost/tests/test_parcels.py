@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from left4me.core.files import walk
+from left4me.core.files import atomic, walk
 from servers.gamehost import parcels, shadows
 from servers.gamehost.parcels import LeftOut, Malformed
+from servers.gamehost.sandbox.identity import Identity
 
 
 def names(folder: Path) -> list[str]:
@@ -160,6 +162,192 @@ def test_too_many_files_are_refused(old: Path, monkeypatch: pytest.MonkeyPatch):
         (old / str(number)).touch()
     with pytest.raises(parcels.TooMany):
         packed(upper=old)
+
+
+def test_so_many_entries_may_be_carried(old: Path, new: Path, monkeypatch: pytest.MonkeyPatch):
+    assert parcels.MOST_ENTRIES == 500_000
+    for number in range(3):
+        (old / str(number)).touch()
+    raw = packed(upper=old)
+    monkeypatch.setattr(parcels, "MOST_ENTRIES", 3)
+    assert packed(upper=old) == raw
+    done = unpacked(raw, upper=new)
+    assert (done.files, done.entries) == (3, 3)
+    monkeypatch.setattr(parcels, "MOST_ENTRIES", 2)
+    with pytest.raises(Malformed, match="too many files"):
+        unpacked(raw, upper=new.with_name("other"))
+
+
+def test_folders_are_carried_down_to_a_depth_and_what_is_deeper_is_named(old: Path, new: Path):
+    deepest = old.joinpath(*["d"] * 64)
+    deepest.mkdir(parents=True)
+    (deepest / "file").touch()
+    left_out = LeftOut()
+    raw = b"".join(parcels.pack({"upper": old}, besides={}, left_out=left_out))
+    assert left_out.count == 0
+    assert unpacked(raw, upper=new).entries == 65
+    (deepest / "deeper").mkdir()
+    b"".join(parcels.pack({"upper": old}, besides={}, left_out=left_out))
+    assert (left_out.count, left_out.paths) == (1, ["/".join(["d"] * 64 + ["deeper"])])
+    told = [{"tree": "upper"}, {**FILE, "path": "/".join("d" * 66)}, {"end": 1}]
+    with pytest.raises(Malformed, match="too deep"):
+        unpacked(b"".join(json.dumps(line).encode() + b"\n" for line in told), upper=new)
+
+
+def test_of_what_is_left_out_ten_are_named_and_all_are_counted(old: Path):
+    for number in range(12):
+        os.mkfifo(old / f"{number:02}")
+    left_out = LeftOut()
+    b"".join(parcels.pack({"upper": old}, besides={}, left_out=left_out))
+    assert (left_out.count, left_out.paths) == (12, [f"{number:02}" for number in range(10)])
+
+
+def test_a_name_that_is_no_text_is_named_all_the_same(old: Path):
+    os.mkfifo(old / os.fsdecode(b"\xff"))
+    left_out = LeftOut()
+    b"".join(parcels.pack({"upper": old}, besides={}, left_out=left_out))
+    assert left_out.paths == ["\\udcff"]
+
+
+def test_several_trees_are_carried_and_one_that_is_missing_is_not(old: Path, tmp_path: Path):
+    (tmp_path / "logs").mkdir()
+    for folder in (old, tmp_path / "logs"):
+        (folder / "one").write_text(folder.name)
+        os.link(folder / "one", folder / "two")
+    raw = packed(upper=old, missing=tmp_path / "missing", logs=tmp_path / "logs")
+    assert unpacked(raw, upper=tmp_path / "a", logs=tmp_path / "b").entries == 4
+    assert ((tmp_path / "a/one").read_text(), (tmp_path / "b/two").read_text()) == ("old", "logs")
+    assert (tmp_path / "b/two").stat().st_nlink == 2
+
+
+def test_a_file_that_the_writer_of_atomic_files_left_is_not_carried(old: Path, new: Path):
+    (old / f"{atomic.TEMPORARY}x").touch()
+    (old / "x").touch()
+    unpacked(packed(upper=old), upper=new)
+    assert names(new) == ["x"]
+
+
+def test_pieces_are_so_large_and_only_the_last_is_shorter(old: Path, new: Path):
+    (old / "large").write_bytes(b"x" * (2 * parcels.PIECE + 5))
+    raw = packed(upper=old)
+    told = [json.loads(line) for line in raw.replace(b"x", b"").splitlines() if b'"at"' in line]
+    assert told == [
+        {"at": 0, "bytes": parcels.PIECE},
+        {"at": parcels.PIECE, "bytes": parcels.PIECE},
+        {"at": 2 * parcels.PIECE, "bytes": 5},
+    ]
+    assert parcels.PIECE == 1024**2
+    unpacked(raw, upper=new)
+    assert (new / "large").stat().st_size == 2 * parcels.PIECE + 5
+
+
+@pytest.mark.parametrize("while_in_use", [False, True])
+def test_what_changes_while_it_is_read_is_a_fault_unless_a_game_may_run(
+    old: Path, new: Path, monkeypatch: pytest.MonkeyPatch, while_in_use: bool
+):
+    (old / "shrinks").write_bytes(b"x" * 1000)
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, count, at: pread(fd, count - 400, at))
+    left_out = LeftOut()
+
+    def pack() -> bytes:
+        return b"".join(parcels.pack({"upper": old}, besides={}, left_out=left_out, while_in_use=while_in_use))
+
+    if not while_in_use:
+        with pytest.raises(OSError, match="shrinks became shorter"):
+            pack()
+        return
+    unpacked(pack(), upper=new)
+    assert (new / "shrinks").read_bytes() == b"x" * 600 + bytes(400)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), PermissionError(13, "closed")])
+@pytest.mark.parametrize("while_in_use", [False, True])
+def test_what_cannot_be_opened_is_a_fault_unless_a_game_may_run(
+    old: Path, monkeypatch: pytest.MonkeyPatch, while_in_use: bool, error: OSError
+):
+    (old / "file").write_text("x")
+    (old / "folder").mkdir()
+    (old / "folder").chmod(0)
+    left_out = LeftOut()
+
+    def refuse(name: str, *, at: int) -> None:
+        raise error
+
+    monkeypatch.setattr(walk, "open_file", refuse)
+    monkeypatch.setattr(walk, "open_folder", refuse)
+
+    def pack() -> bytes:
+        with monkeypatch.context() as patch:
+            patch.setattr(walk, "folder", _top)
+            return b"".join(parcels.pack({"upper": old}, besides={}, left_out=left_out, while_in_use=while_in_use))
+
+    if not while_in_use:
+        with pytest.raises(type(error)):
+            pack()
+        return
+    assert pack().splitlines()[1:] == [b'{"end": 0}']
+    assert left_out.paths == ([] if isinstance(error, FileNotFoundError) else ["file", "folder"])
+    assert (old / "folder").stat().st_mode & 0o777 == 0, "no mode is changed below a game"
+
+
+@contextlib.contextmanager
+def _top(top: Path, parts: tuple[str, ...]) -> Iterator[int]:
+    assert parts == ()
+    handle = _handle(top)
+    yield handle
+    os.close(handle)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root gives files away")
+def test_everything_belongs_to_the_games_user_where_it_has_one(old: Path, new: Path):
+    (old / "folder").mkdir()
+    (old / "folder/file").touch()
+    (old / "link").symlink_to("folder/file")
+    os.mknod(old / "gone", stat.S_IFCHR, 0)
+    raw = packed(upper=old)
+    for by_root, owner in ((True, (64123, 64124)), (False, (0, 0))):
+        target = new / str(by_root)
+        target.mkdir(parents=True)
+        who = Identity(uid=64123, gid=64124, by_root=by_root)
+        parcels.unpack(pieces(raw), {"upper": target}, owners={"upper": who}, check=nothing)
+        found = [path.lstat() for path in target.rglob("*")]
+        assert {(status.st_uid, status.st_gid) for status in found} == {owner}
+        assert len(found) == 4
+
+
+def test_an_unpacking_can_be_ended_at_each_entry_and_each_piece(old: Path, new: Path):
+    (old / "large").write_bytes(os.urandom(3 * parcels.PIECE))
+    raw = packed(upper=old)
+    new.mkdir()
+    checks: list[int] = []
+    parcels.unpack(pieces(raw), {"upper": new}, owners={}, check=lambda: checks.append(1))
+    assert len(checks) == 3 + 3
+
+    def cancel() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises((ZeroDivisionError, Malformed)):
+        parcels.unpack(pieces(raw), {"upper": new}, owners={}, check=cancel)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b'{"end": 0}', "ends early"),
+        (b"x" * 300_000, "a line is too long"),
+        (b"7\n", "a line is no object"),
+        (b'{"kind": "gone", "path": "x"}\n', "no tree was named"),
+    ],
+)
+def test_what_is_no_stream_is_refused_with_a_reason(new: Path, raw: bytes, reason: str):
+    with pytest.raises(Malformed, match=reason):
+        unpacked(raw, upper=new)
+
+
+def test_a_line_may_be_long_and_come_in_pieces(new: Path):
+    raw = b'{"tree": "upper"}\n{"end": 0' + b" " * 250_000 + b"}\n"
+    assert unpacked(raw, upper=new).entries == 0
 
 
 def test_what_each_start_makes_anew_stays(old: Path, new: Path):
