@@ -82,3 +82,45 @@ def test_a_hostile_file_has_a_bounded_number_of_short_settings():
     settings = cfg.read(text)
     assert len(settings) == cfg.MOST
     assert all(len(each.description) <= 1000 for each in settings.values())
+
+
+def test_the_last_of_two_values_counts_also_beyond_the_limit():
+    lines = [f'cvar_{number} "1"' for number in range(501)] + ['cvar_0 "2"', 'cvar_500 "2"']
+    settings = cfg.read("\n".join(lines))
+    assert len(settings) == 500
+    assert settings["cvar_0"].value == "2"
+    assert "cvar_500" not in settings
+
+
+@pytest.mark.parametrize(
+    ("limits", "value", "problem"),
+    [
+        ('// Minimum: "1"\n', "0.9", (1, None)),
+        ('// Minimum: "1"\n', "1e300", ""),
+        ('// Maximum: "1"\n', "-1e300", ""),
+        ('// Maximum: "1"\n', "1.1", (None, 1)),
+        ('// Maximum: "x"\n', "y", ""),
+        ('// Maximum: "1e12"\n', "y", ""),
+        ('// Maximum: "-999999999999"\n', "0", (None, -999999999999)),
+        ("// Default: 5\n", "y" * 255, ""),
+        ("", "y" * 256, "text"),
+    ],
+)
+def test_only_limits_that_are_numbers_limit(limits: str, value: str, problem: object):
+    setting = cfg.read(f'{limits}a "1"\n')["a"]
+    assert cfg.problem(setting, value) == problem
+    assert setting.default == ("5" if "Default" in limits else None)
+
+
+def test_what_stands_above_a_cvar_is_its_alone():
+    settings = cfg.read("// of a\na 1\nb 2\n// of nothing\nexec x\nc 3\n")
+    assert [each.description for each in settings.values()] == ["of a", "", ""]
+    assert cfg.read("// " + "x" * 1001 + "\na 1\n")["a"].description == "x" * 1000
+    assert cfg.plugin_of('// x\n// ConVars for plugin "a.smx"\n') == "a.smx"
+    assert cfg.plugin_of("x") == ""
+
+
+@pytest.mark.parametrize("name", ["Exec", "sm", "quit"])
+def test_a_command_is_no_cvar(name: str):
+    assert cfg.read(f"{name} 1\n") == {}
+    assert cfg.render(f"{name} 1\n", {name: "2"}) == f'{name} 1\n{name} "2"\n'

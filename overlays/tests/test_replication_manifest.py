@@ -147,7 +147,7 @@ def test_a_tree_that_changes_while_it_is_read_is_read_again(tree: Path, monkeypa
     with contextlib.nullcontext() if ends else pytest.raises(Changing):
         said.extend(manifest.lines(tree, content_version=3, hashes=Hashes(tree.parent / "h")))
     if ends:
-        assert sum("again" in line for line in said) == 2
+        assert said.count({"again": True}) == 2
         # Only what changed is read again, and the lines before are not those of the tree any more.
         assert {entry.path: entry.size for entry in parsed(said).entries if entry.sha256} == {"run": 1, "cfg/a.cfg": 1}
 

@@ -234,6 +234,7 @@ def test_many_files_are_asked_for_in_parts():
 
     gigabyte = 1024**3
     assert sizes() == []
+    assert sizes(1, 4 * gigabyte, 0, 1) == [[1], [4 * gigabyte, 0], [1]]
     assert [len(batch) for batch in sizes(*[1] * 2001)] == [1000, 1000, 1]
     assert sizes(gigabyte, 3 * gigabyte, 1, 5 * gigabyte, 1) == [
         [gigabyte, 3 * gigabyte],
