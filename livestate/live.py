@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from left4me.core.statements import Given, Numbers, select
 from livestate.campaigns import Chapter, MapTitles
 from livestate.models import Order, PlayerSession, Silence, Snapshot, SteamProfile
 from livestate.orders import commands
@@ -103,11 +104,15 @@ class ShownPlayer:
         return f"https://steamcommunity.com/profiles/{self.session.steam_id_64}"
 
 
+_snapshots = select(lambda: Snapshot.objects.latest_of(Numbers("servers")))
+_silences = select(lambda: Silence.objects.filter(server_id__in=Numbers("servers")))
+
+
 def of_servers(servers: Sequence[Server], *, now: datetime) -> list[Live]:
     """The live state of each server, in the given order. The number of queries does not depend on their number."""
     running = [server.pk for server in servers if server.actual_state == Server.State.RUNNING]
-    snapshots = {row.server_id: row for row in Snapshot.objects.latest_of(running)} if running else {}
-    silences = {row.server_id: row for row in Silence.objects.filter(server_id__in=running)} if running else {}
+    snapshots = {row.server_id: row for row in _snapshots.rows(servers=running)} if running else {}
+    silences = {row.server_id: row for row in _silences.rows(servers=running)} if running else {}
     titles = MapTitles(servers)
     return [_live(server, snapshots.get(server.pk), silences.get(server.pk), titles, now) for server in servers]
 
@@ -116,9 +121,12 @@ def of(server: Server, *, now: datetime) -> Live:
     return of_servers([server], now=now)[0]
 
 
+_online = select(lambda: PlayerSession.objects.open().filter(server_id=Given("server")).order_by("joined_at", "pk"))
+
+
 def current_players(server: Server) -> list[ShownPlayer]:
     """The players who are online now, the longest session first."""
-    return with_profiles(list(PlayerSession.objects.open().filter(server=server).order_by("joined_at", "pk")))
+    return with_profiles(_online.rows(server=server.pk))
 
 
 def unlisted_joiners(current: Live, players: Sequence[ShownPlayer]) -> list[Joiner]:
@@ -170,10 +178,14 @@ def names_of(steam_ids: Collection[int]) -> dict[int, str]:
     return {**names, **dict(profiles.values_list("pk", "persona_name"))}
 
 
+_profiles = select(lambda: SteamProfile.objects.filter(pk__in=Numbers("accounts")))
+
+
 def with_profiles(sessions: Sequence[PlayerSession]) -> list[ShownPlayer]:
     """The sessions with their Steam profiles, fetched in one query."""
     # Each account once: those of regulars would be read again with every thousand visits.
-    profiles = SteamProfile.objects.in_bulk({session.steam_id_64 for session in sessions})
+    accounts = {session.steam_id_64 for session in sessions}
+    profiles = {row.pk: row for row in _profiles.rows(accounts=accounts)} if accounts else {}
     return [ShownPlayer(session, profiles.get(session.steam_id_64)) for session in sessions]
 
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from left4me.core.redis import signals
+from left4me.core.statements import Numbers
 from livestate.reconcile import LONGEST_MAP, LONGEST_NAME, SnapshotState
 from servers.models import Host, Server
 
@@ -27,7 +28,7 @@ ONLINE = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class SnapshotQuerySet(models.QuerySet["Snapshot"]):
-    def latest_of(self, server_ids: list[int]) -> Self:
+    def latest_of(self, server_ids: list[int] | Numbers) -> Self:
         """The newest row of each of these servers."""
         # Rows of a server are inserted in order of time, so among equal times the highest key is the newest.
         newest = Server.objects.filter(pk__in=server_ids).annotate(

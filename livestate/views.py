@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.core.statements import Given, select
 from left4me.core.web.request import is_fragment
 from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
@@ -88,10 +89,19 @@ def _bans(user: User, server: Server) -> dict[str, object]:
     return {"bans": bans, "ban_count": count}
 
 
+_recent_actions = select(
+    lambda: (
+        Order.objects.filter(server_id=Given("server"), created_at__gte=Given("since"))
+        .exclude(kind=Order.Kind.COMMAND)
+        .select_related("user")
+        .order_by("-pk")
+    )
+)
+
+
 def _latest_action(user: User, server: Server) -> Order | None:
     # The few of the last seconds; SQLite would go through all that the user ever gave to find them.
-    recent = Order.objects.filter(server=server, created_at__gte=timezone.now() - ACTION_SHOWN)
-    rows = recent.exclude(kind=Order.Kind.COMMAND).select_related("user").order_by("-pk")
+    rows = _recent_actions.rows(server=server.pk, since=timezone.now() - ACTION_SHOWN)
     return next((order for order in rows if order.user_id == user.pk), None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Sequence
 
 from django.db.models import CharField, Exists, OuterRef, Q, Subquery, Value
@@ -12,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from left4me.alerts.attention import Reason, Severity, Subject
+from left4me.core.statements import Numbers, select
 from left4me.core.web.ids import address
 from left4me.core.web.refusals import Cure
 from left4me.core.web.request import Visitor
@@ -25,7 +25,7 @@ _LONGEST_ERROR = 300
 
 def faulty() -> list[int]:
     """The ids of all overlays that need attention; in one query if there are none, else in four."""
-    rows = list(suspects())
+    rows = _all_suspects.rows()
     if not rows:
         return []
     ids = [overlay.pk for overlay in rows]
@@ -36,14 +36,9 @@ def faulty() -> list[int]:
 def suspects() -> OverlayQuerySet:
     """The overlays that may need attention or were never built: none of those that a server uses, when all is well.
 
-    An overlay with programs of the game is among them even when an admin has allowed all of them.
+    An overlay with programs of the game is among them even when an admin has allowed all of them. Django takes longer
+    to build this than a database to answer, so use it in statements.
     """
-    return _suspects().all()
-
-
-@functools.cache
-def _suspects() -> OverlayQuerySet:
-    """The queryset of `suspects`, which Django takes longer to build than a database to answer. Never evaluated."""
     ours = {"overlay": OuterRef("pk")}
     faults = Exists(sources.failed_items().filter(**ours)) | Exists(sources.broken_addons().filter(**ours))
     resource = Concat(Value("overlay:"), Cast(OuterRef("pk"), CharField()))
@@ -54,10 +49,14 @@ def _suspects() -> OverlayQuerySet:
     return rows.filter(faults | Q(newest_build=Job.State.FAILED) | ~Q(programs={}) | unbuilt)
 
 
+_all_suspects = select(suspects)
+_suspects_among = select(lambda: suspects().filter(pk__in=Numbers("overlays")).values_list("pk", flat=True))
+
+
 def of_overlays(overlays: Sequence[Overlay], *, user: Visitor) -> dict[int, list[Reason]]:
     """The reasons of each overlay that has any; in one query if none has, else in four."""
     ids = [overlay.pk for overlay in overlays]
-    found = set(suspects().filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
+    found = set(_suspects_among.rows(overlays=ids)) if ids else set()
     return of_suspects([overlay for overlay in overlays if overlay.pk in found], user=user)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accounts.models import User
+from left4me.core.statements import select_for
 from left4me.jobs.models import Job
 from overlays.models import Overlay
 from servers.models import Host, PlayersLink, Server, ServerShare
@@ -33,13 +34,17 @@ class FirstSteps:
         return self.has_game and self.has_started and self.has_friends
 
 
+_owners = select_for(
+    lambda visitor: Server.objects.visible_to(visitor).order_by().values_list("owner_id", flat=True)[:2]
+)
+
+
 def of(user: User, *, now: datetime) -> FirstSteps | None:
     """The steps of a user who is at the beginning; None for those who are done or have servers already."""
-    visible = Server.objects.visible_to(user)
-    owners = list(visible.order_by().values_list("owner", flat=True)[:2])
+    owners = _owners.rows(user)
     if len(owners) > 1 or any(owner != user.pk for owner in owners):
         return None
-    server = visible.listed().first()
+    server = Server.objects.visible_to(user).listed().first()
     host = server.host if server else Host.objects.filter(is_enabled=True).first()
     steps = FirstSteps(
         host=host,

@@ -7,13 +7,18 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from left4me.core.statements import Given, select_for
 from servers import permissions
 from servers.models import Blueprint, DeletedServer, Host, Server
+
+_server = select_for(
+    lambda visitor: Server.objects.with_blueprint().with_role(visitor).filter(pk=Given("server")).order_by()
+)
 
 
 def server_or_404(user: User, pk: int) -> Server:
     """The server with its blueprint and the user's role. Raises Http404 for users who may not see it."""
-    server = Server.objects.with_blueprint().with_role(user).filter(pk=pk).first()
+    server = _server.first(user, server=pk)
     if server is None:
         raise Http404(_("Server not found."))
     permissions.check_can_see_server(user, server)

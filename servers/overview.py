@@ -6,13 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count
 
 from accounts.models import User
 from left4me.alerts.attention import Subject, worst_first
+from left4me.core.statements import Given, Numbers, select_for
 from left4me.jobs import resources
-from left4me.jobs.models import Job
+from left4me.jobs.models import Job, JobQuerySet
 from left4me.jobs.resources import Label
 from overlays import attention as overlay_attention
 from overlays.models import Overlay
@@ -20,7 +22,8 @@ from servers.lifecycle import status as server_status
 from servers.lifecycle.status import ServerStatus
 from servers.models import Host, Server
 from servers.models.servers import ServerQuerySet
-from servers.state import attention
+from servers.state import attention, criteria
+from servers.state.criteria import Criteria
 
 MOST_SERVERS = 12
 MOST_JOBS = 8
@@ -45,28 +48,24 @@ class Overview:
 
 def of(user: User, *, now: datetime) -> Overview:
     """The dashboard of `user`. The number of queries does not depend on the number of servers."""
-    visible = Server.objects.visible_to(user)
-    counts = visible.aggregate(servers=Count("pk"), running=Count("pk", filter=Q(actual_state=Server.State.RUNNING)))
-    faulty = overlay_attention.faulty()
-    needing = attention.filter_servers(visible, faulty_overlays=faulty, user=user, now=now)
-    needed = list(needing.needing_attention_first().values_list("pk", flat=True))
+    counts = dict(_counts.rows(user))
+    present = Criteria.of(now)
+    needed = _needing.rows(user, **vars(present))
     shown = needed[:MOST_SERVERS]
     if len(shown) < MOST_SERVERS:
-        rest = visible.exclude(pk__in=shown).needing_attention_first().values_list("pk", flat=True)
-        shown += rest[: MOST_SERVERS - len(shown)]
-    rows = visible.filter(pk__in=shown).listed().with_role(user).in_bulk()
+        shown += _others.rows(user, shown=shown)[: MOST_SERVERS - len(shown)]
+    rows = {server.pk: server for server in _listed.rows(user, servers=shown)} if shown else {}
     listed = [rows[pk] for pk in shown if pk in rows]
     statuses = server_status.of(listed, user=user, now=now, with_live=True)
-    others = [*_hosts(user, now), *_overlays(user, faulty)]
-    jobs = Job.objects.all() if user.is_admin else Job.objects.asked_by(user)
-    failed = jobs.filter(state=Job.State.FAILED, finished_at__gte=now - _RECENTLY)
+    others = [*_hosts(user, now), *_overlays(user, present.faulty_overlays)]
     return Overview(
         statuses=statuses,
         attention=worst_first([*others, *_subjects(statuses)]),
         needing_attention=len(others) + len(needed),
-        jobs=list(jobs.live().select_related("user")[:MOST_JOBS]),
-        failed=list(failed.select_related("user")[:MOST_JOBS]),
-        **counts,
+        servers=sum(counts.values()),
+        running=counts.get(Server.State.RUNNING, 0),
+        jobs=_live_jobs.rows(user),
+        failed=_failed_jobs.rows(user, since=now - _RECENTLY),
     )
 
 
@@ -75,15 +74,49 @@ def needing_attention(user: User, *, now: datetime) -> list[Subject]:
 
     The number of queries does not depend on their number.
     """
-    faulty = overlay_attention.faulty()
-    visible = Server.objects.visible_to(user)
-    needing = attention.filter_servers(visible, faulty_overlays=faulty, user=user, now=now)
-    statuses = server_status.of(list(_listed(needing, user)), user=user, now=now)
-    return worst_first([*_hosts(user, now), *_overlays(user, faulty), *_subjects(statuses)])
+    present = Criteria.of(now)
+    statuses = server_status.of(_listed_needing.rows(user, **vars(present)), user=user, now=now)
+    return worst_first([*_hosts(user, now), *_overlays(user, present.faulty_overlays), *_subjects(statuses)])
 
 
-def _listed(servers: ServerQuerySet, user: User) -> ServerQuerySet:
-    return servers.listed().with_role(user).needing_attention_first()
+def _all_needing(visitor: Any) -> ServerQuerySet:
+    rows = criteria.filter_servers(Server.objects.visible_to(visitor), criteria.GIVEN, user=visitor)
+    return rows.needing_attention_first()
+
+
+def _jobs_of(visitor: Any) -> JobQuerySet:
+    jobs = Job.objects.all() if visitor.is_admin else Job.objects.asked_by(visitor)
+    return jobs.select_related("user")
+
+
+_counts = select_for(
+    lambda visitor: (
+        Server.objects.visible_to(visitor)
+        .order_by()
+        .values("actual_state")
+        .annotate(count=Count("pk"))
+        .values_list("actual_state", "count")
+    )
+)
+_needing = select_for(lambda visitor: _all_needing(visitor).values_list("pk", flat=True))
+_listed_needing = select_for(lambda visitor: _all_needing(visitor).listed().with_role(visitor))
+_others = select_for(
+    lambda visitor: (
+        Server.objects.visible_to(visitor)
+        .exclude(pk__in=Numbers("shown"))
+        .needing_attention_first()
+        .values_list("pk", flat=True)[:MOST_SERVERS]
+    )
+)
+_listed = select_for(
+    lambda visitor: (
+        Server.objects.visible_to(visitor).filter(pk__in=Numbers("servers")).order_by().listed().with_role(visitor)
+    )
+)
+_live_jobs = select_for(lambda visitor: _jobs_of(visitor).live()[:MOST_JOBS])
+_failed_jobs = select_for(
+    lambda visitor: _jobs_of(visitor).filter(state=Job.State.FAILED, finished_at__gte=Given("since"))[:MOST_JOBS]
+)
 
 
 def _subjects(statuses: Sequence[ServerStatus]) -> list[Subject]:
@@ -113,6 +146,8 @@ def _hosts(user: User, now: datetime) -> list[Subject]:
 
 def _overlays(user: User, faulty: Collection[int]) -> list[Subject]:
     """The overlays that the user may change and no server of theirs uses: those are reported with the server."""
+    if not faulty:
+        return []
     rows = Overlay.objects.filter(pk__in=faulty)
     rows = rows if user.is_admin else rows.filter(owner=user)
     used = rows.filter(in_blueprints__blueprint__servers__in=Server.objects.visible_to(user)).values("pk")

@@ -13,10 +13,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from left4me.core.natural_order import NaturalOrder
-from overlays import attention as overlay_attention
+from left4me.core.statements import select_for
 from servers.models import Server
 from servers.models.servers import ServerQuerySet
-from servers.state import attention
+from servers.state import criteria
+from servers.state.criteria import Criteria
 
 SORTS: dict[str, str | Promise] = {
     "": _("Name"),
@@ -61,7 +62,7 @@ class ServerFilter:
         if self.tag:
             rows = rows.tagged(self.tag)
         if self.attention == "1":
-            rows = attention.filter_servers(rows, faulty_overlays=overlay_attention.faulty(), user=user, now=now)
+            rows = criteria.filter_servers(rows, Criteria.of(now), user=user)
         return _sorted(rows, self.sort)
 
 
@@ -75,12 +76,18 @@ class Choices:
 
     @classmethod
     def of(cls, user: User) -> Self:
-        rows = Server.objects.visible_to(user).order_by()
-        found = list(rows.values_list("owner__username", "host__name", "tags").distinct())
+        found = _choices.rows(user)
         owners, hosts = sorted({owner for owner, _, _ in found}), sorted({host for _, host, _ in found})
         stored = {text for _, _, text in found}
         tags = sorted({tag for text in stored for tag in Server(tags=text).tag_list})
         return cls(owners=owners if len(owners) > 1 else [], hosts=hosts if len(hosts) > 1 else [], tags=tags)
+
+
+_choices = select_for(
+    lambda visitor: (
+        Server.objects.visible_to(visitor).order_by().values_list("owner__username", "host__name", "tags").distinct()
+    )
+)
 
 
 def _sorted(rows: ServerQuerySet, sort: str) -> ServerQuerySet:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from left4me.core import logbook, rows
-from left4me.core.statements import Given, Statement, select
+from left4me.core.statements import Given, Selection, select
 from left4me.core.web import refusals
 from left4me.core.web.refusals import Cure
 from left4me.jobs import broadcast, dispatch, operations, permissions, resources, transitions
@@ -130,7 +130,7 @@ def _take_turn() -> None:
 
 
 @functools.cache
-def _live(*, on_host: bool) -> Statement[Job]:
+def _live(*, on_host: bool) -> Selection[Job]:
     """The live jobs on a resource, on all hosts or on one; the newest comes first."""
     jobs = Job.objects.live().filter(resource=Given("resource")).order_by("-pk")
     return select(lambda: jobs.filter(host=Given("host")) if on_host else jobs)
@@ -154,7 +154,7 @@ def _refuse_when_closed(wanted: operations.Operation, live: Sequence[Job], *, by
         )
 
 
-_count_waiting: Statement[tuple[int]] = select(
+_count_waiting: Selection[tuple[int]] = select(
     lambda: (
         Job.objects.queued()
         .filter(user_id=Given("user"))

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from left4me.core import clock
 from left4me.core.lines import LONGEST_LINE
-from left4me.core.statements import Given, Statement, select
+from left4me.core.statements import Given, Selection, select
 from left4me.core.web.ids import address
 from left4me.jobs import operations, resources
 from left4me.jobs.states import ACTIVE, ENDED, LIVE, State
@@ -81,7 +81,7 @@ def oldest_claimable(host: str, *, most: int) -> list[tuple[int, str]]:
 
 
 @functools.cache
-def _oldest_claimable(most: int) -> Statement[tuple[int, str]]:
+def _oldest_claimable(most: int) -> Selection[tuple[int, str]]:
     jobs = Job.objects.claimable().filter(host=Given("host")).order_by("pk")
     return select(lambda: jobs.values_list("pk", "operation")[:most])
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from left4me.core.statements import Given, Statement, delete, select, update
+from left4me.core.statements import Given, Selection, Statement, delete, select, update
 from left4me.jobs import broadcast, dispatch, failure_alerts, operations
 from left4me.jobs.models import Job, JobLock, JobLog, JobQuerySet
 from left4me.jobs.output import logs
@@ -228,7 +228,7 @@ def _has_ended(
 _locks = JobLock.objects.filter(job_id=Given("job"))
 _free = delete(lambda: _locks)
 # Other hosts: those of resources with a number, as the others belong to the host of the job.
-_hosts_that_wait: Statement[tuple[str]] = select(
+_hosts_that_wait: Selection[tuple[str]] = select(
     lambda: (
         Job.objects.queued()
         .filter(locks__resource__in=_locks.filter(resource__contains=":").values("resource"))

@@ -6,12 +6,15 @@ from collections.abc import Collection
 
 from django.utils.translation import gettext as _
 
+from left4me.core.statements import Numbers, select
 from livestate.matches.models import Match
 from servers.actions.interruptions import Hold
 
+_holding = select(lambda: Match.objects.holding().filter(server__in=Numbers("servers")))
+
 
 def of_servers(server_ids: Collection[int]) -> dict[int, Hold]:
-    return {match.server_id: of(match) for match in Match.objects.holding().filter(server__in=list(server_ids))}
+    return {match.server_id: of(match) for match in _holding.rows(servers=server_ids)}
 
 
 def of(match: Match) -> Hold:

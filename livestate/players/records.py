@@ -11,6 +11,7 @@ from django.db.models import Count, Max, Min, Q, QuerySet
 
 from accounts.models import User
 from left4me.core import steam_ids
+from left4me.core.statements import Numbers, select_for
 from left4me.core.web.request import is_admin
 from livestate.bans import effective
 from livestate.bans.models import Ban, BanQuerySet
@@ -117,10 +118,21 @@ def banned(user: User, *, now: datetime) -> BanQuerySet:
     return Ban.objects.visible_to(user).active(now).filter(ban_list__in=applied.values("pk"))
 
 
+_notes = select_for(
+    lambda visitor: (
+        PlayerNote.objects.visible_to(visitor)
+        .filter(steam_id_64__in=Numbers("accounts"))
+        .order_by()
+        .values("steam_id_64")
+        .annotate(count=Count("pk"))
+        .values_list("steam_id_64", "count")
+    )
+)
+
+
 def noted(user: User, accounts: Collection[int]) -> dict[int, int]:
     """The number of notes that the user may see about each of these accounts that has one."""
-    rows = PlayerNote.objects.visible_to(user).filter(steam_id_64__in=accounts).order_by().values("steam_id_64")
-    return dict(rows.annotate(count=Count("pk")).values_list("steam_id_64", "count"))
+    return dict(_notes.rows(user, accounts=accounts) if accounts else ())
 
 
 def totals(rows: Iterable[ServerPlayer], *, now: datetime) -> dict[int, Totals]:

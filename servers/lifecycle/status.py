@@ -12,6 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from left4me.alerts.attention import Reason
+from left4me.core.statements import Texts, select
 from left4me.core.web.request import Visitor
 from left4me.jobs import queue_reasons
 from left4me.jobs.models import Job
@@ -135,10 +136,15 @@ def chapter_of(server: Server, live: Any) -> Chapter | None:
     return maps.stock().get(maps.start_map(server.blueprint.arguments))
 
 
+_live_on = select(
+    lambda: Job.objects.live().filter(resource__in=Texts("resources")).select_related("user").order_by("pk")
+)
+
+
 def _live_jobs(resources: Iterable[str]) -> dict[str, Job]:
     """One live job for each resource that has any: the running one, else the one that has waited longest."""
     jobs: dict[str, Job] = {}
-    for job in Job.objects.live().filter(resource__in=list(resources)).select_related("user").order_by("pk"):
+    for job in _live_on.rows(resources=resources):
         if job.resource not in jobs or (job.is_active and not jobs[job.resource].is_active):
             jobs[job.resource] = job
     return jobs

@@ -1,15 +1,14 @@
 """Decides which servers and hosts need attention, and why: the one notion of pages, the bell and the API.
 
-`filter_servers` and `of_servers` state the same rules, for the database and for rows; a test holds them together.
+`of_servers` and `criteria.filter_servers` state the same rules, for rows and for the database; a test holds them
+together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value
-from django.db.models.functions import Concat
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -18,6 +17,7 @@ from django.utils.translation import ngettext
 from accounts.models import User
 from left4me.alerts.attention import Reason, Severity
 from left4me.core import secrets
+from left4me.core.statements import Given, Numbers, select
 from left4me.core.web.ids import address
 from left4me.core.web.refusals import Cure
 from left4me.core.web.request import Visitor, is_admin
@@ -25,39 +25,11 @@ from left4me.jobs.models import Job
 from overlays import attention as overlay_attention
 from overlays.models import Overlay
 from servers import permissions
-from servers.models import BlueprintOverlay, GameCheck, Host, Server, ServerShare, StateChange
-from servers.models.hosts import silence
-from servers.models.servers import ServerQuerySet
-from servers.state import copies, layer_faults
-
-# A server that crashed and runs again is shown for this long.
-CRASH_SHOWN = timedelta(hours=1)
+from servers.models import GameCheck, Host, Server, ServerShare, StateChange
+from servers.state import copies, criteria, layer_faults
 
 # Steam is often away for some minutes.
 _FAILED_CHECKS = 3
-
-_RUNS = (Server.State.RUNNING, Server.State.STARTING)
-
-
-def filter_servers(
-    rows: ServerQuerySet, *, faulty_overlays: Collection[int], user: Visitor, now: datetime
-) -> ServerQuerySet:
-    """The servers among `rows` that need attention; in one query before that of the rows.
-
-    `faulty_overlays` is the result of `overlays.attention.faulty`.
-    """
-    fails = ~Q(last_error="") | Q(actual_state__in=Server.ENDED_BADLY) | Q(hung_since__isnull=False) | _drift()
-    live = Job.objects.live().filter(resource__startswith="server:").values_list("resource", flat=True)
-    busy = [int(resource.partition(":")[2]) for resource in live]
-    silent = Q(host__last_seen_at=None) | Q(host__last_seen_at__lt=now - silence())
-    crashed = Q(Exists(_recent_crashes(now).filter(server=OuterRef("pk"))), actual_state__in=_RUNS)
-    old_game = Q(actual_state=Server.State.RUNNING) & ~Q(game_version="") & ~Q(host__game_version="")
-    old_game &= ~Q(game_version=F("host__game_version"))
-    outdated = Q(actual_state=Server.State.RUNNING) & _host_is_outdated()
-    faulty = BlueprintOverlay.objects.filter(blueprint=OuterRef("blueprint"), overlay__in=faulty_overlays)
-    layer = Q(Exists(faulty)) if is_admin(user) else Q(Exists(faulty), blueprint__owner_id=user.pk)
-    files = Q(outdated_files__gt=0)
-    return rows.filter(silent | (fails & ~Q(pk__in=busy)) | crashed | old_game | outdated | files | layer)
 
 
 def of_servers(
@@ -116,7 +88,7 @@ def _of_server(
     reasons = list(layers)
     if not is_busy and (reason := _of_state(server, user, unbuilt)):
         reasons.append(reason)
-    if crash is not None and server.actual_state in _RUNS:
+    if crash is not None and server.actual_state in criteria.RUNS:
         reasons.append(
             Reason(
                 kind="crashed_recently",
@@ -157,7 +129,7 @@ def _of_state(server: Server, user: Visitor, unbuilt: Overlay | None) -> Reason 
             cure=_operation(server, "restart", _("Restart"), user),
         )
     if error:
-        failed_start = server.desired_state == Server.Desired.RUNNING and server.actual_state not in _RUNS
+        failed_start = server.desired_state == Server.Desired.RUNNING and server.actual_state not in criteria.RUNS
         label = _("Start failed") if failed_start else _("Last operation failed")
         cure = (_use_offered_port(server, user) or _supply(server, user, unbuilt) or start) if failed_start else None
         return Reason(kind="failed", severity=Severity.BAD, label=label, text=error, url=url, cure=cure)
@@ -342,31 +314,17 @@ def _use_offered_port(server: Server, user: Visitor) -> Cure | None:
     return Cure(operation="use_port", label=label, url=address("servers:use_port", server.pk))
 
 
-def _host_is_outdated() -> Q:
-    """The condition of `Host.update_is_wanted`."""
-    newest, left = F("host__game_check__newest_build"), F("host__game_check__left_build")
-    is_other = ~Q(host__game_check__newest_build="") & ~Q(host__game_version__endswith=Concat(Value("-"), newest))
-    is_other &= ~Q(host__game_check__newest_build=left)
-    is_said = Q(host__game_version=F("host__game_check__outdated_version"))
-    return Q(host__game_check__isnull=False) & ~Q(host__game_version="") & (is_other | is_said)
-
-
-def _drift() -> Q:
-    """The condition of `Server.has_drifted`."""
-    wanted = Q(desired_state=Server.Desired.RUNNING, actual_state__in=Server.NOT_RUNNING)
-    return wanted | Q(desired_state=Server.Desired.STOPPED, actual_state__in=Server.NOT_AT_REST)
-
-
 def _runs_old_game(server: Server) -> bool:
     installed = server.host.game_version
     is_other = bool(server.game_version and installed) and server.game_version != installed
     return is_other and server.actual_state == Server.State.RUNNING
 
 
-def _recent_crashes(now: datetime) -> QuerySet[StateChange]:
-    return StateChange.objects.filter(state=Server.State.CRASHED, at__gte=now - CRASH_SHOWN)
+_crashes_of = select(
+    lambda: criteria.crashes_since(Given("since")).filter(server__in=Numbers("servers")).order_by("at", "pk")
+)
 
 
 def _latest_crashes(servers: Sequence[Server], now: datetime) -> dict[int, StateChange]:
-    rows = _recent_crashes(now).filter(server__in=[server.pk for server in servers]).order_by("at", "pk")
+    rows = _crashes_of.rows(since=now - criteria.CRASH_SHOWN, servers=[server.pk for server in servers])
     return {row.server_id: row for row in rows}

@@ -8,11 +8,15 @@ from dataclasses import replace
 from django.utils.translation import gettext as _
 
 from left4me.alerts.attention import Reason
+from left4me.core.statements import Numbers, select
 from left4me.core.web.request import Visitor
 from overlays import attention as overlay_attention
 from overlays.models import Overlay
 from servers import permissions
 from servers.models import BlueprintOverlay, Server
+
+_links = BlueprintOverlay.objects.filter(blueprint__in=Numbers("blueprints")).order_by()
+_suspects = select(lambda: overlay_attention.suspects().filter(pk__in=_links.values("overlay")).order_by())
 
 
 def of(servers: Sequence[Server], user: Visitor) -> tuple[Mapping[int, list[Reason]], Mapping[int, Overlay]]:
@@ -23,11 +27,10 @@ def of(servers: Sequence[Server], user: Visitor) -> tuple[Mapping[int, list[Reas
     visible = {row.blueprint_id for row in servers if permissions.can_see_blueprint(user, row.blueprint)}
     if not visible:
         return {}, {}
-    links = BlueprintOverlay.objects.filter(blueprint__in=visible).order_by("position")
-    suspects = overlay_attention.suspects().filter(pk__in=links.order_by().values("overlay"))
-    overlays = {overlay.pk: overlay for overlay in suspects.order_by()}
+    overlays = {overlay.pk: overlay for overlay in _suspects.rows(blueprints=visible)}
     if not overlays:
         return {}, {}
+    links = BlueprintOverlay.objects.filter(blueprint__in=visible).order_by("position")
     found = overlay_attention.of_suspects(list(overlays.values()), user=user)
     by_blueprint: dict[int, list[Reason]] = {}
     unbuilt: dict[int, Overlay] = {}

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from left4me.core.statements import select_for
 from left4me.jobs.models import Job
 from left4me.testing.caller import Caller
 from left4me.testing.cast import Cast
@@ -20,7 +21,8 @@ from overlays.models import Overlay, OverlayAddon, OverlayWorkshopItem
 from overlays.tests.factories import make_overlay
 from servers import overview
 from servers.models import Host, Server, ServerShare, StateChange
-from servers.state import attention, layer_faults
+from servers.state import attention, criteria, layer_faults
+from servers.state.criteria import Criteria
 from servers.tests.factories import make_blueprint, make_host, make_server, share
 from workshop.models import WorkshopItem
 
@@ -242,9 +244,18 @@ def test_a_failed_build_counts_until_a_newer_one_has_an_outcome(cast: Cast) -> N
 def test_the_rules_of_rows_and_of_the_database_are_one(cast: Cast, servers: dict[str, Server]) -> None:
     for user in (cast.owner, cast.admin, cast.stranger):
         visible = Server.objects.visible_to(user)
-        faulty, now = overlay_attention.faulty(), timezone.now()
-        filtered = attention.filter_servers(visible, faulty_overlays=faulty, user=user, now=now)
+        now = timezone.now()
+        present = Criteria.of(now)
+        filtered = set(criteria.filter_servers(visible, present, user=user).values_list("pk", flat=True))
         rows = list(visible.listed().with_role(user))
         busy = set(Job.objects.live().values_list("resource", flat=True))
         reasons = attention.of_servers(rows, busy=busy, user=user, now=now)
-        assert set(filtered.values_list("pk", flat=True)) == {pk for pk, found in reasons.items() if found}
+        assert filtered == {pk for pk, found in reasons.items() if found}
+        assert filtered == set(_needing.rows(user, **vars(present))), "the same in a statement"
+
+
+_needing = select_for(
+    lambda visitor: criteria.filter_servers(
+        Server.objects.visible_to(visitor), criteria.GIVEN, user=visitor
+    ).values_list("pk", flat=True)
+)

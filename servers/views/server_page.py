@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from left4me.core.statements import Given, select
 from left4me.core.web.ids import address
 from servers.actions import interruptions
 from servers.blueprints import versions
@@ -20,7 +21,7 @@ from servers.lifecycle import status as server_status
 from servers.lifecycle import suspects
 from servers.lifecycle.suspects import Suspects
 from servers.models import BlueprintVersion, Server, StateChange
-from servers.state import attention, copies
+from servers.state import copies, criteria
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,15 @@ def address_of(server: Server, tab: str) -> str:
     return address(chosen.address, server.pk)
 
 
+_last_crash = select(lambda: StateChange.objects.filter(server_id=Given("server"), state__in=Server.ENDED_BADLY)[:1])
+
+
 def recent_crash(server: Server, now: datetime) -> StateChange | None:
     """The crash that made the present state, or that of a running game within the last hour."""
-    crash = server.state_changes.filter(state__in=Server.ENDED_BADLY).first()
+    crash = _last_crash.first(server=server.pk)
     if crash is None:
         return None
-    return crash if server.actual_state in Server.ENDED_BADLY or now - crash.at < attention.CRASH_SHOWN else None
+    return crash if server.actual_state in Server.ENDED_BADLY or now - crash.at < criteria.CRASH_SHOWN else None
 
 
 class AfterFailure(TypedDict):
