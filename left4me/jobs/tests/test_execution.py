@@ -1,6 +1,7 @@
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from django.db import DatabaseError, connection
@@ -8,13 +9,16 @@ from django.test.utils import CaptureQueriesContext
 
 from left4me.core.concurrency import Cancelled
 from left4me.core.redis import signals
-from left4me.jobs import execution, transitions
+from left4me.jobs import diagnostic, execution, transitions
 from left4me.jobs.execution import ActiveRun, Stop
 from left4me.jobs.models import Job, JobLog
+from left4me.jobs.operations import Failed
 from left4me.jobs.output.log_writer import BURST_LINES, LogWriter
 from left4me.jobs.states import State
 from left4me.jobs.tests.conftest import LEASE, NOW, story
 from left4me.testing.jobs import drain
+
+STOPPED = "The worker was stopped before the job finished. Retry the job."
 
 
 def _run(job, *, lease=60.0):
@@ -34,7 +38,7 @@ def test_a_body_that_returns_has_succeeded_and_its_secrets_are_masked(ask):
         ("failed", "no room for •••", 28),
         ("command", "sh exited with status 7: last words", 7),
         ("missing", "can't run no-such-program-here: No such file or directory", 1),
-        ("cancelled", "The worker was stopped before the job finished. Retry the job.", 1),
+        ("cancelled", STOPPED, 1),
         ("surprise", "ZeroDivisionError: by •••", 1),
     ],
 )
@@ -187,3 +191,162 @@ def test_more_lines_than_a_batch_are_numbered_without_gaps_up_to_the_end(ask):
     job = ask("diagnostic", "diagnostic:1", lines=2_500)
     drain(host="local", most=1)
     assert list(job.log.order_by("seq").values_list("seq", flat=True)) == list(range(1, 2_502))
+
+
+def test_a_body_sees_its_job(ask):
+    job = ask("test-start", "server:12", map="c1m1")
+    run = _run(job)
+    assert (run.job_id, run.resource, run.resource_id, run.host) == (job.pk, "server:12", 12, "local")
+    assert (run.params, run.attempt, run.may_run_again) == ({"map": "c1m1"}, 0, True)
+    assert not _run(ask("test-install")).may_run_again
+    assert not _run(Job(pk=1, operation="from-the-future", resource="a:1")).may_run_again
+
+
+def test_a_secret_is_masked_from_when_it_is_known(ask):
+    run = _run(ask("test-install"))
+    assert run.masked("hunter2") == run.hide("hunter2") == "hunter2"
+    run.mask("hunter2", "other-word")
+    assert run.masked("hunter2\nand other-word\x07") == "•••\nand •••"
+    assert run.hide("hunter2") == "•••"
+    assert len(run.masked("x\n" * 10_000)) == 10_000
+
+
+def test_the_first_reason_to_stop_counts_but_a_lost_lease_overrides_it(ask):
+    run = _run(ask("test-start"))
+    found = []
+    for why in (Stop.CANCEL, Stop.SHUTDOWN, Stop.LEASE_LOST, Stop.CANCEL):
+        run.request_stop(why)
+        found.append(run.stopped_for)
+    assert found == [Stop.CANCEL, Stop.CANCEL, Stop.LEASE_LOST, Stop.LEASE_LOST]
+
+
+def test_a_pause_ends_by_itself(ask):
+    run = _run(ask("test-start"))
+    run.sleep(0.01)
+    run.sleep(0)
+    run.check()
+    assert not run.cancelled()
+
+
+def test_a_program_does_not_get_the_application_s_secrets(ask, monkeypatch):
+    for name in execution._NOT_PASSED_ON:
+        monkeypatch.setenv(name, "hidden")
+    monkeypatch.setenv("PASSED_ON", "yes")
+    run = _run(ask("test-start"))
+    output = run.command(["env"], timeout=30).output.splitlines()
+    assert "PASSED_ON=yes" in output
+    assert not any(line.endswith("=hidden") for line in output)
+    assert run.command(["sh", "-c", "exit 3"], timeout=30, check=False).status == 3
+
+
+@pytest.fixture
+def claimed(ask):
+    """Claim a job of this operation, and return its run."""
+
+    def claimed(operation: str, **params) -> ActiveRun:
+        ask(operation, **params)
+        (job,) = transitions.claim(host="local", worker="me", limit=1, now=NOW, lease=LEASE)
+        return _run(job)
+
+    return claimed
+
+
+@pytest.mark.parametrize(
+    ("operation", "why", "state", "last"),
+    [
+        ("test-start", Stop.SHUTDOWN, State.QUEUED, "The worker is shutting down. The job is queued again."),
+        ("test-start", Stop.LEASE_LOST, State.QUEUED, "The worker lost its connection. The job is queued again."),
+        (
+            "test-install",
+            Stop.SHUTDOWN,
+            State.FAILED,
+            "The worker was stopped before the job finished. Retry the job.",
+        ),
+    ],
+)
+def test_a_run_that_stops_for_its_worker_is_queued_again_or_fails(claimed, operation, why, state, last):
+    run = claimed(operation)
+    run.request_stop(why)
+    ending = execution._settle(run, State.CANCELLED, None, "")
+    assert ending.state is state
+    job = Job.objects.get()
+    assert (job.state, job.exit_code) == (state, 1 if state is State.FAILED else None)
+    assert story(job)[-1] == last
+
+
+def test_a_run_that_stops_for_its_worker_is_cancelled_when_its_user_wants_that_too(claimed):
+    run = claimed("test-install")
+    Job.objects.update(state=State.CANCELLING)
+    run.request_stop(Stop.SHUTDOWN)
+    assert execution._settle(run, State.CANCELLED, None, "").state is State.CANCELLED
+    assert Job.objects.get().state == State.CANCELLED
+
+
+def test_a_run_that_its_user_cancelled_is_cancelled(claimed):
+    run = claimed("test-start")
+    Job.objects.update(state=State.CANCELLING)
+    run.request_stop(Stop.CANCEL)
+    assert execution._settle(run, State.CANCELLED, None, "").state is State.CANCELLED
+
+
+def test_a_result_is_stored_once_the_database_is_back_or_left_to_the_sweep(claimed, monkeypatch):
+    run = claimed("test-start")
+    pauses, tries, settle = [], [], execution._settle
+
+    def fail_twice(*args):
+        tries.append(args)
+        if len(tries) <= 2:
+            raise DatabaseError
+        return settle(*args)
+
+    monkeypatch.setattr(execution, "_settle", fail_twice)
+    monkeypatch.setattr(execution.time, "sleep", pauses.append)
+    assert execution._settle_with_retries(run, State.SUCCEEDED, 0, "").state is State.SUCCEEDED
+    assert pauses == [0.5, 0.5]
+    pauses.clear()
+    monkeypatch.setattr(execution, "_settle", lambda *args: fail_twice(tries.clear()))
+    ending = execution._settle_with_retries(run, State.SUCCEEDED, 0, "")
+    assert (ending.state, ending.error) == (None, "left to the sweep, after its lease expires")
+    assert len(pauses) == 20
+
+
+def test_a_failure_without_words_gets_some(claimed, monkeypatch):
+    run = claimed("test-break")
+    for fault, code in ((Failed(""), 1), (Failed("", exit_code=5), 5)):
+        monkeypatch.setattr(run, "operation", SimpleNamespace(body=_raising(fault)))
+        assert execution._run_body(run) == (State.FAILED, code, execution._NO_REASON)
+    assert (Failed("x").may_pass, Failed("x", may_pass=True).may_pass) == (False, True)
+
+
+def _raising(fault):
+    def body(run):
+        raise fault
+
+    return body
+
+
+# --- the worker test ---
+
+
+class Recorded:
+    def __init__(self, **params):
+        self.params, self.calls = params, []
+
+    def __getattr__(self, name):
+        return lambda *args, **options: self.calls.append((name, *args, *options.items()))
+
+
+def test_the_worker_test_prints_lines_and_does_what_it_is_asked_for():
+    run = Recorded()
+    diagnostic.diagnostic(run)
+    assert [call[1] for call in run.calls if call[0] == "log"] == [f"line {n} of 3" for n in (1, 2, 3)]
+    assert [dict(call[1:])["done"] for call in run.calls if call[0] == "progress"] == [1, 2, 3]
+    assert not [call for call in run.calls if call[0] in {"sleep", "command"}]
+    run = Recorded(lines=1, interval=0.2, sleep=5, child=7)
+    diagnostic.diagnostic(run)
+    assert [call[0] for call in run.calls] == ["check", "log", "progress", "sleep", "log", "sleep", "command"]
+    assert [call[1] for call in run.calls if call[0] == "sleep"] == [0.2, 5]
+    assert "time.sleep(7.0)" in run.calls[-1][1][2]
+    assert ("timeout", 3600) in run.calls[-1]
+    with pytest.raises(Failed, match="as asked"):
+        diagnostic.diagnostic(Recorded(lines=0, fail="as asked"))

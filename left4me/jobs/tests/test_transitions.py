@@ -1,4 +1,5 @@
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection
@@ -166,3 +167,133 @@ def test_the_database_itself_refuses_a_row_that_contradicts_itself(ask, fields):
     job = ask("test-start")
     with pytest.raises(IntegrityError):
         Job.objects.filter(pk=job.pk).update(**fields)
+
+
+def test_a_job_of_a_machine_that_is_gone_ends_without_its_worker(ask, claim):
+    running, waiting = ask("test-start"), ask("test-start", "server:2")
+    claim(limit=1)
+    assert transitions.abandon(running, why="The host was removed.", now=NOW)
+    assert transitions.abandon(waiting, why="The host was removed.", now=NOW)
+    assert (_fresh(running).state, running.exit_code, running.error) == (State.FAILED, 1, "The host was removed.")
+    assert (_fresh(waiting).state, waiting.exit_code, waiting.error) == (State.CANCELLED, None, "")
+    assert story(waiting)[-1] == story(running)[-1] == "The host was removed."
+    assert not transitions.abandon(running, why="Again.", now=NOW)
+    assert not JobLock.objects.exists()
+
+
+def test_a_job_whose_operation_no_code_knows_is_not_run_again(ask, claim):
+    job = ask("test-start")
+    claim()
+    Job.objects.update(operation="from-the-future")
+    assert transitions.recover(_fresh(job), now=NOW) == State.FAILED
+    assert (_fresh(job).exit_code, job.worker, job.lease_expires_at) == (1, "", None)
+
+
+def test_a_job_that_another_process_has_settled_is_left_alone(ask, claim):
+    again, once, cancelled = ask("test-start"), ask("test-install", "server:2"), ask("test-start", "server:3")
+    claim()
+    stale = [_fresh(each) for each in (again, once)]
+    actions.cancel(job=_fresh(cancelled), by=None)
+    stale.append(_fresh(cancelled))
+    Job.objects.update(attempt=5)
+    assert [transitions.recover(job, now=NOW) for job in stale] == [None] * 3
+    assert [_fresh(job).state for job in stale] == [State.RUNNING, State.RUNNING, State.CANCELLING]
+
+
+def test_a_job_that_runs_again_begins_from_nothing(ask, claim):
+    job = ask("test-start")
+    claim()
+    Job.objects.update(progress={"done": 1})
+    assert transitions.recover(_fresh(job), now=NOW) == State.QUEUED
+    assert (_fresh(job).progress, job.started_at, job.worker, job.attempt) == (None, None, "", 1)
+
+
+def test_the_other_hosts_that_wait_for_a_resource_are_told_once_it_is_free(ask, claim, monkeypatch):
+    told = []
+    monkeypatch.setattr(transitions.dispatch, "send_runnable_after_commit", told.append)
+    first = ask("test-install", "overlay:7", host="a")
+    ask("test-install", "overlay:7", host="b"), ask("test-start", "overlay:7", host="b")
+    ask("test-install", "overlay:8", host="c"), ask("test-install", "game", host="d")
+    claim(host="a")
+    told.clear()
+    transitions.finish(_fresh(first), state=State.SUCCEEDED, now=NOW)
+    assert told == ["b"], "its own host's worker looks by itself"
+    told.clear()
+    actions.cancel(job=Job.objects.get(host="c"), by=None)
+    assert told == ["c"]
+
+
+def test_only_one_job_is_claimed_if_it_is_named_and_is_one_of_the_oldest(ask):
+    first, second, third = (ask("test-start", f"server:{number}") for number in (1, 2, 3))
+
+    def claim_only(job: Job, limit: int) -> list[int]:
+        found = transitions.claim(host="local", worker="w", limit=limit, now=NOW, lease=LEASE, only=job.pk)
+        return [each.pk for each in found]
+
+    assert claim_only(third, 2) == []
+    assert claim_only(second, 2) == [second.pk]
+    assert claim_only(first, 1) == [first.pk]
+
+
+def test_an_end_has_its_time_its_error_and_its_last_lines(ask, claim):
+    job = ask("test-start")
+    claim()
+    later = NOW + timedelta(minutes=1)
+    lines = [("stdout", "last words", later)]
+    assert transitions.finish(
+        _fresh(job), state=State.FAILED, now=later, exit_code=3, error="Why.", lines=lines, progress={"done": 1}
+    )
+    assert (_fresh(job).state, job.exit_code, job.error, job.progress) == (State.FAILED, 3, "Why.", {"done": 1})
+    assert (job.finished_at, job.ran_for, job.last_seq) == (later, timedelta(minutes=1), 3)
+    assert story(job)[1:] == ["last words", "Why."]
+    assert transitions.end_of(job) == {"id": job.pk, "state": "failed", "exit_code": 3, "error": "Why."}
+
+
+def test_leases_of_a_clock_that_was_ahead_are_abandoned_too(ask, claim):
+    job = ask("test-start")
+    claim()
+    for ahead, found in ((timedelta(seconds=60), []), (timedelta(seconds=61), [job])):
+        Job.objects.update(lease_expires_at=NOW + LEASE + ahead)
+        assert list(Job.objects.abandoned(NOW, lease=LEASE)) == found
+    Job.objects.update(lease_expires_at=NOW)
+    assert not Job.objects.abandoned(NOW, lease=LEASE).exists()
+
+
+def test_after_a_step_of_the_clock_leases_tell_nothing_for_their_length(monkeypatch):
+    now, steps = [1_000.0], [600.0, 0.0, 0.0, 0.0]
+    monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(sweep, "_clock", SimpleNamespace(step=lambda: steps.pop(0)))
+    monkeypatch.setattr(sweep, "_stepped_at", float("-inf"))
+    found = []
+    for now[0] in (1_000.0, 1_014.9, 1_015.0, 1_060.0):
+        found.append(sweep._leases_tell_nothing())
+    assert found == [True, True, False, False]
+
+
+def test_jobs_of_a_provably_dead_worker_are_settled_before_their_lease_ends(ask, claim, monkeypatch):
+    job, other = ask("test-start"), ask("test-start", "server:2", host="other")
+    claim(worker="dead"), claim(worker="dead", host="other")
+    monkeypatch.setattr(sweep.identity, "is_provably_dead", lambda worker: worker == "dead")
+    assert sweep.settle_abandoned(host="local", now=NOW) == 1
+    assert (_fresh(job).state, _fresh(other).state) == (State.QUEUED, State.RUNNING)
+
+
+def test_rows_know_what_they_are(ask, claim):
+    job = ask("test-start")
+    assert str(job) == f"{job.pk}: test-start server:1"
+    assert sorted(map(str, job.locks.all())) == ["game@local (shared)", "server:1 (exclusive)"]
+    assert (job.title, Job(operation="odd").title) == ("Start", "odd")
+    assert (job.is_live, job.is_active, job.has_ended, job.ran_for) == (True, False, False, None)
+    assert not job.can_be_retried
+    claim()
+    assert (_fresh(job).is_live, job.is_active, job.has_ended, job.ran_for) == (True, True, False, None)
+    assert Job.objects.is_running(job.pk, operation="test-start", resource="server:1", host="local")
+    for wrong in ({"operation": "x"}, {"resource": "server:2"}, {"host": "other"}):
+        given = {"operation": "test-start", "resource": "server:1", "host": "local", **wrong}
+        assert not Job.objects.is_running(job.pk, **given)
+    transitions.finish(job, state=State.FAILED, now=NOW)
+    assert (_fresh(job).is_live, job.is_active, job.has_ended, job.can_be_retried) == (False, False, True, True)
+    assert not Job.objects.is_running(job.pk, operation="test-start", resource="server:1", host="local")
+    job.operation = "odd"
+    assert not job.can_be_retried
+    assert str(job.log.first()) == "Requested by the system."
