@@ -151,7 +151,6 @@ def end_group(pid: int, *, grace: float = _TERM_GRACE_SECONDS) -> None:
         os.killpg(pid, signal.SIGTERM)
         deadline = time.monotonic() + grace
         while time.monotonic() < deadline:
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             # killpg(…, 0) would also succeed when only the zombie of the leader is left.
             if pid not in procfs.living_groups():
                 return

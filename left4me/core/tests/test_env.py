@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from left4me.core.env import Environment, Misconfigured, database_from_url
+from left4me.core.env import Bind, Environment, Misconfigured, database_from_url
 
 
 def test_an_empty_variable_means_the_default():
@@ -70,3 +72,93 @@ def test_postgresql_is_pooled():
 def test_another_database_is_refused_with_the_cure(url):
     with pytest.raises(Misconfigured, match="DATABASE_URL"):
         database_from_url(url)
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "expected"),
+    [
+        (lambda e: e.text("X", "d"), " a ", "a"),
+        (lambda e: e.text("X"), None, ""),
+        (lambda e: e.choice("X", ["a", "b"], "a"), "b", "b"),
+        *((lambda e: e.flag("X", default=False), value, True) for value in ("1", "true", "YES", "on")),
+        *((lambda e: e.flag("X", default=True), value, False) for value in ("", "0", "false", "No", "off")),
+        (lambda e: e.flag("X", default=True), None, True),
+        (lambda e: e.flag("X", default=False), None, False),
+        (lambda e: e.number("X", 5, least=1, most=60), "1", 1),
+        (lambda e: e.number("X", 5, least=1, most=60), "60", 60),
+        (lambda e: e.number("X", 5, least=-3, most=60), "-3", -3),
+        (lambda e: e.number("X", 5, least=1, most=60), None, 5),
+        (lambda e: e.words("X", ["d"]), None, ["d"]),
+        (lambda e: e.words("X", ["d"]), " a, ,b ", ["a", "b"]),
+        (lambda e: e.folders("X"), "/srv, /var/lib/x", [Path("/srv"), Path("/var/lib/x")]),
+        (lambda e: e.folders("X", ["/d"]), None, [Path("/d")]),
+        (lambda e: e.folders("X", ["/d"]), "-", []),
+        (lambda e: e.bind("X", "127.0.0.1:8000"), None, Bind("127.0.0.1", 8000)),
+        (lambda e: e.bind("X", ""), "host:1", Bind("host", 1)),
+        (lambda e: e.bind("X", ""), "[::1]:65535", Bind("::1", 65535)),
+        (lambda e: e.ports("X", "27015-27115"), None, range(27015, 27116)),
+        (lambda e: e.ports("X", ""), "1024-1024", range(1024, 1025)),
+        (lambda e: e.ports("X", ""), "65535-65535", range(65535, 65536)),
+        (lambda e: e.url("X", "https://d/", schemes=["https"]), None, "https://d"),
+        (lambda e: e.url("X", "", schemes=["https"]), None, ""),
+        (lambda e: e.url("X", "", schemes=["http", "https"]), "https://a/b/", "https://a/b"),
+        (lambda e: e.origins("X"), None, []),
+        (
+            lambda e: e.origins("X"),
+            "http://10.0.0.7:9000, HTTPS://a.example",
+            ["http://10.0.0.7:9000", "HTTPS://a.example"],
+        ),
+        (lambda e: e.mail("X"), None, {}),
+        (lambda e: e.host_name("X", "local"), None, "local"),
+        (lambda e: e.host_name("X", "local"), "a" * 63, "a" * 63),
+        (lambda e: e.host_name("X", "local"), "a", "a"),
+    ],
+)
+def test_a_value_is_read_or_its_default(read, value, expected):
+    assert read(Environment({} if value is None else {"X": value})) == expected
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "cure"),
+    [
+        (lambda e: e.number("X", 5, least=1, most=60), "0", "from 1 to 60"),
+        (lambda e: e.number("X", 5, least=1, most=60), "5.0", "a whole number"),
+        *((lambda e: e.folders("X"), value, "no absolute path") for value in ("srv", "/", "/srv/../etc")),
+        (lambda e: e.bind("X", ""), "host:0", "Write host:port"),
+        (lambda e: e.bind("X", ""), "host:65536", "Write host:port"),
+        (lambda e: e.bind("X", ""), "a b:80", "Write host:port"),
+        (lambda e: e.ports("X", ""), "1023-2000", "between 1024 and 65535"),
+        (lambda e: e.ports("X", ""), "2000-65536", "between 1024 and 65535"),
+        (lambda e: e.ports("X", ""), "2000", "Write first-last"),
+        *(
+            (lambda e: e.origins("X"), value, "no origin")
+            for value in ("a.example", "ftp://a", "http://a/b", "http://u@a")
+        ),
+        (lambda e: e.mail("X"), "http://mail.example", "must look like smtp"),
+        *((lambda e: e.host_name("X", "local"), value, "at most 63") for value in ("a" * 64, "-a", "a-", "a.b")),
+    ],
+)
+def test_what_is_just_beyond_is_refused(read, value, cure):
+    with pytest.raises(Misconfigured, match=cure):
+        read(Environment({"X": value}))
+
+
+def test_the_settings_of_mail_come_from_its_address():
+    given = Environment({"X": "smtp+tls://user:p%40ss@mail.example.org:587"}).mail("X")
+    assert (given["EMAIL_HOST"], given["EMAIL_PORT"], given["EMAIL_HOST_USER"]) == ("mail.example.org", 587, "user")
+    assert given["EMAIL_USE_TLS"] is True
+
+
+def test_the_process_s_own_environment_is_read(monkeypatch):
+    monkeypatch.setenv("LEFT4ME_TEST", "value")
+    assert Environment().text("LEFT4ME_TEST") == "value"
+
+
+def test_a_database_has_what_several_writers_need():
+    lite = database_from_url("sqlite:////tmp/x.sqlite3")
+    assert lite["OPTIONS"]["timeout"] == 20
+    assert (lite["CONN_MAX_AGE"], lite["TEST"]["NAME"]) == (None, "/tmp/x.sqlite3.test")
+    large = database_from_url("postgres://user:secret@db.example/left4me?sslmode=require")
+    assert large["OPTIONS"]["pool"] == {"min_size": 1, "max_size": 20, "timeout": 10}
+    assert large["OPTIONS"]["sslmode"] == "require"
+    assert large["OPTIONS"]["keepalives"] == 1

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -276,3 +277,234 @@ def test_networks_of_special_purpose_are_not_public(address):
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"])
 def test_public_addresses_are_public(address):
     assert egress.is_public(address)
+
+
+def test_any_public_host_is_reached_by_https_on_any_port_and_an_origin_as_it_is_written():
+    hosts = AllowedHosts.parse([" HTTP://127.0.0.1:9000 ", ""]).with_any_public().with_origin("https://api.example")
+    assert hosts.admits("https", "anything.example", 8443)
+    assert not hosts.admits("http", "anything.example", 80)
+    assert hosts.admits("http", "127.0.0.1", 9000)
+    assert hosts.is_literal("https", "API.example", 443)
+    assert not AllowedHosts().admits("https", "anything.example", 443)
+    assert AllowedHosts.parse(["http://a.example"]).is_literal("http", "a.example", 80)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("fe80::1%eth0", True),
+        ("localhost", True),
+        ("LOCALHOST.", True),
+        ("a.localhost", True),
+        ("printer.local", True),
+        ("db.internal", True),
+        ("localhost.example", False),
+        ("93.184.216.34", False),
+        ("a.example", False),
+    ],
+)
+def test_a_host_in_a_private_network_is_told_by_its_name(host, expected):
+    assert egress.is_literal_private(host) is expected
+
+
+def test_teredo_is_not_public():
+    assert not egress.is_public("2001:0:4136:e378:8000:63bf:3fff:fdd2")
+
+
+class Cut:
+    """A connection that notes when it was cut."""
+
+    def __init__(self, deadline):
+        self.deadline, self.expired, self.cuts = deadline, False, 0
+
+    def cut(self):
+        self.cuts += 1
+
+
+@pytest.mark.parametrize(
+    ("is_cancelled", "expected"),
+    [(False, [(0, False), (0, False), (1, True)]), (True, [(1, False), (1, False), (1, True)])],
+)
+def test_connections_are_cut_when_their_answer_is_overdue_and_all_of_them_once_cancelled(
+    monkeypatch, is_cancelled, expected
+):
+    guard = egress.EgressGuard(AllowedHosts(), lambda: is_cancelled, 1, 1)
+    monkeypatch.setattr(egress, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    connections = [Cut(None), Cut(100.0), Cut(99.9)]
+    guard._sockets.update(enumerate(connections))
+    guard.watch()
+    assert [(each.cuts, each.expired) for each in connections] == expected
+
+
+def test_addresses_are_tried_one_after_the_other(monkeypatch):
+    guard = egress.EgressGuard(AllowedHosts.parse([".allowed.example"]), lambda: False, 1, 1)
+    addresses = ["10.0.0.1", "93.184.216.34", "93.184.216.35"]
+    entries = [(socket.AF_INET, 1, 6, "", (address, 443)) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: entries)
+    tried = []
+
+    def dial(self, family, address):
+        tried.append(address[0])
+        if address[0].endswith("34"):
+            raise OSError(111, "Connection refused")
+        return "connected"
+
+    monkeypatch.setattr(egress.EgressGuard, "_dial", dial)
+    assert guard.connect("https", "a.allowed.example", 443) == "connected"
+    assert tried == addresses[1:]
+    with pytest.raises(fetch.HostRefused, match="not on the list"):
+        guard.connect("https", "b.example", 443)
+
+
+def test_a_name_that_does_not_exist_says_so(monkeypatch):
+    def fail(*_, **__):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    guard = egress.EgressGuard(AllowedHosts(), lambda: False, 5, 1)
+    with pytest.raises(fetch.Unreachable, match=r"can't find a\.example: .*not known"):
+        guard._resolve("a.example", 443)
+
+
+def test_a_name_server_that_takes_too_long_is_given_up(monkeypatch):
+    may_end = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: may_end.wait(20) and [])
+    guard = egress.EgressGuard(AllowedHosts(), lambda: False, 0.05, 1)
+    with pytest.raises(fetch.Unreachable, match=r"no answer within 0\.05 s"):
+        guard._resolve("a.example", 443)
+    may_end.set()
+
+
+def test_a_port_where_nobody_listens_is_told(url):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    with (
+        fetch.Client(hosts=AllowedHosts.parse([f"http://127.0.0.1:{port}"])) as client,
+        pytest.raises(fetch.Unreachable, match=r"can't connect to 127\.0\.0\.1: Connection refused"),
+    ):
+        body(client, f"http://127.0.0.1:{port}/")
+
+
+def test_a_connection_waits_no_longer_than_it_may_for_each_piece(url):
+    guard = egress.EgressGuard(AllowedHosts(), lambda: False, 5, 7)
+    host, port = url.removeprefix("http://").split(":")
+    with guard._dial(socket.AF_INET, (host, int(port))) as connected:
+        assert connected.gettimeout() == 7
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        held = guard.hold(connected)
+        assert len(guard._sockets) == 1
+        guard.release(held)
+        assert guard._sockets == {} and held.handle.fileno() == -1
+
+
+@pytest.mark.parametrize(
+    ("address", "admitted"),
+    [
+        ("http://cdn.allowed.example/x", "https://cdn.allowed.example/x"),
+        ("http://cdn.allowed.example:80/x", "https://cdn.allowed.example/x"),
+        ("HTTPS://cdn.allowed.example/x?y#z", "https://cdn.allowed.example/x?y#z"),
+        ("https://cdn.allowed.example:443/x", "https://cdn.allowed.example:443/x"),
+        ("http://cdn.allowed.example:8080/x", None),
+        ("https://cdn.allowed.example:99999/", None),
+        ("https://user@cdn.allowed.example/", None),
+        ("https:///x", None),
+        ("ftp://cdn.allowed.example/", None),
+        ("https://[::1/", None),
+    ],
+)
+def test_an_address_is_admitted_as_https(client, address, admitted):
+    if admitted is None:
+        with pytest.raises(fetch.HostRefused):
+            client._admit(address)
+    else:
+        assert client._admit(address) == admitted
+
+
+def test_redirects_are_followed_five_times(client, url):
+    for times in (5, 6):
+        address = f"{url}/{'to//' * times}a"
+        if times == 5:
+            assert len(body(client, address)) == 1000
+            continue
+        with pytest.raises(fetch.Unreachable, match=r"more than 5 redirects, the last to 127\.0\.0\.1"):
+            body(client, address)
+
+
+def test_what_a_bad_status_knows():
+    fault = fetch.BadStatus(503, "a.example", retry_after=7)
+    assert (fault.status, fault.retry_after, str(fault)) == (503, 7, "a.example answered with HTTP status 503")
+
+
+def test_the_innermost_reason_is_told():
+    inner = OSError(104, "Connection reset by peer")
+    middle = ValueError("outer")
+    middle.__cause__ = inner
+    assert fetch._words(middle) == "Connection reset by peer"
+    middle.__cause__ = TimeoutError()
+    assert fetch._words(middle) == "no data in time"
+    assert fetch._words(ValueError()) == "ValueError"
+    assert fetch._words(ValueError("x" * 300)) == "x" * 200
+    wrapped = ValueError("outer")
+    wrapped.reason = KeyError("why")
+    assert fetch._words(wrapped) == "'why'"
+
+
+class Pieces:
+    """A response whose body is `pieces`, each with the seconds that it takes."""
+
+    status_code, headers, url = 200, {}, "https://a.example/x"
+
+    def __init__(self, clock, *pieces):
+        self.raw, self.clock, self.pieces = self, clock, list(pieces)
+
+    def read1(self, size, decode_content):
+        if not self.pieces:
+            return None
+        seconds, piece = self.pieces.pop(0)
+        self.clock[0] += seconds
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+
+@pytest.fixture
+def receive(monkeypatch):
+    """The answer of these pieces, on a clock of its own."""
+    clock = [1_000.0]
+    monkeypatch.setattr(fetch, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    guard = egress.EgressGuard(AllowedHosts(), lambda: False, 1, 1)
+    return lambda *pieces: fetch.Answer(Pieces(clock, *pieces), guard, slow_after=60.0)
+
+
+KILOBYTE = b"x" * 1024
+
+
+@pytest.mark.parametrize(
+    ("pieces", "fault"),
+    [
+        ([(60, KILOBYTE)], ""),
+        ([(61, b"x" * 1024 * 61)], ""),
+        ([(61, b"x" * (1024 * 61 - 1))], "sends too slowly (62463 bytes in 61 s)"),
+        ([(30, KILOBYTE), (31, KILOBYTE)], "sends too slowly (2048 bytes in 61 s)"),
+        ([(61, b"x" * 1024 * 61), (60, KILOBYTE)], ""),
+        ([(61, b"x" * 1024 * 61), (61, KILOBYTE)], "sends too slowly (1024 bytes in 61 s)"),
+        ([(1, OSError(104, "Connection reset"))], "closed the connection early: Connection reset"),
+    ],
+)
+def test_a_body_has_to_come_at_a_kilobyte_a_second(receive, pieces, fault):
+    answer = receive(*pieces)
+    if not fault:
+        assert list(answer.chunks()) == [piece for _, piece in pieces]
+        return
+    with pytest.raises(fetch.Unreachable) as caught:
+        list(answer.chunks())
+    assert fault in str(caught.value) and "a.example" in str(caught.value)
+
+
+def test_a_whole_body_has_a_limit_and_a_time(receive):
+    assert receive((1, b"ab"), (1, b"c")).body(limit=3, within=2) == b"abc"
+    with pytest.raises(fetch.TooMuch, match="more than 2 bytes"):
+        receive((1, b"ab"), (1, b"c")).body(limit=2, within=9)
+    with pytest.raises(fetch.Unreachable, match="longer than 1 s"):
+        receive((1, b"ab"), (1, b"c")).body(limit=9, within=1)

@@ -57,3 +57,26 @@ def test_a_text_that_goes_on_ends_before_a_secret_that_has_begun():
 def test_bytes_are_masked_without_a_change_of_their_number():
     assert Masker([SECRET]).in_place(b"\xff" + SECRET.encode() + b"\n") == b"\xff" + b"*" * len(SECRET) + b"\n"
     assert Masker().in_place(b"as it is") == b"as it is"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("a Ses", "a Ses"), ("a Sesa", "a "), ("a Sesame123Sesame45", "a "), ("a anoth", "a "), ("", "")],
+)
+def test_fewer_than_four_characters_of_a_secret_may_stay(text, shown):
+    assert Masker([SECRET, "another"]).so_far(text) == shown
+
+
+def test_the_longest_secret_counts_in_bytes():
+    assert Masker().longest == 0
+    assert Masker(["abcd", "üü", "üüü"]).longest == 6
+
+
+def test_secrets_of_three_characters_are_masked_and_shorter_ones_are_not():
+    assert Masker(["abc", "xy"])("abc xy") == f"{MASK} xy"
+
+
+@pytest.mark.parametrize("length", [LONGEST_LINE, LONGEST_LINE + 1])
+def test_only_a_longer_line_is_cut(length):
+    assert (clean("x" * length) == "x" * length) is (length == LONGEST_LINE)
+    assert len(clean("x" * length)) == LONGEST_LINE

@@ -210,3 +210,101 @@ def test_a_malformed_request_is_one_line(console: tuple[io.StringIO, Clock]):
         logger.error(str(fault), exc_info=True)
     assert len(console[0].getvalue().splitlines()) == 1
     assert "Traceback" not in console[0].getvalue()
+
+
+def test_a_path_is_cut_and_its_long_parts_are_masked():
+    assert logbook.path("/a/" + "x" * 19) == "/a/" + "x" * 19
+    assert logbook.path("/a/" + "x" * 20 + "/b") == f"/a/{logbook.MASK}/b"
+    assert len(logbook.path("/a b" * 200)) == 500
+
+
+def test_fields_are_added_to_what_is_bound_and_each_block_has_its_own():
+    assert logbook.current("job") is None
+    with logbook.bound(job=1, host="a"):
+        logbook.add(user=3)
+        with logbook.bound(job=2):
+            assert [logbook.current(name) for name in ("job", "host", "user")] == [2, "a", 3]
+        assert logbook.current("job") == 1
+    assert logbook.current("user") is None
+
+
+def test_what_is_hidden_outside_is_hidden_inside_too():
+    with logbook.bound(hide=lambda text: text.replace("one", "•")), logbook.bound(job=1):
+        assert logbook.hidden("one two") == "• two"
+    assert logbook.hidden("one two") == "one two"
+
+
+def test_a_request_id_of_this_site_is_long():
+    assert len(logbook.request_id(None)) == 32
+
+
+def test_only_the_json_form_tells_of_requests_that_went_well():
+    levels = {form: logbook.configuration(form)["loggers"] for form in ("plain", "json")}
+    name = "left4me.site.middleware.request_log"
+    assert (levels["plain"][name]["level"], levels["json"][name]["level"]) == ("ERROR", "INFO")
+    for loggers in levels.values():
+        assert loggers["uvicorn"] == loggers["uvicorn.error"] == {"handlers": [], "propagate": True}
+        assert loggers["uvicorn.access"]["propagate"] is False
+        assert loggers["django.request"] == {"level": "ERROR"}
+
+
+def test_the_stack_of_a_line_is_kept_without_secrets(kept: Kept):
+    log.warning("odd", stack_info=True)
+    assert "Stack (most recent call last)" in str(said(kept)["stack"])
+
+
+def test_ten_lines_that_repeat_are_written_for_a_minute(console: tuple[io.StringIO, Clock]):
+    written, clock = console
+    for number in range(11):
+        log.warning("slow %d", number)
+    assert written.getvalue().count("slow") == 10
+    clock.now = 59.9
+    log.info("not yet")
+    assert "more lines" not in written.getvalue()
+    clock.now = 60.0
+    log.info("now")
+    assert written.getvalue().count("1 more lines like this one in 60 s: slow 0") == 1
+
+
+def test_levels_and_loggers_repeat_for_themselves(console: tuple[io.StringIO, Clock]):
+    written, _clock = console
+    for _ in range(10):
+        log.warning("same")
+    log.error("same")
+    assert written.getvalue().count("same") == 11
+    long = "x" * 200
+    for _ in range(11):
+        log.warning(long + "one")
+    log.warning(long + "two")
+    assert written.getvalue().count(long) == 10, "only the beginning is compared"
+
+
+def test_what_was_left_out_is_told_at_the_end_too():
+    handler = logbook.Console(clock=Clock())
+    handler.setFormatter(logbook.Plain())
+    handler.setStream(written := io.StringIO())
+    record = logging.LogRecord("a", logging.ERROR, __file__, 1, "same", (), None)
+    for _ in range(12):
+        handler.emit(record)
+    handler.close()
+    assert written.getvalue().count("2 more lines like this one") == 1
+    handler.close()
+    assert written.getvalue().count("more lines") == 1
+
+
+def test_beyond_so_many_different_lines_nothing_is_counted(monkeypatch):
+    monkeypatch.setattr(logbook, "_MOST_SEEN", 1)
+    handler = logbook.Console(clock=Clock())
+    handler.setStream(written := io.StringIO())
+    for text in ("one", "two"):
+        for _ in range(12):
+            handler.emit(logging.LogRecord("a", logging.ERROR, __file__, 1, text, (), None))
+    assert (written.getvalue().count("one"), written.getvalue().count("two")) == (10, 12)
+
+
+def test_arguments_that_do_not_fit_do_not_stop_the_count(console: tuple[io.StringIO, Clock], monkeypatch):
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    written, _clock = console
+    log.warning("%d", "x")
+    log.warning("fine")
+    assert "fine" in written.getvalue()

@@ -72,3 +72,50 @@ def test_what_was_sealed_before_there_was_a_sealing_key_stays_readable(settings)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "k" * 50, []
     key = base64.urlsafe_b64encode(hashlib.sha256(b"left4me.secrets:" + b"k" * 50).digest())
     assert secrets.unseal(Fernet(key).encrypt(b"old").decode()) == "old"
+
+
+def test_texts_carry_the_name_of_their_key_and_nothing_stays_nothing():
+    assert secrets.seal("") == secrets.unseal("") == ""
+    assert secrets.key_name_of(secrets.seal("x", key_name=ONE)) == ONE
+    assert secrets.key_name_of(secrets.seal("x")) == ""
+    with pytest.raises(secrets.Unreadable, match="another LEFT4ME_SECRET_KEY"):
+        secrets.unseal("nonsense")
+
+
+def test_a_sealing_key_is_one_of_fernet():
+    assert secrets.is_sealing_key(secrets.key_named(ONE))
+    assert secrets.is_sealing_key(secrets.sealing_key("x"))
+    assert not secrets.is_sealing_key("x" * 43)
+    assert not secrets.is_sealing_key("")
+
+
+def test_a_host_keeps_its_last_three_keys(monkeypatch):
+    monkeypatch.setattr(secrets, "_given", [])
+    for key in "abcab":
+        secrets.use(key)
+    assert secrets._given == ["b", "a", "c"]
+    secrets.use("d")
+    assert secrets._given == ["d", "b", "a"]
+
+
+def test_a_key_that_nobody_can_renew_leaves_a_text_unreadable(on_host, monkeypatch):
+    asked: list[bool] = []
+    monkeypatch.setattr(secrets, "_renewals", [lambda: bool(asked.append(True))])
+    sealed = secrets.seal("x", key_name=TWO)
+    with pytest.raises(secrets.Unreadable):
+        secrets.unseal("host-1.1:nonsense")
+    assert asked == [], "the web has no key to ask for"
+    on_host(secrets.key_named(ONE))
+    with pytest.raises(secrets.Unreadable):
+        secrets.unseal(sealed)
+    assert asked == [True]
+    monkeypatch.setattr(secrets, "_renewals", [lambda: True])
+    with pytest.raises(secrets.Unreadable):
+        secrets.unseal(sealed)
+
+
+def test_a_new_password_needs_no_quotes():
+    passwords = {secrets.new_password() for _ in range(5)}
+    assert len(passwords) == 5
+    assert all(len(each) == 43 and each.isalnum() and each.isascii() for each in passwords)
+    assert len(secrets.new_password(8)) == 8

@@ -72,3 +72,36 @@ def test_what_the_game_cannot_execute_is_told_by_its_head(head, expected):
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_decoder_crash(raw):
     texts.decode(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "encoding", "text"),
+    [
+        (b"", "utf_8", ""),
+        (b"plain", "utf_8", "plain"),
+        (b"\xef\xbb\xbfx", "utf_8_sig", "x"),
+        (b"\xff\xfex\0", "utf_16_le", "x"),
+        (b"\xfe\xff\0x", "utf_16_be", "x"),
+        (b"x\0y\0", "utf_16_le", "xy"),
+        (b"\0x\0y", "utf_16_be", "xy"),
+        (b"x\0y", "utf_8", "x\0y"),
+        (b"abcd\0", "utf_16_le", None),
+        (b"abcde\0", "utf_8", "abcde\0"),
+        (b"\xff", "cp1251", None),
+    ],
+)
+def test_the_encoding_is_told_with_the_text(raw, encoding, text):
+    found = texts.decode(raw)
+    assert found.encoding == encoding or text is None
+    assert text is None or found.text == text
+
+
+def test_only_the_beginning_is_looked_at_for_utf_16():
+    assert texts.decode(b"x" * 512 + b"\0" * 512).encoding == "utf_8"
+    assert texts.decode(b"x\0" * 256 + b"x" * 4).encoding == "utf_16_le"
+
+
+def test_what_fits_no_code_page_is_western():
+    assert texts.detect(b"\x81", ["cp1252"]) == "cp1252"
+    assert texts.detect(b"\xff\xff", []) == "cp1252"
+    assert texts.decodes(b"x", "utf_8") and not texts.decodes(b"\xff", "utf_8")
