@@ -13,15 +13,19 @@ from accounts.models import SavedFilter, User
 from accounts.models.filters import PARAMETERS, query_of
 from left4me.audit import record
 from left4me.core import rows
+from left4me.core.statements import Given, select
 from left4me.core.web.refusals import Refused
 
 MOST = 30
 _TARGETS = {"name_taken": "name"}
 
 
+_of_list = select(lambda: SavedFilter.objects.filter(user_id=Given("user"), place=Given("place")))
+
+
 def of(user: User, place: str) -> list[SavedFilter]:
     """The filters of a list, by name."""
-    return list(SavedFilter.objects.filter(user=user, place=place))
+    return _of_list.rows(user=user.pk, place=place)
 
 
 def default_query(saved: Sequence[SavedFilter]) -> str:

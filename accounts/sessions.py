@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts import secrets
+from left4me.core.statements import Given, Selection, select
 
 if TYPE_CHECKING:
     from accounts.models import Session
@@ -25,11 +26,7 @@ class SessionStore(SessionBase):
 
     def load(self) -> dict[str, Any]:
         key = self.session_key
-        self.row = (
-            _rows().objects.live(timezone.now()).filter(pk=secrets.digest(key)).defer("user_agent").first()
-            if key
-            else None
-        )
+        self.row = _live_row.first(now=timezone.now(), digest=secrets.digest(key)) if key else None
         if self.row is None:
             self._session_key = None
             return {}
@@ -85,3 +82,8 @@ def _rows() -> type[Session]:
     from accounts.models import Session
 
     return Session
+
+
+_live_row: Selection[Session] = select(
+    lambda: _rows().objects.live(Given("now")).filter(pk=Given("digest")).defer("user_agent").order_by()
+)

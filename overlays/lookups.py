@@ -5,14 +5,17 @@ from __future__ import annotations
 from django.http import Http404
 from django.utils.translation import gettext as _
 
+from left4me.core.statements import Given, select
 from left4me.core.web.request import Visitor
 from overlays import permissions
 from overlays.models import Overlay, OverlayAddon
 
+_overlay = select(lambda: Overlay.objects.select_related("owner").counted().filter(pk=Given("overlay")).order_by())
+
 
 def overlay_or_404(user: Visitor, pk: int) -> Overlay:
     """The overlay with its owner and `used_by`, the number of blueprints that use it. Raises Http404."""
-    overlay = Overlay.objects.select_related("owner").counted().filter(pk=pk).first()
+    overlay = _overlay.first(overlay=pk)
     if overlay is None:
         raise Http404(_("Overlay not found."))
     permissions.check_can_see_overlay(user, overlay)

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from left4me.core.statements import Given, select_for
+from left4me.core.statements import Given, select, select_for
 from servers import permissions
 from servers.models import Blueprint, DeletedServer, Host, Server
 
@@ -46,9 +46,14 @@ def deleted_server_to_restore(user: User, server_id: int) -> DeletedServer:
     return deleted
 
 
+_blueprint = select(
+    lambda: Blueprint.objects.with_layers().select_related("owner").filter(pk=Given("blueprint")).order_by()
+)
+
+
 def blueprint_or_404(user: User, pk: int) -> Blueprint:
     """The blueprint with its layers. Raises Http404 for users who may not see it."""
-    blueprint = Blueprint.objects.with_layers().select_related("owner").filter(pk=pk).first()
+    blueprint = _blueprint.first(blueprint=pk)
     if blueprint is None:
         raise Http404(_("Blueprint not found."))
     permissions.check_can_see_blueprint(user, blueprint)

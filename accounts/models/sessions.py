@@ -10,13 +10,14 @@ from django.db import models
 from django.utils import timezone
 
 from accounts import browsers
+from left4me.core.statements import Given
 
 # Precision of "last seen": at most one write per interval, not one per request.
 SEEN_EVERY = timedelta(minutes=5)
 
 
 class SessionQuerySet(models.QuerySet["Session"]):
-    def live(self, now: datetime) -> Self:
+    def live(self, now: datetime | Given) -> Self:
         return self.filter(expires_at__gt=now)
 
     def expired(self, now: datetime) -> Self:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 from django.db.models import CharField, Value
 from django.db.models.functions import Cast, Concat
 
+from left4me.core.statements import Given, Numbers, select
+
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
 
@@ -117,13 +119,15 @@ def register_rows(
     """
     rows = model._default_manager
 
+    one = select(lambda: rows.filter(pk=Given("number")).order_by())
+    some = select(lambda: rows.filter(pk__in=Numbers("numbers")).order_by())
     rules = (can_see, can_operate, can_change or can_operate)
 
     def may_see(user: Any, number: str) -> bool:
         return stand(user, number).may_see
 
     def stand(user: Any, number: str) -> Standing:
-        row: Any = rows.filter(pk=number).first()
+        row: Any = one.first(number=int(number))
         if row is None:
             return GONE
         return Standing(Label(row.name, row.get_absolute_url()), *(rule(user, row) for rule in rules))
@@ -134,7 +138,7 @@ def register_rows(
         return rows.exclude(pk__in=visible.values("pk")).order_by().values_list(name)
 
     def labels(numbers: Sequence[str]) -> dict[str, Label]:
-        found: Iterable[Any] = rows.filter(pk__in=numbers)
+        found: Iterable[Any] = some.rows(numbers=map(int, numbers))
         return {str(row.pk): Label(row.name, row.get_absolute_url()) for row in found}
 
     def owners(number: str) -> Iterable[int]:

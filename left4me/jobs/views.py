@@ -8,11 +8,12 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from left4me.audit import record
+from left4me.core.statements import Given, select
 from left4me.core.web import notices
 from left4me.core.web.pages import Paginator
 from left4me.core.web.refusals import Cure
@@ -46,7 +47,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
-    job = get_object_or_404(Job.objects.select_related("user"), pk=pk)
+    job = _job_or_404(pk)
     rights = permissions.of(current_user(request), job)
     if not rights.can_see:
         raise Http404
@@ -59,7 +60,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     }
     if _wants_part(request, "job"):
         return render(request, "jobs/detail.html#facts", context)
-    lines = list(JobLog.objects.filter(job=job, seq__gt=job.last_seq - _LINES_ON_A_PAGE).order_by("seq"))
+    lines = _last_lines.rows(job=job.pk, after=job.last_seq - _LINES_ON_A_PAGE)
     context["lines"] = lines
     context["last_seq"] = lines[-1].seq if lines else 0
     context["left_out"] = max(0, job.last_seq - _LINES_ON_A_PAGE)
@@ -112,8 +113,19 @@ def diagnose(request: HttpRequest) -> HttpResponse:
     )
 
 
+_one = select(lambda: Job.objects.filter(pk=Given("job")).select_related("user").order_by())
+_last_lines = select(lambda: JobLog.objects.filter(job_id=Given("job"), seq__gt=Given("after")).order_by("seq"))
+
+
+def _job_or_404(pk: int) -> Job:
+    job = _one.first(job=pk)
+    if job is None:
+        raise Http404
+    return job
+
+
 def _job(request: HttpRequest, pk: int, check: Callable[[Person, Job], None]) -> Job:
-    job = get_object_or_404(Job.objects.select_related("user"), pk=pk)
+    job = _job_or_404(pk)
     check(current_user(request), job)
     return job
 

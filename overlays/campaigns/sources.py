@@ -10,6 +10,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from left4me.core.natural_order import NaturalOrder
+from left4me.core.statements import Numbers, select
 from overlays import labels
 from overlays.models import Overlay, OverlayAddon, OverlayWorkshopItem
 from workshop.models import WorkshopItem
@@ -90,13 +91,26 @@ def of_overlay(overlay: Overlay) -> list[Source]:
     ]
 
 
+_addons = select(
+    lambda: OverlayAddon.objects.filter(overlay__in=Numbers("overlays")).order_by("overlay_id", NaturalOrder("path"))
+)
+_linked = select(
+    lambda: (
+        OverlayWorkshopItem.objects.filter(overlay__in=Numbers("overlays"), linked_version__isnull=False)
+        .select_related("item")
+        .order_by(NaturalOrder("item__title"), "item__steam_id")
+    )
+)
+
+
 def of_overlays(overlay_ids: Collection[int]) -> dict[int, list[Source]]:
     """Everything found in these overlays, by overlay: addons by path, then linked workshop items by title."""
     sources: dict[int, list[Source]] = {}
-    for addon in OverlayAddon.objects.filter(overlay__in=overlay_ids).order_by("overlay", NaturalOrder("path")):
+    if not overlay_ids:
+        return sources
+    for addon in _addons.rows(overlays=overlay_ids):
         sources.setdefault(addon.overlay_id, []).append(Source(addon.overlay_id, addon=addon))
-    links = OverlayWorkshopItem.objects.filter(overlay__in=overlay_ids, linked_version__isnull=False)
-    for link in links.select_related("item").order_by(NaturalOrder("item__title"), "item__steam_id"):
+    for link in _linked.rows(overlays=overlay_ids):
         sources.setdefault(link.overlay_id, []).append(Source(link.overlay_id, item=link.item))
     return sources
 

@@ -110,6 +110,8 @@ def of(servers: Sequence[Server], *, user: Visitor, now: datetime, with_live: bo
 
     Needs rows from `listed().with_role(user)`.
     """
+    if not servers:
+        return []
     # Only servers that may need a restart compare their overlays, so only theirs are fetched.
     compared = [server.blueprint for server in servers if pending_changes.can_be_behind(server)]
     prefetch_related_objects(compared, blueprints.layers())
