@@ -99,7 +99,6 @@ def read_steam(data: bytes) -> None:
         client=_Answering(data),  # type: ignore[arg-type]
         api_key="key",
         pause=lambda _seconds: None,
-        between_calls=0,
     )
     with contextlib.suppress(steam.SteamError):
         for item in api.items([1, 2]).values():

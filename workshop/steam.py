@@ -109,13 +109,11 @@ class Steam:
         client: fetch.Client,
         api_key: str = "",
         pause: Callable[[float], None] = time.sleep,
-        between_calls: float = _SECONDS_BETWEEN_CALLS,
     ) -> None:
         self._base = base_url.rstrip("/")
         self._client = client
         self._key = api_key
         self._pause = pause
-        self._between = between_calls
         self._last_call: float | None = None
 
     def items(self, ids: Sequence[int]) -> dict[int, Item]:
@@ -198,7 +196,7 @@ class Steam:
 
     def _keep_pace(self) -> None:
         now = time.monotonic()
-        if self._last_call is not None and (left := self._last_call + self._between - now) > 0:
+        if self._last_call is not None and (left := self._last_call + _SECONDS_BETWEEN_CALLS - now) > 0:
             self._pause(left)
         self._last_call = time.monotonic()
 

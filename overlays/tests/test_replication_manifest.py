@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,14 @@ def test_a_file_that_vanishes_while_the_tree_is_read_is_none_of_it(tree: Path, m
 def test_a_line_that_is_none_is_refused(line: object):
     with pytest.raises(Malformed, match="no manifest"):
         Reader().take(json.dumps(line).encode())
+
+
+def test_a_long_path_is_named_by_its_beginning():
+    path = "../" + "x" * 200
+    with pytest.raises(Malformed, match=f"“{re.escape(path[:100])}” is not a valid path"):
+        Reader().take(json.dumps({"path": path}).encode())
+    with pytest.raises(Malformed, match=f"“{'x' * 100}” points outside"):
+        Reader().take(json.dumps({"path": "x" * 200, "link": "/"}).encode())
 
 
 def test_what_is_no_line_at_all_is_refused():

@@ -15,8 +15,13 @@ def waits():
 
 
 @pytest.fixture
-def api(steam_world, client, waits):
-    return steam.Steam(base_url=steam_world.url, client=client, pause=waits.append, between_calls=0, api_key="S3CRET")
+def without_pace(monkeypatch):
+    monkeypatch.setattr(steam, "_SECONDS_BETWEEN_CALLS", 0.0)
+
+
+@pytest.fixture
+def api(steam_world, client, waits, without_pace):
+    return steam.Steam(base_url=steam_world.url, client=client, pause=waits.append, api_key="S3CRET")
 
 
 def test_details_come_for_every_id_and_sizes_are_numbers(api, steam_world):
@@ -128,11 +133,11 @@ def test_a_steam_that_stays_broken_is_an_error_that_names_it(api, steam_world, f
         api.items([1])
 
 
-def test_a_steam_that_is_not_there_is_an_error_that_names_it(tmp_path, waits):
+def test_a_steam_that_is_not_there_is_an_error_that_names_it(tmp_path, waits, without_pace):
     with SimulatedSteam(tmp_path) as gone:
         hosts = fetch.AllowedHosts.parse([gone.url])
     with fetch.Client(hosts=hosts) as client:
-        api = steam.Steam(base_url=gone.url, client=client, pause=waits.append, between_calls=0)
+        api = steam.Steam(base_url=gone.url, client=client, pause=waits.append)
         with pytest.raises(steam.SteamUnavailable, match=r"Steam cannot be reached: .*refused"):
             api.items([1])
     assert waits == [1.0, 3.0]
