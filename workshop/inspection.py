@@ -6,7 +6,7 @@ import contextlib
 import struct
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,9 +32,10 @@ _WHOLE_GAME_SCRIPTS = (
 # Every addon contains these files; they do not conflict.
 OWN_FILES = frozenset({"addoninfo.txt", "addonimage.jpg", "addonimage.vtf", "readme.txt", ""})
 
-_BSP_HEADER = struct.Struct("<4si")
+_BSP_MAGIC = b"VBSP"
 _LUMP = struct.Struct("<iiii")
-_PAKFILE_LUMP = 40
+# The 40th in the list of lumps, which follows the magic and a version.
+_PAKFILE_LUMP_AT = 8 + 40 * _LUMP.size
 _DICTIONARY = b"stringtable_dictionary.dct"
 _DICTIONARY_WINDOW = 4 * 1024 * 1024
 
@@ -44,8 +45,8 @@ class Notice:
     """A warning. `code` is stable and pages map it to text; `names` are the affected files or maps."""
 
     code: str
-    names: tuple[str, ...] = ()
-    count: int = 0
+    names: tuple[str, ...]
+    count: int
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Inspection:
     campaigns: tuple[missions.Campaign, ...] = ()
     maps: tuple[str, ...] = ()
     warnings: tuple[Notice, ...] = ()
-    paths: tuple[str, ...] = field(default=(), repr=False)
+    paths: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """All fields except `paths`, as JSON-serialisable values."""
@@ -179,12 +180,12 @@ def _is_weapon_script(path: str) -> bool:
 
 def _has_dictionary(pak: vpk.Vpk, entry: vpk.Entry) -> bool:
     """Whether a map contains its string table. Without one, players may crash while the game rebuilds it."""
-    head = pak.read_at(entry, 0, _BSP_HEADER.size + (_PAKFILE_LUMP + 1) * _LUMP.size)
-    if len(head) < _BSP_HEADER.size + (_PAKFILE_LUMP + 1) * _LUMP.size or head[:4] != b"VBSP":
+    lump = pak.read_at(entry, _PAKFILE_LUMP_AT, _LUMP.size)
+    if pak.read_at(entry, 0, len(_BSP_MAGIC)) != _BSP_MAGIC or len(lump) < _LUMP.size:
         return False
-    lump = _LUMP.unpack_from(head, _BSP_HEADER.size + _PAKFILE_LUMP * _LUMP.size)
+    first, second, third, _code = _LUMP.unpack(lump)
     # Left 4 Dead 2 writes (version, offset, length, code), other Source games (offset, length, version, code).
-    for offset, length in ((lump[1], lump[2]), (lump[0], lump[1])):
+    for offset, length in ((second, third), (first, second)):
         if 0 < offset < entry.length and 0 < length <= entry.length - offset:
             # The file names are in the zip directory, which is at the end of the lump.
             window = min(length, _DICTIONARY_WINDOW)
@@ -202,7 +203,7 @@ class Conflict:
     losers: tuple[str, ...]
 
 
-def conflicts(items: Iterable[tuple[str, Iterable[str]]], *, limit: int = 200) -> list[Conflict]:
+def conflicts(items: Iterable[tuple[str, Iterable[str]]], *, limit: int) -> list[Conflict]:
     """Files contained in more than one of `items` (label and paths, the first wins); at most `limit`, by path."""
     owners: dict[str, str] = {}
     losers: dict[str, list[str]] = {}
@@ -215,7 +216,7 @@ def conflicts(items: Iterable[tuple[str, Iterable[str]]], *, limit: int = 200) -
 
 def pack_paths(paths: Sequence[str]) -> bytes:
     """Compress a list of paths for storage in a row."""
-    return zlib.compress("\n".join(paths).encode(), level=6)
+    return zlib.compress("\n".join(paths).encode())
 
 
 def unpack_paths(packed: bytes) -> list[str]:

@@ -50,6 +50,7 @@ def test_the_texts_of_the_game_are_found_in_a_pak_of_several_files_and_read_anew
     files = {"resource/l4d360ui_english.txt": resource(l1="Another one").encode("utf-16"), "x.txt": b""}
     vpk_files.write(folder / "pak01_dir.vpk", files, part=folder / "pak01_000.vpk")
     assert translations.of_game(tmp_path)["l1"] == "Another one"
+    assert translations._texts_of.cache_info().currsize == 1, "those of before are not kept"
 
 
 def test_the_first_text_of_a_token_counts_and_those_of_another_platform_do_not():
