@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from left4me.core.files import room
 from left4me.testing.simulated_steam import SimulatedSteam
 from overlays import paths
 from overlays.models import Overlay
@@ -58,3 +59,11 @@ def web(maps: Overlay, monkeypatch, settings) -> Web:
     web = Web(Overlay.objects.get(pk=maps.pk))
     monkeypatch.setattr(client.fetch, "Client", lambda **how: contextlib.nullcontext(web))
     return web
+
+
+@pytest.fixture
+def free(monkeypatch) -> list[int]:
+    """How much room the disk has."""
+    left = [10_000_000]
+    monkeypatch.setattr(room, "left", lambda _path: left[0])
+    return left
