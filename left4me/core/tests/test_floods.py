@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from left4me.core import floods
 
@@ -58,3 +59,17 @@ def test_a_limit_says_its_bounds():
     for number in (floods.REQUESTS, floods.REQUESTS_IN_ALL, floods.PACKETS):
         assert number.bounds == {"default": number.default, "least": number.least, "most": number.most}
         assert number.least <= number.default <= number.most
+
+
+def test_the_documents_name_the_limits():
+    documented = Path(settings.BASE_DIR, "docs/floods.md").read_text()
+    for number in (floods.REQUESTS, floods.REQUESTS_IN_ALL, floods.PACKETS):
+        assert f"| `{number.setting}` | {number.default} |" in documented
+
+
+@pytest.mark.parametrize(
+    ("number", "least", "most"),
+    [(floods.REQUESTS, 1, 10_000), (floods.REQUESTS_IN_ALL, 10, 100_000), (floods.PACKETS, 200, 100_000)],
+)
+def test_a_limit_that_would_keep_players_out_is_not_taken(number: floods.Number, least: int, most: int):
+    assert (number.least, number.most) == (least, most)

@@ -63,3 +63,35 @@ def test_a_program_reads_a_file_that_only_root_can_open(tmp_path):
     with (tmp_path / "script").open("rb") as file:
         done = commands.run(["/bin/sh"], timeout=20, stdin=file, identity=SOMEBODY)
     assert done.output.splitlines() == ["64123", "64124 64125"]
+
+
+def test_a_large_answer_arrives_whole_and_one_that_is_too_large_is_none():
+    assert identity.run_as(SOMEBODY, lambda: "x" * 1_000_000) == "x" * 1_000_000
+    with pytest.raises(OSError, match="ended unexpectedly"):
+        identity.run_as(SOMEBODY, lambda: "x" * 5_000_000)
+
+
+def test_what_is_no_json_is_no_answer():
+    with pytest.raises(OSError, match="ended unexpectedly"):
+        identity.run_as(SOMEBODY, lambda: object())
+
+
+def test_a_fault_of_the_system_has_its_words():
+    with pytest.raises(OSError, match=r"^No such file or directory$"):
+        identity.run_as(SOMEBODY, lambda: os.stat("/nonexistent"))  # noqa: PTH116 -- its own words
+
+
+def test_root_has_nothing_to_give_up_for_root_and_runs_the_function_itself(tmp_path):
+    root = identity.Identity(0, 0, ())
+    assert root.is_ours and not SOMEBODY.is_ours
+    assert identity.run_as(root, os.getpid) == os.getpid()
+    root.assume()
+    assert os.geteuid() == 0
+
+
+def test_users_and_owners_are_found_with_their_groups(tmp_path):
+    assert identity.of_user("root").uid == 0
+    os.chown(tmp_path, 64123, 64124)
+    assert identity.of_owner(tmp_path) == identity.Identity(64123, 64124, (64124,))
+    with pytest.raises(KeyError):
+        identity.of_user("no-such-user-here")

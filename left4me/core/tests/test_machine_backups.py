@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from left4me.core import machine_backups
 
@@ -44,3 +45,8 @@ def test_a_list_that_is_not_there_or_damaged_says_so(tmp_path: Path):
     (tmp_path / "list.json").write_text("{")
     with pytest.raises(ValueError):
         machine_backups.read(tmp_path)
+
+
+def test_the_documents_say_when_a_backup_is_late():
+    hours = machine_backups.LATE_AFTER.total_seconds() / 3600
+    assert f"older than {hours:.0f} hours" in Path(settings.BASE_DIR, "docs/backup.md").read_text()
