@@ -12,7 +12,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
-from accounts import actions, browsers, permissions, throttle
+from accounts import actions, api, browsers, filters, permissions, throttle
+from accounts.factors import actions as factor_actions
 from accounts.factors import apps, confirmation, recovery_codes
 from accounts.models import (
     ApiToken,
@@ -28,6 +29,8 @@ from accounts.models import (
 from accounts.models.links import Purpose
 from accounts.sessions import SessionStore
 from accounts.tests.factories import bearer, make_passkey, make_token
+from accounts.views import doors, steam
+from accounts.views import passkeys as passkey_views
 from left4me.core.redis.rate_limit import RateLimited
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -338,3 +341,50 @@ def test_codes_that_nothing_counts_are_tried_every_ten_seconds(anna, seconds: in
     if seconds:
         assert apps.take_turn(anna, NOW)
     assert apps.take_turn(anna, NOW + timedelta(seconds=seconds)) is expected
+
+
+# --- limits ---
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "minutes"),
+    [
+        (throttle.ADDRESS, 30, 15),
+        (throttle.NAME_AT_ADDRESS, 5, 15),
+        (throttle.NAME, 50, 15),
+        (throttle.DEVICE, 10, 15),
+        (throttle.THROTTLED_ENTRIES, 1, 15),
+        (throttle.SIGN_UP, 10, 60),
+        (throttle.UNKNOWN_NAMES, 30, 15),
+        (throttle.PASSWORD, 10, 15),
+        (throttle.CODE, 10, 15),
+        (throttle.CODE_DEVICE, 10, 15),
+        (throttle.LONG_CODE, 30, 15),
+        (api.REQUESTS, 600, 1),
+        (api.REFUSED, 60, 1),
+        (doors._TRIPS, 60, 10),
+        (passkey_views._OFFERS, 60, 15),
+        (steam._RETURNS, 20, 10),
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_a_limit_is_as_wide_as_people_need_and_no_wider(limit: throttle.Limit, most: int, minutes: int):
+    assert (limit.most, limit.seconds) == (most, minutes * 60)
+
+
+def test_what_one_user_can_have():
+    assert (actions.MOST_TOKENS, factor_actions.MOST_PASSKEYS, filters.MOST) == (100, 20, 30)
+
+
+def test_doors_are_limited_by_address(client, db, settings, monkeypatch):
+    settings.LEFT4ME_STEAM_SIGN_IN = True
+    monkeypatch.setattr(doors, "_TRIPS", throttle.Limit("trips-test", 2, 60))
+    assert [client.get("/accounts/doors/steam/begin").status_code for _ in range(3)] == [302, 302, 429]
+    assert client.get("/accounts/doors/steam/return", REMOTE_ADDR="192.0.2.9").status_code == 302
+    assert client.get("/accounts/doors/nowhere/begin", REMOTE_ADDR="192.0.2.9").status_code == 404
+
+
+def test_offers_of_passkeys_are_limited_by_address(client, db, monkeypatch):
+    monkeypatch.setattr(passkey_views, "_OFFERS", throttle.Limit("offers-test", 2, 60))
+    answers = [client.post(f"/accounts/passkeys/{kind}/").status_code for kind in ("any", "own", "any")]
+    assert answers == [200, 302, 429]
