@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,9 +155,14 @@ def printed(tmp_path: Path, act: Callable[[Supervisor], None]) -> str:
     """What a supervisor prints while `act` is called with it."""
     lines = tmp_path / "printed"
     out = os.open(lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    supervisor = Supervisor(cwd=tmp_path, env=os.environ, out=out)
     try:
-        act(Supervisor(cwd=tmp_path, env=os.environ, out=out))
+        act(supervisor)
     finally:
+        for service in supervisor._services:
+            if isinstance(process := service.process, subprocess.Popen):
+                process.wait()
+                process.stdout.close()
         os.close(out)
     return lines.read_text()
 
@@ -265,7 +271,7 @@ def test_a_service_that_ran_for_long_is_started_again_soon(tmp_path: Path, monke
 
 
 def test_colours_are_for_terminals(tmp_path: Path, monkeypatch):
-    supervisor = Supervisor(cwd=tmp_path, env=os.environ, out=os.open(os.devnull, os.O_WRONLY))
+    supervisor = Supervisor(cwd=tmp_path, env=os.environ)
     supervisor._services = [Service(name) for name in ("web", "worker", "beat", "a", "b", "c")]
     assert supervisor._line("web", "x") == b"    web | x\n"
     monkeypatch.setattr(supervisor, "_colour", True)
