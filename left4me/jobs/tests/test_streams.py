@@ -10,11 +10,9 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 from django.utils import timezone
 
-from left4me.core.redis import keys, pubsub
 from left4me.core.redis.client import async_subscriber
 from left4me.core.web import sse
 from left4me.core.web.processes.counts import SharedCounts
-from left4me.core.web.sse import viewer as viewers
 from left4me.jobs import broadcast, streams, transitions
 from left4me.jobs.models import Job, JobLog
 from left4me.jobs.output import logs
@@ -137,35 +135,6 @@ def test_a_long_log_is_replayed_from_its_last_2000_lines_with_a_note_of_what_was
     watch(scenario)
 
 
-def test_what_live_messages_lost_is_made_up_before_the_next_line(job, watch):
-    async def scenario(application):
-        browser = Browser(application, f"/jobs/{job.pk}/stream")
-        await browser.until_seq(1)
-        await store_silently(job, 20)
-        await say(job, "after the gap")
-        await browser.until_seq(22)
-        assert browser.seqs == list(range(1, 23))
-        await browser.leave()
-
-    watch(scenario)
-
-
-def test_without_any_live_message_lines_and_the_end_still_come(job, watch, monkeypatch):
-    monkeypatch.setattr(viewers, "LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(pubsub, "publish", lambda channel, message: False)
-
-    async def scenario(application):
-        browser = Browser(application, f"/jobs/{job.pk}/stream")
-        await browser.until_seq(1)
-        await say(job, "two")
-        await browser.until_seq(2)
-        await end(job)
-        await browser.until(lambda: browser.closed)
-        assert browser.events[-1].kind == "end"
-
-    watch(scenario)
-
-
 def test_a_slow_viewer_loses_nothing_and_holds_up_nobody(job, watch):
     async def scenario(application):
         slow = Browser(application, f"/jobs/{job.pk}/stream")
@@ -183,22 +152,6 @@ def test_a_slow_viewer_loses_nothing_and_holds_up_nobody(job, watch):
     watch(scenario)
 
 
-def test_a_line_told_twice_is_shown_once(job, watch):
-    async def scenario(application):
-        browser = Browser(application, f"/jobs/{job.pk}/stream")
-        await browser.until_seq(1)
-        await say(job, "two", "three")
-        await browser.until_seq(3)
-        rows = await sync_to_async(lambda: list(JobLog.objects.filter(job=job, seq__gte=2).order_by("seq")))()
-        await sync_to_async(pubsub.publish)(keys.job_channel(job.pk), broadcast.lines_message(rows))
-        await say(job, "four")
-        await browser.until_seq(4)
-        assert browser.seqs == [1, 2, 3, 4]
-        await browser.leave()
-
-    watch(scenario)
-
-
 def test_progress_and_states_pass_by_without_a_number(job, watch):
     async def scenario(application):
         browser = Browser(application, f"/jobs/{job.pk}/stream")
@@ -207,30 +160,6 @@ def test_progress_and_states_pass_by_without_a_number(job, watch):
         await browser.until(lambda: browser.events[-1].kind == "progress")
         assert browser.events[-1].id is None
         assert json.loads(browser.events[-1].data)["done"] == 1
-        await browser.leave()
-
-    watch(scenario)
-
-
-def test_a_stream_closes_when_the_right_to_see_it_ends(job, watch, monkeypatch):
-    monkeypatch.setattr(viewers, "LOOK_SECONDS", 0.2)
-
-    async def scenario(application):
-        browser = Browser(application, f"/jobs/{job.pk}/stream")
-        await browser.until_seq(1)
-        watch.allowed.clear()
-        await browser.until(lambda: browser.closed)
-        assert [event.kind for event in browser.events] == ["line"]
-
-    watch(scenario)
-
-
-def test_a_quiet_stream_says_that_it_is_still_there(job, watch, monkeypatch):
-    monkeypatch.setattr(viewers, "KEEP_ALIVE_SECONDS", 0.5)
-
-    async def scenario(application):
-        browser = Browser(application, f"/jobs/{job.pk}/stream")
-        await browser.until(lambda: b": still here" in browser.raw)
         await browser.leave()
 
     watch(scenario)
@@ -246,21 +175,6 @@ def test_strangers_and_those_not_signed_in_get_nothing(job, watch, stan):
         assert (stranger.status, nobody.status, missing.status) == (404, 401, 404)
 
     watch(scenario)
-
-
-def test_a_user_has_so_many_streams_and_gets_the_place_back_when_one_is_left(job, watch):
-    async def scenario(application):
-        first = Browser(application, f"/jobs/{job.pk}/stream")
-        await first.until_seq(1)
-        second = Browser(application, f"/jobs/{job.pk}/stream")
-        await second.task
-        assert second.status == 429
-        await first.leave()
-        third = Browser(application, f"/jobs/{job.pk}/stream")
-        await third.until_seq(1)
-        await third.leave()
-
-    watch(scenario, streams_per_user=1)
 
 
 def test_a_user_has_so_many_streams_in_all_processes_of_the_web_together(job, watch, anna):
@@ -284,23 +198,6 @@ def test_a_user_has_so_many_streams_in_all_processes_of_the_web_together(job, wa
         assert application.open_streams == 0
 
     watch(scenario, streams_per_user=2)
-
-
-def test_streams_beyond_what_the_process_can_open_are_refused_with_when_to_try_again(job, watch):
-    async def scenario(application):
-        application.limit_streams(2)
-        first, second = (Browser(application, f"/jobs/{job.pk}/stream") for _ in range(2))
-        await asyncio.gather(first.until_seq(1), second.until_seq(1))
-        third = Browser(application, f"/jobs/{job.pk}/stream")
-        await third.task
-        assert third.status == 503
-        assert third.headers[b"retry-after"] == b"5"
-        await first.leave()
-        fourth = Browser(application, f"/jobs/{job.pk}/stream")
-        await fourth.until_seq(1)
-        await asyncio.gather(second.leave(), fourth.leave())
-
-    watch(scenario)
 
 
 def test_a_line_that_comes_while_the_store_is_read_is_sent_once(job, monkeypatch):
