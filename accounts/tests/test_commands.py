@@ -76,3 +76,47 @@ def test_a_token_is_alone_on_standard_output_and_works():
 def test_a_token_for_nobody_is_refused():
     with pytest.raises(CommandError):
         run("create_token", "nobody", "--name", "bot")
+
+
+@pytest.mark.parametrize(("days", "is_valid"), [("0", False), ("1", True), ("36500", True), ("36501", False)])
+def test_a_token_lasts_from_a_day_to_a_hundred_years(days: str, is_valid: bool):
+    User.objects.create_user("anna")
+    argv = ("create_token", "ANNA", "--name", "bot", "--expires-days", days)
+    if is_valid:
+        run(*argv)
+        token = ApiToken.objects.get()
+        assert (token.expires_at - token.created_at).days in (int(days), int(days) - 1)
+        assert token.scope == "operate"
+        return
+    with pytest.raises(CommandError, match="between 1 and 36500"):
+        run(*argv)
+
+
+def test_a_token_that_cannot_be_made_says_why():
+    User.objects.create_user("anna")
+    User.objects.create_user("gone", is_active=False)
+    with pytest.raises(CommandError, match="at most 64 characters"):
+        run("create_token", "anna", "--name", "x" * 65)
+    with pytest.raises(CommandError, match="No active user named gone"):
+        run("create_token", "gone", "--name", "bot")
+    assert not ApiToken.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "made"), [((PASSWORD, PASSWORD), True), ((PASSWORD, "another"), False), (("",), True)]
+)
+def test_a_password_is_typed_twice_or_left_to_the_command(monkeypatch, typed: tuple[str, ...], made: bool):
+    answers = list(typed)
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: answers.pop(0))
+    if not made:
+        with pytest.raises(CommandError, match="don't match"):
+            run("create_user", "anna")
+        assert not User.objects.exists()
+        return
+    printed = run("create_user", "anna").strip()
+    assert answers == []
+    assert User.objects.get().check_password(typed[0] or printed)
+    assert bool(printed) is not bool(typed[0])

@@ -385,3 +385,82 @@ def test_the_owner_of_the_site_may_keep_steam_out(anna, client, settings):
     settings.LEFT4ME_STEAM_SIGN_IN = False
     assert client.get("/accounts/doors/steam/begin").status_code == 404
     assert "Steam" not in client.get("/accounts/login/").content.decode()
+
+
+def test_unlinking_asks_for_the_password_when_the_sign_in_is_long_ago(anna, session, provider):
+    link(session, provider)
+    data = session.session
+    data["confirmed_at"] = int(time.time()) - 3600
+    data.save()
+    address = f"/accounts/identities/{Identity.objects.get().pk}/unlink"
+    assert session.post(address)["Location"].startswith("/accounts/confirm/")
+    other = User.objects.create_user("other")
+    Identity.objects.update(user=other)
+    assert session.post(address).status_code == 404
+    assert Identity.objects.exists()
+
+
+def test_a_link_that_comes_back_to_another_session_is_refused(anna, session, provider):
+    back = provider.authorize(session.get(link_address(session))["Location"], "anna-there")
+    data = session.session
+    data["confirmed_at"] = int(time.time()) - 3600
+    data.save()
+    assert "Sign in here first" in shown(session.get(back, follow=True))
+    assert not Identity.objects.exists()
+
+
+def test_a_door_that_is_no_longer_offered_can_still_be_unlinked(anna, session, settings):
+    Identity.objects.create(user=anna, door="oidc", issuer="x", subject="1", label="anna there")
+    page = session.get(FACTORS).content.decode()
+    assert "anna there" in page and "/unlink" in page
+    assert "/accounts/doors/oidc/" not in page
+
+
+def test_a_public_client_sends_its_name_and_no_secret(liar, settings):
+    settings.LEFT4ME_OIDC_CLIENT_SECRET = ""
+    assert come_back(liar) == ""
+    assert (liar.asked["client_id"], liar.authorization) == ("here", "")
+    assert "client_secret" not in liar.asked
+
+
+@pytest.mark.parametrize(
+    ("claims", "label"),
+    [
+        ({"preferred_username": "a\u202eb", "name": "x"}, "ab"),
+        ({"preferred_username": " ", "name": "Anna"}, "Anna"),
+        ({"preferred_username": 7, "email": "a@b.example"}, "a@b.example"),
+        ({"name": "x" * 200}, "x" * 100),
+        ({}, "2"),
+    ],
+    ids=["unprintable", "blank", "no text", "long", "none"],
+)
+def test_an_account_there_is_known_by_a_name_for_people(liar, session, claims, label):
+    Identity.objects.all().delete()
+    liar.claims = {"sub": "2", **claims}
+    asked = query(session.get(link_address(session))["Location"])
+    liar.nonce = asked["nonce"]
+    session.get(RETURN, {"state": asked["state"], "code": "42"})
+    assert Identity.objects.get().label == label
+
+
+@pytest.mark.parametrize(("seconds", "is_taken"), [(-125, False), (-110, True)])
+def test_a_token_counts_two_minutes_beyond_its_end(liar, seconds, is_taken):
+    liar.claims = {"exp": int(time.time()) + seconds}
+    assert (come_back(liar) == "") is is_taken
+
+
+def test_the_description_of_a_provider_is_kept_for_a_quarter_of_an_hour(liar, redis_client):
+    assert come_back(liar) == ""
+    kept = redis_client.keys("*accounts:oidc:*")
+    assert len(kept) == 2
+    assert {redis_client.ttl(key) for key in kept} <= set(range(880, 901))
+    liar.endpoints["authorization_endpoint"] = "https://elsewhere.example/authorize"
+    assert Client().get(BEGIN)["Location"].startswith(f"{liar.issuer}/authorize?")
+    cache.clear()
+    assert Client().get(BEGIN)["Location"].startswith("https://elsewhere.example/authorize?")
+    cache.clear()
+    liar.endpoints["authorization_endpoint"] = "https://elsewhere.example/authorize?a=b"
+    assert "?a=b&response_type=code" in Client().get(BEGIN)["Location"]
+    cache.clear()
+    liar.endpoints["authorization_endpoint"] = "ftp://elsewhere.example/authorize"
+    assert "not valid" in shown(Client().get(BEGIN, follow=True))

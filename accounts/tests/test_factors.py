@@ -15,7 +15,8 @@ from django.test import Client
 from accounts import auth, throttle
 from accounts.factors import actions, recovery_codes
 from accounts.models import AuthenticatorApp, RecoveryCode, Session, User
-from accounts.tests.factories import bearer, make_token
+from accounts.secrets import digest
+from accounts.tests.factories import bearer, make_passkey, make_token
 from left4me.audit.models import AuditEntry
 from left4me.core import secrets
 
@@ -421,3 +422,79 @@ def test_two_devices_that_set_up_an_app_leave_one(anna, clock):
     assert secret_of(anna) == secret
     assert actions.has_factor(anna)
     assert RecoveryCode.objects.count() == recovery_codes.COUNT, "the codes stay"
+
+
+def test_a_session_that_has_passed_the_second_step_goes_on(anna, with_app, client):
+    enter(client)
+    step(client, code_of(anna))
+    assert client.get(f"{STEP}?next=/jobs")["Location"] == "/jobs"
+
+
+def test_a_session_that_lacks_a_demanded_factor_is_led_to_set_one_up(boss, settings, client):
+    settings.LEFT4ME_SECOND_FACTOR = "admins"
+    enter(client, name="boss")
+    assert client.get(STEP)["Location"] == FACTORS
+    for page in (FACTORS, "/accounts/"):
+        assert client.get(page).status_code == 200
+    assert client.get("/accounts/tokens/").status_code == 302
+    assert client.post("/accounts/logout/").status_code == 302
+
+
+def test_a_session_from_before_may_only_pass_the_step_or_end(anna, clock, client):
+    other = Client()
+    enter(client)
+    enter(other)
+    set_up(client)
+    for page in ("/accounts/", FACTORS, APP):
+        assert other.get(page)["Location"].startswith(STEP)
+    assert other.get(STEP).status_code == 200
+    assert step(other, "000000").status_code == 422
+    assert other.post("/accounts/time-zone/", {}, headers={"referer": "http://testserver/accounts/?a"})[
+        "Location"
+    ] == (f"{STEP}?next=/accounts/%3Fa")
+    assert other.post("/accounts/logout/").status_code == 302
+
+
+def test_a_recovery_code_tells_how_many_are_left(anna, with_app):
+    for left, code in ((9, with_app[0]), (8, with_app[1])):
+        client = Client()
+        enter(client)
+        step(client, code)
+        assert f"{left} codes are left" in client.get("/").content.decode()
+    RecoveryCode.objects.filter(used_at=None).exclude(pk__in=_first(2)).delete()
+    client = Client()
+    enter(client)
+    remaining = [code for code in with_app[2:] if RecoveryCode.objects.filter(digest=digest(code.replace("-", "")))]
+    step(client, remaining[0])
+    assert "1 code is left" in client.get("/").content.decode()
+
+
+def _first(number: int) -> list[int]:
+    return list(RecoveryCode.objects.filter(used_at=None).order_by("pk").values_list("pk", flat=True)[:number])
+
+
+def test_an_app_that_is_not_there_is_removed_without_a_trace(anna, clock, client):
+    enter(client)
+    client.post("/accounts/factors/app/remove/")
+    assert not AuditEntry.objects.filter(action="factor.remove_app").exists()
+    answer = client.post("/accounts/factors/recovery-codes/", follow=True)
+    assert "Set up an authenticator app or a passkey first" in answer.content.decode()
+
+
+def test_another_factor_keeps_the_codes_when_the_app_is_removed(anna, with_app, client):
+    make_passkey(anna)
+    enter(client)
+    step(client, code_of(anna))
+    client.post("/accounts/factors/app/remove/")
+    anna.refresh_from_db()
+    assert anna.second_factor_at is not None
+    assert RecoveryCode.objects.count() == recovery_codes.COUNT
+
+
+def test_resetting_factors_asks_the_admin_for_a_password_when_the_sign_in_is_long_ago(
+    anna, boss, with_app, client, clock
+):
+    enter(client, name="boss")
+    clock.shift(16 * 60)
+    assert client.post(f"/users/{anna.pk}/factors/reset")["Location"].startswith("/accounts/confirm/")
+    assert AuthenticatorApp.objects.exists()

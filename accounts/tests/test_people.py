@@ -1,11 +1,14 @@
 """What admins do with users."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from accounts import auth
-from accounts.models import OneTimeLink, User
-from accounts.tests.factories import make_token
+from accounts.models import OneTimeLink, Session, User
+from accounts.tests.factories import make_passkey, make_token
 from left4me.audit.models import AuditEntry
 
 FRESH = "another horse battery"
@@ -165,3 +168,70 @@ def test_no_invitation_is_offered_while_sign_up_is_closed(ada_client, settings):
     assert "LEFT4ME_SIGNUP=invite" in page and "Create link" not in page
     settings.LEFT4ME_SIGNUP = "invite"
     assert "Create link" in ada_client.get("/users/invitations").content.decode()
+
+
+def test_django_s_admin_adds_users_without_a_password(ada_client):
+    answer = ada_client.post("/admin/accounts/user/add/", {"username": "zoey", "is_active": "on"})
+    assert answer.status_code == 302
+    user = User.objects.get(username="zoey")
+    assert not user.has_usable_password() and user.is_active and not user.is_admin
+    ada_client.post("/admin/accounts/user/add/", {"username": "boss", "is_active": "on", "is_admin": "on"})
+    assert User.objects.get(username="boss").is_admin
+
+
+def test_django_s_admin_promotes_and_renames_by_the_rules(ada_client, anna):
+    page = f"/admin/accounts/user/{anna.pk}/change/"
+    ada_client.post(page, {"username": "annika", "is_admin": "on", "is_active": "on"})
+    anna.refresh_from_db()
+    assert (anna.username, anna.is_admin, anna.is_active) == ("annika", True, True)
+    found = AuditEntry.objects.filter(action__in=["user.promote", "user.activate", "user.deactivate"])
+    assert [entry.action for entry in found] == ["user.promote"]
+
+
+def test_django_s_admin_deletes_others_and_not_oneself(ada, ada_client, anna, stan):
+    page = ada_client.post(f"/admin/accounts/user/{ada.pk}/delete/", {"post": "yes"}, follow=True)
+    assert "You can&#x27;t delete your own account." in page.content.decode()
+    chosen = {"action": "delete_selected", "_selected_action": [ada.pk, anna.pk], "post": "yes"}
+    ada_client.post("/admin/accounts/user/", chosen)
+    ada_client.post(f"/admin/accounts/user/{stan.pk}/delete/", {"post": "yes"})
+    assert set(User.objects.values_list("username", flat=True)) == {"ada", "otto", "vera"}
+
+
+@pytest.mark.parametrize(
+    "model", ["apitoken", "session", "onetimelink", "authenticatorapp", "recoverycode", "passkey"]
+)
+def test_django_s_admin_adds_and_changes_no_secret(ada_client, model):
+    assert ada_client.get(f"/admin/accounts/{model}/add/").status_code == 403
+    assert ada_client.get(f"/admin/accounts/{model}/").status_code == 200
+
+
+def test_django_s_admin_revokes_tokens_and_keeps_factors(ada_client, anna):
+    make_token(anna)
+    passkey = make_passkey(anna)
+    token = anna.api_tokens.get()
+    assert ada_client.post(f"/admin/accounts/apitoken/{token.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert ada_client.post(f"/admin/accounts/passkey/{passkey.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert (anna.api_tokens.count(), anna.passkeys.count()) == (0, 1)
+
+
+def test_the_list_of_users_counts_live_sessions(ada_client, anna, anna_client):
+    anna_client.get("/")
+    Session.objects.create(digest="x", data="", user=anna, expires_at=timezone.now() - timedelta(seconds=1))
+    rows = {row.username: row.session_count for row in ada_client.get("/users").context["page"]}
+    assert (rows["anna"], rows["stan"], rows["ada"]) == (1, 0, 1)
+
+
+def test_an_invitation_that_was_used_cannot_be_revoked(ada_client, ada):
+    link = OneTimeLink.objects.create(
+        purpose="invitation", digest="x", created_by=ada, expires_at=timezone.now(), used_at=timezone.now()
+    )
+    assert ada_client.post(f"/users/invitations/{link.pk}/revoke").status_code == 404
+    OneTimeLink.objects.update(used_at=None)
+    assert ada_client.post(f"/users/invitations/{link.pk}/revoke").status_code == 302
+    assert AuditEntry.objects.filter(action="invitation.revoke").exists()
+
+
+def test_a_deactivated_user_gets_no_link(ada_client, anna):
+    anna.is_active = False
+    anna.save()
+    assert act(ada_client, anna, "password-link").status_code == 404

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.db import IntegrityError
 from django.test import Client
 
 from accounts import actions, secrets
@@ -137,3 +138,45 @@ def test_links_and_sessions_that_are_over_are_cleared_out(invitation, ada_client
     with time_machine.travel(datetime.now(UTC) + timedelta(days=38)):
         prune()
         assert not OneTimeLink.objects.exists()
+
+
+def test_who_is_signed_in_already_goes_on(anna_client):
+    assert anna_client.get("/accounts/login/?next=/jobs")["Location"] == "/jobs"
+    assert anna_client.get("/accounts/login/")["Location"] == "/"
+
+
+def test_a_name_that_is_taken_at_the_same_moment_is_told_at_its_field(settings, client, db, monkeypatch):
+    settings.LEFT4ME_SIGNUP = "open"
+
+    def fail(**_: object) -> None:
+        raise IntegrityError
+
+    monkeypatch.setattr("accounts.views.entry.actions.sign_up", fail)
+    answer = client.post(SIGN_UP, FORM)
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == ["username"]
+
+
+def test_a_link_that_is_used_at_the_same_moment_is_told(settings, ada, rf, client, monkeypatch):
+    settings.LEFT4ME_SIGNUP = "invite"
+    request = rf.post("/")
+    lifetime = timedelta(days=1)
+    invitation = actions.invite(by=ada, note="", lifetime=lifetime, request=request)
+    new = actions.make_password_link(user=ada, by=ada, request=request)
+    monkeypatch.setattr("accounts.models.links.OneTimeLinkQuerySet.claim", lambda self, now: False)
+    for address, fields in (
+        (f"/accounts/invitation/{invitation}/", FORM),
+        (f"/accounts/new-password/{new}/", {"password": FORM["password"]}),
+    ):
+        answer = client.post(address, fields)
+        assert answer.status_code == 422, address
+        assert "has already been used" in answer.content.decode()
+    ada.refresh_from_db()
+    assert not ada.has_usable_password()
+
+
+def test_signing_up_remembers_the_browser_and_signs_in(settings, client, db):
+    settings.LEFT4ME_SIGNUP = "open"
+    answer = client.post(SIGN_UP, FORM)
+    assert answer.cookies["left4me_device"].value
+    assert client.get("/").status_code == 200
