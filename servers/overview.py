@@ -56,7 +56,7 @@ def of(user: User, *, now: datetime) -> Overview:
         shown += _others.rows(user, shown=shown)[: MOST_SERVERS - len(shown)]
     rows = {server.pk: server for server in _listed.rows(user, servers=shown)} if shown else {}
     listed = [rows[pk] for pk in shown if pk in rows]
-    statuses = server_status.of(listed, user=user, now=now, with_live=True)
+    statuses = server_status.of(listed, user=user, now=now, with_live=True, with_sparks=True)
     others = [*_hosts(user, now), *_overlays(user, present.faulty_overlays)]
     return Overview(
         statuses=statuses,

@@ -38,7 +38,7 @@ def rows(request: HttpRequest) -> HttpResponse:
     user, now = signed_in(request), timezone.now()
     found = ServerFilter.from_query(request.GET.dict()).rows(user, now=now).listed().with_role(user)
     page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
-    statuses = status.of(list(page.object_list), user=user, now=now, with_live=True)
+    statuses = status.of(list(page.object_list), user=user, now=now, with_live=True, with_sparks=True)
     return HttpResponse(TEMPLATE.render(Context({"statuses": statuses})))
 
 

@@ -17,7 +17,7 @@ from accounts.permissions import signed_in
 from left4me.core.web.request import is_fragment, previous_page
 from left4me.site import integrity, pulse
 from servers import overview
-from servers.views import first_steps
+from servers.views import first_steps, server_rows
 
 THEMES = ("light", "dark")
 
@@ -37,7 +37,12 @@ def site_context(request: HttpRequest) -> dict[str, object]:
 def dashboard(request: HttpRequest) -> HttpResponse:
     """The user's servers, what needs attention and active jobs. htmx requests only the part that changes."""
     user = signed_in(request)
-    context = {"overview": overview.of(user, now=timezone.now()), "first_steps": first_steps.shown(request)}
+    shown = overview.of(user, now=timezone.now())
+    context = {
+        "overview": shown,
+        "cards": server_rows.render_cards(request, shown.statuses),
+        "first_steps": first_steps.shown(request),
+    }
     return render(
         request, "servers/dashboard.html#content" if is_fragment(request) else "servers/dashboard.html", context
     )

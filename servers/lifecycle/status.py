@@ -68,7 +68,7 @@ class ServerStatus:
     attention: Sequence[Reason]  # the worst first
     stop_is_slow: bool = False
     live: Any = None  # what is known of its players, where a page shows that
-    spark: Any = None  # its players of the last day, likewise
+    spark: Any = None  # its players of the last day, where a list shows them
 
     @property
     def chapter(self) -> Chapter | None:
@@ -105,7 +105,9 @@ class ServerStatus:
         return self.role in {permissions.OWNER, permissions.ADMIN}
 
 
-def of(servers: Sequence[Server], *, user: Visitor, now: datetime, with_live: bool = False) -> list[ServerStatus]:
+def of(
+    servers: Sequence[Server], *, user: Visitor, now: datetime, with_live: bool = False, with_sparks: bool = False
+) -> list[ServerStatus]:
     """The status of each of these servers, in at most ten queries for all.
 
     Needs rows from `listed().with_role(user)`.
@@ -119,7 +121,7 @@ def of(servers: Sequence[Server], *, user: Visitor, now: datetime, with_live: bo
     queue_reasons.explain(jobs.values(), user=user)
     reasons = attention.of_servers(servers, busy=jobs, user=user, now=now)
     lives = live_source.of_servers(servers, now=now) if with_live else {}
-    sparks = live_source.sparklines(servers, now=now) if with_live else {}
+    sparks = live_source.sparklines(servers, now=now) if with_sparks else {}
     return [
         replace(
             _status(server, jobs.get(server.resource), reasons[server.pk], user=user, now=now),

@@ -79,7 +79,7 @@ def _list(
     chosen = ServerFilter.from_query(request.GET.dict())
     rows = chosen.rows(user, now=now).listed().with_role(user)
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
-    statuses = server_status.of(list(page.object_list), user=user, now=now, with_live=True)
+    statuses = server_status.of(list(page.object_list), user=user, now=now, with_live=True, with_sparks=True)
     context = {
         "page": page,
         "statuses": statuses,

@@ -1,4 +1,4 @@
-"""The rows of the list of servers as HTML."""
+"""Servers as HTML: the rows of the list, and the cards of the dashboard."""
 
 from __future__ import annotations
 
@@ -54,6 +54,16 @@ class _Row:
     operation: str  # the most likely one, or empty
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Card:
+    """Everything that a card shows: what a row does, and a picture of the chapter."""
+
+    row: _Row
+    port: int
+    drawing: str
+    preview_url: str
+
+
 def render_rows(request: HttpRequest, statuses: Iterable[ServerStatus]) -> SafeString:
     """The rows, one after the other."""
     return format_html_join("", "{}", ((render_row(request, status),) for status in statuses))
@@ -61,9 +71,35 @@ def render_rows(request: HttpRequest, statuses: Iterable[ServerStatus]) -> SafeS
 
 def render_row(request: HttpRequest, status: ServerStatus) -> SafeString:
     row = _row(status)
+    return fragments.render(request, "servers/_row.html", "row", row, keep=_is_timeless(row))
+
+
+def render_cards(request: HttpRequest, statuses: Iterable[ServerStatus]) -> SafeString:
+    """The cards, one after the other."""
+    cards = map(_card, statuses)
+    return format_html_join(
+        "",
+        "{}",
+        (
+            (fragments.render(request, "servers/_card.html", "card", card, keep=_is_timeless(card.row)),)
+            for card in cards
+        ),
+    )
+
+
+def _is_timeless(row: _Row) -> bool:
     # The age of an old answer grows from one page to the next.
-    is_timeless = row.live is None or row.live.last_seen_at is None
-    return fragments.render(request, "servers/_row.html", "row", row, keep=is_timeless)
+    return row.live is None or row.live.last_seen_at is None
+
+
+def _card(status: ServerStatus) -> _Card:
+    chapter = status.chapter
+    return _Card(
+        row=_row(status),
+        port=status.server.port,
+        drawing=chapter.drawing if chapter else "",
+        preview_url=chapter.preview_url if chapter else "",
+    )
 
 
 def _row(status: ServerStatus) -> _Row:

@@ -108,7 +108,7 @@ def action(request: HttpRequest, pk: int) -> HttpResponse:
     if not is_fragment(request):
         return redirect("servers:list" if operation == "delete" else server_page.address_of(server, tab))
     if request.POST.get("from") == "list":
-        row = server_status.of([server], user=user, now=timezone.now(), with_live=True)[0]
+        row = server_status.of([server], user=user, now=timezone.now(), with_live=True, with_sparks=True)[0]
         return HttpResponse(server_rows.render_row(request, row))
     return render(request, "servers/_state.html", server_page.frame(request, server, tab=tab))
 

@@ -75,3 +75,10 @@ def test_a_page_has_one_token_for_all_its_parts(rendered):
     request = visit()
     pages = [fragments.render(request, "row.html", "row", Shown(name)) for name in ("one", "two")]
     assert len({page.partition('value="')[2].partition('"')[0] for page in pages}) == 1
+
+
+def test_values_given_by_name_are_one_value(rendered):
+    for name in ("one", "two", "one"):
+        values = fragments.Values((("name", name), ("number", 1)))
+        assert f" {name} " in fragments.render(visit(), "row.html", "row", values)
+    assert [row["name"] for row in rendered] == ["one", "two"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Hashable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -20,6 +21,16 @@ from django.utils.translation import get_language
 _MOST_KEPT: Final = 2000  # of 1 to 3 kB
 # Stands in what is kept where each visitor's own token belongs. Nobody can know it, and so name a thing like it.
 _TOKEN_PLACE: Final = secrets.token_hex(32)
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values by name as one value, whose template sees each as an attribute of it."""
+
+    items: tuple[tuple[str, Hashable], ...]
+
+    def __getitem__(self, name: str) -> Hashable:
+        return dict(self.items)[name]
 
 
 def render(request: HttpRequest, template: str, name: str, shown: Hashable, *, keep: bool = True) -> SafeString:

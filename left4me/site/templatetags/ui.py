@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -197,6 +197,15 @@ def frame(context: Context, part: str) -> SafeString:
         return render_to_string(part, {"frame": navigation.Frame()})
     shown = navigation.frame_of(request, theme=context["theme"], game_is_simulated=context["game_is_simulated"])
     return fragments.render(request, part, "frame", shown)
+
+
+@register.simple_tag(takes_context=True)
+def part(context: Context, template: str, **shown: Hashable) -> SafeString:
+    """A part of a page that is rendered once for all who see the same: `{% part "a/_menu.html" name=server.name %}`.
+
+    Its template sees only these values, such as `part.name`, and the language. It must not read the clock.
+    """
+    return fragments.render(context["request"], template, "part", fragments.Values(tuple(shown.items())))
 
 
 @register.simple_tag
