@@ -27,6 +27,8 @@ from django.db import connection, connections
 from django.db.models import Expression, QuerySet
 from django.db.models.sql import DeleteQuery, Query, UpdateQuery
 
+from left4me.core.web.request import is_admin
+
 if TYPE_CHECKING:
     from django.db.models import Model
     from django.db.models.sql.compiler import SQLCompiler
@@ -221,7 +223,7 @@ class SelectionFor(Generic[Row]):
 
     def rows(self, visitor: Visitor, **given: Any) -> list[Row]:
         """Run the statement; return what the queryset would for this visitor and these values."""
-        selection = self._of_admins if getattr(visitor, "is_admin", False) else self._of_others
+        selection = self._of_admins if is_admin(visitor) else self._of_others
         return selection.rows(visitor=visitor.pk, **given)
 
     def first(self, visitor: Visitor, **given: Any) -> Row | None:

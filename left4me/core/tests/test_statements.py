@@ -90,6 +90,12 @@ def test_a_select_for_a_visitor_finds_what_that_one_may_see(cast):
     assert _first_seen.first(cast.admin) == own
 
 
+def test_an_admin_who_was_deactivated_finds_no_more_than_others(cast):
+    _job(user=cast.stranger)
+    cast.admin.is_active = False
+    assert _first_seen.rows(cast.admin) == []
+
+
 def test_an_update_returns_the_rows_that_it_has_changed_as_they_are_now(db):
     job = _job(last_seq=2)
     given = {"pk": job.pk, "now": NOW, "exit_code": None, "progress": {"phase": "“ready”"}, "lines": 3}
