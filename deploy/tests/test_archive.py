@@ -265,3 +265,101 @@ def test_nothing_of_a_crafted_archive_lands_outside(tmp_path, members):
     with pytest.raises(archive.BadArchive):
         restored(tmp_path / "a.tar", tmp_path / "to")
     assert names_in(tmp_path) == ["a.tar", "to"]
+
+
+def test_a_tree_has_so_many_levels_and_a_path_so_many_letters(tmp_path, tree):
+    tree.joinpath(*["d"] * 64).mkdir(parents=True)
+    assert written(tmp_path / "a.tar", tree).count == 0
+    assert len(list(restored(tmp_path / "a.tar", tmp_path / "back").rglob("d"))) == 64
+    tree.joinpath(*["d"] * 65).mkdir()
+    skipped = written(tmp_path / "a.tar", tree)
+    assert skipped.names == ["/".join(["upper"] + ["d"] * 65) + ": too deep"]
+    long = tree.joinpath(*["x" * 200] * 20)
+    long.mkdir(parents=True)
+    assert written(tmp_path / "a.tar", tree).count == 2
+
+
+def test_what_was_left_out_is_counted_and_some_of_it_named_in_the_manifest(tmp_path, tree):
+    for number in range(60):
+        os.mkfifo(tree / f"{number:02}-{'x' * 220}")
+    skipped = written(tmp_path / "a.tar", tree)
+    with (tmp_path / "a.tar").open("rb") as file:
+        manifest = archive.read_manifest(file)
+    assert manifest["skipped"] == {"count": 60, "names": skipped.names}
+    assert len(skipped.names) == 50
+    assert {len(name.partition(":")[0]) for name in skipped.names} == {200}
+
+
+def test_a_manifest_that_does_not_fit_is_no_archive(tmp_path):
+    with (tmp_path / "a.tar").open("w+b") as file:
+        writer = archive.Writer(file)
+        with pytest.raises(ValueError, match="larger than its space"):
+            writer.finish({"release": "x" * 256 * 1024})
+
+
+@pytest.mark.parametrize(("size", "there", "count"), [(64, 0, 0), (65, 32, 1), (66, 33, 0)])
+def test_a_large_file_is_left_out_when_less_than_half_of_it_is_there(tmp_path, tree, size, there, count):
+    with (tree / "file").open("wb") as file:
+        file.write(b"x" * there * 1024**2)
+        file.truncate(size * 1024**2)
+    assert written(tmp_path / "a.tar", tree).count == count
+
+
+def test_each_part_is_counted_and_progress_told(tmp_path, tree):
+    (tree / "folder").mkdir()
+    (tree / "folder/file").write_bytes(b"x" * 3000)
+    (tree / "empty").touch()
+    (tmp_path / "alone").write_bytes(b"y" * 10)
+    told = []
+    with (tmp_path / "a.tar").open("w+b") as file:
+        writer = archive.Writer(file, on_bytes=told.append)
+        writer.add_tree(tree, "upper", skip=lambda path: path == "empty")
+        writer.add_tree(tmp_path / "missing", "missing")
+        writer.add_file(tmp_path / "alone", "settings/alone")
+        writer.finish({})
+    with (tmp_path / "a.tar").open("rb") as file:
+        manifest = archive.read_manifest(file)
+        assert manifest["parts"] == {"upper": {"files": 1, "bytes": 3000}, "settings": {"files": 1, "bytes": 10}}
+        assert (manifest["size"], sum(told)) == ((tmp_path / "a.tar").stat().st_size, 3010)
+        told.clear()
+        archive.verify(file, manifest, on_bytes=told.append)
+        assert sum(told) == manifest["size"] - 512 - 256 * 1024
+        told.clear()
+        (tmp_path / "part").mkdir()
+        archive.extract(file, tmp_path / "part", parts={"settings"}, on_bytes=told.append)
+    assert (sum(told), names_in(tmp_path / "part")) == (10, ["settings"])
+
+
+def test_a_file_that_cannot_be_read_is_named_with_its_reason(tmp_path, tree, monkeypatch):
+    (tree / "file").touch()
+    (tree / "other").touch()
+
+    def refuse(name, *, at):
+        raise OSError(5, "Input/output error") if name == "file" else FileNotFoundError(2, "gone")
+
+    monkeypatch.setattr(archive.walk, "open_file", refuse)
+    skipped = written(tmp_path / "a.tar", tree)
+    assert (skipped.count, skipped.names) == (1, ["upper/file: Input/output error"])
+
+
+def test_a_full_disk_is_no_fault_of_the_archive(tmp_path, tree, monkeypatch):
+    (tree / "file").touch()
+    written(tmp_path / "a.tar", tree)
+
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(archive.walk, "create_file", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        restored(tmp_path / "a.tar", tmp_path / "back")
+
+
+@pytest.mark.parametrize("changed", [{"sha256": 5}, {"sha256": "0" * 64}, {"size": 5}])
+def test_a_manifest_that_does_not_fit_its_archive_is_refused(tmp_path, tree, changed):
+    written(tmp_path / "a.tar", tree)
+    with (tmp_path / "a.tar").open("r+b") as file:
+        manifest = archive.read_manifest(file) | changed
+        file.seek(0)
+        file.write(archive._manifest_block(archive.json.dumps(manifest).encode()))
+        with pytest.raises(archive.BadArchive):
+            archive.verify(file, archive.read_manifest(file))

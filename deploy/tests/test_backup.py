@@ -309,3 +309,74 @@ def test_the_code_runs_on_the_system_s_own_python(layout):
     """Without the virtual environment: `left4mectl` must work when a release is broken."""
     argv = ["/usr/bin/python3", "-S", "-E", "-c", "import deploy.ops.backup, deploy.ops.restore"]
     subprocess.run(argv, cwd=Path(__file__).parents[2], check=True)
+
+
+def test_the_newest_one_is_kept_whatever_was_asked_for(layout):
+    for days in range(3):
+        make(layout, keep=0, now=NOW + timedelta(days))
+    assert [path.name for path in layout.backups.glob("left4me-*")] == ["left4me-20261123T040000Z.tar"]
+
+
+def test_the_newest_whole_backup_is_the_last_one(layout):
+    assert backup.latest(layout) is None
+    for name in ("left4me-20261121T040000Z.tar", "left4me-20261122T040000Z.tar", "left4me-mine.tar"):
+        put(layout, f"../../backups/left4me/{name}")
+    assert backup.latest(layout).name == "left4me-20261122T040000Z.tar"
+
+
+@pytest.mark.parametrize(
+    ("tree", "path", "is_left_out"),
+    [
+        ("overlays", ".building-1", True),
+        ("overlays", ".script-1/x", True),
+        ("overlays", "1/.left4me-x", True),
+        ("overlays", "1/.building-x", False),
+        ("servers", "7", False),
+        ("servers", "7/upper/work", False),
+        ("servers", "7/work", True),
+        ("servers", "7/work/x", True),
+        ("servers", "7/merged", True),
+        ("servers", "7/run", False),
+        ("servers", "7/run/generated.json", False),
+        ("servers", "7/run/state.json", True),
+        ("workshop_cache", "1.vpk", False),
+        ("workshop_cache", "1.vpk.part", True),
+        ("host_copies", "2/x", False),
+    ],
+)
+def test_what_is_half_made_or_of_this_boot_is_left_out(tree, path, is_left_out):
+    assert backup._SKIP[tree](path) is is_left_out
+
+
+def test_what_is_to_be_written_is_measured_without_following_links(tmp_path):
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/file").write_bytes(b"x" * 10_000)
+    (tmp_path / "outside").write_bytes(b"x" * 1_000_000)
+    (tmp_path / "a/link").symlink_to(tmp_path / "outside")
+    (tmp_path / "a/up").symlink_to(tmp_path)
+    blocks = (tmp_path / "a/b/file").stat().st_blocks
+    assert backup._measure([tmp_path / "a", tmp_path / "missing"]) == (4, blocks * 512)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_headers_and_two_copies_of_the_database_have_to_fit_too(layout, monkeypatch, missing):
+    files, size = backup._measure([layout.data / tree for tree in backup.TREES])
+    database = sum(path.stat().st_size for path in layout.data.glob("left4me.sqlite3*"))
+    needed = size + files * 2048 + 2 * database
+    monkeypatch.setattr(backup.room, "left", lambda path: needed - missing)
+    if not missing:
+        assert make(layout).size > 0
+        return
+    with pytest.raises(backup.BackupFault, match="disk is too full"):
+        make(layout)
+    assert list(layout.backups.glob("left4me-*")) == []
+
+
+def test_what_cannot_be_written_leaves_no_part(layout, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(archive.Writer, "add_tree", refuse)
+    with pytest.raises(backup.BackupFault, match=r"Could not write the backup: .*Input/output error"):
+        make(layout)
+    assert [path.name for path in layout.backups.iterdir() if path.name.startswith((".left4me", "left4me"))] == []

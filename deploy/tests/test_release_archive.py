@@ -20,7 +20,7 @@ import pytest
 from deploy.ops import releases, upgrade
 from deploy.ops.layout import Layout
 from deploy.ops.progress import Progress
-from deploy.ops.release_archive import download, intake, signature
+from deploy.ops.release_archive import contents, download, intake, signature
 from deploy.ops.release_archive.contents import BadPackage
 from deploy.tests.releases_on_machines import layout_of_machine, shared_environments  # noqa: F401 -- fixtures
 
@@ -437,3 +437,26 @@ def test_a_release_is_older_by_its_version_then_by_the_time_of_its_commit(
         with pytest.raises(upgrade.UpgradeFault, match=rf"^{new} \({version}\) is older than {old}"):
             upgrade.upgrade(layout, wanted, ready_seconds=1, progress=Progress(StringIO()))
         assert releases.running(layout) == old
+
+
+def test_a_download_ends_when_it_is_larger_than_any_release(address: str, layout: Layout, archive: Path, monkeypatch):
+    assert download.MOST_BYTES == 512 * 1024**2
+    size = archive.stat().st_size
+    monkeypatch.setattr(download, "MOST_BYTES", size)
+    take(layout, address)
+    monkeypatch.setattr(download, "MOST_BYTES", size - 1)
+    with pytest.raises(BadPackage, match="is larger than a release"):
+        take(layout, address)
+
+
+@pytest.mark.parametrize(("name", "most"), [("_MOST_MEMBERS", 50_000), ("_MOST_BYTES", 1024**3)])
+def test_an_archive_has_so_many_files_and_bytes(archive: Path, monkeypatch, name: str, most: int):
+    assert getattr(contents, name) == most
+    with tarfile.open(archive) as tar:
+        members = tar.getmembers()
+    limit = len(members) if name == "_MOST_MEMBERS" else sum(each.size for each in members)
+    monkeypatch.setattr(contents, name, limit)
+    contents.of_archive(archive)
+    monkeypatch.setattr(contents, name, limit - 1)
+    with pytest.raises(BadPackage, match="more than a release"):
+        contents.of_archive(archive)

@@ -116,16 +116,23 @@ class Machine:
             os.chown(path, SOMEBODY, SOMEBODY)
         self.why_not_ready = ""
         self.at_stop = lambda: None
-        self.stops = 0
+        self.stops = self.starts = 0
+        self.prepare(monkeypatch)
+
+    def prepare(self, monkeypatch):
         monkeypatch.setattr(application, "owner", lambda: (SOMEBODY, SOMEBODY))
         monkeypatch.setattr(application, "manage", lambda *_, **__: None)
         monkeypatch.setattr(application, "wait_until_ready", lambda *_, **__: self.why_not_ready)
         monkeypatch.setattr(services, "systemctl", lambda *_, **__: "")
         monkeypatch.setattr(services, "stop_all", lambda layout: self.stopped())
+        monkeypatch.setattr(services, "start", lambda layout: self.started())
 
     def stopped(self):
         self.stops += 1
         self.at_stop()
+
+    def started(self):
+        self.starts += 1
 
     def back_up(self):
         made = backup.make(
@@ -296,3 +303,120 @@ def test_a_file_of_a_backup_s_settings_can_be_written_by_root_only(machine):
     machine.restore(file)
     restored = (machine.layout.settings / "extra.pem").stat()
     assert (restored.st_uid, restored.st_mode & 0o777) == (0, 0o644)
+
+
+def test_what_was_interrupted_is_put_back_once(machine, monkeypatch):
+    """A power cut while the restored data is migrated: what was moved aside is all that the next boot finds."""
+    file = machine.back_up()
+    machine.change()
+    put_back = restore._put_back
+
+    def cut(*_, **__):
+        monkeypatch.setattr(restore, "_put_back", lambda *_: None)
+        monkeypatch.setattr(restore.Path, "unlink", lambda *_, **__: None)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(application, "manage", cut)
+        with pytest.raises(KeyboardInterrupt):
+            machine.restore(file)
+    monkeypatch.undo()
+    assert machine.found() == {"backed-up", "backed up"}
+    machine.prepare(monkeypatch)
+    monkeypatch.setattr(restore, "_put_back", put_back)
+    stops, out = machine.stops, StringIO()
+    assert restore.recover(machine.layout, progress=Progress(out), at_boot=True)
+    assert machine.found() == {"present"}
+    assert (machine.stops, "a restore was interrupted" in out.getvalue()) == (stops, True)
+    assert owners(machine.layout.data) == {SOMEBODY}
+    assert not restore.recover(machine.layout, progress=Progress(out))
+
+
+def test_an_interrupted_restore_is_put_back_by_hand_and_before_the_next(machine):
+    file = machine.back_up()
+    journal = machine.layout.program / "restore.json"
+    for text in ("{", '{"trees": [], "database": false, "settings": false}'):
+        journal.write_text(text)
+        assert restore.recover(machine.layout, progress=Progress(StringIO()))
+        assert not journal.exists()
+    assert (machine.stops, machine.starts) == (2, 2)
+    journal.write_text("{}")
+    machine.restore(file)
+    assert (machine.stops, machine.starts) == (4, 4)
+    assert not journal.exists()
+
+
+def test_trees_that_were_missing_in_the_backup_are_empty_and_the_workshop_stays(machine):
+    cache, deleted = machine.layout.data / backup.WORKSHOP, machine.layout.data / "deleted"
+    cache.mkdir()
+    (cache / "1.vpk").touch()
+    os.chown(cache, SOMEBODY, SOMEBODY)
+    deleted.rmdir()
+    file = machine.back_up()
+    deleted.mkdir()
+    os.chown(deleted, SOMEBODY, SOMEBODY)
+    (deleted / "1.tar.gz").touch()
+    machine.restore(file)
+    assert (list(deleted.iterdir()), deleted.stat().st_mode & 0o777) == ([], 0o750)
+    assert (cache / "1.vpk").exists(), "it was not part of the backup"
+    assert (machine.layout.data / "before-restore/deleted/1.tar.gz").exists()
+
+
+@pytest.mark.parametrize("place", ["data", "own"])
+def test_a_disk_that_is_too_full_is_told_before_anything_stops(machine, monkeypatch, place):
+    file = machine.back_up()
+    with file.open("rb") as source:
+        manifest = restore.archive.read_manifest(source)
+    of_root = manifest["parts"]["database"]["bytes"] + manifest["parts"]["settings"]["bytes"]
+    needed = {"data": manifest["size"], "own": 2 * of_root}
+    missing = {"data": 0, "own": 0}
+    own = restore._stage(machine.layout).own
+    which = lambda path: "own" if path == own else "data"  # noqa: E731
+    monkeypatch.setattr(restore.room, "left", lambda path: needed[which(path)] - missing[which(path)])
+    machine.restore(file)
+    stops, missing[place] = machine.stops, 1
+    with pytest.raises(restore.RestoreFault, match="The disk is too full"):
+        machine.restore(file)
+    assert machine.stops == stops
+    assert not own.exists()
+
+
+def test_a_file_that_is_not_there_is_named(machine, tmp_path):
+    with pytest.raises(restore.RestoreFault, match=r"Could not read .*missing\.tar: No such file"):
+        machine.restore(tmp_path / "missing.tar")
+
+
+def test_a_backup_with_unknown_parts_is_no_backup_of_ours(machine, tmp_path):
+    (tmp_path / "etc").mkdir()
+    with (tmp_path / "other.tar").open("w+b") as file:
+        writer = restore.archive.Writer(file)
+        writer.add_tree(tmp_path / "etc", "etc")
+        writer.finish(manifest(database={"kind": "sqlite", "migrations": []}))
+    with pytest.raises(restore.archive.BadArchive, match="unknown parts: etc"):
+        machine.restore(tmp_path / "other.tar")
+    assert machine.stops == 0
+
+
+def test_an_application_that_does_not_fetch_what_is_missing_is_a_hint(machine, monkeypatch):
+    file = machine.back_up()
+
+    def manage(layout, command, *arguments, **options):
+        if command == "after_restore":
+            raise restore.commands.CommandError("no network")
+
+    monkeypatch.setattr(application, "manage", manage)
+    assert "`left4mectl manage after_restore` failed. Run it again: no network" in machine.restore(file)[1]
+
+
+def test_an_unexpected_failure_is_raised_as_it_is_and_all_is_put_back(machine, monkeypatch):
+    file = machine.back_up()
+    machine.change()
+
+    def fail(layout, command, *arguments, **options):
+        raise ZeroDivisionError("nobody expected this")
+
+    monkeypatch.setattr(application, "manage", fail)
+    with pytest.raises(ZeroDivisionError):
+        machine.restore(file)
+    assert machine.found() == {"present"}
+    assert not (machine.layout.program / "restore.json").exists()
