@@ -75,6 +75,8 @@ def _move_below(place: Path, old: tuple[str, ...], new: tuple[str, ...], layers:
                     walk.delete(new[-1], at=folder)
                     with walk.create_file(new[-1], 0o644, at=folder) as target:
                         shutil.copyfileobj(source, target, _PIECE)
+                        # What is written after it would change the time again.
+                        target.flush()
                         os.utime(target.fileno(), ns=_times(source.fileno()))
         except OSError as fault:
             if isinstance(fault, FileNotFoundError | NotADirectoryError | walk.NotRegular):
