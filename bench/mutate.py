@@ -101,7 +101,7 @@ def _meaning(source: str) -> str:
             given.defaults = [*given.defaults, *filter(None, given.kw_defaults)]
             given.posonlyargs, given.kwonlyargs, given.kw_defaults = [], [], []
         elif isinstance(node, ast.ClassDef):
-            node.decorator_list = [_without_frozen(decorator) for decorator in node.decorator_list]
+            node.decorator_list = [_without_limits(decorator) for decorator in node.decorator_list]
         elif isinstance(node, ast.arg):
             node.annotation = None
         elif isinstance(node, ast.AnnAssign):
@@ -111,9 +111,9 @@ def _meaning(source: str) -> str:
     return ast.dump(tree)
 
 
-def _without_frozen(decorator: ast.expr) -> ast.expr:
+def _without_limits(decorator: ast.expr) -> ast.expr:
     if isinstance(decorator, ast.Call):
-        decorator.keywords = [keyword for keyword in decorator.keywords if keyword.arg != "frozen"]
+        decorator.keywords = [keyword for keyword in decorator.keywords if keyword.arg not in ("frozen", "slots")]
     return decorator
 
 

@@ -218,12 +218,12 @@ def check(path: Path, *, parts: bool = False) -> None:
     A VPK with content in numbered archives (`…_000.vpk`) is valid only with `parts`.
     """
     with path.open("rb") as stream:
-        files = 0
+        is_empty = True
         for entry in Vpk(stream):
-            files += 1
+            is_empty = False
             if not parts and entry.is_in_part:
                 raise NotValid(missing_part(entry.archive))
-        if not files:
+        if is_empty:
             raise NotValid("contains no files")
 
 
@@ -249,7 +249,7 @@ def _matches_checksum(stream: BinaryIO, entry: Entry) -> bool:
     crc = 0
     for at, length in ((entry.preload_at, entry.preload), (entry.data_at, entry.length)):
         stream.seek(at)
-        while length > 0 and (chunk := stream.read(min(length, 1024 * 1024))):
+        while chunk := stream.read(min(length, 1024 * 1024)):
             crc = zlib.crc32(chunk, crc)
             length -= len(chunk)
     return crc == entry.crc
