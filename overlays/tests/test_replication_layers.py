@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from left4me.core.concurrency import Cancelled
+from left4me.core.web.asgi import Refusal
+from left4me.jobs.models import Job, JobLock
 from left4me.jobs.operations import Failed
 from left4me.testing.folders import listed
 from left4me.testing.recorded_run import RecordedRun
 from overlays import paths
 from overlays.models import Overlay, OverlayCopy, OverlayWorkshopItem
-from overlays.replication import layers, store, workshop
+from overlays.replication import layers, server, store, workshop
 from overlays.replication.store import Copies
 from overlays.tests.factories import make_overlay
 from overlays.tests.replicas import Web, contents, publish
 from workshop.models import WorkshopItem
+
+NOW = timezone.now()
 
 
 @pytest.fixture
@@ -135,3 +142,75 @@ def test_an_older_version_stays_in_use_while_the_newer_fails(items: Overlay, ste
     assert any(line.startswith("workshop 1 failed, using the older version: ") for line in run.lines)
     assert listed(copies.tree(current) / "left4dead2" / "addons") == ["1.vpk", "2.vpk"]
     assert not current.is_whole
+
+
+# --- the application of the web ----------------------------------------------------------------------------------
+
+
+def request(application: server.Application, path: str, *, method: str = "GET", body: bytes = b"") -> tuple[int, Any]:
+    """The status and the body of an answer of the application; lines of JSON are read."""
+    sent: list[dict[str, Any]] = []
+    waiting = [{"type": "http.request", "body": body}]
+
+    async def receive() -> dict[str, Any]:
+        if waiting:
+            return waiting.pop()
+        return await asyncio.Future()
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def answer() -> None:
+        scope = {"type": "http", "method": method, "path": path, "headers": [(b"x-host", b"two")]}
+        await asyncio.wait_for(application(scope, receive, send), 20)
+
+    asyncio.run(answer())
+    content = b"".join(message.get("body", b"") for message in sent)
+    return sent[0]["status"], content
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_web_answers_hosts_with_the_manifest_and_with_files(maps: Overlay):
+    asked: list[tuple[Any, int]] = []
+
+    def find(headers: Any, overlay_id: int) -> Overlay:
+        asked.append((headers, overlay_id))
+        if overlay_id != maps.pk:
+            raise Refusal(404, "No such overlay")
+        return maps
+
+    application = server.Application(find)
+    path = f"/api/v1/hosts/self/overlays/{maps.pk}/content"
+    assert [application.serves(each) for each in (path, f"{path}/x", path.replace(str(maps.pk), "0"))] == [
+        True,
+        False,
+        False,
+    ]
+    status, content = request(application, path)
+    assert (status, asked) == (200, [({"x-host": "two"}, maps.pk)])
+    lines = [json.loads(line) for line in content.splitlines()]
+    assert (lines[0], lines[-1]) == ({"content_version": 3}, {"end": True, "left_out": []})
+    status, content = request(application, path, method="POST", body=b'{"files": [["run", 3]]}')
+    assert (status, content) == (200, b'{"path": "run", "bytes": 4}\ngram')
+    assert request(application, path, method="PUT")[0] == 405
+    assert request(application, "/other")[0] == 404
+    assert request(application, path.replace(str(maps.pk), "999"))[0] == 404
+    assert request(application, path, method="POST", body=b"x" * (4 * 1024 * 1024 + 1))[0] == 413
+    assert request(application, path, method="POST", body=b"x" * (4 * 1024 * 1024))[0] == 400
+    for resource, exclusive, status in (
+        ("overlay:0", True, 200),
+        (maps.resource, False, 200),
+        (maps.resource, True, 409),
+    ):
+        job = Job.objects.create(
+            operation="build",
+            resource=maps.resource,
+            host="local",
+            state=Job.State.RUNNING,
+            started_at=NOW,
+            lease_expires_at=NOW,
+            worker="w",
+        )
+        JobLock.objects.create(job=job, resource=resource, exclusive=exclusive)
+        assert request(application, path)[0] == status
+        job.delete()

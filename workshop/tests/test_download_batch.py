@@ -8,9 +8,10 @@ import time
 import pytest
 
 from left4me.core.concurrency import Cancelled
+from left4me.core.files import room
 from left4me.core.net import fetch
 from left4me.testing.simulated_steam import Fault
-from workshop import download_batch, item_download
+from workshop import download_batch, item_download, vpk
 from workshop.item_download import PublishedFile
 
 
@@ -127,3 +128,53 @@ def test_an_item_that_does_not_fit_on_the_disk_is_refused_before_it_starts(steam
     results = run(keep_free=free * 2)
     assert "it needs 0.0 MB, 0.0 MB are free" in results[1].error
     assert steam_world.requests == []
+
+
+@pytest.mark.parametrize(("missing", "fits"), [(0, True), (1, False)])
+def test_a_quarter_of_a_gigabyte_stays_free(steam_world, run, monkeypatch, missing, fits):
+    steam_world.add(1)
+    size = int(steam_world.details(1)["file_size"])
+    monkeypatch.setattr(room, "free", lambda _path: 256 * 1024 * 1024 + size - missing)
+    [result] = run(keep_free=download_batch.KEEP_FREE).values()
+    assert (result.error == "", result.fetched, result.is_invalid) == (fits, fits, False)
+
+
+def test_only_what_is_missing_of_a_file_must_fit(steam_world, run, monkeypatch):
+    steam_world.add(1, files={"a": bytes(1_500_000)})
+    wanted = steam_world.items[1].path.read_bytes()
+    (run.cache / f".1-1700000000-{len(wanted)}.part").write_bytes(wanted[:-500])
+    monkeypatch.setattr(room, "free", lambda _path: 499)
+    assert run()[1].error == "not enough disk space: it needs 0.0 MB, 0.0 MB are free"
+    monkeypatch.setattr(room, "free", lambda _path: 500)
+    assert run()[1].fetched
+    (run.cache / "1.vpk").unlink()
+    assert run()[1].error == "not enough disk space: it needs 1.5 MB, 0.0 MB are free"
+
+
+def test_the_room_of_a_file_is_free_for_others_as_it_fills(steam_world, run, monkeypatch):
+    reserved = []
+    filled = download_batch.Reservations.filled
+    monkeypatch.setattr(
+        download_batch.Reservations,
+        "filled",
+        lambda self, key, missing: (reserved.append((key, missing)), filled(self, key, missing))[1],
+    )
+    steam_world.add(1)
+    size = int(steam_world.details(1)["file_size"])
+    started = []
+    run(started=lambda file: started.append(file.steam_id))
+    assert (reserved[-1], run.progress, started) == ((1, 0), {1: size}, [1])
+    assert [result.fetched for result in run().values()] == [False], "it is in the cache"
+
+
+def test_a_file_that_is_no_vpk_is_told_from_one_that_did_not_arrive(steam_world, run, monkeypatch):
+    monkeypatch.setattr(item_download, "_WAITS", (0.0, 0.0))
+    content = vpk.MAGIC.to_bytes(4, "little") + b"\x01\x00\x00\x00\xff\xff\x00\x00" + bytes(100)
+    steam_world.add(1, content=content)
+    steam_world.add(2).faults.extend([Fault(status=500)] * 3)
+    results = run()
+    assert {key: (result.fetched, result.is_invalid) for key, result in results.items()} == {
+        1: (False, True),
+        2: (False, False),
+    }
+    assert results[1].error == "the file is shorter than its directory"

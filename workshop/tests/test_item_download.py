@@ -1,8 +1,10 @@
 """The download of one file: every fault of a download server, and its message to the operator."""
 
+import errno
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -302,3 +304,120 @@ def test_a_file_name_from_steam_never_becomes_a_path(steam_world, get, cache, tm
     steam_world.add(7, filename="../../../../etc/cron.d/evil")
     get()
     assert names(cache) == ["7.vpk"]
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "words"),
+    [
+        (errno.ENOSPC, item_download.NotPossible, "the disk is full"),
+        (errno.EDQUOT, item_download.NotPossible, "the disk is full"),
+        (errno.EIO, DownloadFailed, "cannot write to the cache: Input/output error"),
+    ],
+)
+def test_a_cache_that_cannot_be_written_says_why(steam_world, get, lines, monkeypatch, number, error, words):
+    steam_world.add(7)
+
+    def refuse(*_where, **_how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(item_download.PartialFile, "publish", refuse)
+    with pytest.raises(DownloadFailed, match=words) as failure:
+        get()
+    assert type(failure.value) is error
+    assert len(lines) == (1 if error is item_download.NotPossible else 3)
+
+
+def test_the_pauses_between_attempts_grow(steam_world, client, cache, monkeypatch):
+    steam_world.add(7).faults.extend([Fault(status=500)] * 3)
+    waits = []
+    monkeypatch.setattr(item_download.concurrency, "pause", lambda seconds, _cancelled: waits.append(seconds))
+    how = {"client": client, "log": print, "cancelled": never, "progress": len_of}
+    with pytest.raises(DownloadFailed):
+        item_download.download(wanted_item(steam_world), cache, **how)
+    assert waits == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("size", "version", "content", "mtime", "is_cached"),
+    [
+        (3, 5, b"abc", 5, True),
+        (3, 5, b"abc", 5.9, True),
+        (3, 5, b"abcd", 5, False),
+        (3, 5, b"ab", 5, False),
+        (3, 5, b"abc", 4, False),
+        (3, 5, b"abc", 6, False),
+        (0, 5, b"abc", 5, True),
+        (0, 5, b"", 5, False),
+        (3, 5, None, 5, False),
+    ],
+)
+def test_a_file_is_cached_in_its_version_and_size(cache, size, version, content, mtime, is_cached):
+    if content is not None:
+        (cache / "7.vpk").write_bytes(content)
+        os.utime(cache / "7.vpk", (mtime, mtime))
+    file = PublishedFile(7, "", size, version)
+    assert item_download.is_cached(file, cache) is is_cached
+    (cache / "8.vpk").symlink_to("7.vpk")
+    os.utime(cache / "8.vpk", (5, 5), follow_symlinks=False)
+    assert not item_download.is_cached(PublishedFile(8, "", 0, 5), cache)
+
+
+def test_what_has_arrived_of_a_version_is_known(cache):
+    file = PublishedFile(7, "", 9, 5)
+    assert item_download.partial_bytes(file, cache) == 0
+    (cache / ".7-5-9.part").write_bytes(b"1234")
+    (cache / ".7-5-8.part").write_bytes(b"1")
+    assert item_download.partial_bytes(file, cache) == 4
+
+
+def test_a_version_that_another_process_published_meanwhile_is_not_fetched(steam_world, get, cache, monkeypatch):
+    item = steam_world.add(7)
+    claim = item_download.PartialFile.claim
+
+    def publish_first(path):
+        (cache / "7.vpk").write_bytes(item.path.read_bytes())
+        os.utime(cache / "7.vpk", (VERSION, VERSION))
+        return claim(path)
+
+    monkeypatch.setattr(item_download.PartialFile, "claim", publish_first)
+    assert get() is False
+    assert (names(cache), steam_world.downloads(7)) == (["7.vpk"], 0)
+
+
+def test_partial_files_of_other_versions_stay_while_another_process_fills_them(steam_world, get, cache):
+    steam_world.add(7)
+    for name in (".7-1-9.part", ".7-2-9.part", ".77-1-9.part"):
+        (cache / name).write_bytes(b"x")
+    with item_download.PartialFile.claim(cache / ".7-2-9.part") as other:
+        assert other is not None
+        assert get() is True
+    assert names(cache) == [".7-2-9.part", ".77-1-9.part", "7.vpk"]
+
+
+@pytest.mark.parametrize(
+    ("chunk", "length", "size", "words"),
+    [
+        (b"<htm", "", 0, "Steam returned an unknown kind of file, not a VPK"),
+        (b"<ht", "", 0, None),
+        (b"\x34\x12\xaa\x55", "8", 9, "the download has 8 bytes, Steam announced 9"),
+        (b"\x34\x12\xaa\x55", "10", 9, "the download has 10 bytes, Steam announced 9"),
+        (b"\x34\x12\xaa\x55", "9", 9, None),
+        (b"\x34\x12\xaa\x55", "8", 0, None),
+        (b"\x34\x12\xaa\x55", "x", 9, None),
+        (b"\x34\x12\xaa\x55", None, 9, None),
+    ],
+)
+def test_the_beginning_of_an_answer_shows_what_is_not_the_file(chunk, length, size, words):
+    answer = SimpleNamespace(headers={} if length is None else {"Content-Length": length})
+    file = PublishedFile(7, "", size, 5)
+    if words is None:
+        item_download._check_start(file, answer, chunk)
+    else:
+        with pytest.raises(item_download.WrongAnswer, match=words):
+            item_download._check_start(file, answer, chunk)
+
+
+def test_a_file_of_unknown_size_is_fetched_whole(steam_world, get, cache):
+    item = steam_world.add(7, files=BIG)
+    assert get(wanted_item(steam_world, size=0)) is True
+    assert (cache / "7.vpk").read_bytes() == item.path.read_bytes()
