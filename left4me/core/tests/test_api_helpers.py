@@ -123,3 +123,12 @@ def test_a_token_reaches_up_to_its_scope(granted: str, allowed: list[str]):
 
 def test_a_session_has_all_rights_of_its_user():
     api.require_scope(SimpleNamespace(), "admin")
+
+
+def test_what_validates_a_schema_is_made_when_it_is_first_used():
+    class Rare(Schema):
+        name: str
+
+    assert not Rare.__pydantic_complete__
+    assert Rare(name="a").name == "a"
+    assert Rare.__pydantic_complete__

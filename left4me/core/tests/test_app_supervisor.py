@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,9 @@ from left4me.core.processes.commands import CommandMissing
 from left4me.core.redis import broker
 
 pytestmark = pytest.mark.timeout(60)
+
+
+LONGEST_PAUSE = app_supervisor._LONGEST_PAUSE
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +127,7 @@ def test_a_restart_finds_the_embedded_broker_when_the_machines_own_is_gone(tmp_p
 
 
 def test_the_pauses_before_a_missing_program_is_tried_again_grow_to_a_limit(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(app_supervisor, "_LONGEST_PAUSE", 8.0)
+    monkeypatch.setattr(app_supervisor, "_LONGEST_PAUSE", LONGEST_PAUSE)
     now = [0.0]
     monkeypatch.setattr(app_supervisor.time, "monotonic", lambda: now[0])
     lines = tmp_path / "lines"
@@ -247,7 +251,7 @@ def test_a_service_that_ignores_the_order_is_killed(tmp_path: Path, monkeypatch)
 
 
 def test_a_service_that_ran_for_long_is_started_again_soon(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(app_supervisor, "_LONGEST_PAUSE", 8.0)
+    monkeypatch.setattr(app_supervisor, "_LONGEST_PAUSE", LONGEST_PAUSE)
     now = [1_000.0]
     monkeypatch.setattr(app_supervisor.time, "monotonic", lambda: now[0])
     script = program(tmp_path / "service", "exit 0")
@@ -326,3 +330,29 @@ def test_a_machine_without_a_broker_is_told_what_to_install(tmp_path: Path, monk
     with pytest.raises(broker.NoBroker, match="apt-get install redis-server"):
         broker.programs()
     assert not broker.answers(tmp_path / "missing")
+
+
+def test_how_often_services_are_looked_at_and_how_long_they_have_to_end(tmp_path: Path, monkeypatch):
+    """As long as bin/up and its users can wait: a unit of systemd would give more."""
+    now, looks = [1_000.0], []
+    monkeypatch.setattr(app_supervisor, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    supervisor = Supervisor(cwd=tmp_path, env=os.environ)
+
+    def relay(timeout: float) -> None:
+        looks.append(timeout)
+        now[0] += timeout
+        if len(looks) == 2:
+            supervisor._stopping = True
+
+    monkeypatch.setattr(supervisor, "_relay", relay)
+    monkeypatch.setattr(supervisor, "_signal", lambda service, number: None)
+    supervisor.run()
+    assert looks == [0.25] * 2
+    process = SimpleNamespace()
+    supervisor._services = [Service("web", process=process), Service("broker", process=process, last=True)]
+    looks.clear()
+    supervisor.stop()
+    ends = [place for place, timeout in enumerate(looks) if timeout == 0]
+    first, last = sum(looks[: ends[0]]), sum(looks[ends[0] : ends[1]])
+    assert 3.99 < first < 4.1 and 0.99 < last < 1.1
+    assert set(looks) == {0.05, 0}

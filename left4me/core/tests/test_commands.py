@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import select
 import shlex
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -176,3 +178,24 @@ def test_a_cancel_ends_what_a_program_that_has_ended_left_behind(tmp_path):
         argv = ["sh", "-c", f"echo $$; sh -c {shlex.quote(child)} & echo $!"]
         commands.run(argv, timeout=30, on_line=lines.append, cancelled=cancelled)
     assert _vanishes(int(lines[1]))
+
+
+def test_a_program_is_looked_at_several_times_a_second(monkeypatch):
+    waits: list[float] = []
+
+    class Poll:
+        def register(self, descriptor: int, events: int) -> None:
+            self.real = select.poll()
+            self.real.register(descriptor, events)
+
+        def poll(self, milliseconds: float) -> object:
+            waits.append(milliseconds)
+            return self.real.poll(milliseconds)
+
+    monkeypatch.setattr(commands, "select", SimpleNamespace(poll=Poll, POLLIN=select.POLLIN))
+    commands.run(["true"], timeout=10)
+    assert set(waits) == {200.0}
+
+
+def test_a_group_has_a_second_to_end():
+    assert commands.end_group.__kwdefaults__ == {"grace": 1.0}

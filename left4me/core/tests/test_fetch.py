@@ -508,3 +508,58 @@ def test_a_whole_body_has_a_limit_and_a_time(receive):
         receive((1, b"ab"), (1, b"c")).body(limit=2, within=9)
     with pytest.raises(fetch.Unreachable, match="longer than 1 s"):
         receive((1, b"ab"), (1, b"c")).body(limit=9, within=1)
+
+
+# --- how soon a cancel is noticed ---
+
+
+def test_a_cancel_is_noticed_several_times_a_second_while_a_name_is_looked_up(monkeypatch):
+    waits = []
+
+    class Nothing:
+        def get(self, *, timeout):
+            waits.append(timeout)
+            raise egress.queue.Empty
+
+        def put(self, answer):
+            """Nobody reads it."""
+
+    monkeypatch.setattr(egress, "queue", SimpleNamespace(Queue=Nothing, Empty=egress.queue.Empty))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+    guard = egress.EgressGuard(AllowedHosts(), lambda: len(waits) > 2, 60, 1)
+    with pytest.raises(Cancelled):
+        guard._resolve("a.example", 443)
+    assert waits == [0.2] * 3
+
+
+@pytest.mark.parametrize(("is_cancelled", "fault"), [(True, Cancelled), (False, TimeoutError)])
+def test_a_cancel_is_noticed_several_times_a_second_while_connecting(monkeypatch, is_cancelled, fault):
+    waits, now = [], [1_000.0]
+
+    class Poll:
+        def register(self, sock, events):
+            assert events == egress.select.POLLOUT
+
+        def poll(self, milliseconds):
+            waits.append(milliseconds)
+            now[0] += milliseconds / 1000
+
+    monkeypatch.setattr(egress, "select", SimpleNamespace(poll=Poll, POLLOUT=egress.select.POLLOUT))
+    monkeypatch.setattr(egress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    guard = egress.EgressGuard(AllowedHosts(), lambda: is_cancelled and len(waits) > 2, 0.9, 1)
+    with pytest.raises(fault):
+        guard._dial(socket.AF_INET, ("127.0.0.1", 9))
+    assert waits == [200.0] * (3 if is_cancelled else 5)
+
+
+def test_connections_are_watched_several_times_a_second(monkeypatch):
+    waits = []
+    with fetch.Client(hosts=AllowedHosts()) as client:
+        pass
+    monkeypatch.setattr(
+        client, "_closed", SimpleNamespace(wait=lambda seconds: waits.append(seconds) or len(waits) > 2)
+    )
+    watched = []
+    monkeypatch.setattr(client._guard, "watch", lambda: watched.append(1))
+    client._watch()
+    assert (waits, len(watched)) == ([0.2] * 3, 2)

@@ -106,3 +106,17 @@ def test_without_redis_no_limit_is_reached(caplog):
         "Could not take back a count of a rate limit",
         "Could not reset a rate limit",
     ]
+
+
+def test_a_page_does_not_wait_long_for_its_limit(monkeypatch):
+    asked: list[float] = []
+
+    def away(*, timeout: float) -> None:
+        asked.append(timeout)
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(rate_limit, "client", away)
+    rate_limit.add((PAGES, "anna"))
+    rate_limit.give_back(PAGES, "anna")
+    rate_limit.forget([(PAGES, "anna")])
+    assert asked == [1.0] * 3

@@ -164,3 +164,37 @@ def test_a_listener_begins_again_after_an_outage(monkeypatch, caplog):
     CancelListener("local", {}, stopped)._listen()
     assert tries == [keys.cancel_channel("local")] * 3
     assert "Cancellations are delayed: away" in caplog.text
+
+
+# --- how often ---
+
+
+class Stopped:
+    """Stops whoever waits for it, and notes how long they would have waited."""
+
+    def __init__(self, *, turns: int = 1) -> None:
+        self.waits: list[float] = []
+        self.turns = turns
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return self.is_set()
+
+    def is_set(self) -> bool:
+        return len(self.waits) >= self.turns
+
+
+def test_rows_are_looked_at_every_second():
+    stopped: Any = Stopped(turns=3)
+    LeaseKeeper("me", {}, stopped)._keep()
+    assert stopped.waits == [1.0] * 3
+
+
+def test_after_an_outage_redis_is_tried_again_after_a_second(monkeypatch):
+    def listen(channel: str) -> Any:
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(leases.pubsub, "listen", listen)
+    stopped: Any = Stopped(turns=2)
+    CancelListener("local", {}, stopped)._listen()
+    assert stopped.waits == [1.0] * 2

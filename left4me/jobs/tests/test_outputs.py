@@ -191,3 +191,20 @@ def test_the_thread_writes_what_is_new_and_ends():
 
 def test_a_writer_that_was_never_started_stops_too():
     LogWriter().stop()
+
+
+def test_the_thread_rests_a_moment_between_batches_and_waits_for_what_is_due(monkeypatch):
+    writer = LogWriter()
+    pauses: list[float] = []
+    waits: list[float | None] = []
+
+    def rest(seconds: float) -> None:
+        pauses.append(seconds)
+        writer._stopping = len(pauses) == 3
+
+    monkeypatch.setattr(log_writer, "time", SimpleNamespace(sleep=rest))
+    monkeypatch.setattr(writer, "_nudged", SimpleNamespace(wait=lambda timeout: waits.append(timeout), clear=list))
+    turns = iter([0.2, None, 0.5])
+    monkeypatch.setattr(writer, "_turn", lambda: next(turns))
+    writer._run()
+    assert (pauses, waits) == ([0.02] * 3, [None, 0.2, None])

@@ -297,3 +297,20 @@ def test_rows_know_what_they_are(ask, claim):
     job.operation = "odd"
     assert not job.can_be_retried
     assert str(job.log.first()) == "Requested by the system."
+
+
+def test_old_rows_are_deleted_some_thousands_at_a_time(db, monkeypatch):
+    steps = []
+    monkeypatch.setattr(sweep, "delete_in_steps", lambda rows, *, at_once: steps.append(at_once) or 0)
+    sweep.prune(now=NOW, log_days=1, job_days=1)
+    assert steps == [5_000] * 2
+
+
+@pytest.mark.parametrize(("days", "lines", "jobs"), [(9, 0, 0), (10, 1, 0), (19, 1, 0), (20, 1, 1)])
+def test_lines_and_jobs_go_after_their_days(ask, claim, days, lines, jobs):
+    job = ask("test-start")
+    claim()
+    transitions.finish(_fresh(job), state=State.SUCCEEDED, now=NOW)
+    JobLog.objects.update(created_at=NOW)
+    now = NOW + timedelta(days=days, seconds=1)
+    assert sweep.prune(now=now, log_days=10, job_days=20) == (lines, jobs)

@@ -267,3 +267,43 @@ def test_a_worker_has_a_name_of_its_own():
     one, other = JobWorker(host="local", slots=1), JobWorker(host="local", slots=1)
     assert one.worker != other.worker
     assert not identity.is_provably_dead(one.worker)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("fault", "pause"), [(None, 3.0), (OSError("away"), 1.0)])
+def test_lost_messages_are_sent_again_every_three_seconds(monkeypatch, fault: Exception | None, pause: float):
+    worker = JobWorker(host="local", slots=1)
+    waits: list[float] = []
+
+    class Stopping:
+        def wait(self, seconds: float) -> None:
+            waits.append(seconds)
+
+        def is_set(self) -> bool:
+            return len(waits) == 2
+
+    def take_over(**_: Any) -> int:
+        if fault is not None:
+            raise fault
+        return 0
+
+    monkeypatch.setattr(sweep, "take_over_dead", take_over)
+    monkeypatch.setattr(worker, "_send_runnable", lambda: None)
+    monkeypatch.setattr(worker, "_stopping", Stopping())
+    worker._send_again()
+    assert waits == [pause] * 2
+
+
+def test_jobs_that_were_told_to_stop_have_two_seconds(worker, monkeypatch):
+    waits: list[float] = []
+    monkeypatch.setattr(worker, "_wait_until_idle", lambda seconds: bool(waits.append(seconds)))
+    monkeypatch.setattr(worker_module.os, "_exit", lambda status: None)
+    worker.stop(within=9)
+    assert waits == [9, 2.0]
+
+
+def test_a_thousand_messages_are_held_at_most(worker):
+    worker._in_slots.add(1)
+    for number in range(2, 1_005):
+        worker.hold(number, pytest.fail)
+    assert len(worker._deferred) == 1_000
