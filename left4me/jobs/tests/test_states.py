@@ -1,5 +1,7 @@
+import runpy
 from itertools import product
 
+import pytest
 from django.conf import settings
 
 from left4me.jobs import states
@@ -18,3 +20,9 @@ def test_nothing_leaves_an_end_and_every_live_state_leads_to_each_end():
         for state in State:
             reached[state] |= {far for near in reached[state] for far in reached[near]}
     assert all(end in reached[state] for state, end in product(LIVE, ENDED))
+
+
+@pytest.mark.parametrize(("name", "printed"), [("__main__", states.diagram()), ("another", "")])
+def test_only_the_program_prints_the_diagram(capsys: pytest.CaptureFixture[str], name: str, printed: str):
+    runpy.run_path(states.__file__, run_name=name)
+    assert capsys.readouterr().out == printed
