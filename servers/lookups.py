@@ -11,9 +11,7 @@ from left4me.core.statements import Given, select, select_for
 from servers import permissions
 from servers.models import Blueprint, DeletedServer, Host, Server
 
-_server = select_for(
-    lambda visitor: Server.objects.with_blueprint().with_role(visitor).filter(pk=Given("server")).order_by()
-)
+_server = select_for(lambda visitor: Server.objects.listed().with_role(visitor).filter(pk=Given("server")).order_by())
 
 
 def server_or_404(user: User, pk: int) -> Server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -15,6 +16,7 @@ _DIGITS = 12
 _NAME = "left4me_natural_key"
 
 
+@lru_cache(maxsize=10_000)
 def natural_key(text: str) -> str:
     """A text that sorts as a person would sort `text`: its numbers are padded with zeros."""
     return re.sub("[0-9]+", lambda digits: digits.group().zfill(_DIGITS)[-_DIGITS:], text.lower())

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import Count, Prefetch, Q
+from django.db.models import Count, Prefetch, Q, prefetch_related_objects
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -99,7 +99,8 @@ class Blueprint(models.Model):
 
     @property
     def layers(self) -> list[Overlay]:
-        """Its overlays, the topmost first."""
+        """Its overlays, the topmost first. Rows without `with_layers` read them when they are first asked for."""
+        prefetch_related_objects([self], layers())
         return [link.overlay for link in sorted(self.links.all(), key=lambda link: link.position)]
 
 
