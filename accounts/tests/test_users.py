@@ -9,6 +9,7 @@ import time_machine
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import UpdateError
 from django.core.exceptions import PermissionDenied
+from django.core.management import call_command
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
@@ -388,3 +389,7 @@ def test_offers_of_passkeys_are_limited_by_address(client, db, monkeypatch):
     monkeypatch.setattr(passkey_views, "_OFFERS", throttle.Limit("offers-test", 2, 60))
     answers = [client.post(f"/accounts/passkeys/{kind}/").status_code for kind in ("any", "own", "any")]
     assert answers == [200, 302, 429]
+
+
+def test_the_migrations_make_the_models_that_there_are(db):
+    call_command("makemigrations", "accounts", check=True, dry_run=True, verbosity=0)

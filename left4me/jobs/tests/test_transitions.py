@@ -2,6 +2,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -314,3 +315,7 @@ def test_lines_and_jobs_go_after_their_days(ask, claim, days, lines, jobs):
     JobLog.objects.update(created_at=NOW)
     now = NOW + timedelta(days=days, seconds=1)
     assert sweep.prune(now=now, log_days=10, job_days=20) == (lines, jobs)
+
+
+def test_the_migrations_make_the_models_that_there_are(db):
+    call_command("makemigrations", "jobs", check=True, dry_run=True, verbosity=0)

@@ -375,3 +375,13 @@ def test_the_figures_of_the_web_are_those_of_its_processes():
 @pytest.fixture(autouse=True)
 def _logs(caplog) -> None:
     caplog.set_level(logging.INFO)
+
+
+def test_the_first_report_of_a_process_says_what_it_has_taken_so_far(parent):
+    for taken in (0, 1):
+        one = process(parent, taken)
+        one.report = None
+        one.waiting.extend(connections := [Connection(), Connection()])
+        one.channel.arrived = [Report(taken, 0, is_leaving=False)]
+        parent._read_reports(one)
+        assert [each.closed for each in connections] == [1] * taken + [0] * (2 - taken)

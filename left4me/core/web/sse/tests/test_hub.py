@@ -12,7 +12,9 @@ import pytest
 import redis
 
 from left4me.core.redis.client import async_subscriber
+from left4me.core.web.sse import bundle, signals
 from left4me.core.web.sse import hub as hubs
+from left4me.core.web.sse import viewer as viewers
 from left4me.core.web.sse.events import START, Event, Message, read_position, written
 from left4me.core.web.sse.hub import Channel, Hub
 from left4me.core.web.sse.tests.lines import Lines
@@ -291,3 +293,24 @@ def test_a_position_is_read_from_an_id(text: str, position: tuple[int, ...] | No
     assert read_position(text) == position
     if position is not None:
         assert read_position(written(position)) == position
+
+
+def test_the_clock_of_viewers_ticks_every_second(monkeypatch):
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(hubs, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(Hub(async_subscriber)._tick())
+    assert pauses == [1.0] * 2
+
+
+def test_what_a_viewer_waits_for_and_a_channel_keeps():
+    assert hubs._SECONDS_TO_SUBSCRIBE == 2.0
+    assert (hubs._REMEMBERED_MESSAGES, hubs._REMEMBERED_BYTES) == (256, 1_000_000)
+    assert (viewers.KEEP_ALIVE_SECONDS, viewers.LOOK_SECONDS, bundle.LOOK_SECONDS) == (15.0, 5.0, 30.0)
+    assert signals._MOST_MISSED == 200
