@@ -133,10 +133,12 @@ def test_what_would_harm_or_mean_nothing_is_refused_with_a_reason(cast, server, 
     assert not AuditEntry.objects.exists()
 
 
-def test_a_server_that_does_not_run_is_told_nothing(cast, server):
-    server.actual_state = Server.State.STOPPED
-    with pytest.raises(actions.Refused, match="not running"):
+@pytest.mark.parametrize(("state", "cure"), [("stopped", "start"), ("gave_up", "start"), ("starting", None)])
+def test_a_server_that_does_not_run_is_told_nothing_and_may_be_started_when_it_is_at_rest(cast, server, state, cure):
+    server.actual_state = state
+    with pytest.raises(actions.Refused, match="not running") as refused:
         tell(server, cast.owner)
+    assert (refused.value.cure and refused.value.cure.operation) == cure
 
 
 def test_the_worker_asks_the_game_and_keeps_the_answer(cast, server, game):

@@ -41,6 +41,14 @@ def test_lines_of_the_log_within_the_answer_do_not_disturb():
     assert game_list.parse(LISTED + noise) == game_list.parse(LISTED)
 
 
+def test_entries_that_belong_to_no_list_do_not_hide_those_behind_them():
+    lan = LISTED.replace("2 entries\n", "3 entries\n1 STEAM_ID_LAN : permanent\n")
+    lan = lan.replace("1 entry\n", "2 entries\n1 127.  0.  0.  1 : permanent\n")
+    assert game_list.parse(lan) == game_list.parse(LISTED)
+    text = "banid 0 STEAM_ID_LAN\nexec x.cfg\naddip 0 999.1.1.1\nbanid 30 STEAM_1:1:50\n"
+    assert list(game_list.parse_file(text)) == [(ZOEY, 30.0)]
+
+
 def changes(listed=(), wanted=(), known=()):
     entries = {target: Entry(targets.in_game(target), minutes) for target, minutes in dict(listed).items()}
     return game_list.compare(entries, dict(wanted), dict(known), now=NOON)
