@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 from django.apps import apps
+from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
@@ -105,3 +106,7 @@ def test_a_host_that_missed_several_reports_is_down(settings: object) -> None:
     assert not make_host(last_seen_at=now - timedelta(seconds=31)).is_down(now)
     settings.LEFT4ME_STATUS_SECONDS = 60
     assert not make_host(last_seen_at=now - timedelta(seconds=239)).is_down(now)
+
+
+def test_the_tables_of_the_migrations_are_those_of_the_models() -> None:
+    call_command("makemigrations", "servers", check_changes=True, dry_run=True, verbosity=0)

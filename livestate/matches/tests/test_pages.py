@@ -9,6 +9,8 @@ from django.test import Client
 from django.utils import timezone
 
 from left4me.audit.models import AuditEntry
+from left4me.core.web.refusals import Refused
+from livestate.matches import actions
 from livestate.matches.models import Match
 from livestate.matches.tests.factories import MODE, make_match, offer
 from livestate.tests.factories import make_session
@@ -148,3 +150,48 @@ def test_the_api_plans_reads_loads_and_ends(api, cast, server):
     assert call.post(f"/matches/{match['id']}/load", {})[1]["state"] == "loading"
     assert call.post(f"/matches/{match['id']}/end", {})[1]["state"] == "ending"
     assert call.get("/matches?state=open")[1]["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"mode": "gone"}, "This match mode is not on the server"),
+        ({"map_name": "gone"}, "This map is not on the server"),
+        ({"wanted_players": 0}, "Enter from 1 to 32 players"),
+        ({"wanted_players": 33}, "Enter from 1 to 32 players"),
+        ({"empty_minutes": 0}, "Enter from 1 to 120 minutes"),
+        ({"empty_minutes": 121}, "Enter from 1 to 120 minutes"),
+        ({"load": "later"}, "Choose when the mode is loaded"),
+    ],
+)
+def test_a_match_that_cannot_be_is_refused_with_what_can(cast, server, given, reason):
+    with pytest.raises(Refused, match=reason):
+        actions.create(server=server, by=cast.owner, **{"mode": "arena", **given})
+    assert not Match.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "given", [{"wanted_players": 1, "empty_minutes": 120}, {"wanted_players": 32, "empty_minutes": 1}]
+)
+@pytest.mark.parametrize(("load", "state"), [("now", "loading"), ("ready", "waiting"), ("hand", "waiting")])
+def test_a_match_takes_what_the_bounds_allow(cast, server, given, load, state):
+    match = actions.create(server=server, by=cast.owner, mode="arena", load=load, **given)
+    assert (match.wanted_players, match.empty_minutes) == tuple(given.values())
+    assert (match.state, match.loads_when_ready) == (state, load == "ready")
+
+
+def test_a_mode_is_loaded_by_a_game_that_runs(cast, server):
+    Server.objects.update(actual_state="stopped")
+    server.refresh_from_db()
+    with pytest.raises(Refused, match="not running") as refused:
+        actions.create(server=server, by=cast.owner, mode="arena", load="now")
+    assert refused.value.cure and refused.value.cure.operation == "start"
+    match = actions.create(server=server, by=cast.owner, mode="arena")
+    with pytest.raises(Refused, match="not running"):
+        actions.load(match=match, by=cast.owner)
+    with pytest.raises(Refused, match="already") as refused:
+        actions.create(server=server, by=cast.owner, mode="arena")
+    assert refused.value.cure and refused.value.cure.url == match.get_absolute_url()
+    Match.objects.update(state="live")
+    with pytest.raises(Refused, match="another state"):
+        actions.end(match=match, by=cast.owner)
