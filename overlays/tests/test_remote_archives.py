@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import os
 import re
 import threading
 import zipfile
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from left4me.audit.models import AuditEntry
 from left4me.core.web.refusals import Refused
 from left4me.jobs.execution import ActiveRun
 from left4me.jobs.models import Job
+from left4me.jobs.operations import Failed
 from left4me.testing import smx_files
 from left4me.testing.cast import Cast
 from left4me.testing.jobs import drain
@@ -236,3 +239,91 @@ def test_pages_and_programs_request_it_for_those_who_may_change_the_files(overla
     assert (answer.status_code, answer.json()["operation"]) == (202, "fetch_archive")
     client.force_login(cast.stranger)
     assert client.post(f"/overlays/{overlay.pk}/files/fetch", given).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://x.org/a/b%20c.zip?x=1", "b c.zip"),
+        ("https://x.org/", "archive"),
+        ("https://x.org/%20", "archive"),
+        ("https://x.org/" + "n" * 300, "n" * 200),
+    ],
+)
+def test_the_name_of_an_archive_is_the_end_of_its_address(url: str, name: str) -> None:
+    assert remote_archives._name(url) == name
+
+
+@pytest.mark.parametrize(
+    ("url", "is_usable"),
+    [
+        ("https://x.org/a.zip", True),
+        ("http://x.org/a.zip", True),
+        ("ftp://x.org/a.zip", False),
+        ("https:///a.zip", False),
+        ("https://me@x.org/a.zip", False),
+        ("https://x.org/a\u202e.zip", False),
+        ("https://[x.org/a.zip", False),
+    ],
+)
+def test_an_address_is_one_of_a_web_server_without_a_user(url: str, is_usable: bool) -> None:
+    assert (remote_archives._split(url) is not None) is is_usable
+
+
+@pytest.mark.parametrize(
+    ("url", "sha256", "words"),
+    [
+        ("x", "", "Enter the https address"),
+        ("https://x.org/" + "a" * 1983 + ".zip", "", "Enter the https address"),
+        ("https://x.org/a.txt", "", "must end with the name of an archive: .zip, .tar"),
+        ("https://x.org/a.zip", "0" * 63, "64 hexadecimal digits"),
+        ("https://x.org/a.zip", "g" * 64, "64 hexadecimal digits"),
+        ("https://x.org/%2e%2e%2fa.zip", "", "not a valid file name"),
+    ],
+)
+def test_each_part_of_a_request_is_checked(overlay: Overlay, url: str, sha256: str, words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        remote_archives.request(overlay=overlay, url=url, sha256=sha256, by=overlay.owner)
+
+
+@pytest.mark.parametrize(
+    ("size", "has", "free", "quota", "words"),
+    [
+        (4 * 1000**3, 0, 10**10, None, ""),
+        (4 * 1000**3 + 1, 0, 10**10, None, "larger than the quota allows"),
+        (100, 0, 100, 100, ""),
+        (101, 0, 200, 100, "larger than the quota allows"),
+        (100, 0, 99, None, "Not enough disk space"),
+        (100, 1, 99, None, ""),
+    ],
+)
+def test_an_archive_must_fit_into_the_quota_and_on_the_disk(monkeypatch, size, has, free, quota, words) -> None:
+    monkeypatch.setattr(uploads, "quota_left", lambda _overlay: quota)
+    monkeypatch.setattr(uploads, "directory", lambda: None)
+    monkeypatch.setattr(remote_archives.room, "left", lambda _path: free)
+    if words:
+        with pytest.raises(Failed, match=words):
+            remote_archives._check_room(Overlay(), size, has=has)
+    else:
+        remote_archives._check_room(Overlay(), size, has=has)
+
+
+@pytest.mark.parametrize(("first", "is_page"), [(b" \n<!DOCTYPE html>", True), (b"<HTML>", True), (b"PK", False)])
+def test_a_web_page_is_no_archive(first: bytes, is_page: bool) -> None:
+    answer = SimpleNamespace(host="x.org")
+    if is_page:
+        with pytest.raises(Failed, match=r"x\.org sent a web page"):
+            remote_archives._check_start(answer, first)
+    else:
+        remote_archives._check_start(answer, first)
+
+
+def test_partial_files_are_deleted_when_nobody_repeats_the_download(left4me_root: Path) -> None:
+    now = timezone.now()
+    for name, age in (("fetched-1-x.part", 3), ("fetched-2-x.part", 2), ("7.part", 9)):
+        path = uploads.directory() / name
+        path.touch()
+        then = (now - timedelta(days=age, seconds=1)).timestamp()
+        os.utime(path, (then, then))
+    remote_archives.delete_abandoned(now=now)
+    assert sorted(path.name for path in uploads.directory().iterdir()) == ["7.part", "fetched-2-x.part"]
