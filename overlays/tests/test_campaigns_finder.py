@@ -8,8 +8,10 @@ import pytest
 
 from left4me.core.files.tree import Node, Tree
 from left4me.testing import vpk_files
-from overlays.campaigns import finder
+from left4me.testing.recorded_run import RecordedRun
+from overlays.campaigns import finder, rows
 from overlays.campaigns.finder import Addon, Finder, Stamp
+from overlays.models import OverlayAddon
 from workshop import inspection
 
 MISSION = b'"mission" { "Name" "%s" "Author" "me" "Version" "2" "modes" { "coop" { "1" { "Map" "%s_1" } } } }'
@@ -204,3 +206,22 @@ def test_what_vanishes_meanwhile_is_broken_or_nothing(tmp_path: Path):
         ("left4dead2/addons/b_000.vpk", True),
     ]
     assert "does not exist" in addons[0].inspection.reason
+
+
+def test_the_log_names_campaigns_and_what_the_game_does_not_load():
+    run = RecordedRun()
+    chapters = [{"map": "a"}, {"map": "b"}]
+    rows.log(
+        run,
+        [
+            OverlayAddon(path="plain.vpk", warnings=[{"code": "game_scripts"}]),
+            OverlayAddon(path="w.vpk", campaigns=[{"title": "Walls"}, {"title": "Dam"}], chapters=chapters),
+            OverlayAddon(path="there.vpk", warnings=[{"code": "game_scripts"}, {"code": "not_loaded"}]),
+        ],
+    )
+    assert run.lines == [
+        "w.vpk: “Walls”, “Dam”, 2 maps",
+        "there.vpk is not in left4dead2/addons, so the game does not load it",
+    ]
+    broken = [OverlayAddon(path="a", reason="is bad", is_valid=False), OverlayAddon(path="b", is_valid=True)]
+    assert rows.broken(broken) == ["a is bad"]
