@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 
 from left4me.audit.models import AuditEntry
 from left4me.core import rows
+from left4me.jobs import operations as registry
 from left4me.jobs.models import Job
 from left4me.jobs.operations import Failed
 from left4me.testing.folders import listed
@@ -212,6 +213,27 @@ def test_reading_locks_nothing_and_unpacking_the_overlay_and_its_owners_quota(ca
     assert held(operations._overlay_and_quota, shared) == [(shared.resource, True)]
     assert held(operations._locks, own) == [(own.resource, True)]
     assert held(operations._locks, own, host="two") == [(f"overlay-{own.pk}", True)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "build",
+        "read_archive",
+        "fetch_archive",
+        "unpack",
+        "inspect",
+        "workshop_refresh",
+        "workshop_tidy",
+        "remove_overlay",
+    ],
+)
+def test_every_operation_runs_again_when_its_worker_died(name):
+    operation = registry.get(name)
+    assert operation.idempotent
+    # What was deleted cannot be kept, and one refresh is enough for all who want one.
+    assert (operation.cancellable, operation.final) == ((False, True) if name == "remove_overlay" else (True, False))
+    assert operation.coalesces_active is (name == "workshop_refresh")
 
 
 def test_an_operation_on_an_overlay_that_is_gone_says_so():
