@@ -16,7 +16,6 @@ from left4me.core import secrets
 logger = logging.getLogger(__name__)
 
 ISSUER: Final = "left4me"
-DIGITS: Final = 6
 _STEP_SECONDS: Final = 30
 # Codes of the step before and after are accepted: clocks of telephones differ.
 _STEPS_APART: Final = 1

@@ -82,3 +82,7 @@ def test_values_given_by_name_are_one_value(rendered):
         values = fragments.Values((("name", name), ("number", 1)))
         assert f" {name} " in fragments.render(visit(), "row.html", "row", values)
     assert [row["name"] for row in rendered] == ["one", "two"]
+
+
+def test_so_many_parts_are_kept():
+    assert fragments._render_kept.cache_info().maxsize == 2000

@@ -20,6 +20,9 @@ class Numbers:
         return list(range(self.total))[part]
 
 
+PAGES_COUNTED = pages.PAGES_COUNTED
+
+
 @pytest.fixture(autouse=True)
 def _few_pages(monkeypatch) -> None:
     monkeypatch.setattr(pages, "PAGES_COUNTED", 3)
@@ -51,3 +54,16 @@ def test_a_page_that_is_not_there_is_the_nearest_one(number, shown) -> None:
 def test_no_rows_are_one_empty_page() -> None:
     page = Paginator(Numbers(0), 10).get_page(None)
     assert (list(page), page.number, page.has_other_pages(), page.paginator.has_more) == ([], 1, False, False)
+
+
+def test_twenty_pages_are_counted_and_ten_thousand_can_be_asked_for(monkeypatch) -> None:
+    monkeypatch.setattr(pages, "PAGES_COUNTED", PAGES_COUNTED)
+    rows = Numbers(100_000)
+    assert Paginator(rows, 5).get_page(1).paginator.count == 100
+    assert rows.counted == 101
+    assert [Paginator(rows, 5).get_page(number).number for number in (10_000, 10_001)] == [10_000] * 2
+
+
+def test_a_paginator_counts_from_the_first_page_when_none_was_asked_for() -> None:
+    rows = Numbers(1_000)
+    assert Paginator(rows, 10).count == 30

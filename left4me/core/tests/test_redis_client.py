@@ -83,3 +83,7 @@ def test_a_host_whose_worker_is_away_gets_no_periodic_messages_without_end(redis
         redis_client.rpush(keys.host_queue("two"), number)
     assert room == [True, True, False]
     assert hosts.has_room("three")
+
+
+def test_how_much_waits_for_a_host_and_is_kept_of_signals():
+    assert (hosts.MOST_WAITING, signals.KEPT) == (1_000, 1_000)
