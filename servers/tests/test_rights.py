@@ -45,6 +45,11 @@ def test_roles_on_a_server(cast, server):
     server.shared_role = "viewer"
     assert permissions.role_of(cast.operator, server) == "viewer", "what the list has read is not asked again"
     assert permissions.role_of(AnonymousUser(), server) == ""
+    # Of a user who was there before some of the others, and after some.
+    other = make_server(cast.stranger, name="other")
+    assert [permissions.role_of(getattr(cast, role), other) for role in ROLES[1:]] == ["", "", "owner", "admin"]
+    cast.owner.is_admin = False
+    assert permissions.role_of(cast.owner, other) == ""
 
 
 def test_what_each_role_may_do_with_a_server(cast, server):
@@ -71,6 +76,9 @@ def test_what_each_role_may_do_with_a_server(cast, server):
 
 
 def test_blueprints_are_their_owners_and_the_admins(cast):
+    other = make_blueprint(cast.stranger, name="other")
+    may = [permissions.can_see_blueprint(getattr(cast, role), other) for role in ROLES]
+    assert may == [role in {"stranger", "admin"} for role in ROLES]
     blueprint = make_blueprint(cast.owner)
     for role in ROLES:
         user = getattr(cast, role)
