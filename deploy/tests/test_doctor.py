@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -177,3 +178,75 @@ def test_it_warns_of_more_connections_than_postgresql_accepts(cast: Cast, settin
     [finding] = application.web()
     assert finding.level == "warning"
     assert "LEFT4ME_WEB_PROCESSES lower" in finding.cure
+
+
+@pytest.mark.django_db
+def test_servers_of_other_hosts_without_a_copy_are_named_for_each_host(settings, monkeypatch: pytest.MonkeyPatch):
+    late: dict[int, list[str]] = {}
+    monkeypatch.setattr(application.copies, "late_servers", lambda hosts, *, now: late)
+    assert application.copies_of_hosts() == [], "there is no other host"
+    two, three = make_host(name="two"), make_host(name="three")
+    assert [finding.level for finding in application.copies_of_hosts()] == ["ok"]
+    late |= {two.pk: [f"server {number}" for number in range(7)], three.pk: ["one"]}
+    first, second = application.copies_of_hosts()
+    assert first.message == "no copy within the last two days of servers of three: one"
+    assert second.message.endswith("of two: server 0, server 1, server 2, server 3, server 4")
+    assert "`left4mectl manage copy_servers two`" in second.cure
+    settings.LEFT4ME_WEB_URL = "https://web.example.org"
+    assert application.copies_of_hosts() == []
+
+
+@pytest.mark.django_db
+def test_hosts_that_know_the_key_of_the_web_are_named_with_what_to_do(settings):
+    assert application.keys_of_hosts() == []
+    make_host(name="two", knows_web_key=True, key_number=1)
+    make_host(name="four", knows_web_key=False, key_number=0)
+    (finding,) = application.keys_of_hosts()
+    assert finding.message.endswith(": two") and "left4mectl keys rotate" in finding.cure
+    make_host(name="three", knows_web_key=True, key_number=0)
+    (finding,) = application.keys_of_hosts()
+    assert finding.message.endswith(": three, two") and finding.cure.endswith("of its own: three.")
+    settings.LEFT4ME_SEALING_KEY = "x"
+    assert application.keys_of_hosts() == []
+
+
+class PostgreSql:
+    """A connection to a server that accepts so many."""
+
+    vendor = "postgresql"
+
+    def __init__(self, accepted: int) -> None:
+        self._accepted = accepted
+
+    def cursor(self) -> PostgreSql:
+        return self
+
+    def __enter__(self) -> PostgreSql:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def execute(self, sql: str) -> None:
+        assert "max_connections" in sql and "superuser_reserved_connections" in sql
+
+    def fetchone(self) -> tuple[int]:
+        return (self._accepted,)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("hosts", "number", "most"),
+    # With others, there is one more pool; several processes of the web share connections in another way than one.
+    [(1, 1, 10 + 10), (2, 1, 30 + 10), (3, 2, 40 + 2 * 7)],
+)
+def test_the_connections_of_all_pools_are_counted(monkeypatch: pytest.MonkeyPatch, hosts: int, number: int, most: int):
+    values = {"LEFT4ME_WEB_URL": "", "LEFT4ME_WEB_PROCESSES": number, "LEFT4ME_WEB_THREADS": 4}
+    pools = {"default": {"OPTIONS": {"pool": {"max_size": 10}}}}
+    monkeypatch.setattr(application, "settings", SimpleNamespace(**values, DATABASES=pools))
+    monkeypatch.setattr(application.processes, "most_database_connections", lambda threads: threads + 3)
+    monkeypatch.setattr(application.Host.objects, "count", lambda: hosts)
+    for accepted, level in ((most, "ok"), (most - 1, "warning")):
+        monkeypatch.setattr(application, "connection", PostgreSql(accepted))
+        (finding,) = application.web()
+        assert finding.level == level

@@ -15,7 +15,7 @@ from left4me.core.redis import hosts
 from left4me.core.steam_ids import BASE as STEAM_ID_64_BASE
 from livestate import actions, tasks
 from livestate.models import ORDER_WAITS, Order
-from livestate.orders import completion, execution
+from livestate.orders import commands, completion, execution
 from livestate.tests.answers import Person, status_text
 from servers.gamehost.tests.rcon.scripted import PASSWORD, Quirks, ScriptedServer
 from servers.models import Server, StateChange
@@ -165,6 +165,21 @@ def test_a_long_answer_grows_in_the_row_while_it_arrives(cast, server, game, mon
     assert 0 < seen[0] < 3_000
     order.refresh_from_db()
     assert len(order.output) == 3_000
+
+
+def test_of_an_answer_so_much_is_stored_and_no_more(cast, server, monkeypatch):
+    answer, partly = "x" * 399_999 + "yz", []
+
+    def command(ask, value):
+        ask.keywords["on_text"](answer)
+        partly.append(Order.objects.get().output)
+        return commands.Outcome(commands.Result.DONE, answer)
+
+    monkeypatch.setattr(commands, "command", command)
+    order = tell(server, cast.owner, value="cvarlist")
+    tasks.carry_out(order.pk)
+    order.refresh_from_db()
+    assert order.output == partly[0] == "x" * 399_999 + "y"
 
 
 def test_the_console_never_shows_the_rcon_password_however_the_answer_arrives(cast, server, game, monkeypatch):

@@ -206,6 +206,7 @@ def test_a_queue_works_without_a_rotation(cast, server):
         ("scavenge", "scavenge_match_finished", True),
         ("coop", "round_end", False),
         ("survival", "finale_win", False),
+        ("survival", "versus_match_finished", False),
     ],
 )
 def test_each_mode_has_an_end_of_its_own(cast, server, mode, event, ends):
