@@ -102,6 +102,8 @@ def _meaning(source: str) -> str:
             given.posonlyargs, given.kwonlyargs, given.kw_defaults = [], [], []
         elif isinstance(node, ast.ClassDef):
             node.decorator_list = [_without_limits(decorator) for decorator in node.decorator_list]
+            # Which fields a TypedDict must have.
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "total"]
         elif isinstance(node, ast.arg):
             node.annotation = None
         elif isinstance(node, ast.AnnAssign):
