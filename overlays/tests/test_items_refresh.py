@@ -10,8 +10,11 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
+from left4me.jobs import actions as jobs
 from left4me.jobs.models import Job, JobLog
+from left4me.jobs.operations import Failed
 from left4me.testing.jobs import drain
+from left4me.testing.recorded_run import RecordedRun
 from left4me.testing.simulated_steam import Fault
 from overlays import tasks
 from overlays.models import Overlay, OverlayCollection, OverlayWorkshopItem
@@ -169,7 +172,52 @@ def test_the_next_refresh_is_due_a_period_and_a_little_after_the_last():
     assert not items_refresh.is_due(now=now + 2 * day, every=day), "while one waits, none is due"
     Job.objects.update(state="failed", finished_at=now)
     assert not items_refresh.is_due(now=now + day * 0.99, every=day)
+    assert not items_refresh.is_due(now=now + day, every=day), "the little after it differs between installations"
     assert items_refresh.is_due(now=now + day * 1.1001, every=day)
+
+
+def test_of_many_failures_some_are_named_and_a_build_that_is_refused_is_told(hold, steam_world, monkeypatch):
+    overlay = hold(*range(1, 23))
+    for steam_id in range(1, 22):
+        del steam_world.items[steam_id]
+    steam_world.add(22, time_updated=1_800_000_000)
+    for steam_id in range(50, 71):
+        OverlayCollection.objects.create(overlay=overlay, steam_id=steam_id)
+
+    def refuse(**_how):
+        raise jobs.Refused("Not now.")
+
+    monkeypatch.setattr(items_refresh.builds, "request", refuse)
+    run = RecordedRun()
+    items_refresh.refresh_all(run, now=timezone.now())
+    assert sum("not found on Steam" in line for line in run.lines) == 20
+    assert f"overlay {overlay.pk} was not built: Not now." in run.lines
+    assert run.lines[-1] == "refreshed=1 unchanged=0 failed=21 overlays=1"
+    steam_world.api_faults.extend([Fault(status=500)] * 3 * 22)
+    with pytest.raises(Failed) as failed:
+        items_refresh.refresh_all(RecordedRun(), now=timezone.now())
+    lines = str(failed.value).splitlines()
+    assert (lines[0], len(lines)) == ("refreshed=0 unchanged=0 failed=22", 21)
+    assert lines[2].startswith("collection 50: Steam has an internal error")
+
+
+def test_a_schedule_that_is_refused_waits_for_its_next_turn(monkeypatch, caplog):
+    def refuse(**_how):
+        raise jobs.Refused("Not now.")
+
+    monkeypatch.setattr(items_refresh, "request_refresh", refuse)
+    tasks.refresh_when_due()
+    assert "could not start: Not now." in caplog.text
+
+
+@pytest.mark.parametrize(("days", "count"), [(0, 0), (9, 1)])
+def test_unused_items_are_cleaned_up_daily_when_that_is_wanted(settings, left4me_root, days, count):
+    settings.LEFT4ME_WORKSHOP_CACHE_DAYS = days
+    item = WorkshopItem.objects.create(steam_id=1)
+    tasks.tidy()
+    item.refresh_from_db()
+    assert item.unused_since is not None
+    assert [job.params for job in Job.objects.all()] == [{"older_than_days": 9}] * count
 
 
 def test_the_tick_asks_once_and_not_at_all_when_switched_off(settings):

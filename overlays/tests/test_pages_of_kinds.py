@@ -16,9 +16,10 @@ from left4me.testing.cast import Cast
 from overlays import actions, builds, paths
 from overlays.files import archive_plans, archives, script_views, uploads
 from overlays.files import views as file_views
-from overlays.models import Overlay, OverlayAddon, OverlayCopy, OverlayScript, Upload
+from overlays.models import DeletedFile, Overlay, OverlayAddon, OverlayCopy, OverlayScript, Upload
 from overlays.tests.factories import make_overlay
 from overlays.tests.test_files_archives import zipped
+from workshop.models import WorkshopItem
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_client", "left4me_root")]
 
@@ -178,6 +179,24 @@ def test_deleting_is_confirmed_and_refused_with_the_reason(owner, overlay, monke
         assert (answer.url, texts(answer)) == (overlay.get_absolute_url(), ["Not now."])
     answer = owner.post(url)
     assert (answer.url, texts(answer)[-1:]) == ("/overlays", ["Overlay “Maps” deleted."])
+
+
+def test_a_page_of_a_list_is_as_long_as_people_read(owner, admin, cast, overlay):
+    WorkshopItem.objects.bulk_create(
+        WorkshopItem(steam_id=number, file_size=2, cached_version=1 if number < 3 else None)
+        for number in range(1, 102)
+    )
+    context = admin.get("/workshop").context
+    assert (len(context["page"].object_list), context["page"].paginator.num_pages) == (100, 2)
+    assert (context["unused_size"], context["cached_size"], context["cached_count"]) == (4, 4, 2)
+    assert (context["failed_count"], context["refresh"]) == (0, None)
+    assert len(admin.get("/workshop?page=2").context["page"].object_list) == 1
+    assert owner.get("/workshop").status_code == 403
+    now = timezone.now()
+    DeletedFile.objects.bulk_create(DeletedFile(overlay=overlay, path=f"{n}", deleted_at=now) for n in range(51))
+    assert len(owner.get(f"/overlays/{overlay.pk}/files/deleted").context["page"].object_list) == 50
+    Overlay.objects.bulk_create(Overlay(name=f"n{n}", path=f"p{n}", owner=cast.owner) for n in range(50))
+    assert len(owner.get("/overlays").context["page"].object_list) == 50
 
 
 # --- scripts -----------------------------------------------------------------------------------------------------
