@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -201,3 +203,34 @@ def test_an_unknown_ref_and_a_folder_that_is_no_checkout_are_refused(
         releases.resolve(layout, "nowhere")
     with pytest.raises(releases.ReleaseFault, match="git clone"):
         releases.take_over(layout, tmp_path)
+
+
+def test_modules_are_compiled_but_for_those_that_are_never_imported_or_broken(tmp_path: Path):
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
+    for name in ("app/good.py", "app/broken.py", "app/tests/test_good.py", "bench/load.py", "app/testing/x.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("def (" if "broken" in name else "x = 1\n")
+    releases._compile(tmp_path)
+    assert {path.parent.parent.name + "/" + path.name.partition(".")[0] for path in tmp_path.rglob("*.pyc")} == {
+        "app/good"
+    }
+
+
+@pytest.mark.parametrize(("name", "is_known"), [("0001_first", True), ("001_short", False), ("__init__", False)])
+def test_a_migration_begins_with_four_digits(tmp_path: Path, name: str, is_known: bool):
+    (tmp_path / "app/migrations").mkdir(parents=True)
+    (tmp_path / f"app/migrations/{name}.py").touch()
+    assert releases.migrations(tmp_path) == ({f"app.{name}"} if is_known else set())
+
+
+def test_a_detached_checkout_follows_the_default_branch_whatever_it_is_called(checkout: _Checkout, tmp_path: Path):
+    checkout.git("branch", "-m", "trunk")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(checkout.path), str(clone)], check=True)
+    env = dict(os.environ)
+    assert releases._branch_of(clone, env) == "trunk"
+    subprocess.run(["git", "-C", str(clone), "checkout", "-q", "--detach"], check=True)
+    assert releases._branch_of(clone, env) == "trunk"
+    checkout.git("checkout", "-q", "--detach")
+    assert releases._branch_of(checkout.path, env) == "main", "it has no origin"

@@ -180,7 +180,7 @@ def test_a_restore_exchanges_everything_and_keeps_what_was_there(machine):
     assert str(own) in hints[0] and str(trees) in hints[0]
     assert (own / "settings/left4me.env").read_text() == "LEFT4ME_HOST=present\n"
     assert (trees / "servers/7/upper/state").read_text() == "present"
-    assert owners(own) == {0} and own.stat().st_mode & 0o077 == 0
+    assert owners(own) == {0} and own.stat().st_mode & 0o777 == trees.stat().st_mode & 0o777 == 0o700
     assert owners(machine.layout.data) == {SOMEBODY}
     assert not (machine.layout.backups / ".restoring").exists() and not (machine.layout.data / ".restoring").exists()
     machine.restore(file)
