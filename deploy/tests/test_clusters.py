@@ -1,12 +1,16 @@
-"""What opens PostgreSQL of this machine to worker hosts, with its files in a directory."""
+"""What opens PostgreSQL to worker hosts, with its files in a directory, and what adds and removes hosts."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from deploy.ops import application
+from deploy.ops.layout import Layout
 from deploy.ops.machine import services
 from deploy.ops.plan import CannotGoOn
-from deploy.ops.worker_host import database_role
+from deploy.ops.worker_host import database_role, redis_acl, registry
 from left4me.core.processes import commands
 
 
@@ -114,3 +118,76 @@ def test_the_cluster_of_a_port_is_found(monkeypatch):
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
 def test_through_a_tunnel_the_cluster_listens_as_before(address):
     assert database_role._listening(address) == "localhost"
+
+
+class Web:
+    """A web on PostgreSQL, where everything that hosts need is made up."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.layout = Layout(root)
+        self.layout.settings.mkdir(parents=True)
+        self.layout.units.mkdir(parents=True)
+        self.calls: list[str] = []
+        self.is_redis_open = True
+        self.address = "10.0.0.1"
+        note = self.calls.append
+        monkeypatch.setattr(application, "manage", self._manage)
+        monkeypatch.setattr(database_role, "cluster", lambda *, port: note(f"cluster {port}"))
+        monkeypatch.setattr(
+            database_role, "make_role", lambda role, **options: note(f"role {role} of {options['database']}")
+        )
+        monkeypatch.setattr(database_role, "drop_role", lambda role: note(f"drop {role}"))
+        monkeypatch.setattr(redis_acl, "allow", lambda layout, *, host, password: note(f"allow {host}"))
+        monkeypatch.setattr(redis_acl, "forbid", lambda layout, *, host: note(f"forbid {host}"))
+        monkeypatch.setattr(redis_acl, "address", lambda layout: self.address)
+        monkeypatch.setattr(redis_acl, "is_open", lambda layout, certificate, *, address: self.is_redis_open)
+        monkeypatch.setattr(registry, "_open_redis", lambda layout, here, address: note(f"open redis to {address}"))
+
+    def _manage(self, layout: Layout, *arguments: str, timeout: float) -> commands.Finished:
+        self.calls.append(" ".join(arguments))
+        output = 'A warning.\n{"token": "t", "sealing_key": "k"}\n' if arguments[0] == "add_host" else "Removed.\n"
+        return commands.Finished(status=0, output=output, seconds=0)
+
+    def use(self, url: str) -> None:
+        self.layout.secrets_file.write_text(f"DATABASE_URL={url}\n")
+
+
+@pytest.fixture
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Web:
+    return Web(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(("place", "port"), [("127.0.0.1:5433", 5433), ("127.0.0.1", 5432)])
+def test_the_cluster_of_the_database_is_the_one_that_is_opened(web: Web, place: str, port: int):
+    web.use(f"postgres://left4me:x@{place}/left4me")
+    steps = list(registry.steps(web.layout, address="10.0.0.1", peers=("::/0",)))
+    assert web.calls == [f"cluster {port}"]
+    assert not steps[0].is_done()
+
+
+def test_a_host_gets_a_role_rights_and_a_user_of_redis(web: Web):
+    web.use("postgres://left4me:x@127.0.0.1/left%34me")
+    authority = registry.place(web.layout).authority[1]
+    authority.parent.mkdir(parents=True)
+    authority.write_text("certificate")
+    for public in ("", "203.0.113.7"):
+        web.calls.clear()
+        made = registry.add(web.layout, "two", address="10.0.0.1", public=public)
+        added = f"add_host two --address {public}" if public else "add_host two"
+        assert web.calls == [added, f"role {registry.role_of('two')} of left4me", "host_rights", "allow two"]
+        assert (made.token, made.sealing_key, made.authority, made.database) == ("t", "k", "certificate", "left4me")
+        assert made.database_password != made.redis_password and len(made.database_password) == 43
+
+
+def test_access_ends_after_a_host_is_removed_and_before_a_lost_one_is(web: Web):
+    drop = f"drop {registry.role_of('two')}"
+    assert registry.remove(web.layout, "two") == "Removed."
+    assert web.calls == ["remove_host two", drop, "forbid two"]
+    web.calls.clear()
+    web.is_redis_open = False
+    assert registry.remove_lost(web.layout, "two", options=("--delete-servers",)) == "Removed."
+    assert web.calls == [drop, "open redis to 10.0.0.1", "forbid two", "remove_host two --gone --delete-servers"]
+    web.calls.clear()
+    web.address = ""
+    registry.remove(web.layout, "two")
+    assert web.calls == ["remove_host two", drop, "forbid two"], "no Redis was ever opened"
