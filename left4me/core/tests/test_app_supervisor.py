@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -165,6 +166,8 @@ def printed(tmp_path: Path, act: Callable[[Supervisor], None]) -> str:
     finally:
         for service in supervisor._services:
             if isinstance(process := service.process, subprocess.Popen):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 process.stdout.close()
         os.close(out)
