@@ -119,3 +119,12 @@ def test_a_new_password_needs_no_quotes():
     assert len(passwords) == 5
     assert all(len(each) == 43 and each.isalnum() and each.isascii() for each in passwords)
     assert len(secrets.new_password(8)) == 8
+
+
+def test_a_text_is_resealed_for_another_name_also_where_all_names_have_one_key(on_host):
+    sealed, key = secrets.seal("hunter2", key_name=ONE), secrets.key_named(ONE)
+    on_host(key)
+    for name in (TWO, "host-0.9", ""):
+        other = secrets.resealed(sealed, key_name=name)
+        assert (secrets.key_name_of(other), secrets.unseal(other)) == (name, "hunter2")
+    assert secrets.resealed(sealed, key_name=ONE) == sealed
