@@ -314,3 +314,21 @@ def test_what_a_viewer_waits_for_and_a_channel_keeps():
     assert (hubs._REMEMBERED_MESSAGES, hubs._REMEMBERED_BYTES) == (256, 1_000_000)
     assert (viewers.KEEP_ALIVE_SECONDS, viewers.LOOK_SECONDS, bundle.LOOK_SECONDS) == (15.0, 5.0, 30.0)
     assert signals._MOST_MISSED == 200
+
+
+def test_a_channel_that_is_confirmed_twice_had_one_outage():
+    async def run() -> None:
+        hub, listener = Hub(async_subscriber), Listener()
+        channel = hub._channels["a"] = Channel("a", decode)
+        channel.listeners.add(listener)
+        confirmed = {"type": "subscribe", "channel": b"a"}
+        for _ in range(2):
+            hub._take(confirmed)
+        hub._interrupt()
+        assert not channel.subscribed.is_set()
+        for _ in range(2):
+            hub._take(confirmed)
+        assert listener.lost == [False, False, True, False]
+        hub._take({"type": "subscribe", "channel": b"nobody's"})
+
+    asyncio.run(run())
