@@ -46,6 +46,11 @@ def test_a_length_that_cannot_be_counts_as_none(seconds: float):
     assert not read(content(seconds=10, ticks=-100)).is_complete
 
 
+def test_a_demo_without_ticks_is_not_complete_and_has_its_length():
+    told = read(content(seconds=10, ticks=0))
+    assert (told.seconds, told.ticks, told.is_complete) == (10, 0, False)
+
+
 def test_names_are_cut_and_printable():
     told = read(content(map_="c1\x1b[2J\n" + "m" * 250, seconds=1))
     assert told.map.startswith("c1?[2J?mm") and len(told.map) == header.LONGEST_NAME

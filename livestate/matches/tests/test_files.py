@@ -120,3 +120,20 @@ def test_only_files_of_the_match_count(tmp_path: Path):
         os.utime(folder / name, (begin.timestamp() + changed,) * 2)
     found = [played["file"] for played in scores.find(tmp_path, since=begin)]
     assert found == ["2026-11-30_20-14_0001_c5m1_waterfront.txt", "2026-11-30_20-31_0002_c5m2_park.txt"]
+
+
+def test_of_many_files_the_last_ones_are_read_and_one_that_is_none_is_passed_over(tmp_path: Path, monkeypatch):
+    folder = tmp_path.joinpath(*scores.FOLDER)
+    folder.mkdir(parents=True)
+    begin = datetime(2026, 11, 30, 20, 0, tzinfo=UTC)
+    names = [f"2026-11-30_20-{minute}_0001_c5m1_waterfront.txt" for minute in range(10, 15)]
+    for name in names:
+        (folder / name).write_text(FILE)
+        os.utime(folder / name, (begin.timestamp(),) * 2)
+    monkeypatch.setattr(scores, "_MOST", 3)
+    assert [played["file"] for played in scores.find(tmp_path, since=begin)] == names[-3:]
+    (folder / names[-2]).unlink()
+    (folder / names[-2]).mkdir()
+    os.utime(folder / names[-2], (begin.timestamp(),) * 2)
+    found = [played["file"] for played in scores.find(tmp_path, since=begin)]
+    assert found[-1] == names[-1] and names[-2] not in found
