@@ -71,6 +71,31 @@ def test_what_other_plugins_need_is_not_unloaded(order, game, act):
     assert '"DHooks"' in game.rcon("sm plugins list")
 
 
+def test_a_list_that_did_not_arrive_is_asked_for_again(monkeypatch):
+    """After a moment, and so often; what the game says last counts."""
+    loaded = object()
+    pauses: list[float] = []
+    answers: list[object] = []
+
+    def read(ask, found):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(plugins.console, "read", read)
+    for given, result in (
+        ([rcon.RconError("silent"), {}, {"a.smx": loaded}], Result.DONE),
+        ([rcon.RconError("silent")] * plugins.CHECKS, Result.UNCERTAIN),
+        ([{}] * plugins.CHECKS, Result.UNCERTAIN),
+    ):
+        answers[:] = given
+        pauses.clear()
+        outcome = plugins._verify(lambda _: None, "a.smx", [], "", pauses.append, wanted=lambda found: found is loaded)
+        assert (outcome.result, answers) == (result, [])
+        assert pauses == [plugins.PAUSE_SECONDS] * (len(given) - 1)
+
+
 def test_a_plugin_that_is_not_loaded_is_not_unloaded(order):
     assert "not loaded" in str(order(plugins.unload, "disabled/lame.smx").note)
 
