@@ -48,7 +48,7 @@ class JobOutput:
         self._allowance = float(BURST_LINES)
         self._counted_at = time.monotonic()
         self._progress: dict[str, Any] | None = None
-        self._published_at = self._stored_at = 0.0
+        self._published_at = self._stored_at = float("-inf")
         self._progress_unpublished = self._progress_unstored = False
 
     def write(self, stream: str, text: str) -> None:

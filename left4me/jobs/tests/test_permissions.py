@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.http import Http404
 
 from left4me.core.web.sse import signals
@@ -153,3 +154,19 @@ def test_labels_are_asked_for_once_a_kind(kinds):
     resources.register("a", can_see=lambda *_: True, labels=lambda numbers: asked.append(sorted(numbers)) or {})
     resources.labels(["a:2", "a:1", "b:1"])
     assert asked == [["1", "2"]]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("changes", "expected"), [(None, (True, False, False)), (True, (True, False, True))])
+def test_rows_are_judged_by_their_rules_and_known_by_their_names(kinds, monkeypatch, changes, expected):
+    monkeypatch.setattr(Group, "get_absolute_url", lambda row: f"/rows/{row.name}", raising=False)
+    row = Group.objects.create(name="Friday")
+    rules = {"can_see": lambda user, row: row.name == "Friday", "can_operate": lambda user, row: False}
+    if changes is not None:
+        rules["can_change"] = lambda user, row: changes
+    resources.register_rows("row", Group, **rules)
+    label, there, gone = Label("Friday", "/rows/Friday"), f"row:{row.pk}", f"row:{row.pk + 1}"
+    assert resources.standing(person(), there) == Standing(label, *expected)
+    assert resources.standing(person(), gone) == GONE
+    assert resources.may_see(person(), there) and not resources.may_see(person(), gone)
+    assert resources.labels([there, gone]) == {there: label}

@@ -319,3 +319,12 @@ def test_lines_and_jobs_go_after_their_days(ask, claim, days, lines, jobs):
 
 def test_the_migrations_make_the_models_that_there_are(db):
     call_command("makemigrations", "jobs", check=True, dry_run=True, verbosity=0)
+
+
+def test_only_jobs_that_are_settled_are_told_to_have_lost_their_worker(ask, claim, caplog):
+    job = ask("test-start")
+    claim()
+    held = _fresh(job)
+    for told in (1, 1):
+        sweep._recover(held, NOW)
+        assert caplog.text.count(f"Job {job.pk} lost its worker worker: now queued") == told
