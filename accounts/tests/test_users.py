@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 import pytest
+import segno
 import time_machine
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import UpdateError
@@ -332,7 +334,11 @@ def test_what_an_app_scans_names_the_site_and_the_user():
     assert len(secret) == 32
     address = apps.address(secret, username="anna", site="games.example")
     assert address.startswith("otpauth://totp/left4me%20games.example:anna?secret=")
-    assert apps.picture(address).startswith("data:image/svg+xml")
+    picture = unquote(apps.picture(address))
+    assert picture.startswith("data:image/svg+xml")
+    # With a light margin on each side, so that it can be scanned on a dark page too.
+    size = 4 * (segno.make(address, error="m").symbol_size(border=0)[0] + 2 * 3)
+    assert f"width='{size}'" in picture.replace('"', "'") and "#fff" in picture
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0, True), (9, False), (10, True)])

@@ -72,3 +72,11 @@ def test_after_the_commit_the_oldest_jobs_of_a_host_are_sent(
         dispatch.send_runnable_after_commit("local")
         assert sent == []
     assert sent == [(job.pk, True) for job in jobs[:2]]
+
+
+def test_a_message_keeps_no_result_and_nobody_waits_for_a_broker_to_come_back(monkeypatch, settings):
+    settings.LEFT4ME_WEB_URL = ""
+    given: dict[str, object] = {}
+    monkeypatch.setattr(current_app, "send_task", lambda name, **options: given.update(options))
+    dispatch.send("one", 7, "diagnostic")
+    assert (given["ignore_result"], given["retry"]) == (True, False)
