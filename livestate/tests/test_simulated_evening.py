@@ -21,7 +21,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 @pytest.fixture
 def game(tmp_path: Path):
-    with harness.running(tmp_path, args=["-maxplayers", "8", "+sim_record", str(tmp_path / "record")]) as sim:
+    # With another seed, one who leaves may be the one who joins next.
+    args = ["-maxplayers", "8", "+sim_seed", "evening", "+sim_record", str(tmp_path / "record")]
+    with harness.running(tmp_path, args=args) as sim:
         yield sim
     sweep.close()
 
