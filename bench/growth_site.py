@@ -101,13 +101,13 @@ def main() -> None:
         filled = time.perf_counter() - began
         works = [(part, work) for part in parts for work in PARTS[part](site)]
         kinds = [{"part": part, "name": work.name, "limit": work.limit, "full": work.full} for part, work in works]
-        # As the web and workers do when they have loaded all. Otherwise, a collection in the midst of a page would go
-        # through everything that was needed to make the rows.
-        gc.collect()
-        gc.freeze()
         answer({"filled": filled, "works": kinds})
         for line in sys.stdin:
             keep_alive(site.host)
+            # As the web and workers do when they have loaded all. Otherwise, a collection in the midst of a page would
+            # go through everything that was loaded before, which takes longer than the page.
+            gc.collect()
+            gc.freeze()
             answer(measure(works[int(line)][1]))
 
 
