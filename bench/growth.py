@@ -10,9 +10,9 @@ counts.
 
 The exponent is the slope between the two largest sizes, where what grows has overtaken what is fixed. Costs that
 differ by less than 0.3 ms count as the same: there, noise and growth cannot be told apart. Garbage is collected before
-each work, as a full collection takes longer than a page and meets one by chance. A page is not compared
-with a size that does not fill it. It ends with status 1 if an exponent exceeds its limit: 0.1 of what shows or moves
-a bounded number of rows, 1.1 of what goes through all of them.
+each work, as a full collection takes longer than a page and meets one by chance. A page is not compared with a size
+that does not fill it. It ends with status 1 if an exponent exceeds its limit: 0.1 of what shows or moves a bounded
+number of rows, 1.1 of what goes through all of them.
 """
 
 from __future__ import annotations
