@@ -10,6 +10,7 @@ from django.db.models import CharField, Value
 from django.db.models.functions import Cast, Concat
 
 from left4me.core.statements import Given, Numbers, select
+from left4me.core.web.ids import parse_id, parse_ids
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
@@ -127,7 +128,7 @@ def register_rows(
         return stand(user, number).may_see
 
     def stand(user: Any, number: str) -> Standing:
-        row: Any = one.first(number=int(number))
+        row: Any = one.first(number=parse_id(number))
         if row is None:
             return GONE
         return Standing(Label(row.name, row.get_absolute_url()), *(rule(user, row) for rule in rules))
@@ -138,7 +139,7 @@ def register_rows(
         return rows.exclude(pk__in=visible.values("pk")).order_by().values_list(name)
 
     def labels(numbers: Sequence[str]) -> dict[str, Label]:
-        found: Iterable[Any] = some.rows(numbers=map(int, numbers))
+        found: Iterable[Any] = some.rows(numbers=parse_ids(numbers))
         return {str(row.pk): Label(row.name, row.get_absolute_url()) for row in found}
 
     def owners(number: str) -> Iterable[int]:

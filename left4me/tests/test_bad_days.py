@@ -53,6 +53,13 @@ def test_ids_that_no_row_has_are_refused_wherever_they_stand(anna, cast, number)
     assert anna.post("/blueprints/new", form).status_code == 422
 
 
+@pytest.mark.parametrize("number", [TOO_LARGE, 10**30, "x"])
+def test_jobs_of_a_resource_that_no_row_has_are_none(anna, number):
+    for kind in ("server", "overlay"):
+        assert anna.get(f"/jobs?resource={kind}:{number}").status_code == 200
+        assert anna.get(f"/api/v1/jobs?resource={kind}:{number}").json()["items"] == []
+
+
 def test_nul_in_an_address_is_refused(anna):
     assert anna.get("/servers/?q=a%00b").status_code == 400
     assert anna.get("/api/v1/overlays?q=%00").status_code == 400
