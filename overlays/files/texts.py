@@ -76,9 +76,9 @@ def write(tree: Tree, where: Parts, content: str, *, seen: str, room: int | None
         raise Stale(current)
     grows = len(raw) - _size(tree, where)
     if room is not None and grows > max(0, room):
-        # No text is as long as a megabyte.
         raise BadPath(
-            _("This exceeds your quota; %(left)d MB are left. Delete files, or ask an admin for more.") % {"left": 0}
+            _("This exceeds your quota; %(left)d MB are left. Delete files, or ask an admin for more.")
+            % {"left": max(0, room) // 1_000_000}
         )
     with tree.writing(where) as stream:
         stream.write(raw)
