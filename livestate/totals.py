@@ -6,7 +6,6 @@ the visits of these players again, so that a row never inherits an error of the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -28,9 +27,9 @@ from django.db.models import (
     TextField,
     Value,
 )
-from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
+from left4me.core.statements import KnownNumbers
 from livestate.models import ONLINE, PlayerSession, ServerPlayer
 from servers.models import Server
 
@@ -188,14 +187,7 @@ def _of(pairs: Collection[Pair], rows: QuerySet[Any]) -> QuerySet[Any]:
     accounts = {account for _server, account in pairs}
     differences = {account - server for server, account in pairs}
     rows = rows.alias(difference=F("steam_id_64") - F("server_id"))
-    return rows.filter(steam_id_64__in=_numbers(accounts), difference__in=_numbers(differences))
-
-
-def _numbers(numbers: Collection[int]) -> RawSQL:
-    """Thousands of numbers as one value of a statement, which Django neither prepares nor writes out one by one."""
-    if connection.vendor == "sqlite":
-        return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(list(numbers))])
-    return RawSQL("SELECT unnest(%s::bigint[])", [list(numbers)])
+    return rows.filter(steam_id_64__in=KnownNumbers(accounts), difference__in=KnownNumbers(differences))
 
 
 def _in_parts(pairs: Collection[Pair]) -> Iterator[list[Pair]]:

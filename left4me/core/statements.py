@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -71,6 +71,20 @@ class Numbers(Given):
 
     def prepared(self, value: Any, connection: Any) -> Any:
         return json.dumps(list(value)) if connection.vendor == "sqlite" else list(value)
+
+
+class KnownNumbers(Numbers):
+    """A list of numbers that is known when the queryset is made, as one parameter of an ordinary query."""
+
+    def __init__(self, numbers: Collection[int]) -> None:
+        super().__init__("numbers")
+        self.numbers = numbers
+
+    def as_sqlite(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        return super().as_sqlite(compiler, connection)[0], (self.prepared(self.numbers, connection),)
+
+    def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        return super().as_postgresql(compiler, connection)[0], (self.prepared(self.numbers, connection),)
 
 
 class Texts(Numbers):
